@@ -1,0 +1,1 @@
+"""The server side of Model as a Service: it deploys models and keeps them running."""

@@ -1,0 +1,1 @@
+"""Stellar: a small expression language for telemetry pipelines, compiled to Python."""

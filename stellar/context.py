@@ -1,0 +1,46 @@
+"""What functions may need from outside an expression, found by its type."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Context:
+    """Services that functions ask for by type, such as a model registry or an HTTP client.
+
+        context = Context({Registry: MemoryRegistry()})
+        context[Registry]
+
+    A context is handed to each evaluation; nothing is global. It is immutable: `with_services` makes another.
+    """
+
+    __slots__ = ("_services",)
+
+    def __init__(self, services: dict[type[Any], Any] | None = None) -> None:
+        self._services = dict(services or {})
+
+    def __getitem__(self, kind: type[T]) -> T:
+        """The service of that type.
+
+        Raises LookupError, naming what is missing, when the caller gave none.
+        """
+        try:
+            return cast(T, self._services[kind])
+        except KeyError:
+            raise LookupError(f"this needs a {kind.__name__}, and the context has none") from None
+
+    def get(self, kind: type[T], default: T | None = None) -> T | None:
+        """The service of that type, or the default."""
+        return cast("T | None", self._services.get(kind, default))
+
+    def with_services(self, services: dict[type[Any], Any]) -> Context:
+        """A context that has these services as well; they go before those of the same type."""
+        return Context({**self._services, **services})
+
+    def __contains__(self, kind: type[Any]) -> bool:
+        return kind in self._services
+
+
+NOTHING = Context()

@@ -1,0 +1,1 @@
+"""Records through a pipeline that is configured the Metron way."""
