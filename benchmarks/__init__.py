@@ -1,0 +1,1 @@
+"""Speed of the language beside its peers, printed as ratios: `python -m benchmarks`."""

@@ -1,0 +1,51 @@
+"""A rule set in a process that has just begun: `python -m benchmarks.cold PEER COUNT`."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.language import Part
+from benchmarks.measure import cpu_of, process
+from benchmarks.peers import PEERS, Compile
+from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.rules import mixed_rules
+from benchmarks.tasks import Record, records
+
+COLD = Limit("1,000 different rules, cold", must=800, aim=400, unit="ms")
+
+
+def cold(peers: dict[str, Compile | None], rounds: int) -> Part:
+    """1,000 rules by each peer, in a process of its own."""
+    fewest: dict[str, float] = {}
+    for _ in range(rounds):
+        for peer, compile_rule in peers.items():
+            if compile_rule:
+                _, printed = process(["-m", "benchmarks.cold", peer, "1000"])
+                fewest[peer] = min(float(printed), fewest.get(peer, float("inf")))
+    rows = [
+        [peer, f"{number(fewest[peer])} ms", ratio(fewest[peer] / fewest["stellar"]) if "stellar" in fewest else ""]
+        if peer in fewest
+        else [peer, "not installed", ""]
+        for peer in peers
+    ]
+    text = table(
+        "1,000 different rules in a fresh process, each compiled and evaluated once", ["", "CPU", "to stellar"], rows
+    )
+    return Part(text, [Finding(COLD, fewest["stellar"])] if "stellar" in fewest else [])
+
+
+def main(peer: str, count: int) -> None:
+    """Print the milliseconds of CPU that the rules take once the peer is imported."""
+    compile_rule = {known.name: known.load for known in PEERS}[peer]()
+    rules = mixed_rules(peer, count)
+    [record] = records(1)
+    print(cpu_of(lambda: _run(compile_rule, rules, record)) / 1e6)
+
+
+def _run(compile_rule: Compile, rules: list[str], record: Record) -> None:
+    for rule in rules:
+        compile_rule(rule)(record)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

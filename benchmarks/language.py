@@ -1,0 +1,158 @@
+"""How fast rules are evaluated and compiled, in a process that is warm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import NamedTuple
+
+from benchmarks.measure import Slice, geometric_mean, interleaved, over
+from benchmarks.peers import Compile, Evaluate
+from benchmarks.report import Finding, Limit, number, ratio, table
+from benchmarks.rules import short_rules
+from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Record, Task, records, same
+
+BY_HAND = "by hand"
+RULE = TASKS[0]  # the rule that is tried on narrow and wide records
+
+GEOMEAN = Limit("geomean of T1-T7, to a hand-written function", must=3, aim=2)
+WORST = Limit("worst of T1-T7, to a hand-written function", must=4, aim=4)
+WIDTH = Limit("a record of 69 fields, to one of 2", must=2, aim=1.3)
+COMPILE = Limit("text of 34 characters to Expression", must=1000, aim=400, unit="µs")
+
+TEXTS_A_SLICE = 32
+
+Key = tuple[str, str]
+
+
+class Part(NamedTuple):
+    """What a part of the benchmark has to say."""
+
+    text: str
+    findings: list[Finding]
+
+
+def tasks(peers: dict[str, Compile | None], share: float) -> Part:
+    """The tasks, each by every language that can express it."""
+    given = records(1000)
+    slices: dict[Key, Slice] = {(task.name, BY_HAND): over(task.by_hand, given) for task in TASKS}
+    cells: dict[Key, str] = {}
+    for task in TASKS:
+        for peer, compile_rule in peers.items():
+            evaluate, reason = _prepared(task, peer, compile_rule, given[:50])
+            if evaluate is None:
+                cells[task.name, peer] = reason
+            else:
+                slices[task.name, peer] = over(evaluate, given)
+    taken = {key: fewest / len(given) for key, fewest in interleaved(slices, share).items()}
+    ratios = {(name, who): ns / taken[name, BY_HAND] for (name, who), ns in taken.items()}
+    cells |= {key: ratio(value) for key, value in ratios.items()}
+    rows = [
+        [f"{task.name}  {task.stellar}", f"{number(taken[task.name, BY_HAND])} ns"]
+        + [cells[task.name, peer] for peer in peers]
+        for task in TASKS
+    ]
+    judged = [task.name for task in TASKS[:7]]
+    rows.append(["geomean of T1-T7", ""] + [_mean(ratios, judged, peer) for peer in peers])
+    rows.append(["stellar is faster, in geomean", ""] + [_advantage(ratios, peer) for peer in peers])
+    text = table(
+        "Evaluation: how many times the CPU of a hand-written Python function, over 1,000 records of 9 fields",
+        ["task", BY_HAND, *peers],
+        rows,
+    )
+    ours = [ratios[name, "stellar"] for name in judged if (name, "stellar") in ratios]
+    if len(ours) < len(judged):
+        return Part(text, [])
+    return Part(text, [Finding(GEOMEAN, geometric_mean(ours)), Finding(WORST, max(ours))])
+
+
+def _prepared(
+    task: Task, peer: str, compile_rule: Compile | None, sample: Sequence[Record]
+) -> tuple[Evaluate | None, str]:
+    """The task as this peer evaluates it, once its answers were seen to be right; else None and why not."""
+    if compile_rule is None:
+        return None, "not installed"
+    text = task.text(peer)
+    if text is None:
+        return None, "–"
+    if peer == "stellar":
+        sample = [*sample, *RECORDS_WITH_NULLS]
+    try:
+        evaluate = compile_rule(text)
+        right = all(same(evaluate(record), task.by_hand(record)) for record in sample)
+    except Exception as error:  # noqa: BLE001  whatever a peer raises is shown in its row
+        return None, f"raises {type(error).__name__}"
+    return (evaluate, "") if right else (None, "wrong answer")
+
+
+def _mean(ratios: dict[Key, float], names: Sequence[str], peer: str) -> str:
+    """The mean over the tasks that a peer can express, with their number where some are missing."""
+    known = [ratios[name, peer] for name in names if (name, peer) in ratios]
+    if not known:
+        return "–"
+    missing = f" ({len(known)} of {len(names)})" if len(known) < len(names) else ""
+    return ratio(geometric_mean(known)) + missing
+
+
+def _advantage(ratios: dict[Key, float], peer: str) -> str:
+    """How many times faster stellar is than a peer, over all tasks that both have."""
+    quotients = [
+        ratios[task.name, peer] / ratios[task.name, "stellar"]
+        for task in TASKS
+        if (task.name, peer) in ratios and (task.name, "stellar") in ratios
+    ]
+    return ratio(geometric_mean(quotients)) if quotients and peer != "stellar" else ""
+
+
+def width(peers: dict[str, Compile | None], share: float) -> Part:
+    """The same rule on records of 2 and of 69 fields."""
+    narrow, wide = (records(200, fields) for fields in (2, 69))
+    slices: dict[Key, Slice] = {}
+    for who, evaluate in {BY_HAND: RULE.by_hand, **_compiled(RULE, peers)}.items():
+        slices[who, "narrow"] = over(evaluate, narrow)
+        slices[who, "wide"] = over(evaluate, wide)
+    taken = {key: fewest / len(narrow) for key, fewest in interleaved(slices, share).items()}
+    rows = [
+        [who, f"{number(taken[who, 'narrow'])} ns", f"{number(taken[who, 'wide'])} ns", ratio(_growth(taken, who))]
+        if (who, "narrow") in taken
+        else [who, "not installed", "", ""]
+        for who in (BY_HAND, *peers)
+    ]
+    text = table(f"Width of the record: {RULE.stellar}", ["", "2 fields", "69 fields", "ratio"], rows)
+    return Part(text, [Finding(WIDTH, _growth(taken, "stellar"))] if ("stellar", "wide") in taken else [])
+
+
+def _growth(taken: dict[Key, float], who: str) -> float:
+    return taken[who, "wide"] / taken[who, "narrow"]
+
+
+def _compiled(task: Task, peers: dict[str, Compile | None]) -> dict[str, Evaluate]:
+    found = {peer: (compile_rule, task.text(peer)) for peer, compile_rule in peers.items()}
+    return {peer: compile_rule(text) for peer, (compile_rule, text) in found.items() if compile_rule and text}
+
+
+def compilation(peers: dict[str, Compile | None], share: float) -> Part:
+    """From text to something that can be evaluated."""
+    slices: dict[str, Slice] = {
+        peer: _compiling(compile_rule, short_rules(peer)) for peer, compile_rule in peers.items() if compile_rule
+    }
+    taken = {peer: fewest / TEXTS_A_SLICE / 1e3 for peer, fewest in interleaved(slices, share).items()}
+    rows = [
+        [peer, f"{number(taken[peer])} µs", ratio(taken[peer] / taken["stellar"]) if "stellar" in taken else ""]
+        if peer in taken
+        else [peer, "not installed", ""]
+        for peer in peers
+    ]
+    text = table(f"Compilation of texts such as {short_rules('stellar')[0]}", ["", "a text", "to stellar"], rows)
+    return Part(text, [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])
+
+
+def _compiling(compile_rule: Compile, texts: Sequence[str]) -> Slice:
+    """A slice that compiles the next few texts. There are more than a cache of compiled rules would hold."""
+    following = cycle(texts)
+
+    def run() -> None:
+        for text in islice(following, TEXTS_A_SLICE):
+            compile_rule(text)
+
+    return run

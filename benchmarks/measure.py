@@ -1,0 +1,93 @@
+"""CPU time of small pieces of work, taken in turns, so that a machine that drifts drifts for all of them."""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Slice = Callable[[], object]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def interleaved(slices: Mapping[Key, Slice], share: float, least: int = 5) -> dict[Key, int]:
+    """The fewest nanoseconds of CPU that each slice took in one run.
+
+    share: seconds of CPU that each slice gets in all, whether it is quick or slow
+    least: how often each one runs at any rate
+
+    Whichever has had the least time so far goes next. So they take turns, all of them spread over the whole run.
+    """
+    fewest = dict.fromkeys(slices, sys.maxsize)
+    spent = dict.fromkeys(slices, 0)
+    runs = dict.fromkeys(slices, 0)
+    with no_collection():
+        while unfinished := [key for key in slices if spent[key] < share * 1e9 or runs[key] < least]:
+            key = min(unfinished, key=spent.__getitem__)
+            taken = cpu_of(slices[key])
+            fewest[key] = min(fewest[key], taken)
+            spent[key] += taken
+            runs[key] += 1
+    return fewest
+
+
+def cpu_of(work: Slice) -> int:
+    """The nanoseconds of this thread's CPU that one run takes."""
+    begin = time.thread_time_ns()
+    work()
+    return time.thread_time_ns() - begin
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the cyclic garbage collector out of the measurement, as timeit does."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def over(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Slice:
+    """A slice that gives each of the inputs to the call, in a plain loop as a program would."""
+
+    def run() -> None:
+        for given in inputs:
+            call(given)
+
+    return run
+
+
+class Process(NamedTuple):
+    """What a whole process took, in milliseconds."""
+
+    cpu: float
+    wall: float
+
+
+def process(arguments: Sequence[str]) -> tuple[Process, str]:
+    """Run this Python with the arguments, from the root of the checkout; what it took and what it printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return Process(cpu * 1e3, wall * 1e3), done.stdout
+
+
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """The mean that is right for ratios; NaN for none."""
+    logarithms = [math.log(ratio) for ratio in ratios]
+    return math.exp(sum(logarithms) / len(logarithms)) if logarithms else math.nan

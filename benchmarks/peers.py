@@ -1,0 +1,160 @@
+"""The languages that are compared, each used the way its own documentation says: compiled once, evaluated often.
+
+stellar                       this one
+cel-python                    Google's CEL, in Python; its compiled runner, the faster of its two, where that serves
+common-expression-language    CEL in Rust; variables by resolver, so that it converts only what a rule reads
+rule-engine                   rules over objects
+simpleeval                    Python's own expressions, made safe
+jmespath                      queries over JSON; no arithmetic
+
+What a task needs and a language lacks (trimming a text, the host of a URL) is lent to it as a Python function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.tasks import Record, host
+
+Evaluate = Callable[[Record], Any]
+Compile = Callable[[str], Evaluate]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A language: its name on PyPI, the module to import, and how to get its compile function.
+
+    load: raises ImportError where it is not installed
+    """
+
+    name: str
+    module: str
+    load: Callable[[], Compile]
+
+
+def stellar() -> Compile:
+    from stellar import compile as compile_rule
+
+    return compile_rule
+
+
+def cel_python() -> Compile:
+    import celpy
+    from celpy import celtypes
+    from celpy.adapter import json_to_cel
+
+    def trim(text: str) -> Any:
+        return celtypes.StringType(text.strip())
+
+    def upper(text: str) -> Any:
+        return celtypes.StringType(text.upper())
+
+    def url_to_host(url: str) -> Any:
+        return celtypes.StringType(host(url))
+
+    functions = {"trim": trim, "upper": upper, "url_to_host": url_to_host}
+    compiled = celpy.Environment(runner_class=celpy.CompiledRunner)
+    interpreted = celpy.Environment()  # the compiled runner can't call functions that it is lent
+
+    def compile_rule(text: str) -> Evaluate:
+        environment = interpreted if any(f"{name}(" in text for name in functions) else compiled
+        program = environment.program(environment.compile(text), functions)
+        return lambda record: program.evaluate(json_to_cel(record))
+
+    return compile_rule
+
+
+def common_expression_language() -> Compile:
+    import cel
+    from cel.stdlib import add_stdlib_to_context
+
+    context = cel.Context()
+    add_stdlib_to_context(context)
+    context.add_function("url_to_host", host)
+
+    def compile_rule(text: str) -> Evaluate:
+        program = cel.compile(text)
+
+        def evaluate(record: Record) -> Any:
+            context.set_variable_resolver(record.get)
+            return program.execute(context)
+
+        return evaluate
+
+    return compile_rule
+
+
+def rule_engine() -> Compile:
+    from rule_engine import Context, Rule
+    from rule_engine.builtins import Builtins
+
+    context = Context(default_value=None)
+    context.builtins = Builtins.from_defaults({"trim": str.strip, "url_to_host": host})
+    return lambda text: Rule(text, context=context).evaluate
+
+
+def simpleeval() -> Compile:
+    from simpleeval import EvalWithCompoundTypes
+
+    evaluator = EvalWithCompoundTypes(functions={"url_to_host": host})
+
+    def compile_rule(text: str) -> Evaluate:
+        parsed = evaluator.parse(text)
+
+        def evaluate(record: Record) -> Any:
+            evaluator.names = record
+            return evaluator.eval(text, previously_parsed=parsed)
+
+        return evaluate
+
+    return compile_rule
+
+
+def jmespath() -> Compile:
+    import jmespath as jmes
+    from jmespath import functions
+
+    class Lent(functions.Functions):
+        @functions.signature({"types": ["string"]})
+        def _func_trim(self, text: str) -> str:
+            return text.strip()
+
+        @functions.signature({"types": ["string"]})
+        def _func_upper(self, text: str) -> str:
+            return text.upper()
+
+        @functions.signature({"types": ["string"]})
+        def _func_url_to_host(self, url: str) -> str | None:
+            return host(url)
+
+    options = jmes.Options(custom_functions=Lent())
+
+    def compile_rule(text: str) -> Evaluate:
+        search = jmes.compile(text).search
+        return lambda record: search(record, options=options)
+
+    return compile_rule
+
+
+PEERS = (
+    Peer("stellar", "stellar", stellar),
+    Peer("cel-python", "celpy", cel_python),
+    Peer("common-expression-language", "cel", common_expression_language),
+    Peer("rule-engine", "rule_engine", rule_engine),
+    Peer("simpleeval", "simpleeval", simpleeval),
+    Peer("jmespath", "jmespath", jmespath),
+)
+
+
+def loaded() -> dict[str, Compile | None]:
+    """The compile function of each peer; None for one that is not installed."""
+    return {peer.name: _loaded(peer) for peer in PEERS}
+
+
+def _loaded(peer: Peer) -> Compile | None:
+    try:
+        return peer.load()
+    except ImportError:
+        return None

@@ -1,0 +1,93 @@
+"""Rules in numbers: all of them different, all of the same few shapes, in the words of each language."""
+
+from __future__ import annotations
+
+import random
+from itertools import cycle, islice
+from typing import NamedTuple
+
+
+class Shapes(NamedTuple):
+    """How a language writes the rules; {n}, {d} and {w} stand for a whole number, a decimal number and a word."""
+
+    short: str
+    mixed: tuple[str, ...]
+
+
+_CEL = Shapes(
+    "x > {n} && y == '{w}' && f <= {d}",
+    (
+        "x > {n} && y == '{w}'",
+        "y in ['{w}', 'b', 'c', 'd', '{n}']",
+        "(f >= {d} && x < {n}) || y != '{w}'",
+        "x > {n} ? 'high {w}' : 'low {w}'",
+        "m.z == {n} && s == '{w}'",
+    ),
+)
+SHAPES = {
+    "stellar": Shapes(
+        "x > {n} and y == '{w}' and f <= {d}",
+        (
+            "x > {n} and y == '{w}'",
+            "y in ['{w}', 'b', 'c', 'd', '{n}']",
+            "(f >= {d} and x < {n}) or y != '{w}'",
+            "if x > {n} then 'high {w}' else 'low {w}'",
+            "MAP_GET('z', m) == {n} and s == '{w}'",
+        ),
+    ),
+    "cel-python": _CEL,
+    "common-expression-language": _CEL,
+    "rule-engine": Shapes(
+        "x > {n} and y == '{w}' and f <= {d}",
+        (
+            "x > {n} and y == '{w}'",
+            "y in ['{w}', 'b', 'c', 'd', '{n}']",
+            "(f >= {d} and x < {n}) or y != '{w}'",
+            "x > {n} ? 'high {w}' : 'low {w}'",
+            "m['z'] == {n} and s == '{w}'",
+        ),
+    ),
+    "simpleeval": Shapes(
+        "x > {n} and y == '{w}' and f <= {d}",
+        (
+            "x > {n} and y == '{w}'",
+            "y in ['{w}', 'b', 'c', 'd', '{n}']",
+            "(f >= {d} and x < {n}) or y != '{w}'",
+            "'high {w}' if x > {n} else 'low {w}'",
+            "m['z'] == {n} and s == '{w}'",
+        ),
+    ),
+    "jmespath": Shapes(
+        "x > `{n}` && y == '{w}' && f <= `{d}`",
+        (
+            "x > `{n}` && y == '{w}'",
+            """contains(`["{w}", "b", "c", "d", "{n}"]`, y)""",
+            "(f >= `{d}` && x < `{n}`) || y != '{w}'",
+            "x > `{n}` && 'high {w}' || 'low {w}'",
+            "m.z == `{n}` && s == '{w}'",
+        ),
+    ),
+}
+
+
+def short_rules(peer: str, count: int = 1024) -> list[str]:
+    """Different rules, each 34 characters long in Stellar."""
+    return _filled([SHAPES[peer].short], count)
+
+
+def mixed_rules(peer: str, count: int) -> list[str]:
+    """Different rules of several shapes, as a rule set has them."""
+    return _filled(SHAPES[peer].mixed, count)
+
+
+def _filled(shapes: list[str] | tuple[str, ...], count: int) -> list[str]:
+    chance = random.Random(11)
+    return [
+        shape.format(n=chance.randrange(10, 100), d=f"{number % 10}.{chance.randrange(1, 10)}", w=_word(number))
+        for number, shape in enumerate(islice(cycle(shapes), count))
+    ]
+
+
+def _word(number: int) -> str:
+    """Three letters; another word for each number below 17,576."""
+    return "".join(chr(ord("a") + number // 26**place % 26) for place in range(3))

@@ -1,0 +1,213 @@
+"""What is asked of every language: records, and tasks in each one's words beside a Python function written by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+Record = dict[str, Any]
+
+CEL = ("cel-python", "common-expression-language")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One rule. A peer without a text of its own can't express it.
+
+    by_hand: what a person who knows the fields' types would write, with nulls treated as Stellar does
+    peers: the rule in the words of each peer
+    """
+
+    name: str
+    stellar: str
+    by_hand: Callable[[Record], Any]
+    peers: dict[str, str]
+
+    def text(self, peer: str) -> str | None:
+        """The rule in the words of this peer."""
+        return self.stellar if peer == "stellar" else self.peers.get(peer)
+
+
+def both(record: Record) -> bool:
+    x = record.get("x")
+    return x is not None and x > 10 and record.get("y") == "a"
+
+
+def arithmetic(record: Record) -> float:
+    return 1 + 2 * (record.get("f") or 0) - (record.get("g") or 0) / 3
+
+
+def choice(record: Record) -> str:
+    x = record.get("x")
+    return "a" if x is not None and x > 10 else "b"
+
+
+def tidy(record: Record) -> str | None:
+    s = record.get("s")
+    return None if s is None else s.strip().upper()
+
+
+def member(record: Record) -> bool:
+    return record.get("y") in {"a", "b", "c", "d", "e"}
+
+
+def doubled(record: Record) -> list[float]:
+    return [v * 2 for v in record.get("l") or () if v is not None and v > 2]
+
+
+def looked_up(record: Record) -> Any:
+    m = record.get("m")
+    if m is None:
+        return "d"
+    value = m.get("k")
+    return "d" if value is None else value
+
+
+def host(url: str | None) -> str | None:
+    """The host of a URL of a known protocol; also what the peers that have no such function are lent."""
+    if url is None:
+        return None
+    parts = urlsplit(url.strip())
+    if parts.scheme not in {"http", "https", "ftp", "file", "jar", "mailto"}:
+        return None
+    place = parts.netloc.rpartition("@")[2]
+    return place[: place.index("]") + 1] if place.startswith("[") else place.partition(":")[0]
+
+
+def url_host(record: Record) -> str | None:
+    return host(record.get("url"))
+
+
+def _cel(text: str) -> dict[str, str]:
+    return dict.fromkeys(CEL, text)
+
+
+TASKS = (
+    Task(
+        "T1",
+        "x > 10 and y == 'a'",
+        both,
+        {
+            **_cel("x > 10 && y == 'a'"),
+            "rule-engine": "x > 10 and y == 'a'",
+            "simpleeval": "x > 10 and y == 'a'",
+            "jmespath": "x > `10` && y == 'a'",
+        },
+    ),
+    Task(
+        "T2",
+        "1 + 2 * f - g / 3",
+        arithmetic,
+        {
+            **_cel("1.0 + 2.0 * f - g / 3.0"),
+            "rule-engine": "1 + 2 * f - g / 3",
+            "simpleeval": "1 + 2 * f - g / 3",
+        },
+    ),
+    Task(
+        "T3",
+        "if x > 10 then 'a' else 'b'",
+        choice,
+        {
+            **_cel("x > 10 ? 'a' : 'b'"),
+            "rule-engine": "x > 10 ? 'a' : 'b'",
+            "simpleeval": "'a' if x > 10 else 'b'",
+            "jmespath": "x > `10` && 'a' || 'b'",
+        },
+    ),
+    Task(
+        "T4",
+        "TO_UPPER(TRIM(s))",
+        tidy,
+        {
+            "cel-python": "upper(trim(s))",
+            "common-expression-language": "s.trim().upperAscii()",
+            "rule-engine": "$trim(s).as_upper",
+            "simpleeval": "s.strip().upper()",
+            "jmespath": "upper(trim(s))",
+        },
+    ),
+    Task(
+        "T5",
+        "y in ['a', 'b', 'c', 'd', 'e']",
+        member,
+        {
+            **_cel("y in ['a', 'b', 'c', 'd', 'e']"),
+            "rule-engine": "y in ['a', 'b', 'c', 'd', 'e']",
+            "simpleeval": "y in ['a', 'b', 'c', 'd', 'e']",
+            "jmespath": 'contains(`["a", "b", "c", "d", "e"]`, y)',
+        },
+    ),
+    Task(
+        "T6",
+        "MAP(FILTER(l, v -> v > 2), v -> v * 2)",
+        doubled,
+        {
+            **_cel("l.filter(v, v > 2).map(v, v * 2)"),
+            "rule-engine": "[v * 2 for v in l if v > 2]",
+            "simpleeval": "[v * 2 for v in l if v > 2]",
+        },
+    ),
+    Task(
+        "T7",
+        "MAP_GET('k', m, 'd')",
+        looked_up,
+        {
+            **_cel("'k' in m ? m['k'] : 'd'"),
+            "rule-engine": "'k' in m ? m['k'] : 'd'",
+            "simpleeval": "m.get('k', 'd')",
+            "jmespath": "m.k || 'd'",
+        },
+    ),
+    Task(
+        "T8",
+        "URL_TO_HOST(url)",
+        url_host,
+        {
+            **_cel("url_to_host(url)"),
+            "rule-engine": "$url_to_host(url)",
+            "simpleeval": "url_to_host(url)",
+            "jmespath": "url_to_host(url)",
+        },
+    ),
+)
+
+
+def records(count: int, fields: int = 9, seed: int = 7) -> list[Record]:
+    """Records that differ, of nine fields, of fewer, or of more; the same ones for the same seed."""
+    chance = random.Random(seed)
+    return [_record(chance, number, fields) for number in range(count)]
+
+
+def _record(chance: random.Random, number: int, fields: int) -> Record:
+    record: Record = {
+        "x": chance.randrange(21),
+        "y": chance.choice("abcdefgh"),
+        "f": chance.uniform(-100, 100),
+        "g": chance.uniform(-100, 100),
+        "s": chance.choice(
+            ["  hello world ", "Apache Metron", "\tsquid", "a rather long text, as a log line would be  "]
+        ),
+        "l": [chance.randrange(6) for _ in range(5)],
+        "m": {"k": chance.choice("uvw"), "z": number} if chance.random() < 0.8 else {"z": number},
+        "url": f"http://user@www{number}.Example.com:8080/path/{number}?q={chance.random()}",
+        "ip_src_addr": f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}",
+    }
+    filler = {f"field_{index}": index if index % 2 else f"value {index}" for index in range(fields)}
+    return dict([*record.items(), *filler.items()][:fields])
+
+
+# What Stellar and the hand-written functions must agree on as well, though the peers refuse most of it
+RECORDS_WITH_NULLS: list[Record] = [{}, dict.fromkeys("xyfgslm"), {"l": [None, 3, 2], "m": {"k": None}, "url": None}]
+
+
+def same(answer: Any, expected: Any) -> bool:
+    """Whether two answers mean the same: sequences by element, numbers by value, whatever their classes."""
+    if isinstance(expected, list):
+        return len(answer) == len(expected) and all(map(same, answer, expected))
+    if isinstance(expected, int | float):
+        return not isinstance(answer, str) and abs(float(answer) - expected) <= 1e-9 * max(1.0, abs(expected))
+    return bool(answer == expected)
