@@ -23,8 +23,8 @@ PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
     "java": (java, 0.4, 0.08),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),
-    "cold": (lambda peers, rounds: cold(peers, int(rounds)), 3, 1),
-    "startup": (lambda peers, rounds: startup(peers, int(rounds)), 12, 3),
+    "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),
+    "startup": (lambda peers, rounds: startup(peers, int(rounds)), 15, 4),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from tempfile import TemporaryDirectory
 
 from benchmarks.language import Part
 from benchmarks.measure import cpu_of, process
@@ -17,11 +18,12 @@ COLD = Limit("1,000 different rules, cold", must=800, aim=400, unit="ms")
 def cold(peers: dict[str, Compile | None], rounds: int) -> Part:
     """1,000 rules by each peer, in a process of its own."""
     fewest: dict[str, float] = {}
-    for _ in range(rounds):
-        for peer, compile_rule in peers.items():
-            if compile_rule:
-                _, printed = process(["-m", "benchmarks.cold", peer, "1000"])
-                fewest[peer] = min(float(printed), fewest.get(peer, float("inf")))
+    with TemporaryDirectory() as bytecode:
+        for _ in range(rounds):
+            for peer, compile_rule in peers.items():
+                if compile_rule:
+                    _, printed = process(["-m", "benchmarks.cold", peer, "1000"], bytecode)
+                    fewest[peer] = min(float(printed), fewest.get(peer, float("inf")))
     rows = [
         [peer, f"{number(fewest[peer])} ms", ratio(fewest[peer] / fewest["stellar"]) if "stellar" in fewest else ""]
         if peer in fewest

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -207,7 +209,7 @@ RECORDS_WITH_NULLS: list[Record] = [{}, dict.fromkeys("xyfgslm"), {"l": [None, 3
 def same(answer: Any, expected: Any) -> bool:
     """Whether two answers mean the same: sequences by element, numbers by value, whatever their classes."""
     if isinstance(expected, list):
-        return len(answer) == len(expected) and all(map(same, answer, expected))
+        return isinstance(answer, list | tuple) and len(answer) == len(expected) and all(map(same, answer, expected))
     if isinstance(expected, int | float):
-        return not isinstance(answer, str) and abs(float(answer) - expected) <= 1e-9 * max(1.0, abs(expected))
+        return isinstance(answer, Number) and math.isclose(answer, expected, rel_tol=1e-9, abs_tol=1e-9)  # type: ignore[arg-type]
     return bool(answer == expected)

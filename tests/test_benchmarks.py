@@ -1,0 +1,102 @@
+"""The benchmarks compare like with like, and say so where they don't."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
+
+import stellar
+from benchmarks import java, language, report
+from benchmarks.measure import geometric_mean, interleaved
+from benchmarks.rules import SHAPES, mixed_rules, short_rules
+from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_stellar_answers_as_the_function_written_by_hand(task: Task) -> None:
+    evaluate = stellar.compile(task.stellar)
+    for record in [*records(200), *RECORDS_WITH_NULLS]:
+        assert same(evaluate(record), task.by_hand(record)), record
+
+
+@pytest.mark.parametrize("case", json.loads(java.DATA.read_text()), ids=lambda case: case["id"])
+def test_an_expression_timed_on_the_jvm_answers_as_its_function(case: dict[str, Any]) -> None:
+    assert same(stellar.compile(case["expr"])(case["vars"]), java.FUNCTIONS[case["id"]](case["vars"]))
+
+
+def test_short_rules_have_34_characters_and_differ() -> None:
+    rules = short_rules("stellar")
+    assert {len(rule) for rule in rules} == {34}
+    assert len(set(rules)) == len(rules)
+
+
+@pytest.mark.parametrize("peer", SHAPES)
+def test_no_rule_of_a_rule_set_comes_twice(peer: str) -> None:
+    assert len(set(mixed_rules(peer, 1000))) == 1000
+
+
+def test_every_shape_of_rule_is_an_expression_that_evaluates() -> None:
+    [record] = records(1)
+    for rule in mixed_rules("stellar", 5):
+        stellar.compile(rule)(record)
+
+
+def test_records_have_the_fields_asked_for_and_differ() -> None:
+    for fields in (2, 9, 69):
+        assert {len(record) for record in records(20, fields)} == {fields}
+    assert len({repr(record) for record in records(1000)}) == 1000
+
+
+def test_what_is_measured_takes_turns() -> None:
+    order: list[str] = []
+    interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, share=0, least=3)
+    assert sorted(order) == ["a"] * 3 + ["b"] * 3
+    assert order[0] != order[1]
+
+
+def test_the_figure_of_each_slice_is_its_own() -> None:
+    taken = interleaved({"much": lambda: sum(range(20_000)), "little": lambda: None}, share=0)
+    assert taken["little"] < taken["much"]
+
+
+def test_a_wrong_answer_is_shown_and_not_timed() -> None:
+    shown = language.tasks({"stellar": stellar.compile, "jmespath": lambda _text: lambda _record: "nonsense"}, share=0)
+    assert shown.text.count("wrong answer") == sum("jmespath" in task.peers for task in TASKS)
+
+
+def test_a_peer_that_is_missing_or_fails_is_shown_so() -> None:
+    shown = language.tasks({"stellar": stellar.compile, "jmespath": None, "simpleeval": _refuse}, share=0)
+    assert "not installed" in shown.text
+    assert "raises ValueError" in shown.text
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
+
+
+@pytest.mark.parametrize(("figure", "verdict"), [(2.0, "aim met"), (2.1, "must met"), (3.1, "MISSED")])
+def test_a_figure_is_judged_by_its_limits(figure: float, verdict: str) -> None:
+    assert report.Finding(report.Limit("anything", must=3, aim=2), figure).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "alike"),
+    [
+        ((2, 4.0), [2, 4], True),
+        ([2], [2, 4], False),
+        (1.0, 1, True),
+        ("1", 1, False),
+        ("a", "b", False),
+        (None, "d", False),
+    ],
+)
+def test_answers_are_compared_by_meaning(answer: object, expected: object, alike: bool) -> None:
+    assert same(answer, expected) is alike
+
+
+def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one() -> None:
+    assert geometric_mean([4, 0.25]) == pytest.approx(1)
