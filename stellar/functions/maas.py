@@ -1,0 +1,70 @@
+"""Models as a service: finding an instance of a model, and asking it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from stellar.context import Context
+from stellar.conversions import to_text
+from stellar.library import stellar
+
+log = logging.getLogger(__name__)
+
+# stellar.maas is imported where it is used: expressions that ask no model do not load an HTTP client.
+
+
+@stellar("MAAS_GET_ENDPOINT")
+def get_endpoint(context: Context, model: object = None, version: object = None) -> dict[str, Any] | None:
+    """An instance of a model, to be asked with MAAS_MODEL_APPLY.
+
+    model: The name of the model
+    version: The version of the model; the newest one if it is left out
+    returns: A map of the name, the version and the url, with the path of each function as `endpoint:<function>`; null
+        if no such model is registered
+
+    Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other.
+    """
+    from stellar.maas import ModelNotFound, Registry
+
+    if model is None:
+        return None
+    registry = context[Registry]  # type: ignore[type-abstract]
+    try:
+        return registry.endpoint(to_text(model), None if version is None else to_text(version)).as_map()
+    except ModelNotFound as error:
+        log.warning("%s", error)  # Metron answers null here
+        return None
+
+
+@stellar("MAAS_MODEL_APPLY")
+def model_apply(context: Context, endpoint: object, function: object, args: object = None) -> dict[str, Any] | None:
+    """What a model answers, asked over HTTP: MAAS_MODEL_APPLY(endpoint, function?, args).
+
+    endpoint: A map as MAAS_GET_ENDPOINT gives it: name, version and url of the model
+    function: The function of the endpoint, or a path; `apply` if it is left out
+    args: A map of the request's parameters
+    returns: The JSON object that the model answers, as a map; null if there is no endpoint or no answer
+
+    The function may be left out: MAAS_MODEL_APPLY(endpoint, args) asks `apply`. Answers are cached for 10 minutes. An
+    instance that fails is avoided for 10 minutes, and another one is tried.
+    """
+    from stellar.maas import MaasError, ModelClient
+
+    if not isinstance(endpoint, Mapping):  # no such model: MAAS_GET_ENDPOINT gave null
+        return None
+    if isinstance(function, Mapping) and args is None:
+        function, args = None, function
+    try:
+        return context[ModelClient].apply(endpoint, function if isinstance(function, str) else None, _parameters(args))
+    except MaasError as error:
+        log.warning("%s", error)  # Metron answers null here
+        return None
+
+
+def _parameters(args: object) -> dict[str, Any]:
+    """The request's parameters, with numbers as Stellar writes them."""
+    if not isinstance(args, Mapping):
+        return {}
+    return {to_text(name): to_text(value) if isinstance(value, float) else value for name, value in args.items()}

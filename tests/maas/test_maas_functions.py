@@ -1,0 +1,111 @@
+"""MAAS_GET_ENDPOINT and MAAS_MODEL_APPLY, from a registry to a real server."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from stellar.context import NOTHING, Context
+from stellar.functions import maas
+from stellar.library import Library
+from stellar.maas import ClientSettings, ModelClient, Registry
+
+LIBRARY = Library.of(maas)
+get_endpoint = LIBRARY["MAAS_GET_ENDPOINT"].implementation
+model_apply = LIBRARY["MAAS_MODEL_APPLY"].implementation
+
+
+@pytest.fixture
+def context(registry):
+    with ModelClient(registry, ClientSettings(timeout_ms=500)) as client:
+        yield Context({Registry: registry, ModelClient: client})
+
+
+@pytest.fixture
+def model(serve, registry, make_instance):
+    server = serve(serve.echo)
+    registry.register(make_instance("dga", "1.0", "1", server.url))
+    return server
+
+
+def test_an_endpoint_is_a_map_of_texts(context, model):
+    expected = {"name": "dga", "version": "1.0", "url": model.url, "endpoint:apply": "apply"}
+    assert get_endpoint(context, "dga") == expected
+    assert get_endpoint(context, "dga", "1.0") == expected
+    assert get_endpoint(context, "dga", 1.0) == expected
+
+
+@pytest.mark.parametrize("arguments", [(), (None,), (None, "1.0"), ("other",), ("dga", "2.0"), ("dga   ",)])
+def test_without_such_a_model_the_endpoint_is_null(arguments, context, model):
+    assert get_endpoint(context, *arguments) is None
+
+
+def test_a_model_that_is_missed_by_blanks_is_named_in_the_log(context, model, caplog):
+    get_endpoint(context, "dga   ")
+    assert "there is 'dga', without the blanks" in caplog.text
+
+
+CALLS = [
+    (({"host": "a.com"},), "/apply?host=a.com"),
+    (("apply", {"host": "a.com"}), "/apply?host=a.com"),
+    (("other", {"host": "a.com"}), "/other?host=a.com"),
+    (("score/x", {}), "/score/x?"),
+    (("score",), "/score?"),
+    ((None,), "/apply?"),
+    ((None, {"a": 1}), "/apply?a=1"),
+    ((7, {"a": None}), "/apply?a"),
+    (("score", "no map"), "/score?"),
+    (({"f": 1e10, "t": True, "l": [1, "x"]},), "/apply?f=1.0E10&t=true&l=%5B1%2C%22x%22%5D"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "request_line"), CALLS)
+def test_the_function_may_be_left_out(arguments, request_line, context, model):
+    result = model_apply(context, get_endpoint(context, "dga"), *arguments)
+    assert model.paths == [request_line]
+    assert result == dict(zip(("path", "query"), request_line.split("?"), strict=True))
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://host", 1, []])
+def test_without_an_endpoint_the_answer_is_null_and_no_model_is_asked(endpoint, context, model, caplog):
+    assert model_apply(context, endpoint, {"host": "a"}) is None
+    assert model.paths == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "endpoint", [{}, {"url": None}, {"url": "nowhere"}, {"name": "x", "url": "file:///etc/passwd"}]
+)
+def test_an_endpoint_without_an_address_gives_null_and_a_line_in_the_log(endpoint, context, caplog):
+    assert model_apply(context, endpoint, {"host": "a"}) is None
+    assert "is not an http or https address" in caplog.text
+
+
+def test_a_model_that_fails_gives_null_and_a_line_in_the_log(serve, context, caplog):
+    server = serve(serve.answer(500))
+    with caplog.at_level(logging.WARNING):
+        assert model_apply(context, {"url": server.url}, {"host": "a"}) is None
+    assert "status 500" in caplog.text
+
+
+def test_a_context_without_a_registry_or_a_client_says_so():
+    with pytest.raises(LookupError, match="needs a Registry"):
+        get_endpoint(NOTHING, "dga")
+    with pytest.raises(LookupError, match="needs a ModelClient"):
+        model_apply(NOTHING, {"url": "http://x"}, {})
+
+
+def test_the_help_tells_what_the_functions_take():
+    assert LIBRARY["MAAS_GET_ENDPOINT"].usage == "MAAS_GET_ENDPOINT(model?, version?)"
+    apply = LIBRARY["MAAS_MODEL_APPLY"]
+    assert "MAAS_MODEL_APPLY(endpoint, function?, args)" in apply.help.summary
+    assert [parameter.description != "" for parameter in apply.parameters] == [True] * 3
+    assert "10 minutes" in apply.help.details
+
+
+def test_the_functions_load_no_http_client_before_they_are_called():
+    code = "import sys, stellar.functions.maas; print({'httpx', 'pydantic', 'cachetools'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

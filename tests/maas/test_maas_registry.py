@@ -1,0 +1,105 @@
+"""Choosing an instance: versions, load, quarantine."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from stellar.maas.errors import ModelNotFound
+from stellar.maas.registry import MemoryRegistry, Quarantine, natural_order, normal_url
+
+VERSIONS = "0.9 1 1.0-dev 1.0-alpha 1.0-beta2 1.0-rc1 1.0-rc2 1.0 1.0-patch 1.0.1 1.1 v2.0 9.0 10.0 10.0.1"
+ORDERED = VERSIONS.split()
+
+
+def test_versions_are_ordered_as_people_read_them():
+    shuffled = random.Random(7).sample(ORDERED, len(ORDERED))
+    assert sorted(shuffled, key=natural_order) == ORDERED
+
+
+@pytest.mark.parametrize("version", ["", "final", "²", "1..2", "٣", "é" * 100, "9" * 5000])
+def test_any_text_has_a_place_in_the_order(version):
+    assert sorted([version, "1.0"], key=natural_order)
+
+
+@pytest.mark.parametrize(("order", "newest"), [("natural", "10.0"), ("lexical", "9.0")])
+def test_without_a_version_the_newest_one_is_meant(order, newest, make_instance):
+    registry = MemoryRegistry(order)
+    for version in ("1.0", "9.0", "10.0"):
+        registry.register(make_instance("dga", version, version, f"http://h/{version}"))
+    assert registry.endpoint("dga").version == newest
+    assert registry.endpoint("dga", "1.0").version == "1.0"
+
+
+def test_the_newest_version_counts_even_if_all_its_instances_are_in_quarantine(registry, make_instance):
+    for version in ("1.0", "2.0"):
+        registry.register(make_instance("dga", version, version, f"http://h/{version}"))
+    registry.quarantine.add("http://h/2.0")
+    assert registry.endpoint("dga").version == "2.0"
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ValueError, match="natural or lexical, not 'newest'"):
+        MemoryRegistry("newest")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("other",), "no model 'other' is registered"),
+        (("other", "1.0"), "no model 'other' is registered"),
+        ((" dga ",), "no model ' dga ' is registered; there is 'dga', without the blanks"),
+        (("dga", "3.0"), "model 'dga' has no version '3.0'; registered: 1.0, 2.0"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(arguments, message, registry, make_instance):
+    for version in ("2.0", "1.0"):
+        registry.register(make_instance("dga", version, version, "http://h"))
+    with pytest.raises(ModelNotFound) as raised:
+        registry.endpoint(*arguments)
+    assert str(raised.value) == message
+
+
+def test_load_is_spread_evenly_over_the_instances(registry, make_instance):
+    random.seed(1)
+    for number in range(3):
+        registry.register(make_instance("dga", "1.0", str(number), f"http://h/{number}"))
+    counts = Counter(registry.endpoint("dga").url for _ in range(3000))
+    assert sorted(counts) == ["http://h/0", "http://h/1", "http://h/2"]
+    assert all(900 <= count <= 1110 for count in counts.values())
+
+
+def test_an_instance_in_quarantine_is_avoided_until_ten_minutes_after_its_last_failure(make_instance):
+    now = 0.0
+    registry = MemoryRegistry(quarantine=Quarantine(clock=lambda: now))
+    for number in range(2):
+        registry.register(make_instance("dga", "1.0", str(number), f"http://h{number}:80/"))
+    registry.quarantine.add("HTTP://H0")
+    now = 500.0
+    registry.quarantine.add("http://h0/")
+    now = 1099.0
+    assert {registry.endpoint("dga").url for _ in range(100)} == {"http://h1:80/"}
+    now = 1101.0
+    assert {registry.endpoint("dga").url for _ in range(100)} == {"http://h0:80/", "http://h1:80/"}
+
+
+def test_if_all_instances_are_in_quarantine_one_is_returned_still(registry, make_instance):
+    registry.register(make_instance("dga", "1.0", "1", "http://h"))
+    registry.quarantine.add("http://h")
+    assert registry.endpoint("dga").url == "http://h"
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("HTTP://Node1:80/", "http://node1"),
+        ("https://Node1:443/Path/", "https://node1/Path"),
+        ("http://node1:8080", "http://node1:8080"),
+        ("http://node1:443", "http://node1:443"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_an_address_has_one_normal_spelling(url, normal):
+    assert normal_url(url) == normal

@@ -1,0 +1,427 @@
+"""The client against real servers that behave, and that do not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from stellar.maas.client import ClientSettings, ModelClient, encode_query, function_path
+from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
+from stellar.maas.transport import Answer
+
+QUICK = ClientSettings(timeout_ms=150, connect_timeout_ms=150, retries=0, response_bytes=100_000)
+
+
+class Doubled:
+    """A transport that answers without a network, and counts."""
+
+    def __init__(self, answer: Answer | Exception | None = None) -> None:
+        self.answer = answer or Answer(200, b'{"score": 1}')
+        self.urls: list[str] = []
+        self.closed = False
+
+    def get(self, url: str) -> Answer:
+        self.urls.append(url)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def ask(registry):
+    """Asks one address once: `ask(url)`."""
+    clients = []
+
+    def ask(url, function=None, arguments=None, settings=QUICK):
+        clients.append(ModelClient(registry, settings))
+        return clients[-1].apply({"name": "dga", "version": "1.0", "url": url}, function, arguments)
+
+    yield ask
+    for client in clients:
+        client.close()
+
+
+def close_at_once(handler):
+    handler.close_connection = True
+
+
+def close_in_the_body(handler):
+    handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"is_mal')
+    handler.close_connection = True
+
+
+def hang(handler):
+    time.sleep(0.4)
+    handler.close_connection = True
+
+
+def drip(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    for _ in range(8):
+        handler.wfile.write(b"{")
+        time.sleep(0.06)
+    handler.close_connection = True
+
+
+def compressed(serve):
+    return serve.answer(200, gzip.compress(b'{"a": 1}'), **{"Content-Encoding": "gzip"})
+
+
+BAD = {
+    "status 500": (lambda s: s.answer(500), ModelRefused, "status 500"),
+    "status 404": (lambda s: s.answer(404), ModelRefused, "status 404"),
+    "status 201": (lambda s: s.answer(201), ModelRefused, "status 201"),
+    "status 204": (lambda s: s.answer(204, b""), ModelRefused, "status 204"),
+    "a redirect": (lambda s: s.answer(302, Location="/elsewhere"), ModelRefused, "status 302"),
+    "html": (lambda s: s.answer(body=b"<html>"), ModelRefused, "not JSON"),
+    "nothing": (lambda s: s.answer(body=b""), ModelRefused, "not JSON"),
+    "half a JSON": (lambda s: s.answer(body=b'{"a": '), ModelRefused, "not JSON"),
+    "a comment": (lambda s: s.answer(body=b'{"a": 1} // one'), ModelRefused, "not JSON"),
+    "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "NaN is not JSON"),
+    "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "not JSON"),
+    "deep nesting": (lambda s: s.answer(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
+    "an array": (lambda s: s.answer(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
+    "a text": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON text"),
+    "null": (lambda s: s.answer(body=b"null"), ModelRefused, "a JSON null"),
+    "a huge body": (lambda s: s.answer(body=b" " * 300_000), ModelRefused, "larger than 100,000 bytes"),
+    "a body not asked to be compressed": (compressed, ModelRefused, "not JSON"),
+    "a hang": (lambda s: hang, ModelUnavailable, "in time"),
+    "a drip": (lambda s: drip, ModelUnavailable, "in time"),
+    "a close": (lambda s: close_at_once, ModelUnavailable, "can't be reached"),
+    "a close in the body": (lambda s: close_in_the_body, ModelUnavailable, "can't be reached"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_answer_is_an_error_and_puts_the_instance_in_quarantine(bad, serve, ask, registry):
+    behaviour, error, message = BAD[bad]
+    server = serve(behaviour(serve))
+    with pytest.raises(error, match=message):
+        ask(server.url)
+    assert server.url in registry.quarantine
+    assert [path for path in server.paths if path != "/apply?"] == []
+
+
+def test_a_refused_connection_is_model_unavailable(ask):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ModelUnavailable, match="can't be reached"):
+            ask(f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "null", "file:///etc/passwd", "ftp://host/x", "http://", "http:/host", "//host", "http://[::1", "http://h:x"],
+)
+def test_only_http_addresses_are_asked(url, ask):
+    with pytest.raises(ModelUnavailable):
+        ask(url)
+
+
+def test_an_answer_of_any_json_values_comes_back_as_it_is(serve, ask):
+    result = {"text": "é", "true": True, "null": None, "int": 2**70, "float": 0.5, "list": [1], "map": {"a": {}}}
+    assert ask(serve(serve.answer(body=json.dumps(result).encode())).url) == result
+
+
+def test_a_server_that_ends_lines_with_a_bare_newline_and_gives_no_length_is_understood(registry, ask):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_once():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b'HTTP/1.1 200 OK\nContent-Type: application/json\n\n{"a": 1}\n')
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        assert ask(f"http://127.0.0.1:{listening.getsockname()[1]}") == {"a": 1}
+        thread.join()
+
+
+def test_json_is_asked_for_and_connections_are_kept(serve, registry):
+    server = serve(serve.echo)
+    with ModelClient(registry) as client:
+        for host in "abc":
+            client.apply({"url": server.url}, None, {"host": host})
+    assert {headers["accept"] for headers in server.headers} == {"application/json"}
+    assert {headers["connection"] for headers in server.headers} == {"keep-alive"}
+
+
+QUERIES = [
+    ({}, ""),
+    ({"host": "yahoo.com"}, "host=yahoo.com"),
+    ({"a": "é ü&=?/+%"}, "a=%C3%A9+%C3%BC%26%3D%3F%2F%2B%25"),
+    ({"a": "AZaz09-_.*"}, "a=AZaz09-_.*"),
+    ({"a": "~!'()"}, "a=%7E%21%27%28%29"),
+    ({"a b": "1"}, "a+b=1"),
+    ({"host": None, "c": ""}, "host&c="),
+    ({"b": "1", "a": "2"}, "b=1&a=2"),
+    ({"i": 3, "big": 2**70, "t": True, "f": False}, "i=3&big=1180591620717411303424&t=true&f=false"),
+    ({"l": [1, "é", None]}, "l=%5B1%2C%22%C3%A9%22%2Cnull%5D"),
+    ({"m": {"a": {1}}}, "m=%7B%22a%22%3A%5B1%5D%7D"),
+    ({"b": b"raw"}, "b=raw"),
+    ({"lone": "\ud800"}, "lone=%3F"),
+    ({"emoji": "😀"}, "emoji=%F0%9F%98%80"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "query"), QUERIES)
+def test_arguments_are_encoded_as_a_form(arguments, query):
+    assert encode_query(arguments) == query
+
+
+PATHS = [
+    ({}, None, "apply"),
+    ({}, "score", "score"),
+    ({}, "/score/x", "score/x"),
+    ({"endpoint:apply": "echo"}, None, "echo"),
+    ({"endpoint:apply": "/echo"}, "apply", "echo"),
+    ({"endpoint:apply": "apply"}, "other", "other"),
+    ({"endpoint:other": "x"}, "other", "x"),
+    ({}, "a b?c#d", "a%20b%3Fc%23d"),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "function", "path"), PATHS)
+def test_a_function_is_looked_up_in_the_endpoint_before_it_is_a_path(endpoint, function, path):
+    assert function_path(endpoint, function) == path
+
+
+@pytest.mark.parametrize("function", ["..", "../admin", "a/../../b", "/./x"])
+def test_a_function_can_not_leave_the_model(function):
+    with pytest.raises(ModelRefused, match="leads out"):
+        function_path({}, function)
+
+
+@pytest.mark.parametrize(("base", "path"), [("", "/apply"), ("/", "/apply"), ("/base/", "/base/apply")])
+def test_the_function_follows_the_base_address(base, path, serve, ask):
+    server = serve(serve.echo)
+    ask(server.url + base, arguments={"host": "a.com"})
+    assert server.paths == [f"{path}?host=a.com"]
+
+
+# --- the cache
+
+
+ENDPOINT = {"name": "dga", "version": "1.0", "url": "http://node1:1"}
+
+
+def test_an_equal_call_within_ten_minutes_makes_no_request(registry):
+    now = 0.0
+    transport = Doubled()
+    client = ModelClient(registry, transport=transport, clock=lambda: now)
+    first = client.apply(ENDPOINT, None, {"host": "a"})
+    now = 599.0
+    assert all(client.apply(ENDPOINT, None, {"host": "a"}) == first for _ in range(1000))
+    assert len(transport.urls) == 1
+    now = 601.0
+    client.apply(ENDPOINT, None, {"host": "a"})
+    assert len(transport.urls) == 2
+
+
+def test_the_cache_does_not_care_which_instance_answered(registry):
+    transport = Doubled()
+    client = ModelClient(registry, transport=transport)
+    for number in range(5):
+        client.apply({**ENDPOINT, "url": f"http://node{number}:1"}, None, {"host": "a"})
+    assert len(transport.urls) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ({**ENDPOINT, "version": "2.0"}, None, {"host": "a"}),
+        ({**ENDPOINT, "name": "other"}, None, {"host": "a"}),
+        (ENDPOINT, "score", {"host": "a"}),
+        (ENDPOINT, None, {"host": "b"}),
+        (ENDPOINT, None, {}),
+    ],
+)
+def test_another_model_version_function_or_argument_is_another_answer(other, registry):
+    transport = Doubled()
+    client = ModelClient(registry, transport=transport)
+    client.apply(ENDPOINT, None, {"host": "a"})
+    client.apply(*other)
+    assert len(transport.urls) == 2
+
+
+def test_endpoints_without_a_name_are_told_apart_by_their_address(registry):
+    transport = Doubled()
+    client = ModelClient(registry, transport=transport)
+    client.apply({"url": "http://node1:1"})
+    client.apply({"url": "http://node2:1"})
+    assert transport.urls == ["http://node1:1/apply?", "http://node2:1/apply?"]
+
+
+@pytest.mark.parametrize("settings", [ClientSettings(cache_size=0), ClientSettings(cache_minutes=0)])
+def test_a_cache_of_nothing_is_off(settings, registry):
+    transport = Doubled()
+    client = ModelClient(registry, settings, transport)
+    client.apply(ENDPOINT)
+    client.apply(ENDPOINT)
+    assert len(transport.urls) == 2
+
+
+def test_the_cache_holds_no_more_than_it_was_told(registry):
+    transport = Doubled()
+    client = ModelClient(registry, ClientSettings(cache_size=2), transport)
+    for host in ("a", "b", "c", "a"):
+        client.apply(ENDPOINT, None, {"host": host})
+    assert len(transport.urls) == 4
+
+
+def test_failures_are_not_cached(registry):
+    transport = Doubled(Answer(500, b""))
+    client = ModelClient(registry, transport=transport)
+    with pytest.raises(ModelRefused):
+        client.apply(ENDPOINT)
+    transport.answer = Answer(200, b'{"a": 1}')
+    assert client.apply(ENDPOINT) == {"a": 1}
+
+
+def test_a_caller_may_change_what_it_was_given(registry):
+    client = ModelClient(registry, transport=Doubled(Answer(200, b'{"a": {"b": [1]}}')))
+    client.apply(ENDPOINT)["a"]["b"].append(2)
+    cached = client.apply(ENDPOINT)
+    cached["a"]["b"].append(3)
+    cached["new"] = True
+    assert client.apply(ENDPOINT) == {"a": {"b": [1]}}
+
+
+# --- many callers
+
+
+class Slow(Doubled):
+    """Answers after all callers had time to come."""
+
+    def get(self, url):
+        time.sleep(0.2)
+        return super().get(url)
+
+
+def test_equal_calls_at_one_moment_make_one_request(registry):
+    transport = Slow()
+    client = ModelClient(registry, transport=transport)
+    with ThreadPoolExecutor(200) as pool:
+        results = list(pool.map(lambda _: client.apply(ENDPOINT, None, {"host": "a"}), range(200)))
+    assert len(transport.urls) == 1
+    assert results == [{"score": 1}] * 200
+    assert len({id(result) for result in results}) == 200
+
+
+@pytest.mark.parametrize("failure", [ModelUnavailable("away"), ZeroDivisionError("a bug")])
+def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(failure, registry):
+    transport = Slow(failure)
+    client = ModelClient(registry, ClientSettings(retries=0), transport)
+
+    def call(_):
+        with pytest.raises((MaasError, type(failure))):
+            client.apply(ENDPOINT)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(call, range(20)))
+    assert len(transport.urls) == 1
+    transport.answer = Answer(200, b"{}")
+    assert client.apply(ENDPOINT) == {}
+
+
+def test_many_threads_with_different_calls_all_get_their_own_answer(serve, registry):
+    server = serve(serve.echo)
+    with ModelClient(registry) as client, ThreadPoolExecutor(16) as pool:
+        calls = [{"host": f"h{number % 50}"} for number in range(300)]
+        results = list(pool.map(lambda arguments: client.apply({"url": server.url}, None, arguments), calls))
+    assert [result["query"] for result in results] == [f"host={arguments['host']}" for arguments in calls]
+    assert len(server.paths) == 50
+
+
+# --- failing instances
+
+
+def test_when_one_instance_fails_another_is_asked(serve, registry, make_instance):
+    bad, good = serve(serve.answer(500)), serve()
+    registry.register(make_instance("dga", "1.0", "1", bad.url))
+    registry.register(make_instance("dga", "1.0", "2", good.url))
+    with ModelClient(registry) as client:
+        for number in range(20):
+            given = registry.endpoint("dga").as_map() if number else {"name": "dga", "version": "1.0", "url": bad.url}
+            assert client.apply(given, None, {"host": number}) == {"is_malicious": "legit"}
+    assert len(bad.paths) == 1
+    assert len(good.paths) == 20
+
+
+def test_an_instance_of_another_version_is_never_asked_instead(serve, registry, make_instance):
+    bad, other = serve(serve.answer(500)), serve()
+    registry.register(make_instance("dga", "1.0", "1", bad.url))
+    registry.register(make_instance("dga", "2.0", "2", other.url))
+    with ModelClient(registry) as client, pytest.raises(ModelRefused):
+        client.apply(registry.endpoint("dga", "1.0").as_map())
+    assert other.paths == []
+
+
+@pytest.mark.parametrize(("retries", "requests"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_no_more_instances_are_tried_than_allowed(retries, requests, registry, make_instance):
+    for number in range(3):
+        registry.register(make_instance("dga", "1.0", str(number), f"http://node{number}:1"))
+    transport = Doubled(Answer(500, b""))
+    client = ModelClient(registry, ClientSettings(retries=retries), transport)
+    with pytest.raises(ModelRefused):
+        client.apply({"name": "dga", "version": "1.0", "url": "http://node0:1"})
+    assert len(set(transport.urls)) == len(transport.urls) == requests
+
+
+def test_a_single_instance_in_quarantine_is_still_asked(registry, make_instance):
+    registry.register(make_instance("dga", "1.0", "1", "http://node1:1"))
+    registry.quarantine.add("http://node1:1")
+    assert ModelClient(registry, transport=Doubled()).apply(registry.endpoint("dga").as_map()) == {"score": 1}
+
+
+# --- settings
+
+
+def test_settings_come_from_the_keys_of_the_global_configuration():
+    assert ClientSettings.from_global({"es.ip": "node1"}) == ClientSettings()
+    assert ClientSettings.from_global(
+        {
+            "maas.cache.maxSize": "50",
+            "maas.cache.maxTimeRetain": 2.5,
+            "maas.http.retries": 0,
+            "maas.http.connect.timeout.ms": 100,
+            "maas.http.timeout.ms": 200,
+            "maas.http.max.response.bytes": 300,
+            "maas.version.comparison": "lexical",
+        }
+    ) == ClientSettings(50, 2.5, 0, 100, 200, 300, "lexical")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("maas.cache.maxSize", -1),
+        ("maas.cache.maxSize", 1.5),
+        ("maas.cache.maxTimeRetain", "long"),
+        ("maas.cache.maxTimeRetain", True),
+        ("maas.http.retries", None),
+        ("maas.http.timeout.ms", 0),
+        ("maas.http.connect.timeout.ms", float("inf")),
+        ("maas.version.comparison", "newest"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named(key, value):
+    with pytest.raises(ValueError, match=key):
+        ClientSettings.from_global({key: value})
+
+
+def test_closing_the_client_closes_its_transport(registry):
+    transport = Doubled()
+    with ModelClient(registry, transport=transport):
+        pass
+    assert transport.closed
