@@ -19,7 +19,7 @@ from stellar.context import Context
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def stellar(name: str, *, surplus: str = "ignore") -> Callable[[F], F]:
+def stellar(name: str, *, surplus: str = "ignore", comprehension: str | None = None) -> Callable[[F], F]:
     """Declare a plain Python function as the Stellar function of this name.
 
         @stellar("STARTS_WITH")
@@ -41,15 +41,20 @@ def stellar(name: str, *, surplus: str = "ignore") -> Callable[[F], F]:
     `surplus` says what becomes of arguments beyond the last parameter: "ignore" evaluates and drops them, as Metron
     does nearly everywhere; "refuse" is an error.
 
+    `comprehension` is "map" or "filter" for a function of a list and a lambda that means just that: the compiler may
+    then write a list comprehension in its place.
+
     The function is returned unchanged; nothing is registered until `Library.of` gathers it.
     """
 
     def declare(implementation: F) -> F:
-        implementation.__stellar__ = Function(name, implementation, surplus == "ignore")  # type: ignore[attr-defined]
+        implementation.__stellar__ = Function(name, implementation, surplus == "ignore", comprehension)  # type: ignore[attr-defined]
         return implementation
 
     if surplus not in ("ignore", "refuse"):
         raise ValueError(f"surplus is 'ignore' or 'refuse', not {surplus!r}")
+    if comprehension not in (None, "map", "filter"):
+        raise ValueError(f"comprehension is 'map' or 'filter', not {comprehension!r}")
     return declare
 
 
@@ -124,6 +129,7 @@ class Function:
     name: str
     implementation: Callable[..., Any]
     ignores_surplus: bool = True
+    comprehension: str | None = None
 
     @cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:

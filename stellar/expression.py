@@ -1,0 +1,238 @@
+"""Expressions: read, resolved and compiled once, evaluated often."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any, Literal
+
+from stellar import nodes as n
+from stellar.compiler import Places, compile_tree, filename
+from stellar.context import NOTHING, Context
+from stellar.errors import EvaluationError, ParseError, StellarError
+from stellar.library import Library
+from stellar.parser import parse
+from stellar.resolver import Names, resolve
+from stellar.runtime import shortened
+from stellar.source import Span
+
+UnknownFunctions = Literal["when_compiled", "when_reached"]
+Missing = Literal["null", "error"]
+
+# How many expressions that have failed keep their text in Python's tracebacks
+TRACEBACK_TEXTS = 256
+
+
+class Expression:
+    """A compiled Stellar expression. Call it with a record to evaluate it.
+
+        risky = stellar.compile("bytes > 1000 and method == 'POST'")
+        risky({"bytes": 2048, "method": "POST"})  # True
+
+    source: its text
+    variables: the fields that it reads; without the parameters of its lambdas
+    functions: the functions that it calls
+
+    It is immutable, can be shared by threads, and can be pickled if its library has a name: what travels is the text
+    and that name, and it is compiled again on arrival.
+    """
+
+    # The compiled function sits in the slot that Python looks up for a call, so a call costs nothing on top of it
+    __slots__ = ("__call__", "__weakref__", "_names", "_tree", "library", "predicate", "source", "unknown_functions", "_strict")
+
+    __call__: Callable[..., Any]
+
+    def __init__(
+        self,
+        source: str,
+        library: Library,
+        *,
+        predicate: bool = False,
+        unknown_functions: UnknownFunctions = "when_compiled",
+        fast: bool = True,
+    ) -> None:
+        """Read and compile a text.
+
+        source: the text; a blank one means null, or true as a predicate
+        predicate: the result must be a boolean (or null); anything else is an EvaluationError
+        unknown_functions: whether a call that can't succeed is an error now, or, as in Metron, when it is reached
+        fast: write operators inline; False is for comparing the two ways, which give the same answers
+
+        Raises ParseError or ResolutionError, with the place and a hint.
+        """
+        self.source = source
+        self.library = library
+        self.predicate = predicate
+        self.unknown_functions = unknown_functions
+        self._tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
+        self._names = resolve(self._tree, library, source)
+        if self._names.problems and unknown_functions == "when_compiled":
+            raise self._names.problems[0]
+        self._strict: Callable[..., Any] | None = None
+        object.__setattr__(self, "__call__", self._compiled(strict=False, fast=fast))
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The free variables."""
+        return self._names.variables
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the functions called."""
+        return self._names.functions
+
+    @property
+    def tree(self) -> n.Expr:
+        """The syntax tree."""
+        return self._tree
+
+    def evaluate(self, record: Mapping[str, Any], context: Context = NOTHING, *, missing: Missing = "null") -> Any:
+        """The value for a record.
+
+        record: the fields by name
+        context: the services that functions ask for
+        missing: what a field that the record does not have is: "null", or an "error" as with Metron's strict resolver
+
+        Raises EvaluationError if an operator or a function refuses.
+        """
+        if missing == "null":
+            return self.__call__(record, context)
+        if missing != "error":
+            raise ValueError(f"missing is 'null' or 'error', not {missing!r}")
+        if self._strict is None:
+            self._strict = self._compiled(strict=True)
+        return self._strict(record, context)
+
+    def _compiled(self, *, strict: bool, fast: bool = True) -> Callable[..., Any]:
+        make = partial(
+            compile_tree,
+            self._tree,
+            self.library,
+            self.source,
+            partial(_failure, self.source, self._names),
+            predicate=self.predicate,
+            strict=strict,
+        )
+        try:
+            return make(fast=fast)
+        except RecursionError:
+            # Deep, though not too deep: a new thread has the whole stack, and the plain form nests less
+            return _in_new_thread(partial(make, fast=False), self.source)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.library.name is None:
+            raise TypeError("this expression's library has no name to find it by; give it one: Library.of(…, name='module:attribute')")
+        return _compiled_again, (self.source, self.library.name, self.predicate, self.unknown_functions)
+
+    def __repr__(self) -> str:
+        return f"<Expression {shortened(self.source)}>"
+
+
+def _compiled_again(source: str, library: str, predicate: bool, unknown_functions: UnknownFunctions) -> Expression:
+    return Expression(source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions)
+
+
+def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:
+    made: list[Callable[..., Any]] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            made.append(make())
+        except Exception as error:  # noqa: BLE001 - it is raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if not errors:
+        return made[0]
+    if isinstance(errors[0], RecursionError):
+        raise ParseError("the expression nests too deep to be compiled", source, Span(0, len(source))) from None
+    raise errors[0]
+
+
+# -- From a Python exception to a place in the text -------------------------------------------------------------------
+
+
+def _failure(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
+    """The error to raise for an exception in compiled code: what was wrong, where, and with which values."""
+    span = _span(source, error.__traceback__) or Span(0, len(source))
+    _show_in_tracebacks(source)
+    if isinstance(error, StellarError):  # an expression within an expression
+        message = error.message
+    elif isinstance(error, RecursionError):
+        message = "the evaluation nests too deep"
+    elif isinstance(error, ValueError | LookupError | OSError) or type(error).__module__.startswith("stellar"):
+        message = str(error.args[0]) if error.args else type(error).__name__
+    else:
+        message = f"{type(error).__name__}: {error}"
+    return EvaluationError(message, source, span, _values(names, span, record))
+
+
+def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
+    within = dict.fromkeys(name for name, where in names.reads if span.start <= where.start and where.end <= span.end)
+    shown = [f"{name} is {shortened(record[name]) if name in record else 'missing'}" for name in within if name != "_"]
+    return ", ".join(shown) or None
+
+
+def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
+    """Where in the text the innermost frame of its code stood; None if Python keeps no columns."""
+    ours, found = filename(source), None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if code.co_filename == ours:
+            found = code, traceback.tb_lasti
+        traceback = traceback.tb_next
+    if found is None:
+        return None
+    code, instruction = found
+    line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
+    if line is None or end_line is None or column is None or end_column is None:
+        return None
+    return Places(source).span(line, column, end_line, end_column)
+
+
+def _show_in_tracebacks(source: str) -> None:
+    name = filename(source)
+    if name in linecache.cache:
+        return
+    shown = [key for key in list(linecache.cache) if key.startswith("<stellar ")]
+    for key in shown[: max(0, len(shown) - TRACEBACK_TEXTS + 1)]:
+        linecache.cache.pop(key, None)
+    linecache.cache[name] = (len(source), None, [f"{line}\n" for line in source.split("\n")], name)
+
+
+# -- In one call ------------------------------------------------------------------------------------------------------
+
+
+def compile(  # noqa: A001 - as `re.compile`
+    source: str,
+    *,
+    library: Library | None = None,
+    predicate: bool = False,
+    unknown_functions: UnknownFunctions = "when_compiled",
+) -> Expression:
+    """Read, resolve and compile a text; see Expression."""
+    return Expression(
+        source, library or default_library(), predicate=predicate, unknown_functions=unknown_functions
+    )
+
+
+def evaluate(source: str, record: Mapping[str, Any], context: Context = NOTHING, *, library: Library | None = None) -> Any:
+    """The value of a text for a record. The last 500 texts stay compiled."""
+    return _cached(source, library or default_library())(record, context)
+
+
+@lru_cache(maxsize=500)
+def _cached(source: str, library: Library) -> Expression:
+    return Expression(source, library)
+
+
+def default_library() -> Library:
+    """`stellar.functions.LIBRARY`, loaded when it is first wanted."""
+    return Library.named("stellar.functions:LIBRARY")

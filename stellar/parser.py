@@ -1,0 +1,306 @@
+"""Text to syntax tree: a lexer and an LALR(1) driver over the tables that were made from grammar.lark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from stellar import nodes as n
+from stellar.errors import ParseError
+from stellar.source import Span
+from stellar.tables import ACTIONS, END_STATE, RULES, SKIPPED, TERMINALS
+
+LONGEST_TEXT = 64 * 1024
+DEEPEST_NESTING = 200
+LONGEST_CHAIN = 500
+WIDEST_INTEGER = 4096
+
+_SKIP = f"(?>(?:{'|'.join(SKIPPED)})*)"
+_scan = re.compile(f"{_SKIP}(?:{'|'.join(f'(?P<{name}>{pattern})' for name, pattern in TERMINALS)}|(?P<END>\\Z))").match
+_skip = re.compile(_SKIP).match
+
+
+def parse(text: str) -> n.Expr:
+    """The syntax tree of a Stellar text.
+
+    Raises ParseError, with the place and what was expected there, if the text is not Stellar, is longer than 64 KiB
+    in UTF-8, or nests deeper than 200 levels.
+    """
+    if len(text) > LONGEST_TEXT or len(text.encode(errors="surrogatepass")) > LONGEST_TEXT:
+        raise ParseError(f"the expression is longer than {LONGEST_TEXT} bytes", text, Span(0, 0))
+    try:
+        tree = _Parse(text).run()
+    except _Refused as refused:
+        raise ParseError(str(refused), text, refused.span) from None
+    _refuse_deep_nesting(text, tree)
+    return tree
+
+
+class _Parse:
+    """One run of the driver: a stack of states, and beside it the value, the start and the end of each symbol."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.states = [0]
+        self.values: list[Any] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+
+    def run(self) -> n.Expr:
+        position = depth = 0
+        while True:
+            kind, start, end = self.token(position)
+            actions = ACTIONS[self.states[-1]]
+            while (action := actions.get(kind)) is not None and action < 0:
+                self.reduce(~action)
+                actions = ACTIONS[self.states[-1]]
+                if self.states[-1] == END_STATE:
+                    tree: n.Expr = self.values[0]
+                    return tree
+            if action is None:
+                raise self.unexpected(kind, start, end)
+            depth += (kind in _OPENING) - (kind in _CLOSING)
+            if depth > DEEPEST_NESTING:
+                raise _too_deep(self.text, Span(start, end))
+            self.states.append(action)
+            self.values.append(self.text[start:end])
+            self.starts.append(start)
+            self.ends.append(end)
+            position = end
+
+    def token(self, position: int) -> tuple[str, int, int]:
+        found = _scan(self.text, position)
+        if found is None:
+            raise _unreadable(self.text, _skip(self.text, position).end())  # type: ignore[union-attr]
+        kind = found.lastgroup or ""
+        start, end = found.span(kind)
+        if kind == "_NOT_IN" and not self.follows_operand():
+            return "_NOT", start, start + len("not")
+        return ("$END" if kind == "END" else kind), start, end
+
+    def follows_operand(self) -> bool:
+        return "_NOT_IN" in ACTIONS[self.states[-1]]
+
+    def reduce(self, rule: int) -> None:
+        made, length, name, parts = RULES[rule]
+        if name is not None:
+            values = self.values[-length:]
+            start = self.starts[-length]
+            value = _BUILD[name](Span(start, self.ends[-1]), *[values[part] for part in parts])
+        elif length == 1:
+            # A rule that passes its only value on leaves the stacks of values and places as they are
+            self.states.pop()
+            self.states.append(ACTIONS[self.states[-1]][made])
+            return
+        else:
+            value = self.values[parts[0] - length]
+            start = self.starts[-length]
+        end = self.ends[-1]
+        del self.states[-length:], self.values[-length:], self.starts[-length:], self.ends[-length:]
+        self.states.append(ACTIONS[self.states[-1]][made])
+        self.values.append(value)
+        self.starts.append(start)
+        self.ends.append(end)
+
+    def unexpected(self, kind: str, start: int, end: int) -> ParseError:
+        expected = {_SHOWN[symbol] for symbol in ACTIONS[self.states[-1]] if symbol in _SHOWN}
+        if not self.text[:start].strip() and kind == "$END":
+            return ParseError("there is no expression in this text", self.text, Span(0, len(self.text)))
+        found = "the end of the text" if kind == "$END" else _described(self.text[start:end])
+        hint = _hint(self.text, kind, start, expected) or f"here may stand {_listed(expected)}"
+        return ParseError(f"unexpected {found}", self.text, Span(start, end), hint)
+
+
+# -- What each rule of the grammar makes ------------------------------------------------------------------------------
+
+
+def _number(span: Span, text: str) -> n.Literal:
+    digits = text.rstrip("lLdDfF")
+    if digits.isdigit() and text[-1] not in "dDfF":
+        if len(digits) > 1234 or (value := int(digits)).bit_length() > WIDEST_INTEGER:
+            raise _Refused(f"a whole number of more than {WIDEST_INTEGER} bits", span)
+        return n.Literal(value, span=span)
+    return n.Literal(float(digits), span=span)
+
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def _string(span: Span, text: str) -> n.Literal:
+    body = text[1:-1]
+    if "\\" in body:
+        body = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), body)
+    return n.Literal(body, span=span)
+
+
+def _minus(span: Span, _sign: str, operand: n.Expr) -> n.Expr:
+    if isinstance(operand, n.Literal) and isinstance(operand.value, int | float):
+        return n.Literal(-operand.value, span=span)
+    return n.Minus(operand, span=span)
+
+
+def _conjunction(span: Span, left: n.Expr, right: n.Expr) -> n.Conjunction:
+    rest = right.operands if isinstance(right, n.Conjunction) else (right,)
+    return n.Conjunction((left, *rest), span=span)
+
+
+def _disjunction(span: Span, left: n.Expr, right: n.Expr) -> n.Disjunction:
+    rest = right.operands if isinstance(right, n.Disjunction) else (right,)
+    return n.Disjunction((left, *rest), span=span)
+
+
+_NAME = re.compile(r"[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?")
+
+
+def _lambda(span: Span, parameters: str, body: n.Expr) -> n.Lambda:
+    names = _NAME.findall(re.sub(r"//[^\n]*", "", parameters))
+    return n.Lambda(tuple(names), body, span=span)
+
+
+def _more(_span: Span, items: list[Any], item: Any) -> list[Any]:
+    items.append(item)
+    return items
+
+
+_BUILD: dict[str, Callable[..., Any]] = {
+    "number": _number,
+    "string": _string,
+    "nan": lambda span, _text: n.Literal(float("nan"), span=span),
+    "true": lambda span, _text: n.Literal(True, span=span),
+    "false": lambda span, _text: n.Literal(False, span=span),
+    "null": lambda span, _text: n.Literal(None, span=span),
+    "variable": lambda span, name: n.Variable(name, span=span),
+    "exists": lambda span, name: n.Exists(name, span=span),
+    "call": lambda span, name, arguments=(): n.Call(name, tuple(arguments), span=span),
+    "list": lambda span, items=(): n.ListLiteral(tuple(items), span=span),
+    "map": lambda span, pairs=(): n.MapLiteral(tuple(pairs), span=span),
+    "minus": _minus,
+    "arithmetic": lambda span, left, operator, right: n.Arithmetic(operator, left, right, span=span),
+    "comparison": lambda span, left, operator, right: n.Comparison(operator, left, right, span=span),
+    "membership": lambda span, item, container: n.Membership(item, container, False, span=span),
+    "absence": lambda span, item, container: n.Membership(item, container, True, span=span),
+    "negation": lambda span, operand: n.Negation(operand, span=span),
+    "conjunction": _conjunction,
+    "disjunction": _disjunction,
+    "conditional": lambda span, condition, then, otherwise: n.Conditional(condition, then, otherwise, span=span),
+    "match": lambda span, clauses, default: n.Match(tuple(clauses), default, span=span),
+    "lambda": _lambda,
+    "first": lambda _span, item: [item],
+    "more": _more,
+    "pair": lambda _span, left, right: (left, right),
+}
+
+# -- Limits -----------------------------------------------------------------------------------------------------------
+
+_OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
+_CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
+
+
+class _Refused(Exception):
+    """A token of the right form that can't be taken; `run` has the text to say where."""
+
+    def __init__(self, message: str, span: Span) -> None:
+        super().__init__(message)
+        self.span = span
+
+
+def _too_deep(text: str, span: Span) -> ParseError:
+    return ParseError(f"the expression nests deeper than {DEEPEST_NESTING} levels", text, span)
+
+
+def _refuse_deep_nesting(text: str, tree: n.Expr) -> None:
+    # A chain such as a + b + c + … or if … else if … is not nesting: the compiler goes along it without recursion
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > DEEPEST_NESTING:
+            raise _too_deep(text, node.span)
+        chained = chain_link(node)
+        waiting.extend((part, depth + (part is not chained)) for part in n.children(node))
+
+
+def chain_link(node: n.Expr) -> n.Expr | None:
+    """The part of a node in which a chain like it goes on, if one does."""
+    match node:
+        case n.Arithmetic(_, n.Arithmetic() as left, _):
+            return left
+        case n.Conditional(_, _, n.Conditional() as otherwise):
+            return otherwise
+    return None
+
+
+# -- Diagnostics ------------------------------------------------------------------------------------------------------
+
+_SHOWN = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "STRING": "a text",
+    "RPAR": ")",
+    "RSQB": "]",
+    "RBRACE": "}",
+    "LPAR": "(",
+    "LBRACE": "{",
+    "COMMA": ",",
+    "COLON": ":",
+    "PLUS": "an operator",
+    "COMPARE": "an operator",
+    "_AND": "an operator",
+    "_THEN": "then",
+    "_ELSE": "else",
+    "_DEFAULT": "default",
+    "__ANON_0": "=>",
+    "$END": "the end",
+}
+
+_HINTS: list[tuple[re.Pattern[str], str]] = [
+    (re.compile(r"=(?![=>])"), "two values are compared with =="),
+    (re.compile(r"!(?!=)"), "negation is written not(x)"),
+    (re.compile(r":="), "assignment belongs to the shell and to configurations, not to an expression"),
+    (re.compile(r"%"), "there is no modulo operator"),
+    (re.compile(r"#"), "a comment begins with //"),
+    (re.compile(r";"), "a text holds one expression; there is no separator"),
+    (re.compile(r"&(?!&)|\|(?!\|)"), "write and, or, && or ||"),
+    (re.compile(r"NOT in|not IN|(?:not|NOT)\s+(?:in|IN)"), "write not in, or NOT IN, with one blank"),
+    (re.compile(r"[0-9]"), "a number has no leading zero, and an operator stands between two operands"),
+]
+
+
+def _hint(text: str, kind: str, start: int, expected: set[str]) -> str | None:
+    for pattern, hint in _HINTS:
+        if pattern.match(text, start):
+            return hint
+    if kind == "_NOT_IN":
+        return None
+    if "then" in expected or "else" in expected:
+        return "write if condition then value else value; both then and else are needed"
+    if kind == "COLON" or (kind == "$END" and ":" in expected):
+        return "a colon without a blank belongs to the name before it: write {a : 1} and c ? b : d"
+    return None
+
+
+def _listed(expected: set[str]) -> str:
+    ordered = sorted(expected)
+    return ordered[0] if len(ordered) == 1 else f"{', '.join(ordered[:-1])} or {ordered[-1]}"
+
+
+def _described(token: str) -> str:
+    return token if len(token) <= 40 else f"{token[:37]}..."
+
+
+def _unreadable(text: str, start: int) -> ParseError:
+    character = text[start]
+    if character in "'\"":
+        body = re.compile(rf"{character}(?:[^{character}\\]|\\[{character}\\nrt])*").match(text, start)
+        stop = body.end() if body else start + 1
+        if stop < len(text):
+            return ParseError(
+                f"unknown escape {text[stop : stop + 2]}",
+                text,
+                Span(stop, min(stop + 2, len(text))),
+                rf"a backslash may stand before n, r, t, \ and {character}; in a regular expression write it twice",
+            )
+        return ParseError("this text has no end", text, Span(start, len(text)), f"close it with {character}")
+    shown = character if character.isprintable() else f"U+{ord(character):04X}"
+    hint = next((hint for pattern, hint in _HINTS if pattern.match(text, start)), None)
+    return ParseError(f"unexpected character {shown}", text, Span(start, start + 1), hint)
