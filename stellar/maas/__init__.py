@@ -1,8 +1,8 @@
 """The client side of Model as a Service; it knows nothing of the language.
 
-    from stellar.maas import MemoryRegistry, ModelClient
+    from stellar.maas import FileRegistry, ModelClient
 
-    with MemoryRegistry() as registry, ModelClient(registry) as client:
+    with FileRegistry("registry") as registry, ModelClient(registry) as client:
         endpoint = registry.endpoint("dga")
         client.apply(endpoint.as_map(), arguments={"host": "yahoo.com"})
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stellar.maas.errors import ModelNotFound as ModelNotFound
     from stellar.maas.errors import ModelRefused as ModelRefused
     from stellar.maas.errors import ModelUnavailable as ModelUnavailable
+    from stellar.maas.files import FileQueue as FileQueue
+    from stellar.maas.files import FileRegistry as FileRegistry
     from stellar.maas.registry import MemoryRegistry as MemoryRegistry
     from stellar.maas.registry import Registry as Registry
     from stellar.maas.requests import MemoryQueue as MemoryQueue
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
     "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelUnavailable"),
+    "files": ("FileQueue", "FileRegistry"),
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),

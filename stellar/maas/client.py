@@ -8,9 +8,10 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -167,20 +168,24 @@ class ModelClient:
                 self._answers[key] = answer
 
     def _ask(self, endpoint: Mapping[str, Any], request: str) -> Result:
-        *first, last = self._to_try(endpoint)
-        for url in first:
+        failure: MaasError = ModelUnavailable("no instance was asked")
+        for url in islice(self._to_try(endpoint), 1 + self._settings.retries):
             try:
                 return self._ask_one(url, request)
             except MaasError as error:
-                log.info("trying another instance: %s", error)
-        return self._ask_one(last, request)
+                log.info("%s", error)
+                failure = error
+        raise failure
 
-    def _to_try(self, endpoint: Mapping[str, Any]) -> list[str]:
-        """The address that is given, then others of the same model; those in quarantine only if there is no other."""
+    def _to_try(self, endpoint: Mapping[str, Any]) -> Iterator[str]:
+        """The address that is given, then others of the same model; one in quarantine only if there is no other."""
         given = str(endpoint.get("url"))
-        others = self._others(endpoint, given)
-        fresh = [url for url in (given, *others) if url not in self._registry.quarantine]
-        return (fresh or [given])[: 1 + self._settings.retries]
+        if fresh := given not in self._registry.quarantine:
+            yield given
+        others = [url for url in self._others(endpoint, given) if url not in self._registry.quarantine]
+        yield from others
+        if not fresh and not others:
+            yield given
 
     def _others(self, endpoint: Mapping[str, Any], given: str) -> list[str]:
         name, version = endpoint.get("name"), endpoint.get("version")

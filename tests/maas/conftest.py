@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -96,3 +97,17 @@ def make_instance() -> Callable[..., ServiceInstance]:
 def registry() -> Iterator[MemoryRegistry]:
     with MemoryRegistry() as registry:
         yield registry
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """What the condition gives, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    return wait_for

@@ -1,0 +1,80 @@
+"""What every request queue promises, asked of each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from stellar.maas import FileQueue, MemoryQueue, ModelRequest
+
+ADD = ModelRequest(name="dga", version="1.0", num_instances=1, memory=512, action="ADD", path="/user/root/models")
+
+
+@pytest.fixture(params=["memory", "file"])
+def queue(request, tmp_path):
+    return MemoryQueue() if request.param == "memory" else FileQueue(tmp_path)
+
+
+def test_requests_come_out_in_the_order_they_went_in(queue):
+    names = [queue.enqueue(ModelRequest(name=str(number))) for number in range(12)]
+    assert names == [f"qn-{number:010d}" for number in range(12)]
+    taken = [queue.take(0) for _ in range(12)]
+    assert [item.name for item in taken] == names
+    assert [ModelRequest.from_json(item.data).name for item in taken] == [str(number) for number in range(12)]
+    assert queue.take(0) is None
+
+
+def test_an_item_holds_the_bytes_that_were_sent(queue):
+    queue.enqueue(ADD)
+    assert queue.take(0).data == ADD.to_json()
+    for data in (b"null", b"", b"\xff not json"):
+        queue.put(data)
+        assert queue.take(0).data == data
+
+
+def test_a_name_is_never_used_again(queue):
+    names = []
+    for _ in range(3):
+        names.append(queue.enqueue(ADD))
+        queue.take(0)
+    assert len(set(names)) == 3
+
+
+def test_taking_waits_for_an_item_but_no_longer_than_asked(queue):
+    start = time.monotonic()
+    assert queue.take(0.05) is None
+    assert 0.04 <= time.monotonic() - start < 1.0
+    timer = threading.Timer(0.05, queue.enqueue, [ADD])
+    timer.start()
+    assert queue.take(5).data == ADD.to_json()
+    assert time.monotonic() - start < 2.0
+    timer.join()
+
+
+def test_many_takers_and_many_senders_lose_nothing_and_double_nothing(queue):
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(pool.map(lambda number: queue.enqueue(ModelRequest(name=str(number))), range(60)))
+        taken = list(pool.map(lambda _: queue.take(1), range(60)))
+    assert len(set(sent)) == 60
+    assert sorted(int(ModelRequest.from_json(item.data).name) for item in taken) == list(range(60))
+    assert queue.take(0) is None
+
+
+def test_what_strangers_leave_in_the_directory_is_left_there(tmp_path):
+    queue = FileQueue(tmp_path)
+    queue.enqueue(ADD)
+    for name in ("other", "qn-x"):
+        (tmp_path / "maas/queue" / name).write_bytes(b"?")
+    assert [queue.take(0).name, queue.take(0).name, queue.take(0)] == ["qn-0000000000", "qn-x", None]
+    assert (tmp_path / "maas/queue/other").exists()
+
+
+def test_numbers_go_on_where_others_left_them(tmp_path):
+    queue = FileQueue(tmp_path)
+    queue.enqueue(ADD)
+    (tmp_path / "maas/queue/qn-0000000041").write_bytes(ADD.to_json())
+    assert queue.enqueue(ADD) == "qn-0000000042"
+    assert FileQueue(tmp_path).enqueue(ADD) == "qn-0000000043"
