@@ -1,1 +1,56 @@
-"""The functions that expressions can call, one module a family."""
+"""The functions that expressions can call, one module a family.
+
+Other distributions add theirs by an entry point of the group `stellar.functions`, which names a module, a function or a
+Library.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+
+from stellar.functions import collections, conversion, functional, jsons, maas, network, strings
+from stellar.library import Function, Library
+
+GROUP = "stellar.functions"
+
+
+class _WithInstalled(Library):
+    """A library, and what other distributions have installed in addition.
+
+    To look for that takes longer than to compile an expression. So it waits until a name is asked for that is not in
+    the library itself, or the whole list.
+    """
+
+    def __init__(self, own: Library) -> None:
+        self.own = own
+        self.name = own.name
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:  # type: ignore[override]
+        return {**dict(_installed(self.own)), **self.own.functions}
+
+    def __getitem__(self, name: str) -> Function:
+        return self.own.functions.get(name) or self.functions[name]
+
+
+def _installed(own: Library) -> Iterator[tuple[str, Function]]:
+    from importlib.metadata import entry_points  # it takes as long to load as all of the language
+
+    for entry_point in entry_points(group=GROUP):
+        where = f"the Stellar functions {entry_point.name} = {entry_point.value}"
+        try:
+            found = Library.of(entry_point.load())
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's module may raise
+            warnings.warn(f"{where} can't be loaded: {error}", RuntimeWarning, stacklevel=2)
+            continue
+        for name, function in found.items():
+            if name in own:
+                warnings.warn(f"{where} have a {name}, but that name is taken", RuntimeWarning, stacklevel=2)
+            yield name, function
+
+
+LIBRARY = _WithInstalled(
+    Library.of(strings, conversion, jsons, collections, functional, network, maas, name="stellar.functions:LIBRARY")
+)

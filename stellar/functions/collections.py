@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import zip_longest as longest
 from typing import Any
 
-from stellar.functions._containers import OrderedSet, exactly
-from stellar.functions._containers import key as as_key
+from stellar.functions._ordered import OrderedSet
 from stellar.library import stellar
+from stellar.runtime import ABSENT, described, hashable, member
 
 # An argument that was not given, where that is not the same as null
-_ABSENT: Any = object()
+_MISSING: Any = object()
 _SIZED = (str, list, dict, set, frozenset, tuple, Mapping)
 
 
@@ -52,7 +52,7 @@ def length(input_: object = None) -> int:
 
 
 @stellar("LIST_ADD")
-def list_add(list_: Any = None, element: Any = _ABSENT) -> Any:
+def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
     """Add an element to the end of a list. The list itself is changed.
 
     list: The list
@@ -64,7 +64,7 @@ def list_add(list_: Any = None, element: Any = _ABSENT) -> Any:
         LIST_ADD('ab', 'c')  // 'ab'
         LIST_ADD(null, 1)  // null
     """
-    if element is not _ABSENT and isinstance(list_, list):
+    if element is not _MISSING and isinstance(list_, list):
         list_.append(element)
     return list_
 
@@ -82,11 +82,11 @@ def set_init(input_: Iterable[Any] | None = None, *others: object) -> set[Any]:
         LENGTH(SET_INIT())  // 0
         SET_INIT('ab')  // error
     """
-    return OrderedSet() if input_ is None or others else OrderedSet(map(as_key, input_))
+    return OrderedSet() if input_ is None or others else OrderedSet(map(_kept, input_))
 
 
 @stellar("SET_ADD")
-def set_add(set_: set[Any] | None = _ABSENT, *values: Any) -> set[Any] | None:
+def set_add(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
     """Add members to a set. The set itself is changed.
 
     set: The set; null is a new one
@@ -98,17 +98,17 @@ def set_add(set_: set[Any] | None = _ABSENT, *values: Any) -> set[Any] | None:
         SET_ADD()  // null
         SET_ADD(['a'], 'b')  // error
     """
-    if set_ is _ABSENT:
+    if set_ is _MISSING:
         return None
     changed = OrderedSet() if set_ is None else set_
     for value in values:
         if value is not None:
-            changed.add(as_key(value))
+            changed.add(_kept(value))
     return changed
 
 
 @stellar("SET_REMOVE")
-def set_remove(set_: set[Any] | None = _ABSENT, *values: Any) -> set[Any] | None:
+def set_remove(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
     """Remove members from a set. The set itself is changed.
 
     set: The set; null is a new one
@@ -120,17 +120,17 @@ def set_remove(set_: set[Any] | None = _ABSENT, *values: Any) -> set[Any] | None
         SET_REMOVE()  // null
         SET_REMOVE(['a'], 'a')  // error
     """
-    if set_ is _ABSENT:
+    if set_ is _MISSING:
         return None
     changed = OrderedSet() if set_ is None else set_
     for value in values:
-        if value is not None and exactly(value) in changed:
-            changed.discard(as_key(value))
+        if value is not None and (found := member(changed, value)) is not ABSENT:
+            changed.discard(found)
     return changed
 
 
 @stellar("SET_MERGE")
-def set_merge(sets: Iterable[Any] | None = _ABSENT) -> set[Any] | None:
+def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
     """A new set of all members of several.
 
     sets: The list of the sets, or of lists; nulls in it are left out
@@ -141,15 +141,9 @@ def set_merge(sets: Iterable[Any] | None = _ABSENT) -> set[Any] | None:
         SET_MERGE()  // null
         SET_MERGE([1, 2])  // error
     """
-    if sets is _ABSENT:
+    if sets is _MISSING:
         return None
-    merged = OrderedSet()
-    for members in sets or ():
-        if not isinstance(members, list | tuple | set | frozenset | None):
-            raise ValueError("only sets and lists can be merged into a set")
-        for member in members or ():
-            merged.add(as_key(member))
-    return merged
+    return OrderedSet(_kept(member) for members in sets or () for member in _members(members))
 
 
 @stellar("MULTISET_INIT")
@@ -165,13 +159,13 @@ def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
         MULTISET_INIT('ab')  // error
     """
     counts: dict[Any, int] = {}
-    for item in map(as_key, input_ or ()):
+    for item in map(_kept, input_ or ()):
         counts[item] = counts.get(item, 0) + 1
     return counts
 
 
 @stellar("MULTISET_ADD")
-def multiset_add(multiset: Mapping[Any, Any] | None = _ABSENT, *values: Any) -> Mapping[Any, Any] | None:
+def multiset_add(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any) -> Mapping[Any, Any] | None:
     """Add items to a multiset. The multiset itself is changed.
 
     multiset: The multiset; null is a new one
@@ -183,17 +177,17 @@ def multiset_add(multiset: Mapping[Any, Any] | None = _ABSENT, *values: Any) -> 
         MULTISET_ADD()  // null
         MULTISET_ADD(['a'], 'b')  // error
     """
-    if multiset is _ABSENT:
+    if multiset is _MISSING:
         return None
     changed = _changeable(multiset)
     for value in values:
         if value is not None:
-            changed[as_key(value)] = _count(changed.get(as_key(value), 0)) + 1
+            changed[_kept(value)] = _count(changed.get(_kept(value), 0)) + 1
     return changed
 
 
 @stellar("MULTISET_REMOVE")
-def multiset_remove(multiset: Mapping[Any, Any] | None = _ABSENT, *values: Any) -> Mapping[Any, Any] | None:
+def multiset_remove(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any) -> Mapping[Any, Any] | None:
     """Remove items from a multiset, each once. The multiset itself is changed.
 
     multiset: The multiset; null is a new one
@@ -205,21 +199,21 @@ def multiset_remove(multiset: Mapping[Any, Any] | None = _ABSENT, *values: Any) 
         MULTISET_REMOVE()  // null
         MULTISET_REMOVE(['a'], 'a')  // error
     """
-    if multiset is _ABSENT:
+    if multiset is _MISSING:
         return None
     changed = _changeable(multiset)
     for value in values:
-        if value is None or (count := changed.get(exactly(value))) is None:
+        if value is None or (item := member(changed, value)) is ABSENT:
             continue
-        if _count(count) > 1:
-            changed[as_key(value)] = count - 1
+        if (count := _count(changed[item])) > 1:
+            changed[item] = count - 1
         else:
-            del changed[as_key(value)]
+            del changed[item]
     return changed
 
 
 @stellar("MULTISET_MERGE")
-def multiset_merge(sets: Iterable[Any] = _ABSENT) -> dict[Any, int] | None:
+def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
     """A new multiset of all items of several.
 
     sets: The list of the multisets; nulls in it are left out
@@ -230,7 +224,7 @@ def multiset_merge(sets: Iterable[Any] = _ABSENT) -> dict[Any, int] | None:
         MULTISET_MERGE()  // null
         MULTISET_MERGE([1])  // error
     """
-    if sets is _ABSENT:
+    if sets is _MISSING:
         return None
     merged: dict[Any, int] = {}
     for multiset in sets:
@@ -240,7 +234,7 @@ def multiset_merge(sets: Iterable[Any] = _ABSENT) -> dict[Any, int] | None:
 
 
 @stellar("MULTISET_TO_SET")
-def multiset_to_set(multiset: Mapping[Any, Any] | None = _ABSENT, *others: object) -> set[Any] | None:
+def multiset_to_set(multiset: Mapping[Any, Any] | None = _MISSING, *others: object) -> set[Any] | None:
     """The set of the items of a multiset, each once.
 
     multiset: The multiset
@@ -252,13 +246,13 @@ def multiset_to_set(multiset: Mapping[Any, Any] | None = _ABSENT, *others: objec
         MULTISET_TO_SET()  // null
         MULTISET_TO_SET(['a'])  // error
     """
-    if multiset is _ABSENT:
+    if multiset is _MISSING:
         return None
     return OrderedSet() if multiset is None or others else OrderedSet(multiset)
 
 
 @stellar("MAP_GET")
-def map_get(key: Any, map_: Mapping[Any, Any] | None, default: Any = None) -> Any:
+def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     """What a map has for a key.
 
     key: The key
@@ -274,7 +268,9 @@ def map_get(key: Any, map_: Mapping[Any, Any] | None, default: Any = None) -> An
     """
     if key is None or map_ is None:
         return default
-    value = map_.get(key if key.__class__ is str else exactly(key))
+    if map_.__class__ is not dict and not isinstance(map_, Mapping):
+        raise ValueError(f"MAP_GET takes a map as map, not {described(map_)}")
+    value = map_.get(key if key.__class__ is str else member(map_, key))
     return default if value is None else value
 
 
@@ -293,7 +289,7 @@ def map_exists(key: Any = None, map_: object = None) -> bool:
     """
     if key is None or not isinstance(map_, dict | Mapping):
         return False
-    return (key if key.__class__ is str else exactly(key)) in map_
+    return member(map_, key) is not ABSENT
 
 
 @stellar("MAP_PUT")
@@ -310,12 +306,12 @@ def map_put(key: Any, value: Any, map_: Mapping[Any, Any] | None) -> Mapping[Any
         MAP_PUT('a', 1, ['b'])  // error
     """
     changed = _changeable(map_)
-    changed[as_key(key)] = value
+    changed[_kept(key)] = value
     return changed
 
 
 @stellar("MAP_MERGE")
-def map_merge(maps: Iterable[Any] | None = _ABSENT) -> Any:
+def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
     """A new map of all entries of several. Of entries with one key the last is taken.
 
     maps: The list of the maps; nulls in it are left out
@@ -326,7 +322,7 @@ def map_merge(maps: Iterable[Any] | None = _ABSENT) -> Any:
         MAP_MERGE(null)  // {}
         MAP_MERGE({'a' : 1})  // error
     """
-    if maps is _ABSENT:
+    if maps is _MISSING:
         return None
     members = list(maps or ())
     if len(members) == 1:
@@ -362,6 +358,22 @@ def zip_longest(*lists: Any) -> list[list[Any]]:
     return [list(row) for row in longest(*_lists(lists))]
 
 
+def _kept(value: Any) -> Any:
+    """The value as a member of a set or a key of a map."""
+    value = hashable(value)
+    try:
+        hash(value)
+    except TypeError:
+        raise ValueError(f"{described(value)} can be no key of a map and no member of a set") from None
+    return value
+
+
+def _members(collection: Any) -> Iterable[Any]:
+    if not isinstance(collection, list | tuple | set | frozenset | None):
+        raise ValueError(f"only sets and lists can be merged into a set, not {described(collection)}")
+    return collection or ()
+
+
 def _lists(values: tuple[Any, ...]) -> list[list[Any]]:
     return [value for value in values if isinstance(value, list)]
 
@@ -376,11 +388,11 @@ def _changeable(map_: Mapping[Any, Any] | None) -> MutableMapping[Any, Any]:
 
 def _count(count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError("the values of a multiset are whole numbers")
+        raise ValueError(f"the values of a multiset are whole numbers, not {described(count)}")
     return count
 
 
 def _entries(map_: Any, noun: str) -> Iterable[tuple[Any, Any]]:
     if not isinstance(map_, Mapping | None):
-        raise ValueError(f"only {noun} can be merged")
+        raise ValueError(f"only {noun} can be merged, not {described(map_)}")
     return map_.items() if map_ else ()

@@ -336,7 +336,13 @@ def string_entropy(input_: object) -> float:
     text = to_optional_text(input_)
     if not text:
         return 0.0
-    shares = [count / len(text) for count in Counter(text).values()]
+    counts = Counter(text)
+    buckets = 16
+    while len(counts) * 4 > buckets * 3:
+        buckets *= 2
+    # Summed up in the order of Java's hash map, so that the last digit is the same as well
+    counts_in_order = (counts[character] for character in sorted(counts, key=lambda c: ord(c) % buckets))
+    shares = (count / len(text) for count in counts_in_order)
     return 0.0 - sum(share * math.log(share) / math.log(2) for share in shares)
 
 

@@ -1,0 +1,139 @@
+"""Values become other kinds of values as in Java."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stellar.conversions import to_boolean, to_double, to_float, to_integer, to_long, to_optional_text, to_text
+from stellar.functions._ordered import OrderedSet
+
+TEXTS = [
+    (None, "null"),
+    (True, "true"),
+    (-7, "-7"),
+    ("a b", "a b"),
+    (1.0, "1.0"),
+    (0.001, "0.001"),
+    (9999999.0, "9999999.0"),
+    (1e7, "1.0E7"),
+    (-123456789.125, "-1.23456789125E8"),
+    (1e-4, "1.0E-4"),
+    (5e-324, "4.9E-324"),
+    (1.7976931348623157e308, "1.7976931348623157E308"),
+    (0.0, "0.0"),
+    (-0.0, "-0.0"),
+    (math.nan, "NaN"),
+    (-math.inf, "-Infinity"),
+    ([1, None, ["a", 2.0]], "[1, null, [a, 2.0]]"),
+    ({"k": 1, None: [True]}, "{k=1, null=[true]}"),
+    ({}, "{}"),
+    (OrderedSet("ba"), "[b, a]"),
+    (b"caf\xc3\xa9\xff", "café�"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), TEXTS)
+def test_a_value_has_javas_text(value, text):
+    assert to_text(value) == text
+
+
+@given(st.floats(allow_nan=False))
+def test_the_text_of_a_float_reads_as_the_same_float(number):
+    assert to_double(to_text(number)) == number
+
+
+def test_a_list_that_holds_itself_has_no_text():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="holds itself"):
+        to_text(endless)
+
+
+NUMBERS = [
+    # value, integer, long, double
+    (None, None, None, None),
+    (" 12 ", 12, 12, 12.0),
+    ("+5", 5, 5, 5.0),
+    ("007", 7, 7, 7.0),
+    ("12.7", None, None, 12.7),
+    ("1e3", None, None, 1000.0),
+    ("1.5d", None, None, 1.5),
+    ("0x1p3", None, None, 8.0),
+    ("0x10", None, None, None),
+    ("0x1p999999", None, None, math.inf),
+    ("-Infinity", None, None, -math.inf),
+    ("inf", None, None, None),
+    ("1_000", None, None, None),
+    ("1,000", None, None, None),
+    ("", None, None, None),
+    ("٣", 3, 3, None),
+    ("9" * 5000, None, None, math.inf),
+    (12.7, 12, 12, 12.7),
+    (-12.7, -12, -12, -12.7),
+    (2147483648, None, 2147483648, 2147483648.0),
+    (2**63, None, None, 2.0**63),
+    (2**5000, None, None, math.inf),
+    (-(2**5000), None, None, -math.inf),
+    (1e20, None, 2**63 - 1, 1e20),
+    (-math.inf, None, -(2**63), -math.inf),
+    (True, 1, 1, 1.0),
+    ([7, 8], 7, 7, 7.0),
+    ([], None, None, None),
+    ([[7]], None, None, None),
+    ({"a": 1}, None, None, None),
+    (b"\xff\x01", -1, -1, -1.0),
+]
+
+
+@pytest.mark.parametrize(("value", "integer", "long", "double"), NUMBERS)
+def test_a_value_becomes_a_number(value, integer, long, double):
+    assert (to_integer(value), to_long(value), to_double(value)) == (integer, long, double)
+
+
+def test_nan_is_0_as_a_whole_number():
+    assert (to_integer(math.nan), to_long(math.nan)) == (0, 0)
+    assert math.isnan(to_double("NaN"))
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        (0.1, 0.1),
+        (1e39, None),
+        (-1e39, -math.inf),
+        ("1e39", math.inf),
+        (math.inf, None),
+        ("3.4028235e38", 3.4028234663852886e38),
+    ],
+)
+def test_to_float_keeps_the_range_and_not_the_precision_of_32_bits(value, result):
+    assert to_float(value) == result
+
+
+def test_a_date_is_its_epoch_milliseconds():
+    assert to_long(datetime(1970, 1, 2, tzinfo=UTC)) == 86_400_000
+    assert to_long(datetime(1970, 1, 1, 0, 0, 1)) == 1000  # noqa: DTZ001 - without a zone, it is UTC
+
+
+@pytest.mark.parametrize(
+    ("value", "truth"),
+    [
+        *((text, True) for text in ("true", "YES", "y", "On", "1", 1, True, [True], ["y", "n"], b"\x01")),
+        *((text, False) for text in ("false", "NO", "n", "off", "0", 0, False)),
+        *((other, None) for other in (None, "", " true", 2, 1.0, [], [5], [[True]], {}, "maybe")),
+    ],
+)
+def test_truth_is_read_from_the_text(value, truth):
+    assert to_boolean(value) is truth
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, None), ([], None), (["ab", "cd"], "ab"), (1122, "1122"), ([[1]], "[1]"), ({}, "{}")]
+)
+def test_a_list_stands_for_its_first_element_where_a_text_is_wanted(value, text):
+    assert to_optional_text(value) == text

@@ -1,0 +1,47 @@
+"""Whatever a function is given, it answers or refuses: no error of Python's own comes through."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import stellar
+from stellar.functions import LIBRARY
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from([0, 1, -1, 2**31, 2**63, 2**70, 1528192393123, 0.0, -0.5, 1e300, math.nan, math.inf, -math.inf]),
+    st.sampled_from(["", " ", "a", "abc", "10.0.0.1", "10.0.0.0/8", "www.example.com", "http://a:1/b?c#d", "[1]", "{}"]),
+    st.text(max_size=5),
+    st.binary(max_size=3),
+)
+values = st.one_of(
+    scalars,
+    st.lists(scalars, max_size=3),
+    st.dictionaries(scalars.filter(lambda key: key == key), scalars, max_size=2),
+    st.frozensets(scalars, max_size=2).map(set),
+    st.lists(st.lists(scalars, max_size=2), max_size=2),
+    st.just(len),
+    st.builds(lambda: lambda *_: True),
+    st.builds(object),
+)
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+@settings(max_examples=25, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
+@given(arguments=st.lists(values, max_size=4))
+def test_a_function_answers_or_refuses(name, arguments):
+    names = [f"a{index}" for index in range(len(arguments))]
+    record = dict(zip(names, arguments, strict=True))
+    try:
+        stellar.compile(f"{name}({', '.join(names)})").evaluate(record)
+    except stellar.ResolutionError:
+        assert len(arguments) < LIBRARY[name].required or not LIBRARY[name].ignores_surplus
+    except stellar.EvaluationError as error:
+        assert isinstance(error.__cause__, ValueError | LookupError), repr(error.__cause__)
+        assert not isinstance(error.__cause__, KeyError | IndexError | UnicodeError), repr(error.__cause__)
