@@ -42,7 +42,17 @@ class Expression:
     """
 
     # The compiled function sits in the slot that Python looks up for a call, so a call costs nothing on top of it
-    __slots__ = ("__call__", "__weakref__", "_names", "_tree", "library", "predicate", "source", "unknown_functions", "_strict")
+    __slots__ = (
+        "__call__",
+        "__weakref__",
+        "_names",
+        "_tree",
+        "library",
+        "predicate",
+        "source",
+        "unknown_functions",
+        "_strict",
+    )
 
     __call__: Callable[..., Any]
 
@@ -125,7 +135,9 @@ class Expression:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
-            raise TypeError("this expression's library has no name to find it by; give it one: Library.of(…, name='module:attribute')")
+            raise TypeError(
+                "this expression's library has no name to find it by; give it one: Library.of(…, name='module:attribute')"
+            )
         return _compiled_again, (self.source, self.library.name, self.predicate, self.unknown_functions)
 
     def __repr__(self) -> str:
@@ -219,13 +231,18 @@ def compile(  # noqa: A001 - as `re.compile`
 ) -> Expression:
     """Read, resolve and compile a text; see Expression."""
     return Expression(
-        source, library or default_library(), predicate=predicate, unknown_functions=unknown_functions
+        source,
+        default_library() if library is None else library,
+        predicate=predicate,
+        unknown_functions=unknown_functions,
     )
 
 
-def evaluate(source: str, record: Mapping[str, Any], context: Context = NOTHING, *, library: Library | None = None) -> Any:
+def evaluate(
+    source: str, record: Mapping[str, Any], context: Context = NOTHING, *, library: Library | None = None
+) -> Any:
     """The value of a text for a record. The last 500 texts stay compiled."""
-    return _cached(source, library or default_library())(record, context)
+    return _cached(source, default_library() if library is None else library)(record, context)
 
 
 @lru_cache(maxsize=500)

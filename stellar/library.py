@@ -249,6 +249,10 @@ class Library(Mapping[str, Function]):
     functions: dict[str, Function] = field(default_factory=dict)
     name: str | None = None
 
+    # Two libraries are alike only if they are one: they are keys of caches
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     @classmethod
     def of(cls, *sources: ModuleType | Function | Callable[..., Any] | Library, name: str | None = None) -> Library:
         """The functions that these modules, functions and libraries declare; of two with one name, the later one."""
@@ -320,7 +324,9 @@ def _declared(source: ModuleType | Function | Callable[..., Any] | Library) -> I
     elif isinstance(source, Function):
         yield source
     elif isinstance(source, ModuleType):
-        yield from (f for value in vars(source).values() if isinstance(f := getattr(value, "__stellar__", None), Function))
+        yield from (
+            f for value in vars(source).values() if isinstance(f := getattr(value, "__stellar__", None), Function)
+        )
     elif isinstance(found := getattr(source, "__stellar__", None), Function):
         yield found
     else:

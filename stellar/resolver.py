@@ -56,7 +56,7 @@ def resolve(tree: n.Expr, library: Library, source: str) -> Names:
 
 def call_problems(call: n.Call, library: Library) -> Iterator[tuple[str, str | None]]:
     """Why a call can't succeed, whatever its arguments are: the message and a hint."""
-    function = library.functions.get(call.name)
+    function = library.get(call.name)
     if function is None:
         close = library.resembling(call.name)
         yield f"unknown function {call.name}", f"did you mean {close}?" if close else None
