@@ -117,7 +117,7 @@ def test_to_float_keeps_the_range_and_not_the_precision_of_32_bits(value, result
 
 def test_a_date_is_its_epoch_milliseconds():
     assert to_long(datetime(1970, 1, 2, tzinfo=UTC)) == 86_400_000
-    assert to_long(datetime(1970, 1, 1, 0, 0, 1)) == 1000  # noqa: DTZ001 - without a zone, it is UTC
+    assert to_long(datetime(1970, 1, 1, 0, 0, 1)) == 1000  # without a zone, it is UTC
 
 
 @pytest.mark.parametrize(
