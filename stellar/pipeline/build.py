@@ -1,0 +1,257 @@
+"""From a sensor's configuration to its pipeline: the parser and the stages, each made by its table of names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+from stellar.context import NOTHING, Context
+from stellar.functions import LIBRARY
+from stellar.library import Library
+from stellar.pipeline.config import ParserConfig, SensorConfig
+from stellar.pipeline.enrichment import enrichment
+from stellar.pipeline.expressions import Workshop
+from stellar.pipeline.fields import transformation
+from stellar.pipeline.filters import record_filter
+from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
+from stellar.pipeline.places import Place, known_names
+from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Reporter, Stage
+from stellar.pipeline.triage import triage
+from stellar.pipeline.validation import validation
+
+log = logging.getLogger(__name__)
+
+Outcome = Record | Rejected | Drop
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Takes the text to parse out of a JSON object; the object's other fields are metadata."""
+
+    field: str
+    prefix: str
+    merge: bool
+
+    def opened(self, content: bytes) -> tuple[bytes, Record]:
+        """The text to parse, and the metadata. Raises ValueError for what is no such object."""
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the envelope is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise ValueError("the envelope is not a JSON object")
+        if value.get(self.field) is None:
+            raise ValueError(f"envelope has no field {self.field!r}")
+        text = value.pop(self.field)
+        metadata = {f"{self.prefix}{name}": item for name, item in value.items()}
+        return (text if isinstance(text, str) else json.dumps(text)).encode("utf-8", "surrogatepass"), metadata
+
+    def merged(self, record: Record, metadata: Record) -> Record:
+        """A record with the metadata behind it; only the envelope's original text goes before the record's own."""
+        together = {**metadata, **record} if self.merge else dict(record)
+        original = metadata.get(f"{self.prefix}original_string")
+        return together if original is None else {**together, "original_string": original}
+
+
+@dataclass
+class Pipeline:
+    """Turns raw messages of one sensor into records.
+
+    transformations: what comes before a record gets its `guid` and `original_string`
+    stages: what comes after, each with the name that error documents call it by
+    functions: what its expressions call
+    reports: what failed while its record went on; whoever runs the pipeline takes them away
+    """
+
+    sensor: str
+    parser: Parser
+    charset: str
+    transformations: tuple[Stage, ...]
+    stages: tuple[tuple[str, Stage], ...]
+    envelope: Envelope | None = None
+    functions: frozenset[str] = frozenset()
+    reports: list[Report] = field(default_factory=list)
+
+    def __call__(self, raw: Raw) -> Iterator[Outcome]:
+        """What becomes of each record in a raw message: the record at its end, or Rejected, or Drop."""
+        metadata: Record = {}
+        try:
+            content = raw.content
+            if self.envelope is not None:
+                content, metadata = self.envelope.opened(content)
+            text = content.decode(self.charset, "replace")
+            for parsed in self.parser(text):
+                if isinstance(parsed, Unreadable):
+                    yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata)
+                else:
+                    yield self._staged(parsed, raw, text, metadata)
+        except Exception as error:  # noqa: BLE001 (the edge at which a bad message must not stop the others)
+            yield Rejected(raw.content, "parse", error, metadata=metadata)
+
+    def _staged(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:
+        name = "transform"
+        try:
+            if self.envelope is not None:
+                record = self.envelope.merged(record, metadata)
+            record["source.type"] = self.sensor
+            for transform in self.transformations:
+                record = transform(record)
+            if record.get("guid") is None:
+                record["guid"] = str(uuid4())
+            record.setdefault("original_string", text)
+            for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)
+                record = stage(record)
+        except Drop as drop:
+            return drop
+        except Invalid as error:
+            return Rejected(record, name, error, metadata=metadata)
+        except Exception as error:  # noqa: BLE001 (the edge at which a bad record must not stop the others)
+            return Rejected(raw.content, name, error, metadata=metadata)
+        return record
+
+
+def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
+    """The pipeline of a sensor, with every expression compiled.
+
+    context: what functions need from outside, such as a model registry
+
+    Raises ConfigError for what is unknown or not as it should be.
+    """
+    reports: list[Report] = []
+    place = config.parser_place
+    settings = config.globals.settings
+    library = _library(settings, config.global_place)
+    workshop = Workshop(library, _telling(context, reports.append), settings=settings, report=reports.append)
+    options = config.parser.parser_config
+    make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
+    parser = make_parser(Settings(options, place / "parserConfig", config.directory))
+    return Pipeline(
+        config.sensor,
+        parser,
+        _charset(options, place / "parserConfig" / "readCharset"),
+        tuple(_transformations(config.parser, place / "fieldTransformations", replace(workshop, options=options))),
+        tuple(_stages(config, parser, workshop)),
+        _envelope(config.parser, place),
+        frozenset(workshop.functions),
+        reports,
+    )
+
+
+class _TellingClient:
+    """A model client of which every failure is reported: the function that calls it answers null, and says no more."""
+
+    def __init__(self, client: Any, report: Reporter) -> None:
+        self._client = client
+        self._report = report
+
+    def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
+        from stellar.maas import MaasError
+
+        try:
+            return self._client.apply(endpoint, function, arguments)  # type: ignore[no-any-return]
+        except MaasError as error:
+            model = f"the model {endpoint.get('name')} {endpoint.get('version')} gave no answer, which counts as null"
+            self._report(Report(None, "model", error, model))
+            raise
+
+
+def _telling(context: Context, report: Reporter) -> Context:
+    if context is NOTHING:  # and no HTTP client is loaded for nothing
+        return context
+    from stellar.maas import ModelClient
+
+    client = context.get(ModelClient)
+    return context if client is None else context.with_services({ModelClient: _TellingClient(client, report)})
+
+
+def _transformations(config: ParserConfig, place: Place, workshop: Workshop) -> Iterator[Stage]:
+    for index, each in enumerate(config.field_transformations):
+        yield transformation(each, place / index, workshop)
+
+
+def _stages(config: SensorConfig, parser: Parser, workshop: Workshop) -> Iterator[tuple[str, Stage]]:
+    if (keep := record_filter(config.parser, config.parser_place, workshop)) is not None:
+        yield "filter", keep
+    yield "validate", Complaining(parser)
+    if config.globals.field_validations:
+        yield (
+            "validate",
+            validation(config.globals.field_validations, config.global_place / "fieldValidations", workshop),
+        )
+    place = config.enrichment_place
+    shared = config.enrichment.configuration
+    yield "enrich", enrichment("enrich", config.enrichment.enrichment, shared, place / "enrichment", workshop)
+    threat_intel = config.enrichment.threat_intel
+    yield "threatIntel", enrichment("threatIntel", threat_intel, shared, place / "threatIntel", workshop)
+    yield "triage", triage(threat_intel, shared, place / "threatIntel", workshop)
+
+
+@dataclass(frozen=True)
+class Complaining:
+    """Refuses the records that their parser finds fault with."""
+
+    parser: Parser
+
+    def __call__(self, record: Record) -> Record:
+        if complaint := self.parser.complaint(record):
+            raise Invalid(complaint)
+        return record
+
+
+def _library(settings: Mapping[str, Any], place: Place) -> Library:
+    """The functions that the global configuration lets expressions call."""
+    include, exclude = (
+        _patterns(settings, f"stellar.function.resolver.{which}", place) for which in ("includes", "excludes")
+    )
+    if not include and not exclude:
+        return LIBRARY
+    return LIBRARY.restricted(include, exclude)
+
+
+def _patterns(settings: Mapping[str, Any], name: str, place: Place) -> list[str]:
+    value = settings.get(name) or []
+    if isinstance(value, str):
+        return value.split(",")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise (place / name).error("a list of regular expressions is wanted, or comma text")
+
+
+def _charset(options: Mapping[str, Any], place: Place) -> str:
+    name = options.get("readCharset", "UTF-8")
+    try:
+        "".encode(name)
+    except (LookupError, TypeError):
+        raise place.error(f'unknown charset {name!r}; give one such as "UTF-8" or "ISO-8859-1"') from None
+    return str(name)
+
+
+STRATEGIES = ("DEFAULT", "ENVELOPE")
+
+
+def _envelope(config: ParserConfig, place: Place) -> Envelope | None:
+    strategy = config.raw_message_strategy.upper()
+    if strategy not in STRATEGIES:
+        raise (place / "rawMessageStrategy").error(
+            f"unknown strategy {strategy!r}; {known_names(strategy, STRATEGIES)}"
+        )
+    if strategy == "DEFAULT":
+        return None
+    inner = place / "rawMessageStrategyConfig"
+    options = config.raw_message_strategy_config
+    if not isinstance(wanted := options.get("messageField"), str):
+        raise (inner / "messageField").error(
+            "the strategy ENVELOPE needs the name of the field that holds the text to parse"
+        )
+    prefix = options.get("metadataPrefix", "metron.metadata")
+    if not isinstance(prefix, str):
+        raise (inner / "metadataPrefix").error(f"a text is wanted, not {prefix!r}")
+    if config.merge_metadata is False and config.read_metadata is not False:
+        raise (place / "mergeMetadata").error(
+            "metadata that is read but not merged is not in this release; merge it, or set readMetadata to false"
+        )
+    return Envelope(wanted, f"{prefix}." if prefix else "", config.read_metadata is not False)

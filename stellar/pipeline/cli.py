@@ -1,0 +1,224 @@
+"""The command stellar-pipeline: run a sensor's pipeline over lines, and check configurations."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from stellar.context import NOTHING, Context
+from stellar.errors import ConfigError
+from stellar.pipeline.build import Pipeline, build
+from stellar.pipeline.config import SensorConfig, load, sensors
+from stellar.pipeline.progress import Display, display
+from stellar.pipeline.records import Record
+from stellar.pipeline.run import Counts, run
+from stellar.pipeline.sinks import STANDARD_OUTPUT, Sinks
+from stellar.pipeline.sources import STANDARD_INPUT, lines, size
+
+FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
+# So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
+SHOWN = 20
+
+_MODEL_FUNCTIONS = {"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"}
+_EXIT_STATUS = """\
+exit status: 0 when the run came to its end, whatever became of single records;
+1 for a problem with the configuration, the options or a file"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the result is its exit status."""
+    options = _parser().parse_args(arguments)
+    with _warnings_shown():
+        try:
+            return int(options.command(options))
+        except (ConfigError, OSError, ValueError) as error:
+            if options.debug:
+                raise
+            print(f"stellar-pipeline: {_sentence(error)}", file=sys.stderr)
+            return UNUSABLE
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with 1, as every problem of ours does, where argparse would end with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(UNUSABLE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("stellar-pipeline", description="Records through a pipeline that is configured the Metron way.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    _add_run(commands.add_parser("run", help="send lines through the pipeline of a sensor"))
+    _add_check(commands.add_parser("check", help="read configurations and compile every expression in them"))
+    for command in commands.choices.values():
+        command.add_argument("--config", metavar="DIR", type=Path, required=True, help=_CONFIG_HELP)
+        command.add_argument("--debug", action="store_true", help="show Python's traceback of what ends the command")
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Send the lines of files through a sensor's pipeline: parser, field transformations, filter, validation, "
+        "enrichment, threat intelligence, triage."
+    )
+    parser.epilog, parser.formatter_class = _EXIT_STATUS, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILE", help="what to read; - or nothing is standard input, .gz is unpacked")
+    add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
+    add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
+    add("--errors", metavar="TARGET", help=_ERRORS_HELP)
+    add("--registry", metavar="DIR", type=Path, help="where models are registered; without it there are no models")
+    add("--quiet", action="store_true", help="no progress, and no counts at the end")
+    parser.set_defaults(command=_run)
+
+
+_CONFIG_HELP = "the configurations: global.json, parsers/, enrichments/ and patterns/ in it"
+_OUTPUT_HELP = (
+    "where the records go: a file of JSON lines, begun anew; a SQLite file (.db, .sqlite, .sqlite3), added to; "
+    "or - for standard output (the default)"
+)
+_ERRORS_HELP = (
+    "where the documents of what went wrong go, likewise; "
+    f"by default the first {SHOWN} are summed up on standard error, and the others only counted"
+)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Read configurations, check every key, and compile every expression. Exit status 1 if there is a problem."
+    )
+    parser.add_argument("--sensor", metavar="NAME", help="check this sensor alone; without it every one is checked")
+    parser.set_defaults(command=_check)
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load(options.config, options.sensor)
+    counts, files = Counts(), options.files or [STANDARD_INPUT]
+    with ExitStack() as stack:
+        pipeline = _pipeline(config, options.registry, stack)
+        sinks = stack.enter_context(Sinks())
+        sink = sinks.open(options.output, "records")
+        shows = (
+            sys.stderr.isatty()
+            and not options.quiet
+            and not (options.output == STANDARD_OUTPUT and sys.stdout.isatty())
+        )
+        screen = stack.enter_context(display(counts, size(files), shows))
+        errors = sinks.open(options.errors, "errors") if options.errors else _Summing(screen)
+        try:
+            run(pipeline, screen.watched(lines(files)), sink, errors, counts)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            screen.say("stellar-pipeline: interrupted; what came before is stored")
+            return INTERRUPTED
+        finally:
+            if not options.quiet:
+                screen.say(f"stellar-pipeline: {config.sensor}: {counts}")
+    return FINE
+
+
+class _Summing:
+    """Says the first failures in a line each."""
+
+    def __init__(self, screen: Display) -> None:
+        self._screen = screen
+        self._seen = 0
+
+    def __call__(self, document: Record) -> None:
+        self._seen += 1
+        if self._seen <= SHOWN:
+            place = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
+            first, *_ = str(document["message"]).splitlines()
+            self._screen.say(f"{place}: {document['stage']}: {first}")
+        elif self._seen == SHOWN + 1:
+            self._screen.say("further failures are only counted; --errors FILE keeps them all")
+
+
+def _pipeline(config: SensorConfig, registry: Path | None, stack: ExitStack) -> Pipeline:
+    """The pipeline, with models to ask only where its expressions ask any: that loads an HTTP client."""
+    pipeline = build(config)
+    if not pipeline.functions & _MODEL_FUNCTIONS:
+        return pipeline
+    if registry is None:
+        logging.getLogger(__name__).warning(
+            "the expressions ask models, and there is no --registry: every answer is null"
+        )
+    return build(config, _models(registry, config, stack))
+
+
+def _models(directory: Path | None, config: SensorConfig, stack: ExitStack) -> Context:
+    from stellar.maas import ClientSettings, FileRegistry, MemoryRegistry, ModelClient, Registry
+
+    try:
+        settings = ClientSettings.from_global(config.globals.settings)
+    except ValueError as error:
+        raise config.global_place.error(str(error)) from error
+    if directory is not None and not directory.is_dir():
+        raise ValueError(f"--registry {directory}: there is no such directory; models are not deployed there")
+    registry: Registry = FileRegistry(directory, settings.version_order) if directory else MemoryRegistry()
+    stack.callback(registry.close)
+    client = stack.enter_context(ModelClient(registry, settings))
+    return NOTHING.with_services({Registry: registry, ModelClient: client})
+
+
+def _check(options: argparse.Namespace) -> int:
+    names = [options.sensor] if options.sensor else sensors(options.config)
+    problems = 0
+    for name in names:
+        try:
+            pipeline = build(load(options.config, name))
+        except ConfigError as error:
+            if options.debug:
+                raise
+            problems += 1
+            print(f"{name}: {error}", file=sys.stderr)
+        else:
+            print(f"{name}: fine; its expressions call {', '.join(sorted(pipeline.functions)) or 'no function'}")
+    return UNUSABLE if problems else FINE
+
+
+class _Once(logging.Filter):
+    """Lets every warning through once, and not too many of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text in self._seen or len(self._seen) >= SHOWN:
+            return False
+        self._seen.add(text)
+        return True
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """What the package logs, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("stellar-pipeline: warning: %(message)s"))
+    handler.addFilter(_Once())
+    logger = logging.getLogger("stellar")
+    logger.addHandler(handler)
+    logger.propagate, before = False, logger.propagate
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before

@@ -1,0 +1,166 @@
+"""Enrichment: fields worked out from others, in groups that do not see one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stellar import Expression
+from stellar.context import Context
+from stellar.conversions import to_text
+from stellar.errors import StellarError
+from stellar.pipeline.config import AdapterConfig, StageConfig
+from stellar.pipeline.expressions import Workshop, variables
+from stellar.pipeline.places import Place
+from stellar.pipeline.records import Record, Report, Reporter, now
+
+# What Metron has, stage by stage
+ADAPTERS = {
+    "enrich": ("geo", "host", "hbaseEnrichment", "stellar"),
+    "threatIntel": ("hbaseThreatIntel", "stellar"),
+}
+_METRON_NAMES = {"enrich": "ENRICHMENT", "threatIntel": "THREAT_INTEL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Expressions that are worked out in order, each seeing those before it; `name` is empty for those in no group."""
+
+    name: str
+    steps: tuple[tuple[str, Expression], ...]
+
+    def worked_out(self, known: Record, context: Context) -> Record:
+        """The fields of this group. A map becomes a field for each of its members; null no field at all."""
+        results: Record = {}
+        for field, expression in self.steps:
+            known[field] = results[field] = expression(known, context)
+        return _unfolded(results)
+
+    def part_of(self, record: Record) -> Record:
+        """What the group's expressions read of a record, and what kind of record it is."""
+        read = {name for _, expression in self.steps for name in expression.variables} | {"source.type"}
+        return record if "_" in read else {name: value for name, value in record.items() if name in read}
+
+
+def _unfolded(results: Record) -> Record:
+    fields: Record = {}
+    for field, value in results.items():
+        if isinstance(value, Mapping):
+            fields.update({f"{field}.{to_text(key)}": member for key, member in value.items()})
+        elif value is not None:
+            fields[field] = value
+    return fields
+
+
+@dataclass(frozen=True)
+class Enrich:
+    """The Stellar enrichments of a stage. A group that fails is reported, and its record goes on without its fields."""
+
+    stage: str
+    groups: tuple[Group, ...]
+    defaults: tuple[Mapping[str, Any], ...]
+    context: Context
+    report: Reporter
+
+    def __call__(self, record: Record) -> Record:
+        begin = _timing()
+        joined = dict(record)
+        for group in self.groups:
+            try:
+                joined.update(group.worked_out(variables(record, *self.defaults), self.context))
+            except StellarError as error:
+                subject = f"{_METRON_NAMES[self.stage]} error with stellar failed"
+                self.report(Report(group.part_of(record), self.stage, error, subject))
+        end = _timing()
+        if self.groups:
+            joined = {name: value for name, value in joined.items() if value is not None and value != ""}
+            joined["adapter.stellaradapter.begin.ts"] = begin
+            joined["adapter.stellaradapter.end.ts"] = end
+        joined["parallelenricher.splitter.begin.ts"] = begin
+        joined["parallelenricher.splitter.end.ts"] = begin
+        joined["parallelenricher.enrich.begin.ts"] = begin
+        joined["parallelenricher.enrich.end.ts"] = end
+        return joined
+
+
+def _timing() -> str:
+    return str(now())
+
+
+def enrichment(
+    stage: str, config: StageConfig, settings: Mapping[str, Any], place: Place, workshop: Workshop
+) -> Enrich:
+    """The enrichments that one stage of a configuration asks for.
+
+    stage: enrich or threatIntel
+    settings: the map `configuration`, whose members are variables behind those of the stage's own `config`
+
+    Raises ConfigError for an adapter that is not known or not in this release, and for bad expressions.
+    """
+    groups: tuple[Group, ...] = ()
+    for name, adapter in config.field_map.items():
+        here = place / "fieldMap" / name
+        if name not in ADAPTERS[stage]:
+            possible = ", ".join(ADAPTERS[stage])
+            raise here.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
+        if name == "stellar":
+            groups = _groups(adapter, here, workshop)
+        elif adapter.config:
+            raise here.error(
+                f"the adapter {name} is not in this release; supported is stellar, whose expressions can look things up"
+            )
+    return Enrich(stage, groups, (config.config, settings), workshop.context, workshop.report)
+
+
+def _groups(adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[Group, ...]:
+    if adapter.type is not None and adapter.type.upper() != "STELLAR":
+        raise (place / "type").error(f"the adapter stellar is of the type STELLAR, not {adapter.type!r}")
+    config, place = adapter.config, place / "config"
+    if isinstance(config, list):
+        return (Group("", _listed(config, place, workshop)),) if config else ()
+    ungrouped = {field: text for field, text in config.items() if not isinstance(text, dict | list)}
+    groups = [
+        Group(name, _steps(content, place / name, workshop))
+        for name, content in config.items()
+        if name not in ungrouped
+    ]
+    if ungrouped:
+        groups.append(Group("", _mapped(ungrouped, place, workshop)))
+    return tuple(groups)
+
+
+Steps = tuple[tuple[str, Expression], ...]
+
+
+def _steps(content: dict[str, Any] | list[Any], place: Place, workshop: Workshop) -> Steps:
+    if isinstance(content, list):
+        return _listed(content, place, workshop)
+    return _mapped(content, place, workshop)
+
+
+def _mapped(content: Mapping[str, Any], place: Place, workshop: Workshop) -> Steps:
+    return tuple(
+        (field, workshop.expression(_expression_text(text, place / field), place / field))
+        for field, text in content.items()
+    )
+
+
+_ASSIGNMENT = re.compile(r"\s*([\w.:-]*\w)\s*:=(.*)", re.DOTALL)
+
+
+def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
+    steps = []
+    for index, text in enumerate(content):
+        match = _ASSIGNMENT.fullmatch(_expression_text(text, place / index))
+        if match is None:
+            raise (place / index).error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
+        steps.append((match[1], workshop.expression(match[2].strip(), place / index)))
+    return tuple(steps)
+
+
+def _expression_text(value: object, place: Place) -> str:
+    if isinstance(value, dict | list) or value is None:
+        raise place.error("the text of an expression is wanted here")
+    return to_text(value)

@@ -1,0 +1,84 @@
+"""The JSON parser: an object is a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stellar.pipeline.parsers.parser import Settings, Unreadable, lacks_the_usual
+from stellar.pipeline.places import known_names
+from stellar.pipeline.records import Record, now, to_json
+
+
+def _unfolded(record: Record, prefix: str = "") -> Record:
+    flat: Record = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat.update(_unfolded(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _without_maps(record: Record) -> Record:
+    return {key: value for key, value in record.items() if not isinstance(value, dict)}
+
+
+def _refusing_maps(record: Record) -> Record:
+    for key, value in record.items():
+        if isinstance(value, dict):
+            raise ValueError(f"Unable to process {key} => {json.dumps(value)} because value is a map.")
+    return record
+
+
+# What becomes of a map within a record
+MAP_STRATEGIES: dict[str, Callable[[Record], Record]] = {
+    "DROP": _without_maps,
+    "UNFOLD": _unfolded,
+    "ALLOW": dict,
+    "ERROR": _refusing_maps,
+}
+
+
+class JsonMapParser:
+    """Reads one JSON object, or a list of them, from each raw message."""
+
+    def __init__(self, settings: Settings) -> None:
+        strategy = settings.text("mapStrategy", "DROP").upper()
+        if strategy not in MAP_STRATEGIES:
+            raise (settings.place / "mapStrategy").error(
+                f"unknown strategy {strategy!r}; {known_names(strategy, MAP_STRATEGIES)}"
+            )
+        for key in ("jsonpQuery", "wrapInEntityArray"):
+            if settings.options.get(key):
+                raise (settings.place / key).error(
+                    f"{key!r} is not in this release; give one object, or a list of them"
+                )
+        self.flatten = MAP_STRATEGIES[strategy]
+        self.own_text = settings.truth("overrideOriginalString")
+
+    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"Unable to parse {text}: {error}") from error
+        for item in value if isinstance(value, list) else [value]:
+            try:
+                yield self._record(item, text)
+            except ValueError as error:
+                yield Unreadable(text, error)
+
+    def complaint(self, record: Record) -> str | None:
+        return lacks_the_usual(record)
+
+    def _record(self, item: Any, text: str) -> Record:
+        if not isinstance(item, dict):
+            raise ValueError(f"Unable to parse {text}: an object is wanted")
+        record = self.flatten(item)
+        if self.own_text:
+            record["original_string"] = to_json(item)
+        else:
+            record.setdefault("original_string", text)
+        record.setdefault("timestamp", now())
+        return record

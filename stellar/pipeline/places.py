@@ -1,0 +1,115 @@
+"""Where in a configuration something stands, so that every complaint can say so; reading JSON that has comments."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stellar.errors import ConfigError
+from stellar.source import Span, position, snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a configuration file: the file as the user named it, and a path inside its JSON."""
+
+    file: str
+    path: str = ""
+
+    def __truediv__(self, step: str | int) -> Place:
+        """The place of a member or of an element: `place / "config" / 0` is `config[0]`."""
+        if isinstance(step, int):
+            return Place(self.file, f"{self.path}[{step}]")
+        if re.fullmatch(r"\w+", step):
+            return Place(self.file, f"{self.path}.{step}" if self.path else step)
+        return Place(self.file, f"{self.path}[{json.dumps(step, ensure_ascii=False)}]")
+
+    def error(self, message: str) -> ConfigError:
+        """The complaint about what stands here."""
+        return ConfigError(self.file, self.path, message)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}" if self.path else self.file
+
+
+def known_names(wanted: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(wanted.lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]}?" if close else f"known are {', '.join(names)}"
+
+
+def imported(name: str, place: Place) -> Any:
+    """The Python function of a dotted path, which stands at a place. Raises ConfigError if there is none."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise place.error(f"there is no Python function {name}: {error}") from error
+    if not callable(function):
+        raise place.error(f"{name} is a {type(function).__name__}; a function is wanted")
+    return function
+
+
+# A text is matched first, so that `//` inside of one is no comment; an unclosed `/*` stays, for JSON to complain about
+_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+def without_comments(text: str) -> str:
+    """JSON text with blanks in place of `//` and `/* */` comments, so that lines and columns stay true."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match.group()
+        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+
+    return _TEXT_OR_COMMENT.sub(blank, text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises ConfigError, with the mend, if it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), "", f"not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(str(path), "", f"cannot be read: {reason}; {_mend(error)}") from error
+
+
+def _mend(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "check the path, or create the file"
+    if isinstance(error, PermissionError):
+        return "give the user who runs this the right to read it"
+    return "a file with JSON is wanted here"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, in which `//` and `/* */` comments may stand.
+
+    Raises ConfigError if the file cannot be read, is not JSON (with line, column and carets) or holds something else.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(without_comments(text))
+    except json.JSONDecodeError as error:
+        line, column = position(text, error.pos)
+        shown = snippet(text, Span(error.pos, error.pos + 1))
+        message = f"not JSON: {error.msg} at line {line}, column {column}\n{shown}"
+        raise ConfigError(str(path), "", message) from error
+    except RecursionError as error:
+        raise ConfigError(str(path), "", "nested too deep to be read; is this a configuration?") from error
+    if not isinstance(value, dict):
+        kind = {list: "a list", str: "a text", bool: "true or false"}.get(type(value), json.dumps(value))
+        raise ConfigError(str(path), "", f"holds {kind}; a JSON object {{…}} is wanted")
+    return value

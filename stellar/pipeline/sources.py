@@ -1,0 +1,43 @@
+"""Where raw messages come from: the lines of files, and of standard input."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from stellar.pipeline.records import Raw
+
+STANDARD_INPUT = "-"
+
+
+def lines(names: Iterable[str]) -> Iterator[Raw]:
+    """The lines of these files in turn, without their ends; `-` is standard input, and `.gz` files are unpacked.
+
+    Raises OSError for a file that cannot be read.
+    """
+    for name in names:
+        with _opened(name) as stream:
+            origin = "standard input" if name == STANDARD_INPUT else name
+            for number, line in enumerate(stream, start=1):
+                yield Raw(line.rstrip(b"\r\n"), origin, number)
+
+
+def size(names: Iterable[str]) -> int | None:
+    """How many bytes these files hold together; None where that can't be told beforehand."""
+    total = 0
+    for name in names:
+        if name == STANDARD_INPUT or name.endswith(".gz") or not Path(name).is_file():
+            return None
+        total += Path(name).stat().st_size
+    return total
+
+
+def _opened(name: str) -> IO[bytes] | gzip.GzipFile:
+    if name == STANDARD_INPUT:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    if name.endswith(".gz"):
+        return gzip.open(name, "rb")
+    return open(name, "rb")
