@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cached_property
 
-from stellar.functions import collections, conversion, functional, jsons, maas, math, network, strings
+from stellar.functions import collections, conversion, functional, jsons, maas, math, network, strings, validation
 from stellar.library import Function, Library
 
 GROUP = "stellar.functions"
@@ -53,6 +53,15 @@ def _installed(own: Library) -> Iterator[tuple[str, Function]]:
 
 LIBRARY = _WithInstalled(
     Library.of(
-        strings, conversion, jsons, math, collections, functional, network, maas, name="stellar.functions:LIBRARY"
+        strings,
+        conversion,
+        jsons,
+        math,
+        collections,
+        functional,
+        network,
+        validation,
+        maas,
+        name="stellar.functions:LIBRARY",
     )
 )

@@ -9,7 +9,7 @@ from typing import Any
 from stellar.library import stellar
 
 
-@stellar("MAP")
+@stellar("MAP", comprehension="map")
 def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
     """What a lambda makes of each element.
 
@@ -28,7 +28,7 @@ def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) 
     return [lambda_(element) for element in list_]
 
 
-@stellar("FILTER")
+@stellar("FILTER", comprehension="filter")
 def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
     """The elements for which a lambda is true, and nothing but true.
 

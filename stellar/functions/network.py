@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from stellar.conversions import BLANKS, to_integer
 from stellar.functions._protocols import PROTOCOLS
+from stellar.functions._suffixes import public_suffix
 from stellar.library import stellar
 from stellar.runtime import described
-
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
 
 _REMEMBERED = 4096
 
@@ -138,15 +136,7 @@ def _registered(domain: str) -> str | None:
 
 @lru_cache(_REMEMBERED)
 def _suffix(domain: str) -> str:
-    known: str | None = _suffixes().publicsuffix(_plain(domain)) if _is_domain(domain) else None
-    return known or domain.rpartition(".")[2]
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    from publicsuffixlist import PublicSuffixList  # it reads a list of ten thousand lines
-
-    return PublicSuffixList(accept_unknown=False, accept_encoded_idn=False)
+    return (public_suffix(_plain(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
 
 
 _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
