@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stellar import nodes as n
+from stellar.diagnostics import Token, unexpected, unreadable
 from stellar.errors import ParseError
 from stellar.source import Span
 from stellar.tables import ACTIONS, END_STATE, RULES, SKIPPED, TERMINALS
@@ -43,6 +44,7 @@ class _Parse:
     def __init__(self, text: str) -> None:
         self.text = text
         self.states = [0]
+        self.tokens: list[Token] = []
         self.values: list[Any] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -59,10 +61,11 @@ class _Parse:
                     tree: n.Expr = self.values[0]
                     return tree
             if action is None:
-                raise self.unexpected(kind, start, end)
+                raise unexpected(self.text, self.tokens, Token(kind, start, end))
             depth += (kind in _OPENING) - (kind in _CLOSING)
             if depth > DEEPEST_NESTING:
                 raise _too_deep(self.text, Span(start, end))
+            self.tokens.append(Token(kind, start, end))
             self.states.append(action)
             self.values.append(self.text[start:end])
             self.starts.append(start)
@@ -72,7 +75,7 @@ class _Parse:
     def token(self, position: int) -> tuple[str, int, int]:
         found = _scan(self.text, position)
         if found is None:
-            raise _unreadable(self.text, _skip(self.text, position).end())  # type: ignore[union-attr]
+            raise unreadable(self.text, _skip(self.text, position).end())  # type: ignore[union-attr]
         kind = found.lastgroup or ""
         start, end = found.span(kind)
         if kind == "_NOT_IN" and not self.follows_operand():
@@ -102,14 +105,6 @@ class _Parse:
         self.values.append(value)
         self.starts.append(start)
         self.ends.append(end)
-
-    def unexpected(self, kind: str, start: int, end: int) -> ParseError:
-        expected = {_SHOWN[symbol] for symbol in ACTIONS[self.states[-1]] if symbol in _SHOWN}
-        if not self.text[:start].strip() and kind == "$END":
-            return ParseError("there is no expression in this text", self.text, Span(0, len(self.text)))
-        found = "the end of the text" if kind == "$END" else _described(self.text[start:end])
-        hint = _hint(self.text, kind, start, expected) or f"here may stand {_listed(expected)}"
-        return ParseError(f"unexpected {found}", self.text, Span(start, end), hint)
 
 
 # -- What each rule of the grammar makes ------------------------------------------------------------------------------
@@ -228,79 +223,3 @@ def chain_link(node: n.Expr) -> n.Expr | None:
         case n.Conditional(_, _, n.Conditional() as otherwise):
             return otherwise
     return None
-
-
-# -- Diagnostics ------------------------------------------------------------------------------------------------------
-
-_SHOWN = {
-    "NAME": "a name",
-    "NUMBER": "a number",
-    "STRING": "a text",
-    "RPAR": ")",
-    "RSQB": "]",
-    "RBRACE": "}",
-    "LPAR": "(",
-    "LBRACE": "{",
-    "COMMA": ",",
-    "COLON": ":",
-    "PLUS": "an operator",
-    "COMPARE": "an operator",
-    "_AND": "an operator",
-    "_THEN": "then",
-    "_ELSE": "else",
-    "_DEFAULT": "default",
-    "__ANON_0": "=>",
-    "$END": "the end",
-}
-
-_HINTS: list[tuple[re.Pattern[str], str]] = [
-    (re.compile(r"=(?![=>])"), "two values are compared with =="),
-    (re.compile(r"!(?!=)"), "negation is written not(x)"),
-    (re.compile(r":="), "assignment belongs to the shell and to configurations, not to an expression"),
-    (re.compile(r"%"), "there is no modulo operator"),
-    (re.compile(r"#"), "a comment begins with //"),
-    (re.compile(r";"), "a text holds one expression; there is no separator"),
-    (re.compile(r"&(?!&)|\|(?!\|)"), "write and, or, && or ||"),
-    (re.compile(r"NOT in|not IN|(?:not|NOT)\s+(?:in|IN)"), "write not in, or NOT IN, with one blank"),
-    (re.compile(r"[0-9]"), "a number has no leading zero, and an operator stands between two operands"),
-]
-
-
-def _hint(text: str, kind: str, start: int, expected: set[str]) -> str | None:
-    for pattern, hint in _HINTS:
-        if pattern.match(text, start):
-            return hint
-    if kind == "_NOT_IN":
-        return None
-    if "then" in expected or "else" in expected:
-        return "write if condition then value else value; both then and else are needed"
-    if kind == "COLON" or (kind == "$END" and ":" in expected):
-        return "a colon without a blank belongs to the name before it: write {a : 1} and c ? b : d"
-    return None
-
-
-def _listed(expected: set[str]) -> str:
-    ordered = sorted(expected)
-    return ordered[0] if len(ordered) == 1 else f"{', '.join(ordered[:-1])} or {ordered[-1]}"
-
-
-def _described(token: str) -> str:
-    return token if len(token) <= 40 else f"{token[:37]}..."
-
-
-def _unreadable(text: str, start: int) -> ParseError:
-    character = text[start]
-    if character in "'\"":
-        body = re.compile(rf"{character}(?:[^{character}\\]|\\[{character}\\nrt])*").match(text, start)
-        stop = body.end() if body else start + 1
-        if stop < len(text):
-            return ParseError(
-                f"unknown escape {text[stop : stop + 2]}",
-                text,
-                Span(stop, min(stop + 2, len(text))),
-                rf"a backslash may stand before n, r, t, \ and {character}; in a regular expression write it twice",
-            )
-        return ParseError("this text has no end", text, Span(start, len(text)), f"close it with {character}")
-    shown = character if character.isprintable() else f"U+{ord(character):04X}"
-    hint = next((hint for pattern, hint in _HINTS if pattern.match(text, start)), None)
-    return ParseError(f"unexpected character {shown}", text, Span(start, start + 1), hint)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+
+# A line that is longer is shown in part: this much before the place, and as much in all
+LONGEST_LINE = 120
+LEAD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +28,35 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - line_start + 1
 
 
-def snippet(text: str, span: Span, first_line: int = 1) -> str:
+def snippet(text: str, span: Span) -> str:
     """The line that a span begins on, with its number, and carets below the part that the span covers.
 
-    first_line: the number of the text's first line, where the text is a part of a file
+    Of a very long line only the surroundings of the span are shown.
     """
     line, column = position(text, span.start)
     line_start = span.start - column + 1
     line_end = text.find("\n", span.start)
     shown = text[line_start : line_end if line_end >= 0 else len(text)].rstrip("\r")
-    width = max(1, min(span.end - span.start, len(shown) - column + 1))
-    gutter = f"{line + first_line - 1} | "
-    # A tab stays a tab in the padding, so that the carets stand below the text on any terminal
-    padding = "".join("\t" if character == "\t" else " " for character in shown[: column - 1])
-    return f"{gutter}{shown}\n{' ' * len(gutter)}{padding}{'^' * width}"
+    before, rest = shown[: column - 1], shown[column - 1 :]
+    if len(shown) > LONGEST_LINE:
+        before = before if len(before) <= LEAD else f"...{before[3 - LEAD :]}"
+        room = LONGEST_LINE - len(before)
+        rest = rest if len(rest) <= room else f"{rest[: room - 3]}..."
+    covered = rest[: span.end - span.start]
+    gutter = f"{line} | "
+    return f"{gutter}{before}{rest}\n{' ' * len(gutter)}{_padding(before)}{'^' * max(1, _width(covered))}"
+
+
+def _padding(text: str) -> str:
+    # A tab stays a tab, so that the carets stand below the text on any terminal
+    return "".join("\t" if character == "\t" else " " * _width(character) for character in text)
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
