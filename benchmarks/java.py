@@ -50,8 +50,9 @@ def in_list_hit(record: Record) -> bool:
     return record.get("ip_src_addr") in {"1.1.1.1", "2.2.2.2"}
 
 
-def map_filter(record: Record) -> list[int]:
-    return [x * 2 for x in record.get("l") or () if x is not None and x > 2]
+def map_filter(record: Record) -> list[int] | None:
+    numbers = record.get("l")
+    return None if numbers is None else [x * 2 for x in numbers if x is not None and x > 2]
 
 
 def match(record: Record) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, islice
 from typing import NamedTuple
 
-from benchmarks.measure import Slice, geometric_mean, interleaved, over
+from benchmarks.measure import Slice, geometric_mean, interleaved, over, over_next
 from benchmarks.peers import Compile, Evaluate
 from benchmarks.report import Finding, Limit, number, ratio, table
 from benchmarks.rules import short_rules
@@ -21,6 +20,7 @@ WIDTH = Limit("a record of 69 fields, to one of 2", must=2, aim=1.3)
 COMPILE = Limit("text of 34 characters to Expression", must=1000, aim=400, unit="µs")
 
 TEXTS_A_SLICE = 32
+RECORDS_A_SLICE = 1000
 
 Key = tuple[str, str]
 
@@ -34,8 +34,10 @@ class Part(NamedTuple):
 
 def tasks(peers: dict[str, Compile | None], share: float) -> Part:
     """The tasks, each by every language that can express it."""
-    given = records(1000)
-    slices: dict[Key, Slice] = {(task.name, BY_HAND): over(task.by_hand, given) for task in TASKS}
+    given = records(max(task.variety for task in TASKS))
+    slices: dict[Key, Slice] = {
+        (task.name, BY_HAND): over_next(task.by_hand, given[: task.variety], RECORDS_A_SLICE) for task in TASKS
+    }
     cells: dict[Key, str] = {}
     for task in TASKS:
         for peer, compile_rule in peers.items():
@@ -43,8 +45,8 @@ def tasks(peers: dict[str, Compile | None], share: float) -> Part:
             if evaluate is None:
                 cells[task.name, peer] = reason
             else:
-                slices[task.name, peer] = over(evaluate, given)
-    taken = {key: fewest / len(given) for key, fewest in interleaved(slices, share).items()}
+                slices[task.name, peer] = over_next(evaluate, given[: task.variety], RECORDS_A_SLICE)
+    taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleaved(slices, share).items()}
     ratios = {(name, who): ns / taken[name, BY_HAND] for (name, who), ns in taken.items()}
     cells |= {key: ratio(value) for key, value in ratios.items()}
     rows = [
@@ -132,9 +134,11 @@ def _compiled(task: Task, peers: dict[str, Compile | None]) -> dict[str, Evaluat
 
 
 def compilation(peers: dict[str, Compile | None], share: float) -> Part:
-    """From text to something that can be evaluated."""
+    """From text to something that can be evaluated. There are more texts than a cache of rules would hold."""
     slices: dict[str, Slice] = {
-        peer: _compiling(compile_rule, short_rules(peer)) for peer, compile_rule in peers.items() if compile_rule
+        peer: over_next(compile_rule, short_rules(peer), TEXTS_A_SLICE)
+        for peer, compile_rule in peers.items()
+        if compile_rule
     }
     taken = {peer: fewest / TEXTS_A_SLICE / 1e3 for peer, fewest in interleaved(slices, share).items()}
     rows = [
@@ -145,14 +149,3 @@ def compilation(peers: dict[str, Compile | None], share: float) -> Part:
     ]
     text = table(f"Compilation of texts such as {short_rules('stellar')[0]}", ["", "a text", "to stellar"], rows)
     return Part(text, [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])
-
-
-def _compiling(compile_rule: Compile, texts: Sequence[str]) -> Slice:
-    """A slice that compiles the next few texts. There are more than a cache of compiled rules would hold."""
-    following = cycle(texts)
-
-    def run() -> None:
-        for text in islice(following, TEXTS_A_SLICE):
-            compile_rule(text)
-
-    return run

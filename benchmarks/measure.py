@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,6 +64,17 @@ def over(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Slice:
 
     def run() -> None:
         for given in inputs:
+            call(given)
+
+    return run
+
+
+def over_next(call: Callable[[Any], Any], inputs: Sequence[Any], count: int) -> Slice:
+    """A slice that gives the next few of the inputs to the call, and begins again after the last."""
+    following = cycle(inputs)
+
+    def run() -> None:
+        for given in islice(following, count):
             call(given)
 
     return run
