@@ -47,8 +47,9 @@ COMPARISON: dict[str, tuple[ast.cmpop, Callable[..., Any]]] = {
 
 # Up to here an int and the float of the same value are interchangeable
 EXACT = 2**53
-# Inline integer results stay below this; larger ones are worked out again by the helper, which knows the limit
+# Inline operations on integers up to here can't reach the limit on results, which the helpers know
 SMALL = 2**62
+MOST_INLINE_OPERATIONS = 16
 MOST_INLINE_VARIABLES = 4
 LONGEST_INLINE_CHAIN = 16
 
@@ -281,9 +282,12 @@ class Compiler:
             return _folded(helper, left, right, at) or self.call(helper, [left, right], at)
         held, other = self.hold_code(left, at), self.hold(node.right, scope)
         if isinstance(node.right, n.Literal):
-            if not (isinstance(node.right.value, float) and node.right.value):
+            number = node.right.value.__class__
+            if not node.right.value or (number is int and node.operator == "/"):
                 return self.call(helper, [held.first, other.first], at)
-            guard: Code = self.has_class(held.first, float, at)
+            guard: Code = self.has_class(held.first, number, at)
+            if number is int:
+                guard = ast.BoolOp(ast.And(), [guard, self.is_small(held.again, at)], **at)
         else:
             guard = ast.Compare(
                 _class(held.first, at), [IS, IS], [_class(other.first, at), self.known(float, "float", at)], **at
@@ -310,33 +314,39 @@ class Compiler:
         at = self.places[node.span]
         if tree.constant is not None:
             return _constant(tree.constant, at)
-        guard = self.all_of_class(tree.variables, float, scope, at)
-        floats = scope.fork()
-        divisors = [self.variable(name, floats, at) for name in sorted(tree.divisors)]
-        if divisors:
-            guard = ast.BoolOp(ast.And(), [guard, *divisors], **at)
-        inline = self.unguarded(tree.node, floats, float)
-        rest = scope.fork()
-        slow = self.integer_tree(node, tree, rest, at) if tree.for_integers else self.helped(node, rest)
-        return ast.IfExp(guard, inline, slow, **at)
+        slow = self.helped
+        if tree.for_integers:
+            return self.guarded(tree, int, scope, at, lambda rest: self.guarded(tree, float, rest, at, partial(slow, node)))
+        return self.guarded(tree, float, scope, at, partial(slow, node))
 
-    def integer_tree(self, node: n.Arithmetic, tree: InlineTree, scope: Scope, at: Place) -> Code:
-        guard = self.all_of_class(tree.variables, int, scope, at)
-        integers = scope.fork()
-        result = self.hold_code(self.unguarded(tree.node, integers, int), at)
-        in_range = ast.Compare(_constant(-SMALL, at), [LESS, LESS], [result.first, _constant(SMALL, at)], **at)
-        return ast.IfExp(
-            ast.BoolOp(ast.And(), [guard, in_range], **at), result.again, self.helped(node, scope), **at
-        )
+    def guarded(
+        self, tree: InlineTree, number: type, scope: Scope, at: Place, otherwise: Callable[[Scope], Code]
+    ) -> Code:
+        """The calculation with numbers of one class, if all its variables are of that class, and fit for it."""
+        classes, inside = self.all_of_class(tree.variables, number, scope, at)
+        guard = [classes]
+        if number is int:
+            guard += [self.is_small(self.variable(name, inside, at), at) for name in tree.variables]
+        else:
+            guard += [self.variable(name, inside, at) for name in sorted(tree.divisors)]
+        test = guard[0] if len(guard) == 1 else ast.BoolOp(ast.And(), guard, **at)
+        inline = self.unguarded(tree.node, inside, number)
+        return ast.IfExp(test, inline, otherwise(scope.fork()), **at)
 
-    def all_of_class(self, variables: list[str], wanted: type, scope: Scope, at: Place) -> Code:
-        """`a.__class__ is b.__class__ is … is wanted`; only the first two are surely evaluated."""
+    def is_small(self, code: Code, at: Place) -> Code:
+        return ast.Compare(_constant(-SMALL, at), [LESS, LESS], [code, _constant(SMALL, at)], **at)
+
+    def all_of_class(self, variables: list[str], wanted: type, scope: Scope, at: Place) -> tuple[Code, Scope]:
+        """`a.__class__ is b.__class__ is … is wanted`, and the scope where it is so.
+
+        Whatever the classes are, only the first two variables are surely evaluated.
+        """
         surely, perhaps = variables[:2], variables[2:]
         codes = [_class(self.variable(name, scope, at), at) for name in surely]
-        later = scope.fork()
-        codes += [_class(self.variable(name, later, at), at) for name in perhaps]
+        inside = scope.fork()
+        codes += [_class(self.variable(name, inside, at), at) for name in perhaps]
         codes.append(self.known(wanted, wanted.__name__, at))
-        return ast.Compare(codes[0], [IS] * (len(codes) - 1), codes[1:], **at)
+        return ast.Compare(codes[0], [IS] * (len(codes) - 1), codes[1:], **at), inside
 
     def unguarded(self, node: n.Expr, scope: Scope, number: Callable[[Any], Any]) -> Code:
         at = self.places[node.span]
@@ -677,6 +687,8 @@ class InlineTree:
         divisors = [part.right for part in parts if isinstance(part, n.Arithmetic) and part.operator == "/"]
         numbers = [part.value for part in parts if isinstance(part, n.Literal)]
         if "_" in variables or len(variables) > MOST_INLINE_VARIABLES:
+            return None
+        if sum(isinstance(part, n.Arithmetic) for part in parts) > MOST_INLINE_OPERATIONS:
             return None
         if not all(isinstance(d, n.Variable) or (isinstance(d, n.Literal) and d.value) for d in divisors):
             return None
