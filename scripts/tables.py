@@ -39,9 +39,7 @@ def build() -> str:
     def action(kind: Any, target: Any) -> int:
         return renumbered[target] if kind is Shift else ~numbers[target]
 
-    actions = [
-        {symbol: action(*what) for symbol, what in sorted(table.states[state].items())} for state in states
-    ]
+    actions = [{symbol: action(*what) for symbol, what in sorted(table.states[state].items())} for state in states]
     ignored = set(lark.lexer_conf.ignore)
     terminals = [
         (terminal.name, terminal.pattern.to_regexp())
@@ -56,7 +54,11 @@ def build() -> str:
         "END_STATE": renumbered[end],
         "RULES": [describe(rule) for rule in rules],
     }
-    return HEADER + "\n".join(f"{name} = {pprint.pformat(value, width=118, compact=True)}" for name, value in parts.items()) + "\n"
+    return (
+        HEADER
+        + "\n".join(f"{name} = {pprint.pformat(value, width=118, compact=True)}" for name, value in parts.items())
+        + "\n"
+    )
 
 
 def describe(rule: Rule) -> tuple[str, int, str | None, tuple[int, ...]]:

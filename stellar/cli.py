@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("-e", "--expression", metavar="EXPR", help="the expression")
     what.add_argument("--cases", metavar="FILE", help="a file of cases, one a line; - is standard input")
     evaluate.add_argument("-f", "--file", metavar="FILE", help="records, one JSON object a line; - is standard input")
-    evaluate.add_argument("--registry", metavar="DIR", help="where the MAAS functions find models: a registry directory")
+    evaluate.add_argument(
+        "--registry", metavar="DIR", help="where the MAAS functions find models: a registry directory"
+    )
     evaluate.set_defaults(run=_eval)
 
     check = _command(commands, "check", "report errors and surprises in expressions", CHECK)
@@ -152,7 +154,7 @@ def _eval_cases(lines: Iterable[str], context: Context) -> int:
             case = _record(line)
             source, variables = case["expr"], decode(case.get("vars") or {})
             if not isinstance(source, str) or not isinstance(variables, dict):
-                raise ValueError("expr is a text and vars an object")  # noqa: TRY004 - it is the data that is wrong
+                raise ValueError("expr is a text and vars an object")
         except (ValueError, KeyError) as error:
             problem = f"the case has no {error}" if isinstance(error, KeyError) else str(error)
             print(f"case {number}: {problem}", file=sys.stderr)
@@ -178,7 +180,7 @@ def _record(line: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("this JSON nests too deep") from None
     if not isinstance(record, dict):
-        raise ValueError(f"a record is a JSON object, not {line.strip()[:40]}")  # noqa: TRY004 - it is the data
+        raise ValueError(f"a record is a JSON object, not {line.strip()[:40]}")
     return record
 
 
@@ -226,7 +228,7 @@ def _statements(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """
     started, statement = 0, ""
     for number, line in enumerate(lines, 1):
-        line = line.rstrip("\r\n")  # noqa: PLW2901
+        line = line.rstrip("\r\n")
         if statement and line[:1] in (" ", "\t") and line.strip():
             statement += f"\n{line}"
             continue

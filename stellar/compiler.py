@@ -160,10 +160,9 @@ class Compiler:
         )
         handler = ast.ExceptHandler(_name("Exception", at), "error", [raised], **at)
         body = ast.Try([ast.Return(result, **at)], [handler], [], [], **at)
-        arguments = ast.arguments(
-            [], [ast.arg("record", **at), ast.arg("context", **at)], None, [], [], None, [self.known(NOTHING, "NOTHING", at)]
-        )
-        function = ast.FunctionDef("expression", arguments, [body], [], **at)
+        parameters = [_parameter("record", at), _parameter("context", at)]
+        arguments = ast.arguments([], parameters, None, [], [], None, [self.known(NOTHING, "NOTHING", at)])
+        function = ast.FunctionDef("expression", arguments, [body], [], None, None, **at)
         return ast.Module([function], [])
 
     # -- A rule for each node -----------------------------------------------------------------------------------------
@@ -248,7 +247,9 @@ class Compiler:
             inside = ast.Compare(held.again, [inline], [table], **at)
             return ast.IfExp(guard, inside, self.call(helper, [held.again, plain], at), **at)
         other = self.hold(container, scope)
-        texts = ast.Compare(_class(held.first, at), [IS, IS], [_class(other.first, at), self.known(str, "str", at)], **at)
+        texts = ast.Compare(
+            _class(held.first, at), [IS, IS], [_class(other.first, at), self.known(str, "str", at)], **at
+        )
         inside = ast.Compare(held.again, [inline], [other.again], **at)
         return ast.IfExp(texts, inside, self.call(helper, [held.again, other.again], at), **at)
 
@@ -316,7 +317,9 @@ class Compiler:
             return _constant(tree.constant, at)
         slow = self.helped
         if tree.for_integers:
-            return self.guarded(tree, int, scope, at, lambda rest: self.guarded(tree, float, rest, at, partial(slow, node)))
+            return self.guarded(
+                tree, int, scope, at, lambda rest: self.guarded(tree, float, rest, at, partial(slow, node))
+            )
         return self.guarded(tree, float, scope, at, partial(slow, node))
 
     def guarded(
@@ -342,7 +345,7 @@ class Compiler:
         Whatever the classes are, only the first two variables are surely evaluated.
         """
         surely, perhaps = variables[:2], variables[2:]
-        codes = [_class(self.variable(name, scope, at), at) for name in surely]
+        codes: list[Code] = [_class(self.variable(name, scope, at), at) for name in surely]
         inside = scope.fork()
         codes += [_class(self.variable(name, inside, at), at) for name in perhaps]
         codes.append(self.known(wanted, wanted.__name__, at))
@@ -409,9 +412,13 @@ class Compiler:
         if isinstance(value, bool | str) or abs(value) >= EXACT or value != value:
             guard = self.has_class(held.first, type(value), at)
         elif isinstance(value, int):
-            guard = ast.BoolOp(ast.Or(), [self.has_class(held.first, int, at), self.has_class(held.again, float, at)], **at)
+            guard = ast.BoolOp(
+                ast.Or(), [self.has_class(held.first, int, at), self.has_class(held.again, float, at)], **at
+            )
         else:
-            guard = ast.BoolOp(ast.Or(), [self.has_class(held.first, float, at), self.has_class(held.again, int, at)], **at)
+            guard = ast.BoolOp(
+                ast.Or(), [self.has_class(held.first, float, at), self.has_class(held.again, int, at)], **at
+            )
         return ast.IfExp(guard, result, slow, **at)
 
     # -- Truth --------------------------------------------------------------------------------------------------------
@@ -442,7 +449,13 @@ class Compiler:
                 tests.append(self.rule(operand, scope))
             else:
                 held = self.hold(operand, scope)
-                tests.append(ast.BoolOp(ast.Or(), [_is_true(held.first, at), self.call(runtime.undecided_or_true, [held.again], at)], **at))
+                tests.append(
+                    ast.BoolOp(
+                        ast.Or(),
+                        [_is_true(held.first, at), self.call(runtime.undecided_or_true, [held.again], at)],
+                        **at,
+                    )
+                )
                 converts = self.call(runtime.converted, [held.again], at)
                 conversions.append(ast.BoolOp(ast.Or(), [_is_true(held.again, at), converts], **at))
             # Whatever comes after may not be evaluated
@@ -498,8 +511,8 @@ class Compiler:
         inner = scope.inner(dict(zip(parameters, locals_, strict=True)))
         arguments = ast.arguments(
             [],
-            [ast.arg(local, **at) for local in locals_],
-            ast.arg(self.fresh("surplus"), **at),
+            [_parameter(local, at) for local in locals_],
+            _parameter(self.fresh("surplus"), at),
             [],
             [],
             None,
@@ -728,8 +741,12 @@ def _name(name: str, at: Place) -> ast.Name:
     return ast.Name(name, LOAD, **at)
 
 
+def _parameter(name: str, at: Place) -> ast.arg:
+    return ast.arg(name, None, None, **at)
+
+
 def _constant(value: Any, at: Place) -> ast.Constant:
-    return ast.Constant(value, **at)
+    return ast.Constant(value, None, **at)
 
 
 def _call(function: Code, arguments: list[Code], at: Place) -> ast.Call:
@@ -777,4 +794,3 @@ def _folded(helper: Callable[..., Any], left: Code, right: Code, at: Place) -> a
         return _constant(helper(left.value, right.value), at)
     except ValueError:
         return None
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import sys
 import threading
 import types
 from collections.abc import Callable, Mapping
@@ -46,12 +45,12 @@ class Expression:
         "__call__",
         "__weakref__",
         "_names",
+        "_strict",
         "_tree",
         "library",
         "predicate",
         "source",
         "unknown_functions",
-        "_strict",
     )
 
     __call__: Callable[..., Any]
@@ -136,7 +135,7 @@ class Expression:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
             raise TypeError(
-                "this expression's library has no name to find it by; give it one: Library.of(…, name='module:attribute')"
+                "this expression's library has no name to be found by; give one: Library.of(…, name='module:attribute')"
             )
         return _compiled_again, (self.source, self.library.name, self.predicate, self.unknown_functions)
 
@@ -222,7 +221,7 @@ def _show_in_tracebacks(source: str) -> None:
 # -- In one call ------------------------------------------------------------------------------------------------------
 
 
-def compile(  # noqa: A001 - as `re.compile`
+def compile(
     source: str,
     *,
     library: Library | None = None,

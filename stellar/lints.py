@@ -122,7 +122,10 @@ def repeated_key(node: n.Expr, text: Text) -> Iterator[Finding]:
 def repeated_parameter(node: n.Expr, text: Text) -> Iterator[Finding]:
     if isinstance(node, n.Lambda) and len(set(node.parameters)) < len(node.parameters):
         yield Finding(
-            "repeated-parameter", "of two parameters with one name the last one is bound", node.span, "rename one of them"
+            "repeated-parameter",
+            "of two parameters with one name the last one is bound",
+            node.span,
+            "rename one of them",
         )
 
 
@@ -155,7 +158,9 @@ def literal_condition(node: n.Expr, text: Text) -> Iterator[Finding]:
 def order_with_null(node: n.Expr, text: Text) -> Iterator[Finding]:
     match node:
         case n.Comparison("<" | "<=" | ">" | ">=", left, right) if n.Literal(None) in (left, right):
-            yield Finding("order-with-null", "an order with null is always false", node.span, "use == null, or exists(x)")
+            yield Finding(
+                "order-with-null", "an order with null is always false", node.span, "use == null, or exists(x)"
+            )
 
 
 def swallowed_name(node: n.Expr, text: Text) -> Iterator[Finding]:

@@ -43,12 +43,13 @@ def divide(left: Any, right: Any) -> int | float:
     left, right = _operands("/", left, right)
     if left.__class__ is float:
         if right:
-            return left / right  # type: ignore[no-any-return]
+            quotient: float = left / right
+            return quotient
         return math.nan if math.isnan(left) or not left else math.copysign(math.inf, left) * math.copysign(1.0, right)
     if not right:
         raise ValueError("division by zero")
-    quotient: int = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
+    whole: int = abs(left) // abs(right)
+    return whole if (left < 0) == (right < 0) else -whole
 
 
 def negate(operand: Any) -> int | float:
@@ -65,7 +66,7 @@ def _operands(symbol: str, left: Any, right: Any) -> tuple[Any, Any]:
 
 def _number(symbol: str, value: Any) -> int | float:
     if value.__class__ is int or value.__class__ is float:
-        return value  # type: ignore[no-any-return]
+        return value
     if value is None:
         return 0
     if is_number(value):  # a subclass, such as an IntEnum or numpy's float64
@@ -112,7 +113,9 @@ def unequal(left: Any, right: Any) -> bool:
 def same(left: Any, right: Any) -> bool:
     """Whether two values are the same as members of a collection: 1, 1.0 and true are three, and NaN is itself."""
     if isinstance(left, float) and isinstance(right, float):
-        return left == right and math.copysign(1, left) == math.copysign(1, right) or (left != left and right != right)
+        return (left == right and math.copysign(1, left) == math.copysign(1, right)) or (
+            left != left and right != right
+        )
     if _family(left) is not _family(right):
         return False
     if isinstance(left, list | tuple):

@@ -16,7 +16,6 @@ from stellar.expression import Expression, default_library
 from stellar.library import Function, Library
 from stellar.tagged import encode
 
-
 PROMPT = "[Stellar]>>> "
 _ASSIGNMENT = re.compile(r"\s*([a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?)\s*:=(.*)", re.DOTALL)
 
@@ -148,5 +147,7 @@ def prompt(session: Session, **options: Any) -> Callable[[], str]:
             return InMemoryHistory()
         return FileHistory(str(file))
 
-    terminal: PromptSession[str] = PromptSession(history=history(), completer=Names(), complete_while_typing=False, **options)
+    terminal: PromptSession[str] = PromptSession(
+        history=history(), completer=Names(), complete_while_typing=False, **options
+    )
     return lambda: terminal.prompt(PROMPT)

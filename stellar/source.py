@@ -28,8 +28,10 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - line_start + 1
 
 
-def snippet(text: str, span: Span) -> str:
+def snippet(text: str, span: Span, first_line: int = 1) -> str:
     """The line that a span begins on, with its number, and carets below the part that the span covers.
+
+    first_line: the number of the text's first line, where the text is a part of a file
 
     Of a very long line only the surroundings of the span are shown.
     """
@@ -43,7 +45,7 @@ def snippet(text: str, span: Span) -> str:
         room = LONGEST_LINE - len(before)
         rest = rest if len(rest) <= room else f"{rest[: room - 3]}..."
     covered = rest[: span.end - span.start]
-    gutter = f"{line} | "
+    gutter = f"{line + first_line - 1} | "
     return f"{gutter}{before}{rest}\n{' ' * len(gutter)}{_padding(before)}{'^' * max(1, _width(covered))}"
 
 

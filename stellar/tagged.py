@@ -1,8 +1,8 @@
 """Values as JSON, with tagged objects for those that JSON lacks: `{"$set": [1, 2]}`, `{"$nan": true}`, …
 
-    {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": base64}  {"$set": […]}  {"$map": [[key, value], …]}
-    {"$object": class}     written only: an opaque value, such as a lambda
-    {"$long": 5} {"$short": 5} {"$byte": 5} {"$float": 1.5} {"$char": "x"}     read only: numbers and letters of Java
+{"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": base64}  {"$set": […]}  {"$map": [[key, value], …]}
+{"$object": class}     written only: an opaque value, such as a lambda
+{"$long": 5} {"$short": 5} {"$byte": 5} {"$float": 1.5} {"$char": "x"}     read only: numbers and letters of Java
 """
 
 from __future__ import annotations

@@ -1,0 +1,32 @@
+# Each target sets up what it needs, in a virtual environment of its own (.venv); PYTHON names the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+# What of the language must be covered to the last branch
+CORE := stellar/cli.py,stellar/compiler.py,stellar/context.py,stellar/conversions.py,stellar/diagnostics.py,stellar/errors.py,stellar/examples.py,stellar/expression.py,stellar/library.py,stellar/lints.py,stellar/nodes.py,stellar/parser.py,stellar/resolver.py,stellar/runtime.py,stellar/shell.py,stellar/source.py,stellar/tagged.py
+
+.PHONY: demo test check coverage bench clean
+
+demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show the alerts
+	$(BIN)/python examples/squid/demo.py
+
+test: check  ## everything: what check does, then all tests against the built package
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/installed .
+	PYTHONPATH=build/installed $(BIN)/pytest
+
+check: .venv/.dev  ## style, types, layers, and the language's tests with all its branches covered
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/coverage run -m pytest tests/spec tests/language
+	$(BIN)/coverage report --include '$(CORE)' --fail-under 100
+
+bench: .venv/.bench  ## the language's speed beside its peers
+	$(BIN)/python -m benchmarks
+
+.venv/.%: pyproject.toml scripts/setup
+	@PYTHON=$(PYTHON) scripts/setup .venv $*
+	@touch $@
+
+clean:
+	rm -rf .venv build dist
