@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stellar.maas.errors import ModelUnavailable as ModelUnavailable
     from stellar.maas.files import FileQueue as FileQueue
     from stellar.maas.files import FileRegistry as FileRegistry
+    from stellar.maas.files import home as home
     from stellar.maas.registry import MemoryRegistry as MemoryRegistry
     from stellar.maas.registry import Registry as Registry
     from stellar.maas.requests import MemoryQueue as MemoryQueue
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
     "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelUnavailable"),
-    "files": ("FileQueue", "FileRegistry"),
+    "files": ("FileQueue", "FileRegistry", "home"),
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),

@@ -1,0 +1,370 @@
+"""The command `maas`: serve, deploy, status."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from maas_runtime.deployers.local import LocalDeployer
+from maas_runtime.errors import DeployError
+from maas_runtime.notes import FileNotes, Notes, failed
+from maas_runtime.runner import Limits
+from maas_runtime.service import Service
+from maas_runtime.store import LocalStore
+from stellar.maas.errors import MaasError
+from stellar.maas.files import FileQueue, FileRegistry, home
+from stellar.maas.registry import Instances, Registry, natural_order
+from stellar.maas.schema import CONFIG_PATH, Model, ModelRequest, checked_name
+
+log = logging.getLogger("maas")
+T = TypeVar("T")
+
+ANSWER_SECONDS = 5.0  # how long a service that runs may take to say what becomes of a request
+WAIT_SECONDS = 60.0
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with status 1, as Metron's commands do, when the options can't be understood."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 done, 1 refused or failed."""
+    given = options().parse_args(argv)
+    try:
+        return int(given.command(given))
+    except (DeployError, MaasError, ValueError, OSError) as error:
+        if given.debug:
+            raise
+        print(f"maas: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def options() -> Parser:
+    parser = Parser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="serve | deploy | status")
+    for name, command, describe, meaning in (
+        ("serve", serve, _serve_options, "run the models that are asked for, until interrupted"),
+        ("deploy", deploy, _deploy_options, "add or remove instances of a model, or list what is registered"),
+        ("status", status, _no_options, "tell what is wanted, what is ready, and what failed"),
+    ):
+        sub = commands.add_parser(name, help=meaning, description=meaning.capitalize() + ".", allow_abbrev=False)
+        sub.set_defaults(command=command)
+        _common_options(sub)
+        describe(sub)
+    return parser
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--registry", type=Path, default=home(), metavar="DIR", help="the registry's directory (default %(default)s)")
+    add("--store", type=Path, metavar="DIR", help="the model store (default `store` in the registry's directory)")
+    add("-zq", "--zk_quorum", type=_no_zookeeper, metavar="HOST:PORT", help="not in this release: a ZooKeeper to use")
+    add(
+        "-zr",
+        "--zk_root",
+        default=CONFIG_PATH,
+        metavar="PATH",
+        help="where the configuration stands in the registry (default %(default)s)",
+    )
+    add("--debug", action="store_true", help="show where an error came from")
+
+
+def _no_zookeeper(quorum: str) -> NoReturn:
+    raise argparse.ArgumentTypeError("ZooKeeper is not in this release; name a directory with --registry instead")
+
+
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    """None but the common ones."""
+
+
+# --- deploy
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-mo", "--mode", type=str.upper, choices=("ADD", "REMOVE", "LIST"), required=True, help="what to do")
+    add("-n", "--name", help="the model's name")
+    add("-v", "--version", help="the model's version")
+    add("-ni", "--num_instances", type=int, metavar="N", help="how many instances more, or less")
+    add("-m", "--memory", type=int, metavar="MB", help="memory that each instance may use; 0 for no limit")
+    add("-lmp", "--local_model_path", type=Path, metavar="DIR", help="the model's files, to be uploaded")
+    add("-hmp", "--hdfs_model_path", metavar="PATH", help="where the model's files are in the model store")
+    add("-l", "--log4j", metavar="FILE", help="accepted for Metron's sake; there is no log4j here")
+    add("--script", metavar="NAME.sh", help="which script starts the model, if there are several")
+    add(
+        "--wait",
+        nargs="?",
+        type=float,
+        const=WAIT_SECONDS,
+        metavar="SECONDS",
+        help="until as many instances are ready as are wanted (default %(const)g seconds)",
+    )
+    add("--strict", action="store_true", help="fail when what is to be removed is not there")
+
+
+NEEDED = {
+    "ADD": ("name", "version", "num_instances", "memory", "hdfs_model_path"),
+    "REMOVE": ("name", "version", "num_instances"),
+    "LIST": (),
+}
+SHORT = {"name": "-n", "version": "-v", "num_instances": "-ni", "memory": "-m", "hdfs_model_path": "-hmp"}
+
+
+def deploy(given: argparse.Namespace) -> int:
+    """Add or remove instances, or list the registered ones."""
+    _check(given)
+    if given.log4j:
+        print("maas: -l has no effect: there is no log4j here", file=sys.stderr)
+    store = LocalStore(given.store or given.registry / "store")
+    if given.local_model_path:
+        for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
+            print(f"uploaded {file}")
+    with FileRegistry(given.registry, config_path=given.zk_root) as registry:
+        if given.mode == "LIST":
+            sys.stdout.write(listing(registry.instances(given.name, given.version)))
+            return 0
+        if given.mode == "ADD":
+            store.script(given.hdfs_model_path)
+        return _request(given, registry)
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Raise ValueError if something is missing, or can't be meant."""
+    needed = [*NEEDED[given.mode], *(["hdfs_model_path"] if given.local_model_path else [])]
+    if missing := [f"{SHORT[name]} (--{name})" for name in dict.fromkeys(needed) if getattr(given, name) is None]:
+        raise ValueError(f"{given.mode} needs {', '.join(missing)}")
+    for text, what in ((given.name, "model's name"), (given.version, "model's version")):
+        if text is not None:
+            checked_name(text, what)
+    if given.mode != "LIST" and given.num_instances < 1:
+        raise ValueError(f"-ni must be 1 or more, not {given.num_instances}")
+    if given.mode == "ADD" and given.memory < 0:
+        raise ValueError(f"-m must be 0 or more, not {given.memory}")
+    if given.script and not given.local_model_path:
+        raise ValueError("--script goes with -lmp: it is kept with the files that are uploaded")
+
+
+def listing(instances: Instances) -> str:
+    """The instances as Metron lists them."""
+    lines = []
+    for model, group in groupby(instances, key=lambda instance: instance.model):
+        lines.append(f"Model {model.name} @ {model.version}\n")
+        for instance in group:
+            functions = "\n".join(f"\t{name}={path}" for name, path in instance.payload.endpoint.functions.items())
+            lines.append(f"{model.name}:{model.version} @ {instance.url} serving:\n{functions or chr(9)}\n")
+    return "".join(lines)
+
+
+def _request(given: argparse.Namespace, registry: Registry) -> int:
+    adding = given.mode == "ADD"
+    model, notes = Model(given.name, given.version), FileNotes(given.registry)
+    failures = _failures(notes, model)
+    item = FileQueue(given.registry, given.zk_root).enqueue(
+        ModelRequest(
+            name=given.name,
+            version=given.version,
+            num_instances=given.num_instances,
+            memory=given.memory if adding else 0,
+            action=given.mode,
+            path=given.hdfs_model_path if adding else None,
+        )
+    )
+    if not notes.is_led():
+        print(f"{model}: the request waits in the queue; no service runs. Start one with: maas serve", file=sys.stderr)
+        return 1 if given.wait is not None else 0
+    answer = _awaited(lambda: notes.read(f"requests/{item}"), ANSWER_SECONDS)
+    if answer is None:
+        raise DeployError(f"the service did not answer within {ANSWER_SECONDS:g} seconds; see: maas status")
+    if "refused" in answer:
+        print(f"maas: {answer['refused']}", file=sys.stderr)
+        return 1 if adding or given.strict else 0
+    print(f"{model}: {answer['wanted']} wanted")
+    if given.wait is not None:
+        _wait(registry, notes, model, answer["wanted"], given.wait, failures)
+    return 0
+
+
+def _wait(registry: Registry, notes: Notes, model: Model, wanted: int, seconds: float, failures: int) -> None:
+    """Wait until as many are ready as are wanted.
+
+    Raises DeployError if they are not in time, with the last failure since there were `failures`.
+    """
+
+    def ready() -> bool:
+        return len(registry.instances(*model)) == wanted
+
+    if not _awaited(ready, seconds):
+        note = notes.read(f"failures/{model.name}/{model.version}") or {}
+        why = f"; the last failure: {note['last']}" if _failures(notes, model) > failures else ""
+        there = len(registry.instances(*model))
+        raise DeployError(f"{model}: {there} ready of {wanted} after {seconds:g} seconds{why}")
+    print(f"{model}: {wanted} ready")
+
+
+def _failures(notes: Notes, model: Model) -> int:
+    return int((notes.read(f"failures/{model.name}/{model.version}") or {}).get("count", 0))
+
+
+def _awaited(condition: Callable[[], T], seconds: float) -> T:
+    """What the condition gives, as soon as it is true, or in the end."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+# --- serve
+
+
+# Options of Metron's command that speak of YARN: short, long, metavar
+ELSEWHERE = (
+    ("-q", "--queue", "NAME"),
+    ("-t", "--timeout", "MS"),
+    ("-mm", "--master_memory", "MB"),
+    ("-mc", "--master_vcores", "N"),
+    ("-j", "--jar", "FILE"),
+    ("-l", "--log4j", "FILE"),
+    ("-d", "--domain", "ID"),
+    ("-va", "--view_acls", "USERS"),
+    ("-ma", "--modify_acls", "USERS"),
+    ("-nle", "--node_label_expression", "EXPRESSION"),
+)
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    limits = Limits()
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="the name by which clients reach this machine (default %(default)s)")
+    add("-e", "--shell_env", action="append", default=[], type=_pair, metavar="K=V", help="a variable for all scripts")
+    add("--restart", choices=("always", "never"), default="always", help="what to do when an instance ends unasked")
+    add("--leave-running", action="store_true", help="when the service ends, let the models run on for the next one")
+    add("--max-instances", type=int, default=100, metavar="N", help="of one model (default %(default)s)")
+    for name, seconds, meaning in (
+        ("start", limits.start, "for a model to get ready"),
+        ("drain", limits.drain, "for calls under way, before a model is ended"),
+        ("end", limits.end, "for a model to end, before it is killed"),
+        ("probe", limits.probe, "between looks whether a model still listens"),
+    ):
+        add(
+            f"--{name}-seconds",
+            type=_seconds,
+            default=seconds,
+            metavar="S",
+            help=f"{meaning} (default {seconds:g})",
+        )
+    yarn = parser.add_argument_group("accepted for Metron's sake", "they speak of YARN and have no effect here")
+    for short, long, metavar in ELSEWHERE:
+        yarn.add_argument(short, long, metavar=metavar)
+    yarn.add_argument("-c", "--create", action="store_true")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.strip().partition("=")
+    if not name or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Run the service until it is interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for line in _without_effect(given):
+        log.warning("%s", line)
+    notes = FileNotes(given.registry)
+    store = LocalStore(given.store or given.registry / "store")
+    limits = Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds)
+    deployer = LocalDeployer(
+        given.registry / "containers",
+        given.registry,
+        store,
+        lambda model, reason: failed(notes, model, reason),
+        host=given.host,
+        config_path=given.zk_root,
+        limits=limits,
+    )
+    service = Service(
+        FileQueue(given.registry, given.zk_root),
+        deployer,
+        store,
+        notes,
+        environment=dict(given.shell_env),
+        restart=given.restart == "always",
+        most_instances=given.max_instances,
+    )
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: asked.append(number))
+    log.info("serving %s", given.registry)
+    service.run(lambda: bool(asked), leave_running=given.leave_running)
+    log.info("ended")
+    return 0
+
+
+def _without_effect(given: argparse.Namespace) -> Iterator[str]:
+    for short, long, _ in ELSEWHERE:
+        if getattr(given, long.removeprefix("--")) is not None:
+            yield f"{short} ({long}) has no effect: no YARN is used"
+    if given.create:
+        yield "-c (--create) has no effect: no YARN is used"
+    if (given.modify_acls or "").isdecimal():
+        yield "-ma is for modify_acls; the number of cores is -mc"
+
+
+# --- status
+
+
+def status(given: argparse.Namespace) -> int:
+    """Print what is wanted, what is ready, and what failed."""
+    notes = FileNotes(given.registry)
+    with FileRegistry(given.registry, config_path=given.zk_root) as registry:
+        rows = list(_rows(registry, notes))
+    print(f"service: {'running' if notes.is_led() else 'not running'} on {given.registry}")
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows if len(rows) > 1 else ():
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    return 0
+
+
+def _rows(registry: Registry, notes: Notes) -> Iterator[tuple[str, str, str, str, str]]:
+    yield "model", "wanted", "ready", "failures", "last failure"
+    noted = (
+        Model(name, version)
+        for kind in ("wanted", "failures")
+        for name in notes.names(kind)
+        for version in notes.names(f"{kind}/{name}")
+    )
+    models = {*noted, *(instance.model for instance in registry.instances())}
+    for model in sorted(models, key=lambda model: (model.name, natural_order(model.version))):
+        wanted = notes.read(f"wanted/{model.name}/{model.version}") or {}
+        failure = notes.read(f"failures/{model.name}/{model.version}") or {}
+        ready = len(registry.instances(*model))
+        yield (
+            str(model),
+            str(wanted.get("instances", 0)),
+            str(ready),
+            str(failure.get("count", 0)),
+            failure.get("last", ""),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

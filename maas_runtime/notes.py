@@ -1,0 +1,113 @@
+"""What the service writes down: what is wanted, what became of each request, what failed.
+
+    wanted/<model>/<version>        {"instances": 2, "path": "/user/me/dga", "memory": 512}
+    requests/<item>                 {"wanted": 2}  or  {"refused": "the reason"}
+    failures/<model>/<version>      {"count": 3, "last": "the reason", "at": 1571163620277}
+
+It stands beside the registry and the queue, never within them, for Metron's own programs read everything there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from maas_runtime.errors import DeployError
+from stellar.maas.files import below, is_locked, write_whole
+from stellar.maas.schema import Model
+
+NOTES_PATH = "/maas/ext"
+
+Note = dict[str, Any]
+
+
+class Notes(Protocol):
+    """Small JSON objects by path, which outlive whoever wrote them. Safe to use from many threads."""
+
+    def read(self, path: str) -> Note | None:
+        """The note at a path, if there is one."""
+
+    def write(self, path: str, note: Note | None) -> None:
+        """Put a note at a path; None takes it away. It is kept when this returns.
+
+        Raises OSError if it can't be written.
+        """
+
+    def names(self, path: str) -> list[str]:
+        """What stands below a path, sorted."""
+
+    @contextmanager
+    def lead(self) -> Iterator[None]:
+        """Be the one service meanwhile.
+
+        Raises DeployError if another one is.
+        """
+
+    def is_led(self) -> bool:
+        """Whether a service runs."""
+
+
+def failed(notes: Notes, model: Model, reason: str) -> None:
+    """Write down that an instance failed."""
+    path = f"failures/{model.name}/{model.version}"
+    count = (notes.read(path) or {}).get("count", 0)
+    notes.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
+
+
+class FileNotes:
+    """Notes in a registry directory of this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._root = below(directory, NOTES_PATH)
+        self._lock = below(directory, f"{NOTES_PATH}/service.lock")
+
+    def read(self, path: str) -> Note | None:
+        try:
+            note = json.loads((self._root / path).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return note if isinstance(note, dict) else None
+
+    def write(self, path: str, note: Note | None) -> None:
+        if note is None:
+            (self._root / path).unlink(missing_ok=True)
+        else:
+            write_whole(self._directory, self._root / path, json.dumps(note).encode()).close()
+
+    def names(self, path: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in (self._root / path).iterdir())
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def lead(self) -> Iterator[None]:
+        self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock.open("ab") as handle:
+            deadline = time.monotonic() + 0.5  # one who only asks whether a service runs is gone by then
+            while not _lock(handle):
+                if time.monotonic() > deadline:
+                    raise DeployError(f"a service runs already on {self._directory}")
+                time.sleep(0.02)
+            yield
+
+    def is_led(self) -> bool:
+        try:
+            with self._lock.open("rb", buffering=0) as handle:
+                return is_locked(handle)
+        except FileNotFoundError:
+            return False
+
+
+def _lock(handle: BinaryIO) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,319 @@
+"""Runs one instance of a model: starts its script, registers it when it is ready, takes it away when it ends.
+
+The script writes `endpoint.dat` in the directory where it runs, `{"url": "http://0.0.0.0:36161"}`, and stays in the
+foreground. `python -m maas_runtime.runner --help` shows the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit, urlunsplit
+
+from maas_runtime.processes import ModelProcesses, Signals
+from maas_runtime.store import ENDPOINT_FILE
+from stellar.maas.files import FileRegistry
+from stellar.maas.registry import Registry
+from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
+
+log = logging.getLogger(__name__)
+
+# In a container's directory
+WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
+
+ENVIRONMENT = "MAAS_ENVIRONMENT"  # the script's own variables, as JSON: not among the arguments, which all users see
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient a runner is, in seconds, and what it allows.
+
+    start: for a model to get ready
+    drain: for calls under way, once it is unregistered
+    end: between asking it to end and killing it
+    probe: between two looks whether it still answers; it is lost after `misses` in a row
+    memory: MB that all its processes may use together; 0 for no limit
+    log_bytes: how large a log may grow before it is begun anew
+    """
+
+    start: float = 600.0
+    drain: float = 1.0
+    end: float = 5.0
+    probe: float = 5.0
+    misses: int = 3
+    memory: int = 0
+    log_bytes: int = 50_000_000
+
+
+class ModelFailed(Exception):
+    """An instance that did not get ready, or that ended unasked; str() says how."""
+
+
+class Stopped(Exception):
+    """The runner was asked to stop before the model was ready."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What is to run, and where.
+
+    container: its directory; the model's files are in `work` below
+    host: the name by which others reach this machine; empty to leave addresses as the model writes them
+    """
+
+    model: Model
+    id: str
+    script: str
+    container: Path
+    host: str = ""
+    lasting: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits) -> None:
+    """Run an instance until it is asked to stop.
+
+    Raises ModelFailed if it ends otherwise. In either case nothing of it runs any more, and it is unregistered.
+    """
+    work = instance.container / WORK
+    own = {
+        "MAAS_MODEL_NAME": instance.model.name,
+        "MAAS_MODEL_VERSION": instance.model.version,
+        "MAAS_CONTAINER_ID": instance.id,
+    }
+    try:
+        processes = ModelProcesses(
+            work / instance.script,
+            work,
+            {**instance.environment, **own},
+            instance.container / OUTPUT,
+            instance.container / ERRORS,
+        )
+    except OSError as error:
+        raise ModelFailed(f"{instance.script} can't be started: {error}") from None
+    with processes:
+        try:
+            _serve(instance, processes, registry, signals, limits)
+        except Stopped:
+            log.info("%s is asked to stop before it is ready", instance.model)
+        finally:
+            registry.unregister(instance.model.name, instance.id)
+            processes.end(limits.end, signals)
+
+
+def _serve(instance: Instance, processes: ModelProcesses, registry: Registry, signals: Signals, limits: Limits) -> None:
+    """From start to end of an instance whose script was started. Returns or raises when it is to end."""
+    deadline = monotonic() + limits.start
+    guard = _Guard(instance, processes, limits)
+    endpoint = reachable(_endpoint(instance, guard, signals, deadline), instance.host)
+    _await_answer(endpoint.url, guard, signals, deadline)
+    _register(
+        registry, ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting), guard, signals
+    )
+    log.info("%s is ready at %s", instance.model, endpoint.url)
+    _watch(endpoint.url, guard, signals, limits)
+    registry.unregister(instance.model.name, instance.id)
+    log.info("%s is unregistered", instance.model)
+    drained = monotonic() + limits.drain
+    while processes.status is None and monotonic() < drained:
+        signals.wait(drained - monotonic())
+
+
+class _Guard:
+    """Sees to it that an instance runs as it should."""
+
+    def __init__(self, instance: Instance, processes: ModelProcesses, limits: Limits) -> None:
+        self._instance, self._processes, self._limits = instance, processes, limits
+        self._next = 0.0
+
+    def check(self, when: str) -> None:
+        """Raise ModelFailed if the script ended or uses too much memory."""
+        if (status := self._processes.status) is not None:
+            how = f"with status {status}" if status >= 0 else f"by signal {-status}"
+            raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_words()}")
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + 1.0
+        self._processes.keep_logs_within(self._limits.log_bytes)
+        used = self._processes.memory() >> 20 if self._limits.memory else 0
+        if used > self._limits.memory:
+            raise ModelFailed(f"it used {used} MB of memory, and may use {self._limits.memory} MB")
+
+    def _last_words(self) -> str:
+        with (self._instance.container / ERRORS).open("rb") as errors:
+            errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
+            lines = errors.read().decode(errors="replace").split("\n")
+        words = [line.strip() for line in lines if line.strip()]
+        return f": {words[-1]}" if words else ""
+
+
+def _endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> Endpoint:
+    """What the model writes to endpoint.dat, as soon as it is whole."""
+    file = instance.container / WORK / ENDPOINT_FILE
+    trouble = "it wrote no endpoint.dat"
+    while True:
+        _go_on(guard, signals, f"before it wrote {ENDPOINT_FILE}")
+        try:
+            if data := file.read_bytes():
+                return Endpoint.from_json(data)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # perhaps half of it is written
+            trouble = f"its {ENDPOINT_FILE} can't be used: {error}"
+        _wait(0.1, signals, deadline, trouble)
+
+
+def _await_answer(url: str, guard: _Guard, signals: Signals, deadline: float) -> None:
+    while not listens(url):
+        _go_on(guard, signals, "before it listened")
+        _wait(0.1, signals, deadline, f"nothing listens at {url}")
+
+
+def _register(registry: Registry, registration: ServiceInstance, guard: _Guard, signals: Signals) -> None:
+    while True:
+        try:
+            return registry.register(registration)
+        except OSError as error:
+            log.warning("the instance can't be registered yet: %s", error)
+        _go_on(guard, signals, "before it was registered")
+        signals.wait(1.0)
+
+
+def _watch(url: str, guard: _Guard, signals: Signals, limits: Limits) -> None:
+    """Return when asked to stop.
+
+    Raises ModelFailed when the model is lost.
+    """
+    misses, probe = 0, monotonic() + limits.probe
+    while not signals.stopping:
+        guard.check("while it served")
+        if monotonic() >= probe:
+            misses = 0 if listens(url) else misses + 1
+            probe = monotonic() + limits.probe
+        if misses >= limits.misses:
+            raise ModelFailed(f"it listens no longer at {url}")
+        signals.wait(min(1.0, probe - monotonic()))
+
+
+def _go_on(guard: _Guard, signals: Signals, when: str) -> None:
+    if signals.stopping:
+        raise Stopped
+    guard.check(when)
+
+
+def _wait(seconds: float, signals: Signals, deadline: float, trouble: str) -> None:
+    if monotonic() > deadline:
+        raise ModelFailed(f"it was not ready in time: {trouble}")
+    signals.wait(seconds)
+
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
+
+
+def reachable(endpoint: Endpoint, host: str) -> Endpoint:
+    """The endpoint as others reach it: an address of this machine alone gets the machine's name.
+
+    Raises ModelFailed if it is no http address.
+    """
+    try:
+        scheme, _, path, query, _ = urlsplit(endpoint.url)
+        given, port = urlsplit(endpoint.url).hostname, urlsplit(endpoint.url).port
+    except ValueError as error:
+        raise ModelFailed(f"its url {endpoint.url!r} is no address: {error}") from None
+    if scheme not in ("http", "https") or not given:
+        raise ModelFailed(f"its url {endpoint.url!r} is no http or https address")
+    if query:
+        log.warning("its url %s has a query, which will stand before the function", endpoint.url)
+    if given not in LOCAL_HOSTS or not host:
+        return endpoint
+    name = f"[{host}]" if ":" in host else host
+    url = urlunsplit((scheme, name if port is None else f"{name}:{port}", path, query, ""))
+    return Endpoint(url=url, functions=endpoint.functions)
+
+
+def listens(url: str, seconds: float = 1.0) -> bool:
+    """Whether something accepts connections at the host and port of an address."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m maas_runtime.runner",
+        description="Runs one instance of a model; `maas serve` starts these.",
+        allow_abbrev=False,
+    )
+    limits = Limits()
+    add = parser.add_argument
+    add("-n", "--name", required=True, help="the model's name")
+    add("-v", "--version", required=True, help="the model's version")
+    add("-s", "--script", required=True, help="the script in `work` that starts the model")
+    add("-ci", "--container_id", required=True, help="the instance's id")
+    add("-hn", "--hostname", default="", help="the name by which others reach this machine")
+    add("-zr", "--zk_root", default=CONFIG_PATH, help="where the registry's configuration is (default %(default)s)")
+    add("--registry", required=True, type=Path, metavar="DIR", help="the registry's directory")
+    add("--container", required=True, type=Path, metavar="DIR", help="the instance's directory, which holds `work`")
+    add("--registration", choices=("ephemeral", "static"), default="ephemeral", help="whether it ends with the runner")
+    add("-m", "--memory", type=int, default=0, metavar="MB", help="memory for all its processes; 0 for no limit")
+    add("--start-seconds", type=float, default=limits.start, help="to get ready (default %(default)s)")
+    add(
+        "--drain-seconds", type=float, default=limits.drain, help="for calls under way at the end (default %(default)s)"
+    )
+    add("--end-seconds", type=float, default=limits.end, help="before it is killed (default %(default)s)")
+    add("--probe-seconds", type=float, default=limits.probe, help="between looks at its port (default %(default)s)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one instance: 0 when it was asked to stop, 1 when it failed. What became of it is noted in its directory."""
+    signals = Signals()
+    given = options().parse_args(argv)
+    container = given.container.absolute()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    instance = Instance(
+        Model(given.name, given.version),
+        given.container_id,
+        given.script,
+        container,
+        given.hostname,
+        given.registration == "static",
+        json.loads(os.environ.pop(ENVIRONMENT, "{}")),
+    )
+    limits = Limits(
+        given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds, memory=given.memory
+    )
+    (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
+    try:
+        with FileRegistry(given.registry, config_path=given.zk_root) as registry:
+            run(instance, registry, signals, limits)
+    except (ModelFailed, ValueError) as error:
+        log.warning("%s: %s", instance.model, error)
+        _note(container, str(error))
+        return 1
+    _note(container, None)
+    with suppress(OSError):
+        shutil.rmtree(container / WORK)
+    return 0
+
+
+def _note(container: Path, failure: str | None) -> None:
+    (container / OUTCOME).write_text(json.dumps({"failure": failure}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

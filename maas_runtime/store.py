@@ -1,0 +1,137 @@
+"""The model store: the files of each model, uploaded once, fetched by every instance."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from maas_runtime.errors import DeployError
+
+ENDPOINT_FILE = "endpoint.dat"  # written by a model that runs; one in the collateral would be of another run
+SCRIPT_MARK = ".maas-script"  # names the script, where there are several
+
+
+class ModelStore(Protocol):
+    """Keeps the files of models, each model's under a path."""
+
+    def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
+        """Copy a local directory to the path, replacing files of the same names; returns the files' names.
+
+        script: which of several `.sh` files starts the model
+        Raises DeployError before anything is copied, if the directory can't be a model.
+        """
+
+    def script(self, path: str) -> str:
+        """The name of the script that starts the model at this path.
+
+        Raises DeployError if nothing is there, or no script.
+        """
+
+    def fetch(self, path: str, to: Path) -> None:
+        """Copy the files at the path to a local directory, which is made.
+
+        Raises DeployError if nothing is there.
+        """
+
+
+class LocalStore:
+    """A model store in a directory of this machine. A `file://` path is taken as it stands, outside the store."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
+        chosen = chosen_script(local, script)
+        target = self._folder(path)
+        files = list(_files(local))
+        for file in files:
+            _copy(local / file, target / file)
+        _write(target / SCRIPT_MARK, chosen)
+        return [str(file) for file in files]
+
+    def script(self, path: str) -> str:
+        folder = self._existing(path)
+        mark = folder / SCRIPT_MARK
+        return chosen_script(folder, mark.read_text().strip() if mark.exists() else None)
+
+    def fetch(self, path: str, to: Path) -> None:
+        shutil.copytree(self._existing(path), to, ignore=shutil.ignore_patterns("*" + _DRAFT))
+        (to / ENDPOINT_FILE).unlink(missing_ok=True)
+
+    def _existing(self, path: str) -> Path:
+        folder = self._folder(path)
+        if not folder.is_dir():
+            raise DeployError(f"the model store has no directory {path}; upload the model's files with -lmp")
+        return folder
+
+    def _folder(self, path: str) -> Path:
+        scheme, host, place, *_ = urlsplit(path)
+        if scheme not in ("", "file") or host not in ("", "localhost"):
+            raise DeployError(f"the model store is a directory of this machine; {path} is elsewhere")
+        if ".." in place.split("/") or "\0" in place or not place.strip("/"):
+            raise DeployError(f"{path!r} is not a path such as /user/me/models")
+        return Path(unquote(place)).absolute() if scheme else self._directory / place.strip("/")
+
+
+_DRAFT = ".maas-draft"
+
+
+def chosen_script(folder: Path, script: str | None) -> str:
+    """The script that starts the model in a directory: the one named, else the only `.sh` at its top.
+
+    Raises DeployError.
+    """
+    if not folder.is_dir():
+        raise DeployError(f"{folder} is not a directory")
+    scripts = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sh") and file.is_file())
+    if script is not None:
+        if script not in scripts:
+            raise DeployError(f"{folder} has no script {script}; {_those(scripts)}")
+        return script
+    if len(scripts) != 1:
+        raise DeployError(f"{folder} must have one script that starts the model; {_those(scripts)}")
+    return scripts[0]
+
+
+def _those(scripts: list[str]) -> str:
+    if not scripts:
+        return "there is no .sh file at its top"
+    return f"at its top: {', '.join(scripts)}" + ("; choose one with --script" if len(scripts) > 1 else "")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files to upload, relative to the directory.
+
+    Raises DeployError for a link that leads out, and for what is no file.
+    """
+    inside = folder.resolve()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        if not file.resolve().is_relative_to(inside):
+            raise DeployError(f"{file} is a link that leads out of {folder}; copy what it points to")
+        if file.is_dir() or str(name) in (ENDPOINT_FILE, SCRIPT_MARK):
+            continue
+        if not file.is_file():
+            raise DeployError(f"{file} is neither a file nor a directory")
+        yield name
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with its mode, so that nobody sees a part of it."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = target.with_name(f".{uuid.uuid4().hex}{_DRAFT}")
+    try:
+        shutil.copy(source, draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _write(target: Path, text: str) -> None:
+    draft = target.with_name(f".{uuid.uuid4().hex}{_DRAFT}")
+    draft.write_text(text)
+    draft.replace(target)
