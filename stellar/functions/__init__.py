@@ -10,9 +10,25 @@ import warnings
 from collections.abc import Iterator
 from functools import cached_property
 
-from stellar.functions import collections, conversion, functional, jsons, maas, math, network, strings, validation
+from stellar.functions import (
+    collections,
+    conversion,
+    functional,
+    jsons,
+    maas,
+    math,
+    network,
+    regexps,
+    strings,
+    validation,
+)
 from stellar.library import Function, Library
 
+# fmt: off
+FAMILIES = (
+    strings, regexps, conversion, jsons, math, collections, functional, network, validation, maas,
+)
+# fmt: on
 GROUP = "stellar.functions"
 
 
@@ -51,17 +67,4 @@ def _installed(own: Library) -> Iterator[tuple[str, Function]]:
             yield name, function
 
 
-LIBRARY = _WithInstalled(
-    Library.of(
-        strings,
-        conversion,
-        jsons,
-        math,
-        collections,
-        functional,
-        network,
-        validation,
-        maas,
-        name="stellar.functions:LIBRARY",
-    )
-)
+LIBRARY = _WithInstalled(Library.of(*FAMILIES, name="stellar.functions:LIBRARY"))

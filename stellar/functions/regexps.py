@@ -1,0 +1,147 @@
+"""Regular expressions, as Java has them. A match that takes more than a second is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from stellar.conversions import to_integer, to_text
+from stellar.functions._java_regex import compiled, in_time
+from stellar.library import stellar
+
+_REMEMBERED = 512
+
+
+@stellar("REGEXP_MATCH")
+def regexp_match(str_: str | None, pattern: object) -> bool:
+    """Whether a text as a whole matches a regular expression.
+
+    str: The text
+    pattern: The regular expression, or a list or set of several, of which one must match
+    returns: True if it does; false if either is null
+
+        REGEXP_MATCH('evil.exe', '.*\\\\.(exe|dll)')  // true
+        REGEXP_MATCH('evil.exe.txt', '.*\\\\.(exe|dll)')  // false
+        REGEXP_MATCH('GET', ['POST', '(?i)get'])  // true
+        REGEXP_MATCH(null, '.*')  // false
+        REGEXP_MATCH('a', '(')  // error
+    """
+    if str_ is None or pattern is None:
+        return False
+    if isinstance(pattern, str):
+        return in_time(compiled(pattern).fullmatch, str_) is not None
+    if not isinstance(pattern, list | tuple | set | frozenset):
+        return False
+    several: Iterable[object] = pattern
+    return any(in_time(compiled(to_text(one)).fullmatch, str_) is not None for one in several if one is not None)
+
+
+@stellar("REGEXP_GROUP_VAL", surplus="refuse")
+def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> str | None:
+    """What a group of a regular expression matched, where the text as a whole matches it.
+
+    str: The text
+    pattern: The regular expression
+    group: The number of the group, from 1; 0 is the text, whether it matches or not
+    returns: What the group matched; null if the text does not match, or there is no such group
+
+        REGEXP_GROUP_VAL('user=mary', 'user=(\\\\w+)', 1)  // 'mary'
+        REGEXP_GROUP_VAL('user=mary', 'user=(\\\\w+)', 2)  // null
+        REGEXP_GROUP_VAL('mary', 'user=(\\\\w+)', 1)  // null
+        REGEXP_GROUP_VAL(null, 'user=(\\\\w+)', 1)  // null
+        REGEXP_GROUP_VAL('user=mary', 'user=(\\\\w+)', -1)  // error
+    """
+    number = to_integer(group)
+    if number == 0:
+        return str_
+    if number is None or str_ is None or pattern is None:
+        return None
+    match = in_time(compiled(pattern).fullmatch, str_)
+    groups = len(match.groups()) if match else 0
+    if match is None or groups == 0 or number > groups:
+        return None
+    if number < 0:
+        raise LookupError(f"groups count from 0, so there is no group {number}")
+    matched: str | None = match[number]
+    return matched
+
+
+@stellar("REGEXP_REPLACE", surplus="refuse")
+def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> str | None:
+    """A text with another in each place that a regular expression matches.
+
+    str: The text
+    pattern: The regular expression, looked for everywhere in the text
+    value: The other text. In it `$1` and `${name}` are what a group matched, and a backslash takes a $ its meaning
+    returns: The new text; null for null and the empty text; the text itself if pattern or value is null or empty
+
+        REGEXP_REPLACE('card 4111-1111', '\\\\d', '#')  // 'card ####-####'
+        REGEXP_REPLACE('mary@example.com', '(\\\\w+)@(.*)', '$2: $1')  // 'example.com: mary'
+        REGEXP_REPLACE('cost 5', '\\\\d', '\\\\$')  // 'cost $'
+        REGEXP_REPLACE(null, '\\\\d', '#')  // null
+        REGEXP_REPLACE('a', 'a', '$1')  // error
+    """
+    if not str_:
+        return None
+    if not pattern or not value:
+        return str_
+    expression = compiled(pattern)
+    replaced: str = in_time(
+        lambda text, timeout: expression.sub(_expander(value, expression), text, timeout=timeout), str_
+    )
+    return replaced
+
+
+def _expander(template: str, expression: Any) -> Callable[[Any], str]:
+    """What makes the replacement for a match. The template is read at the first one."""
+
+    def expand(match: Any) -> str:
+        parts = _parts(template, expression)
+        return "".join(part if isinstance(part, str) else match[part[0]] or "" for part in parts)
+
+    return expand
+
+
+@lru_cache(_REMEMBERED)
+def _parts(template: str, expression: Any) -> list[str | tuple[int]]:
+    """A replacement taken apart: texts, and the numbers of groups in a tuple each."""
+    parts: list[str | tuple[int]] = []
+    at = 0
+    while at < len(template):
+        character = template[at]
+        if character == "$":
+            group, at = _group(template, at + 1, expression)
+            parts.append((group,))
+            continue
+        if character == "\\":
+            at += 1
+            if at == len(template):
+                raise ValueError("a replacement can't end in a backslash")
+        parts.append(template[at])
+        at += 1
+    return parts
+
+
+def _group(template: str, at: int, expression: Any) -> tuple[int, int]:
+    """The group that `$` refers to, and where the template goes on."""
+    if template.startswith("{", at):
+        name, brace, _ = template[at + 1 :].partition("}")
+        if not brace or name not in expression.groupindex:
+            raise LookupError(f"the regular expression has no group named {name!r}")
+        return expression.groupindex[name], at + len(name) + 2
+    end = at
+    while (
+        end < len(template)
+        and "0" <= template[end] <= "9"
+        and (end == at or int(template[at : end + 1]) <= expression.groups)
+    ):
+        end += 1
+    if end == at:
+        raise ValueError(
+            "in a replacement, $ stands before the number or the {name} of a group; \\$ is the sign itself"
+        )
+    group = int(template[at:end])
+    if group > expression.groups:
+        raise LookupError(f"the regular expression has no group {group}")
+    return group, end

@@ -1,0 +1,124 @@
+"""Regular expressions are read as Java reads them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stellar.functions._java_regex import compiled
+from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
+
+MATCHES = [
+    (r"a.b", "a\tb", True),
+    (r"a.b", "a\nb", False),
+    (r"a.b", "a\u2028b", False),
+    (r"(?d)a.b", "a\rb", True),
+    (r"(?s)a.b", "a\nb", True),
+    (r"a$\r\n", "a\r\n", True),
+    (r"a\Z\n", "a\n", True),
+    (r"a\z\n", "a\n", False),
+    (r"(?m)a$\n^b", "a\nb", True),
+    (r"(?m)a$\r\n^b", "a\r\nb", True),
+    (r"(?m)a\r$\n^b", "a\r\nb", False),
+    (r"(?dm)a\r$\n^b", "a\r\nb", True),
+    (r"\w+", "caf\u00e9", False),
+    (r"(?U)\w+", "caf\u00e9", True),
+    (r"\W", "\u00e9", True),
+    (r"\d", "\u0663", False),
+    (r"\s\h\v\R", " \u00a0\x0b\r\n", True),
+    (r"\S\H\V\D", "aaaa", True),
+    (r"(?i)straSSe", "STRASSE", True),
+    (r"(?i)straße", "strasse", False),
+    (r"(?i)É", "é", False),
+    (r"(?iu)É", "é", True),
+    (r"a(?i)b", "aB", True),
+    (r"a(?i)b", "AB", False),
+    (r"a(?i:b)c", "aBc", True),
+    (r"a(?i:b)c", "aBC", False),
+    (r"(a(?i)b)c", "aBC", False),
+    (r"(?i)a(?-i)b", "AB", False),
+    (r"[a-z&&[^aeiou]]+", "xyz", True),
+    (r"[a-z&&[^aeiou]]+", "xaz", False),
+    (r"[^a-c&&[b-d]]", "b", False),
+    (r"[^a-c&&[b-d]]", "a", True),
+    (r"[a-c[x-z]]+", "ayz", True),
+    (r"[]a]+", "a]", True),
+    (r"[a\]-]+", "]-a", True),
+    (r"[a-]+", "-a", True),
+    (r"[\d\-.]+", "1-2.3", True),
+    (r"[\D]+", "ab", True),
+    (r"[--9]+", "-.0", True),
+    (r"[a~~b]+", "a~b", True),
+    (r"[\Q^]\E]+", "^]", True),
+    (r"\p{Punct}+", "!~^", True),
+    (r"\p{Alpha}", "é", False),
+    (r"\p{L}\p{Lu}\pL", "éÉe", True),
+    (r"\p{IsGreek}", "λ", True),
+    (r"\p{IsAlphabetic}", "λ", True),
+    (r"\P{Lower}", "a", False),
+    (r"[\p{Digit}\p{javaUpperCase}]+", "1A", True),
+    (r"\x41\u0042\x{1F600}\0101\cA\e\t", "AB\U0001f600A\x01\x1b\t", True),
+    (r"\Qa.b\E+", "a.bb", True),
+    (r"\Qa.b", "a.b", True),
+    (r"(a)(b)\2\1", "abba", True),
+    (r"(a)\10", "aa0", True),
+    (r"(?<x>a)\k<x>", "aa", True),
+    (r"(?:a)\1", "a", False),
+    (r"a++a", "aaa", False),
+    (r"(?>a+)b", "aab", True),
+    (r"(?=ab)a(?!c)b(?<=b)(?<!a)", "ab", True),
+    (r"a{2}b{1,}c{0,1}", "aabb", True),
+    (r"a}", "a}", True),
+    ("(?x) a b # a comment\n c", "abc", True),
+    ("(?x)[a b]+\\ ", "ab ", True),
+    (r"#-&&~", "#-&&~", True),
+    (r"\bcafé\b", "café", True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "matches"), MATCHES)
+def test_a_pattern_matches_what_it_matches_in_java(pattern, text, matches):
+    assert regexp_match(text, pattern) is matches
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(", ")", "[", "[]", "a{", "a{,3}", "a{e<=1}", "{1}", "*a", r"\y", "\\", r"\k", "(?P<n>a)", "(?#c)"),
+        *(r"\p{Nonsense}", r"\x{110000}", "[b-a]", r"\u12", "(?<1>a)", "(?<n>a)(?<n>b)", "(" * 3000 + ")" * 3000),
+    ],
+)
+def test_what_is_no_pattern_of_java_is_refused(pattern):
+    with pytest.raises(ValueError, match="regular expression"):
+        compiled(pattern)
+
+
+def test_a_match_that_takes_too_long_is_refused():
+    with pytest.raises(ValueError, match="more than 1 s"):
+        regexp_match("a" * 40, "(a|aa)+b")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "value", "result"),
+    [
+        ("abc", "x*", "-", "-a-b-c-"),
+        ("a1b22", r"(?<n>\d)(\d)?", "<${n}$2>", "a<1>b<22>"),
+        ("abcdefghijk", "(a)(b)", "$2$11", "baa1cdefghijk".replace("aa1", "a1")),
+        ("a.b", r"\.", r"\\\$", r"a\$b"),
+        ("one\ntwo", "(?m)^", "> ", "> one\n> two"),
+        ("aaa", "b", "$9", "aaa"),
+    ],
+)
+def test_a_replacement_is_read_as_in_java(text, pattern, value, result):
+    assert regexp_replace(text, pattern, value) == result
+
+
+@pytest.mark.parametrize("value", ["$", "$x", "${", "${n", "${x}", "$9", "a\\"])
+def test_a_replacement_that_java_would_not_have_is_refused(value):
+    with pytest.raises((ValueError, LookupError), match=re.compile("replacement|group")):
+        regexp_replace("a", "(?<n>a)", value)
+
+
+def test_a_group_that_took_no_part_is_null():
+    assert regexp_group_val("b", "(a)?b", 1) is None
