@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import stellar
 from stellar import Expression
 from stellar.context import Context
 from stellar.conversions import to_text
@@ -190,7 +191,7 @@ def _rename(config: Transformation, place: Place, workshop: Workshop) -> Stage:
 
 def _ip_protocol(config: Transformation, place: Place, workshop: Workshop) -> Stage:
     field = _one_input(config, place)
-    return IpProtocol(field, (_outputs(config) or [field])[0], workshop.expression("PROTOCOL_TO_NAME(number)", place))
+    return IpProtocol(field, (_outputs(config) or [field])[0], stellar.compile("PROTOCOL_TO_NAME(number)"))
 
 
 def _regex_select(config: Transformation, place: Place, workshop: Workshop) -> Stage:

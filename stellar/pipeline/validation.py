@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import stellar
 from stellar import Expression
 from stellar.conversions import LONG_MAX, LONG_MIN, to_text
 from stellar.errors import EvaluationError
@@ -54,7 +55,7 @@ def _each(passes: Callable[[Any], bool]) -> Check:
 
 def _by_expression(text: str) -> Callable[[Validation, Place, Workshop], Check]:
     def make(config: Validation, place: Place, workshop: Workshop) -> Check:
-        expression = workshop.predicate(text, place)
+        expression = stellar.compile(text, predicate=True)
         return _each(lambda value: bool(expression({"value": value})))
 
     return make
@@ -80,7 +81,7 @@ def _ip(config: Validation, place: Place, workshop: Workshop) -> Check:
     for kind in kinds:
         if to_text(kind).upper() not in _KINDS:
             raise (place / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
-    expression = workshop.predicate("IS_IP(value, type)", place)
+    expression = stellar.compile("IS_IP(value, type)", predicate=True)
     # Metron is content with one good address among several; "all" asks for every one
     enough: Callable[[Iterable[object]], bool] = all if config.config.get("all") is True else any
 
@@ -94,7 +95,7 @@ def _date(config: Validation, place: Place, workshop: Workshop) -> Check:
     pattern = config.config.get("format")
     if not isinstance(pattern, str):
         raise (place / "config" / "format").error('the validation DATE needs a date pattern here, such as "yyyy-MM-dd"')
-    expression = workshop.predicate("IS_DATE(value, format)", place)
+    expression = stellar.compile("IS_DATE(value, format)", predicate=True)
     _check_date_pattern(expression, pattern, place / "config" / "format")
 
     def check(record: Record) -> bool:

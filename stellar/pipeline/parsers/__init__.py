@@ -44,9 +44,7 @@ def parser_factory(name: str, place: Place) -> ParserFactory:
         )
     if "." in name and not name.startswith(_JAVA):
         return imported(name, place)  # type: ignore[no-any-return]
-    raise place.error(
-        f"unknown parser {name!r}; {known_names(short, known)}, or give the dotted path of a Python function"
-    )
+    raise place.error(f"unknown parser {name!r}; {known_names(short, known)}")
 
 
 def _from_entry_points() -> dict[str, ParserFactory]:

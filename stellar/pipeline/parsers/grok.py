@@ -87,9 +87,9 @@ class Grok:
             self._pattern = compiled(expression)
         except BadExpression as error:
             raise place.error(f"the pattern {label} is no regular expression: {self._culprit(error)}") from error
-        ours = {capture.group for capture in self._captures}
+        ours = {capture.group: capture for capture in self._captures}
         # A group that the file names itself, (?<name>…), is a field as well
-        self._captures += [Capture(name, name, by_looks) for name in self._pattern.groupindex if name not in ours]
+        self._captures = [ours.get(name) or Capture(name, name, by_looks) for name in self._pattern.groupindex]
 
     def match(self, text: str) -> Record:
         """The fields that a text holds; a group that took no part is null.
