@@ -633,8 +633,10 @@ def static_class(node: n.Expr, library: Library) -> type | None:
             return dict
         case n.Lambda():
             return FunctionType
-        case n.Call(name) if name in library and isinstance(returns := library[name].returns, type):
-            return returns
+        case n.Call(name) if name in library:
+            returns = library[name].returns
+            # Any and object, which are classes to Python, tell nothing
+            return returns if isinstance(returns, type) and returns not in (Any, object) else None
     return None
 
 

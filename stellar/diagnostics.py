@@ -124,7 +124,7 @@ class Place:
             return hint
         if hint := _first(_AT, self.text, start):
             return hint
-        if kind == "NAME" and shown.lower() in _KEYWORDS:
+        if kind == "NAME" and shown.lower() in _SMALL:
             return f"the keyword is {shown.lower()}, or {shown.upper()}"
         return self.structure_hint or self.operator_hint or f"here may stand {listed(self.expected)}"
 
@@ -192,7 +192,8 @@ _KINDS = sorted({kind for actions in ACTIONS for kind in actions if kind == "$EN
 _ARITHMETIC = frozenset({"PLUS", "MINUS", "TIMES", "DIVIDE"})
 _OPERATORS = _ARITHMETIC | {"COMPARE", "_IN", "_NOT_IN", "_AND", "_OR", "QMARK"}
 _CONSTANTS = frozenset({"TRUE", "FALSE", "NULL", "_EXISTS"})
-_KEYWORDS = ["if", "then", "else", "and", "or", "not", "in", "true", "false", "null", "exists", "match", "default"]
+_SMALL = ("if", "then", "else", "and", "or", "not", "in", "true", "false", "null", "exists", "match", "default")
+KEYWORDS = frozenset({*_SMALL, *map(str.upper, _SMALL), "NaN"})
 # A value may stand there, and one of these
 _AFTER_VALUES = frozenset({"RPAR", "RSQB", "RBRACE", "_DEFAULT"})
 _SHOWN = {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stellar import nodes as n
-from stellar.diagnostics import Token, unexpected, unreadable
+from stellar.diagnostics import KEYWORDS, Token, unexpected, unreadable
 from stellar.errors import ParseError
 from stellar.source import Span
 from stellar.tables import ACTIONS, END_STATE, RULES, SKIPPED, TERMINALS
@@ -149,8 +149,13 @@ _NAME = re.compile(r"[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?")
 
 
 def _lambda(span: Span, parameters: str, body: n.Expr) -> n.Lambda:
-    names = _NAME.findall(re.sub(r"//[^\n]*", "", parameters))
-    return n.Lambda(tuple(names), body, span=span)
+    without_comments = re.sub(r"//[^\n]*", lambda comment: " " * len(comment[0]), parameters)
+    names = list(_NAME.finditer(without_comments))
+    for name in names:
+        if name[0] in KEYWORDS:
+            there = Span(span.start + name.start(), span.start + name.end())
+            raise _Refused(f"the keyword {name[0]} can't name a parameter", there)
+    return n.Lambda(tuple(name[0] for name in names), body, span=span)
 
 
 def _more(_span: Span, items: list[Any], item: Any) -> list[Any]:

@@ -1,0 +1,63 @@
+"""What is written in spec lines holds: the language's specification, the functions' docstrings, the documentation.
+
+The notation is described in docs/spec-lines.md; stellar/examples.py reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stellar import examples
+from stellar.errors import StellarError
+from stellar.expression import Expression
+from stellar.functions import LIBRARY
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+FENCED = re.compile(r"^```stellar\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def specification() -> Iterator[tuple[str, examples.Paragraph]]:
+    for file in sorted(HERE.glob("*.stellar")):
+        for paragraph in examples.read(file.read_text()):
+            yield f"{file.stem}: {paragraph.claim}", paragraph
+
+
+def documentation() -> Iterator[tuple[str, examples.Paragraph]]:
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for number, block in enumerate(FENCED.findall(file.read_text()), start=1):
+            for paragraph in examples.read(block):
+                yield f"{file.name} block {number}: {paragraph.claim or paragraph.lines[0].expression}", paragraph
+
+
+SPECIFICATION = list(specification())
+ALL = [*SPECIFICATION, *documentation(), *examples.of_library(LIBRARY)]
+GOLDEN = sorted((HERE / "errors").glob("*.txt"))
+
+
+@pytest.mark.parametrize("paragraph", [pytest.param(paragraph, id=name) for name, paragraph in ALL])
+def test_a_paragraph_holds(paragraph):
+    wrong = examples.failures(paragraph, LIBRARY) or examples.failures(paragraph, LIBRARY, fast=False)
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
+
+
+def test_every_paragraph_of_the_specification_makes_a_claim():
+    assert [paragraph.lines[0] for _, paragraph in SPECIFICATION if not paragraph.claim] == []
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in GOLDEN])
+def test_a_diagnostic_is_whole(file):
+    *variables, expression, wanted = re.split(r"^---\n", file.read_text(), flags=re.MULTILINE)
+    record = {
+        name: examples.value_of(text, LIBRARY)
+        for paragraph in examples.read("".join(variables) + "0  // 0\n")
+        for name, text in paragraph.variables.items()
+    }
+    with pytest.raises(StellarError) as caught:
+        Expression(expression.removesuffix("\n"), LIBRARY)(record)
+    assert f"{caught.value}\n" == wanted
