@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _warnings_shown():
         try:
             return int(options.command(options))
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FINE
         except (ConfigError, OSError, ValueError) as error:
             if options.debug:
                 raise
@@ -122,8 +125,6 @@ def _run(options: argparse.Namespace) -> int:
         errors = sinks.open(options.errors, "errors") if options.errors else _Summing(screen)
         try:
             run(pipeline, screen.watched(lines(files)), sink, errors, counts)
-        except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             screen.say("stellar-pipeline: interrupted; what came before is stored")
             return INTERRUPTED

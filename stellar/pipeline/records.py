@@ -124,9 +124,14 @@ def error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Rec
         document["stack"] = "".join(traceback.format_exception(error))
     document["timestamp"] = now()
     document["hostname"] = hostname()
-    message = failure.raw if failure.raw is not None else raw.content if raw is not None else b""
-    document["raw_message"] = raw_text(message)
-    document["error_hash"] = error_hash(message, fields)
+    content = raw.content if raw is not None else b""
+    message = content if failure.raw is None else failure.raw
+    try:
+        document["raw_message"] = raw_text(message)
+        document["error_hash"] = error_hash(message, fields)
+    except ValueError:  # a record that has no text form: what it was made of has
+        document["raw_message"] = raw_text(content)
+        document["error_hash"] = error_hash(content)
     if fields:
         document["error_fields"] = ",".join(fields)
     return {**failure.metadata, **document}

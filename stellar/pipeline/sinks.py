@@ -125,7 +125,8 @@ class Sinks:
         Raises OSError if the target cannot be written.
         """
         if target == STANDARD_OUTPUT:
-            return JsonLines(self._stack.enter_context(open(sys.stdout.fileno(), "wb", closefd=False)))
+            self._stack.callback(sys.stdout.buffer.flush)
+            return JsonLines(sys.stdout.buffer)
         if Path(target).suffix in _DATABASES:
             return self._database(target).table(table)
         return JsonLines(self._stack.enter_context(open(target, "wb")))

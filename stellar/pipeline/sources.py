@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO
 
 from stellar.pipeline.records import Raw
 
@@ -35,9 +35,9 @@ def size(names: Iterable[str]) -> int | None:
     return total
 
 
-def _opened(name: str) -> IO[bytes] | gzip.GzipFile:
+def _opened(name: str) -> AbstractContextManager[Iterable[bytes]]:
     if name == STANDARD_INPUT:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
+        return nullcontext(sys.stdin.buffer)  # which stays open
     if name.endswith(".gz"):
         return gzip.open(name, "rb")
     return open(name, "rb")

@@ -1,0 +1,316 @@
+"""The command, with real files, a real registry and models that answer over HTTP, or do not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from stellar.maas import FileRegistry, Model, ServiceInstance
+from stellar.maas.schema import Endpoint
+from stellar.pipeline.cli import main
+from stellar.pipeline.records import Record
+
+CONFIG = Path(__file__).parents[2] / "examples" / "squid" / "config"
+GOOD = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://{}/ - DIRECT/72.30.35.10 text/html\n"
+
+
+class ModelHandler(BaseHTTPRequestHandler):
+    """Answers as a model does, or, for some hosts, as no model should."""
+
+    protocol_version = "HTTP/1.1"
+    odd: ClassVar = {
+        "fails.com": (500, b"out of order"),
+        "page.com": (200, b"<html>welcome</html>"),
+        "list.com": (200, b'["malicious"]'),
+    }
+
+    def do_GET(self) -> None:
+        host = parse_qs(urlsplit(self.path).query).get("host", [""])[0]
+        verdict = "legit" if host in ("yahoo.com", "amazon.com") else "malicious"
+        status, body = self.odd.get(host, (200, json.dumps({"is_malicious": verdict}).encode()))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def model() -> Iterator[str]:
+    """The address of a model that runs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[FileRegistry]:
+    (tmp_path / "registry").mkdir()
+    with FileRegistry(tmp_path / "registry") as registry:
+        yield registry
+
+
+def deploy(registry: FileRegistry, url: str) -> None:
+    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
+
+
+def log_of(tmp_path: Path, *hosts: str) -> str:
+    path = tmp_path / "access.log"
+    path.write_text("".join(GOOD.format(host) for host in hosts), encoding="utf-8")
+    return str(path)
+
+
+def documents(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def run(tmp_path: Path, *arguments: str) -> tuple[list[Record], list[Record]]:
+    """What the command made of the arguments: the records and the error documents."""
+    out, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
+    targets = ["--output", str(out), "--errors", str(errors)]
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, *arguments]) == 0
+    return documents(out), documents(errors)
+
+
+def test_a_model_that_answers_makes_alerts(
+    tmp_path: Path, model: str, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(registry, model)
+    records, errors = run(
+        tmp_path, "--registry", str(registry.directory), log_of(tmp_path, "yahoo.com", "cnn.com", "amazon.com")
+    )
+    assert errors == []
+    assert [record["is_malicious"] for record in records] == ["legit", "malicious", "legit"]
+    assert [record.get("threat.triage.score") for record in records] == [None, 100.0, None]
+    assert capsys.readouterr().err == (
+        "stellar-pipeline: squid: 3 lines read, 3 parsed = 3 out + 0 dropped + 0 rejected; 0 reports\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("fails.com", "answered with status 500, not 200"),
+        ("page.com", "answered with something that is not JSON"),
+        ("list.com", "answered with a JSON array, not an object"),
+    ],
+)
+def test_an_answer_that_is_none_is_null_and_reported(
+    host: str, reason: str, tmp_path: Path, model: str, registry: FileRegistry
+) -> None:
+    deploy(registry, model)
+    records, errors = run(tmp_path, "--registry", str(registry.directory), log_of(tmp_path, host, "cnn.com"))
+    assert "is_malicious" not in records[0]
+    assert records[1]["is_malicious"] == "malicious"
+    (error,) = errors
+    assert reason in error["message"]
+    assert (error["stage"], error["line"], error["failed_sensor_type"]) == ("model", 1, "squid")
+    assert error["raw_message"] == GOOD.format(host).rstrip("\n")
+
+
+def test_a_dead_model_is_null_and_reported(
+    tmp_path: Path, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
+        port = server.server_address[1]  # free again, and nobody listens
+    deploy(registry, f"http://127.0.0.1:{port}")
+    records, errors = run(tmp_path, "--registry", str(registry.directory), log_of(tmp_path, "cnn.com", "yahoo.com"))
+    assert len(records) == len(errors) == 2
+    assert not any("is_malicious" in record for record in records)
+    assert all(error["message"].startswith("the model dga 1.0 gave no answer") for error in errors)
+    assert "2 out + 0 dropped + 0 rejected; 2 reports" in capsys.readouterr().err
+
+
+def test_a_new_version_is_asked_without_a_restart(tmp_path: Path, model: str, registry: FileRegistry) -> None:
+    from stellar.context import Context
+    from stellar.maas import ModelClient, Registry
+    from stellar.pipeline.build import build
+    from stellar.pipeline.config import load
+    from stellar.pipeline.records import Raw
+
+    with ModelClient(registry) as client:
+        pipeline = build(load(CONFIG, "squid"), Context({Registry: registry, ModelClient: client}))
+        (before,) = pipeline(Raw(GOOD.format("cnn.com").encode()))
+        deploy(registry, model)
+        (after,) = pipeline(Raw(GOOD.format("cnn.com").encode()))
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert "is_malicious" not in before
+    assert after["is_malicious"] == "malicious"
+
+
+def test_a_line_that_does_not_parse_goes_to_the_errors_with_its_position(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(GOOD.format("cnn.com") + "garbage\n" + GOOD.format("cnn.com"), encoding="utf-8")
+    records, (error,) = run(tmp_path, str(path))
+    assert len(records) == 2
+    assert (error["stage"], error["origin"], error["line"]) == ("parse", str(path), 2)
+    assert error["message"].startswith("Grok statement produced a null message.")
+
+
+def test_without_a_file_for_errors_the_first_are_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("garbage\n" * 25, encoding="utf-8")
+    out = str(tmp_path / "out.jsonl")
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", out, str(path)]) == 0
+    warning, first, *others = capsys.readouterr().err.splitlines()
+    assert "there is no --registry: every answer is null" in warning
+    assert first.startswith(f"{path}:1: parse: Grok statement produced a null message.")
+    assert len(others) == 19 + 1 + 1
+    assert others[-2] == "further failures are only counted; --errors FILE keeps them all"
+    assert others[-1].endswith("25 lines read, 25 parsed = 0 out + 0 dropped + 25 rejected; 0 reports")
+
+
+def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(GOOD.format("cnn.com") + "garbage\n", encoding="utf-8")
+    database = tmp_path / "out.sqlite"
+    targets = ["--output", str(database), "--errors", str(database)]
+    for _ in range(2):  # documents are added
+        assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", *targets, str(path)]) == 0
+    connection = sqlite3.connect(database)
+    records = connection.execute("SELECT timestamp, source_type, is_alert, document FROM records").fetchall()
+    errors = connection.execute("SELECT source_type, document FROM errors").fetchall()
+    connection.close()
+    assert len(records) == len(errors) == 2
+    assert records[0][:3] == (1571163620277, "squid", None)
+    assert json.loads(records[0][3])["full_hostname"] == "cnn.com"
+    assert json.loads(errors[0][1])["raw_message"] == "garbage"
+
+
+def test_packed_files_are_unpacked_and_several_are_read(tmp_path: Path) -> None:
+    packed = tmp_path / "old.log.gz"
+    packed.write_bytes(gzip.compress(GOOD.format("old.com").encode()))
+    records, errors = run(tmp_path, str(packed), log_of(tmp_path, "new.com"))
+    assert [record["full_hostname"] for record in records] == ["old.com", "new.com"]
+    assert errors == []
+
+
+def piped(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", program, *arguments], input=stdin, capture_output=True, check=False)
+
+
+def test_standard_input_goes_to_standard_output_and_a_pipe_stays_clean() -> None:
+    lines = (GOOD.format("cnn.com") * 2).encode()
+    done = piped("run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", stdin=lines)
+    assert done.returncode == 0
+    assert [json.loads(line)["full_hostname"] for line in done.stdout.splitlines()] == ["cnn.com", "cnn.com"]
+    assert b"\r" not in done.stderr
+    assert b"\x1b" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    path = log_of(tmp_path, *["cnn.com"] * 2000)
+    program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "run", "--config", str(CONFIG), "--sensor", "squid", path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["full_hostname"] == "cnn.com"
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
+    assert b"BrokenPipe" not in errors
+
+
+def test_check_says_what_each_sensor_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(CONFIG)]) == 0
+    assert capsys.readouterr().out == (
+        "squid: fine; its expressions call DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
+        "URL_TO_HOST\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--config", str(CONFIG), "--sensor", "squid", "no.log"], "no.log: No such file or directory"),
+        (
+            ["run", "--config", str(CONFIG), "--sensor", "squid", "--output", "no/dir.jsonl"],
+            "no/dir.jsonl: No such file",
+        ),
+        (
+            ["run", "--config", str(CONFIG), "--sensor", "squid", "--output", "no/dir.db"],
+            "no/dir.db cannot be used as a SQLite",
+        ),
+        (
+            ["run", "--config", str(CONFIG), "--sensor", "squid", "--registry", "nowhere"],
+            "--registry nowhere: there is no such directory; models are not deployed there",
+        ),
+        (["check", "--config", "nowhere"], "nowhere: configures no sensor"),
+    ],
+)
+def test_a_problem_is_a_sentence_and_status_1(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["check"], ["fly"], ["run", "--speed", "9"]])
+def test_bad_usage_is_status_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 1
+    assert "usage: stellar-pipeline" in capsys.readouterr().err
+
+
+def test_help_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--help"])
+    assert ended.value.code == 0
+    assert "exit status: 0 when the run came to its end" in capsys.readouterr().out
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", "--debug", str(tmp_path / "no.log")])
+
+
+@pytest.mark.parametrize("with_rich", [True, False])
+def test_a_terminal_sees_progress(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stellar.pipeline.progress import display
+    from stellar.pipeline.records import Raw
+    from stellar.pipeline.run import Counts
+
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    if not with_rich:
+        monkeypatch.setitem(sys.modules, "rich.progress", None)
+    else:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    counts = Counts(read=1234, out=1200, rejected=34)
+    with display(counts, 20, wanted=True) as shown:
+        assert list(shown.watched([Raw(b"x" * 9), Raw(b"y" * 9)])) == [Raw(b"x" * 9), Raw(b"y" * 9)]
+        shown.say("a line of its own")
+    assert "1,234 lines, 1,200 out, 34 rejected, 0 reports" in screen.getvalue()
+    assert "100%" in screen.getvalue()
+    assert "a line of its own\n" in screen.getvalue()
