@@ -210,10 +210,11 @@ def kind(annotation: Any) -> Kind:
         plain = typing.get_origin(member) or member
         if plain is NoneType:
             continue
-        found, noun = _KINDS.get(plain) or ((plain,), f"a {plain.__name__}")
+        # A class of opaque values says with STELLAR_NOUN what a user would call them
+        found, noun = _KINDS.get(plain) or ((plain,), getattr(plain, "STELLAR_NOUN", f"a {plain.__name__}"))
         classes.extend(found)
         nouns.append(noun)
-    return Kind(tuple(classes), NoneType in members, " or ".join(nouns))
+    return Kind(tuple(classes), NoneType in members, " or ".join(dict.fromkeys(nouns)))
 
 
 _ENTRY = re.compile(r"(\w+): (.+(?:\n {2,}\S.*)*)")

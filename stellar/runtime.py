@@ -392,7 +392,7 @@ def described(value: Any) -> str:
     for kind, noun in _NOUNS:
         if isinstance(value, kind):
             return noun + shortened(value)
-    return f"an object of type {value.__class__.__name__}"
+    return getattr(value, "STELLAR_NOUN", f"an object of type {value.__class__.__name__}")
 
 
 def shortened(value: Any) -> str:

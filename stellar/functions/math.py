@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from stellar.conversions import LONG_MAX, LONG_MIN, to_boolean, to_double, to_long, to_optional_text
+from stellar.functions._summaries import OnlineSummary, WindowSummary
 from stellar.library import stellar
 from stellar.runtime import described
 
@@ -257,12 +258,12 @@ def bin_of(number: float, bounds: Iterable[object]) -> int:
 
 
 @stellar("MAX")
-def max_(list_: Iterable[Any]) -> Any:
+def max_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
     """The greatest of several values.
 
     To be compared, the greatest so far becomes the kind of value that the next one is.
 
-    list: The list or set of numbers, texts or booleans; nulls in it are left out
+    list: The list or set of numbers, texts or booleans, where nulls are left out; or statistics
     returns: The greatest; null if there is none
 
         MAX([1, 5.5, 3])  // 5.5
@@ -271,16 +272,16 @@ def max_(list_: Iterable[Any]) -> Any:
         MAX([])  // null
         MAX(['a', 1])  // error
     """
-    return _best(list_, operator.gt)
+    return _best(list_, operator.gt) if isinstance(list_, Iterable) else list_.maximum
 
 
 @stellar("MIN")
-def min_(list_: Iterable[Any]) -> Any:
+def min_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
     """The least of several values.
 
     To be compared, the least so far becomes the kind of value that the next one is.
 
-    list: The list or set of numbers, texts or booleans; nulls in it are left out
+    list: The list or set of numbers, texts or booleans, where nulls are left out; or statistics
     returns: The least; null if there is none
 
         MIN([1, 1.5])  // 1
@@ -288,7 +289,7 @@ def min_(list_: Iterable[Any]) -> Any:
         MIN([])  // null
         MIN([[1], [2]])  // error
     """
-    return _best(list_, operator.lt)
+    return _best(list_, operator.lt) if isinstance(list_, Iterable) else list_.minimum
 
 
 def _double(number: float | None) -> float:
