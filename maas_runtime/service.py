@@ -19,7 +19,7 @@ from stellar.maas.schema import Model, ModelRequest, checked_name
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-STABLE_SECONDS = 60.0  # an instance that ran so long is started again at once
+STABLE_SECONDS = 60.0  # what ran so long is started again at once
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 REQUESTS_KEPT = 200
 
@@ -44,12 +44,17 @@ class Pace:
     met: Wanted | None = None
 
     def may_start(self, wanted: Wanted, now: float) -> bool:
-        if self.met is not wanted or now - self.last >= STABLE_SECONDS:
+        if self.met is not wanted:
             self.starts = 0
         return not self.starts or now - self.last >= min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.starts - 1, 10))
 
     def started(self, wanted: Wanted, now: float) -> None:
         self.starts, self.last, self.met = self.starts + 1, now, wanted
+
+    def all_run(self, wanted: Wanted, now: float) -> None:
+        self.met = wanted
+        if now - self.last >= STABLE_SECONDS:
+            self.starts = 0
 
 
 @dataclass
@@ -194,7 +199,7 @@ class Service:
     def _bring(self, wanted: Wanted, pace: Pace) -> None:
         running = self.deployer.running(wanted.deployment.model)
         if running == wanted.instances:
-            pace.met = wanted
+            pace.all_run(wanted, self.clock())
         elif running < wanted.instances and pace.met is wanted and not self.restart:
             self._want(replace(wanted, instances=running))
             return

@@ -1,0 +1,37 @@
+"""Models that are only counted and registered, not run: for tests of what stands above a deployer."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+from maas_runtime.deployers import Deployment
+from maas_runtime.store import ModelStore
+from stellar.maas.registry import Registry
+from stellar.maas.schema import Endpoint, Model, ServiceInstance
+
+
+class MemoryDeployer:
+    """Registers an address for each instance; nothing listens there. The registry is all that it knows."""
+
+    def __init__(self, store: ModelStore, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+        self._ids = itertools.count(2)
+        self._turn = threading.Lock()
+
+    def scale(self, deployment: Deployment, instances: int) -> None:
+        model = deployment.model
+        with self._turn:
+            running = sorted(self._registry.instances(*model), key=lambda instance: int(instance.id))
+            for instance in running[: max(0, len(running) - instances)]:
+                self._registry.unregister(model.name, instance.id)
+            for _ in range(instances - len(running)):
+                self._store.script(deployment.path)
+                self._register(model, str(next(self._ids)))
+
+    def running(self, model: Model) -> int:
+        return len(self._registry.instances(*model))
+
+    def _register(self, model: Model, id: str) -> None:
+        self._registry.register(ServiceInstance.of(model, id, Endpoint(url=f"http://127.0.0.1:1/{id}")))

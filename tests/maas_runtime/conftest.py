@@ -1,0 +1,163 @@
+"""Models for the tests: directories with a script, all of the standard library."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maas_runtime.deployers import Deployment
+from maas_runtime.deployers.local import LocalDeployer
+from maas_runtime.notes import FileNotes, failed
+from maas_runtime.runner import Limits
+from maas_runtime.store import LocalStore
+from stellar.maas import FileRegistry, Model
+
+ROOT = Path(__file__).parents[2]
+DGA = Model("dga", "1.0")
+QUICK = Limits(start=10.0, drain=0.0, end=2.0, probe=0.1)
+
+# Answers {"is_malicious": …} to /apply?host=…, and what it sees of its environment to /environment?name=…
+SERVER = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version, wbufsize = "HTTP/1.1", -1
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if url.path == "/environment":
+            answer = {"value": os.environ.get(query["name"]), "pid": os.getpid(), "parent": os.getppid()}
+        else:
+            answer = {"is_malicious": "legit" if query.get("host") == "yahoo.com" else "malicious"}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+with open("endpoint.dat", "w") as file:
+    file.write('{"url" : "http://0.0.0.0:%d"}' % server.server_port)
+server.serve_forever()
+"""
+
+SCRIPT = f"#!/bin/bash\n{sys.executable} -S server.py\n"
+
+
+@pytest.fixture
+def collateral(tmp_path: Path) -> Callable[..., Path]:
+    """A model's directory: `collateral(script)`, by default of one that serves."""
+
+    def make(script: str = SCRIPT, folder: str = "collateral", **files: str) -> Path:
+        directory = tmp_path / folder
+        directory.mkdir(exist_ok=True)
+        (directory / "server.py").write_text(SERVER)
+        (directory / "rest.sh").write_text(script)
+        for name, text in files.items():
+            (directory / name).write_text(text)
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The registry's directory."""
+    return tmp_path / "place"
+
+
+@pytest.fixture
+def store(place: Path) -> LocalStore:
+    return LocalStore(place / "store")
+
+
+@pytest.fixture
+def notes(place: Path) -> FileNotes:
+    return FileNotes(place)
+
+
+@pytest.fixture
+def registry(place: Path) -> Iterator[FileRegistry]:
+    with FileRegistry(place) as registry:
+        yield registry
+
+
+@pytest.fixture
+def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Iterator[Callable[[], LocalDeployer]]:
+    """A local deployer; each call gives a new one at the same place, as if the service had been started anew."""
+    directory = place / "containers"
+
+    def make(limits: Limits = QUICK) -> LocalDeployer:
+        return LocalDeployer(directory, place, store, lambda model, why: failed(notes, model, why), limits=limits)
+
+    yield make
+    for lock in directory.glob("*/lock"):  # what a failed test left running
+        with suppress(ValueError, ProcessLookupError):
+            os.kill(int(lock.read_text()), signal.SIGTERM)
+
+
+@pytest.fixture
+def deployment(store: LocalStore, collateral: Callable[..., Path]) -> Deployment:
+    store.upload(collateral(), "/dga")
+    return Deployment(DGA, "/dga", environment={"GREETING": "hello; $HOME"})
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    def wait_for(condition: Callable[[], Any], seconds: float = 8.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.01)
+        return found
+
+    return wait_for
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and is not yet waited for does not."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    return lives
+
+
+@pytest.fixture
+def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """The command: `maas("deploy", "-mo", "LIST")`; "serve" is started and goes on."""
+    services = []
+
+    def run(command: str, *arguments: Any, wait: bool = True) -> Any:
+        line = [sys.executable, "-m", "maas_runtime.cli", command, "--registry", str(place), *map(str, arguments)]
+        if command == "serve" and wait:
+            log = (tmp_path / "serve.log").open("ab")
+            process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log)
+            log.close()
+            services.append(process)
+            deadline = time.monotonic() + 10
+            while not FileNotes(place).is_led():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            return process
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+    yield run
+    for process in services:
+        process.terminate()
+        process.wait(15)

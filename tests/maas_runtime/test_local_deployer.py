@@ -1,0 +1,187 @@
+"""Instances as processes: what kills them, what they leave behind, what they may use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import urllib.request
+from dataclasses import replace
+
+import pytest
+
+from maas_runtime.deployers import Deployment
+from maas_runtime.runner import Limits
+from stellar.maas import ClientSettings, Model, ModelClient
+
+DGA = Model("dga", "1.0")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture
+def deployer(make_local_deployer):
+    deployer = make_local_deployer()
+    yield deployer
+    deployer.scale(Deployment(DGA, "/dga"), 0)
+
+
+@pytest.fixture
+def one(deployer, deployment, registry, eventually, place):
+    """One instance that serves."""
+    deployer.scale(deployment, 1)
+    return eventually(lambda: registry.instances())[0]
+
+
+def about(instance, name="GREETING"):
+    return get(f"{instance.url}/environment?name={name}")
+
+
+def runner_of(instance, place):
+    return int((place / "containers" / instance.id / "lock").read_text())
+
+
+def folders(place):
+    return sorted(str(folder.relative_to(place)) for folder in place.glob("containers/*") if folder.name != "failed")
+
+
+def last_failure(notes):
+    return (notes.read("failures/dga/1.0") or {}).get("last", "")
+
+
+def test_a_model_serves_where_it_is_registered(one, registry):
+    assert one.url.startswith("http://127.0.0.1:")
+    with ModelClient(registry) as client:
+        endpoint = registry.endpoint("dga").as_map()
+        assert client.apply(endpoint, None, {"host": "yahoo.com"}) == {"is_malicious": "legit"}
+        assert client.apply(endpoint, None, {"host": "cnn.com"}) == {"is_malicious": "malicious"}
+
+
+def test_a_model_sees_its_variables_as_they_stand(one):
+    assert about(one)["value"] == "hello; $HOME"
+    assert about(one, "MAAS_MODEL_NAME")["value"] == "dga"
+    assert about(one, "MAAS_MODEL_VERSION")["value"] == "1.0"
+    assert about(one, "MAAS_CONTAINER_ID")["value"] == one.id
+    assert about(one, "MAAS_ENVIRONMENT")["value"] is None
+
+
+def test_stopping_ends_the_grandchildren_and_leaves_nothing(one, deployer, deployment, place, is_alive):
+    model = about(one)
+    assert model["parent"] != os.getpid()  # the script stands between
+    deployer.scale(deployment, 0)
+    assert not is_alive(model["pid"])
+    assert not is_alive(model["parent"])
+    assert folders(place) == []
+    assert list(place.glob("containers/failed/*")) == []
+
+
+@pytest.mark.parametrize("victim", ["runner", "script", "model"])
+def test_whatever_is_killed_the_registration_goes_and_so_does_the_rest(
+    victim, one, deployer, registry, place, notes, eventually, is_alive
+):
+    model, runner = about(one), runner_of(one, place)
+    os.kill({"runner": runner, "script": model["parent"], "model": model["pid"]}[victim], signal.SIGKILL)
+    eventually(lambda: registry.instances() == ())
+    eventually(lambda: not any(map(is_alive, (runner, model["pid"], model["parent"]))))
+    assert deployer.running(DGA) == 0
+    assert folders(place) == []
+    reason = {"runner": "its runner was killed", "script": "by signal 9 while it served", "model": "with status 137"}
+    assert reason[victim] in last_failure(notes)
+    assert notes.read("failures/dga/1.0")["count"] == 1
+
+
+def test_the_logs_of_a_failed_instance_are_kept_but_not_its_files(one, deployer, place, notes, registry, eventually):
+    os.kill(about(one)["pid"], signal.SIGKILL)
+    eventually(lambda: deployer.running(DGA) == 0)
+    kept = place / "containers/failed" / one.id
+    assert sorted(file.name for file in kept.iterdir()) == [
+        "instance.json", "lock", "outcome.json", "runner.log", "stderr", "stdout"
+    ]  # fmt: skip
+    assert "Killed" in (kept / "stderr").read_text()
+    assert str(kept) in last_failure(notes)
+
+
+def test_only_the_last_failed_instances_are_kept(deployer, store, collateral, place, notes, eventually):
+    store.upload(collateral("#!/bin/sh\nexit 3\n"), "/dga")
+    deployment = Deployment(DGA, "/dga")
+    deployer.scale(deployment, 12)
+    eventually(lambda: deployer.running(DGA) == 0)
+    assert len(list(place.glob("containers/failed/*"))) == 10
+    assert notes.read("failures/dga/1.0")["count"] == 12
+    assert "rest.sh ended with status 3 before it wrote endpoint.dat" in last_failure(notes)
+
+
+def test_ten_megabytes_of_output_hang_no_model(deployer, store, collateral, registry, place, eventually):
+    flood = "head -c 10000000 /dev/zero | tr '\\0' x\nhead -c 1000000 /dev/zero >&2"
+    flood = f"#!/bin/bash\n{flood}\n{sys.executable} -S server.py\n"
+    store.upload(collateral(flood), "/dga")
+    deployer.scale(Deployment(DGA, "/dga"), 1)
+    instance = eventually(lambda: registry.instances())[0]
+    assert get(f"{instance.url}/apply?host=yahoo.com") == {"is_malicious": "legit"}
+    assert (place / "containers" / instance.id / "stdout").stat().st_size == 10_000_000
+
+
+def test_a_model_that_ignores_being_asked_is_killed(
+    make_local_deployer, store, collateral, registry, is_alive, eventually
+):
+    store.upload(collateral(f"#!/bin/bash\ntrap '' TERM\n{sys.executable} -S server.py\nsleep 60\n"), "/dga")
+    deployer = make_local_deployer(Limits(drain=0.0, end=0.2))
+    deployer.scale(Deployment(DGA, "/dga"), 1)
+    model = about(eventually(lambda: registry.instances())[0])
+    deployer.scale(Deployment(DGA, "/dga"), 0)
+    assert not is_alive(model["pid"])
+    assert not is_alive(model["parent"])
+
+
+def test_calls_under_way_are_answered_when_a_model_is_stopped(
+    make_local_deployer, store, collateral, registry, eventually
+):
+    files = {"server.py": SLOW_SERVER}
+    store.upload(collateral(**files), "/dga")
+    deployer = make_local_deployer(Limits(drain=1.0))
+    deployment = Deployment(DGA, "/dga")
+    deployer.scale(deployment, 1)
+    instance = eventually(lambda: registry.instances())[0]
+    answers = []
+    with ModelClient(registry, ClientSettings(retries=0)) as client:
+        call = threading.Thread(target=lambda: answers.append(client.apply({"url": instance.url})))
+        call.start()
+        deployer.scale(deployment, 0)
+        call.join()
+    assert answers == [{"slow": True}]
+
+
+SLOW_SERVER = """
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(0.4)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"slow": true}')
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+with open("endpoint.dat", "w") as file:
+    file.write('{"url" : "http://127.0.0.1:%d"}' % server.server_port)
+server.serve_forever()
+"""
+
+
+def test_a_model_over_its_memory_is_ended_and_said_so(deployer, store, collateral, registry, notes, eventually):
+    hungry = "import time; much = b'1' * 150_000_000; time.sleep(60)"
+    store.upload(collateral(f'#!/bin/bash\n{sys.executable} -S -c "{hungry}"\n'), "/dga")
+    deployer.scale(Deployment(DGA, "/dga", memory=100), 1)
+    eventually(lambda: deployer.running(DGA) == 0)
+    assert "MB of memory, and may use 100 MB" in last_failure(notes)
+
+
+def test_a_model_within_its_memory_runs(deployer, deployment, registry, eventually):
+    deployer.scale(replace(deployment, memory=512), 1)
+    assert about(eventually(lambda: registry.instances())[0])["value"] == "hello; $HOME"

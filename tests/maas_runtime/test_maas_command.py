@@ -1,0 +1,271 @@
+"""The command maas, as its users type it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import urllib.request
+
+import pytest
+
+from maas_runtime.cli import listing, main
+from stellar.maas import FileQueue, FileRegistry, MemoryRegistry, Model, ServiceInstance
+from stellar.maas.schema import Endpoint
+
+ADD = b'{"name":"dga","version":"1.0","numInstances":1,"memory":512,"action":"ADD","path":"/user/root/models"}'
+REMOVE = b'{"name":"dga","version":"1.0","numInstances":1,"memory":0,"action":"REMOVE","path":null}'
+
+
+@pytest.fixture
+def run(place, capsys):
+    """The command in this process: `run("deploy", "-mo", "LIST")` gives status, output and errors."""
+
+    def run(command, *arguments):
+        try:
+            status = main([command, "--registry", str(place), *map(str, arguments)])
+        except SystemExit as ended:
+            status = ended.code
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def registered(*rows):
+    registry = MemoryRegistry()
+    for name, version, id, url, functions in rows:
+        endpoint = Endpoint(url=url, functions=functions)
+        registry.register(ServiceInstance.of(Model(name, version), id, endpoint, lasting=True))
+    return registry.instances()
+
+
+def test_the_listing_has_metrons_bytes():
+    assert listing(()) == ""
+    rows = [
+        ("dga", "10.0", "2", "http://node1:36162", {"apply": "apply", "score": "s/x"}),
+        ("dga", "9.0", "4", "http://node1:36164", {}),
+        ("dga", "9.0", "3", "http://node1:36163", {"apply": "apply"}),
+        ("abc", "1.0", "5", "http://node1:36165", {"apply": "echo"}),
+    ]
+    assert listing(registered(*rows)) == (
+        "Model abc @ 1.0\nabc:1.0 @ http://node1:36165 serving:\n\tapply=echo\n"
+        "Model dga @ 9.0\ndga:9.0 @ http://node1:36163 serving:\n\tapply=apply\n"
+        "dga:9.0 @ http://node1:36164 serving:\n\t\n"
+        "Model dga @ 10.0\ndga:10.0 @ http://node1:36162 serving:\n\tapply=apply\n\tscore=s/x\n"
+    )
+
+
+def test_list_filters_by_name_and_version_and_sends_no_request(run, place):
+    for instance in registered(*((n, v, n + v, "http://h:1", {"apply": "a"}) for n in ("a", "b") for v in ("1", "2"))):
+        FileRegistry(place).register(instance)
+    headers = {
+        (): ["Model a @ 1", "Model a @ 2", "Model b @ 1", "Model b @ 2"],
+        ("-n", "a"): ["Model a @ 1", "Model a @ 2"],
+        ("--version", "2"): ["Model a @ 2", "Model b @ 2"],
+        ("-n", "a", "-v", "2"): ["Model a @ 2"],
+        ("-n", "c"): [],
+    }
+    for arguments, models in headers.items():
+        status, output, errors = run("deploy", "-mo", "list", *arguments)
+        assert [line for line in output.splitlines() if line.startswith("Model")] == models
+        assert (status, errors) == (0, "")
+    assert FileQueue(place).take(0) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-lmp {dir} -hmp /user/root/models -mo ADD -m 512 -n dga -v 1.0 -ni 1",
+        "--local_model_path {dir} --hdfs_model_path /user/root/models --mode add --memory 512 --name dga --version 1.0 "
+        "--num_instances 1",
+    ],
+)
+def test_add_uploads_and_sends_metrons_bytes(options, run, place, collateral):
+    status, output, errors = run("deploy", *options.format(dir=collateral()).split())
+    assert (status, output) == (0, "uploaded rest.sh\nuploaded server.py\n")
+    assert errors == "dga @ 1.0: the request waits in the queue; no service runs. Start one with: maas serve\n"
+    assert FileQueue(place).take(0).data == ADD
+
+
+@pytest.mark.parametrize("options", ["-mo REMOVE -m 512 -n dga -v 1.0 -ni 1", "-mo remove -n dga -ni 1 -v 1.0"])
+def test_remove_sends_metrons_bytes(options, run, place):
+    assert run("deploy", *options.split())[0] == 0
+    assert FileQueue(place).take(0).data == REMOVE
+
+
+REFUSED = [
+    ("", "the following arguments are required: -mo/--mode"),
+    ("-mo BOGUS", "invalid choice: 'BOGUS' (choose from 'ADD', 'REMOVE', 'LIST')"),
+    (
+        "-mo ADD",
+        "ADD needs -n (--name), -v (--version), -ni (--num_instances), -m (--memory), -hmp (--hdfs_model_path)",
+    ),
+    ("-mo ADD -n dga -v 1.0 -ni 1 -m 512 -lmp {dir}", "ADD needs -hmp (--hdfs_model_path)"),
+    ("-mo REMOVE -n dga -v 1.0", "REMOVE needs -ni (--num_instances)"),
+    ("-mo REMOVE -n dga -v 1.0 -ni one", "invalid int value: 'one'"),
+    ("-mo REMOVE -n dga -v 1.0 -ni 0", "-ni must be 1 or more, not 0"),
+    ("-mo REMOVE -n dga -v 1.0 -ni -1", "-ni must be 1 or more, not -1"),
+    ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' can't be"),
+    ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' can't be"),
+    ("-mo LIST -lmp {dir}", "LIST needs -hmp (--hdfs_model_path)"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m -5 -hmp /x -lmp {dir}", "-m must be 0 or more, not -5"),
+    (
+        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x",
+        "the model store has no directory /x; upload the model's files with -lmp",
+    ),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp hdfs://n/x -lmp {dir}", "hdfs://n/x is elsewhere"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /../x -lmp {dir}", "is not a path such as"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script goes with -lmp"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "has no script a.sh; at its top: rest.sh"),
+    ("-mo LIST -zq node1:2181", "ZooKeeper is not in this release; name a directory with --registry instead"),
+    ("-mo LIST -zr nowhere/../..", "is not an absolute path such as /metron/maas/config"),
+    ("-mo LIST --nam dga", "unrecognized arguments: --nam dga"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_what_can_not_be_meant_is_refused_before_anything_is_done(options, message, run, place, collateral):
+    status, output, errors = run("deploy", *options.format(dir=collateral()).split())
+    assert (status, output) == (1, "")
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not place.exists()
+
+
+def test_debug_shows_where_an_error_came_from(run):
+    with pytest.raises(ValueError, match="-ni must be"):
+        run("deploy", "--debug", "-mo", "REMOVE", "-n", "a", "-v", "1", "-ni", 0)
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["deploy"], ["status"]])
+@pytest.mark.parametrize("ask", ["-h", "--help"])
+def test_help_alone_prints_the_usage(command, ask, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, ask])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: maas")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-e", "=x"], "'=x' is not of the form NAME=VALUE"),
+        (["--drain-seconds", "nan"], "'nan' is not a number of seconds"),
+        (["-zq", "node1:2181"], "ZooKeeper is not in this release"),
+    ],
+)
+def test_serve_refuses_what_can_not_be_meant(options, message, run):
+    status, _, errors = run("serve", *options)
+    assert status == 1
+    assert message in errors
+
+
+def test_the_status_of_an_empty_place_is_one_line(run, place):
+    assert run("status") == (0, f"service: not running on {place}\n", "")
+
+
+def test_a_model_from_being_added_to_being_removed(maas, collateral, place, eventually):
+    maas("serve", "--drain-seconds", "0", "-e", "GREETING=hello", "-q", "default")
+    at = ("-n", "dga", "-v", "1.0")
+    added = maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 512, "-ni", 1, *at, "--wait")
+    assert added.stdout.endswith("dga @ 1.0: 1 wanted\ndga @ 1.0: 1 ready\n"), added
+    assert added.returncode == 0
+    assert maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 512, "-ni", 2, *at, "--wait").stdout.endswith("3 ready\n")
+    urls = [instance.url for instance in FileRegistry(place).instances()]
+    listed = maas("deploy", "-mo", "LIST", "-n", "dga").stdout
+    assert listed == "Model dga @ 1.0\n" + "".join(f"dga:1.0 @ {url} serving:\n\tapply=apply\n" for url in urls)
+    with urllib.request.urlopen(f"{urls[0]}/apply?host=caseystella.com", timeout=5) as answer:
+        assert answer.read() == b'{"is_malicious": "malicious"}'
+    status = maas("status").stdout.splitlines()
+    assert status[0] == f"service: running on {place}"
+    assert status[1:] == ["model      wanted  ready  failures  last failure", "dga @ 1.0  3       3      0"]
+    assert (
+        maas("deploy", "-mo", "REMOVE", "-ni", 1, *at, "--wait").stdout == "dga @ 1.0: 2 wanted\ndga @ 1.0: 2 ready\n"
+    )
+    assert (
+        maas("deploy", "-mo", "REMOVE", "-ni", 5, *at, "--wait").stdout == "dga @ 1.0: 0 wanted\ndga @ 1.0: 0 ready\n"
+    )
+    assert maas("deploy", "-mo", "LIST").stdout == ""
+    for url in urls:
+        eventually(lambda url=url: is_closed(url))
+
+
+def is_closed(url):
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) != 0
+
+
+def test_what_is_not_there_is_said_to_be_so(maas):
+    maas("serve")
+    options = ("deploy", "-mo", "REMOVE", "-n", "dga", "-v", "1.0", "-ni", 1)
+    ended = maas(*options)
+    assert (ended.returncode, ended.stderr) == (0, "maas: there is no dga @ 1.0\n")
+    assert maas(*options, "--strict").returncode == 1
+
+
+def test_a_model_that_fails_is_waited_for_only_so_long_and_the_reason_is_told(maas, collateral):
+    maas("serve")
+    bad = collateral("#!/bin/sh\necho out of luck >&2\nexit 3\n")
+    ended = maas(
+        "deploy", "-mo", "ADD", "-lmp", bad, "-hmp", "/x", "-m", 0, "-ni", 1, "-n", "x", "-v", "1", "--wait", 1.5
+    )
+    assert ended.returncode == 1
+    assert "x @ 1: 0 ready of 1 after 1.5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
+    assert "out of luck" in ended.stderr
+
+
+def test_without_a_service_waiting_is_refused(maas, collateral):
+    ended = maas("deploy", "-mo", "REMOVE", "-ni", 1, "-n", "x", "-v", "1", "--wait")
+    assert ended.returncode == 1
+    assert "no service runs" in ended.stderr
+
+
+def test_a_service_that_was_killed_is_followed_by_one_that_knows_what_runs(maas, collateral, place, eventually):
+    first = maas("serve")
+    at = ("-n", "dga", "-v", "1.0")
+    maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 2, *at, "--wait")
+    registry = FileRegistry(place)
+    before = registry.instances()
+    assert len(before) == 2
+    first.kill()
+    first.wait()
+    maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 0, "-ni", 1, *at)  # waits in the queue
+    second = maas("serve", "--drain-seconds", 0)
+    eventually(lambda: len(registry.instances()) == 3)
+    assert set(map(str, before)) < set(map(str, registry.instances()))
+    second.send_signal(signal.SIGTERM)
+    second.wait(15)
+    assert second.returncode == 0
+    assert registry.instances() == ()
+    assert not [entry for entry in os.listdir(place / "containers") if entry != "failed"]
+
+
+def test_models_may_run_on_when_the_service_ends(maas, collateral, place, eventually):
+    at = ("-n", "dga", "-v", "1.0")
+    first = maas("serve", "--leave-running")
+    maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 1, *at, "--wait")
+    before = FileRegistry(place).instances()
+    first.terminate()
+    assert first.wait(15) == 0
+    assert FileRegistry(place).instances() == before
+    maas("serve", "--drain-seconds", 0)
+    maas("deploy", "-mo", "REMOVE", "-ni", 1, *at, "--wait")
+    assert FileRegistry(place).instances() == ()
+
+
+def test_a_second_service_is_refused(maas):
+    maas("serve")
+    ended = maas("serve", wait=False)
+    assert ended.returncode == 1
+    assert "a service runs already on" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_options_that_speak_of_yarn_are_said_to_have_no_effect(maas, tmp_path):
+    maas("serve", "-ma", "2", "-mm", "512", "-c")
+    log = (tmp_path / "serve.log").read_text()
+    assert "-mm (--master_memory) has no effect: no YARN is used" in log
+    assert "-c (--create) has no effect" in log
+    assert "-ma is for modify_acls; the number of cores is -mc" in log

@@ -1,0 +1,173 @@
+"""The runner: what it takes for a model to be ready, and what it does with endpoint.dat."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maas_runtime.runner import ModelFailed, listens, reachable
+from stellar.maas.schema import Endpoint
+
+ROOT = Path(__file__).parents[2]
+
+ADDRESSES = [
+    ("http://localhost:1500", "node1", "http://node1:1500"),
+    ("http://127.0.0.1:15998/base?x=1", "nodeX", "http://nodeX:15998/base?x=1"),
+    ("http://0.0.0.0:36161", "node1", "http://node1:36161"),
+    ("https://0.0.0.0/base/", "node1", "https://node1/base/"),
+    ("http://0.0.0.0:36161", "", "http://0.0.0.0:36161"),
+    ("http://0.0.0.0:36161", "::1", "http://[::1]:36161"),
+    ("http://[::1]:80/x", "node1", "http://[::1]:80/x"),
+    ("http://other:80/x", "node1", "http://other:80/x"),
+    ("http://127.0.0.2:80", "node1", "http://127.0.0.2:80"),
+]
+
+
+@pytest.mark.parametrize(("written", "host", "registered"), ADDRESSES)
+def test_an_address_of_this_machine_alone_gets_its_name(written, host, registered):
+    endpoint = reachable(Endpoint(url=written, functions={"apply": "echo"}), host)
+    assert (endpoint.url, endpoint.functions) == (registered, {"apply": "echo"})
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:1500", "ftp://localhost:1", "file:///x", "http://", "http://h:x", "http://[::1"]
+)
+def test_what_is_no_http_address_fails_the_model(url):
+    with pytest.raises(ModelFailed, match="its url"):
+        reachable(Endpoint(url=url), "node1")
+
+
+def test_a_port_listens_or_it_does_not():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/base"
+        assert listens(url)
+    assert not listens(url)
+
+
+@pytest.fixture
+def run(collateral, place, tmp_path):
+    """Starts a runner by its command line: `run(script)`; `run.container` is its directory."""
+    started = []
+
+    def start(script=None, *more, **files):
+        container = tmp_path / "container"
+        container.mkdir()
+        (collateral(script, **files) if script else collateral(**files)).rename(container / "work")
+        line = ["-n", "dga", "-v", "1.0", "-s", "rest.sh", "-ci", "7", "-hn", "127.0.0.1", "--registry", place]
+        line += ["--container", container, "--drain-seconds", 0, "--end-seconds", 1, *more]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "maas_runtime.runner", *map(str, line)], cwd=ROOT, stderr=subprocess.DEVNULL
+            )
+        )
+        return started[-1]
+
+    start.container = tmp_path / "container"
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(10)
+
+
+def failure(run):
+    return json.loads((run.container / "outcome.json").read_text())["failure"]
+
+
+BAD_MODELS = {
+    "it ends": ("exit 3", "rest.sh ended with status 3 before it wrote endpoint.dat: no luck"),
+    "it ends well": ("exit 0", "rest.sh ended with status 0 before it wrote endpoint.dat: no luck"),
+    "it writes nothing": ("sleep 30", "it was not ready in time: it wrote no endpoint.dat"),
+    "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "its endpoint.dat can't be used: Expecting"),
+    "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "its endpoint.dat can't be used"),
+    "it writes no address": ('echo \'{"url": ""}\' > endpoint.dat; sleep 30', "its url '' is no http or https address"),
+    "nobody listens": (
+        'echo \'{"url": "http://127.0.0.1:9"}\' > endpoint.dat; sleep 30',
+        "nothing listens at http://127.0.0.1:9",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_MODELS)
+def test_a_model_that_does_not_get_ready_is_ended_with_the_reason(bad, run, registry):
+    script, reason = BAD_MODELS[bad]
+    runner = run(f"#!/bin/sh\necho no luck >&2\n{script}\n", "--start-seconds", 0.6)
+    assert runner.wait(10) == 1
+    assert reason in failure(run)
+    assert registry.instances() == ()
+
+
+def test_half_an_endpoint_dat_is_read_again_when_it_is_whole(run, registry, eventually):
+    run(f"#!/bin/sh\nprintf '{{\"url\"' > endpoint.dat\nsleep 0.3\n{sys.executable} -S server.py\n")
+    assert eventually(lambda: registry.instances())[0].id == "7"
+
+
+def test_a_script_without_a_first_line_is_read_by_the_shell(run, registry, eventually):
+    run(f"{sys.executable} -S server.py\n")
+    assert eventually(lambda: registry.instances())
+
+
+def test_unknown_fields_of_endpoint_dat_are_not_registered(run, registry, place, eventually):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        text = json.dumps({"url": url, "functions": {"apply": "echo"}, "extra": {"health": "/h"}})
+        run(f"#!/bin/sh\necho '{text}' > endpoint.dat\nsleep 30\n")
+        instance = eventually(lambda: registry.instances())[0]
+    assert instance.payload.endpoint == Endpoint(url=url, functions={"apply": "echo"})
+    assert b"extra" not in (place / "maas/service/dga/7").read_bytes()
+
+
+def test_asked_to_stop_it_unregisters_and_removes_its_files(run, registry, eventually):
+    runner = run()
+    eventually(lambda: registry.instances())
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(10) == 0
+    assert registry.instances() == ()
+    assert failure(run) is None
+    assert not (run.container / "work").exists()
+
+
+def test_asked_to_stop_before_it_is_ready_it_stops(run, eventually):
+    runner = run("#!/bin/sh\ntouch started\nsleep 30\n")
+    eventually(lambda: (run.container / "work/started").exists())
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(10) == 0
+    assert failure(run) is None
+
+
+def test_a_model_that_listens_no_longer_is_unregistered_and_ended(run, registry, eventually):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        runner = run(f'#!/bin/sh\necho \'{{"url": "{url}"}}\' > endpoint.dat\nsleep 30\n', "--probe-seconds", 0.05)
+        eventually(lambda: registry.instances())
+    assert runner.wait(10) == 1
+    assert failure(run) == f"it listens no longer at {url}"
+    assert registry.instances() == ()
+
+
+def test_a_lasting_registration_says_so(run, registry, eventually):
+    run(None, "--registration", "static")
+    assert eventually(lambda: registry.instances())[0].service_type == "STATIC"
+
+
+def test_a_script_that_can_not_be_started_is_the_reason(run):
+    runner = run("#!/no/such/interpreter\n")
+    assert runner.wait(10) == 1
+    assert "rest.sh can't be started: [Errno 2] No such file or directory" in failure(run)
+
+
+def test_a_registry_that_can_not_be_written_yet_is_tried_again(run, registry, place, eventually):
+    if os.geteuid() == 0:  # root writes everywhere, so something else must be in the way
+        place.mkdir()
+        (place / "maas").write_text("in the way")
+        runner = run()
+        eventually(lambda: (run.container / "work/endpoint.dat").exists())
+        assert runner.poll() is None
+        (place / "maas").unlink()
+        assert eventually(lambda: registry.instances())
