@@ -131,10 +131,8 @@ def test_unknown_fields_do_no_harm(world):
     assert world.send(add(1).to_json()[:-1] + b',"extra":{"a":1}}') == {"wanted": 1}
 
 
-def test_what_ended_is_started_again_at_first_at_once_then_after_longer_pauses(world):
+def test_what_ends_again_and_again_is_started_again_after_longer_and_longer_pauses(world):
     world.ask(add(1))
-    world.step()
-    world.now = 1000.0
     starts = []
     for _ in range(4000):
         if world.running():
@@ -146,7 +144,7 @@ def test_what_ended_is_started_again_at_first_at_once_then_after_longer_pauses(w
         if len(starts) == 9:
             break
     pauses = [after - before for before, after in pairwise(starts)]
-    assert starts[0] == 1000.0
+    assert starts[0] == 0.0
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
