@@ -56,7 +56,7 @@ def _bad_text(text: str, start: int, quote: str) -> ParseError:
             Span(stop, stop + 2),
             rf"a backslash may stand before n, r, t, \ and {quote}; in a regular expression write it twice",
         )
-    return ParseError("this text has no end", text, Span(start, len(text)), f"close it with {quote}")
+    return ParseError("this text is not closed", text, Span(start, len(text)), f"close it with {quote}")
 
 
 def advance(states: list[int], kind: str) -> bool:
@@ -126,7 +126,7 @@ class Place:
             return hint
         if kind == "NAME" and shown.lower() in _SMALL:
             return f"the keyword is {shown.lower()}, or {shown.upper()}"
-        return self.structure_hint or self.operator_hint or f"here may stand {listed(self.expected)}"
+        return self.structure_hint or self.operator_hint or f"expected {listed(self.expected)}"
 
     @property
     def structure_hint(self) -> str | None:
@@ -160,13 +160,13 @@ class Place:
         """For operators and operands that do not go together."""
         kind, expected = self.found.kind, self.expected
         if (kind in _ARITHMETIC and self.before.kind in _CONSTANTS) or (kind in _CONSTANTS and "NAME" in expected):
-            return "true, false, null, exists and maps can't be calculated with"
+            return "there is no arithmetic with true, false, null, exists and maps"
         if kind in _OPERATORS and "COLON" in expected and self.bracket and self.bracket.kind == "LBRACE":
-            return "a key with this operator in it stands in parentheses"
+            return "put the key in parentheses"
         if kind in _OPERATORS and "NAME" not in expected and expected & _OPERATORS:
             return "put what stands before it in parentheses"
         if kind in {"_NOT", "_IF", "_MATCH", "PARAMETERS"} and "NAME" in expected:
-            return "as an operand it stands in parentheses"
+            return "put it in parentheses: it is an operand here"
         return None
 
 
@@ -238,6 +238,6 @@ _JOINED = {
     r"[0-9.]+(?:[eE][+-]?[0-9]+)?[lL]\b": "only a whole number can end in L",
     r"[0-9.]+[a-zA-Z_$]": "a name begins with a letter, _ or $, and between two values stands an operator",
     r"['\"]": r"within a text its quote is written \' or \"; or put the other quote around it",
-    r"<>": "that two values differ is written !=",
+    r"<>": "inequality is written !=",
     r"\*\*": "there is no power operator",
 }

@@ -346,7 +346,9 @@ def accept(function: Function, index: int, value: Any) -> Any:
     parameter = function.parameter_at(index)
     if parameter.kind.accepts(value):
         return value
-    raise ValueError(f"{function.name} takes {parameter.kind.noun} as {parameter.name}, not {described(value)}")
+    noun, name = parameter.kind.noun, parameter.name
+    role = "" if name in noun.split() else f" as {name}"  # not «a list as list»
+    raise ValueError(f"{function.name} takes {noun}{role}, not {described(value)}")
 
 
 def items(function: str, value: Any) -> list[Any] | None:

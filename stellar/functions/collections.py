@@ -269,7 +269,7 @@ def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     if key is None or map_ is None:
         return default
     if map_.__class__ is not dict and not isinstance(map_, Mapping):
-        raise ValueError(f"MAP_GET takes a map as map, not {described(map_)}")
+        raise ValueError(f"MAP_GET takes a map, not {described(map_)}")
     value = map_.get(key if key.__class__ is str else member(map_, key))
     return default if value is None else value
 
