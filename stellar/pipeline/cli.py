@@ -15,7 +15,7 @@ from stellar.context import NOTHING, Context
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
 from stellar.pipeline.config import SensorConfig, load, sensors
-from stellar.pipeline.progress import Display, display
+from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
 from stellar.pipeline.sinks import STANDARD_OUTPUT, Sinks
@@ -146,7 +146,7 @@ class _Summing:
         if self._seen <= SHOWN:
             place = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
             first, *_ = str(document["message"]).splitlines()
-            self._screen.say(f"{place}: {document['stage']}: {first}")
+            self._screen.say(shown(f"{place}: {document['stage']}: {first}"))
         elif self._seen == SHOWN + 1:
             self._screen.say("further failures are only counted; --errors FILE keeps them all")
 
@@ -194,6 +194,13 @@ def _check(options: argparse.Namespace) -> int:
     return UNUSABLE if problems else FINE
 
 
+class _Formatter(logging.Formatter):
+    """One line, whatever a record has put into the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"stellar-pipeline: warning: {shown(record.getMessage())}"
+
+
 class _Once(logging.Filter):
     """Lets every warning through once, and not too many of them."""
 
@@ -213,7 +220,7 @@ class _Once(logging.Filter):
 def _warnings_shown() -> Iterator[None]:
     """What the package logs, on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("stellar-pipeline: warning: %(message)s"))
+    handler.setFormatter(_Formatter())
     handler.addFilter(_Once())
     logger = logging.getLogger("stellar")
     logger.addHandler(handler)

@@ -13,6 +13,8 @@ from stellar.pipeline.run import Counts
 
 SECONDS_BETWEEN = 0.1
 
+_LONGEST = 400
+
 Say = Callable[[str], None]
 
 
@@ -41,6 +43,12 @@ class Display:
 def say_plainly(text: str) -> None:
     """Write a line to standard error."""
     print(text, file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """A text for a terminal: what is not printable is escaped, and what is very long is cut."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
 
 
 @contextmanager

@@ -180,6 +180,18 @@ def test_without_a_file_for_errors_the_first_are_said_in_a_line(
     assert others[-1].endswith("25 lines read, 25 parsed = 0 out + 0 dropped + 25 rejected; 0 reports")
 
 
+def test_a_hostile_line_does_not_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(b"\x1b[2J\x07evil" + b"x" * 10_000 + b"\n")
+    out = str(tmp_path / "out.jsonl")
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", out, str(path)]) == 0
+    error = capsys.readouterr().err
+    assert "\\x1b[2J\\x07evil" in error
+    assert error.isascii() or "…" in error
+    assert "\x1b" not in error
+    assert len(error) < 1500
+
+
 def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text(GOOD.format("cnn.com") + "garbage\n", encoding="utf-8")
