@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import zip_longest as longest
 from typing import Any
 
-from stellar.functions._ordered import OrderedSet
 from stellar.library import stellar
+from stellar.ordered import OrderedSet
 from stellar.runtime import ABSENT, described, hashable, member
 
 # An argument that was not given, where that is not the same as null

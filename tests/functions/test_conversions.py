@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.conversions import to_boolean, to_double, to_float, to_integer, to_long, to_optional_text, to_text
-from stellar.functions._ordered import OrderedSet
+from stellar.ordered import OrderedSet
 
 TEXTS = [
     (None, "null"),
