@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from stellar import compile, evaluate
 from stellar.context import NOTHING, Context
 from stellar.functions import maas
 from stellar.library import Library
@@ -109,3 +110,31 @@ def test_the_help_tells_what_the_functions_take():
 def test_the_functions_load_no_http_client_before_they_are_called():
     code = "import sys, stellar.functions.maas; print({'httpx', 'pydantic', 'cachetools'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+EXPRESSIONS = [
+    ("MAP_GET('path', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))", "/apply"),
+    ("MAP_GET('query', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))", "host=yahoo.com"),
+    ("MAP_GET('path', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', '1.0'), 'score', {'host' : host}))", "/score"),
+    ("MAP_GET('path', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', 1.0), 'score'))", "/score"),
+    ("MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('other'), {'host' : host}))", None),
+    ("MAAS_GET_ENDPOINT(missing)", None),
+    ("MAAS_GET_ENDPOINT()", None),
+]
+
+
+@pytest.mark.parametrize(("expression", "value"), EXPRESSIONS)
+def test_expressions_ask_models(expression, value, context, model):
+    assert evaluate(expression, {"host": "yahoo.com"}, context) == value
+
+
+def test_a_new_version_is_asked_without_a_restart(context, model, serve, registry, make_instance):
+    expression = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
+    expression({"host": "a.com"}, context)
+    newer = serve(serve.echo)
+    registry.register(make_instance("dga", "2.0", "2", newer.url))
+    assert expression({"host": "a.com"}, context) == {"path": "/apply", "query": "host=a.com"}
+    assert (len(model.paths), len(newer.paths)) == (1, 1)
+    registry.unregister("dga", "2")
+    expression({"host": "b.com"}, context)
+    assert (len(model.paths), len(newer.paths)) == (2, 1)
