@@ -1,0 +1,211 @@
+"""Which texts are Stellar: the grammar of the original as a specification, and each form that we accept in addition.
+
+This shares nothing with the parser. It only says yes or no, and takes any grammar without left recursion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import combinations
+
+
+class Form(Enum):
+    """A way in which what we accept is wider than what Metron accepts."""
+
+    MINUS = "a minus sign is always an operator: `3 -1`, `-x`"
+    PREFIX_NOT = "`not x` without parentheses"
+    BARE_ARGUMENT = "`and`, `or`, `in` and `match` as an argument or an element, without parentheses"
+    ANY_OPERAND = "any parenthesised expression, text or list as an operand"
+    EXPONENT_NAME = "`e1` is a name"
+    BARE_COMMENT = "`//` with nothing behind it is a comment"
+    WIDE_NUMBER = "a whole number of any size"
+
+
+METRON: frozenset[Form] = frozenset()
+OURS = frozenset(Form)
+
+Grammar = dict[str, tuple[tuple[str, ...], ...]]
+
+
+def _grammar(text: str) -> Grammar:
+    rules = (line.split(" = ") for line in text.strip().splitlines())
+    return {name.strip(): tuple(tuple(way.split()) for way in ways.split(" | ")) for name, ways in rules}
+
+
+GRAMMAR = _grammar("""
+program     = expr END
+expr        = conditional | lambda | logical | match | ( expr )
+conditional = IF logical THEN expr ELSE expr | logical ? expr : expr
+logical     = term | term AND logical | term OR logical
+term        = comparison | operand IN term | operand NOT_IN term
+comparison  = comparand | comparand COMPARE comparison
+comparand   = NOT ( logical ) | ( logical ) | operand
+operand     = CONSTANT | STRING | list | map | lambda | EXISTS ( NAME ) | sum | ( conditional )
+sum         = quotient | quotient + sum | quotient - sum
+quotient    = product | product / quotient
+product     = factor | factor * product
+factor      = NUMBER | NAME | call | ( sum ) | ( conditional )
+call        = NAME ( ) | NAME ( arguments )
+arguments   = argument | argument , arguments
+argument    = lambda | conditional | comparison
+list        = [ ] | [ arguments ]
+map         = { } | { pairs }
+pairs       = comparison : expr | comparison : expr , pairs
+lambda      = NAME -> expr | ( ) -> expr | ( names ) -> expr
+names       = NAME | NAME , names
+match       = MATCH { clauses , DEFAULT => expr }
+clauses     = clause | clause , clauses
+clause      = logical => expr | conditional => expr
+""")
+
+WIDER: dict[Form, Grammar] = {
+    Form.MINUS: _grammar("factor = - factor"),
+    Form.PREFIX_NOT: _grammar("""
+        operand = NOT negated
+        negated = NOT negated | factor | CONSTANT | STRING | list | map | EXISTS ( NAME )
+    """),
+    Form.BARE_ARGUMENT: _grammar("argument = expr"),
+    Form.ANY_OPERAND: _grammar("factor = ( expr ) | STRING | list"),
+}
+
+
+def accepts(text: str, forms: frozenset[Form] = METRON) -> bool:
+    """Whether a text is Stellar, with these forms in addition to Metron's."""
+    tokens = [*_tokens(text, forms), "END"]
+    if "UNKNOWN" in tokens:
+        return False
+    grammar = dict(GRAMMAR)
+    for form in forms & WIDER.keys():
+        for name, ways in WIDER[form].items():
+            grammar[name] = grammar.get(name, ()) + ways
+    return len(tokens) in _Recogniser(grammar, tokens).ends("program", 0)
+
+
+def forms_needed(text: str) -> frozenset[Form] | None:
+    """The fewest forms with which a text is Stellar; none if it is so for Metron, None if it is in no way."""
+    return next((forms for forms in _fewest_first(Form) if accepts(text, forms)), None) if accepts(text, OURS) else None
+
+
+def _fewest_first(forms: Iterable[Form]) -> Iterator[frozenset[Form]]:
+    every = list(forms)
+    for size in range(len(every) + 1):
+        yield from map(frozenset, combinations(every, size))
+
+
+class _Recogniser:
+    """Where a symbol that begins at a token may end: all the ways at once, so no order of the rules matters."""
+
+    def __init__(self, grammar: Grammar, tokens: list[str]) -> None:
+        self.grammar = grammar
+        self.tokens = tokens
+        self.known: dict[tuple[str, int], frozenset[int]] = {}
+
+    def ends(self, symbol: str, start: int) -> frozenset[int]:
+        if symbol not in self.grammar:
+            return frozenset({start + 1}) if start < len(self.tokens) and self.tokens[start] == symbol else frozenset()
+        if (symbol, start) not in self.known:
+            found: set[int] = set()
+            for way in self.grammar[symbol]:
+                found |= self.ends_of_all(way, start)
+            self.known[symbol, start] = frozenset(found)
+        return self.known[symbol, start]
+
+    def ends_of_all(self, symbols: tuple[str, ...], start: int) -> set[int]:
+        positions = {start}
+        for symbol in symbols:
+            positions = {end for position in positions for end in self.ends(symbol, position)}
+            if not positions:
+                break
+        return positions
+
+
+# -- Tokens: the longest match, and of two as long the earlier one ----------------------------------------------------
+
+_WORDS = {
+    "IN": "in IN",
+    "AND": "and AND &&",
+    "OR": "or OR ||",
+    "NOT": "not NOT",
+    "CONSTANT": "true TRUE false FALSE null NULL",
+    "NUMBER": "NaN",
+    "IF": "if IF",
+    "THEN": "then THEN",
+    "ELSE": "else ELSE",
+    "MATCH": "match MATCH",
+    "DEFAULT": "default DEFAULT",
+    "EXISTS": "exists EXISTS",
+    "COMPARE": "== != < <= > >=",
+}
+_KEYWORDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_SIGNS = "-> => && || == != <= >= < > + - * / ( ) [ ] { } , : ?".split()
+
+_INTEGER, _EXPONENT = r"-?(?:0|[1-9][0-9]*)", r"[eE][+-]?[0-9]+"
+_PATTERNS = {
+    "NOT_IN": "not in|NOT IN",
+    "EXPONENT": _EXPONENT,
+    "NAME": r"[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?",
+    "LONG": rf"{_INTEGER}[lL]",
+    "FLOAT": rf"(?:{_INTEGER}\.[0-9]*|-?\.[0-9]+|{_INTEGER})(?:{_EXPONENT})?[fF]",
+    "DOUBLE": rf"(?:{_INTEGER}\.[0-9]*|\.[0-9]+)(?:{_EXPONENT})?[dD]?|{_INTEGER}(?:{_EXPONENT}[dD]?|[dD])",
+    "INTEGER": _INTEGER,
+    "STRING": r"""'(?:[^'\\]|\\['\\nrt])*'|"(?:[^"\\]|\\["\\nrt])*\"""",
+    "COMMENT": r"//(?:.|\n)[^\n]*(?:\n|\Z)(?<!//\Z)",
+    "BLANK": r"[ \t\r\n\f]+",
+    "SIGN": "|".join(map(re.escape, _SIGNS)),
+}
+# A comment has at least one character, which may be the end of the line; the comment is then the line after it
+_PATTERNS["COMMENT"] = r"//(?:\n|[^\n])(?:(?<=\n)[^\n]*|[^\n]*)(?:\n|\Z)"
+_LEXER = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
+_UNSIGNED = {kind: re.compile(_PATTERNS[kind].replace("-?", "")) for kind in ("LONG", "FLOAT", "DOUBLE", "INTEGER")}
+_BARE_COMMENT = re.compile(r"//[^\n]*")
+
+_ENDS_OPERAND = frozenset({"NAME", "NUMBER", "STRING", "CONSTANT", ")", "]", "}"})
+_RANGES = {"INTEGER": 2**31, "LONG": 2**63}
+
+
+def _tokens(text: str, forms: frozenset[Form]) -> list[str]:
+    lexer = dict(_LEXER)
+    if Form.MINUS in forms:
+        lexer |= _UNSIGNED
+    if Form.BARE_COMMENT in forms:
+        lexer["COMMENT"] = _BARE_COMMENT
+    if Form.EXPONENT_NAME in forms:
+        del lexer["EXPONENT"]
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        matches = ((kind, pattern.match(text, position)) for kind, pattern in lexer.items())
+        kind, end = max(((kind, m.end()) for kind, m in matches if m), key=lambda found: found[1], default=("", position))
+        if kind == "NOT_IN" and Form.PREFIX_NOT in forms and (not tokens or tokens[-1] not in _ENDS_OPERAND):
+            kind, end = "NAME", position + len("not")
+        if kind not in ("BLANK", "COMMENT"):
+            tokens.append(_terminal(kind, text[position:end], Form.WIDE_NUMBER in forms))
+        if end == position:
+            break
+        position = end
+    return tokens
+
+
+def _terminal(kind: str, text: str, any_size: bool) -> str:
+    if kind in ("NAME", "SIGN"):
+        return _KEYWORDS.get(text, kind if kind == "NAME" else text)
+    if kind in _RANGES and not any_size:
+        limit = _RANGES[kind]
+        return "NUMBER" if -limit <= int(text.rstrip("lL")) < limit else "UNKNOWN"
+    if kind in ("INTEGER", "LONG", "FLOAT", "DOUBLE"):
+        return "NUMBER"
+    return kind if kind in ("STRING", "NOT_IN") else "UNKNOWN"
+
+
+def as_metron_reads_comments(text: str) -> str:
+    """The text with its comments made blanks, where a bare `//` takes the next line with it, as in Metron."""
+    parts: list[str] = []
+    position = 0
+    while position < len(text):
+        found = _LEXER["STRING"].match(text, position) or _LEXER["COMMENT"].match(text, position)
+        end = found.end() if found else position + 1
+        parts.append(" " if found and text.startswith("//", position) else text[position:end])
+        position = end
+    return "".join(parts)

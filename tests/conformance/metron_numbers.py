@@ -1,0 +1,250 @@
+"""Numbers, and the other values of a class of their own, as the original has them: Integer, Long, Float, Character."""
+
+from __future__ import annotations
+
+import math
+import operator
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from cases import PLAIN, Numbers
+from compare import rounded
+from metron_traits import Trait
+from stellar import conversions, runtime
+from stellar.compiler import ARITHMETIC, COMPARISON
+
+
+class Integer(int):
+    """32 bits."""
+
+
+class Long(int):
+    """64 bits."""
+
+
+class Short(int):
+    """16 bits; it takes part in arithmetic as an Integer."""
+
+
+class Byte(int):
+    """8 bits; it takes part in arithmetic as an Integer."""
+
+
+class Double(float):
+    """binary64."""
+
+
+class Single(float):
+    """binary32, called Float."""
+
+
+class Distinct:
+    """Equal to what is of the same class alone, as with Java's `equals`; a NaN equals itself, and 0.0 not -0.0."""
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Distinct):
+            return type(self) is type(other) and runtime.same(*(_plain(value) for value in (self, other)))
+        return NotImplemented if isinstance(other, Character) else bool(_plain(self) == other)
+
+    def __ne__(self, other: object) -> bool:
+        # Python's test for a NaN, x != x, has to go on working in functions
+        return not self == other or _plain(self) != _plain(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, _plain(self)))
+
+
+class Character(str):
+    """One of the characters of a text that MAP, FILTER or REDUCE goes through; it equals no text."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Character) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(("character", str(self)))
+
+
+_TAGS = {"$integer": Integer, "$long": Long, "$short": Short, "$byte": Byte, "$double": Double, "$float": Single}
+_DISTINCT: dict[type, type] = {kind: type(kind.__name__, (Distinct, kind), {}) for kind in _TAGS.values()}
+_BITS = {Integer: 32, Long: 64}
+# From the weakest to the strongest; what is none of these counts as an Integer
+_PROMOTION: tuple[type, ...] = (Integer, Long, Single, Double)
+
+# What functions return, where it is neither an Integer nor a Double
+_RETURNED: dict[str, type] = {
+    "TO_LONG": Long,
+    "TO_FLOAT": Single,
+    "TO_EPOCH_TIMESTAMP": Long,
+    "STATS_COUNT": Long,
+    "HLLP_CARDINALITY": Long,
+}
+
+def refuse_classes(function: str, arguments: list[Any]) -> None:
+    """Raise ValueError where a function wants an Integer and there is a Long, or would have to make one of it."""
+    if function == "GET" and len(arguments) > 1 and isinstance(arguments[1], Long):
+        raise ValueError("GET takes an Integer, not a Long")
+    if function in ("MAX", "MIN") and arguments and isinstance(arguments[0], list):
+        for one, next_one in pairwise(item for item in arguments[0] if item is not None):
+            if isinstance(one, Long) and isinstance(next_one, Integer) and not -(2**31) <= one < 2**31:
+                raise ValueError(f"{function} can't make an Integer of this Long")
+
+
+def hash_order(keys: Iterable[Any]) -> list[Any]:
+    """Keys as a Java HashMap goes through them that they are put into in this order."""
+    waiting = list(keys)
+    size = 16
+    while len(waiting) > size * 3 // 4:
+        size *= 2
+    return sorted(waiting, key=lambda key: _spread(_hash_code(key)) % size)
+
+
+def _spread(code: int) -> int:
+    code &= 0xFFFFFFFF
+    return code ^ (code >> 16)
+
+
+def _hash_code(key: Any) -> int:
+    if isinstance(key, bool):
+        return 1231 if key else 1237
+    if isinstance(key, int):
+        return key ^ (key >> 32) if isinstance(key, Long) else int(key)
+    if isinstance(key, str):
+        code = 0
+        for character in key:
+            code = (code * 31 + ord(character)) & 0xFFFFFFFF
+        return code
+    if isinstance(key, float):
+        bits: int = struct.unpack(">q", struct.pack(">d", key))[0]
+        return bits ^ (bits >> 32)
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def _single_text(value: float) -> str:
+    """The shortest decimal that is this number in binary32, in Java's notation."""
+    candidates = (float(f"{float(value):.{digits}g}") for digits in range(1, 10))
+    shortest = next((number for number in candidates if rounded(number) == value), float(value))
+    return conversions.to_text(shortest)
+
+
+class JavaNumbers:
+    """Operators on numbers, each of which has one of Java's classes.
+
+    traits: what of Java's arithmetic to have. Without WRAPPING integers grow, without BINARY32 a Single is not rounded,
+    and without DISTINCT_TYPES an Integer equals a Long of the same value also as a member and a key
+    """
+
+    def __init__(self, traits: frozenset[Trait]) -> None:
+        self.wrapping = Trait.WRAPPING in traits
+        self.binary32 = Trait.BINARY32 in traits
+        self.distinct = Trait.DISTINCT_TYPES in traits
+
+    @property
+    def tags(self) -> Numbers:
+        return {tag: lambda value, kind=kind: self.make(kind, value) for tag, kind in _TAGS.items()}  # type: ignore[misc]
+
+    def make(self, kind: type, value: Any) -> Any:
+        if kind is Single and self.binary32:
+            value = rounded(value)
+        return (_DISTINCT[kind] if self.distinct else kind)(value)
+
+    def literal(self, value: Any, source: str) -> Any:
+        """A number, by its last letter."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        if isinstance(value, int):
+            return self.make(Long if source[-1] in "lL" else Integer, value)
+        return self.make(Single if source[-1] in "fF" else Double, value)
+
+    def returned(self, function: str, value: Any) -> Any:
+        """What a function returned, its numbers given classes; a list or map stays the one that it is."""
+        if isinstance(value, list):
+            value[:] = [self.returned(function, item) for item in value]
+        elif isinstance(value, dict):
+            items = [(self.returned(function, key), self.returned(function, item)) for key, item in value.items()]
+            value.clear()
+            value.update(items)
+        elif value.__class__ is int:
+            kind = _RETURNED.get(function, Integer)
+            return self.make(kind if kind is not Integer or -(2**31) <= value < 2**31 else Long, value)
+        elif value.__class__ is float:
+            return self.make(_RETURNED.get(function, Double), value)
+        return value
+
+    def calculate(self, symbol: str, left: Any, right: Any) -> Any:
+        kind, one, other = self.promoted(left, right)
+        if kind is None:
+            return ARITHMETIC[symbol][1](left, right)  # it refuses
+        result = ARITHMETIC[symbol][1](one, other)
+        if self.wrapping and kind in _BITS:
+            half = 2 ** (_BITS[kind] - 1)
+            result = (result + half) % (2 * half) - half
+        return self.make(kind, result)
+
+    def compare(self, symbol: str, left: Any, right: Any) -> bool:
+        if left is None or right is None:
+            return bool(COMPARISON[symbol][1](left, right))
+        kind, one, other = self.promoted(left, right)
+        return bool(_PLAIN_COMPARISON[symbol](one, other) if kind else COMPARISON[symbol][1](left, right))
+
+    def promoted(self, left: Any, right: Any) -> tuple[type | None, Any, Any]:
+        """The stronger class of two numbers, and both as it has them; null is 0. None if one is no number."""
+        numbers = [0 if value is None else value for value in (left, right)]
+        if not all(map(runtime.is_number, numbers)):
+            return None, left, right
+        kind = max((self.strength(value) for value in numbers))
+        if kind < _PROMOTION.index(Single):
+            return _PROMOTION[kind], int(numbers[0]), int(numbers[1])
+        floats = [runtime.to_float(_plain(value)) for value in numbers]
+        if self.binary32 and _PROMOTION[kind] is Single:
+            floats = [rounded(value) for value in floats]
+        return _PROMOTION[kind], *floats
+
+    def strength(self, value: Any) -> int:
+        if isinstance(value, float):
+            return _PROMOTION.index(Single if isinstance(value, Single) else Double)
+        return _PROMOTION.index(Long if isinstance(value, Long) else Integer)
+
+
+_PLAIN_COMPARISON: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class OurNumbers:
+    """The same as JavaNumbers, with nothing of Java's."""
+
+    tags = PLAIN
+
+    def literal(self, value: Any, _source: str) -> Any:
+        return value
+
+    def returned(self, _function: str, value: Any) -> Any:
+        return value
+
+    def calculate(self, symbol: str, left: Any, right: Any) -> Any:
+        return ARITHMETIC[symbol][1](left, right)
+
+    def compare(self, symbol: str, left: Any, right: Any) -> bool:
+        return bool(COMPARISON[symbol][1](left, right))
+
+
+# The writers of a module that knows nothing of these classes, and would ask them whether they equal something
+for _kind in _TAGS.values():
+    for _class in (_kind, _DISTINCT[_kind]):
+        conversions._WRITERS[_class] = _single_text if _kind is Single else lambda number: conversions.to_text(_plain(number))
