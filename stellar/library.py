@@ -36,7 +36,7 @@ def stellar(name: str, *, surplus: str = "ignore", comprehension: str | None = N
 
     The signature is the arity, and its annotations say what each argument must be: the compiler puts the guards where
     the call stands, so the body can rely on them. A first parameter annotated `Context` is what the function needs from
-    outside. A trailing underscore keeps a parameter from hiding a Python name; users see the name without it.
+    outside. Users see `window_size` as windowSize, and `str_`, which does not hide a Python name, as str.
 
     `surplus` says what becomes of arguments beyond the last parameter: "ignore" evaluates and drops them, as Metron
     does nearly everywhere; "refuse" is an error.
@@ -150,7 +150,7 @@ class Function:
         described = self.help.parameters
         return tuple(
             Parameter(
-                name=(name := parameter.name.rstrip("_")),
+                name=(name := _shown(parameter.name)),
                 kind=kind(hints.get(parameter.name, object)),
                 optional=parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL,
                 repeated=parameter.kind is parameter.VAR_POSITIONAL,
@@ -193,6 +193,12 @@ class Function:
     def parameter_at(self, index: int) -> Parameter:
         """The parameter that takes the argument at this position."""
         return self.parameters[min(index, len(self.parameters) - 1)]
+
+
+def _shown(name: str) -> str:
+    """A parameter's name as users see it: `window_size` is windowSize, and `str_` is str."""
+    first, *rest = name.rstrip("_").split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def kind(annotation: Any) -> Kind:

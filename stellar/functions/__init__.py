@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from stellar.functions import (
+    bloom,
+    cardinality,
     collections,
     conversion,
     functional,
@@ -18,7 +20,10 @@ from stellar.functions import (
     maas,
     math,
     network,
+    outliers,
     regexps,
+    sampling,
+    statistics,
     strings,
     validation,
 )
@@ -26,7 +31,8 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, conversion, jsons, math, collections, functional, network, validation, maas,
+    strings, regexps, conversion, jsons, math, collections, functional, network, validation, statistics, outliers,
+    cardinality, bloom, sampling, maas,
 )
 # fmt: on
 GROUP = "stellar.functions"

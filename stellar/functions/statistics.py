@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stellar.conversions import to_double
-from stellar.functions._summaries import OnlineSummary, Summary, WindowSummary
+from stellar.functions._summaries import OnlineSummary, Summary, WindowSummary, ratio
 from stellar.functions.math import bin_of
 from stellar.library import stellar
 from stellar.runtime import described
@@ -24,7 +24,7 @@ BINS = {
 def init(window_size: object = None) -> Summary:
     """Statistics without any numbers yet.
 
-    window_size: How many numbers to keep; without it, or if it is not above 0, none are kept, only what merges
+    windowSize: How many numbers to keep; without it, or if it is not above 0, none are kept, only what merges
     returns: The statistics
 
     Without a window, percentiles are exact up to 1,000 numbers, and within 1 % of the rank beyond.
@@ -132,7 +132,7 @@ def percentile(stats: OnlineSummary | WindowSummary | None, p: object) -> float:
 
 
 @stellar("STATS_COUNT")
-def count(stats: OnlineSummary | WindowSummary | None) -> float:
+def count_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """How many numbers there are.
 
     stats: The statistics
@@ -145,7 +145,7 @@ def count(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_SUM")
-def sum(stats: OnlineSummary | WindowSummary | None) -> float:
+def sum_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The sum of the numbers.
 
     stats: The statistics
@@ -158,7 +158,7 @@ def sum(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_MEAN")
-def mean(stats: OnlineSummary | WindowSummary | None) -> float:
+def mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The mean of the numbers.
 
     stats: The statistics
@@ -171,7 +171,7 @@ def mean(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_MAX")
-def max(stats: OnlineSummary | WindowSummary | None) -> float:
+def max_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The largest of the numbers.
 
     stats: The statistics
@@ -184,7 +184,7 @@ def max(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_MIN")
-def min(stats: OnlineSummary | WindowSummary | None) -> float:
+def min_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The smallest of the numbers.
 
     stats: The statistics
@@ -197,7 +197,7 @@ def min(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_VARIANCE")
-def variance(stats: OnlineSummary | WindowSummary | None) -> float:
+def variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The variance of the numbers, taken as a sample.
 
     stats: The statistics
@@ -210,7 +210,7 @@ def variance(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_SD")
-def sd(stats: OnlineSummary | WindowSummary | None) -> float:
+def sd_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The standard deviation of the numbers, taken as a sample.
 
     stats: The statistics
@@ -223,7 +223,7 @@ def sd(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_QUADRATIC_MEAN")
-def quadratic_mean(stats: OnlineSummary | WindowSummary | None) -> float:
+def quadratic_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The root of the mean of the squares.
 
     stats: The statistics
@@ -236,7 +236,7 @@ def quadratic_mean(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_SUM_LOGS")
-def sum_logs(stats: OnlineSummary | WindowSummary | None) -> float:
+def sum_logs_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The sum of the natural logarithms; not of a window.
 
     stats: The statistics
@@ -250,7 +250,7 @@ def sum_logs(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_SUM_SQUARES")
-def sum_squares(stats: OnlineSummary | WindowSummary | None) -> float:
+def sum_squares_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The sum of the squares.
 
     stats: The statistics
@@ -263,7 +263,7 @@ def sum_squares(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_POPULATION_VARIANCE")
-def population_variance(stats: OnlineSummary | WindowSummary | None) -> float:
+def population_variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The variance of the numbers, taken as all there are; of a window only.
 
     stats: The statistics
@@ -277,7 +277,7 @@ def population_variance(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_GEOMETRIC_MEAN")
-def geometric_mean(stats: OnlineSummary | WindowSummary | None) -> float:
+def geometric_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The geometric mean of the numbers; of a window only.
 
     stats: The statistics
@@ -291,7 +291,7 @@ def geometric_mean(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_KURTOSIS")
-def kurtosis(stats: OnlineSummary | WindowSummary | None) -> float:
+def kurtosis_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The excess kurtosis of the numbers, corrected for bias; of four or more.
 
     stats: The statistics
@@ -305,7 +305,7 @@ def kurtosis(stats: OnlineSummary | WindowSummary | None) -> float:
 
 
 @stellar("STATS_SKEWNESS")
-def skewness(stats: OnlineSummary | WindowSummary | None) -> float:
+def skewness_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """The skewness of the numbers, corrected for bias; of three or more.
 
     stats: The statistics
@@ -315,3 +315,26 @@ def skewness(stats: OnlineSummary | WindowSummary | None) -> float:
         STATS_SKEWNESS(null)  // NaN
     """
     return math.nan if stats is None else stats.skewness
+
+
+@stellar("IT_ENTROPY")
+def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
+    """How many bits, on average, tell which of several values it is, when it is known how often each occurs.
+
+    counts: A map of values to how often they occur, such as a multiset
+    returns: The entropy; 0.0 of none, NaN if a value never occurs; null for null
+
+        IT_ENTROPY({'a' : 2, 'b' : 2})  // 1.0
+        IT_ENTROPY({})  // 0.0
+        IT_ENTROPY({'a' : 'often'})  // error
+    """
+    if counts is None:
+        return None
+    for count in counts.values():
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise ValueError(f"IT_ENTROPY takes whole numbers as counts, not {described(count)}")
+    total = float(sum(counts.values()))
+    shares = [ratio(count, total) for count in counts.values()]
+    if any(not share > 0 for share in shares):
+        return math.nan
+    return sum((-share * math.log(share) for share in shares), 0.0) / math.log(2)
