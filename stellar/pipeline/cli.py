@@ -14,7 +14,7 @@ from typing import NoReturn
 from stellar.context import NOTHING, Context
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
-from stellar.pipeline.config import SensorConfig, load, sensors
+from stellar.pipeline.config import SensorConfig, load, load_enrichment, sensors
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
@@ -179,11 +179,15 @@ def _models(directory: Path | None, config: SensorConfig, stack: ExitStack) -> C
 
 
 def _check(options: argparse.Namespace) -> int:
-    names = [options.sensor] if options.sensor else sensors(options.config)
+    parsed = sensors(options.config)
+    enriched = [path.stem for path in (options.config / "enrichments").glob("*.json")]
+    names = [options.sensor] if options.sensor else sorted({*parsed, *enriched})
     problems = 0
     for name in names:
+        # What is parsed elsewhere may be enriched here
+        read = load_enrichment if name in enriched and name not in parsed else load
         try:
-            pipeline = build(load(options.config, name))
+            pipeline = build(read(options.config, name))
         except ConfigError as error:
             if options.debug:
                 raise

@@ -7,6 +7,7 @@ taken, with a warning.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -177,6 +178,9 @@ class EnrichmentConfig(_Model):
     configuration: dict[str, Any] = {}
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 @dataclass(frozen=True)
 class SensorConfig:
     """All that configures one sensor, and the files that it came from.
@@ -219,10 +223,27 @@ def load(directory: Path, sensor: str) -> SensorConfig:
     return SensorConfig(
         sensor,
         read_parser(parser_file),
-        read_enrichment(optional)
-        if (optional := directory / "enrichments" / f"{sensor}.json").exists()
-        else EnrichmentConfig(),
-        read_global(optional) if (optional := directory / "global.json").exists() else GlobalConfig(),
+        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig()),
+        _optional(read_global, directory / "global.json", GlobalConfig()),
+        directory,
+    )
+
+
+def _optional(read: Callable[[Path], M], path: Path, default: M) -> M:
+    return read(path) if path.exists() else default
+
+
+def load_enrichment(directory: Path, sensor: str) -> SensorConfig:
+    """The configuration of a sensor that is enriched here and parsed elsewhere: its parser reads JSON.
+
+    Raises ConfigError.
+    """
+    parser = ParserConfig.model_validate({"parserClassName": "JSONMap"})
+    return SensorConfig(
+        sensor,
+        parser,
+        read_enrichment(directory / "enrichments" / f"{sensor}.json"),
+        _optional(read_global, directory / "global.json", GlobalConfig()),
         directory,
     )
 
@@ -257,9 +278,6 @@ def read_enrichment(path: Path) -> EnrichmentConfig:
 def read_global(path: Path) -> GlobalConfig:
     """The global configuration. Raises ConfigError."""
     return _checked(GlobalConfig, read_object(path), Place(str(path)))
-
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def _checked(model: type[M], value: dict[str, Any], place: Place) -> M:

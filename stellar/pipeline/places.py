@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stellar.errors import ConfigError
 from stellar.source import Span, position, snippet
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        value = json.loads(without_comments(text))
+        value = json.loads(without_comments(text), object_pairs_hook=partial(_object, str(path)))
     except json.JSONDecodeError as error:
         line, column = position(text, error.pos)
         shown = snippet(text, Span(error.pos, error.pos + 1))
@@ -113,3 +117,12 @@ def read_object(path: Path) -> dict[str, Any]:
         kind = {list: "a list", str: "a text", bool: "true or false"}.get(type(value), json.dumps(value))
         raise ConfigError(str(path), "", f"holds {kind}; a JSON object {{…}} is wanted")
     return value
+
+
+def _object(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = ", ".join(repr(name) for name in members if names.count(name) > 1)
+        log.warning("%s: %s stands twice in one object; the last one counts", file, twice)
+    return members

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -246,11 +246,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert b"BrokenPipe" not in errors
 
 
-def test_check_says_what_each_sensor_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--config", str(CONFIG)]) == 0
+def test_check_says_what_a_sensor_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(CONFIG), "--sensor", "squid"]) == 0
     assert capsys.readouterr().out == (
         "squid: fine; its expressions call DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
         "URL_TO_HOST\n"
+    )
+
+
+def test_check_looks_at_every_sensor(write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config()
+    (config / "enrichments").mkdir()
+    (config / "enrichments" / "elsewhere.json").write_text('{"configuration": {}}', encoding="utf-8")
+    assert main(["check", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == (
+        "elsewhere: fine; its expressions call no function\nsquid: fine; its expressions call no function\n"
     )
 
 

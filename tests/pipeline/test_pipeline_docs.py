@@ -1,0 +1,67 @@
+"""What the documentation shows is what happens."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stellar.pipeline.build import build
+from stellar.pipeline.cli import main
+from stellar.pipeline.config import load
+from stellar.pipeline.fields import TRANSFORMATIONS
+from stellar.pipeline.parsers import PARSERS
+from stellar.pipeline.records import ERROR_TYPES, Raw, Rejected, error_document
+from stellar.pipeline.triage import AGGREGATORS
+from stellar.pipeline.validation import VALIDATIONS
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+PARSER, ENRICHMENT, ERROR = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+PROGRAM, WORDS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_configurations_shown_can_be_built(tmp_path: Path) -> None:
+    for folder, content in (("parsers", PARSER), ("enrichments", ENRICHMENT)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "squid.json").write_text(content, encoding="utf-8")
+    pipeline = build(load(tmp_path, "squid"))
+    raw = Raw(b"garbage", "access.log", 17)
+    (outcome,) = pipeline(raw)
+    assert isinstance(outcome, Rejected)
+    assert json.loads(ERROR).items() <= error_document(outcome, "squid", raw).items()
+
+
+def test_the_program_shown_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "examples" / "squid" / "config", tmp_path / "config")
+    (tmp_path / "registry").mkdir()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PROGRAM, "docs/pipeline.md", "exec"), {})
+    assert "'full_hostname': 'cnn.com'" in capsys.readouterr().out
+
+
+def test_the_parser_shown_is_one() -> None:
+    from stellar.pipeline.parsers import Settings
+    from stellar.pipeline.places import Place
+
+    names: dict[str, type] = {}
+    exec(compile(WORDS, "docs/pipeline.md", "exec"), names)
+    assert names["Words"](Settings({}, Place("x")))("a b") == [{"word": "a"}, {"word": "b"}]
+
+
+@pytest.mark.parametrize("name", [*TRANSFORMATIONS, *VALIDATIONS, *AGGREGATORS, *PARSERS, *ERROR_TYPES])
+def test_every_name_is_documented(name: str) -> None:
+    assert f"`{name}`" in TEXT or f"**{name}**" in TEXT
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options = set(re.findall(r"--\w+", capsys.readouterr().out)) - {"--help"}
+    assert options <= set(re.findall(r"--\w+", TEXT))
