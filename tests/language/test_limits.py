@@ -1,0 +1,196 @@
+"""How large an expression may be, and that a larger one is refused in plain words rather than with a crash."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from stellar.errors import EvaluationError, ParseError
+from stellar.expression import Expression
+from stellar.functions import LIBRARY
+from stellar.parser import DEEPEST_NESTING, LONGEST_TEXT
+
+# A construct: what opens and closes a level, the innermost value, and the value of the whole
+NESTED = {
+    "parentheses": ("(", "1", ")", 1),
+    "lists": ("[", "", "]", None),
+    "maps": ("{'a' : ", "1", "}", None),
+    "map keys": ("{", "1", " : 1}", None),
+    "calls": ("TO_STRING(", "'a'", ")", "a"),
+    "surplus arguments": ("TO_STRING('a', ", "1", ")", "a"),
+    "comprehensions": ("MAP(", "[1]", ", x -> x)", [1]),
+    "filters": ("FILTER([1], x -> ", "true", " == [1])", None),
+    "lambdas": ("x -> ", "1", "", None),
+    "lambdas in calls": ("MAP([1], x -> ", "x", ")", None),
+    "reductions": ("REDUCE([1], (x, y) -> ", "x", ", x)", None),
+    "minus": ("-", "x", "", None),
+    "not": ("not ", "true", "", None),
+    "not with parentheses": ("not(", "true", ")", None),
+    "conditions": ("(", "true", " ? true : false)", True),
+    "conditional branches": ("true ? ", "1", " : 2", 1),
+    "conditional branches in parentheses": ("(true ? ", "1", " : 2)", 1),
+    "if then": ("if true then ", "1", " else 2", 1),
+    "match actions": ("match { true => ", "1", ", default => 2 }", 1),
+    "match defaults": ("match { false => 2, default => ", "1", " }", 1),
+    "match checks": ("match { (", "true", ") => true, default => false }", True),
+    "match lambdas": ("match { true => () -> ", "1", ", default => 2 }", 1),
+    "membership": ("'a' in ", "'a'", "", None),
+    "absence": ("'a' not in ", "'a'", "", None),
+    "right operands of +": ("1 + (", "1", ")", None),
+    "right operands of + with a call": ("1 + (", "LENGTH('a')", ")", None),
+    "right operands of /": ("1.0 / (", "x", ")", None),
+    "right operands of and": ("true and (", "1 == 1", ")", True),
+    "left operands of and": ("(", "true", " and x)", None),
+    "left operands of or": ("(", "true", " or x)", True),
+    "alternating and, or": ("true and false or ", "true", "", None),
+    "comparisons": ("(", "1", " == 1)", None),
+    "right comparisons": ("1 == (", "1", ")", None),
+    "exists and calls": ("TO_STRING(exists(x) and 1 == ", "1", ")", None),
+    "all kinds": ("[{'a' : (x -> if not(1 == -1) then ", "1", " else 2)}]", None),
+}
+
+
+# Where a level of the construct is several levels of the tree, or the innermost value is one
+LEVELS = {
+    "filters": 66,
+    "comprehensions": 199,
+    "lambdas in calls": 100,
+    "reductions": 100,
+    "match checks": 100,
+    "match lambdas": 100,
+    "right operands of + with a call": 199,
+    "alternating and, or": 100,
+    "exists and calls": 66,
+    "all kinds": 49,
+}
+
+
+def nested(construct: str, levels: int) -> str:
+    opening, innermost, closing, _ = NESTED[construct]
+    return opening * levels + innermost + closing * levels
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("construct", NESTED)
+def test_200_levels_are_evaluated(construct, fast):
+    value = Expression(nested(construct, LEVELS.get(construct, 200)), LIBRARY, fast=fast)({"x": 1.0})
+    assert NESTED[construct][3] in (None, value)
+
+
+@pytest.mark.parametrize("construct", NESTED)
+@pytest.mark.parametrize("more", [1, 1000])
+def test_more_than_200_levels_are_refused(construct, more):
+    with pytest.raises(ParseError, match="nests deeper than 200 levels|longer than 65536 bytes"):
+        Expression(nested(construct, LEVELS.get(construct, 200) + more), LIBRARY)
+
+
+def joined(operator: str, count: int, operand: str = "x") -> str:
+    return operator.join([operand] * count)
+
+
+CHAINS = {
+    "sum": (joined("+", 10_000), 15_000.0),
+    "sum of constants": (joined("+", 10_000, "1"), 10_000),
+    "sum of as many as there is room for": (joined("+", 32_000), 48_000.0),
+    "sum of different fields": ("+".join(f"a{number}" for number in range(5_000)), 0),
+    "sum and difference": (joined("+", 5_000, "x-1"), 2_500.0),
+    "product": (joined("*", 10_000, "1"), 1),
+    "quotient": (joined("/", 10_000, "1.0"), 1.0),
+    "sum of sums": (joined("+", 100, f"({joined('+', 100)})"), 15_000.0),
+    "sum of calls": (joined("+", 3_000, "LENGTH('a')"), 3_000),
+    "and": (joined(" and ", 5_000, "x>1"), True),
+    "and of values": (joined(" and ", 5_000), False),
+    "or": (joined(" or ", 5_000, "x>2"), False),
+    "or of values": (joined(" or ", 5_000), False),
+    "or of memberships": (" or ".join(f"s in ['{number}']" for number in range(3_000)), True),
+    "else if": (" else ".join(f"if n == {number} then {number}" for number in range(500)) + " else null", 450),
+    "ternaries": (" : ".join(f"n == {number} ? {number}" for number in range(500)) + " : null", 450),
+    "match": (f"match {{ {','.join(f'n == {number} => {number}' for number in range(500))}, default => null }}", 450),
+    "else if in a lambda": (
+        f"MAP([450], n -> {' else '.join(f'if n == {number} then {number}' for number in range(500))} else null)",
+        [450],
+    ),
+    "list": (f"LENGTH([{joined(',', 20_000)}])", 20_000),
+    "members": (f"n in [{','.join(map(str, range(9_000)))}]", True),
+    "map": (f"LENGTH({{{','.join(f'{number} : n' for number in range(4_000))}}})", 4_000),
+    "surplus arguments": (f"TO_STRING({joined(',', 20_000)})", "1.5"),
+    "parameters": (f"REDUCE([1], ({','.join(f'p{number}' for number in range(5_000))}) -> p1, 0)", 1),
+    "text": (f"LENGTH('{'a' * 65_000}')", 65_000),
+    "comment": (f"1 // {'a' * 65_000}", 1),
+}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_may_be_long(name, fast):
+    text, value = CHAINS[name]
+    assert Expression(text, LIBRARY, fast=fast)({"x": 1.5, "n": 450, "s": "7"}) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " else ".join(f"if n == {number} then {number}" for number in range(2_400)) + " else null",
+        f"match {{ {','.join(f'n == {number} => 1' for number in range(3_000))}, default => null }}",
+    ],
+)
+def test_a_chain_too_long_for_python_is_refused(text):
+    with pytest.raises(ParseError, match="nests too deep to be compiled"):
+        Expression(text, LIBRARY)
+
+
+def test_a_text_of_64_kib_is_taken_and_a_longer_one_refused():
+    assert Expression("1".ljust(LONGEST_TEXT), LIBRARY)({}) == 1
+    for text in ("1".ljust(LONGEST_TEXT + 1), "'" + "é" * (LONGEST_TEXT // 2) + "'", "'" + "\ud800" * 30_000 + "'"):
+        with pytest.raises(ParseError) as caught:
+            Expression(text, LIBRARY)
+        assert caught.value.message == "the expression is longer than 65536 bytes"
+        assert len(str(caught.value)) < 400
+
+
+def test_integers_have_4096_bits():
+    widest = 2**4096 - 1
+    assert Expression(str(widest), LIBRARY)({}) == widest
+    assert Expression(f"-{widest}", LIBRARY)({}) == -widest
+    assert Expression("x + 0", LIBRARY)({"x": widest}) == widest
+    with pytest.raises(ParseError, match="more than 4096 bits"):
+        Expression(str(widest + 1), LIBRARY)
+    for text in ("x + 1", "1 - -x", "x * x", "x * 2", "-x - 1"):
+        with pytest.raises(EvaluationError, match="more than 4096 bits"):
+            Expression(text, LIBRARY)({"x": widest})
+
+
+def test_little_stack_is_enough_to_compile_a_deep_expression():
+    def at_depth(frames: int) -> object:
+        if frames:
+            return at_depth(frames - 1)
+        return Expression(nested("left operands of and", 200), LIBRARY)({})
+
+    assert at_depth(sys.getrecursionlimit() - 300) is False
+
+
+def test_an_evaluation_without_stack_is_an_evaluation_error():
+    deep = Expression("MAP([1], x -> " * 60 + "x" + ")" * 60, LIBRARY, fast=False)
+    caught: list[BaseException] = []
+
+    def descend() -> None:
+        # Go on until the expression has too little stack
+        try:
+            descend()
+        except RecursionError:
+            pass
+        try:
+            deep({})
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=descend)
+    thread.start()
+    thread.join()
+    refused = [error for error in caught if isinstance(error, EvaluationError)]
+    assert refused
+    assert {error.message for error in refused} == {"the evaluation nests too deep"}
+    # Closer to the end of the stack than this there is not even room for saying so
+    assert all(isinstance(error, EvaluationError | RecursionError) for error in caught)
