@@ -44,6 +44,7 @@ class Expression:
     __slots__ = (
         "__call__",
         "__weakref__",
+        "_fast",
         "_names",
         "_strict",
         "_tree",
@@ -81,8 +82,9 @@ class Expression:
         self._names = resolve(self._tree, library, source)
         if self._names.problems and unknown_functions == "when_compiled":
             raise self._names.problems[0]
+        self._fast = fast
         self._strict: Callable[..., Any] | None = None
-        object.__setattr__(self, "__call__", self._compiled(strict=False, fast=fast))
+        object.__setattr__(self, "__call__", self._compiled(strict=False))
 
     @property
     def variables(self) -> frozenset[str]:
@@ -116,7 +118,7 @@ class Expression:
             self._strict = self._compiled(strict=True)
         return self._strict(record, context)
 
-    def _compiled(self, *, strict: bool, fast: bool = True) -> Callable[..., Any]:
+    def _compiled(self, *, strict: bool) -> Callable[..., Any]:
         make = partial(
             compile_tree,
             self._tree,
@@ -127,7 +129,7 @@ class Expression:
             strict=strict,
         )
         try:
-            return make(fast=fast)
+            return make(fast=self._fast)
         except RecursionError:
             # Deep, though not too deep: a new thread has the whole stack, and the plain form nests less
             return _in_new_thread(partial(make, fast=False), self.source)
