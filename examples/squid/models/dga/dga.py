@@ -21,11 +21,13 @@ class DGA:
     def __init__(self, file: Path = MODEL) -> None:
         model = pickle.loads(file.read_bytes())
         self._classifier, self._likeness = model["classifier"], Likeness(model["likeness"])
+        self._certainty = model["certainty"]
 
     def evaluate_domain(self, host: str) -> str:
         """`legit` or `dga`, for a domain without its public suffix. Of several labels the last one is judged."""
         name = host.lower().rpartition(".")[2]
-        return "dga" if self._classifier.predict([measured(name, self._likeness)])[0] else "legit"
+        probability = self._classifier.predict_proba([measured(name, self._likeness)])[0][1]
+        return "dga" if probability >= self._certainty else "legit"
 
 
 def main() -> None:

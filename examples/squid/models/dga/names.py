@@ -75,7 +75,7 @@ def base32(random: Random, words: Words) -> str:
 def syllables(random: Random, words: Words) -> str:
     """Consonants and vowels by turns, so that it can be spoken."""
     state, name = random.getrandbits(32), ""
-    for position in range(random.randint(8, 18)):
+    for position in range(random.randint(10, 20)):
         state ^= (state << 13) % 2**32
         state ^= state >> 17
         state ^= (state << 5) % 2**32
