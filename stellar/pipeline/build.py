@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -214,11 +215,15 @@ def _library(settings: Mapping[str, Any], place: Place) -> Library:
 
 def _patterns(settings: Mapping[str, Any], name: str, place: Place) -> list[str]:
     value = settings.get(name) or []
-    if isinstance(value, str):
-        return value.split(",")
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value
-    raise (place / name).error("a list of regular expressions is wanted, or comma text")
+    patterns = value.split(",") if isinstance(value, str) else value
+    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
+        raise (place / name).error("a list of regular expressions is wanted, or comma text")
+    for pattern in patterns:
+        try:
+            re.compile(pattern.strip())
+        except re.error as error:
+            raise (place / name).error(f"{pattern!r} is no regular expression: {error}") from error
+    return patterns
 
 
 def _charset(options: Mapping[str, Any], place: Place) -> str:

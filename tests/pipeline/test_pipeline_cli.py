@@ -20,7 +20,8 @@ import pytest
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
-from stellar.pipeline.records import Record
+from stellar.pipeline.records import Raw, Record
+from stellar.pipeline.sinks import Sinks
 
 CONFIG = Path(__file__).parents[2] / "examples" / "squid" / "config"
 GOOD = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://{}/ - DIRECT/72.30.35.10 text/html\n"
@@ -143,7 +144,6 @@ def test_a_new_version_is_asked_without_a_restart(tmp_path: Path, model: str, re
     from stellar.maas import ModelClient, Registry
     from stellar.pipeline.build import build
     from stellar.pipeline.config import load
-    from stellar.pipeline.records import Raw
 
     with ModelClient(registry) as client:
         pipeline = build(load(CONFIG, "squid"), Context({Registry: registry, ModelClient: client}))
@@ -207,6 +207,38 @@ def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
     assert records[0][:3] == (1571163620277, "squid", None)
     assert json.loads(records[0][3])["full_hostname"] == "cnn.com"
     assert json.loads(errors[0][1])["raw_message"] == "garbage"
+
+
+def test_a_file_that_is_no_database_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("my notes " * 100, encoding="utf-8")
+    log = log_of(tmp_path, "cnn.com")
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(path), log]) == 1
+    assert f"{path} cannot be used as a SQLite database: file is not a database" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == "my notes " * 100
+
+
+def test_odd_values_find_a_place_in_a_database(tmp_path: Path) -> None:
+    with Sinks() as sinks:
+        sink = sinks.open(str(tmp_path / "x.db"), "records")
+        sink({"guid": "\ud800", "timestamp": 2**70, "is_alert": True, "threat.triage.score": float("-inf")})
+        sink({"timestamp": 1.5})
+    connection = sqlite3.connect(tmp_path / "x.db")
+    rows = connection.execute("SELECT guid, timestamp, is_alert, score FROM records").fetchall()
+    connection.close()
+    assert rows == [("\\ud800", 2.0**70, "true", float("-inf")), (None, 1.5, None, None)]
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def two_and_no_more(names: Any) -> Iterator[Raw]:
+        yield Raw(GOOD.format("cnn.com").encode())
+        yield Raw(GOOD.format("cnn.com").encode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stellar.pipeline.cli.lines", two_and_no_more)
+    out = tmp_path / "out.jsonl"
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]) == 130
+    assert len(documents(out)) == 2
 
 
 def test_packed_files_are_unpacked_and_several_are_read(tmp_path: Path) -> None:
@@ -320,7 +352,6 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize("with_rich", [True, False])
 def test_a_terminal_sees_progress(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from stellar.pipeline.progress import display
-    from stellar.pipeline.records import Raw
     from stellar.pipeline.run import Counts
 
     screen = io.StringIO()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,15 @@ def test_a_parser_of_ones_own_is_found_by_its_path(make_pipeline: Make, monkeypa
     assert first["original_string"] == "a x"
     assert isinstance(refused, Rejected)
     assert refused.reason == "no x, please"
+
+
+def test_a_parser_of_another_distribution_is_found_by_its_short_name(
+    make_pipeline: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("Other", "stellar.pipeline.parsers.csv:CsvParser", "stellar.parsers")
+    monkeypatch.setattr("stellar.pipeline.parsers.entry_points", lambda group: [point])
+    parser = {"parserClassName": "Other", "parserConfig": {"columns": ["a"]}}
+    assert own_fields(one(make_pipeline(parser=parser), "x")) == {"a": "x"}
 
 
 def test_garbage_makes_an_error_document() -> None:

@@ -1,0 +1,121 @@
+"""Configurations: what is taken besides today's JSON, and what is warned of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stellar.errors import ConfigError
+from stellar.pipeline.config import load, read_enrichment, read_parser
+from stellar.pipeline.places import Place, without_comments
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_comments_are_allowed_and_texts_are_no_comments(tmp_path: Path) -> None:
+    text = """
+    // the parser
+    {"parserClassName": "JSONMap", /* of all
+    things */ "parserConfig": {"url": "http://x/*y*/", "quote": "\\" // no"}}
+    """
+    config = read_parser(write(tmp_path / "x.json", text))
+    assert config.parser_config == {"url": "http://x/*y*/", "quote": '" // no'}
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists))
+def test_json_without_comments_stays_as_it_is(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    assert without_comments(text) == text
+
+
+@pytest.mark.parametrize("text", ["1 // x", "/* a\nb */ 1", '{"a": 1} /* // */', "1 /* unclosed"])
+def test_what_stands_behind_a_comment_keeps_its_place(text: str) -> None:
+    assert len(without_comments(text)) == len(text)
+    assert without_comments(text).count("\n") == text.count("\n")
+
+
+def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b'\xef\xbb\xbf{"parserClassName": "JSONMap"}')
+    assert read_parser(path).parser_class_name == "JSONMap"
+
+
+def test_what_is_not_utf_8_is_refused_with_the_mend(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b'{"parserClassName": "\xff"}')
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 21; save the file as UTF-8"):
+        read_parser(path)
+
+
+def test_a_bottomless_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nested too deep to be read"):
+        read_parser(write(tmp_path / "x.json", '{"parserConfig":' + "[" * 100_000))
+
+
+OLDER = """
+{"index": "squid", "batchSize": 1, "Enrichment": {"fieldMap": {}},
+ "threatintel": {"triageConfig": {"riskLevelRules": [{"rule": "true", "score": 1, "comments": "why"}]}}}
+"""
+
+
+def test_older_spellings_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = read_enrichment(write(tmp_path / "x.json", OLDER))
+    (rule,) = config.threat_intel.triage_config.risk_level_rules.values()
+    assert (rule.rule, rule.score, rule.comment) == ("true", 1, "why")
+    assert [record.getMessage().removeprefix(f"{tmp_path}/") for record in caplog.records] == [
+        "x.json: index: belongs to indexing/, has no effect here",
+        "x.json: batchSize: belongs to indexing/, has no effect here",
+        "x.json: Enrichment: read as 'enrichment'",
+        "x.json: threatintel: read as 'threatIntel'",
+        "x.json: threatIntel.triageConfig.riskLevelRules[0].comments: read as 'comment'",
+    ]
+
+
+def test_of_rules_with_one_text_the_first_counts(make_pipeline: Callable[..., Any]) -> None:
+    rules = [{"rule": "true", "score": 1}, {"rule": "true", "score": 2}]
+    pipeline = make_pipeline(enrichment={"threatIntel": {"triageConfig": {"riskLevelRules": rules}}})
+    (triage,) = (stage for name, stage in pipeline.stages if name == "triage")
+    assert [rule.score for rule in triage.rules] == [1.0]
+
+
+def test_only_the_file_of_the_parser_must_be_there(write_config: Callable[..., Path]) -> None:
+    config = load(write_config(), "squid")
+    assert config.globals.settings == {}
+    assert config.enrichment.threat_intel.triage_config.aggregator == "MAX"
+
+
+def test_the_global_configuration_is_a_free_map(write_config: Callable[..., Path]) -> None:
+    settings = {"es.ip": ["node1:9200"], "anything": {"goes": 1}}
+    config = load(write_config(globals={**settings, "fieldValidations": []}), "squid")
+    assert config.globals.settings == settings
+
+
+@pytest.mark.parametrize(
+    ("steps", "path"),
+    [
+        (("a", "b", 0), "a.b[0]"),
+        (("parserConfig", "filter.query"), 'parserConfig["filter.query"]'),
+        (("rules", 'x == "é"'), 'rules["x == \\"é\\""]'),
+        ((0,), "[0]"),
+    ],
+)
+def test_a_place_is_written_as_one_would_reach_it(steps: tuple[str | int, ...], path: str) -> None:
+    place = Place("f")
+    for step in steps:
+        place = place / step
+    assert place.path == path
+    assert str(place) == f"f: {path}"
+
+
+def test_all_further_problems_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
+        read_parser(write(tmp_path / "x.json", '{"numWorkers": "x"}'))
