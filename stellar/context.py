@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+
+class GlobalSettings(dict[str, Any]):
+    """Metron's global configuration, `global.json`, where functions find their settings."""
 
 
 class Context:
@@ -13,13 +19,14 @@ class Context:
         context = Context({Registry: MemoryRegistry()})
         context[Registry]
 
-    A context is handed to each evaluation; nothing is global. It is immutable: `with_services` makes another.
+    A context is handed to each evaluation; nothing is global. `with_services` makes another with more.
     """
 
-    __slots__ = ("_services",)
+    __slots__ = ("_making", "_services")
 
     def __init__(self, services: dict[type[Any], Any] | None = None) -> None:
         self._services = dict(services or {})
+        self._making = threading.Lock()
 
     def __getitem__(self, kind: type[T]) -> T:
         """The service of that type.
@@ -34,6 +41,14 @@ class Context:
     def get(self, kind: type[T], default: T | None = None) -> T | None:
         """The service of that type, or the default."""
         return cast("T | None", self._services.get(kind, default))
+
+    def get_or_make(self, kind: type[T], make: Callable[[GlobalSettings], T]) -> T:
+        """The service of that type; if there is none, one made of the global settings, which is kept."""
+        if kind not in self._services:
+            with self._making:
+                if kind not in self._services:
+                    self._services[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
+        return cast(T, self._services[kind])
 
     def with_services(self, services: dict[type[Any], Any]) -> Context:
         """A context that has these services as well; they go before those of the same type."""

@@ -16,6 +16,7 @@ from stellar.functions import (
     collections,
     conversion,
     functional,
+    geo,
     jsons,
     maas,
     math,
@@ -31,7 +32,7 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, conversion, jsons, math, collections, functional, network, validation, statistics, outliers,
+    strings, regexps, conversion, jsons, math, collections, functional, network, validation, statistics, outliers, geo,
     cardinality, bloom, sampling, maas,
 )
 # fmt: on
