@@ -581,7 +581,7 @@ class Compiler:
         if function.comprehension == "filter":
             element = _name(variable, at)
             is_bool = static_class(mapper.body, self.library) is bool
-            conditions = [body if is_bool else ast.Compare(body, [IS], [_constant(True, at)], **at)]
+            conditions = [body if is_bool else _is_true(body, at)]
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
         there = ast.Compare(items.first, [IS_NOT], [_constant(None, at)], **at)
         return ast.IfExp(there, ast.ListComp(element, [loop], **at), _constant(None, at), **at)
