@@ -22,7 +22,7 @@ from cachetools import TTLCache
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
 from stellar.maas.registry import VERSION_ORDERS, Registry
 from stellar.maas.schema import read_json
-from stellar.maas.transport import HttpTransport, Transport
+from stellar.maas.transport import HttpTransport, Patience, Transport
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,10 @@ class ClientSettings:
     timeout_ms: float = 5000
     response_bytes: int = 1 << 20
     version_order: str = "natural"
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(self.connect_timeout_ms / 1000, self.timeout_ms / 1000, self.response_bytes)
 
     @classmethod
     def from_global(cls, configuration: Mapping[str, Any]) -> ClientSettings:
@@ -121,9 +125,7 @@ class ModelClient:
     ) -> None:
         self._registry = registry
         self._settings = settings = settings or ClientSettings()
-        self._transport = transport or HttpTransport(
-            settings.connect_timeout_ms / 1000, settings.timeout_ms / 1000, settings.response_bytes
-        )
+        self._transport = transport or HttpTransport(settings.patience)
         self._caching = settings.cache_size > 0 and settings.cache_minutes > 0
         self._answers: TTLCache[tuple[str, ...], Result] = TTLCache(
             settings.cache_size, settings.cache_minutes * 60, timer=clock

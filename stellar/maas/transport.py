@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import ssl
+import http.client
+import io
+import socket
+import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
 
 from stellar.maas.errors import ModelRefused, ModelUnavailable
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 # Asked of every model. A compressed answer could grow beyond all bounds, so none is asked for.
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
+
+# Servers that people run behind models close idle connections after 5 s; be there first
+IDLE_SECONDS = 4.0
+
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +47,166 @@ class Transport(Protocol):
         """Let go of all connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a connection and for the whole answer, in seconds; how large a body may be, in bytes."""
+
+    connect_seconds: float
+    seconds: float
+    most_bytes: int
+
+
 class HttpTransport:
-    """Keep-alive connections to the models, shared by all threads.
+    """Keep-alive connections to models by http and https, shared by all threads."""
 
-    connect_seconds: how long to wait for a connection
-    seconds: how long to wait for the whole answer
-    most_bytes: how large a body may be
-    """
-
-    def __init__(self, connect_seconds: float, seconds: float, most_bytes: int) -> None:
-        self._seconds = seconds
-        self._most_bytes = most_bytes
-        self._http = httpx.Client(
-            headers=HEADERS,
-            follow_redirects=False,
-            trust_env=False,  # a proxy of the environment is not meant for models next door
-            verify=ssl.create_default_context(),
-            timeout=httpx.Timeout(seconds, connect=connect_seconds, pool=None),
-            # Servers that people run behind models close idle connections after 5 s; be there first
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=128, keepalive_expiry=4.0),
-        )
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._plain = PlainTransport(patience)
+        self._secure: Transport | None = None
+        self._lock = threading.Lock()
 
     def get(self, url: str) -> Answer:
-        deadline = monotonic() + self._seconds
-        try:
-            with self._http.stream("GET", url) as response:
-                return Answer(response.status_code, self._body(response, deadline))
-        except httpx.TimeoutException:
-            raise ModelUnavailable(f"{url} gave no answer in time") from None
-        except httpx.HTTPError as error:
-            raise ModelUnavailable(f"{url} can't be reached: {error}") from error
-        except httpx.InvalidURL as error:
-            raise ModelUnavailable(f"{url} is no address: {error}") from error
+        if url[:6].lower() == "https:":
+            return self._secured().get(url)
+        return self._plain.get(url)
 
-    def _body(self, response: httpx.Response, deadline: float) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_raw():
-            body += chunk
-            if len(body) > self._most_bytes:
-                raise ModelRefused(f"the answer of {response.url} is larger than {self._most_bytes:,} bytes")
-            if monotonic() > deadline:
-                raise ModelUnavailable(f"{response.url} gave no whole answer in time")
-        return bytes(body)
+    def _secured(self) -> Transport:
+        with self._lock:
+            if self._secure is None:
+                from stellar.maas.secure import SecureTransport  # loads httpx, which few need
+
+                self._secure = SecureTransport(self._patience)
+            return self._secure
 
     def close(self) -> None:
-        self._http.close()
+        self._plain.close()
+        if self._secure is not None:
+            self._secure.close()
+
+
+class PlainTransport:
+    """Connections by http without TLS, at a third of what a full HTTP client costs."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._idle: defaultdict[Place, list[tuple[http.client.HTTPConnection, float]]] = defaultdict(list)
+        self._next_sweep = 0.0
+        self._lock = threading.Lock()
+
+    def get(self, url: str) -> Answer:
+        place, target = _place_and_target(url)
+        deadline = monotonic() + self._patience.seconds
+        try:
+            if kept := self._take(place):
+                try:
+                    return self._ask(kept, place, target, deadline)
+                except ConnectionError:  # the model had closed it meanwhile; that says nothing against the model
+                    pass
+            return self._ask(self._connected(place), place, target, deadline)
+        except TimeoutError:
+            raise ModelUnavailable(f"{url} gave no answer in time") from None
+        except http.client.InvalidURL as error:
+            raise ModelUnavailable(f"{url!r} is no address: {error}") from None
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
+            raise ModelUnavailable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
+
+    def _connected(self, place: Place) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(*place, timeout=self._patience.connect_seconds)
+        connection.response_class = _TimedResponse
+        connection.connect()
+        return connection
+
+    def _ask(self, connection: http.client.HTTPConnection, place: Place, target: str, deadline: float) -> Answer:
+        try:
+            connection.sock.settimeout(max(0.001, deadline - monotonic()))
+            connection.request("GET", target, headers=HEADERS)
+            response = connection.getresponse()
+            body = self._body(response, target)
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._keep(place, connection)
+        return Answer(response.status, body)
+
+    def _body(self, response: http.client.HTTPResponse, target: str) -> bytes:
+        most = self._patience.most_bytes
+        with response:
+            body = response.read(most + 1)
+            if len(body) > most:
+                raise ModelRefused(f"the answer to {target} is larger than {most:,} bytes")
+            if response.length:
+                raise http.client.IncompleteRead(body, response.length)
+        return body
+
+    def _take(self, place: Place) -> http.client.HTTPConnection | None:
+        with self._lock:
+            kept = self._idle.get(place)
+            while kept:
+                connection, since = kept.pop()
+                if monotonic() - since < IDLE_SECONDS:
+                    return connection
+                connection.close()
+        return None
+
+    def _keep(self, place: Place, connection: http.client.HTTPConnection) -> None:
+        now = monotonic()
+        with self._lock:
+            self._idle[place].append((connection, now))
+            if now >= self._next_sweep:
+                self._next_sweep = now + IDLE_SECONDS
+                self._close_idle_since(now - IDLE_SECONDS)
+
+    def _close_idle_since(self, moment: float) -> None:
+        for place, kept in list(self._idle.items()):
+            for connection, since in kept:
+                if since < moment:
+                    connection.close()
+            self._idle[place] = [one for one in kept if one[1] >= moment]
+            if not self._idle[place]:
+                del self._idle[place]
+
+    def close(self) -> None:
+        with self._lock:
+            self._close_idle_since(float("inf"))
+
+
+def _place_and_target(url: str) -> tuple[Place, str]:
+    try:
+        parts = urlsplit(url)
+        place = (parts.hostname or "", 80 if parts.port is None else parts.port)
+    except ValueError as error:
+        raise ModelUnavailable(f"{url!r} is no address: {error}") from None
+    path = parts.path if parts.path.isascii() else quote(parts.path, safe="/:@!$&'()*+,;=~%")
+    return place, f"{path}?{parts.query}"
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """Must come whole within the time that the socket has when it begins, however slowly it comes."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Timed(sock))
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives before a moment."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._deadline = monotonic() + (sock.gettimeout() or 0.0)
+        self._source = sock.makefile("rb", buffering=0)  # keeps the socket open until the body is read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        self._socket.settimeout(max(0.001, self._deadline - monotonic()))
+        return self._source.readinto(buffer)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()

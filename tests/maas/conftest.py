@@ -21,7 +21,8 @@ class ModelServer:
     def __init__(self, behaviour: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
-        paths, headers = self.paths, self.headers
+        self.connections: set[int] = set()
+        paths, headers, connections = self.paths, self.headers, self.connections
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -29,6 +30,7 @@ class ModelServer:
 
             def do_GET(self) -> None:
                 paths.append(self.path)
+                connections.add(self.client_address[1])
                 headers.append({name.lower(): value for name, value in self.headers.items()})
                 behaviour(self)
 

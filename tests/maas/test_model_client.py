@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from stellar.maas.client import ClientSettings, ModelClient, encode_query, function_path
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.transport import Answer
+from stellar.maas.secure import SecureTransport
+from stellar.maas.transport import Answer, PlainTransport
 
 QUICK = ClientSettings(timeout_ms=150, connect_timeout_ms=150, retries=0, response_bytes=100_000)
 
@@ -68,6 +73,7 @@ def drip(handler):
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
     for _ in range(8):
         handler.wfile.write(b"{")
+        handler.wfile.flush()
         time.sleep(0.06)
     handler.close_connection = True
 
@@ -101,12 +107,13 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("transport", [PlainTransport, SecureTransport])
 @pytest.mark.parametrize("bad", BAD)
-def test_what_is_no_answer_is_an_error_and_puts_the_instance_in_quarantine(bad, serve, ask, registry):
+def test_what_is_no_answer_is_an_error_and_puts_the_instance_in_quarantine(bad, transport, serve, registry):
     behaviour, error, message = BAD[bad]
     server = serve(behaviour(serve))
-    with pytest.raises(error, match=message):
-        ask(server.url)
+    with ModelClient(registry, QUICK, transport(QUICK.patience)) as client, pytest.raises(error, match=message):
+        client.apply({"name": "dga", "version": "1.0", "url": server.url})
     assert server.url in registry.quarantine
     assert [path for path in server.paths if path != "/apply?"] == []
 
@@ -132,6 +139,85 @@ def test_an_answer_of_any_json_values_comes_back_as_it_is(serve, ask):
     assert ask(serve(serve.answer(body=json.dumps(result).encode())).url) == result
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="it takes openssl to make a certificate")
+def test_https_is_asked_if_its_certificate_is_trusted(tmp_path, registry):
+    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
+    made += f" -addext subjectAltName=DNS:localhost -keyout {tmp_path}/key -out {tmp_path}/certificate"
+    subprocess.run(["openssl", *made.split()], check=True, capture_output=True)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"https://localhost:{listening.getsockname()[1]}"
+
+        def answer_twice():
+            for _ in range(2):
+                with suppress(OSError), server_side.wrap_socket(listening.accept()[0], server_side=True) as connection:
+                    connection.recv(10_000)
+                    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{"a": 1}')
+
+        thread = threading.Thread(target=answer_twice)
+        thread.start()
+        with ModelClient(registry) as client, pytest.raises(ModelUnavailable, match="certificate verify failed"):
+            client.apply({"url": url})
+        trusting = SecureTransport(QUICK.patience, ssl.create_default_context(cafile=str(tmp_path / "certificate")))
+        with ModelClient(registry, transport=trusting) as client:
+            assert client.apply({"url": url}) == {"a": 1}
+        thread.join()
+
+
+def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_two_connections():
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}')
+
+        thread = threading.Thread(target=answer_two_connections)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with ModelClient(registry, ClientSettings(cache_size=0)) as client:
+            assert [client.apply({"url": url}) for _ in range(2)] == [{"a": 1}] * 2
+        assert url not in registry.quarantine
+        thread.join()
+
+
+def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeypatch):
+    server = serve()
+    with ModelClient(registry, ClientSettings(cache_size=0)) as client:
+        monkeypatch.setattr("stellar.maas.transport.IDLE_SECONDS", 0.0)
+        for _ in range(3):
+            client.apply({"url": server.url})
+    assert len(server.connections) == 3
+
+
+def test_headers_that_drip_are_cut_off_in_time(serve, ask):
+    def drip_headers(handler):
+        for _ in range(8):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nx: 1" if _ == 0 else b"1")
+            handler.wfile.flush()
+            time.sleep(0.06)
+        handler.close_connection = True
+
+    with pytest.raises(ModelUnavailable, match="in time"):
+        ask(serve(drip_headers).url)
+
+
+def test_an_answer_in_chunks_is_put_together(serve, ask):
+    def chunks(handler):
+        handler.wfile.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')
+        handler.close_connection = True
+
+    assert ask(serve(chunks).url) == {"a": 1}
+
+
+def test_a_base_address_beyond_ascii_is_encoded(serve, ask):
+    server = serve(serve.echo)
+    assert ask(f"{server.url}/modèle")["path"] == "/mod%C3%A8le/apply"
+
+
 def test_a_server_that_ends_lines_with_a_bare_newline_and_gives_no_length_is_understood(registry, ask):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -153,7 +239,7 @@ def test_json_is_asked_for_and_connections_are_kept(serve, registry):
         for host in "abc":
             client.apply({"url": server.url}, None, {"host": host})
     assert {headers["accept"] for headers in server.headers} == {"application/json"}
-    assert {headers["connection"] for headers in server.headers} == {"keep-alive"}
+    assert len(server.connections) == 1
 
 
 QUERIES = [
