@@ -15,6 +15,7 @@ from stellar.functions import (
     cardinality,
     collections,
     conversion,
+    dates,
     functional,
     geo,
     jsons,
@@ -32,8 +33,8 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, conversion, jsons, math, collections, functional, network, validation, statistics, outliers, geo,
-    cardinality, bloom, sampling, maas,
+    strings, regexps, conversion, jsons, math, dates, collections, functional, network, validation,
+    statistics, outliers, geo, cardinality, bloom, sampling, maas,
 )
 # fmt: on
 GROUP = "stellar.functions"

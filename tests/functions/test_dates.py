@@ -1,0 +1,160 @@
+"""Dates are read and written as Java's SimpleDateFormat does it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stellar.functions._calendar import Moment, day_number, year_month_day
+from stellar.functions._date_patterns import read, write
+from stellar.functions._zones import DEFAULT, zone
+
+AUTUMN = 1508769960123  # 2017-10-23 14:46:00.123
+
+WRITTEN = [
+    ("G yy yyy yyyyy Y", "UTC", "AD 17 2017 02017 2017"),
+    ("M MM MMM MMMM L LL LLL LLLL", "UTC", "10 10 Oct October 10 10 Oct October"),
+    ("w W D d F E EEEE u", "UTC", "43 4 296 23 4 Mon Monday 1"),
+    ("a H k K h m s S SSSSS", "UTC", "PM 14 14 2 2 46 0 123 00123"),
+    ("z zzzz Z X XX XXX", "America/New_York", "EDT Eastern Daylight Time -0400 -04 -0400 -04:00"),
+    ("z zzzz Z X XX XXX", "Asia/Kolkata", "IST India Standard Time +0530 +05 +0530 +05:30"),
+    ("z zzzz", "Europe/Paris", "CEST Central European Summer Time"),
+    ("z zzzz", "Asia/Kathmandu", "GMT+05:45 GMT+05:45"),
+    ("z zzzz", "GMT-3", "GMT-03:00 GMT-03:00"),
+    ("z zzzz", "../etc/passwd", "GMT Greenwich Mean Time"),
+    ("z", "GMT+530", "GMT+05:30"),
+    ("'at' h 'o''clock' ''yy''", "UTC", "at 2 o'clock '17'"),
+    ("''''", "UTC", "''"),
+    ("d.M.yyyy|", "PST", "23.10.2017|"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "where", "text"), WRITTEN)
+def test_a_moment_is_written(pattern, where, text):
+    assert write(pattern, AUTUMN, zone(where)) == text
+
+
+READ = [
+    # Pattern, text, and how the moment is written in UTC
+    ("yyyy-MM-dd", "2017-10-23 and more", "2017-10-23 00:00:00.0"),
+    ("yyyy-MM-dd", "2017-13-45", "2018-02-14 00:00:00.0"),
+    ("yyyyMMdd", "20171023", "2017-10-23 00:00:00.0"),
+    ("yyyyMMddHHmmss", "20171023144600", "2017-10-23 14:46:00.0"),
+    ("d MMMM yyyy", "23 october 2017", "2017-10-23 00:00:00.0"),
+    ("d MMMM yyyy", "23 oct 2017", "2017-10-23 00:00:00.0"),
+    ("EEE w Y", "Tue 43 2017", "2017-10-24 00:00:00.0"),
+    ("E W MMM yyyy", "Tue 2 Oct 2017", "2017-10-10 00:00:00.0"),
+    ("E F MMM yyyy", "Tue 2 Oct 2017", "2017-10-10 00:00:00.0"),
+    ("E F MMM yyyy", "Tue -1 Oct 2017", "2017-10-31 00:00:00.0"),
+    ("E", "Tue", "1970-01-06 00:00:00.0"),
+    ("D yyyy", "296 2017", "2017-10-23 00:00:00.0"),
+    ("u W MMM yyyy", "7 2 Oct 2017", "2017-10-08 00:00:00.0"),
+    ("yyyy G", "44 BC", "0044-01-01 00:00:00.0"),
+    ("h a", "12 AM", "1970-01-01 00:00:00.0"),
+    ("h:mm a", "2:46 pm", "1970-01-01 14:46:00.0"),
+    ("K:mm a", "2:46 PM", "1970-01-01 14:46:00.0"),
+    ("a", "PM", "1970-01-01 12:00:00.0"),
+    ("k", "24", "1970-01-01 00:00:00.0"),
+    ("HH:mm:ss.S", "1:2:3.5", "1970-01-01 01:02:03.5"),
+    ("HH:mm z", "10:00 EDT", "1970-01-01 14:00:00.0"),
+    ("HH:mm z", "10:00 pacific standard time", "1970-01-01 18:00:00.0"),
+    ("HH:mm z", "10:00 GMT", "1970-01-01 10:00:00.0"),
+    ("HH:mmz", "10:00GMT+2:30", "1970-01-01 07:30:00.0"),
+    ("HH:mm Z", "10:00 -0330", "1970-01-01 13:30:00.0"),
+    ("HH:mmX", "10:00Z", "1970-01-01 10:00:00.0"),
+    ("HH:mmX", "10:00+02", "1970-01-01 08:00:00.0"),
+    ("HH:mmXX", "10:00+0230", "1970-01-01 07:30:00.0"),
+    ("HH:mmXXX", "10:00+02:30", "1970-01-01 07:30:00.0"),
+    ("yyyy-MM-dd", "1582-10-04", "1582-10-04 00:00:00.0"),
+    ("yyyy-MM-dd", "1582-10-10", "1582-10-20 00:00:00.0"),
+    ("yyyy", "292278994", "292278994-01-01 00:00:00.0"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "text", "again"), READ)
+def test_a_text_is_read(pattern, text, again):
+    moment = read(pattern, text, DEFAULT)
+    assert write("yyyy-MM-dd HH:mm:ss.S", moment, DEFAULT) == again
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        *(("yyyy", "x"), ("yyyy", ""), ("", "2017"), ("yyyy-MM", "2017/10"), ("yyyyMMdd", "201710")),
+        *(
+            ("MMM", "10"),
+            ("a", "noon"),
+            ("z", "Mars"),
+            ("Z", "+9999"),
+            ("XXX", "+0230"),
+            ("X", "2"),
+            ("yyyy-MM", "2017-"),
+        ),
+    ],
+)
+def test_a_text_that_does_not_fit_is_no_date(pattern, text):
+    assert read(pattern, text, DEFAULT) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        *(("yyyy-MM-dd", "2016-02-29", True), ("yyyy-MM-dd", "2017-02-29", False), ("HH:mm", "24:00", False)),
+        *(("E yyyy-MM-dd", "Mon 2017-10-23", True), ("E yyyy-MM-dd", "Tue 2017-10-23", False)),
+        *(
+            ("h a", "13 PM", False),
+            ("h a", "12 PM", True),
+            ("kk", "24", True),
+            ("kk", "0", False),
+            ("yyyy", "-5", False),
+        ),
+        *(("D yyyy", "366 2016", True), ("D yyyy", "366 2017", False), ("HH:mm X", "10:00 +02", True)),
+    ],
+)
+def test_a_strict_reader_wants_dates_that_exist(pattern, text, fits):
+    assert (read(pattern, text, DEFAULT, lenient=False) is not None) is fits
+
+
+@pytest.mark.parametrize("pattern", ["j", "yyyy-MM-dd'T", "XXXX", "P", "'"])
+def test_what_is_no_pattern_is_refused(pattern):
+    with pytest.raises(ValueError, match="date pattern"):
+        write(pattern, 0, DEFAULT)
+    with pytest.raises(ValueError, match="date pattern"):
+        read(pattern, "2017", DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("wall", "moment"),
+    [
+        ("2017-03-12 01:59", 1489301940000),
+        ("2017-03-12 02:30", 1489303800000),  # clocks never show it: as if they had not been put forward
+        ("2017-03-12 03:00", 1489302000000),
+        ("2017-11-05 01:30", 1509863400000),  # clocks show it twice: standard time
+    ],
+)
+def test_a_wall_clock_that_jumps(wall, moment):
+    assert read("yyyy-MM-dd HH:mm", wall, zone("America/New_York")) == moment
+
+
+def test_a_year_of_two_digits_is_near():
+    this_year = int(write("yyyy", int(time.time() * 1000), DEFAULT))
+    for year in range(this_year - 79, this_year + 20):
+        assert write("yyyy", read("yy", f"{year % 100:02}", DEFAULT), DEFAULT) == str(year)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_the_calendar_reads_back_what_it_shows(epoch):
+    moment = Moment(epoch)
+    assert year_month_day(moment.number) == (moment.astronomical_year, moment.month, moment.day)
+    assert day_number(moment.astronomical_year, moment.month, moment.day) == moment.number
+    assert 1 <= moment.week_of_month <= 6
+    assert 1 <= moment.week_of_year_and_year[0] <= 54
+
+
+@given(st.integers(-62_000_000_000_000, 200_000_000_000_000), st.sampled_from(["UTC", "Asia/Tokyo", "GMT-9:30", "EST"]))
+def test_what_is_written_is_read_again(epoch, where):
+    pattern = "yyyy-MM-dd'T'HH:mm:ss.SSSZ"
+    assert read(pattern, write(pattern, epoch, zone(where)), DEFAULT) == epoch
