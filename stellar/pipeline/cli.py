@@ -19,7 +19,7 @@ from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
 from stellar.pipeline.sinks import STANDARD_OUTPUT, Sinks
-from stellar.pipeline.sources import STANDARD_INPUT, lines, size
+from stellar.pipeline.sources import STANDARD_INPUT, check_readable, lines, size
 
 FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
 # So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
@@ -112,6 +112,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     config = load(options.config, options.sensor)
     counts, files = Counts(), options.files or [STANDARD_INPUT]
+    check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
         pipeline = _pipeline(config, options.registry, stack)
         sinks = stack.enter_context(Sinks())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -45,45 +45,51 @@ class Database:
     """A SQLite file with a table for each kind of document: its JSON, and the columns that one looks for."""
 
     def __init__(self, path: str) -> None:
-        try:
-            self._connection = sqlite3.connect(path)
-            # Proves that the file is a database, and can be written
-            self._connection.execute("PRAGMA user_version = 1")
-        except sqlite3.Error as error:
-            raise OSError(f"{path} cannot be used as a SQLite database: {error}") from error
         self._path = path
         self._pending = 0
+        with self._told():
+            self._connection = sqlite3.connect(path)
 
-    def table(self, name: str) -> Callable[[Record], None]:
-        """A sink into a table of this name, which is made if it is not there; documents are added to it."""
+    def table(self, name: str) -> Sink:
+        """A sink into a table of this name, which is made if it is not there; documents are added to it.
+
+        Raises OSError if the file is no database, or cannot be written.
+        """
         if not name.isidentifier():
             raise ValueError(f"{name!r} is no name for a table")
-        with self._connection:
+        with self._told():
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {name} "
                 "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
             )
-        insert = f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?, ?)"
+        insert = (
+            f"INSERT INTO {name} (guid, timestamp, source_type, is_alert, score, document) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         return lambda document: self._insert(insert, document)
 
     def close(self) -> None:
         """Store what is pending, and let go of the file."""
         try:
-            self._connection.commit()
-        except sqlite3.Error as error:
-            raise OSError(f"{self._path}: {error}") from error
+            with self._told():
+                self._connection.commit()
         finally:
             self._connection.close()
 
     def _insert(self, statement: str, document: Record) -> None:
         columns = [_column(document.get(name)) for name in _COLUMNS]
-        try:
-            self._connection.execute(statement, [*columns, _storable(to_json(document))])
+        text = _storable(to_json(document))
+        with self._told():
+            self._connection.execute(statement, [*columns, text])
             self._pending += 1
             if self._pending % _ROWS_A_TRANSACTION == 0:
                 self._connection.commit()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
-            raise OSError(f"{self._path}: {error}") from error
+            raise OSError(f"{self._path} cannot be used as a SQLite database: {error}") from error
 
 
 _COLUMNS = ("guid", "timestamp", "source.type", "is_alert", "threat.triage.score")
@@ -106,12 +112,13 @@ def _storable(text: str) -> str:
 class Sinks:
     """Opens sinks by the names of their targets, and closes them all.
 
-    Two tables of one database share its connection.
+    What is opened twice is shared: two tables of one database, or records and errors in one file.
     """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._databases: dict[str, Database] = {}
+        self._files: dict[str, JsonLines] = {}
 
     def __enter__(self) -> Sinks:
         return self
@@ -129,7 +136,10 @@ class Sinks:
             return JsonLines(sys.stdout.buffer)
         if Path(target).suffix in _DATABASES:
             return self._database(target).table(table)
-        return JsonLines(self._stack.enter_context(open(target, "wb")))
+        path = str(Path(target).resolve())
+        if path not in self._files:
+            self._files[path] = JsonLines(self._stack.enter_context(open(target, "wb")))  # noqa: SIM115
+        return self._files[path]
 
     def _database(self, target: str) -> Database:
         path = str(Path(target).resolve())

@@ -25,6 +25,24 @@ def lines(names: Iterable[str]) -> Iterator[Raw]:
                 yield Raw(line.rstrip(b"\r\n"), origin, number)
 
 
+def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
+    """See, before any target is begun anew, that the sources are there, and that none of them is a target.
+
+    Raises OSError, or ValueError for one that is both.
+    """
+    written = {Path(target).resolve() for target in targets if target is not None}
+    for name in names:
+        if name == STANDARD_INPUT:
+            continue
+        path = Path(name)
+        if path.is_fifo() or path.is_char_device():  # to open a pipe twice would end it
+            continue
+        with open(name, "rb"):
+            pass
+        if path.resolve() in written:
+            raise ValueError(f"{name} is to be read, and to be written: give the output another name")
+
+
 def size(names: Iterable[str]) -> int | None:
     """How many bytes these files hold together; None where that can't be told beforehand."""
     total = 0

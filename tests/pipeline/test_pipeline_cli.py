@@ -218,6 +218,31 @@ def test_a_file_that_is_no_database_is_not_written_to(tmp_path: Path, capsys: py
     assert path.read_text(encoding="utf-8") == "my notes " * 100
 
 
+def test_records_and_errors_can_go_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text((GOOD.format("cnn.com") + "garbage\n") * 3, encoding="utf-8")
+    out = tmp_path / "out.jsonl"
+    targets = ["--output", str(out), "--errors", str(out)]
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, str(path)]) == 0
+    assert [document["source.type"] for document in documents(out)] == ["squid", "error"] * 3
+
+
+@pytest.mark.parametrize("option", ["--output", "--errors"])
+def test_what_is_read_is_not_written_over(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = log_of(tmp_path, "cnn.com")
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", option, log, log]) == 1
+    assert "is to be read, and to be written: give the output another name" in capsys.readouterr().err
+    assert Path(log).read_text(encoding="utf-8") == GOOD.format("cnn.com")
+
+
+def test_a_source_that_is_not_there_does_not_cost_the_last_output(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("of yesterday", encoding="utf-8")
+    options = ["--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]
+    assert main(["run", *options, str(tmp_path / "no.log")]) == 1
+    assert out.read_text(encoding="utf-8") == "of yesterday"
+
+
 def test_odd_values_find_a_place_in_a_database(tmp_path: Path) -> None:
     with Sinks() as sinks:
         sink = sinks.open(str(tmp_path / "x.db"), "records")
