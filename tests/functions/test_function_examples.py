@@ -22,7 +22,7 @@ OURS = [function for function in LIBRARY.values() if function.implementation.__m
 @pytest.mark.parametrize(("expression", "result"), [example[1:] for example in EXAMPLES])
 def test_an_example_in_a_docstring_holds(expression, result):
     if result == "error":
-        with pytest.raises(stellar.EvaluationError):
+        with pytest.raises(stellar.StellarError):
             stellar.evaluate(expression, {})
         return
     got, wanted = stellar.evaluate(expression, {}), stellar.evaluate(result, {})
@@ -35,4 +35,4 @@ def test_a_function_is_documented(function):
     assert function.help.summary.endswith(".")
     assert function.help.returns
     assert set(function.help.parameters) == {parameter.name for parameter in function.parameters}
-    assert [name for name, *_ in EXAMPLES].count(function.name) >= 2
+    assert function.needs_context or [name for name, *_ in EXAMPLES].count(function.name) >= 2
