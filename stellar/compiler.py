@@ -402,11 +402,11 @@ class Compiler:
         if value is None:
             if not equality:
                 return self.call(COMPARISON[symbol][1], [held.first, _constant(None, at)], at)
-            return ast.Compare(held.first, [IS if symbol == "==" else IS_NOT], [_constant(None, at)], **at)
+            return _is(held.first, None, at, negated=symbol == "!=")
         if equality:
             # Python's == is Stellar's where one side is a literal, but that it takes true for 1
             if isinstance(value, bool):
-                return ast.Compare(held.first, [IS if symbol == "==" else IS_NOT], [_constant(value, at)], **at)
+                return _is(held.first, value, at, negated=symbol == "!=")
             if isinstance(value, str) or (abs(value) < EXACT and value not in (0, 1)):
                 return _replaced(result, held)
         if isinstance(value, bool | str) or abs(value) >= EXACT or value != value:
@@ -452,12 +452,12 @@ class Compiler:
                 tests.append(
                     ast.BoolOp(
                         ast.Or(),
-                        [_is_true(held.first, at), self.call(runtime.undecided_or_true, [held.again], at)],
+                        [_is(held.first, True, at), self.call(runtime.undecided_or_true, [held.again], at)],
                         **at,
                     )
                 )
                 converts = self.call(runtime.converted, [held.again], at)
-                conversions.append(ast.BoolOp(ast.Or(), [_is_true(held.again, at), converts], **at))
+                conversions.append(ast.BoolOp(ast.Or(), [_is(held.again, True, at), converts], **at))
             # Whatever comes after may not be evaluated
             scope = scope.fork()
         tests.append(self.truth(operands[-1], scope))
@@ -472,7 +472,7 @@ class Compiler:
                 tests.append(self.rule(operand, scope))
             else:
                 held = self.hold(operand, scope)
-                tests.append(_is_true(held.first, at))
+                tests.append(_is(held.first, True, at))
                 conversions.append(self.call(runtime.converted, [held.again], at))
             scope = scope.fork()
         tests.append(self.truth(operands[-1], scope))
@@ -571,8 +571,9 @@ class Compiler:
     def comprehension(self, function: Function, arguments: tuple[n.Expr, ...], scope: Scope, at: Place) -> Code:
         source, mapper = arguments
         assert isinstance(mapper, n.Lambda)
-        held = self.hold(source, scope)
-        to_items = self.call(runtime.items, [_constant(function.name, at), held.again], at)
+        held, there = self.hold(source, scope), self.places[source.span]
+        take = self.known(partial(runtime.items, function), f"items_{function.name}", there)
+        to_items = _call(take, [held.again], there)
         items = self.hold_code(ast.IfExp(self.has_class(held.first, list, at), held.again, to_items, **at), at)
         variable = self.fresh("p")
         inner = scope.inner(dict.fromkeys(mapper.parameters, variable))
@@ -581,10 +582,10 @@ class Compiler:
         if function.comprehension == "filter":
             element = _name(variable, at)
             is_bool = static_class(mapper.body, self.library) is bool
-            conditions = [body if is_bool else _is_true(body, at)]
+            conditions = [body if is_bool else _is(body, True, at)]
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
-        there = ast.Compare(items.first, [IS_NOT], [_constant(None, at)], **at)
-        return ast.IfExp(there, ast.ListComp(element, [loop], **at), _constant(None, at), **at)
+        exists = _is(items.first, None, at, negated=True)
+        return ast.IfExp(exists, ast.ListComp(element, [loop], **at), _constant(None, at), **at)
 
     # -- Pieces -------------------------------------------------------------------------------------------------------
 
@@ -767,10 +768,11 @@ def _read(name: str, at: Place) -> Code:
     return _call(ast.Attribute(_name("record", at), "get", LOAD, **at), [_constant(name, at)], at)
 
 
-def _is_true(code: Code, at: Place) -> Code:
+def _is(code: Code, value: bool | None, at: Place, *, negated: bool = False) -> Code:
+    """`code is value`"""
     if isinstance(code, ast.Constant):  # Python warns of `is` with a literal
-        return _constant(code.value is True, at)
-    return ast.Compare(code, [IS], [_constant(True, at)], **at)
+        return _constant((code.value is value) is not negated, at)
+    return ast.Compare(code, [IS_NOT if negated else IS], [_constant(value, at)], **at)
 
 
 def _replaced(comparison: ast.Compare, held: Held) -> ast.Compare:

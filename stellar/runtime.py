@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import starmap
 from types import FunctionType
 from typing import Any, NoReturn
@@ -246,18 +246,24 @@ def hashable(value: Any) -> Any:
     """The value as a key of a map or a member of a set: lists, maps and sets get a hash, all else is what it is."""
     if isinstance(value, list):
         return _ListKey(value)
-    if isinstance(value, dict):
-        return _MapKey(value)
     if isinstance(value, set):
         return _SetKey(value)
+    if isinstance(value, dict) or (value.__hash__ is None and isinstance(value, Mapping)):
+        return _MapKey(value)
     return value
 
 
 def make_map(*pairs: tuple[Any, Any]) -> dict[Any, Any]:
-    """A map literal; of two equal keys the first wins."""
+    """A map literal; of two equal keys the first wins.
+
+    Raises ValueError for an object that Python can't hash.
+    """
     made: dict[Any, Any] = {}
     for key, value in pairs:
-        made.setdefault(hashable(key), value)
+        try:
+            made.setdefault(hashable(key), value)
+        except TypeError:
+            raise ValueError(f"{described(key)} can't be the key of a map") from None
     return made
 
 
@@ -351,16 +357,13 @@ def accept(function: Function, index: int, value: Any) -> Any:
     raise ValueError(f"{function.name} takes {noun}{role}, not {described(value)}")
 
 
-def items(function: str, value: Any) -> list[Any] | None:
+def items(function: Function, value: Any) -> list[Any] | None:
     """What MAP and FILTER go through: the items of a list or set, the characters of a text; null stays null.
 
     Raises ValueError for any other value.
     """
-    if value is None:
-        return None
-    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        return list(value)
-    raise ValueError(f"{function} takes a list, a set or a text, not {described(value)}")
+    value = accept(function, 0, value)
+    return None if value is None else list(value)
 
 
 def applied(value: Any) -> Any:

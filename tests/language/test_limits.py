@@ -93,7 +93,6 @@ def joined(operator: str, count: int, operand: str = "x") -> str:
 CHAINS = {
     "sum": (joined("+", 10_000), 15_000.0),
     "sum of constants": (joined("+", 10_000, "1"), 10_000),
-    "sum of as many as there is room for": (joined("+", 32_000), 48_000.0),
     "sum of different fields": ("+".join(f"a{number}" for number in range(5_000)), 0),
     "sum and difference": (joined("+", 5_000, "x-1"), 2_500.0),
     "product": (joined("*", 10_000, "1"), 1),

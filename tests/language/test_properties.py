@@ -1,0 +1,320 @@
+"""Whatever text and whatever record: a value or a StellarError, the same by both ways of compiling."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import random
+from collections import UserDict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stellar import nodes as n
+from stellar.errors import EvaluationError, StellarError
+from stellar.expression import Expression
+from stellar.functions import LIBRARY
+from stellar.library import Library
+from stellar.parser import parse
+from stellar.runtime import same
+
+bounded = settings(
+    max_examples=200, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow], print_blob=False
+)
+
+LEAKS = (TypeError, AttributeError, KeyError, IndexError, UnboundLocalError, NameError, AssertionError, SystemError)
+
+# -- Records ----------------------------------------------------------------------------------------------------------
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Odd:
+    """An object that refuses what it is asked."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+ODD = [
+    2**63,
+    -(2**64),
+    2**4096 - 1,
+    10**400,
+    math.nan,
+    math.inf,
+    -math.inf,
+    -0.0,
+    5e-324,
+    1e308,
+    2**53 + 1,
+    "\ud800",
+    "\x00",
+    b"\xff",
+    {1},
+    {True},
+    frozenset({1.0}),
+    (1, 2),
+    [[]],
+    [[1], {"a": [None]}],
+    {1: 2},
+    {None: None},
+    {(1, 2): 3},
+    UserDict({"a": 1}),
+    Level.LOW,
+    Decimal(1),
+    Fraction(1, 2),
+    1j,
+    datetime(2020, 1, 1, tzinfo=UTC),
+    timedelta(1),
+    Odd(),
+    object(),
+    len,
+    range(3),
+    iter([1]),
+    lambda *_: True,
+]
+plain = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(-2, 2).map(lambda number: round(number, 1)),
+    st.sampled_from(["", "a", "abc", "1", "true", "no", "é"]),
+)
+values = st.one_of(
+    plain,
+    st.lists(plain, max_size=3),
+    st.dictionaries(st.sampled_from(["a", "b"]), plain, max_size=2),
+    st.sampled_from(ODD),
+)
+NAMES = ["x", "y", "s", "l", "m", "in.x", "$a", "e1", "f"]
+records = st.dictionaries(st.sampled_from(NAMES), values, max_size=len(NAMES))
+
+# -- Texts ------------------------------------------------------------------------------------------------------------
+
+literals = st.sampled_from(
+    "1 0 -1 2 5L 1.5 0.0 -0.0 2f 1e400 NaN 9007199254740993 'a' '' \"true\" 'abc' true false null [] {} [1,2] ['a','b']"
+    " [1.0] [true] {'a':1} {1:2}".split()
+)
+names = st.sampled_from([*NAMES, "missing", "_"])
+
+
+def formed(*templates: str) -> Any:
+    """The templates, with expressions in the place of each `@`."""
+
+    def extend(inner: Any) -> Any:
+        def fill(template: str) -> Any:
+            return st.lists(inner, min_size=template.count("@"), max_size=template.count("@")).map(
+                lambda parts: "".join(
+                    piece + part for piece, part in zip(template.split("@"), [*parts, ""], strict=True)
+                )
+            )
+
+        return st.sampled_from(templates).flatmap(fill)
+
+    return extend
+
+
+expressions = st.recursive(
+    st.one_of(literals, names, names),
+    formed(
+        *"@ + @;@ - @;@ * @;@ / @;(@) + (@);(@) * (@) / (@);-(@);(@) == (@);(@) != (@);(@) < (@);(@) >= (@);@ == @".split(";"),
+        *"@ > 1;1 <= @;@ == 'a';@ != null;@ == 1;@ < 2.5;@ in @;(@) not in (@);(@) in ['a', 'b'];(@) in [1, 2]".split(";"),
+        *"(@) and (@);(@) or (@);(@) and (@) and (@);(@) or (@) or (@);not(@);not @;@ and @ or @".split(";"),
+        *"(@) ? (@) : (@);if @ then @ else @;match { @ => @, default => @ };match { @ => x -> @, @ => @, default => @ }".split(";"),
+        *"[@, @];{'a' : @, @ : @};{'a' : @};(@);exists(x) and (@);MAP(@, x -> @);FILTER(@, x -> @)".split(";"),
+        *"REDUCE(@, (x, y) -> @, @);TO_STRING(@);GET_FIRST(@);MAP_GET('a', @);LENGTH(@);MAP([@, @], y -> @)".split(";"),
+        *"x + y - @;(@) + 1.5;2 * (@);@ / 2;x -> @;() -> @;FILTER(MAP(@, x -> @), y -> @);MAP(l, x -> MAP(l, y -> @))".split(";"),
+        *"REDUCE([@, @], (f, y) -> f + (@), 0);JOIN(@, ',');SPLIT(@, 'a', @);TO_UPPER(@);x == y and (@) + x > y".split(";"),
+    ),
+    max_leaves=8,
+)
+
+SEEDS = [
+    json.loads(line)["expr"]
+    for line in random.Random(7).sample(
+        (Path(__file__).parent.parent / "conformance/data/language.jsonl").read_text().splitlines(), 400
+    )
+]
+SIGNS = "()[]{},:?=!<>+-*/'\"\\_ \t\n.0123456789abxLe->$é//%"
+
+
+@st.composite
+def mutated(draw: Any) -> str:
+    """An expression of Metron's, with some of it cut, doubled or replaced."""
+    text = draw(st.sampled_from(SEEDS))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 6)))
+        put = draw(st.one_of(st.just(""), st.text(SIGNS, max_size=3), st.just(text[start:end] * 2)))
+        text = text[:start] + put + text[end:]
+    return text
+
+
+texts = st.one_of(st.text(max_size=30), st.text(SIGNS, max_size=30), expressions, mutated())
+
+# -- What holds for all of them ---------------------------------------------------------------------------------------
+
+
+def compiled(text: str, **options: Any) -> Expression | None:
+    try:
+        return Expression(text, LIBRARY, **options)
+    except StellarError as error:
+        str(error)
+        assert 0 <= error.span.start <= error.span.end <= len(text)
+        return None
+
+
+def outcome(expression: Expression, record: dict[str, Any]) -> tuple[Any, ...]:
+    """The value, or the error's message and place."""
+    try:
+        return (expression(record),)
+    except EvaluationError as error:
+        text = str(error)
+        assert text.startswith(error.message)
+        assert not isinstance(error.__cause__, LEAKS), repr(error.__cause__)
+        assert "Traceback" not in text
+        return error.message, error.span
+
+
+def alike(one: Any, other: Any) -> bool:
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        return True
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return alike(list(one), list(other)) and alike(list(one.values()), list(other.values()))
+    return one is other or (one.__class__ is other.__class__ and same(one, other))
+
+
+@bounded
+@given(text=texts, record=records)
+@example(text="'\ud800' + 1", record={})
+@example(text="\x00", record={})
+def test_any_text_and_record_give_a_value_or_an_error_of_stellar(text, record):
+    expression = compiled(text)
+    if expression is not None:
+        outcome(expression, record)
+
+
+@settings(bounded, max_examples=400)
+@given(text=expressions, record=records)
+def test_inline_operations_and_helpers_agree(text, record):
+    fast, slow = compiled(text), compiled(text, fast=False)
+    assert (fast is None) == (slow is None)
+    if fast is not None and slow is not None:
+        record.pop("f", None)
+        one, other = outcome(fast, record), outcome(slow, record)
+        assert alike(list(one), list(other)), (one, other)
+
+
+@bounded
+@given(text=expressions, record=records)
+def test_a_predicate_gives_true_false_null_or_an_error(text, record):
+    expression = compiled(text, predicate=True)
+    if expression is not None:
+        result = outcome(expression, record)
+        assert len(result) == 2 or result[0] in (True, False, None)
+
+
+@bounded
+@given(text=texts, record=records)
+def test_an_evaluation_leaves_the_record_as_it_was(text, record):
+    before = dict(record)
+    expression = compiled(text)
+    if expression is not None:
+        outcome(expression, record)
+        assert list(record) == list(before)
+        assert all(record[name] is before[name] for name in record)
+
+
+@bounded
+@given(text=expressions)
+def test_an_expression_reads_the_variables_that_it_names_and_no_others(text):
+    class Watched(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+            read.add(name)
+            return default
+
+    read: set[str] = set()
+    expression = compiled(text)
+    if expression is not None:
+        outcome(expression, Watched())
+        assert read <= expression.variables
+
+
+@bounded
+@given(text=texts)
+def test_a_tree_stands_where_its_text_stands(text):
+    try:
+        tree = parse(text)
+    except StellarError:
+        return
+    for node in n.walk(tree):
+        assert 0 <= node.span.start < node.span.end <= len(text)
+        for part in n.children(node):
+            assert node.span.start <= part.span.start
+            assert part.span.end <= node.span.end
+        if isinstance(node, n.Call | n.Variable):
+            assert text.startswith(node.name, node.span.start)
+
+
+@bounded
+@given(text=expressions, record=records)
+def test_a_pickled_expression_answers_as_before(text, record):
+    expression = compiled(text)
+    if expression is not None:
+        again = pickle.loads(pickle.dumps(expression))
+        assert (again.source, again.variables, again.functions) == (text, expression.variables, expression.functions)
+        record.pop("f", None)
+        assert alike(list(outcome(expression, record)), list(outcome(again, record)))
+
+
+@bounded
+@given(text=expressions, record=records)
+def test_a_strict_evaluation_gives_the_same_where_no_field_is_missing(text, record):
+    expression = compiled(text)
+    if expression is None:
+        return
+    record = {**dict.fromkeys([*NAMES, "missing"]), **record, "f": None}
+    try:
+        strict: tuple[Any, ...] = (expression.evaluate(record, missing="error"),)
+    except EvaluationError as error:
+        strict = error.message, error.span
+    assert alike(list(strict), list(outcome(expression, record)))
+
+
+@pytest.mark.parametrize("value", ODD, ids=lambda value: f"{type(value).__name__} {value!r:.20}")
+@pytest.mark.parametrize("template", ["x + 1", "-x", "x == y", "x < 1", "x < y", "x in y", "y in x", "not(x)", "x and true",
+    "x ? 1 : 2", "x in ['a']", "x in [1]", "x == 1", "x == 'a'", "{x : 1}", "{x : 1, 1 : 2}", "x in {x : 1}", "[x] == [y]",
+    "MAP(x, v -> v)", "match { true => x, default => 1 }", "TO_STRING(x)", "x - y * x", "x or false", "exists(x)", "_"])  # fmt: skip
+def test_an_odd_value_is_taken_or_refused(template, value):
+    for fast in (True, False):
+        for y in (None, 1, "a", [1], {"a": 1}, value):
+            outcome(Expression(template, LIBRARY, fast=fast), {"x": value, "y": y})
+
+
+def test_an_expression_is_pickled_with_all_that_it_was_made_with():
+    for options in ({"predicate": True}, {"unknown_functions": "when_reached"}):
+        expression = Expression("true or NOSUCH()" if "unknown_functions" in options else "x", LIBRARY, **options)
+        again = pickle.loads(pickle.dumps(expression))
+        assert (again.predicate, again.unknown_functions) == (expression.predicate, expression.unknown_functions)
+        assert again({"x": True}) is True
+
+
+def test_an_expression_whose_library_has_no_name_cannot_be_pickled():
+    with pytest.raises(TypeError, match="has no name"):
+        pickle.dumps(Expression("1", Library()))
