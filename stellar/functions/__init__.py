@@ -16,6 +16,7 @@ from stellar.functions import (
     collections,
     conversion,
     dates,
+    enrichments,
     functional,
     geo,
     jsons,
@@ -34,7 +35,7 @@ from stellar.library import Function, Library
 # fmt: off
 FAMILIES = (
     strings, regexps, conversion, jsons, math, dates, collections, functional, network, validation,
-    statistics, outliers, geo, cardinality, bloom, sampling, maas,
+    statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
 )
 # fmt: on
 GROUP = "stellar.functions"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from stellar.context import Context, GlobalSettings
 from stellar.conversions import to_text
 from stellar.functions._extras import needed
+from stellar.functions._files import read
 from stellar.library import stellar
 
 D = TypeVar("D")
@@ -57,12 +58,7 @@ def _is_site_local(address: ipaddress.IPv4Address) -> bool:
 
 
 def _contents(path: str) -> bytes:
-    if "://" in path:
-        with needed("fsspec", "files").open(path, "rb") as file:
-            data: bytes = file.read()
-    else:
-        with open(path, "rb") as local:
-            data = local.read()
+    data = read(path)
     if path.endswith((".tar.gz", ".tgz")):
         return _member(data, path)
     return gzip.decompress(data) if path.endswith(".gz") else data
