@@ -7,20 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from itertools import combinations
 
-
-class Form(Enum):
-    """A way in which what we accept is wider than what Metron accepts."""
-
-    MINUS = "a minus sign is always an operator: `3 -1`, `-x`"
-    PREFIX_NOT = "`not x` without parentheses"
-    BARE_ARGUMENT = "`and`, `or`, `in` and `match` as an argument or an element, without parentheses"
-    ANY_OPERAND = "any parenthesised expression, text or list as an operand"
-    EXPONENT_NAME = "`e1` is a name"
-    BARE_COMMENT = "`//` with nothing behind it is a comment"
-    WIDE_NUMBER = "a whole number of any size"
+from metron_traits import Form
 
 
 METRON: frozenset[Form] = frozenset()
@@ -151,12 +140,11 @@ _PATTERNS = {
     "DOUBLE": rf"(?:{_INTEGER}\.[0-9]*|\.[0-9]+)(?:{_EXPONENT})?[dD]?|{_INTEGER}(?:{_EXPONENT}[dD]?|[dD])",
     "INTEGER": _INTEGER,
     "STRING": r"""'(?:[^'\\]|\\['\\nrt])*'|"(?:[^"\\]|\\["\\nrt])*\"""",
-    "COMMENT": r"//(?:.|\n)[^\n]*(?:\n|\Z)(?<!//\Z)",
+    # At least one character, which may be the end of the line; then the comment is the line after it
+    "COMMENT": r"//(?:.|\n)[^\n]*(?:\n|\Z)",
     "BLANK": r"[ \t\r\n\f]+",
     "SIGN": "|".join(map(re.escape, _SIGNS)),
 }
-# A comment has at least one character, which may be the end of the line; the comment is then the line after it
-_PATTERNS["COMMENT"] = r"//(?:\n|[^\n])(?:(?<=\n)[^\n]*|[^\n]*)(?:\n|\Z)"
 _LEXER = {kind: re.compile(pattern) for kind, pattern in _PATTERNS.items()}
 _UNSIGNED = {kind: re.compile(_PATTERNS[kind].replace("-?", "")) for kind in ("LONG", "FLOAT", "DOUBLE", "INTEGER")}
 _BARE_COMMENT = re.compile(r"//[^\n]*")
@@ -169,7 +157,7 @@ def _tokens(text: str, forms: frozenset[Form]) -> list[str]:
     lexer = dict(_LEXER)
     if Form.MINUS in forms:
         lexer |= _UNSIGNED
-    if Form.BARE_COMMENT in forms:
+    if Form.BARE_COMMENT_AT_THE_END in forms:
         lexer["COMMENT"] = _BARE_COMMENT
     if Form.EXPONENT_NAME in forms:
         del lexer["EXPONENT"]

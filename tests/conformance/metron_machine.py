@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from cases import Case, decoded
-from compare import CONTEXT, LIBRARY, Outcome
+from compare import CONTEXT, LIBRARY, Outcome, outcome
 from metron_grammar import as_metron_reads_comments
 from metron_lambdas import as_metron_groups_lambdas
 from metron_numbers import Character, JavaNumbers, OurNumbers, hash_order, refuse_classes
@@ -45,12 +45,16 @@ def _evaluated(case: Case, machine: Machine, tree: n.Expr) -> Outcome:
     return value
 
 
-def _validated(_case: Case, machine: Machine, tree: n.Expr) -> Outcome:
+def _validated(case: Case, machine: Machine, tree: n.Expr) -> Outcome:
+    if Trait.VALIDATED_BY_RUNNING not in machine.traits:
+        return outcome(case)
     ran = machine.evaluate(tree, {}, strict=False)
     return Outcome(value=True) if ran.error is None else ran
 
 
-def _variables(_case: Case, machine: Machine, tree: n.Expr) -> Outcome:
+def _variables(case: Case, machine: Machine, tree: n.Expr) -> Outcome:
+    if Trait.PARAMETERS_ARE_VARIABLES not in machine.traits:
+        return outcome(case)
     names = {node.name for node in n.walk(tree) if isinstance(node, n.Variable | n.Exists)}
     return Outcome(value=names)
 

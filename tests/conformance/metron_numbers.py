@@ -82,7 +82,6 @@ _RETURNED: dict[str, type] = {
     "TO_LONG": Long,
     "TO_FLOAT": Single,
     "TO_EPOCH_TIMESTAMP": Long,
-    "STATS_COUNT": Long,
     "HLLP_CARDINALITY": Long,
 }
 

@@ -1,29 +1,54 @@
-"""What the original does otherwise than we do, trait by trait; docs/compatibility.md has a row for each."""
+"""What the original does otherwise than we do, trait by trait. docs/compatibility.md describes each under its number."""
 
 from __future__ import annotations
 
 from enum import Enum
 
 
-class Trait(Enum):
-    """One way in which an answer of Metron's can differ from ours."""
+class Difference(Enum):
+    """One difference: its row in docs/compatibility.md, and what it is, in a line."""
 
-    WRAPPING = "integers of 32 and 64 bits that wrap around"
-    BINARY32 = "`f` literals and what is calculated with them are binary32"
-    DISTINCT_TYPES = "Integer, Long and Float are types of their own as members and keys"
-    UTF16 = "texts count UTF-16 units"
-    CHARACTERS = "the characters of a text are no texts"
-    HASH_ORDER = "map literals have the order of a hash table"
-    MAP_CLASSES = "some functions take only one of several classes of maps"
-    ELSE_ENDS_EARLY = "the skipping of an else branch ends at the first conditional within (D3)"
-    CONDITION_LEAKS = "a condition that is neither true nor false stays among the values (D4)"
-    LITERAL_CHECK = "a literal `true` as the check of a match is false (D5)"
-    NESTED_MATCH = "a match ends at the end of the first match within (D6)"
-    BARE_COMMENT = "a bare `//` takes the next line with it (D9)"
-    LAMBDA_EXTENT = "the body of a lambda ends early (D12)"
-    SKIPS_TO_THE_END = "two `and`/`or` decided by the same value skip the rest of the text"
-    VALIDATED_BY_RUNNING = "validation runs the text with every variable null"
-    PARAMETERS_ARE_VARIABLES = "the parameters of lambdas count as variables"
+    def __init__(self, row: str, description: str) -> None:
+        self.row = row
+        self.description = description
+
+    @property
+    def label(self) -> str:
+        """What stands in the table of the counts."""
+        return f"{self.row} {self.description}"
+
+
+class Trait(Difference):
+    """What Metron does to an accepted text; each can be switched on in metron_machine.py."""
+
+    WRAPPING = "1", "integers wrap around at 32 and 64 bits"
+    BINARY32 = "2", "`f` numbers are rounded to binary32"
+    DISTINCT_TYPES = "3", "Integer, Long and Float are types of their own as members, keys and arguments"
+    MAP_CLASSES = "3", "`MULTISET_ADD` and `MULTISET_REMOVE` refuse a map literal"
+    ELSE_ENDS_EARLY = "4 D3", "an else branch ends at the first conditional within it"
+    CONDITION_LEAKS = "4 D4", "a condition that is neither true nor false stays among the values"
+    LITERAL_CHECK = "4 D5", "a literal `true` as the check of a match is false"
+    NESTED_MATCH = "4 D6", "a match ends where the first match within it ends"
+    BARE_COMMENT = "4 D9", "a bare `//` takes the next line with it"
+    LAMBDA_EXTENT = "4 D12", "the body of a lambda ends early"
+    SKIPS_TO_THE_END = "4 D15", "a decided `and`/`or` on the left of a decided one skips the rest of the text"
+    UTF16 = "6", "texts count UTF-16 units"
+    CHARACTERS = "6", "the characters that `MAP` goes through are no texts"
+    HASH_ORDER = "7", "map literals have the order of a hash table"
+    PARAMETERS_ARE_VARIABLES = "9", "the parameters of lambdas count as variables"
+    VALIDATED_BY_RUNNING = "8, 10", "validation runs the text with every variable null"
+
+
+class Form(Difference):
+    """What we accept in addition; each can be switched on in metron_grammar.py."""
+
+    WIDE_NUMBER = "1", "a whole number of any size"
+    EXPONENT_NAME = "4 D7", "`e1` as a name"
+    BARE_COMMENT_AT_THE_END = "4 D9", "`//` with nothing behind it, and the line after it"
+    MINUS = "5", "`3 -1` and `-x`"
+    PREFIX_NOT = "5", "`not x`"
+    BARE_ARGUMENT = "5", "`and`, `or`, `in` and `match` unparenthesised as an argument or element"
+    ANY_OPERAND = "5", "any parenthesised expression, text or list as an operand"
 
 
 NUMBERS = frozenset({Trait.WRAPPING, Trait.BINARY32, Trait.DISTINCT_TYPES})

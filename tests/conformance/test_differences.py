@@ -1,0 +1,112 @@
+"""The differences are what docs/compatibility.md says, each shows in some case, and none hides a mistake of ours."""
+
+from __future__ import annotations
+
+import pytest
+from cases import Answer, Case, load
+from compare import Outcome, agrees, attempt, equivalent, outcome
+from differences import DOCUMENT, FILES, documented, explain, report, table
+from metron_grammar import METRON, OURS, accepts, forms_needed
+from metron_machine import metrons_outcome
+from metron_traits import Form, Trait
+from stellar.parser import parse
+
+
+def test_the_document_has_the_counts_that_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print(f"\n{table()}")
+    assert documented() == table(), "python tests/conformance/differences.py --write puts the new counts in"
+
+
+@pytest.mark.parametrize("difference", [*Trait, *Form], ids=lambda difference: difference.name)
+def test_every_difference_is_described_and_shows_in_a_case(difference: Trait | Form) -> None:
+    assert any(report(name).reasons[difference] for name in FILES)
+    assert f"\n## {difference.row.split()[0].rstrip(',')}. " in DOCUMENT.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_machine_without_metrons_traits_answers_as_compiled_expressions_do(name: str) -> None:
+    different = [
+        (case.id, case.text, str(ours), str(theirs))
+        for case in load(name)
+        if not equivalent(ours := outcome(case), theirs := metrons_outcome(case, frozenset()))
+    ]
+    assert not different
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_grammar_accepts_what_metron_accepted(name: str) -> None:
+    texts = {case.text: case for case in load(name) if case.text.strip() and case.mode != "variables"}
+    wrong = [text for text, case in texts.items() if accepts(text, METRON) and case.malformed]
+    wrong += [text for text, case in texts.items() if not accepts(text, METRON) and not case.answer.failed]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_parser_accepts_what_metron_accepts_the_listed_forms_and_nothing_else(name: str) -> None:
+    texts = {case.text for case in load(name) if case.text.strip()}
+    wrong = [text for text in texts if accepts(text, OURS) == attempt(lambda text=text: parse(text)).malformed]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("3 - 1", set()),
+        ("3 -1", {Form.MINUS}),
+        ("not x", {Form.PREFIX_NOT}),
+        ("F(a and b)", {Form.BARE_ARGUMENT}),
+        ("(1 < 2) in l", {Form.ANY_OPERAND}),
+        ("'a' + 'b'", {Form.ANY_OPERAND}),
+        ("e1 + 1", {Form.EXPONENT_NAME}),
+        ("1 //", {Form.BARE_COMMENT_AT_THE_END}),
+        ("2147483648", {Form.WIDE_NUMBER}),
+        ("[not x, a and -1]", {Form.PREFIX_NOT, Form.MINUS, Form.BARE_ARGUMENT} - {Form.MINUS}),
+    ],
+)
+def test_the_forms_that_a_text_needs(text: str, forms: set[Form]) -> None:
+    assert forms_needed(text) == forms
+
+
+def test_a_text_in_no_listed_form_is_none_of_ours() -> None:
+    assert forms_needed("1 +") is None
+
+
+def _case(text: str, answer: object, kind: str, root: str | None = None) -> Case:
+    return Case("made up", "", text, {}, "parse", False, Answer(kind, answer, None, root))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "kind"),
+    [
+        ("2147483647 + 1", 2147483647, "Integer"),
+        ("1 + 1", 3, "Integer"),
+        ("if true then 1 else 2", 2, "Integer"),
+        ("0.1f + 0.2", 0.3, "Double"),
+        ("1 in [1L]", None, "null"),
+    ],
+)
+def test_a_wrong_answer_is_not_explained_away(text: str, answer: object, kind: str) -> None:
+    case = _case(text, answer, kind)
+    ours = outcome(case)
+    assert not agrees(ours, case)
+    assert not explain(case, ours)
+
+
+def test_a_text_that_metron_takes_must_not_be_a_parse_error() -> None:
+    case = _case("1 +", 1, "Integer")
+    assert not agrees(outcome(case), case)
+    assert not explain(case, outcome(case))
+
+
+def test_an_error_when_evaluated_is_none_when_compiled() -> None:
+    case = _case("1 / 0", None, "null", root="NoViableAltException")
+    assert outcome(case).error is not None
+    assert not agrees(outcome(case), case)
+
+
+def test_a_leak_is_no_answer() -> None:
+    error = outcome(_case("1 / 0", 0, "Integer")).error
+    assert error is not None
+    error.__cause__ = TypeError("unsupported operand")
+    assert Outcome(error=error).leaked

@@ -1,0 +1,22 @@
+"""Functions answer as Metron's, but for the differences that docs/compatibility.md lists."""
+
+from __future__ import annotations
+
+import pytest
+from cases import by_category, load
+from compare import LIBRARY
+from differences import FILES, report, shown
+
+CATEGORIES = [category for category, _ in by_category(load("functions"))]
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["inline", "by helpers"])
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_functions_answer_as_metrons(category: str, fast: bool) -> None:
+    disagreements = report("functions", fast=fast).of(category)
+    assert not disagreements, "\n" + shown(disagreements)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_functions_that_are_not_there_are_unknown(name: str) -> None:
+    assert not report(name).waiting.keys() & LIBRARY.keys()
