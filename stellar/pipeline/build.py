@@ -101,7 +101,7 @@ class Pipeline:
             record["source.type"] = self.sensor
             for transform in self.transformations:
                 record = transform(record)
-            if record.get("guid") is None:
+            if record.get("guid") in (None, ""):
                 record["guid"] = str(uuid4())
             record.setdefault("original_string", text)
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)

@@ -136,6 +136,11 @@ def test_what_every_record_needs_is_added_when_the_transformations_are_done(send
     assert record["source.type"] == "squid"
 
 
+@pytest.mark.parametrize("guid", [None, ""])
+def test_a_guid_that_says_nothing_is_replaced(guid: str | None, send: Send) -> None:
+    assert len(send({"guid": guid})["guid"]) == 36
+
+
 def test_a_guid_of_its_own_is_kept(send: Send) -> None:
     assert send({"guid": "mine"})["guid"] == "mine"
 

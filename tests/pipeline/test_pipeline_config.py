@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stellar.errors import ConfigError
@@ -31,6 +31,7 @@ def test_comments_are_allowed_and_texts_are_no_comments(tmp_path: Path) -> None:
     assert config.parser_config == {"url": "http://x/*y*/", "quote": '" // no'}
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists))
 def test_json_without_comments_stays_as_it_is(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stellar.context import Context
@@ -400,6 +400,7 @@ MESSAGES = st.one_of(
 )
 
 
+@settings(deadline=None, max_examples=300)
 @given(st.lists(MESSAGES, max_size=8))
 def test_nothing_is_lost_whatever_comes(messages: list[bytes]) -> None:
     pipeline = build(CHAOTIC)
@@ -416,6 +417,7 @@ def test_nothing_is_lost_whatever_comes(messages: list[bytes]) -> None:
         json.loads(to_json_bytes(document))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([YAHOO, CNN, "garbage", "", "\x00", "9" * 50]), max_size=30))
 def test_every_line_of_a_log_is_a_record_or_an_error(log: list[str]) -> None:
     records: list[Record] = []
