@@ -17,6 +17,7 @@ from stellar.functions import (
     conversion,
     dates,
     enrichments,
+    formats,
     functional,
     geo,
     jsons,
@@ -34,7 +35,7 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, conversion, jsons, math, dates, collections, functional, network, validation,
+    strings, regexps, formats, conversion, jsons, math, dates, collections, functional, network, validation,
     statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
 )
 # fmt: on
