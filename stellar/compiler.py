@@ -19,7 +19,7 @@ from typing import Any, assert_never
 from stellar import nodes as n
 from stellar import runtime
 from stellar.context import NOTHING
-from stellar.library import Function, Kind, Library
+from stellar.library import Function, Kind, Library, Written
 from stellar.resolver import call_problems
 from stellar.source import Span
 
@@ -539,6 +539,8 @@ class Compiler:
         """An argument, with a guard unless it is known to be of the kind that the function takes."""
         kind = function.parameter_at(index).kind
         at = self.places[node.span]
+        if Written in kind.classes and isinstance(node, n.Literal) and isinstance(node.value, str):
+            return self.known(Written(node.value), self.fresh("written"), at)
         if not kind.classes or surely_accepted(node, kind, self.library):
             return self.rule(node, scope)
         if not self.fast:

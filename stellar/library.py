@@ -81,6 +81,15 @@ class Kind:
         return isinstance(value, self.classes)
 
 
+class Written(str):
+    """A text that stands in the expression itself. It is what its author chose, and not what a record brought.
+
+    A parameter annotated `Written | str` gets literals of the expression as this.
+    """
+
+    __slots__ = ()
+
+
 # A lambda of Stellar is a Python function: that is what the compiler makes of it
 Lambda = FunctionType
 
@@ -94,6 +103,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     set: ((set,), "a set"),
     Mapping: ((dict, Mapping), "a map"),
     Iterable: ((list, set, frozenset, tuple), "a list or set"),
+    Written: ((Written,), "a text"),
     Callable: ((FunctionType,), "a lambda such as x -> x + 1"),
 }
 _KINDS[dict] = _KINDS[Mapping]
