@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -53,9 +54,21 @@ def test_records_have_the_fields_asked_for_and_differ() -> None:
 
 def test_what_is_measured_takes_turns() -> None:
     order: list[str] = []
-    interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, share=0, least=3)
-    assert sorted(order) == ["a"] * 3 + ["b"] * 3
-    assert order[0] != order[1]
+
+    def work(name: str) -> None:
+        order.append(name)
+        sum(range(400_000))  # longer than a turn, so that it is not repeated within one
+
+    interleaved({"a": partial(work, "a"), "b": partial(work, "b")}, share=0, least=3)
+    measured = order[2:]  # each has run once before, to see how long it takes
+    assert sorted(measured) == ["a"] * 3 + ["b"] * 3
+    assert measured[0] != measured[1]
+
+
+def test_quick_work_is_repeated_until_a_turn_is_as_long_as_that_of_slow_work() -> None:
+    runs: list[int] = []
+    interleaved({"quick": lambda: runs.append(1)}, share=0, least=1)
+    assert len(runs) > 100
 
 
 def test_the_figure_of_each_slice_is_its_own() -> None:
