@@ -15,6 +15,10 @@ from stellar.maas.registry import MemoryRegistry
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256  # so many may call at once
+
+
 class ModelServer:
     """A server whose behaviour is a function of the request; `paths` are the requests it saw."""
 
@@ -37,7 +41,7 @@ class ModelServer:
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that leaves is no news
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maas_runtime.cli import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.notes import FileNotes, failed
@@ -26,31 +28,28 @@ DGA = Model("dga", "1.0")
 QUICK = Limits(start=10.0, drain=0.0, end=2.0, probe=0.1)
 
 # Answers {"is_malicious": …} to /apply?host=…, and what it sees of its environment to /environment?name=…
+# Of sockets alone, for http.server takes longer to load than all the rest of a test.
 SERVER = """
-import json, os, sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+import os, socket
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version, wbufsize = "HTTP/1.1", -1
+def answer(target):
+    path, _, query = target.partition("?")
+    if path == "/environment":
+        value = os.environ.get(query.partition("=")[2])
+        value = "null" if value is None else '"' + value + '"'
+        return '{"value": %s, "pid": %d, "parent": %d}' % (value, os.getpid(), os.getppid())
+    return '{"is_malicious": "%s"}' % ("legit" if query == "host=yahoo.com" else "malicious")
 
-    def do_GET(self):
-        url = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if url.path == "/environment":
-            answer = {"value": os.environ.get(query["name"]), "pid": os.getpid(), "parent": os.getppid()}
-        else:
-            answer = {"is_malicious": "legit" if query.get("host") == "yahoo.com" else "malicious"}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
-with open("endpoint.dat", "w") as file:
-    file.write('{"url" : "http://0.0.0.0:%d"}' % server.server_port)
-server.serve_forever()
+with socket.create_server(("0.0.0.0", 0), backlog=128) as server:
+    with open("endpoint.dat", "w") as file:
+        file.write('{"url" : "http://0.0.0.0:%d"}' % server.getsockname()[1])
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            if request := connection.recv(10_000).decode():
+                body = answer(request.split()[1])
+                head = "HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n" % len(body)
+                connection.sendall((head + body).encode())
 """
 
 SCRIPT = f"#!/bin/bash\n{sys.executable} -S server.py\n"
@@ -140,11 +139,12 @@ def is_alive() -> Callable[[int], bool]:
 
 @pytest.fixture
 def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """The command: `maas("deploy", "-mo", "LIST")`; "serve" is started and goes on."""
+    """The command: `maas("deploy", "-mo", "LIST")`; "serve" is started as a process of its own and goes on."""
     services = []
 
     def run(command: str, *arguments: Any, wait: bool = True) -> Any:
-        line = [sys.executable, "-m", "maas_runtime.cli", command, "--registry", str(place), *map(str, arguments)]
+        words = [command, "--registry", str(place), *map(str, arguments)]
+        line = [sys.executable, "-m", "maas_runtime.cli", *words]
         if command == "serve" and wait:
             log = (tmp_path / "serve.log").open("ab")
             process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log)
@@ -155,7 +155,11 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             return process
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        if command == "serve":
+            return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+            status = main(words)
+        return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())
 
     yield run
     for process in services:

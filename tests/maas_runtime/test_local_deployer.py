@@ -157,20 +157,17 @@ def test_calls_under_way_are_answered_when_a_model_is_stopped(
 
 
 SLOW_SERVER = """
-import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import socket, time
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        time.sleep(0.4)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"slow": true}')
-
-server = HTTPServer(("127.0.0.1", 0), Handler)
-with open("endpoint.dat", "w") as file:
-    file.write('{"url" : "http://127.0.0.1:%d"}' % server.server_port)
-server.serve_forever()
+with socket.create_server(("127.0.0.1", 0)) as server:
+    with open("endpoint.dat", "w") as file:
+        file.write('{"url" : "http://127.0.0.1:%d"}' % server.getsockname()[1])
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            if connection.recv(10_000):
+                time.sleep(0.4)
+                connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{"slow": true}')
 """
 
 
