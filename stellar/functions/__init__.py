@@ -16,6 +16,7 @@ from stellar.functions import (
     collections,
     conversion,
     dates,
+    encoding,
     enrichments,
     formats,
     functional,
@@ -35,7 +36,7 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, formats, conversion, jsons, math, dates, collections, functional, network, validation,
+    strings, regexps, formats, conversion, encoding, jsons, math, dates, collections, functional, network, validation,
     statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
 )
 # fmt: on
