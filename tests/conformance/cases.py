@@ -1,6 +1,6 @@
 """The stored cases: what Metron's own engine was asked, and what it answered.
 
-A value is JSON, with tags for what JSON cannot say: {"$long": 5}, {"$set": [...]}, {"$map": [[key, value], ...]} and so on.
+A value is JSON, with tags for what JSON cannot say: {"$long": 5}, {"$set": [...]}, {"$map": [[key, value], ...]}.
 """
 
 from __future__ import annotations

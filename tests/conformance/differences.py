@@ -1,7 +1,7 @@
 """Where our answers differ from the original's, and why: the count of each reason.
 
-    python tests/conformance/differences.py            print the counts, and whatever has no reason
-    python tests/conformance/differences.py --write    put the counts into docs/compatibility.md
+python tests/conformance/differences.py            print the counts, and whatever has no reason
+python tests/conformance/differences.py --write    put the counts into docs/compatibility.md
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from itertools import combinations
 
 from metron_traits import Form
 
-
 METRON: frozenset[Form] = frozenset()
 OURS = frozenset(Form)
 
@@ -128,7 +127,31 @@ _WORDS = {
     "COMPARE": "== != < <= > >=",
 }
 _KEYWORDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
-_SIGNS = "-> => && || == != <= >= < > + - * / ( ) [ ] { } , : ?".split()
+_SIGNS = [
+    "->",
+    "=>",
+    "&&",
+    "||",
+    "==",
+    "!=",
+    "<=",
+    ">=",
+    "<",
+    ">",
+    "+",
+    "-",
+    "*",
+    "/",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "?",
+]
 
 _INTEGER, _EXPONENT = r"-?(?:0|[1-9][0-9]*)", r"[eE][+-]?[0-9]+"
 _PATTERNS = {
@@ -165,7 +188,9 @@ def _tokens(text: str, forms: frozenset[Form]) -> list[str]:
     position = 0
     while position < len(text):
         matches = ((kind, pattern.match(text, position)) for kind, pattern in lexer.items())
-        kind, end = max(((kind, m.end()) for kind, m in matches if m), key=lambda found: found[1], default=("", position))
+        kind, end = max(
+            ((kind, m.end()) for kind, m in matches if m), key=lambda found: found[1], default=("", position)
+        )
         if kind == "NOT_IN" and Form.PREFIX_NOT in forms and (not tokens or tokens[-1] not in _ENDS_OPERAND):
             kind, end = "NAME", position + len("not")
         if kind not in ("BLANK", "COMMENT"):

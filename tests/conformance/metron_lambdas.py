@@ -80,4 +80,8 @@ def _hoisted(parameters: tuple[str, ...], body: n.Expr) -> n.Expr:
 
 def _hoisted_lambda(parameters: tuple[str, ...], inner: tuple[str, ...], body: n.Expr) -> n.Expr:
     hoisted = _hoisted(inner, body)
-    return n.Lambda(parameters, hoisted, span=body.span) if isinstance(hoisted, n.Lambda) else _hoisted(parameters, hoisted)
+    return (
+        n.Lambda(parameters, hoisted, span=body.span)
+        if isinstance(hoisted, n.Lambda)
+        else _hoisted(parameters, hoisted)
+    )

@@ -13,11 +13,13 @@ from functools import partial
 from typing import Any
 
 from cases import Case, decoded
-from compare import CONTEXT, LIBRARY, Outcome, outcome
+from compare import CONTEXT, LIBRARY, Outcome, is_object, outcome
+from metron_calls import LiteralMap, as_metron_answers, as_metron_takes_them
 from metron_grammar import as_metron_reads_comments
 from metron_lambdas import as_metron_groups_lambdas
-from metron_numbers import Character, JavaNumbers, OurNumbers, hash_order, refuse_classes
+from metron_numbers import Character, JavaNumbers, OurNumbers, hash_order
 from metron_traits import NUMBERS, Trait
+
 from stellar import nodes as n
 from stellar import runtime
 from stellar.errors import EvaluationError, StellarError
@@ -264,7 +266,7 @@ class Machine:
                 yield do(lambda stack, _: self.numbers.calculate(symbol, *_pair(stack)))
             case n.Comparison(symbol, left, right):
                 yield from self.both(left, right, frame)
-                yield do(lambda stack, _: self.numbers.compare(symbol, *_pair(stack)))
+                yield do(lambda stack, _: self.compare(symbol, *_pair(stack)))
             case n.Membership(item, container, negated):
                 yield from self.both(item, container, frame)
                 yield do(lambda stack, _: self.contains(*_pair(stack)) is not negated)
@@ -334,6 +336,11 @@ class Machine:
             made = {key: made[key] for key in hash_order(reversed(made))}
         return LiteralMap(made) if Trait.MAP_CLASSES in self.traits else made
 
+    def compare(self, symbol: str, left: Any, right: Any) -> bool:
+        if Trait.OBJECTS in self.traits and symbol in ("==", "!=") and is_object(left) and is_object(right):
+            return (left is right) is (symbol == "==")
+        return self.numbers.compare(symbol, left, right)
+
     def contains(self, item: Any, container: Any) -> bool:
         if isinstance(item, Character) and isinstance(container, str):
             return item == container
@@ -355,23 +362,11 @@ class Machine:
             raise LookupError(f"unknown function {name}")
         if problem := arity_problem(function, len(arguments)):
             raise LookupError(problem)
-        if Trait.CHARACTERS in self.traits and name in _OF_CHARACTERS and isinstance(arguments[0], str):
-            arguments[0] = [Character(character) for character in arguments[0]]
+        arguments = as_metron_takes_them(function, arguments, self.traits)
         used = [runtime.accept(function, index, value) for index, value in enumerate(arguments[: function.most])]
-        if Trait.DISTINCT_TYPES in self.traits:
-            refuse_classes(name, used)
-        if name in _OF_LINKED_MAPS and used and isinstance(used[0], LiteralMap):
-            raise ValueError(f"{name} takes no map literal")
         context = [CONTEXT] if function.needs_context else []
-        return self.numbers.returned(name, function.implementation(*context, *used))
-
-
-_OF_CHARACTERS = ("MAP", "FILTER", "REDUCE")
-_OF_LINKED_MAPS = ("MULTISET_ADD", "MULTISET_REMOVE")
-
-
-class LiteralMap(dict[Any, Any]):
-    """A map that was written as a literal."""
+        answer = self.numbers.returned(name, function.implementation(*context, *used))
+        return as_metron_answers(function, used, answer, self.traits)
 
 
 def _pop(stack: list[Cell]) -> Any:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
 from typing import Any
 
 from cases import PLAIN, Numbers
 from compare import rounded
 from metron_traits import Trait
+
 from stellar import conversions, runtime
 from stellar.compiler import ARITHMETIC, COMPARISON
 
@@ -84,15 +83,6 @@ _RETURNED: dict[str, type] = {
     "TO_EPOCH_TIMESTAMP": Long,
     "HLLP_CARDINALITY": Long,
 }
-
-def refuse_classes(function: str, arguments: list[Any]) -> None:
-    """Raise ValueError where a function wants an Integer and there is a Long, or would have to make one of it."""
-    if function == "GET" and len(arguments) > 1 and isinstance(arguments[1], Long):
-        raise ValueError("GET takes an Integer, not a Long")
-    if function in ("MAX", "MIN") and arguments and isinstance(arguments[0], list):
-        for one, next_one in pairwise(item for item in arguments[0] if item is not None):
-            if isinstance(one, Long) and isinstance(next_one, Integer) and not -(2**31) <= one < 2**31:
-                raise ValueError(f"{function} can't make an Integer of this Long")
 
 
 def hash_order(keys: Iterable[Any]) -> list[Any]:
@@ -201,7 +191,7 @@ class JavaNumbers:
         numbers = [0 if value is None else value for value in (left, right)]
         if not all(map(runtime.is_number, numbers)):
             return None, left, right
-        kind = max((self.strength(value) for value in numbers))
+        kind = max(self.strength(value) for value in numbers)
         if kind < _PROMOTION.index(Single):
             return _PROMOTION[kind], int(numbers[0]), int(numbers[1])
         floats = [runtime.to_float(_plain(value)) for value in numbers]
@@ -246,4 +236,6 @@ class OurNumbers:
 # The writers of a module that knows nothing of these classes, and would ask them whether they equal something
 for _kind in _TAGS.values():
     for _class in (_kind, _DISTINCT[_kind]):
-        conversions._WRITERS[_class] = _single_text if _kind is Single else lambda number: conversions.to_text(_plain(number))
+        conversions._WRITERS[_class] = (
+            _single_text if _kind is Single else lambda number: conversions.to_text(_plain(number))
+        )

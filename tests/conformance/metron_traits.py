@@ -1,4 +1,4 @@
-"""What the original does otherwise than we do, trait by trait. docs/compatibility.md describes each under its number."""
+"""What the original does otherwise than we do; docs/compatibility.md describes each under its number."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Trait(Difference):
     CHARACTERS = "6", "the characters that `MAP` goes through are no texts"
     HASH_ORDER = "7", "map literals have the order of a hash table"
     PARAMETERS_ARE_VARIABLES = "9", "the parameters of lambdas count as variables"
+    HASHED_OBJECTS = "11", "`HASH` of anything but a text hashes its Java serialisation"
+    DATES_ARE_LONG = "12", "`DATE_FORMAT` takes a Long as a date, and no Integer"
+    BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads each argument only if there is another behind it"
+    OBJECTS = "17", "statistics and sketches equal themselves alone, and print a class name"
     VALIDATED_BY_RUNNING = "8, 10", "validation runs the text with every variable null"
 
 
@@ -51,5 +55,5 @@ class Form(Difference):
     ANY_OPERAND = "5", "any parenthesised expression, text or list as an operand"
 
 
-NUMBERS = frozenset({Trait.WRAPPING, Trait.BINARY32, Trait.DISTINCT_TYPES})
+NUMBERS = frozenset({Trait.WRAPPING, Trait.BINARY32, Trait.DISTINCT_TYPES, Trait.DATES_ARE_LONG})
 EVERY_TRAIT = frozenset(Trait)

@@ -16,7 +16,7 @@ ANSWERS = [
     (1.0, 1, False),
     (1, 1.0, False),
     (0.1, 0.1, True),
-    (0.1, 0.1 + 1e-17, True),
+    (0.1, math.nextafter(0.1, 1), False),
     (0.30000000000000004, 0.3, False),
     (0.0, -0.0, False),
     (math.nan, math.nan, True),

@@ -9,6 +9,7 @@ from differences import DOCUMENT, FILES, documented, explain, report, table
 from metron_grammar import METRON, OURS, accepts, forms_needed
 from metron_machine import metrons_outcome
 from metron_traits import Form, Trait
+
 from stellar.parser import parse
 
 

@@ -1,0 +1,112 @@
+"""Where functions of the original take other arguments than ours, or make something else of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from compare import AnyDigits, is_object
+from metron_numbers import Character, Integer, Long
+from metron_traits import Trait
+
+from stellar.library import Function
+
+
+class LiteralMap(dict[Any, Any]):
+    """A map that was written as a literal."""
+
+
+def as_metron_takes_them(function: Function, arguments: list[Any], traits: frozenset[Trait]) -> list[Any]:
+    """The arguments as the original understands them; ValueError where it refuses them."""
+    for trait, change in _CHANGES.items():
+        if trait in traits:
+            arguments = change(function, arguments)
+    return arguments
+
+
+def as_metron_answers(function: Function, arguments: list[Any], answer: Any, traits: frozenset[Trait]) -> Any:
+    """The answer of a function; only how long it is, where it is a digest of something that we write otherwise."""
+    if Trait.HASHED_OBJECTS in traits and function.name == "HASH" and isinstance(answer, str):
+        hashed = arguments[0] if arguments else None
+        if hashed is not None and not isinstance(hashed, str):
+            return AnyDigits(answer)
+    return answer
+
+
+def _characters(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name in ("MAP", "FILTER", "REDUCE") and arguments and isinstance(arguments[0], str):
+        return [[Character(character) for character in arguments[0]], *arguments[1:]]
+    return arguments
+
+
+def _integers(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name == "GET" and len(arguments) > 1 and isinstance(arguments[1], Long):
+        raise ValueError("GET takes an Integer, not a Long")
+    if function.name == "IT_ENTROPY" and arguments and isinstance(arguments[0], Mapping):
+        _refuse_longs(function.name, arguments[0].values())
+    if function.name in ("MAX", "MIN") and arguments and isinstance(arguments[0], list):
+        for one, next_one in pairwise(item for item in arguments[0] if item is not None):
+            if isinstance(next_one, Integer) and not -(2**31) <= _whole(one) < 2**31:
+                raise ValueError(f"{function.name} can't make an Integer of this Long")
+    if function.name == "FORMAT":
+        return _formatted(arguments)
+    if function.name in ("BLOOM_ADD", "BLOOM_EXISTS"):
+        return [*arguments[:1], *(_with_class(argument) for argument in arguments[1:])]
+    return arguments
+
+
+def _formatted(arguments: list[Any]) -> list[Any]:
+    """What FORMAT is given: a Long is no character, and in base 8 and 16 a negative one has all 64 bits."""
+    pattern = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+    if "%c" in pattern:
+        _refuse_longs("FORMAT", arguments)
+    if not re.search("%[xXo]", pattern):
+        return arguments
+    return [argument % 2**64 if isinstance(argument, Long) else argument for argument in arguments]
+
+
+def _refuse_longs(function: str, values: Any) -> None:
+    if any(isinstance(value, Long) for value in values):
+        raise ValueError(f"{function} takes an Integer, not a Long")
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, Long) else 0
+
+
+def _with_class(value: Any) -> Any:
+    return f"{type(value).__name__} {value}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _linked_maps(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name in ("MULTISET_ADD", "MULTISET_REMOVE") and arguments and isinstance(arguments[0], LiteralMap):
+        raise ValueError(f"{function.name} takes no map literal")
+    return arguments
+
+
+def _dates(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name == "DATE_FORMAT" and len(arguments) > 2 and isinstance(arguments[1], Integer):
+        raise ValueError("DATE_FORMAT takes a Long, not an Integer")
+    return arguments
+
+
+def _bloom_arguments(function: Function, arguments: list[Any]) -> list[Any]:
+    return arguments[:-1][:2] if function.name == "BLOOM_INIT" else arguments
+
+
+def _objects(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.family in ("strings", "conversion"):
+        return ["org.apache.metron.Object@1" if is_object(argument) else argument for argument in arguments]
+    return arguments
+
+
+_CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
+    Trait.CHARACTERS: _characters,
+    Trait.DISTINCT_TYPES: _integers,
+    Trait.MAP_CLASSES: _linked_maps,
+    Trait.DATES_ARE_LONG: _dates,
+    Trait.BLOOM_ARGUMENTS: _bloom_arguments,
+    Trait.OBJECTS: _objects,
+}
