@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from time import monotonic
+from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
@@ -90,13 +90,21 @@ class Service:
         with self.notes.lead(), ThreadPoolExecutor(8, "deployment") as pool:
             self._remember()
             while not stopping():
-                if item := self.queue.take(TICK_SECONDS):
-                    self.handle(item)
+                self._turn()
                 self.reconcile(pool)
             wait(self._under_way.values())  # so that none starts what is now ended
             if not leave_running:
                 for wanted in self._wanted.values():
                     pool.submit(self._keep, replace(wanted, instances=0))
+
+    def _turn(self) -> None:
+        """Take one request, if there is one."""
+        try:
+            if item := self.queue.take(TICK_SECONDS):
+                self.handle(item)
+        except OSError:  # what runs goes on; perhaps the disk has room again next time
+            log.exception("the queue can't be read, or a request can't be written down, which is lost then")
+            sleep(TICK_SECONDS)
 
     def handle(self, item: Item) -> None:
         """Take note of a request; one that can't be met is refused, with the reason."""

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 DESCRIPTION, RUNNER_LOG, FAILED = "instance.json", "runner.log", "failed"
 FAILED_KEPT = 10
+SPARE_SECONDS = 5.0  # that a runner may take beyond what it gives its model, before it is killed
 PACKAGES = Path(maas_runtime.__file__).parents[1]
 
 
@@ -186,12 +187,12 @@ class LocalDeployer:
         """Ask instances to end, all at once, and see that they do."""
         for container in containers:
             self._signal(container, signal.SIGTERM)
-        deadline = time.monotonic() + self._limits.drain + self._limits.end + 5.0
+        deadline = time.monotonic() + self._limits.drain + self._limits.end + SPARE_SECONDS
         for container in containers:
             if not _ends(container, deadline):
                 log.warning("%s: the runner of %s does not end and is killed", container.model, container.folder.name)
                 self._signal(container, signal.SIGKILL)
-                _ends(container, time.monotonic() + 5.0)
+                _ends(container, time.monotonic() + SPARE_SECONDS)
             self._clear(container)
 
     def _signal(self, container: Container, number: signal.Signals) -> None:

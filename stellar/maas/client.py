@@ -254,7 +254,7 @@ def function_path(endpoint: Mapping[str, Any], function: str | None) -> str:
     path = str(endpoint.get(f"endpoint:{asked}", asked)).removeprefix("/")
     if {".", ".."} & set(path.split("/")):
         raise ModelRefused(f"the function {path!r} leads out of the model's address")
-    return quote(path, safe="/:@!$&'()*+,;=~%")
+    return quote(path, safe="/:@!$&'()*+,;=~%", errors="replace")
 
 
 def encode_query(arguments: Mapping[str, Any]) -> str:
@@ -276,11 +276,16 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (bool, list, tuple, set, frozenset, Mapping)) or value is None:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_json_default)
+        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _json_default(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it: what is no number has none, and whatever else there is becomes its text."""
     if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, (set, frozenset)) else _text(value)
+        return {_text(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(member) for member in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else _text(value)

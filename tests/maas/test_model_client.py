@@ -255,6 +255,8 @@ QUERIES = [
     ({"l": [1, "é", None]}, "l=%5B1%2C%22%C3%A9%22%2Cnull%5D"),
     ({"m": {"a": {1}}}, "m=%7B%22a%22%3A%5B1%5D%7D"),
     ({"b": b"raw"}, "b=raw"),
+    ({"l": [float("nan"), 0.5, b"raw", 1j, (2,)]}, "l=%5Bnull%2C0.5%2C%22raw%22%2C%221j%22%2C%5B2%5D%5D"),
+    ({"m": {None: 1, True: 2, b"k": 3, 4: 5}}, "m=%7B%22null%22%3A1%2C%22true%22%3A2%2C%22k%22%3A3%2C%224%22%3A5%7D"),
     ({"lone": "\ud800"}, "lone=%3F"),
     ({"emoji": "😀"}, "emoji=%F0%9F%98%80"),
 ]
@@ -274,6 +276,7 @@ PATHS = [
     ({"endpoint:apply": "apply"}, "other", "other"),
     ({"endpoint:other": "x"}, "other", "x"),
     ({}, "a b?c#d", "a%20b%3Fc%23d"),
+    ({}, "\ud800", "%3F"),
 ]
 
 

@@ -7,11 +7,15 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import stellar
 from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelRequest
 from stellar.maas.files import read_config
+
+PACKAGES = Path(stellar.__file__).parents[1]
 
 OWNER = """
 import sys, time
@@ -27,7 +31,7 @@ time.sleep(60)
 @pytest.fixture
 def owner(tmp_path):
     """Another process that has registered an instance."""
-    with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, cwd=PACKAGES) as process:
         assert process.stdout.readline() == b"registered\n"
         yield process
         process.kill()

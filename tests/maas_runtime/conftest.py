@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import maas_runtime
 from maas_runtime.cli import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.local import LocalDeployer
@@ -23,7 +24,7 @@ from maas_runtime.runner import Limits
 from maas_runtime.store import LocalStore
 from stellar.maas import FileRegistry, Model
 
-ROOT = Path(__file__).parents[2]
+PACKAGES = Path(maas_runtime.__file__).parents[1]  # perhaps those of the built distribution
 DGA = Model("dga", "1.0")
 QUICK = Limits(start=10.0, drain=0.0, end=2.0, probe=0.1)
 
@@ -147,7 +148,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         line = [sys.executable, "-m", "maas_runtime.cli", *words]
         if command == "serve" and wait:
             log = (tmp_path / "serve.log").open("ab")
-            process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(line, cwd=PACKAGES, stdout=log, stderr=log)
             log.close()
             services.append(process)
             deadline = time.monotonic() + 10
@@ -156,7 +157,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
                 time.sleep(0.02)
             return process
         if command == "serve":
-            return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+            return subprocess.run(line, cwd=PACKAGES, capture_output=True, text=True, timeout=30, check=False)
         with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
             status = main(words)
         return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())

@@ -13,10 +13,12 @@ from dataclasses import replace
 import pytest
 
 from maas_runtime.deployers import Deployment
+from maas_runtime.errors import DeployError
 from maas_runtime.runner import Limits
 from stellar.maas import ClientSettings, Model, ModelClient
 
 DGA = Model("dga", "1.0")
+QUICK_END = 2.0  # what the quick limits give a model to end
 
 
 def get(url):
@@ -136,6 +138,31 @@ def test_a_model_that_ignores_being_asked_is_killed(
     deployer.scale(Deployment(DGA, "/dga"), 0)
     assert not is_alive(model["pid"])
     assert not is_alive(model["parent"])
+
+
+def test_a_runner_that_does_not_end_is_killed(one, deployer, deployment, place, is_alive, eventually, monkeypatch):
+    monkeypatch.setattr("maas_runtime.deployers.local.SPARE_SECONDS", -QUICK_END + 0.2)
+    model, runner = about(one), runner_of(one, place)
+    os.kill(runner, signal.SIGSTOP)
+    deployer.scale(deployment, 0)
+    eventually(lambda: not is_alive(runner) and not is_alive(model["pid"]))
+    assert folders(place) == []
+
+
+def test_what_a_deployer_was_making_when_it_was_killed_is_removed(make_local_deployer, place):
+    (place / "containers/.half/work").mkdir(parents=True)
+    make_local_deployer()
+    assert list((place / "containers").iterdir()) == []
+
+
+def test_a_model_that_can_not_be_copied_is_an_error_and_leaves_nothing(deployer, deployment, place, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("maas_runtime.store.shutil.copytree", refuse)
+    with pytest.raises(DeployError, match=r"dga @ 1\.0 can't be started:.*No space left"):
+        deployer.scale(deployment, 1)
+    assert list((place / "containers").iterdir()) == []
 
 
 def test_calls_under_way_are_answered_when_a_model_is_stopped(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import maas_runtime
 from maas_runtime.runner import ModelFailed, listens, reachable
 from stellar.maas.schema import Endpoint
 
-ROOT = Path(__file__).parents[2]
+PACKAGES = Path(maas_runtime.__file__).parents[1]
 
 ADDRESSES = [
     ("http://localhost:1500", "node1", "http://node1:1500"),
@@ -64,7 +65,7 @@ def run(collateral, place, tmp_path):
         line += ["--container", container, "--drain-seconds", 0, "--end-seconds", 1, *more]
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "maas_runtime.runner", *map(str, line)], cwd=ROOT, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "maas_runtime.runner", *map(str, line)], cwd=PACKAGES, stderr=subprocess.DEVNULL
             )
         )
         return started[-1]

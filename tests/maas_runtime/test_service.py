@@ -244,6 +244,21 @@ def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
     assert world.running() == 1
 
 
+def test_a_full_disk_does_not_end_the_service(world, monkeypatch, caplog):
+    monkeypatch.setattr("maas_runtime.service.TICK_SECONDS", 0.01)
+    write = world.notes.write
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    world.notes.write = refuse
+    world.queue.put(add(1).to_json())
+    world.service._turn()
+    assert "No space left on device" in caplog.text
+    world.notes.write = write
+    assert world.ask(add(1)) == {"wanted": 1}
+
+
 def test_a_model_that_takes_long_keeps_no_other_waiting(world, eventually):
     scale, blocked = world.deployer.scale, threading.Event()
 
