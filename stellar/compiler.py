@@ -283,8 +283,9 @@ class Compiler:
             return _folded(helper, left, right, at) or self.call(helper, [left, right], at)
         held, other = self.hold_code(left, at), self.hold(node.right, scope)
         if isinstance(node.right, n.Literal):
-            number = node.right.value.__class__
-            if not node.right.value or (number is int and node.operator == "/"):
+            value, number = node.right.value, node.right.value.__class__
+            small = number is int and isinstance(value, int) and abs(value) <= SMALL and node.operator != "/"
+            if not value or not (number is float or small):
                 return self.call(helper, [held.first, other.first], at)
             guard: Code = self.has_class(held.first, number, at)
             if number is int:
