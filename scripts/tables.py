@@ -32,9 +32,8 @@ def build() -> str:
     rules = list(dict.fromkeys(lark.rules))
     numbers = {rule: number for number, rule in enumerate(rules)}
     start, end = table.start_states["start"], table.end_states["start"]
-    # The start state comes first, so that nothing need name it
-    states = sorted(table.states, key=lambda state: (state != start, state))
-    renumbered = {state: number for number, state in enumerate(states)}
+    renumbered = numbered(table.states, start)
+    states = list(renumbered)
 
     def action(kind: Any, target: Any) -> int:
         return renumbered[target] if kind is Shift else ~numbers[target]
@@ -59,6 +58,15 @@ def build() -> str:
         + "\n".join(f"{name} = {pprint.pformat(value, width=118, compact=True)}" for name, value in parts.items())
         + "\n"
     )
+
+
+def numbered(states: dict[Any, Any], start: Any) -> dict[Any, int]:
+    """The states in the order in which they are reached, the start state first; Lark's own order is by chance."""
+    reached = [start]
+    for state in reached:
+        targets = (target for _, (kind, target) in sorted(states[state].items()) if kind is Shift)
+        reached.extend(target for target in dict.fromkeys(targets) if target not in reached)
+    return {state: number for number, state in enumerate(reached)}
 
 
 def describe(rule: Rule) -> tuple[str, int, str | None, tuple[int, ...]]:

@@ -172,6 +172,10 @@ def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Calla
 # -- From a Python exception to a place in the text -------------------------------------------------------------------
 
 
+# Refusals in a sentence. A KeyError or IndexError of Python's own has none
+_TOLD = (ValueError, OSError)
+
+
 def _failure(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
     """The error to raise for an exception in compiled code: what was wrong, where, and with which values."""
     span = _span(source, error.__traceback__) or Span(0, len(source))
@@ -180,8 +184,8 @@ def _failure(source: str, names: Names, error: Exception, record: Mapping[str, A
         message = error.message
     elif isinstance(error, RecursionError):
         message = "the evaluation nests too deep"
-    elif isinstance(error, ValueError | LookupError | OSError) or type(error).__module__.startswith("stellar"):
-        message = str(error.args[0]) if error.args else type(error).__name__
+    elif isinstance(error, _TOLD) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
+        message = str(error) or type(error).__name__
     else:
         message = f"{type(error).__name__}: {error}"
     return EvaluationError(message, source, span, _values(names, span, record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 from stellar.errors import EvaluationError, ParseError
 from stellar.expression import Expression
 from stellar.functions import LIBRARY
-from stellar.parser import DEEPEST_NESTING, LONGEST_TEXT
+from stellar.parser import LONGEST_TEXT
 
 # A construct: what opens and closes a level, the innermost value, and the value of the whole
 NESTED = {
@@ -82,7 +83,7 @@ def test_200_levels_are_evaluated(construct, fast):
 @pytest.mark.parametrize("construct", NESTED)
 @pytest.mark.parametrize("more", [1, 1000])
 def test_more_than_200_levels_are_refused(construct, more):
-    with pytest.raises(ParseError, match="nests deeper than 200 levels|longer than 65536 bytes"):
+    with pytest.raises(ParseError, match=r"nests deeper than 200 levels|longer than 65536 bytes"):
         Expression(nested(construct, LEVELS.get(construct, 200) + more), LIBRARY)
 
 
@@ -176,13 +177,11 @@ def test_an_evaluation_without_stack_is_an_evaluation_error():
 
     def descend() -> None:
         # Go on until the expression has too little stack
-        try:
+        with contextlib.suppress(RecursionError):
             descend()
-        except RecursionError:
-            pass
         try:
             deep({})
-        except BaseException as error:
+        except (EvaluationError, RecursionError) as error:
             caught.append(error)
 
     thread = threading.Thread(target=descend)
@@ -191,5 +190,4 @@ def test_an_evaluation_without_stack_is_an_evaluation_error():
     refused = [error for error in caught if isinstance(error, EvaluationError)]
     assert refused
     assert {error.message for error in refused} == {"the evaluation nests too deep"}
-    # Closer to the end of the stack than this there is not even room for saying so
-    assert all(isinstance(error, EvaluationError | RecursionError) for error in caught)
+    # Closer to the end of the stack than this there is not even room for saying so: a RecursionError of the caller's

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import random
+import re
 from collections import UserDict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -105,43 +106,36 @@ records = st.dictionaries(st.sampled_from(NAMES), values, max_size=len(NAMES))
 
 # -- Texts ------------------------------------------------------------------------------------------------------------
 
-literals = st.sampled_from(
-    "1 0 -1 2 5L 1.5 0.0 -0.0 2f 1e400 NaN 9007199254740993 'a' '' \"true\" 'abc' true false null [] {} [1,2] ['a','b']"
-    " [1.0] [true] {'a':1} {1:2}".split()
-)
+LITERALS = """1 0 -1 2 5L 1.5 0.0 -0.0 2f 1e400 NaN 9007199254740993 'a' '' "true" 'abc' true false null [] {} [1,2]
+    ['a','b'] [1.0] [true] {'a':1} {1:2}"""
+# Expressions stand in the place of each @
+TEMPLATES = """
+    @ + @;  @ - @;  @ * @;  @ / @;  (@) + (@);  (@) * (@) / (@);  -(@);  x + y - @;  (@) + 1.5;  2 * (@);  @ / 2
+    (@) == (@);  (@) != (@);  (@) < (@);  (@) >= (@);  @ == @;  @ > 1;  1 <= @;  @ == 'a';  @ != null;  @ == 1;  @ < 2.5
+    @ in @;  (@) not in (@);  (@) in ['a', 'b'];  (@) in [1, 2];  x == y and (@) + x > y;  exists(x) and (@)
+    (@) and (@);  (@) or (@);  (@) and (@) and (@);  (@) or (@) or (@);  not(@);  not @;  @ and @ or @
+    (@) ? (@) : (@);  if @ then @ else @;  match { @ => @, default => @ };  match { @ => x -> @, @ => @, default => @ }
+    [@, @];  {'a' : @, @ : @};  {'a' : @};  (@);  x -> @;  () -> @
+    MAP(@, x -> @);  FILTER(@, x -> @);  REDUCE(@, (x, y) -> @, @);  MAP([@, @], y -> @)
+    FILTER(MAP(@, x -> @), y -> @);  MAP(l, x -> MAP(l, y -> @));  REDUCE([@, @], (f, y) -> f + (@), 0)
+    TO_STRING(@);  GET_FIRST(@);  MAP_GET('a', @);  LENGTH(@);  JOIN(@, ',');  SPLIT(@, 'a', @);  TO_UPPER(@)
+"""
+literals = st.sampled_from(LITERALS.split())
 names = st.sampled_from([*NAMES, "missing", "_"])
 
 
-def formed(*templates: str) -> Any:
-    """The templates, with expressions in the place of each `@`."""
+def formed(inner: Any) -> Any:
+    """A template with expressions in it."""
 
-    def extend(inner: Any) -> Any:
-        def fill(template: str) -> Any:
-            return st.lists(inner, min_size=template.count("@"), max_size=template.count("@")).map(
-                lambda parts: "".join(
-                    piece + part for piece, part in zip(template.split("@"), [*parts, ""], strict=True)
-                )
-            )
+    def fill(template: str) -> Any:
+        pieces = template.split("@")
+        parts = st.lists(inner, min_size=len(pieces) - 1, max_size=len(pieces) - 1)
+        return parts.map(lambda parts: "".join(map(str.__add__, pieces, [*parts, ""])))
 
-        return st.sampled_from(templates).flatmap(fill)
-
-    return extend
+    return st.sampled_from(re.split(r";\s+|\n\s+", TEMPLATES.strip())).flatmap(fill)
 
 
-expressions = st.recursive(
-    st.one_of(literals, names, names),
-    formed(
-        *"@ + @;@ - @;@ * @;@ / @;(@) + (@);(@) * (@) / (@);-(@);(@) == (@);(@) != (@);(@) < (@);(@) >= (@);@ == @".split(";"),
-        *"@ > 1;1 <= @;@ == 'a';@ != null;@ == 1;@ < 2.5;@ in @;(@) not in (@);(@) in ['a', 'b'];(@) in [1, 2]".split(";"),
-        *"(@) and (@);(@) or (@);(@) and (@) and (@);(@) or (@) or (@);not(@);not @;@ and @ or @".split(";"),
-        *"(@) ? (@) : (@);if @ then @ else @;match { @ => @, default => @ };match { @ => x -> @, @ => @, default => @ }".split(";"),
-        *"[@, @];{'a' : @, @ : @};{'a' : @};(@);exists(x) and (@);MAP(@, x -> @);FILTER(@, x -> @)".split(";"),
-        *"REDUCE(@, (x, y) -> @, @);TO_STRING(@);GET_FIRST(@);MAP_GET('a', @);LENGTH(@);MAP([@, @], y -> @)".split(";"),
-        *"x + y - @;(@) + 1.5;2 * (@);@ / 2;x -> @;() -> @;FILTER(MAP(@, x -> @), y -> @);MAP(l, x -> MAP(l, y -> @))".split(";"),
-        *"REDUCE([@, @], (f, y) -> f + (@), 0);JOIN(@, ',');SPLIT(@, 'a', @);TO_UPPER(@);x == y and (@) + x > y".split(";"),
-    ),
-    max_leaves=8,
-)
+expressions = st.recursive(st.one_of(literals, names, names), formed, max_leaves=8)
 
 SEEDS = [
     json.loads(line)["expr"]
@@ -173,9 +167,10 @@ def compiled(text: str, **options: Any) -> Expression | None:
     try:
         return Expression(text, LIBRARY, **options)
     except StellarError as error:
-        str(error)
-        assert 0 <= error.span.start <= error.span.end <= len(text)
-        return None
+        refusal = error
+    assert str(refusal).startswith(refusal.message)
+    assert 0 <= refusal.span.start <= refusal.span.end <= len(text)
+    return None
 
 
 def outcome(expression: Expression, record: dict[str, Any]) -> tuple[Any, ...]:
@@ -183,11 +178,10 @@ def outcome(expression: Expression, record: dict[str, Any]) -> tuple[Any, ...]:
     try:
         return (expression(record),)
     except EvaluationError as error:
-        text = str(error)
-        assert text.startswith(error.message)
-        assert not isinstance(error.__cause__, LEAKS), repr(error.__cause__)
-        assert "Traceback" not in text
-        return error.message, error.span
+        refusal = error
+    assert str(refusal).startswith(refusal.message)
+    assert not isinstance(refusal.__cause__, LEAKS), repr(refusal.__cause__)
+    return refusal.message, refusal.span
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -297,10 +291,13 @@ def test_a_strict_evaluation_gives_the_same_where_no_field_is_missing(text, reco
     assert alike(list(strict), list(outcome(expression, record)))
 
 
+ASKED = """x + 1, -x, x == y, x < 1, x < y, x in y, y in x, not(x), x and true, x ? 1 : 2, x in ['a'], x in [1],
+    x == 1, x == 'a', {x : 1}, {x : 1,1 : 2}, x in {x : 1}, [x] == [y], MAP(x,v -> v), match { true => x,default => 1 },
+    TO_STRING(x), x - y * x, x or false, exists(x), _"""
+
+
 @pytest.mark.parametrize("value", ODD, ids=lambda value: f"{type(value).__name__} {value!r:.20}")
-@pytest.mark.parametrize("template", ["x + 1", "-x", "x == y", "x < 1", "x < y", "x in y", "y in x", "not(x)", "x and true",
-    "x ? 1 : 2", "x in ['a']", "x in [1]", "x == 1", "x == 'a'", "{x : 1}", "{x : 1, 1 : 2}", "x in {x : 1}", "[x] == [y]",
-    "MAP(x, v -> v)", "match { true => x, default => 1 }", "TO_STRING(x)", "x - y * x", "x or false", "exists(x)", "_"])  # fmt: skip
+@pytest.mark.parametrize("template", re.split(r",\s+", ASKED))
 def test_an_odd_value_is_taken_or_refused(template, value):
     for fast in (True, False):
         for y in (None, 1, "a", [1], {"a": 1}, value):

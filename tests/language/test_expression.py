@@ -1,0 +1,310 @@
+"""What an Expression promises to the Python that uses it."""
+
+from __future__ import annotations
+
+import gc
+import linecache
+import subprocess
+import sys
+import threading
+import traceback
+import weakref
+from collections import ChainMap, UserDict
+from types import MappingProxyType
+
+import pytest
+
+import stellar
+from stellar import expression as expressions
+from stellar.context import Context
+from stellar.errors import EvaluationError, ParseError, ResolutionError, StellarError
+from stellar.expression import Expression
+from stellar.functions import LIBRARY
+from stellar.library import Library
+from stellar.maas.errors import ModelRefused
+
+
+def test_an_expression_is_called_with_a_record():
+    risky = stellar.compile("bytes > 1000 and method == 'POST'")
+    assert risky({"bytes": 2048, "method": "POST"}) is True
+    assert risky({}) is False
+    assert risky.evaluate({"bytes": 1, "method": "POST"}) is False
+
+
+@pytest.mark.parametrize("wrap", [UserDict, MappingProxyType, ChainMap, dict])
+def test_a_record_is_any_mapping(wrap):
+    expression = stellar.compile("a + b + REDUCE([1], (x, y) -> x + y + a, 0)")
+    assert expression(wrap({"a": 1, "b": 2})) == 5
+    assert stellar.compile("MAP_GET('a', _)")(wrap({"a": 1})) == 1
+
+
+def test_variables_are_the_free_ones_and_functions_the_called_ones():
+    expression = stellar.compile("MAP(l, x -> x + y) == [TO_UPPER(z)] and exists(w) and _ != v", library=LIBRARY)
+    assert expression.variables == {"l", "y", "z", "w", "v", "_"}
+    assert expression.functions == {"MAP", "TO_UPPER"}
+    assert stellar.compile("1").variables == stellar.compile("x -> x").variables == frozenset()
+    # Free in one place, bound in another
+    assert stellar.compile("[x, MAP(l, x -> x)]").variables == {"x", "l"}
+    assert stellar.compile("(x, y) -> MAP(x, z -> y + z + w)").variables == {"w"}
+
+
+def test_an_expression_knows_its_text_and_shows_it_in_short():
+    text = "a + 1 // the sum"
+    assert stellar.compile(text).source == text
+    assert repr(stellar.compile("a + 1")) == "<Expression 'a + 1'>"
+    assert len(repr(stellar.compile(" + ".join(["a"] * 100)))) < 60
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t \r\f"])
+def test_a_blank_text_is_null_and_as_a_predicate_true(blank):
+    assert stellar.compile(blank)({}) is None
+    assert stellar.compile(blank).evaluate({}, missing="error") is None
+    assert stellar.compile(blank, predicate=True)({}) is True
+    assert stellar.evaluate(blank, {}) is None
+
+
+def test_a_predicate_is_true_false_or_null():
+    assert stellar.compile("x > 1", predicate=True)({"x": 2}) is True
+    assert stellar.compile("x", predicate=True)({"x": False}) is False
+    assert stellar.compile("x", predicate=True)({}) is None
+    assert stellar.compile("[] == null", predicate=True)({}) is False
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "", [], [1], {}, 1.0, b"", {1}])
+def test_a_predicate_of_another_value_is_an_error(value):
+    predicate = stellar.compile("x", predicate=True)
+    with pytest.raises(EvaluationError, match="does not return a boolean value, but the ") as caught:
+        predicate({"x": value})
+    assert caught.value.span.start == 0
+
+
+def test_a_missing_field_may_be_an_error():
+    strict = stellar.compile("x + 1")
+    assert strict.evaluate({"x": None}, missing="error") == 1
+    with pytest.raises(EvaluationError, match="the record has no x") as caught:
+        strict.evaluate({}, missing="error")
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert strict.evaluate({}, missing="null") == 1
+    # Asked for a second time, it is compiled already
+    assert strict.evaluate({"x": 1}, missing="error") == 2
+
+
+def test_a_strict_evaluation_reads_what_it_reaches_alone_and_spares_lambdas_and_exists():
+    def strict(text, record):
+        return stellar.compile(text).evaluate(record, missing="error")
+
+    assert strict("exists(x)", {}) is False
+    assert strict("exists(x) and x > 1", {}) is False
+    assert strict("true or x", {}) is True
+    assert strict("MAP([1], y -> x)", {}) == [None]
+    assert strict("_ == null", {}) is False
+    with pytest.raises(EvaluationError, match="no x"):
+        strict("exists(x) or x", {})
+
+
+def test_missing_is_null_or_error():
+    with pytest.raises(ValueError, match="missing is 'null' or 'error', not 'zero'"):
+        stellar.compile("x").evaluate({}, missing="zero")
+
+
+def test_unknown_functions_are_found_when_compiled_or_when_reached():
+    with pytest.raises(ResolutionError, match="unknown function NOSUCH"):
+        stellar.compile("true or NOSUCH()")
+    lenient = stellar.compile("x or NOSUCH(y) or MAP_GET()", unknown_functions="when_reached")
+    assert lenient.functions == {"NOSUCH", "MAP_GET"}
+    assert lenient({"x": True}) is True
+    with pytest.raises(EvaluationError, match="unknown function NOSUCH") as caught:
+        lenient({})
+    assert isinstance(caught.value.__cause__, LookupError)
+    few = stellar.compile("MAP_GET()", unknown_functions="when_reached")
+    with pytest.raises(EvaluationError, match="takes at least 2 arguments, not 0"):
+        few({})
+
+
+def test_errors_carry_message_text_place_and_hint():
+    with pytest.raises(StellarError) as caught:
+        stellar.compile("1 + TO_UPER('a')")
+    error = caught.value
+    assert (error.message, error.source, error.hint) == (
+        "unknown function TO_UPER",
+        "1 + TO_UPER('a')",
+        "did you mean TO_UPPER?",
+    )
+    assert error.source[error.span.start : error.span.end] == "TO_UPER('a')"
+
+
+def test_an_error_has_its_cause_and_pythons_traceback_shows_the_stellar_text():
+    expression = stellar.compile("1 +\n  (x /\n   y)")
+    with pytest.raises(EvaluationError) as caught:
+        expression({"x": 1, "y": 0})
+    assert isinstance(caught.value.__cause__, ValueError)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "(x /" in shown
+    assert 'File "<stellar ' in shown
+
+
+def test_a_failed_text_stays_readable_in_tracebacks_but_not_without_end():
+    for number in range(expressions.TRACEBACK_TEXTS + 20):
+        with pytest.raises(EvaluationError):
+            Expression(f"1 / 0 + {number}", LIBRARY)({})
+    shown = [name for name in linecache.cache if name.startswith("<stellar ")]
+    assert len(shown) <= expressions.TRACEBACK_TEXTS
+    with pytest.raises(EvaluationError):  # the same text twice is kept once
+        Expression(f"1 / 0 + {number}", LIBRARY)({})
+    assert len([name for name in linecache.cache if name.startswith("<stellar ")]) == len(shown)
+    linecache.checkcache()
+
+
+def test_an_expression_within_an_expression_tells_its_own_message():
+    def inner(text: str) -> object:
+        """Evaluates."""
+        return Expression(text, LIBRARY)({})
+
+    library = Library.of(LIBRARY, stellar.stellar("EVALUATE")(inner))
+    with pytest.raises(EvaluationError) as caught:
+        Expression("1 + EVALUATE('1 / 0')", library)({})
+    assert (caught.value.message, caught.value.source) == ("division by zero", "1 + EVALUATE('1 / 0')")
+    assert caught.value.source[caught.value.span.start : caught.value.span.end] == "EVALUATE('1 / 0')"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("the sun is down"), "the sun is down"),
+        (LookupError("there is no sun"), "there is no sun"),
+        (FileNotFoundError(2, "No such file or directory", "sun.csv"), "No such file or directory: 'sun.csv'"),
+        (ModelRefused("the model refuses"), "the model refuses"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode"),
+        (ValueError(), "ValueError"),
+        # What a function did not mean to raise is named
+        (KeyError("sun"), "KeyError: 'sun'"),
+        (IndexError("list index out of range"), "IndexError: list index out of range"),
+        (TypeError("unhashable"), "TypeError: unhashable"),
+        (ZeroDivisionError("out of order"), "ZeroDivisionError: out of order"),
+    ],
+)
+def test_what_a_function_raises_becomes_the_message(error, message):
+    @stellar.stellar("REFUSE")
+    def refuse() -> None:
+        """Raises."""
+        raise error
+
+    with pytest.raises(EvaluationError) as caught:
+        Expression("1 + REFUSE()", Library.of(refuse))({})
+    assert message in caught.value.message
+    assert caught.value.__cause__ is error
+
+
+def test_what_is_no_exception_passes_through():
+    @stellar.stellar("INTERRUPT")
+    def interrupt() -> None:
+        """Interrupts."""
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Expression("INTERRUPT()", Library.of(interrupt))({})
+
+
+def test_functions_get_the_services_of_the_context():
+    @stellar.stellar("GREETING")
+    def greeting(context: Context, name: str) -> str:
+        """A greeting."""
+        return f"{context[str]} {name}"
+
+    expression = Expression("GREETING('Bob')", Library.of(greeting))
+    assert expression({}, Context({str: "hello"})) == "hello Bob"
+    assert expression.evaluate({}, Context({str: "hi"})) == "hi Bob"
+    with pytest.raises(EvaluationError, match="this needs a str, and the context has none"):
+        expression({})
+
+
+def test_the_last_500_texts_stay_compiled():
+    expressions._cached.cache_clear()
+    for number in range(600):
+        assert stellar.evaluate(f"x + {number}", {"x": 1}) == number + 1
+    assert expressions._cached.cache_info().currsize == 500
+    stellar.evaluate("x + 599", {})
+    assert expressions._cached.cache_info().hits == 1
+    with pytest.raises(ParseError):
+        stellar.evaluate("x +", {})
+    assert expressions._cached.cache_info().currsize == 500
+
+
+def test_evaluate_takes_a_context_and_a_library():
+    @stellar.stellar("SERVICE")
+    def service(context: Context) -> int:
+        """The number."""
+        return context[int]
+
+    library = Library.of(service)
+    assert stellar.evaluate("SERVICE() + x", {"x": 1}, Context({int: 5}), library=library) == 6
+    with pytest.raises(ResolutionError):
+        stellar.evaluate("SERVICE()", {})
+    with pytest.raises(ResolutionError):  # an empty library is a library
+        stellar.evaluate("TO_UPPER('a')", {}, library=Library())
+    with pytest.raises(ResolutionError):
+        stellar.compile("TO_UPPER('a')", library=Library())
+
+
+def test_threads_share_an_expression():
+    expression = stellar.compile("REDUCE(MAP(l, x -> x * n), (a, b) -> a + b, 0) + n / d")
+    wrong: list[object] = []
+
+    def work(number: int) -> None:
+        for _ in range(300):
+            if expression({"l": list(range(20)), "n": number, "d": 1}) != 190 * number + number:
+                wrong.append(number)
+            try:
+                expression({"l": [number], "n": number, "d": 0})
+            except EvaluationError as error:
+                if f"n is {number}" not in str(error):
+                    wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_an_expression_that_is_no_longer_used_is_freed():
+    expression = Expression("MAP(l, x -> x + y)", Library.of(LIBRARY))
+    expression.evaluate({"l": [1], "y": 2}, missing="error")
+    gone = weakref.ref(expression)
+    del expression
+    gc.collect()
+    assert gone() is None
+
+
+def run(code: str, *options: str) -> str:
+    return subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def test_without_debug_ranges_the_whole_text_is_the_place():
+    code = """
+import stellar
+try:
+    stellar.evaluate("1 +\\n x / y", {"x": 1, "y": 0})
+except stellar.EvaluationError as error:
+    print(error.message, error.span)
+    str(error)
+"""
+    assert run(code, "-X", "no_debug_ranges") == "division by zero Span(start=0, end=10)\n"
+    assert run(code) == "division by zero Span(start=5, end=10)\n"
+
+
+def test_importing_stellar_loads_the_language_alone():
+    heavy = "httpx pydantic regex lark prompt_toolkit cachetools stellar.functions stellar.maas stellar.pipeline"
+    code = f"import sys, stellar; stellar.compile; print([name for name in {heavy.split()} if name in sys.modules])"
+    assert run(code) == "[]\n"
+
+
+def test_stellar_shows_its_names():
+    assert set(stellar.__all__) <= {*dir(stellar), *vars(stellar), *stellar.__all__}
+    for name in stellar.__all__:
+        assert getattr(stellar, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        stellar.nothing  # noqa: B018

@@ -1,0 +1,27 @@
+"""The parser's tables are those of the grammar, and the grammar has no conflicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("lark", reason="the grammar's tables are made with lark")
+pytest.importorskip("interegular", reason="lark's strict mode compares the terminals with interegular")
+
+from scripts import tables
+
+
+def test_the_tables_are_those_of_the_grammar():
+    made, kept = tables.build(), Path(tables.PACKAGE / "tables.py").read_text()
+    assert made == kept, "stellar/tables.py is out of date: run python -m scripts.tables"
+
+
+def test_strict_mode_refuses_a_conflict(tmp_path, monkeypatch):
+    grammar = (tables.PACKAGE / "grammar.lark").read_text()
+    (tmp_path / "grammar.lark").write_text(
+        f"{grammar}\n?twice: atom\n".replace("?operand: sum", "?operand: sum | twice")
+    )
+    monkeypatch.setattr(tables, "PACKAGE", tmp_path)
+    with pytest.raises(Exception, match="collision"):
+        tables.build()
