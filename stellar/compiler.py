@@ -726,6 +726,8 @@ def fold(node: n.Expr) -> n.Expr | None:
             return node if runtime.is_number(value) else None
         case n.Minus(operand):
             inner = fold(operand)
+            if isinstance(inner, n.Literal):
+                return n.Literal(runtime.negate(inner.value), span=node.span)
             return None if inner is None else n.Minus(inner, span=node.span)
         case n.Arithmetic(symbol, left, right):
             one, other = fold(left), fold(right)
