@@ -2,6 +2,9 @@
 
 Other distributions add theirs by an entry point of the group `stellar.functions`, which names a module, a function or a
 Library.
+
+LIBRARY         what an expression may call anywhere
+SHELL_LIBRARY   that, and what only a shell may do: reach files and the environment, and show tables
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from stellar.functions import (
     formats,
     functional,
     geo,
+    hashing,
     jsons,
     maas,
     math,
@@ -36,8 +40,8 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, formats, conversion, encoding, jsons, math, dates, collections, functional, network, validation,
-    statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
+    strings, regexps, formats, conversion, encoding, hashing, jsons, math, dates, collections, functional,
+    network, validation, statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
 )
 # fmt: on
 GROUP = "stellar.functions"
@@ -79,3 +83,15 @@ def _installed(own: Library) -> Iterator[tuple[str, Function]]:
 
 
 LIBRARY = _WithInstalled(Library.of(*FAMILIES, name="stellar.functions:LIBRARY"))
+SHELL_LIBRARY: Library
+
+
+def __getattr__(name: str) -> Library:
+    """The shell's library, which is loaded when it is first wanted."""
+    if name != "SHELL_LIBRARY":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from stellar.functions import files, grok, shell, system
+
+    own = Library.of(LIBRARY.own, files, system, grok, shell, name=f"{__name__}:{name}")
+    library = globals()[name] = _WithInstalled(own)
+    return library

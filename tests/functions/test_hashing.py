@@ -1,0 +1,110 @@
+"""Digests are the standard ones; TLSH is near for what is near."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from stellar.functions.hashing import get_hashes_available, hash_, tlsh_dist
+
+FOX = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs; 0123456789 times!"
+FOX_TLSH = "60B092CAA62D02A558DE2848138EA9A2A3C896585222E6101068908268582B59CA4190"
+
+
+@pytest.mark.parametrize("name", [name for name in get_hashes_available() if name != "TLSH"])
+def test_a_null_has_as_many_zeros_as_the_digest_has_digits(name):
+    assert hash_(None, name) == "0" * len(hash_("", name))
+    assert hash_("é", name.lower()) == hash_("é".encode(), name)
+
+
+@pytest.mark.parametrize(
+    ("text", "digest"),
+    [  # the test suite of RFC 1319
+        ("", "8350e5a3e24c153df2275c9f80692773"),
+        ("abc", "da853b0d3f88d99b30283a69e6ded6bb"),
+        ("message digest", "ab4f496bfb2a530b219ff33031fe06b0"),
+        ("1234567890" * 8, "d5976f79d83d3a0dc9806c3c66f3efd8"),
+    ],
+)
+def test_md2_is_that_of_the_rfc(text, digest):
+    assert hash_(text, "MD2") == digest
+
+
+@pytest.mark.parametrize(
+    ("charset", "octets"),
+    [
+        *((None, "é".encode()), ("utf8", "é".encode()), ("ISO-8859-1", b"\xe9"), ("us-ascii", b"?")),
+        *(("UTF-16", b"\xfe\xff\x00\xe9"), ("utf-16le", b"\xe9\x00"), ("windows-1252", b"\xe9"), ("IBM850", b"\x82")),
+    ],
+)
+def test_a_text_is_hashed_in_the_charset_asked_for(charset, octets):
+    assert hash_("é", "SHA-256", {"charset": charset}) == hashlib.sha256(octets).hexdigest()
+
+
+@pytest.mark.parametrize("charset", ["bogus", "rot13", "idna", "hex", ""])
+def test_an_unknown_charset_is_refused(charset):
+    with pytest.raises(ValueError, match="no charset"):
+        hash_("a", "MD5", {"charset": charset})
+
+
+@pytest.mark.parametrize(
+    ("value", "json"),
+    [
+        *(
+            (True, "true"),
+            (1, "1"),
+            (1.5, "1.5"),
+            ([1, "é", None], '[1,"é",null]'),
+            ({"b": 1, "a": {}}, '{"a":{},"b":1}'),
+        ),
+        *(({"b", "a"}, '["a","b"]'), ({1: 2, None: [b"x"]}, '{"1":2,"null":["x"]}')),
+    ],
+)
+def test_any_other_value_is_hashed_by_its_json(value, json):
+    assert hash_(value, "MD5") == hashlib.md5(json.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("value", [len, object(), [object()]])
+def test_what_has_no_json_is_refused(value):
+    with pytest.raises(ValueError, match="has no hash"):
+        hash_(value, "MD5")
+
+
+def test_a_list_that_holds_itself_is_refused():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="holds itself"):
+        hash_(endless, "MD5")
+
+
+def test_tlsh_has_the_size_asked_for():
+    assert hash_(FOX, "TLSH") == FOX_TLSH
+    assert len(hash_(FOX, "tlsh", {"bucketSize": 256})) == 134
+    assert len(hash_(FOX, "tlsh", {"checksumBytes": "3"})) == 74
+    assert hash_(FOX, "tlsh", {"force": False}) is None
+    assert len(hash_(FOX * 3, "tlsh", {"force": False, "bucketSize": 256, "checksumBytes": 3})) == 138
+
+
+def test_tlsh_comes_with_short_hashes():
+    assert hash_(FOX, "TLSH", {"hashes": 8}) == {"tlsh": FOX_TLSH, "tlsh_bin": "835"}
+    both = hash_(FOX, "TLSH", {"hashes": [8, 16]})
+    assert both == {"tlsh": FOX_TLSH, "tlsh_bin_8": "835", "tlsh_bin_16": "161042"}
+    with pytest.raises(ValueError, match="the most"):
+        hash_(FOX, "TLSH", {"hashes": 10**9})
+
+
+def test_a_near_text_is_nearer_than_another():
+    near, far = hash_(FOX.replace("lazy", "idle"), "TLSH"), hash_("".join(map(chr, range(32, 120))), "TLSH")
+    assert 0 < tlsh_dist(FOX_TLSH, near) < tlsh_dist(FOX_TLSH, far)
+
+
+def test_the_length_counts_if_wanted():
+    longer = hash_(FOX * 4, "TLSH")
+    assert tlsh_dist(FOX_TLSH, longer, "yes") > tlsh_dist(FOX_TLSH, longer)
+
+
+@pytest.mark.parametrize("other", ["", "zz", FOX_TLSH[:-2], FOX_TLSH + "0000", "Z" * 70])
+def test_what_is_no_tlsh_of_the_same_kind_is_refused(other):
+    with pytest.raises(ValueError, match="TLSH text"):
+        tlsh_dist(FOX_TLSH, other)
