@@ -1,0 +1,244 @@
+"""How functions are declared and gathered, and what is told of them; what a context holds."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Optional, Union
+
+import pytest
+
+from stellar.context import NOTHING, Context
+from stellar.errors import ConfigError, EvaluationError, ResolutionError
+from stellar.expression import Expression
+from stellar.functions import LIBRARY, strings
+from stellar.library import Function, Kind, Library, kind, read_help, stellar
+
+
+@stellar("SHOUT")
+def shout(text: str | None, mark: str = "!", *more: str) -> str | None:
+    """A text in
+    capital letters.
+
+    It is loud.
+
+    text: The text
+        to shout
+    mark: What to end with
+    returns: The loud text; null for null
+
+        SHOUT('a')  // 'A!'
+
+        SHOUT('a', '?')  // 'A?'
+
+    Rarely needed.
+    """
+    return None if text is None else text.upper() + mark + "".join(more)
+
+
+@stellar("ID", surplus="refuse")
+def identity(value_: Any) -> Any:
+    """Whatever it is given."""
+    return value_
+
+
+@stellar("ID")
+def other_identity(value: object) -> list[object]:
+    """Another."""
+    return [value]
+
+
+@stellar("WITH_CONTEXT")
+def with_context(context: Context, name: str) -> str:
+    """Uses the context."""
+    return f"{context[str]} {name}"
+
+
+def test_a_declared_function_is_returned_unchanged():
+    assert shout("a") == "A!"
+    assert shout.__stellar__.implementation is shout
+
+
+@pytest.mark.parametrize("options", [{"surplus": "drop"}, {"comprehension": "reduce"}])
+def test_a_declaration_knows_its_options(options):
+    with pytest.raises(ValueError, match=r"(surplus|comprehension) is '.*', not '"):
+        stellar("F", **options)
+
+
+def test_usage_shows_what_may_be_left_out_and_repeated():
+    library = Library.of(shout, identity, with_context)
+    assert library["SHOUT"].usage == "SHOUT(text, mark?, more...)"
+    assert library["ID"].usage == "ID(value)"
+    assert library["WITH_CONTEXT"].usage == "WITH_CONTEXT(name)"
+    assert [(f.required, f.most) for f in library.values()] == [(1, None), (1, 1), (1, 1)]
+    assert library["SHOUT"].family == "test_library"
+
+
+def test_help_is_the_docstring_taken_apart():
+    function = Library.of(shout)["SHOUT"]
+    assert function.help.summary == "A text in capital letters."
+    assert function.help.details == "It is loud.\n\nRarely needed."
+    assert function.help.parameters == {"text": "The text to shout", "mark": "What to end with"}
+    assert function.help.returns == "The loud text; null for null"
+    assert function.help.examples == "SHOUT('a')  // 'A!'\n\nSHOUT('a', '?')  // 'A?'"
+    assert [(p.name, p.description, p.optional, p.repeated) for p in function.parameters] == [
+        ("text", "The text to shout", False, False),
+        ("mark", "What to end with", True, False),
+        ("more", "", True, True),
+    ]
+    assert read_help("") == read_help("\n") == type(function.help)("", "", {}, "", "")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "accepted", "refused", "noun"),
+    [
+        (str, ["", "a"], [None, 1, b"a", ["a"]], "a text"),
+        (str | None, ["", None], [1], "a text"),
+        (Optional[int], [1, None], [True, 1.0, "1"], "a whole number"),  # noqa: UP045
+        (Union[int, str], [1, "a"], [None, True], "a whole number or a text"),  # noqa: UP007
+        (float, [1.0, 1], [True, "1"], "a number"),
+        (bool, [True, False], [1, 0, None], "true or false"),
+        (bytes, [b""], ["a"], "bytes"),
+        (list[str], [[], [1]], [(), "a", {1}], "a list"),
+        (set[int], [set()], [[], frozenset()], "a set"),
+        (dict[str, int], [{}], [[], "a"], "a map"),
+        (Mapping[str, int], [{}, types.MappingProxyType({})], [[]], "a map"),
+        (Iterable[Any], [[], set(), ()], ["a", {}, 1], "a list or set"),
+        (Collection[Any], [[], "a", {}, set()], [1, b""], "a text, list, set or map"),
+        (Callable[..., Any], [lambda: 1], [len, "a"], "a lambda such as x -> x + 1"),
+        (Any, [None, 1, object()], [], "any value"),
+        (object, [None, 1], [], "any value"),
+        (complex, [1j], [1, None], "a complex"),
+    ],
+)
+def test_an_annotation_says_what_an_argument_must_be(annotation, accepted, refused, noun):
+    wanted = kind(annotation)
+    assert [value for value in accepted if not wanted.accepts(value)] == []
+    assert [value for value in refused if wanted.accepts(value)] == []
+    assert wanted.noun == noun
+
+
+def test_arguments_of_another_kind_are_refused_by_name():
+    library = Library.of(shout)
+    for text in ("SHOUT(1)", "SHOUT('a', null)", "SHOUT('a', '!', 'b', 5)"):
+        for fast in (True, False):
+            with pytest.raises(
+                EvaluationError, match=r"SHOUT takes a text( as (mark|more))?, not (null|the whole num)"
+            ):
+                Expression(text, library, fast=fast)({})
+    assert Expression("SHOUT('a', '?', '!', '?')", library)({}) == "A?!?"
+    assert Expression("SHOUT(x)", library)({}) is None
+
+
+def test_surplus_arguments_are_ignored_or_refused():
+    ignoring, refusing = Library.of(other_identity), Library.of(identity)
+    assert Expression("ID(1, 2)", ignoring)({}) == [1]
+    with pytest.raises(ResolutionError, match="ID takes at most 1 argument, not 2"):
+        Expression("ID(1, 2)", refusing)
+    with pytest.raises(ResolutionError, match="ID takes at least 1 argument, not 0"):
+        Expression("ID()", refusing)
+
+
+def test_of_two_functions_with_one_name_the_later_wins():
+    assert Library.of(identity, other_identity)["ID"].implementation is other_identity
+    assert Library.of(other_identity, Library.of(identity))["ID"].implementation is identity
+
+
+def test_a_library_gathers_modules_functions_and_libraries():
+    library = Library.of(strings, Library.of(shout), Function("SAME", identity))
+    assert {"TO_UPPER", "SHOUT", "SAME"} <= set(library)
+    assert len(library) == len(list(library))
+    assert "NOSUCH" not in library
+    assert library.get("NOSUCH") is None
+    with pytest.raises(KeyError):
+        library["NOSUCH"]
+    with pytest.raises(TypeError, match="declares no Stellar function; decorate it with @stellar"):
+        Library.of(len)
+
+
+def test_a_library_is_found_by_its_name():
+    assert Library.named("stellar.functions:LIBRARY") is LIBRARY
+    with pytest.raises(LookupError, match=r"no library of Stellar functions at stellar.nowhere:LIBRARY"):
+        Library.named("stellar.nowhere:LIBRARY")
+    with pytest.raises(LookupError, match=r"no library of Stellar functions at stellar.functions:NOTHING"):
+        Library.named("stellar.functions:NOTHING")
+    with pytest.raises(LookupError, match=r"stellar.functions:GROUP is a str, not a Library"):
+        Library.named("stellar.functions:GROUP")
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "names"),
+    [
+        ([], [], {"TO_UPPER", "TO_LOWER", "SHOUT"}),
+        (["TO_.*"], [], {"TO_UPPER", "TO_LOWER"}),
+        ([], ["TO_.*"], {"SHOUT"}),
+        (["TO_.*"], ["TO_LOWER"], {"TO_UPPER"}),
+        (["TO_UPPER"], [".*"], set()),
+        # The whole name must match, blanks around an expression are dropped, and an empty one is none
+        (["TO"], [], set()),
+        (["  SHOUT\t", "", " "], [" "], {"SHOUT"}),
+        # The path of the Python function is a name as well
+        ([r"stellar\.functions\.strings\..*"], [], {"TO_UPPER", "TO_LOWER"}),
+        ([], [r"stellar\.functions\.strings\.to_upper"], {"TO_LOWER", "SHOUT"}),
+        ([], [r".*\.shout"], {"TO_UPPER", "TO_LOWER"}),
+    ],
+)
+def test_a_library_can_be_restricted(include, exclude, names):
+    whole = Library.of(*(LIBRARY[name] for name in ("TO_UPPER", "TO_LOWER")), shout)
+    some = whole.restricted(include, exclude, name="here:SOME")
+    assert set(some) == names
+    assert some.name == "here:SOME"
+    assert len(whole) == 3
+
+
+def test_a_restricted_library_has_the_rest_no_longer():
+    with pytest.raises(ResolutionError, match="unknown function TO_UPPER"):
+        Expression("TO_UPPER('a')", LIBRARY.restricted(exclude=["TO_.*"]))
+    assert Expression("TO_UPPER('a')", LIBRARY.restricted(include=["TO_.*"]))({}) == "A"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("TO_UPER", "TO_UPPER"), ("to_upper", "TO_UPPER"), ("toUpper", "TO_UPPER"), ("MAPGET", "MAP_GET"), ("XYZ", None)],
+)
+def test_a_misspelt_name_resembles_a_known_one(written, meant):
+    assert LIBRARY.resembling(written) == meant
+
+
+def test_functions_that_do_not_know_their_result_are_asked_for_it():
+    @stellar("PLAIN")
+    def plain(value):
+        """Without annotations."""
+        return value
+
+    library = Library.of(plain)
+    assert library["PLAIN"].returns is object
+    assert Expression("match { true => PLAIN(() -> 5), default => 0 }", library)({}) == 5
+    assert Kind((), null=False, noun="").accepts(None)
+
+
+def test_a_context_finds_services_by_type():
+    context = Context({str: "a", int: 1})
+    assert context[str] == "a"
+    assert context.get(int) == 1
+    assert context.get(float) is None
+    assert context.get(float, 2.0) == 2.0
+    assert int in context
+    assert float not in context
+    with pytest.raises(LookupError, match="this needs a float, and the context has none"):
+        context[float]
+
+
+def test_a_context_with_more_services_is_another():
+    context = Context({str: "a"})
+    more = context.with_services({str: "b", int: 1})
+    assert (context[str], more[str], more[int]) == ("a", "b", 1)
+    assert int not in context
+    assert str not in NOTHING
+
+
+def test_a_configuration_error_says_where():
+    assert (
+        str(ConfigError("squid.json", "parserConfig.x", "is no number")) == "squid.json: parserConfig.x: is no number"
+    )
+    assert str(ConfigError("squid.json", "", "is empty")) == "squid.json: is empty"
