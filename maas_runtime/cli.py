@@ -27,6 +27,19 @@ from stellar.maas.schema import CONFIG_PATH, Model, ModelRequest, checked_name
 log = logging.getLogger("maas")
 T = TypeVar("T")
 
+EXAMPLES = {
+    "serve": """examples:
+  maas serve
+  maas serve --host node1 -e MODEL_THREADS=2
+""",
+    "deploy": """examples:
+  maas deploy -lmp ./dga -hmp /user/me/dga/1.0 -mo ADD -m 512 -n dga -v 1.0 -ni 1 --wait
+  maas deploy -mo LIST -n dga
+  maas deploy -mo REMOVE -n dga -v 1.0 -ni 1
+""",
+    "status": None,
+}
+
 ANSWER_SECONDS = 5.0  # how long a service that runs may take to say what becomes of a request
 WAIT_SECONDS = 60.0
 
@@ -60,7 +73,14 @@ def options() -> Parser:
         ("deploy", deploy, _deploy_options, "add or remove instances of a model, or list what is registered"),
         ("status", status, _no_options, "tell what is wanted, what is ready, and what failed"),
     ):
-        sub = commands.add_parser(name, help=meaning, description=meaning.capitalize() + ".", allow_abbrev=False)
+        sub = commands.add_parser(
+            name,
+            help=meaning,
+            description=meaning.capitalize() + ".",
+            epilog=EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         sub.set_defaults(command=command)
         _common_options(sub)
         describe(sub)

@@ -219,9 +219,11 @@ class FileRegistry(KnownInstances):
             if seen is None:
                 log.warning("%s can't be read and is left out: %s", file, error)
             return seen or (_Stamp(0, 0, 0), None)
-        log.info("%s: its owner is gone", file)
         with suppress(OSError):  # one who may only read leaves it there, and ignores it
+            if file.stat().st_ino != stamp.inode:  # its owner lives, and has just written it anew
+                return self._read(file)
             file.unlink()
+            log.info("%s: its owner is gone", file)
         return None
 
 

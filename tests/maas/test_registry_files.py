@@ -13,7 +13,7 @@ import pytest
 
 import stellar
 from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelRequest
-from stellar.maas.files import read_config
+from stellar.maas.files import is_locked, read_config
 
 PACKAGES = Path(stellar.__file__).parents[1]
 
@@ -143,6 +143,20 @@ def test_one_who_may_only_read_ignores_the_registration_of_a_dead_owner(tmp_path
     monkeypatch.setattr("stellar.maas.files.Path.unlink", refuse)
     assert FileRegistry(tmp_path).instances() == ()
     assert registrations(tmp_path) == ["maas/service/dga/1"]
+
+
+def test_a_registration_that_is_written_anew_while_one_looks_is_not_taken_away(tmp_path, make_instance, monkeypatch):
+    with FileRegistry(tmp_path) as owner:
+        owner.register(make_instance("dga", "1.0", "1", "http://h:1"))
+        looker = FileRegistry(tmp_path)
+
+        def meanwhile(handle):
+            monkeypatch.setattr("stellar.maas.files.is_locked", is_locked)
+            owner.register(make_instance("dga", "1.0", "1", "http://h:2"))
+            return is_locked(handle)
+
+        monkeypatch.setattr("stellar.maas.files.is_locked", meanwhile)
+        assert [instance.url for instance in looker.instances()] == ["http://h:2"]
 
 
 def test_a_registry_that_is_only_read_writes_nothing(tmp_path, caplog):
