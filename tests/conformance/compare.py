@@ -165,7 +165,7 @@ def alike(ours: Any, theirs: Any, close: Close | None = None) -> bool:
             return isinstance(ours, int) and not isinstance(ours, bool) and int(ours) == theirs
         case str():
             if isinstance(ours, AnyDigits):
-                return len(ours) == len(theirs) and _DIGITS.fullmatch(theirs) is not None
+                return ours.could_be(theirs)
             return isinstance(ours, str) and str.__eq__(ours, theirs)
         case bytes():
             return isinstance(ours, bytes) and ours == theirs
@@ -187,13 +187,17 @@ def is_object(value: object) -> bool:
     return value is not None and not isinstance(value, _PLAIN_CLASSES)
 
 
-class AnyDigits(str):
-    """A digest of which only the length is known."""
+@dataclass(frozen=True)
+class AnyDigits:
+    """A digest of which only the length is known, and the charset that its digits were read in."""
 
-    __slots__ = ()
+    length: int
+    charset: str
 
+    def could_be(self, text: str) -> bool:
+        digits = text.encode(self.charset, "replace")
+        return len(digits) == self.length and re.fullmatch(b"[0-9a-f]+", digits) is not None
 
-_DIGITS = re.compile("[0-9a-f]+")
 
 _PLAIN_CLASSES = (bool, int, float, str, bytes, list, Mapping, set, frozenset)
 

@@ -6,6 +6,7 @@ python tests/conformance/differences.py --write    put the counts into docs/comp
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,10 @@ from metron_grammar import forms_needed
 from metron_machine import metrons_outcome
 from metron_traits import EVERY_TRAIT, Difference, Form, Trait
 
+# In the order of the document
+DIFFERENCES: list[Difference] = sorted(
+    [*Trait, *Form], key=lambda difference: [int(number) for number in re.findall(r"\d+", difference.row)]
+)
 FILES = ("language", "probes", "functions")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
 BEGIN, END = "<!-- counts: python tests/conformance/differences.py --write -->", "<!-- end of counts -->"
@@ -107,7 +112,7 @@ def table() -> str:
         ["the same answer", *(f"{r.agreed:,}" for r in reports)],
         ["another answer, explained by the rows below", *(f"{r.explained:,}" for r in reports)],
         ["functions that are not there yet", *(f"{r.waiting.total():,}" for r in reports)],
-        *([difference.label, *(_count(r.reasons[difference]) for r in reports)] for difference in [*Trait, *Form]),
+        *([difference.label, *(_count(r.reasons[difference]) for r in reports)] for difference in DIFFERENCES),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

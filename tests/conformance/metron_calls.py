@@ -28,11 +28,14 @@ def as_metron_takes_them(function: Function, arguments: list[Any], traits: froze
 
 def as_metron_answers(function: Function, arguments: list[Any], answer: Any, traits: frozenset[Trait]) -> Any:
     """The answer of a function; only how long it is, where it is a digest of something that we write otherwise."""
-    if Trait.HASHED_OBJECTS in traits and function.name == "HASH" and isinstance(answer, str):
-        hashed = arguments[0] if arguments else None
-        if hashed is not None and not isinstance(hashed, str):
-            return AnyDigits(answer)
-    return answer
+    if function.name != "HASH" or not isinstance(answer, str):
+        return answer
+    options = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], Mapping) else {}
+    garbled = Trait.GARBLED_DIGESTS in traits and options.get("charset") == "UTF-16"
+    charset = "utf-16-be" if garbled else "utf-8"
+    if Trait.HASHED_OBJECTS in traits and arguments[0] is not None and not isinstance(arguments[0], str):
+        return AnyDigits(len(answer), charset)
+    return answer.encode().decode(charset)
 
 
 def _characters(function: Function, arguments: list[Any]) -> list[Any]:
@@ -96,6 +99,12 @@ def _bloom_arguments(function: Function, arguments: list[Any]) -> list[Any]:
     return arguments[:-1][:2] if function.name == "BLOOM_INIT" else arguments
 
 
+def _spelling(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name == "HASH" and len(arguments) > 1 and str(arguments[1]).upper() == "SHA":
+        raise ValueError("Java 17 knows this hash as SHA-1")
+    return arguments
+
+
 def _objects(function: Function, arguments: list[Any]) -> list[Any]:
     if function.family in ("strings", "conversion"):
         return ["org.apache.metron.Object@1" if is_object(argument) else argument for argument in arguments]
@@ -107,6 +116,7 @@ _CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
     Trait.DISTINCT_TYPES: _integers,
     Trait.MAP_CLASSES: _linked_maps,
     Trait.DATES_ARE_LONG: _dates,
+    Trait.HASH_SPELLING: _spelling,
     Trait.BLOOM_ARGUMENTS: _bloom_arguments,
     Trait.OBJECTS: _objects,
 }

@@ -34,7 +34,7 @@ class _Grouping:
 
     def parts(self, node: n.Expr) -> n.Expr:
         match node:
-            case n.Call(name, arguments):
+            case n.Call(_, arguments):
                 opening = self.source.find("(", node.span.start)
                 return replace(node, arguments=tuple(self.operand(part, opening) for part in arguments))
             case n.ListLiteral(items):

@@ -37,6 +37,8 @@ class Trait(Difference):
     HASH_ORDER = "7", "map literals have the order of a hash table"
     PARAMETERS_ARE_VARIABLES = "9", "the parameters of lambdas count as variables"
     HASHED_OBJECTS = "11", "`HASH` of anything but a text hashes its Java serialisation"
+    GARBLED_DIGESTS = "11", "`HASH` reads its own digits in the charset of the text"
+    HASH_SPELLING = "11", "`HASH` knows `SHA-1` alone, or `SHA` alone, by the version of Java"
     DATES_ARE_LONG = "12", "`DATE_FORMAT` takes a Long as a date, and no Integer"
     BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads each argument only if there is another behind it"
     OBJECTS = "17", "statistics and sketches equal themselves alone, and print a class name"
