@@ -23,7 +23,9 @@ from stellar.functions import (
     enrichments,
     formats,
     functional,
+    fuzzy,
     geo,
+    geohash,
     hashing,
     jsons,
     maas,
@@ -40,8 +42,9 @@ from stellar.library import Function, Library
 
 # fmt: off
 FAMILIES = (
-    strings, regexps, formats, conversion, encoding, hashing, jsons, math, dates, collections, functional,
-    network, validation, statistics, outliers, geo, enrichments, cardinality, bloom, sampling, maas,
+    strings, regexps, fuzzy, formats, conversion, encoding, hashing, jsons, math, dates, collections,
+    functional, network, validation, statistics, outliers, geo, geohash, enrichments, cardinality, bloom,
+    sampling, maas,
 )
 # fmt: on
 GROUP = "stellar.functions"

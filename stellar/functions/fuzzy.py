@@ -1,0 +1,67 @@
+"""How well a text answers a query, by the characters that they have in common."""
+
+from __future__ import annotations
+
+from stellar.library import stellar
+
+_TAGS = """
+    ar ar-AE ar-BH ar-DZ ar-EG ar-IQ ar-JO ar-KW ar-LB ar-LY ar-MA ar-OM ar-QA ar-SA ar-SD ar-SY ar-TN ar-YE be be-BY
+    bg bg-BG ca ca-ES cs cs-CZ da da-DK de de-AT de-CH de-DE de-GR de-LU el el-CY el-GR en en-AU en-CA en-GB en-IE
+    en-IN en-MT en-NZ en-PH en-SG en-US en-ZA es es-AR es-BO es-CL es-CO es-CR es-CU es-DO es-EC es-ES es-GT es-HN
+    es-MX es-NI es-PA es-PE es-PR es-PY es-SV es-US es-UY es-VE et et-EE fi fi-FI fr fr-BE fr-CA fr-CH fr-FR fr-LU
+    ga ga-IE he he-IL hi hi-IN hr hr-HR hu hu-HU id id-ID is is-IS it it-CH it-IT ja ja-JP
+    ja-JP-u-ca-japanese-x-lvariant-JP ko ko-KR lt lt-LT lv lv-LV mk mk-MK ms ms-MY mt mt-MT nl nl-BE nl-NL nn-NO no
+    no-NO pl pl-PL pt pt-BR pt-PT ro ro-RO ru ru-RU sk sk-SK sl sl-SI sq sq-AL sr sr-BA sr-CS sr-Latn sr-Latn-BA
+    sr-Latn-ME sr-Latn-RS sr-ME sr-RS sv sv-SE th th-TH th-TH-u-nu-thai-x-lvariant-TH tr tr-TR uk uk-UA und vi vi-VN
+    zh zh-CN zh-HK zh-SG zh-TW
+"""
+_LANGUAGES = tuple(_TAGS.split())
+# Where the small letter of I has no dot
+_DOTLESS = ("tr", "tr-TR")
+
+
+@stellar("FUZZY_LANGS")
+def fuzzy_langs() -> list[str]:
+    """The languages that FUZZY_SCORE knows.
+
+    returns: The list of their tags, such as `en` and `pt-BR`
+
+        'en' in FUZZY_LANGS()  // true
+        'tlh' in FUZZY_LANGS()  // false
+    """
+    return list(_LANGUAGES)
+
+
+@stellar("FUZZY_SCORE")
+def fuzzy_score(term: object, query: object, lang: object) -> int:
+    """How well a text answers a query: whether it has its characters in this order, the more of them side by side
+    the better. Capital and small letters are the same.
+
+    term: The text
+    query: What to look for in it
+    lang: The language by whose rules letters are made small; see FUZZY_LANGS
+    returns: A point for each character found, and two more if it follows the one found before; 0 if one is no text
+
+        FUZZY_SCORE('metron', 'mtr', 'en')  // 5
+        FUZZY_SCORE('Apache Software Foundation', 'asf', 'en')  // 3
+        FUZZY_SCORE('metron', null, 'en')  // 0
+        FUZZY_SCORE('metron', 'mtr', 'tlh')  // error
+    """
+    if not isinstance(term, str) or not isinstance(query, str) or not isinstance(lang, str):
+        return 0
+    if lang not in _LANGUAGES:
+        raise ValueError(f"there is no language {lang!r} in FUZZY_LANGS()")
+    text, score, at, last = _small(term, lang), 0, 0, -2
+    for character in _small(query, lang):
+        found = text.find(character, at)
+        if found < 0:
+            break  # nothing is left to look at
+        score += 3 if found == last + 1 else 1
+        last, at = found, found + 1
+    return score
+
+
+def _small(text: str, language: str) -> str:
+    if language in _DOTLESS:
+        text = text.replace("İ", "i").replace("I", "ı")
+    return text.lower()
