@@ -5,97 +5,182 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from functools import partial
+from io import TextIOWrapper
+from typing import Any
 
 from stellar.context import NOTHING, Context
 from stellar.errors import StellarError
 from stellar.expression import Expression, default_library
 from stellar.source import Span, position, snippet
-from stellar.tagged import decode, encode
+from stellar.tagged import decode, to_json
 
 DESCRIPTION = """\
-Stellar, the expression language of Apache Metron. Without a command, opens the shell.
+Stellar, the expression language of Apache Metron.
+
+Without a command it opens the shell; what is piped into that is executed line
+by line.
 """
 
 EVAL = """\
-Evaluates an expression and prints its value as a line of JSON.
+Evaluate an expression and print its value as a line of JSON.
 
-With -f, evaluates it for each record of a file of JSON lines and prints a line for each. A record that fails prints
-null; the error goes to standard error with the record's number, and the exit status is 1. Values that JSON lacks are
-written as {"$nan": true}, {"$inf": 1}, {"$set": [...]}, {"$bytes": "..."}, {"$map": [[key, value], ...]} or
-{"$object": "..."}.
+With -f, evaluate it for each record of a file of JSON lines and print a line
+for each. For a record that fails that line is null, and what went wrong stands
+on standard error with the record's number.
 
-With --cases, reads lines {"id": ..., "expr": ..., "vars": {...}} and prints {"id": ..., "ok": true, "value": ...} or
-{"id": ..., "ok": false, "error": ...} for each. As in Metron, an unknown function is then an error only when it is
+With --cases, read lines
+    {"id": ..., "expr": ..., "vars": {...}}
+and print for each
+    {"id": ..., "ok": true, "value": ...} or
+    {"id": ..., "ok": false, "error": ...}
+As in Metron, a case that calls an unknown function fails only when the call is
 reached.
+
+What JSON lacks is written so, and so it can be read in the vars of cases:
+    {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": "<base64>"}
+    {"$set": [...]}  {"$map": [[key, value], ...]}  {"$object": "<class>"}
+"""
+
+EVAL_END = """\
+examples:
+  stellar eval -e "TO_UPPER('a')"
+  stellar eval -e "bytes > 1000 and method == 'POST'" -f records.jsonl
+  tail -f records.jsonl | stellar eval -e "URL_TO_HOST(url)" -f -
+
+exit status: 0 if all went well; 1 if an expression or a record failed, or a
+case could not be read; 2 if a file could not be read or the command makes no
+sense
 """
 
 CHECK = """\
-Reads expressions and reports errors, and what is allowed but seldom meant, each with its place.
+Report errors in expressions, and what is allowed but seldom meant, each with
+its place. docs/lints.md describes the reports.
 
-In a file each line is an expression or `name := expression`; an indented line goes on with the one before it; blank
-lines and lines that begin with # or // are skipped. The exit status is 0 if there was nothing to report, 1 if there
-was, 2 if a file could not be read.
+In a file, a line is an expression or `name := expression`. Indented lines go
+on with it. Lines that begin with # or // are comments.
 """
+
+CHECK_END = """\
+examples:
+  stellar check rules.stellar
+  stellar check -e "a and b or c"
+
+exit status: 0 if there is nothing to report, 1 if there is, 2 if a file could
+not be read
+"""
+
+FINE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+STANDARD_INPUT = "-"
+
+
+class _Unusable(Exception):
+    """The command can't do what it was told to."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    """Run the command; returns the exit status. A traceback is shown only with --debug."""
+    options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
-    except _Usage as error:
-        parser.exit(2, f"stellar: {error}\n")
-    except BrokenPipeError:  # the reader of the output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        with _plain_output():
+            status: int = options.run(options)
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has gone, as `head` does
+        _drop_output()
+        return FAILED
+    except _Unusable as error:
+        _complain(f"stellar: {error}", error, options)
+        return UNUSABLE
+    except OSError as error:  # all that is read is read in _lines: this is the output
+        _drop_output()
+        _complain(f"stellar: can't write: {error.strerror}", error, options)
+        return UNUSABLE
+    except Exception as error:  # noqa: BLE001 - the edge of the program: users see a traceback only if they ask for it
+        from stellar.shell import unforeseen
+
+        _complain(f"stellar: {unforeseen(error)}", error, options)
+        return UNUSABLE
     return status
 
 
+def _complain(message: str, error: BaseException, options: argparse.Namespace) -> None:
+    print(message, file=sys.stderr)
+    if options.debug:
+        traceback.print_exception(error)
+
+
+@contextmanager
+def _plain_output() -> Iterator[None]:
+    """Results in UTF-8, as JSON is, and warnings as plain sentences."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed before we began
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"stellar: {message}", file=sys.stderr)
+        yield
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, so that the interpreter does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stellar", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="stellar", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--debug", action="store_true", help=_DEBUG)
     parser.set_defaults(run=_shell)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    evaluate = _command(commands, "eval", "evaluate an expression, for one record or for many", EVAL)
+    evaluate = _command(commands, "eval", "evaluate an expression, for one record or for many", EVAL, EVAL_END)
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("-e", "--expression", metavar="EXPR", help="the expression")
-    what.add_argument("--cases", metavar="FILE", help="a file of cases, one a line; - is standard input")
-    evaluate.add_argument("-f", "--file", metavar="FILE", help="records, one JSON object a line; - is standard input")
-    evaluate.add_argument(
-        "--registry", metavar="DIR", help="where the MAAS functions find models: a registry directory"
-    )
+    what.add_argument("--cases", metavar="FILE", help="a file of cases; - is standard input")
+    evaluate.add_argument("-f", "--file", metavar="FILE", help="a file of records; - is standard input")
+    evaluate.add_argument("--registry", metavar="DIR", help="the directory where the MAAS functions find models")
     evaluate.set_defaults(run=_eval)
 
-    check = _command(commands, "check", "report errors and surprises in expressions", CHECK)
+    check = _command(commands, "check", "report errors and surprises in expressions", CHECK, CHECK_END)
     check.add_argument("files", nargs="*", metavar="FILE", help="a file of expressions; - is standard input")
     check.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="an expression")
     check.set_defaults(run=_check)
     return parser
 
 
-def _command(commands: Any, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+_DEBUG = "show Python's traceback of each error"
+
+
+def _command(commands: Any, name: str, summary: str, description: str, end: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=summary,
+        description=description,
+        epilog=end,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # Without a default of its own, so that it does not undo the one before the command
+    parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=_DEBUG)
     return parser
 
 
-class _Usage(Exception):
-    """The command can't do what it was told to."""
-
-
 def _shell(options: argparse.Namespace) -> int:
-    from stellar.shell import run
+    from stellar import shell
 
-    return run()
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        shell.from_terminal(debug=options.debug)
+        return FINE
+    return FINE if shell.from_lines(_texts(STANDARD_INPUT), debug=options.debug) else FAILED
 
 
 # -- eval -------------------------------------------------------------------------------------------------------------
@@ -103,93 +188,91 @@ def _shell(options: argparse.Namespace) -> int:
 
 def _eval(options: argparse.Namespace) -> int:
     with _context(options.registry) as context:
-        return _eval_in(context, options)
-
-
-def _eval_in(context: Context, options: argparse.Namespace) -> int:
-    if options.cases is not None:
-        if options.file is not None:
-            raise _Usage("-f goes with -e; cases bring their own variables")
-        with _opened(options.cases) as lines:
-            return _eval_cases(lines, context)
-    try:
-        expression = Expression(options.expression, default_library())
-    except StellarError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.file is None:
-        return _eval_record(expression, {}, context, "")
-    with _opened(options.file) as lines:
-        failed = 0
-        for number, line in _numbered(lines):
-            failed |= _eval_line(expression, line, context, f"record {number}: ")
-        return failed
-
-
-def _eval_line(expression: Expression, line: str, context: Context, place: str) -> int:
-    try:
-        record = _record(line)
-    except ValueError as error:
-        print("null")
-        print(f"{place}{error}", file=sys.stderr)
-        return 1
-    return _eval_record(expression, record, context, place)
-
-
-def _eval_record(expression: Expression, record: dict[str, Any], context: Context, place: str) -> int:
-    try:
-        value = expression(record, context)
-    except StellarError as error:
-        print("null")
-        print(f"{place}{error}", file=sys.stderr)
-        return 1
-    print(_json(value))
-    return 0
-
-
-def _eval_cases(lines: Iterable[str], context: Context) -> int:
-    failed = 0
-    for number, line in _numbered(lines):
+        if options.cases is not None:
+            if options.file is not None:
+                raise _Unusable("-f goes with -e; cases bring their own variables")
+            return _eval_each("case", options.cases, partial(_case, context, options), _failed_case, options)
         try:
-            case = _record(line)
-            source, variables = case["expr"], decode(case.get("vars") or {})
-            if not isinstance(source, str) or not isinstance(variables, dict):
-                raise ValueError("expr is a text and vars an object")
-        except (ValueError, KeyError) as error:
-            problem = f"the case has no {error}" if isinstance(error, KeyError) else str(error)
-            print(f"case {number}: {problem}", file=sys.stderr)
-            failed = 1
+            expression = Expression(_argument(options.expression), default_library())
+            if options.file is None:
+                print(_value(expression, context, {}))
+                return FINE
+        except (StellarError, ValueError) as error:
+            _complain(str(error), error, options)
+            return FAILED
+        return _eval_each("record", options.file, partial(_value, expression, context), _null, options)
+
+
+def _eval_each(
+    noun: str,
+    file: str,
+    answer: Callable[[dict[str, Any]], str],
+    failed: Callable[[dict[str, Any], Exception], str],
+    options: argparse.Namespace,
+) -> int:
+    """Print an answer for each object of a file of JSON lines, and complain of each that has none."""
+    status, count = FINE, 0
+    for number, line in _lines(file):
+        if not line.strip():
             continue
-        print(_json_line({"id": case.get("id"), **_outcome(source, variables, context)}))
-    return failed
+        count += 1
+        given: dict[str, Any] = {}
+        try:
+            given = _object(line)
+            text = answer(given)
+        except (StellarError, ValueError) as error:
+            place = f"{noun} {count}" if count == number else f"{noun} {count}, on line {number}"
+            _complain(f"{place}: {error}", error, options)
+            text, status = failed(given, error), FAILED
+        # Who waits for standard input waits for the answer, too
+        print(text, flush=file == STANDARD_INPUT)
+    return status
 
 
-def _outcome(source: str, variables: dict[str, Any], context: Context) -> dict[str, Any]:
+def _value(expression: Expression, context: Context, record: dict[str, Any]) -> str:
+    return to_json(expression(record, context))
+
+
+def _case(context: Context, options: argparse.Namespace, case: dict[str, Any]) -> str:
+    if not isinstance(source := case.get("expr"), str):
+        raise ValueError(f"the expr of a case is a text, not {json.dumps(source)}")
+    if not isinstance(variables := decode(case.get("vars") or {}), dict):
+        raise ValueError(f"the vars of a case are an object, not {json.dumps(case['vars'])}")
     try:
         expression = Expression(source, default_library(), unknown_functions="when_reached")
-        return {"ok": True, "value": encode(expression(variables, context))}
-    except StellarError as error:
-        return {"ok": False, "error": str(error)}
+        return to_json({"id": case.get("id"), "ok": True, "value": expression(variables, context)})
+    except (StellarError, ValueError) as error:
+        if options.debug:
+            traceback.print_exception(error)
+        return _failed_case(case, error)
 
 
-def _record(line: str) -> dict[str, Any]:
+def _null(_record: dict[str, Any], _error: Exception) -> str:
+    return "null"
+
+
+def _failed_case(case: dict[str, Any], error: Exception) -> str:
+    return to_json({"id": case.get("id"), "ok": False, "error": str(error)})
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The JSON object on a line.
+
+    Raises ValueError, with what is wrong with the line.
+    """
+    text = _text(line).rstrip()
     try:
-        record = json.loads(line)
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        raise ValueError(f"this is not JSON: {problem} at column {error.colno}") from error
     except ValueError as error:
-        raise ValueError(f"this is not JSON: {error}") from error
+        raise ValueError(f"a number here has more than {sys.get_int_max_str_digits()} digits") from error
     except RecursionError:
-        raise ValueError("this JSON nests too deep") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"a record is a JSON object, not {line.strip()[:40]}")
-    return record
-
-
-def _json(value: Any) -> str:
-    return _json_line(encode(value))
-
-
-def _json_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+        raise ValueError("this JSON nests too deep to be read") from None
+    if not isinstance(value, dict):
+        raise ValueError('this is not a JSON object; each line is one, such as {"bytes": 1}')
+    return value
 
 
 @contextmanager
@@ -200,8 +283,12 @@ def _context(directory: str | None) -> Iterator[Context]:
     from stellar.maas import FileRegistry, ModelClient, Registry
 
     if not os.path.isdir(directory):
-        raise _Usage(f"there is no registry directory {directory}; `maas serve --registry {directory}` makes one")
-    with FileRegistry(directory) as registry, ModelClient(registry) as client:
+        raise _Unusable(f"there is no registry directory {directory}; `maas serve --registry {directory}` makes one")
+    try:
+        registry = FileRegistry(directory)
+    except (OSError, ValueError) as error:
+        raise _Unusable(f"can't use the registry {directory}: {error}") from error
+    with registry, ModelClient(registry) as client:
         yield Context({Registry: registry, ModelClient: client})
 
 
@@ -210,79 +297,119 @@ def _context(directory: str | None) -> Iterator[Context]:
 
 def _check(options: argparse.Namespace) -> int:
     if not options.files and not options.expression:
-        raise _Usage("name a file to check, or give an expression with -e")
-    found = 0
-    for source in options.expression:
-        found += _check_source(source, "-e", 1)
+        raise _Unusable("name a file to check, or give an expression with -e")
+    status = FINE
+    for argument in options.expression:
+        source = _argument(argument)
+        status = max(status, _check_source("-e", 1, source, source))
     for file in options.files:
-        with _opened(file) as lines:
-            for number, source in _statements(lines):
-                found += _check_source(source, file, number)
-    return 1 if found else 0
+        try:
+            for number, statement in _statements(_texts(file)):
+                status = max(status, _check_source(file, number, statement, _expression_in(statement)))
+        except _Unusable as error:
+            _complain(f"stellar: {error}", error, options)
+            status = UNUSABLE
+    return status
+
+
+_COMMENT = re.compile(r"\s*(?:#|//)")
+_NAMED = re.compile(r"\s*[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?\s*:=")
 
 
 def _statements(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """The expressions of a file, with the number of the line on which each begins.
-
-    What stands before the expression on its line, such as `name :=`, becomes blanks, so that columns stay true.
-    """
-    started, statement = 0, ""
+    """The statements of a file, each with the number of the line on which it begins."""
+    first, statement = 0, list[str]()
     for number, line in enumerate(lines, 1):
-        line = line.rstrip("\r\n")
-        if statement and line[:1] in (" ", "\t") and line.strip():
-            statement += f"\n{line}"
-            continue
-        if statement:
-            yield started, statement
-        statement = ""
-        if line.strip() and not line.lstrip().startswith(("#", "//")):
-            name, assigned, expression = line.partition(":=")
-            started, statement = number, " " * (len(name) + 2) + expression if assigned else line
+        skipped = not line.strip() or _COMMENT.match(line)
+        if statement and not skipped and line[0] not in " \t":
+            yield first, "\n".join(statement)
+            statement = []
+        if not statement:
+            first = number
+        if statement or not skipped:
+            statement.append(line)
     if statement:
-        yield started, statement
+        yield first, "\n".join(statement)
 
 
-def _check_source(source: str, file: str, first_line: int) -> int:
-    """Report on one expression; returns the number of findings."""
+def _expression_in(statement: str) -> str:
+    """The expression of a statement; the name and the comments become blanks, so that places stay the same."""
+    lines = [" " * len(line) if _COMMENT.match(line) else line for line in statement.split("\n")]
+    if named := _NAMED.match(lines[0]):
+        lines[0] = " " * named.end() + lines[0][named.end() :]
+    return "\n".join(lines)
+
+
+def _check_source(file: str, first_line: int, statement: str, source: str) -> int:
+    """Report on one expression; returns the exit status.
+
+    statement: what to show, which has the expression at the same places
+    """
+    problems = [*_problems(statement, source)]
+    for span, message, hint in problems:
+        line, column = position(statement, span.start)
+        print(f"{file}:{first_line + line - 1}:{column}: {message}")
+        print(snippet(statement, span, first_line))
+        print(f"hint: {hint}\n" if hint else "")
+    return FAILED if problems else FINE
+
+
+def _problems(statement: str, source: str) -> Iterator[tuple[Span, str, str | None]]:
     from stellar.lints import lint
+    from stellar.resolver import resolve
 
-    try:
-        expression = Expression(source, default_library())
-    except StellarError as error:
-        _report(file, first_line, source, error.span, f"error: {error.message}", error.hint)
-        return 1
-    findings = lint(expression.tree, source, expression.library)
-    for finding in findings:
-        _report(file, first_line, source, finding.span, f"{finding.name}: {finding.message}", finding.hint)
-    return len(findings)
-
-
-def _report(file: str, first_line: int, source: str, span: Span, message: str, hint: str | None) -> None:
-    line, column = position(source, span.start)
-    print(f"{file}:{first_line + line - 1}:{column}: {message}")
-    shown = snippet(source, span, first_line)
-    print(shown + (f"\nhint: {hint}" if hint else ""))
-
-
-# -- Files ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[IO[str]]:
-    if file == "-":
-        yield sys.stdin
+    if statement != source and not source.strip():
+        name = Span(0, len(statement.rstrip()))
+        yield name, "error: behind the name stands no expression", "write null if that is meant"
         return
     try:
-        opened = open(file, encoding="utf-8")  # noqa: SIM115 - closed below
+        expression = Expression(source, default_library(), unknown_functions="when_reached")
+    except StellarError as error:
+        yield error.span, f"error: {error.message}", error.hint
+        return
+    errors = resolve(expression.tree, expression.library, source).problems
+    findings = lint(expression.tree, source, expression.library)
+    found: list[tuple[Span, str, str | None]] = [(e.span, f"error: {e.message}", e.hint) for e in errors]
+    found += [(finding.span, f"{finding.name}: {finding.message}", finding.hint) for finding in findings]
+    yield from sorted(found, key=lambda problem: problem[0].start)
+
+
+# -- What is read -----------------------------------------------------------------------------------------------------
+
+
+def _lines(file: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, with their numbers."""
+    try:
+        with sys.stdin.buffer if file == STANDARD_INPUT else open(file, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
     except OSError as error:
-        raise _Usage(f"can't read {file}: {error.strerror}") from error
-    with opened:
+        raise _Unusable(f"can't read {_named(file)}: {error.strerror}") from error
+
+
+def _texts(file: str) -> Iterator[str]:
+    """The lines of a file as text, without their ends."""
+    for number, line in _lines(file):
         try:
-            yield opened
-        except UnicodeDecodeError as error:
-            raise _Usage(f"{file} is not UTF-8: {error}") from error
+            yield _text(line).rstrip("\r\n")
+        except ValueError as error:
+            raise _Unusable(f"can't read line {number} of {_named(file)}: {error}") from error
 
 
-def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+def _named(file: str) -> str:
+    return "standard input" if file == STANDARD_INPUT else file
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} of this line is not UTF-8") from error
+
+
+def _argument(text: str) -> str:
+    """An expression of the command line, also where the locale knows nothing of UTF-8."""
+    try:
+        return text if text.isprintable() else os.fsencode(text).decode()
+    except UnicodeError as error:
+        raise _Unusable("the expression is not UTF-8") from error

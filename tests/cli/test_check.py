@@ -1,0 +1,90 @@
+"""`stellar check` finds the statements of a file, and reports places as an editor counts them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stellar.cli import _expression_in, _statements, main
+
+# A file, and where its statements begin and what is read of them
+FILES = [
+    ("", []),
+    ("\n\n# only\n   // comments\n", []),
+    ("a == 1", [(1, "a == 1")]),
+    ("a == 1\nb", [(1, "a == 1"), (2, "b")]),
+    ("x := 1\n\ny:=2\n", [(1, "1"), (3, "2")]),
+    ("a.b:c_1\t:=  'x'", [(1, "'x'")]),
+    ("$x := a :=", [(1, "a :=")]),
+    ("'x := y'", [(1, "'x := y'")]),
+    ("f(x := y)", [(1, "f(x := y)")]),
+    ("a-b := 1", [(1, "a-b := 1")]),
+    (":= 1", [(1, ":= 1")]),
+    ("  a == 1\nb", [(1, "a == 1"), (2, "b")]),
+    ("a and\n  b or\n\tc\nd", [(1, "a and\n  b or\n\tc"), (4, "d")]),
+    ("a and\n\n  b", [(1, "a and\n\n  b")]),
+    ("a and\n# it's (\n  // it's\n  b\n# end\n\n", [(1, f"a and\n{' ' * 8}\n{' ' * 9}\n  b")]),
+    ("x :=\n  1\n", [(1, "1")]),
+    ("x :=\ny := 1", [(1, ""), (2, "1")]),
+    ("a // it's\n  + b", [(1, "a // it's\n  + b")]),
+]
+
+
+@pytest.mark.parametrize(("file", "wanted"), FILES)
+def test_statements_are_found(file, wanted):
+    found = list(_statements(file.split("\n")))
+    assert [(number, _expression_in(statement).strip()) for number, statement in found] == wanted
+
+
+@pytest.mark.parametrize("file", [file for file, _ in FILES])
+def test_what_is_no_expression_becomes_blanks_of_the_same_length(file):
+    for _, statement in _statements(file.split("\n")):
+        expression = _expression_in(statement)
+        assert len(expression) == len(statement)
+        assert all(now in (" ", before) for now, before in zip(expression, statement, strict=True))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "8 / 4 * 2",
+        "x := 8 / 4 * 2",
+        "\tx\t:=\t8 / 4 * 2",
+        "a == 1\n\n# more\nlong.name := b and\n  c(\n    8 / 4 * 2,\n  1)",
+        "'é' == a and 8 / 4 * 2 == 1",
+        "'😀' == a and 8 / 4 * 2 == 1",
+        "a and\n// 8 / 4 * 2\n  8 / 4 * 2 == 1",
+    ],
+)
+def test_a_report_gives_the_line_and_column_in_the_file(file, tmp_path, capsys):
+    path = tmp_path / "rules.stellar"
+    path.write_text(file, encoding="utf-8")
+    offset = file.rindex("8 / 4 * 2")
+    line, column = file.count("\n", 0, offset) + 1, offset - (file.rfind("\n", 0, offset) + 1) + 1
+    assert main(["check", str(path)]) == 1
+    places = re.findall(r":(\d+):(\d+): product-in-divisor", capsys.readouterr().out)
+    assert places == [(str(line), str(column))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["-e", "a"], 0),
+        (["-e", ""], 0),
+        (["-e", "a", "-e", "1 +"], 1),
+        (["-e", "8 / 4 * 2"], 1),
+        (["-e", "NOPE()"], 1),
+        (["-e", "1 +", "nowhere.stellar"], 2),
+        (["nowhere.stellar", "-e", "a"], 2),
+        ([], 2),
+    ],
+)
+def test_the_status_tells_the_worst(arguments, status, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *arguments]) == status
+
+
+def test_debug_shows_why_a_file_cannot_be_read(capsys):
+    assert main(["check", "--debug", "nowhere.stellar"]) == 2
+    assert "FileNotFoundError" in capsys.readouterr().err

@@ -1,0 +1,300 @@
+"""`stellar eval` and the command as a whole: options, interruptions, pipes, and errors that nobody foresaw."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from stellar import cli
+from stellar.cli import main
+from stellar.functions import LIBRARY
+from stellar.library import Library, stellar
+
+PROGRAM = str(Path(sys.executable).with_name("stellar"))
+
+
+def program(*arguments: str, **options) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=60, check=False, **options)
+
+
+def records(tmp_path: Path, *lines: str) -> str:
+    file = tmp_path / "records.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return str(file)
+
+
+# -- Help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [[], ["eval"], ["check"]])
+def test_help_fits_a_terminal_and_names_every_option(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert max(map(len, text.splitlines())) <= 80
+    assert "--debug" in text
+    assert command == [] or "examples:" in text
+
+
+def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    records(tmp_path, '{"bytes": 2000, "method": "POST", "url": "http://a.b/c"}')
+    commands = re.findall(r"stellar (eval|check) -e \"(.*?)\"(.*)", cli.EVAL_END + cli.CHECK_END)
+    assert len(commands) == 4
+    answers = []
+    for command, expression, rest in commands:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("records.jsonl").read_bytes())))
+        main([command, "-e", expression, *rest.split()])
+        answers.append(capsys.readouterr().out.splitlines()[0])
+    assert answers[:3] == ['"A"', "true", '"a.b"']
+    assert answers[3].startswith("-e:1:1: mixed-and-or")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["eval"], "stellar eval: error: one of the arguments -e/--expression --cases is required"),
+        (["eval", "-e", "1", "--cases", "x"], "stellar eval: error: argument --cases: not allowed with argument"),
+        (["eval", "-e", "1", "x"], "stellar: error: unrecognized arguments: x"),
+        (["evaluate"], "stellar: error: argument COMMAND: invalid choice: 'evaluate'"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+# -- Records and values -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_may_end_without_a_line_end(tmp_path, capsys):
+    assert main(["eval", "-e", "a", "-f", records(tmp_path, '{"a": 1}', '{"a": 2}')]) == 0
+    assert capsys.readouterr().out == "1\n2\n"
+
+
+def test_a_file_of_only_a_byte_order_mark_has_no_records(tmp_path, capsys):
+    assert main(["eval", "-e", "a", "-f", records(tmp_path, "\ufeff")]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_record_that_nests_too_deep_is_an_error_of_its_own(tmp_path, capsys):
+    deep = '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    assert main(["eval", "-e", "b", "-f", records(tmp_path, deep, '{"b": 1}')]) == 1
+    assert capsys.readouterr() == ("null\n1\n", "record 1: this JSON nests too deep to be read\n")
+
+
+def test_a_value_that_cannot_be_written_is_an_error_of_its_own(tmp_path, capsys):
+    nesting = "REDUCE(a, (nested, x) -> [nested], [])"
+    file = records(tmp_path, json.dumps({"a": [0] * 5000}), '{"a": [0]}')
+    assert main(["eval", "-e", nesting, "-f", file]) == 1
+    message = "record 1: a value nested this deep, or one that holds itself, can't be written\n"
+    assert capsys.readouterr() == ("null\n[[]]\n", message)
+
+
+def test_a_case_whose_value_cannot_be_written_says_so(tmp_path, capsys):
+    case = {"id": 1, "expr": "REDUCE(a, (nested, x) -> [nested], [])", "vars": {"a": [0] * 5000}}
+    assert main(["eval", "--cases", records(tmp_path, json.dumps(case))]) == 0
+    error = "a value nested this deep, or one that holds itself, can't be written"
+    assert json.loads(capsys.readouterr().out) == {"id": 1, "ok": False, "error": error}
+
+
+def test_a_very_long_value_is_written_whole(tmp_path, capsys):
+    file = records(tmp_path, json.dumps({"a": "x" * 5_000_000}))
+    assert main(["eval", "-e", "[a, a]", "-f", file]) == 0
+    assert len(capsys.readouterr().out) == 10_000_009
+
+
+def test_an_argument_that_is_not_utf_8_is_refused():
+    for command in ("eval", "check"):
+        done = program(command, "-e", b"'\xff'")
+        assert (done.stdout, done.stderr, done.returncode) == (b"", b"stellar: the expression is not UTF-8\n", 2)
+
+
+def test_half_a_surrogate_pair_is_no_argument(capsys):
+    assert main(["eval", "-e", "'\ud800'"]) == 2
+    assert capsys.readouterr().err == "stellar: the expression is not UTF-8\n"
+
+
+def test_models_are_found_in_a_registry(tmp_path, capsys):
+    assert main(["eval", "-e", "MAAS_GET_ENDPOINT('dga')", "--registry", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "null\n"
+
+
+def test_a_registry_that_is_broken_is_refused(tmp_path, capsys):
+    config = tmp_path / "metron" / "maas" / "config"
+    config.parent.mkdir(parents=True)
+    config.write_text("nope")
+    assert main(["eval", "-e", "1", "--registry", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"stellar: can't use the registry {tmp_path}: ")
+
+
+# -- Debugging, and what nobody foresaw -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "eval"], ["eval", "--debug"]])
+def test_debug_shows_the_traceback_of_an_error(arguments, capsys):
+    assert main([*arguments, "-e", "1 / 0"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("division by zero\n1 | 1 / 0\n    ^^^^^\nTraceback (most recent call last):\n")
+    assert "ValueError: division by zero" in error
+
+
+def test_without_debug_there_is_no_traceback(capsys):
+    assert main(["eval", "-e", "1 / 0"]) == 1
+    assert capsys.readouterr().err == "division by zero\n1 | 1 / 0\n    ^^^^^\n"
+
+
+def test_debug_shows_the_traceback_of_a_case(tmp_path, capsys):
+    assert main(["eval", "--debug", "--cases", records(tmp_path, '{"id": 1, "expr": "1 / 0"}')]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["ok"] is False
+    assert "ValueError: division by zero" in printed.err
+
+
+def test_an_error_that_nobody_foresaw_is_one_line(monkeypatch, capsys):
+    def broken(*_):
+        raise KeyError("oops")
+
+    monkeypatch.setattr(cli, "Expression", broken)
+    assert main(["eval", "-e", "1"]) == 2
+    assert capsys.readouterr().err == "stellar: this should not happen: KeyError: 'oops'; --debug shows where\n"
+    assert main(["eval", "-e", "1", "--debug"]) == 2
+    assert "in broken" in capsys.readouterr().err
+
+
+def test_a_function_that_breaks_is_an_error_at_its_place(monkeypatch, capsys):
+    @stellar("BREAK")
+    def broken() -> None:
+        """Raise what it should not."""
+        raise TypeError("oops")
+
+    monkeypatch.setattr(cli, "default_library", lambda: Library.of(broken))
+    assert main(["eval", "-e", "BREAK()"]) == 1
+    assert capsys.readouterr().err == "TypeError: oops\n1 | BREAK()\n    ^^^^^^^\n"
+
+
+def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
+    class Broken:
+        name, value = "mine", "mine.functions"
+
+        def load(self):
+            raise ImportError("no module mine")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Broken()])
+    monkeypatch.setattr(warnings, "filters", [])  # as outside of pytest
+    vars(LIBRARY).pop("functions", None)
+    assert main(["eval", "-e", "NOPE()"]) == 1
+    vars(LIBRARY).pop("functions", None)
+    message = "stellar: the Stellar functions mine = mine.functions can't be loaded: no module mine\n"
+    assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^^^\n"
+
+
+# -- Output and interruption ------------------------------------------------------------------------------------------
+
+
+def test_output_that_is_no_stream_of_bytes_will_do():
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["eval", "-e", "'é'"]) == 0
+    assert printed.getvalue() == '"é"\n'
+
+
+def test_results_are_utf_8_whatever_the_terminal_is():
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    done = program("eval", "-e", "'é€'", env=environment)
+    assert (done.stdout, done.stderr) == ('"é€"\n'.encode(), b"")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path):
+    file = records(tmp_path, *['{"a": "' + "x" * 200 + '"}'] * 5000)
+    with subprocess.Popen(
+        [PROGRAM, "eval", "-e", "a", "-f", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(timeout=60) == 1
+
+
+def test_a_full_disk_is_told():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [PROGRAM, "eval", "-e", "1"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.stderr, done.returncode) == (b"stellar: can't write: No space left on device\n", 2)
+
+
+class Failing(io.TextIOWrapper):
+    """Output that can't be written to, over a real file."""
+
+    def __init__(self, file: Path, error: OSError) -> None:
+        super().__init__(file.open("wb"))
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (BrokenPipeError(), 1, ""),
+        (OSError(28, "No space left on device"), 2, "stellar: can't write: No space left on device\n"),
+    ],
+)
+def test_output_that_fails_is_given_up(error, status, message, tmp_path, monkeypatch, capsys):
+    with Failing(tmp_path / "out", error) as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert main(["eval", "-e", "1"]) == status
+    assert capsys.readouterr().err == message
+
+
+def test_closed_streams_are_taken_as_empty(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["eval", "-e", "a", "-f", "-"]) == 0
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
+
+
+def test_answers_to_standard_input_come_at_once_and_ctrl_c_ends_them_quietly():
+    with subprocess.Popen(
+        [PROGRAM, "eval", "-e", "a + 1", "-f", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdin.write(b'{"a": 1}\n')
+        running.stdin.flush()
+        assert running.stdout.readline() == b"2\n"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+        assert running.stderr.read() == b""
+
+
+def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "Expression", interrupted)
+    assert main(["eval", "-e", "1"]) == 130
+    assert capsys.readouterr() == ("", "")
