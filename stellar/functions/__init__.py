@@ -93,8 +93,8 @@ def __getattr__(name: str) -> Library:
     """The shell's library, which is loaded when it is first wanted."""
     if name != "SHELL_LIBRARY":
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from stellar.functions import files, grok, shell, system
+    from stellar.functions import files, shell, system
 
-    own = Library.of(LIBRARY.own, files, system, grok, shell, name=f"{__name__}:{name}")
+    own = Library.of(LIBRARY.own, files, system, shell, name=f"{__name__}:{name}")
     library = globals()[name] = _WithInstalled(own)
     return library

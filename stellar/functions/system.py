@@ -1,0 +1,83 @@
+"""The system that an expression is evaluated on."""
+
+from __future__ import annotations
+
+import getpass
+import locale
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+
+from stellar.context import Context
+from stellar.library import stellar
+
+
+class SystemProperties(dict[str, str]):
+    """System properties for SYSTEM_PROPERTY_GET, which go before those that Python can tell by itself."""
+
+
+# Java's names, for what Python knows as well. Language, country and time zone are those that functions go by
+_PROPERTIES: dict[str, Callable[[], str]] = {
+    "file.encoding": lambda: locale.getencoding().upper(),
+    "file.separator": lambda: os.sep,
+    "java.io.tmpdir": tempfile.gettempdir,
+    "line.separator": lambda: os.linesep,
+    "os.arch": platform.machine,
+    "os.name": platform.system,
+    "os.version": platform.release,
+    "path.separator": lambda: os.pathsep,
+    "user.country": lambda: "US",
+    "user.dir": os.getcwd,
+    "user.home": lambda: os.path.expanduser("~"),
+    "user.language": lambda: "en",
+    "user.name": getpass.getuser,
+    "user.timezone": lambda: "UTC",
+}
+
+
+@stellar("SYSTEM_ENV_GET")
+def environment(name: object = None) -> str | None:
+    """The value of an environment variable.
+
+    name: The name of the variable
+    returns: Its value; null if it is not set, or if the name is no text
+
+        SYSTEM_ENV_GET('NO_SUCH_VARIABLE')  // null
+        SYSTEM_ENV_GET(5)  // null
+        SYSTEM_ENV_GET()  // null
+    """
+    if not isinstance(name, str):
+        return None
+    try:
+        return os.environ.get(name)
+    except UnicodeEncodeError:  # no variable can have such a name
+        return None
+
+
+@stellar("SYSTEM_PROPERTY_GET")
+def system_property(context: Context, key: object = None) -> str | None:
+    """The value of a system property, by the name that it has in Java: `user.home`, `user.dir`, `user.name`,
+    `user.language`, `user.country`, `user.timezone`, `os.name`, `os.version`, `os.arch`, `file.encoding`,
+    `file.separator`, `path.separator`, `line.separator` and `java.io.tmpdir`. A program may set others.
+
+    key: The name of the property
+    returns: Its value; null if it is not set, or if the name is no text
+
+        SYSTEM_PROPERTY_GET('user.language')  // 'en'
+        SYSTEM_PROPERTY_GET('no.such.property')  // null
+        SYSTEM_PROPERTY_GET(null)  // null
+        SYSTEM_PROPERTY_GET('')  // error
+    """
+    if not isinstance(key, str):
+        return None
+    if not key:
+        raise ValueError("SYSTEM_PROPERTY_GET takes the name of a property, which is not empty")
+    if (own := context.get(SystemProperties)) is not None and key in own:
+        return own[key]
+    if key not in _PROPERTIES:
+        return None
+    try:
+        return _PROPERTIES[key]()
+    except (OSError, KeyError, ImportError):  # no such directory any more, or a user without a name
+        return None
