@@ -154,7 +154,11 @@ class _Guard:
             errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
             lines = errors.read().decode(errors="replace").split("\n")
         words = [line.strip() for line in lines if line.strip()]
-        return f": {words[-1]}" if words else ""
+        if not words:
+            return ""
+        return ": " + "".join(
+            letter if letter.isprintable() else "?" for letter in words[-1]
+        )  # a terminal will show it
 
 
 def _endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> Endpoint:
@@ -230,7 +234,7 @@ def reachable(endpoint: Endpoint, host: str) -> Endpoint:
         given, port = urlsplit(endpoint.url).hostname, urlsplit(endpoint.url).port
     except ValueError as error:
         raise ModelFailed(f"its url {endpoint.url!r} is no address: {error}") from None
-    if scheme not in ("http", "https") or not given:
+    if scheme not in ("http", "https") or not given or not endpoint.url.isprintable():
         raise ModelFailed(f"its url {endpoint.url!r} is no http or https address")
     if query:
         log.warning("its url %s has a query, which will stand before the function", endpoint.url)

@@ -38,7 +38,17 @@ def test_an_address_of_this_machine_alone_gets_its_name(written, host, registere
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:1500", "ftp://localhost:1", "file:///x", "http://", "http://h:x", "http://[::1"]
+    "url",
+    [
+        "",
+        "localhost:1500",
+        "ftp://localhost:1",
+        "file:///x",
+        "http://",
+        "http://h:x",
+        "http://[::1",
+        "http://h/\x1b[2J",
+    ],
 )
 def test_what_is_no_http_address_fails_the_model(url):
     with pytest.raises(ModelFailed, match="its url"):
@@ -84,6 +94,7 @@ def failure(run):
 BAD_MODELS = {
     "it ends": ("exit 3", "rest.sh ended with status 3 before it wrote endpoint.dat: no luck"),
     "it ends well": ("exit 0", "rest.sh ended with status 0 before it wrote endpoint.dat: no luck"),
+    "it prints to a terminal": ("printf '\\033[2Jno luck\\n' >&2; exit 3", "endpoint.dat: ?[2Jno luck"),
     "it writes nothing": ("sleep 30", "it was not ready in time: it wrote no endpoint.dat"),
     "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "its endpoint.dat can't be used: Expecting"),
     "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "its endpoint.dat can't be used"),
