@@ -98,7 +98,8 @@ def ask_the_mock(terminal: Terminal) -> None:
     lines = (terminal.folder / "access.log").read_bytes().splitlines(keepends=True)
     half = len(lines) // 2
     with terminal.feeding(
-        "stellar-pipeline run --config $SQUID/config --sensor squid --registry registry --output squid.jsonl"
+        "stellar-pipeline run --config $SQUID/config --sensor squid --registry registry "
+        "--output squid.jsonl --errors errors.jsonl"
     ) as pipeline:
         pipeline.writelines(lines[:half])
         pipeline.flush()
@@ -107,7 +108,8 @@ def ask_the_mock(terminal: Terminal) -> None:
 
     records = terminal.records("squid.jsonl")
     before, after = (Counter(domain(record) for record in part) for part in (records[:half], records[half:]))
-    terminal.check(f"all {len(lines):,} lines came out as records", len(records) == len(lines))
+    whole = len(records) == len(lines) and not terminal.records("errors.jsonl")
+    terminal.check(f"all {len(lines):,} lines came out as records, and nothing was reported", whole)
     terminal.check(
         f"each has its is_malicious, also the {len(after - before):,} domains that were met after the kill",
         all("is_malicious" in record for record in records) and bool(after.keys() - before.keys()),
@@ -151,12 +153,13 @@ def ask_the_classifier(terminal: Terminal) -> None:
     )
     terminal.type(
         "stellar-pipeline run --config $SQUID/config --sensor squid_dga --registry registry "
-        "--output squid_dga.jsonl access.log"
+        "--output squid_dga.jsonl --errors errors.jsonl access.log"
     )
     records = terminal.records("squid_dga.jsonl")
     show(records, "dga_status", always=("yahoo.com", "cnn.com"))
     asked = [record for record in records if record.get("domain_without_tld")]
-    terminal.check("each record with a name has its dga_status", all("dga_status" in record for record in asked))
+    whole = all("dga_status" in record for record in asked) and not terminal.records("errors.jsonl")
+    terminal.check("each record with a name has its dga_status, and nothing was reported", whole)
     terminal.check("it tells apart what the log's sites are called and what malware asks for", tells_apart(asked))
     listed = terminal.type("maas deploy --registry registry -mo LIST")
     ours = is_listing(listed, "dga", "1.0", 2) and is_listing(listed, "dga_classifier", "1.0", 1)
@@ -243,6 +246,7 @@ class Terminal:
         self.folder = folder
         self._failed: list[str] = []
         self._urls: set[str] = set()
+        self._others = processes()
         print(f"$ cd {folder}\n$ SQUID={SQUID}\n$ export PYTHON={sys.executable}", flush=True)
 
     def say(self, text: str) -> None:
@@ -328,7 +332,7 @@ class Terminal:
         self.check(
             f"nothing listens at the {len(self._urls)} addresses that models had", not any(map(listens, self._urls))
         )
-        left = processes_in(self.folder)
+        left = [found for process in processes() - self._others if (found := concerned_with(self.folder, process))]
         self.check(f"no process is left{': ' + ', '.join(left) if left else ''}", not left)
         if not kept:
             self.check(f"{self.folder} is gone", not self.folder.exists())
@@ -390,15 +394,18 @@ def listens(url: str) -> bool:
         return probe.connect_ex((parts.hostname or "", parts.port or 80)) == 0
 
 
-def processes_in(place: Path) -> list[str]:
-    """The processes that run in a folder, or were given it; none where there is no /proc to tell."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            where, command = os.readlink(process / "cwd"), (process / "cmdline").read_bytes()
-            if Path(where.removesuffix(" (deleted)")).is_relative_to(place) or os.fsencode(place) in command:
-                found.append(f"{process.name} {os.fsdecode(command.replace(bytes(1), b' '))}".strip())
-    return found
+def processes() -> set[Path]:
+    """All processes; none where there is no /proc to tell."""
+    return set(Path("/proc").glob("[0-9]*"))
+
+
+def concerned_with(place: Path, process: Path) -> str:
+    """A process's number and command, if it runs in a folder or was given it; else nothing."""
+    with suppress(OSError):  # it has just ended
+        where, command = os.readlink(process / "cwd"), (process / "cmdline").read_bytes()
+        if Path(where.removesuffix(" (deleted)")).is_relative_to(place) or os.fsencode(place) in command:
+            return f"{process.name} {os.fsdecode(command.replace(bytes(1), b' '))}".strip()
+    return ""
 
 
 if __name__ == "__main__":
