@@ -185,12 +185,7 @@ def _ordered(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: 
 # -- Membership -------------------------------------------------------------------------------------------------------
 
 
-class _Absent:
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT = _Absent()
+ABSENT: Any = object()
 
 
 def contains(item: Any, container: Any) -> bool:
@@ -243,7 +238,12 @@ class _SetKey(set[Any]):
 
 
 def hashable(value: Any) -> Any:
-    """The value as a key of a map or a member of a set: lists, maps and sets get a hash, all else is what it is."""
+    """The value as a key of a map or a member of a set: lists, maps and sets get a hash, all else is what it is.
+
+    Every NaN becomes the same object, since Python finds a NaN by nothing but its identity.
+    """
+    if value.__class__ is float and value != value:
+        return math.nan
     if isinstance(value, list):
         return _ListKey(value)
     if isinstance(value, set):
