@@ -219,7 +219,7 @@ def member(collection: Mapping[Any, Any] | set[Any] | frozenset[Any], item: Any)
     if item.__class__ is str or item is None:
         return item
     # Python finds 1 where 1.0 or true is the key; Java does not
-    return next((key for key in collection if key == item and same(key, item)), ABSENT)
+    return next((key for key in collection if (key is item or key == item) and same(key, item)), ABSENT)
 
 
 class _ListKey(list[Any]):
