@@ -224,8 +224,14 @@ def value_as_truth(node: n.Expr, text: Text) -> Found:
         for operand in n.children(node):
             noun = text.noun(operand)
             if noun not in (None, "true or false"):
-                message = f"{noun} is judged by its text here: true, yes, y, on and 1 are true, all others false"
-                yield operand.span, message, "compare it with something: x == 1 or x == 2, not x == 1 or 2"
+                judged = _JUDGED.get(noun, "is judged by its text here; only true, yes, y, on and 1 are true")
+                yield operand.span, f"{noun} {judged}", "compare it with something: x == 1 or x == 2, not x == 1 or 2"
+
+
+_JUDGED: dict[str | None, str] = {
+    **dict.fromkeys(("a list", "a set"), "is judged by its first item here; only true, yes, y, on and 1 are true"),
+    **dict.fromkeys(("a map", "a lambda"), "is always false here"),
+}
 
 
 def different_kinds(node: n.Expr, text: Text) -> Found:
@@ -276,8 +282,10 @@ def order_with_null(node: n.Expr, text: Text) -> Found:
 
 def compared_with_nan(node: n.Expr, text: Text) -> Found:
     if isinstance(node, n.Comparison) and any(_is_nan(side) for side in (node.left, node.right)):
+        nouns = {text.noun(node.left), text.noun(node.right)}
         outcome = "true" if node.operator == "!=" else "false"
-        yield node.span, f"NaN equals nothing, not even itself: this is always {outcome}", "use IS_NAN(x)"
+        if nouns <= {None, "a number"}:  # else it compares different kinds
+            yield node.span, f"NaN equals nothing, not even itself: this is always {outcome}", "use IS_NAN(x)"
 
 
 def _is_nan(node: n.Expr) -> bool:

@@ -167,7 +167,7 @@ QUIET = {
     "calculation-without-numbers": ["a + 1", "-a", "(null) + 1", "LENGTH(a) * 2", "GET(a, 0) / 2", "NUMBER() + 1"],
     "truncated-division": ["4 / 2", "1.0 / 2", "1 / 2.0", "a / 2", "1 / 0", "3 * 2"],
     "order-with-null": ["a == null", "null != a", "a > 1"],
-    "compared-with-nan": ["IS_NAN(a)", "a == 1", "NaN + 1"],
+    "compared-with-nan": ["IS_NAN(a)", "'a' == NaN", "a == 1", "NaN + 1"],
     "keyword-as-name": [
         "true",
         "null",
@@ -267,6 +267,25 @@ def test_findings_stand_in_the_order_of_the_text():
         "product-in-divisor",
         "compared-with-nan",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("a or 'x'", ["a text is judged by its text here; only true, yes, y, on and 1 are true"]),
+        ("a or [1]", ["a list is judged by its first item here; only true, yes, y, on and 1 are true"]),
+        ("a or {1 : 2}", ["a map is always false here"]),
+        ("LENGTH(a) == 'x'", ["a number is compared with a text: this is always false"]),
+        ("LENGTH(a) != 'x'", ["a number is compared with a text: this is always true"]),
+        ("LENGTH(a) < 'x'", ["a number is compared with a text: this is an error"]),
+        ("1 in 'x'", ["a number is never in a text"]),
+        ("a in 1", ["`in` looks into a text, list, set or map; with a number it is =="]),
+        ("NaN != a", ["NaN equals nothing, not even itself: this is always true"]),
+        ("None", ["None is the name of a field here"]),
+    ],
+)
+def test_the_message_tells_the_case(text, messages):
+    assert [finding.message for finding in lint(parse(text), text, LIBRARY)] == messages
 
 
 @pytest.mark.parametrize(

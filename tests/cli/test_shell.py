@@ -150,20 +150,54 @@ def test_help_is_given_or_refused(line, message):
         assert "TO_UPPER" in Session().execute(line)
 
 
-def test_help_shows_details_and_does_without_examples():
-    @stellar("PLAIN")
-    def plain(text: str) -> str:
-        """Give it back.
+@stellar("WHOLE")
+def whole(text: str, more: int | None = None) -> str:
+    """Give it back.
 
-        It has seen nothing.
+    It has seen nothing.
 
-        text: The text
-        returns: The text
-        """
-        return text
+    text: The text
+    more: How much more
+    returns: The text
 
-    wanted = "PLAIN(text)\nGive it back.\n\nIt has seen nothing.\n\n  text: The text (a text)\n  returns: The text"
-    assert Session(Library.of(plain)).execute("?PLAIN") == wanted
+        WHOLE('a')  // 'a'
+        WHOLE('b', 1)  // 'b'
+    """
+    return text
+
+
+@stellar("PLAIN")
+def plain() -> None:
+    """Do nothing.
+
+    returns: Nothing
+    """
+
+
+HELP = {
+    "WHOLE": """\
+WHOLE(text, more?)
+Give it back.
+
+It has seen nothing.
+
+  text: The text (a text)
+  more: How much more (a whole number)
+  returns: The text
+
+  WHOLE('a')  // 'a'
+  WHOLE('b', 1)  // 'b'""",
+    "PLAIN": """\
+PLAIN()
+Do nothing.
+
+  returns: Nothing""",
+}
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_help_is_shown_whole(name):
+    assert Session(Library.of(whole, plain)).execute(f"?{name}") == HELP[name]
 
 
 @pytest.mark.parametrize(
