@@ -19,7 +19,7 @@ from stellar.context import NOTHING, Context
 from stellar.errors import EvaluationError, ParseError, ResolutionError, StellarError
 from stellar.expression import Expression, default_library
 from stellar.library import Library
-from stellar.runtime import same, shortened
+from stellar.runtime import described, same
 from stellar.tables import TERMINALS
 
 ERRORS: dict[str, type[StellarError]] = {
@@ -118,7 +118,7 @@ def _failure(line: Line, record: Mapping[str, Any], library: Library, context: C
         return None
     if wanted is None and is_result(value, line.result, library):
         return None
-    return f"it is {shortened(value)}"
+    return f"it is {described(value)}"
 
 
 def is_result(value: Any, result: str, library: Library | None = None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import threading
 import types
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -150,23 +149,13 @@ def _compiled_again(source: str, library: str, predicate: bool, unknown_function
 
 
 def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:
-    made: list[Callable[..., Any]] = []
-    errors: list[Exception] = []
+    from concurrent.futures import ThreadPoolExecutor  # seldom needed, and slow to load
 
-    def run() -> None:
-        try:
-            made.append(make())
-        except Exception as error:  # noqa: BLE001 - it is raised again below
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if not errors:
-        return made[0]
-    if isinstance(errors[0], RecursionError):
+    try:
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(make).result()
+    except RecursionError:
         raise ParseError("the expression nests too deep to be compiled", source, Span(0, len(source))) from None
-    raise errors[0]
 
 
 # -- From a Python exception to a place in the text -------------------------------------------------------------------
@@ -199,15 +188,13 @@ def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
 
 def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
     """Where in the text the innermost frame of its code stood; None if Python keeps no columns."""
-    ours, found = filename(source), None
+    ours = filename(source)
+    frames: list[tuple[types.CodeType, int]] = []
     while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if code.co_filename == ours:
-            found = code, traceback.tb_lasti
+        if (code := traceback.tb_frame.f_code).co_filename == ours:
+            frames.append((code, traceback.tb_lasti))
         traceback = traceback.tb_next
-    if found is None:
-        return None
-    code, instruction = found
+    code, instruction = frames[-1]
     line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
     if line is None or end_line is None or column is None or end_column is None:
         return None

@@ -244,7 +244,8 @@ def read_help(docstring: str) -> Help:
     """
     summary, details, entries, examples = "", [], {}, []
     for paragraph in re.split(r"\n[ \t]*\n", docstring.strip("\n")):
-        if paragraph.startswith("    "):
+        # A docstring of a summary and examples alone loses their indentation
+        if re.match(r" {4}|.*\S +// \S", paragraph):
             examples.append(inspect.cleandoc(paragraph))
         elif not summary:
             summary = " ".join(paragraph.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from stellar.source import Span
 
@@ -177,6 +178,8 @@ def children(node: Expr) -> tuple[Expr, ...]:
             return tuple(part for pair in pairs for part in pair)
         case Match(clauses, default):
             return (*(part for clause in clauses for part in clause), default)
+        case _:
+            assert_never(node)
 
 
 def walk(node: Expr) -> Iterator[Expr]:

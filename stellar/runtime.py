@@ -90,7 +90,7 @@ def to_float(number: int | float) -> float:
     try:
         return float(number)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 # -- Equality and order -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import linecache
+import pickle
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 import stellar
 from stellar import expression as expressions
+from stellar import nodes as n
 from stellar.context import Context
 from stellar.errors import EvaluationError, ParseError, ResolutionError, StellarError
 from stellar.expression import Expression
@@ -294,6 +296,28 @@ except stellar.EvaluationError as error:
 """
     assert run(code, "-X", "no_debug_ranges") == "division by zero Span(start=0, end=10)\n"
     assert run(code) == "division by zero Span(start=5, end=10)\n"
+
+
+def test_an_expression_whose_code_has_no_columns_still_tells_what_was_wrong():
+    expression = stellar.compile("1 + x / y")
+    function = expression.__call__
+    # As `-X no_debug_ranges` compiles it: entries of kind 13, a line without columns, for eight instructions each
+    length = len(function.__code__.co_code) // 2
+    entries = (bytes([0x80 | 13 << 3 | min(8, length - start) - 1, 0]) for start in range(0, length, 8))
+    function.__code__ = function.__code__.replace(co_linetable=b"".join(entries))
+    with pytest.raises(EvaluationError, match="division by zero") as caught:
+        expression({"x": 1, "y": 0})
+    assert (caught.value.span.start, caught.value.span.end) == (0, 9)
+
+
+def test_an_expression_has_a_tree():
+    assert stellar.compile("x + 1").tree == n.Arithmetic("+", n.Variable("x"), n.Literal(1))
+
+
+def test_all_fields_show_and_keep_what_they_are():
+    fields = stellar.compile("_")({"a": 1, "b": None})
+    assert repr(fields) == "{'a': 1, 'b': None}"
+    assert dict(pickle.loads(pickle.dumps(fields))) == dict(fields) == {"a": 1, "b": None}
 
 
 def test_importing_stellar_loads_the_language_alone():

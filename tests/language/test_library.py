@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Optional, Union
 
 import pytest
 
-from stellar.context import NOTHING, Context
+from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import ConfigError, EvaluationError, ResolutionError
 from stellar.expression import Expression
 from stellar.functions import LIBRARY, strings
-from stellar.library import Function, Kind, Library, kind, read_help, stellar
+from stellar.library import Function, Kind, Library, Written, kind, read_help, stellar
 
 
 @stellar("SHOUT")
@@ -227,6 +229,53 @@ def test_a_context_finds_services_by_type():
     assert float not in context
     with pytest.raises(LookupError, match="this needs a float, and the context has none"):
         context[float]
+
+
+def test_a_context_makes_what_is_missing_once_of_the_global_settings():
+    made: list[GlobalSettings] = []
+
+    def make(settings: GlobalSettings) -> list[int]:
+        made.append(settings)
+        return [len(made)]
+
+    context = Context({GlobalSettings: GlobalSettings({"a": 1})})
+    assert context.get_or_make(list, make) is context.get_or_make(list, make)
+    assert made == [{"a": 1}]
+    assert Context().get_or_make(list, make) == [2]
+    assert made[1] == {}
+
+
+def test_a_context_makes_a_service_once_though_threads_ask_together():
+    asked = threading.Barrier(4)
+    found: list[object] = []
+    context = Context()
+
+    def make(_settings: GlobalSettings) -> object:
+        time.sleep(0.02)
+        return object()
+
+    def ask() -> None:
+        asked.wait()
+        found.append(context.get_or_make(object, make))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_text_that_is_written_in_the_expression_can_be_told_from_one_of_the_record():
+    @stellar("IS_WRITTEN")
+    def is_written(pattern: Written | str) -> bool:
+        """Whether the text stands in the expression."""
+        return isinstance(pattern, Written)
+
+    library = Library.of(is_written)
+    assert Expression("IS_WRITTEN('a')", library)({}) is True
+    assert Expression("IS_WRITTEN(x)", library)({"x": "a"}) is False
 
 
 def test_a_context_with_more_services_is_another():

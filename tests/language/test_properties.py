@@ -32,7 +32,17 @@ bounded = settings(
     max_examples=200, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow], print_blob=False
 )
 
-LEAKS = (TypeError, AttributeError, KeyError, IndexError, UnboundLocalError, NameError, AssertionError, SystemError)
+LEAKS = (
+    TypeError,
+    OverflowError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    UnboundLocalError,
+    NameError,
+    AssertionError,
+    SystemError,
+)
 
 # -- Records ----------------------------------------------------------------------------------------------------------
 
