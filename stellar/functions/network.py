@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from stellar.conversions import BLANKS, to_integer
 from stellar.functions._protocols import PROTOCOLS
 from stellar.functions._suffixes import public_suffix
+from stellar.functions._typosquat import typosquats
 from stellar.library import stellar
 from stellar.runtime import described
 
 _REMEMBERED = 4096
+_LONGEST_LABEL = 63
 
 # -- IP addresses -----------------------------------------------------------------------------------------------------
 
@@ -122,6 +124,26 @@ def domain_to_tld(domain: str | None) -> str:
         DOMAIN_TO_TLD(7)  // error
     """
     return "null" if domain is None else _suffix(domain)  # Metron answers the text null here
+
+
+@stellar("DOMAIN_TYPOSQUAT")
+def domain_typosquat(domain: str | None = None) -> set[str] | None:
+    """The names that may be taken for a domain: slips of the keys, look-alike letters, flipped bits.
+
+    domain: The domain without subdomain and top-level domain, 63 characters at most
+    returns: The set of the names, those with letters other than ASCII's in Punycode as well; null for null
+
+        'examp1e' in DOMAIN_TYPOSQUAT('example')  // true
+        'example' in DOMAIN_TYPOSQUAT('example')  // false
+        LENGTH(DOMAIN_TYPOSQUAT('google'))  // 305
+        DOMAIN_TYPOSQUAT(null)  // null
+        DOMAIN_TYPOSQUAT(5)  // error
+    """
+    if domain is None:
+        return None
+    if len(domain) > _LONGEST_LABEL:
+        raise ValueError(f"a name between two dots has {_LONGEST_LABEL} characters at most, not {len(domain)}")
+    return typosquats(domain)
 
 
 @lru_cache(_REMEMBERED)
