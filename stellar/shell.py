@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.conversions import to_text
 from stellar.errors import StellarError
-from stellar.expression import Expression, default_library
+from stellar.expression import Expression
 from stellar.library import Function, Library
 
 if TYPE_CHECKING:
@@ -35,10 +35,13 @@ class Quit(Exception):
 
 
 class Session:
-    """The variables of a shell, and what it does with a line."""
+    """The variables of a shell, and what it does with a line.
+
+    library: the functions that there are; by default those that only a shell may call are among them
+    """
 
     def __init__(self, library: Library | None = None) -> None:
-        self.library = default_library() if library is None else library
+        self.library = Library.named("stellar.functions:SHELL_LIBRARY") if library is None else library
         self.variables: dict[str, Any] = {}
 
     def execute(self, line: str) -> str:

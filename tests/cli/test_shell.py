@@ -136,6 +136,10 @@ def test_a_failed_assignment_changes_nothing():
     assert session.variables == {"x": 2}
 
 
+def test_the_functions_of_a_shell_are_there():
+    assert Session().execute("SHELL_MAP2TABLE({'a' : 1})").startswith("╔")
+
+
 def test_quit_leaves():
     with pytest.raises(Quit):
         Session().execute(" quit ")
