@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -225,7 +224,7 @@ class WindowSummary:
     values: deque[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.values = deque(maxlen=min(self.window, sys.maxsize))
+        self.values = deque(maxlen=self.window)
 
     def __hash__(self) -> int:
         return hash(tuple(self.values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def init(window_size: object = None) -> Summary:
         STATS_MEAN(STATS_ADD(STATS_INIT(2), 1, 2, 3))  // 2.5
     """
     number = window_size if isinstance(window_size, int | float) and not isinstance(window_size, bool) else 0
-    return WindowSummary(int(number)) if number >= 1 else OnlineSummary()
+    return WindowSummary(int(min(number, sys.maxsize))) if number >= 1 else OnlineSummary()
 
 
 @stellar("STATS_ADD")
@@ -50,8 +51,8 @@ def add(stats: OnlineSummary | WindowSummary | None, *values: object) -> Summary
     summary = OnlineSummary() if stats is None else stats
     for value in values:
         for number in value if isinstance(value, list | set | frozenset | tuple) else (value,):
-            if number.__class__ is float or number.__class__ is int:
-                summary.add(float(number))
+            if number.__class__ is float:
+                summary.add(number)
             elif number is not None:
                 summary.add(_number(number))
     return summary
