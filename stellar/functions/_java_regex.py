@@ -88,6 +88,25 @@ def compiled(text: str) -> Any:
         raise ValueError("the regular expression is nested too deep") from None
 
 
+@lru_cache(_REMEMBERED)
+def whole(text: str) -> tuple[Callable[[str], Any], int]:
+    """What matches a whole text by a Java regular expression, and for texts of what length that can't take long."""
+    return compiled(text).fullmatch, _harmless_length(text)
+
+
+# Repeated groups, references back, and all that begins with (? but plain groups
+_INTRICATE = re.compile(r"\)[*+?{]|\\[1-9k]|\(\?(?!:)")
+_MOST_WAYS = 1_000_000
+
+
+def _harmless_length(text: str) -> int:
+    """Up to which length a text can be matched in no more than a million ways, however unlucky."""
+    if _INTRICATE.search(text):
+        return -1
+    choices = sum(map(text.count, "*+?{|"))
+    return int(_MOST_WAYS ** (1 / max(1, choices))) - 1
+
+
 def in_time(match: Callable[..., T], text: str) -> T:
     """Match a text by one of a compiled pattern's methods.
 

@@ -40,6 +40,10 @@ def format_(format_: object, *args: object) -> str:
         FORMAT('%d', 1.5)  // error
         FORMAT('%s')  // error
     """
+    if format_.__class__ is str:
+        template, classes = _template(format_)
+        if classes == [value.__class__ for value in args]:
+            return template % args
     pattern = to_optional_text(format_)
     if pattern is None:
         raise ValueError("there must be a pattern")
@@ -98,6 +102,7 @@ _NOUNS = {
     "t": "a moment in milliseconds",
 }
 _PLACE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(<]*)(\d+)?(?:\.(\d+))?([tT])?([a-zA-Z%])", re.ASCII)
+_PLAIN = re.compile("(?:[^%]|%[sd])*")
 _LETTERS = "bBhHsScCdoxXeEfgGaAn%"
 _DATE_LETTERS = "HIklMSLNpzZsQBbhAaCYyjmdeRTrDFc"
 # The flags that each letter has a meaning for
@@ -112,6 +117,13 @@ _FLAGS = {
     "n": "",
 }
 _PRECISE = "bBhHsSeEfgGaA"
+
+
+@lru_cache(512)
+def _template(pattern: str) -> tuple[str, list[type] | None]:
+    """A pattern of nothing but %s and %d as Python has it, and the classes for which it means the same there."""
+    letters = _PLAIN.fullmatch(pattern) and re.findall("%(.)", pattern)
+    return pattern, [str if letter == "s" else int for letter in letters] if letters else None
 
 
 @lru_cache(512)

@@ -51,6 +51,9 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
         HASH('squid', 'TLSH')  // null
         HASH('squid', 'CRC')  // error
     """
+    if config is None and to_hash.__class__ is str and hash_type.__class__ is str and hash_type in _ALGORITHMS:
+        octets = to_hash.encode("utf-8", "replace")
+        return _ALGORITHMS[hash_type](octets, usedforsecurity=False).hexdigest()
     if hash_type is None:
         return None
     name = to_text(hash_type).upper()
@@ -150,6 +153,17 @@ _DIGESTS: dict[str, Callable[[bytes], bytes]] = {
     **{f"SHA-{bits}": _digest(f"sha{bits}") for bits in (224, 256, 384, 512)},
     **{f"SHA-512/{bits}": _digest(f"sha512_{bits}") for bits in (224, 256)},
     **{f"SHA3-{bits}": _digest(f"sha3_{bits}") for bits in (224, 256, 384, 512)},
+}
+
+
+# What hashes a text as it is by default, without a detour
+_ALGORITHMS: dict[str, Callable[..., Any]] = {
+    "MD5": hashlib.md5,
+    **dict.fromkeys(("SHA", "SHA-1"), hashlib.sha1),
+    "SHA-224": hashlib.sha224,
+    "SHA-256": hashlib.sha256,
+    "SHA-384": hashlib.sha384,
+    "SHA-512": hashlib.sha512,
 }
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from stellar.conversions import to_integer, to_text
-from stellar.functions._java_regex import compiled, in_time
+from stellar.functions._java_regex import compiled, in_time, whole
 from stellar.library import stellar
 
 _REMEMBERED = 512
@@ -30,7 +30,9 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
     if str_ is None or pattern is None:
         return False
     if isinstance(pattern, str):
-        return in_time(compiled(pattern).fullmatch, str_) is not None
+        fullmatch, harmless = whole(pattern)
+        # To watch the clock takes ten times as long as most matches
+        return (fullmatch(str_) if len(str_) <= harmless else in_time(fullmatch, str_)) is not None
     if not isinstance(pattern, list | tuple | set | frozenset):
         return False
     several: Iterable[object] = pattern
