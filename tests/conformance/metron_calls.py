@@ -83,9 +83,13 @@ def _with_class(value: Any) -> Any:
     return f"{type(value).__name__} {value}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _linked_maps(function: Function, arguments: list[Any]) -> list[Any]:
-    if function.name in ("MULTISET_ADD", "MULTISET_REMOVE") and arguments and isinstance(arguments[0], LiteralMap):
+def _narrow_classes(function: Function, arguments: list[Any]) -> list[Any]:
+    if not arguments or not isinstance(arguments[0], LiteralMap):
+        return arguments
+    if function.name in ("MULTISET_ADD", "MULTISET_REMOVE"):
         raise ValueError(f"{function.name} takes no map literal")
+    if function.name == "GEOHASH_FROM_LOC" and any(isinstance(value, int | float) for value in arguments[0].values()):
+        raise ValueError("GEOHASH_FROM_LOC takes texts as coordinates")
     return arguments
 
 
@@ -114,7 +118,7 @@ def _objects(function: Function, arguments: list[Any]) -> list[Any]:
 _CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
     Trait.CHARACTERS: _characters,
     Trait.DISTINCT_TYPES: _integers,
-    Trait.MAP_CLASSES: _linked_maps,
+    Trait.NARROW_CLASSES: _narrow_classes,
     Trait.DATES_ARE_LONG: _dates,
     Trait.HASH_SPELLING: _spelling,
     Trait.BLOOM_ARGUMENTS: _bloom_arguments,

@@ -334,7 +334,7 @@ class Machine:
         made = runtime.make_map(*zip(values[::2], values[1::2], strict=True))
         if Trait.HASH_ORDER in self.traits:
             made = {key: made[key] for key in hash_order(reversed(made))}
-        return LiteralMap(made) if Trait.MAP_CLASSES in self.traits else made
+        return LiteralMap(made) if Trait.NARROW_CLASSES in self.traits else made
 
     def compare(self, symbol: str, left: Any, right: Any) -> bool:
         if Trait.OBJECTS in self.traits and symbol in ("==", "!=") and is_object(left) and is_object(right):

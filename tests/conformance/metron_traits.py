@@ -24,7 +24,6 @@ class Trait(Difference):
     WRAPPING = "1", "integers wrap around at 32 and 64 bits"
     BINARY32 = "2", "`f` numbers are rounded to binary32"
     DISTINCT_TYPES = "3", "Integer, Long and Float are types of their own as members, keys and arguments"
-    MAP_CLASSES = "3", "`MULTISET_ADD` and `MULTISET_REMOVE` refuse a map literal"
     ELSE_ENDS_EARLY = "4 D3", "an else branch ends at the first conditional within it"
     CONDITION_LEAKS = "4 D4", "a condition that is neither true nor false stays among the values"
     LITERAL_CHECK = "4 D5", "a literal `true` as the check of a match is false"
@@ -42,6 +41,7 @@ class Trait(Difference):
     DATES_ARE_LONG = "12", "`DATE_FORMAT` takes a Long as a date, and no Integer"
     BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads each argument only if there is another behind it"
     OBJECTS = "17", "statistics and sketches equal themselves alone, and print a class name"
+    NARROW_CLASSES = "18", "functions refuse a value of another class that would do as well"
     VALIDATED_BY_RUNNING = "8, 10", "validation runs the text with every variable null"
 
 

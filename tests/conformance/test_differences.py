@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from cases import Answer, Case, load
 from compare import Outcome, agrees, attempt, equivalent, outcome
@@ -10,6 +12,8 @@ from metron_grammar import METRON, OURS, accepts, forms_needed
 from metron_machine import metrons_outcome
 from metron_traits import Form, Trait
 
+from stellar.functions import LIBRARY
+from stellar.lints import lint
 from stellar.parser import parse
 
 
@@ -23,6 +27,19 @@ def test_the_document_has_the_counts_that_are_measured(capsys: pytest.CaptureFix
 def test_every_difference_is_described_and_shows_in_a_case(difference: Trait | Form) -> None:
     assert any(report(name).reasons[difference] for name in FILES)
     assert f"\n## {difference.row.split()[0].rstrip(',')}. " in DOCUMENT.read_text("utf-8")
+
+
+SURPRISES = re.findall(r"^\| (`.+?`) \| .* \| `([a-z-]+)` \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("texts", "name"), SURPRISES)
+def test_a_surprise_that_is_kept_has_its_lint(texts: str, name: str) -> None:
+    for text in re.findall("`(.+?)`", texts):
+        assert name in {finding.name for finding in lint(parse(text), text, LIBRARY)}, text
+
+
+def test_the_surprises_are_found_in_the_document() -> None:
+    assert len(SURPRISES) > 10
 
 
 @pytest.mark.parametrize("name", FILES)
