@@ -267,7 +267,8 @@ class Compiler:
         leftmost, steps = chain(node)
         if len(steps) > LONGEST_INLINE_CHAIN:
             return self.long_chain(leftmost, steps, scope)
-        if self.fast and (tree := InlineTree.of(node)) is not None:
+        # Under one guard all variables are read in one place, which is too coarse for saying which is missing
+        if self.fast and not self.strict and (tree := InlineTree.of(node)) is not None:
             return self.inline_tree(node, tree, scope)
         code = self.rule(leftmost, scope)
         for step in steps:
