@@ -225,6 +225,19 @@ def test_an_interrupted_demo_tidies_up(tmp_path: Path, at: str, stop: Callable[[
     surroundings.assert_clean(output + rest)
 
 
+def test_a_command_that_fails_ends_the_demo_and_is_named(tmp_path: Path) -> None:
+    surroundings = Surroundings.made(tmp_path)
+    changed = shutil.copytree(SQUID, tmp_path / "squid")
+    (changed / "config" / "parsers" / "squid.json").write_text("{")
+    process = surroundings.begin(squid=changed)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "squid.json: not JSON" in errors
+    assert re.search(r"^demo: stellar-pipeline run .* ended with status 1$", errors, re.MULTILINE)
+    assert "Traceback" not in errors
+    surroundings.assert_clean(output)
+
+
 def test_a_folder_that_is_there_is_not_used(tmp_path: Path) -> None:
     surroundings = Surroundings.made(tmp_path)
     process = surroundings.begin("--keep", str(tmp_path))

@@ -53,9 +53,14 @@ def script(commands: list[str]) -> Iterator[str]:
     """What a shell is to do, so that a zero byte stands before the output of each command."""
     yield f"SQUID={ROOT}/examples/squid\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
     for command in commands:
-        yield f"printf '\\0'\n{command}"
+        yield f"printf '\\0'\n{command.replace('sleep 2', UNTIL_SETTLED)}"
         if command.endswith("&\n"):  # the next command comes sooner than a reader's would
-            yield "until maas status --registry registry | grep -q 'service: running'; do sleep 0.1; done\n"
+            yield f"{UNTIL_SERVED}\n"
+
+
+UNTIL_SERVED = "until maas status --registry registry | grep -q 'service: running'; do sleep 0.1; done"
+# On a busy machine two seconds may not do: here, until as many of dga @ 1.0 are ready as are wanted
+UNTIL_SETTLED = "until maas status --registry registry | grep -q '^dga @ 1.0 *2 *2 *1'; do sleep 0.1; done"
 
 
 def normal(text: str, folder: Path) -> str:
