@@ -1,100 +1,131 @@
 """The functions that expressions can call, one module a family.
 
-Other distributions add theirs by an entry point of the group `stellar.functions`, which names a module, a function or a
-Library.
-
 LIBRARY         what an expression may call anywhere
 SHELL_LIBRARY   that, and what only a shell may do: reach files and the environment, and show tables
+
+Other distributions add theirs by an entry point of the group `stellar.functions`, which names a module, a function or a
+Library.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib import import_module
 
-from stellar.functions import (
-    bloom,
-    cardinality,
-    collections,
-    conversion,
-    dates,
-    encoding,
-    enrichments,
-    formats,
-    functional,
-    fuzzy,
-    geo,
-    geohash,
-    hashing,
-    jsons,
-    maas,
-    math,
-    network,
-    outliers,
-    regexps,
-    sampling,
-    statistics,
-    strings,
-    validation,
-)
 from stellar.library import Function, Library
 
-# fmt: off
-FAMILIES = (
-    strings, regexps, fuzzy, formats, conversion, encoding, hashing, jsons, math, dates, collections,
-    functional, network, validation, statistics, outliers, geo, geohash, enrichments, cardinality, bloom,
-    sampling, maas,
-)
-# fmt: on
+# What each family has, so that its module need be loaded only when one of its functions is wanted
+FAMILIES = {
+    "strings": """
+        TO_UPPER TO_LOWER TRIM STARTS_WITH ENDS_WITH APPEND_IF_MISSING PREPEND_IF_MISSING CHOMP CHOP COUNT_MATCHES
+        FILL_LEFT FILL_RIGHT GET GET_FIRST GET_LAST JOIN SPLIT STRING_ENTROPY SUBSTRING
+    """,
+    "regexps": "REGEXP_MATCH REGEXP_GROUP_VAL REGEXP_REPLACE",
+    "fuzzy": "FUZZY_LANGS FUZZY_SCORE",
+    "formats": "FORMAT",
+    "conversion": "TO_STRING TO_INTEGER TO_LONG TO_DOUBLE TO_FLOAT",
+    "encoding": "GET_SUPPORTED_ENCODINGS ENCODE DECODE IS_ENCODING",
+    "hashing": "GET_HASHES_AVAILABLE HASH TLSH_DIST",
+    "jsons": "TO_JSON_OBJECT TO_JSON_MAP TO_JSON_LIST",
+    "math": "ABS CEILING FLOOR ROUND EXP LN LOG2 LOG10 SQRT SIN COS TAN IS_NAN BIN MAX MIN",
+    "dates": """
+        NOW TO_EPOCH_TIMESTAMP IS_DATE DATE_FORMAT DAY_OF_WEEK DAY_OF_MONTH DAY_OF_YEAR WEEK_OF_MONTH WEEK_OF_YEAR
+        MONTH YEAR
+    """,
+    "collections": """
+        IS_EMPTY LENGTH LIST_ADD SET_INIT SET_ADD SET_REMOVE SET_MERGE MULTISET_INIT MULTISET_ADD MULTISET_REMOVE
+        MULTISET_MERGE MULTISET_TO_SET MAP_GET MAP_EXISTS MAP_PUT MAP_MERGE ZIP ZIP_LONGEST
+    """,
+    "functional": "MAP FILTER REDUCE",
+    "network": """
+        IN_SUBNET DOMAIN_REMOVE_SUBDOMAINS DOMAIN_REMOVE_TLD DOMAIN_TO_TLD DOMAIN_TYPOSQUAT URL_TO_HOST URL_TO_PATH
+        URL_TO_PORT URL_TO_PROTOCOL PROTOCOL_TO_NAME
+    """,
+    "validation": "IS_DOMAIN IS_EMAIL IS_URL IS_INTEGER IS_IP",
+    "statistics": """
+        STATS_INIT STATS_ADD STATS_MERGE STATS_BIN STATS_PERCENTILE STATS_COUNT STATS_SUM STATS_MEAN STATS_MAX
+        STATS_MIN STATS_VARIANCE STATS_SD STATS_QUADRATIC_MEAN STATS_SUM_LOGS STATS_SUM_SQUARES
+        STATS_POPULATION_VARIANCE STATS_GEOMETRIC_MEAN STATS_KURTOSIS STATS_SKEWNESS IT_ENTROPY
+    """,
+    "outliers": "OUTLIER_MAD_STATE_MERGE OUTLIER_MAD_ADD OUTLIER_MAD_SCORE",
+    "geo": "GEO_GET ASN_GET",
+    "geohash": """
+        GEOHASH_FROM_LATLONG GEOHASH_FROM_LOC GEOHASH_TO_LATLONG GEOHASH_DIST GEOHASH_MAX_DIST GEOHASH_CENTROID
+    """,
+    "enrichments": "ENRICHMENT_GET ENRICHMENT_EXISTS OBJECT_GET ENRICHMENT_OBJECT_GET",
+    "cardinality": "HLLP_INIT HLLP_ADD HLLP_CARDINALITY HLLP_MERGE",
+    "bloom": "BLOOM_INIT BLOOM_ADD BLOOM_EXISTS BLOOM_MERGE",
+    "sampling": "SAMPLE_INIT SAMPLE_ADD SAMPLE_GET SAMPLE_MERGE",
+    "maas": "MAAS_GET_ENDPOINT MAAS_MODEL_APPLY",
+    "rest": "REST_GET REST_POST",
+}
+SHELL_FAMILIES = {
+    "files": "LOCAL_LS LOCAL_RM LOCAL_WRITE LOCAL_READ LOCAL_READ_LINES",
+    "system": "SYSTEM_ENV_GET SYSTEM_PROPERTY_GET",
+    "shell": "SHELL_MAP2TABLE",
+}
 GROUP = "stellar.functions"
 
 
-class _WithInstalled(Library):
-    """A library, and what other distributions have installed in addition.
+class LazyLibrary(Library):
+    """Functions by family, and what other distributions have installed in addition.
 
-    To look for that takes longer than to compile an expression. So it waits until a name is asked for that is not in
-    the library itself, or the whole list.
+    A family is loaded when one of its functions is first wanted. To look for what is installed takes longer than to
+    compile an expression, so that waits until a name is wanted that is in no family, or the whole list.
     """
 
-    def __init__(self, own: Library) -> None:
-        self.own = own
-        self.name = own.name
+    def __init__(self, name: str, families: Mapping[str, str]) -> None:
+        self.name = name
+        self._family_of = {function: family for family, names in families.items() for function in names.split()}
+        self._loaded: dict[str, Function] = {}
+
+    def __getitem__(self, name: str) -> Function:
+        if (function := self._loaded.get(name)) is not None:
+            return function
+        if (family := self._family_of.get(name)) is None:
+            return self._installed[name]
+        function = self._loaded[name] = Library.of(import_module(f"{__name__}.{family}")).functions[name]
+        return function
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._family_of or name in self._installed
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._family_of
+        yield from self._installed
+
+    def __len__(self) -> int:
+        return len(self._family_of) + len(self._installed)
 
     @cached_property
     def functions(self) -> dict[str, Function]:  # type: ignore[override]
-        return {**dict(_installed(self.own)), **self.own.functions}
+        return {name: self[name] for name in self}
 
-    def __getitem__(self, name: str) -> Function:
-        return self.own.functions.get(name) or self.functions[name]
+    @cached_property
+    def _installed(self) -> dict[str, Function]:
+        return {name: function for name, function in _found() if self._is_free(name, function)}
+
+    def _is_free(self, name: str, function: Function) -> bool:
+        if name in self._family_of:
+            where = f"{function.implementation.__module__}.{function.implementation.__qualname__}"
+            warnings.warn(f"{where} is a {name}, but that name is taken", RuntimeWarning, stacklevel=2)
+        return name not in self._family_of
 
 
-def _installed(own: Library) -> Iterator[tuple[str, Function]]:
+def _found() -> Iterator[tuple[str, Function]]:
     from importlib.metadata import entry_points  # it takes as long to load as all of the language
 
     for entry_point in entry_points(group=GROUP):
-        where = f"the Stellar functions {entry_point.name} = {entry_point.value}"
         try:
             found = Library.of(entry_point.load())
         except Exception as error:  # noqa: BLE001 - whatever a stranger's module may raise
-            warnings.warn(f"{where} can't be loaded: {error}", RuntimeWarning, stacklevel=2)
+            where = f"{entry_point.name} = {entry_point.value}"
+            warnings.warn(f"the Stellar functions {where} can't be loaded: {error}", RuntimeWarning, stacklevel=2)
             continue
-        for name, function in found.items():
-            if name in own:
-                warnings.warn(f"{where} have a {name}, but that name is taken", RuntimeWarning, stacklevel=2)
-            yield name, function
+        yield from found.items()
 
 
-LIBRARY = _WithInstalled(Library.of(*FAMILIES, name="stellar.functions:LIBRARY"))
-SHELL_LIBRARY: Library
-
-
-def __getattr__(name: str) -> Library:
-    """The shell's library, which is loaded when it is first wanted."""
-    if name != "SHELL_LIBRARY":
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    from stellar.functions import files, shell, system
-
-    own = Library.of(LIBRARY.own, files, system, shell, name=f"{__name__}:{name}")
-    library = globals()[name] = _WithInstalled(own)
-    return library
+LIBRARY = LazyLibrary("stellar.functions:LIBRARY", FAMILIES)
+SHELL_LIBRARY = LazyLibrary("stellar.functions:SHELL_LIBRARY", {**FAMILIES, **SHELL_FAMILIES})

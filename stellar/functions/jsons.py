@@ -65,7 +65,7 @@ def to_json_list(str_: str | None) -> Any:
 def _read(text: str) -> Any:
     start = len(text) - len(text.lstrip(_BLANKS))
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = DECODER.raw_decode(text, start)
     except RecursionError:
         raise ValueError("this JSON is nested too deep") from None
     except json.JSONDecodeError as error:
@@ -87,4 +87,4 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
+DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
