@@ -44,7 +44,7 @@ class _Parse:
     def __init__(self, text: str) -> None:
         self.text = text
         self.states = [0]
-        self.tokens: list[Token] = []
+        self.tokens: list[tuple[str, int, int]] = []
         self.values: list[Any] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -61,11 +61,11 @@ class _Parse:
                     tree: n.Expr = self.values[0]
                     return tree
             if action is None:
-                raise unexpected(self.text, self.tokens, Token(kind, start, end))
+                raise unexpected(self.text, [Token(*token) for token in self.tokens], Token(kind, start, end))
             depth += (kind in _OPENING) - (kind in _CLOSING)
             if depth > DEEPEST_NESTING:
                 raise _too_deep(self.text, Span(start, end))
-            self.tokens.append(Token(kind, start, end))
+            self.tokens.append((kind, start, end))
             self.states.append(action)
             self.values.append(self.text[start:end])
             self.starts.append(start)
