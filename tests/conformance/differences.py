@@ -6,6 +6,7 @@ python tests/conformance/differences.py --write    put the counts into docs/comp
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections import Counter
@@ -132,6 +133,7 @@ def write() -> None:
 
 
 def main(arguments: list[str]) -> int:
+    logging.disable(logging.WARNING)
     if arguments == ["--write"]:
         write()
     elif arguments:
