@@ -573,23 +573,43 @@ class Compiler:
         return any(self.makes_closure(part) for part in n.children(node))
 
     def comprehension(self, function: Function, arguments: tuple[n.Expr, ...], scope: Scope, at: Place) -> Code:
+        """`[body for p in items]`, or null if they are; a FILTER that the items come from becomes its condition."""
         source, mapper = arguments
         assert isinstance(mapper, n.Lambda)
-        held, there = self.hold(source, scope), self.places[source.span]
+        variable = self.fresh("p")
+        condition: n.Lambda | None = None
+        if function.comprehension == "filter":
+            condition, mapper = mapper, n.Lambda(("_",), n.Variable("_", span=mapper.span), span=mapper.span)
+        elif (inner := self.filtered(source)) is not None:
+            function, (source, condition) = inner
+        there = self.places[source.span]
+        held = self.hold(source, scope)
         take = self.known(partial(runtime.items, function), f"items_{function.name}", there)
         to_items = _call(take, [held.again], there)
         items = self.hold_code(ast.IfExp(self.has_class(held.first, list, at), held.again, to_items, **at), at)
-        variable = self.fresh("p")
-        inner = scope.inner(dict.fromkeys(mapper.parameters, variable))
-        body = self.rule(mapper.body, inner)
-        element, conditions = body, list[Code]()
-        if function.comprehension == "filter":
-            element = _name(variable, at)
-            is_bool = static_class(mapper.body, self.library) is bool
-            conditions = [body if is_bool else _is(body, True, at)]
+        conditions = [] if condition is None else [self.kept(condition, variable, scope, at)]
+        body = self.rule(mapper.body, scope.inner(dict.fromkeys(mapper.parameters, variable)))
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
         exists = _is(items.first, None, at, negated=True)
-        return ast.IfExp(exists, ast.ListComp(element, [loop], **at), _constant(None, at), **at)
+        return ast.IfExp(exists, ast.ListComp(body, [loop], **at), _constant(None, at), **at)
+
+    def filtered(self, node: n.Expr) -> tuple[Function, tuple[n.Expr, n.Lambda]] | None:
+        """A FILTER by a lambda that fits into a comprehension, and what it filters."""
+        if not isinstance(node, n.Call) or (function := self.library.get(node.name)) is None:
+            return None
+        if (
+            function.comprehension != "filter"
+            or len(node.arguments) != 2
+            or not self.fits_comprehension(node.arguments)
+        ):
+            return None
+        source, condition = node.arguments
+        return (function, (source, condition)) if isinstance(condition, n.Lambda) else None
+
+    def kept(self, condition: n.Lambda, variable: str, scope: Scope, at: Place) -> Code:
+        """Whether FILTER keeps an item: only if its lambda gives true, and nothing that converts to it."""
+        code = self.rule(condition.body, scope.inner(dict.fromkeys(condition.parameters, variable)))
+        return code if static_class(condition.body, self.library) is bool else _is(code, True, at)
 
     # -- Pieces -------------------------------------------------------------------------------------------------------
 

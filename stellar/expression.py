@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import types
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Literal
 
 from stellar import nodes as n
@@ -242,6 +242,7 @@ def _cached(source: str, library: Library) -> Expression:
     return Expression(source, library)
 
 
+@cache
 def default_library() -> Library:
     """`stellar.functions.LIBRARY`, loaded when it is first wanted."""
     return Library.named("stellar.functions:LIBRARY")

@@ -331,7 +331,7 @@ class Library(Mapping[str, Function]):
 
     def resembling(self, name: str) -> str | None:
         """The function whose name is most like this one, if one is like it at all."""
-        upper = {known.upper(): known for known in self.functions}
+        upper = {known.upper(): known for known in self}
         close = difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.7)
         return upper[close[0]] if close else None
 

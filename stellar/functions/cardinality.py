@@ -82,7 +82,7 @@ def add(hllp: Cardinality | None, value: object) -> Cardinality:
 
         HLLP_CARDINALITY(HLLP_ADD(null, ['a', 'b', 'a']))  // 2
         HLLP_CARDINALITY(HLLP_ADD(HLLP_INIT(), 'a'))  // 1
-        HLLP_ADD(null)  // error
+        HLLP_ADD('a', 'b')  // error
     """
     estimator = hllp or Cardinality()
     for item in value if isinstance(value, list) else (value,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import sys
 import pytest
 
 import stellar
-from stellar.functions import LIBRARY, _WithInstalled
+from stellar.functions import FAMILIES, LIBRARY, SHELL_FAMILIES, LazyLibrary
+from stellar.library import Library
 
-OURS = LIBRARY.own
+OURS = {name for names in FAMILIES.values() for name in names.split()}
 
 MODULE = '''
 from stellar import stellar
@@ -39,7 +41,7 @@ def installed(tmp_path, monkeypatch):
             monkeypatch.delitem(sys.modules, module, raising=False)
         monkeypatch.syspath_prepend(tmp_path)
         importlib.invalidate_caches()
-        return _WithInstalled(OURS)
+        return LazyLibrary("somewhere:LIBRARY", FAMILIES)
 
     return install
 
@@ -48,7 +50,7 @@ def test_an_installed_function_can_be_called(installed):
     library = installed(greetings=MODULE)
     assert stellar.evaluate("GREET(TRIM(x))", {"x": " you "}, library=library) == "hello you"
     assert library.resembling("GREAT") == "GREET"
-    assert set(library) == set(OURS) | {"GREET"}
+    assert set(library) == OURS | {"GREET"}
 
 
 def test_modules_that_fail_are_named_and_left_out(installed):
@@ -60,13 +62,26 @@ def test_modules_that_fail_are_named_and_left_out(installed):
 
 def test_a_function_of_ours_is_not_replaced(installed):
     library = installed(greetings=MODULE.replace("GREET", "TRIM"))
-    with pytest.warns(RuntimeWarning, match="have a TRIM, but that name is taken"):
+    with pytest.warns(RuntimeWarning, match="is a TRIM, but that name is taken"):
         assert len(library) == len(OURS)
-    assert library["TRIM"] is OURS["TRIM"]
+    assert library["TRIM"] is LIBRARY["TRIM"]
+
+
+@pytest.mark.parametrize(("family", "names"), [*FAMILIES.items(), *SHELL_FAMILIES.items()])
+def test_a_family_is_listed_as_it_is(family, names):
+    module = importlib.import_module(f"stellar.functions.{family}")
+    declared = [name for name, function in Library.of(module).items() if function.family == family]
+    assert sorted(names.split()) == sorted(declared)
+
+
+def test_each_family_is_in_the_list():
+    package = pathlib.Path(stellar.functions.__file__).parent
+    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("_")}
+    assert modules == {*FAMILIES, *SHELL_FAMILIES}
 
 
 def test_an_unknown_function_stays_unknown():
-    library = _WithInstalled(OURS)
+    library = LazyLibrary("somewhere:LIBRARY", FAMILIES)
     assert "GREET" not in library
     with pytest.raises(KeyError):
         library["GREET"]
@@ -74,6 +89,15 @@ def test_an_unknown_function_stays_unknown():
 
 def test_the_library_is_found_again_by_a_pickled_expression():
     assert pickle.loads(pickle.dumps(stellar.compile("TRIM(' a ')")))({}) == "a"
+
+
+def test_a_family_is_loaded_when_one_of_its_functions_is_wanted():
+    program = (
+        "import stellar, sys; stellar.compile('TRIM(x)');"
+        "print(*(f'stellar.functions.{family}' in sys.modules for family in ('strings', 'dates')))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "True False\n"
 
 
 def test_nothing_is_looked_for_while_the_names_are_known():
