@@ -43,6 +43,7 @@ FAMILIES = {
         IN_SUBNET DOMAIN_REMOVE_SUBDOMAINS DOMAIN_REMOVE_TLD DOMAIN_TO_TLD DOMAIN_TYPOSQUAT URL_TO_HOST URL_TO_PATH
         URL_TO_PORT URL_TO_PROTOCOL PROTOCOL_TO_NAME
     """,
+    "byte_patterns": "BYTEARRAY_MATCHER",
     "validation": "IS_DOMAIN IS_EMAIL IS_URL IS_INTEGER IS_IP",
     "statistics": """
         STATS_INIT STATS_ADD STATS_MERGE STATS_BIN STATS_PERCENTILE STATS_COUNT STATS_SUM STATS_MEAN STATS_MAX
@@ -65,6 +66,20 @@ SHELL_FAMILIES = {
     "files": "LOCAL_LS LOCAL_RM LOCAL_WRITE LOCAL_READ LOCAL_READ_LINES",
     "system": "SYSTEM_ENV_GET SYSTEM_PROPERTY_GET",
     "shell": "SHELL_MAP2TABLE",
+}
+# What Metron has, and is not here yet: the part of the project that each comes with
+PLANNED = {
+    "the shell": "SHELL_LIST_VARS SHELL_VARS2MAP SHELL_GET_EXPRESSION SHELL_EDIT",
+    "the store of models": "HDFS_LS HDFS_RM HDFS_WRITE HDFS_READ HDFS_READ_LINES",
+    "the streaming pipeline": """
+        KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS CONFIG_GET CONFIG_PUT
+        PARSER_STELLAR_TRANSFORM_ADD PARSER_STELLAR_TRANSFORM_REMOVE PARSER_STELLAR_TRANSFORM_PRINT PARSER_INIT
+        PARSER_PARSE PARSER_CONFIG ENRICHMENT_STELLAR_TRANSFORM_ADD ENRICHMENT_STELLAR_TRANSFORM_REMOVE
+        ENRICHMENT_STELLAR_TRANSFORM_PRINT INDEXING_SET_BATCH INDEXING_SET_ENABLED INDEXING_SET_INDEX
+        THREAT_TRIAGE_INIT THREAT_TRIAGE_SCORE THREAT_TRIAGE_CONFIG THREAT_TRIAGE_PRINT THREAT_TRIAGE_ADD
+        THREAT_TRIAGE_REMOVE THREAT_TRIAGE_SET_AGGREGATOR PROFILE_FIXED PROFILE_WINDOW PROFILE_GET PROFILE_VERBOSE
+        PROFILER_INIT PROFILER_APPLY PROFILER_FLUSH
+    """,
 }
 GROUP = "stellar.functions"
 
@@ -98,6 +113,14 @@ class LazyLibrary(Library):
 
     def __len__(self) -> int:
         return len(self._family_of) + len(self._installed)
+
+    def hint(self, name: str) -> str | None:
+        for part, names in PLANNED.items():
+            if name in names.split():
+                return f"Metron has it; here it will come with {part}"
+        if any(name in names.split() for names in SHELL_FAMILIES.values()):
+            return "only the shell has it, and a pipeline whose configuration asks for it"
+        return super().hint(name)
 
     @cached_property
     def functions(self) -> dict[str, Function]:  # type: ignore[override]
