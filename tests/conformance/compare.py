@@ -15,7 +15,7 @@ from stellar import runtime
 from stellar.context import Context
 from stellar.errors import ParseError, ResolutionError, StellarError
 from stellar.expression import Expression
-from stellar.functions import LIBRARY as OURS
+from stellar.functions import SHELL_LIBRARY
 from stellar.library import Library, stellar
 from stellar.maas import MemoryRegistry, ModelClient, ModelUnavailable, Registry
 
@@ -32,7 +32,7 @@ def throw(*_values: object) -> object:
     raise ValueError("thrown")
 
 
-LIBRARY = Library.of(OURS, ret_true, throw)
+LIBRARY = Library.of(SHELL_LIBRARY, ret_true, throw)
 
 
 class NoNetwork:

@@ -90,6 +90,8 @@ def _narrow_classes(function: Function, arguments: list[Any]) -> list[Any]:
         raise ValueError(f"{function.name} takes no map literal")
     if function.name == "GEOHASH_FROM_LOC" and any(isinstance(value, int | float) for value in arguments[0].values()):
         raise ValueError("GEOHASH_FROM_LOC takes texts as coordinates")
+    if function.name == "SHELL_MAP2TABLE" and None in arguments[0].values():
+        raise ValueError("SHELL_MAP2TABLE can't show null")
     return arguments
 
 

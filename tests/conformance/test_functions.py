@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from cases import by_category, load
-from compare import LIBRARY
 from differences import FILES, report, shown
 
 CATEGORIES = [category for category, _ in by_category(load("functions"))]
@@ -18,5 +17,5 @@ def test_functions_answer_as_metrons(category: str, fast: bool) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_only_functions_that_are_not_there_are_unknown(name: str) -> None:
-    assert not report(name).waiting.keys() & LIBRARY.keys()
+def test_every_function_that_was_asked_for_is_there(name: str) -> None:
+    assert not report(name).waiting
