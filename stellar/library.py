@@ -329,6 +329,11 @@ class Library(Mapping[str, Function]):
             name,
         )
 
+    def hint(self, name: str) -> str | None:
+        """What to tell someone who asks for a function that is not here."""
+        close = self.resembling(name)
+        return f"did you mean {close}?" if close else None
+
     def resembling(self, name: str) -> str | None:
         """The function whose name is most like this one, if one is like it at all."""
         upper = {known.upper(): known for known in self}

@@ -47,8 +47,7 @@ def resolve(tree: n.Expr, library: Library, source: str) -> Names:
             if isinstance(node, n.Call):
                 functions.add(node.name)
                 problems.extend(
-                    ResolutionError(message, source, node.span, hint)
-                    for message, hint in call_problems(node, library)
+                    ResolutionError(message, source, node.span, hint) for message, hint in call_problems(node, library)
                 )
             waiting.extend((part, bound) for part in reversed(n.children(node)))
     return Names(tuple(reads), frozenset(functions), tuple(problems))
@@ -58,8 +57,7 @@ def call_problems(call: n.Call, library: Library) -> Iterator[tuple[str, str | N
     """Why a call can't succeed, whatever its arguments are: the message and a hint."""
     function = library.get(call.name)
     if function is None:
-        close = library.resembling(call.name)
-        yield f"unknown function {call.name}", f"did you mean {close}?" if close else None
+        yield f"unknown function {call.name}", library.hint(call.name)
     elif problem := arity_problem(function, len(call.arguments)):
         yield problem, f"its form is {function.usage}"
 

@@ -1,4 +1,4 @@
-"""How many different values there are, estimated in little memory by HyperLogLog."""
+"""How many different values there are, estimated in little memory by HyperLogLog. It needs the extra `sketches`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where in the world an address is, and whose network it is in: look-ups in databases in MaxMind's format."""
+"""Where in the world an address is, and whose network it is in: look-ups in databases in MaxMind's format.
+
+They need the extra `geo`; addresses such as `hdfs://…` and `s3://…`, the extra `files`.
+"""
 
 from __future__ import annotations
 
