@@ -378,11 +378,11 @@ def _epoch(fields: Fields, zone: Zone) -> int:
 
 def _milliseconds_of_clock(fields: Fields) -> int:
     values = fields.values
-    half_hours = fields.rank("K", "a") or (0 if "H" in values else max(fields.rank("K"), fields.rank("a")))
-    if half_hours > fields.rank("H"):
-        hours = values.get("K", 0) + 12 * values.get("a", 0)
-    else:
-        hours = values.get("H", 0)
+    hours = values.get("H", 0)
+    if "K" in values or "a" in values:
+        half_hours = fields.rank("K", "a") or (0 if "H" in values else max(fields.rank("K"), fields.rank("a")))
+        if half_hours > fields.rank("H"):
+            hours = values.get("K", 0) + 12 * values.get("a", 0)
     return ((hours * 60 + values.get("m", 0)) * 60 + values.get("s", 0)) * 1000 + values.get("S", 0)
 
 
@@ -394,6 +394,9 @@ def _day_of_week_date(values: dict[str, int]) -> int:
 
 def _day(fields: Fields, year: int) -> int:
     """The day that the text means, by the fields of those said last that make one."""
+    values = fields.values
+    if values.keys().isdisjoint("DEFWw"):
+        return day_number(year, values.get("M", 1), values.get("d", 1))
     by = fields.rank
     of_month, of_year = by("d"), by("D")
     week_of_month, nth, week_of_year = by("W", "E"), by("F", "E"), by("w", "E")
@@ -403,7 +406,6 @@ def _day(fields: Fields, year: int) -> int:
         best = max(week_of_month, nth, week_of_year)
         if not best:
             of_month = best = by("M")
-    values = fields.values
     if best == of_month:
         return day_number(year, values.get("M", 1), values.get("d", 1))
     first = day_number(year, values.get("M", 1))

@@ -104,7 +104,7 @@ class Zone:
 
     def offset(self, moment: int) -> int:
         """The offset at a moment."""
-        if not _FIRST_KNOWN <= moment < _LAST_KNOWN:
+        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= moment < _LAST_KNOWN:
             return self._standard
         local = (_EPOCH + moment * _MS).replace(tzinfo=UTC).astimezone(self.rules)
         return _milliseconds(local.utcoffset())
@@ -114,7 +114,7 @@ class Zone:
 
         Where they show it twice, or never, standard time is meant.
         """
-        if not _FIRST_KNOWN <= reading < _LAST_KNOWN:
+        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= reading < _LAST_KNOWN:
             return self._standard
         wall = (_EPOCH + reading * _MS).replace(tzinfo=self.rules)
         return min(_milliseconds(wall.replace(fold=fold).utcoffset()) for fold in (0, 1))
