@@ -31,17 +31,17 @@ class CallFailure(Exception):
 class Route:
     """What connections to a server depend on.
 
-    proxy: the address of the HTTP proxy, if there is one
+    proxy: the host and port of the HTTP proxy, if there is one
     proxy_auth: its user and password
     ca_path: a file of the certificates that are trusted; those of the system if there is none
     """
 
-    proxy: str | None = None
+    proxy: tuple[bytes, int] | None = None
     proxy_auth: tuple[str, str] | None = None
     ca_path: str | None = None
 
     def pool(self) -> httpcore.ConnectionPool:
-        """Raises LookupError if the certificates can't be read, or the proxy has no address."""
+        """Raises LookupError if the certificates can't be read."""
         options: dict[str, Any] = {
             "ssl_context": self._certificates(),
             "keepalive_expiry": _IDLE_SECONDS,
@@ -50,11 +50,9 @@ class Route:
         }
         if self.proxy is None:
             return httpcore.ConnectionPool(**options)
-        auth = None if self.proxy_auth is None else tuple(part.encode() for part in self.proxy_auth)
-        try:
-            return httpcore.HTTPProxy(self.proxy, proxy_auth=auth, **options)  # type: ignore[arg-type]
-        except (ValueError, TypeError) as error:
-            raise LookupError(f"{self.proxy} is no address of a proxy: {error}") from error
+        host, port = self.proxy
+        auth = None if self.proxy_auth is None else (self.proxy_auth[0].encode(), self.proxy_auth[1].encode())
+        return httpcore.HTTPProxy(httpcore.URL(scheme="http", host=host, port=port), proxy_auth=auth, **options)
 
     def _certificates(self) -> ssl.SSLContext:
         try:
@@ -118,7 +116,7 @@ def exchange(
         raise CallFailure("no answer in time", unwell=True) from error
     except httpcore.LocalProtocolError as error:
         raise CallFailure(f"it can't be asked: {error}") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError) as error:
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError, UnicodeError) as error:
         raise CallFailure(str(error) or type(error).__name__, unwell=True) from error
 
 

@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from stellar.functions._files import read
 from stellar.functions._http import Answer, CallFailure, Patience, Route, exchange
 from stellar.functions._rest_settings import RestSettings, whole
-from stellar.functions._servers import host, parsed, server, without_secrets
+from stellar.functions._servers import host, parsed, port, server, without_secrets
 from stellar.functions.jsons import DECODER
 from stellar.runtime import described
 
@@ -109,10 +109,9 @@ class RestClient:
             return answer
 
     def _pool(self, settings: RestSettings) -> httpcore.ConnectionPool:
-        proxy = settings.proxy_host and f"http://{settings.proxy_host}:{settings.proxy_port or 8080}"
         user = settings.proxy_basic_auth_user
         auth = None if user is None else (user, _password(settings.proxy_basic_auth_password_path))
-        route = Route(proxy, auth, settings.ca_path)
+        route = Route(_proxy(settings), auth, settings.ca_path)
         with self._making:
             if route not in self._pools:
                 self._pools[route] = route.pool()
@@ -230,6 +229,19 @@ def _authorization(first: httpx.URL, url: httpx.URL, settings: RestSettings) -> 
     else:
         return {}
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")}
+
+
+def _proxy(settings: RestSettings) -> tuple[bytes, int] | None:
+    if settings.proxy_host is None:
+        return None
+    named = f"{settings.proxy_host}:{settings.proxy_port or 8080}"
+    try:
+        url = parsed(f"http://{named}/")
+        if url.path != "/":
+            raise ValueError("it is more than a host and a port")
+    except ValueError as error:
+        raise LookupError(f"{named}, from proxy.host and proxy.port, is no proxy: {error}") from error
+    return url.raw_host, port(url)
 
 
 def _password(path: str | None) -> str:

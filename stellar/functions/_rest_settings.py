@@ -75,7 +75,7 @@ def whole(key: str, value: object) -> int:
     """A setting that is a whole number, not negative. Raises LookupError if it is something else."""
     number = to_integer(value)
     if number is None or number < 0:
-        raise LookupError(f"{key} is a whole number, not {described(value)}")
+        raise LookupError(f"{key} is a whole number from 0 up, not {described(value)}")
     return number
 
 

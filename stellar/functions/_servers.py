@@ -22,6 +22,10 @@ def parsed(address: str | httpx.URL, base: httpx.URL | None = None) -> httpx.URL
         raise ValueError(str(error)) from error
     if url.scheme not in _PORTS or not url.host:
         raise ValueError("it does not begin with http:// or https:// and a host")
+    if b"%" in url.raw_host:
+        raise ValueError("no host has blanks or signs in it")
+    if not 0 < port(url) < 65_536:
+        raise ValueError(f"there is no port {url.port}")
     return url
 
 

@@ -1,0 +1,960 @@
+"""REST_GET and REST_POST against real servers on this machine, those that behave and those that do not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+import stellar
+from stellar.context import Context, GlobalSettings
+from stellar.functions._http import CallFailure
+from stellar.functions._rest_client import Breaker, RestClient, Seats
+from stellar.functions._rest_settings import RestSettings
+from stellar.functions._servers import parsed, server, servers
+
+OBJECT = {"a": 1}
+
+
+@dataclass
+class Asked:
+    """A request that a server got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Server:
+    """A server whose paths are scripted: each a function that is given the handler."""
+
+    address: str = ""
+    scripts: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def says(self, path: str, body: object = OBJECT, status: int = 200, **headers: str) -> str:
+        """Script a path; returns its address."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {"Content-Length": str(len(data)), **{key.replace("_", "-"): value for key, value in headers.items()}}
+
+        def script(handler: Any) -> None:
+            handler.send_response(status)
+            for name, value in named.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(data)
+
+        self.scripts[path] = script
+        return self.address + path
+
+    def sends(self, path: str, *pieces: bytes, pause: float = 0.0) -> str:
+        """Script a path with bytes as they go over the wire, the last one again and again if there is a pause."""
+
+        def script(handler: Any) -> None:
+            handler.close_connection = True
+            with suppress(OSError):
+                for piece in pieces:
+                    handler.wfile.write(piece)
+                while pause and not self.stopping.wait(pause):
+                    handler.wfile.write(pieces[-1])
+
+        self.scripts[path] = script
+        return self.address + path
+
+
+def serve(certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
+    told = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            told.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            told.scripts[self.path.partition("?")[0]](self)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    scheme = "http"
+    if certificate is not None:
+        scheme = "https"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
+    told.address = f"{scheme}://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, args=(0.02,))
+    thread.start()
+    yield told
+    told.stopping.set()
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def service() -> Iterator[Server]:
+    yield from serve()
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    yield from serve()
+
+
+@pytest.fixture
+def contexts() -> Iterator[Callable[..., Context]]:
+    """Makes contexts with global settings; what is under `rest` are common settings."""
+    made: list[Context] = []
+
+    def make(rest: dict[str, Any] | None = None, **settings: Any) -> Context:
+        named = {key.replace("__", "."): value for key, value in settings.items()}
+        made.append(Context({GlobalSettings: GlobalSettings({"stellar.rest.settings": rest, **named})}))
+        return made[-1]
+
+    yield make
+    for context in made:
+        if (client := context.get(RestClient)) is not None:
+            client.close()
+
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(contexts: Callable[..., Context]) -> Ask:
+    """The value of an expression, with settings of REST calls."""
+
+    def ask(expression: str, record: dict[str, Any] | None = None, **rest: Any) -> Any:
+        named = {key.replace("_", "."): value for key, value in rest.items()}
+        return stellar.evaluate(expression, record or {}, contexts(named))
+
+    return ask
+
+
+# -- Answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_object_that_a_service_answers_is_a_map(service: Server, ask: Ask) -> None:
+    url = service.says("/x", {"a": [1, 2.5, None], "b": {"c": True}})
+    assert ask(f"REST_GET('{url}')") == {"a": [1, 2.5, None], "b": {"c": True}}
+    (asked,) = service.asked
+    assert (asked.method, asked.path, asked.headers["Accept"]) == ("GET", "/x", "application/json")
+    assert asked.headers["Host"] == f"127.0.0.1:{service.port}"
+
+
+@pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 429, 500, 503])
+def test_a_status_other_than_200_brings_nothing_unless_it_is_allowed(
+    service: Server, ask: Ask, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = service.says("/x", b"" if status == 204 else OBJECT, status)
+    assert ask(f"REST_GET('{url}')") is None
+    assert f"the answer's status is {status}" in caplog.text
+    wanted = None if status == 204 else OBJECT
+    assert ask(f"REST_GET('{url}')", response_codes_allowed=[200, status]) == wanted
+    assert ask(f"REST_GET('{url}', {{'response.codes.allowed': {status}}})") == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (b"[1]", "the answer is no JSON object, but the list [1]"),
+        (b'"a"', "the answer is no JSON object, but the text 'a'"),
+        (b"null", "the answer is no JSON object, but null"),
+        (b"<html></html>", "the answer is not JSON"),
+        (b'{"a": ', "the answer is not JSON"),
+        (b'{"a": 1} more', "the answer is not JSON"),
+        (b'{"a": NaN}', "the answer is not JSON"),
+        (b'{"a": "\xff"}', "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+    ],
+)
+def test_what_is_no_json_object_brings_nothing(
+    service: Server, ask: Ask, body: bytes, complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = service.says("/x", body)
+    assert ask(f"REST_GET('{url}')") is None
+    assert complaint in caplog.text
+    assert ask(f"REST_GET('{url}')", error_value_override={"failed": True}) == {"failed": True}
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_an_empty_answer_has_a_value_of_its_own(service: Server, ask: Ask, body: bytes) -> None:
+    url = service.says("/x", body)
+    assert ask(f"REST_GET('{url}')") is None
+    assert ask(f"REST_GET('{url}')", error_value_override="error") is None
+    assert ask(f"REST_GET('{url}', {{'empty.content.override': 'empty'}})", error_value_override="error") == "empty"
+
+
+def test_a_length_is_verified_where_that_is_asked_for(service: Server, ask: Ask) -> None:
+    known = service.says("/known")
+    open_ended = service.sends("/open", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b'{"a": 1}')
+    short = service.sends("/short", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b'{"a": 1}')
+    config = "{'verify.content.length': true}"
+    assert [ask(f"REST_GET('{url}')") for url in (known, open_ended, short)] == [OBJECT, OBJECT, None]
+    assert [ask(f"REST_GET('{url}', {config})") for url in (known, open_ended, short)] == [OBJECT, None, None]
+
+
+def test_an_answer_that_is_too_large_brings_nothing(
+    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    piece = b" " * 1_000_000
+    url = service.sends("/x", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{", *[piece] * 17, b"}")
+    assert ask(f"REST_GET('{url}')", timeout=10_000) is None
+    assert "the answer has more than 16777216 bytes" in caplog.text
+
+
+def test_a_packed_answer_is_not_asked_for_and_not_unpacked(
+    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(f"REST_GET('{service.says('/x', Content_Encoding='gzip')}')") is None
+    assert service.asked[0].headers["Accept-Encoding"] == "identity"
+    assert "the answer is packed with gzip" in caplog.text
+
+
+def test_connections_are_kept(service: Server, contexts: Callable[..., Context]) -> None:
+    ports = []
+    service.scripts["/x"] = lambda handler: (ports.append(handler.client_address[1]), service_says(handler))
+    service_says = service.scripts[service.says("/y").removeprefix(service.address)]
+    context = contexts()
+    for _ in range(3):
+        assert stellar.evaluate(f"REST_GET('{service.address}/x')", {}, context) == OBJECT
+    assert len(set(ports)) == 1
+
+
+# -- Requests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "sent"),
+    [
+        ("/x", "{'q': 'a b&c=d'}", "/x?q=a+b%26c%3Dd"),
+        ("/x?q=old&r=kept", "{'q': 'new'}", "/x?q=new&r=kept"),
+        ("/x?q=1&q=2", "{'q': '3', 'r': 'é'}", "/x?q=3&r=%C3%A9"),
+        ("/x?q=kept", "{}", "/x?q=kept"),
+        ("/x?q=kept", "null", "/x?q=kept"),
+    ],
+)
+def test_query_parameters_go_in_place_of_those_of_their_names(
+    service: Server, ask: Ask, path: str, parameters: str, sent: str
+) -> None:
+    service.says("/x")
+    assert ask(f"REST_GET('{service.address}{path}', {{}}, {parameters})") == OBJECT
+    assert ask(f"REST_POST('{service.address}{path}', null, {{}}, {parameters})") == OBJECT
+    assert service.asked[0].path == sent
+    assert service.asked[1].path == service.asked[0].path
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        ("null", b""),
+        ("{'a': 1, 'b': null, 'c': {'d': null, 'e': [null, 'é']}}", '{"a": 1, "c": {"e": [null, "é"]}}'.encode()),
+        ("{}", b"{}"),
+        ("SET_ADD(SET_INIT(), 1)", None),
+        ("'{\"a\": null}'", b'{"a": null}'),
+        ("' {} '", b" {} "),
+    ],
+)
+def test_data_is_sent_as_json(service: Server, ask: Ask, data: str, body: bytes | None) -> None:
+    url = service.says("/x")
+    if body is None:
+        with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data"):
+            ask(f"REST_POST('{url}', {data})")
+        return
+    assert ask(f"REST_POST('{url}', {data})") == OBJECT
+    (asked,) = service.asked
+    assert (asked.method, asked.body, asked.headers["Content-Type"]) == ("POST", body, "application/json")
+
+
+@pytest.mark.parametrize("data", ["'text'", "'[1]'", "'{'", "5", "[1]", "true"])
+def test_other_texts_are_sent_only_where_json_is_not_enforced(service: Server, ask: Ask, data: str) -> None:
+    url = service.says("/x")
+    with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data, not"):
+        ask(f"REST_POST('{url}', {data})")
+    assert not service.asked
+    assert ask(f"REST_POST('{url}', {data}, {{'enforce.json': false}})") == OBJECT
+    assert service.asked[0].body.decode() == stellar.evaluate(f"TO_STRING({data})", {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {"k": b"bytes"}])
+def test_a_map_that_json_can_not_hold_is_refused(ask: Ask, value: object) -> None:
+    with pytest.raises(stellar.EvaluationError, match="REST_POST can't send this as JSON"):
+        ask("REST_POST('http://127.0.0.1:1/', {'a': value})", {"value": value})
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("REST_GET(null)", "REST_GET takes an address as url, not null"),
+        ("REST_GET('')", "REST_GET takes an address as url, and the text '' is none"),
+        ("REST_GET('example.com')", "does not begin with http:// or https://"),
+        ("REST_GET('ftp://example.com/')", "does not begin with http:// or https://"),
+        ("REST_GET('file:///etc/passwd')", "does not begin with http:// or https://"),
+        ("REST_GET('http://')", "does not begin with http:// or https:// and a host"),
+        ("REST_GET('http://[::1')", "REST_GET takes an address as url"),
+        ("REST_GET('http://a:99999/')", "there is no port 99999"),
+        ("REST_GET('http://a:0/')", "there is no port 0"),
+        ("REST_GET('http://example.com%00.evil.net/')", "no host has blanks or signs in it"),
+        ("REST_GET('http://example.com%2f.evil.net/')", "no host has blanks or signs in it"),
+        ("REST_POST('http://a\\n.example/', {})", "REST_POST takes an address as url"),
+        (
+            "REST_GET('http://127.0.0.1:1/', {}, {'a': 1})",
+            "REST_GET takes texts as queryParameters, not the whole number 1 for a",
+        ),
+        ("REST_GET('http://127.0.0.1:1/', {}, {'a': null})", "REST_GET takes texts as queryParameters, not null for a"),
+        ("REST_GET(5)", "REST_GET takes"),
+        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET takes"),
+    ],
+)
+def test_what_is_no_request_is_refused(ask: Ask, expression: str, message: str) -> None:
+    with pytest.raises(stellar.EvaluationError) as refused:
+        ask(expression)
+    assert message in refused.value.message
+
+
+# -- Settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_of_a_call_go_before_those_of_its_kind_before_the_common(
+    service: Server, contexts: Callable[..., Context]
+) -> None:
+    url = service.says("/x", b"")
+    context = contexts(
+        {"empty.content.override": "common"}, stellar__rest__get__settings={"empty.content.override": "get"}
+    )
+    assert stellar.evaluate(f"REST_POST('{url}', null)", {}, context) == "common"
+    assert stellar.evaluate(f"REST_GET('{url}')", {}, context) == "get"
+    assert stellar.evaluate(f"REST_GET('{url}', {{'empty.content.override': 'call'}})", {}, context) == "call"
+
+
+def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable[..., Context]) -> None:
+    url = service.says("/x", b"")
+    context = contexts({})
+    assert stellar.evaluate(f"REST_GET('{url}')", {}, context) is None
+    context[GlobalSettings]["stellar.rest.settings"]["empty.content.override"] = "now"
+    assert stellar.evaluate(f"REST_GET('{url}')", {}, context) == "now"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timeuot": 1}, "stellar.rest.settings has timeuot, which is no setting of REST calls; there are basic.auth"),
+        ({"timeout": "soon"}, "timeout is a whole number from 0 up, not the text 'soon'"),
+        ({"timeout": -1}, "timeout is a whole number from 0 up, not the whole number -1"),
+        ({"enforce.json": "perhaps"}, "enforce.json is true or false, not the text 'perhaps'"),
+        ({"proxy.host": 5}, "proxy.host is a text, not the whole number 5"),
+        ({"response.codes.allowed": ["ok"]}, "response.codes.allowed is a whole number from 0 up, not the text 'ok'"),
+        ({"hosts.allowed": ["exa*mple.com"]}, "hosts.allowed names hosts, such as example.com"),
+        ({"hosts.allowed": "http://example.com"}, "hosts.allowed names hosts, such as example.com"),
+        ({"hosts.allowed": "user@example.com"}, "hosts.allowed names hosts, such as example.com"),
+        ({"ca.path": "/no/such/file"}, "the certificates in /no/such/file can't be read"),
+        ({"proxy.host": "http://proxy"}, "it is more than a host and a port"),
+        ({"proxy.host": "proxy", "proxy.port": 70000}, "there is no port 70000"),
+        ({"proxy.host": "a b"}, "a b:8080, from proxy.host and proxy.port, is no proxy"),
+        ({"basic.auth.user": "u", "basic.auth.password.path": "/no/such/file"}, "the password in /no/such/file can't"),
+        ("text", "stellar.rest.settings is a map of settings, not the text 'text'"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_an_error_that_names_it(
+    contexts: Callable[..., Context], settings: Any, message: str
+) -> None:
+    with pytest.raises(stellar.EvaluationError) as refused:
+        stellar.evaluate("REST_GET('http://127.0.0.1:1/')", {}, contexts(settings))
+    assert message in refused.value.message
+
+
+def test_a_setting_that_is_null_is_as_if_it_were_not_there(service: Server, ask: Ask) -> None:
+    assert ask(f"REST_GET('{service.says('/x')}', {{'timeout': null}})", proxy_host=None) == OBJECT
+
+
+def test_numbers_and_truth_may_be_texts(service: Server, ask: Ask) -> None:
+    url = service.says("/x", OBJECT, 201)
+    assert ask(f"REST_GET('{url}')", timeout="900", response_codes_allowed="201", verify_content_length="yes") == OBJECT
+
+
+# -- Passwords --------------------------------------------------------------------------------------------------------
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_a_password_is_read_from_its_file_as_it_stands(service: Server, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("sécret\n", encoding="utf-8")
+    url = service.says("/x")
+    options = {"basic_auth_user": "mary", "basic_auth_password_path": str(tmp_path / "password")}
+    assert ask(f"REST_GET('{url}')", **options) == OBJECT
+    assert ask(f"REST_GET('{url.replace('//', '//john:other@')}')", **options) == OBJECT
+    assert ask(f"REST_GET('{url}')", basic_auth_user="mary") == OBJECT
+    assert ask(f"REST_GET('{url.replace('//', '//jo%40hn:pw@')}')") == OBJECT
+    assert [asked.headers.get("Authorization") for asked in service.asked] == [
+        basic("mary:sécret\n"),
+        basic("mary:sécret\n"),
+        basic("mary:"),
+        basic("jo@hn:pw"),
+    ]
+
+
+def test_nothing_secret_of_an_address_is_logged(service: Server, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    service.says("/x", OBJECT, 404)
+    assert ask(f"REST_GET('http://mary:secret@127.0.0.1:{service.port}/x?key=secret#secret')") is None
+    assert f"GET http://127.0.0.1:{service.port}/x: the answer's status is 404" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_another_server_is_not_told_the_password(service: Server, other: Server, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret", encoding="utf-8")
+    other.says("/y")
+    service.says("/y", {"own": True})
+    away = service.says("/away", b"", 302, Location=f"{other.address}/y")
+    home = service.says("/home", b"", 302, Location="/y")
+    options = {"basic_auth_user": "mary", "basic_auth_password_path": str(tmp_path / "password")}
+    assert ask(f"REST_GET('{away}')", **options) == OBJECT
+    assert ask(f"REST_GET('{home}')", **options) == {"own": True}
+    assert [asked.headers.get("Authorization") for asked in service.asked] == [basic("mary:secret")] * 3
+    assert "Authorization" not in other.asked[0].headers
+
+
+# -- Which servers may be asked ---------------------------------------------------------------------------------------
+
+
+def test_an_address_of_a_record_must_name_a_host_that_is_allowed(
+    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = {"url": service.says("/x"), "host": f"127.0.0.1:{service.port}"}
+    for expression in ("REST_GET(url)", "REST_GET(JOIN(['http://', host, '/x'], ''))", "REST_POST(url, {})"):
+        assert ask(expression, record, error_value_override="refused") == "refused"
+        assert not service.asked
+        assert ask(expression, record, hosts_allowed=["example.com"], error_value_override="no") == "no"
+        assert not service.asked
+        assert ask(expression, record, hosts_allowed=["example.com", "127.0.0.1"]) == OBJECT
+        service.asked.clear()
+    assert f"127.0.0.1:{service.port} comes from a record, and hosts.allowed does not name it" in caplog.text
+
+
+def test_a_call_can_not_allow_hosts_itself(service: Server, ask: Ask) -> None:
+    record = {"url": service.says("/x"), "config": {"hosts.allowed": ["*"]}}
+    with pytest.raises(stellar.EvaluationError, match=r"hosts\.allowed stands in the global configuration"):
+        ask("REST_GET(url, config)", record)
+    assert not service.asked
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named", "not_named"),
+    [
+        (
+            "example.com",
+            [
+                "http://example.com",
+                "https://EXAMPLE.com:8443/x",
+                "http://example.com./",
+                "http://evil.net@example.com/",
+                "http://evil.net\\@example.com/",
+            ],
+            [
+                "http://www.example.com",
+                "http://example.com.evil.net",
+                "http://evil.net/example.com",
+                "http://example.com@evil.net/",
+                "http://example.com:80@evil.net/",
+                "http://example.com\\@evil.net/",
+                "http://evil.net?example.com",
+                "http://evil.net#example.com",
+                "http://notexample.com",
+                "http://еxample.com/",  # the first letter is Cyrillic
+            ],
+        ),
+        (
+            "*.example.com",
+            ["http://a.example.com", "http://a.b.example.com."],
+            [
+                "http://example.com",
+                "http://aexample.com",
+                "http://a.example.com.evil.net",
+                "http://evil.net?.example.com",
+            ],
+        ),
+        (
+            "example.com:80",
+            ["http://example.com", "http://example.com:80", "https://example.com:80"],
+            ["https://example.com", "http://example.com:8080"],
+        ),
+        ("*.example.com:8080", ["http://a.example.com:8080"], ["http://a.example.com", "http://example.com:8080"]),
+        ("bücher.example", ["http://bücher.example", "http://xn--bcher-kva.example"], ["http://bucher.example"]),
+        ("xn--bcher-kva.example", ["http://BÜCHER.example"], ["http://bcher-kva.example"]),
+        ("Example.COM.", ["http://example.com"], []),
+        ("127.0.0.1", ["http://127.0.0.1:5/"], ["http://2130706433/", "http://127.1/", "http://0x7f.0.0.1/"]),
+        ("[::1]", ["http://[::1]:8080/", "http://[::1]/"], ["http://[::2]/", "http://127.0.0.1/", "http://1/"]),
+        ("[::1]:8080", ["http://[::1]:8080/"], ["http://[::1]/"]),
+        ("*", ["http://anything.example", "http://[::1]:5/"], []),
+    ],
+)
+def test_hosts_are_compared_as_they_will_be_asked(pattern: str, named: list[str], not_named: list[str]) -> None:
+    assert [url for url in named if parsed(url) not in servers(pattern)] == []
+    assert [url for url in not_named if parsed(url) in servers(pattern)] == []
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "*.", "**", "a*", "*.*.com", "a/b", "a b", "a@b", "::1", "[::1", "a:b", "a\\b"]
+)
+def test_what_is_no_host_is_no_pattern(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        servers(pattern)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("http://Example.com./x", "example.com:80"),
+        ("https://example.com", "example.com:443"),
+        ("http://[::1]:8080", "[::1]:8080"),
+        ("http://bücher.example", "xn--bcher-kva.example:80"),
+    ],
+)
+def test_a_server_has_one_name(url: str, named: str) -> None:
+    assert server(parsed(url)) == named
+
+
+# -- Redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_the_same_host_is_followed(service: Server, ask: Ask, status: int) -> None:
+    service.says("/b/d")
+    url = service.says("/b/c", b"", status, Location="d")
+    first = service.says("/a", b"", status, Location=url)
+    assert ask(f"REST_GET('{first}')") == OBJECT
+    assert [asked.path for asked in service.asked] == ["/a", "/b/c", "/b/d"]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_redirect_to_another_host_is_followed_only_where_that_is_allowed(
+    service: Server, ask: Ask, written: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.says("/y")
+    url = service.says("/x", b"", 302, Location=f"http://localhost:{service.port}/y")
+    call = f"REST_GET('{url}')" if written else "REST_GET(url)"
+    assert ask(call, {"url": url}, hosts_allowed=["127.0.0.1"]) is None
+    assert [asked.path for asked in service.asked] == ["/x"]
+    message = f"localhost:{service.port} is where 127.0.0.1:{service.port} leads to, and hosts.allowed does not name it"
+    assert message in caplog.text
+    assert ask(call, {"url": url}, hosts_allowed=["127.0.0.1", "localhost"]) == OBJECT
+
+
+def test_a_redirect_of_a_records_address_to_another_port_needs_leave(service: Server, other: Server, ask: Ask) -> None:
+    other.says("/y")
+    url = service.says("/x", b"", 302, Location=f"{other.address}/y")
+    assert ask("REST_GET(url)", {"url": url}, hosts_allowed=[f"127.0.0.1:{service.port}"]) is None
+    assert not other.asked
+    assert ask("REST_GET(url)", {"url": url}, hosts_allowed=["127.0.0.1"]) == OBJECT
+
+
+@pytest.mark.parametrize(
+    ("location", "complaint"),
+    [
+        ("/x", "it leads on more than 10 times"),
+        ("file:///etc/passwd", "it leads to what is no address"),
+        ("http://[::1", "it leads to what is no address"),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_brings_nothing(
+    service: Server, ask: Ask, location: str, complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = service.says("/x", b"", 302, Location=location)
+    assert ask(f"REST_GET('{url}')", timeout=5000) is None
+    assert complaint in caplog.text
+    assert len(service.asked) == (11 if location == "/x" else 1)
+
+
+def test_a_post_is_not_sent_elsewhere(service: Server, ask: Ask) -> None:
+    service.says("/y")
+    url = service.says("/x", b"", 307, Location="/y")
+    assert ask(f"REST_POST('{url}', {{}})") is None
+    assert [asked.path for asked in service.asked] == ["/x"]
+
+
+def test_a_redirect_without_a_location_is_an_answer(service: Server, ask: Ask) -> None:
+    assert ask(f"REST_GET('{service.says('/x', OBJECT, 302)}')", response_codes_allowed=[302]) == OBJECT
+
+
+# -- Time -------------------------------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param((b"",), id="nothing"),
+        pytest.param((HEAD, b"X: y\r\n"), id="headers without end"),
+        pytest.param((HEAD + b"X: ", b"y"), id="a header without end"),
+        pytest.param((HEAD + b"Content-Length: 100000\r\n\r\n", b" "), id="a body byte by byte"),
+        pytest.param((HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"), id="chunk by chunk"),
+    ],
+)
+def test_a_server_that_drips_does_not_hold_a_call_up(
+    service: Server, ask: Ask, pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = service.sends("/x", *pieces, pause=0.02)
+    begin = time.monotonic()
+    assert ask(f"REST_GET('{url}')", timeout=250, error_value_override="late") == "late"
+    assert 0.2 < time.monotonic() - begin < 2
+    assert "no answer in time" in caplog.text
+
+
+def test_redirects_have_one_time_together(service: Server, ask: Ask) -> None:
+    service.sends("/x", HEAD.replace(b"200 OK", b"302 Found") + b"Location: /x\r\nContent-Length: 3\r\n\r\n")
+    slow = service.scripts["/x"]
+    service.scripts["/x"] = lambda handler: (service.stopping.wait(0.1), slow(handler), handler.wfile.write(b"abc"))
+    begin = time.monotonic()
+    assert ask(f"REST_GET('{service.address}/x')", timeout=300) is None
+    assert time.monotonic() - begin < 2
+    assert 1 < len(service.asked) < 6
+
+
+def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(service: Server, ask: Ask) -> None:
+    url = service.sends("/x", HEAD, b"", pause=5)
+    begin = time.monotonic()
+    assert ask(f"REST_GET('{url}')", timeout=20_000, socket_timeout=100) is None
+    assert time.monotonic() - begin < 3
+
+
+def test_a_server_that_takes_no_data_holds_up_no_longer_than_the_call_may_take(
+    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it accepts, and reads nothing
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        begin = time.monotonic()
+        assert ask(f"REST_POST('{url}', {{'a': a}})", {"a": "x" * 20_000_000}, timeout=300) is None
+        assert time.monotonic() - begin < 3
+    assert "no answer in time" in caplog.text
+
+
+def test_a_handshake_that_does_not_come_holds_up_no_longer_than_a_connection_may_take(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        assert ask(f"REST_GET('{url}')", timeout=20_000, connect_timeout=200) is None
+        assert time.monotonic() - begin < 3
+
+
+def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(ask: Ask) -> None:
+    with socket.socket() as full:  # a queue for one connection, which is taken
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        begin = time.monotonic()
+        assert (
+            ask(f"REST_GET('http://127.0.0.1:{full.getsockname()[1]}/')", timeout=20_000, connect_timeout=200) is None
+        )
+        assert time.monotonic() - begin < 3
+        for each in waiting:
+            each.close()
+
+
+def test_a_host_that_is_not_there_brings_nothing(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert ask(f"REST_GET('http://127.0.0.1:{port}/')", error_value_override=0) == 0
+    assert "refused" in caplog.text
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid"])
+def test_a_name_that_leads_nowhere_brings_nothing(ask: Ask, host: str) -> None:
+    assert ask(f"REST_GET('http://{host}/')", timeout=20_000, error_value_override="error") == "error"
+
+
+@pytest.mark.parametrize("sent", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", HEAD + b"X" * 200_000])
+def test_what_is_no_http_brings_nothing(service: Server, ask: Ask, sent: bytes) -> None:
+    assert ask(f"REST_GET('{service.sends('/x', sent)}')", error_value_override="error") == "error"
+
+
+# -- TLS and proxies --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[Server]:
+    yield from serve(authority.issue_cert("127.0.0.1", "localhost"))
+
+
+@pytest.fixture
+def ca_path(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return str(tmp_path / "ca.pem")
+
+
+def test_a_certificate_must_be_one_of_an_authority_that_is_trusted(
+    secure: Server, ask: Ask, ca_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = secure.says("/x")
+    assert ask(f"REST_GET('{url}')", timeout=5000) is None
+    assert "certificate verify failed" in caplog.text
+    assert not secure.asked
+    assert ask(f"REST_GET('{url}')", timeout=5000, ca_path=ca_path) == OBJECT
+
+
+def test_a_certificate_must_be_one_for_the_host(
+    authority: trustme.CA, ask: Ask, ca_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for elsewhere in serve(authority.issue_cert("elsewhere.example")):
+        assert ask(f"REST_GET('{elsewhere.says('/x')}')", timeout=5000, ca_path=ca_path) is None
+        assert not elsewhere.asked
+    assert "certificate verify failed" in caplog.text
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy, which may want a password; `asked` are the first lines of what it was asked."""
+
+    daemon_threads = True
+    wanted: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
+        self.asked: list[str] = []
+
+
+class _ProxyHandler(socketserver.StreamRequestHandler):
+    server: Proxy
+
+    def handle(self) -> None:
+        line = self.rfile.readline().decode()
+        headers = {}
+        while (header := self.rfile.readline().decode().strip()) != "":
+            name, _, value = header.partition(": ")
+            headers[name.lower()] = value
+        self.server.asked.append(line.strip())
+        if self.server.wanted not in (None, headers.get("proxy-authorization")):
+            self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        method, target, _ = line.split()
+        connects = method == "CONNECT"
+        host, _, path = (target if connects else target.removeprefix("http://")).partition("/")
+        name, _, port = host.rpartition(":")
+        with socket.create_connection((name, int(port))) as onward, suppress(OSError):
+            if connects:
+                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                onward.sendall(f"{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            self.pass_on(onward)
+
+    def pass_on(self, onward: socket.socket) -> None:
+        ends = {self.connection: onward, onward: self.connection}
+        while True:
+            for ready in select.select(list(ends), [], [])[0]:
+                if not (data := ready.recv(65_536)):
+                    return
+                ends[ready].sendall(data)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def through(proxy: Proxy, **more: Any) -> dict[str, Any]:
+    return {"proxy_host": "127.0.0.1", "proxy_port": proxy.server_address[1], "timeout": 5000, **more}
+
+
+def test_a_proxy_is_asked_for_what_is_plain_and_passes_on_what_is_not(
+    service: Server, secure: Server, proxy: Proxy, ask: Ask, ca_path: str
+) -> None:
+    assert ask(f"REST_GET('{service.says('/x')}')", **through(proxy)) == OBJECT
+    assert ask(f"REST_GET('{secure.says('/x')}')", **through(proxy, ca_path=ca_path)) == OBJECT
+    assert proxy.asked == [
+        f"GET http://127.0.0.1:{service.port}/x HTTP/1.1",
+        f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1",
+    ]
+
+
+def test_a_proxy_gets_its_password(
+    service: Server, secure: Server, proxy: Proxy, ask: Ask, ca_path: str, tmp_path: Path
+) -> None:
+    proxy.wanted = basic("mary:sécret")
+    (tmp_path / "password").write_text("sécret", encoding="utf-8")
+    known = {"proxy_basic_auth_user": "mary", "proxy_basic_auth_password_path": str(tmp_path / "password")}
+    for url in (service.says("/x"), secure.says("/x")):
+        assert ask(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path)) is None
+        assert ask(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path, **known)) == OBJECT
+    assert len(service.asked) == len(secure.asked) == 1
+
+
+def test_a_proxy_that_is_not_there_brings_nothing(service: Server, ask: Ask) -> None:
+    url = service.says("/x")
+    assert ask(f"REST_GET('{url}')", proxy_host="127.0.0.1", proxy_port=1, error_value_override="error") == "error"
+    assert not service.asked
+
+
+# -- Servers that fail, and many calls --------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Client:
+    """A client with a clock of its own."""
+
+    rest: RestClient
+    clock: Clock
+
+    def get(self, url: str, **settings: Any) -> Any:
+        own = RestSettings.of({}, "", {"error.value.override": "error", "timeout": 2000, **settings})
+        return self.rest.call("GET", parsed(url), own, trusted=True)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    clock = Clock()
+    with RestClient({}, clock) as rest:
+        yield Client(rest, clock)
+
+
+def test_a_server_that_fails_five_times_is_left_alone_for_a_while(
+    service: Server, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = service.says("/bad", OBJECT, 503), service.says("/good")
+    for _ in range(5):
+        assert client.get(bad) == "error"
+    assert client.get(good) == "error"
+    assert len(service.asked) == 5
+    assert f"127.0.0.1:{service.port} has failed 5 times in a row, and is left alone for 30 s" in caplog.text
+    client.clock.now += 31
+    assert client.get(good) == OBJECT
+    for _ in range(4):
+        assert client.get(bad) == "error"
+    assert client.get(good) == OBJECT
+
+
+def test_after_its_rest_one_more_failure_is_enough(service: Server, client: Client) -> None:
+    bad = service.says("/bad", OBJECT, 500)
+    for _ in range(5):
+        client.get(bad)
+    client.clock.now += 31
+    client.get(bad)
+    client.get(bad)
+    assert len(service.asked) == 6
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b"")])
+def test_a_server_that_answers_is_well_whatever_it_answers(
+    service: Server, client: Client, status: int, body: bytes
+) -> None:
+    url = service.says("/x", body, status)
+    for _ in range(7):
+        client.get(url)
+    assert len(service.asked) == 7
+
+
+def test_one_server_that_fails_is_not_another(service: Server, other: Server, client: Client) -> None:
+    bad, good = service.says("/x", OBJECT, 500), other.says("/x")
+    for _ in range(6):
+        client.get(bad)
+    assert len(service.asked) == 5
+    assert client.get(good) == OBJECT
+
+
+def test_failures_of_many_threads_are_all_counted() -> None:
+    breaker = Breaker(failures=1001)
+
+    def fail(_: int) -> None:
+        with suppress(CallFailure), breaker.watched("x"):
+            raise CallFailure("no", unwell=True)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(fail, range(1000)))
+    with breaker.watched("x"), suppress(CallFailure):
+        pass
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(fail, range(1001)))
+    with pytest.raises(CallFailure, match="x has failed 1001 times"), breaker.watched("x"):
+        pass
+
+
+def test_many_threads_share_a_client(service: Server, contexts: Callable[..., Context]) -> None:
+    url, context = service.says("/x"), contexts({"timeout": 10_000})
+    expression = stellar.compile(f"REST_GET('{url}', {{}}, {{'n': n}})")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda n: expression({"n": str(n)}, context), range(64)))
+    assert answers == [OBJECT] * 64
+    assert {asked.path for asked in service.asked} == {f"/x?n={n}" for n in range(64)}
+
+
+def test_no_more_calls_are_under_way_than_may_be(service: Server, contexts: Callable[..., Context]) -> None:
+    under_way, most = [0], [0]
+    says = service.scripts[service.says("/y").removeprefix(service.address)]
+
+    def script(handler: Any) -> None:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        service.stopping.wait(0.03)
+        under_way[0] -= 1
+        says(handler)
+
+    service.scripts["/x"] = script
+    context = contexts({"timeout": 10_000}, pooling__default__max__per__route=2)
+    expression = stellar.compile(f"REST_GET('{service.address}/x')")
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda _: expression({}, context), range(12)))
+    assert answers == [OBJECT] * 12
+    assert most[0] == 2
+
+
+def test_a_seat_that_does_not_become_free_is_a_failure() -> None:
+    seats = Seats(2, 1)
+    with seats.taken("a", 0), seats.taken("b", 0):
+        for server_ in ("a", "c"):
+            with pytest.raises(CallFailure, match="too many calls"), seats.taken(server_, 0.01):
+                pass
+    with seats.taken("a", 0), seats.taken("c", 0):
+        pass
+
+
+def test_a_limit_that_is_none_is_an_error_that_names_it(contexts: Callable[..., Context]) -> None:
+    with pytest.raises(
+        stellar.EvaluationError, match=r"pooling\.max\.total is a whole number from 0 up, not the text 'many'"
+    ):
+        stellar.evaluate("REST_GET('http://127.0.0.1:1/')", {}, contexts(pooling__max__total="many"))
