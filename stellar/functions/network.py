@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, NamedTuple
 
 from stellar.conversions import BLANKS, to_integer
+from stellar.functions._memory import remembered
 from stellar.functions._protocols import PROTOCOLS
 from stellar.functions._suffixes import public_suffix
 from stellar.functions._typosquat import typosquats
 from stellar.library import stellar
 from stellar.runtime import described
 
-_REMEMBERED = 4096
 _LONGEST_LABEL = 63
 
 # -- IP addresses -----------------------------------------------------------------------------------------------------
@@ -55,7 +54,7 @@ _IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 _CIDR = re.compile(rf"({_IPV4.pattern})/(\d{{1,3}})", re.ASCII)
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _address(ip: str) -> int:
     octets = [int(octet) for octet in match.groups()] if (match := _IPV4.fullmatch(ip)) else [256]
     if max(octets) > 255:
@@ -63,7 +62,7 @@ def _address(ip: str) -> int:
     return int.from_bytes(octets)
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _hosts(cidr: str) -> tuple[int, int]:
     match = _CIDR.fullmatch(cidr)
     if match is None or not 1 <= (bits := int(match[6])) <= 32:
@@ -146,7 +145,7 @@ def domain_typosquat(domain: str | None = None) -> set[str] | None:
     return typosquats(domain)
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _registered(domain: str) -> str | None:
     if not _is_domain(domain):
         return None
@@ -156,7 +155,7 @@ def _registered(domain: str) -> str | None:
     return f"{domain[: -len(suffix) - 1].rpartition('.')[2]}.{suffix}"
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _suffix(domain: str) -> str:
     return (public_suffix(_plain(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
 
@@ -164,7 +163,7 @@ def _suffix(domain: str) -> str:
 _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _is_domain(domain: str) -> bool:
     name = _plain(domain)
     labels = name.split(".")
@@ -262,7 +261,7 @@ _AUTHORITY = re.compile(r"(?!////)//([^/]*)")
 _HOST = re.compile(r"(\[[^\]]{2,}\]|(?!\[)[^:]*)(?::(?:([+-]?\d+)\Z)?|\Z)")
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _taken_apart(url: str) -> _Url | None:
     """The parts of a URL, found as Java's URL class does; None if it would not have it."""
     url = url.strip(BLANKS)

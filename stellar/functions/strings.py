@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stellar.conversions import BLANKS, to_integer, to_optional_text, to_text
+from stellar.functions._memory import remembered
 from stellar.library import stellar
 
 # No record needs a longer text, and a wrong length must not eat the memory
@@ -334,8 +335,11 @@ def string_entropy(input_: object) -> float:
         STRING_ENTROPY(null)  // 0.0
     """
     text = to_optional_text(input_)
-    if not text:
-        return 0.0
+    return _entropy(text) if text else 0.0
+
+
+@remembered
+def _entropy(text: str) -> float:
     counts = Counter(text)
     buckets = 16
     while len(counts) * 4 > buckets * 3:

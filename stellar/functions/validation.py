@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from stellar.conversions import BLANKS, to_text
+from stellar.functions._memory import remembered
 from stellar.functions._suffixes import public_suffix
 from stellar.library import stellar
-
-_REMEMBERED = 4096
 
 
 @stellar("IS_DOMAIN")
@@ -123,7 +121,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+((?=[a-z]){_LABEL})\.?", re.ASCII | re.IGNORECASE)
 
 
-@lru_cache(_REMEMBERED)
+@remembered
 def _is_domain(domain: str) -> bool:
     domain = _to_ascii(domain)
     if len(domain) > 253 or (match := _DOMAIN.fullmatch(domain)) is None:
