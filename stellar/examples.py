@@ -22,10 +22,10 @@ from stellar.library import Library
 from stellar.runtime import described, same
 from stellar.tables import TERMINALS
 
-ERRORS: dict[str, type[StellarError]] = {
-    "error": EvaluationError,
-    "parse error": ParseError,
-    "resolution error": ResolutionError,
+ERRORS: dict[str, tuple[type[StellarError], ...]] = {
+    "error": (EvaluationError, ResolutionError),
+    "parse error": (ParseError,),
+    "resolution error": (ResolutionError,),
 }
 
 
@@ -112,7 +112,8 @@ def _failure(line: Line, record: Mapping[str, Any], library: Library, context: C
         if wanted is None:
             return f"it is an error\n{error}"
         if not isinstance(error, wanted):
-            return f"it is a {type(error).__name__}\n{error}"
+            kind = type(error).__name__
+            return f"it is {'an' if kind[0] in 'AEIOU' else 'a'} {kind}\n{error}"
         if part.strip() not in error.message:
             return f"the message is: {error.message}"
         return None

@@ -56,7 +56,7 @@ def test_an_expression_without_a_result_is_refused():
         ("1  // true", "but it is the whole number 1"),
         ("[1]  // [1.0]", "but it is the list [1]"),
         ("1 / 0  // 0", "but it is an error\ndivision by zero"),
-        ("1 / 0  // parse error", "but it is a EvaluationError"),
+        ("1 / 0  // parse error", "but it is an EvaluationError"),
         ("1 +  // error", "but it is a ParseError"),
         ("1 / 0  // error: by one", "but the message is: division by zero"),
         ("1  // error", "but it is the whole number 1"),

@@ -222,7 +222,9 @@ def test_inline_operations_and_helpers_agree(text, record):
     if fast is not None and slow is not None:
         record.pop("f", None)
         one, other = outcome(fast, record), outcome(slow, record)
-        assert alike(list(one), list(other)), (one, other)
+        # A MAP of a FILTER is one loop when inline: where both would fail, the other of the two may be the first
+        either = len(one) == len(other) == 2 and "FILTER(" in text
+        assert either or alike(list(one), list(other)), (one, other)
 
 
 @bounded
