@@ -52,7 +52,7 @@ def walk(terminal: Terminal) -> None:
     """The walkthrough. What it starts is ended when it returns or raises."""
     terminal.say("A log of a Squid proxy, and a service that runs models")
     terminal.type("python $SQUID/make_log.py --output access.log")
-    with terminal.background("maas serve --registry registry"):
+    with terminal.background("maas serve --registry registry --drain-seconds 0.1"):
         terminal.type_until("maas status --registry registry", "service: running")
         ask_the_mock(terminal)
         if importlib.util.find_spec("sklearn"):
