@@ -376,7 +376,7 @@ def substring(input_: str | None, start: float | None, end: float | None = None)
 
 
 def _position(number: float) -> int:
-    position = to_integer(number)
+    position = number if number.__class__ is int else to_integer(number)
     if position is None:
         raise LookupError(f"{to_text(number)} is no position in a text")
     return position

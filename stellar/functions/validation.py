@@ -94,9 +94,7 @@ def is_ip(ip: object = None, type_: object = None) -> bool:
     if ip is None:
         return False
     text = to_text(ip)
-    if type_ == "IPV4":
-        return _is_ipv4(text)
-    return _is_ipv6(text) or (type_ != "IPV6" and _is_ipv4(text))
+    return (type_ != "IPV6" and _is_ipv4(text)) or (type_ != "IPV4" and _is_ipv6(text))
 
 
 # A comma may stand anywhere before a digit, and an exponent is a capital E: so reads Java's number format
@@ -110,6 +108,7 @@ def _is_ipv4(text: str) -> bool:
     return _IPV4.fullmatch(text) is not None
 
 
+@remembered
 def _is_ipv6(text: str) -> bool:
     try:
         return IPv6Address(text).scope_id is None
