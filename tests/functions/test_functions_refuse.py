@@ -15,7 +15,9 @@ from stellar.functions import LIBRARY
 scalars = st.one_of(
     st.none(),
     st.booleans(),
-    st.sampled_from([0, 1, -1, 2**31, 2**63, 2**70, 2**5000, 1528192393123, 0.0, -0.5, 1e300, math.nan, math.inf, -math.inf]),
+    st.sampled_from(
+        [0, 1, -1, 2**31, 2**63, 2**70, 2**5000, 1528192393123, 0.0, -0.5, 1e300, math.nan, math.inf, -math.inf]
+    ),
     st.sampled_from(
         ["", " ", "a", "abc", "10.0.0.1", "10.0.0.0/8", "www.example.com", "http://a:1/b?c#d", "[1]", "{}"]
     ),
