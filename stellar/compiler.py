@@ -20,7 +20,7 @@ from stellar import nodes as n
 from stellar import runtime
 from stellar.context import NOTHING
 from stellar.library import Function, Kind, Library, Written
-from stellar.resolver import call_problems
+from stellar.resolver import call_problem
 from stellar.source import Span
 
 LOAD, STORE = ast.Load(), ast.Store()
@@ -523,8 +523,8 @@ class Compiler:
         return ast.Lambda(arguments, self.rule(body, inner), **at)
 
     def function_call(self, node: n.Call, scope: Scope, at: Place) -> Code:
-        for message, _hint in call_problems(node, self.library):
-            return self.call(runtime.unavailable, [_constant(message, at)], at)
+        if problem := call_problem(node, self.library):
+            return self.call(runtime.unavailable, [_constant(problem, at)], at)
         function = self.library[node.name]
         used = node.arguments[: function.most]
         if self.fast and function.comprehension and self.fits_comprehension(used):

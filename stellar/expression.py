@@ -78,8 +78,8 @@ class Expression:
         self.predicate = predicate
         self.unknown_functions = unknown_functions
         self._tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
-        self._names = resolve(self._tree, library, source)
-        if self._names.problems and unknown_functions == "when_compiled":
+        self._names = resolve(self._tree, library, source, judge=unknown_functions == "when_compiled")
+        if self._names.problems:
             raise self._names.problems[0]
         self._fast = fast
         self._strict: Callable[..., Any] | None = None

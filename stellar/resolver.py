@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stellar import nodes as n
@@ -29,8 +28,11 @@ class Names:
         return frozenset(name for name, _ in self.reads)
 
 
-def resolve(tree: n.Expr, library: Library, source: str) -> Names:
-    """Find the names in a tree. A lambda's parameters are not free in its body."""
+def resolve(tree: n.Expr, library: Library, source: str, *, judge: bool = True) -> Names:
+    """Find the names in a tree. A lambda's parameters are not free in its body.
+
+    judge: look for calls that can't succeed
+    """
     reads: list[tuple[str, Span]] = []
     functions: set[str] = set()
     problems: list[ResolutionError] = []
@@ -46,20 +48,22 @@ def resolve(tree: n.Expr, library: Library, source: str) -> Names:
         else:
             if isinstance(node, n.Call):
                 functions.add(node.name)
-                problems.extend(
-                    ResolutionError(message, source, node.span, hint) for message, hint in call_problems(node, library)
-                )
+                if judge and (problem := call_problem(node, library)):
+                    problems.append(ResolutionError(problem, source, node.span, call_hint(node, library)))
             waiting.extend((part, bound) for part in reversed(n.children(node)))
     return Names(tuple(reads), frozenset(functions), tuple(problems))
 
 
-def call_problems(call: n.Call, library: Library) -> Iterator[tuple[str, str | None]]:
-    """Why a call can't succeed, whatever its arguments are: the message and a hint."""
+def call_problem(call: n.Call, library: Library) -> str | None:
+    """Why a call can't succeed, whatever its arguments are; None if it may."""
     function = library.get(call.name)
-    if function is None:
-        yield f"unknown function {call.name}", library.hint(call.name)
-    elif problem := arity_problem(function, len(call.arguments)):
-        yield problem, f"its form is {function.usage}"
+    return f"unknown function {call.name}" if function is None else arity_problem(function, len(call.arguments))
+
+
+def call_hint(call: n.Call, library: Library) -> str | None:
+    """How to mend a call that can't succeed."""
+    function = library.get(call.name)
+    return library.hint(call.name) if function is None else f"its form is {function.usage}"
 
 
 def arity_problem(function: Function, given: int) -> str | None:

@@ -197,9 +197,9 @@ def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Broken()])
     monkeypatch.setattr(warnings, "filters", [])  # as outside of pytest
-    vars(LIBRARY).pop("functions", None)
+    vars(LIBRARY).pop("_installed", None)
     assert main(["eval", "-e", "NOPE()"]) == 1
-    vars(LIBRARY).pop("functions", None)
+    vars(LIBRARY).pop("_installed", None)
     message = "stellar: the Stellar functions mine = mine.functions can't be loaded: no module mine\n"
     assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^^^\n"
 
