@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from stellar.context import NOTHING, Context
 from stellar.functions import LIBRARY
+from stellar.hints import known_names
 from stellar.library import Library
 from stellar.pipeline.config import ParserConfig, SensorConfig
 from stellar.pipeline.enrichment import enrichment
@@ -19,7 +20,7 @@ from stellar.pipeline.expressions import Workshop
 from stellar.pipeline.fields import transformation
 from stellar.pipeline.filters import record_filter
 from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
-from stellar.pipeline.places import Place, known_names
+from stellar.pipeline.places import Place
 from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Reporter, Stage
 from stellar.pipeline.triage import triage
 from stellar.pipeline.validation import validation

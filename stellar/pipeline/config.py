@@ -17,7 +17,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stellar.errors import ConfigError
-from stellar.pipeline.places import Place, known_names, read_object
+from stellar.hints import known_names
+from stellar.pipeline.places import Place, read_object
 
 log = logging.getLogger(__name__)
 

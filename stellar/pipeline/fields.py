@@ -12,11 +12,12 @@ from stellar import Expression
 from stellar.context import Context
 from stellar.conversions import to_text
 from stellar.errors import StellarError
+from stellar.hints import known_names
 from stellar.pipeline.config import Transformation
 from stellar.pipeline.expressions import Workshop, variables
-from stellar.pipeline.places import Place, imported, known_names
+from stellar.pipeline.places import Place, imported
 from stellar.pipeline.records import Record, Stage
-from stellar.pipeline.regexes import compiled, found
+from stellar.regexes import compiled, found
 
 log = logging.getLogger(__name__)
 

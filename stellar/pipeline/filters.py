@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from stellar import Expression
 from stellar.context import Context
 from stellar.conversions import to_text
+from stellar.hints import known_names
 from stellar.pipeline.config import ParserConfig
 from stellar.pipeline.expressions import Workshop
-from stellar.pipeline.places import Place, known_names
+from stellar.pipeline.places import Place
 from stellar.pipeline.records import Drop, Record, Stage
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import logging
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,14 +38,6 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.path}" if self.path else self.file
-
-
-def known_names(wanted: str, known: Iterable[str]) -> str:
-    """What to say after an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(wanted.lower(), lower, n=1)
-    return f"did you mean {lower[close[0]]}?" if close else f"known are {', '.join(names)}"
 
 
 def imported(name: str, place: Place) -> Any:

@@ -12,9 +12,10 @@ from stellar import Expression
 from stellar.context import Context
 from stellar.conversions import to_boolean, to_double, to_text
 from stellar.errors import StellarError
+from stellar.hints import known_names
 from stellar.pipeline.config import RiskRule, ThreatIntelConfig
 from stellar.pipeline.expressions import Workshop, variables
-from stellar.pipeline.places import Place, known_names
+from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record, Report, Reporter
 
 log = logging.getLogger(__name__)

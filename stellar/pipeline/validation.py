@@ -11,11 +11,12 @@ import stellar
 from stellar import Expression
 from stellar.conversions import LONG_MAX, LONG_MIN, to_text
 from stellar.errors import EvaluationError
+from stellar.hints import known_names
 from stellar.pipeline.config import Validation
 from stellar.pipeline.expressions import Workshop, variables
-from stellar.pipeline.places import Place, known_names
+from stellar.pipeline.places import Place
 from stellar.pipeline.records import Invalid, Record
-from stellar.pipeline.regexes import compiled, fits
+from stellar.regexes import compiled, fits
 
 # Whether a record passes; the fields are those that the validation names, or all
 Check = Callable[[Record], bool]

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from stellar.errors import ConfigError
+from stellar.grok import Grok, NoMatch, common
 from stellar.pipeline.parsers import Settings, Unreadable
-from stellar.pipeline.parsers.grok import Grok, GrokParser, NoMatch, definitions
+from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.places import Place
 
-COMMON = definitions((Path(__file__).parents[2] / "stellar/pipeline/patterns/common").read_text(encoding="utf-8"))
-PLACE = Place("patterns/mine", "LINE")
+COMMON = common()
 YAHOO = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://yahoo.com/ - DIRECT/72.30.35.10 text/html"
 
 
 def match(pattern: str, text: str, **more: str) -> dict[str, Any]:
-    return Grok("LINE", {**COMMON, **more, "LINE": pattern}, PLACE).match(text)
+    return Grok("LINE", {**COMMON, **more, "LINE": pattern}).match(text)
 
 
 def parser(tmp_path: Path, pattern: str = "LINE %{GREEDYDATA:all}", **options: Any) -> GrokParser:
@@ -100,7 +100,7 @@ def test_a_pattern_captures(pattern: str, text: str, fields: dict[str, Any]) -> 
     ],
 )
 def test_a_base_pattern_knows_its_kind(name: str, good: list[str], bad: list[str]) -> None:
-    grok = Grok("WHOLE", {**COMMON, "WHOLE": rf"^%{{{name}:value:string}}$"}, PLACE)
+    grok = Grok("WHOLE", {**COMMON, "WHOLE": rf"^%{{{name}:value:string}}$"})
     for text in good:
         assert grok.match(text) == {"value": text}
     for text in bad:
@@ -111,7 +111,7 @@ def test_a_base_pattern_knows_its_kind(name: str, good: list[str], bad: list[str
 def test_every_base_pattern_is_a_regular_expression() -> None:
     assert len(COMMON) > 60
     for name in COMMON:
-        Grok(name, COMMON, PLACE)
+        Grok(name, COMMON)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,25 @@ def test_every_base_pattern_is_a_regular_expression() -> None:
         ("%{INT:a:number}", {}, "the pattern LINE wants a as 'number', which is no type; known are"),
     ],
 )
-def test_a_bad_pattern_is_refused(pattern: str, more: dict[str, str], message: str) -> None:
+def test_a_bad_pattern_is_refused(pattern: str, more: dict[str, str], message: str, tmp_path: Path) -> None:
+    lines = [f"{name} {text}" for name, text in {"LINE": pattern, **more}.items()]
     with pytest.raises(ConfigError) as refused:
-        match(pattern, "", **more)
-    assert str(refused.value).startswith(f"patterns/mine: LINE: {message}")
+        parser(tmp_path, "\n".join(lines))
+    assert str(refused.value).startswith(f"{tmp_path / 'mine'}: LINE: {message}")
 
 
 def test_a_hostile_text_does_not_run_away() -> None:
-    grok = Grok("LINE", {"LINE": "(?:(?:a|aa)+)+$"}, PLACE, timeout_ms=50)
+    grok = Grok("LINE", {"LINE": "(?:(?:a|aa)+)+$"}, timeout_ms=50)
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match=r"the pattern LINE took longer than 50 ms"):
         grok.match("a" * 5000 + "!")
     assert time.monotonic() - begin < 5
+
+
+def test_a_text_that_takes_too_long_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    slow = parser(tmp_path, "LINE (?:(?:a|aa)+)+$", matchTimeoutMs=50)
+    with pytest.raises(TimeoutError, match=r"took longer than 50 ms; make it simpler, or raise matchTimeoutMs"):
+        list(slow("a" * 5000 + "!"))
 
 
 def test_the_shipped_squid_pattern_reads_a_line_of_squids() -> None:

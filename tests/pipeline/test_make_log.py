@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stellar.grok import NoMatch
 from stellar.pipeline.parsers import Settings
-from stellar.pipeline.parsers.grok import GrokParser, NoMatch
+from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.places import Place
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "squid" / "make_log.py"
@@ -58,7 +59,7 @@ def test_garbage_comes_only_when_asked_for() -> None:
 def test_the_example_has_its_own_copy_of_the_shipped_pattern() -> None:
     from importlib.resources import files
 
-    shipped = (files("stellar.pipeline") / "patterns" / "squid").read_text(encoding="utf-8")
+    shipped = (files("stellar") / "patterns" / "squid").read_text(encoding="utf-8")
     assert (PROGRAM.parent / "config" / "patterns" / "squid").read_text(encoding="utf-8") == shipped
 
 

@@ -290,7 +290,7 @@ def test_garbage_makes_an_error_document() -> None:
         "message": message,
         "origin": "access.log",
         "line": 17,
-        "exception": f"stellar.pipeline.parsers.grok.NoMatch: {message}",
+        "exception": f"stellar.grok.NoMatch: {message}",
         "raw_message": "garbage",
         "error_hash": "795b6904e54f82411df4b0e27a373a55eea3f9d66dac5a9bce1dd92f7b401da5",
     }
