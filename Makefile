@@ -10,6 +10,7 @@ demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show t
 	$(BIN)/python examples/squid/demo.py
 
 test: check  ## everything: what check does, then all tests against the built package
+	@[ -z "$$CI" ] || scripts/engines
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/installed .
 	PYTHONPATH=build/installed $(BIN)/pytest
 

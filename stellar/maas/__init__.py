@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from stellar.maas.schema import ModelRequest as ModelRequest
     from stellar.maas.schema import ServiceInstance as ServiceInstance
     from stellar.maas.transport import Transport as Transport
+    from stellar.maas.zookeeper import ZooKeeper as ZooKeeper
+    from stellar.maas.zookeeper import ZooKeeperQueue as ZooKeeperQueue
+    from stellar.maas.zookeeper import ZooKeeperRegistry as ZooKeeperRegistry
+    from stellar.maas.zookeeper import ZooKeeperSettings as ZooKeeperSettings
 
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
@@ -43,6 +47,7 @@ _HOMES = {
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),
     "transport": ("Transport",),
+    "zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperRegistry", "ZooKeeperSettings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

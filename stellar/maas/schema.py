@@ -76,10 +76,11 @@ class _Wire(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise ValueError(_sentence(error)) from None
+            raise ValueError(sentence(error)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
+    """What is wrong, and where, in one sentence."""
     return "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'the object'}: {e['msg'].removeprefix('Value error, ')}"
         for e in error.errors()

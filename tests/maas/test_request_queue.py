@@ -8,14 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stellar.maas import FileQueue, MemoryQueue, ModelRequest
+from stellar.maas import FileQueue, MemoryQueue, ModelRequest, ZooKeeperQueue
 
 ADD = ModelRequest(name="dga", version="1.0", num_instances=1, memory=512, action="ADD", path="/user/root/models")
 
 
-@pytest.fixture(params=["memory", "file"])
-def queue(request, tmp_path):
-    return MemoryQueue() if request.param == "memory" else FileQueue(tmp_path)
+QUEUES = {
+    "memory": lambda request: MemoryQueue(),
+    "file": lambda request: FileQueue(request.getfixturevalue("tmp_path")),
+    "zookeeper": lambda request: ZooKeeperQueue(request.getfixturevalue("quorum")),
+}
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("zookeeper", marks=pytest.mark.engine)])
+def queue(request):
+    queue = QUEUES[request.param](request)
+    yield queue
+    if request.param == "zookeeper":
+        queue.close()
 
 
 def test_requests_come_out_in_the_order_they_went_in(queue):

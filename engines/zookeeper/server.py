@@ -1,0 +1,131 @@
+"""ZooKeeper on free ports of this machine: one server, or several that vote.
+
+`python -m engines.zookeeper.server [SERVERS]` starts some, until interrupted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engines.daemon import JVM, Daemon, free_ports, jars
+
+MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+TICK_MS = 500  # sessions may last 2 to 20 ticks
+
+
+class Server:
+    """One server.
+
+    port: where clients connect
+    more: further settings of zoo.cfg
+    java: further options of the virtual machine
+    """
+
+    def __init__(self, folder: Path, port: int, more: Mapping[str, object], java: tuple[str, ...] = ()) -> None:
+        self.port = port
+        (folder / "data").mkdir(parents=True)
+        (folder / "tmp").mkdir()
+        settings = {
+            "tickTime": TICK_MS,
+            "dataDir": folder / "data",
+            "clientPort": port,
+            "clientPortAddress": "127.0.0.1",
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "srvr,mntr,cons",
+            "maxClientCnxns": 0,
+            **more,
+        }
+        (folder / "zoo.cfg").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        options = (*JVM, f"-Djava.io.tmpdir={folder / 'tmp'}", *java)
+        libraries = f"{jars(Path(__file__).parent)}/*"
+        self.daemon = Daemon(
+            ["java", *options, "-cp", libraries, MAIN, str(folder / "zoo.cfg")], folder, lambda: bool(self.mode)
+        )
+
+    @property
+    def mode(self) -> str | None:
+        """`standalone`, `leader` or `follower`; None if it does not serve now."""
+        for line in self.says("srvr").splitlines():
+            if line.startswith("Mode: "):
+                return line.removeprefix("Mode: ")
+        return None
+
+    def says(self, word: str) -> str:
+        """Its answer to one of its four-letter words; empty if there is none."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            connection.sendall(word.encode())
+            with connection.makefile(encoding="utf-8", errors="replace") as answer:
+                return answer.read()
+        return ""
+
+
+class ZooKeeper:
+    """One server, or several that vote, from `with` to its end.
+
+    servers: how many; 3 go on when one of them ends
+    more, java: as for Server, the same for all
+    """
+
+    def __init__(self, servers: int = 1, more: Mapping[str, object] | None = None, java: tuple[str, ...] = ()) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="zookeeper-"))
+        ports = free_ports(3 * servers)
+        more = dict(more or {})
+        if servers > 1:
+            more |= {"initLimit": 20, "syncLimit": 4}
+            for id in range(1, servers + 1):
+                quorum, election = ports[servers + 2 * id - 2 : servers + 2 * id]
+                more[f"server.{id}"] = f"127.0.0.1:{quorum}:{election}"
+        self.servers = [Server(self.folder / str(id), ports[id - 1], more, java) for id in range(1, servers + 1)]
+        for id in range(1, servers + 1):
+            (self.folder / str(id) / "data" / "myid").write_text(f"{id}\n")
+
+    @property
+    def hosts(self) -> str:
+        """How clients name it: `127.0.0.1:2181,127.0.0.1:2182`."""
+        return ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+
+    @property
+    def leader(self) -> Server:
+        return next(server for server in self.servers if server.mode in ("leader", "standalone"))
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.daemon.start()
+        for server in self.servers:
+            server.daemon.await_ready()
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.daemon.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Start as many servers as the first argument says, by default one, and say where they are."""
+    with ZooKeeper(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as zookeeper:
+        print(zookeeper.hosts, flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Servers that tests ask for by name. Without Java and Maven such tests are skipped, but not where CI is set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kazoo.client import KazooClient
+
+if TYPE_CHECKING:
+    from engines.zookeeper.server import ZooKeeper
+
+sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
+
+from engines.daemon import missing  # noqa: E402 - it is found only now
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    why = missing()
+    if why is None or os.environ.get("CI"):
+        return
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def engines() -> None:
+    """What servers need is there, and they end when the tests are told to end."""
+    if why := missing():
+        pytest.fail(why)
+    signal.signal(signal.SIGTERM, _interrupted)
+
+
+@pytest.fixture(scope="session")
+def zookeeper(engines: None) -> Iterator[ZooKeeper]:
+    """One server for all tests; `quorum` gives each a place of its own in it."""
+    from engines.zookeeper.server import ZooKeeper
+
+    with ZooKeeper() as zookeeper:
+        yield zookeeper
+
+
+@pytest.fixture
+def make_quorum() -> Callable[[ZooKeeper], str]:
+    """Makes a new, empty place in a ZooKeeper, and tells how clients name it."""
+
+    def make(zookeeper: ZooKeeper) -> str:
+        place = f"/test-{uuid.uuid4().hex[:8]}"
+        client = KazooClient(zookeeper.hosts)
+        client.start()
+        client.create(place)
+        client.stop()
+        client.close()
+        return zookeeper.hosts + place
+
+    return make
+
+
+@pytest.fixture
+def quorum(zookeeper: ZooKeeper, make_quorum: Callable[[ZooKeeper], str]) -> str:
+    return make_quorum(zookeeper)
