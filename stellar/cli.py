@@ -17,7 +17,7 @@ from typing import Any
 
 from stellar.context import NOTHING, Context
 from stellar.errors import StellarError
-from stellar.expression import Expression, default_library
+from stellar.expression import Expression, default_library, shell_library
 from stellar.source import Span, position, snippet
 from stellar.tagged import decode, to_json
 
@@ -193,7 +193,7 @@ def _eval(options: argparse.Namespace) -> int:
                 raise _Unusable("-f goes with -e; cases bring their own variables")
             return _eval_each("case", options.cases, partial(_case, context, options), _failed_case, options)
         try:
-            expression = Expression(_argument(options.expression), default_library())
+            expression = Expression(_argument(options.expression), shell_library())
             if options.file is None:
                 print(_value(expression, context, {}))
                 return FINE
@@ -239,7 +239,7 @@ def _case(context: Context, options: argparse.Namespace, case: dict[str, Any]) -
     if not isinstance(variables := decode(case.get("vars") or {}), dict):
         raise ValueError(f"the vars of a case are an object, not {json.dumps(case['vars'])}")
     try:
-        expression = Expression(source, default_library(), unknown_functions="when_reached")
+        expression = Expression(source, shell_library(), unknown_functions="when_reached")
         return to_json({"id": case.get("id"), "ok": True, "value": expression(variables, context)})
     except (StellarError, ValueError) as error:
         if options.debug:

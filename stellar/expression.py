@@ -246,3 +246,9 @@ def _cached(source: str, library: Library) -> Expression:
 def default_library() -> Library:
     """`stellar.functions.LIBRARY`, loaded when it is first wanted."""
     return Library.named("stellar.functions:LIBRARY")
+
+
+@cache
+def shell_library() -> Library:
+    """`stellar.functions.SHELL_LIBRARY`: that, and what a person at a terminal may call besides."""
+    return Library.named("stellar.functions:SHELL_LIBRARY")

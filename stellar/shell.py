@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.conversions import to_text
 from stellar.errors import StellarError
-from stellar.expression import Expression
+from stellar.expression import Expression, shell_library
 from stellar.library import Function, Library
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Session:
     """
 
     def __init__(self, library: Library | None = None) -> None:
-        self.library = Library.named("stellar.functions:SHELL_LIBRARY") if library is None else library
+        self.library = shell_library() if library is None else library
         self.variables: dict[str, Any] = {}
 
     def execute(self, line: str) -> str:

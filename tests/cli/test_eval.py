@@ -18,7 +18,7 @@ import pytest
 
 from stellar import cli
 from stellar.cli import main
-from stellar.functions import LIBRARY
+from stellar.functions import SHELL_LIBRARY
 from stellar.library import Library, stellar
 
 PROGRAM = str(Path(sys.executable).with_name("stellar"))
@@ -183,7 +183,7 @@ def test_a_function_that_breaks_is_an_error_at_its_place(monkeypatch, capsys):
         """Raise what it should not."""
         raise TypeError("oops")
 
-    monkeypatch.setattr(cli, "default_library", lambda: Library.of(broken))
+    monkeypatch.setattr(cli, "shell_library", lambda: Library.of(broken))
     assert main(["eval", "-e", "BREAK()"]) == 1
     assert capsys.readouterr().err == "TypeError: oops\n1 | BREAK()\n    ^^^^^^^\n"
 
@@ -197,9 +197,9 @@ def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Broken()])
     monkeypatch.setattr(warnings, "filters", [])  # as outside of pytest
-    vars(LIBRARY).pop("_installed", None)
+    vars(SHELL_LIBRARY).pop("_installed", None)
     assert main(["eval", "-e", "NOPE()"]) == 1
-    vars(LIBRARY).pop("_installed", None)
+    vars(SHELL_LIBRARY).pop("_installed", None)
     message = "stellar: the Stellar functions mine = mine.functions can't be loaded: no module mine\n"
     assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^^^\n"
 
@@ -298,3 +298,8 @@ def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
     monkeypatch.setattr(cli, "Expression", interrupted)
     assert main(["eval", "-e", "1"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_shell_may_call_is_there(capsys):
+    assert main(["eval", "-e", "SYSTEM_ENV_GET('NO_SUCH_VARIABLE_OF_ANYONE')"]) == 0
+    assert capsys.readouterr().out == "null\n"
