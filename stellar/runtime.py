@@ -210,16 +210,33 @@ def lacks(item: Any, container: Any) -> bool:
 
 def member(collection: Mapping[Any, Any] | set[Any] | frozenset[Any], item: Any) -> Any:
     """The key of a map or the member of a set that is the same as this value, or ABSENT."""
-    item = hashable(item)
+    if item.__class__ is str or item is None:
+        return item if item in collection else ABSENT
+    probe = _Probe(hashable(item))
     try:
-        if item not in collection:
-            return ABSENT
+        return probe.found if probe in collection else ABSENT
     except TypeError:  # an object that can't be hashed is in no map
         return ABSENT
-    if item.__class__ is str or item is None:
-        return item
-    # Python finds 1 where 1.0 or true is the key; Java does not
-    return next((key for key in collection if (key is item or key == item) and same(key, item)), ABSENT)
+
+
+class _Probe:
+    """Stands for a value in a look-up. Python asks it about each key of the value's hash: for 1 that may be 1.0 or
+    true, which Java tells apart."""
+
+    __slots__ = ("found", "item")
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+        self.found: Any = ABSENT
+
+    def __hash__(self) -> int:
+        return hash(self.item)
+
+    def __eq__(self, key: object) -> bool:
+        if not same(key, self.item):
+            return False
+        self.found = key
+        return True
 
 
 class _ListKey(list[Any]):

@@ -11,11 +11,14 @@ def read(path: str, most: int | None = None) -> bytes:
     path: a local path, or an address that fsspec can open, such as `hdfs://…` or `s3://…`
     most: how many bytes it may have
 
-    Raises OSError if it can't be read, and ValueError if it is larger than that.
+    Raises OSError if it can't be read, ValueError if it is larger than that, and LookupError if a package is missing.
     """
     if "://" in path:
-        with needed("fsspec", "files").open(path, "rb") as file:
-            data: bytes = file.read(-1 if most is None else most + 1)
+        try:
+            with needed("fsspec", "files").open(path, "rb") as file:
+                data: bytes = file.read(-1 if most is None else most + 1)
+        except ImportError as error:  # fsspec's own way to say what a protocol needs
+            raise LookupError(f"{path} can't be read: {error}") from error
     else:
         with open(path, "rb") as local:
             data = local.read(-1 if most is None else most + 1)

@@ -12,13 +12,14 @@ from typing import Any, Protocol, Self
 from stellar.context import Context, GlobalSettings
 from stellar.conversions import to_long
 from stellar.functions._files import read
-from stellar.library import stellar
+from stellar.library import Written, stellar
 from stellar.runtime import ABSENT, described, member
 
 log = logging.getLogger(__name__)
 
 STORE_KEY = "enrichment.store"
 STORES = "stellar.enrichment_stores"
+ALLOWED_KEY = "object.get.paths.allowed"
 
 
 class StoreError(Exception):
@@ -223,22 +224,23 @@ def _whole(settings: Mapping[str, Any], key: str, default: int) -> int:
 
 
 @stellar("OBJECT_GET")
-def object_get(context: Context, path: str | None = None) -> Any:
+def object_get(context: Context, path: Written | str | None = None) -> Any:
     """An object that is kept in a file, as JSON.
 
-    path: The path of the file, or an address that fsspec can open, such as `hdfs://…`
+    path: The path of the file, or an address that fsspec can open, such as `hdfs://…`. One that is not written in the
+        expression itself must begin as one of `object.get.paths.allowed` of the global configuration does
     returns: The object; null for null, and for an empty file
 
     It is kept for a day, unless `object.cache.expiration` of the global configuration says otherwise.
     """
-    return None if path is None else context.get_or_make(ObjectCache, ObjectCache.of).get(path)
+    return None if path is None else context.get_or_make(ObjectCache, ObjectCache.of).get(_permitted(context, path))
 
 
 @stellar("ENRICHMENT_OBJECT_GET", surplus="refuse")
-def enrichment_object_get(context: Context, path: str | None, indicator: str | None) -> Any:
+def enrichment_object_get(context: Context, path: Written | str | None, indicator: str | None) -> Any:
     """What a map that is kept in a file, as JSON, says of an indicator.
 
-    path: The path of the file, or an address that fsspec can open, such as `hdfs://…`
+    path: The path of the file, as of OBJECT_GET
     indicator: The key
     returns: The value; null if there is none, or if an argument is null
 
@@ -246,11 +248,21 @@ def enrichment_object_get(context: Context, path: str | None, indicator: str | N
     """
     if path is None or indicator is None:
         return None
-    found = context.get_or_make(EnrichmentObjects, _enrichment_objects).get(path)
+    found = context.get_or_make(EnrichmentObjects, _enrichment_objects).get(_permitted(context, path))
     if not isinstance(found, Mapping):
         raise ValueError(f"ENRICHMENT_OBJECT_GET takes the path of a map, and {path} holds {described(found)}")
     key = member(found, indicator)
     return None if key is ABSENT else found[key]
+
+
+def _permitted(context: Context, path: str) -> str:
+    """The path, if the author of the expression wrote it, or the configuration allows it: a record must not choose."""
+    allowed = (context.get(GlobalSettings) or GlobalSettings()).get(ALLOWED_KEY, [])
+    if isinstance(path, Written):
+        return path
+    if isinstance(allowed, list) and path.startswith(tuple(map(str, allowed))) and ".." not in path.split("/"):
+        return path
+    raise ValueError(f"the path {path!r} is not written in the expression, and {ALLOWED_KEY} does not allow it")
 
 
 def _enrichment_objects(settings: GlobalSettings) -> EnrichmentObjects:

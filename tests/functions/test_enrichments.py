@@ -15,6 +15,7 @@ from stellar.functions.enrichments import EnrichmentStore, ObjectCache, SqliteEn
 
 
 def context_of(**settings: Any) -> Context:
+    settings.setdefault("object__get__paths__allowed", ["/"])
     return Context({GlobalSettings: GlobalSettings({key.replace("__", "."): value for key, value in settings.items()})})
 
 
@@ -142,6 +143,19 @@ def test_an_object_that_can_t_be_had_is_an_error(tmp_path: Path, expression: str
     with pytest.raises(stellar.EvaluationError) as refused:
         stellar.evaluate(expression, {"path": str(path)}, context_of())
     assert message in refused.value.message
+
+
+@pytest.mark.parametrize("allowed", [[], ["/srv/objects/"], "/"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "/srv/objects/../../etc/passwd", "http://127.0.0.1/", "secret.json"])
+def test_a_record_does_not_choose_what_is_read(path: str, allowed: object) -> None:
+    context = context_of(object__get__paths__allowed=allowed)
+    for expression in ("OBJECT_GET(path)", "ENRICHMENT_OBJECT_GET(path, 'a')"):
+        with pytest.raises(stellar.EvaluationError, match=r"object\.get\.paths\.allowed does not allow it"):
+            stellar.evaluate(expression, {"path": path}, context)
+
+
+def test_a_path_that_the_expression_writes_is_read(owners: str) -> None:
+    assert stellar.evaluate(f"MAP_GET('1', OBJECT_GET('{owners}'))", {}, Context()) == "one"
 
 
 def test_an_empty_file_is_null(tmp_path: Path) -> None:
