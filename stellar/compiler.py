@@ -19,7 +19,7 @@ from typing import Any, assert_never
 from stellar import nodes as n
 from stellar import runtime
 from stellar.context import NOTHING
-from stellar.library import Function, Kind, Library, Written
+from stellar.library import UNKNOWN, Function, Kind, Library, Written
 from stellar.resolver import call_problem
 from stellar.source import Span
 
@@ -530,12 +530,31 @@ class Compiler:
         if self.fast and function.comprehension and self.fits_comprehension(used):
             code = self.comprehension(function, used, scope, at)
         else:
+            prepared = self.prepared(function, used)
+            called = function.implementation if prepared is None else prepared
+            name = f"f_{node.name}" if prepared is None else self.fresh(f"f_{node.name}_")
             arguments: list[Code] = [_name("context", at)] if function.needs_context else []
-            arguments += [self.argument(function, index, part, scope) for index, part in enumerate(used)]
-            code = _call(self.known(function.implementation, f"f_{node.name}", at), arguments, at)
+            arguments += [
+                self.argument(function, index, part, scope)
+                for index, part in enumerate(used)
+                if prepared is None or not isinstance(part, n.Literal)
+            ]
+            code = _call(self.known(called, name, at), arguments, at)
         if surplus := [self.rule(part, scope) for part in node.arguments[len(used) :]]:
             return ast.Subscript(ast.Tuple([code, *surplus], LOAD, **at), _constant(0, at), LOAD, **at)
         return code
+
+    def prepared(self, function: Function, arguments: tuple[n.Expr, ...]) -> Callable[..., Any] | None:
+        """The function of the arguments that are no literals, if this one can be made of those that are."""
+        if not self.fast or function.prepare is None:
+            return None
+        literals = [part.value if isinstance(part, n.Literal) else UNKNOWN for part in arguments]
+        if all(value is UNKNOWN for value in literals):
+            return None
+        for index, value in enumerate(literals):
+            if value is not UNKNOWN and not function.parameter_at(index).kind.accepts(value):
+                return None
+        return function.prepare(*literals)
 
     def argument(self, function: Function, index: int, node: n.Expr, scope: Scope) -> Code:
         """An argument, with a guard unless it is known to be of the kind that the function takes."""

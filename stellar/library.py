@@ -19,7 +19,13 @@ from stellar.context import Context
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def stellar(name: str, *, surplus: str = "ignore", comprehension: str | None = None) -> Callable[[F], F]:
+def stellar(
+    name: str,
+    *,
+    surplus: str = "ignore",
+    comprehension: str | None = None,
+    prepare: Callable[..., Callable[..., Any] | None] | None = None,
+) -> Callable[[F], F]:
     """Declare a plain Python function as the Stellar function of this name.
 
         @stellar("STARTS_WITH")
@@ -44,11 +50,16 @@ def stellar(name: str, *, surplus: str = "ignore", comprehension: str | None = N
     `comprehension` is "map" or "filter" for a function of a list and a lambda that means just that: the compiler may
     then write a list comprehension in its place.
 
+    `prepare` does once what depends only on arguments that stand in the expression as literals, such as reading a
+    pattern. It is called with the arguments, UNKNOWN standing for those that are no literals, and returns the function
+    of these alone, or None to have it the plain way; so it does if a literal is refused, which must be said when the
+    call is reached.
+
     The function is returned unchanged; nothing is registered until `Library.of` gathers it.
     """
 
     def declare(implementation: F) -> F:
-        implementation.__stellar__ = Function(name, implementation, surplus == "ignore", comprehension)  # type: ignore[attr-defined]
+        implementation.__stellar__ = Function(name, implementation, surplus == "ignore", comprehension, prepare)  # type: ignore[attr-defined]
         return implementation
 
     if surplus not in ("ignore", "refuse"):
@@ -79,6 +90,16 @@ class Kind:
         if isinstance(value, bool):  # in Python a bool is an int; in Stellar it is not
             return bool in self.classes
         return isinstance(value, self.classes)
+
+
+class _Unknown:
+    """What stands for an argument that is known only when the call is reached."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = _Unknown()
 
 
 class Written(str):
@@ -140,6 +161,7 @@ class Function:
     implementation: Callable[..., Any]
     ignores_surplus: bool = True
     comprehension: str | None = None
+    prepare: Callable[..., Callable[..., Any] | None] | None = None
 
     @cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:

@@ -8,12 +8,28 @@ from typing import Any
 
 from stellar.conversions import to_integer, to_text
 from stellar.functions._java_regex import compiled, in_time, whole
-from stellar.library import stellar
+from stellar.library import UNKNOWN, stellar
 
 _REMEMBERED = 512
 
 
-@stellar("REGEXP_MATCH")
+def _prepared_match(str_: object, pattern: object, *_: object) -> Callable[[str | None], bool] | None:
+    if str_ is not UNKNOWN or not isinstance(pattern, str):
+        return None
+    try:
+        fullmatch, harmless = whole(pattern)
+    except ValueError:
+        return None
+
+    def match(text: str | None) -> bool:
+        if text is None:
+            return False
+        return (fullmatch(text) if len(text) <= harmless else in_time(fullmatch, text)) is not None
+
+    return match
+
+
+@stellar("REGEXP_MATCH", prepare=_prepared_match)
 def regexp_match(str_: str | None, pattern: object) -> bool:
     """Whether a text as a whole matches a regular expression.
 

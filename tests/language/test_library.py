@@ -14,7 +14,7 @@ from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import ConfigError, EvaluationError, ResolutionError
 from stellar.expression import Expression
 from stellar.functions import LIBRARY, strings
-from stellar.library import Function, Kind, Library, Written, kind, read_help, stellar
+from stellar.library import UNKNOWN, Function, Kind, Library, Written, kind, read_help, stellar
 
 
 @stellar("SHOUT")
@@ -291,3 +291,43 @@ def test_a_configuration_error_says_where():
         str(ConfigError("squid.json", "parserConfig.x", "is no number")) == "squid.json: parserConfig.x: is no number"
     )
     assert str(ConfigError("squid.json", "", "is empty")) == "squid.json: is empty"
+
+
+def _prepared_repeat(text: object, times: object) -> Callable[[str], str] | None:
+    if text is UNKNOWN and isinstance(times, int):
+        return lambda known: f"prepared {known * times}"
+    return None
+
+
+@stellar("REPEAT", prepare=_prepared_repeat)
+def repeat(text: str, times: int) -> str:
+    """A text, so many times."""
+    return text * times
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("REPEAT(x, 2)", "prepared abab"),
+        ("REPEAT(x, n)", "ababab"),
+        ("REPEAT('ab', n)", "ababab"),
+        ("REPEAT('ab', 2)", "abab"),
+    ],
+)
+def test_what_literals_decide_is_prepared_once(expression: str, value: str) -> None:
+    library = Library.of(repeat)
+    assert Expression(expression, library)({"x": "ab", "n": 3}) == value
+
+
+@pytest.mark.parametrize("expression", ["REPEAT(x, '2')", "REPEAT(1, 2)", "REPEAT(x, null)"])
+def test_a_literal_that_does_not_fit_is_refused_when_it_is_reached(expression: str) -> None:
+    compiled = Expression(f"x == null or {expression} == ''", Library.of(repeat))
+    assert compiled({}) is True
+    with pytest.raises(EvaluationError, match="REPEAT takes "):
+        compiled({"x": "ab"})
+
+
+def test_a_pattern_that_can_t_be_read_is_refused_when_it_is_reached() -> None:
+    compiled = Expression("REGEXP_MATCH(x, '(')", LIBRARY)
+    with pytest.raises(EvaluationError, match="regular expression"):
+        compiled({"x": "a"})
