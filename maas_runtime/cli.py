@@ -9,18 +9,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from maas_runtime import places
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import FileNotes, Notes, failed
+from maas_runtime.notes import Notes, note_failure
+from maas_runtime.places import Place
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
 from maas_runtime.store import LocalStore
 from stellar.maas.errors import MaasError
-from stellar.maas.files import FileQueue, FileRegistry, home
+from stellar.maas.files import home
 from stellar.maas.registry import Instances, Registry, natural_order
 from stellar.maas.schema import CONFIG_PATH, Model, ModelRequest, checked_name
 
@@ -89,9 +93,22 @@ def options() -> Parser:
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--registry", type=Path, default=home(), metavar="DIR", help="the registry's directory (default %(default)s)")
+    add(
+        "--registry",
+        type=Path,
+        default=home(),
+        metavar="DIR",
+        help="the directory of the registry, the model store and the containers; with -zq, of the last two "
+        "(default %(default)s)",
+    )
     add("--store", type=Path, metavar="DIR", help="the model store (default `store` in the registry's directory)")
-    add("-zq", "--zk_quorum", type=_no_zookeeper, metavar="HOST:PORT", help="not in this release: a ZooKeeper to use")
+    add("-zq", "--zk_quorum", metavar="HOST:PORT,...", help="the ZooKeeper that holds registry, queue and notes")
+    add(
+        "--zk-client",
+        type=Path,
+        metavar="FILE",
+        help="how to speak with ZooKeeper, a JSON file (default $MAAS_ZK_CLIENT)",
+    )
     add(
         "-zr",
         "--zk_root",
@@ -102,8 +119,11 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="show where an error came from")
 
 
-def _no_zookeeper(quorum: str) -> NoReturn:
-    raise argparse.ArgumentTypeError("ZooKeeper is not in this release; name a directory with --registry instead")
+def _place(given: argparse.Namespace) -> AbstractContextManager[Place]:
+    """Where it is all written."""
+    if given.zk_quorum is None:
+        return places.directory(given.registry, given.zk_root)
+    return places.zookeeper(given.zk_quorum, given.zk_client, given.zk_root)
 
 
 def _no_options(parser: argparse.ArgumentParser) -> None:
@@ -149,16 +169,16 @@ def deploy(given: argparse.Namespace) -> int:
     if given.log4j:
         print("maas: -l has no effect: there is no log4j here", file=sys.stderr)
     store = LocalStore(given.store or given.registry / "store")
-    if given.local_model_path:
-        for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
-            print(f"uploaded {file}")
-    with FileRegistry(given.registry, config_path=given.zk_root) as registry:
+    with _place(given) as place:
+        if given.local_model_path:
+            for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
+                print(f"uploaded {file}")
         if given.mode == "LIST":
-            sys.stdout.write(listing(registry.instances(given.name, given.version)))
+            sys.stdout.write(listing(place.registry.instances(given.name, given.version)))
             return 0
         if given.mode == "ADD":
             store.script(given.hdfs_model_path)
-        return _request(given, registry)
+        return _request(given, place)
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -188,11 +208,11 @@ def listing(instances: Instances) -> str:
     return "".join(lines)
 
 
-def _request(given: argparse.Namespace, registry: Registry) -> int:
+def _request(given: argparse.Namespace, place: Place) -> int:
     adding = given.mode == "ADD"
-    model, notes = Model(given.name, given.version), FileNotes(given.registry)
+    model, notes = Model(given.name, given.version), place.notes
     failures = _failures(notes, model)
-    item = FileQueue(given.registry, given.zk_root).enqueue(
+    item = place.queue.enqueue(
         ModelRequest(
             name=given.name,
             version=given.version,
@@ -213,7 +233,7 @@ def _request(given: argparse.Namespace, registry: Registry) -> int:
         return 1 if adding or given.strict else 0
     print(f"{model}: {answer['wanted']} wanted")
     if given.wait is not None:
-        _wait(registry, notes, model, answer["wanted"], given.wait, failures)
+        _wait(place.registry, notes, model, answer["wanted"], given.wait, failures)
     return 0
 
 
@@ -309,34 +329,36 @@ def serve(given: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     for line in _without_effect(given):
         log.warning("%s", line)
-    notes = FileNotes(given.registry)
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: asked.append(number))
+    with _place(given) as place:
+        log.info("serving %s", place.name)
+        _service(given, place).run(lambda: bool(asked), leave_running=given.leave_running)
+    log.info("ended")
+    return 0
+
+
+def _service(given: argparse.Namespace, place: Place) -> Service:
     store = LocalStore(given.store or given.registry / "store")
-    limits = Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds)
     deployer = LocalDeployer(
         given.registry / "containers",
-        given.registry,
+        place.options,
         store,
-        lambda model, reason: failed(notes, model, reason),
+        partial(note_failure, place.notes),
+        unregister=place.registry.unregister,
         host=given.host,
-        config_path=given.zk_root,
-        limits=limits,
+        limits=Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds),
     )
-    service = Service(
-        FileQueue(given.registry, given.zk_root),
+    return Service(
+        place.queue,
         deployer,
         store,
-        notes,
+        place.notes,
         environment=dict(given.shell_env),
         restart=given.restart == "always",
         most_instances=given.max_instances,
     )
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: asked.append(number))
-    log.info("serving %s", given.registry)
-    service.run(lambda: bool(asked), leave_running=given.leave_running)
-    log.info("ended")
-    return 0
 
 
 def _without_effect(given: argparse.Namespace) -> Iterator[str]:
@@ -354,10 +376,10 @@ def _without_effect(given: argparse.Namespace) -> Iterator[str]:
 
 def status(given: argparse.Namespace) -> int:
     """Print what is wanted, what is ready, and what failed."""
-    notes = FileNotes(given.registry)
-    with FileRegistry(given.registry, config_path=given.zk_root) as registry:
-        rows = list(_rows(registry, notes))
-    print(f"service: {'running' if notes.is_led() else 'not running'} on {given.registry}")
+    with _place(given) as place:
+        rows = list(_rows(place.registry, place.notes))
+        led = place.notes.is_led()
+    print(f"service: {'running' if led else 'not running'} on {place.name}")
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows if len(rows) > 1 else ():
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())

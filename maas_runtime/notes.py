@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -21,9 +22,16 @@ from maas_runtime.errors import DeployError
 from stellar.maas.files import below, is_locked, write_whole
 from stellar.maas.schema import Model
 
+log = logging.getLogger(__name__)
+
 NOTES_PATH = "/maas/ext"
 
 Note = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+def nothing(_: str) -> None:
+    """Tell nobody."""
 
 
 class Notes(Protocol):
@@ -42,10 +50,12 @@ class Notes(Protocol):
         """What stands below a path, sorted."""
 
     @contextmanager
-    def lead(self) -> Iterator[None]:
-        """Be the one service meanwhile.
+    def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
+        """Be the one service meanwhile. What this gives tells whether that is still so, as long as that can be known.
 
-        Raises DeployError if another one is.
+        stopping: ends all waiting
+        tell: called with "waiting" if another service leads and its end is waited for
+        Raises DeployError if another one is the service and its end can't be waited for.
         """
 
     def is_led(self) -> bool:
@@ -57,6 +67,14 @@ def failed(notes: Notes, model: Model, reason: str) -> None:
     path = f"failures/{model.name}/{model.version}"
     count = (notes.read(path) or {}).get("count", 0)
     notes.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
+
+
+def note_failure(notes: Notes, model: Model, reason: str) -> None:
+    """Write down that an instance failed, if that can be done now; else it stands in the log alone."""
+    try:
+        failed(notes, model, reason)
+    except OSError as error:
+        log.warning("%s: %s; that can't be written down: %s", model, reason, error)
 
 
 class FileNotes:
@@ -87,7 +105,7 @@ class FileNotes:
             return []
 
     @contextmanager
-    def lead(self) -> Iterator[None]:
+    def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
         self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock.open("ab") as handle:
             deadline = time.monotonic() + 0.5  # one who only asks whether a service runs is gone by then
@@ -95,7 +113,7 @@ class FileNotes:
                 if time.monotonic() > deadline:
                     raise DeployError(f"a service runs already on {self._directory}")
                 time.sleep(0.02)
-            yield
+            yield lambda: True  # a lock of the system is not lost
 
     def is_led(self) -> bool:
         try:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.processes import ModelProcesses, Signals
@@ -25,6 +26,9 @@ from maas_runtime.store import ENDPOINT_FILE
 from stellar.maas.files import FileRegistry
 from stellar.maas.registry import Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
+
+if TYPE_CHECKING:
+    from stellar.maas.zookeeper import ZooKeeperRegistry
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +111,15 @@ def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits
         except Stopped:
             log.info("%s is asked to stop before it is ready", instance.model)
         finally:
-            registry.unregister(instance.model.name, instance.id)
+            _unregister(instance, registry)
             processes.end(limits.end, signals)
+
+
+def _unregister(instance: Instance, registry: Registry) -> None:
+    try:
+        registry.unregister(instance.model.name, instance.id)
+    except OSError as error:
+        log.warning("%s can't be unregistered now: %s", instance.model, error)
 
 
 def _serve(instance: Instance, processes: ModelProcesses, registry: Registry, signals: Signals, limits: Limits) -> None:
@@ -122,7 +133,7 @@ def _serve(instance: Instance, processes: ModelProcesses, registry: Registry, si
     )
     log.info("%s is ready at %s", instance.model, endpoint.url)
     _watch(endpoint.url, guard, signals, limits)
-    registry.unregister(instance.model.name, instance.id)
+    _unregister(instance, registry)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
     while processes.status is None and monotonic() < drained:
@@ -270,7 +281,10 @@ def options() -> argparse.ArgumentParser:
     add("-ci", "--container_id", required=True, help="the instance's id")
     add("-hn", "--hostname", default="", help="the name by which others reach this machine")
     add("-zr", "--zk_root", default=CONFIG_PATH, help="where the registry's configuration is (default %(default)s)")
-    add("--registry", required=True, type=Path, metavar="DIR", help="the registry's directory")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--registry", type=Path, metavar="DIR", help="the registry's directory")
+    where.add_argument("-zq", "--zk_quorum", metavar="HOST:PORT,...", help="the ZooKeeper that holds the registry")
+    add("--zk-client", metavar="FILE", help="how to speak with ZooKeeper: a JSON file")
     add("--container", required=True, type=Path, metavar="DIR", help="the instance's directory, which holds `work`")
     add("--registration", choices=("ephemeral", "static"), default="ephemeral", help="whether it ends with the runner")
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory for all its processes; 0 for no limit")
@@ -303,8 +317,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
     try:
-        with FileRegistry(given.registry, config_path=given.zk_root) as registry:
+        with _registry(given, signals) as registry:
             run(instance, registry, signals, limits)
+    except Stopped:
+        log.info("%s is asked to stop before it is started", instance.model)
     except (ModelFailed, ValueError) as error:
         log.warning("%s: %s", instance.model, error)
         _note(container, str(error))
@@ -313,6 +329,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(OSError):
         shutil.rmtree(container / WORK)
     return 0
+
+
+def _registry(given: argparse.Namespace, signals: Signals) -> FileRegistry | ZooKeeperRegistry:
+    """The registry, as soon as it can be reached."""
+    if given.zk_quorum is None:
+        return FileRegistry(given.registry, config_path=given.zk_root)
+    from stellar.maas.zookeeper import ZooKeeperRegistry, ZooKeeperSettings
+
+    settings = ZooKeeperSettings.read(given.zk_quorum, given.zk_client)
+    while not signals.stopping:
+        try:
+            return ZooKeeperRegistry(settings, config_path=given.zk_root)
+        except ConnectionError as error:
+            log.warning("%s", error)
+    raise Stopped
 
 
 def _note(container: Path, failure: str | None) -> None:

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, failed
+from maas_runtime.notes import Notes, Tell, note_failure, nothing
 from maas_runtime.store import ModelStore
 from stellar.maas.requests import Item, RequestQueue
 from stellar.maas.schema import Model, ModelRequest, checked_name
@@ -82,26 +82,50 @@ class Service:
     _changing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _under_way: dict[Model, Future[None]] = field(default_factory=dict, init=False)
 
-    def run(self, stopping: Callable[[], bool], *, leave_running: bool = False) -> None:
+    def run(self, stopping: Callable[[], bool], *, leave_running: bool = False, tell: Tell = nothing) -> None:
         """Serve until `stopping()`; then end all instances, unless they are to be left running.
 
-        What is wanted stays written down in either case. Raises DeployError if another service runs.
+        tell: called with "leading" when this is the one service, and with "waiting" when it waits to become that
+
+        What is wanted stays written down in either case. Where one service can take over from another, this one waits
+        until it may; else it raises DeployError if another service runs.
         """
-        with self.notes.lead(), ThreadPoolExecutor(8, "deployment") as pool:
+        with ThreadPoolExecutor(8, "deployment") as pool:
+            while True:
+                try:
+                    self._lead(pool, stopping, leave_running, tell)
+                except ConnectionError as error:  # what runs goes on
+                    log.warning("%s", error)
+                if stopping():
+                    return
+                sleep(TICK_SECONDS)
+
+    def _lead(self, pool: ThreadPoolExecutor, stopping: Callable[[], bool], leave_running: bool, tell: Tell) -> None:
+        """Be the one service, until `stopping()` or until another is."""
+        with self.notes.lead(stopping, tell) as leading:
+            if not leading():
+                return
             self._remember()
-            while not stopping():
-                self._turn()
-                self.reconcile(pool)
-            wait(self._under_way.values())  # so that none starts what is now ended
-            if not leave_running:
-                for wanted in self._wanted.values():
-                    pool.submit(self._keep, replace(wanted, instances=0))
+            tell("leading")
+            try:
+                while leading() and not stopping():
+                    self._turn()
+                    self.reconcile(pool)
+            finally:
+                wait(self._under_way.values())  # so that none starts what is now ended
+            if not leading():
+                log.warning("this service leads no longer; what it runs goes on")
+            elif not leave_running:
+                wait([pool.submit(self._keep, replace(wanted, instances=0)) for wanted in self._wanted.values()])
 
     def _turn(self) -> None:
         """Take one request, if there is one."""
         try:
             if item := self.queue.take(TICK_SECONDS):
                 self.handle(item)
+        except ConnectionError as error:
+            log.warning("%s", error)
+            sleep(TICK_SECONDS)
         except OSError:  # what runs goes on; perhaps the disk has room again next time
             log.exception("the queue can't be read, or a request can't be written down, which is lost then")
             sleep(TICK_SECONDS)
@@ -171,6 +195,7 @@ class Service:
 
     def _remember(self) -> None:
         """Know again what was wanted when the last service ended."""
+        self._wanted.clear()
         for name in self.notes.names("wanted"):
             for version in self.notes.names(f"wanted/{name}"):
                 model = Model(name, version)
@@ -200,7 +225,9 @@ class Service:
             self._bring(wanted, self._pace.setdefault(model, Pace()))
         except DeployError as error:
             log.warning("%s", error)
-            failed(self.notes, model, str(error))
+            note_failure(self.notes, model, str(error))
+        except ConnectionError as error:  # it is brought there when there is a connection again
+            log.warning("%s: %s", model, error)
         except Exception:  # a deployer's fault must not end the service, nor go unseen
             log.exception("%s can't be brought to %d instances", model, wanted.instances)
 

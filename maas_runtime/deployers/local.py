@@ -34,7 +34,7 @@ from maas_runtime.errors import DeployError
 from maas_runtime.runner import ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
 from maas_runtime.store import ModelStore
 from stellar.maas.files import is_locked
-from stellar.maas.schema import CONFIG_PATH, Model
+from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,10 @@ class LocalDeployer:
     """Runs instances on this machine.
 
     directory: where the instances' directories are
-    registry: the directory of the registry, where runners register
+    registry: the options by which a runner finds the registry, such as `--registry=/var/maas`
     store: where the models' files are
     report: called with the model and the reason when an instance fails
+    unregister: called with the model's name and the instance's id when its runner was killed
     host: the name by which clients reach this machine
     limits: how patient the runners are
     """
@@ -88,20 +89,20 @@ class LocalDeployer:
     def __init__(
         self,
         directory: Path,
-        registry: Path,
+        registry: Sequence[str],
         store: ModelStore,
         report: Callable[[Model, str], None],
         *,
+        unregister: Callable[[str, str], None] | None = None,
         host: str = "127.0.0.1",
-        config_path: str = CONFIG_PATH,
         limits: Limits | None = None,
     ) -> None:
         self._directory = directory.absolute()
-        self._registry = registry.absolute()
+        self._registry = registry
         self._store = store
         self._report = report
+        self._unregister = unregister
         self._host = host
-        self._config_path = config_path
         self._limits = limits or Limits()
         for draft in self._directory.glob(".*"):  # of a deployer that was killed while it started one
             shutil.rmtree(draft, ignore_errors=True)
@@ -172,8 +173,6 @@ class LocalDeployer:
             "--script": script,
             "--container_id": id,
             "--hostname": self._host,
-            "--zk_root": self._config_path,
-            "--registry": self._registry,
             "--container": self._directory / id,
             "--memory": deployment.memory,
             "--start-seconds": limits.start,
@@ -181,7 +180,8 @@ class LocalDeployer:
             "--end-seconds": limits.end,
             "--probe-seconds": limits.probe,
         }
-        return [sys.executable, "-m", "maas_runtime.runner", *(f"{name}={value}" for name, value in options.items())]
+        words = [f"{name}={value}" for name, value in options.items()]
+        return [sys.executable, "-m", "maas_runtime.runner", *self._registry, *words]
 
     def _stop(self, containers: Sequence[Container]) -> None:
         """Ask instances to end, all at once, and see that they do."""
@@ -213,6 +213,8 @@ class LocalDeployer:
             return
         shutil.rmtree(kept / WORK, ignore_errors=True)
         ended = Container(kept, container.model, container.started)
+        if not (kept / OUTCOME).exists():
+            self._forget_registration(ended)
         if (reason := ended.failure()) is None:
             shutil.rmtree(kept, ignore_errors=True)
         else:
@@ -220,6 +222,16 @@ class LocalDeployer:
             self._report(container.model, f"{reason}; see {kept}")
             for old in [c.folder for c in _containers(failed)][:-FAILED_KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
+
+    def _forget_registration(self, killed: Container) -> None:
+        """What its runner can't do any more, so that nobody waits until its session times out."""
+        try:
+            if self._unregister:
+                self._unregister(killed.model.name, killed.folder.name)
+        except OSError as error:
+            log.warning(
+                "%s: %s stays registered until its session times out: %s", killed.model, killed.folder.name, error
+            )
 
 
 def _containers(directory: Path) -> Iterator[Container]:

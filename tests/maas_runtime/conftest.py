@@ -100,7 +100,8 @@ def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Ite
     directory = place / "containers"
 
     def make(limits: Limits = QUICK) -> LocalDeployer:
-        return LocalDeployer(directory, place, store, lambda model, why: failed(notes, model, why), limits=limits)
+        registry = [f"--registry={place}"]
+        return LocalDeployer(directory, registry, store, lambda model, why: failed(notes, model, why), limits=limits)
 
     yield make
     for lock in directory.glob("*/lock"):  # what a failed test left running

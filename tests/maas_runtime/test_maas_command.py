@@ -118,7 +118,8 @@ REFUSED = [
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script goes with -lmp"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "has no script a.sh; at its top: rest.sh"),
-    ("-mo LIST -zq node1:2181", "ZooKeeper is not in this release; name a directory with --registry instead"),
+    ("-mo LIST -zq node1:x", "'node1:x' is not of the form HOST:PORT,HOST:PORT"),
+    ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
     ("-mo LIST -zr nowhere/../..", "is not an absolute path such as /metron/maas/config"),
     ("-mo LIST --nam dga", "unrecognized arguments: --nam dga"),
 ]
@@ -152,7 +153,7 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
     [
         (["-e", "=x"], "'=x' is not of the form NAME=VALUE"),
         (["--drain-seconds", "nan"], "'nan' is not a number of seconds"),
-        (["-zq", "node1:2181"], "ZooKeeper is not in this release"),
+        (["-zq", "node1:2181,"], "'node1:2181,' is not of the form HOST:PORT,HOST:PORT"),
     ],
 )
 def test_serve_refuses_what_can_not_be_meant(options, message, run):

@@ -293,7 +293,7 @@ def test_a_service_takes_from_the_queue_until_it_is_stopped_and_ends_what_it_ran
 
 
 def test_two_services_on_one_registry_are_refused(world):
-    with world.notes.lead(), pytest.raises(DeployError, match="a service runs already on"):
+    with world.notes.lead(lambda: False), pytest.raises(DeployError, match="a service runs already on"):
         world.service.run(lambda: True)
 
 
