@@ -1,0 +1,416 @@
+"""The registry in ZooKeeper: how soon changes are seen, what outlives lost connections, sessions and servers."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import statistics
+import threading
+import time
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError, NoNodeError
+
+from stellar.maas import MaaSConfig, Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
+from stellar.maas.schema import Endpoint
+from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
+
+pytestmark = pytest.mark.engine
+
+CONFIG = b'{"queue":"ZOOKEEPER","queueConfig":{"zk_path":"/maas/queue"},"serviceRoot":"/maas/service"}'
+REGISTRATION = (
+    b'{"name":"dga","id":"2","address":"node1","port":36161,"sslPort":null,"payload":{"@class":'
+    b'"org.apache.metron.maas.config.ModelEndpoint","endpoint":{"url":"http://node1:36161","functions":{"apply":"apply"}},'
+    b'"name":"dga","version":"1.0","containerId":"2"},"registrationTimeUTC":1571163620277,"serviceType":"STATIC",'
+    b'"uriSpec":null}'
+)
+ADD = b'{"name":"dga","version":"1.0","numInstances":1,"memory":512,"action":"ADD","path":"/user/root/models"}'
+QUICK = 2.0  # seconds for a session
+
+
+def instance(id, *, version="1.0", lasting=False):
+    url = f"http://node1:{id}"
+    return ServiceInstance.of(Model("dga", version), str(id), Endpoint(url=url), lasting=lasting, now=1571163620.277)
+
+
+def ids(registry):
+    return [one.id for one in registry.instances()]
+
+
+def wait_for(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+    return found
+
+
+@pytest.fixture
+def raw(quorum):
+    """ZooKeeper as anybody may see it."""
+    client = KazooClient(quorum)
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+@pytest.fixture
+def connect(quorum):
+    """A registry of its own connection: `connect()`."""
+    with ExitStack() as stack:
+        yield lambda hosts=quorum: stack.enter_context(
+            ZooKeeperRegistry(ZooKeeperSettings(hosts=hosts, session_seconds=QUICK))
+        )
+
+
+def expire(registry):
+    """Let ZooKeeper end the session of a registry, as it does when it has not heard of it for too long."""
+    client = registry._zookeeper.client
+    other = KazooClient(registry._zookeeper.hosts, client_id=client.client_id)
+    other.start()
+    other.stop()
+    other.close()
+
+
+# --- what is written
+
+
+def test_what_is_registered_lastingly_has_metrons_bytes(connect, raw):
+    made = ServiceInstance.from_json(REGISTRATION)
+    connect().register(made)
+    data, status = raw.get("/maas/service/dga/2")
+    assert data == REGISTRATION
+    assert status.ephemeralOwner == 0
+    assert raw.get("/maas/service/dga")[0] == b""
+    assert raw.get_acls("/maas/service/dga/2")[0][0].id.id == "anyone"
+
+
+def test_what_ends_with_its_owner_is_ephemeral_and_says_dynamic(connect, raw):
+    connect().register(instance(7))
+    data, status = raw.get("/maas/service/dga/7")
+    assert status.ephemeralOwner
+    assert json.loads(data)["serviceType"] == "DYNAMIC"
+
+
+def test_a_node_that_is_replaced_is_made_anew(connect, raw):
+    registry = connect()
+    registry.register(instance(7, lasting=True))
+    before = raw.get("/maas/service/dga/7")[1]
+    registry.register(instance(7))
+    after = raw.get("/maas/service/dga/7")[1]
+    assert after.czxid > before.czxid
+    assert after.version == 0
+    assert after.ephemeralOwner
+
+
+def test_requests_have_metrons_bytes_and_place(quorum, raw):
+    with ZooKeeperQueue(quorum) as queue:
+        queue.enqueue(
+            ModelRequest(name="dga", version="1.0", num_instances=1, memory=512, action="ADD", path="/user/root/models")
+        )
+    assert raw.get_children("/maas/queue") == ["qn-0000000000"]
+    data, status = raw.get("/maas/queue/qn-0000000000")
+    assert (data, status.ephemeralOwner) == (ADD, 0)
+    assert raw.get("/maas/queue")[0] == b""
+
+
+def test_the_configuration_says_where_things_are(quorum, raw, connect):
+    assert MaaSConfig().to_json() == CONFIG
+    raw.create("/metron/maas/config", CONFIG.replace(b"/maas/", b"/elsewhere/"), makepath=True)
+    connect().register(instance(7))
+    with ZooKeeperQueue(quorum) as queue:
+        queue.put(b"null")
+    assert raw.exists("/elsewhere/service/dga/7")
+    assert raw.exists("/elsewhere/queue/qn-0000000000")
+    assert not raw.exists("/maas")
+
+
+def test_a_configuration_that_can_not_be_used_is_named(quorum, raw):
+    raw.create("/other", b'{"queueConfig":{}}')
+    with pytest.raises(ValueError, match=r"/other in ZooKeeper at .*: .*You must specify zk_path for a zk queue"):
+        ZooKeeperRegistry(quorum, config_path="/other")
+    with ZooKeeper(quorum) as zookeeper, pytest.raises(ValueError, match=r"'/\.\./x' is not an absolute path"):
+        read_config(zookeeper, "/../x")
+
+
+# --- the queue
+
+
+def test_strangers_in_the_queue_are_left_there_and_rubbish_is_handed_over(quorum, raw, caplog):
+    for name in ("other", "qn-x"):
+        raw.create(f"/maas/queue/{name}", b"?", makepath=True)
+    with ZooKeeperQueue(quorum) as queue:
+        queue.put(b"null")
+        assert [queue.take(0).data, queue.take(0).data, queue.take(0.1)] == [b"null", b"?", None]
+    assert raw.get_children("/maas/queue") == ["other"]
+    assert [record.getMessage() for record in caplog.records] == ["/maas/queue/other is no request and is left there"]
+
+
+def test_a_queue_that_is_not_there_is_empty_until_it_is_made(quorum, raw):
+    with ZooKeeperQueue(quorum) as queue:
+        assert queue.take(0) is None
+        timer = threading.Timer(0.1, lambda: raw.create("/maas/queue/qn-", b"{}", sequence=True, makepath=True))
+        timer.start()
+        started = time.monotonic()
+        assert queue.take(5).data == b"{}"
+        assert time.monotonic() - started < 1.0
+        timer.join()
+        raw.delete("/maas/queue")  # as newer Curators' containers do
+        assert queue.take(0) is None
+        queue.put(b"null")
+        assert queue.take(0).data == b"null"
+
+
+def test_an_item_that_another_one_took_meanwhile_is_not_ours(quorum, monkeypatch):
+    with ZooKeeperQueue(quorum) as queue, ZooKeeperQueue(quorum) as other:
+        for data in (b"1", b"2"):
+            queue.put(data)
+        taken = []
+        read = queue._zookeeper.read
+
+        def read_slowly(path):
+            data = read(path)
+            if not taken:
+                taken.append(other.take(0).data)
+            return data
+
+        monkeypatch.setattr(queue._zookeeper, "read", read_slowly)
+        assert queue.take(0).data == b"2"
+        assert taken == [b"1"]
+
+
+# --- what is seen
+
+
+def test_changes_are_seen_within_50_ms(connect):
+    writer, reader = connect(), connect()
+    heard = []
+    reader.listen(lambda added, removed: heard.append((time.monotonic(), added, removed)))
+    delays = []
+    for number in range(40):
+        ways = (partial(writer.register, instance(number)), partial(writer.unregister, "dga", str(number)))
+        for change in ways:
+            heard.clear()
+            started = time.monotonic()
+            change()
+            wait_for(lambda: heard)
+            delays.append(heard[0][0] - started)
+    assert statistics.median(delays) < 0.05
+
+
+def test_bad_entries_are_left_out_with_a_warning_until_they_are_mended(connect, raw, caplog):
+    registry = connect()
+    registry.register(instance(1))
+    raw.create("/maas/service/dga/2", b"not json")
+    raw.create("/maas/service/dga/3", b"")
+    raw.create("/maas/service/empty", b"10.0.0.1")
+    registry.register(instance(4))
+    wait_for(lambda: len(caplog.records) == 2)
+    assert ids(registry) == ["1", "4"]
+    assert "/maas/service/dga/2 is no registration and is left out: Expecting value" in caplog.text
+    raw.set("/maas/service/dga/2", instance(2).to_json())
+    wait_for(lambda: ids(registry) == ["1", "2", "4"])
+
+
+def test_a_whole_tree_may_go_and_come_again(connect, raw):
+    reader = connect()
+    for _ in range(2):
+        raw.create("/maas/service/dga/1", instance(1).to_json(), makepath=True)
+        raw.create("/maas/service/dga/2", instance(2).to_json())
+        wait_for(lambda: ids(reader) == ["1", "2"])
+        raw.delete("/maas", recursive=True)
+        wait_for(lambda: ids(reader) == [])
+
+
+def test_many_changes_at_once_are_all_seen(connect, raw):
+    reader = connect()
+    raw.ensure_path("/maas/service/dga")
+
+    def change(part):
+        for number in range(part, 400, 4):
+            raw.create(f"/maas/service/dga/{number:03}", instance(number).to_json())
+            if number % 3:
+                raw.delete(f"/maas/service/dga/{number:03}")
+
+    threads = [threading.Thread(target=change, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for(lambda: {int(id) for id in ids(reader)} == set(range(0, 400, 3)))
+
+
+# --- what outlives what
+
+
+def test_a_registration_is_made_again_when_the_session_has_ended(connect, raw, caplog):
+    caplog.set_level(logging.INFO)
+    writer, reader = connect(), connect()
+    writer.register(instance(7))
+    writer.register(instance(8, lasting=True))
+    wait_for(lambda: ids(reader) == ["7", "8"])
+    before = raw.get("/maas/service/dga/7")[1].ephemeralOwner
+    expire(writer)
+    wait_for(lambda: "/maas/service/dga/7 is registered again" in caplog.text)
+    assert raw.get("/maas/service/dga/7")[1].ephemeralOwner not in (0, before)
+    wait_for(lambda: ids(reader) == ["7", "8"])
+    writer.unregister("dga", "7")  # and it is known as its own
+    wait_for(lambda: ids(reader) == ["8"])
+
+
+def test_watches_outlive_the_session(connect):
+    writer, reader = connect(), connect()
+    session = reader._zookeeper.session
+    expire(reader)
+    wait_for(lambda: reader._zookeeper.session not in (None, session))
+    for number in (1, 2):
+        writer.register(instance(number))
+        wait_for(lambda n=number: len(ids(reader)) == n)
+
+
+def test_what_somebody_else_unregistered_is_not_made_again(connect, raw):
+    writer = connect()
+    writer.register(instance(7))
+    writer.register(instance(8))
+    raw.delete("/maas/service/dga/7")
+    wait_for(lambda: ids(writer) == ["8"])
+    session = writer._zookeeper.session
+    expire(writer)
+    wait_for(lambda: writer._zookeeper.session not in (None, session))
+    wait_for(lambda: raw.exists("/maas/service/dga/8") and raw.get("/maas/service/dga/8")[1].ephemeralOwner != session)
+    with pytest.raises(NoNodeError):
+        raw.get("/maas/service/dga/7")
+
+
+def test_the_last_known_instances_stay_while_zookeeper_is_away(engines, make_quorum, connect, caplog):
+    from engines.zookeeper.server import ZooKeeper as Engine
+
+    with Engine() as engine:
+        quorum = make_quorum(engine)
+        writer, reader = connect(quorum), connect(quorum)
+        writer.register(instance(7))
+        wait_for(lambda: ids(reader) == ["7"])
+        engine.stop()
+        wait_for(lambda: "what is known stays known" in caplog.text)
+        assert reader.endpoint("dga").url == "http://node1:7"
+        assert ids(reader) == ["7"]
+        with pytest.raises(ConnectionError, match="can't be reached"):
+            writer.unregister("dga", "0")
+        engine.start()
+        writer.register(instance(8))
+        wait_for(lambda: ids(reader) == ["7", "8"])
+        engine.stop()
+    started = time.monotonic()
+    writer.close()
+    reader.close()
+    assert time.monotonic() - started < 12.0
+
+
+def test_nothing_is_lost_when_the_leader_of_three_servers_is_killed(engines, make_quorum, connect):
+    from engines.zookeeper.server import ZooKeeper as Engine
+
+    with Engine(3) as engine:
+        quorum = make_quorum(engine)
+        writer, reader = connect(quorum), connect(quorum)
+        writer.register(instance(1))
+        wait_for(lambda: ids(reader) == ["1"])
+        session = writer._zookeeper.session
+        engine.leader.daemon.kill()
+        assert reader.endpoint("dga").url == "http://node1:1"
+        writer.register(instance(2))
+        wait_for(lambda: ids(reader) == ["1", "2"])
+        assert writer._zookeeper.session == session
+        for registry in (writer, reader):
+            registry.close()
+
+
+# --- who may connect, and how
+
+
+def test_hosts_where_nobody_answers_are_said_to_be_so(monkeypatch):
+    monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.3)
+    with pytest.raises(ConnectionError, match=r"ZooKeeper at 127\.0\.0\.1:1 can't be reached: no server has answered"):
+        ZooKeeperRegistry("127.0.0.1:1")
+
+
+def may(request, *arguments):
+    try:
+        request(*arguments)
+    except NoAuthError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("others", "rights"), [("all", (True, True)), ("read", (True, False)), ("none", (False, False))]
+)
+def test_what_is_written_with_a_password_is_closed_to_others_as_asked(others, rights, quorum, raw):
+    settings = ZooKeeperSettings(hosts=quorum, user="maas", password="secret:pass", others=others)
+    with ZooKeeperQueue(settings) as ours, ZooKeeperQueue(quorum) as strangers:
+        path = f"/maas/queue/{ours.put(b'null')}"
+        assert (may(raw.get, path), may(raw.set, path, b"null")) == rights
+        if others != "all":
+            with pytest.raises(PermissionError, match="does not allow this"):
+                strangers.put(b"null")
+        assert ours.take(0).data == b"null"
+
+
+def test_by_sasl_what_is_written_is_closed_to_others(engines, make_quorum, tmp_path):
+    from engines.zookeeper.server import ZooKeeper as Engine
+
+    module = 'org.apache.zookeeper.server.auth.DigestLoginModule required user_maas="secret"'
+    (tmp_path / "jaas.conf").write_text(f"Server {{ {module}; }};")
+    provider = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
+    with Engine(1, provider, (f"-Djava.security.auth.login.config={tmp_path / 'jaas.conf'}",)) as engine:
+        quorum = make_quorum(engine)
+        sasl = {"mechanism": "DIGEST-MD5", "username": "maas", "password": "secret"}
+        with (
+            ZooKeeperQueue(ZooKeeperSettings(hosts=quorum, sasl=sasl, others="none")) as ours,
+            ZooKeeperQueue(quorum) as strangers,
+        ):
+            ours.put(b"null")
+            with pytest.raises(PermissionError, match="does not allow this"):
+                strangers.take(0)
+            assert ours.take(0).data == b"null"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # kazoo's, where the handshake fails
+def test_by_tls_both_sides_know_each_other(engines, tmp_path, monkeypatch):
+    from engines.daemon import free_ports, run
+    from engines.zookeeper.server import ZooKeeper as Engine
+
+    key, certificate, both = (str(tmp_path / name) for name in ("key.pem", "certificate.pem", "both.pem"))
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    run([*make.split(), "-keyout", key, "-out", certificate], 30)
+    (tmp_path / "both.pem").write_text((tmp_path / "key.pem").read_text() + (tmp_path / "certificate.pem").read_text())
+    (port,) = free_ports(1)
+    options = {
+        "secureClientPort": port,
+        "secureClientPortAddress": "127.0.0.1",
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "ssl.keyStore.location": both,
+        "ssl.keyStore.type": "PEM",
+        "ssl.trustStore.location": certificate,
+        "ssl.trustStore.type": "PEM",
+        "ssl.clientAuth": "need",
+    }
+    with Engine(1, options):
+        hosts = f"127.0.0.1:{port}"
+        settings = ZooKeeperSettings(hosts=hosts, tls=True, ca=certificate, certificate=certificate, key=key)
+        with ZooKeeperQueue(settings) as queue:
+            queue.put(b"null")
+            assert queue.take(0).data == b"null"
+        monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 1.0)
+        for stranger in (
+            ZooKeeperSettings(hosts=hosts),
+            ZooKeeperSettings(hosts=hosts, tls=True, certificate=certificate, key=key),  # nobody vouches for the server
+            ZooKeeperSettings(hosts=hosts, tls=True, ca=certificate),  # nor for the client
+        ):
+            with pytest.raises(ConnectionError, match="no server has answered"):
+                ZooKeeperQueue(stranger)
+    gc.collect()
