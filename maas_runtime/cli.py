@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import places
+from maas_runtime import background, places
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, note_failure
+from maas_runtime.notes import Notes, note_failure, nothing
 from maas_runtime.places import Place
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
@@ -57,13 +58,53 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 refused or failed."""
-    given = options().parse_args(argv)
+    return _run("maas", options().parse_args(argv))
+
+
+def maas_deploy(argv: Sequence[str] | None = None) -> int:
+    """Run Metron's command `maas_deploy.sh`: what `maas deploy` does, by ZooKeeper."""
+    parser = Parser(
+        "maas_deploy.sh",
+        description="Add or remove instances of a model, or list what is registered.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=deploy)
+    _common_options(parser, quorum_needed=True)
+    _deploy_options(parser)
+    return _run("maas_deploy.sh", parser.parse_args(argv))
+
+
+def maas_service(argv: Sequence[str] | None = None) -> int:
+    """Run Metron's command `maas_service.sh`: start `maas serve` by ZooKeeper, and return when it runs.
+
+    The exit status is 0 when it runs, 2 when it does not or not in time, 1 for options that can't be understood, and
+    255 for values that can't be meant.
+    """
+    parser = Parser(
+        "maas_service.sh",
+        description="Start the service that runs the models that are asked for, and return when it runs.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=partial(background.start, list(sys.argv[1:] if argv is None else argv)))
+    _common_options(parser, quorum_needed=True)
+    _serve_options(parser)
+    parser.set_defaults(effective=("--timeout",))
+    given = parser.parse_args(argv)
+    if trouble := background.refused(given):
+        print(f"maas_service.sh: {trouble}", file=sys.stderr)
+        return 255
+    for line in _without_effect(given):
+        print(f"maas_service.sh: {line}", file=sys.stderr)
+    return _run("maas_service.sh", given)
+
+
+def _run(name: str, given: argparse.Namespace) -> int:
     try:
         return int(given.command(given))
     except (DeployError, MaasError, ValueError, OSError) as error:
         if given.debug:
             raise
-        print(f"maas: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -91,7 +132,7 @@ def options() -> Parser:
     return parser
 
 
-def _common_options(parser: argparse.ArgumentParser) -> None:
+def _common_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False) -> None:
     add = parser.add_argument
     add(
         "--registry",
@@ -102,7 +143,13 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         "(default %(default)s)",
     )
     add("--store", type=Path, metavar="DIR", help="the model store (default `store` in the registry's directory)")
-    add("-zq", "--zk_quorum", metavar="HOST:PORT,...", help="the ZooKeeper that holds registry, queue and notes")
+    add(
+        "-zq",
+        "--zk_quorum",
+        required=quorum_needed,
+        metavar="HOST:PORT,...",
+        help="the ZooKeeper that holds registry, queue and notes",
+    )
     add(
         "--zk-client",
         type=Path,
@@ -305,10 +352,14 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"{meaning} (default {seconds:g})",
         )
+    add(
+        "--ready-fd", type=int, metavar="N", help="a file descriptor to write a line to when the service leads or waits"
+    )
     yarn = parser.add_argument_group("accepted for Metron's sake", "they speak of YARN and have no effect here")
     for short, long, metavar in ELSEWHERE:
         yarn.add_argument(short, long, metavar=metavar)
     yarn.add_argument("-c", "--create", action="store_true")
+    parser.set_defaults(effective=())
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -327,16 +378,23 @@ def _seconds(text: str) -> float:
 def serve(given: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for line in _without_effect(given):
-        log.warning("%s", line)
+    if given.ready_fd is None:  # else who started us has said it
+        for line in _without_effect(given):
+            log.warning("%s", line)
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
     with _place(given) as place:
         log.info("serving %s", place.name)
-        _service(given, place).run(lambda: bool(asked), leave_running=given.leave_running)
+        tell = partial(_tell, given.ready_fd) if given.ready_fd is not None else nothing
+        _service(given, place).run(lambda: bool(asked), leave_running=given.leave_running, tell=tell)
     log.info("ended")
     return 0
+
+
+def _tell(descriptor: int, word: str) -> None:
+    with suppress(OSError):  # who started us has heard enough
+        os.write(descriptor, f"{word}\n".encode())
 
 
 def _service(given: argparse.Namespace, place: Place) -> Service:
@@ -363,7 +421,7 @@ def _service(given: argparse.Namespace, place: Place) -> Service:
 
 def _without_effect(given: argparse.Namespace) -> Iterator[str]:
     for short, long, _ in ELSEWHERE:
-        if getattr(given, long.removeprefix("--")) is not None:
+        if getattr(given, long.removeprefix("--")) is not None and long not in given.effective:
             yield f"{short} ({long}) has no effect: no YARN is used"
     if given.create:
         yield "-c (--create) has no effect: no YARN is used"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
 
-from engines.daemon import missing  # noqa: E402 - it is found only now
+from engines.daemon import missing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
