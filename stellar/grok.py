@@ -81,12 +81,12 @@ class Grok:
         self._definitions = definitions
         expression = self._expanded(label, ())
         try:
-            self._pattern = compiled(expression)
+            self.pattern = compiled(expression)
         except BadExpression as error:
             raise GrokError(f"the pattern {label} is no regular expression: {self._culprit(error)}") from error
         ours = {capture.group: capture for capture in self._captures}
         # A group that the file names itself, (?<name>…), is a field as well
-        self._captures = [ours.get(name) or Capture(name, name, by_looks) for name in self._pattern.groupindex]
+        self._captures = [ours.get(name) or Capture(name, name, by_looks) for name in self.pattern.groupindex]
 
     def match(self, text: str) -> dict[str, Any]:
         """The fields that a text holds; a group that took no part is null.
@@ -94,7 +94,7 @@ class Grok:
         Raises NoMatch, and TimeoutError when the search takes longer than it may.
         """
         try:
-            match = found(self._pattern, text, self.timeout_ms)
+            match = found(self.pattern, text, self.timeout_ms)
         except TimeoutError:
             raise TimeoutError(f"the pattern {self.label} took longer than {self.timeout_ms} ms") from None
         if match is None:

@@ -65,6 +65,7 @@ FAMILIES = {
 SHELL_FAMILIES = {
     "files": "LOCAL_LS LOCAL_RM LOCAL_WRITE LOCAL_READ LOCAL_READ_LINES",
     "system": "SYSTEM_ENV_GET SYSTEM_PROPERTY_GET",
+    "grok": "GROK_EVAL GROK_PREDICT",
     "shell": "SHELL_MAP2TABLE",
 }
 # What Metron has, and is not here yet: the part of the project that each comes with

@@ -9,6 +9,8 @@ from stellar.library import stellar
 
 _LONGEST = 65_536
 _DEEPEST = 50
+# A pattern has one length, so a search takes no more steps than there are bytes, times so many
+_MOST = 512
 
 
 @stellar("BYTEARRAY_MATCHER", surplus="refuse")
@@ -60,12 +62,15 @@ _COUNT = re.compile(r"\{(\d{1,6})\}", re.ASCII)
 
 
 class _Reader:
-    """The work on one pattern: `at` is the place in its text, `length` how many bytes it describes so far."""
+    """The work on one pattern: `at` is the place in its text, `length` how many bytes it describes so far, and
+    `size` how many of them are to be compared.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.length = 0
+        self.size = 0
 
     def wrong(self, what: str) -> ValueError:
         return ValueError(f"{self.text[:60]!r} is no byte pattern: {what} at character {self.at + 1}")
@@ -90,20 +95,25 @@ class _Reader:
             item = self.item(0)
             count = int(match[1]) if (match := self.taken(_COUNT)) else 1
             self.length += len(item) * count
+            self.size += 1 if item == (_EVERY,) else len(item) * count
+            if self.size > _MOST:
+                raise self.wrong(f"more than {_MOST} bytes to compare")
             expression = b"".join(map(_class, item))
             parts.append(expression if count == 1 else b"(?:%b){%d}" % (expression, count))
         return b"".join(parts)
 
     def item(self, depth: int) -> tuple[Bytes, ...]:
         """A byte, a range, a set or a text: for each of its places, which bytes may stand there."""
+        if depth > _DEEPEST:
+            raise self.wrong("too much in one another")
         if self.sign("^"):
-            inverted = self.item(depth)
+            inverted = self.item(depth + 1)
             if len(inverted) != 1:
                 raise self.wrong("a text of several bytes, which can't be inverted,")
             return (_EVERY - inverted[0],)
         for sign, test in (("&", _has_all), ("~", _has_any)):
             if self.sign(sign):
-                bits = self.one_byte(self.item(depth))
+                bits = self.one_byte(self.item(depth + 1))
                 return (frozenset(byte for byte in _EVERY if test(byte, bits)),)
         item = self.simple(depth)
         if self.sign("-"):
@@ -145,8 +155,6 @@ class _Reader:
         return tuple(frozenset(bytes([octet]).lower() + bytes([octet]).upper()) for octet in octets)
 
     def set_item(self, depth: int) -> Bytes:
-        if depth > _DEEPEST:
-            raise self.wrong("too many sets in one another")
         members: Bytes = frozenset()
         while not self.sign("]"):
             if self.at == len(self.text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from stellar.functions.byte_patterns import bytearray_matcher
@@ -64,8 +66,16 @@ def test_a_pattern_is_found(pattern, data, found):
             "'ab'-'c'",
         ),
         *("00-", "&[00 01]", r"\q", "\\", r"\T", "'€'", "00{70000}", "00{1,2}", "{3}", "[" * 60 + "]" * 60, "^", "~"),
+        *("^" * 5000 + "00", "&~" * 5000 + "00", "'" + "a" * 600 + "'", "00{600}", ". " * 600, ".{40000} .{40000}"),
     ],
 )
 def test_what_is_no_pattern_is_refused(pattern):
     with pytest.raises(ValueError, match="byte pattern"):
         bytearray_matcher(pattern, b"\x00")
+
+
+def test_a_search_takes_no_more_steps_than_bytes_times_what_is_compared():
+    begin = time.monotonic()
+    assert not bytearray_matcher("[00-FE]{511} FF", bytes(200_000))
+    assert not bytearray_matcher(".{60000} 'x'", bytes(200_000))
+    assert time.monotonic() - begin < 10
