@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks.cold import cold
+from benchmarks.functions import functions
 from benchmarks.java import java
 from benchmarks.language import Part, compilation, tasks, width
 from benchmarks.peers import PEERS, Compile, loaded
@@ -21,6 +22,7 @@ Peers = dict[str, Compile | None]
 PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
     "tasks": (tasks, 0.8, 0.08),
     "java": (java, 0.4, 0.08),
+    "functions": (functions, 0.25, 0.05),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),
     "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import java, language, report
+from benchmarks import functions, java, language, report
 from benchmarks.measure import geometric_mean, interleaved
 from benchmarks.rules import SHAPES, mixed_rules, short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -27,6 +27,19 @@ def test_stellar_answers_as_the_function_written_by_hand(task: Task) -> None:
 @pytest.mark.parametrize("case", json.loads(java.DATA.read_text()), ids=lambda case: case["id"])
 def test_an_expression_timed_on_the_jvm_answers_as_its_function(case: dict[str, Any]) -> None:
     assert same(stellar.compile(case["expr"])(case["vars"]), java.FUNCTIONS[case["id"]](case["vars"]))
+
+
+@pytest.mark.parametrize("pair", functions.PAIRS, ids=lambda pair: f"{pair.stellar} beside {pair.means}")
+def test_a_function_answers_as_the_python_beside_it(pair: functions.Pair) -> None:
+    if "HLLP" in pair.stellar:
+        pytest.importorskip("datasketches")
+    assert not isinstance(functions.checked(pair, stellar.compile), str)
+
+
+def test_a_function_with_a_wrong_answer_or_none_is_not_timed() -> None:
+    pair = functions.PAIRS[0]
+    assert functions.checked(pair, lambda _text: lambda _record: "nonsense") == "wrong answer"
+    assert functions.checked(pair, _refuse) == "raises ValueError"
 
 
 def test_short_rules_have_34_characters_and_differ() -> None:
