@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
-from stellar.context import NOTHING, Context
+from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.functions import LIBRARY
 from stellar.hints import known_names
 from stellar.library import Library
@@ -127,7 +127,10 @@ def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
     place = config.parser_place
     settings = config.globals.settings
     library = _library(settings, config.global_place)
-    workshop = Workshop(library, _telling(context, reports.append), settings=settings, report=reports.append)
+    services = _telling(context, reports.append)
+    if GlobalSettings not in services:
+        services = services.with_services({GlobalSettings: GlobalSettings(settings)})
+    workshop = Workshop(library, services, settings=settings, report=reports.append)
     options = config.parser.parser_config
     make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
     parser = make_parser(Settings(options, place / "parserConfig", config.directory))
@@ -206,24 +209,35 @@ class Complaining:
 
 def _library(settings: Mapping[str, Any], place: Place) -> Library:
     """The functions that the global configuration lets expressions call."""
+    library = _named_library(settings.get(LIBRARY_KEY), place / LIBRARY_KEY)
     include, exclude = (
         _patterns(settings, f"stellar.function.resolver.{which}", place) for which in ("includes", "excludes")
     )
-    if not include and not exclude:
+    return library.restricted(include, exclude) if include or exclude else library
+
+
+LIBRARY_KEY = "stellar.function.library"
+
+
+def _named_library(name: object, place: Place) -> Library:
+    if name is None:
         return LIBRARY
-    return LIBRARY.restricted(include, exclude)
+    try:
+        return Library.named(str(name))
+    except (LookupError, ValueError, TypeError) as error:
+        raise place.error(f"{error}; name one as module:attribute, such as stellar.functions:SHELL_LIBRARY") from error
 
 
 def _patterns(settings: Mapping[str, Any], name: str, place: Place) -> list[str]:
     value = settings.get(name) or []
-    patterns = value.split(",") if isinstance(value, str) else value
+    patterns = re.split("[,:]", value) if isinstance(value, str) else value
     if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
         raise (place / name).error("a list of regular expressions is wanted, or comma text")
     for pattern in patterns:
         try:
             re.compile(pattern.strip())
         except re.error as error:
-            raise (place / name).error(f"{pattern!r} is no regular expression: {error}") from error
+            raise (place / name).error(f"{pattern.strip()!r} is no regular expression: {error}") from error
     return patterns
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stellar.context import Context
+from stellar.context import Context, GlobalSettings
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelUnavailable, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.build import Pipeline, build
@@ -233,6 +233,53 @@ def test_functions_can_be_withheld_by_the_configuration(make_pipeline: Make) -> 
         make_pipeline(parser=parser, globals={"stellar.function.resolver.excludes": ["TO_.*"]})
     pipeline = make_pipeline(parser=parser, globals={"stellar.function.resolver.includes": "TO_UPPER,TO_LOWER"})
     assert one(pipeline, '{"x": "a"}')["y"] == "A"
+    pipeline = make_pipeline(parser=parser, globals={"stellar.function.resolver.includes": "TRIM : TO_UPPER :"})
+    assert one(pipeline, '{"x": "a"}')["y"] == "A"
+
+
+def test_the_functions_of_the_shell_are_there_only_where_the_configuration_asks(make_pipeline: Make) -> None:
+    from stellar.errors import ConfigError
+
+    parser = transforming({"transformation": "STELLAR", "config": {"y": "SYSTEM_PROPERTY_GET(x)"}})
+    with pytest.raises(ConfigError, match="unknown function SYSTEM_PROPERTY_GET"):
+        make_pipeline(parser=parser)
+    asks = {"stellar.function.library": "stellar.functions:SHELL_LIBRARY"}
+    assert one(make_pipeline(parser=parser, globals=asks), '{"x": "user.language"}')["y"] == "en"
+    with pytest.raises(ConfigError, match="unknown function SYSTEM_PROPERTY_GET"):
+        make_pipeline(parser=parser, globals={**asks, "stellar.function.resolver.excludes": "SYSTEM_.*"})
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("no.such.module:LIBRARY", "no library of Stellar functions at no.such.module:LIBRARY"),
+        ("stellar.functions:NOTHING", "no library of Stellar functions at stellar.functions:NOTHING"),
+        ("stellar.functions:FAMILIES", "stellar.functions:FAMILIES is a dict, not a Library"),
+        ("", "Empty module name"),
+        (".x:y", "name one as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
+        (5, "name one as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
+    ],
+)
+def test_a_library_that_is_none_is_refused(name: Any, complaint: str, make_pipeline: Make) -> None:
+    from stellar.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r'global\.json: \["stellar\.function\.library"\]') as refused:
+        make_pipeline(globals={"stellar.function.library": name})
+    assert complaint in refused.value.message
+
+
+def test_functions_see_the_global_configuration(make_pipeline: Make, tmp_path: Path) -> None:
+    path = tmp_path / "object.json"
+    path.write_text('{"a": 1}')
+    parser = transforming({"transformation": "STELLAR", "config": {"y": f"OBJECT_GET('{path}')"}})
+    line = "{}"
+    assert one(make_pipeline(parser=parser), line)["y"] == {"a": 1}
+    (rejected,) = make_pipeline(parser=parser, globals={"object.cache.max.file.size": 3})(Raw(line.encode()))
+    assert isinstance(rejected, Rejected)
+    assert "has more than 3 bytes" in str(rejected.reason)
+    own = Context({GlobalSettings: GlobalSettings({"object.cache.max.file.size": 3})})
+    (rejected,) = make_pipeline(parser=parser, context=own)(Raw(line.encode()))
+    assert isinstance(rejected, Rejected)
 
 
 def test_a_parser_of_ones_own_is_found_by_its_path(make_pipeline: Make, monkeypatch: pytest.MonkeyPatch) -> None:
