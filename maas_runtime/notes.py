@@ -88,7 +88,7 @@ class FileNotes:
     def read(self, path: str) -> Note | None:
         try:
             note = json.loads((self._root / path).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         return note if isinstance(note, dict) else None
 
