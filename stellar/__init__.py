@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stellar.library import Function as Function
     from stellar.library import Library as Library
     from stellar.library import stellar as stellar
+    from stellar.stream import evaluate_many as evaluate_many
 
 _HOMES = {
     "context": ("Context",),
@@ -34,6 +35,7 @@ _HOMES = {
     "expression": ("Expression", "compile", "evaluate"),
     "functions": ("LIBRARY",),
     "library": ("Function", "Library", "stellar"),
+    "stream": ("evaluate_many",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
