@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from stellar.maas.errors import MaasError as MaasError
     from stellar.maas.errors import ModelNotFound as ModelNotFound
     from stellar.maas.errors import ModelRefused as ModelRefused
+    from stellar.maas.errors import ModelTimeOut as ModelTimeOut
     from stellar.maas.errors import ModelUnavailable as ModelUnavailable
+    from stellar.maas.errors import RecordRefused as RecordRefused
     from stellar.maas.files import FileQueue as FileQueue
     from stellar.maas.files import FileRegistry as FileRegistry
     from stellar.maas.files import home as home
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
-    "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelUnavailable"),
+    "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
     "files": ("FileQueue", "FileRegistry", "home"),
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),

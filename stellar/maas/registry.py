@@ -36,6 +36,10 @@ class Registry(Protocol):
     def quarantine(self) -> Quarantine:
         """The instances to avoid, because they failed lately."""
 
+    @property
+    def changes(self) -> int:
+        """A number that grows with each change of what is known here; 0 as long as nothing was."""
+
     def endpoint(self, name: str, version: str | None = None) -> ModelEndpoint:
         """Any one instance of the model, preferably outside quarantine; of the newest version if none is asked for.
 
@@ -136,10 +140,15 @@ class KnownInstances:
         self._listeners: list[Listener] = []
         self._changing = threading.RLock()
         self._quarantine = quarantine or Quarantine()
+        self._changes = 0
 
     @property
     def quarantine(self) -> Quarantine:
         return self._quarantine
+
+    @property
+    def changes(self) -> int:
+        return self._changes
 
     def endpoint(self, name: str, version: str | None = None) -> ModelEndpoint:
         found = self._catalogue.find(name, version)
@@ -183,6 +192,7 @@ class KnownInstances:
             added = tuple(i for key, i in after.items() if before.get(key) != i)
             removed = tuple(i for key, i in before.items() if after.get(key) != i)
             if added or removed:
+                self._changes += 1
                 for listener in tuple(self._listeners):
                     _tell(listener, added, removed)
 

@@ -7,8 +7,8 @@ from time import monotonic
 
 import httpx
 
-from stellar.maas.errors import ModelRefused, ModelUnavailable
-from stellar.maas.transport import HEADERS, IDLE_SECONDS, Answer, Patience
+from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable
+from stellar.maas.transport import HEADERS, IDLE_SECONDS, POST_HEADERS, Answer, Patience
 
 
 class SecureTransport:
@@ -17,21 +17,29 @@ class SecureTransport:
     def __init__(self, patience: Patience, verify: ssl.SSLContext | None = None) -> None:
         self._patience = patience
         self._http = httpx.Client(
-            headers=HEADERS,
             follow_redirects=False,
             trust_env=False,  # a proxy of the environment is not meant for models next door
             verify=verify or ssl.create_default_context(),
-            timeout=httpx.Timeout(patience.seconds, connect=patience.connect_seconds, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=128, keepalive_expiry=IDLE_SECONDS),
         )
 
-    def get(self, url: str) -> Answer:
-        deadline = monotonic() + self._patience.seconds
+    def get(self, url: str, seconds: float | None = None) -> Answer:
+        return self._answer("GET", url, None, HEADERS, seconds)
+
+    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
+        return self._answer("POST", url, body, POST_HEADERS, seconds)
+
+    def _answer(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float | None
+    ) -> Answer:
+        within = max(0.001, self._patience.within(seconds))
+        deadline = monotonic() + within
+        timeout = httpx.Timeout(within, connect=min(within, self._patience.connect_seconds), pool=None)
         try:
-            with self._http.stream("GET", url) as response:
+            with self._http.stream(method, url, content=body, headers=headers, timeout=timeout) as response:
                 return Answer(response.status_code, self._body(response, deadline))
         except httpx.TimeoutException:
-            raise ModelUnavailable(f"{url} gave no answer in time") from None
+            raise ModelTimeOut(f"{url} gave no answer in time") from None
         except httpx.HTTPError as error:
             raise ModelUnavailable(f"{url} can't be reached: {error}") from error
         except httpx.InvalidURL as error:
@@ -44,7 +52,7 @@ class SecureTransport:
             if len(body) > self._patience.most_bytes:
                 raise ModelRefused(f"the answer of {response.url} is larger than {self._patience.most_bytes:,} bytes")
             if monotonic() > deadline:
-                raise ModelUnavailable(f"{response.url} gave no answer in time")
+                raise ModelTimeOut(f"{response.url} gave no answer in time")
         return bytes(body)
 
     def close(self) -> None:

@@ -12,13 +12,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from stellar.maas.errors import ModelRefused, ModelUnavailable
+from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # Asked of every model. A compressed answer could grow beyond all bounds, so none is asked for.
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
+
+POST_HEADERS = {**HEADERS, "content-type": "application/json"}
 
 # Servers that people run behind models close idle connections after 5 s; be there first
 IDLE_SECONDS = 4.0
@@ -37,11 +39,17 @@ class Answer:
 class Transport(Protocol):
     """What carries a request to a model. Safe to use from many threads."""
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str, seconds: float | None = None) -> Answer:
         """The answer to a GET, whatever its status; redirects are not followed.
 
-        Raises ModelUnavailable if none came in time, ModelRefused if it is larger than allowed.
+        seconds: how long to wait at most; None for as long as the transport waits by itself
+
+        Raises ModelTimeOut if none came in time, ModelUnavailable if there is none, ModelRefused if it is larger than
+        allowed.
         """
+
+    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
+        """The answer to a POST of JSON, in the same way. Only endpoints with a function `batch` are asked so."""
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -55,6 +63,10 @@ class Patience:
     seconds: float
     most_bytes: int
 
+    def within(self, seconds: float | None) -> float:
+        """How long to wait for an answer that must come within so many seconds."""
+        return self.seconds if seconds is None else min(self.seconds, seconds)
+
 
 class HttpTransport:
     """Keep-alive connections to models by http and https, shared by all threads."""
@@ -65,10 +77,14 @@ class HttpTransport:
         self._secure: Transport | None = None
         self._lock = threading.Lock()
 
-    def get(self, url: str) -> Answer:
-        if url[:6].lower() == "https:":
-            return self._secured().get(url)
-        return self._plain.get(url)
+    def get(self, url: str, seconds: float | None = None) -> Answer:
+        return self._for(url).get(url, seconds)
+
+    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
+        return self._for(url).post(url, body, seconds)
+
+    def _for(self, url: str) -> Transport:
+        return self._secured() if url[:6].lower() == "https:" else self._plain
 
     def _secured(self) -> Transport:
         with self._lock:
@@ -93,33 +109,50 @@ class PlainTransport:
         self._next_sweep = 0.0
         self._lock = threading.Lock()
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str, seconds: float | None = None) -> Answer:
+        return self._answer(url, None, seconds)
+
+    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
+        return self._answer(url, body, seconds)
+
+    def _answer(self, url: str, body: bytes | None, seconds: float | None) -> Answer:
         place, target = _place_and_target(url)
-        deadline = monotonic() + self._patience.seconds
+        deadline = monotonic() + self._patience.within(seconds)
         try:
             if kept := self._take(place):
                 try:
-                    return self._ask(kept, place, target, deadline)
+                    return self._ask(kept, place, target, body, deadline)
                 except ConnectionError:  # the model had closed it meanwhile; that says nothing against the model
                     pass
-            return self._ask(self._connected(place), place, target, deadline)
+            return self._ask(self._connected(place, deadline), place, target, body, deadline)
         except TimeoutError:
-            raise ModelUnavailable(f"{url} gave no answer in time") from None
+            raise ModelTimeOut(f"{url} gave no answer in time") from None
         except http.client.InvalidURL as error:
             raise ModelUnavailable(f"{url!r} is no address: {error}") from None
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise ModelUnavailable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
 
-    def _connected(self, place: Place) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(*place, timeout=self._patience.connect_seconds)
+    def _connected(self, place: Place, deadline: float) -> http.client.HTTPConnection:
+        seconds = max(0.001, min(self._patience.connect_seconds, deadline - monotonic()))
+        connection = http.client.HTTPConnection(*place, timeout=seconds)
         connection.response_class = _TimedResponse
         connection.connect()
         return connection
 
-    def _ask(self, connection: http.client.HTTPConnection, place: Place, target: str, deadline: float) -> Answer:
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        place: Place,
+        target: str,
+        content: bytes | None,
+        deadline: float,
+    ) -> Answer:
         try:
             connection.sock.settimeout(max(0.001, deadline - monotonic()))
-            connection.request("GET", target, headers=HEADERS)
+            if content is None:
+                connection.request("GET", target, headers=HEADERS)
+            else:
+                connection.request("POST", target, content, POST_HEADERS)
             response = connection.getresponse()
             body = self._body(response, target)
         except BaseException:
