@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.context import NOTHING, Context
 from stellar.errors import StellarError
 from stellar.expression import Expression, default_library, shell_library
 from stellar.source import Span, position, snippet
 from stellar.tagged import decode, to_json
+
+if TYPE_CHECKING:
+    from stellar.maas import FileRegistry, ZooKeeperRegistry
 
 DESCRIPTION = """\
 Stellar, the expression language of Apache Metron.
@@ -148,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("-e", "--expression", metavar="EXPR", help="the expression")
     what.add_argument("--cases", metavar="FILE", help="a file of cases; - is standard input")
     evaluate.add_argument("-f", "--file", metavar="FILE", help="a file of records; - is standard input")
-    evaluate.add_argument("--registry", metavar="DIR", help="the directory where the MAAS functions find models")
+    models = evaluate.add_mutually_exclusive_group()
+    models.add_argument("--registry", metavar="DIR", help="the directory where the MAAS functions find models")
+    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where they find models")
     evaluate.set_defaults(run=_eval)
 
     check = _command(commands, "check", "report errors and surprises in expressions", CHECK, CHECK_END)
@@ -187,7 +192,7 @@ def _shell(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    with _context(options.registry) as context:
+    with _context(options.registry, options.zookeeper) as context:
         if options.cases is not None:
             if options.file is not None:
                 raise _Unusable("-f goes with -e; cases bring their own variables")
@@ -276,20 +281,30 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def _context(directory: str | None) -> Iterator[Context]:
-    if directory is None:
+def _context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
+    if directory is None and zookeeper is None:
         yield NOTHING
         return
-    from stellar.maas import FileRegistry, ModelClient, Registry
+    from stellar.maas import ModelClient, Registry
 
-    if not os.path.isdir(directory):
+    if directory is not None and not os.path.isdir(directory):
         raise _Unusable(f"there is no registry directory {directory}; `maas serve --registry {directory}` makes one")
     try:
-        registry = FileRegistry(directory)
+        registry = _registry(directory, zookeeper)
     except (OSError, ValueError) as error:
-        raise _Unusable(f"can't use the registry {directory}: {error}") from error
+        raise _Unusable(f"can't use the registry {directory or zookeeper}: {error}") from error
     with registry, ModelClient(registry) as client:
         yield Context({Registry: registry, ModelClient: client})
+
+
+def _registry(directory: str | None, zookeeper: str | None) -> FileRegistry | ZooKeeperRegistry:
+    if directory is not None:
+        from stellar.maas import FileRegistry
+
+        return FileRegistry(directory)
+    from stellar.maas import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
+
+    return ZooKeeperRegistry(str(zookeeper))
 
 
 # -- check ------------------------------------------------------------------------------------------------------------

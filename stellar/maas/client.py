@@ -21,7 +21,7 @@ from cachetools import TTLCache
 
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
 from stellar.maas.registry import VERSION_ORDERS, Registry
-from stellar.maas.schema import read_json
+from stellar.maas.schema import CONFIG_PATH, read_json
 from stellar.maas.transport import HttpTransport, Patience, Transport
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class ClientSettings:
     timeout_ms: how long to wait for the whole answer                             maas.http.timeout.ms
     response_bytes: how large an answer may be                                    maas.http.max.response.bytes
     version_order: "natural" or "lexical"; to be given to the registry            maas.version.comparison
+    config_path: where its configuration is; to be given to the registry          maas.zk.config.path
     """
 
     cache_size: int = 100_000
@@ -49,6 +50,7 @@ class ClientSettings:
     timeout_ms: float = 5000
     response_bytes: int = 1 << 20
     version_order: str = "natural"
+    config_path: str = CONFIG_PATH
 
     @property
     def patience(self) -> Patience:
@@ -90,6 +92,12 @@ def _order(value: Any, key: str) -> str:
     return str(value) if value in VERSION_ORDERS else _refuse(f"{key}: {' or '.join(VERSION_ORDERS)}, not {value!r}")
 
 
+def _path(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError(f"{key}: a path such as {CONFIG_PATH} is needed here, not {value!r}")
+    return value
+
+
 def _refuse(message: str) -> NoReturn:
     raise ValueError(message)
 
@@ -102,6 +110,7 @@ _KEYS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "maas.http.timeout.ms": ("timeout_ms", _positive),
     "maas.http.max.response.bytes": ("response_bytes", _whole),
     "maas.version.comparison": ("version_order", _order),
+    "maas.zk.config.path": ("config_path", _path),
 }
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from stellar.context import NOTHING, Context
 from stellar.errors import ConfigError
@@ -20,6 +20,9 @@ from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
 from stellar.pipeline.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.sources import STANDARD_INPUT, check_readable, lines, size
+
+if TYPE_CHECKING:
+    from stellar.maas import ClientSettings, Registry
 
 FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
 # So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
@@ -85,7 +88,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
-    add("--registry", metavar="DIR", type=Path, help="where models are registered; without it there are no models")
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument(
+        "--registry", metavar="DIR", type=Path, help="where models are registered; without it there are no models"
+    )
+    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where models are registered")
     add("--quiet", action="store_true", help="no progress, and no counts at the end")
     parser.set_defaults(command=_run)
 
@@ -114,7 +121,7 @@ def _run(options: argparse.Namespace) -> int:
     counts, files = Counts(), options.files or [STANDARD_INPUT]
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
-        pipeline = _pipeline(config, options.registry, stack)
+        pipeline = _pipeline(config, options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
         shows = (
@@ -152,31 +159,43 @@ class _Summing:
             self._screen.say("further failures are only counted; --errors FILE keeps them all")
 
 
-def _pipeline(config: SensorConfig, registry: Path | None, stack: ExitStack) -> Pipeline:
+def _pipeline(config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> Pipeline:
     """The pipeline, with models to ask only where its expressions ask any: that loads an HTTP client."""
     pipeline = build(config)
     if not pipeline.functions & _MODEL_FUNCTIONS:
         return pipeline
-    if registry is None:
+    if options.registry is None and options.zookeeper is None:
         logging.getLogger(__name__).warning(
             "the expressions ask models, and there is no --registry: every answer is null"
         )
-    return build(config, _models(registry, config, stack))
+    return build(config, _models(options, config, stack))
 
 
-def _models(directory: Path | None, config: SensorConfig, stack: ExitStack) -> Context:
-    from stellar.maas import ClientSettings, FileRegistry, MemoryRegistry, ModelClient, Registry
+def _models(options: argparse.Namespace, config: SensorConfig, stack: ExitStack) -> Context:
+    from stellar.maas import ClientSettings, ModelClient, Registry
 
     try:
         settings = ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
         raise config.global_place.error(str(error)) from error
-    if directory is not None and not directory.is_dir():
-        raise ValueError(f"--registry {directory}: there is no such directory; models are not deployed there")
-    registry: Registry = FileRegistry(directory, settings.version_order) if directory else MemoryRegistry()
+    registry = _registry(options, settings)
     stack.callback(registry.close)
     client = stack.enter_context(ModelClient(registry, settings))
     return NOTHING.with_services({Registry: registry, ModelClient: client})
+
+
+def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry:
+    if options.zookeeper is not None:
+        from stellar.maas import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
+
+        return ZooKeeperRegistry(options.zookeeper, settings.version_order, config_path=settings.config_path)
+    from stellar.maas import FileRegistry, MemoryRegistry
+
+    if options.registry is None:
+        return MemoryRegistry()
+    if not options.registry.is_dir():
+        raise ValueError(f"--registry {options.registry}: there is no such directory; models are not deployed there")
+    return FileRegistry(options.registry, settings.version_order, config_path=settings.config_path)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -487,8 +487,9 @@ def test_settings_come_from_the_keys_of_the_global_configuration():
             "maas.http.timeout.ms": 200,
             "maas.http.max.response.bytes": 300,
             "maas.version.comparison": "lexical",
+            "maas.zk.config.path": "/python/maas",
         }
-    ) == ClientSettings(50, 2.5, 0, 100, 200, 300, "lexical")
+    ) == ClientSettings(50, 2.5, 0, 100, 200, 300, "lexical", "/python/maas")
 
 
 @pytest.mark.parametrize(
@@ -502,6 +503,8 @@ def test_settings_come_from_the_keys_of_the_global_configuration():
         ("maas.http.timeout.ms", 0),
         ("maas.http.connect.timeout.ms", float("inf")),
         ("maas.version.comparison", "newest"),
+        ("maas.zk.config.path", "maas/config"),
+        ("maas.zk.config.path", 1),
     ],
 )
 def test_a_setting_that_can_not_be_used_is_named(key, value):

@@ -1,0 +1,77 @@
+"""Those who ask models, and find them by ZooKeeper: expressions, pipelines, programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+
+from stellar.cli import main as stellar
+from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
+from stellar.maas.schema import Endpoint
+from stellar.pipeline.cli import main as pipeline
+
+pytestmark = pytest.mark.engine
+
+SQUID = Path(__file__).parents[2] / "examples" / "squid" / "config"
+LINE = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://{}/ - DIRECT/72.30.35.10 text/html\n"
+ASK = "MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'x.ru'}))"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"is_malicious": "malicious" if "x.ru" in self.path else "legit"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def model():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def registration(url, version="1.0"):
+    return ServiceInstance.of(Model("dga", version), version, Endpoint(url=url))
+
+
+def test_expressions_find_models_by_zookeeper(quorum, model, capsys):
+    with ZooKeeperRegistry(quorum) as registry:
+        registry.register(registration(model))
+        assert stellar(["eval", "-z", quorum, "-e", ASK]) == 0
+    assert stellar(["eval", "-z", quorum, "-e", ASK]) == 0
+    assert capsys.readouterr().out.splitlines() == ['"malicious"', "null"]
+
+
+def test_pipelines_find_models_by_zookeeper_where_the_global_configuration_says(quorum, model, tmp_path):
+    shutil.copytree(SQUID, tmp_path / "config")
+    settings = (tmp_path / "config/global.json").read_text()
+    own = '{"maas.zk.config.path": "/python/config", "maas.version.comparison": "lexical",'
+    (tmp_path / "config/global.json").write_text(settings.replace("{", own, 1))
+    client = KazooClient(quorum)
+    client.start()
+    client.create("/python/config", b'{"serviceRoot":"/python/service"}', makepath=True)
+    client.stop()
+    client.close()
+    (tmp_path / "log").write_text(LINE.format("x.ru") + LINE.format("yahoo.com"))
+    with ZooKeeperRegistry(quorum, config_path="/python/config") as registry:
+        registry.register(registration(model, "9.0"))
+        registry.register(registration("http://127.0.0.1:1", "10.0"))  # as texts, this is the older one
+        line = ["run", "--config", str(tmp_path / "config"), "--sensor", "squid", "-z", quorum, "--quiet"]
+        assert pipeline([*line, "--output", str(tmp_path / "out"), str(tmp_path / "log")]) == 0
+    records = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [record["is_malicious"] for record in records] == ["malicious", "legit"]
