@@ -19,7 +19,7 @@ check: .venv/.dev  ## style, types, layers, and the language's tests with all it
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest tests/spec tests/language tests/cli
+	$(BIN)/coverage run -m pytest tests/spec tests/language tests/cli tests/functions/test_conversions.py
 	$(BIN)/coverage report --include '$(CORE)' --fail-under 100
 
 bench: .venv/.bench  ## the language's speed beside its peers

@@ -92,14 +92,8 @@ class Kind:
         return isinstance(value, self.classes)
 
 
-class _Unknown:
-    """What stands for an argument that is known only when the call is reached."""
-
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-
-UNKNOWN = _Unknown()
+# Stands for an argument that is known only when the call is reached
+UNKNOWN: Any = object()
 
 
 class Written(str):
