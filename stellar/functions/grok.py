@@ -109,15 +109,18 @@ _CANDIDATES = (
 def _proposed(text: str) -> Iterator[str]:
     """The parts of the pattern. Each takes what it is found to take here, so that the whole fits the text."""
     end = time.monotonic() + TIMEOUT_MS / 1000
-    at = 0
+    at = in_a_row = 0
     while at < len(text):
         name, length = _best(text, at, end)
+        in_a_row = 0 if name else in_a_row + 1
         if name is not None:
             yield f"%{{{name}}}"
         elif length := len(_BLANKS.match(text, at)[0]):  # type: ignore[index]
             yield " " if text[at : at + length] == " " else r"\s+"
         else:
-            yield re.sub(r"[\\.^$*+?{}\[\]()|]", r"\\\g<0>", text[at])
+            itself = re.sub(r"[\\.^$*+?{}\[\]()|]", r"\\\g<0>", text[at])
+            # A pattern with thousands of such characters in a row takes long to prepare
+            yield itself if in_a_row % 100 else f"(?>{itself})"
             length = 1
         at += length
 
