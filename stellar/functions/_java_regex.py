@@ -6,12 +6,14 @@ The translation writes out what the two read differently: what `.`, `^`, `$`, `\
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Replacement = str | Callable[[Any], str]
 
 SECONDS_A_MATCH = 1.0
 _REMEMBERED = 512
@@ -89,22 +91,93 @@ def compiled(text: str) -> Any:
 
 
 @lru_cache(_REMEMBERED)
-def whole(text: str) -> tuple[Callable[[str], Any], int]:
-    """What matches a whole text by a Java regular expression, and for texts of what length that can't take long."""
-    return compiled(text).fullmatch, _harmless_length(text)
+def whole(text: str) -> Callable[[str], Any]:
+    """What matches whole texts by a Java regular expression. It raises ValueError when that takes more than a second.
+
+    Raises ValueError, saying what is wrong, for what is no regular expression.
+    """
+    plain = _plain(text)
+    if plain is None:
+        return partial(in_time, compiled(text).fullmatch)
+    quick, longest = plain.fullmatch, _harmless_length(text)
+
+    def match(given: str) -> Any:
+        if len(given) <= longest and given.isascii() and "\r" not in given:
+            return quick(given)
+        return in_time(compiled(text).fullmatch, given)
+
+    return match
 
 
-# Repeated groups, references back, and all that begins with (? but plain groups
-_INTRICATE = re.compile(r"\)[*+?{]|\\[1-9k]|\(\?(?!:)")
-_MOST_WAYS = 1_000_000
+@lru_cache(_REMEMBERED)
+def everywhere(text: str) -> Callable[[Replacement, str], str]:
+    """What replaces each place where a Java regular expression matches. It raises ValueError as that of `whole`.
+
+    A replacement is a text without a backslash, or what makes a text of a match.
+
+    Raises ValueError, saying what is wrong, for what is no regular expression.
+    """
+    plain = _plain(text)
+    if plain is None:
+        return partial(_replaced_in_time, compiled(text))
+    quick, longest = plain.sub, _harmless_length(text, anywhere=True)
+
+    def replaced(replacement: Replacement, given: str) -> str:
+        if len(given) <= longest and given.isascii() and "\r" not in given:
+            return quick(replacement, given)
+        return _replaced_in_time(compiled(text), replacement, given)
+
+    return replaced
 
 
-def _harmless_length(text: str) -> int:
-    """Up to which length a text can be matched in no more than a million ways, however unlucky."""
+def _replaced_in_time(pattern: Any, replacement: Replacement, text: str) -> str:
+    replaced: str = in_time(partial(pattern.sub, replacement), text)
+    return replaced
+
+
+def with_groups(text: str) -> Any:
+    """A pattern with the `groups` and the `groupindex` of a Java regular expression.
+
+    Raises ValueError as `compiled`.
+    """
+    return _plain(text) or compiled(text)
+
+
+@lru_cache(_REMEMBERED)
+def _plain(text: str) -> re.Pattern[str] | None:
+    """The pattern for the standard library, which is quicker by far, but can't be told to stop.
+
+    It means the same for texts of ASCII without carriage returns. None for what can't be had so.
+    """
     if _INTRICATE.search(text):
-        return -1
-    choices = sum(map(text.count, "*+?{|"))
-    return int(_MOST_WAYS ** (1 / max(1, choices))) - 1
+        return None
+    translation = _Translation(text, ".")
+    pattern = translation.whole()
+    if not pattern.isascii() or _NESTED_CLASS.search(pattern):
+        return None
+    try:
+        return re.compile(pattern, re.ASCII if translation.ascii_cases else 0)
+    except (re.error, OverflowError, RecursionError):
+        return None
+
+
+# Repeated groups, references back, all that begins with (? but groups and flags, and what hides any of these
+_INTRICATE = re.compile(r"\)(?:[*+{]|\?[+?])|\\[1-9kQE]|\(\?(?!:|<[a-zA-Z]|[idmsu]+[:)])")
+_NESTED_CLASS = re.compile(r"\[\^?(?:[^\]\\\[]|\\.)*\[", re.DOTALL)
+_MOST_STEPS = 500_000_000
+
+
+def _harmless_length(text: str, *, anywhere: bool = False) -> int:
+    """Up to which length a text can be matched in a fraction of a second, however unlucky, if no group repeats.
+
+    The repetitions of a pattern share the characters of a text among them, for which there are about length**n / n!
+    ways; an option doubles these, and alternatives multiply them, the most where all groups have as many.
+    """
+    repetitions = max(1, sum(map(text.count, "*+{")) + anywhere)
+    groups = text.count("(") + 1
+    ways = math.log(_MOST_STEPS / (20 + len(text)))
+    ways -= text.count("?") * math.log(2) + groups * math.log1p(text.count("|") / groups)
+    return int(math.exp((ways + math.lgamma(repetitions + 1)) / repetitions)) - repetitions
 
 
 def in_time(match: Callable[..., T], text: str) -> T:
@@ -121,8 +194,10 @@ def in_time(match: Callable[..., T], text: str) -> T:
 class _Translation:
     """The work on one pattern. `at` is the place in its text, `flags` are those that hold there."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, any_character: str = f"[^{_LINE_END}]") -> None:
+        """any_character: what `.` stands for"""
         self.text = text
+        self.any_character = any_character
         self.at = 0
         self.flags: frozenset[str] = frozenset()
         self.groups = 0
@@ -207,7 +282,7 @@ class _Translation:
     def simple(self, character: str) -> str:
         lines, unix = "m" in self.flags, "d" in self.flags
         if character == ".":
-            return "(?s:.)" if "s" in self.flags else r"[^\n]" if unix else f"[^{_LINE_END}]"
+            return "(?s:.)" if "s" in self.flags else r"[^\n]" if unix else self.any_character
         if character == "^":
             return (_UNIX_LINE_START if unix else _AT_ANY_LINE_START) if lines else r"\A"
         if character == "$":
@@ -239,7 +314,7 @@ class _Translation:
             self.at += 2
             return _LINE_BREAK
         if (members := self.class_escape()) is not None:
-            return f"[{members}]"
+            return members if members.startswith("[") else f"[{members}]"
         return _literal(self.escaped_character())
 
     def quoted(self) -> str | None:

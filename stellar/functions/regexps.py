@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from stellar.conversions import to_integer, to_text
-from stellar.functions._java_regex import compiled, in_time, whole
+from stellar.functions._java_regex import Replacement, everywhere, whole, with_groups
 from stellar.library import UNKNOWN, stellar
 
 _REMEMBERED = 512
@@ -17,16 +17,10 @@ def _prepared_match(str_: object, pattern: object, *_: object) -> Callable[[str 
     if str_ is not UNKNOWN or not isinstance(pattern, str):
         return None
     try:
-        fullmatch, harmless = whole(pattern)
+        fullmatch = whole(pattern)
     except ValueError:
         return None
-
-    def match(text: str | None) -> bool:
-        if text is None:
-            return False
-        return (fullmatch(text) if len(text) <= harmless else in_time(fullmatch, text)) is not None
-
-    return match
+    return lambda text: text is not None and fullmatch(text) is not None
 
 
 @stellar("REGEXP_MATCH", prepare=_prepared_match)
@@ -46,16 +40,30 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
     if str_ is None or pattern is None:
         return False
     if isinstance(pattern, str):
-        fullmatch, harmless = whole(pattern)
-        # To watch the clock takes ten times as long as most matches
-        return (fullmatch(str_) if len(str_) <= harmless else in_time(fullmatch, str_)) is not None
+        return whole(pattern)(str_) is not None
     if not isinstance(pattern, list | tuple | set | frozenset):
         return False
     several: Iterable[object] = pattern
-    return any(in_time(compiled(to_text(one)).fullmatch, str_) is not None for one in several if one is not None)
+    return any(whole(to_text(one))(str_) is not None for one in several if one is not None)
 
 
-@stellar("REGEXP_GROUP_VAL", surplus="refuse")
+def _prepared_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
+    number = to_integer(group)
+    if str_ is not UNKNOWN or not isinstance(pattern, str) or number is None or number < 1:
+        return None
+    try:
+        fullmatch, groups = whole(pattern), with_groups(pattern).groups
+    except ValueError:
+        return None
+
+    def group_val(text: str | None) -> str | None:
+        match = None if text is None else fullmatch(text)
+        return None if match is None or number > groups else match[number]
+
+    return group_val
+
+
+@stellar("REGEXP_GROUP_VAL", surplus="refuse", prepare=_prepared_group_val)
 def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> str | None:
     """What a group of a regular expression matched, where the text as a whole matches it.
 
@@ -75,9 +83,9 @@ def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> st
         return str_
     if number is None or str_ is None or pattern is None:
         return None
-    match = in_time(compiled(pattern).fullmatch, str_)
-    groups = len(match.groups()) if match else 0
-    if match is None or groups == 0 or number > groups:
+    match = whole(pattern)(str_)
+    groups = match.re.groups if match else 0
+    if groups == 0 or number > groups:
         return None
     if number < 0:
         raise LookupError(f"groups count from 0, so there is no group {number}")
@@ -85,7 +93,17 @@ def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> st
     return matched
 
 
-@stellar("REGEXP_REPLACE", surplus="refuse")
+def _prepared_replace(str_: object, pattern: object, value: object) -> Callable[[str | None], str | None] | None:
+    if str_ is not UNKNOWN or not (isinstance(pattern, str) and pattern and isinstance(value, str) and value):
+        return None
+    try:
+        replaced, replacement = everywhere(pattern), _replacement(value, with_groups(pattern))
+    except ValueError:
+        return None
+    return lambda text: replaced(replacement, text) if text else None
+
+
+@stellar("REGEXP_REPLACE", surplus="refuse", prepare=_prepared_replace)
 def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> str | None:
     """A text with another in each place that a regular expression matches.
 
@@ -104,19 +122,17 @@ def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> 
         return None
     if not pattern or not value:
         return str_
-    expression = compiled(pattern)
-    replaced: str = in_time(
-        lambda text, timeout: expression.sub(_expander(value, expression), text, timeout=timeout), str_
-    )
-    return replaced
+    return everywhere(pattern)(_replacement(value, with_groups(pattern)), str_)
 
 
-def _expander(template: str, expression: Any) -> Callable[[Any], str]:
-    """What makes the replacement for a match. The template is read at the first one."""
+def _replacement(template: str, expression: Any) -> Replacement:
+    """A replacement as it is, or what makes one for a match. What can't be read is refused at the first match."""
+    if "$" not in template and "\\" not in template:
+        return template
 
     def expand(match: Any) -> str:
         parts = _parts(template, expression)
-        return "".join(part if isinstance(part, str) else match[part[0]] or "" for part in parts)
+        return "".join([part if isinstance(part, str) else match[part[0]] or "" for part in parts])
 
     return expand
 

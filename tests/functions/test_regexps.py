@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
+from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from stellar.functions._java_regex import compiled
+from stellar.functions import _java_regex
+from stellar.functions._java_regex import compiled, everywhere, whole
 from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
 
 MATCHES = [
@@ -122,3 +127,73 @@ def test_a_replacement_that_java_would_not_have_is_refused(value):
 
 def test_a_group_that_took_no_part_is_null():
     assert regexp_group_val("b", "(a)?b", 1) is None
+
+
+ATOMS = [
+    *("a", "b", ".", r"\d", r"\w", r"\W", r"\S", "[ab]", "[^a]", r"[\w.-]", r"[\D]", "(a|b)", "(?:ab|a)", "(.*)"),
+    *("$", "^", r"\b", r"\R", r"\.", "(?i)", "(?m)", "(?s)", "(?i:A)", r"\Qa.\E", "[a&&[ab]]", "(?=a)", "|", r"\1"),
+    r"\p{Alpha}",
+    *("(?<n>b)", "(a*)"),
+]
+REPEATS = ["", "", "", "", "*", "+", "?", "*?", "+?", "??", "*+", "{2}", "{1,2}"]
+PATTERNS = st.lists(st.tuples(st.sampled_from(ATOMS), st.sampled_from(REPEATS)).map("".join), max_size=7).map("".join)
+TEXTS = st.text("abAB1. -\n\r\té", max_size=12)
+
+
+@given(PATTERNS, TEXTS)
+def test_the_quick_way_to_match_finds_what_the_other_finds(pattern: str, text: str) -> None:
+    exact = _compiled_or_none(pattern)
+    assume(exact is not None)
+    expected, match = exact.fullmatch(text), whole(pattern)(text)
+    assert (match and (match[0], match.groups())) == (expected and (expected[0], expected.groups()))
+    assert everywhere(pattern)(lambda found: f"<{found[0]}>", text) == exact.sub(lambda found: f"<{found[0]}>", text)
+    assert everywhere(pattern)("#", text) == exact.sub("#", text)
+
+
+def _compiled_or_none(pattern: str) -> Any:
+    try:
+        return compiled(pattern)
+    except ValueError:
+        return None
+
+
+@given(PATTERNS)
+def test_what_is_no_pattern_is_refused_by_the_quick_way_too(pattern: str) -> None:
+    assume(_compiled_or_none(pattern) is None)
+    for read in (whole, everywhere):
+        with pytest.raises(ValueError, match="regular expression"):
+            read(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a*b",
+        ".*.*b",
+        ".*a.*a.*b",
+        "a*a*a*a*b",
+        "(a*)(a*)(a*)(a*)(a*)b",
+        "a?a?a?a?a?a?a?a?.*b",
+        "(a|a|a)(a|a)(a|a).*a.*b",
+    ],
+)
+def test_the_quick_way_is_taken_only_where_it_is_quick(pattern: str) -> None:
+    plain = _java_regex._plain(pattern)
+    for anywhere, search in ((False, plain.fullmatch), (True, plain.search)):
+        text = "a" * min(100_000, _java_regex._harmless_length(pattern, anywhere=anywhere))
+        begin = time.process_time()
+        search(text)
+        assert time.process_time() - begin < 0.9
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a*)*b", "(a|a)+b", r"(a*)\Q\E*b", "(?x)(a*) *b", r"(a*)\1*b", "(a+){2,}b", "(a|b)?+"]
+)
+def test_what_may_take_for_ever_is_left_to_the_engine_that_looks_at_the_clock(pattern: str) -> None:
+    assert _java_regex._plain(pattern) is None
+
+
+def test_a_pattern_with_very_many_choices_is_left_to_that_engine_for_all_but_short_texts() -> None:
+    assert _java_regex._harmless_length("a?" * 500) < 1
+    assert _java_regex._harmless_length("a*" * 500) < 500
+    assert whole("a?" * 500)("a") is not None
