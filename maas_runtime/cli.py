@@ -270,7 +270,11 @@ def _request(given: argparse.Namespace, place: Place) -> int:
         )
     )
     if not notes.is_led():
-        print(f"{model}: the request waits in the queue; no service runs. Start one with: maas serve", file=sys.stderr)
+        where = f" -zq {given.zk_quorum}" if given.zk_quorum else ""
+        print(
+            f"{model}: the request waits in the queue; no service runs. Start one with: maas serve{where}",
+            file=sys.stderr,
+        )
         return 1 if given.wait is not None else 0
     answer = _awaited(lambda: notes.read(f"requests/{item}"), ANSWER_SECONDS)
     if answer is None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from stellar.maas import ZooKeeperSettings
+
+TEXT = (Path(__file__).parents[2] / "docs/maas.md").read_text()
 
 REFUSED = [
     ({}, "", "'' is not of the form HOST:PORT,HOST:PORT"),
@@ -43,6 +47,11 @@ def test_the_file_is_that_of_the_environment_where_none_is_given(tmp_path, monke
     assert "it is secret" not in repr(settings)
     monkeypatch.delenv("MAAS_ZK_CLIENT")
     assert ZooKeeperSettings.read("node1").session_seconds == 10
+
+
+def test_every_setting_is_documented():
+    keys = set(re.findall(r"`(\w+)`", "".join(line for line in TEXT.splitlines() if line.startswith("| `"))))
+    assert ZooKeeperSettings.model_fields.keys() - {"hosts"} <= keys
 
 
 def test_a_password_is_not_told_where_something_else_is_wrong(tmp_path):
