@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 # Until there are so many values, each is kept, and quantiles are exact
@@ -26,10 +26,11 @@ class TDigest:
 
     def add(self, value: float, weight: int = 1) -> None:
         """Take in a value; NaN is not one."""
-        self._means.append(value)
+        means = self._means
+        means.append(value)
         self._weights.append(weight)
         self._sorted = False
-        if len(self._means) > EXACT:
+        if len(means) > EXACT:
             self._compress()
 
     def merge(self, other: TDigest) -> None:
@@ -86,23 +87,22 @@ class TDigest:
     def _compress(self) -> None:
         """Join neighbours as long as they span no more than one step of the scale, which is finer toward the ends."""
         total = len(self)
-        merged = _joined(self.centroids(), total)
-        self._means = [mean for mean, _ in merged]
-        self._weights = [weight for _, weight in merged]
-
-
-def _joined(centroids: Iterable[tuple[float, int]], total: int) -> list[tuple[float, int]]:
-    merged: list[tuple[float, int]] = []
-    done, limit = 0, 0.0
-    for mean, weight in centroids:
-        if merged and done + weight <= limit * total:
-            known, held = merged[-1]
-            merged[-1] = (known + (mean - known) * weight / (held + weight), held + weight)
-        else:
-            merged.append((mean, weight))
-            limit = _step_end(done / total)
-        done += weight
-    return merged
+        means: list[float] = []
+        weights: list[int] = []
+        done, limit, known, held = 0, 0.0, 0.0, 0
+        for mean, weight in self.centroids():
+            begin = done
+            done += weight
+            if done <= limit:
+                held += weight
+                known += (mean - known) * weight / held
+            else:
+                means.append(known)
+                weights.append(held)
+                known, held = mean, weight
+                limit = total * _step_end(begin / total)
+        # The first that was put there is none
+        self._means, self._weights = [*means[1:], known], [*weights[1:], held]
 
 
 def _step_end(fraction: float) -> float:

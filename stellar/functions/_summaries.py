@@ -108,22 +108,29 @@ class OnlineSummary:
         if value != value:
             raise ValueError("NaN can't be added to statistics")
         before = self.number
-        self.minimum = value if not before else min(self.minimum, value)
-        self.maximum = value if not before else max(self.maximum, value)
+        if not before:
+            self.minimum = self.maximum = value
+        elif value < self.minimum:
+            self.minimum = value
+        elif value > self.maximum:
+            self.maximum = value
         self.total += value
-        self.sum_of_logs += log(value)
+        self.sum_of_logs += math.log(value) if value > 0 else log(value)
         self.sum_of_squares += value * value
         self.digest.add(value)
         self.number = n = before + 1
+        m2, m3 = self.m2, self.m3
         delta = value - self.m1
         step = delta / n
         square = step * step
         term = delta * step * before
         self.m1 += step
-        self.m4 += term * square * (n * n - 3 * n + 3) + 6 * square * self.m2 - 4 * step * self.m3
-        self.m3 += term * step * (n - 2) - 3 * step * self.m2
-        self.m2 += term
-        self._check()
+        self.m4 += term * square * (n * n - 3 * n + 3) + 6 * square * m2 - 4 * step * m3
+        self.m3 = m3 + (term * step * (n - 2) - 3 * step * m2)
+        self.m2 = m2 + term
+        # Wherever one of the sums overflows, so does one of these two
+        if self.m4 - self.m4 != 0 or self.sum_of_squares - self.sum_of_squares != 0 or not self.sum_of_squares:
+            self._check()
 
     def _check(self) -> None:
         if any(map(math.isinf, (self.sum_of_squares, self.m1, self.m2, self.m3, self.m4))):

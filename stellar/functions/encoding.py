@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stellar.library import stellar
+from stellar.library import UNKNOWN, stellar
 
 
 @stellar("GET_SUPPORTED_ENCODINGS")
@@ -22,7 +23,14 @@ def get_supported_encodings() -> list[str]:
     return list(_ENCODINGS)
 
 
-@stellar("ENCODE", surplus="refuse")
+def _prepared(str_: object, encoding: object, *_: object) -> Callable[..., str | None] | None:
+    if str_ is not UNKNOWN or not isinstance(encoding, str) or encoding.upper() not in _ENCODINGS:
+        return None
+    write = _named(encoding).write
+    return lambda text, *_: write(text.encode("utf-8", "replace")) if text else None
+
+
+@stellar("ENCODE", surplus="refuse", prepare=_prepared)
 def encode(str_: str | None, encoding: str | None, unused: object = None) -> str | None:
     """A text written in the digits of another base.
 
@@ -92,7 +100,7 @@ class _Encoding:
 
 
 def _named(name: str) -> _Encoding:
-    encoding = _ENCODINGS.get(name.upper())
+    encoding = _ENCODINGS.get(name) or _ENCODINGS.get(name.upper())
     if encoding is None:
         raise ValueError(f"there is no encoding {name!r}, but {', '.join(_ENCODINGS)}")
     return encoding
@@ -111,8 +119,18 @@ def _reader(alphabet: str, bits: int) -> Callable[[str], bytes]:
     return read
 
 
+def _read_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return _read_any_base64(text)
+
+
 def _read_hexadecimal(text: str) -> bytes | None:
-    return bytes.fromhex(text) if _HEXADECIMAL.fullmatch(text) else None
+    try:
+        return unhexlify(text)
+    except ValueError:
+        return None
 
 
 def _write_binary(octets: bytes) -> str:
@@ -130,6 +148,7 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _BASE32_HEX = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 _LETTERS_AND_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _BASE64 = f"{_LETTERS_AND_DIGITS}+/{_LETTERS_AND_DIGITS}-_"
+_read_any_base64 = _reader(_BASE64, 6)
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _ENCODINGS = {
     "BASE32": _Encoding(
@@ -139,7 +158,7 @@ _ENCODINGS = {
         lambda octets: base64.b32hexencode(octets).decode(), re.compile(r"[0-9A-V= \n\r\t]+"), _reader(_BASE32_HEX, 5)
     ),
     "BASE64": _Encoding(
-        lambda octets: base64.b64encode(octets).decode(), re.compile(r"[A-Za-z0-9+/_= \n\r\t-]+"), _reader(_BASE64, 6)
+        lambda octets: base64.b64encode(octets).decode(), re.compile(r"[A-Za-z0-9+/_= \n\r\t-]+"), _read_base64
     ),
     "BINARY": _Encoding(_write_binary, re.compile("[01]+"), _read_binary),
     "HEX": _Encoding(bytes.hex, _HEXADECIMAL, _read_hexadecimal),

@@ -15,14 +15,29 @@ from stellar.conversions import to_long, to_optional_text, to_text
 from stellar.functions._calendar import Moment
 from stellar.functions._date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.functions._zones import DEFAULT
-from stellar.library import stellar
+from stellar.library import UNKNOWN, stellar
 from stellar.runtime import described
 
 # No record needs more, and a wrong width must not eat the memory
 _WIDEST = 1_000_000
 
 
-@stellar("FORMAT")
+def _prepared(format_: object, *args: object) -> Callable[..., str] | None:
+    if not isinstance(format_, str) or any(value is not UNKNOWN for value in args):
+        return None
+    try:
+        parts, template = _parts(format_), _template(format_)
+    except ValueError:
+        return None
+    if template is None:
+        return lambda *values: _written(parts, values)
+    fits, text, classes = template.fits, template.text, template.classes
+    if template.decimals:
+        return lambda *values: text % values if fits(values) else _written(parts, values)
+    return lambda *values: text % values if list(map(type, values)) == classes else _written(parts, values)
+
+
+@stellar("FORMAT", prepare=_prepared)
 def format_(format_: object, *args: object) -> str:
     """A text made from a pattern and values, as by Java's String.format.
 
@@ -40,16 +55,21 @@ def format_(format_: object, *args: object) -> str:
         FORMAT('%d', 1.5)  // error
         FORMAT('%s')  // error
     """
-    if format_.__class__ is str:
-        template, classes = _template(format_)
-        if classes == [value.__class__ for value in args]:
-            return template % args
     pattern = to_optional_text(format_)
     if pattern is None:
         raise ValueError("there must be a pattern")
+    return _filled(pattern, *args)
+
+
+def _filled(pattern: str, *args: object) -> str:
+    template = _template(pattern)
+    return template.filled(args) if template and template.fits(args) else _written(_parts(pattern), args)
+
+
+def _written(parts: list[str | _Place], args: tuple[object, ...]) -> str:
     made: list[str] = []
     ordinary = last = -1
-    for part in _parts(pattern):
+    for part in parts:
         if isinstance(part, str):
             made.append(part)
             continue
@@ -102,7 +122,6 @@ _NOUNS = {
     "t": "a moment in milliseconds",
 }
 _PLACE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(<]*)(\d+)?(?:\.(\d+))?([tT])?([a-zA-Z%])", re.ASCII)
-_PLAIN = re.compile("(?:[^%]|%[sd])*")
 _LETTERS = "bBhHsScCdoxXeEfgGaAn%"
 _DATE_LETTERS = "HIklMSLNpzZsQBbhAaCYyjmdeRTrDFc"
 # The flags that each letter has a meaning for
@@ -119,11 +138,54 @@ _FLAGS = {
 _PRECISE = "bBhHsSeEfgGaA"
 
 
+@dataclass(frozen=True)
+class _Template:
+    """A pattern as Python has it, and the values for which it means the same there.
+
+    classes: what the values must be
+    decimals: of those with a fraction, the index and ten to the power of how many decimals are shown
+    """
+
+    text: str
+    classes: list[type]
+    decimals: list[tuple[int, float]]
+
+    def fits(self, values: tuple[Any, ...]) -> bool:
+        if list(map(type, values)) != self.classes:
+            return False
+        for index, scale in self.decimals:
+            scaled = abs(values[index]) * scale
+            if not (scaled < 1e12 and not 0.499 < scaled % 1 < 0.501):
+                return False
+        return True
+
+    def filled(self, values: tuple[object, ...]) -> str:
+        return self.text % values
+
+
+_SAME_FLAGS = frozenset("-+ 0")
+_SAME_LETTERS: dict[str, type] = {"s": str, "d": int, "f": float}
+
+
 @lru_cache(512)
-def _template(pattern: str) -> tuple[str, list[type] | None]:
-    """A pattern of nothing but %s and %d as Python has it, and the classes for which it means the same there."""
-    letters = _PLAIN.fullmatch(pattern) and re.findall("%(.)", pattern)
-    return pattern, [str if letter == "s" else int for letter in letters] if letters else None
+def _template(pattern: str) -> _Template | None:
+    """The template for a pattern that Python can have as it is.
+
+    What lies in the middle between two decimals goes up by its digits in Java, in Python whither its bits are nearer.
+    """
+    text, decimals = "", []
+    classes: list[type] = []
+    for part in _parts(pattern):
+        if isinstance(part, str):
+            text += part.replace("%", "%%")
+            continue
+        if part.index is not None or part.letter not in _SAME_LETTERS or not _SAME_FLAGS.issuperset(part.flags):
+            return None
+        if part.letter == "f":
+            decimals.append((len(classes), 10.0 ** (6 if part.precision is None else min(part.precision, 300))))
+        text += part.text
+        classes.append(_SAME_LETTERS[part.letter])
+    return _Template(text, classes, decimals)
 
 
 @lru_cache(512)

@@ -298,7 +298,10 @@ def join(items: Iterable[Any], delim: str) -> str:
         JOIN([], ',')  // ''
         JOIN('abc', ',')  // error
     """
-    return delim.join([i if i.__class__ is str else to_text(i) for i in items if i is not None])
+    try:
+        return delim.join(items)
+    except TypeError:  # not all are texts
+        return delim.join([to_text(item) for item in items if item is not None])
 
 
 @stellar("SPLIT")

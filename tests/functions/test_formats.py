@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stellar.functions import formats
 from stellar.functions.formats import format_, hash_code
+from stellar.library import UNKNOWN
 
 MOMENT = 1508769960123  # 2017-10-23 14:46:00.123
 
@@ -129,3 +132,57 @@ def test_a_rounded_number_is_near(number, decimals):
     assert math.isclose(float(format_(f"%.{decimals}f", number)), number, abs_tol=0.5000001 * 10**-decimals)
     assert math.isclose(float(format_(f"%.{decimals}e", number)), number, rel_tol=5.000001 * 10 ** -(decimals + 1))
     assert math.isclose(float(format_(f"%.{decimals + 1}g", number)), number, rel_tol=5.000001 * 10 ** -(decimals + 1))
+
+
+# Each written the quick way and the plain one; 0.125 and 1.005 lie in the middle
+VALUES = st.one_of(
+    st.integers(-(10**12), 10**12),
+    st.floats(),
+    st.sampled_from([0.125, 1.005, 2.675, -0.5, 1e22, -0.0, 0.0005, 123456789.5]),
+    st.text("ab%", max_size=4),
+    st.booleans(),
+    st.none(),
+)
+PLACES = st.sampled_from(
+    [
+        "%s",
+        "%-6s|",
+        "%.2s",
+        "%d",
+        "%05d",
+        "%+d",
+        "% d",
+        "%-6d|",
+        "%f",
+        "%.2f",
+        "%08.1f",
+        "%+.0f",
+        "%%",
+        "é",
+        "%,d",
+        "%5s",
+    ]
+)
+
+
+@given(st.lists(PLACES, max_size=4).map(" ".join), st.lists(VALUES, max_size=4))
+def test_the_quick_way_writes_what_the_plain_one_writes(pattern: str, values: list[object]) -> None:
+    prepared = formats._prepared(pattern, *[UNKNOWN] * len(values))
+    assert _outcome(format_, pattern, *values) == _outcome(prepared, *values) == _outcome(_written, pattern, *values)
+
+
+def _written(pattern: str, *values: object) -> str:
+    return formats._written(formats._parts(pattern), values)
+
+
+def _outcome(function: Callable[..., str], *arguments: object) -> str:
+    try:
+        return function(*arguments)
+    except (ValueError, LookupError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_a_pattern_that_means_nothing_is_not_prepared() -> None:
+    assert formats._prepared("%q", UNKNOWN) is None
+    assert formats._prepared("%s", 1) is None
+    assert formats._prepared(UNKNOWN, UNKNOWN) is None
