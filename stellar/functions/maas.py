@@ -48,7 +48,8 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     returns: The JSON object that the model answers, as a map; null if there is no endpoint or no answer
 
     The function may be left out: MAAS_MODEL_APPLY(endpoint, args) asks `apply`. Answers are cached for 10 minutes. An
-    instance that fails is avoided for 10 minutes, and another one is tried.
+    instance that fails is avoided for 10 minutes, and another one is tried; a status of 4xx finds fault with the record
+    and not with the instance.
     """
     from stellar.maas import MaasError, ModelClient
 

@@ -1,4 +1,8 @@
-"""Asking models: the request, the cache of answers, and what happens when an instance fails."""
+"""Asking models: the request, the cache of answers, and what happens when an instance fails.
+
+A call goes  cache of answers → single flight → batch → instances to try, one after the other → place in the traffic →
+transport; each step is left out where it is not asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ import logging
 import math
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from time import monotonic
 from types import TracebackType
@@ -19,14 +25,22 @@ from urllib.parse import quote, quote_plus
 
 from cachetools import TTLCache
 
-from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
+from stellar.maas.batches import Answered, Arguments, Batcher
+from stellar.maas.errors import MaasError, ModelRefused, ModelTimeOut, ModelUnavailable, Reason, RecordRefused
+from stellar.maas.instances import Generations, Strikes, Traffic
 from stellar.maas.registry import VERSION_ORDERS, Registry
-from stellar.maas.schema import CONFIG_PATH, read_json
-from stellar.maas.transport import HttpTransport, Patience, Transport
+from stellar.maas.schema import CONFIG_PATH, Model, read_json
+from stellar.maas.transport import Answer, HttpTransport, Patience, Transport
 
 log = logging.getLogger(__name__)
 
 Result = dict[str, Any]
+OnFailure = Callable[[str | None, str | None, Reason, str | None], object]
+
+CHOICES = ("uniform", "least-busy")
+
+# A hedged call runs in a thread of its own, and so do those that lost and still wait
+HEDGE_THREADS = 512
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,13 @@ class ClientSettings:
     response_bytes: how large an answer may be                                    maas.http.max.response.bytes
     version_order: "natural" or "lexical"; to be given to the registry            maas.version.comparison
     config_path: where its configuration is; to be given to the registry          maas.zk.config.path
+    deadline_ms: how long a call may take with all its tries; 0 for no limit      maas.http.deadline.ms
+    max_in_flight: requests to one instance at a time; 0 for no limit             maas.http.max.in.flight
+    choice: "uniform" or "least-busy" of two instances                            maas.choice
+    quarantine_failures: failures in a row that put an instance in quarantine     maas.quarantine.failures
+    hedge_ms: when a second instance is asked besides the first; 0 for never      maas.http.hedge.ms
+    batch_size: calls merged into one request, where a model has `batch`          maas.batch.size
+    batch_wait_ms: how long the first of them waits for others                    maas.batch.wait.ms
     """
 
     cache_size: int = 100_000
@@ -51,6 +72,13 @@ class ClientSettings:
     response_bytes: int = 1 << 20
     version_order: str = "natural"
     config_path: str = CONFIG_PATH
+    deadline_ms: float = 0
+    max_in_flight: int = 128
+    choice: str = "uniform"
+    quarantine_failures: int = 1
+    hedge_ms: float = 0
+    batch_size: int = 64
+    batch_wait_ms: float = 2
 
     @property
     def patience(self) -> Patience:
@@ -84,6 +112,14 @@ def _whole(value: Any, key: str) -> int:
     return int(number)
 
 
+def _count(value: Any, key: str) -> int:
+    return _whole(value, key) or _refuse(f"{key}: it must be 1 or more")
+
+
+def _choice(value: Any, key: str) -> str:
+    return str(value) if value in CHOICES else _refuse(f"{key}: {' or '.join(CHOICES)}, not {value!r}")
+
+
 def _positive(value: Any, key: str) -> float:
     return _number(value, key) or _refuse(f"{key}: it must be more than 0")
 
@@ -111,7 +147,62 @@ _KEYS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "maas.http.max.response.bytes": ("response_bytes", _whole),
     "maas.version.comparison": ("version_order", _order),
     "maas.zk.config.path": ("config_path", _path),
+    "maas.http.deadline.ms": ("deadline_ms", _number),
+    "maas.http.max.in.flight": ("max_in_flight", _whole),
+    "maas.choice": ("choice", _choice),
+    "maas.quarantine.failures": ("quarantine_failures", _count),
+    "maas.http.hedge.ms": ("hedge_ms", _number),
+    "maas.batch.size": ("batch_size", _count),
+    "maas.batch.wait.ms": ("batch_wait_ms", _number),
 }
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a client has done so far.
+
+    calls: of `apply`; each is one of a cache hit, joined to an equal call under way, or asked
+    cache_hits, joined: those that made no request of their own
+    requests: what went to instances, with retries and hedges; a batch is one
+    retries: requests because another one had failed
+    hedged: requests because another one was slow
+    quarantined: how often an instance was put in quarantine
+    failures: calls without an answer, by their reason
+    """
+
+    calls: int = 0
+    cache_hits: int = 0
+    joined: int = 0
+    requests: int = 0
+    retries: int = 0
+    hedged: int = 0
+    quarantined: int = 0
+    failures: Counter[Reason] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What goes to whichever instance is asked: the rest of its address, and the body of a POST.
+
+    until: when the whole call must have ended; None for no such moment
+    read: what an answer says; raises ModelRefused
+    """
+
+    rest: str
+    body: bytes | None
+    until: float | None
+    read: Callable[[str, Answer], list[Result]]
+
+    def seconds(self) -> float:
+        """What is left of the time. Raises ModelTimeOut if nothing is."""
+        if self.until is None:
+            return math.inf
+        if (left := self.until - monotonic()) <= 0:
+            raise ModelTimeOut("no instance answered before the call's deadline")
+        return left
+
+
+Answers = tuple[list[Result], str]
 
 
 class ModelClient:
@@ -120,9 +211,11 @@ class ModelClient:
     registry: where other instances of a model are found when one fails
     transport: what carries the requests; by default HTTP with keep-alive connections
     clock: seconds, for the age of cached answers
+    on_failure: called with name, version, reason and address for each call without an answer, in the caller's thread
 
     An answer is cached by the model's name and version, the function and the arguments, not by the instance that gave
-    it. Equal calls at the same moment make one request. An instance that fails goes to quarantine.
+    it, until all instances of that version have been replaced. Equal calls at the same moment make one request. An
+    instance that fails goes to quarantine; one that finds fault with what it was asked does not fail.
     """
 
     def __init__(
@@ -131,16 +224,29 @@ class ModelClient:
         settings: ClientSettings | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = monotonic,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings = settings or ClientSettings()
         self._transport = transport or HttpTransport(settings.patience)
         self._caching = settings.cache_size > 0 and settings.cache_minutes > 0
-        self._answers: TTLCache[tuple[str, ...], Result] = TTLCache(
+        self._answers: TTLCache[tuple[object, ...], Result] = TTLCache(
             settings.cache_size, settings.cache_minutes * 60, timer=clock
         )
-        self._flights: dict[tuple[str, ...], Future[Result]] = {}
+        self._flights: dict[tuple[object, ...], Future[Result]] = {}
         self._lock = threading.Lock()
+        self._counters = Counters()
+        self._on_failure = on_failure
+        self._generations = Generations(registry)
+        self._strikes = Strikes(registry, settings.quarantine_failures)
+        self._traffic = Traffic(settings.max_in_flight)
+        self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
+        self._hedges: ThreadPoolExecutor | None = None
+
+    def counters(self) -> Counters:
+        """What was done so far, as it stands at this moment."""
+        with self._lock:
+            return replace(self._counters, failures=Counter(self._counters.failures))
 
     def apply(
         self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Mapping[str, Any] | None = None
@@ -152,81 +258,208 @@ class ModelClient:
 
         Raises ModelUnavailable or ModelRefused.
         """
-        path, query = function_path(endpoint, function), encode_query(arguments or {})
-        key = (*_identity(endpoint), path, query)
+        try:
+            return self._applied(endpoint, function, arguments or {})
+        except MaasError as error:
+            self._tell(endpoint, error)
+            raise
+
+    def _applied(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
+        path, query = function_path(endpoint, function), encode_query(arguments)
+        model = _model(endpoint)
+        generation = 0 if model is None else self._generations.of(model)
+        key = (model or endpoint.get("url"), generation, path, query)
         with self._lock:
+            self._counters.calls += 1
             if (known := self._answers.get(key)) is not None:
+                self._counters.cache_hits += 1
                 return _own(known)
             flight = self._flights.get(key)
             if leading := flight is None:
                 flight = self._flights[key] = Future()
+            else:
+                self._counters.joined += 1
         if not leading:
             return _own(flight.result())
         try:
-            answer = self._ask(endpoint, f"{path}?{query}")
+            answer, url = self._asked(endpoint, function, f"{path}?{query}", arguments, key[:2])
+            lasting = self._caching and (model is None or self._generations.is_present(model, generation, url))
         except BaseException as error:
             self._land(key)
             flight.set_exception(error if isinstance(error, MaasError) else ModelUnavailable(f"interrupted: {error!r}"))
             raise
-        self._land(key, answer)
+        self._land(key, answer if lasting else None)
         flight.set_result(answer)
         return _own(answer)
 
-    def _land(self, key: tuple[str, ...], answer: Result | None = None) -> None:
+    def _land(self, key: tuple[object, ...], answer: Result | None = None) -> None:
         with self._lock:
             del self._flights[key]
-            if answer is not None and self._caching:
+            if answer is not None:
                 self._answers[key] = answer
 
-    def _ask(self, endpoint: Mapping[str, Any], request: str) -> Result:
+    def _tell(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+        with self._lock:
+            self._counters.failures[error.reason] += 1
+        if self._on_failure is None:
+            return
+        name, version = (None if endpoint.get(key) is None else str(endpoint[key]) for key in ("name", "version"))
+        try:
+            self._on_failure(name, version, error.reason, error.url)
+        except Exception:  # who listens must not change what a call does
+            log.exception("what is called for each failed call of a model failed itself")
+
+    def _counted(self, what: str) -> None:
+        with self._lock:
+            setattr(self._counters, what, getattr(self._counters, what) + 1)
+
+    # -- One call, alone or with others
+
+    def _asked(
+        self,
+        endpoint: Mapping[str, Any],
+        function: str | None,
+        rest: str,
+        arguments: Arguments,
+        lane: tuple[object, ...],
+    ) -> Answered:
+        until = monotonic() + self._settings.deadline_ms / 1000 if self._settings.deadline_ms else None
+        if self._settings.batch_size > 1 and function in (None, "apply") and "endpoint:batch" in endpoint:
+            path = function_path(endpoint, "batch")
+            return self._batcher.ask((*lane, path), arguments, partial(self._ask_batch, endpoint, path, until))
+        (result,), url = self._ask(endpoint, _Request(rest, None, until, _one))
+        return Answered(result, url)
+
+    def _ask_batch(
+        self, endpoint: Mapping[str, Any], path: str, until: float | None, calls: list[Arguments]
+    ) -> list[Answered]:
+        body = json.dumps([_texts(arguments) for arguments in calls], ensure_ascii=False, separators=(",", ":"))
+        read = partial(_as_many, len(calls))
+        results, url = self._ask(endpoint, _Request(path, body.encode("utf-8", "replace"), until, read))
+        return [Answered(result, url) for result in results]
+
+    # -- Instances, one after the other or side by side
+
+    def _ask(self, endpoint: Mapping[str, Any], request: _Request) -> Answers:
+        if self._settings.hedge_ms:
+            return self._ask_hedged(endpoint, request)
         failure: MaasError = ModelUnavailable("no instance was asked")
-        for url in islice(self._to_try(endpoint), 1 + self._settings.retries):
+        for number, url in enumerate(islice(self._to_try(endpoint), 1 + self._settings.retries)):
+            if number:
+                self._counted("retries")
             try:
                 return self._ask_one(url, request)
+            except RecordRefused:
+                raise
             except MaasError as error:
                 log.info("%s", error)
                 failure = error
         raise failure
 
+    def _ask_hedged(self, endpoint: Mapping[str, Any], request: _Request) -> Answers:
+        urls = self._to_try(endpoint)
+        pool = self._pool()
+        failure: MaasError = ModelUnavailable("no instance was asked")
+        may_hedge, retries = True, self._settings.retries
+        pending = {pool.submit(self._ask_one, url, request) for url in islice(urls, 1)}
+        while pending:
+            done, pending = wait(pending, self._settings.hedge_ms / 1000 if may_hedge else None, FIRST_COMPLETED)
+            for ended in done:
+                try:
+                    return ended.result()
+                except RecordRefused:
+                    raise
+                except MaasError as error:
+                    log.info("%s", error)
+                    failure = error
+            if not done:
+                may_hedge, another = False, "hedged"
+            elif retries:
+                retries, another = retries - 1, "retries"
+            else:
+                continue
+            for url in islice(urls, 1):
+                self._counted(another)
+                pending.add(pool.submit(self._ask_one, url, request))
+        raise failure
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._hedges is None:
+                self._hedges = ThreadPoolExecutor(HEDGE_THREADS, thread_name_prefix="model")
+            return self._hedges
+
     def _to_try(self, endpoint: Mapping[str, Any]) -> Iterator[str]:
-        """The address that is given, then others of the same model; one in quarantine only if there is no other."""
+        """The addresses to ask, best first; one in quarantine only if there is no other."""
         given = str(endpoint.get("url"))
-        if fresh := given not in self._registry.quarantine:
+        if self._settings.choice == "least-busy":
+            fresh = self._fresh(endpoint)
+            if given in fresh:
+                given = self._traffic.less_busy(fresh)
+        if usable := given not in self._registry.quarantine:
             yield given
-        others = [url for url in self._others(endpoint, given) if url not in self._registry.quarantine]
+        others = [url for url in self._fresh(endpoint) if url != given]
         yield from others
-        if not fresh and not others:
+        if not usable and not others:
             yield given
 
-    def _others(self, endpoint: Mapping[str, Any], given: str) -> list[str]:
-        name, version = endpoint.get("name"), endpoint.get("version")
-        if name is None or version is None:  # a map made by hand, of no registered model
+    def _fresh(self, endpoint: Mapping[str, Any]) -> list[str]:
+        """The model's instances outside quarantine, in any order."""
+        model = _model(endpoint)
+        if model is None:  # a map made by hand, of no registered model
             return []
-        urls = {instance.url for instance in self._registry.instances(str(name), str(version))} - {given}
-        return random.sample(sorted(urls), len(urls))
+        urls = {instance.url for instance in self._registry.instances(*model)}
+        return random.sample(fresh := [url for url in sorted(urls) if url not in self._registry.quarantine], len(fresh))
 
-    def _ask_one(self, url: str, request: str) -> Result:
+    def _ask_one(self, url: str, request: _Request) -> Answers:
+        avoided = url in self._registry.quarantine
         try:
-            return self._request(url, request)
-        except MaasError:
-            self._registry.quarantine.add(url)
+            with self._traffic.request(url, min(request.seconds(), self._settings.patience.seconds)):
+                return self._judged(url, request)
+        except MaasError as error:
+            error.url = url
+            if avoided and not isinstance(error, RecordRefused):
+                error.reason = "quarantined"
             raise
 
-    def _request(self, url: str, request: str) -> Result:
-        address = f"{_checked_url(url).removesuffix('/')}/{request}"
-        answer = self._transport.get(address)
-        if answer.status != 200:
-            raise ModelRefused(f"{address} answered with status {answer.status}, not 200")
+    def _judged(self, url: str, request: _Request) -> Answers:
+        """What an instance answers; how it did so counts for or against it."""
+        begin = monotonic()
         try:
-            result = read_json(answer.body)
-        except ValueError as error:
-            raise ModelRefused(f"{address} answered with something that is not JSON: {error}") from None
-        if not isinstance(result, dict):
-            raise ModelRefused(f"{address} answered with a JSON {_KINDS[type(result)]}, not an object")
-        return result
+            results = self._send(url, request)
+        except RecordRefused:
+            self._strikes.succeeded(url)
+            raise
+        except MaasError as error:
+            if self._is_to_blame(error, monotonic() - begin) and self._strikes.failed(url):
+                self._counted("quarantined")
+            raise
+        self._strikes.succeeded(url)
+        return results, url
+
+    def _is_to_blame(self, error: MaasError, seconds: float) -> bool:
+        """Not an instance that was asked just before the call's deadline."""
+        if error.reason != "time-out" or not self._settings.deadline_ms:
+            return True
+        settings = self._settings
+        shortest = min(settings.timeout_ms, settings.connect_timeout_ms, settings.deadline_ms)
+        return seconds >= shortest / 2000  # half of it, as a fair chance
+
+    def _send(self, url: str, request: _Request) -> list[Result]:
+        address = f"{_checked_url(url).removesuffix('/')}/{request.rest}"
+        seconds = request.seconds()
+        limits = {} if math.isinf(seconds) else {"seconds": seconds}
+        self._counted("requests")
+        if request.body is None:
+            answer = self._transport.get(address, **limits)
+        else:
+            answer = self._transport.post(address, request.body, **limits)
+        return request.read(address, answer)
 
     def close(self) -> None:
         """Let go of all connections."""
+        if self._hedges is not None:
+            self._hedges.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -236,13 +469,51 @@ class ModelClient:
         self.close()
 
 
-_KINDS = {list: "array", str: "text", int: "number", float: "number", bool: "boolean", type(None): "null"}
+def _one(address: str, answer: Answer) -> list[Result]:
+    value = _json_of(address, answer)
+    if not isinstance(value, dict):
+        raise ModelRefused(f"{address} answered with a JSON {_KINDS[type(value)]}, not an object")
+    return [value]
 
 
-def _identity(endpoint: Mapping[str, Any]) -> tuple[str, ...]:
-    """What makes two endpoints the same model: name and version, else the address."""
+def _as_many(wanted: int, address: str, answer: Answer) -> list[Result]:
+    value = _json_of(address, answer)
+    if not isinstance(value, list):
+        raise ModelRefused(f"{address} answered with a JSON {_KINDS[type(value)]}, not an array")
+    if len(value) != wanted:
+        raise ModelRefused(f"{address} was asked {wanted} times and answered {len(value)} times")
+    for member in value:
+        if not isinstance(member, dict):
+            raise ModelRefused(f"{address} answered with a JSON {_KINDS[type(member)]} in the array, not an object")
+    return value
+
+
+def _json_of(address: str, answer: Answer) -> Any:
+    if 400 <= answer.status < 500:
+        raise RecordRefused(f"{address} answered with status {answer.status}, not 200")
+    if answer.status != 200:
+        raise ModelRefused(f"{address} answered with status {answer.status}, not 200")
+    try:
+        return read_json(answer.body)
+    except ValueError as error:
+        raise ModelRefused(f"{address} answered with something that is not JSON: {error}") from None
+
+
+_KINDS = {
+    list: "array",
+    dict: "object",
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+
+
+def _model(endpoint: Mapping[str, Any]) -> Model | None:
+    """What makes two endpoints the same model; None for a map made by hand without it, which its address names."""
     name, version = endpoint.get("name"), endpoint.get("version")
-    return (str(endpoint.get("url")),) if name is None or version is None else (str(name), str(version))
+    return None if name is None or version is None else Model(str(name), str(version))
 
 
 def _own(result: Result) -> Result:
@@ -262,7 +533,7 @@ def function_path(endpoint: Mapping[str, Any], function: str | None) -> str:
     asked = "apply" if function is None else function
     path = str(endpoint.get(f"endpoint:{asked}", asked)).removeprefix("/")
     if {".", ".."} & set(path.split("/")):
-        raise ModelRefused(f"the function {path!r} leads out of the model's address")
+        raise RecordRefused(f"the function {path!r} leads out of the model's address")
     return quote(path, safe="/:@!$&'()*+,;=~%", errors="replace")
 
 
@@ -275,6 +546,11 @@ def encode_query(arguments: Mapping[str, Any]) -> str:
         _encode(_text(name)) if value is None else f"{_encode(_text(name))}={_encode(_text(value))}"
         for name, value in arguments.items()
     )
+
+
+def _texts(arguments: Arguments) -> dict[str, str | None]:
+    """The arguments of one call in a batch: the same texts that a query would hold."""
+    return {_text(name): None if value is None else _text(value) for name, value in arguments.items()}
 
 
 def _encode(text: str) -> str:

@@ -35,19 +35,19 @@ class MaasError(Exception):
 class ModelNotFound(MaasError):
     """No such model, or no such version of it, is registered."""
 
-    default_reason = "no such model"
+    default_reason: ClassVar[Reason] = "no such model"
 
 
 class ModelUnavailable(MaasError):
     """No instance could be reached in time."""
 
-    default_reason = "refused"
+    default_reason: ClassVar[Reason] = "refused"
 
 
 class ModelTimeOut(ModelUnavailable):
     """No answer came in time."""
 
-    default_reason = "time-out"
+    default_reason: ClassVar[Reason] = "time-out"
 
 
 class ModelRefused(MaasError):
@@ -57,4 +57,4 @@ class ModelRefused(MaasError):
 class RecordRefused(ModelRefused):
     """An instance found fault with what it was asked, by a status of 4xx: another would do the same."""
 
-    default_reason = "bad request"
+    default_reason: ClassVar[Reason] = "bad request"

@@ -84,7 +84,7 @@ def compressed(serve):
 
 BAD = {
     "status 500": (lambda s: s.answer(500), ModelRefused, "status 500"),
-    "status 404": (lambda s: s.answer(404), ModelRefused, "status 404"),
+    "status 503": (lambda s: s.answer(503), ModelRefused, "status 503"),
     "status 201": (lambda s: s.answer(201), ModelRefused, "status 201"),
     "status 204": (lambda s: s.answer(204, b""), ModelRefused, "status 204"),
     "a redirect": (lambda s: s.answer(302, Location="/elsewhere"), ModelRefused, "status 302"),

@@ -1,0 +1,756 @@
+"""Calls that hold under load: many at once, instances that die, hang or are replaced, batches, deadlines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import stellar
+from stellar import evaluate_many
+from stellar.context import Context
+from stellar.maas import (
+    ClientSettings,
+    ModelClient,
+    ModelRefused,
+    ModelTimeOut,
+    ModelUnavailable,
+    RecordRefused,
+    Registry,
+)
+from stellar.maas.instances import Generations, Traffic
+from stellar.maas.schema import Endpoint, Model, ServiceInstance
+from stellar.maas.transport import Answer, PlainTransport
+
+# Scores by the length of the host; counts what it was asked. In a process of its own, so that it can be killed
+MODEL = """
+import asyncio, json, sys
+
+requests = 0
+
+async def talk(reader, writer):
+    global requests
+    try:
+        while line := await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            requests += line.startswith(b"GET /apply")
+            if sys.argv[1] != "0" and line.startswith(b"GET /apply"):
+                await asyncio.sleep(float(sys.argv[1]))
+            target = line.split()[1].decode()
+            body = json.dumps({"score": len(target.partition("host=")[2]), "requests": requests}).encode()
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+async def main():
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+class Process:
+    """A model in a process of its own; each answer takes so many seconds."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        command = [sys.executable, "-c", MODEL, str(seconds)]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=Path(stellar.__file__).parents[1]
+        )
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def requests(self) -> int:
+        transport = PlainTransport(ClientSettings().patience)
+        count = json.loads(transport.get(f"{self.url}/count?").body)["requests"]
+        transport.close()
+        return count
+
+    def kill(self) -> None:
+        os.kill(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def start():
+    """Starts models in processes of their own."""
+    started = []
+
+    def start(seconds=0):
+        started.append(Process(seconds))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.fixture
+def client_of(registry):
+    """Makes clients: `client_of(timeout_ms=500)`."""
+    clients = []
+
+    def make(transport=None, on_failure=None, **settings):
+        clients.append(ModelClient(registry, ClientSettings(**settings), transport, on_failure=on_failure))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def register(registry, make_instance):
+    """Registers an instance of the model dga 1.0; its id is the address if it has no other."""
+
+    def register(url, id=None, **functions):
+        endpoint = Endpoint(url=url, functions={"apply": "apply", **functions})
+        registry.register(ServiceInstance.of(Model("dga", "1.0"), id or url.rpartition(":")[2], endpoint))
+
+    return register
+
+
+class Doubled:
+    """A transport that answers by a table of addresses, without a network, and counts."""
+
+    def __init__(self, **answers):
+        self.answers = answers  # by host
+        self.hosts = []
+        self.bodies = []
+        self.seconds = []
+
+    def get(self, url, seconds=None):
+        host = url.split("/")[2]
+        self.hosts.append(host)
+        self.seconds.append(seconds)
+        answer = self.answers[host]
+        answer = answer(url) if callable(answer) else answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def post(self, url, body, seconds=None):
+        self.bodies.append(json.loads(body))
+        return self.get(url, seconds)
+
+    def close(self):
+        pass
+
+
+def score(number):
+    return Answer(200, b'{"score": %d}' % number)
+
+
+def given(host):
+    return {"name": "dga", "version": "1.0", "url": f"http://{host}"}
+
+
+# --- many at once
+
+EXPRESSION = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))"
+
+
+def test_a_thousand_equal_calls_at_one_moment_make_exactly_one_request(start, register, client_of):
+    model = start(0.3)
+    register(model.url)
+    client = client_of()
+    gate = threading.Barrier(1000, timeout=20)
+
+    def call(_):
+        gate.wait()
+        return client.apply({"name": "dga", "version": "1.0", "url": model.url}, None, {"host": "a.com"})
+
+    with ThreadPoolExecutor(1000) as pool:
+        answers = list(pool.map(call, range(1000)))
+    assert [answer["score"] for answer in answers] == [5] * 1000
+    assert model.requests() == 1
+    counters = client.counters()
+    assert (counters.calls, counters.requests) == (1000, 1)
+    assert counters.joined + counters.cache_hits == 999
+
+
+def test_every_repeat_is_answered_by_the_cache(start, register, client_of, registry):
+    model = start()
+    register(model.url)
+    client = client_of()
+    records = [{"host": "x" * (number % 50)} for number in range(1000)]
+    context = Context({Registry: registry, ModelClient: client})
+    assert list(evaluate_many(EXPRESSION, records[:50], context)) == [*range(50)]
+    assert list(evaluate_many(EXPRESSION, records, context)) == [*range(50)] * 20
+    assert model.requests() == client.counters().requests == 50
+    assert client.counters().cache_hits == 1000
+
+
+def test_no_record_is_without_a_score_when_an_instance_is_killed_under_full_load(start, register, client_of, registry):
+    models = [start(0.002) for _ in range(3)]
+    for model in models:
+        register(model.url)
+    failed = []
+    client = client_of(cache_size=0, retries=2, on_failure=lambda *why: failed.append(why))
+    context = Context({Registry: registry, ModelClient: client})
+    length = 1500
+
+    def records():
+        for number in range(length):
+            if number == length // 3:
+                models[0].kill()
+            yield {"host": "x" * (number % 40)}
+
+    scores = list(evaluate_many(EXPRESSION, records(), context, in_flight=32))
+    assert scores == [number % 40 for number in range(length)]
+    assert failed == []
+    assert models[0].url in registry.quarantine
+    assert client.counters().quarantined == 1
+    # Nobody asks it any more: what failed was under way, or chosen, when it died
+    assert 0 < client.counters().retries <= 32
+    assert not any(model.url in registry.quarantine for model in models[1:])
+
+
+def test_a_dead_instance_is_in_quarantine_after_the_first_failed_call(start, register, client_of, registry):
+    models = [start() for _ in range(3)]
+    for model in models:
+        register(model.url)
+    client = client_of(cache_size=0)
+    models[0].kill()
+    for number in range(60):
+        client.apply(registry.endpoint("dga").as_map(), None, {"host": "x" * number})
+    assert client.counters().retries == client.counters().quarantined == 1
+
+
+# --- what counts against an instance
+
+
+def test_a_status_of_4xx_is_the_records_fault(register, client_of, registry):
+    transport = Doubled(bad=Answer(422, b""), good=score(1))
+    for host in ("bad", "good"):
+        register(f"http://{host}", host)
+    client = client_of(transport, retries=5)
+    with pytest.raises(RecordRefused, match="status 422"):
+        client.apply(given("bad"))
+    assert transport.hosts == ["bad"]
+    assert "http://bad" not in registry.quarantine
+    assert client.counters().failures == {"bad request": 1}
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_an_instance_goes_to_quarantine_after_so_many_failures_in_a_row(wanted, client_of, registry):
+    answers = [ModelUnavailable("away")] * (wanted - 1) + [score(1)] + [ModelUnavailable("away")] * wanted
+    client = client_of(Doubled(one=lambda _: answers.pop(0)), quarantine_failures=wanted, retries=0, cache_size=0)
+    for number in range(2 * wanted):
+        assert ("http://one" in registry.quarantine) is False, number
+        with suppress(ModelUnavailable):
+            client.apply(given("one"))
+    assert "http://one" in registry.quarantine
+    assert client.counters().quarantined == 1
+
+
+REASONS = {
+    "refused": (ModelUnavailable("away"), ModelUnavailable),
+    "time-out": (ModelTimeOut("late"), ModelTimeOut),
+    "bad reply": (Answer(500, b""), ModelRefused),
+    "bad request": (Answer(400, b""), RecordRefused),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_why_there_is_no_answer_is_told_as_data(reason, client_of):
+    answer, error = REASONS[reason]
+    told = []
+    client = client_of(Doubled(one=answer), on_failure=lambda *why: told.append(why))
+    with pytest.raises(error) as raised:
+        client.apply(given("one"))
+    assert raised.value.reason == reason
+    assert told == [("dga", "1.0", reason, "http://one")]
+    assert client.counters().failures == {reason: 1}
+
+
+def test_an_instance_that_fails_again_because_no_other_is_left_is_told_as_quarantined(client_of, registry):
+    registry.quarantine.add("http://one")
+    client = client_of(Doubled(one=ModelUnavailable("away")))
+    with pytest.raises(ModelUnavailable) as raised:
+        client.apply(given("one"))
+    assert raised.value.reason == "quarantined"
+
+
+def test_one_who_listens_to_failures_and_fails_changes_nothing(client_of, caplog):
+    client = client_of(Doubled(one=ModelUnavailable("away")), on_failure=lambda *_: 1 / 0)
+    with pytest.raises(ModelUnavailable, match="away"):
+        client.apply(given("one"))
+    assert "failed itself" in caplog.text
+
+
+def test_real_servers_that_are_away_late_or_wrong_are_told_apart(serve, client_of):
+    told = []
+    client = client_of(on_failure=lambda *why: told.append(why[2]), retries=0, timeout_ms=300, connect_timeout_ms=300)
+    late = threading.Event()
+    gone = serve()
+    gone.close()
+    for behaviour in (serve.answer(500), serve.answer(404), serve.answer(body=b"["), lambda _: late.wait(5)):
+        with pytest.raises((ModelUnavailable, ModelRefused)):
+            client.apply({"url": serve(behaviour).url})
+    late.set()
+    with pytest.raises(ModelUnavailable):
+        client.apply({"url": gone.url})
+    assert told == ["bad reply", "bad request", "bad reply", "time-out", "refused"]
+
+
+# --- time
+
+
+def test_all_tries_together_end_at_the_deadline(serve, register, client_of, registry):
+    release = threading.Event()
+
+    def hang(handler):
+        release.wait(20)
+        handler.close_connection = True
+
+    for _ in range(10):
+        register(serve(hang).url)
+    client = client_of(deadline_ms=500, timeout_ms=300, retries=9)
+    begin = time.monotonic()
+    with pytest.raises(ModelTimeOut):
+        client.apply(registry.endpoint("dga").as_map())
+    taken = time.monotonic() - begin
+    release.set()
+    assert 0.45 <= taken < 2.5  # ten tries of 300 ms would take 3 s
+    assert client.counters().requests == 2
+
+
+def test_a_try_gets_no_more_time_than_is_left(client_of):
+    transport = Doubled(one=score(1))
+    client_of(transport, deadline_ms=400).apply(given("one"))
+    client_of(transport).apply(given("one"))
+    assert 0 < transport.seconds[0] <= 0.4
+    assert transport.seconds[1] is None
+
+
+def test_an_instance_that_was_asked_just_before_the_deadline_is_not_to_blame(register, client_of, registry):
+    def late(seconds):
+        def answer(_):
+            time.sleep(seconds)
+            return ModelTimeOut("late")
+
+        return answer
+
+    for host in ("first", "second"):
+        register(f"http://{host}", host)
+    client = client_of(Doubled(first=late(0.28), second=late(0.02)), deadline_ms=300)
+    with pytest.raises(ModelTimeOut):
+        client.apply(given("first"))
+    assert "http://first" in registry.quarantine
+    assert "http://second" not in registry.quarantine
+
+
+def test_no_more_requests_go_to_one_instance_at_a_time_than_allowed(serve, client_of):
+    lock, now, most = threading.Lock(), 0, 0
+
+    def behaviour(handler):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        with lock:
+            now -= 1
+        serve.answer()(handler)
+
+    url = serve(behaviour).url
+    client = client_of(max_in_flight=3)
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(lambda number: client.apply({"url": url}, None, {"n": number}), range(60)))
+    assert 2 <= most <= 3
+
+
+def test_one_who_finds_no_place_in_time_does_not_blame_the_instance(registry, client_of):
+    release, begun = threading.Event(), threading.Event()
+
+    def slow(_):
+        begun.set()
+        release.wait(10)
+        return score(1)
+
+    client = client_of(Doubled(one=slow), max_in_flight=1, timeout_ms=100, retries=0)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.apply, given("one"), None, {"n": 1})
+        begun.wait(10)
+        with pytest.raises(ModelTimeOut, match="busy with 1 requests"):
+            client.apply(given("one"), None, {"n": 2})
+        release.set()
+        assert first.result() == {"score": 1}
+    assert "http://one" not in registry.quarantine
+
+
+def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(url):
+        begun.release()
+        release.wait(10)
+        return score(1)
+
+    transport = Doubled(slow=slow, quick=score(1))
+    for host in ("slow", "quick"):
+        register(f"http://{host}", host)
+    client = client_of(transport, choice="least-busy", cache_size=0)
+    with ThreadPoolExecutor(1) as pool:
+        while True:  # until one call has come to the slow one
+            held = pool.submit(client.apply, given("slow"), None, {"n": len(transport.hosts)})
+            if transport.hosts[-1:] == ["slow"] or begun.acquire(timeout=0.1):
+                break
+            held.result()
+        transport.hosts.clear()
+        for number in range(30):
+            client.apply(given("slow"), None, {"other": number})
+        release.set()
+        held.result()
+    assert Counter(transport.hosts) == {"quick": 30}
+
+
+def test_an_address_at_rest_is_forgotten():
+    traffic = Traffic(2)
+    with traffic.request("http://one", 1), traffic.request("HTTP://One/", 1):
+        assert traffic.load("http://one") == 2
+    assert traffic.load("http://one") == 0
+    assert traffic._lanes == {}
+
+
+# --- a second instance besides the first
+
+
+def test_when_the_first_is_slow_a_second_is_asked_and_the_first_answer_wins(serve, register, client_of):
+    release = threading.Event()
+
+    def hang(handler):
+        release.wait(10)
+        serve.answer()(handler)
+
+    slow, quick = serve(hang), serve(serve.answer(body=b'{"from": "quick"}'))
+    register(slow.url)
+    register(quick.url)
+    client = client_of(hedge_ms=30)
+    assert client.apply({"name": "dga", "version": "1.0", "url": slow.url}) == {"from": "quick"}
+    assert (client.counters().hedged, client.counters().requests, client.counters().retries) == (1, 2, 0)
+    release.set()
+
+
+def test_when_the_first_is_quick_no_second_is_asked(register, client_of):
+    transport = Doubled(one=score(1), two=score(2))
+    for host in ("one", "two"):
+        register(f"http://{host}", host)
+    client = client_of(transport, hedge_ms=5000)
+    assert client.apply(given("one")) == {"score": 1}
+    assert transport.hosts == ["one"]
+    assert client.counters().hedged == 0
+
+
+def test_with_hedging_a_failure_is_retried_at_once(register, client_of):
+    transport = Doubled(one=ModelUnavailable("away"), two=score(2))
+    for host in ("one", "two"):
+        register(f"http://{host}", host)
+    client = client_of(transport, hedge_ms=5000)
+    assert client.apply(given("one")) == {"score": 2}
+    assert (client.counters().hedged, client.counters().retries) == (0, 1)
+
+
+def test_with_hedging_the_only_instance_is_waited_for(client_of):
+    def slow(_):
+        time.sleep(0.1)
+        return score(1)
+
+    client = client_of(Doubled(one=slow), hedge_ms=5)
+    assert client.apply(given("one")) == {"score": 1}
+    assert client.counters().hedged == 0
+
+
+@pytest.mark.parametrize(("retries", "requests"), [(0, 1), (1, 2), (2, 3)])
+def test_with_hedging_no_more_instances_are_tried_after_failures_than_allowed(retries, requests, register, client_of):
+    hosts = ("one", "two", "three", "four")
+    transport = Doubled(**dict.fromkeys(hosts, ModelUnavailable("away")))
+    for host in hosts:
+        register(f"http://{host}", host)
+    client = client_of(transport, hedge_ms=5000, retries=retries)
+    with pytest.raises(ModelUnavailable):
+        client.apply(given("one"))
+    assert len(transport.hosts) == requests
+
+
+# --- a model that is replaced
+
+
+def test_after_a_redeploy_no_answer_is_that_of_the_old_model(register, registry, client_of):
+    transport = Doubled(old=score(1), new=score(2))
+    client = client_of(transport)
+    register("http://old", "1")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 1}
+    register("http://new", "2")
+    registry.unregister("dga", "1")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
+
+
+def test_a_redeploy_to_the_same_address_is_one_too(register, registry, client_of):
+    transport = Doubled(one=score(1))
+    client = client_of(transport)
+    register("http://one", "1")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 1}
+    registry.unregister("dga", "1")
+    transport.answers["one"] = score(2)
+    register("http://one", "2")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
+
+
+def test_a_model_replaced_instance_by_instance_is_replaced_when_the_last_is_gone(register, registry, client_of):
+    transport = Doubled(a=score(1), b=score(1), c=score(2), d=score(2))
+    client = client_of(transport)
+    for host in "ab":
+        register(f"http://{host}", host)
+    ask = lambda: client.apply(registry.endpoint("dga").as_map())["score"]  # noqa: E731
+    assert ask() == 1
+    for come, go, seen in [("c", "a", 1), ("d", "b", 2)]:
+        register(f"http://{come}", come)
+        assert ask() == 1
+        registry.unregister("dga", go)
+        assert ask() == seen
+
+
+def test_one_instance_more_or_less_keeps_the_answers(register, registry, client_of):
+    transport = Doubled(one=score(1), two=score(2))
+    client = client_of(transport)
+    register("http://one", "1")
+    client.apply(registry.endpoint("dga").as_map())
+    register("http://two", "2")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 1}
+    registry.unregister("dga", "2")
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 1}
+    assert transport.hosts == ["one"]
+
+
+def test_an_answer_of_the_old_model_that_comes_after_the_redeploy_is_not_kept(register, registry, client_of):
+    asked, release = threading.Event(), threading.Event()
+
+    def late(_):
+        asked.set()
+        release.wait(10)
+        return score(1)
+
+    client = client_of(Doubled(old=late, new=score(2)))
+    register("http://old", "1")
+    before = registry.endpoint("dga").as_map()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.apply, before)
+        asked.wait(10)
+        registry.unregister("dga", "1")
+        register("http://new", "2")
+        assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}  # and it does not join the old call
+        release.set()
+        assert first.result() == {"score": 1}
+        assert client.apply(before) == {"score": 2}
+    registry.unregister("dga", "2")
+    register("http://newer", "3")
+
+
+def test_an_old_endpoint_asked_after_the_redeploy_gives_nothing_to_the_cache(register, registry, client_of):
+    client = client_of(Doubled(old=score(1), new=score(2)))
+    register("http://old", "1")
+    before = registry.endpoint("dga").as_map()
+    registry.unregister("dga", "1")
+    register("http://new", "2")
+    assert client.apply(before) == {"score": 1}
+    assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
+
+
+def test_generations_know_only_models_that_were_registered(registry):
+    generations = Generations(registry)
+    for number in range(100):
+        assert generations.of(Model(f"made up {number}", "1")) == 0
+    assert generations._known == {}
+    assert generations.is_present(Model("made up 1", "1"), 0, "http://anywhere")
+
+
+# --- batches
+
+
+def scores(handler):
+    """Answers a batch: for each map the length of its host, and how large the batch was."""
+    asked = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+    handler.batches.append(asked)
+    return [{"score": len(each["host"]), "batch": len(asked)} for each in asked]
+
+
+@pytest.fixture
+def serve_batches(serve):
+    """Starts a model with a function `batch`; `batches` are those it saw."""
+
+    def start(answer=None):
+        server = serve()
+        server.batches = []
+        handler_class = server._server.RequestHandlerClass
+
+        def do_post(handler):
+            handler.batches = server.batches
+            status, results = (200, scores(handler)) if answer is None else answer(scores(handler))
+            serve.answer(status, json.dumps(results).encode())(handler)
+
+        handler_class.do_POST = do_post
+        return server
+
+    return start
+
+
+def at_once(client, endpoint, hosts):
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return list(pool.map(lambda host: client.apply(endpoint, None, {"host": host}), hosts))
+
+
+def test_calls_at_one_moment_are_merged_and_each_gets_its_own_answer(serve_batches, register, registry, client_of):
+    server = serve_batches()
+    register(server.url, batch="many")
+    client = client_of(batch_size=8, batch_wait_ms=5000)  # sent when full: 16 calls make two
+    answers = at_once(client, registry.endpoint("dga").as_map(), ["x" * number for number in range(16)])
+    assert answers == [{"score": number, "batch": 8} for number in range(16)]
+    assert [len(batch) for batch in server.batches] == [8, 8]
+    assert server.paths == []
+    assert client.counters().requests == 2
+    client.apply(registry.endpoint("dga").as_map(), None, {"host": "xx"})
+    assert len(server.batches) == 2  # what came in a batch is cached call by call
+
+
+def test_a_call_that_stays_alone_is_sent_when_it_has_waited(serve_batches, register, registry, client_of):
+    server = serve_batches()
+    register(server.url, batch="many")
+    client = client_of(batch_wait_ms=1)
+    assert client.apply(registry.endpoint("dga").as_map(), None, {"host": "abc"}) == {"score": 3, "batch": 1}
+
+
+def test_arguments_in_a_batch_are_the_texts_of_a_query(serve_batches, register, registry, client_of):
+    server = serve_batches()
+    register(server.url, batch="many")
+    client_of().apply(registry.endpoint("dga").as_map(), "apply", {"host": "é", "n": 1, "t": True, "l": [1], "z": None})
+    assert server.batches == [[{"host": "é", "n": "1", "t": "true", "l": "[1]", "z": None}]]
+
+
+def test_other_functions_and_other_endpoints_are_asked_one_by_one(serve, serve_batches, register, registry, client_of):
+    server, plain = serve_batches(), serve(serve.echo)
+    register(server.url, batch="many")
+    client = client_of()
+    assert client.apply(registry.endpoint("dga").as_map(), "score", {"host": "a"}) == {"is_malicious": "legit"}
+    assert client.apply({"url": plain.url}, None, {"host": "a"})["path"] == "/apply"
+    client = client_of(batch_size=1)
+    assert client.apply(registry.endpoint("dga").as_map(), None, {"host": "a"}) == {"is_malicious": "legit"}
+    assert server.batches == []
+
+
+BAD_BATCHES = {
+    "too short": (lambda results: (200, results[1:]), "was asked 4 times and answered 3 times"),
+    "too long": (lambda results: (200, [*results, {}]), "was asked 4 times and answered 5 times"),
+    "no list": (lambda results: (200, {}), "a JSON object, not an array"),
+    "no maps": (lambda results: (200, [1] * len(results)), "a JSON number in the array"),
+    "500": (lambda results: (500, results), "status 500"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_BATCHES)
+def test_a_batch_that_fails_goes_to_another_instance(bad, serve_batches, register, registry, client_of):
+    answer, message = BAD_BATCHES[bad]
+    failing, good = serve_batches(answer), serve_batches()
+    register(failing.url, batch="many")
+    first = registry.endpoint("dga").as_map()
+    register(good.url, batch="many")
+    client = client_of(batch_size=4, batch_wait_ms=5000)
+    assert at_once(client, first, ["x" * n for n in range(4)]) == [{"score": n, "batch": 4} for n in range(4)]
+    assert failing.url in registry.quarantine
+    registry.unregister("dga", good.url.rpartition(":")[2])
+    client = client_of(batch_size=4, batch_wait_ms=5000)
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(client.apply, first, None, {"host": "x" * n}) for n in range(4)]
+        for call in calls:
+            with pytest.raises(ModelRefused, match=message):
+                call.result()
+    assert client.counters().failures == {"quarantined": 4}
+
+
+def test_in_a_batch_only_the_call_that_is_to_blame_fails(serve_batches, register, registry, client_of):
+    server = serve_batches(lambda results: (400 if any(r["score"] == 3 for r in results) else 200, results))
+    register(server.url, batch="many")
+    client = client_of(batch_size=4, batch_wait_ms=5000)
+    endpoint = registry.endpoint("dga").as_map()
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(client.apply, endpoint, None, {"host": "x" * n}) for n in range(4)]
+        assert [call.result()["score"] for call in calls[:3]] == [0, 1, 2]
+        with pytest.raises(RecordRefused):
+            calls[3].result()
+    assert server.url not in registry.quarantine
+    assert client.counters().failures == {"bad request": 1}
+
+
+def test_a_bug_in_a_batch_reaches_all_its_callers(register, registry, client_of):
+    register("http://one", "1", batch="many")
+
+    def bug(_):
+        return ZeroDivisionError("a bug")
+
+    client = client_of(Doubled(one=bug), batch_size=3, batch_wait_ms=5000)
+    endpoint = registry.endpoint("dga").as_map()
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(client.apply, endpoint, None, {"host": "x" * n}) for n in range(3)]
+        found = Counter(type(call.exception()) for call in calls)
+    assert found == {ZeroDivisionError: 1, ModelUnavailable: 2}
+
+
+# --- settings
+
+
+def test_the_settings_of_load_come_from_the_global_configuration():
+    assert ClientSettings.from_global(
+        {
+            "maas.http.deadline.ms": 900,
+            "maas.http.max.in.flight": 5,
+            "maas.choice": "least-busy",
+            "maas.quarantine.failures": 3,
+            "maas.http.hedge.ms": 50,
+            "maas.batch.size": 10,
+            "maas.batch.wait.ms": 1.5,
+        }
+    ) == ClientSettings(
+        deadline_ms=900,
+        max_in_flight=5,
+        choice="least-busy",
+        quarantine_failures=3,
+        hedge_ms=50,
+        batch_size=10,
+        batch_wait_ms=1.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("maas.http.deadline.ms", -1),
+        ("maas.http.max.in.flight", 1.5),
+        ("maas.choice", "random"),
+        ("maas.quarantine.failures", 0),
+        ("maas.http.hedge.ms", "soon"),
+        ("maas.batch.size", 0),
+        ("maas.batch.wait.ms", -1),
+    ],
+)
+def test_a_setting_of_load_that_can_not_be_used_is_named(key, value):
+    with pytest.raises(ValueError, match=key):
+        ClientSettings.from_global({key: value})
