@@ -60,7 +60,7 @@ def negate(operand: Any) -> int | float:
 def _operands(symbol: str, left: Any, right: Any) -> tuple[Any, Any]:
     left, right = _number(symbol, left), _number(symbol, right)
     if left.__class__ is not right.__class__:
-        return to_float(left), to_float(right)
+        return nearest_float(left), nearest_float(right)
     return left, right
 
 
@@ -85,7 +85,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def to_float(number: int | float) -> float:
+def nearest_float(number: int | float) -> float:
     """The nearest float; an integer beyond the floats is infinite."""
     try:
         return float(number)
@@ -100,7 +100,7 @@ def equal(left: Any, right: Any) -> bool:
     """`left == right`: numbers by value, everything else only with its own kind."""
     if is_number(left) and is_number(right):
         if isinstance(left, float) or isinstance(right, float):
-            return to_float(left) == to_float(right)
+            return nearest_float(left) == nearest_float(right)
         return bool(left == right)
     return same(left, right)
 
@@ -172,7 +172,7 @@ def _ordered(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: 
         return False
     if is_number(left) and is_number(right):
         if isinstance(left, float) or isinstance(right, float):
-            left, right = to_float(left), to_float(right)
+            left, right = nearest_float(left), nearest_float(right)
         return bool(compare(left, right))
     if _family(left) is _family(right) and not isinstance(left, _UNORDERED):
         try:

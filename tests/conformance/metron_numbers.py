@@ -194,7 +194,7 @@ class JavaNumbers:
         kind = max(self.strength(value) for value in numbers)
         if kind < _PROMOTION.index(Single):
             return _PROMOTION[kind], int(numbers[0]), int(numbers[1])
-        floats = [runtime.to_float(_plain(value)) for value in numbers]
+        floats = [runtime.nearest_float(_plain(value)) for value in numbers]
         if self.binary32 and _PROMOTION[kind] is Single:
             floats = [rounded(value) for value in floats]
         return _PROMOTION[kind], *floats
