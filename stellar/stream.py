@@ -76,7 +76,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], in_flight: i
 
 def _windowed(work: Callable[[Item], Result], items: Iterable[Item], in_flight: int) -> Generator[Result, None, None]:
     window: deque[Future[Result]] = deque()
-    trouble: Exception | None = None
+    trouble: BaseException | None = None
     source = iter(items)
     pool = ThreadPoolExecutor(in_flight, thread_name_prefix="stellar")
     try:
@@ -88,7 +88,7 @@ def _windowed(work: Callable[[Item], Result], items: Iterable[Item], in_flight: 
                 item = next(source)
             except StopIteration:
                 break
-            except Exception as error:  # noqa: BLE001 (raised again, at its place)
+            except BaseException as error:  # noqa: BLE001 (raised again, at its place; an interruption is one too)
                 trouble = error
                 break
             window.append(pool.submit(work, item))

@@ -107,6 +107,7 @@ class PlainTransport:
         self._patience = patience
         self._idle: defaultdict[Place, list[tuple[http.client.HTTPConnection, float]]] = defaultdict(list)
         self._next_sweep = 0.0
+        self._closed = False
         self._lock = threading.Lock()
 
     def get(self, url: str, seconds: float | None = None) -> Answer:
@@ -187,6 +188,9 @@ class PlainTransport:
     def _keep(self, place: Place, connection: http.client.HTTPConnection) -> None:
         now = monotonic()
         with self._lock:
+            if self._closed:  # a request that nobody waited for
+                connection.close()
+                return
             self._idle[place].append((connection, now))
             if now >= self._next_sweep:
                 self._next_sweep = now + IDLE_SECONDS
@@ -203,6 +207,7 @@ class PlainTransport:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._close_idle_since(float("inf"))
 
 

@@ -6,8 +6,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from stellar.context import NOTHING, Context, GlobalSettings
@@ -25,9 +26,22 @@ from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Repor
 from stellar.pipeline.triage import triage
 from stellar.pipeline.validation import validation
 
+if TYPE_CHECKING:
+    from stellar.maas import MaasError
+
 log = logging.getLogger(__name__)
 
 Outcome = Record | Rejected | Drop
+
+MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
+
+# Where reports of the record at hand go. A stage knows nothing but its record, and many records go through it at once,
+# each in a thread; so this is what tells whose report it is.
+_AT_HAND: ContextVar[list[Report]] = ContextVar("reports of the record at hand")
+
+
+def _report(report: Report) -> None:
+    _AT_HAND.get().append(report)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,9 @@ class Pipeline:
     transformations: what comes before a record gets its `guid` and `original_string`
     stages: what comes after, each with the name that error documents call it by
     functions: what its expressions call
-    reports: what failed while its record went on; whoever runs the pipeline takes them away
+    reports: what failed while records went on that `pipeline(raw)` gave; whoever calls it so takes them away
+
+    Many threads may use `processed` at once.
     """
 
     sensor: str
@@ -78,8 +94,19 @@ class Pipeline:
     functions: frozenset[str] = frozenset()
     reports: list[Report] = field(default_factory=list)
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether its expressions ask models, and so wait."""
+        return not self.functions.isdisjoint(MODEL_FUNCTIONS)
+
     def __call__(self, raw: Raw) -> Iterator[Outcome]:
         """What becomes of each record in a raw message: the record at its end, or Rejected, or Drop."""
+        for outcome, reports in self.processed(raw):
+            self.reports.extend(reports)
+            yield outcome
+
+    def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
+        """The same, each with what failed while that record went on."""
         metadata: Record = {}
         try:
             content = raw.content
@@ -88,11 +115,19 @@ class Pipeline:
             text = content.decode(self.charset, "replace")
             for parsed in self.parser(text):
                 if isinstance(parsed, Unreadable):
-                    yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata)
+                    yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata), []
                 else:
-                    yield self._staged(parsed, raw, text, metadata)
+                    yield self._reporting(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (the edge at which a bad message must not stop the others)
-            yield Rejected(raw.content, "parse", error, metadata=metadata)
+            yield Rejected(raw.content, "parse", error, metadata=metadata), []
+
+    def _reporting(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
+        reports: list[Report] = []
+        before = _AT_HAND.set(reports)
+        try:
+            return self._staged(record, raw, text, metadata), reports
+        finally:
+            _AT_HAND.reset(before)
 
     def _staged(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:
         name = "transform"
@@ -123,14 +158,13 @@ def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
 
     Raises ConfigError for what is unknown or not as it should be.
     """
-    reports: list[Report] = []
     place = config.parser_place
     settings = config.globals.settings
     library = _library(settings, config.global_place)
-    services = _telling(context, reports.append)
+    services = _telling(context, _report)
     if GlobalSettings not in services:
         services = services.with_services({GlobalSettings: GlobalSettings(settings)})
-    workshop = Workshop(library, services, settings=settings, report=reports.append)
+    workshop = Workshop(library, services, settings=settings, report=_report)
     options = config.parser.parser_config
     make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
     parser = make_parser(Settings(options, place / "parserConfig", config.directory))
@@ -142,7 +176,6 @@ def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
         tuple(_stages(config, parser, workshop)),
         _envelope(config.parser, place),
         frozenset(workshop.functions),
-        reports,
     )
 
 
@@ -160,8 +193,19 @@ class _TellingClient:
             return self._client.apply(endpoint, function, arguments)  # type: ignore[no-any-return]
         except MaasError as error:
             model = f"the model {endpoint.get('name')} {endpoint.get('version')} gave no answer, which counts as null"
-            self._report(Report(None, "model", error, model))
+            self._report(Report(None, "model", error, model, _why(endpoint, error)))
             raise
+
+
+def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:
+    """What an error document tells programs of a model that gave no answer."""
+    known = {
+        "model": endpoint.get("name"),
+        "model_version": endpoint.get("version"),
+        "model_url": error.url,
+        "model_failure": error.reason,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _telling(context: Context, report: Reporter) -> Context:

@@ -28,7 +28,6 @@ FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
 # So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
 SHOWN = 20
 
-_MODEL_FUNCTIONS = {"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"}
 _EXIT_STATUS = """\
 exit status: 0 when the run came to its end, whatever became of single records;
 1 for a problem with the configuration, the options or a file"""
@@ -93,10 +92,21 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--registry", metavar="DIR", type=Path, help="where models are registered; without it there are no models"
     )
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where models are registered")
+    add("--in-flight", metavar="N", type=_whole, help=_IN_FLIGHT_HELP)
     add("--quiet", action="store_true", help="no progress, and no counts at the end")
     parser.set_defaults(command=_run)
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is wanted, not {text!r}")
+    return int(text)
+
+
+_IN_FLIGHT_HELP = (
+    "how many lines are worked on at once; by default 64 where the expressions ask models, else 1. Whatever it is, "
+    "what comes out keeps its order"
+)
 _CONFIG_HELP = "the configurations: global.json, parsers/, enrichments/ and patterns/ in it"
 _OUTPUT_HELP = (
     "where the records go: a file of JSON lines, begun anew; a SQLite file (.db, .sqlite, .sqlite3), added to; "
@@ -132,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
         screen = stack.enter_context(display(counts, size(files), shows))
         errors = sinks.open(options.errors, "errors") if options.errors else _Summing(screen)
         try:
-            run(pipeline, screen.watched(lines(files)), sink, errors, counts)
+            run(pipeline, screen.watched(lines(files)), sink, errors, counts, options.in_flight)
         except KeyboardInterrupt:
             screen.say("stellar-pipeline: interrupted; what came before is stored")
             return INTERRUPTED
@@ -162,7 +172,7 @@ class _Summing:
 def _pipeline(config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> Pipeline:
     """The pipeline, with models to ask only where its expressions ask any: that loads an HTTP client."""
     pipeline = build(config)
-    if not pipeline.functions & _MODEL_FUNCTIONS:
+    if not pipeline.asks_models:
         return pipeline
     if options.registry is None and options.zookeeper is None:
         logging.getLogger(__name__).warning(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from stellar.pipeline.build import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, error_document
+from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, Report, error_document
+from stellar.stream import IN_FLIGHT, in_order
 
 
 @dataclass
@@ -41,26 +43,35 @@ def run(
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
     counts: Counts | None = None,
+    in_flight: int | None = None,
 ) -> Counts:
     """Send every raw message through a pipeline: records to the sink, documents of what went wrong to `errors`.
 
     counts: kept up to date on the way, for whoever wants to watch
+    in_flight: how many raw messages are worked on at once; by default 64 where expressions ask models, which is
+        waiting for the most part, else 1. Everything comes out in the order in which it came in, from this thread.
 
     Raises OSError when a sink cannot store what it is given; nothing else stops the loop.
     """
     counts = counts or Counts()
+    if in_flight is None:
+        in_flight = IN_FLIGHT if pipeline.asks_models else 1
 
     def tell(failure: Failure, raw: Raw) -> None:
         errors(error_document(failure, pipeline.sensor, raw))
 
-    for raw in source:
-        counts.read += 1
-        for outcome in pipeline(raw):
-            _deliver(outcome, raw, sink, tell, counts)
-            for report in pipeline.reports:
-                tell(report, raw)
-            counts.reports += len(pipeline.reports)
-            pipeline.reports.clear()
+    def work(raw: Raw) -> tuple[Raw, Iterable[tuple[Outcome, list[Report]]]]:
+        processed = pipeline.processed(raw)
+        return raw, processed if in_flight == 1 else list(processed)
+
+    with closing(in_order(work, source, in_flight)) as results:
+        for raw, processed in results:
+            counts.read += 1
+            for outcome, reports in processed:
+                _deliver(outcome, raw, sink, tell, counts)
+                for report in reports:
+                    tell(report, raw)
+                counts.reports += len(reports)
     return counts
 
 

@@ -1,0 +1,147 @@
+"""Many lines in flight: order, counts, and whose report is whose."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from stellar.context import Context
+from stellar.maas import MemoryRegistry, Model, ModelClient, ModelTimeOut, Registry, ServiceInstance
+from stellar.maas.schema import Endpoint
+from stellar.pipeline.build import Pipeline
+from stellar.pipeline.cli import main
+from stellar.pipeline.records import Raw, Record
+from stellar.pipeline.run import Counts, run
+
+from .conftest import transforming
+
+Make = Callable[..., Pipeline]
+SCORE = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'n': n}))"
+PARSER = {
+    **transforming({"transformation": "STELLAR", "config": {"score": SCORE, "ratio": "10 / divisor"}}),
+    "filterClassName": "STELLAR",
+    "parserConfig": {"mapStrategy": "ALLOW", "filter.query": "keep != false"},
+}
+ENRICHMENT = {"enrichment": {"fieldMap": {"stellar": {"config": {"bad": {"worth": "1 / risk"}}}}}}
+
+
+class Slow:
+    """A model client that takes longer for some than for others, and has no answer for each fifth."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def apply(self, endpoint: Any, function: Any = None, arguments: Any = None) -> dict[str, Any]:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.001 * (int(arguments["n"]) % 7))
+        with self.lock:
+            self.now -= 1
+        if int(arguments["n"]) % 5 == 0:
+            error = ModelTimeOut(f"no answer for {arguments['n']}")
+            error.url = "http://127.0.0.1:1"
+            raise error
+        return {"score": arguments["n"]}
+
+
+def asking(client: Any) -> Context:
+    registry = MemoryRegistry()
+    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url="http://127.0.0.1:1")))
+    return Context({Registry: registry, ModelClient: client})
+
+
+def message(n: int) -> Raw:
+    """Each seventh divides by zero, each eleventh is no JSON, each thirteenth is dropped, each third has no worth."""
+    if n % 11 == 10:
+        return Raw(b"garbage", "log", n)
+    record = {"n": n, "divisor": 0 if n % 7 == 6 else 2, "keep": n % 13 != 12, "risk": 0 if n % 3 == 2 else 1}
+    return Raw(json.dumps([record, {**record, "second": True}]).encode(), "log", n)
+
+
+def outcome(make_pipeline: Make, in_flight: int | None) -> tuple[list[Record], list[Record], Counts, Slow]:
+    client = Slow()
+    pipeline = make_pipeline(context=asking(client), parser=PARSER, enrichment=ENRICHMENT)
+    records: list[Record] = []
+    errors: list[Record] = []
+    counts = run(pipeline, map(message, range(150)), records.append, errors.append, in_flight=in_flight)
+    return records, errors, counts, client
+
+
+def told(error: Record) -> tuple[Any, ...]:
+    return error["line"], error["stage"], error["message"], error.get("model_failure")
+
+
+def plain(record: Record) -> Record:
+    return {name: value for name, value in record.items() if name in ("n", "second", "score", "ratio", "worth")}
+
+
+def test_with_many_in_flight_everything_comes_out_as_one_by_one(make_pipeline: Make) -> None:
+    alone, alone_errors, alone_counts, alone_client = outcome(make_pipeline, 1)
+    records, errors, counts, client = outcome(make_pipeline, None)
+    assert alone_client.most == 1
+    assert client.most > 1
+    assert [plain(record) for record in records] == [plain(record) for record in alone]
+    assert [told(error) for error in errors] == [told(error) for error in alone_errors]
+    assert counts == alone_counts
+    assert counts.read == 150
+    assert counts.parsed == counts.out + counts.dropped + counts.rejected
+    assert min(counts.out, counts.dropped, counts.rejected, counts.reports) > 0
+    assert counts.rejected + counts.reports == len(errors)
+
+
+def test_a_report_is_that_of_its_record(make_pipeline: Make) -> None:
+    records, errors, _, _ = outcome(make_pipeline, 16)
+    reported = {error["line"] for error in errors if error["stage"] == "model"}
+    assert reported == {n for n in range(150) if n % 5 == 0 and n % 11 != 10}
+    assert all(error["message"].endswith(f"no answer for {error['line']}") for error in errors if "model" in error)
+    assert {record["n"] for record in records if record.get("score") is None} <= reported
+
+
+def test_a_report_of_a_model_says_for_programs_which_and_why(make_pipeline: Make) -> None:
+    _, errors, _, _ = outcome(make_pipeline, 2)
+    first = next(error for error in errors if error["stage"] == "model")
+    assert {name: value for name, value in first.items() if name.startswith("model")} == {
+        "model": "dga",
+        "model_version": "1.0",
+        "model_url": "http://127.0.0.1:1",
+        "model_failure": "time-out",
+    }
+
+
+def test_without_models_one_record_is_worked_on_at_a_time(make_pipeline: Make) -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[Raw]:
+        for n in range(20):
+            taken.append(n)
+            yield Raw(b'{"n": 1}')
+
+    seen: list[int] = []
+    run(make_pipeline(), source(), lambda _: seen.append(len(taken)), lambda _: None)
+    assert seen == list(range(1, 21))
+
+
+def test_a_sink_that_fails_ends_the_run_and_leaves_no_thread(make_pipeline: Make) -> None:
+    def full(record: Record) -> None:
+        raise OSError("the disk is full")
+
+    threads = threading.active_count()
+    pipeline = make_pipeline(context=asking(Slow()), parser=PARSER)
+    with pytest.raises(OSError, match="the disk is full"):
+        run(pipeline, map(message, range(150)), full, lambda _: None)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
+def test_a_window_that_can_not_be_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--config", "x", "--sensor", "x", f"--in-flight={text}"])
+    assert ended.value.code == 1
+    assert f"a whole number of 1 or more is wanted, not '{text}'" in capsys.readouterr().err
