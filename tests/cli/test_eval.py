@@ -311,3 +311,10 @@ def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
 def test_what_the_shell_may_call_is_there(capsys):
     assert main(["eval", "-e", "SYSTEM_ENV_GET('NO_SUCH_VARIABLE_OF_ANYONE')"]) == 0
     assert capsys.readouterr().out == "null\n"
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"stellar {importlib.metadata.version('stellar-maas')}\n"
