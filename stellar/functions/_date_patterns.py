@@ -6,17 +6,21 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 from stellar.functions import _zones
 from stellar.functions._calendar import MS_A_DAY, Moment, day_number, on_or_before
-from stellar.functions._zones import Zone
+from stellar.functions._zones import DEFAULT, Zone
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+_FROM_MONDAY = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = ("Sunday", *_FROM_MONDAY[:6])
 HALVES = ("AM", "PM")
 ERAS = ("BC", "AD")
 
@@ -79,9 +83,82 @@ def _is_numeric(part: Letters | str) -> bool:
 
 def write(pattern: str, epoch: int, zone: Zone) -> str:
     """A moment, in epoch milliseconds, written by a pattern as clocks in the zone show it."""
-    found = parts(pattern)
-    moment = Moment(epoch, zone.offset(epoch))
-    return "".join(part if isinstance(part, str) else _written(part, moment, zone) for part in found)
+    template = _template(pattern)
+    offset = zone.offset(epoch)
+    seconds, milliseconds = divmod(epoch + offset, 1000)
+    if template and 0 <= seconds < _QUICK_UNTIL:
+        shown: tuple[Any, ...] = time.gmtime(seconds)
+        if template.has_words:
+            shown = (*shown, *_words(shown, milliseconds), template.has_zone and zone.name(epoch, long=False))
+        written: str = template.text % template.pick(shown)
+        return written
+    moment = Moment(epoch, offset)
+    return "".join(part if isinstance(part, str) else _written(part, moment, zone) for part in parts(pattern))
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A pattern as Python's % takes it.
+
+    pick: takes what goes into it from a struct_time, which `_words` lengthen if `has_words`
+    """
+
+    text: str
+    pick: Callable[[Any], Any]
+    has_words: bool
+    has_zone: bool
+
+
+# The year 9999
+_QUICK_UNTIL = 253_370_764_800
+# Where in a struct_time each letter is found
+_SHOWN = {"y": 0, "M": 1, "L": 1, "d": 2, "H": 3, "m": 4, "s": 5, "D": 7}
+_MONTH, _WEEKDAY, _HALF, _YEAR_OF_CENTURY, _HOUR_OF_HALF, _MILLISECOND, _ZONE = range(9, 16)
+
+
+def _words(shown: tuple[Any, ...], milliseconds: int) -> tuple[Any, ...]:
+    hour = shown[3]
+    return (
+        MONTHS[shown[1] - 1],
+        _FROM_MONDAY[shown[6]],
+        HALVES[hour >= 12],
+        shown[0] % 100,
+        hour % 12 or 12,
+        milliseconds,
+    )
+
+
+@lru_cache(512)
+def _template(pattern: str) -> _Template | None:
+    """The template for a pattern, if all its letters are common ones."""
+    text, indices = "", []
+    for part in parts(pattern):
+        if isinstance(part, str):
+            text += part.replace("%", "%%")
+            continue
+        placed = _placed(part)
+        if placed is None:
+            return None
+        index, place = placed
+        indices.append(index)
+        text += place
+    if not indices:
+        return None
+    return _Template(text, itemgetter(*indices), max(indices) >= _MONTH, _ZONE in indices)
+
+
+def _placed(part: Letters) -> tuple[int, str] | None:
+    letter, count = part.letter, part.count
+    if letter == "E":
+        return _WEEKDAY, "%.3s" if count <= 3 else "%s"
+    if letter in "ML" and count > 2:
+        return _MONTH, "%.3s" if count == 3 else "%s"
+    if letter == "a" or (letter == "z" and count < 4):
+        return _HALF if letter == "a" else _ZONE, "%s"
+    index = {"h": _HOUR_OF_HALF, "S": _MILLISECOND}.get(letter, _SHOWN.get(letter))
+    if letter == "y" and count == 2:
+        index = _YEAR_OF_CENTURY
+    return None if index is None else (index, f"%0{count}d")
 
 
 def _written(part: Letters, moment: Moment, zone: Zone) -> str:
@@ -167,6 +244,24 @@ def read(pattern: str, text: str, zone: Zone, *, lenient: bool = True) -> int | 
 
     lenient: whether a month 13 is January of the next year, and so on; otherwise that does not fit
     """
+    # Of UTC a text can say nothing that clocks do not show
+    if (lenient or zone is DEFAULT) and (shape := _shape(pattern)) and (match := shape.text.match(text)):
+        try:
+            year, month, day, hour, minute, second = [
+                int(match[group]) if group else least for group, least in shape.groups
+            ]
+            number = datetime(year, month, day, hour, minute, second).toordinal() - _EPOCH_DAY
+        except ValueError:
+            pass  # a day or an hour that there is not, which may be meant for one that there is
+        else:
+            reading = number * MS_A_DAY + ((hour * 60 + minute) * 60 + second) * 1000
+            return (
+                reading - zone.offset_of_wall(reading) + (int(match[shape.milliseconds]) if shape.milliseconds else 0)
+            )
+    return _read_any(pattern, text, zone, lenient=lenient)
+
+
+def _read_any(pattern: str, text: str, zone: Zone, *, lenient: bool) -> int | None:
     fields = Fields()
     at = 0
     for part in parts(pattern):
@@ -183,6 +278,48 @@ def read(pattern: str, text: str, zone: Zone, *, lenient: bool = True) -> int | 
         fields.values["y"] += 100
         epoch = _epoch(fields, zone)
     return epoch if lenient or _says(fields, epoch, zone) else None
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What texts look like that hold a date in the plainest way for a pattern.
+
+    groups: of year, month, day, hour, minute and second each the group that has it, or 0 and what it is then
+    milliseconds: the group that has them, or 0
+    """
+
+    text: re.Pattern[str]
+    groups: tuple[tuple[int, int], ...]
+    milliseconds: int
+
+
+_EPOCH_DAY = datetime(1970, 1, 1).toordinal()
+_DIGITS_OF = {"y": 4, "M": 2, "d": 2, "H": 2, "m": 2, "s": 2, "S": 3}
+
+
+@lru_cache(512)
+def _shape(pattern: str) -> _Shape | None:
+    """The shape for a pattern of a year in full and other numbers, each said once."""
+    text, letters = "", []
+    for part in parts(pattern):
+        if isinstance(part, str):
+            if part[:1].isdigit():
+                return None
+            text += re.escape(part)
+            continue
+        most = _DIGITS_OF.get(part.letter)
+        if most is None or part.letter in letters or part.count > most or (part.letter == "y" and part.count < 3):
+            return None
+        letters.append(part.letter)
+        digits = f"[0-9]{{{part.count if part.crowded else f'1,{most}'}}}"
+        text += "(19[7-9][0-9]|[2-9][0-9]{3})" if part.letter == "y" else f"({digits})"
+    if "y" not in letters:
+        return None
+    groups = tuple((letters.index(letter) + 1 if letter in letters else 0, least) for letter, least in _LEAST)
+    return _Shape(re.compile(text + r"(?!\d)"), groups, letters.index("S") + 1 if "S" in letters else 0)
+
+
+_LEAST = (("y", 1970), ("M", 1), ("d", 1), ("H", 0), ("m", 0), ("s", 0))
 
 
 def _matched(literal: str, text: str, at: int) -> int | None:

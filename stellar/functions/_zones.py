@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
+_NONE = timedelta()
 # Before 1900 Java knows no local mean times, but the zone's standard offset only
 _FIRST_KNOWN = -2_208_988_800_000
 _LAST_KNOWN = 253_370_764_800_000  # the year 9999
@@ -106,8 +107,7 @@ class Zone:
         """The offset at a moment."""
         if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= moment < _LAST_KNOWN:
             return self._standard
-        local = (_EPOCH + moment * _MS).replace(tzinfo=UTC).astimezone(self.rules)
-        return _milliseconds(local.utcoffset())
+        return _milliseconds(self._local(moment).utcoffset())
 
     def offset_of_wall(self, reading: int) -> int:
         """The offset when clocks show this: the epoch milliseconds of a moment at which UTC shows it.
@@ -117,7 +117,8 @@ class Zone:
         if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= reading < _LAST_KNOWN:
             return self._standard
         wall = (_EPOCH + reading * _MS).replace(tzinfo=self.rules)
-        return min(_milliseconds(wall.replace(fold=fold).utcoffset()) for fold in (0, 1))
+        first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
+        return _milliseconds(first if first is None or second is None or first < second else second)
 
     def name(self, moment: int, *, long: bool) -> str:
         """What it is called at a moment, such as EST or Eastern Standard Time."""
@@ -139,8 +140,12 @@ class Zone:
     def _is_summer(self, moment: int) -> bool:
         if not _FIRST_KNOWN <= moment < _LAST_KNOWN:
             return False
-        local = (_EPOCH + moment * _MS).replace(tzinfo=UTC).astimezone(self.rules)
-        return _milliseconds(local.dst()) > 0
+        return (self._local(moment).dst() or _NONE) > _NONE
+
+    def _local(self, moment: int) -> datetime:
+        if moment >= 0:  # some systems know none earlier
+            return datetime.fromtimestamp(moment // 1000, self.rules)
+        return (_EPOCH + moment * _MS).replace(tzinfo=UTC).astimezone(self.rules)
 
     @cached_property
     def _standard(self) -> int:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stellar.functions import _date_patterns
 from stellar.functions._calendar import Moment, day_number, year_month_day
 from stellar.functions._date_patterns import read, write
-from stellar.functions._zones import DEFAULT, zone
+from stellar.functions._zones import DEFAULT, Zone, zone
 
 AUTUMN = 1508769960123  # 2017-10-23 14:46:00.123
 
@@ -158,3 +159,60 @@ def test_the_calendar_reads_back_what_it_shows(epoch):
 def test_what_is_written_is_read_again(epoch, where):
     pattern = "yyyy-MM-dd'T'HH:mm:ss.SSSZ"
     assert read(pattern, write(pattern, epoch, zone(where)), DEFAULT) == epoch
+
+
+PLAIN_PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "yyyy",
+                "yy",
+                "M",
+                "MM",
+                "MMM",
+                "MMMM",
+                "d",
+                "dd",
+                "HH",
+                "h",
+                "a",
+                "mm",
+                "ss",
+                "S",
+                "SSS",
+                "D",
+                "E",
+                "EEEE",
+            ),
+            *("z", "Z", "-", " ", ":", "'T'", "'1'", "%", "kk", "w"),
+        ]
+    ),
+    max_size=9,
+).map("".join)
+ZONES = st.sampled_from(["UTC", "America/New_York", "Europe/Dublin", "GMT+5:30", "Australia/Lord_Howe"]).map(zone)
+
+
+@given(PLAIN_PARTS, st.integers(-(10**12), 10**13), ZONES)
+def test_common_patterns_are_written_as_all_are(pattern: str, epoch: int, where: Zone) -> None:
+    moment = Moment(epoch, where.offset(epoch))
+    parts = _date_patterns.parts(pattern)
+    expected = "".join(
+        part if isinstance(part, str) else _date_patterns._written(part, moment, where) for part in parts
+    )
+    assert write(pattern, epoch, where) == expected
+
+
+@given(PLAIN_PARTS, st.integers(-(10**12), 10**13), ZONES, st.text("0123456789 -:x", max_size=3), st.booleans())
+def test_common_patterns_are_read_as_all_are(pattern: str, epoch: int, where: Zone, after: str, lenient: bool) -> None:
+    text = write(pattern, epoch, where) + after
+    assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
+        pattern, text, where, lenient=lenient
+    )
+
+
+@given(st.text("0123456789-: ", min_size=8, max_size=20), ZONES, st.booleans())
+def test_any_digits_are_read_as_all_texts_are(text: str, where: Zone, lenient: bool) -> None:
+    for pattern in ("yyyy-MM-dd", "yyyyMMdd", "d-M-yyyy H:m", "yyyy-MM-dd HH:mm:ss"):
+        assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
+            pattern, text, where, lenient=lenient
+        )
