@@ -254,5 +254,5 @@ def transformation(config: Transformation, place: Place, workshop: Workshop) -> 
             raise (place / "transformation").error(
                 f"unknown transformation {name!r}; {known_names(name, TRANSFORMATIONS)}"
             )
-        factory = imported(name, place / "transformation")
+        factory = imported(name, place / "transformation", "transformation")
     return factory(config, place, workshop)

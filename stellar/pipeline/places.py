@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,16 +41,40 @@ class Place:
         return f"{self.file}: {self.path}" if self.path else self.file
 
 
-def imported(name: str, place: Place) -> Any:
-    """The Python function of a dotted path, which stands at a place. Raises ConfigError if there is none."""
+def imported(name: str, place: Place, wanted: str) -> Callable[..., Any]:
+    """The Python function of a dotted path, which stands at a place and makes what is wanted there.
+
+    wanted: what it must make, for complaints; it must at least be callable
+
+    Raises ConfigError if there is no such function; so does the result, for whatever goes wrong when it is called.
+    """
     module, _, attribute = name.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise place.error(f"there is no Python function {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # a module may raise anything when it is loaded
+        raise place.error(f"there is no Python function {name}: {_said(error, ImportError, AttributeError)}") from error
     if not callable(function):
         raise place.error(f"{name} is a {type(function).__name__}; a function is wanted")
-    return function
+
+    def make(*arguments: Any) -> Any:
+        try:
+            made = function(*arguments)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:  # it is not ours, and may raise anything
+            raise place.error(f"{name} makes no {wanted}: {_said(error)}") from error
+        if not callable(made):
+            raise place.error(f"{name} makes no {wanted}: it returned {made!r:.60}, which can't be called")
+        return made
+
+    return make
+
+
+def _said(error: BaseException, *plain: type[BaseException]) -> str:
+    """What an exception says, behind its class unless that is a plain one."""
+    if isinstance(error, SystemExit):
+        return "it would end the program"
+    return str(error) if isinstance(error, plain) else f"{type(error).__name__}: {error}"
 
 
 # A text is matched first, so that `//` inside of one is no comment; an unclosed `/*` stays, for JSON to complain about

@@ -44,7 +44,7 @@ def parser_factory(name: str, place: Place) -> ParserFactory:
             f"the parser {name} is not in this release; there are {', '.join(sorted(known))}, or your own"
         )
     if "." in name and not name.startswith(_JAVA):
-        return imported(name, place)  # type: ignore[no-any-return]
+        return imported(name, place, "parser")
     raise place.error(f"unknown parser {name!r}; {known_names(short, known)}")
 
 
@@ -54,7 +54,7 @@ def _from_entry_points() -> dict[str, ParserFactory]:
 
 def _loaded_when_called(point: EntryPoint) -> ParserFactory:
     def make(settings: Settings) -> Parser:
-        factory: ParserFactory = imported(point.value.replace(":", "."), settings.place)
+        factory: ParserFactory = imported(point.value.replace(":", "."), settings.place, "parser")
         return factory(settings)
 
     return make
