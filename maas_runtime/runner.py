@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run(instance, registry, signals, limits)
     except Stopped:
         log.info("%s is asked to stop before it is started", instance.model)
-    except (ModelFailed, ValueError) as error:
+    except (ModelFailed, PermissionError, ValueError) as error:
         log.warning("%s: %s", instance.model, error)
         _note(container, str(error))
         return 1

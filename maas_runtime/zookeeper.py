@@ -13,20 +13,17 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from kazoo.exceptions import CancelledError, KazooException
 from kazoo.recipe.lock import Lock
 
 from maas_runtime.notes import NOTES_PATH, Note, Tell, nothing
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig
-from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, read_config
+from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, persistently, read_config
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 NOTE_SECONDS = 15.0  # for a connection to come back, before a note is given up
 
@@ -44,19 +41,19 @@ class ZooKeeperNotes:
         self._am = f"{self._root}/am"
 
     def read(self, path: str) -> Note | None:
-        data = _persistently(lambda: self._zookeeper.read(f"{self._root}/{path}"))
+        data = persistently(lambda: self._zookeeper.read(f"{self._root}/{path}"), NOTE_SECONDS)
         note = json.loads(data) if data else None
         return note if isinstance(note, dict) else None
 
     def write(self, path: str, note: Note | None) -> None:
         place = f"{self._root}/{path}"
         if note is None:
-            _persistently(lambda: self._zookeeper.delete(place))
+            persistently(lambda: self._zookeeper.delete(place), NOTE_SECONDS)
         else:
-            _persistently(lambda: self._zookeeper.write(place, json.dumps(note).encode()))
+            persistently(lambda: self._zookeeper.write(place, json.dumps(note).encode()), NOTE_SECONDS)
 
     def names(self, path: str) -> list[str]:
-        return _persistently(lambda: self._zookeeper.names(f"{self._root}/{path}"))
+        return persistently(lambda: self._zookeeper.names(f"{self._root}/{path}"), NOTE_SECONDS)
 
     @contextmanager
     def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
@@ -109,15 +106,3 @@ class ZooKeeperNotes:
                     return True
             else:
                 return status is not None and status.owner_session_id == session
-
-
-def _persistently(do: Callable[[], T]) -> T:
-    """Do what may be done twice, again if the connection is lost under it."""
-    deadline = time.monotonic() + NOTE_SECONDS
-    while True:
-        try:
-            return do()
-        except ConnectionError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)

@@ -14,10 +14,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from kazoo import exceptions as refusals
 from kazoo.client import KazooClient
@@ -39,6 +40,7 @@ from stellar.maas.schema import (
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 5.0
@@ -97,6 +99,8 @@ class ZooKeeperSettings(BaseModel):
             raise ValueError(f"others: {self.others!r} needs somebody who is not others: user and password, or sasl")
         if not self.tls and (self.ca or self.certificate or self.key):
             raise ValueError("ca, certificate and key are for TLS; set tls to true")
+        if self.sasl is not None and find_spec("puresasl") is None:
+            raise ValueError("sasl needs another package: pip install 'stellar-maas[sasl]'")
         for file in filter(None, (self.ca, self.certificate, self.key)):
             if not os.access(file, os.R_OK):
                 raise ValueError(f"the file {file} can't be read")
@@ -132,7 +136,8 @@ def _check_hosts(hosts: str) -> None:
 class ZooKeeper:
     """A connection to ZooKeeper, which comes back by itself when it is lost. Safe to use from many threads.
 
-    Raises ConnectionError if no server answers within 10 seconds, ValueError for hosts that can't be meant.
+    Raises ConnectionError if no server answers within 10 seconds, PermissionError if they do not take us for who we
+    say, ValueError for hosts that can't be meant.
     """
 
     def __init__(self, where: ZooKeeperSettings | str) -> None:
@@ -153,11 +158,15 @@ class ZooKeeper:
         )
         self._timeout: type[Exception] = self.client.handler.timeout_exception
         self.client.add_listener(self._tell)
+        self._ours_to_end = False
         try:
-            self.client.start(CONNECT_SECONDS)
-        except self._timeout:
-            self.client.close()
-            raise self._away(f"no server has answered within {CONNECT_SECONDS:g} seconds") from None
+            self.client.start_async().wait(CONNECT_SECONDS)
+            if not self.client.connected:
+                raise self._away(f"no server has answered within {CONNECT_SECONDS:g} seconds")
+            self.ask("exists", "/")  # tells whether we may
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def hosts(self) -> str:
@@ -176,7 +185,9 @@ class ZooKeeper:
         """
         deadline = time.monotonic() + seconds
         while not self.client.connected:
-            if time.monotonic() > deadline or self.client.client_state in _CLOSED:
+            if self.client.client_state in _CLOSED:
+                raise self._ended()
+            if time.monotonic() > deadline:
                 raise self._away("there is no connection")
             time.sleep(0.02)
         return getattr(self.client, f"{request}_async")(*arguments, **options)
@@ -191,9 +202,11 @@ class ZooKeeper:
             return result.get(timeout=seconds)
         except (refusals.NoNodeError, refusals.NodeExistsError):
             raise
-        except (self._timeout, *_AWAY) as error:
+        except (self._timeout, refusals.AuthFailedError, *_AWAY) as error:
+            if self.client.client_state in _CLOSED:
+                raise self._ended() from error
             raise self._away(type(error).__name__) from error
-        except (refusals.NoAuthError, refusals.AuthFailedError) as error:
+        except refusals.NoAuthError as error:
             raise PermissionError(f"ZooKeeper at {self.hosts} does not allow this: {error}") from error
         except refusals.BadArgumentsError as error:
             raise ValueError(f"ZooKeeper does not take this path: {error}") from error
@@ -241,6 +254,7 @@ class ZooKeeper:
 
     def close(self) -> None:
         """End the session, and with it what is registered in it."""
+        self._ours_to_end = True
         self.client.remove_listener(self._tell)
         self.client.stop()
         self.client.close()
@@ -253,6 +267,14 @@ class ZooKeeper:
 
     def _away(self, why: str) -> ConnectionError:
         return ConnectionError(f"ZooKeeper at {self.hosts} can't be reached: {why}")
+
+    def _ended(self) -> OSError:
+        """Why there will be no connection any more."""
+        if self._ours_to_end:
+            return self._away("the connection is closed")
+        return PermissionError(
+            f"ZooKeeper at {self.hosts} does not take us for who we say; see user, password and sasl"
+        )
 
     def _tell(self, state: str) -> None:
         if state == KazooState.SUSPENDED:
@@ -267,6 +289,21 @@ _quiet = logging.getLogger(f"{__name__}.kazoo")
 _quiet.setLevel(logging.CRITICAL)  # it warns at every attempt; that the connection is lost is said once, above
 
 
+def persistently(do: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
+    """What comes of something that may be done twice: it is done again if the connection is lost under it.
+
+    Raises ConnectionError if there is none within so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return do()
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
     """The configuration in ZooKeeper; the defaults if there is none.
 
@@ -274,7 +311,7 @@ def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
     """
     if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
         raise ValueError(f"{path!r} is not an absolute path such as {CONFIG_PATH}")
-    data = zookeeper.read(path)
+    data = persistently(lambda: zookeeper.read(path))
     try:
         return MaaSConfig() if data is None else MaaSConfig.from_json(data)
     except ValueError as error:
@@ -338,7 +375,7 @@ class ZooKeeperRegistry(KnownInstances):
     def register(self, instance: ServiceInstance) -> None:
         place = _place(instance.name, instance.id)
         with self._reading:
-            session = self._write(place, instance.to_json(), lasting=instance.lasting)
+            session = persistently(lambda: self._write(place, instance.to_json(), lasting=instance.lasting))
             self._owned.pop(place, None)
             if not instance.lasting:
                 self._owned[place] = _Owned(instance.to_json(), session)

@@ -138,6 +138,16 @@ def test_a_configuration_that_can_not_be_used_is_named(quorum, raw):
         read_config(zookeeper, "/../x")
 
 
+def test_a_path_behind_the_hosts_that_is_not_there_is_made_when_it_is_needed(quorum, raw):
+    with ZooKeeperQueue(f"{quorum}-new") as queue, ZooKeeperRegistry(f"{quorum}-new") as registry:
+        assert queue.take(0) is None
+        queue.put(b"null")
+        registry.register(instance(7))
+        assert queue.take(0).data == b"null"
+        assert ids(registry) == ["7"]
+    assert not raw.exists("/maas")
+
+
 # --- the queue
 
 
@@ -377,6 +387,9 @@ def test_by_sasl_what_is_written_is_closed_to_others(engines, make_quorum, tmp_p
             with pytest.raises(PermissionError, match="does not allow this"):
                 strangers.take(0)
             assert ours.take(0).data == b"null"
+        impostor = ZooKeeperSettings(hosts=quorum, sasl={**sasl, "password": "wrong"})
+        with pytest.raises(PermissionError, match="does not take us for who we say"):
+            ZooKeeperQueue(impostor)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # kazoo's, where the handshake fails
