@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 from stellar.conversions import to_double, to_integer
@@ -15,6 +15,7 @@ from stellar.tagged import encode
 
 EXPECTED, FALSE_POSITIVES = 100_000, 0.01
 LARGEST_BITS = 2**31
+_TWO_NUMBERS = Struct(">QQ").unpack
 
 
 class BloomFilter:
@@ -38,16 +39,25 @@ class BloomFilter:
         self.bits = bytearray((self.size + 7) // 8)
 
     def add(self, value: object) -> None:
-        for position in self._positions(value):
-            self.bits[position >> 3] |= 1 << (position & 7)
+        bits, size = self.bits, self.size
+        position, step = self._first_and_step(value)
+        for _ in range(self.hashes):
+            bits[position >> 3] |= 1 << (position & 7)
+            position = (position + step) % size
 
     def __contains__(self, value: object) -> bool:
-        return all(self.bits[position >> 3] >> (position & 7) & 1 for position in self._positions(value))
+        bits, size = self.bits, self.size
+        position, step = self._first_and_step(value)
+        for _ in range(self.hashes):
+            if not bits[position >> 3] >> (position & 7) & 1:
+                return False
+            position = (position + step) % size
+        return True
 
-    def _positions(self, value: object) -> Iterator[int]:
-        digest = blake2b(_written(value), digest_size=16).digest()
-        first, step = int.from_bytes(digest[:8]), int.from_bytes(digest[8:]) | 1
-        return ((first + index * step) % self.size for index in range(self.hashes))
+    def _first_and_step(self, value: object) -> tuple[int, int]:
+        """Where the bits of a value are: the first one, and how far it is to the next."""
+        first, step = _TWO_NUMBERS(blake2b(_written(value), digest_size=16).digest())
+        return first % self.size, (step | 1) % self.size
 
     def fits(self, other: BloomFilter) -> bool:
         """Whether the two can be merged."""

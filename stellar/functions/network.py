@@ -147,9 +147,10 @@ def domain_typosquat(domain: str | None = None) -> set[str] | None:
 
 @remembered
 def _registered(domain: str) -> str | None:
-    if not _is_domain(domain):
+    name = _plain(domain)
+    if not _is_name(name):
         return None
-    suffix = _suffix(domain)
+    suffix = public_suffix(name) or domain.rpartition(".")[2]
     if len(suffix) == len(domain):
         return domain
     return f"{domain[: -len(suffix) - 1].rpartition('.')[2]}.{suffix}"
@@ -165,7 +166,10 @@ _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
 
 @remembered
 def _is_domain(domain: str) -> bool:
-    name = _plain(domain)
+    return _is_name(_plain(domain))
+
+
+def _is_name(name: str) -> bool:
     labels = name.split(".")
     return (
         len(name) <= 253 and len(labels) <= 127 and all(map(_LABEL.fullmatch, labels)) and not labels[-1][0].isdecimal()
@@ -174,8 +178,9 @@ def _is_domain(domain: str) -> bool:
 
 def _plain(domain: str) -> str:
     """The domain with plain dots, and none at its end."""
-    for dot in "。．｡":
-        domain = domain.replace(dot, ".")
+    if not domain.isascii():
+        for dot in "。．｡":
+            domain = domain.replace(dot, ".")
     return domain.removesuffix(".")
 
 

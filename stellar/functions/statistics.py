@@ -50,15 +50,20 @@ def add(stats: OnlineSummary | WindowSummary | None, *values: object) -> Summary
     """
     summary = OnlineSummary() if stats is None else stats
     for value in values:
-        for number in value if isinstance(value, list | set | frozenset | tuple) else (value,):
-            if number.__class__ is float:
-                summary.add(number)
-            elif number is not None:
-                summary.add(_number(number))
+        if value.__class__ is float:
+            summary.add(value)
+        elif isinstance(value, list | set | frozenset | tuple):
+            for number in value:
+                if number is not None:
+                    summary.add(_number(number))
+        elif value is not None:
+            summary.add(_number(value))
     return summary
 
 
 def _number(value: object) -> float:
+    if value.__class__ is float:
+        return value
     if (number := to_double(value)) is None:
         raise ValueError(f"STATS_ADD takes numbers, not {described(value)}")
     return number
