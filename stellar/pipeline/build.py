@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from stellar.context import NOTHING, Context, GlobalSettings
+from stellar.errors import StellarError
 from stellar.functions import LIBRARY
 from stellar.hints import known_names
 from stellar.library import Library
 from stellar.pipeline.config import ParserConfig, SensorConfig
 from stellar.pipeline.enrichment import enrichment
-from stellar.pipeline.expressions import Workshop
+from stellar.pipeline.expressions import Workshop, shortened
 from stellar.pipeline.fields import transformation
 from stellar.pipeline.filters import record_filter
 from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
@@ -28,8 +28,6 @@ from stellar.pipeline.validation import validation
 
 if TYPE_CHECKING:
     from stellar.maas import MaasError
-
-log = logging.getLogger(__name__)
 
 Outcome = Record | Rejected | Drop
 
@@ -147,7 +145,8 @@ class Pipeline:
         except Invalid as error:
             return Rejected(record, name, error, metadata=metadata)
         except Exception as error:  # noqa: BLE001 (the edge at which a bad record must not stop the others)
-            return Rejected(raw.content, name, error, metadata=metadata)
+            subject = f"the expression {shortened(error.source)!r} failed" if isinstance(error, StellarError) else ""
+            return Rejected(raw.content, name, error, subject, metadata)
         return record
 
 
@@ -192,9 +191,16 @@ class _TellingClient:
         try:
             return self._client.apply(endpoint, function, arguments)  # type: ignore[no-any-return]
         except MaasError as error:
-            model = f"the model {endpoint.get('name')} {endpoint.get('version')} gave no answer, which counts as null"
-            self._report(Report(None, "model", error, model, _why(endpoint, error)))
+            subject = f"{_named_model(endpoint)} gave no answer, which counts as null"
+            self._report(Report(None, "model", error, subject, _why(endpoint, error)))
             raise
+
+
+def _named_model(endpoint: Mapping[str, Any]) -> str:
+    name, version, url = (endpoint.get(key) for key in ("name", "version", "url"))
+    if name is None:
+        return "a model without an address" if url is None else f"the model at {url}"
+    return f"the model {name}" if version is None else f"the model {name} {version}"
 
 
 def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:

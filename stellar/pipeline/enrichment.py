@@ -12,7 +12,7 @@ from stellar.context import Context
 from stellar.conversions import to_text
 from stellar.errors import StellarError
 from stellar.pipeline.config import AdapterConfig, StageConfig
-from stellar.pipeline.expressions import Workshop, variables
+from stellar.pipeline.expressions import Workshop, shortened, variables
 from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record, Report, Reporter, now
 
@@ -21,7 +21,26 @@ ADAPTERS = {
     "enrich": ("geo", "host", "hbaseEnrichment", "stellar"),
     "threatIntel": ("hbaseThreatIntel", "stellar"),
 }
+# What an expression of the adapter stellar does in place of another adapter
+_INSTEAD = {
+    "geo": 'look an address up in an expression of the adapter stellar, such as "geo := GEO_GET(ip_dst_addr)"',
+    "host": "give what is known of hosts in an expression of the adapter stellar, "
+    "such as \"host := MAP_GET(ip_dst_addr, {'10.0.0.1': 'printer'})\"",
+    "hbaseEnrichment": "look values up in an expression of the adapter stellar, "
+    "such as \"user := ENRICHMENT_GET('user', ip_dst_addr, 'enrichment', 't')\"",
+    "hbaseThreatIntel": "look values up in an expression of the adapter stellar, "
+    "such as \"is_alert := ENRICHMENT_EXISTS('malicious_ip', ip_dst_addr, 'threatintel', 't')\"",
+}
 _METRON_NAMES = {"enrich": "ENRICHMENT", "threatIntel": "THREAT_INTEL"}
+
+
+class FieldFailed(Exception):
+    """The expression for a field failed; `__cause__` is why."""
+
+    def __init__(self, field: str, cause: StellarError) -> None:
+        super().__init__(field, cause)
+        self.field = field
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +51,16 @@ class Group:
     steps: tuple[tuple[str, Expression], ...]
 
     def worked_out(self, known: Record, context: Context) -> Record:
-        """The fields of this group. A map becomes a field for each of its members; null no field at all."""
+        """The fields of this group. A map becomes a field for each of its members; null no field at all.
+
+        Raises FieldFailed.
+        """
         results: Record = {}
         for field, expression in self.steps:
-            known[field] = results[field] = expression(known, context)
+            try:
+                known[field] = results[field] = expression(known, context)
+            except StellarError as error:
+                raise FieldFailed(field, error) from error
         return _unfolded(results)
 
     def part_of(self, record: Record) -> Record:
@@ -70,9 +95,10 @@ class Enrich:
         for group in self.groups:
             try:
                 joined.update(group.worked_out(variables(record, *self.defaults), self.context))
-            except StellarError as error:
-                subject = f"{_METRON_NAMES[self.stage]} error with stellar failed"
-                self.report(Report(group.part_of(record), self.stage, error, subject))
+            except FieldFailed as failed:
+                which = f"{failed.field} := {shortened(failed.cause.source)}"
+                subject = f"{_METRON_NAMES[self.stage]} error with stellar failed: {which}"
+                self.report(Report(group.part_of(record), self.stage, failed.cause, subject))
         end = _timing()
         if self.groups:
             joined = {name: value for name, value in joined.items() if value is not None and value != ""}
@@ -108,9 +134,7 @@ def enrichment(
         if name == "stellar":
             groups = _groups(adapter, here, workshop)
         elif adapter.config:
-            raise here.error(
-                f"the adapter {name} is not in this release; supported is stellar, whose expressions can look things up"
-            )
+            raise here.error(f"the adapter {name} is not in this release; {_INSTEAD[name]}")
     return Enrich(stage, groups, (config.config, settings), workshop.context, workshop.report)
 
 

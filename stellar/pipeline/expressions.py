@@ -59,6 +59,12 @@ class Workshop:
         return expression
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """An expression as a part of a sentence: on one line, and cut if it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def variables(record: Record, *defaults: Mapping[str, Any]) -> Record:
     """The fields of a record with variables behind them: a name takes the first value that is not null."""
     merged = dict(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,9 @@ from stellar.conversions import to_boolean, to_double, to_text
 from stellar.errors import StellarError
 from stellar.hints import known_names
 from stellar.pipeline.config import RiskRule, ThreatIntelConfig
-from stellar.pipeline.expressions import Workshop, variables
+from stellar.pipeline.expressions import Workshop, shortened, variables
 from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record, Report, Reporter
-
-log = logging.getLogger(__name__)
 
 
 # A score that is not a number makes the result none, as in Java, where max and min say so too
@@ -77,6 +74,16 @@ class Rule:
     comment: str | None = None
     reason: Expression | None = None
 
+    def part(self, which: str) -> str | None:
+        """The text of its condition, score or reason; None where the rule is called by that."""
+        match which:
+            case "condition":
+                return self.text if self.name else None
+            case "score":
+                return self.score_text
+            case _:
+                return self.reason.source if self.reason else None
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:
@@ -128,12 +135,14 @@ class Triage:
         return aggregated(self.aggregator, (each.score for each in fired), self.aggregation)
 
     def _tried(self, rule: Rule, known: Record, record: Record) -> Fired | None:
+        part = "condition"
         try:
             if not rule.matches(known, self.context):
                 return None
+            part = "score"
             score = self._number(rule, known)
         except (StellarError, ValueError) as error:
-            self._failed(rule, error, record)
+            self._failed(rule, part, error, record)
             return None
         return Fired(rule, score, self._reason(rule, known, record))
 
@@ -142,7 +151,7 @@ class Triage:
             return rule.score
         value = rule.score(known, self.context)
         if (number := to_double(value)) is None:
-            raise ValueError(f"the score {rule.score_text!r} gives {to_text(value)}; a number is wanted")
+            raise ValueError(f"it gives {to_text(value)}; a number is wanted")
         return number
 
     def _reason(self, rule: Rule, known: Record, record: Record) -> str | None:
@@ -152,12 +161,15 @@ class Triage:
         try:
             reason = rule.reason(known, self.context)
         except StellarError as error:
-            self._failed(rule, error, record)
+            self._failed(rule, "reason", error, record)
             return None
         return None if reason is None else to_text(reason)
 
-    def _failed(self, rule: Rule, error: Exception, record: Record) -> None:
-        self.report(Report(record, "triage", error, f"The rule {(rule.name or rule.text)!r} failed"))
+    def _failed(self, rule: Rule, part: str, error: Exception, record: Record) -> None:
+        subject = f"The rule {shortened(rule.name or rule.text)!r} failed in its {part}"
+        if text := rule.part(part):
+            subject += f" {shortened(text)!r}"
+        self.report(Report(record, "triage", error, subject))
 
     def _verdict(self, fired: list[Fired]) -> Record:
         score = self.score(fired)
