@@ -246,9 +246,10 @@ def test_a_service_whose_session_has_ended_leads_no_longer_until_it_is_its_turn_
     assert world.urls() > {instance.url for instance in before}
 
 
-def test_models_run_on_while_zookeeper_is_away(engines, make_quorum, make_world):
+def test_models_run_on_while_zookeeper_is_away(engines, make_quorum, make_world, tmp_path):
     from engines.zookeeper.server import ZooKeeper as Engine
 
+    (tmp_path / "zk.json").write_text('{"session_seconds": 8}')  # so the service leads on when ZooKeeper is back
     with Engine() as engine:
         world = make_world(make_quorum(engine))
         service = world.start()
