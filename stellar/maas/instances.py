@@ -22,9 +22,9 @@ MOST_ABSENT = 10_000
 class _Lane:
     """The way to one address: how many requests are on it, and those that wait until one of them is over."""
 
-    free: threading.Condition
     under_way: int = 0
     waiting: int = 0
+    free: threading.Condition | None = None  # made when it is first needed
 
 
 class Traffic:
@@ -54,7 +54,7 @@ class Traffic:
         with self._lock:
             lane = self._lanes.get(address)
             if lane is None:
-                lane = self._lanes[address] = _Lane(threading.Condition(self._lock))
+                lane = self._lanes[address] = _Lane()
             if self._most and lane.under_way >= self._most:
                 self._wait(lane, url, seconds)
             lane.under_way += 1
@@ -63,17 +63,19 @@ class Traffic:
         finally:
             with self._lock:
                 lane.under_way -= 1
-                if lane.waiting:
+                if lane.free is not None and lane.waiting:
                     lane.free.notify()
                 elif not lane.under_way:
                     self._lanes.pop(address, None)
 
     def _wait(self, lane: _Lane, url: str, seconds: float) -> None:
         until = monotonic() + seconds
+        if (free := lane.free) is None:
+            free = lane.free = threading.Condition(self._lock)
         lane.waiting += 1
         try:
             while lane.under_way >= self._most:
-                if not lane.free.wait(until - monotonic()):
+                if not free.wait(until - monotonic()):
                     raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
         finally:
             lane.waiting -= 1

@@ -34,19 +34,23 @@ def read_json(data: bytes | str) -> Any:
 
     Raises ValueError for anything else, also for NaN, Infinity and nesting beyond reason.
     """
-    return _loads(data, parse_constant=_no_constant)
+    return _loads(data, _STRICT)
 
 
-def _loads(data: bytes | str, **options: Any) -> Any:
+def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        return json.loads(text, **options)
+        return decoder.decode(text)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_constant)
+_WITH_NUMBERS_AS_WRITTEN = json.JSONDecoder(parse_float=str, parse_constant=_no_constant)
 
 
 class _Wire(BaseModel):
@@ -70,7 +74,7 @@ class _Wire(BaseModel):
 
         Raises ValueError with one sentence for what is not such a JSON object.
         """
-        value = _loads(data, parse_float=str, parse_constant=_no_constant)  # so version 1.10 does not become 1.1
+        value = _loads(data, _WITH_NUMBERS_AS_WRITTEN)  # so version 1.10 does not become 1.1
         if not isinstance(value, dict):
             raise ValueError(f"a JSON object is needed here, not {json.dumps(value)[:80]}")
         try:

@@ -1,0 +1,159 @@
+"""One connection by http without TLS: what is said on it, and what comes back, within limits of time and size.
+
+It knows of HTTP/1.1 what models need, at a fraction of what a full client costs.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+
+from stellar.maas.errors import ModelRefused
+
+# How long a line of the answer's head may be, and how many there may be
+LONGEST_LINE = 65_536
+MOST_LINES = 200
+CHUNK = 65_536
+
+
+class Garbled(Exception):
+    """What came is no HTTP, or not all of it."""
+
+
+class Connection:
+    """A connection to an address. Not safe to use from several threads at once.
+
+    Raises OSError if it can't be made in so many seconds.
+    """
+
+    def __init__(self, place: tuple[str, int], seconds: float) -> None:
+        self._socket = socket.create_connection(place, seconds)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, request: bytes, deadline: float, most: int) -> tuple[int, bytes, bool]:
+        """The status, the body, and whether the connection can be used once more.
+
+        deadline: the moment, by the monotonic clock, until which all of it must have come
+        most: how large the body may be
+
+        Raises OSError, of which TimeoutError and, if it was closed before anything came, ConnectionError; Garbled; and
+        ModelRefused for a body that is too large.
+        """
+        self._socket.settimeout(max(0.001, deadline - monotonic()))
+        self._socket.sendall(request)
+        incoming = _Incoming(self._socket, deadline)
+        status, version, headers = _head(incoming)
+        while 100 <= status < 200:  # a word in between
+            status, version, headers = _head(incoming)
+        body, bounded = _body(incoming, status, headers, most)
+        asked = headers.get(b"connection", b"").lower()
+        stays = b"close" not in asked if version == b"HTTP/1.1" else b"keep-alive" in asked
+        return status, body, stays and bounded and not incoming.held
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _Incoming:
+    """What comes in, until a moment."""
+
+    def __init__(self, source: socket.socket, deadline: float) -> None:
+        self._source = source
+        self._deadline = deadline
+        self._began = False
+        self.held = b""
+
+    def more(self) -> bool:
+        """Wait for more; False if the other side has ended."""
+        if (left := self._deadline - monotonic()) <= 0:
+            raise TimeoutError
+        self._source.settimeout(left)
+        received = self._source.recv(CHUNK)
+        self._began = self._began or bool(received)
+        self.held += received
+        return bool(received)
+
+    def line(self) -> bytes:
+        while (end := self.held.find(b"\n")) < 0:
+            if len(self.held) > LONGEST_LINE:
+                raise Garbled("a line of the answer does not end")
+            if not self.more():
+                if not self._began:
+                    raise ConnectionResetError("the connection was closed without an answer")
+                raise Garbled("the answer ended in the middle")
+        line, self.held = self.held[:end], self.held[end + 1 :]
+        return line.rstrip(b"\r")
+
+    def exactly(self, length: int) -> bytes:
+        while len(self.held) < length:
+            if not self.more():
+                raise Garbled(f"the answer ended after {len(self.held):,} of {length:,} bytes")
+        taken, self.held = self.held[:length], self.held[length:]
+        return taken
+
+    def all(self, most: int) -> bytes:
+        while len(self.held) <= most and self.more():
+            pass
+        taken, self.held = self.held, b""
+        return taken
+
+
+def _head(incoming: _Incoming) -> tuple[int, bytes, dict[bytes, bytes]]:
+    first = incoming.line()
+    version, _, rest = first.partition(b" ")
+    code = rest.lstrip()[:3]
+    if not version.startswith(b"HTTP/1.") or not code.isdigit():
+        raise Garbled(f"{first[:40]!r} is no HTTP")
+    headers: dict[bytes, bytes] = {}
+    for _ in range(MOST_LINES):
+        if not (line := incoming.line()):
+            return int(code), version, headers
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip()
+    raise Garbled("the answer has too many headers")
+
+
+def _body(incoming: _Incoming, status: int, headers: dict[bytes, bytes], most: int) -> tuple[bytes, bool]:
+    """The body, and whether it said where it ends."""
+    if status in (204, 304):
+        return b"", True
+    if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+        return _chunked(incoming, most), True
+    if (length := headers.get(b"content-length")) is None:
+        return _allowed(incoming.all(most), most), False
+    if not length.isdigit():
+        raise Garbled(f"{length[:40]!r} is no length")
+    if len(length) > 18 or int(length) > most:
+        raise _too_large(most)
+    return incoming.exactly(int(length)), True
+
+
+def _chunked(incoming: _Incoming, most: int) -> bytes:
+    body = bytearray()
+    while size := _size(incoming.line()):
+        if len(body) + size > most:
+            raise _too_large(most)
+        body += incoming.exactly(size)
+        if incoming.line():
+            raise Garbled("a chunk of the answer is longer than it says")
+    for _ in range(MOST_LINES):
+        if not incoming.line():
+            return bytes(body)
+    raise Garbled("the answer has too many headers")
+
+
+def _size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise Garbled(f"{line[:40]!r} is no length of a chunk")
+    return int(digits, 16)
+
+
+def _allowed(body: bytes, most: int) -> bytes:
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+def _too_large(most: int) -> ModelRefused:
+    return ModelRefused(f"the answer is larger than {most:,} bytes")
