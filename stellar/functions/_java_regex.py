@@ -17,6 +17,7 @@ Replacement = str | Callable[[Any], str]
 
 SECONDS_A_MATCH = 1.0
 _REMEMBERED = 512
+LONGEST_RUN = 100
 
 _LINE_END = r"\n\r\x85\u2028\u2029"
 _AT_LINE_END = rf"(?=(?:\r\n|[{_LINE_END}])?\Z)"
@@ -212,6 +213,7 @@ class _Translation:
     def whole(self) -> str:
         made: list[str] = []
         outer: list[frozenset[str]] = []
+        literals = 0
         while self.at < len(self.text):
             character = self.text[self.at]
             if character == "(":
@@ -229,6 +231,10 @@ class _Translation:
                 made.append(")")
             else:
                 made.append(self.atom(character))
+            # A long run of letters that repeat takes the package minutes, and no time-out ends it; a group ends the run
+            literals = literals + 1 if _is_literal(made[-1]) else 0
+            if literals == LONGEST_RUN:
+                made[-1], literals = f"(?>{made[-1]})", 0
         if outer:
             raise self.wrong("a ( without its )")
         return "".join(made)
@@ -435,6 +441,12 @@ class _Translation:
             return self.escaped_character()
         self.at += 1
         return self.text[self.at - 1]
+
+
+def _is_literal(piece: str) -> bool:
+    """Whether a piece of a translation stands for one character."""
+    escaped = len(piece) == 2 and piece[0] == "\\" and not piece[1].isalnum()
+    return escaped or (len(piece) == 1 and piece not in "*+?|()")
 
 
 def _literal(character: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import stellar
 from stellar.functions import _java_regex
 from stellar.functions._java_regex import compiled, everywhere, whole
 from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
@@ -197,3 +198,21 @@ def test_a_pattern_with_very_many_choices_is_left_to_that_engine_for_all_but_sho
     assert _java_regex._harmless_length("a?" * 500) < 1
     assert _java_regex._harmless_length("a*" * 500) < 500
     assert whole("a?" * 500)("a") is not None
+
+
+@pytest.mark.parametrize("letters", ["a", "ab", ".", "\\."])
+def test_a_long_pattern_without_choices_takes_no_long_time(letters):
+    # The package needs 10 s for 3,000 letters that repeat, and its time-out does not end that
+    pattern, text = letters * 4000, letters.replace("\\", "") * 4000
+    record = {"pattern": pattern, "text": text, "other": text[:-1] + "#"}
+    assert stellar.evaluate("REGEXP_MATCH(text, pattern)", record) is True
+    assert stellar.evaluate("REGEXP_REPLACE(text, pattern, '-')", record) == "-"
+    assert stellar.evaluate("REGEXP_MATCH(other, pattern)", record) is (letters == ".")
+
+
+@pytest.mark.parametrize("quantifier", ["*", "+", "?", "{2}", "*?"])
+def test_a_quantifier_after_many_letters_belongs_to_the_last_of_them(quantifier):
+    for count in (99, 100, 101, 200):
+        pattern = "x" * (count - 1) + "y" + quantifier
+        record = {"pattern": pattern, "text": "x" * (count - 1) + "yy"}
+        assert stellar.evaluate("REGEXP_MATCH(text, pattern)", record) is (quantifier != "?")
