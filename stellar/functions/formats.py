@@ -31,10 +31,15 @@ def _prepared(format_: object, *args: object) -> Callable[..., str] | None:
         return None
     if template is None:
         return lambda *values: _written(parts, values)
-    fits, text, classes = template.fits, template.text, template.classes
-    if template.decimals:
-        return lambda *values: text % values if fits(values) else _written(parts, values)
-    return lambda *values: text % values if list(map(type, values)) == classes else _written(parts, values)
+    fits, text = template.fits, template.text
+    if len(args) == len(template.classes) == 2 and not template.decimals:
+        first, second = template.classes
+        return lambda one, other: (
+            text % (one, other)
+            if one.__class__ is first and other.__class__ is second
+            else _written(parts, (one, other))
+        )
+    return lambda *values: text % values if fits(values) else _written(parts, values)
 
 
 @stellar("FORMAT", prepare=_prepared)

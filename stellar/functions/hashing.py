@@ -12,7 +12,7 @@ from stellar.conversions import to_boolean, to_integer, to_text
 from stellar.functions._md2 import md2
 from stellar.functions._tlsh import Tlsh, tlsh
 from stellar.functions._tlsh import read as read_tlsh
-from stellar.library import stellar
+from stellar.library import UNKNOWN, stellar
 from stellar.runtime import described
 
 _MOST_BITS = 65_536
@@ -30,7 +30,20 @@ def get_hashes_available() -> list[str]:
     return [*_DIGESTS, "TLSH"]
 
 
-@stellar("HASH")
+def _prepared(to_hash: object, hash_type: object, *config: object) -> Callable[[Any], Any] | None:
+    algorithm = _ALGORITHMS.get(hash_type.upper()) if isinstance(hash_type, str) else None
+    if to_hash is not UNKNOWN or algorithm is None or config:
+        return None
+
+    def digest(value: Any) -> Any:
+        if value.__class__ is str:
+            return algorithm(value.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+        return hash_(value, hash_type)
+
+    return digest
+
+
+@stellar("HASH", prepare=_prepared)
 def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     """The hash of a value: of a text its digest in UTF-8, of bytes their digest, of any other value that of its JSON.
 

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+import stellar
 from stellar.functions.hashing import get_hashes_available, hash_, tlsh_dist
 
 FOX = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs; 0123456789 times!"
@@ -108,3 +109,18 @@ def test_the_length_counts_if_wanted():
 def test_what_is_no_tlsh_of_the_same_kind_is_refused(other):
     with pytest.raises(ValueError, match="TLSH text"):
         tlsh_dist(FOX_TLSH, other)
+
+
+@pytest.mark.parametrize("name", ["MD5", "sha-256", "SHA", "MD2", "CRC"])
+@pytest.mark.parametrize("value", ["squid", "é\ud800", b"squid", 1.5, None, {"a": [1]}])
+def test_a_name_in_the_expression_hashes_as_one_in_the_record(name: str, value: object) -> None:
+    record = {"value": value, "name": name}
+    literal, variable = (stellar.compile(f"HASH(value, {it})") for it in (f"'{name}'", "name"))
+    assert _outcome(literal, record) == _outcome(variable, record)
+
+
+def _outcome(expression: stellar.Expression, record: dict[str, object]) -> object:
+    try:
+        return expression(record)
+    except stellar.errors.EvaluationError as error:
+        return error.message
