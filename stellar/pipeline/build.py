@@ -27,7 +27,7 @@ from stellar.pipeline.triage import triage
 from stellar.pipeline.validation import validation
 
 if TYPE_CHECKING:
-    from stellar.maas import MaasError
+    from stellar.maas import MaasError, ModelClient, Registry
 
 Outcome = Record | Rejected | Drop
 
@@ -78,6 +78,7 @@ class Pipeline:
     transformations: what comes before a record gets its `guid` and `original_string`
     stages: what comes after, each with the name that error documents call it by
     functions: what its expressions call
+    services: what they are evaluated with
     reports: what failed while records went on that `pipeline(raw)` gave; whoever calls it so takes them away
 
     Many threads may use `processed` at once.
@@ -90,12 +91,21 @@ class Pipeline:
     stages: tuple[tuple[str, Stage], ...]
     envelope: Envelope | None = None
     functions: frozenset[str] = frozenset()
+    services: Context = field(default_factory=Context)
     reports: list[Report] = field(default_factory=list)
 
     @property
     def asks_models(self) -> bool:
         """Whether its expressions ask models, and so wait."""
         return not self.functions.isdisjoint(MODEL_FUNCTIONS)
+
+    def use_models(self, registry: Registry, client: ModelClient) -> None:
+        """Let its expressions find and ask models, if it was built without."""
+        from stellar.maas import ModelClient, Registry
+
+        telling: Any = _TellingClient(client, _report)
+        self.services.get_or_make(Registry, lambda _: registry)  # type: ignore[type-abstract]
+        self.services.get_or_make(ModelClient, lambda _: telling)
 
     def __call__(self, raw: Raw) -> Iterator[Outcome]:
         """What becomes of each record in a raw message: the record at its end, or Rejected, or Drop."""
@@ -160,9 +170,8 @@ def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
     place = config.parser_place
     settings = config.globals.settings
     library = _library(settings, config.global_place)
-    services = _telling(context, _report)
-    if GlobalSettings not in services:
-        services = services.with_services({GlobalSettings: GlobalSettings(settings)})
+    given = _telling(context, _report)
+    services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     workshop = Workshop(library, services, settings=settings, report=_report)
     options = config.parser.parser_config
     make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
@@ -175,6 +184,7 @@ def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
         tuple(_stages(config, parser, workshop)),
         _envelope(config.parser, place),
         frozenset(workshop.functions),
+        services,
     )
 
 

@@ -9,20 +9,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from stellar.context import NOTHING, Context
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
 from stellar.pipeline.config import SensorConfig, load, load_enrichment, sensors
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
-from stellar.pipeline.sinks import STANDARD_OUTPUT, Sinks
+from stellar.pipeline.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.sources import STANDARD_INPUT, check_readable, lines, size
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, Registry
+
+log = logging.getLogger(__name__)
 
 FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
 # So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
@@ -40,15 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return int(options.command(options))
         except BrokenPipeError:  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             return FINE
         except (ConfigError, OSError, ValueError) as error:
             if options.debug:
                 raise
+            if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
+                _drop_output()
             print(f"stellar-pipeline: {_sentence(error)}", file=sys.stderr)
             return UNUSABLE
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _drop_output() -> None:
+    """Lose what standard output has not taken, of which Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:
@@ -65,8 +73,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(UNUSABLE, f"{self.prog}: {message}\n")
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that takes as long as the rest of a start."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"stellar-pipeline {version('stellar-maas')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("stellar-pipeline", description="Records through a pipeline that is configured the Metron way.")
+    parser.add_argument("--version", action=_Version, help="show the version of the program and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     _add_run(commands.add_parser("run", help="send lines through the pipeline of a sensor"))
     _add_check(commands.add_parser("check", help="read configurations and compile every expression in them"))
@@ -88,9 +110,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
     models = parser.add_mutually_exclusive_group()
-    models.add_argument(
-        "--registry", metavar="DIR", type=Path, help="where models are registered; without it there are no models"
-    )
+    models.add_argument("--registry", metavar="DIR", type=Path, help=_REGISTRY_HELP)
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where models are registered")
     add("--in-flight", metavar="N", type=_whole, help=_IN_FLIGHT_HELP)
     add("--quiet", action="store_true", help="no progress, and no counts at the end")
@@ -106,6 +126,10 @@ def _whole(text: str) -> int:
 _IN_FLIGHT_HELP = (
     "how many lines are worked on at once; by default 64 where the expressions ask models, else 1. Whatever it is, "
     "what comes out keeps its order"
+)
+_REGISTRY_HELP = (
+    "where models are registered; by default $MAAS_HOME, or ~/.maas, if there is such a directory, and else there are "
+    "no models"
 )
 _CONFIG_HELP = "the configurations: global.json, parsers/, enrichments/ and patterns/ in it"
 _OUTPUT_HELP = (
@@ -172,26 +196,26 @@ class _Summing:
 def _pipeline(config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> Pipeline:
     """The pipeline, with models to ask only where its expressions ask any: that loads an HTTP client."""
     pipeline = build(config)
-    if not pipeline.asks_models:
-        return pipeline
+    if pipeline.asks_models:
+        _add_models(pipeline, config, options, stack)
+    return pipeline
+
+
+def _add_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+    from stellar.maas import ClientSettings, ModelClient, home
+
     if options.registry is None and options.zookeeper is None:
-        logging.getLogger(__name__).warning(
-            "the expressions ask models, and there is no --registry: every answer is null"
-        )
-    return build(config, _models(options, config, stack))
-
-
-def _models(options: argparse.Namespace, config: SensorConfig, stack: ExitStack) -> Context:
-    from stellar.maas import ClientSettings, ModelClient, Registry
-
+        if home().is_dir():
+            options.registry = home()
+        else:
+            log.warning("the expressions ask models, and there is no --registry: every answer is null")
     try:
         settings = ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
         raise config.global_place.error(str(error)) from error
     registry = _registry(options, settings)
     stack.callback(registry.close)
-    client = stack.enter_context(ModelClient(registry, settings))
-    return NOTHING.with_services({Registry: registry, ModelClient: client})
+    pipeline.use_models(registry, stack.enter_context(ModelClient(registry, settings)))
 
 
 def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry:

@@ -119,6 +119,8 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises ConfigError if the file cannot be read, is not JSON (with line, column and carets) or holds something else.
     """
     text = read_text(path)
+    if not text.strip():
+        raise ConfigError(str(path), "", "the file is empty; a JSON object {…} is wanted")
     try:
         value = json.loads(without_comments(text), object_pairs_hook=partial(_object, str(path)))
     except json.JSONDecodeError as error:

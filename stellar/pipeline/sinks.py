@@ -17,6 +17,7 @@ from stellar.conversions import to_text
 from stellar.pipeline.records import Record, to_json, to_json_bytes
 
 STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT_NAME = "standard output"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 _ROWS_A_TRANSACTION = 1000
 
@@ -32,13 +33,35 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """Writes each document as a line of JSON, in UTF-8."""
+    """Writes each document as a line of JSON, in UTF-8; what can't be written is told with the file's name."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._write = stream.write
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
 
     def __call__(self, document: Record) -> None:
-        self._write(to_json_bytes(document) + b"\n")
+        line = to_json_bytes(document) + b"\n"
+        try:
+            self._stream.write(line)
+        except OSError as error:
+            raise self._named(error) from error
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._named(error) from error
+
+    def close(self) -> None:
+        """Write what is pending, and let go of the file."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: OSError) -> OSError:
+        return OSError(error.errno, error.strerror, self._name)
 
 
 class Database:
@@ -132,13 +155,15 @@ class Sinks:
         Raises OSError if the target cannot be written.
         """
         if target == STANDARD_OUTPUT:
-            self._stack.callback(sys.stdout.buffer.flush)
-            return JsonLines(sys.stdout.buffer)
+            lines = JsonLines(sys.stdout.buffer, STANDARD_OUTPUT_NAME)
+            self._stack.callback(lines.flush)
+            return lines
         if Path(target).suffix in _DATABASES:
             return self._database(target).table(table)
         path = str(Path(target).resolve())
         if path not in self._files:
-            self._files[path] = JsonLines(self._stack.enter_context(open(target, "wb")))  # noqa: SIM115
+            self._files[path] = JsonLines(open(target, "wb"), target)  # noqa: SIM115
+            self._stack.callback(self._files[path].close)
         return self._files[path]
 
     def _database(self, target: str) -> Database:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,10 +20,15 @@ def lines(names: Iterable[str]) -> Iterator[Raw]:
     Raises OSError for a file that cannot be read.
     """
     for name in names:
-        with _opened(name) as stream:
-            origin = "standard input" if name == STANDARD_INPUT else name
-            for number, line in enumerate(stream, start=1):
-                yield Raw(line.rstrip(b"\r\n"), origin, number)
+        origin = "standard input" if name == STANDARD_INPUT else name
+        try:
+            with _opened(name) as stream:
+                for number, line in enumerate(stream, start=1):
+                    yield Raw(line.rstrip(b"\r\n"), origin, number)
+        except (OSError, EOFError, zlib.error) as error:  # what is packed may be damaged
+            if isinstance(error, OSError) and error.filename is not None:
+                raise
+            raise OSError(f"{origin} cannot be read: {error}") from error
 
 
 def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:

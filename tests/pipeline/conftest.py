@@ -17,6 +17,12 @@ from stellar.pipeline.records import Raw, Record, Rejected
 Outcomes = list[Any]
 
 
+@pytest.fixture(autouse=True)
+def no_models_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have models of their own."""
+    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "no-models"))
+
+
 @pytest.fixture
 def write_config(tmp_path: Path) -> Callable[..., Path]:
     """Writes a configuration directory for the sensor `squid`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import importlib.metadata
 import io
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import pytest
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
+from stellar.pipeline.places import without_comments
 from stellar.pipeline.records import Raw, Record
 from stellar.pipeline.sinks import Sinks
 
@@ -103,6 +106,38 @@ def test_a_model_that_answers_makes_alerts(
     assert capsys.readouterr().err == (
         "stellar-pipeline: squid: 3 lines read, 3 parsed = 3 out + 0 dropped + 0 rejected; 0 reports\n"
     )
+
+
+def test_models_at_home_need_no_option(
+    tmp_path: Path, model: str, registry: FileRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(registry, model)
+    monkeypatch.setenv("MAAS_HOME", str(registry.directory))
+    records, errors = run(tmp_path, log_of(tmp_path, "cnn.com"))
+    assert errors == []
+    assert records[0]["is_malicious"] == "malicious"
+
+
+def test_the_pipeline_is_built_once(tmp_path: Path, model: str, registry: FileRegistry) -> None:
+    deploy(registry, model)
+    (tmp_path / "counting.py").write_text(
+        "made = []\n\ndef stage(config, place, workshop):\n    made.append(1)\n    return lambda record: record\n",
+        encoding="utf-8",
+    )
+    config = tmp_path / "config"
+    shutil.copytree(CONFIG, config)
+    parser = json.loads(without_comments((config / "parsers" / "squid.json").read_text(encoding="utf-8")))
+    parser["fieldTransformations"].append({"transformation": "counting.stage"})
+    (config / "parsers" / "squid.json").write_text(json.dumps(parser), encoding="utf-8")
+    program = (
+        "import counting; from stellar.pipeline.cli import main; "
+        f"main(['run', '--config', {str(config)!r}, '--sensor', 'squid', '--registry', {str(registry.directory)!r}, "
+        f"{log_of(tmp_path, 'cnn.com')!r}]); print(len(counting.made))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    record, made = done.stdout.splitlines()
+    assert json.loads(record)["is_malicious"] == "malicious"
+    assert made == b"1"
 
 
 @pytest.mark.parametrize(
@@ -367,6 +402,42 @@ def test_help_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
         main(["run", "--help"])
     assert ended.value.code == 0
     assert "exit status: 0 when the run came to its end" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"stellar-pipeline {importlib.metadata.version('stellar-maas')}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("hosts", [1, 2000])
+def test_a_target_that_is_full_is_named(hosts: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--config", str(CONFIG), "--sensor", "squid", "--quiet", "--output", "/dev/full"]
+    assert main(["run", *options, log_of(tmp_path, *["cnn.com"] * hosts)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "stellar-pipeline: /dev/full: No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
+    program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
+    options = ["--config", str(CONFIG), "--sensor", "squid", "--quiet", log_of(tmp_path, "cnn.com")]
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-c", program, "run", *options]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == b"stellar-pipeline: standard output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "damage", [b"not packed", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:10] + b"!" * 9]
+)
+def test_a_damaged_file_is_named(damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.log.gz"
+    path.write_bytes(damage)
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", str(path)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stellar-pipeline: {path} cannot be read: ")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
