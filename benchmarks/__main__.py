@@ -12,6 +12,7 @@ from benchmarks.cold import cold
 from benchmarks.functions import functions
 from benchmarks.java import java
 from benchmarks.language import Part, compilation, tasks, width
+from benchmarks.models import models
 from benchmarks.peers import PEERS, Compile, loaded
 from benchmarks.report import findings
 from benchmarks.startup import startup
@@ -23,6 +24,7 @@ PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
     "tasks": (tasks, 0.8, 0.08),
     "java": (java, 0.4, 0.08),
     "functions": (functions, 0.25, 0.05),
+    "models": (models, 2, 0.3),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),
     "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),

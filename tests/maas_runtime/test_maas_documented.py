@@ -12,7 +12,7 @@ TEXT = (Path(__file__).parents[2] / "docs/maas.md").read_text()
 
 
 def test_the_model_and_the_python_of_the_documentation_work(maas, tmp_path, place, monkeypatch):
-    model, program = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    model, program, stream = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     (tmp_path / "dga").mkdir()
     (tmp_path / "dga/dga.py").write_text(model)
     (tmp_path / "dga/dga.sh").write_text("exec python3 dga.py\n")
@@ -30,5 +30,7 @@ def test_the_model_and_the_python_of_the_documentation_work(maas, tmp_path, plac
             seen = {}
             exec(f"{last[0]}\n    seen = {last[2]}", seen)
             assert seen["seen"] == {"is_malicious": "legit"}
+            exec(stream, seen)
+            assert seen["verdicts"] == ["legit", "malicious"]
     assert [line[line.index("-mo") + 1] for line in lines] == ["ADD", "LIST", "REMOVE"]
     assert FileRegistry(place).instances() == ()
