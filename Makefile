@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What of the language must be covered to the last branch
 CORE := stellar/cli.py,stellar/compiler.py,stellar/context.py,stellar/conversions.py,stellar/diagnostics.py,stellar/errors.py,stellar/examples.py,stellar/expression.py,stellar/library.py,stellar/lints.py,stellar/nodes.py,stellar/parser.py,stellar/resolver.py,stellar/runtime.py,stellar/shell.py,stellar/source.py,stellar/tagged.py
 
-.PHONY: demo test check coverage bench clean
+.PHONY: demo test check bench clean
 
 demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
