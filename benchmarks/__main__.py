@@ -21,10 +21,10 @@ Peers = dict[str, Compile | None]
 
 # How much each part measures: seconds of CPU for each of its slices, or rounds of processes; in full, and quickly
 PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
-    "tasks": (tasks, 0.8, 0.08),
+    "tasks": (tasks, 0.6, 0.08),
     "java": (java, 0.4, 0.08),
-    "functions": (functions, 0.25, 0.05),
-    "models": (models, 2, 0.3),
+    "functions": (functions, 0.2, 0.05),
+    "models": (models, 2, 1),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),
     "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),

@@ -149,7 +149,7 @@ def _rate(ask: Ask, seconds: float, make: Callable[[int, int], Records] = _diffe
         if scores != [len(record["host"]) for record in records]:
             raise RuntimeError("a record has a score that is not its own")
         best, turn = max(best, count / taken), turn + 1
-        if taken < seconds / 8:
+        if taken < seconds / 4:
             count *= 2
     return best
 

@@ -82,6 +82,17 @@ def test_instances_are_listed_by_name_then_natural_version(pair, make_instance, 
     soon(lambda: pair.reader.instances("a", "9"), ())
 
 
+def test_each_change_is_counted_and_nothing_else(pair, make_instance, soon):
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h:1"))
+    soon(lambda: ids(pair.reader.instances()), ["7"])
+    before = pair.reader.changes
+    pair.reader.instances()
+    assert pair.reader.changes == before > 0
+    pair.writer.unregister("dga", "7")
+    soon(lambda: ids(pair.reader.instances()), [])
+    assert pair.reader.changes > before
+
+
 def test_registering_again_replaces(pair, make_instance, soon):
     for port in (1, 2):
         pair.writer.register(make_instance("dga", "1.0", "7", f"http://h:{port}"))
