@@ -3,7 +3,7 @@
 configuration → build → Pipeline; a Pipeline turns a raw line into records, and into documents of what went wrong
 
 records     what flows: Record, Drop, Rejected, Report, and the error document
-config      Metron's own JSON, checked
+config      Metron's own JSON, checked                check       all that is to be said of a configuration
 build       configuration → stages, by tables of names
 parsers     raw text → records
 fields      field transformations            filters     which records go on

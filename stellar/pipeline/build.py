@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from stellar import Expression
 from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import StellarError
 from stellar.functions import LIBRARY
@@ -21,7 +23,8 @@ from stellar.pipeline.expressions import Workshop, shortened
 from stellar.pipeline.fields import transformation
 from stellar.pipeline.filters import record_filter
 from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
-from stellar.pipeline.places import Place
+from stellar.pipeline.parsers.json_map import JsonMapParser
+from stellar.pipeline.places import FIRST, Place, Problems
 from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Reporter, Stage
 from stellar.pipeline.triage import triage
 from stellar.pipeline.validation import validation
@@ -79,6 +82,7 @@ class Pipeline:
     stages: what comes after, each with the name that error documents call it by
     functions: what its expressions call
     services: what they are evaluated with
+    expressions: what was compiled, each with its place
     reports: what failed while records went on that `pipeline(raw)` gave; whoever calls it so takes them away
 
     Many threads may use `processed` at once.
@@ -92,6 +96,7 @@ class Pipeline:
     envelope: Envelope | None = None
     functions: frozenset[str] = frozenset()
     services: Context = field(default_factory=Context)
+    expressions: tuple[tuple[Place, Expression], ...] = ()
     reports: list[Report] = field(default_factory=list)
 
     @property
@@ -160,32 +165,39 @@ class Pipeline:
         return record
 
 
-def build(config: SensorConfig, context: Context = NOTHING) -> Pipeline:
+def build(config: SensorConfig, context: Context = NOTHING, problems: Problems = FIRST) -> Pipeline:
     """The pipeline of a sensor, with every expression compiled.
 
     context: what functions need from outside, such as a model registry
+    problems: takes what is wrong; where anything was collected, the pipeline lacks that, and is not to be run
 
     Raises ConfigError for what is unknown or not as it should be.
     """
     place = config.parser_place
     settings = config.globals.settings
-    library = _library(settings, config.global_place)
+    library = problems.attempt(lambda: _library(settings, config.global_place), LIBRARY)
     given = _telling(context, _report)
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
-    workshop = Workshop(library, services, settings=settings, report=_report)
+    workshop = Workshop(library, services, settings=settings, report=_report, problems=problems)
     options = config.parser.parser_config
-    make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
-    parser = make_parser(Settings(options, place / "parserConfig", config.directory))
+    parser = problems.attempt(lambda: _parser(config), JsonMapParser(Settings({}, place)))
     return Pipeline(
         config.sensor,
         parser,
-        _charset(options, place / "parserConfig" / "readCharset"),
+        problems.attempt(lambda: _charset(options, place / "parserConfig" / "readCharset"), "UTF-8"),
         tuple(_transformations(config.parser, place / "fieldTransformations", replace(workshop, options=options))),
         tuple(_stages(config, parser, workshop)),
-        _envelope(config.parser, place),
+        problems.attempt(lambda: _envelope(config.parser, place), None),
         frozenset(workshop.functions),
         services,
+        tuple(workshop.expressions),
     )
+
+
+def _parser(config: SensorConfig) -> Parser:
+    place = config.parser_place
+    make_parser = parser_factory(config.parser.parser_class_name, place / "parserClassName")
+    return make_parser(Settings(config.parser.parser_config, place / "parserConfig", config.directory))
 
 
 class _TellingClient:
@@ -235,11 +247,14 @@ def _telling(context: Context, report: Reporter) -> Context:
 
 def _transformations(config: ParserConfig, place: Place, workshop: Workshop) -> Iterator[Stage]:
     for index, each in enumerate(config.field_transformations):
-        yield transformation(each, place / index, workshop)
+        stage = workshop.problems.attempt(partial(transformation, each, place / index, workshop), None)
+        if stage is not None:
+            yield stage
 
 
 def _stages(config: SensorConfig, parser: Parser, workshop: Workshop) -> Iterator[tuple[str, Stage]]:
-    if (keep := record_filter(config.parser, config.parser_place, workshop)) is not None:
+    keep = workshop.problems.attempt(lambda: record_filter(config.parser, config.parser_place, workshop), None)
+    if keep is not None:
         yield "filter", keep
     yield "validate", Complaining(parser)
     if config.globals.field_validations:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
+from stellar.pipeline.check import checked
 from stellar.pipeline.config import SensorConfig, load, load_enrichment, sensors
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
@@ -37,7 +38,7 @@ exit status: 0 when the run came to its end, whatever became of single records;
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is its exit status."""
     options = _parser().parse_args(arguments)
-    with _warnings_shown():
+    with _warnings_shown(None if options.command is _check else SHOWN):
         try:
             return int(options.command(options))
         except BrokenPipeError:  # whoever read our output has seen enough
@@ -144,7 +145,8 @@ _ERRORS_HELP = (
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Read configurations, check every key, and compile every expression. Exit status 1 if there is a problem."
+        "Read configurations, check every key, and compile every expression; warn of what is allowed but seldom meant. "
+        "Exit status 1 if there is a problem; warnings do not count."
     )
     parser.add_argument("--sensor", metavar="NAME", help="check this sensor alone; without it every one is checked")
     parser.set_defaults(command=_check)
@@ -236,19 +238,22 @@ def _check(options: argparse.Namespace) -> int:
     parsed = sensors(options.config)
     enriched = [path.stem for path in (options.config / "enrichments").glob("*.json")]
     names = [options.sensor] if options.sensor else sorted({*parsed, *enriched})
-    problems = 0
+    problems, said = 0, set[str]()
     for name in names:
         # What is parsed elsewhere may be enriched here
         read = load_enrichment if name in enriched and name not in parsed else load
-        try:
-            pipeline = build(read(options.config, name))
-        except ConfigError as error:
-            if options.debug:
-                raise
-            problems += 1
-            print(f"{name}: {error}", file=sys.stderr)
-        else:
-            print(f"{name}: fine; its expressions call {', '.join(sorted(pipeline.functions)) or 'no function'}")
+        verdict = checked(read, options.config, name)
+        if verdict.problems and options.debug:
+            raise verdict.problems[0]
+        problems += len(verdict.problems)
+        for problem in verdict.problems:
+            print(f"{name}: {problem}", file=sys.stderr)
+        for warning in verdict.warnings:
+            if warning not in said:  # global.json is every sensor's
+                print(f"{name}: warning: {warning}", file=sys.stderr)
+        said.update(verdict.warnings)
+        if not verdict.problems:
+            print(f"{name}: fine; its expressions call {', '.join(sorted(verdict.functions)) or 'no function'}")
     return UNUSABLE if problems else FINE
 
 
@@ -260,26 +265,30 @@ class _Formatter(logging.Formatter):
 
 
 class _Once(logging.Filter):
-    """Lets every warning through once, and not too many of them."""
+    """Lets every warning through once, and not too many of them.
 
-    def __init__(self) -> None:
+    most: how many; None for all
+    """
+
+    def __init__(self, most: int | None) -> None:
         super().__init__()
+        self._most = most
         self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if text in self._seen or len(self._seen) >= SHOWN:
+        if text in self._seen or len(self._seen) == self._most:
             return False
         self._seen.add(text)
         return True
 
 
 @contextmanager
-def _warnings_shown() -> Iterator[None]:
+def _warnings_shown(most: int | None) -> Iterator[None]:
     """What the package logs, on standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
-    handler.addFilter(_Once())
+    handler.addFilter(_Once(most))
     logger = logging.getLogger("stellar")
     logger.addHandler(handler)
     logger.propagate, before = False, logger.propagate

@@ -7,7 +7,8 @@ taken, with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,7 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stellar.errors import ConfigError
 from stellar.hints import known_names
-from stellar.pipeline.places import Place, read_object
+from stellar.pipeline.places import FIRST, Place, Problems, Several, read_object
 
 log = logging.getLogger(__name__)
 
@@ -211,10 +212,12 @@ class SensorConfig:
         return self._place("global.json")
 
 
-def load(directory: Path, sensor: str) -> SensorConfig:
+def load(directory: Path, sensor: str, problems: Problems = FIRST) -> SensorConfig:
     """The configuration of a sensor from a directory laid out as Metron's: `global.json`, `parsers/`, `enrichments/`.
 
     Only the parser's file must be there.
+
+    problems: takes what is wrong with the files; a file that can't be used is left out then
 
     Raises ConfigError for what is missing, cannot be read, or is not as it should be.
     """
@@ -223,28 +226,32 @@ def load(directory: Path, sensor: str) -> SensorConfig:
         raise ConfigError(str(parser_file), "", _no_such_sensor(directory, sensor))
     return SensorConfig(
         sensor,
-        read_parser(parser_file),
-        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig()),
-        _optional(read_global, directory / "global.json", GlobalConfig()),
+        problems.attempt(lambda: read_parser(parser_file), _json_parser()),
+        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
+        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
     )
 
 
-def _optional(read: Callable[[Path], M], path: Path, default: M) -> M:
-    return read(path) if path.exists() else default
+def _json_parser() -> ParserConfig:
+    return ParserConfig.model_validate({"parserClassName": "JSONMap"})
 
 
-def load_enrichment(directory: Path, sensor: str) -> SensorConfig:
+def _optional(read: Callable[[Path], M], path: Path, default: M, problems: Problems) -> M:
+    return problems.attempt(lambda: read(path), default) if path.exists() else default
+
+
+def load_enrichment(directory: Path, sensor: str, problems: Problems = FIRST) -> SensorConfig:
     """The configuration of a sensor that is enriched here and parsed elsewhere: its parser reads JSON.
 
     Raises ConfigError.
     """
-    parser = ParserConfig.model_validate({"parserClassName": "JSONMap"})
+    enrichment_file = directory / "enrichments" / f"{sensor}.json"
     return SensorConfig(
         sensor,
-        parser,
-        read_enrichment(directory / "enrichments" / f"{sensor}.json"),
-        _optional(read_global, directory / "global.json", GlobalConfig()),
+        _json_parser(),
+        problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
+        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
     )
 
@@ -285,11 +292,26 @@ def _checked(model: type[M], value: dict[str, Any], place: Place) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first, *others = error.errors()
-        complaint = _complaint(first, place)
-        if others:
-            complaint.message += f" (and {len(others)} more)"
-        raise complaint from error
+        errors = error.errors()
+        complaints = [_complaint(each, place) for each in errors]
+        if any(each["type"] != "unknown_key" for each in errors):
+            raise Several(complaints) from error
+        # What is unknown hides what else there is to complain of
+        problems = Problems(complaints)
+        raise Several(
+            complaints, problems.attempt(lambda: _checked(model, _without(value, errors), place), None)
+        ) from error
+
+
+def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str, Any]:
+    """The same configuration without its unknown keys."""
+    known = deepcopy(value)
+    for error in errors:
+        inner: Any = known
+        for step in error["loc"]:
+            inner = inner[step]
+        del inner[error["ctx"]["key"]]
+    return known
 
 
 def _complaint(error: ErrorDetails, place: Place) -> ConfigError:

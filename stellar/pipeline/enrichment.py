@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stellar import Expression
@@ -128,14 +129,19 @@ def enrichment(
     groups: tuple[Group, ...] = ()
     for name, adapter in config.field_map.items():
         here = place / "fieldMap" / name
-        if name not in ADAPTERS[stage]:
-            possible = ", ".join(ADAPTERS[stage])
-            raise here.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
-        if name == "stellar":
-            groups = _groups(adapter, here, workshop)
-        elif adapter.config:
-            raise here.error(f"the adapter {name} is not in this release; {_INSTEAD[name]}")
+        groups += workshop.problems.attempt(partial(_adapted, stage, name, adapter, here, workshop), ())
     return Enrich(stage, groups, (config.config, settings), workshop.context, workshop.report)
+
+
+def _adapted(stage: str, name: str, adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[Group, ...]:
+    if name not in ADAPTERS[stage]:
+        possible = ", ".join(ADAPTERS[stage])
+        raise place.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
+    if name == "stellar":
+        return _groups(adapter, place, workshop)
+    if adapter.config:
+        raise place.error(f"the adapter {name} is not in this release; {_INSTEAD[name]}")
+    return ()
 
 
 def _groups(adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[Group, ...]:
@@ -165,23 +171,33 @@ def _steps(content: dict[str, Any] | list[Any], place: Place, workshop: Workshop
 
 
 def _mapped(content: Mapping[str, Any], place: Place, workshop: Workshop) -> Steps:
-    return tuple(
-        (field, workshop.expression(_expression_text(text, place / field), place / field))
+    steps = [
+        workshop.problems.attempt(partial(_step, field, text, place / field, workshop), None)
         for field, text in content.items()
-    )
+    ]
+    return tuple(step for step in steps if step is not None)
+
+
+def _step(field: str, text: object, place: Place, workshop: Workshop) -> tuple[str, Expression]:
+    return field, workshop.expression(_expression_text(text, place), place)
 
 
 _ASSIGNMENT = re.compile(r"\s*([\w.:-]*\w)\s*:=(.*)", re.DOTALL)
 
 
 def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
-    steps = []
-    for index, text in enumerate(content):
-        match = _ASSIGNMENT.fullmatch(_expression_text(text, place / index))
-        if match is None:
-            raise (place / index).error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
-        steps.append((match[1], workshop.expression(match[2].strip(), place / index)))
-    return tuple(steps)
+    steps = [
+        workshop.problems.attempt(partial(_assignment, text, place / index, workshop), None)
+        for index, text in enumerate(content)
+    ]
+    return tuple(step for step in steps if step is not None)
+
+
+def _assignment(text: object, place: Place, workshop: Workshop) -> tuple[str, Expression]:
+    match = _ASSIGNMENT.fullmatch(_expression_text(text, place))
+    if match is None:
+        raise place.error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
+    return match[1], workshop.expression(match[2].strip(), place)
 
 
 def _expression_text(value: object, place: Place) -> str:

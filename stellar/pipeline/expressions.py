@@ -13,7 +13,7 @@ from stellar.context import NOTHING, Context
 from stellar.errors import StellarError
 from stellar.functions import LIBRARY
 from stellar.library import Library
-from stellar.pipeline.places import Place
+from stellar.pipeline.places import FIRST, Place, Problems
 from stellar.pipeline.records import Record, Report, Reporter
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ class Workshop:
     settings: the global configuration, whose members are variables of validations
     report: takes what failed while its record goes on
     functions: what the expressions made here call
+    expressions: these, each with its place
+    problems: takes what is wrong with them; where problems are collected, null stands for a bad expression
     """
 
     library: Library = LIBRARY
@@ -41,6 +43,8 @@ class Workshop:
     settings: Mapping[str, Any] = field(default_factory=dict)
     report: Reporter = _unreported
     functions: set[str] = field(default_factory=set)
+    expressions: list[tuple[Place, Expression]] = field(default_factory=list)
+    problems: Problems = FIRST
 
     def expression(self, text: str, place: Place) -> Expression:
         """The expression that stands at a place. Raises ConfigError, with the expression's own diagnostic in it."""
@@ -51,12 +55,20 @@ class Workshop:
         return self._compiled(text, place, predicate=True)
 
     def _compiled(self, text: str, place: Place, *, predicate: bool) -> Expression:
+        expression = self.problems.attempt(lambda: self._made(text, place, predicate=predicate), _NOTHING)
+        if expression is not _NOTHING:
+            self.functions.update(expression.functions)
+            self.expressions.append((place, expression))
+        return expression
+
+    def _made(self, text: str, place: Place, *, predicate: bool) -> Expression:
         try:
-            expression = stellar.compile(text, library=self.library, predicate=predicate)
+            return stellar.compile(text, library=self.library, predicate=predicate)
         except StellarError as error:
             raise place.error(str(error)) from error
-        self.functions.update(expression.functions)
-        return expression
+
+
+_NOTHING = stellar.compile("null")
 
 
 def shortened(text: str, most: int = 80) -> str:

@@ -163,6 +163,9 @@ def _assign(config: Transformation, place: Place, workshop: Workshop) -> Stage:
         for name, text in config.config.items()
         if text is not None
     ]
+    for name in config.output or ():
+        if config.config.get(name) is None:
+            log.warning("%s: %r has no expression in 'config', so it stays as it is", place / "output", name)
     if not steps:
         raise (place / "config").error("there is no expression; give a map from field to expression")
     return Assign(

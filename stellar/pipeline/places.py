@@ -6,14 +6,17 @@ import importlib
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from stellar.errors import ConfigError
 from stellar.source import Span, position, snippet
+
+T = TypeVar("T")
+Other = TypeVar("Other")
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,47 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.path}" if self.path else self.file
+
+
+class Several(ConfigError):
+    """The first of several complaints about one file.
+
+    complaints: all of them
+    mended: what the file says without what they are about, if that can be told
+    """
+
+    def __init__(self, complaints: Sequence[ConfigError], mended: Any = None) -> None:
+        first, *others = complaints
+        more = f" (and {len(others)} more)" if others else ""
+        super().__init__(first.file, first.path, f"{first.message}{more}")
+        self.complaints = tuple(complaints)
+        self.mended = mended
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """Takes what is wrong with configurations: the first problem is raised, or all are collected.
+
+    found: where they are collected; None for raising
+    """
+
+    found: list[ConfigError] | None = None
+
+    def attempt(self, make: Callable[[], T], otherwise: Other) -> T | Other:
+        """What `make` makes; if it raises a ConfigError that is collected, what is left of that, or something else."""
+        try:
+            return make()
+        except ConfigError as error:
+            if self.found is None:
+                raise
+            if not isinstance(error, Several):
+                self.found.append(error)
+                return otherwise
+            self.found.extend(error.complaints)
+            return otherwise if error.mended is None else cast(T, error.mended)
+
+
+FIRST = Problems()
 
 
 def imported(name: str, place: Place, wanted: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from stellar.pipeline.config import RiskRule, ThreatIntelConfig
 from stellar.pipeline.expressions import Workshop, shortened, variables
 from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record, Report, Reporter
+
+log = logging.getLogger(__name__)
 
 
 # A score that is not a number makes the result none, as in Java, where max and min say so too
@@ -207,12 +210,14 @@ def triage(config: ThreatIntelConfig, settings: Mapping[str, Any], place: Place,
     """
     place = place / "triageConfig"
     aggregator = config.triage_config.aggregator.upper()
-    if aggregator not in AGGREGATORS:
-        raise (place / "aggregator").error(f"unknown aggregator {aggregator!r}; {known_names(aggregator, AGGREGATORS)}")
+    workshop.problems.attempt(lambda: _check_aggregator(aggregator, place / "aggregator"), None)
     rules: dict[str, Rule] = {}
     for key, rule in config.triage_config.risk_level_rules.items():
-        # Of rules with one text the first counts
-        rules.setdefault(rule.rule, _rule(rule, place / "riskLevelRules" / key, workshop))
+        here = place / "riskLevelRules" / key
+        compiled = _rule(rule, here, workshop)
+        if rule.rule in rules:
+            log.warning("%s: another rule before has the same text, so this one has no effect", here / "rule")
+        rules.setdefault(rule.rule, compiled)
     keeps_level = to_boolean(workshop.settings.get("threat.triage.legacy.level")) is not False
     return Triage(
         tuple(rules.values()),
@@ -224,6 +229,11 @@ def triage(config: ThreatIntelConfig, settings: Mapping[str, Any], place: Place,
         workshop.context,
         workshop.report,
     )
+
+
+def _check_aggregator(name: str, place: Place) -> None:
+    if name not in AGGREGATORS:
+        raise place.error(f"unknown aggregator {name!r}; {known_names(name, AGGREGATORS)}")
 
 
 def _rule(config: RiskRule, place: Place, workshop: Workshop) -> Rule:

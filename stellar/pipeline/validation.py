@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import stellar
@@ -155,7 +156,9 @@ VALIDATIONS: dict[str, Callable[[Validation, Place, Workshop], Check]] = {
 
 def validation(configs: Sequence[Validation], place: Place, workshop: Workshop) -> Validate:
     """The stage for the global `fieldValidations`. Raises ConfigError for what is unknown or not as it should be."""
-    return Validate(tuple(_named(config, place / index, workshop) for index, config in enumerate(configs)))
+    attempt = workshop.problems.attempt
+    checks = [attempt(partial(_named, config, place / index, workshop), None) for index, config in enumerate(configs)]
+    return Validate(tuple(check for check in checks if check is not None))
 
 
 def _named(config: Validation, place: Place, workshop: Workshop) -> Named:

@@ -1,0 +1,87 @@
+"""What can be said of a sensor's configuration without running it: all that is wrong, and what is seldom meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stellar.errors import ConfigError
+from stellar.lints import lint
+from stellar.pipeline.build import LIBRARY_KEY, build
+from stellar.pipeline.config import SensorConfig
+from stellar.pipeline.places import Place, Problems
+from stellar.source import snippet
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    problems: why the configuration cannot be used
+    warnings: what is allowed in it, but seldom meant; each with its place
+    functions: what its expressions call
+    """
+
+    problems: tuple[ConfigError, ...]
+    warnings: tuple[str, ...] = ()
+    functions: frozenset[str] = frozenset()
+
+
+def checked(read: Callable[[Path, str, Problems], SensorConfig], directory: Path, sensor: str) -> Verdict:
+    """What there is to say of a sensor's configuration, which is read and built for that."""
+    found: list[ConfigError] = []
+    problems = Problems(found)
+    config = problems.attempt(lambda: read(directory, sensor, problems), None)
+    if config is None:
+        return Verdict(tuple(found))
+    pipeline = build(config, problems=problems)
+    problems.attempt(lambda: _check_model_settings(config), None)
+    warnings = [
+        *_near_misses(config.parser.parser_config, PARSER_OPTIONS, config.parser_place / "parserConfig"),
+        *_near_misses(config.globals.settings, GLOBAL_KEYS, config.global_place),
+    ]
+    for place, expression in pipeline.expressions:
+        for finding in lint(expression.tree, expression.source, expression.library):
+            shown = snippet(expression.source, finding.span)
+            warnings.append(f"{place}: {finding.name}: {finding.message}\n{shown}\nhint: {finding.hint}")
+    return Verdict(tuple(found), tuple(warnings), pipeline.functions)
+
+
+def _check_model_settings(config: SensorConfig) -> None:
+    if not any(key.startswith("maas.") for key in config.globals.settings):
+        return  # and no HTTP client is loaded for nothing
+    from stellar.maas import ClientSettings
+
+    try:
+        ClientSettings.from_global(config.globals.settings)
+    except ValueError as error:
+        raise config.global_place.error(str(error)) from error
+
+
+# The maps may hold anything, since expressions see what is in them; these are the keys that we read
+PARSER_OPTIONS = frozenset({
+    "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols",
+    "grokPath", "patternLabel", "timestampField", "timeFields", "dateFormat", "timeZone", "timezone", "multiLine",
+    "matchTimeoutMs", "columns", "separator", "timestampFormat", "mapStrategy", "overrideOriginalString", "jsonpQuery",
+    "wrapInEntityArray",
+})  # fmt: skip
+GLOBAL_KEYS = frozenset({
+    "fieldValidations", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
+    "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
+    "geo.hdfs.file", "asn.hdfs.file", "enrichment.store",
+    "maas.cache.maxSize", "maas.cache.maxTimeRetain", "maas.http.retries", "maas.http.connect.timeout.ms",
+    "maas.http.timeout.ms", "maas.http.max.response.bytes", "maas.version.comparison", "maas.zk.config.path",
+    "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",
+    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms",
+})  # fmt: skip
+_LIKENESS = 0.87
+
+
+def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[str]:
+    lower = {name.lower(): name for name in known}
+    for name in names:
+        near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_LIKENESS)
+        if name not in known and near:
+            yield f"{place / name}: nothing reads this key but expressions; did you mean {lower[near[0]]}?"
