@@ -79,7 +79,7 @@ _KINDS = ("IPV4", "IPV6")
 
 def _ip(config: Validation, place: Place, workshop: Workshop) -> Check:
     kinds = config.config.get("type") or list(_KINDS)
-    kinds = [kinds] if isinstance(kinds, str) else kinds
+    kinds = kinds if isinstance(kinds, list) else [kinds]
     for kind in kinds:
         if to_text(kind).upper() not in _KINDS:
             raise (place / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
