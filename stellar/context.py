@@ -22,10 +22,12 @@ class Context:
     A context is handed to each evaluation; nothing is global. `with_services` makes another with more.
     """
 
-    __slots__ = ("_making", "_services")
+    __slots__ = ("_made", "_making", "_services")
 
     def __init__(self, services: dict[type[Any], Any] | None = None) -> None:
         self._services = dict(services or {})
+        # What was made of the global settings
+        self._made: dict[type[Any], Any] = {}
         self._making = threading.Lock()
 
     def __getitem__(self, kind: type[T]) -> T:
@@ -33,29 +35,36 @@ class Context:
 
         Raises LookupError, naming what is missing, when the caller gave none.
         """
-        try:
+        if kind in self._services:
             return cast(T, self._services[kind])
-        except KeyError:
-            raise LookupError(f"this needs a {kind.__name__}, and the context has none") from None
+        if kind in self._made:
+            return cast(T, self._made[kind])
+        raise LookupError(f"this needs a {kind.__name__}, and the context has none")
 
     def get(self, kind: type[T], default: T | None = None) -> T | None:
         """The service of that type, or the default."""
-        return cast("T | None", self._services.get(kind, default))
+        return self[kind] if kind in self else default
 
     def get_or_make(self, kind: type[T], make: Callable[[GlobalSettings], T]) -> T:
         """The service of that type; if there is none, one made of the global settings, which is kept."""
-        if kind not in self._services:
+        if kind not in self:
             with self._making:
-                if kind not in self._services:
-                    self._services[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
-        return cast(T, self._services[kind])
+                if kind not in self:
+                    self._made[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
+        return self[kind]
 
     def with_services(self, services: dict[type[Any], Any]) -> Context:
-        """A context that has these services as well; they go before those of the same type."""
-        return Context({**self._services, **services})
+        """A context that has these services as well; they go before those of the same type.
+
+        What was made of the global settings belongs to both, unless the new one has other settings.
+        """
+        context = Context({**self._services, **services})
+        if GlobalSettings not in services:
+            context._made, context._making = self._made, self._making
+        return context
 
     def __contains__(self, kind: type[Any]) -> bool:
-        return kind in self._services
+        return kind in self._services or kind in self._made
 
 
 NOTHING = Context()

@@ -331,3 +331,16 @@ def test_a_pattern_that_can_t_be_read_is_refused_when_it_is_reached() -> None:
     compiled = Expression("REGEXP_MATCH(x, '(')", LIBRARY)
     with pytest.raises(EvaluationError, match="regular expression"):
         compiled({"x": "a"})
+
+
+def test_what_was_made_of_settings_is_not_there_under_other_settings() -> None:
+    def size(settings: GlobalSettings) -> list[Any]:
+        return [settings.get("size", "no size")]
+
+    plain = Context()
+    assert plain.get_or_make(list, size) == ["no size"]
+    more = plain.with_services({dict: {}})
+    assert more.get_or_make(list, size) is plain.get_or_make(list, size)
+    other = more.with_services({GlobalSettings: GlobalSettings(size=2)})
+    assert other.get_or_make(list, size) == [2]
+    assert other.with_services({list: [3]}).get_or_make(list, size) == [3]
