@@ -43,7 +43,7 @@ class Context:
 
     def get(self, kind: type[T], default: T | None = None) -> T | None:
         """The service of that type, or the default."""
-        return self[kind] if kind in self else default
+        return cast("T | None", self._services.get(kind, self._made.get(kind, default)))
 
     def get_or_make(self, kind: type[T], make: Callable[[GlobalSettings], T]) -> T:
         """The service of that type; if there is none, one made of the global settings, which is kept."""
