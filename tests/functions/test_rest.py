@@ -635,7 +635,7 @@ def test_redirects_have_one_time_together(service: Server, ask: Ask) -> None:
     begin = time.monotonic()
     assert ask(f"REST_GET('{service.address}/x')", timeout=300) is None
     assert time.monotonic() - begin < 2
-    assert 1 < len(service.asked) < 6
+    assert 1 <= len(service.asked) < 6
 
 
 def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(service: Server, ask: Ask) -> None:
