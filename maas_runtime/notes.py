@@ -77,6 +77,16 @@ def note_failure(notes: Notes, model: Model, reason: str) -> None:
         log.warning("%s: %s; that can't be written down: %s", model, reason, error)
 
 
+def read_note(data: bytes, where: str) -> Note | None:
+    """The note that these bytes hold. What is none counts as absent, and a warning names it."""
+    try:
+        note = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        log.warning("the note %s can't be read, and counts as none: %s", where, error)
+        return None
+    return note if isinstance(note, dict) else None
+
+
 class FileNotes:
     """Notes in a registry directory of this machine."""
 
@@ -87,10 +97,10 @@ class FileNotes:
 
     def read(self, path: str) -> Note | None:
         try:
-            note = json.loads((self._root / path).read_bytes())
+            data = (self._root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        return note if isinstance(note, dict) else None
+        return read_note(data, str(self._root / path))
 
     def write(self, path: str, note: Note | None) -> None:
         if note is None:

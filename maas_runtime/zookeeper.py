@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from kazoo.exceptions import CancelledError, KazooException
 from kazoo.recipe.lock import Lock
 
-from maas_runtime.notes import NOTES_PATH, Note, Tell, nothing
+from maas_runtime.notes import NOTES_PATH, Note, Tell, nothing, read_note
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig
 from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, persistently, read_config
 
@@ -42,8 +42,7 @@ class ZooKeeperNotes:
 
     def read(self, path: str) -> Note | None:
         data = persistently(lambda: self._zookeeper.read(f"{self._root}/{path}"), NOTE_SECONDS)
-        note = json.loads(data) if data else None
-        return note if isinstance(note, dict) else None
+        return read_note(data, f"{self._root}/{path}") if data else None
 
     def write(self, path: str, note: Note | None) -> None:
         place = f"{self._root}/{path}"

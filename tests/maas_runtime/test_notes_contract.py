@@ -74,3 +74,13 @@ def test_others_see_whether_a_service_leads(make_notes):
 def test_the_notes_of_another_registry_stand_beside_that():
     assert notes_root("/maas/service") == "/maas/ext"
     assert notes_root("/python/service") == "/python/service-ext"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_note_that_can_t_be_read_counts_as_none_and_is_named(tmp_path, caplog, data):
+    notes = FileNotes(tmp_path)
+    notes.write("wanted/dga/1.0", NOTE)
+    (file,) = (path for path in tmp_path.rglob("1.0") if path.is_file())
+    file.write_bytes(data)
+    assert notes.read("wanted/dga/1.0") is None
+    assert f"the note {file} can't be read, and counts as none" in caplog.text
