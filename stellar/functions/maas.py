@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from stellar.context import Context
 from stellar.conversions import to_text
 from stellar.library import stellar
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def get_endpoint(context: Context, model: object = None, version: object = None)
 
     if model is None:
         return None
-    registry = context[Registry]  # type: ignore[type-abstract]
+    registry = _service(context, Registry)  # type: ignore[type-abstract]
     try:
         return registry.endpoint(to_text(model), None if version is None else to_text(version)).as_map()
     except ModelNotFound as error:
@@ -58,10 +60,18 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     if isinstance(function, Mapping) and args is None:
         function, args = None, function
     try:
-        return context[ModelClient].apply(endpoint, function if isinstance(function, str) else None, _parameters(args))
+        return _service(context, ModelClient).apply(
+            endpoint, function if isinstance(function, str) else None, _parameters(args)
+        )
     except MaasError as error:
         log.warning("%s", error)  # Metron answers null here
         return None
+
+
+def _service(context: Context, kind: type[T]) -> T:
+    if kind in context:
+        return context[kind]
+    raise LookupError("it is not said where models are: name a registry (--registry DIR), or give the context one")
 
 
 def _parameters(args: object) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def test_a_model_that_fails_gives_null_and_a_line_in_the_log(serve, context, cap
 
 
 def test_a_context_without_a_registry_or_a_client_says_so():
-    with pytest.raises(LookupError, match="needs a Registry"):
+    with pytest.raises(LookupError, match="it is not said where models are"):
         get_endpoint(NOTHING, "dga")
-    with pytest.raises(LookupError, match="needs a ModelClient"):
+    with pytest.raises(LookupError, match="it is not said where models are"):
         model_apply(NOTHING, {"url": "http://x"}, {})
 
 
@@ -143,3 +143,9 @@ def test_a_new_version_is_asked_without_a_restart(context, model, serve, registr
     registry.unregister("dga", "2")
     expression({"host": "b.com"}, context)
     assert (len(model.paths), len(newer.paths)) == (2, 1)
+
+
+@pytest.mark.parametrize("expression", ["MAAS_GET_ENDPOINT('dga')", "MAAS_MODEL_APPLY({'url' : 'http://x'}, {})"])
+def test_without_a_registry_the_error_says_how_to_name_one(expression):
+    with pytest.raises(stellar.EvaluationError, match=r"name a registry \(--registry DIR\), or give the context one"):
+        stellar.evaluate(expression, {})
