@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from kazoo.client import KazooClient
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
 
 from engines.daemon import missing
+
+
+# What lands is judged by the same examples each time; new ones are looked for by hand and on developers' machines
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
