@@ -21,7 +21,6 @@ sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed
 
 from engines.daemon import missing
 
-
 # What lands is judged by the same examples each time; new ones are looked for by hand and on developers' machines
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
