@@ -1,0 +1,179 @@
+"""Statistics and sketches: how near they are to the truth, that they merge, and that they can be pickled."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+import statistics
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+
+import pytest
+
+import stellar
+from stellar.functions._digest import TDigest
+from stellar.functions._summaries import OnlineSummary, WindowSummary
+from stellar.functions.bloom import BloomFilter
+from stellar.functions.cardinality import Cardinality
+from stellar.functions.outliers import State
+from stellar.functions.sampling import Sampler
+
+DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
+    "uniform": lambda source: source.random(),
+    "normal": lambda source: source.gauss(0, 1),
+    "heavy-tailed": lambda source: source.paretovariate(1.1),
+    "few values": lambda source: float(source.randrange(5)),
+    "in twos": lambda source: float(source.getrandbits(1)) + source.random() / 1000,
+}
+
+
+def values(name: str, number: int) -> list[float]:
+    source = random.Random(7)
+    return [DISTRIBUTIONS[name](source) for _ in range(number)]
+
+
+def digest_of(numbers: list[float]) -> TDigest:
+    digest = TDigest()
+    for number in numbers:
+        digest.add(number)
+    return digest
+
+
+def rank_error(digest: TDigest, ordered: list[float], fraction: float) -> float:
+    found = digest.quantile(fraction)
+    low, high = bisect_left(ordered, found) / len(ordered), bisect_right(ordered, found) / len(ordered)
+    return max(low - fraction, fraction - high, 0.0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 300, 1000])
+def test_percentiles_of_few_numbers_are_exact(number: int) -> None:
+    numbers = values("normal", number)
+    digest, ordered = digest_of(numbers), sorted(numbers)
+    for percent in range(101):
+        rank = percent / 100 * (number - 1)
+        below, above = ordered[math.floor(rank)], ordered[math.ceil(rank)]
+        assert digest.quantile(percent / 100) == pytest.approx(below + (above - below) * (rank % 1))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_percentiles_of_many_numbers_are_within_one_percent_of_the_rank(name: str) -> None:
+    numbers = values(name, 50_000)
+    digest = digest_of(numbers)
+    assert len(list(digest.centroids())) <= 1_000
+    assert len(digest) == 50_000
+    ordered = sorted(numbers)
+    assert max(rank_error(digest, ordered, permille / 1000) for permille in range(1001)) < 0.01
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_merged_percentiles_are_as_near(name: str) -> None:
+    numbers = values(name, 20_000)
+    merged = TDigest()
+    for start in range(0, 20_000, 2_000):
+        merged.merge(digest_of(numbers[start : start + 2_000]))
+    ordered = sorted(numbers)
+    assert max(rank_error(merged, ordered, percent / 100) for percent in range(101)) < 0.01
+
+
+def test_a_quantile_of_nothing_is_nan_and_one_beyond_the_ends_is_refused() -> None:
+    assert math.isnan(TDigest().quantile(0.5))
+    with pytest.raises(ValueError, match="a quantile is between 0 and 1"):
+        TDigest().quantile(1.5)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 10])
+def test_moments_are_those_of_all_numbers_however_they_came_together(parts: int) -> None:
+    numbers = values("normal", 999)
+    summaries = []
+    for part in range(parts):
+        summary = OnlineSummary()
+        for number in numbers[part::parts]:
+            summary.add(number)
+        summaries.append(summary)
+    whole = summaries[0]
+    for summary in summaries[1:]:
+        whole = whole.merged(summary)
+    mean = statistics.fmean(numbers)
+    deviation = statistics.pstdev(numbers)
+    skewness = statistics.fmean([((number - mean) / deviation) ** 3 for number in numbers])
+    assert whole.count == 999.0
+    assert whole.mean == pytest.approx(mean)
+    assert whole.variance == pytest.approx(statistics.variance(numbers))
+    assert whole.skewness == pytest.approx(skewness * math.sqrt(999 * 998) / 997)
+    assert (whole.minimum, whole.maximum) == (min(numbers), max(numbers))
+
+
+def test_a_window_keeps_the_last_numbers() -> None:
+    window = WindowSummary(100)
+    numbers = values("normal", 250)
+    for number in numbers:
+        window.add(number)
+    last = numbers[-100:]
+    assert window.mean == pytest.approx(statistics.fmean(last))
+    assert window.population_variance == pytest.approx(statistics.pvariance(last))
+    assert window.count == 100.0
+
+
+@pytest.mark.parametrize(("number", "step"), [(100, 1), (10_000, 7), (200_000, 3)])
+def test_a_cardinality_is_within_two_percent(number: int, step: int) -> None:
+    first, second = Cardinality(), Cardinality()
+    for value in range(number):
+        (first if value % 2 else second).add(value * step)
+        first.add(value * step)
+    first.merge(second)
+    assert first.sketch.get_estimate() == pytest.approx(number, rel=0.02)
+
+
+def test_a_bloom_filter_misses_no_member_and_seldom_takes_a_stranger_for_one() -> None:
+    bloom = BloomFilter(10_000, 0.01)
+    for number in range(10_000):
+        bloom.add(f"member {number}")
+    assert all(f"member {number}" in bloom for number in range(10_000))
+    assert sum(f"stranger {number}" in bloom for number in range(10_000)) < 250
+
+
+def test_a_sample_is_uniform() -> None:
+    kept = [0] * 10
+    for start in range(300):
+        sampler = Sampler(10)
+        sampler.random.state ^= start * 7919
+        sampler.add_all(range(100))
+        for value in sampler.reservoir:
+            kept[value // 10] += 1
+    assert all(200 < count < 400 for count in kept)
+
+
+def test_an_outlier_is_told_from_the_usual() -> None:
+    context_free = "OUTLIER_MAD_SCORE(OUTLIER_MAD_ADD(OUTLIER_MAD_STATE_MERGE(null), numbers), x)"
+    record = {"numbers": [10 + (number % 7) for number in range(200)]}
+    usual, strange = (stellar.evaluate(context_free, {**record, "x": x}) for x in (13, 60))
+    assert usual < 1
+    assert strange > 10
+
+
+@pytest.mark.parametrize(
+    ("sketch", "ask"),
+    [
+        (OnlineSummary(), "STATS_PERCENTILE(s, 50)"),
+        (WindowSummary(5), "STATS_MEAN(s)"),
+        (Cardinality(), "HLLP_CARDINALITY(s)"),
+        (BloomFilter(100, 0.01), "BLOOM_EXISTS(s, 3)"),
+        (Sampler(4), "SAMPLE_GET(s)"),
+        (State(), "OUTLIER_MAD_SCORE(s, 50)"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_what_is_pickled_goes_on_as_before(sketch: object, ask: str) -> None:
+    for number in range(20):
+        sketch.add(number)  # type: ignore[attr-defined]
+    copy = pickle.loads(pickle.dumps(sketch))
+    for each in (sketch, copy):
+        each.add(77)  # type: ignore[attr-defined]
+    assert stellar.evaluate(ask, {"s": copy}) == stellar.evaluate(ask, {"s": sketch})
+
+
+def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasketches", None)
+    with pytest.raises(stellar.EvaluationError, match=r"needs the package datasketches: pip install 'stellar-maas\["):
+        stellar.evaluate("HLLP_INIT()", {})
