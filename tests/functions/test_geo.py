@@ -101,6 +101,9 @@ def context(databases: Path) -> Context:
         ),
         ("ASN_GET('8.8.8.8', ['autonomous_system_number'])", 15169),
         ("ASN_GET('1.1.1.1')", {}),
+        ("ASN_GET('10.0.0.1', ['network'])", None),
+        ("ASN_GET(' ')", None),
+        ("ASN_GET('8.8.8.8', ['network', 'planet'])", {"network": "8.8.8.8", "planet": None}),
     ],
 )
 def test_an_address_is_found_with_the_fields_asked_for(context: Context, expression: str, value: object) -> None:
@@ -135,6 +138,11 @@ def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path: Path, da
     path.write_bytes(data)
     with pytest.raises(LookupError, match=r"the database .*rubbish\.mmdb can't be read"):
         GeoDatabase(str(path)).look_up("8.8.8.8")
+
+
+def test_without_a_database_of_networks_the_error_names_its_setting() -> None:
+    with pytest.raises(stellar.EvaluationError, match=r"set asn\.hdfs\.file in the global configuration"):
+        stellar.evaluate("ASN_GET('8.8.8.8')", {})
 
 
 def test_more_arguments_than_two_are_refused() -> None:

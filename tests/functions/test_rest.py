@@ -631,11 +631,11 @@ def test_a_server_that_drips_does_not_hold_a_call_up(
 def test_redirects_have_one_time_together(service: Server, ask: Ask) -> None:
     service.sends("/x", HEAD.replace(b"200 OK", b"302 Found") + b"Location: /x\r\nContent-Length: 3\r\n\r\n")
     slow = service.scripts["/x"]
-    service.scripts["/x"] = lambda handler: (service.stopping.wait(0.1), slow(handler), handler.wfile.write(b"abc"))
+    service.scripts["/x"] = lambda handler: (service.stopping.wait(0.3), slow(handler), handler.wfile.write(b"abc"))
     begin = time.monotonic()
-    assert ask(f"REST_GET('{service.address}/x')", timeout=300) is None
+    assert ask(f"REST_GET('{service.address}/x')", timeout=1000) is None
     assert time.monotonic() - begin < 2
-    assert 1 <= len(service.asked) < 6
+    assert 1 < len(service.asked) < 6
 
 
 def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(service: Server, ask: Ask) -> None:
