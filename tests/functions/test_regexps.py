@@ -190,7 +190,7 @@ def test_the_quick_way_is_taken_only_where_it_is_quick(pattern: str) -> None:
         text = "a" * min(100_000, _java_regex._harmless_length(pattern, anywhere=anywhere))
         begin = time.process_time()
         search(text)
-        assert time.process_time() - begin < 3  # seconds; the slow way would take hours
+        assert time.process_time() - begin < 0.9
 
 
 @pytest.mark.parametrize(
