@@ -400,7 +400,6 @@ class Compiler:
     def with_literal(self, symbol: str, value: Any, held: Held, result: ast.Compare, slow: Code, at: Place) -> Code:
         """A comparison of which one side is a literal, and the other is held."""
         equality = symbol in ("==", "!=")
-        guard: Code
         if value is None:
             if not equality:
                 return self.call(COMPARISON[symbol][1], [held.first, _constant(None, at)], at)
@@ -411,16 +410,10 @@ class Compiler:
                 return _is(held.first, value, at, negated=symbol == "!=")
             if isinstance(value, str) or (abs(value) < EXACT and value not in (0, 1)):
                 return _replaced(result, held)
-        if isinstance(value, bool | str) or abs(value) >= EXACT or value != value:
-            guard = self.has_class(held.first, type(value), at)
-        elif isinstance(value, int):
-            guard = ast.BoolOp(
-                ast.Or(), [self.has_class(held.first, int, at), self.has_class(held.again, float, at)], **at
-            )
-        else:
-            guard = ast.BoolOp(
-                ast.Or(), [self.has_class(held.first, float, at), self.has_class(held.again, int, at)], **at
-            )
+        classes: tuple[type, ...] = (type(value),)
+        if not isinstance(value, bool | str) and abs(value) < EXACT:
+            classes = (int, float) if isinstance(value, int) else (float, int)
+        guard = self.has_one_of(held, classes, at)
         return ast.IfExp(guard, result, slow, **at)
 
     # -- Truth --------------------------------------------------------------------------------------------------------
@@ -568,9 +561,12 @@ class Compiler:
             return _call(self.acceptor(function, index, at), [self.rule(node, scope)], at)
         held = self.hold(node, scope)
         classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
-        guards = [self.has_class(code, c, at) for code, c in zip((held.first, held.again), classes, strict=False)]
-        guard = guards[0] if len(guards) == 1 else ast.BoolOp(ast.Or(), guards, **at)
-        return ast.IfExp(guard, held.again, _call(self.acceptor(function, index, at), [held.again], at), **at)
+        return ast.IfExp(
+            self.has_one_of(held, classes, at),
+            held.again,
+            _call(self.acceptor(function, index, at), [held.again], at),
+            **at,
+        )
 
     def acceptor(self, function: Function, index: int, at: Place) -> Code:
         return self.known(partial(runtime.accept, function, index), f"accept_{function.name}_{index}", at)
@@ -659,6 +655,12 @@ class Compiler:
 
     def has_class(self, code: Code, wanted: type, at: Place) -> Code:
         return ast.Compare(_class(code, at), [IS], [self.known(wanted, wanted.__name__, at)], **at)
+
+    def has_one_of(self, held: Held, classes: tuple[type, ...], at: Place) -> Code:
+        """Whether a held value, evaluated here, is of one of these classes; the likeliest is asked for first."""
+        first, *others = classes
+        guards = [self.has_class(held.first, first, at), *(self.has_class(held.again, c, at) for c in others)]
+        return guards[0] if len(guards) == 1 else ast.BoolOp(ast.Or(), guards, **at)
 
 
 # -- What can be told from a tree alone -------------------------------------------------------------------------------
