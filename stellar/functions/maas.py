@@ -28,15 +28,18 @@ def get_endpoint(context: Context, model: object = None, version: object = None)
 
     Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other.
     """
-    from stellar.maas import ModelNotFound, Registry
+    from stellar.maas import ModelClient, ModelNotFound, Registry
 
     if model is None:
         return None
     registry = _service(context, Registry)  # type: ignore[type-abstract]
+    name, version = to_text(model), None if version is None else to_text(version)
     try:
-        return registry.endpoint(to_text(model), None if version is None else to_text(version)).as_map()
+        return registry.endpoint(name, version).as_map()
     except ModelNotFound as error:
         log.warning("%s", error)  # Metron answers null here
+        if client := context.get(ModelClient):
+            client.failed({"name": name, "version": version}, error)
         return None
 
 

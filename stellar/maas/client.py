@@ -167,7 +167,7 @@ class Counters:
     retries: requests because another one had failed
     hedged: requests because another one was slow
     quarantined: how often an instance was put in quarantine
-    failures: calls without an answer, by their reason
+    failures: calls without an answer, by their reason; those of models that are not registered are not among the calls
     """
 
     calls: int = 0
@@ -261,7 +261,7 @@ class ModelClient:
         try:
             return self._applied(endpoint, function, arguments or {})
         except MaasError as error:
-            self._tell(endpoint, error)
+            self.failed(endpoint, error)
             raise
 
     def _applied(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
@@ -298,7 +298,11 @@ class ModelClient:
             if answer is not None:
                 self._answers[key] = answer
 
-    def _tell(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+    def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+        """Count a call that had no answer, and tell who listens; `apply` does so by itself.
+
+        It is for calls that could not even be made: where no such model is registered, there is none to apply.
+        """
         with self._lock:
             self._counters.failures[error.reason] += 1
         if self._on_failure is None:

@@ -25,7 +25,7 @@ from stellar.pipeline.filters import record_filter
 from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.places import FIRST, Place, Problems
-from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Reporter, Stage
+from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Stage
 from stellar.pipeline.triage import triage
 from stellar.pipeline.validation import validation
 
@@ -36,13 +36,30 @@ Outcome = Record | Rejected | Drop
 
 MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
 
-# Where reports of the record at hand go. A stage knows nothing but its record, and many records go through it at once,
-# each in a thread; so this is what tells whose report it is.
-_AT_HAND: ContextVar[list[Report]] = ContextVar("reports of the record at hand")
+
+@dataclass(slots=True)
+class _AtHand:
+    """What is told of the record at hand.
+
+    reports: what failed while it went on
+    unanswered: the models that gave no answer, and why
+    """
+
+    reports: list[Report] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+
+
+# A stage knows nothing but its record, and many records go through it at once, each in a thread; so this is what tells
+# of which record something is told.
+_AT_HAND: ContextVar[_AtHand] = ContextVar("what is told of the record at hand")
 
 
 def _report(report: Report) -> None:
-    _AT_HAND.get().append(report)
+    _AT_HAND.get().reports.append(report)
+
+
+def _unanswered(endpoint: Mapping[str, Any], error: MaasError) -> None:
+    _AT_HAND.get().unanswered.append(f"{_named_model(endpoint)}: {error.reason}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,7 @@ class Pipeline:
     functions: what its expressions call
     services: what they are evaluated with
     expressions: what was compiled, each with its place
+    error_field: the field that tells which models gave no answer, and why; None for no such field
     reports: what failed while records went on that `pipeline(raw)` gave; whoever calls it so takes them away
 
     Many threads may use `processed` at once.
@@ -97,6 +115,7 @@ class Pipeline:
     functions: frozenset[str] = frozenset()
     services: Context = field(default_factory=Context)
     expressions: tuple[tuple[Place, Expression], ...] = ()
+    error_field: str | None = None
     reports: list[Report] = field(default_factory=list)
 
     @property
@@ -108,7 +127,7 @@ class Pipeline:
         """Let its expressions find and ask models, if it was built without."""
         from stellar.maas import ModelClient, Registry
 
-        telling: Any = _TellingClient(client, _report)
+        telling: Any = _TellingClient(client)
         self.services.get_or_make(Registry, lambda _: registry)  # type: ignore[type-abstract]
         self.services.get_or_make(ModelClient, lambda _: telling)
 
@@ -135,10 +154,10 @@ class Pipeline:
             yield Rejected(raw.content, "parse", error, metadata=metadata), []
 
     def _reporting(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
-        reports: list[Report] = []
-        before = _AT_HAND.set(reports)
+        at_hand = _AtHand()
+        before = _AT_HAND.set(at_hand)
         try:
-            return self._staged(record, raw, text, metadata), reports
+            return self._staged(record, raw, text, metadata), at_hand.reports
         finally:
             _AT_HAND.reset(before)
 
@@ -149,12 +168,12 @@ class Pipeline:
                 record = self.envelope.merged(record, metadata)
             record["source.type"] = self.sensor
             for transform in self.transformations:
-                record = transform(record)
+                record = self._told(transform(record))
             if record.get("guid") in (None, ""):
                 record["guid"] = str(uuid4())
             record.setdefault("original_string", text)
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)
-                record = stage(record)
+                record = self._told(stage(record))
         except Drop as drop:
             return drop
         except Invalid as error:
@@ -163,6 +182,13 @@ class Pipeline:
             subject = f"the expression {shortened(error.source)!r} failed" if isinstance(error, StellarError) else ""
             return Rejected(raw.content, name, error, subject, metadata)
         return record
+
+    def _told(self, record: Record) -> Record:
+        """The record, with what is known so far of models that gave no answer, if that is asked for."""
+        unanswered = _AT_HAND.get().unanswered
+        if self.error_field is None or not unanswered:
+            return record
+        return {**record, self.error_field: "; ".join(dict.fromkeys(unanswered))}
 
 
 def build(config: SensorConfig, context: Context = NOTHING, problems: Problems = FIRST) -> Pipeline:
@@ -176,7 +202,7 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
     place = config.parser_place
     settings = config.globals.settings
     library = problems.attempt(lambda: _library(settings, config.global_place), LIBRARY)
-    given = _telling(context, _report)
+    given = _telling(context)
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     workshop = Workshop(library, services, settings=settings, report=_report, problems=problems)
     options = config.parser.parser_config
@@ -191,7 +217,18 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
         frozenset(workshop.functions),
         services,
         tuple(workshop.expressions),
+        problems.attempt(lambda: _error_field(settings, config.global_place), None),
     )
+
+
+ERROR_FIELD_KEY = "maas.error.field"
+
+
+def _error_field(settings: Mapping[str, Any], place: Place) -> str | None:
+    name = settings.get(ERROR_FIELD_KEY)
+    if name is None or (isinstance(name, str) and name):
+        return name
+    raise (place / ERROR_FIELD_KEY).error("the name of a field is wanted here, such as maas.error")
 
 
 def _parser(config: SensorConfig) -> Parser:
@@ -201,28 +238,33 @@ def _parser(config: SensorConfig) -> Parser:
 
 
 class _TellingClient:
-    """A model client of which every failure is reported: the function that calls it answers null, and says no more."""
+    """A model client of which every failure is told: the function that calls it answers null, and says no more."""
 
-    def __init__(self, client: Any, report: Reporter) -> None:
+    def __init__(self, client: ModelClient) -> None:
         self._client = client
-        self._report = report
 
     def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
         from stellar.maas import MaasError
 
         try:
-            return self._client.apply(endpoint, function, arguments)  # type: ignore[no-any-return]
+            return self._client.apply(endpoint, function, arguments)
         except MaasError as error:
-            subject = f"{_named_model(endpoint)} gave no answer, which counts as null"
-            self._report(Report(None, "model", error, subject, _why(endpoint, error)))
+            subject = f"the model {_named_model(endpoint)} gave no answer, which counts as null"
+            _report(Report(None, "model", error, subject, _why(endpoint, error)))
+            _unanswered(endpoint, error)
             raise
+
+    def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+        """No report: of a model that is not deployed there would be one for each record."""
+        _unanswered(endpoint, error)
+        self._client.failed(endpoint, error)
 
 
 def _named_model(endpoint: Mapping[str, Any]) -> str:
     name, version, url = (endpoint.get(key) for key in ("name", "version", "url"))
     if name is None:
-        return "a model without an address" if url is None else f"the model at {url}"
-    return f"the model {name}" if version is None else f"the model {name} {version}"
+        return "without an address" if url is None else f"at {url}"
+    return str(name) if version is None else f"{name} {version}"
 
 
 def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:
@@ -236,13 +278,13 @@ def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _telling(context: Context, report: Reporter) -> Context:
+def _telling(context: Context) -> Context:
     if context is NOTHING:  # and no HTTP client is loaded for nothing
         return context
     from stellar.maas import ModelClient
 
     client = context.get(ModelClient)
-    return context if client is None else context.with_services({ModelClient: _TellingClient(client, report)})
+    return context if client is None else context.with_services({ModelClient: _TellingClient(client)})
 
 
 def _transformations(config: ParserConfig, place: Place, workshop: Workshop) -> Iterator[Stage]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stellar.errors import ConfigError
 from stellar.lints import lint
-from stellar.pipeline.build import LIBRARY_KEY, build
+from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build
 from stellar.pipeline.config import SensorConfig
 from stellar.pipeline.places import Place, Problems
 from stellar.source import snippet
@@ -74,7 +74,7 @@ GLOBAL_KEYS = frozenset({
     "maas.cache.maxSize", "maas.cache.maxTimeRetain", "maas.http.retries", "maas.http.connect.timeout.ms",
     "maas.http.timeout.ms", "maas.http.max.response.bytes", "maas.version.comparison", "maas.zk.config.path",
     "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",
-    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms",
+    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms", ERROR_FIELD_KEY,
 })  # fmt: skip
 _LIKENESS = 0.87
 

@@ -51,6 +51,15 @@ def test_a_model_that_is_missed_by_blanks_is_named_in_the_log(context, model, ca
     assert "there is 'dga', without the blanks" in caplog.text
 
 
+@pytest.mark.parametrize("wanted", [("other", None), ("dga", "2.0")])
+def test_a_model_that_is_not_registered_is_counted_as_a_failure(wanted, registry, model):
+    told = []
+    with ModelClient(registry, on_failure=lambda *why: told.append(why)) as client:
+        assert get_endpoint(Context({Registry: registry, ModelClient: client}), *wanted) is None
+    assert told == [(*wanted, "no such model", None)]
+    assert (client.counters().calls, client.counters().failures) == (0, {"no such model": 1})
+
+
 CALLS = [
     (({"host": "a.com"},), "/apply?host=a.com"),
     (("apply", {"host": "a.com"}), "/apply?host=a.com"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stellar.context import Context
+from stellar.errors import ConfigError
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelTimeOut, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.build import Pipeline
@@ -113,6 +114,37 @@ def test_a_report_of_a_model_says_for_programs_which_and_why(make_pipeline: Make
         "model_url": "http://127.0.0.1:1",
         "model_failure": "time-out",
     }
+
+
+def test_why_there_is_no_score_stands_in_the_record_where_that_is_asked_for(make_pipeline: Make) -> None:
+    other = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('other', '2'), {'n': n}))"
+    parser = transforming(
+        {"transformation": "STELLAR", "config": {"score": SCORE, "again": SCORE, "other": other}},
+        {"transformation": "STELLAR", "config": {"seen": "maas.error"}},
+    )
+    with ModelClient(MemoryRegistry()) as away:
+        client = Slow()
+        client.failed = away.failed  # type: ignore[attr-defined]
+        pipeline = make_pipeline(context=asking(client), parser=parser, globals={"maas.error.field": "maas.error"})
+        records: list[Record] = []
+        counts = run(pipeline, map(message, range(7)), records.append, lambda _: None)
+        assert away.counters().failures == {"no such model": 14}
+    late, missing = "dga 1.0: time-out", "other 2: no such model"
+    expected = [f"{late}; {missing}" if n % 5 == 0 else missing for n in range(7) for _ in range(2)]
+    assert [record["maas.error"] for record in records] == expected
+    assert [record["seen"] for record in records] == expected  # so that rules can ask for it
+    assert counts.reports == 8  # the calls; a model that is not there is no report of each record
+
+
+def test_without_being_asked_for_it_no_record_says_so(make_pipeline: Make) -> None:
+    records, *_ = outcome(make_pipeline, 4)
+    assert not any("maas.error" in record for record in records)
+
+
+@pytest.mark.parametrize("name", ["", 1, True])
+def test_the_field_for_it_must_have_a_name(name: object, make_pipeline: Make) -> None:
+    with pytest.raises(ConfigError, match=r"global.json.*maas.error.field.*the name of a field is wanted here"):
+        make_pipeline(globals={"maas.error.field": name})
 
 
 def test_without_models_one_record_is_worked_on_at_a_time(make_pipeline: Make) -> None:
