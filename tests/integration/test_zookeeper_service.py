@@ -2,142 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-import maas_runtime
-from maas_runtime.cli import maas_deploy, maas_service, main
+from maas_runtime.cli import maas_service
 from stellar import compile
 from stellar.context import Context
-from stellar.maas import ModelClient, Registry, ZooKeeper, ZooKeeperQueue, ZooKeeperRegistry
+from stellar.maas import ModelClient, Registry, ZooKeeper, ZooKeeperQueue
+
+from .conftest import ADD, AT, SESSION_SECONDS, lives, wait_for
 
 pytestmark = pytest.mark.engine
-
-PACKAGES = Path(maas_runtime.__file__).parents[1]
-SESSION_SECONDS = 2.0
-AT = ("-n", "dga", "-v", "1.0")
-ADD = ("-mo", "ADD", "-hmp", "/user/root/models", "-m", "512", *AT)
-
-MODEL = """
-import json, os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        answer = "legit" if self.path == "/apply?host=yahoo.com" else "malicious"
-        body = json.dumps({"is_malicious": answer, "pid": os.getpid()}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
-with open("endpoint.dat", "w") as file:
-    json.dump({"url": f"http://0.0.0.0:{server.server_port}"}, file)
-server.serve_forever()
-"""
-
-
-def wait_for(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
-def lives(pid):
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-class World:
-    """Services, commands and clients around one ZooKeeper; what is not said is the same for all."""
-
-    def __init__(self, hosts, folder, capsys):
-        self.hosts, self.folder, self._capsys = hosts, folder, capsys
-        self.place = folder / "place"
-        self.services = []
-        self.model = folder / "mock_dga"
-        self.model.mkdir()
-        (self.model / "dga.py").write_text(MODEL)
-        (self.model / "rest.sh").write_text(f"#!/bin/bash\n{sys.executable} dga.py\n")
-        self.registry = ZooKeeperRegistry(hosts)
-
-    def run(self, command, *arguments):
-        """Status, output and errors of a command."""
-        status = command(["-zq", self.hosts, *map(str, arguments)])
-        return (status, *self._capsys.readouterr())
-
-    def deploy(self, *arguments):
-        status, output, errors = self.run(maas_deploy, *arguments)
-        assert (status, errors) == (0, "")
-        return output
-
-    def status(self):
-        assert main(["status", "-zq", self.hosts]) == 0
-        return self._capsys.readouterr().out.splitlines()
-
-    def start(self, *, log="serve.log"):
-        """A service, which may have to wait until it leads."""
-        line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.hosts, "--drain-seconds", "0"]
-        with (self.folder / log).open("ab") as file:
-            process = subprocess.Popen(line, cwd=PACKAGES, stdout=file, stderr=file)
-        self.services.append(process)
-        return process
-
-    def log(self, log="serve.log"):
-        return (self.folder / log).read_text()
-
-    def ready(self, count):
-        return wait_for(lambda: len(found := self.registry.instances("dga")) == count and found)
-
-    def urls(self):
-        return {instance.url for instance in self.registry.instances()}
-
-    def runner_of(self, instance):
-        return int((self.place / "containers" / instance.id / "lock").read_text())
-
-    def end(self):
-        for service in self.services:
-            service.terminate()
-        for service in self.services:
-            service.wait(20)
-        self.registry.close()
-        for lock in self.place.glob("containers/*/lock"):  # what a failed test left running
-            with suppress(ValueError, ProcessLookupError):
-                os.kill(int(lock.read_text()), signal.SIGTERM)
-
-
-@pytest.fixture
-def make_world(tmp_path, capsys, monkeypatch):
-    (tmp_path / "zk.json").write_text(json.dumps({"session_seconds": SESSION_SECONDS}))
-    monkeypatch.setenv("MAAS_ZK_CLIENT", str(tmp_path / "zk.json"))
-    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "place"))
-    worlds = []
-
-    def make(hosts):
-        worlds.append(World(hosts, tmp_path, capsys))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.end()
-
-
-@pytest.fixture
-def world(make_world, quorum):
-    return make_world(quorum)
 
 
 def test_metrons_walkthrough(world):
