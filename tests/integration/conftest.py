@@ -27,6 +27,8 @@ import json, os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self):
         answer = "legit" if self.path == "/apply?host=yahoo.com" else "malicious"
         body = json.dumps({"is_malicious": answer, "pid": os.getpid()}).encode()
@@ -35,7 +37,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+server = Server(("0.0.0.0", 0), Handler)
 with open("endpoint.dat", "w") as file:
     json.dump({"url": f"http://0.0.0.0:{server.server_port}"}, file)
 server.serve_forever()
