@@ -41,6 +41,17 @@ def _interrupted(*_: object) -> None:
 
 
 @pytest.fixture(scope="session")
+def need() -> Callable[..., None]:
+    """Skips a test if a program is not installed, as in `need("curl")`; where CI is set it fails."""
+
+    def need(*programs: str) -> None:
+        if why := missing(*programs):
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+
+    return need
+
+
+@pytest.fixture(scope="session")
 def engines() -> None:
     """What servers need is there, and they end when the tests are told to end."""
     if why := missing():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -27,11 +26,10 @@ def wait_for(condition, seconds=5.0):
 
 
 @pytest.fixture(scope="session")
-def classpath(engines, tmp_path_factory):
+def classpath(engines, need, tmp_path_factory):
     from engines.daemon import jars, run
 
-    if shutil.which("javac") is None:
-        pytest.skip("javac not found; scripts/engines installs it where Java is missing, or install a JDK")
+    need("javac")
     classes = tmp_path_factory.mktemp("classes")
     libraries = f"{jars(JAVA)}/*"
     run(["javac", "-nowarn", "-d", str(classes), "-cp", libraries, *map(str, sorted(JAVA.rglob("*.java")))], 60)

@@ -1,0 +1,162 @@
+"""The commands of Metron's documentation, typed into a shell as they stand there, but for the host of ZooKeeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from stellar import compile
+from stellar.context import Context
+from stellar.maas import ClientSettings, ModelClient, Registry, ZooKeeperRegistry
+
+from .conftest import PACKAGES, lives, wait_for
+
+pytestmark = pytest.mark.engine
+
+MOCK_DGA = Path(__file__).parents[2] / "examples/squid/models/mock_dga"
+ASK = compile("MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))")
+
+SHORT = {
+    "service": "$METRON_HOME/bin/maas_service.sh -zq node1:2181",
+    "add": "$METRON_HOME/bin/maas_deploy.sh -zq node1:2181 -lmp $HOME/mock_dga -hmp /user/$USER/models -mo ADD -m 512"
+    " -n dga -v {version} -ni 1",
+    "list": "$METRON_HOME/bin/maas_deploy.sh -zq node1:2181 -mo LIST",
+    "remove": "$METRON_HOME/bin/maas_deploy.sh -zq node1:2181 -mo REMOVE -m 512 -n dga -v {version} -ni 1",
+}
+LONG = {
+    "service": "$METRON_HOME/bin/maas_service.sh --zk_quorum node1:2181 --zk_root /metron/maas/config",
+    "add": "$METRON_HOME/bin/maas_deploy.sh --zk_quorum node1:2181 --local_model_path $HOME/mock_dga"
+    " --hdfs_model_path /user/$USER/models --mode ADD --memory 512 --name dga --version {version} --num_instances 1",
+    "list": "$METRON_HOME/bin/maas_deploy.sh --zk_quorum node1:2181 --mode LIST",
+    "remove": "$METRON_HOME/bin/maas_deploy.sh --zk_quorum node1:2181 --mode REMOVE --memory 512 --name dga"
+    " --version {version} --num_instances 1",
+}
+
+
+class Shell:
+    """A shell of somebody who has Metron's commands in $METRON_HOME/bin, and models at home."""
+
+    def __init__(self, folder, hosts):
+        self.hosts = hosts
+        self.home = folder / "home"
+        self.home.mkdir()
+        metron = folder / "metron"
+        metron.mkdir()
+        (metron / "bin").symlink_to(Path(sys.executable).parent)
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAAS_")},
+            "HOME": str(self.home),
+            "USER": "root",
+            "METRON_HOME": str(metron),
+            "PYTHONPATH": str(PACKAGES),
+        }
+
+    def __call__(self, line, **words):
+        """What a line prints; it must end with status 0 and say nothing on standard error."""
+        for name, word in words.items():
+            line = line.replace(f"{{{name}}}", word)
+        done = subprocess.run(
+            ["bash", "-c", line.replace("node1:2181", self.hosts)],
+            cwd=self.home,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
+        return done.stdout
+
+
+@pytest.fixture
+def shell(tmp_path, need, quorum):
+    need("curl")
+    shell = Shell(tmp_path, quorum)
+    shutil.copytree(MOCK_DGA, shell.home / "mock_dga")
+    return shell
+
+
+def ports(listing):
+    return re.findall(r"@ http://[^:\n]+:(\d+) serving:", listing)
+
+
+def hosted(shell):
+    """The processes that run in the containers of the service."""
+    place = str(shell.home / ".maas")
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(process / "cwd").startswith(place):
+                found.append(int(process.name))
+        except OSError:  # it has ended, or is not ours
+            continue
+    return found
+
+
+class Watching:
+    """Asks for a score again and again, and counts those that are none."""
+
+    def __init__(self, hosts):
+        self.asked, self.nulls = 0, 0
+        self._hosts, self._end = hosts, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        with ZooKeeperRegistry(self._hosts) as registry, ModelClient(registry, ClientSettings(cache_size=0)) as client:
+            context = Context({Registry: registry, ModelClient: client})
+            while not self._end.wait(0.005):
+                self.nulls += ASK({"host": f"host{self.asked}"}, context) is None
+                self.asked += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("lines", [SHORT, LONG], ids=["short", "long"])
+def test_a_model_is_started_asked_replaced_and_removed(lines, shell):
+    started = shell(lines["service"])
+    service = int(re.search(r"the service runs as process (\d+)", started)[1])
+    try:
+        begin = time.monotonic()
+        shell(lines["add"], version="1.0")
+        (port,) = wait_for(lambda: ports(shell(lines["list"])), 15)
+        assert time.monotonic() - begin < 15
+        assert shell(lines["list"]).startswith("Model dga @ 1.0\ndga:1.0 @ http://")
+        verdict = shell(f"curl -s 'http://localhost:{port}/apply?host=caseystella.com'")
+        assert json.loads(verdict) == {"is_malicious": "malicious"}
+        assert json.loads(shell(f"curl -s 'http://localhost:{port}/apply?'")) == {"is_malicious": "malicious"}
+        with Watching(shell.hosts) as watching:
+            wait_for(lambda: watching.asked > 20)
+            shell(lines["add"], version="2.0")
+            wait_for(lambda: len(ports(shell(lines["list"]))) == 2, 15)
+            shell(lines["remove"], version="1.0")
+            wait_for(lambda: len(ports(shell(lines["list"]))) == 1, 15)
+            asked = watching.asked
+            wait_for(lambda: watching.asked > asked + 20)
+        assert watching.nulls == 0
+        assert shell(lines["list"]).startswith("Model dga @ 2.0\n")
+        shell(lines["remove"], version="2.0")
+        wait_for(lambda: shell(lines["list"]) == "", 15)
+        shell(lines["add"], version="2.0")  # so that the service has something to end
+        (port,) = wait_for(lambda: ports(shell(lines["list"])), 15)
+        assert hosted(shell)
+    finally:
+        os.kill(service, 15)
+        wait_for(lambda: not lives(service), 30)
+    assert hosted(shell) == []
+    refused = subprocess.run(["curl", "-s", f"http://localhost:{port}/apply"], capture_output=True, check=False)
+    assert refused.returncode == 7  # nobody listens
