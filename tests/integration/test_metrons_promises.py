@@ -1,0 +1,287 @@
+"""What Metron's documentation promises of models, on a real ZooKeeper.
+
+The commands as they are typed are in test_walkthrough, the bytes in test_zookeeper_registry, Java on the other side in
+test_metron_clients, rubbish on the queue in test_zookeeper_service, and whatever may be killed in test_staying_power.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from stellar import compile
+from stellar.context import Context
+from stellar.maas import ClientSettings, Model, ModelClient, Registry, ServiceInstance, ZooKeeperRegistry
+from stellar.maas.registry import Quarantine
+from stellar.maas.schema import Endpoint
+from stellar.pipeline.build import build
+from stellar.pipeline.config import load
+from stellar.pipeline.records import Raw
+from stellar.pipeline.run import run
+
+from .conftest import ADD, AT, wait_for
+
+pytestmark = pytest.mark.engine
+
+ASK = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
+
+
+class ModelServer(ThreadingHTTPServer):
+    """A model of one's own. Each request is kept, and answered with what `answer` gives for its path and arguments.
+
+    answer: gives status and body
+    """
+
+    request_queue_size = 128
+
+    def __init__(self, answer=None):
+        self.requests = []
+        self._answer = answer or (lambda path, arguments: (200, json.dumps({"arguments": arguments}).encode()))
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def answered(self, path):
+        parts = urlsplit(path)
+        self.requests.append(path)
+        return self._answer(parts.path, parse_qsl(parts.query, keep_blank_values=True))
+
+    def end(self):
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, body = self.server.answered(self.path)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def model():
+    """Starts a model: `model(lambda path, arguments: (500, b""))`."""
+    started = []
+
+    def start(answer=None):
+        started.append(ModelServer(answer))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end()
+
+
+@pytest.fixture
+def register(quorum):
+    """Registers an address, as a runner elsewhere would."""
+    with ZooKeeperRegistry(quorum) as registry:
+
+        def register(server, version="1.0"):
+            endpoint = Endpoint(url=server.url)
+            registry.register(ServiceInstance.of(Model("dga", version), str(server.server_port), endpoint))
+
+        yield register
+
+
+@pytest.fixture
+def client_of(quorum):
+    """A client of its own registry: `client_of(cache_size=0)` gives the context of expressions, and the client."""
+    closing = []
+
+    def make(version_order="natural", quarantine=None, **settings):
+        registry = ZooKeeperRegistry(quorum, version_order, quarantine=quarantine)
+        client = ModelClient(registry, ClientSettings(**settings))
+        closing.extend((client, registry))
+        return Context({Registry: registry, ModelClient: client}), client
+
+    yield make
+    for each in closing:
+        each.close()
+
+
+def says(version):
+    return lambda path, arguments: (200, json.dumps({"version": version}).encode())
+
+
+# --- more and fewer instances
+
+
+def test_instances_come_and_go_as_asked_and_share_the_load(world, client_of):
+    world.start()
+    wait_for(lambda: "this service leads" in world.log())
+    world.deploy("-lmp", world.model, *ADD, "-ni", 1)
+    begin = time.monotonic()
+    wait_for(lambda: world.deploy("-mo", "LIST").startswith("Model dga @ 1.0\ndga:1.0 @ http://"), 15)
+    assert time.monotonic() - begin < 15
+    world.deploy(*ADD, "-ni", 2)
+    world.ready(3)
+    context, _ = client_of(cache_size=0)
+    wait_for(lambda: len(context[Registry].instances("dga")) == 3)
+    shares = Counter(ASK({"host": f"host{number}"}, context)["pid"] for number in range(3000))
+    assert len(shares) == 3
+    chi_square = sum((share - 1000) ** 2 / 1000 for share in shares.values())
+    assert chi_square < 27.6  # what chance exceeds once in a million times
+    world.deploy("-mo", "REMOVE", "-ni", 1, *AT)
+    world.ready(2)
+    world.deploy("-mo", "REMOVE", "-ni", 5, *AT)
+    wait_for(lambda: world.registry.instances("dga") == ())
+    assert world.deploy("-mo", "LIST") == ""
+
+
+def test_a_model_that_prints_ten_megabytes_goes_on_serving(world, client_of):
+    server = (world.model / "dga.py").read_text()
+    loud = server.replace(
+        "    def do_GET(self):\n", "    def do_GET(self):\n        print('x' * 9_999_999, flush=True)\n"
+    )
+    assert loud != server
+    (world.model / "dga.py").write_text(loud)
+    world.start()
+    wait_for(lambda: "this service leads" in world.log())
+    world.deploy("-lmp", world.model, *ADD, "-ni", 1, "--wait")
+    context, _ = client_of(cache_size=0)
+    for number in range(5):
+        assert ASK({"host": f"host{number}"}, context)["is_malicious"] == "malicious"
+
+
+# --- versions
+
+
+@pytest.mark.parametrize(("order", "newest"), [("natural", "10.0"), ("lexical", "9.0")])
+def test_the_newest_version_is_the_one_by_the_order_that_is_configured(order, newest, model, register, client_of):
+    for version in ("9.0", "10.0"):
+        register(model(says(version)), version)
+    context, _ = client_of(order)
+    assert ASK({"host": "a"}, context) == {"version": newest}
+    for version in ("9.0", "10.0"):
+        asked = compile(f"MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', '{version}'), {{}})")
+        assert asked({}, context) == {"version": version}
+
+
+def test_a_running_pipeline_asks_the_new_version_as_soon_as_it_is_there(model, register, client_of, tmp_path):
+    register(model(says("9.0")), "9.0")
+    context, _ = client_of()
+    (tmp_path / "parsers").mkdir()
+    score = "MAP_GET('version', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'n' : n}))"
+    stellar = {"transformation": "STELLAR", "config": {"score": score}}
+    parser = {"parserClassName": "JSONMap", "fieldTransformations": [stellar]}
+    (tmp_path / "parsers/squid.json").write_text(json.dumps(parser))
+
+    def source():
+        yield Raw(b'{"n": 1}')
+        register(model(says("10.0")), "10.0")
+        wait_for(lambda: len(context[Registry].instances("dga")) == 2)
+        yield Raw(b'{"n": 2}')
+
+    records = []
+    run(
+        build(load(tmp_path, "squid"), context),
+        source(),
+        records.append,
+        lambda error: pytest.fail(str(error)),
+        None,
+        1,
+    )
+    assert [record["score"] for record in records] == ["9.0", "10.0"]
+
+
+# --- what goes over the wire
+
+
+def test_arguments_arrive_as_they_were_whatever_they_are(model, register, client_of):
+    server = model()
+    register(server)
+    ask = compile(
+        "MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'),"
+        " {'int' : 42, 'float' : 1.5, 'yes' : true, 'no' : false, 'nothing' : null, 'empty' : '', 'é ü&=?/+%' : text})"
+    )
+    text = "a b&c=d+e%20 é 漢字 😀"
+    context, _ = client_of()
+    assert ask({"text": text}, context)["arguments"] == [
+        ["int", "42"],
+        ["float", "1.5"],
+        ["yes", "true"],
+        ["no", "false"],
+        ["nothing", ""],
+        ["empty", ""],
+        ["é ü&=?/+%", text],
+    ]
+    assert "&nothing&empty=&" in server.requests[0]
+
+
+def test_types_of_answers_survive(model, register, client_of):
+    answer = {"is_malicious": True, "score": 1.5, "rank": 7, "none": None, "list": [1, {"a": "é"}]}
+    register(model(lambda path, arguments: (200, json.dumps(answer).encode())))
+    context, _ = client_of()
+    assert ASK({"host": "badguy.com"}, context) == answer
+
+
+# --- answers that are none
+
+BAD = {
+    "another status": lambda path, arguments: (500, b"{}"),
+    "no JSON": lambda path, arguments: (200, b"malicious"),
+    "an array": lambda path, arguments: (200, b"[1]"),
+    "too late": lambda path, arguments: (time.sleep(0.5), (200, b"{}"))[1],
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_answer_is_null_and_the_instance_is_avoided_until_its_time_is_over(kind, model, register, client_of):
+    now = [0.0]
+    context, client = client_of(cache_size=0, retries=0, timeout_ms=200, quarantine=Quarantine(clock=lambda: now[0]))
+    bad, good = model(BAD[kind]), model(says("good"))
+    register(bad)
+    wait_for(lambda: len(context[Registry].instances()) == 1)
+    assert ASK({"host": "a"}, context) is None
+    register(good)
+    wait_for(lambda: len(context[Registry].instances()) == 2)
+    for number in range(20):
+        assert ASK({"host": f"host{number}"}, context) == {"version": "good"}
+    assert len(bad.requests) == 1
+    now[0] = 601.0  # the ten minutes are over
+    wait_for(lambda: ASK({"host": "again"}, context) is None)
+    assert len(bad.requests) == 2
+    assert client.counters().quarantined == 2
+
+
+def test_with_the_usual_settings_another_instance_answers_in_its_place(model, register, client_of):
+    for answer in (BAD["another status"], says("good")):
+        register(model(answer))
+    context, client = client_of(cache_size=0)
+    wait_for(lambda: len(context[Registry].instances()) == 2)
+    assert [ASK({"host": f"host{number}"}, context) for number in range(20)] == [{"version": "good"}] * 20
+    assert client.counters().retries <= 1
+
+
+# --- answers that are kept
+
+
+def test_an_answer_is_kept_for_the_same_version_and_arguments_alone(model, register, client_of):
+    old, new = model(says("1.0")), model(says("2.0"))
+    register(old, "1.0")
+    register(new, "2.0")
+    context, client = client_of()
+    by_version = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', version), {'host' : host})")
+    for version in ("1.0", "1.0", "2.0", "2.0", "1.0"):
+        assert by_version({"version": version, "host": "a"}, context) == {"version": version}
+    assert (len(old.requests), len(new.requests)) == (1, 1)
+    by_version({"version": "1.0", "host": "b"}, context)
+    assert len(old.requests) == 2
+    assert client.counters().cache_hits == 3
