@@ -19,11 +19,12 @@ from typing import NoReturn, TypeVar
 from maas_runtime import background, places
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, note_failure, nothing
+from maas_runtime.notes import Notes, failures_of, note_failure, nothing
 from maas_runtime.places import Place
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
 from maas_runtime.store import LocalStore
+from stellar.commands import add_version
 from stellar.maas.errors import MaasError
 from stellar.maas.files import home
 from stellar.maas.registry import Instances, Registry, natural_order
@@ -112,6 +113,7 @@ def _run(name: str, given: argparse.Namespace) -> int:
 
 def options() -> Parser:
     parser = Parser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
+    add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="serve | deploy | status")
     for name, command, describe, meaning in (
         ("serve", serve, _serve_options, "run the models that are asked for, until interrupted"),
@@ -298,7 +300,7 @@ def _wait(registry: Registry, notes: Notes, model: Model, wanted: int, seconds: 
         return len(registry.instances(*model)) == wanted
 
     if not _awaited(ready, seconds):
-        note = notes.read(f"failures/{model.name}/{model.version}") or {}
+        note = notes.read(failures_of(model)) or {}
         why = f"; the last failure: {note['last']}" if _failures(notes, model) > failures else ""
         there = len(registry.instances(*model))
         raise DeployError(f"{model}: {there} ready of {wanted} after {seconds:g} seconds{why}")
@@ -306,7 +308,7 @@ def _wait(registry: Registry, notes: Notes, model: Model, wanted: int, seconds: 
 
 
 def _failures(notes: Notes, model: Model) -> int:
-    return int((notes.read(f"failures/{model.name}/{model.version}") or {}).get("count", 0))
+    return int((notes.read(failures_of(model)) or {}).get("count", 0))
 
 
 def _awaited(condition: Callable[[], T], seconds: float) -> T:
@@ -356,9 +358,8 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"{meaning} (default {seconds:g})",
         )
-    add(
-        "--ready-fd", type=int, metavar="N", help="a file descriptor to write a line to when the service leads or waits"
-    )
+    # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
+    add("--ready-fd", type=int, help=argparse.SUPPRESS)
     yarn = parser.add_argument_group("accepted for Metron's sake", "they speak of YARN and have no effect here")
     for short, long, metavar in ELSEWHERE:
         yarn.add_argument(short, long, metavar=metavar)
@@ -459,7 +460,7 @@ def _rows(registry: Registry, notes: Notes) -> Iterator[tuple[str, str, str, str
     models = {*noted, *(instance.model for instance in registry.instances())}
     for model in sorted(models, key=lambda model: (model.name, natural_order(model.version))):
         wanted = notes.read(f"wanted/{model.name}/{model.version}") or {}
-        failure = notes.read(f"failures/{model.name}/{model.version}") or {}
+        failure = notes.read(failures_of(model)) or {}
         ready = len(registry.instances(*model))
         yield (
             str(model),

@@ -62,9 +62,14 @@ class Notes(Protocol):
         """Whether a service runs."""
 
 
+def failures_of(model: Model) -> str:
+    """Where the failures of a model's instances are noted."""
+    return f"failures/{model.name}/{model.version}"
+
+
 def failed(notes: Notes, model: Model, reason: str) -> None:
     """Write down that an instance failed."""
-    path = f"failures/{model.name}/{model.version}"
+    path = failures_of(model)
     count = (notes.read(path) or {}).get("count", 0)
     notes.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
 

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, Tell, note_failure, nothing
+from maas_runtime.notes import Notes, Tell, failures_of, note_failure, nothing
 from maas_runtime.store import ModelStore
 from stellar.maas.requests import Item, RequestQueue
 from stellar.maas.schema import Model, ModelRequest, checked_name
@@ -191,6 +191,7 @@ class Service:
         with self._changing:
             if self._wanted.get(model) is wanted:  # or it was asked for again meanwhile
                 self.notes.write(_note_path(model), None)
+                self.notes.write(failures_of(model), None)
                 del self._wanted[model]
 
     def _remember(self) -> None:

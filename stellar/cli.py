@@ -15,6 +15,7 @@ from functools import partial
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
+from stellar.commands import add_version
 from stellar.context import NOTHING, Context
 from stellar.errors import StellarError
 from stellar.expression import Expression, default_library, shell_library
@@ -143,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="stellar", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--debug", action="store_true", help=_DEBUG)
-    parser.add_argument("--version", action=_Version, help="show the version of the program and exit")
+    add_version(parser)
     parser.set_defaults(run=_shell)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -162,19 +163,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="an expression")
     check.set_defaults(run=_check)
     return parser
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: that takes as long as the rest of a start."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
-
-        print(f"stellar {version('stellar-maas')}")
-        parser.exit()
 
 
 _DEBUG = "show Python's traceback of each error"

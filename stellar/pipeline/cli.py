@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from stellar.commands import add_version
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
 from stellar.pipeline.check import checked
@@ -74,22 +75,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(UNUSABLE, f"{self.prog}: {message}\n")
 
 
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: that takes as long as the rest of a start."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version
-
-        print(f"stellar-pipeline {version('stellar-maas')}")
-        parser.exit()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("stellar-pipeline", description="Records through a pipeline that is configured the Metron way.")
-    parser.add_argument("--version", action=_Version, help="show the version of the program and exit")
+    add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     _add_run(commands.add_parser("run", help="send lines through the pipeline of a sensor"))
     _add_check(commands.add_parser("check", help="read configurations and compile every expression in them"))

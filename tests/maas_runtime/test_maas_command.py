@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import urllib.request
+from importlib.metadata import version
 
 import pytest
 
@@ -137,6 +138,13 @@ def test_what_can_not_be_meant_is_refused_before_anything_is_done(options, messa
 def test_debug_shows_where_an_error_came_from(run):
     with pytest.raises(ValueError, match="-ni must be"):
         run("deploy", "--debug", "-mo", "REMOVE", "-n", "a", "-v", "1", "-ni", 0)
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"maas {version('stellar-maas')}\n"
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["deploy"], ["status"]])

@@ -10,6 +10,7 @@ import pytest
 
 from maas_runtime.deployers.memory import MemoryDeployer
 from maas_runtime.errors import DeployError
+from maas_runtime.notes import failed
 from maas_runtime.service import Service
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest
 from stellar.maas.requests import Item
@@ -204,6 +205,17 @@ def test_a_removal_is_finished_by_the_next_service(world):
     world.step()
     assert world.running() == 0
     assert world.notes.names("wanted/dga") == []
+
+
+def test_the_failures_of_a_model_are_forgotten_with_it(world):
+    world.ask(add(1))
+    world.step()
+    failed(world.notes, DGA, "out of luck")
+    world.step()
+    assert world.notes.names("failures/dga") == ["1.0"]
+    world.ask(remove(1))
+    world.step()
+    assert world.notes.names("failures/dga") == []
 
 
 def test_a_damaged_note_is_left_alone_and_the_others_count(world, place, caplog):
