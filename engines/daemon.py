@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CACHE = Path(__file__).parents[1] / "build" / "engines"
@@ -74,6 +75,18 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Let what is started by hand stand until SIGINT or SIGTERM, and then be left in order."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
+    with suppress(KeyboardInterrupt):
+        yield
+
+
 class Daemon:
     """A server's process, which ends with this one, however this one ends.
 
@@ -96,6 +109,10 @@ class Daemon:
     @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Start it, without waiting until it is ready."""

@@ -15,6 +15,8 @@ import pytest
 from kazoo.client import KazooClient
 
 if TYPE_CHECKING:
+    from engines.hadoop.hdfs import Hdfs
+    from engines.hadoop.yarn import Yarn
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
@@ -66,6 +68,24 @@ def zookeeper(engines: None) -> Iterator[ZooKeeper]:
 
     with ZooKeeper() as zookeeper:
         yield zookeeper
+
+
+@pytest.fixture(scope="session")
+def hdfs(engines: None) -> Iterator[Hdfs]:
+    """HDFS for all tests that use it."""
+    from engines.hadoop.hdfs import Hdfs
+
+    with Hdfs() as hdfs:
+        yield hdfs
+
+
+@pytest.fixture(scope="session")
+def yarn(zookeeper: ZooKeeper) -> Iterator[Yarn]:
+    """YARN with two nodes for all tests that use it; its default filesystem is that of this machine."""
+    from engines.hadoop.yarn import Yarn
+
+    with Yarn(zookeeper.hosts, nodes=2) as yarn:
+        yield yarn
 
 
 @pytest.fixture

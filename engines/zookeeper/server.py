@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engines.daemon import JVM, Daemon, free_ports, jars
+from engines.daemon import JVM, Daemon, free_ports, jars, until_interrupted
 
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 TICK_MS = 500  # sessions may last 2 to 20 ticks
@@ -122,9 +122,9 @@ class ZooKeeper:
 
 def main() -> None:
     """Start as many servers as the first argument says, by default one, and say where they are."""
-    with ZooKeeper(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as zookeeper:
+    with until_interrupted(), ZooKeeper(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as zookeeper:
         print(zookeeper.hosts, flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
 
 
 if __name__ == "__main__":
