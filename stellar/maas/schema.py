@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from stellar.maas.reading import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
 CONFIG_PATH = "/metron/maas/config"
@@ -53,20 +53,17 @@ _STRICT = json.JSONDecoder(parse_constant=_no_constant)
 _WITH_NUMBERS_AS_WRITTEN = json.JSONDecoder(parse_float=str, parse_constant=_no_constant)
 
 
-class _Wire(BaseModel):
-    """Fields in the order of the wire. Unknown ones are ignored when read, and so never passed on."""
+def _wire_name(name: str) -> str:
+    first, *others = name.split("_")
+    return _WIRE_NAMES.get(name) or first + "".join(map(str.capitalize, others))
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        coerce_numbers_to_str=True,  # a version may be written as a number
-        populate_by_name=True,
-        alias_generator=lambda name: _WIRE_NAMES.get(name) or to_camel(name),
-    )
+
+class _Wire:
+    """Fields in the order of the wire. Unknown ones are ignored when read, and so never passed on."""
 
     def to_json(self) -> bytes:
         """Compact JSON, UTF-8, no newline."""
-        return self.model_dump_json(by_alias=True).encode()
+        return json.dumps(_as_object(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
@@ -77,39 +74,29 @@ class _Wire(BaseModel):
         value = _loads(data, _WITH_NUMBERS_AS_WRITTEN)  # so version 1.10 does not become 1.1
         if not isinstance(value, dict):
             raise ValueError(f"a JSON object is needed here, not {json.dumps(value)[:80]}")
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise ValueError(sentence(error)) from None
+        return read_object(cls, value, _wire_name, numbers_are_texts=True, strangers=True)
 
 
-def sentence(error: ValidationError) -> str:
-    """What is wrong, and where, in one sentence."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'the object'}: {e['msg'].removeprefix('Value error, ')}"
-        for e in error.errors()
-    )
+def _as_object(value: Any) -> Any:
+    if not is_dataclass(value):
+        return value
+    return {f.wire: _as_object(getattr(value, f.name)) for f in fields_of(type(value), _wire_name)}  # type: ignore[arg-type]
 
 
-def _null_is(default: Any) -> BeforeValidator:
-    return BeforeValidator(lambda value: default if value is None else value)
-
-
+@dataclass(frozen=True, kw_only=True)
 class MaaSConfig(_Wire):
     """Where the queue and the registrations are; each field may be left out."""
 
     queue: Literal["ZOOKEEPER"] = "ZOOKEEPER"
-    queue_config: dict[str, Any] = Field(default_factory=lambda: {"zk_path": "/maas/queue"})
+    queue_config: dict[str, Any] = field(default_factory=lambda: {"zk_path": "/maas/queue"})
     service_root: str = "/maas/service"
 
-    @model_validator(mode="after")
-    def _check_paths(self) -> Self:
+    def __post_init__(self) -> None:
         if "zk_path" not in self.queue_config:
             raise ValueError("You must specify zk_path for a zk queue")
         for path in (self.queue_path, self.service_root):
             if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
                 raise ValueError(f"{path!r} is not an absolute path such as /maas/queue")
-        return self
 
     @property
     def queue_path(self) -> str:
@@ -117,9 +104,9 @@ class MaaSConfig(_Wire):
 
 
 Action = Literal["ADD", "REMOVE"]
-Count = Annotated[int, _null_is(0)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class ModelRequest(_Wire):
     """A wish on the queue: so many more instances of a model, or so many less.
 
@@ -129,21 +116,21 @@ class ModelRequest(_Wire):
 
     name: str | None = None
     version: str | None = None
-    num_instances: Count = 0
-    memory: Count = 0
+    num_instances: int = 0
+    memory: int = 0
     action: Action | None = None
     path: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Endpoint(_Wire):
     """Where an instance listens, and the path of each function; the content of `endpoint.dat`."""
 
     url: str
-    functions: Annotated[dict[str, str], _null_is(DEFAULT_FUNCTIONS)] = Field(
-        default_factory=lambda: dict(DEFAULT_FUNCTIONS)
-    )
+    functions: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_FUNCTIONS))
 
 
+@dataclass(frozen=True, kw_only=True)
 class ModelEndpoint(_Wire):
     """An endpoint, with the model and the instance that it belongs to."""
 
@@ -167,6 +154,7 @@ class ModelEndpoint(_Wire):
         return {"name": self.name, "version": self.version, "url": self.url, **functions}
 
 
+@dataclass(frozen=True, kw_only=True)
 class ServiceInstance(_Wire):
     """A registration: one instance of a model, and where it can be called."""
 

@@ -15,7 +15,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
@@ -25,8 +27,8 @@ from kazoo.client import KazooClient
 from kazoo.hosts import collect_hosts
 from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stellar.maas.reading import read_object
 from stellar.maas.registry import KnownInstances, Quarantine
 from stellar.maas.requests import ITEM_PREFIX, Item
 from stellar.maas.schema import (
@@ -36,7 +38,6 @@ from stellar.maas.schema import (
     ServiceInstance,
     checked_name,
     read_json,
-    sentence,
 )
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ _AWAY = (
 )
 
 
-class ZooKeeperSettings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ZooKeeperSettings:
     """Where ZooKeeper is, and how to speak with it.
 
     hosts: `node1:2181,node2:2181`; a path at the end, `node1:2181/metron`, stands before all others
@@ -77,22 +79,21 @@ class ZooKeeperSettings(BaseModel):
     ca, certificate, key: files for TLS; without `ca`, the authorities that the system trusts
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     hosts: str
-    session_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    session_seconds: float = 10.0
     user: str | None = None
-    password: str | None = Field(default=None, repr=False)
-    sasl: dict[str, Any] | None = Field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    sasl: dict[str, Any] | None = field(default=None, repr=False)
     others: Literal["all", "read", "none"] = "all"
     tls: bool = False
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def __post_init__(self) -> None:
         _check_hosts(self.hosts)
+        if not 0 < self.session_seconds < inf:
+            raise ValueError("session_seconds: Input should be greater than 0, and finite")
         if (self.user is None) != (self.password is None) or ":" in (self.user or ""):
             raise ValueError("user and password go together, and the user's name has no colon")
         if self.others != "all" and self.user is None and self.sasl is None:
@@ -104,7 +105,6 @@ class ZooKeeperSettings(BaseModel):
         for file in filter(None, (self.ca, self.certificate, self.key)):
             if not os.access(file, os.R_OK):
                 raise ValueError(f"the file {file} can't be read")
-        return self
 
     @classmethod
     def read(cls, hosts: str, file: str | os.PathLike[str] | None = None) -> Self:
@@ -117,11 +117,9 @@ class ZooKeeperSettings(BaseModel):
             more = read_json(Path(source).read_bytes()) if source else {}
             if not isinstance(more, dict) or "hosts" in more:
                 raise ValueError("a JSON object without hosts is needed here")
-            return cls(**more, hosts=hosts)
-        except ValidationError as error:
-            raise ValueError(f"{source}: {sentence(error)}" if source else sentence(error)) from None
+            return read_object(cls, {**more, "hosts": hosts})
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
+            raise ValueError(f"{source}: {error}" if source else str(error)) from None
 
 
 def _check_hosts(hosts: str) -> None:
