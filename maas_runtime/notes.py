@@ -20,11 +20,9 @@ from typing import Any, BinaryIO, Protocol
 
 from maas_runtime.errors import DeployError
 from stellar.maas.files import below, is_locked, write_whole
-from stellar.maas.schema import Model
+from stellar.maas.schema import EXT_PATH, Model
 
 log = logging.getLogger(__name__)
-
-NOTES_PATH = "/maas/ext"
 
 Note = dict[str, Any]
 Tell = Callable[[str], None]
@@ -97,8 +95,8 @@ class FileNotes:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._root = below(directory, NOTES_PATH)
-        self._lock = below(directory, f"{NOTES_PATH}/service.lock")
+        self._root = below(directory, EXT_PATH)
+        self._lock = below(directory, f"{EXT_PATH}/service.lock")
 
     def read(self, path: str) -> Note | None:
         try:

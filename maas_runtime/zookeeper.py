@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from kazoo.exceptions import CancelledError, KazooException
 from kazoo.recipe.lock import Lock
 
-from maas_runtime.notes import NOTES_PATH, Note, Tell, nothing, read_note
-from stellar.maas.schema import CONFIG_PATH, MaaSConfig
+from maas_runtime.notes import Note, Tell, nothing, read_note
+from stellar.maas.schema import CONFIG_PATH
 from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, persistently, read_config
 
 log = logging.getLogger(__name__)
@@ -28,16 +28,12 @@ log = logging.getLogger(__name__)
 NOTE_SECONDS = 15.0  # for a connection to come back, before a note is given up
 
 
-def notes_root(service_root: str) -> str:
-    return NOTES_PATH if service_root == MaaSConfig().service_root else f"{service_root}-ext"
-
-
 class ZooKeeperNotes:
     """Notes in ZooKeeper. Of several services one leads; when it ends, or is cut off, the next one does."""
 
     def __init__(self, zookeeper: ZooKeeper, config_path: str = CONFIG_PATH) -> None:
         self._zookeeper = zookeeper
-        self._root = notes_root(read_config(zookeeper, config_path).service_root)
+        self._root = read_config(zookeeper, config_path).ext_root
         self._am = f"{self._root}/am"
 
     def read(self, path: str) -> Note | None:

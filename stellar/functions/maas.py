@@ -18,24 +18,30 @@ log = logging.getLogger(__name__)
 
 
 @stellar("MAAS_GET_ENDPOINT")
-def get_endpoint(context: Context, model: object = None, version: object = None) -> dict[str, Any] | None:
+def get_endpoint(
+    context: Context, model: object = None, version: object = None, key: object = None
+) -> dict[str, Any] | None:
     """An instance of a model, to be asked with MAAS_MODEL_APPLY.
 
     model: The name of the model
-    version: The version of the model; the newest one if it is left out
+    version: The version of the model; if it is left out or null, the one that the traffic plan chooses, or without a
+        plan the newest
+    key: The plan chooses the same version for the same key each time, such as an address or a user
     returns: A map of the name, the version and the url, with the path of each function as `endpoint:<function>`; null
         if no such model is registered
 
-    Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other.
+    Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other. Metron
+    knows no traffic plans: it takes the newest version, and ignores a key.
     """
-    from stellar.maas import ModelClient, ModelNotFound, Registry
+    from stellar.maas import Chosen, ModelClient, ModelNotFound, Registry
 
     if model is None:
         return None
     registry = _service(context, Registry)  # type: ignore[type-abstract]
-    name, version = to_text(model), None if version is None else to_text(version)
+    name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
     try:
-        return registry.endpoint(name, version).as_map()
+        endpoint = registry.endpoint(name, version, key).as_map()
+        return endpoint if version is not None else Chosen(endpoint, key)
     except ModelNotFound as error:
         log.warning("%s", error)  # Metron answers null here
         if client := context.get(ModelClient):

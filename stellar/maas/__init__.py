@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from stellar.maas.schema import ModelEndpoint as ModelEndpoint
     from stellar.maas.schema import ModelRequest as ModelRequest
     from stellar.maas.schema import ServiceInstance as ServiceInstance
+    from stellar.maas.traffic import Chosen as Chosen
+    from stellar.maas.traffic import Shadow as Shadow
+    from stellar.maas.traffic import TrafficPlan as TrafficPlan
     from stellar.maas.transport import Transport as Transport
     from stellar.maas.zookeeper import ZooKeeper as ZooKeeper
     from stellar.maas.zookeeper import ZooKeeperQueue as ZooKeeperQueue
@@ -48,6 +51,7 @@ _HOMES = {
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),
+    "traffic": ("Chosen", "Shadow", "TrafficPlan"),
     "transport": ("Transport",),
     "zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperRegistry", "ZooKeeperSettings"),
 }

@@ -3,6 +3,7 @@
     <directory>/metron/maas/config            where the other two are; may be absent
     <directory>/maas/queue/qn-0000000001      a request
     <directory>/maas/service/<model>/<id>     a registration
+    <directory>/maas/ext/traffic/<model>      a traffic plan; see stellar.maas.traffic
 
 A registration that ends with its owner is a file which the owner keeps locked: when the owner dies, however it dies,
 the system lets go of the lock, and whoever looks next finds the file unlocked and takes it away.
@@ -23,7 +24,16 @@ from typing import BinaryIO, NamedTuple
 
 from stellar.maas.registry import Instances, KnownInstances, Listener, Quarantine
 from stellar.maas.requests import ITEM_PREFIX, Item, item_name
-from stellar.maas.schema import CONFIG_PATH, MaaSConfig, ModelEndpoint, ModelRequest, ServiceInstance, checked_name
+from stellar.maas.schema import (
+    CONFIG_PATH,
+    EXT_PATH,
+    MaaSConfig,
+    ModelEndpoint,
+    ModelRequest,
+    ServiceInstance,
+    checked_name,
+)
+from stellar.maas.traffic import TRAFFIC, TrafficPlan, checked_plan
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +131,9 @@ class FileRegistry(KnownInstances):
         self.directory = Path(directory)
         self._root = below(self.directory, read_config(self.directory, config_path).service_root)
         self._owned: dict[Path, BinaryIO] = {}
+        self._plans_root = below(self.directory, f"{EXT_PATH}/{TRAFFIC}")
         self._seen: dict[Path, tuple[_Stamp, ServiceInstance | None]] = {}
+        self._seen_plans: dict[Path, tuple[_Stamp, TrafficPlan | None]] = {}
         self._trouble = ""
         self._looking = threading.RLock()  # a listener may ask us
         self._next_look = 0.0
@@ -129,13 +141,13 @@ class FileRegistry(KnownInstances):
         self._watcher: threading.Thread | None = None
         self._look()
 
-    def endpoint(self, name: str, version: str | None = None) -> ModelEndpoint:
-        if monotonic() >= self._next_look and self._looking.acquire(blocking=False):  # one thread looks for all
-            try:
-                self._look_locked()
-            finally:
-                self._looking.release()
-        return super().endpoint(name, version)
+    def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
+        self._look_if_due()
+        return super().endpoint(name, version, key)
+
+    def traffic(self, name: str) -> TrafficPlan | None:
+        self._look_if_due()
+        return super().traffic(name)
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
         self._look()
@@ -187,6 +199,13 @@ class FileRegistry(KnownInstances):
         while not self._closed.wait(LOOK_SECONDS):
             self._look()
 
+    def _look_if_due(self) -> None:
+        if monotonic() >= self._next_look and self._looking.acquire(blocking=False):  # one thread looks for all
+            try:
+                self._look_locked()
+            finally:
+                self._looking.release()
+
     def _look(self) -> None:
         with self._looking:
             self._look_locked()
@@ -194,6 +213,8 @@ class FileRegistry(KnownInstances):
     def _look_locked(self) -> None:
         try:
             self._seen = {file: found for file in _registrations(self._root) if (found := self._read(file))}
+            # After the instances: who sees an instance sees the plan that was made before it
+            self._seen_plans = {file: read for file in _files(self._plans_root) if (read := self._read_plan(file))}
             trouble = ""
         except OSError as error:  # what was known stays known
             trouble = f"the model registry can't be read: {error}"
@@ -201,15 +222,17 @@ class FileRegistry(KnownInstances):
             log.warning("%s", trouble)
         self._trouble = trouble
         self._next_look = monotonic() + LOOK_SECONDS
-        self._now_known(instance for _, instance in self._seen.values() if instance is not None)
+        self._now_known(
+            (instance for _, instance in self._seen.values() if instance is not None),
+            {file.name: plan for file, (_, plan) in self._seen_plans.items() if plan is not None},
+        )
 
     def _read(self, file: Path) -> tuple[_Stamp, ServiceInstance | None] | None:
         """What the file says, None within for nonsense; None if the file is gone or its owner is."""
         seen = self._seen.get(file)
         try:
             with file.open("rb", buffering=0) as handle:
-                status = os.fstat(handle.fileno())
-                stamp = _Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+                stamp = _stamp(handle)
                 instance = seen[1] if seen and seen[0] == stamp else _parsed(file, handle.read())
                 if instance is None or instance.lasting or is_locked(handle):
                     return stamp, instance
@@ -226,12 +249,31 @@ class FileRegistry(KnownInstances):
             log.info("%s: its owner is gone", file)
         return None
 
+    def _read_plan(self, file: Path) -> tuple[_Stamp, TrafficPlan | None] | None:
+        """What the file says, None within for nonsense; None if the file is gone."""
+        seen = self._seen_plans.get(file)
+        try:
+            with file.open("rb", buffering=0) as handle:
+                stamp = _stamp(handle)
+                return seen if seen and seen[0] == stamp else (stamp, checked_plan(str(file), handle.read()))
+        except FileNotFoundError:
+            return None
+
+
+def _stamp(handle: BinaryIO) -> _Stamp:
+    status = os.fstat(handle.fileno())
+    return _Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+
 
 def _registrations(root: Path) -> Iterator[Path]:
     with suppress(FileNotFoundError):
         for model in root.iterdir():
-            with suppress(FileNotFoundError, NotADirectoryError):
-                yield from (entry for entry in model.iterdir() if entry.is_file())
+            yield from _files(model)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        yield from (entry for entry in folder.iterdir() if entry.is_file())
 
 
 def _parsed(file: Path, data: bytes) -> ServiceInstance | None:

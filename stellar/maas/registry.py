@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -15,6 +15,7 @@ from cachetools import TTLCache
 
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import ModelEndpoint, ServiceInstance, checked_name
+from stellar.maas.traffic import TrafficPlan
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,20 @@ class Registry(Protocol):
     def changes(self) -> int:
         """A number that grows with each change of what is known here; 0 as long as nothing was."""
 
-    def endpoint(self, name: str, version: str | None = None) -> ModelEndpoint:
-        """Any one instance of the model, preferably outside quarantine; of the newest version if none is asked for.
+    def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
+        """Any one instance of the model, preferably outside quarantine.
+
+        If no version is asked for, it is of the one that the traffic plan chooses, by the key if there is one; without
+        a plan, or if that has no instance, of the newest.
 
         What it knows is at most a second old; when the source can't be reached, it is what was last known.
         Raises ModelNotFound.
+        """
+
+    def traffic(self, name: str) -> TrafficPlan | None:
+        """Where calls of the model go that name no version, if there is a plan; as old as what `endpoint` knows.
+
+        One that can't be read counts as none, with a warning.
         """
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
@@ -122,6 +132,10 @@ class Catalogue:
             raise ModelNotFound(f"model {name!r} has no version {version!r}; registered: {known}")
         return versions[version]
 
+    def counts(self, name: str) -> dict[str, int]:
+        """How many instances each version of a model has."""
+        return {version: len(instances) for version, instances in self._versions.get(name, {}).items()}
+
     def _resembling(self, name: str) -> str:
         return f"; there is {name.strip()!r}, without the blanks" if name.strip() in self._versions else ""
 
@@ -137,6 +151,7 @@ class KnownInstances:
             raise ValueError(f"versions are compared {' or '.join(VERSION_ORDERS)}, not {version_order!r}")
         self._order = VERSION_ORDERS[version_order]
         self._catalogue = Catalogue((), self._order)
+        self._plans: Mapping[str, TrafficPlan] = {}
         self._listeners: list[Listener] = []
         self._changing = threading.RLock()
         self._quarantine = quarantine or Quarantine()
@@ -150,8 +165,11 @@ class KnownInstances:
     def changes(self) -> int:
         return self._changes
 
-    def endpoint(self, name: str, version: str | None = None) -> ModelEndpoint:
-        found = self._catalogue.find(name, version)
+    def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
+        catalogue = self._catalogue
+        if version is None and (plan := self._plans.get(name)):
+            version = plan.choose(catalogue.counts(name), name, key)
+        found = catalogue.find(name, version)
         fresh = [endpoint for endpoint in found if endpoint.url not in self.quarantine]
         return random.choice(fresh or found)
 
@@ -161,6 +179,9 @@ class KnownInstances:
             for instance in self._catalogue.instances
             if name in (None, instance.model.name) and version in (None, instance.model.version)
         )
+
+    def traffic(self, name: str) -> TrafficPlan | None:
+        return self._plans.get(name)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         with self._changing:
@@ -183,9 +204,10 @@ class KnownInstances:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _now_known(self, instances: Iterable[ServiceInstance]) -> None:
-        """Replace the known set, and tell the listeners what changed."""
+    def _now_known(self, instances: Iterable[ServiceInstance], plans: Mapping[str, TrafficPlan] | None = None) -> None:
+        """Replace the known set, and the plans if they are given; tell the listeners which instances changed."""
         with self._changing:
+            self._plans = self._plans if plans is None else plans
             before = {(i.name, i.id): i for i in self._catalogue.instances}
             self._catalogue = Catalogue(instances, self._order)
             after = {(i.name, i.id): i for i in self._catalogue.instances}
@@ -216,6 +238,12 @@ class MemoryRegistry(KnownInstances):
     def unregister(self, name: str, id: str) -> None:
         with self._changing:
             self._now_known(self._without(name, id))
+
+    def plan(self, name: str, plan: TrafficPlan | None) -> None:
+        """Say where calls go that name no version; None to say nothing of it."""
+        with self._changing:
+            others = {each: known for each, known in self._plans.items() if each != name}
+            self._plans = others if plan is None else {**others, name: plan}
 
     def close(self) -> None:
         super().close()

@@ -12,6 +12,7 @@ from stellar.maas.reading import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
 CONFIG_PATH = "/metron/maas/config"
+EXT_PATH = "/maas/ext"  # what is ours alone, where Metron's programs do not look
 DEFAULT_FUNCTIONS = {"apply": "apply"}
 LONGEST_NAME = 200  # a name becomes a file or a znode
 
@@ -101,6 +102,11 @@ class MaaSConfig(_Wire):
     @property
     def queue_path(self) -> str:
         return str(self.queue_config["zk_path"])
+
+    @property
+    def ext_root(self) -> str:
+        """Where our own notes stand: beside the registrations."""
+        return EXT_PATH if self.service_root == "/maas/service" else f"{self.service_root}-ext"
 
 
 Action = Literal["ADD", "REMOVE"]

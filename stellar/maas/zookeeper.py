@@ -3,6 +3,7 @@
     /metron/maas/config            where the other two are; may be absent
     /maas/queue/qn-0000000001      a request
     /maas/service/<model>/<id>     a registration
+    /maas/ext/traffic/<model>      a traffic plan; see stellar.maas.traffic
 
 A registration that ends with its owner is an ephemeral node: when the owner dies, ZooKeeper takes it away as soon as
 the owner's session has timed out.
@@ -39,6 +40,7 @@ from stellar.maas.schema import (
     checked_name,
     read_json,
 )
+from stellar.maas.traffic import TRAFFIC, TrafficPlan, checked_plan
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -355,6 +357,7 @@ class ZooKeeperRegistry(KnownInstances):
         self._known: _Known = {}
         self._changed: set[_Path] = set()
         self._all_anew = True
+        self._plans_changed = False
         self._marking = threading.Lock()
         self._reading = threading.RLock()  # a listener may ask us
         self._awake = threading.Event()
@@ -362,7 +365,8 @@ class ZooKeeperRegistry(KnownInstances):
         self._trouble = ""
         self._follower = threading.Thread(target=self._follow, name="model registry", daemon=True)
         try:
-            self._root = read_config(self._zookeeper, config_path).service_root
+            config = read_config(self._zookeeper, config_path)
+            self._root, self._plans_root = config.service_root, f"{config.ext_root}/{TRAFFIC}"
             self._zookeeper.client.add_listener(self._connection_changed)
             self._read_changes()
         except BaseException:
@@ -464,6 +468,10 @@ class ZooKeeperRegistry(KnownInstances):
                 self._changed.add(tuple(filter(None, event.path.removeprefix(self._root).split("/"))))
             self._awake.set()
 
+    def _plan_changed(self, _: WatchedEvent) -> None:
+        self._plans_changed = True
+        self._awake.set()
+
     def _now_changed(self, place: _Path) -> None:
         """Take in a change that was made here; if that can't be done now, it is done when it can be."""
         with self._marking:
@@ -477,15 +485,18 @@ class ZooKeeperRegistry(KnownInstances):
         with self._reading:
             with self._marking:
                 anew, changed = self._all_anew, self._changed
-                self._all_anew, self._changed = False, set()
+                plans_too = anew or self._plans_changed
+                self._all_anew, self._changed, self._plans_changed = False, set(), False
             try:
                 self._known = self._read({()}, {}) if anew else self._read(changed, self._known)
+                # After the instances: who sees an instance sees the plan that was made before it
+                plans = self._read_plans() if plans_too else None
             except BaseException:
                 with self._marking:
                     self._all_anew = True
                 raise
             self._forget_what_others_unregistered()
-            self._now_known(i for ids in self._known.values() for i in ids.values() if i is not None)
+            self._now_known((i for ids in self._known.values() for i in ids.values() if i is not None), plans)
 
     def _read(self, changed: Iterable[_Path], known: _Known) -> _Known:
         """What is known after some places were read again, and what is new below them."""
@@ -527,6 +538,33 @@ class ZooKeeperRegistry(KnownInstances):
         except ValueError as error:
             log.warning("%s is no registration and is left out: %s", self._path(place), error)
             return None
+
+    def _read_plans(self) -> dict[str, TrafficPlan]:
+        """All plans there are: they are few, and seldom change."""
+        try:
+            asked = [
+                (name, self._zookeeper.begin("get", f"{self._plans_root}/{name}", watch=self._plan_changed))
+                for name in self._plan_names()
+            ]
+            return {name: plan for name, answer in asked if (plan := self._plan(name, answer))}
+        except PermissionError as error:  # those who may read models only
+            log.warning("the traffic plans can't be read and count as none: %s", error)
+            return {}
+
+    def _plan_names(self) -> list[str]:
+        try:
+            return list(self._zookeeper.ask("get_children", self._plans_root, watch=self._plan_changed))
+        except refusals.NoNodeError:
+            if self._zookeeper.ask("exists", self._plans_root, watch=self._plan_changed):
+                return self._plan_names()  # it was made just now
+            return []
+
+    def _plan(self, name: str, answer: Any) -> TrafficPlan | None:
+        try:
+            data, _ = self._zookeeper.end(answer)
+        except refusals.NoNodeError:
+            return None
+        return checked_plan(f"{self._plans_root}/{name}", data)
 
     def _forget_what_others_unregistered(self) -> None:
         """What is gone though our session lives was taken away by somebody, and is not made again."""

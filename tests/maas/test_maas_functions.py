@@ -14,7 +14,7 @@ from stellar import compile, evaluate
 from stellar.context import NOTHING, Context
 from stellar.functions import maas
 from stellar.library import Library
-from stellar.maas import ClientSettings, ModelClient, Registry
+from stellar.maas import ClientSettings, ModelClient, Registry, TrafficPlan
 
 LIBRARY = Library.of(maas)
 get_endpoint = LIBRARY["MAAS_GET_ENDPOINT"].implementation
@@ -49,6 +49,20 @@ def test_without_such_a_model_the_endpoint_is_null(arguments, context, model):
 def test_a_model_that_is_missed_by_blanks_is_named_in_the_log(context, model, caplog):
     get_endpoint(context, "dga   ")
     assert "there is 'dga', without the blanks" in caplog.text
+
+
+def test_without_a_version_the_traffic_plan_chooses_by_the_key(registry, make_instance):
+    for version in ("1.0", "2.0"):
+        registry.register(make_instance("dga", version, version, f"http://{version}"))
+    registry.plan("dga", plan := TrafficPlan({"1.0": 50, "2.0": 50}))
+    context = Context({Registry: registry})
+    ask = compile("MAP_GET('version', MAAS_GET_ENDPOINT('dga', null, user))")
+    chosen = {user: ask({"user": user}, context) for user in range(100)}
+    assert chosen == {user: ask({"user": user}, context) for user in range(100)}
+    assert chosen == {user: plan.choose({"1.0": 1, "2.0": 1}, "dga", str(user)) for user in range(100)}
+    assert {ask({"user": None}, context) for _ in range(100)} == {"1.0", "2.0"}
+    explicit = compile("MAP_GET('version', MAAS_GET_ENDPOINT('dga', '2.0', user))")
+    assert {explicit({"user": user}, context) for user in range(100)} == {"2.0"}
 
 
 @pytest.mark.parametrize("wanted", [("other", None), ("dga", "2.0")])
@@ -111,7 +125,7 @@ def test_a_context_without_a_registry_or_a_client_says_so():
 
 
 def test_the_help_tells_what_the_functions_take():
-    assert LIBRARY["MAAS_GET_ENDPOINT"].usage == "MAAS_GET_ENDPOINT(model?, version?)"
+    assert LIBRARY["MAAS_GET_ENDPOINT"].usage == "MAAS_GET_ENDPOINT(model?, version?, key?)"
     apply = LIBRARY["MAAS_MODEL_APPLY"]
     assert "MAAS_MODEL_APPLY(endpoint, function?, args)" in apply.help.summary
     assert [parameter.description != "" for parameter in apply.parameters] == [True] * 3

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
-from stellar.maas import FileRegistry, MemoryRegistry, ModelNotFound, Registry, ZooKeeperRegistry
+from stellar.maas import (
+    FileRegistry,
+    MemoryRegistry,
+    ModelNotFound,
+    Registry,
+    Shadow,
+    TrafficPlan,
+    ZooKeeper,
+    ZooKeeperRegistry,
+)
+from stellar.maas.files import write_whole
 
 
 class Pair(NamedTuple):
+    """put: writes bytes as the plan of a model, as another program does; None takes it away"""
+
     writer: Registry
     reader: Registry
+    put: Callable[[str, bytes | None], object]
 
 
 def memory(request):
     one = MemoryRegistry()
-    return Pair(one, one)
+    return Pair(one, one, lambda name, data: one.plan(name, TrafficPlan.from_json(data) if data else None))
 
 
 def files(request):
     directory = request.getfixturevalue("tmp_path")
-    return Pair(FileRegistry(directory), FileRegistry(directory))
+
+    def put(name, data):
+        file = directory / "maas/ext/traffic" / name
+        file.unlink() if data is None else write_whole(directory, file, data).close()
+
+    return Pair(FileRegistry(directory), FileRegistry(directory), put)
 
 
 def zookeeper(request):
     quorum = request.getfixturevalue("quorum")
-    return Pair(ZooKeeperRegistry(quorum), ZooKeeperRegistry(quorum))
+    connection = ZooKeeper(quorum)
+    request.addfinalizer(connection.close)
+
+    def put(name, data):
+        path = f"/maas/ext/traffic/{name}"
+        connection.delete(path) if data is None else connection.write(path, data)
+
+    return Pair(ZooKeeperRegistry(quorum), ZooKeeperRegistry(quorum), put)
 
 
 @pytest.fixture(params=[memory, files, pytest.param(zookeeper, marks=pytest.mark.engine)])
 def pair(request):
     pair = request.param(request)
     yield pair
-    for registry in pair:
+    for registry in (pair.writer, pair.reader):
         registry.close()
 
 
@@ -157,3 +184,97 @@ def test_a_listener_may_ask_the_registry_and_may_fail(pair, make_instance, event
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
     eventually(lambda: heard == [["7"]])
     assert "a listener to changes of the model registry failed" in caplog.text
+
+
+# --- traffic plans
+
+
+CANARY = TrafficPlan({"1.0": 75, "2.0": 25})
+
+
+@pytest.fixture
+def versions(pair, make_instance, soon):
+    """Makes so many instances of each version: `versions({"1.0": 2})`."""
+
+    def make(instances):
+        for version, count in instances.items():
+            for number in range(count):
+                pair.writer.register(
+                    make_instance("dga", version, f"{version}-{number}", f"http://{version}:{number + 1}")
+                )
+        soon(lambda: Counter(i.model.version for i in pair.reader.instances("dga")), Counter(instances))
+
+    return make
+
+
+def asked(registry, times, *arguments):
+    return Counter(registry.endpoint("dga", *arguments).version for _ in range(times))
+
+
+def test_a_plan_is_known_within_a_second_changed_and_forgotten(pair, soon):
+    assert pair.reader.traffic("dga") is None
+    for plan in (CANARY, TrafficPlan(shadow=Shadow("2.0", 0.5)), TrafficPlan({"1.0": 1, "2.0": 1}, per_instance=True)):
+        pair.put("dga", plan.to_json())
+        soon(lambda plan=plan: pair.reader.traffic("dga"), plan)
+    assert pair.reader.traffic("other") is None
+    pair.put("dga", None)
+    soon(lambda: pair.reader.traffic("dga"), None)
+    pair.put("dga", CANARY.to_json())
+    soon(lambda: pair.reader.traffic("dga"), CANARY)
+
+
+def test_calls_without_a_version_go_where_the_plan_says_and_others_where_they_say(pair, versions, soon):
+    versions({"1.0": 1, "2.0": 1, "3.0": 1})
+    pair.put("dga", CANARY.to_json())
+    soon(lambda: pair.reader.traffic("dga"), CANARY)
+    assert asked(pair.reader, 400).keys() == {"1.0", "2.0"}
+    assert asked(pair.reader, 10, "3.0").keys() == {"3.0"}
+    with pytest.raises(ModelNotFound, match=r"has no version '4.0'"):
+        pair.reader.endpoint("dga", "4.0")
+    assert len(asked(pair.reader, 50, None, "a key")) == 1
+
+
+def test_a_plan_never_leads_to_a_version_without_instances(pair, versions, soon):
+    pair.put("dga", CANARY.to_json())
+    soon(lambda: pair.reader.traffic("dga"), CANARY)
+    with pytest.raises(ModelNotFound):
+        pair.reader.endpoint("dga")
+    versions({"0.9": 1, "3.0": 1})
+    assert asked(pair.reader, 20) == {"3.0": 20}
+    versions({"0.9": 1, "3.0": 1, "2.0": 1})
+    assert asked(pair.reader, 20) == {"2.0": 20}
+
+
+def test_a_plan_counts_from_the_first_look(pair, versions, soon):
+    """Who sees an instance sees the plan that was made before it."""
+    versions({"1.0": 1})
+    pair.reader.endpoint("dga")
+    for number in range(10):
+        version = f"2.{number}"
+        pair.put("dga", TrafficPlan({"1.0": 1, version: 0}).to_json())
+        versions({"1.0": 1, version: 1})
+        assert asked(pair.reader, 5) == {"1.0": 5}
+        pair.writer.unregister("dga", f"{version}-0")
+        soon(lambda: len(pair.reader.instances()), 1)
+
+
+def test_a_plan_is_no_change_of_the_instances(pair, versions, soon):
+    versions({"1.0": 1})
+    before = pair.reader.changes
+    pair.put("dga", CANARY.to_json())
+    soon(lambda: pair.reader.traffic("dga"), CANARY)
+    assert pair.reader.changes == before
+
+
+@pytest.mark.parametrize("pair", [files, pytest.param(zookeeper, marks=pytest.mark.engine)], indirect=True)
+@pytest.mark.parametrize("rubbish", [b"{", b"[]", b"\xff", b'{"weights": {"1.0": -1}}', b'{"weights": {"1.0": 0}}'])
+def test_a_plan_that_is_none_counts_as_none_with_one_warning(rubbish, pair, versions, soon, caplog):
+    versions({"1.0": 1, "2.0": 1})
+    pair.put("dga", TrafficPlan({"1.0": 1}).to_json())
+    soon(lambda: pair.reader.endpoint("dga").version, "1.0")
+    pair.put("dga", rubbish)
+    soon(lambda: pair.reader.endpoint("dga").version, "2.0")
+    pair.reader.instances()
+    warnings = [r.getMessage() for r in caplog.records if "is no traffic plan and counts as none" in r.getMessage()]
+    assert 1 <= len(warnings) <= 2  # one of each registry that has looked
+    assert "traffic/dga" in warnings[0]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maas_runtime.notes import FileNotes, failed
-from maas_runtime.zookeeper import ZooKeeperNotes, notes_root
-from stellar.maas import Model, ZooKeeper
+from maas_runtime.zookeeper import ZooKeeperNotes
+from stellar.maas import MaaSConfig, Model, ZooKeeper
 
 NOTE = {"instances": 2, "path": "/user/me/dga", "memory": 512, "why": "naïve"}
 
@@ -72,8 +72,8 @@ def test_others_see_whether_a_service_leads(make_notes):
 
 
 def test_the_notes_of_another_registry_stand_beside_that():
-    assert notes_root("/maas/service") == "/maas/ext"
-    assert notes_root("/python/service") == "/python/service-ext"
+    assert MaaSConfig().ext_root == "/maas/ext"
+    assert MaaSConfig(service_root="/python/service").ext_root == "/python/service-ext"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
