@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +84,16 @@ class Instance:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits) -> None:
-    """Run an instance until it is asked to stop.
+Wanted = Callable[[], bool]
+
+
+def always() -> bool:
+    """Whether an instance is wanted where it runs: until it is asked to stop."""
+    return True
+
+
+def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits, wanted: Wanted = always) -> None:
+    """Run an instance until it is asked to stop, or is wanted no longer.
 
     Raises ModelFailed if it ends otherwise. In either case nothing of it runs any more, and it is unregistered.
     """
@@ -107,7 +115,7 @@ def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits
         raise ModelFailed(f"{instance.script} can't be started: {error}") from None
     with processes:
         try:
-            _serve(instance, processes, registry, signals, limits)
+            _serve(instance, processes, registry, signals, limits, wanted)
         except Stopped:
             log.info("%s is asked to stop before it is ready", instance.model)
         finally:
@@ -122,7 +130,14 @@ def _unregister(instance: Instance, registry: Registry) -> None:
         log.warning("%s can't be unregistered now: %s", instance.model, error)
 
 
-def _serve(instance: Instance, processes: ModelProcesses, registry: Registry, signals: Signals, limits: Limits) -> None:
+def _serve(
+    instance: Instance,
+    processes: ModelProcesses,
+    registry: Registry,
+    signals: Signals,
+    limits: Limits,
+    wanted: Wanted,
+) -> None:
     """From start to end of an instance whose script was started. Returns or raises when it is to end."""
     deadline = monotonic() + limits.start
     guard = _Guard(instance, processes, limits)
@@ -132,7 +147,7 @@ def _serve(instance: Instance, processes: ModelProcesses, registry: Registry, si
         registry, ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting), guard, signals
     )
     log.info("%s is ready at %s", instance.model, endpoint.url)
-    _watch(endpoint.url, guard, signals, limits)
+    _watch(endpoint.url, guard, signals, limits, wanted)
     _unregister(instance, registry)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
@@ -204,13 +219,13 @@ def _register(registry: Registry, registration: ServiceInstance, guard: _Guard, 
         signals.wait(1.0)
 
 
-def _watch(url: str, guard: _Guard, signals: Signals, limits: Limits) -> None:
-    """Return when asked to stop.
+def _watch(url: str, guard: _Guard, signals: Signals, limits: Limits, wanted: Wanted) -> None:
+    """Return when asked to stop, or when wanted no longer.
 
     Raises ModelFailed when the model is lost.
     """
     misses, probe = 0, monotonic() + limits.probe
-    while not signals.stopping:
+    while not signals.stopping and wanted():
         guard.check("while it served")
         if monotonic() >= probe:
             misses = 0 if listens(url) else misses + 1
@@ -297,8 +312,11 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one instance: 0 when it was asked to stop, 1 when it failed. What became of it is noted in its directory."""
+def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry], Wanted] | None = None) -> int:
+    """Run one instance: 0 when it was asked to stop, 1 when it failed. What became of it is noted in its directory.
+
+    wanted: makes what tells whether the instance is wanted where it runs
+    """
     signals = Signals()
     given = options().parse_args(argv)
     container = given.container.absolute()
@@ -318,7 +336,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
     try:
         with _registry(given, signals) as registry:
-            run(instance, registry, signals, limits)
+            run(instance, registry, signals, limits, wanted(instance, registry) if wanted else always)
     except Stopped:
         log.info("%s is asked to stop before it is started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:

@@ -94,6 +94,8 @@ class _Reader(NamedTuple):
             return value if value in inner else self._refuse(at, f"Input should be {_either(inner)}")
         if origin is dict or kind is dict:
             return self._map(inner[1], value, at)
+        if origin is list:
+            return self._list(inner[0], value, at)
         name, read = _SIMPLE[kind]
         if kind is str and self.numbers_are_texts and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
@@ -104,6 +106,11 @@ class _Reader(NamedTuple):
         if not isinstance(value, dict):
             return self._refuse(at, "Input should be a JSON object")
         return {key: self._value(inner, item, f"{at}.{key}") for key, item in value.items()}
+
+    def _list(self, inner: Any, value: object, at: str) -> Any:
+        if not isinstance(value, list):
+            return self._refuse(at, "Input should be a JSON array")
+        return [self._value(inner, item, f"{at}.{index}") for index, item in enumerate(value)]
 
     def _refuse(self, at: str, why: str) -> None:
         self.wrong.append(f"{at or 'the object'}: {why}")

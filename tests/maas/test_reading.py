@@ -26,6 +26,7 @@ class Outer:
     kind: Literal["a", "b", "c"] = "a"
     anything: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ class Outer:
         ({"name": "n", "count": 4.0, "share": 2}, Outer("n", None, 4, 2.0)),
         ({"name": "n", "kind": "c", "anything": [1]}, Outer("n", kind="c", anything=[1])),
         ({"name": "n", "notes": {"k": [None]}}, Outer("n", notes={"k": [None]})),
+        ({"name": "n", "words": ["a", "b"]}, Outer("n", words=["a", "b"])),
         ({"name": "n", "count": None, "kind": None, "notes": None, "inner": None}, Outer("n")),
     ],
 )
@@ -61,6 +63,8 @@ def test_an_object_is_read_by_the_types_of_the_fields(value, expected):
         ({"name": "n", "inner": {}}, "inner.url: Field required"),
         ({"name": "n", "inner": {"url": "u", "more": {"k": 1}}}, "inner.more.k: Input should be a valid string"),
         ({"name": "n", "notes": "x"}, "notes: Input should be a JSON object"),
+        ({"name": "n", "words": "ab"}, "words: Input should be a JSON array"),
+        ({"name": "n", "words": ["a", 1]}, "words.1: Input should be a valid string"),
         ({"name": "n", "other": 1}, "other: Extra inputs are not permitted"),
         ({"count": "x", "on": 1}, "name: Field required; count: Input should be a valid integer; on: Input should be"),
     ],

@@ -1,0 +1,175 @@
+"""Runs one instance of a model in a container of YARN.
+
+conf/instance.json      what to run; see Description
+model/                  the model's files, shared with other containers, and so copied to `work`
+stdout, stderr          what the model's script prints, kept among YARN's logs
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maas_runtime import runner
+from maas_runtime.notes import FileNotes, Notes
+from maas_runtime.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance
+from stellar.maas.reading import read_object
+from stellar.maas.registry import Registry
+from stellar.maas.schema import Model, read_json
+
+log = logging.getLogger(__name__)
+
+CONFIGURATION, FILES = "instance.json", "model"
+FAILED = "failed"  # the notes of instances that failed, for the service to take in
+NODE_SECONDS = 600.0  # after so long without its node manager YARN takes a node for lost, by default
+LEAVE_SECONDS = 30.0  # in which YARN ends a container that was unregistered
+PAUSE_SECONDS = 10.0  # that a failure costs which came at once, so that YARN does not start it without end
+EARLY_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a container runs.
+
+    arguments: options of the runner
+    environment: variables of the model's script
+    node_seconds: how long the node manager may be away
+    """
+
+    arguments: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    node_seconds: float = NODE_SECONDS
+
+    def as_properties(self) -> dict[str, str]:
+        """As the properties of a file that YARN writes.
+
+        YARN puts values in place of `${…}` in them, which may well stand in somebody's variables: no `$` is left.
+        """
+        value = {"arguments": self.arguments, "environment": self.environment, "node_seconds": self.node_seconds}
+        return {"instance": json.dumps(value).replace("$", "\\u0024")}
+
+    @classmethod
+    def read(cls, file: Path) -> Description:
+        """Raises ValueError, OSError."""
+        return read_object(cls, read_json(read_json(file.read_bytes())["instance"]))
+
+
+def main() -> int:
+    """Run the instance that the container's files describe; the exit status of the runner."""
+    began = time.monotonic()
+    container = Path.cwd()
+    description = Description.read(container / "conf" / CONFIGURATION)
+    shutil.copytree(container / FILES, container / WORK)
+    for name in (OUTPUT, ERRORS):
+        _among_the_logs(container, name)
+    os.environ[ENVIRONMENT] = json.dumps(description.environment)
+    id, host = os.environ["CONTAINER_ID"], os.environ.get("NM_HOST", "")
+    arguments = [*description.arguments, f"--container_id={id}", f"--hostname={host}", f"--container={container}"]
+    status = runner.main(arguments, lambda instance, registry: Wanted(instance, registry, description.node_seconds))
+    if status:
+        _report(container, arguments)
+        if time.monotonic() - began < EARLY_SECONDS:
+            time.sleep(PAUSE_SECONDS)
+    return status
+
+
+def _among_the_logs(container: Path, name: str) -> None:
+    """Let a file be kept where YARN keeps logs, which outlive the container."""
+    logs = os.environ.get("LOG_DIRS", "").split(",")[0]
+    if logs and not (container / name).exists():
+        file = Path(logs, f"model-{name}")
+        file.touch()
+        (container / name).symlink_to(file)
+    else:
+        (container / name).touch()
+
+
+class Wanted:
+    """Whether an instance is wanted where it runs; asked every second or so while it serves.
+
+    It is not when somebody took its registration away and YARN has not ended it since: then it was left behind by a
+    node manager that died, or its registration was taken away by hand, and YARN will start another one.
+    Raises ModelFailed when its node manager has been away for longer than `node_seconds`.
+    """
+
+    def __init__(
+        self, instance: Instance, registry: Registry, node_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._instance, self._registry, self._node_seconds, self._clock = instance, registry, node_seconds, clock
+        self._unregistered: float | None = None
+        self._node_seen = self._looked = clock()
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        self._look_after_the_node(now)
+        if any(known.id == self._instance.id for known in self._registry.instances(*self._instance.model)):
+            self._unregistered = None
+        elif self._unregistered is None:
+            self._unregistered = now
+            log.info("%s is unregistered by somebody else", self._instance.model)
+        return self._unregistered is None or now - self._unregistered < LEAVE_SECONDS
+
+    def _look_after_the_node(self, now: float) -> None:
+        if now - self._looked < min(LOOK_SECONDS, self._node_seconds / 2):
+            return
+        self._looked = now
+        if _node_manager_listens():
+            self._node_seen = now
+        elif now - self._node_seen >= self._node_seconds:
+            raise runner.ModelFailed(f"its node manager has been away for {self._node_seconds:g} seconds")
+
+
+def _node_manager_listens() -> bool:
+    host, port = os.environ.get("NM_HOST"), os.environ.get("NM_PORT")
+    if not host or not port:
+        return True
+    try:
+        socket.create_connection((host, int(port)), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _report(container: Path, arguments: list[str]) -> None:
+    """Leave a note of the failure for the service, which may be away now."""
+    given = runner.options().parse_args(arguments)
+    model = Model(given.name, given.version)
+    failure = json.loads((container / OUTCOME).read_bytes())["failure"]
+    try:
+        if given.zk_quorum is None:
+            note_failed(FileNotes(given.registry), model, given.container_id, failure)
+            return
+        from maas_runtime.zookeeper import ZooKeeperNotes
+        from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings
+
+        with ZooKeeper(ZooKeeperSettings.read(given.zk_quorum, given.zk_client)) as zookeeper:
+            note_failed(ZooKeeperNotes(zookeeper, given.zk_root), model, given.container_id, failure)
+    except OSError as error:
+        log.warning("the failure stands in this log alone: %s", error)
+
+
+def note_failed(notes: Notes, model: Model, id: str, failure: str) -> None:
+    """Write down that an instance failed, for the service to take in.
+
+    Raises OSError.
+    """
+    notes.write(f"{FAILED}/{id}", {**model._asdict(), "failure": failure})
+
+
+def failures_noted(notes: Notes, model: Model) -> dict[str, str]:
+    """The reasons of instances of a model that failed, by their ids, which are forgotten then."""
+    found = {}
+    for id in notes.names(FAILED):
+        note = notes.read(f"{FAILED}/{id}") or {}
+        if (note.get("name"), note.get("version")) == model:
+            found[id] = str(note.get("failure"))
+            notes.write(f"{FAILED}/{id}", None)
+    return found

@@ -1,0 +1,172 @@
+"""The program that travels: a Python without any packages runs models with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from contextlib import contextmanager
+from io import BytesIO
+
+import pytest
+
+from maas_runtime import archive as archives
+from maas_runtime.archive import NAME, archive, archive_name
+from maas_runtime.container import Description, Wanted, failures_noted
+from maas_runtime.notes import FileNotes
+from maas_runtime.runner import Instance, ModelFailed
+from stellar.maas import MemoryRegistry, Model, ServiceInstance
+from stellar.maas.schema import Endpoint
+
+BARE = [sys.executable, "-I", "-S"]
+DGA = Model("dga", "1.0")
+
+
+@pytest.fixture
+def container(tmp_path, collateral, place):
+    """A directory as YARN makes it, with what runs there: `container(script, environment)`."""
+    folder = tmp_path / "container"
+
+    @contextmanager
+    def make(environment=None, script=None, **more):
+        (folder / "conf").mkdir(parents=True)
+        (folder / "logs").mkdir()
+        (folder / "model").symlink_to(collateral(script) if script else collateral())
+        (folder / NAME).write_bytes(archive())
+        arguments = [f"--registry={place}", "--name=dga", "--version=1.0", "--script=rest.sh", "--drain-seconds=0"]
+        description = Description([*arguments, "--probe-seconds=0.1"], environment or {}, **more)
+        (folder / "conf/instance.json").write_text(json.dumps(description.as_properties()))
+        yarn = {"CONTAINER_ID": "container_1", "NM_HOST": "localhost", "LOG_DIRS": str(folder / "logs")}
+        process = subprocess.Popen(
+            [*BARE, NAME, "container"], cwd=folder, env={"PATH": os.environ["PATH"], **yarn}, stderr=subprocess.PIPE
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    make.folder = folder
+    return make
+
+
+def test_it_is_the_same_whenever_it_is_made():
+    first = archive()
+    archives.archive.cache_clear()
+    assert archive() == first
+    assert archive_name().startswith("maas-")
+
+
+def test_nothing_in_it_is_compiled_and_nothing_is_missing():
+    with zipfile.ZipFile(BytesIO(archive())) as contents:
+        names = contents.namelist()
+    assert not [name for name in names if not name.endswith((".py", ".pem"))]
+    ours = sorted(
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for name in names
+        if name.startswith(("maas_runtime/", "stellar/")) and not name.endswith("__main__.py")
+    )
+    assert {"maas_runtime.cli", "maas_runtime.container", "stellar.maas.zookeeper", "stellar.maas.client"} <= {*ours}
+    program = f"import sys, importlib; sys.path = [{NAME!r}, *sys.path]; [importlib.import_module(n) for n in {ours}]"
+    assert_runs([*BARE, "-c", program])
+
+
+def assert_runs(command):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/{NAME}", "wb") as file:
+            file.write(archive())
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_it_is_the_command_too(place):
+    assert assert_runs([*BARE, NAME, "maas", "status", "--registry", str(place)]).startswith("service: not running")
+
+
+def test_it_passes_itself_on():
+    program = (
+        f"import sys; sys.path = [{NAME!r}, *sys.path]; from maas_runtime.archive import archive_name as a; print(a())"
+    )
+    assert assert_runs([*BARE, "-c", program]).strip() == archive_name()
+
+
+def test_a_bare_python_runs_a_model_with_it(container, registry, eventually):
+    with container({"GREETING": "hello; $HOME ${CONTAINER_ID}"}) as process:
+        (instance,) = eventually(lambda: registry.instances(*DGA))
+        assert (instance.id, instance.address) == ("container_1", "localhost")
+        answer = ask(instance, "/environment?name=GREETING")
+        assert answer["value"] == "hello; $HOME ${CONTAINER_ID}"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    assert registry.instances() == ()
+
+
+def ask(instance, target):
+    with socket.create_connection((instance.address, instance.port)) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode())
+        with connection.makefile() as answer:
+            return json.loads(answer.read().rpartition("\n")[2])
+
+
+def test_what_the_model_prints_is_among_the_logs_and_why_it_failed_among_the_notes(container, place, eventually):
+    with container(script="#!/bin/sh\necho out; echo no such luck >&2; exit 3\n"):
+        (failure,) = eventually(lambda: failures_noted(FileNotes(place), DGA)).items()
+    assert failure == ("container_1", "rest.sh ended with status 3 before it wrote endpoint.dat: no such luck")
+    logs = container.folder / "logs"
+    assert ((logs / "model-stdout").read_text(), (logs / "model-stderr").read_text()) == ("out\n", "no such luck\n")
+    assert failures_noted(FileNotes(place), DGA) == {}
+
+
+def test_no_dollar_is_left_for_yarn_to_put_something_in_its_place():
+    properties = Description(["--name=$x"], {"A": "${CONTAINER_ID} $$ é \\u0024"}).as_properties()
+    assert "$" not in json.dumps(properties)
+
+
+@pytest.fixture
+def time():
+    return [0.0]
+
+
+@pytest.fixture
+def wanted(tmp_path, time):
+    instance = Instance(DGA, "c1", "rest.sh", tmp_path)
+    with MemoryRegistry() as registry:
+        registry.register(ServiceInstance.of(DGA, "c1", Endpoint(url="http://h:1")))
+        yield Wanted(instance, registry, 60.0, lambda: time[0]), registry
+
+
+def test_an_instance_leaves_when_it_stays_unregistered(wanted, time):
+    wanted, registry = wanted
+    assert wanted()
+    registry.unregister("dga", "c1")
+    assert wanted()
+    time[0] = 29
+    assert wanted()
+    registry.register(ServiceInstance.of(DGA, "c1", Endpoint(url="http://h:1")))
+    time[0] = 31
+    assert wanted()
+    registry.unregister("dga", "c1")
+    assert wanted()
+    time[0] = 61.5
+    assert not wanted()
+
+
+def test_an_instance_leaves_when_its_node_manager_stays_away(wanted, time, monkeypatch):
+    wanted, _ = wanted
+    with socket.create_server(("127.0.0.1", 0)) as node:
+        monkeypatch.setenv("NM_HOST", "127.0.0.1")
+        monkeypatch.setenv("NM_PORT", str(node.getsockname()[1]))
+        time[0] = 100
+        assert wanted()
+    time[0] = 155
+    assert wanted()
+    time[0] = 161
+    with pytest.raises(ModelFailed, match="its node manager has been away for 60 seconds"):
+        wanted()
