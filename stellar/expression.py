@@ -96,6 +96,11 @@ class Expression:
         return self._names.functions
 
     @property
+    def blocks(self) -> bool:
+        """Whether an evaluation may keep its thread waiting for something outside, other than by giving way."""
+        return any(name in self.library and self.library[name].blocks for name in self.functions)
+
+    @property
     def tree(self) -> n.Expr:
         """The syntax tree."""
         return self._tree

@@ -25,6 +25,7 @@ def stellar(
     surplus: str = "ignore",
     comprehension: str | None = None,
     prepare: Callable[..., Callable[..., Any] | None] | None = None,
+    blocks: bool | None = None,
 ) -> Callable[[F], F]:
     """Declare a plain Python function as the Stellar function of this name.
 
@@ -55,11 +56,17 @@ def stellar(
     of these alone, or None to have it the plain way; so it does if a literal is refused, which must be said when the
     call is reached.
 
+    `blocks` is whether a call may keep its thread waiting for something outside. What never does, or gives way by
+    `stellar.fibers` where it waits, says False: then one thread can work at many records. If it is not said, a function
+    blocks if it takes a context, or is none of this package.
+
     The function is returned unchanged; nothing is registered until `Library.of` gathers it.
     """
 
     def declare(implementation: F) -> F:
-        implementation.__stellar__ = Function(name, implementation, surplus == "ignore", comprehension, prepare)  # type: ignore[attr-defined]
+        implementation.__stellar__ = Function(  # type: ignore[attr-defined]
+            name, implementation, surplus == "ignore", comprehension, prepare, blocks
+        )
         return implementation
 
     if surplus not in ("ignore", "refuse"):
@@ -156,6 +163,14 @@ class Function:
     ignores_surplus: bool = True
     comprehension: str | None = None
     prepare: Callable[..., Callable[..., Any] | None] | None = None
+    said_to_block: bool | None = None
+
+    @cached_property
+    def blocks(self) -> bool:
+        """Whether a call may keep its thread waiting for something outside."""
+        if self.said_to_block is not None:
+            return self.said_to_block
+        return self.needs_context or not self.implementation.__module__.startswith("stellar.functions.")
 
     @cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:

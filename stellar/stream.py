@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, Protocol, TypeVar
 
 from stellar.context import NOTHING, Context
 from stellar.errors import EvaluationError
 from stellar.expression import Expression, default_library
+from stellar.fibers import Hub
 from stellar.library import Library
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 Failures = Literal["raise", "yield"]
 
 IN_FLIGHT = 64
@@ -35,7 +38,8 @@ def evaluate_many(
 
     expression: the expression, or its text
     records: any iterable; it is read by the caller's thread, and at most `in_flight` records ahead of the results
-    in_flight: how many records are worked on at once, each by a thread; 1 or more
+    in_flight: how many records are worked on at once; 1 or more. All of them by one thread where nothing waits but for
+        models, each by a thread of its own where the expression calls other functions that may wait
     failures: what a record that fails does: "raise" its EvaluationError at its place, which ends the stream, or
         "yield" the EvaluationError there in place of a value
     library: what a text may call, if not the default library
@@ -61,24 +65,45 @@ def evaluate_many(
         except EvaluationError as error:
             return error
 
-    return in_order(value if failures == "raise" else value_or_failure, records, in_flight)
+    work = value if failures == "raise" else value_or_failure
+    return in_order(work, records, in_flight, blocks=evaluate.blocks)
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], in_flight: int) -> Generator[Result, None, None]:
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], in_flight: int, *, blocks: bool = True
+) -> Generator[Result, None, None]:
     """What the work makes of each item, in the items' order, with up to `in_flight` of them worked on at once.
+
+    blocks: whether the work may keep its thread waiting, and so needs a thread for each item; if not, fibers do
 
     Raises ValueError for a number that can't be.
     """
     if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
         raise ValueError(f"in_flight is a whole number of 1 or more, not {in_flight!r}")
-    return (work(item) for item in items) if in_flight == 1 else _windowed(work, items, in_flight)
+    if in_flight == 1:
+        return (work(item) for item in items)
+    return _windowed(work, items, in_flight, partial(ThreadPoolExecutor, in_flight, "stellar") if blocks else Hub)
 
 
-def _windowed(work: Callable[[Item], Result], items: Iterable[Item], in_flight: int) -> Generator[Result, None, None]:
-    window: deque[Future[Result]] = deque()
+class _Task(Protocol[Result_co]):
+    def done(self) -> bool: ...
+
+    def result(self) -> Result_co: ...
+
+
+class _Workers(Protocol):
+    def submit(self, work: Callable[..., Result], /, *arguments: Any) -> _Task[Result]: ...
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None: ...
+
+
+def _windowed(
+    work: Callable[[Item], Result], items: Iterable[Item], in_flight: int, make_workers: Callable[[], _Workers]
+) -> Generator[Result, None, None]:
+    window: deque[_Task[Result]] = deque()
     trouble: BaseException | None = None
     source = iter(items)
-    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="stellar")
+    pool = make_workers()
     try:
         while True:
             # What is ready goes out before a source is asked that may let one wait

@@ -116,7 +116,7 @@ class AsnDatabase(_Database):
         }
 
 
-@stellar("GEO_GET", surplus="refuse")
+@stellar("GEO_GET", surplus="refuse", blocks=False)
 def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
     """Where an IPv4 address is: locID, country, city, postalCode, dmaCode, latitude, longitude and location_point.
 
@@ -130,7 +130,7 @@ def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
     return _answer(ip, fields, lambda: context.get_or_make(GeoDatabase, _opener(GeoDatabase, GEO_KEY)).look_up)
 
 
-@stellar("ASN_GET", surplus="refuse")
+@stellar("ASN_GET", surplus="refuse", blocks=False)
 def asn_get(context: Context, ip: object, fields: object = ()) -> Any:
     """Whose network an IPv4 address is in: autonomous_system_number, autonomous_system_organization and network.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from stellar.context import Context
 from stellar.conversions import to_text
+from stellar.fibers import offload
 from stellar.library import stellar
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 # stellar.maas is imported where it is used: expressions that ask no model do not load an HTTP client.
 
 
-@stellar("MAAS_GET_ENDPOINT")
+@stellar("MAAS_GET_ENDPOINT", blocks=False)
 def get_endpoint(
     context: Context, model: object = None, version: object = None, key: object = None
 ) -> dict[str, Any] | None:
@@ -33,7 +35,10 @@ def get_endpoint(
     Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other. Metron
     knows no traffic plans: it takes the newest version, and ignores a key.
     """
-    from stellar.maas import Chosen, ModelClient, ModelNotFound, Registry
+    from stellar.maas.client import ModelClient
+    from stellar.maas.errors import ModelNotFound
+    from stellar.maas.registry import Registry
+    from stellar.maas.traffic import Chosen
 
     if model is None:
         return None
@@ -49,7 +54,7 @@ def get_endpoint(
         return None
 
 
-@stellar("MAAS_MODEL_APPLY")
+@stellar("MAAS_MODEL_APPLY", blocks=False)
 def model_apply(context: Context, endpoint: object, function: object, args: object = None) -> dict[str, Any] | None:
     """What a model answers, asked over HTTP: MAAS_MODEL_APPLY(endpoint, function?, args).
 
@@ -62,16 +67,17 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     instance that fails is avoided for 10 minutes, and another one is tried; a status of 4xx finds fault with the record
     and not with the instance.
     """
-    from stellar.maas import MaasError, ModelClient
+    from stellar.maas.client import ModelClient
+    from stellar.maas.errors import MaasError
 
     if not isinstance(endpoint, Mapping):  # no such model: MAAS_GET_ENDPOINT gave null
         return None
     if isinstance(function, Mapping) and args is None:
         function, args = None, function
+    client = _service(context, ModelClient)
+    ask = client.apply if getattr(client, "gives_way", False) else partial(offload, client.apply)
     try:
-        return _service(context, ModelClient).apply(
-            endpoint, function if isinstance(function, str) else None, _parameters(args)
-        )
+        return ask(endpoint, function if isinstance(function, str) else None, _parameters(args))
     except MaasError as error:
         log.warning("%s", error)  # Metron answers null here
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from stellar.fibers import Promise, Waker, waker
 from stellar.maas.errors import MaasError, ModelUnavailable, RecordRefused
 
 Arguments = Mapping[str, Any]
@@ -25,8 +25,8 @@ Send = Callable[[list[Arguments]], list[Answered]]
 
 @dataclass(slots=True)
 class _Batch:
-    members: list[tuple[Arguments, Future[Answered]]] = field(default_factory=list)
-    full: threading.Event = field(default_factory=threading.Event)
+    members: list[tuple[Arguments, Promise[Answered]]] = field(default_factory=list)
+    full: Waker = field(default_factory=waker)  # made by the first of them, which waits
 
 
 class Batcher:
@@ -54,15 +54,15 @@ class Batcher:
         if leading:
             self._lead(lane, batch, send)
         try:
-            return mine.result()
+            return mine.get()
         except RecordRefused:
             if len(batch.members) == 1:
                 raise
         (answer,) = send([arguments])
         return answer
 
-    def _joined(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Future[Answered], bool]:
-        mine: Future[Answered] = Future()
+    def _joined(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Promise[Answered], bool]:
+        mine: Promise[Answered] = Promise()
         with self._lock:
             batch = self._open.get(lane)
             if leading := batch is None:
@@ -70,7 +70,7 @@ class Batcher:
             batch.members.append((arguments, mine))
             if len(batch.members) >= self._most:
                 del self._open[lane]
-                batch.full.set()
+                batch.full.wake()
         return batch, mine, leading
 
     def _lead(self, lane: Hashable, batch: _Batch, send: Send) -> None:
@@ -82,12 +82,12 @@ class Batcher:
             self._close(lane, batch)
             told = error if isinstance(error, MaasError) else ModelUnavailable(f"interrupted: {error!r}")
             for _, waiting in batch.members:
-                waiting.set_exception(told)
+                waiting.fail(told)
             if told is not error:
                 raise
         else:
             for (_, waiting), answer in zip(batch.members, answers, strict=True):
-                waiting.set_result(answer)
+                waiting.keep(answer)
 
     def _close(self, lane: Hashable, batch: _Batch) -> None:
         with self._lock:

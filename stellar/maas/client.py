@@ -11,12 +11,13 @@ import json
 import logging
 import math
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from time import monotonic
 from types import TracebackType
@@ -25,6 +26,7 @@ from urllib.parse import quote, quote_plus
 
 from cachetools import TTLCache
 
+from stellar.fibers import Promise, offload
 from stellar.maas.batches import Answered, Arguments, Batcher
 from stellar.maas.errors import MaasError, ModelRefused, ModelTimeOut, ModelUnavailable, Reason, RecordRefused
 from stellar.maas.instances import Generations, Strikes, Traffic
@@ -218,6 +220,8 @@ class ModelClient:
     instance that fails goes to quarantine; one that finds fault with what it was asked does not fail.
     """
 
+    gives_way = True  # in a fiber, where it waits
+
     def __init__(
         self,
         registry: Registry,
@@ -228,12 +232,14 @@ class ModelClient:
     ) -> None:
         self._registry = registry
         self._settings = settings = settings or ClientSettings()
-        self._transport = transport or HttpTransport(settings.patience)
+        self._patience = settings.patience
+        self._transport = transport or HttpTransport(self._patience)
+        self._through = _called if transport is None else offload  # of others it is not known whether they give way
         self._caching = settings.cache_size > 0 and settings.cache_minutes > 0
         self._answers: TTLCache[tuple[object, ...], Result] = TTLCache(
             settings.cache_size, settings.cache_minutes * 60, timer=clock
         )
-        self._flights: dict[tuple[object, ...], Future[Result]] = {}
+        self._flights: dict[tuple[object, ...], Promise[Result]] = {}
         self._lock = threading.Lock()
         self._counters = Counters()
         self._on_failure = on_failure
@@ -271,25 +277,25 @@ class ModelClient:
         key = (model or endpoint.get("url"), generation, path, query)
         with self._lock:
             self._counters.calls += 1
-            if (known := self._answers.get(key)) is not None:
+            if self._caching and (known := self._answers.get(key)) is not None:
                 self._counters.cache_hits += 1
                 return _own(known)
             flight = self._flights.get(key)
             if leading := flight is None:
-                flight = self._flights[key] = Future()
+                flight = self._flights[key] = Promise()
             else:
                 self._counters.joined += 1
         if not leading:
-            return _own(flight.result())
+            return _own(flight.get())
         try:
             answer, url = self._asked(endpoint, function, f"{path}?{query}", arguments, key[:2])
             lasting = self._caching and (model is None or self._generations.is_present(model, generation, url))
         except BaseException as error:
             self._land(key)
-            flight.set_exception(error if isinstance(error, MaasError) else ModelUnavailable(f"interrupted: {error!r}"))
+            flight.fail(error if isinstance(error, MaasError) else ModelUnavailable(f"interrupted: {error!r}"))
             raise
         self._land(key, answer if lasting else None)
-        flight.set_result(answer)
+        flight.keep(answer)
         return _own(answer)
 
     def _land(self, key: tuple[object, ...], answer: Result | None = None) -> None:
@@ -346,7 +352,7 @@ class ModelClient:
 
     def _ask(self, endpoint: Mapping[str, Any], request: _Request) -> Answers:
         if self._settings.hedge_ms:
-            return self._ask_hedged(endpoint, request)
+            return offload(self._ask_hedged, endpoint, request)
         failure: MaasError = ModelUnavailable("no instance was asked")
         for number, url in enumerate(islice(self._to_try(endpoint), 1 + self._settings.retries)):
             if number:
@@ -418,8 +424,11 @@ class ModelClient:
     def _ask_one(self, url: str, request: _Request) -> Answers:
         avoided = url in self._registry.quarantine
         try:
-            with self._traffic.request(url, min(request.seconds(), self._settings.patience.seconds)):
+            lane = self._traffic.enter(url, min(request.seconds(), self._patience.seconds))
+            try:
                 return self._judged(url, request)
+            finally:
+                self._traffic.leave(lane)
         except MaasError as error:
             error.url = url
             if avoided and not isinstance(error, RecordRefused):
@@ -455,9 +464,9 @@ class ModelClient:
         limits = {} if math.isinf(seconds) else {"seconds": seconds}
         self._counted("requests")
         if request.body is None:
-            answer = self._transport.get(address, **limits)
+            answer = self._through(self._transport.get, address, **limits)
         else:
-            answer = self._transport.post(address, request.body, **limits)
+            answer = self._through(self._transport.post, address, request.body, **limits)
         return request.read(address, answer)
 
     def close(self) -> None:
@@ -471,6 +480,10 @@ class ModelClient:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _called(function: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+    return function(*arguments, **options)
 
 
 def _one(address: str, answer: Answer) -> list[Result]:
@@ -535,7 +548,12 @@ def _checked_url(url: str) -> str:
 def function_path(endpoint: Mapping[str, Any], function: str | None) -> str:
     """The path of a function, without a leading slash: what the endpoint says of it, else its own name."""
     asked = "apply" if function is None else function
-    path = str(endpoint.get(f"endpoint:{asked}", asked)).removeprefix("/")
+    return _quoted_path(str(endpoint.get(f"endpoint:{asked}", asked)))
+
+
+@lru_cache(1024)
+def _quoted_path(path: str) -> str:
+    path = path.removeprefix("/")
     if {".", ".."} & set(path.split("/")):
         raise RecordRefused(f"the function {path!r} leads out of the model's address")
     return quote(path, safe="/:@!$&'()*+,;=~%", errors="replace")
@@ -557,7 +575,12 @@ def _texts(arguments: Arguments) -> dict[str, str | None]:
     return {_text(name): None if value is None else _text(value) for name, value in arguments.items()}
 
 
+_SAFE = re.compile(r"[A-Za-z0-9._*-]*").fullmatch
+
+
 def _encode(text: str) -> str:
+    if _SAFE(text):  # as most are
+        return text
     return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")
 
 

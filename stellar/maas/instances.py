@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 
+from stellar.fibers import Waker, waker
 from stellar.maas.errors import ModelTimeOut
 from stellar.maas.registry import Instances, Registry, normal_url
 from stellar.maas.schema import Model
@@ -22,9 +21,9 @@ MOST_ABSENT = 10_000
 class _Lane:
     """The way to one address: how many requests are on it, and those that wait until one of them is over."""
 
+    address: str
     under_way: int = 0
-    waiting: int = 0
-    free: threading.Condition | None = None  # made when it is first needed
+    waiting: deque[Waker] = field(default_factory=deque)
 
 
 class Traffic:
@@ -41,44 +40,47 @@ class Traffic:
     def load(self, url: str) -> int:
         """How many requests to an address are under way, or wait to be."""
         lane = self._lanes.get(normal_url(url))
-        return 0 if lane is None else lane.under_way + lane.waiting
+        return 0 if lane is None else lane.under_way + len(lane.waiting)
 
     def less_busy(self, urls: Sequence[str]) -> str:
         """The less busy of any two of the addresses: nearly as even as asking all, and new ones are not flooded."""
         return min(random.sample(urls, min(2, len(urls))), key=self.load)
 
-    @contextmanager
-    def request(self, url: str, seconds: float) -> Iterator[None]:
-        """Take part, after waiting for a place if need be. Raises ModelTimeOut if there was none in so many seconds."""
+    def enter(self, url: str, seconds: float) -> _Lane:
+        """Take part, after waiting for a place if need be; what this gives is to be given to `leave`.
+
+        Raises ModelTimeOut if there was no place in so many seconds.
+        """
         address = normal_url(url)
         with self._lock:
             lane = self._lanes.get(address)
             if lane is None:
-                lane = self._lanes[address] = _Lane()
-            if self._most and lane.under_way >= self._most:
-                self._wait(lane, url, seconds)
-            lane.under_way += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                lane.under_way -= 1
-                if lane.free is not None and lane.waiting:
-                    lane.free.notify()
-                elif not lane.under_way:
-                    self._lanes.pop(address, None)
+                lane = self._lanes[address] = _Lane(address)
+            if not self._most or lane.under_way < self._most:
+                lane.under_way += 1
+                return lane
+            place = waker()
+            lane.waiting.append(place)
+        if not place.wait(seconds):
+            self._give_up(lane, place, url)
+        return lane
 
-    def _wait(self, lane: _Lane, url: str, seconds: float) -> None:
-        until = monotonic() + seconds
-        if (free := lane.free) is None:
-            free = lane.free = threading.Condition(self._lock)
-        lane.waiting += 1
-        try:
-            while lane.under_way >= self._most:
-                if not free.wait(until - monotonic()):
-                    raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
-        finally:
-            lane.waiting -= 1
+    def leave(self, lane: _Lane) -> None:
+        """End one's part."""
+        with self._lock:
+            if lane.waiting:
+                lane.waiting.popleft().wake()  # who gets our place
+                return
+            lane.under_way -= 1
+            if not lane.under_way:
+                self._lanes.pop(lane.address, None)
+
+    def _give_up(self, lane: _Lane, place: Waker, url: str) -> None:
+        with self._lock:
+            if place not in lane.waiting:  # it got a place at the last moment
+                return
+            lane.waiting.remove(place)
+        raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
 
 
 class Strikes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
-
-from cachetools import TTLCache
 
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import ModelEndpoint, ServiceInstance, checked_name
@@ -24,6 +24,7 @@ Listener = Callable[[Instances, Instances], None]
 VersionOrder = Callable[[str], Any]
 
 QUARANTINE_SECONDS = 600.0
+MOST_QUARANTINED = 10_000
 
 
 class Registry(Protocol):
@@ -83,21 +84,28 @@ class Quarantine:
     """
 
     def __init__(self, seconds: float = QUARANTINE_SECONDS, clock: Callable[[], float] = monotonic) -> None:
-        self._failed: TTLCache[str, bool] = TTLCache(10_000, seconds, timer=clock)
+        self._seconds, self._clock = seconds, clock
+        self._until: dict[str, float] = {}  # what failed last stands last
         self._lock = threading.Lock()
 
     def add(self, url: str) -> None:
         """Avoid this address from now on."""
+        address, now = normal_url(url), self._clock()
         with self._lock:
-            self._failed[normal_url(url)] = True
+            self._until.pop(address, None)
+            self._until[address] = now + self._seconds
+            while (first := next(iter(self._until))) != address and (
+                self._until[first] <= now or len(self._until) > MOST_QUARANTINED
+            ):
+                del self._until[first]
 
     def __contains__(self, url: str) -> bool:
-        if not self._failed.currsize:  # the usual case, without the lock
+        if not self._until:  # the usual case
             return False
-        with self._lock:
-            return normal_url(url) in self._failed
+        return self._clock() < self._until.get(normal_url(url), -math.inf)
 
 
+@lru_cache(4096)
 def normal_url(url: str) -> str:
     """An address in the one spelling by which it is recognised: `HTTP://Node1:80/` is `http://node1`."""
     scheme, separator, rest = url.partition("://")

@@ -7,6 +7,7 @@ from time import monotonic
 
 import httpx
 
+from stellar.fibers import offload
 from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable
 from stellar.maas.transport import HEADERS, IDLE_SECONDS, POST_HEADERS, Answer, Patience
 
@@ -24,10 +25,10 @@ class SecureTransport:
         )
 
     def get(self, url: str, seconds: float | None = None) -> Answer:
-        return self._answer("GET", url, None, HEADERS, seconds)
+        return offload(self._answer, "GET", url, None, HEADERS, seconds)
 
     def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
-        return self._answer("POST", url, body, POST_HEADERS, seconds)
+        return offload(self._answer, "POST", url, body, POST_HEADERS, seconds)
 
     def _answer(
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float | None

@@ -6,6 +6,7 @@ import re
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from time import monotonic
 from typing import Protocol
 from urllib.parse import quote, urlsplit
@@ -182,21 +183,34 @@ class PlainTransport:
 
 def _place_and_request(url: str, body: bytes | None) -> tuple[Place, bytes]:
     """Where to connect, and what to say there."""
+    address, _, query = url.partition("?")
+    place, path, host = _parsed(address)
+    target = f"{path}?{query}"
+    if _NOT_IN_AN_ADDRESS.search(target):
+        raise _no_address(url)
+    if body is None:
+        return place, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{_HEADERS}\r\n".encode("ascii")
+    head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{_POST_HEADERS}Content-Length: {len(body)}\r\n\r\n"
+    return place, head.encode("ascii") + body
+
+
+@lru_cache(1024)
+def _parsed(address: str) -> tuple[Place, str, str]:
+    """Of an address without a query: where to connect, the path, and the host as it is told."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(address)
         host, port = parts.hostname or "", 80 if parts.port is None else parts.port
     except ValueError as error:
-        raise ModelUnavailable(f"{url!r} is no address: {error}") from None
+        raise ModelUnavailable(f"{address!r} is no address: {error}") from None
+    if not host or _NOT_IN_AN_ADDRESS.search(host):
+        raise _no_address(address)
     path = parts.path if parts.path.isascii() else quote(parts.path, safe="/:@!$&'()*+,;=~%")
-    target = f"{path}?{parts.query}"
-    if not host or _NOT_IN_AN_ADDRESS.search(target) or _NOT_IN_AN_ADDRESS.search(host):
-        raise ModelUnavailable(f"{url!r} is no address: it has no host, or blanks or control characters in it")
     name = (host if host.isascii() else host.encode("idna").decode()) if ":" not in host else f"[{host}]"
-    shown = name if port == 80 else f"{name}:{port}"
-    if body is None:
-        return (host, port), f"GET {target} HTTP/1.1\r\nHost: {shown}\r\n{_HEADERS}\r\n".encode("ascii")
-    head = f"POST {target} HTTP/1.1\r\nHost: {shown}\r\n{_POST_HEADERS}Content-Length: {len(body)}\r\n\r\n"
-    return (host, port), head.encode("ascii") + body
+    return (host, port), path, name if port == 80 else f"{name}:{port}"
+
+
+def _no_address(url: str) -> ModelUnavailable:
+    return ModelUnavailable(f"{url!r} is no address: it has no host, or blanks or control characters in it")
 
 
 _NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f]")

@@ -5,9 +5,14 @@ It knows of HTTP/1.1 what models need, at a fraction of what a full client costs
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from time import monotonic
+from typing import Any
 
+from stellar.fibers import offload, readable, writable
 from stellar.maas.errors import ModelRefused
 
 # How long a line of the answer's head may be, and how many there may be
@@ -27,7 +32,7 @@ class Connection:
     """
 
     def __init__(self, place: tuple[str, int], seconds: float) -> None:
-        self._socket = socket.create_connection(place, seconds)
+        self._socket = _connected(place, monotonic() + seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes, deadline: float, most: int) -> tuple[int, bytes, bool]:
@@ -39,8 +44,7 @@ class Connection:
         Raises OSError, of which TimeoutError and, if it was closed before anything came, ConnectionError; Garbled; and
         ModelRefused for a body that is too large.
         """
-        self._socket.settimeout(max(0.001, deadline - monotonic()))
-        self._socket.sendall(request)
+        self._send(request, deadline)
         _acknowledge_at_once(self._socket)
         incoming = _Incoming(self._socket, deadline)
         status, version, headers = _head(incoming)
@@ -51,8 +55,53 @@ class Connection:
         stays = b"close" not in asked if version == b"HTTP/1.1" else b"keep-alive" in asked
         return status, body, stays and bounded and not incoming.held
 
+    def _send(self, request: bytes, deadline: float) -> None:
+        left = memoryview(request)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                if not writable(self._socket, deadline - monotonic()):
+                    raise TimeoutError from None
+
     def close(self) -> None:
         self._socket.close()
+
+
+def _connected(place: tuple[str, int], deadline: float) -> socket.socket:
+    """A connection to a host, by whichever of its addresses accepts one first."""
+    failure: OSError = OSError(f"{place[0]} has no address")
+    for family, kind, protocol, _, address in _addresses(*place):
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        try:
+            _connect(connection, address, deadline)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+        else:
+            return connection
+    raise failure
+
+
+def _connect(connection: socket.socket, address: Any, deadline: float) -> None:
+    try:
+        connection.connect(address)
+    except BlockingIOError:
+        if not writable(connection, deadline - monotonic()):
+            raise TimeoutError from None
+        if number := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number)) from None
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    """The addresses of a host. Only names have to be looked up, which may take a while."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return offload(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
 
 
 def _acknowledge_at_once(connection: socket.socket) -> None:
@@ -78,13 +127,32 @@ class _Incoming:
 
     def more(self) -> bool:
         """Wait for more; False if the other side has ended."""
-        if (left := self._deadline - monotonic()) <= 0:
-            raise TimeoutError
-        self._source.settimeout(left)
-        received = self._source.recv(CHUNK)
+        received = None
+        while received is None:
+            if not readable(self._source, self._deadline - monotonic()):
+                raise TimeoutError
+            with suppress(BlockingIOError):  # it was a false alarm
+                received = self._source.recv(CHUNK)
         self._began = self._began or bool(received)
         self.held += received
         return bool(received)
+
+    def head(self) -> Iterator[bytes]:
+        """The lines before the first empty one, which is taken away too."""
+        if not self.held:
+            self.more()
+        end, earlier = self.held.find(b"\n\r\n"), self.held.find(b"\n\n")
+        if end < 0 or 0 <= earlier < end or end > LONGEST_LINE:
+            return self._lines()
+        whole, self.held = self.held[:end], self.held[end + 3 :]  # it has come in one piece, as most do
+        return iter(whole.split(b"\n"))
+
+    def _lines(self) -> Iterator[bytes]:
+        for _ in range(MOST_LINES):
+            if not (line := self.line()):
+                return
+            yield line
+        raise Garbled("the answer has too many headers")
 
     def line(self) -> bytes:
         while (end := self.held.find(b"\n")) < 0:
@@ -112,18 +180,16 @@ class _Incoming:
 
 
 def _head(incoming: _Incoming) -> tuple[int, bytes, dict[bytes, bytes]]:
-    first = incoming.line()
-    version, _, rest = first.partition(b" ")
+    lines = incoming.head()
+    version, _, rest = next(lines, b"").partition(b" ")
     code = rest.lstrip()[:3]
     if not version.startswith(b"HTTP/1.") or not code.isdigit():
-        raise Garbled(f"{first[:40]!r} is no HTTP")
-    headers: dict[bytes, bytes] = {}
-    for _ in range(MOST_LINES):
-        if not (line := incoming.line()):
-            return int(code), version, headers
+        raise Garbled(f"{version[:40]!r} is no HTTP")
+    headers = {}
+    for line in lines:
         name, _, value = line.partition(b":")
         headers[name.strip().lower()] = value.strip()
-    raise Garbled("the answer has too many headers")
+    return int(code), version, headers
 
 
 def _body(incoming: _Incoming, status: int, headers: dict[bytes, bytes], most: int) -> tuple[bytes, bool]:

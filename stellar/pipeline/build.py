@@ -123,6 +123,13 @@ class Pipeline:
         """Whether its expressions ask models, and so wait."""
         return not self.functions.isdisjoint(MODEL_FUNCTIONS)
 
+    @property
+    def blocks(self) -> bool:
+        """Whether it may keep its thread waiting other than for models; of what is not ours that is not known."""
+        made = (self.parser, *self.transformations, *(stage for _, stage in self.stages))
+        ours = all(getattr(each, "__module__", "").startswith("stellar.pipeline.") for each in made)
+        return not ours or any(expression.blocks for _, expression in self.expressions)
+
     def use_models(self, registry: Registry, client: ModelClient) -> None:
         """Let its expressions find and ask models, if it was built without."""
         from stellar.maas import ModelClient, Registry
@@ -242,6 +249,7 @@ class _TellingClient:
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
+        self.gives_way = getattr(client, "gives_way", False)
 
     def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
         from stellar.maas import MaasError

@@ -64,7 +64,7 @@ def run(
         processed = pipeline.processed(raw)
         return raw, processed if in_flight == 1 else list(processed)
 
-    with closing(in_order(work, source, in_flight)) as results:
+    with closing(in_order(work, source, in_flight, blocks=pipeline.blocks)) as results:
         for raw, processed in results:
             counts.read += 1
             for outcome, reports in processed:

@@ -426,8 +426,10 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
 
 def test_an_address_at_rest_is_forgotten():
     traffic = Traffic(2)
-    with traffic.request("http://one", 1), traffic.request("HTTP://One/", 1):
-        assert traffic.load("http://one") == 2
+    lanes = [traffic.enter("http://one", 1), traffic.enter("HTTP://One/", 1)]
+    assert traffic.load("http://one") == 2
+    for lane in lanes:
+        traffic.leave(lane)
     assert traffic.load("http://one") == 0
     assert traffic._lanes == {}
 

@@ -1,0 +1,226 @@
+"""Fibers: what waits gives way, whatever it waits for, and nobody notices otherwise."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from contextvars import ContextVar
+
+import pytest
+
+import stellar
+from stellar import evaluate_many, fibers
+from stellar.context import Context
+from stellar.library import Library
+from stellar.stream import in_order
+
+
+def all_of(work, items, in_flight=64):
+    return list(in_order(work, items, in_flight, blocks=False))
+
+
+def test_all_run_in_one_thread_that_is_none_of_the_caller():
+    threads = {*all_of(lambda _: threading.current_thread(), range(100))}
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads
+
+
+def test_who_waits_gives_way_until_woken():
+    wakers, order = [], []
+
+    def work(number):
+        if number == 9:
+            for waker in reversed(wakers):
+                waker.wake()
+            return number
+        wakers.append(waker := fibers.waker())
+        assert waker.wait(5)
+        order.append(number)
+        return number
+
+    assert all_of(work, range(10), 10) == [*range(10)]
+    assert order == [*reversed(range(9))]
+
+
+def test_who_is_woken_before_waiting_does_not_wait():
+    def work(_):
+        waker = fibers.waker()
+        waker.wake()
+        first = waker.wait(0)
+        later = fibers.waker()
+        return first, later.wait(0.01)  # what woke the first does not wake the next
+
+    assert all_of(work, [1, 2, 3]) == [(True, False)] * 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03])
+def test_who_is_not_woken_in_time_goes_on(seconds):
+    def work(_):
+        begin = time.monotonic()
+        return fibers.waker().wait(seconds), time.monotonic() - begin >= seconds
+
+    assert all_of(work, range(20)) == [(False, True)] * 20
+
+
+def test_one_may_be_woken_by_any_thread():
+    def work(number):
+        waker = fibers.waker()
+        timer = threading.Timer(0.01 * (number % 3), waker.wake)
+        timer.start()
+        woken = waker.wait(5)
+        timer.join()
+        return woken
+
+    assert all_of(work, range(30)) == [True] * 30
+
+
+def test_a_promise_is_kept_to_threads_and_fibers_alike():
+    promise: fibers.Promise[int] = fibers.Promise()
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(promise.get())) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    threading.Timer(0.02, promise.keep, [7]).start()
+    assert all_of(lambda _: promise.get(), range(5)) == [7] * 5
+    for thread in threads:
+        thread.join()
+    assert got == [7] * 5
+    assert promise.get() == 7
+
+
+def test_a_promise_that_is_broken_raises_why():
+    promise: fibers.Promise[int] = fibers.Promise()
+    promise.fail(KeyError("why"))
+    with pytest.raises(KeyError, match="why"):
+        promise.get()
+
+
+def test_what_can_not_give_way_gets_a_thread():
+    barrier = threading.Barrier(8, timeout=5)
+    assert sorted(all_of(lambda _: fibers.offload(barrier.wait), range(8))) == [*range(8)]
+    assert fibers.offload(threading.current_thread) is threading.current_thread()  # outside of fibers it is just called
+    with pytest.raises(ZeroDivisionError):
+        all_of(lambda _: fibers.offload(lambda: 1 / 0), [1])
+
+
+def test_context_variables_are_those_of_the_fiber_wherever_it_works():
+    variable = ContextVar("number", default=-1)
+
+    def work(number):
+        variable.set(number)
+        fibers.waker().wait(0.001)
+        return variable.get(), fibers.offload(variable.get)
+
+    assert all_of(work, range(10)) == [(number, number) for number in range(10)]
+    assert variable.get() == -1
+
+
+def test_sockets_are_waited_for_side_by_side():
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(20)]
+
+        def work(number):
+            if number == 0:  # answers the others, in the other order
+                for _, there in reversed(pairs):
+                    there.send(b"x")
+                return b""
+            here = pairs[number - 1][0]
+            return here.recv(1) if fibers.readable(here, 5) else None
+
+        assert all_of(work, [*range(1, 21), 0], 21) == [b"x"] * 20 + [b""]
+
+
+@pytest.mark.parametrize("where", [lambda work: work(0), lambda work: all_of(work, [0])[0]], ids=["thread", "fiber"])
+def test_a_socket_is_ready_or_it_is_not(where):
+    here, there = socket.socketpair()
+    with here, there:
+        assert where(lambda _: fibers.writable(here, 0))
+        assert not where(lambda _: fibers.readable(here, 0.01))
+        there.send(b"x")
+        assert where(lambda _: fibers.readable(here, 1))
+        # What is there counts, though no time is left
+        assert where(lambda _: fibers.readable(here, 0))
+        assert where(lambda _: fibers.readable(here, -1))
+
+
+def test_what_has_come_counts_however_late_it_is_seen():
+    here, there = socket.socketpair()
+    with here, there:
+
+        def work(number):
+            if number == 0:
+                return fibers.readable(here, 0.05)
+            there.send(b"x")
+            time.sleep(0.1)  # nobody looks meanwhile
+            return None
+
+        assert all_of(work, [0, 1]) == [True, None]
+
+
+def test_an_error_is_raised_where_its_result_is_asked_for():
+    def work(number):
+        fibers.waker().wait(0.001)
+        return 1 // number
+
+    results = in_order(work, [1, 0, 1], 3, blocks=False)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_after_an_early_close_what_is_under_way_ends_and_no_thread_is_left():
+    ended = []
+
+    def work(number):
+        fibers.waker().wait(0.02)
+        ended.append(number)
+        return number
+
+    threads = threading.active_count()
+    results = in_order(work, iter(range(1000)), 4, blocks=False)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == threads
+    assert set(range(4)) <= set(ended) <= set(range(6))
+
+
+def test_the_deepest_expressions_run_in_fibers_too():
+    deep = "(" * 150 + "n" + " + 1)" * 150
+    assert list(evaluate_many(deep, [{"n": n} for n in range(5)], in_flight=5)) == [150 + n for n in range(5)]
+
+
+def test_the_place_of_an_error_is_known_in_fibers_too():
+    values = list(evaluate_many("1 + 10 / n", [{"n": 0}] * 3, in_flight=3, failures="yield"))
+    with pytest.raises(stellar.EvaluationError) as alone:
+        stellar.evaluate("1 + 10 / n", {"n": 0})
+    assert [str(value) for value in values] == [str(alone.value)] * 3
+
+
+@stellar.stellar("SLEEP")
+def sleep(seconds: object) -> bool:
+    """Sleep.
+
+    seconds: For so long
+    returns: True
+    """
+    return fibers._hub() is None
+
+
+@stellar.stellar("QUICK", blocks=False)
+def quick(context: Context) -> bool:
+    """Be quick.
+
+    returns: Whether this is a fiber
+    """
+    return fibers._hub() is not None
+
+
+def test_functions_that_may_wait_get_threads_and_others_do_not():
+    library = Library.of(sleep, quick)
+    assert list(evaluate_many("SLEEP(1)", [{}] * 3, library=library)) == [True] * 3
+    assert list(evaluate_many("QUICK()", [{}] * 3, library=library)) == [True] * 3
+    assert stellar.compile("SLEEP(1)", library=library).blocks
+    assert not stellar.compile("TO_UPPER(MAP_GET('a', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('m'), {})))").blocks
+    assert stellar.compile("REST_GET('http://127.0.0.1:1')").blocks
