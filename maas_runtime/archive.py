@@ -6,9 +6,11 @@ python3 maas.pyz container              in a container of YARN
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from functools import cache
@@ -102,6 +104,24 @@ def _place(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise DeployError(f"the package {package} is not installed, and nodes need it: pip install stellar-maas")
     return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
+
+
+def pack(folder: Path, target: Path) -> Path:
+    """Pack a directory's files as a tar.gz; its bytes depend on their names, contents and modes alone."""
+
+    def neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = ""
+        return entry
+
+    with (
+        target.open("wb") as file,
+        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            tar.add(path, path.relative_to(folder), recursive=False, filter=neutral)
+    return target
 
 
 def main(argv: list[str]) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from maas_runtime.errors import DeployError
 
 ENDPOINT_FILE = "endpoint.dat"  # written by a model that runs; one in the collateral would be of another run
+PUBLISHED = ".published"  # what a cluster's nodes fetch
 SCRIPT_MARK = ".maas-script"  # names the script, where there are several
 
 
@@ -35,6 +36,12 @@ class ModelStore(Protocol):
         """Copy the files at the path to a local directory, which is made.
 
         Raises DeployError if nothing is there.
+        """
+
+    def publish(self, file: Path, name: str) -> str:
+        """Keep a file for the nodes of a cluster, under a name that no other content has; returns its URI there.
+
+        One that is there already is left as it is.
         """
 
 
@@ -61,6 +68,16 @@ class LocalStore:
     def fetch(self, path: str, to: Path) -> None:
         shutil.copytree(self._existing(path), to, ignore=shutil.ignore_patterns("*" + _DRAFT))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
+
+    def publish(self, file: Path, name: str) -> str:
+        target = self._directory.absolute() / PUBLISHED / name
+        if not target.exists():
+            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            draft = target.with_name(f".{uuid.uuid4().hex}{_DRAFT}")
+            shutil.copyfile(file, draft)
+            draft.chmod(0o644)  # whoever runs the nodes must be able to read it
+            draft.replace(target)
+        return target.as_uri()
 
     def _existing(self, path: str) -> Path:
         folder = self._folder(path)

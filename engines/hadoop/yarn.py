@@ -207,7 +207,7 @@ class Yarn:
 
     def stop(self) -> None:
         for node in self.nodes:
-            node.daemon.stop(20)
+            node.daemon.stop(2)  # it takes its time, and what it runs is ended next
             node.end_processes()
         self.resource_manager.stop()
 

@@ -110,6 +110,27 @@ def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Ite
 
 
 @pytest.fixture
+def make_yarn_deployer(
+    yarn: Any, place: Path, store: LocalStore, registry: FileRegistry, notes: FileNotes
+) -> Iterator[Callable[[], Any]]:
+    """A deployer on YARN; each call gives a new one at the same place, as if the service had been started anew."""
+    from maas_runtime.deployers.yarn import YarnDeployer, YarnSettings
+    from maas_runtime.yarn import YarnServices
+
+    with YarnServices([yarn.url]) as services:
+        yield lambda: YarnDeployer(
+            services,
+            [f"--registry={place}"],
+            store,
+            registry,
+            notes,
+            lambda model, why: failed(notes, model, why),
+            limits=QUICK,
+            settings=YarnSettings(python=sys.executable),
+        )
+
+
+@pytest.fixture
 def deployment(store: LocalStore, collateral: Callable[..., Path]) -> Deployment:
     store.upload(collateral(), "/dga")
     return Deployment(DGA, "/dga", environment={"GREETING": "hello; $HOME"})

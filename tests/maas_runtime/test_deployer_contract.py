@@ -15,10 +15,12 @@ from stellar.maas import Model
 DGA = Model("dga", "1.0")
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", pytest.param("yarn", marks=pytest.mark.engine)])
 def make_deployer(request, make_local_deployer, store, registry):
     if request.param == "local":
         return make_local_deployer
+    if request.param == "yarn":
+        return request.getfixturevalue("make_yarn_deployer")
     return lambda: MemoryDeployer(store, registry)
 
 
