@@ -70,8 +70,9 @@ def serve(functions: Mapping[str, Function]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Handler.functions = functions
     try:
-        with Server(("127.0.0.1", 0), Handler) as server:
-            announce(f"http://127.0.0.1:{server.server_port}")
+        host = os.environ.get("MODEL_HOST", "127.0.0.1")
+        with Server((host, 0), Handler) as server:
+            announce(f"http://{host}:{server.server_port}")
             server.serve_forever()
     except KeyboardInterrupt:
         pass
