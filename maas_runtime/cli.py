@@ -410,11 +410,13 @@ def _service(given: argparse.Namespace, place: Place) -> Service:
         store,
         partial(note_failure, place.notes),
         unregister=place.registry.unregister,
+        ready=lambda model: {instance.id for instance in place.registry.instances(*model)},
         host=given.host,
         limits=Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds),
     )
     return Service(
         place.queue,
+        place.registry,
         deployer,
         store,
         place.notes,

@@ -2,6 +2,8 @@
 
     wanted/<model>/<version>        {"instances": 2, "path": "/user/me/dga", "memory": 512}
     requests/<item>                 {"wanted": 2}  or  {"refused": "the reason"}
+    replace/<id>, rollouts/<model>  what is to replace what, and how far that has got; see maas_runtime.rollouts
+    traffic/<model>                 where calls go that name no version; see stellar.maas.traffic
     failures/<model>/<version>      {"count": 3, "last": "the reason", "at": 1571163620277}
 
 It stands beside the registry and the queue, never within them, for Metron's own programs read everything there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -11,8 +10,11 @@ from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, Tell, failures_of, note_failure, nothing
+from maas_runtime.notes import Note, Notes, Tell, note_failure, nothing
+from maas_runtime.rollouts import Rollouts
 from maas_runtime.store import ModelStore
+from maas_runtime.wants import Wanted, Wants
+from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
 from stellar.maas.schema import Model, ModelRequest, checked_name
 
@@ -22,14 +24,6 @@ TICK_SECONDS = 0.5
 STABLE_SECONDS = 60.0  # what ran so long is started again at once
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 REQUESTS_KEPT = 200
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How many instances of a deployment there shall be."""
-
-    deployment: Deployment
-    instances: int
 
 
 @dataclass
@@ -70,6 +64,7 @@ class Service:
     """
 
     queue: RequestQueue
+    registry: Registry
     deployer: Deployer
     store: ModelStore
     notes: Notes
@@ -77,10 +72,21 @@ class Service:
     restart: bool = True
     most_instances: int = 100
     clock: Callable[[], float] = monotonic
-    _wanted: dict[Model, Wanted] = field(default_factory=dict, init=False)
     _pace: dict[Model, Pace] = field(default_factory=dict, init=False)
-    _changing: threading.Lock = field(default_factory=threading.Lock, init=False)
     _under_way: dict[Model, Future[None]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._wants = Wants(self.notes, self.environment)
+        self._rollouts = Rollouts(
+            self.notes,
+            self.registry,
+            self.deployer,
+            self.store,
+            self._wants,
+            self._answer,
+            self.most_instances,
+            self.clock,
+        )
 
     def run(self, stopping: Callable[[], bool], *, leave_running: bool = False, tell: Tell = nothing) -> None:
         """Serve until `stopping()`; then end all instances, unless they are to be left running.
@@ -105,18 +111,19 @@ class Service:
         with self.notes.lead(stopping, tell) as leading:
             if not leading():
                 return
-            self._remember()
+            self.remember()
             tell("leading")
             try:
                 while leading() and not stopping():
                     self._turn()
                     self.reconcile(pool)
+                    self._roll()
             finally:
                 wait(self._under_way.values())  # so that none starts what is now ended
             if not leading():
                 log.warning("this service leads no longer; what it runs goes on")
             elif not leave_running:
-                wait([pool.submit(self._keep, replace(wanted, instances=0)) for wanted in self._wanted.values()])
+                wait([pool.submit(self._keep, replace(wanted, instances=0)) for wanted in self._wants])
 
     def _turn(self) -> None:
         """Take one request, if there is one."""
@@ -130,6 +137,15 @@ class Service:
             log.exception("the queue can't be read, or a request can't be written down, which is lost then")
             sleep(TICK_SECONDS)
 
+    def _roll(self) -> None:
+        """Bring the rollouts a step further."""
+        try:
+            self._rollouts.step()
+        except ConnectionError as error:
+            log.warning("%s", error)
+        except OSError:
+            log.exception("the rollouts can't be read, or written down")
+
     def handle(self, item: Item) -> None:
         """Take note of a request; one that can't be met is refused, with the reason."""
         if item.data.strip() == b"null":  # Metron's client sends this for LIST
@@ -139,10 +155,10 @@ class Service:
             wanted = self._accepted(ModelRequest.from_json(item.data))
         except (ValueError, DeployError) as error:
             log.warning("request %s is refused: %s", item.name, error)
-            self._answer(item, {"refused": str(error)})
+            self._answer(item.name, {"refused": str(error)})
             return
-        self._want(wanted)
-        self._answer(item, {"wanted": wanted.instances})
+        self._wants.want(wanted)
+        self._answer(item.name, {"wanted": wanted.instances})
 
     def _accepted(self, request: ModelRequest) -> Wanted:
         """What is wanted after a request.
@@ -154,7 +170,8 @@ class Service:
         )
         if request.num_instances < 1:
             raise ValueError(f"{request.num_instances} instances are asked for")
-        before = self._wanted.get(model)
+        self._rollouts.refuse_if_under_way(model.name)
+        before = self._wants.get(model)
         if request.action == "REMOVE":
             return self._less(model, before, request.num_instances)
         if request.action != "ADD":
@@ -176,45 +193,21 @@ class Service:
             log.warning("%d instances less of %s are asked for; there are %d", by, model, before.instances)
         return replace(before, instances=max(0, before.instances - by))
 
-    def _want(self, wanted: Wanted) -> None:
-        """From now on there shall be so many."""
-        deployment = wanted.deployment
-        note = {"instances": wanted.instances, "path": deployment.path, "memory": deployment.memory}
-        with self._changing:
-            self.notes.write(_note_path(deployment.model), note)
-            self._wanted[deployment.model] = wanted
-        log.info("%s: %d instances are wanted", deployment.model, wanted.instances)
+    def remember(self) -> None:
+        """Know again what was wanted when the last service ended, and what it was about to replace."""
+        self._wants.remember()
+        self._rollouts.remember()
 
-    def _forget(self, wanted: Wanted) -> None:
-        """The last instance of a removed model is gone."""
-        model = wanted.deployment.model
-        with self._changing:
-            if self._wanted.get(model) is wanted:  # or it was asked for again meanwhile
-                self.notes.write(_note_path(model), None)
-                self.notes.write(failures_of(model), None)
-                del self._wanted[model]
-
-    def _remember(self) -> None:
-        """Know again what was wanted when the last service ended."""
-        self._wanted.clear()
-        for name in self.notes.names("wanted"):
-            for version in self.notes.names(f"wanted/{name}"):
-                model = Model(name, version)
-                try:
-                    note = self.notes.read(_note_path(model)) or {}
-                    deployment = Deployment(model, note["path"], note["memory"], self.environment)
-                    self._wanted[model] = Wanted(deployment, note["instances"])
-                except (KeyError, ValueError):
-                    log.exception("what was wanted of %s can't be read, so it is left alone", model)
-
-    def _answer(self, item: Item, answer: dict[str, object]) -> None:
-        self.notes.write(f"requests/{item.name}", answer)
-        for old in self.notes.names("requests")[:-REQUESTS_KEPT]:
+    def _answer(self, request: str, answer: Note) -> None:
+        self.notes.write(f"requests/{request}", answer)
+        kind = request[:3]  # qn- or re-
+        for old in [name for name in self.notes.names("requests") if name.startswith(kind)][:-REQUESTS_KEPT]:
             self.notes.write(f"requests/{old}", None)
 
     def reconcile(self, pool: ThreadPoolExecutor) -> None:
         """Begin what is needed so that as many run as are wanted; each model by itself, so none waits for another."""
-        for model, wanted in list(self._wanted.items()):
+        for wanted in self._wants:
+            model = wanted.deployment.model
             if (under_way := self._under_way.get(model)) and not under_way.done():
                 continue
             self._under_way[model] = pool.submit(self._keep, wanted)
@@ -237,14 +230,10 @@ class Service:
         if running == wanted.instances:
             pace.all_run(wanted, self.clock())
         elif running < wanted.instances and pace.met is wanted and not self.restart:
-            self._want(replace(wanted, instances=running))
+            self._wants.want(replace(wanted, instances=running))
             return
         elif running > wanted.instances or pace.may_start(wanted, self.clock()):
             pace.started(wanted, self.clock())
             self.deployer.scale(wanted.deployment, wanted.instances)
         if not wanted.instances:
-            self._forget(wanted)
-
-
-def _note_path(model: Model) -> str:
-    return f"wanted/{model.name}/{model.version}"
+            self._wants.forget(wanted)

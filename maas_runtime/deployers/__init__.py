@@ -33,9 +33,10 @@ class Deployer(Protocol):
     def scale(self, deployment: Deployment, instances: int) -> None:
         """Make it `instances` instances; 0 removes it. Asking twice changes nothing.
 
-        Those that are missing are started with the deployment's files, those too many are stopped, oldest first: each
-        is unregistered, left some time for calls under way, and then ended. Returns when the stopped ones are gone and
-        the started ones run, whether or not they are ready. Raises DeployError if they can't be started.
+        Those that are missing are started with the deployment's files. Those too many are stopped, first what is not
+        ready as far as that is known, then the oldest: each is unregistered, left some time for calls under way, and
+        then ended. Returns when the stopped ones are gone and the started ones run, whether or not they are ready.
+        Raises DeployError if they can't be started.
         """
 
     def running(self, model: Model) -> int:

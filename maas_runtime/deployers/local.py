@@ -23,7 +23,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,7 @@ class LocalDeployer:
     store: where the models' files are
     report: called with the model and the reason when an instance fails
     unregister: called with the model's name and the instance's id when its runner was killed
+    ready: tells the ids of a model's instances that serve; others are the first to be stopped
     host: the name by which clients reach this machine
     limits: how patient the runners are
     """
@@ -94,6 +95,7 @@ class LocalDeployer:
         report: Callable[[Model, str], None],
         *,
         unregister: Callable[[str, str], None] | None = None,
+        ready: Callable[[Model], Collection[str]] | None = None,
         host: str = "127.0.0.1",
         limits: Limits | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class LocalDeployer:
         self._store = store
         self._report = report
         self._unregister = unregister
+        self._ready = ready
         self._host = host
         self._limits = limits or Limits()
         for draft in self._directory.glob(".*"):  # of a deployer that was killed while it started one
@@ -111,12 +114,17 @@ class LocalDeployer:
     def scale(self, deployment: Deployment, instances: int) -> None:
         with self._turn[deployment.model]:
             running = self._running(deployment.model)
-            self._stop(running[: max(0, len(running) - instances)])
+            if surplus := max(0, len(running) - instances):
+                self._stop(self._least_useful_first(running)[:surplus])
             for _ in range(instances - len(running)):
                 self._start(deployment)
 
     def running(self, model: Model) -> int:
         return len(self._running(model))
+
+    def _least_useful_first(self, running: list[Container]) -> list[Container]:
+        ready = self._ready(running[0].model) if self._ready else ()
+        return sorted(running, key=lambda container: container.folder.name in ready) if ready else running
 
     def _running(self, model: Model) -> list[Container]:
         """The model's instances that run, oldest first; those that ended are cleared away."""

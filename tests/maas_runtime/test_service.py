@@ -38,8 +38,10 @@ class World:
 
     def begin(self, **options):
         """A new service in the same world."""
-        self.service = Service(self.queue, self.deployer, self.store, self.notes, clock=lambda: self.now, **options)
-        self.service._remember()
+        self.service = Service(
+            self.queue, self.registry, self.deployer, self.store, self.notes, clock=lambda: self.now, **options
+        )
+        self.service.remember()
 
     def ask(self, request):
         """What the service answers."""

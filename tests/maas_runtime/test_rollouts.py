@@ -1,0 +1,447 @@
+"""Rollouts: new instances take the place of others, whatever comes between."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from maas_runtime.errors import DeployError
+from maas_runtime.notes import failed
+from maas_runtime.rollouts import Wish, rollout_of, wished
+from maas_runtime.service import Service
+from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
+from stellar.maas.schema import Endpoint, ServiceInstance
+
+OLD, NEW = Model("dga", "1.0"), Model("dga", "2.0")
+
+
+class HandDeployer:
+    """Instances get ready when they are told to, and not before; `files` is what each was started with."""
+
+    def __init__(self, registry):
+        self.registry, self.instances, self.files, self.count = registry, {}, {}, 100
+
+    def scale(self, deployment, instances):
+        mine = [id for id, model in self.instances.items() if model == deployment.model]
+        ready = self.ready(deployment.model)
+        for id in sorted(mine, key=lambda id: (id in ready, id))[: max(0, len(mine) - instances)]:
+            self.end(id)
+        for _ in range(instances - len(mine)):
+            self.count += 1
+            self.instances[str(self.count)] = deployment.model
+            self.files[str(self.count)] = deployment.path
+
+    def running(self, model):
+        return sum(each == model for each in self.instances.values())
+
+    def ready(self, model):
+        return {instance.id for instance in self.registry.instances(*model)}
+
+    def end(self, id):
+        self.registry.unregister(self.instances.pop(id).name, id)
+
+    def waiting(self, model=None):
+        known = {instance.id for instance in self.registry.instances()}
+        return [id for id, each in self.instances.items() if id not in known and model in (None, each)]
+
+    def get_ready(self, id):
+        self.registry.register(ServiceInstance.of(self.instances[id], id, Endpoint(url=f"http://127.0.0.1:1/{id}")))
+
+
+class World:
+    """A service driven by hand: `world.replace("2.0", 3)`, then `world.step()`."""
+
+    def __init__(self, store, notes):
+        self.now = 0.0
+        self.store, self.notes = store, notes
+        self.queue, self.registry = MemoryQueue(), MemoryRegistry()
+        self.deployer = HandDeployer(self.registry)
+        self.begin()
+
+    def begin(self):
+        """A new service in the same world."""
+        self.service = Service(
+            self.queue, self.registry, self.deployer, self.store, self.notes, clock=lambda: self.now, most_instances=20
+        )
+        self.service.remember()
+
+    def ask(self, action, version, instances):
+        request = ModelRequest(
+            name="dga", version=version, num_instances=instances, action=action, path="/dga", memory=0
+        )
+        name = self.queue.put(request.to_json())
+        self.service.handle(self.queue.take(0))
+        return self.notes.read(f"requests/{name}")
+
+    def run(self, version, instances):
+        """Make so many instances ready."""
+        assert "wanted" in self.ask("ADD", version, instances)
+        self.step()
+        self.all_ready()
+
+    def replace(self, version, instances, **options):
+        wish = Wish("dga", version, instances, **{"path": "/dga", **options})
+        self.id = wished(self.notes, wish)
+        self.service._roll()
+        return self.notes.read(f"requests/{self.id}")
+
+    def step(self, seconds=1.0):
+        self.now += seconds
+        with ThreadPoolExecutor(4) as pool:
+            self.service.reconcile(pool)
+        self.service._roll()
+
+    def all_ready(self, model=None):
+        for id in self.deployer.waiting(model):
+            self.deployer.get_ready(id)
+
+    def finish(self):
+        """Let all get ready, until the rollout has ended; how many were ready in all at each moment."""
+        seen = [self.ready()]
+        for _ in range(100):
+            if self.rollout.state in ("done", "failed"):
+                return seen
+            self.step()
+            seen.append(self.ready())
+            self.all_ready()
+            seen.append(self.ready())
+        raise AssertionError(f"it does not end: {self.rollout}")
+
+    def fail(self, model, times=1):
+        """Let the model's instances that are not ready end by themselves."""
+        for _ in range(times):
+            while not self.deployer.waiting(model):
+                self.step(61)
+            for id in self.deployer.waiting(model):
+                self.deployer.end(id)
+                failed(self.notes, model, "out of luck")
+
+    @property
+    def rollout(self):
+        return rollout_of(self.notes, "dga")
+
+    @property
+    def plan(self):
+        return self.notes.read("traffic/dga")
+
+    def ready(self):
+        return len(self.registry.instances("dga"))
+
+    def versions(self):
+        return Counter(model.version for model in self.deployer.instances.values())
+
+    def files(self):
+        return {self.deployer.files[id] for id in self.deployer.instances}
+
+
+@pytest.fixture
+def world(store, notes, collateral):
+    store.upload(collateral(), "/dga")
+    store.upload(collateral(), "/new")
+    return World(store, notes)
+
+
+EACH = {"weights": {"1.0": 1, "2.0": 1}, "per": "instance"}
+
+
+def test_each_new_instance_that_is_ready_takes_the_place_of_an_old_one(world):
+    world.run("1.0", 3)
+    assert world.replace("2.0", 3) == {"wanted": 3}
+    seen = []
+    while world.rollout.state != "done":
+        world.step()
+        seen.append((world.versions()["1.0"], world.versions()["2.0"]))
+        world.all_ready()
+    assert list(dict.fromkeys(seen)) == [(3, 0), (3, 1), (2, 2), (1, 3), (0, 3)]
+
+
+def test_there_are_never_fewer_ready_than_before(world):
+    world.run("1.0", 3)
+    world.replace("2.0", 3)
+    assert min(world.finish()) == 3
+    assert world.versions() == {"2.0": 3}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 4), (4, 1), (0, 2), (2, 20)])
+def test_there_may_be_more_or_fewer_afterwards(before, after, world):
+    if before:
+        world.run("1.0", before)
+    world.replace("2.0", after)
+    seen = world.finish()
+    assert min(seen) == min(before, after)
+    assert world.versions() == {"2.0": after}
+    assert world.notes.names("wanted/dga") == ["2.0"]
+
+
+def test_all_other_versions_are_replaced_the_oldest_first(world):
+    for version in ("10.0", "9.0", "1.0"):
+        world.run(version, 1)
+    world.replace("11.0", 3)
+    gone = []
+    while world.rollout.state != "done":
+        world.step()
+        gone += [version for version in ("1.0", "9.0", "10.0") if version not in {*world.versions(), *gone}]
+        world.all_ready()
+    assert gone == ["1.0", "9.0", "10.0"]
+
+
+def test_calls_move_with_the_instances_and_no_plan_is_left(world):
+    world.run("0.9", 1)
+    world.run("1.0", 3)
+    world.replace("2.0", 3)
+    world.step()
+    assert world.plan == EACH  # 0.9 got no calls before, and gets none now
+    assert world.versions()["2.0"] == 0  # the plan was there first
+    world.finish()
+    assert world.plan is None
+
+
+def test_a_plan_that_there_was_is_followed_by_the_rollouts(world):
+    world.run("0.9", 1)
+    world.run("1.0", 1)
+    canary = TrafficPlan({"0.9": 90, "1.0": 10}, shadow=Shadow("1.0"))
+    world.notes.write("traffic/dga", canary.to_note())
+    world.replace("2.0", 2)
+    world.step()
+    assert world.plan == {"weights": {"0.9": 1, "1.0": 1, "2.0": 1}, "per": "instance"}
+    world.finish()
+    assert world.plan is None
+
+
+def test_a_canary_is_kept_and_counts_as_new(world):
+    world.run("1.0", 3)
+    world.run("2.0", 1)
+    (kept,) = world.deployer.ready(NEW)
+    world.notes.write("traffic/dga", TrafficPlan({"1.0": 90, "2.0": 10}).to_note())
+    world.replace("2.0", 3)
+    assert min(world.finish()[:-2]) == 4
+    assert world.versions() == {"2.0": 3}
+    assert kept in world.deployer.ready(NEW)
+    assert world.plan is None
+
+
+@pytest.mark.parametrize("options", [{"fresh": True}, {"path": "/new"}, {"memory": 9}])
+def test_a_canary_with_other_files_is_replaced_too(options, world):
+    world.run("1.0", 2)
+    world.run("2.0", 2)
+    before = world.deployer.ready(NEW)
+    world.replace("2.0", 2, **options)
+    assert min(world.finish()[:-2]) >= 2
+    assert world.versions() == {"2.0": 2}
+    assert not before & world.deployer.ready(NEW)
+    assert world.files() == {options.get("path", "/dga")}
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (3, 3), (2, 4), (4, 2)])
+def test_the_same_version_with_new_files_each_instance_by_a_fresh_one(before, after, world):
+    world.run("1.0", before)
+    first = world.deployer.ready(OLD)
+    world.replace("1.0", after, path="/new")
+    assert min(world.finish()) == min(before, after)
+    assert world.versions() == {"1.0": after}
+    assert not first & world.deployer.ready(OLD)
+    assert world.files() == {"/new"}
+    assert world.plan is None
+
+
+def test_of_the_same_version_what_never_gets_ready_is_replaced_first(world):
+    world.run("1.0", 2)
+    world.ask("ADD", "1.0", 2)
+    world.step()
+    hanging = set(world.deployer.waiting())
+    world.replace("1.0", 2, path="/new")
+    while world.rollout.state == "settling":
+        world.step()
+    assert not hanging & world.deployer.instances.keys()
+    assert min(world.finish()) == 2
+    assert world.files() == {"/new"}
+
+
+def test_a_version_of_which_nothing_is_ready_can_be_replaced(world):
+    world.ask("ADD", "1.0", 2)
+    world.step()
+    world.replace("2.0", 2)
+    while world.rollout.state != "done":
+        world.step()
+        world.all_ready(NEW)
+    assert world.versions() == {"2.0": 2}
+
+
+def test_a_version_whose_instances_fail_is_given_up_and_what_was_there_stays(world):
+    world.run("1.0", 3)
+    before = world.deployer.ready(OLD)
+    world.replace("2.0", 3)
+    world.step()
+    world.fail(NEW, 3)
+    world.finish()
+    assert world.rollout.state == "failed"
+    assert world.rollout.why == "3 instances of 2.0 failed, the last one so: out of luck"
+    assert world.deployer.ready(OLD) == before
+    assert world.versions() == {"1.0": 3}
+    assert world.plan is None
+    assert world.notes.names("wanted/dga") == ["1.0"]
+
+
+def test_a_version_that_does_not_get_ready_in_time_is_given_up_also_midway(world):
+    world.run("1.0", 3)
+    world.notes.write("traffic/dga", {"weights": {"1.0": 5}, "note": "mine"})
+    world.replace("2.0", 3, seconds=30)
+    while not world.deployer.waiting(NEW):
+        world.step()
+    world.all_ready()
+    while world.versions() != {"1.0": 2, "2.0": 2}:
+        world.step()
+    for _ in range(40):
+        world.step()
+    assert world.rollout.state == "going back"
+    assert "no further instance of 2.0 got ready in 30 seconds" in world.rollout.why
+    assert world.plan == {"weights": {"1.0": 5}, "note": "mine"}  # calls leave it at once
+    assert world.versions() == {"1.0": 3, "2.0": 2}  # and what is new stays until what was before is back
+    for id in world.deployer.waiting(OLD):
+        world.deployer.get_ready(id)
+    for _ in range(5):
+        world.step()
+    assert world.rollout.state == "failed"
+    assert world.versions() == {"1.0": 3}
+    assert world.plan == {"weights": {"1.0": 5}, "note": "mine"}
+
+
+def test_the_same_version_that_does_not_get_ready_leaves_what_serves(world):
+    world.run("1.0", 2)
+    before = world.deployer.ready(OLD)
+    world.replace("1.0", 2, path="/new", seconds=30)
+    for _ in range(50):
+        world.step()
+    assert world.rollout.state == "failed"
+    assert world.deployer.ready(OLD) == before
+    assert world.versions() == {"1.0": 2}
+    assert world.notes.read("wanted/dga/1.0")["path"] == "/dga"
+
+
+def test_an_instance_that_fails_now_and_then_does_not_end_a_rollout(world):
+    world.run("1.0", 3)
+    world.replace("2.0", 3)
+    for count in range(3):
+        while len(world.deployer.waiting(NEW)) == 0:
+            world.step()
+        world.fail(NEW, 2)
+        while not world.deployer.waiting(NEW):
+            world.step(61)
+        world.all_ready()
+        assert len(world.deployer.ready(NEW)) == count + 1
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+def test_others_wait_meanwhile_and_the_last_replacement_wins(world):
+    world.run("1.0", 2)
+    world.replace("2.0", 2)
+    world.step()
+    world.step()
+    for action in ("ADD", "REMOVE"):
+        assert "dga is being replaced by version 2.0" in world.ask(action, "2.0", 1)["refused"]
+    assert world.replace("1.0", 2) == {"wanted": 2}
+    world.finish()
+    assert world.versions() == {"1.0": 2}
+    assert world.plan is None
+    assert world.rollout.id == world.id
+    assert world.ask("ADD", "1.0", 1) == {"wanted": 3}
+
+
+def test_the_plan_that_was_there_outlives_a_replacement_of_a_replacement_that_fails(world):
+    world.run("1.0", 2)
+    world.notes.write("traffic/dga", {"weights": {"1.0": 5}})
+    world.replace("2.0", 2)
+    world.step()
+    world.replace("3.0", 2)
+    world.step()
+    world.fail(Model("dga", "3.0"), 3)
+    for _ in range(3):
+        world.step()
+    assert world.plan == {"weights": {"1.0": 5}}
+
+
+REFUSED = [
+    ({"version": "../x"}, "the model's version '../x' can't be"),
+    ({"name": ""}, "the model's name is empty"),
+    ({"instances": 0}, "0 instances are asked for; 1 to 20 are allowed"),
+    ({"instances": 21}, "21 instances are asked for"),
+    ({"instances": "many"}, "instances: Input should be a valid integer"),
+    ({"path": "/nowhere"}, "the model store has no directory /nowhere"),
+    ({"path": None}, "path: Input should be a valid string"),
+    ({"extra": 1}, "extra: Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("changed", "reason"), REFUSED)
+def test_a_wish_that_can_not_be_met_is_refused_with_the_reason(changed, reason, world):
+    world.run("1.0", 1)
+    note = {"name": "dga", "version": "2.0", "instances": 1, "path": "/dga", **changed}
+    world.notes.write("replace/re-1", note)
+    world.service._roll()
+    assert reason in world.notes.read("requests/re-1")["refused"]
+    assert world.notes.names("replace") == []
+    assert world.rollout is None
+
+
+def test_a_damaged_rollout_is_left_alone(world, caplog):
+    world.run("1.0", 1)
+    world.notes.write("rollouts/dga", {"id": "x"})
+    world.begin()
+    world.step()
+    assert "the rollout of dga can't be read" in caplog.text
+    world.replace("2.0", 1)
+    world.finish()
+    assert world.versions() == {"2.0": 1}
+
+
+def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
+    world.run("1.0", 1)
+    running = world.deployer.running
+    wished(world.notes, Wish("dga", "1.0", 1, "/dga"))
+    for fault in (DeployError("no answer"), ZeroDivisionError("odd")):
+
+        def fail(model, fault=fault):
+            raise fault
+
+        world.deployer.running = fail
+        world.service._roll()
+        assert str(fault) in caplog.text
+        assert world.rollout.state == "settling"
+    world.deployer.running = running
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_comes_between_it_goes_on_and_none_is_taken_away_without_another(seed, world):
+    """Services are killed, instances get ready late or not at all; none that serves dies."""
+    chance = random.Random(seed)
+    same = chance.random() < 0.5
+    before, after = chance.randint(1, 4), chance.randint(1, 4)
+    world.run("1.0", before)
+    world.replace("1.0" if same else "2.0", after, path="/new")
+    for _ in range(400):
+        if world.rollout and world.rollout.state in ("done", "failed"):
+            break
+        match chance.randrange(6):
+            case 0:
+                world.begin()
+            case 1 if world.deployer.waiting() and world.rollout.state == "rolling":
+                model = world.deployer.instances[world.deployer.waiting()[0]]
+                world.fail(model)
+            case 2 | 3:
+                world.all_ready()
+        world.step(chance.choice([0.5, 1, 5]))
+        assert world.ready() >= min(before, after)
+    state = world.rollout.state
+    assert state in ("done", "failed")
+    wanted = {"1.0" if same else "2.0": after} if state == "done" else {"1.0": before}
+    for _ in range(5):
+        world.all_ready()
+        world.step(61)
+    assert world.versions() == wanted
+    assert world.plan is None
