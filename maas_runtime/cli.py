@@ -1,4 +1,4 @@
-"""The command `maas`: serve, deploy, status."""
+"""The command `maas`: serve, deploy, traffic, status."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import background, places
+from maas_runtime import background, places, traffic
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import Notes, failures_of, note_failure, nothing
+from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
 from maas_runtime.places import Place
+from maas_runtime.rollouts import ENDED, READY_SECONDS, ROLLOUTS, Rollout, Wish, rollout_of, wished
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
 from maas_runtime.store import LocalStore
@@ -42,7 +43,9 @@ EXAMPLES = {
   maas deploy -lmp ./dga -hmp /user/me/dga/1.0 -mo ADD -m 512 -n dga -v 1.0 -ni 1 --wait
   maas deploy -mo LIST -n dga
   maas deploy -mo REMOVE -n dga -v 1.0 -ni 1
+  maas deploy -lmp ./dga2 -hmp /user/me/dga/2.0 -mo ADD -m 512 -n dga -v 2.0 -ni 3 --replace --wait
 """,
+    "traffic": traffic.EXAMPLES,
     "status": None,
 }
 
@@ -114,10 +117,16 @@ def _run(name: str, given: argparse.Namespace) -> int:
 def options() -> Parser:
     parser = Parser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
     add_version(parser)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="serve | deploy | status")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="serve | deploy | traffic | status")
     for name, command, describe, meaning in (
         ("serve", serve, _serve_options, "run the models that are asked for, until interrupted"),
         ("deploy", deploy, _deploy_options, "add or remove instances of a model, or list what is registered"),
+        (
+            "traffic",
+            _traffic,
+            traffic.options,
+            "say where calls go that name no version of a model, or show it",
+        ),
         ("status", status, _no_options, "tell what is wanted, what is ready, and what failed"),
     ):
         sub = commands.add_parser(
@@ -201,6 +210,15 @@ def _deploy_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="until as many instances are ready as are wanted (default %(const)g seconds)",
     )
+    add(
+        "--replace",
+        nargs="?",
+        type=_seconds,
+        const=READY_SECONDS,
+        metavar="SECONDS",
+        help="add instances in place of all others of the model, one after the other as new ones get ready; how long "
+        "each may take to (default %(const)g seconds)",
+    )
     add("--strict", action="store_true", help="fail when what is to be removed is not there")
 
 
@@ -227,7 +245,7 @@ def deploy(given: argparse.Namespace) -> int:
             return 0
         if given.mode == "ADD":
             store.script(given.hdfs_model_path)
-        return _request(given, place)
+        return _request(given, place) if given.replace is None else _replace(given, place)
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -242,6 +260,8 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"-ni must be 1 or more, not {given.num_instances}")
     if given.mode == "ADD" and given.memory < 0:
         raise ValueError(f"-m must be 0 or more, not {given.memory}")
+    if given.replace is not None and given.mode != "ADD":
+        raise ValueError(f"--replace goes with ADD, not with {given.mode}")
     if given.script and not given.local_model_path:
         raise ValueError("--script goes with -lmp: it is kept with the files that are uploaded")
 
@@ -271,16 +291,9 @@ def _request(given: argparse.Namespace, place: Place) -> int:
             path=given.hdfs_model_path if adding else None,
         )
     )
-    if not notes.is_led():
-        where = f" -zq {given.zk_quorum}" if given.zk_quorum else ""
-        print(
-            f"{model}: the request waits in the queue; no service runs. Start one with: maas serve{where}",
-            file=sys.stderr,
-        )
-        return 1 if given.wait is not None else 0
-    answer = _awaited(lambda: notes.read(f"requests/{item}"), ANSWER_SECONDS)
+    answer = _answer(given, notes, model, item)
     if answer is None:
-        raise DeployError(f"the service did not answer within {ANSWER_SECONDS:g} seconds; see: maas status")
+        return 1 if given.wait is not None else 0
     if "refused" in answer:
         print(f"maas: {answer['refused']}", file=sys.stderr)
         return 1 if adding or given.strict else 0
@@ -288,6 +301,61 @@ def _request(given: argparse.Namespace, place: Place) -> int:
     if given.wait is not None:
         _wait(place.registry, notes, model, answer["wanted"], given.wait, failures)
     return 0
+
+
+def _answer(given: argparse.Namespace, notes: Notes, model: Model, request: str) -> Note | None:
+    """What becomes of a request; None, once that is said, if no service runs.
+
+    Raises DeployError if the service does not answer.
+    """
+    if not notes.is_led():
+        where = f" -zq {given.zk_quorum}" if given.zk_quorum else ""
+        print(
+            f"{model}: the request waits in the queue; no service runs. Start one with: maas serve{where}",
+            file=sys.stderr,
+        )
+        return None
+    if (answer := _awaited(lambda: notes.read(f"requests/{request}"), ANSWER_SECONDS)) is None:
+        raise DeployError(f"the service did not answer within {ANSWER_SECONDS:g} seconds; see: maas status")
+    return answer
+
+
+def _replace(given: argparse.Namespace, place: Place) -> int:
+    wish = Wish(
+        given.name,
+        given.version,
+        given.num_instances,
+        given.hdfs_model_path,
+        given.memory,
+        given.replace,
+        fresh=given.local_model_path is not None,
+    )
+    id = wished(place.notes, wish)
+    answer = _answer(given, place.notes, wish.model, id)
+    if answer is None:
+        return 1 if given.wait is not None else 0
+    if "refused" in answer:
+        raise DeployError(answer["refused"])
+    print(f"{wish.model}: {answer['wanted']} wanted, in place of the others")
+    if given.wait is not None:
+        _await_rollout(place.notes, id, wish, given.wait)
+    return 0
+
+
+def _await_rollout(notes: Notes, id: str, wish: Wish, seconds: float) -> None:
+    """Raises DeployError if the others are not replaced in time."""
+
+    def ended() -> Rollout | None:
+        rollout = rollout_of(notes, wish.name)
+        if rollout is None or rollout.id != id:
+            raise DeployError(f"{wish.model}: another replacement has taken the place of this one; see: maas status")
+        return rollout if rollout.state in ENDED else None
+
+    if (rollout := _awaited(ended, seconds)) is None:
+        raise DeployError(f"after {seconds:g} seconds: {rollout_of(notes, wish.name)}; it goes on, see: maas status")
+    if rollout.state == "failed":
+        raise DeployError(f"{wish.model}: {rollout.why}; what was there before serves on")
+    print(f"{wish.model}: {wish.instances} ready, the others are gone")
 
 
 def _wait(registry: Registry, notes: Notes, model: Model, wanted: int, seconds: float, failures: int) -> None:
@@ -436,6 +504,14 @@ def _without_effect(given: argparse.Namespace) -> Iterator[str]:
         yield "-ma is for modify_acls; the number of cores is -mc"
 
 
+# --- traffic
+
+
+def _traffic(given: argparse.Namespace) -> int:
+    with _place(given) as place:
+        return traffic.traffic(given, place)
+
+
 # --- status
 
 
@@ -444,11 +520,21 @@ def status(given: argparse.Namespace) -> int:
     with _place(given) as place:
         rows = list(_rows(place.registry, place.notes))
         led = place.notes.is_led()
+        more = [*traffic.plans(place.registry, place.notes), *_rollouts(place.notes)]
     print(f"service: {'running' if led else 'not running'} on {place.name}")
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows if len(rows) > 1 else ():
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    for line in more:
+        print(line)
     return 0
+
+
+def _rollouts(notes: Notes) -> Iterator[str]:
+    """A line for each rollout under way, or that failed."""
+    for name in notes.names(ROLLOUTS):
+        if (rollout := rollout_of(notes, name)) and rollout.state != "done":
+            yield str(rollout)
 
 
 def _rows(registry: Registry, notes: Notes) -> Iterator[tuple[str, str, str, str, str]]:

@@ -152,6 +152,11 @@ class Rollouts:
         self._active = {each.wish.name: each for each in found if each and each.state not in ENDED}
         self._since = dict.fromkeys(self._active, self.clock())
 
+    def forget(self, name: str) -> None:
+        """Nothing is left to tell of the last rollout of a model if nothing is wanted of it any more."""
+        if name not in self._active and not self.wants.of(name):
+            self.notes.write(f"{ROLLOUTS}/{name}", None)
+
     def refuse_if_under_way(self, name: str) -> None:
         """Raise ValueError if instances of the model are being replaced: who else changes their number then?"""
         if active := self._active.get(name):

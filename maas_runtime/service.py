@@ -237,3 +237,4 @@ class Service:
             self.deployer.scale(wanted.deployment, wanted.instances)
         if not wanted.instances:
             self._wants.forget(wanted)
+            self._rollouts.forget(wanted.deployment.model.name)

@@ -32,6 +32,7 @@ from stellar.maas.errors import MaasError, ModelRefused, ModelTimeOut, ModelUnav
 from stellar.maas.instances import Generations, Strikes, Traffic
 from stellar.maas.registry import VERSION_ORDERS, Registry
 from stellar.maas.schema import CONFIG_PATH, Model, read_json
+from stellar.maas.traffic import chosen_anew
 from stellar.maas.transport import Answer, HttpTransport, Patience, Transport
 
 log = logging.getLogger(__name__)
@@ -262,11 +263,17 @@ class ModelClient:
         endpoint: a map of name, version and url, and of `endpoint:<function>` where functions have paths of their own
         function: a function of the endpoint, or a path; by default the function `apply`
 
+        Where the endpoint's version was chosen by the registry, and its last instance is gone when it is asked, another
+        one is chosen.
+
         Raises ModelUnavailable or ModelRefused.
         """
         try:
             return self._applied(endpoint, function, arguments or {})
         except MaasError as error:
+            if (instead := chosen_anew(endpoint, self._registry)) is not None:
+                log.info("%s; %s is asked instead", error, _model(instead))
+                return self.apply(instead, function, arguments)
             self.failed(endpoint, error)
             raise
 

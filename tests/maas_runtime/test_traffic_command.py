@@ -1,0 +1,297 @@
+"""maas traffic and maas deploy --replace, as users type them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from maas_runtime.cli import main
+from stellar import compile
+from stellar.context import Context
+from stellar.maas import ClientSettings, FileRegistry, Model, ModelClient, Registry, TrafficPlan
+
+SERVE = ("serve", "--drain-seconds", "0.3", "--end-seconds", "2", "--start-seconds", "10")
+ADD = ("deploy", "-mo", "ADD", "-n", "dga", "-m", "512")
+REMOVE = ("deploy", "-mo", "REMOVE", "-n", "dga")
+
+
+class Load:
+    """Callers in several threads that ask without a pause, until it is closed.
+
+    versions: how often which version has answered; nulls: how often there was no answer; errors: what was raised
+    """
+
+    ASK = compile(
+        "MAP_GET('value', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', version, key), 'environment', "
+        "{'name': 'MAAS_MODEL_VERSION'}))"
+    )
+
+    def __init__(self, place, version=None, callers=4):
+        self.registry = FileRegistry(place)
+        self.client = ModelClient(self.registry, ClientSettings(cache_size=0))
+        self.context = Context({Registry: self.registry, ModelClient: self.client})
+        self.versions, self.nulls, self.errors = Counter(), 0, []
+        self._version, self._closing, self._lock = version, threading.Event(), threading.Lock()
+        self._callers = [threading.Thread(target=self._call) for _ in range(callers)]
+
+    def _call(self):
+        while not self._closing.is_set():
+            try:
+                answer = self.ask()
+            except Exception as error:  # noqa: BLE001 - the test judges it
+                self.errors.append(error)
+                return
+            with self._lock:
+                self.nulls += answer is None
+                self.versions[answer] += 1
+
+    def ask(self, key=None):
+        return self.ASK({"version": self._version, "key": key}, self.context)
+
+    def close(self):
+        self._closing.set()
+        for caller in self._callers:
+            caller.join(20)
+        self.client.close()
+        self.registry.close()
+
+
+@contextmanager
+def load(place, eventually, **options):
+    load = Load(place, **options)
+    for caller in load._callers:
+        caller.start()
+    try:
+        eventually(lambda: sum(load.versions.values()) > 50)
+        yield load
+        before = sum(load.versions.values())
+        eventually(lambda: sum(load.versions.values()) > before + 50)  # it went on
+    finally:
+        load.close()
+    assert (load.errors, load.nulls, load.client.counters().failures) == ([], 0, {})
+
+
+def pids(registry, model):
+    return {instance.id for instance in registry.instances(*model)}
+
+
+def run(maas, *words):
+    done = maas(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_version_takes_the_place_of_another_under_load(maas, collateral, place, registry, eventually):
+    maas(*SERVE)
+    run(maas, *ADD, "-v", "1.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
+    with load(place, eventually) as under:
+        output = run(
+            maas, *ADD, "-v", "2.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--replace", "--wait"
+        )
+    assert output.splitlines()[2:] == [
+        "dga @ 2.0: 3 wanted, in place of the others",
+        "dga @ 2.0: 3 ready, the others are gone",
+    ]
+    assert under.versions.keys() == {"1.0", "2.0"}
+    assert [instance.model.version for instance in registry.instances()] == ["2.0"] * 3
+    assert run(maas, "traffic") == ""
+    assert run(maas, "status").splitlines()[2:] == ["dga @ 2.0  3       3      0"]
+
+
+def test_the_same_version_is_replaced_under_load_and_the_cache_forgets(maas, collateral, place, registry, eventually):
+    maas(*SERVE)
+    run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/dga", "--wait")
+    before = pids(registry, Model("dga", "1.0"))
+    with ModelClient(registry) as cached, load(place, eventually) as under:
+        endpoint = registry.endpoint("dga").as_map()
+        old = {cached.apply(registry.endpoint("dga").as_map(), "environment", {"name": "X"})["pid"] for _ in range(9)}
+        assert len(old) == 1  # cached
+        run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/dga", "--replace", "--wait")
+        registry.instances()
+        assert cached.apply(endpoint, "environment", {"name": "X"})["pid"] not in old
+    assert under.versions.keys() == {"1.0"}
+    assert not before & pids(registry, Model("dga", "1.0"))
+    assert len(registry.instances()) == 2
+
+
+def test_a_version_is_added_and_the_old_one_removed_under_load(maas, collateral, place, registry, eventually):
+    maas("serve", "--drain-seconds", "0", "--end-seconds", "2")
+    run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
+    with load(place, eventually) as under:
+        run(maas, *ADD, "-v", "2.0", "-ni", 1, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--wait")
+        run(maas, *REMOVE, "-v", "1.0", "-ni", 2, "--wait")
+    assert under.versions.keys() == {"1.0", "2.0"}
+
+
+def test_a_version_that_never_gets_ready_is_given_up_and_the_old_one_serves_on(
+    maas, collateral, place, registry, eventually
+):
+    maas(*SERVE)
+    run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
+    before = pids(registry, Model("dga", "1.0"))
+    broken = collateral("#!/bin/bash\necho no such port >&2\nexit 3\n", folder="broken")
+    with load(place, eventually) as under:
+        new = (*ADD, "-v", "2.0", "-ni", 3, "-lmp", broken, "-hmp", "/user/me/dga/2.0", "--replace")
+        done = maas(*new, "--wait")
+        assert done.returncode == 1
+        assert "dga @ 2.0: 3 instances of 2.0 failed, the last one so: rest.sh ended with status 3" in done.stderr
+        assert "what was there before serves on" in done.stderr
+        hanging = collateral("#!/bin/bash\nexec sleep 60\n", folder="hanging")
+        done = maas(*ADD, "-v", "2.1", "-ni", 3, "-lmp", hanging, "-hmp", "/user/me/dga/2.1", "--replace", 1, "--wait")
+        assert done.returncode == 1
+        assert "no further instance of 2.1 got ready in 1 seconds" in done.stderr
+    assert under.versions.keys() == {"1.0"}
+    assert pids(registry, Model("dga", "1.0")) == before
+    assert run(maas, "traffic") == ""
+    assert "dga: 2.1 replaces 1.0: failed, 0 of 3 ready; no further instance" in run(maas, "status")
+
+
+def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(maas, collateral, place, registry, eventually):
+    service = maas(*SERVE)
+    run(maas, *ADD, "-v", "1.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
+    with load(place, eventually) as under:
+        run(maas, *ADD, "-v", "2.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--replace")
+        eventually(lambda: registry.instances("dga", "2.0"))
+        service.kill()
+        service.wait()
+        assert registry.instances("dga", "1.0")
+        assert "rolling" in run(maas, "status")
+        refused = maas("traffic", "-n", "dga", "--weight", "1.0=1")
+        assert "calls of dga move by themselves now" in refused.stderr
+        maas(*SERVE)
+        eventually(lambda: [i.model.version for i in registry.instances()] == ["2.0"] * 3, 20)
+        eventually(lambda: "rolling" not in run(maas, "status"))
+    assert under.versions.keys() == {"1.0", "2.0"}
+    assert run(maas, "traffic") == ""
+
+
+def test_a_replacement_waits_for_a_service_and_is_refused_where_it_can_not_be_meant(
+    maas, collateral, registry, eventually
+):
+    new = (*ADD, "-v", "2.0", "-ni", 1, "-lmp", collateral(), "-hmp", "/dga")
+    done = maas(*new, "--replace")
+    assert (done.returncode, "the request waits in the queue; no service runs" in done.stderr) == (0, True)
+    maas(*SERVE)
+    eventually(lambda: len(registry.instances("dga", "2.0")) == 1)
+    done = maas(*ADD, "-v", "2.0", "-ni", 1000, "-hmp", "/dga", "--replace")
+    assert (done.returncode, done.stderr) == (1, "maas: 1000 instances are asked for; 1 to 100 are allowed\n")
+    done = maas(*REMOVE, "-v", "2.0", "-ni", 1, "--replace")
+    assert (done.returncode, done.stderr) == (1, "maas: --replace goes with ADD, not with REMOVE\n")
+
+
+def test_calls_are_split_by_weight_and_by_key(maas, collateral, place, eventually):
+    maas(*SERVE)
+    for version in ("1.0", "2.0"):
+        run(maas, *ADD, "-v", version, "-ni", 1, "-lmp", collateral(), "-hmp", f"/user/me/dga/{version}", "--wait")
+    shown = run(maas, "traffic", "-n", "dga", "--weight", "1.0=80", "--weight", "2.0=20")
+    assert shown == "dga: calls go to 1.0 80 %, 2.0 20 %\n"
+    asking = Load(place, callers=0)
+    try:
+        counts = Counter(asking.ask() for _ in range(1000))
+        assert sum((counts[v] - wanted) ** 2 / wanted for v, wanted in (("1.0", 800), ("2.0", 200))) < 33
+        plan = TrafficPlan({"1.0": 80, "2.0": 20})
+        for key in map(str, range(100)):
+            assert asking.ask(key) == plan.choose({"1.0": 1, "2.0": 1}, "dga", key)
+    finally:
+        asking.close()
+
+
+# --- the command alone
+
+
+@pytest.fixture
+def two_versions(registry, make_registered):
+    make_registered("1.0", "2.0", "2.0", "2.0")
+
+
+@pytest.fixture
+def make_registered(registry):
+    from stellar.maas.schema import Endpoint, ServiceInstance
+
+    def make(*versions):
+        for number, version in enumerate(versions):
+            url = f"http://h:{number + 1}"
+            registry.register(ServiceInstance.of(Model("dga", version), str(number), Endpoint(url=url)))
+
+    return make
+
+
+SHOWN = [
+    (["--weight", "1.0=90", "--weight", "2.0=10"], "dga: calls go to 1.0 90 %, 2.0 10 %"),
+    (["--weight", "2.0=1"], "dga: calls go to 2.0 100 %"),
+    (
+        ["--weight", "1.0=1", "--weight", "2.0=1", "--per-instance"],
+        "dga: calls go to 1.0 25 %, 2.0 75 % (by instance)",
+    ),
+    (["--shadow", "2.0=0.5"], "dga: calls go to the newest version; 50 % also to 2.0, its shadow"),
+    (["--shadow", "2.0"], "dga: calls go to the newest version; 100 % also to 2.0, its shadow"),
+    (["--clear"], "dga: calls go to the newest version"),
+]
+
+
+@pytest.mark.parametrize(("words", "shown"), SHOWN)
+def test_a_plan_is_set_and_shown(words, shown, two_versions, maas, registry):
+    assert run(maas, "traffic", "-n", "dga", *words) == f"{shown}\n"
+    assert run(maas, "traffic", "-n", "dga") == f"{shown}\n"
+    assert run(maas, "traffic") == ("" if words == ["--clear"] else f"{shown}\n")
+    assert (shown in run(maas, "status")) == (words != ["--clear"])
+
+
+def test_what_is_not_said_stays_until_it_is_cleared(two_versions, maas, place):
+    run(maas, "traffic", "-n", "dga", "--weight", "1.0=1")
+    run(maas, "traffic", "-n", "dga", "--shadow", "2.0")
+    shown = run(maas, "traffic", "-n", "dga", "--weight", "1.0=3", "--weight", "2.0=1")
+    assert shown == "dga: calls go to 1.0 75 %, 2.0 25 %; 100 % also to 2.0, its shadow\n"
+    assert run(maas, "traffic", "-n", "dga", "--clear", "--weight", "1.0=1") == "dga: calls go to 1.0 100 %\n"
+    run(maas, "traffic", "-n", "dga", "--clear")
+    assert not [*(place / "maas/ext/traffic").iterdir()]
+
+
+def test_a_version_that_is_not_there_is_warned_of(two_versions, maas):
+    done = maas("traffic", "-n", "dga", "--weight", "1.0=1", "--weight", "3.0=1", "--shadow", "4.0")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"maas: dga has no version {version} now (1.0, 2.0); it gets no calls until it has instances"
+        for version in ("3.0", "4.0")
+    ]
+    assert done.stdout == "dga: calls go to 1.0 100 %, 3.0 0 %; 100 % also to 4.0, its shadow\n"
+
+
+WRONG = [
+    (["--weight", "1.0=1"], "which model? It is named by -n (--name)"),
+    (["-n", "../x", "--weight", "1.0=1"], "the model's name '../x' can't be"),
+    (["-n", "dga", "--weight", "1.0"], "'1.0' is not of the form VERSION=NUMBER, such as 2.0=10"),
+    (["-n", "dga", "--weight", "1.0=x"], "'1.0=x' is not of the form VERSION=NUMBER"),
+    (["-n", "dga", "--weight", "1.0=-1"], "weights: version '1.0' needs a number from 0 to 1000000000, not -1"),
+    (["-n", "dga", "--weight", "1.0=nan"], "is not of the form VERSION=NUMBER"),
+    (["-n", "dga", "--weight", "1.0=1e999"], "needs a number from 0 to 1000000000, not inf"),
+    (["-n", "dga", "--weight", "1.0=0"], "weights: one of them must be more than 0"),
+    (["-n", "dga", "--weight", "1.0=1", "--weight", "1.0=2"], "--weight: a version is given twice"),
+    (["-n", "dga", "--per-instance"], "--per-instance goes with --weight"),
+    (["-n", "dga", "--shadow", "2.0=2"], "shadow: the share is a number above 0, and at most 1, not 2.0"),
+    (["-n", "dga", "--shadow", "2.0=x"], "'2.0=x' is not of the form VERSION or VERSION=SHARE"),
+    (["-n", "dga", "--shadow", ""], "the version is empty"),
+]
+
+
+@pytest.mark.parametrize(("words", "reason"), WRONG)
+def test_a_plan_that_can_not_be_meant_is_refused(words, reason, place, capsys):
+    try:
+        status = main(["traffic", "--registry", str(place), *words])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 1
+    assert reason in capsys.readouterr().err
+    assert not (place / "maas/ext/traffic").exists()
+
+
+def test_a_damaged_plan_is_named_and_can_be_cleared(two_versions, maas, place):
+    run(maas, "traffic", "-n", "dga", "--weight", "1.0=1")
+    (place / "maas/ext/traffic/dga").write_text('{"weights": 7}')
+    assert "the traffic plan of dga can't be read; set it anew with --clear" in run(maas, "status")
+    done = maas("traffic", "-n", "dga", "--weight", "1.0=1")
+    assert (done.returncode, "set it anew with --clear" in done.stderr) == (1, True)
+    assert run(maas, "traffic", "-n", "dga", "--clear") == "dga: calls go to the newest version\n"
