@@ -14,6 +14,7 @@ from benchmarks.java import java
 from benchmarks.language import Part, compilation, tasks, width
 from benchmarks.models import models
 from benchmarks.peers import PEERS, Compile, loaded
+from benchmarks.registry import registry
 from benchmarks.report import findings
 from benchmarks.startup import startup
 
@@ -25,6 +26,7 @@ PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
     "java": (java, 0.4, 0.08),
     "functions": (functions, 0.2, 0.05),
     "models": (models, 2, 1),
+    "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),
     "compile": (compilation, 1.0, 0.15),
     "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),

@@ -34,6 +34,11 @@ T = TypeVar("T")
 
 OFFLOAD_THREADS = 512
 
+# To wake a thread costs as much as a short piece of work does. So new work may lie for this long until the hub looks,
+# unless somebody waits for it; after having had nothing to do for some time, the hub sleeps until it is called.
+DOZE_SECONDS = 0.001
+STAYS_AWAKE_SECONDS = 0.05
+
 
 class Waker(Protocol):
     """Lets one who waits be woken, once, from any thread."""
@@ -214,7 +219,8 @@ class Hub:
         self._hear, self._call = socket.socketpair()
         self._timers: list[tuple[float, int, _Wait]] = []
         self._numbers = itertools.count()
-        self._sleeps = self._closing = False
+        self._rests = self._sleeps = self._closing = False
+        self._busy = monotonic()
         self._living: set[Task[Any]] = set()
         self._fiber: greenlet | None = None
         self._wanted: Task[Any] | None = None
@@ -232,13 +238,16 @@ class Hub:
     def submit(self, work: Callable[..., T], *arguments: Any) -> Task[T]:
         """Begin a piece of work in a fiber of its own."""
         task = Task(self, lambda: work(*arguments))
-        self.post(lambda: self._begin(task))
+        self._inbox.append(lambda: self._begin(task))
+        if self._sleeps:
+            self._rouse()
         return task
 
     def await_task(self, task: Task[Any]) -> None:
         """Wait until a task has ended; for `Task.result`."""
         while not task.ended:
             self._wanted = task
+            self._rouse()
             if not task.ended:  # or it has ended just before that could be known
                 self._answered.acquire()
 
@@ -290,10 +299,13 @@ class Hub:
     # --- for any thread
 
     def post(self, act: Callable[[], object]) -> None:
-        """Have something done by the hub, soon."""
+        """Have something done by the hub, at once."""
         self._inbox.append(act)
-        if self._sleeps:
-            self._sleeps = False
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if self._rests and self._inbox:
+            self._rests = self._sleeps = False
             with suppress(OSError):  # it has been called often enough, or is gone
                 self._call.send(b"!")
 
@@ -326,15 +338,26 @@ class Hub:
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
         self._tell()
-        self._sleeps = True
-        ready = self._selector.select(0 if self._inbox or (self._closing and not self._living) else self._patience())
-        self._sleeps = False
-        for key, _ in ready:
+        for key, _ in self._rest():
             if key.data is None:
                 self._drain()
             else:
                 self._resume(key.data, True)
         self._expire()
+
+    def _rest(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """The sockets that are ready, after waiting for one, for a call, or for the time."""
+        seconds = self._patience()
+        dozes = monotonic() < self._busy + STAYS_AWAKE_SECONDS
+        if dozes:
+            seconds = DOZE_SECONDS if seconds is None else min(seconds, DOZE_SECONDS)
+        self._rests, self._sleeps = True, not dozes
+        at_once = self._inbox or (self._closing and not self._living)
+        ready = self._selector.select(0 if at_once else seconds)
+        self._rests = self._sleeps = False
+        if ready or self._inbox:
+            self._busy = monotonic()
+        return ready
 
     def _tell(self) -> None:
         """Wake the one who waits for a task, if that has ended."""
