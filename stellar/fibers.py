@@ -24,6 +24,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -178,10 +179,6 @@ class Task(Generic[T]):
             self._failure = error
         self._hub.ended(self)
 
-    def fail(self, error: BaseException) -> None:
-        """It can't be done any more."""
-        self._failure, self.ended = error, True
-
     def done(self) -> bool:
         return self.ended
 
@@ -214,6 +211,7 @@ class Hub:
         from greenlet import greenlet
 
         self._new_fiber = greenlet
+        self._new: deque[Task[Any]] = deque()
         self._inbox: deque[Callable[[], object]] = deque()
         self._selector = selectors.DefaultSelector()
         self._hear, self._call = socket.socketpair()
@@ -224,6 +222,7 @@ class Hub:
         self._living: set[Task[Any]] = set()
         self._fiber: greenlet | None = None
         self._wanted: Task[Any] | None = None
+        self._failure: BaseException | None = None
         self._answered = threading.Lock()
         self._answered.acquire()
         self._pool: ThreadPoolExecutor | None = None
@@ -237,8 +236,8 @@ class Hub:
 
     def submit(self, work: Callable[..., T], *arguments: Any) -> Task[T]:
         """Begin a piece of work in a fiber of its own."""
-        task = Task(self, lambda: work(*arguments))
-        self._inbox.append(lambda: self._begin(task))
+        task = Task(self, partial(work, *arguments))
+        self._new.append(task)
         if self._sleeps:
             self._rouse()
         return task
@@ -246,15 +245,17 @@ class Hub:
     def await_task(self, task: Task[Any]) -> None:
         """Wait until a task has ended; for `Task.result`."""
         while not task.ended:
+            if self._failure is not None:
+                raise self._failure
             self._wanted = task
             self._rouse()
-            if not task.ended:  # or it has ended just before that could be known
+            if not task.ended and self._failure is None:  # or it has ended just before that could be known
                 self._answered.acquire()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what is under way; what has not begun is left if it is to be cancelled."""
         if cancel_futures:
-            self._inbox.clear()
+            self._new.clear()
         self._closing = True
         self.post(lambda: None)
         if wait:
@@ -304,7 +305,7 @@ class Hub:
         self._rouse()
 
     def _rouse(self) -> None:
-        if self._rests and self._inbox:
+        if self._rests and (self._inbox or self._new):
             self._rests = self._sleeps = False
             with suppress(OSError):  # it has been called often enough, or is gone
                 self._call.send(b"!")
@@ -321,12 +322,11 @@ class Hub:
         _here.hub = self
         self._main = getcurrent()
         try:
-            while self._living or self._inbox or not self._closing:
+            while self._living or self._inbox or self._new or not self._closing:
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 (whoever waits must be told)
-            for task in list(self._living):
-                task.fail(error)
-            self._tell()
+        except BaseException as error:  # noqa: BLE001 (it is raised where a result is asked for)
+            self._failure = error
+            self._let_go()
         finally:
             self._selector.close()
             self._hear.close()
@@ -337,6 +337,7 @@ class Hub:
     def _turn(self) -> None:
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
+        self._begin_new()
         self._tell()
         for key, _ in self._rest():
             if key.data is None:
@@ -352,10 +353,10 @@ class Hub:
         if dozes:
             seconds = DOZE_SECONDS if seconds is None else min(seconds, DOZE_SECONDS)
         self._rests, self._sleeps = True, not dozes
-        at_once = self._inbox or (self._closing and not self._living)
+        at_once = self._inbox or self._new or (self._closing and not self._living)
         ready = self._selector.select(0 if at_once else seconds)
         self._rests = self._sleeps = False
-        if ready or self._inbox:
+        if ready or self._inbox or self._new:
             self._busy = monotonic()
         return ready
 
@@ -364,8 +365,11 @@ class Hub:
         wanted = self._wanted
         if wanted is not None and wanted.ended:
             self._wanted = None
-            if self._answered.locked():  # else it is awake already
-                self._answered.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._answered.locked():  # else nobody waits
+            self._answered.release()
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):
@@ -386,9 +390,14 @@ class Hub:
         while self._timers and self._timers[0][0] <= now:
             self._resume(heapq.heappop(self._timers)[2], False)
 
-    def _begin(self, task: Task[Any]) -> None:
-        self._living.add(task)
-        self._enter(self._new_fiber(task.run, self._main))
+    def _begin_new(self) -> None:
+        for _ in range(len(self._new)):
+            try:
+                task = self._new.popleft()
+            except IndexError:  # it was cancelled just now
+                return
+            self._living.add(task)
+            self._enter(self._new_fiber(task.run, self._main))
 
     def _resume(self, waiting: _Wait, value: bool) -> None:
         if not waiting.over:

@@ -235,7 +235,7 @@ class ModelClient:
         self._settings = settings = settings or ClientSettings()
         self._patience = settings.patience
         self._transport = transport or HttpTransport(self._patience)
-        self._through = _called if transport is None else offload  # of others it is not known whether they give way
+        self._through = _called if getattr(self._transport, "gives_way", False) else offload
         self._caching = settings.cache_size > 0 and settings.cache_minutes > 0
         self._answers: TTLCache[tuple[object, ...], Result] = TTLCache(
             settings.cache_size, settings.cache_minutes * 60, timer=clock

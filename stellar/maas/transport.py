@@ -68,6 +68,8 @@ class Patience:
 class HttpTransport:
     """Keep-alive connections to models by http and https, shared by all threads."""
 
+    gives_way = True  # in a fiber, where it waits
+
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._plain = PlainTransport(patience)

@@ -198,6 +198,31 @@ def test_the_place_of_an_error_is_known_in_fibers_too():
     assert [str(value) for value in values] == [str(alone.value)] * 3
 
 
+def test_a_fault_of_the_loop_itself_is_raised_where_a_result_is_asked_for():
+    def work(number):
+        if number == 3:
+            fibers._hub().post(lambda: 1 / 0)
+        fibers.waker().wait(5)
+
+    threads = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        all_of(work, range(100), 8)
+    assert threading.active_count() == threads
+
+
+def test_a_stream_that_rests_for_long_goes_on():
+    def source():
+        for number in range(3):
+            yield number
+            time.sleep(2 * fibers.STAYS_AWAKE_SECONDS)
+
+    def work(number):
+        fibers.waker().wait(0.001)
+        return number
+
+    assert all_of(work, source()) == [0, 1, 2]
+
+
 @stellar.stellar("SLEEP")
 def sleep(seconds: object) -> bool:
     """Sleep.
