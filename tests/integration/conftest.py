@@ -31,7 +31,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         answer = "legit" if self.path == "/apply?host=yahoo.com" else "malicious"
-        body = json.dumps({"is_malicious": answer, "pid": os.getpid()}).encode()
+        version = os.environ["MAAS_MODEL_VERSION"]
+        body = json.dumps({"is_malicious": answer, "pid": os.getpid(), "version": version}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -27,13 +27,14 @@ REPLACED_SECONDS = 10.0
 class Stream:
     """Records with different hosts, many in the air at once, until it is closed.
 
-    answered: how many have an answer; nulls: how many have none; pids: which process answered how often
+    answered: how many have an answer; nulls: how many have none; pids, versions: which process and which version of
+        the model answered how often
     """
 
     def __init__(self, registry, pause=0.0):
         self.client = ModelClient(registry, ClientSettings(cache_size=0, timeout_ms=3000))
         self.answered = self.nulls = 0
-        self.pids = Counter()
+        self.pids, self.versions = Counter(), Counter()
         self._context = Context({Registry: registry, ModelClient: self.client})
         self._pause, self._closing = pause, threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -51,6 +52,7 @@ class Stream:
                 continue
             self.answered += 1
             self.pids[answer["pid"]] += 1
+            self.versions[answer["version"]] += 1
             expected = "legit" if number % 3 == 0 else "malicious"
             assert answer["is_malicious"] == expected, f"record {number} has another one's answer"
 

@@ -1,0 +1,138 @@
+"""Versions that follow each other on a real ZooKeeper, at full load: no record is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from maas_runtime.cli import maas_deploy, main
+from stellar import compile, evaluate_many
+from stellar.context import Context
+from stellar.maas import ClientSettings, ModelClient, Registry, TrafficPlan, ZooKeeper
+
+from .conftest import ADD, SESSION_SECONDS, wait_for
+from .test_staying_power import Stream, assert_nothing_was_lost, by_id, serving
+
+pytestmark = pytest.mark.engine
+
+
+def version(number):
+    return ("-mo", "ADD", "-n", "dga", "-v", number, "-m", "512", "-hmp", f"/user/root/models/{number}")
+
+
+def ready_versions(world):
+    return Counter(instance.model.version for instance in world.registry.instances())
+
+
+def traffic(world, *words):
+    status, output, errors = world.run(lambda line: main(["traffic", *line]), *words)
+    assert (status, errors) == (0, "")
+    return output
+
+
+def test_a_version_takes_the_place_of_another_at_full_load(world):
+    fewest = []
+    with serving(world, 3), Stream(world.registry) as stream:
+        stream.goes_on()
+        world.registry.listen(lambda *_: fewest.append(len(world.registry.instances())))
+        output = world.deploy("-lmp", world.model, *version("2.0"), "-ni", 3, "--replace", "--wait")
+        stream.goes_on()
+    assert output.endswith("dga @ 2.0: 3 wanted, in place of the others\ndga @ 2.0: 3 ready, the others are gone\n")
+    assert ready_versions(world) == {"2.0": 3}
+    assert stream.versions.keys() == {"1.0", "2.0"}
+    assert min(fewest) == 3
+    assert traffic(world) == ""
+    assert_nothing_was_lost(stream)
+
+
+def test_calls_move_with_the_instances_so_that_the_first_one_is_not_flooded(world):
+    with serving(world, 3), Stream(world.registry) as stream:
+        stream.goes_on()
+        slow = world.folder / "slow"  # the second of them takes long to get ready
+        world.model.rename(slow)
+        wait = f"mkdir {world.folder}/first 2>/dev/null || while [ ! -e {world.folder}/go ]; do sleep 0.05; done"
+        script = (slow / "rest.sh").read_text()
+        (slow / "rest.sh").write_text(script.replace("#!/bin/bash\n", f"#!/bin/bash\n{wait}\n"))
+        world.deploy("-lmp", slow, *version("2.0"), "-ni", 3, "--replace")
+        wait_for(lambda: ready_versions(world) == {"1.0": 2, "2.0": 1})
+        stream.goes_on(200)
+        before = Counter(stream.versions)
+        stream.goes_on(1500)
+        counts = stream.versions - before
+        expected = {"1.0": counts.total() * 2 / 3, "2.0": counts.total() / 3}
+        assert sum((counts[each] - wanted) ** 2 / wanted for each, wanted in expected.items()) < 33
+        (world.folder / "go").touch()
+        wait_for(lambda: ready_versions(world) == {"2.0": 3})
+        wait_for(lambda: "replaces" not in "".join(world.status()))
+        stream.goes_on()
+    assert_nothing_was_lost(stream)
+
+
+def test_the_same_version_is_replaced_at_full_load(world):
+    with serving(world, 3), Stream(world.registry) as stream:
+        stream.goes_on()
+        before = by_id(world)
+        world.deploy("-lmp", world.model, *ADD, "-ni", 3, "--replace", "--wait")
+        stream.goes_on()
+    assert ready_versions(world) == {"1.0": 3}
+    assert not before.keys() & by_id(world).keys()
+    assert stream.versions.keys() == {"1.0"}
+    assert_nothing_was_lost(stream)
+
+
+def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(world):
+    with serving(world, 3) as service, Stream(world.registry) as stream:
+        stream.goes_on()
+        world.deploy("-lmp", world.model, *version("2.0"), "-ni", 3, "--replace")
+        wait_for(lambda: ready_versions(world)["2.0"])
+        service.kill()
+        service.wait()
+        assert ready_versions(world)["1.0"]
+        world.start(log="again.log")
+        wait_for(lambda: ready_versions(world) == {"2.0": 3}, SESSION_SECONDS + 20)
+        wait_for(lambda: "replaces" not in "".join(world.status()))
+        stream.goes_on()
+    assert stream.versions.keys() == {"1.0", "2.0"}
+    assert traffic(world) == ""
+    assert_nothing_was_lost(stream)
+
+
+def test_a_version_that_never_gets_ready_leaves_the_old_one_and_the_traffic(world):
+    with serving(world, 2), Stream(world.registry) as stream:
+        before = by_id(world)
+        traffic(world, "-n", "dga", "--weight", "1.0=7")
+        broken = world.folder / "broken"
+        broken.mkdir()
+        (broken / "rest.sh").write_text("#!/bin/bash\necho out of luck >&2; exit 3\n")
+        status, _, errors = world.run(maas_deploy, "-lmp", broken, *version("2.0"), "-ni", 2, "--replace", "--wait")
+        assert status == 1
+        assert "dga @ 2.0: 3 instances of 2.0 failed, the last one so: rest.sh ended with status 3" in errors
+        stream.goes_on()
+    assert by_id(world) == before
+    assert traffic(world) == "dga: calls go to 1.0 100 %\n"
+    assert stream.versions.keys() == {"1.0"}
+    assert_nothing_was_lost(stream)
+
+
+def test_a_canary_by_weight_and_by_key(world):
+    ask = compile("MAP_GET('version', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', null, key), {'host' : host}))")
+    with serving(world, 1):
+        world.deploy("-lmp", world.model, *version("2.0"), "-ni", 1, "--wait")
+        shown = traffic(world, "-n", "dga", "--weight", "1.0=90", "--weight", "2.0=10")
+        assert shown == "dga: calls go to 1.0 90 %, 2.0 10 %\n"
+        plan = TrafficPlan({"1.0": 90, "2.0": 10})
+        wait_for(lambda: world.registry.traffic("dga") == plan)
+        with ModelClient(world.registry, ClientSettings(cache_size=0)) as client:
+            context = Context({Registry: world.registry, ModelClient: client})
+            records = [{"host": f"{n}.com", "key": None} for n in range(3000)]
+            counts = Counter(evaluate_many(ask, records, context, in_flight=32))
+            assert sum((counts[v] - n) ** 2 / n for v, n in (("1.0", 2700), ("2.0", 300))) < 33
+            records = [{"host": f"{n}.com", "key": f"user {n % 200}"} for n in range(1000)]
+            chosen = list(evaluate_many(ask, records, context, in_flight=32))
+        expected = [plan.choose({"1.0": 1, "2.0": 1}, "dga", record["key"]) for record in records]
+        assert chosen == expected
+        with ZooKeeper(world.hosts) as zookeeper:  # Metron's programs read all that is there
+            assert zookeeper.names("/maas/queue") == []
+            assert zookeeper.names("/maas/service") == ["dga"]
+            assert sorted(zookeeper.names("/maas/service/dga")) == sorted(by_id(world))
