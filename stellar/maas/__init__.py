@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stellar.maas.schema import ModelEndpoint as ModelEndpoint
     from stellar.maas.schema import ModelRequest as ModelRequest
     from stellar.maas.schema import ServiceInstance as ServiceInstance
+    from stellar.maas.shadow import Disagreement as Disagreement
     from stellar.maas.traffic import Chosen as Chosen
     from stellar.maas.traffic import Shadow as Shadow
     from stellar.maas.traffic import TrafficPlan as TrafficPlan
@@ -51,6 +52,7 @@ _HOMES = {
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),
+    "shadow": ("Disagreement",),
     "traffic": ("Chosen", "Shadow", "TrafficPlan"),
     "transport": ("Transport",),
     "zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperRegistry", "ZooKeeperSettings"),

@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from time import monotonic
@@ -32,6 +32,7 @@ from stellar.maas.errors import MaasError, ModelRefused, ModelTimeOut, ModelUnav
 from stellar.maas.instances import Generations, Strikes, Traffic
 from stellar.maas.registry import VERSION_ORDERS, Registry
 from stellar.maas.schema import CONFIG_PATH, Model, read_json
+from stellar.maas.shadow import BoundedFile, OnDisagreement, Shadows
 from stellar.maas.traffic import chosen_anew
 from stellar.maas.transport import Answer, HttpTransport, Patience, Transport
 
@@ -65,6 +66,9 @@ class ClientSettings:
     hedge_ms: when a second instance is asked besides the first; 0 for never      maas.http.hedge.ms
     batch_size: calls merged into one request, where a model has `batch`          maas.batch.size
     batch_wait_ms: how long the first of them waits for others                    maas.batch.wait.ms
+    shadow_file: where a shadow's other answers are written; none for nowhere     maas.shadow.file
+    shadow_keys: which members of the answers are compared; none for all          maas.shadow.keys
+    shadow_in_flight: calls that are with shadows at a time                       maas.shadow.in.flight
     """
 
     cache_size: int = 100_000
@@ -82,6 +86,9 @@ class ClientSettings:
     hedge_ms: float = 0
     batch_size: int = 64
     batch_wait_ms: float = 2
+    shadow_file: str = ""
+    shadow_keys: tuple[str, ...] = ()
+    shadow_in_flight: int = 8
 
     @property
     def patience(self) -> Patience:
@@ -137,6 +144,16 @@ def _path(value: Any, key: str) -> str:
     return value
 
 
+def _file(value: Any, key: str) -> str:
+    return value if isinstance(value, str) else _refuse(f"{key}: a path is needed here, not {value!r}")
+
+
+def _names(value: Any, key: str) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    return _refuse(f"{key}: a list of texts is needed here, not {value!r}")
+
+
 def _refuse(message: str) -> NoReturn:
     raise ValueError(message)
 
@@ -157,6 +174,9 @@ _KEYS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "maas.http.hedge.ms": ("hedge_ms", _number),
     "maas.batch.size": ("batch_size", _count),
     "maas.batch.wait.ms": ("batch_wait_ms", _number),
+    "maas.shadow.file": ("shadow_file", _file),
+    "maas.shadow.keys": ("shadow_keys", _names),
+    "maas.shadow.in.flight": ("shadow_in_flight", _count),
 }
 
 
@@ -171,6 +191,8 @@ class Counters:
     hedged: requests because another one was slow
     quarantined: how often an instance was put in quarantine
     failures: calls without an answer, by their reason; those of models that are not registered are not among the calls
+    compared, disagreed: calls that a shadow has answered too, and those of them to which it answered something else
+    shadow_failed, shadow_dropped: those that it did not answer, and those that it was not asked because it was busy
     """
 
     calls: int = 0
@@ -181,6 +203,10 @@ class Counters:
     hedged: int = 0
     quarantined: int = 0
     failures: Counter[Reason] = field(default_factory=Counter)
+    compared: int = 0
+    disagreed: int = 0
+    shadow_failed: int = 0
+    shadow_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +241,7 @@ class ModelClient:
     transport: what carries the requests; by default HTTP with keep-alive connections
     clock: seconds, for the age of cached answers
     on_failure: called with name, version, reason and address for each call without an answer, in the caller's thread
+    on_disagreement: called for each answer of a shadow that is another one than the caller got, in a thread of its own
 
     An answer is cached by the model's name and version, the function and the arguments, not by the instance that gave
     it, until all instances of that version have been replaced. Equal calls at the same moment make one request. An
@@ -230,6 +257,7 @@ class ModelClient:
         transport: Transport | None = None,
         clock: Callable[[], float] = monotonic,
         on_failure: OnFailure | None = None,
+        on_disagreement: OnDisagreement | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings = settings or ClientSettings()
@@ -249,11 +277,20 @@ class ModelClient:
         self._traffic = Traffic(settings.max_in_flight)
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
         self._hedges: ThreadPoolExecutor | None = None
+        self._shadows = Shadows(
+            registry,
+            self._ask_shadow,
+            settings.shadow_in_flight,
+            settings.shadow_keys,
+            BoundedFile(settings.shadow_file) if settings.shadow_file else None,
+            on_disagreement,
+        )
 
     def counters(self) -> Counters:
         """What was done so far, as it stands at this moment."""
+        shadows = asdict(self._shadows.counters())
         with self._lock:
-            return replace(self._counters, failures=Counter(self._counters.failures))
+            return replace(self._counters, failures=Counter(self._counters.failures), **shadows)
 
     def apply(
         self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Mapping[str, Any] | None = None
@@ -303,6 +340,7 @@ class ModelClient:
             raise
         self._land(key, answer if lasting else None)
         flight.keep(answer)
+        self._shadows.show(endpoint, function, query, answer)
         return _own(answer)
 
     def _land(self, key: tuple[object, ...], answer: Result | None = None) -> None:
@@ -354,6 +392,12 @@ class ModelClient:
         read = partial(_as_many, len(calls))
         results, url = self._ask(endpoint, _Request(path, body.encode("utf-8", "replace"), until, read))
         return [Answered(result, url) for result in results]
+
+    def _ask_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
+        """What a shadow answers; it is not to blame for anything, and nobody waits for it."""
+        address = f"{_checked_url(str(endpoint['url'])).removesuffix('/')}/{function_path(endpoint, function)}?{query}"
+        (result,) = _one(address, self._transport.get(address))
+        return result
 
     # -- Instances, one after the other or side by side
 
@@ -477,9 +521,10 @@ class ModelClient:
         return request.read(address, answer)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, once shadows have seen what is still to be shown to them."""
         if self._hedges is not None:
             self._hedges.shutdown(wait=False, cancel_futures=True)
+        self._shadows.close(self._settings.timeout_ms / 1000)
         self._transport.close()
 
     def __enter__(self) -> Self:

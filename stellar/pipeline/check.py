@@ -74,7 +74,8 @@ GLOBAL_KEYS = frozenset({
     "maas.cache.maxSize", "maas.cache.maxTimeRetain", "maas.http.retries", "maas.http.connect.timeout.ms",
     "maas.http.timeout.ms", "maas.http.max.response.bytes", "maas.version.comparison", "maas.zk.config.path",
     "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",
-    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms", ERROR_FIELD_KEY,
+    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms",
+    "maas.shadow.file", "maas.shadow.keys", "maas.shadow.in.flight", ERROR_FIELD_KEY,
 })  # fmt: skip
 _LIKENESS = 0.87
 

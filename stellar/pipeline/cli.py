@@ -23,7 +23,7 @@ from stellar.pipeline.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.sources import STANDARD_INPUT, check_readable, lines, size
 
 if TYPE_CHECKING:
-    from stellar.maas import ClientSettings, Registry
+    from stellar.maas import ClientSettings, ModelClient, Registry
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +205,20 @@ def _add_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Name
         raise config.global_place.error(str(error)) from error
     registry = _registry(options, settings)
     stack.callback(registry.close)
-    pipeline.use_models(registry, stack.enter_context(ModelClient(registry, settings)))
+    client = ModelClient(registry, settings)
+    if not options.quiet:
+        stack.callback(_tell_of_shadows, client)  # when it is closed, and all is compared
+    pipeline.use_models(registry, stack.enter_context(client))
+
+
+def _tell_of_shadows(client: ModelClient) -> None:
+    counted = client.counters()
+    if counted.compared or counted.shadow_failed or counted.shadow_dropped:
+        print(
+            f"stellar-pipeline: shadows: {counted.compared} compared, {counted.disagreed} disagreed, "
+            f"{counted.shadow_failed} failed, {counted.shadow_dropped} dropped",
+            file=sys.stderr,
+        )
 
 
 def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry:

@@ -174,6 +174,51 @@ def test_a_dead_model_is_null_and_reported(
     assert "2 out + 0 dropped + 0 rejected; 2 reports" in capsys.readouterr().err
 
 
+class ShadowHandler(ModelHandler):
+    """Finds fault with one host that the other version lets through."""
+
+    odd: ClassVar = {"yahoo.com": (200, b'{"is_malicious": "malicious"}')}
+
+
+def test_a_shadow_is_compared_and_what_it_answers_otherwise_is_written_down(
+    tmp_path: Path, model: str, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(registry, model)
+    config, file = tmp_path / "config", tmp_path / "shadow.jsonl"
+    shutil.copytree(CONFIG, config)
+    settings = json.loads(without_comments((config / "global.json").read_text(encoding="utf-8")))
+    settings |= {"maas.shadow.file": str(file), "maas.shadow.keys": ["is_malicious"], "maas.shadow.in.flight": 2}
+    (config / "global.json").write_text(json.dumps(settings), encoding="utf-8")
+    plan = registry.directory / "maas" / "ext" / "traffic" / "dga"
+    plan.parent.mkdir(parents=True)
+    plan.write_text('{"weights": {"1.0": 1}, "shadow": {"version": "2.0"}}', encoding="utf-8")
+    with ThreadingHTTPServer(("127.0.0.1", 0), ShadowHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        registry.register(ServiceInstance.of(Model("dga", "2.0"), "two", Endpoint(url=url)))
+        out = tmp_path / "out.jsonl"
+        hosts = log_of(tmp_path, "yahoo.com", "cnn.com", "amazon.com", "cnn.com")
+        where = ["--config", str(config), "--sensor", "squid", "--registry", str(registry.directory)]
+        assert main(["run", *where, "--output", str(out), hosts]) == 0
+        server.shutdown()
+        thread.join()
+    assert [record["is_malicious"] for record in documents(out)] == ["legit", "malicious", "legit", "malicious"]
+    (line,) = documents(file)
+    del line["at"]
+    assert line == {
+        "model": "dga",
+        "version": "1.0",
+        "shadow": "2.0",
+        "function": "apply",
+        "arguments": {"host": "yahoo.com"},
+        "answer": {"is_malicious": "legit"},
+        "shadow_answer": {"is_malicious": "malicious"},
+    }
+    said = capsys.readouterr().err
+    assert "stellar-pipeline: shadows: 3 compared, 1 disagreed, 0 failed, 0 dropped\n" in said
+
+
 def test_a_new_version_is_asked_without_a_restart(tmp_path: Path, model: str, registry: FileRegistry) -> None:
     from stellar.context import Context
     from stellar.maas import ModelClient, Registry
