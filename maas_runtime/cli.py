@@ -1,4 +1,4 @@
-"""The command `maas`: serve, deploy, traffic, status."""
+"""The command `maas`: serve, deploy, traffic, status, doctor."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import background, places, traffic
+from maas_runtime import background, doctor, places, traffic
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
 from maas_runtime.places import Place
+from maas_runtime.reach import silent
 from maas_runtime.rollouts import ENDED, READY_SECONDS, ROLLOUTS, Rollout, Wish, rollout_of, wished
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
@@ -47,6 +48,7 @@ EXAMPLES = {
 """,
     "traffic": traffic.EXAMPLES,
     "status": None,
+    "doctor": doctor.EXAMPLES,
 }
 
 ANSWER_SECONDS = 5.0  # how long a service that runs may take to say what becomes of a request
@@ -117,7 +119,8 @@ def _run(name: str, given: argparse.Namespace) -> int:
 def options() -> Parser:
     parser = Parser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
     add_version(parser)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="serve | deploy | traffic | status")
+    names = "serve | deploy | traffic | status | doctor"
+    commands = parser.add_subparsers(title="commands", required=True, metavar=names)
     for name, command, describe, meaning in (
         ("serve", serve, _serve_options, "run the models that are asked for, until interrupted"),
         ("deploy", deploy, _deploy_options, "add or remove instances of a model, or list what is registered"),
@@ -128,6 +131,7 @@ def options() -> Parser:
             "say where calls go that name no version of a model, or show it",
         ),
         ("status", status, _no_options, "tell what is wanted, what is ready, and what failed"),
+        ("doctor", doctor.run, doctor.describe, "look whether all is there, and say the mend of what is not"),
     ):
         sub = commands.add_parser(
             name,
@@ -193,7 +197,7 @@ def _no_options(parser: argparse.ArgumentParser) -> None:
 
 def _deploy_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-mo", "--mode", type=str.upper, choices=("ADD", "REMOVE", "LIST"), required=True, help="what to do")
+    add("-mo", "--mode", type=str.upper, choices=("ADD", "REMOVE", "LIST"), help="what to do")
     add("-n", "--name", help="the model's name")
     add("-v", "--version", help="the model's version")
     add("-ni", "--num_instances", type=int, metavar="N", help="how many instances more, or less")
@@ -220,6 +224,14 @@ def _deploy_options(parser: argparse.ArgumentParser) -> None:
         "each may take to (default %(const)g seconds)",
     )
     add("--strict", action="store_true", help="fail when what is to be removed is not there")
+    add(
+        "--prune",
+        nargs="?",
+        const="refused",
+        choices=("refused", "unreachable"),
+        help="unregister lasting entries whose machine says that nobody listens there; with `unreachable`, also those "
+        "whose machine gives no answer from here (default %(const)s)",
+    )
 
 
 NEEDED = {
@@ -231,7 +243,7 @@ SHORT = {"name": "-n", "version": "-v", "num_instances": "-ni", "memory": "-m", 
 
 
 def deploy(given: argparse.Namespace) -> int:
-    """Add or remove instances, or list the registered ones."""
+    """Add or remove instances, or list the registered ones, or clear away what is left of lost ones."""
     _check(given)
     if given.log4j:
         print("maas: -l has no effect: there is no log4j here", file=sys.stderr)
@@ -240,6 +252,8 @@ def deploy(given: argparse.Namespace) -> int:
         if given.local_model_path:
             for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
                 print(f"uploaded {file}")
+        if given.prune:
+            return prune(place.registry, given.name, given.version, unreachable_too=given.prune == "unreachable")
         if given.mode == "LIST":
             sys.stdout.write(listing(place.registry.instances(given.name, given.version)))
             return 0
@@ -250,6 +264,12 @@ def deploy(given: argparse.Namespace) -> int:
 
 def _check(given: argparse.Namespace) -> None:
     """Raise ValueError if something is missing, or can't be meant."""
+    if given.prune:
+        if given.mode not in (None, "LIST"):
+            raise ValueError(f"--prune does not go with {given.mode}")
+        given.mode = "LIST"
+    if given.mode is None:
+        raise ValueError("the following arguments are required: -mo/--mode")
     needed = [*NEEDED[given.mode], *(["hdfs_model_path"] if given.local_model_path else [])]
     if missing := [f"{SHORT[name]} (--{name})" for name in dict.fromkeys(needed) if getattr(given, name) is None]:
         raise ValueError(f"{given.mode} needs {', '.join(missing)}")
@@ -264,6 +284,21 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"--replace goes with ADD, not with {given.mode}")
     if given.script and not given.local_model_path:
         raise ValueError("--script goes with -lmp: it is kept with the files that are uploaded")
+
+
+def prune(registry: Registry, name: str | None, version: str | None, *, unreachable_too: bool) -> int:
+    """Unregister lasting entries at which nobody listens, and say so of each."""
+    lasting = [instance for instance in registry.instances(name, version) if instance.lasting]
+    removed = 0
+    for instance, why in silent(lasting):
+        if why == "refused" or unreachable_too:
+            registry.unregister(instance.name, instance.id)
+            removed += 1
+            print(f"{instance.model} at {instance.url}: {why}; unregistered")
+        else:
+            print(f"{instance.model} at {instance.url}: {why} from here; stays, but for --prune=unreachable")
+    print(f"{removed} of {len(lasting)} lasting entries are unregistered")
+    return 0
 
 
 def listing(instances: Instances) -> str:
