@@ -264,13 +264,11 @@ def _may_write(connection: ZooKeeper, path: str) -> Iterator[Finding]:
     transaction = connection.client.transaction()
     transaction.create(f"{above.rstrip('/')}/doctor-{os.getpid()}", b"", OPEN_ACL_UNSAFE, ephemeral=True)
     transaction.check("/", 1 << 30)  # never so, and then nothing is done
-    try:
-        first = connection.end(transaction.commit_async())[0]
-    except PermissionError:
-        yield fail(f"{above} can't be written to", f"give us the right to create there: setAcl {above} …:cdrwa")
-        return
+    first = connection.end(transaction.commit_async())[0]
     if isinstance(first, refusals.RolledBackError):
         yield ok(f"{path} can be written to")
+    elif isinstance(first, refusals.NoAuthError):
+        yield fail(f"{above} can't be written to", f"give us the right to create there: setAcl {above} …:cdrwa")
     else:
         yield fail(f"{above} can't be written to: {first!r}", "nothing can stand below an ephemeral node: delete it")
 
