@@ -134,5 +134,9 @@ def main(argv: list[str]) -> int:
         from maas_runtime import cli
 
         return cli.main(argv[1:])
-    print(f"{NAME} runs: maas …, or container; not {' '.join(argv[:1]) or 'nothing'}", file=sys.stderr)
+    if argv[:1] == ["service"]:
+        from maas_runtime import cli, cluster
+
+        return cli.main(cluster.arguments(Path.cwd()))
+    print(f"{NAME} runs: maas …, container, or service; not {' '.join(argv[:1]) or 'nothing'}", file=sys.stderr)
     return 1

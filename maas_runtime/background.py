@@ -57,7 +57,7 @@ def start(arguments: Sequence[str], given: argparse.Namespace) -> int:
             print(f"maas_service.sh: the service {why}:\n{log.read().decode(errors='replace')}", file=sys.stderr)
         return RUNS_NOT
     state = "runs" if word == "leading" else "waits for another one to end, to take over,"
-    print(f"the service {state} as process {service.pid}; its log is {file}")
+    print(f"the service {state} as process {service.pid}, stand-alone; its log is {file}")
     service.returncode = 0  # it is not ours to wait for
     return RUNS
 

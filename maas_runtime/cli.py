@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import background, doctor, places, traffic
+from maas_runtime import background, cluster, doctor, hadoop, places, traffic
+from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
@@ -25,7 +26,7 @@ from maas_runtime.reach import silent
 from maas_runtime.rollouts import ENDED, READY_SECONDS, ROLLOUTS, Rollout, Wish, rollout_of, wished
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
-from maas_runtime.store import LocalStore
+from maas_runtime.store import LocalStore, ModelStore
 from stellar.commands import add_version
 from stellar.maas.errors import MaasError
 from stellar.maas.files import home
@@ -39,6 +40,8 @@ EXAMPLES = {
     "serve": """examples:
   maas serve
   maas serve --host node1 -e MODEL_THREADS=2
+  maas serve -zq node1:2181 --yarn http://node1:8088 --store /nfs/maas -q models
+  maas serve -zq node1:2181 --on-yarn --store /nfs/maas
 """,
     "deploy": """examples:
   maas deploy -lmp ./dga -hmp /user/me/dga/1.0 -mo ADD -m 512 -n dga -v 1.0 -ni 1 --wait
@@ -83,6 +86,8 @@ def maas_deploy(argv: Sequence[str] | None = None) -> int:
 def maas_service(argv: Sequence[str] | None = None) -> int:
     """Run Metron's command `maas_service.sh`: start `maas serve` by ZooKeeper, and return when it runs.
 
+    Where Hadoop is configured it runs on YARN; else in the background of this machine.
+
     The exit status is 0 when it runs, 2 when it does not or not in time, 1 for options that can't be understood, and
     255 for values that can't be meant.
     """
@@ -96,10 +101,12 @@ def maas_service(argv: Sequence[str] | None = None) -> int:
     _serve_options(parser)
     parser.set_defaults(effective=("--timeout",))
     given = parser.parse_args(argv)
+    if given.on_yarn or given.yarn is not None or hadoop.configuration():
+        given.on_yarn, given.command = True, _serve_on_yarn
     if trouble := background.refused(given):
         print(f"maas_service.sh: {trouble}", file=sys.stderr)
         return 255
-    for line in _without_effect(given):
+    for line in cluster.without_effect(given):
         print(f"maas_service.sh: {line}", file=sys.stderr)
     return _run("maas_service.sh", given)
 
@@ -247,7 +254,7 @@ def deploy(given: argparse.Namespace) -> int:
     _check(given)
     if given.log4j:
         print("maas: -l has no effect: there is no log4j here", file=sys.stderr)
-    store = LocalStore(given.store or given.registry / "store")
+    store = _store(given)
     with _place(given) as place:
         if given.local_model_path:
             for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
@@ -425,21 +432,6 @@ def _awaited(condition: Callable[[], T], seconds: float) -> T:
 # --- serve
 
 
-# Options of Metron's command that speak of YARN: short, long, metavar
-ELSEWHERE = (
-    ("-q", "--queue", "NAME"),
-    ("-t", "--timeout", "MS"),
-    ("-mm", "--master_memory", "MB"),
-    ("-mc", "--master_vcores", "N"),
-    ("-j", "--jar", "FILE"),
-    ("-l", "--log4j", "FILE"),
-    ("-d", "--domain", "ID"),
-    ("-va", "--view_acls", "USERS"),
-    ("-ma", "--modify_acls", "USERS"),
-    ("-nle", "--node_label_expression", "EXPRESSION"),
-)
-
-
 def _serve_options(parser: argparse.ArgumentParser) -> None:
     limits = Limits()
     add = parser.add_argument
@@ -463,11 +455,7 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
         )
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     add("--ready-fd", type=int, help=argparse.SUPPRESS)
-    yarn = parser.add_argument_group("accepted for Metron's sake", "they speak of YARN and have no effect here")
-    for short, long, metavar in ELSEWHERE:
-        yarn.add_argument(short, long, metavar=metavar)
-    yarn.add_argument("-c", "--create", action="store_true")
-    parser.set_defaults(effective=())
+    cluster.options(parser)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -487,17 +475,28 @@ def serve(given: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if given.ready_fd is None:  # else who started us has said it
-        for line in _without_effect(given):
+        for line in cluster.without_effect(given):
             log.warning("%s", line)
+    if given.on_yarn:
+        return _serve_on_yarn(given)
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
     with _place(given) as place:
         log.info("serving %s", place.name)
         tell = partial(_tell, given.ready_fd) if given.ready_fd is not None else nothing
-        _service(given, place).run(lambda: bool(asked), leave_running=given.leave_running, tell=tell)
+        with _deployer(given, place) as deployer:
+            service = _service(given, place, deployer)
+            service.run(lambda: bool(asked), leave_running=given.leave_running, tell=tell)
     log.info("ended")
     return 0
+
+
+def _serve_on_yarn(given: argparse.Namespace) -> int:
+    if trouble := background.refused(given):
+        raise ValueError(trouble)
+    with _place(given) as place:
+        return cluster.start(given, place, _store(given), _store_elsewhere(given))
 
 
 def _tell(descriptor: int, word: str) -> None:
@@ -505,38 +504,48 @@ def _tell(descriptor: int, word: str) -> None:
         os.write(descriptor, f"{word}\n".encode())
 
 
-def _service(given: argparse.Namespace, place: Place) -> Service:
-    store = LocalStore(given.store or given.registry / "store")
-    deployer = LocalDeployer(
+def _store(given: argparse.Namespace) -> ModelStore:
+    """Where the files of models are."""
+    return LocalStore(given.store or given.registry / "store")
+
+
+def _store_elsewhere(given: argparse.Namespace) -> str:
+    """How another machine names the model store."""
+    return str((given.store or given.registry / "store").absolute())
+
+
+@contextmanager
+def _deployer(given: argparse.Namespace, place: Place) -> Iterator[Deployer]:
+    """What runs models, here or on YARN."""
+    limits = Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds)
+    report = partial(note_failure, place.notes)
+    if cluster.wanted(given):
+        with cluster.deployer(given, place, _store(given), report, limits) as deployer:
+            yield deployer
+        return
+    yield LocalDeployer(
         given.registry / "containers",
         place.options,
-        store,
-        partial(note_failure, place.notes),
+        _store(given),
+        report,
         unregister=place.registry.unregister,
         ready=lambda model: {instance.id for instance in place.registry.instances(*model)},
         host=given.host,
-        limits=Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds),
+        limits=limits,
     )
+
+
+def _service(given: argparse.Namespace, place: Place, deployer: Deployer) -> Service:
     return Service(
         place.queue,
         place.registry,
         deployer,
-        store,
+        _store(given),
         place.notes,
         environment=dict(given.shell_env),
         restart=given.restart == "always",
         most_instances=given.max_instances,
     )
-
-
-def _without_effect(given: argparse.Namespace) -> Iterator[str]:
-    for short, long, _ in ELSEWHERE:
-        if getattr(given, long.removeprefix("--")) is not None and long not in given.effective:
-            yield f"{short} ({long}) has no effect: no YARN is used"
-    if given.create:
-        yield "-c (--create) has no effect: no YARN is used"
-    if (given.modify_acls or "").isdecimal():
-        yield "-ma is for modify_acls; the number of cores is -mc"
 
 
 # --- traffic

@@ -1,4 +1,4 @@
-"""YARN's own REST interface for services that run for long, and where it is."""
+"""YARN's own REST interface for services that run for long."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 import httpx
 
 from maas_runtime.errors import DeployError
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 60.0
+PASSING_SECONDS = 2.0  # for what is likely over at once
 SERVICES, CLUSTER = "/app/v1/services", "/ws/v1/cluster"
 
 # What YARN says, and what to say to somebody who does not know YARN
@@ -36,6 +36,10 @@ _SENTENCES = (
     (r".*[Nn]ode[ -]?label.*", r"YARN refuses the node label (-nle): \g<0>"),
     (r".*AccessControlException.*|.*cannot submit.*|.*[Pp]ermission denied.*", r"YARN does not let us: \g<0>"),
 )
+
+
+class Unsettled(ConnectionError):
+    """YARN can't tell of a service at this moment, as when another change of it is just being written."""
 
 
 class Container(NamedTuple):
@@ -103,8 +107,16 @@ class YarnServices:
 
     def state(self, name: str) -> State | None:
         """What becomes of a service; None if there is none."""
-        answer = self._asked("GET", _path(name), missing_is_fine=True)
-        return None if answer is None else _state(answer)
+        deadline = monotonic() + PASSING_SECONDS
+        while True:
+            try:
+                answer = self._asked("GET", _path(name), missing_is_fine=True)
+            except Unsettled:
+                if monotonic() > deadline:
+                    raise
+                sleep(0.2)
+            else:
+                return None if answer is None else _state(answer)
 
     def resize(self, name: str, component: str, containers: int) -> None:
         """Let a component have so many containers."""
@@ -146,7 +158,7 @@ class YarnServices:
                 continue
             if url != self.urls[0]:  # the active one first, from now on
                 self.urls = [url, *(other for other in self.urls if other != url)]
-            return _understood(answer, missing_is_fine=missing_is_fine)
+            return _understood(answer, missing_is_fine=missing_is_fine, asking=method == "GET")
         raise ConnectionError(f"YARN can't be reached: {'; '.join(troubles)}")
 
     def close(self) -> None:
@@ -163,7 +175,7 @@ def _path(name: str) -> str:
     return f"{SERVICES}/{quote(name, safe='')}"
 
 
-def _understood(answer: httpx.Response, *, missing_is_fine: bool) -> dict[str, Any] | None:
+def _understood(answer: httpx.Response, *, missing_is_fine: bool, asking: bool) -> dict[str, Any] | None:
     """The JSON object of an answer.
 
     Raises DeployError for a refusal, ConnectionError for an answer that is not of YARN.
@@ -183,6 +195,8 @@ def _understood(answer: httpx.Response, *, missing_is_fine: bool) -> dict[str, A
         raise DeployError(f"YARN does not let us: {reason or answer.reason_phrase}")
     if answer.status_code in (502, 503, 504) or not reason:
         raise ConnectionError(f"YARN can't do it now: {answer.status_code} {reason or answer.reason_phrase}")
+    if asking and answer.status_code == 500:
+        raise Unsettled(f"YARN can't tell now: {reason}")
     raise DeployError(sentence(reason))
 
 
@@ -227,46 +241,3 @@ def checked_url(url: str) -> str:
         if parts.scheme in ("http", "https") and parts.host and not parts.query and not parts.userinfo:
             return url.rstrip("/")
     raise ValueError(f"{url!r} is not an address of YARN such as http://node1:8088")
-
-
-# --- where it is, as Hadoop's own programs know it
-
-
-def configuration() -> Path | None:
-    """The directory of Hadoop's configuration, if there is one with YARN in it."""
-    folder = os.environ.get("HADOOP_CONF_DIR")
-    return Path(folder) if folder and Path(folder, "yarn-site.xml").is_file() else None
-
-
-def configured_urls(folder: Path) -> list[str]:
-    """The addresses of the resource managers that yarn-site.xml names.
-
-    Raises ValueError if it names none, OSError if it can't be read.
-    """
-    site = read_site(folder / "yarn-site.xml")
-    secure = site.get("yarn.http.policy") == "HTTPS_ONLY"
-    key, scheme, port = ("webapp.https.address", "https", 8090) if secure else ("webapp.address", "http", 8088)
-    ids = (
-        site.get("yarn.resourcemanager.ha.rm-ids", "") if site.get("yarn.resourcemanager.ha.enabled") == "true" else ""
-    )
-    found = []
-    for suffix in [f".{id.strip()}" for id in ids.split(",") if id.strip()] or [""]:
-        host = site.get(f"yarn.resourcemanager.hostname{suffix}")
-        address = site.get(f"yarn.resourcemanager.{key}{suffix}") or (host and f"{host}:{port}")
-        if address:
-            found.append(f"{scheme}://{address.replace('${yarn.resourcemanager.hostname}', host or '')}")
-    if not found:
-        raise ValueError(f"{folder / 'yarn-site.xml'} does not say where YARN is; give its address: --yarn URL")
-    return found
-
-
-def read_site(file: Path) -> dict[str, str]:
-    """The properties of one of Hadoop's site files.
-
-    Raises ValueError if it is not of that kind, OSError if it can't be read.
-    """
-    try:
-        properties = ElementTree.fromstring(file.read_bytes()).iter("property")
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{file}: {error}") from None
-    return {(p.findtext("name") or "").strip(): (p.findtext("value") or "").strip() for p in properties}

@@ -129,7 +129,7 @@ class YarnDeployer:
     # --- more
 
     def _create(self, deployment: Deployment, name: str, instances: int) -> None:
-        files, program = self._published(deployment), self._program()
+        files, program = self._published(deployment), publish_program(self.store)
         script = self.store.script(deployment.path)
         self.yarn.create(self.specification(deployment, name, instances, script, files, program))
         log.info("%s: service %s is started on YARN", deployment.model, name)
@@ -200,12 +200,6 @@ class YarnDeployer:
             digest = hashlib.sha256(packed.read_bytes()).hexdigest()[:32]
             return self.store.publish(packed, f"model-{digest}.tar.gz")
 
-    def _program(self) -> str:
-        with tempfile.NamedTemporaryFile(suffix=NAME) as file:
-            file.write(archive())
-            file.flush()
-            return self.store.publish(Path(file.name), archive_name())
-
     def _resize(self, deployment: Deployment, name: str, state: State, instances: int) -> None:
         if state.wanted is None:
             raise ConnectionError("the master of its service on YARN can't be asked now")
@@ -222,15 +216,16 @@ class YarnDeployer:
     # --- less
 
     def _take_away(self, model: Model, name: str, state: State, count: int) -> None:
-        """End so many instances: first those that only wait for room, then the oldest."""
+        """End so many instances: first those that only wait for room, then what is not ready, then the oldest."""
         waiting = max(0, (state.wanted or 0) - len(state.containers))
         if at_once := min(count, waiting):
             self.yarn.resize(name, COMPONENT, (state.wanted or 0) - at_once)
-        oldest = state.containers[: count - at_once]
-        if oldest:
-            self._drain(model, [container.id for container in oldest])
-            self.yarn.take_away(name, COMPONENT, [container.instance for container in oldest])
-            self._await_end(name, {container.id for container in oldest})
+        ready = {instance.id for instance in self.registry.instances(*model)}
+        surplus = sorted(state.containers, key=lambda container: container.id in ready)[: count - at_once]
+        if surplus:
+            self._drain(model, [container.id for container in surplus])
+            self.yarn.take_away(name, COMPONENT, [container.instance for container in surplus])
+            self._await_end(name, {container.id for container in surplus})
 
     def _remove(self, model: Model, name: str, state: State) -> None:
         if not state.ended:
@@ -281,16 +276,17 @@ class YarnDeployer:
         self._known[model] = {container.id: application for container in containers}
         for id, reason in failures_noted(self.notes, model).items():
             self._expected.add(id)
-            where = before.get(id) or application or _application(id)
-            self.report(model, f"{reason}; see: yarn logs -applicationId {where} -containerId {id}")
+            self._failed(model, id, before.get(id) or application or _application(id), reason)
         for id in before.keys() - self._known[model].keys():
             if id not in self._expected:
-                self.report(
-                    model,
-                    "its container was ended by YARN, for memory or for room, or its node was lost; "
-                    f"see: yarn logs -applicationId {before[id]} -containerId {id}",
-                )
+                reason = "its container was ended by YARN, for memory or for room, or its node was lost"
+                self._failed(model, id, before[id], reason)
             self._expected.discard(id)
+
+    def _failed(self, model: Model, id: str, application: str, reason: str) -> None:
+        reason = f"{reason}; see: yarn logs -applicationId {application} -containerId {id}"
+        log.warning("%s: an instance failed: %s", model, reason)
+        self.report(model, reason)
 
     def _unregister_strangers(self, model: Model, state: State) -> None:
         """Unregister instances that YARN knows nothing of any more: their node manager died, and they live on.
@@ -310,6 +306,14 @@ class YarnDeployer:
             if looks >= STRANGER_LOOKS:
                 log.warning("%s: YARN knows nothing of %s any more, which is unregistered", model, id)
                 self.registry.unregister(model.name, id)
+
+
+def publish_program(store: ModelStore) -> str:
+    """The address of the program that travels, where every node finds it."""
+    with tempfile.NamedTemporaryFile(suffix=NAME) as file:
+        file.write(archive())
+        file.flush()
+        return store.publish(Path(file.name), archive_name())
 
 
 def _memory(deployment: Deployment) -> int:

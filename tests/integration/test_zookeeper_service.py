@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 def test_metrons_walkthrough(world):
     status, output, errors = world.run(maas_service, "--drain-seconds", "0", "-mm", "512")
     assert (status, errors) == (0, "maas_service.sh: -mm (--master_memory) has no effect: no YARN is used\n")
-    service = int(re.fullmatch(r"the service runs as process (\d+); its log is .*\n", output)[1])
+    service = int(re.fullmatch(r"the service runs as process (\d+), stand-alone; its log is .*\n", output)[1])
     try:
         uploaded = world.deploy("-lmp", world.model, *ADD, "-ni", 1)
         assert uploaded == "uploaded dga.py\nuploaded rest.sh\ndga @ 1.0: 1 wanted\n"

@@ -1,0 +1,309 @@
+"""Models on a real YARN: from the first instance to the last, and whatever is killed around them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import maas_runtime
+from maas_runtime.cli import maas_deploy, maas_service, main
+from maas_runtime.deployers.yarn import YarnDeployer
+from maas_runtime.yarn import YarnServices
+from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
+
+pytestmark = pytest.mark.engine
+
+PACKAGES = Path(maas_runtime.__file__).parents[1]
+DGA = Model("dga", "1.0")
+ADD = ["-hmp", "/user/root/models", "-mo", "ADD", "-m", "512", "-n", "dga", "-v", "1.0"]
+REMOVE = ["-mo", "REMOVE", "-n", "dga", "-v", "1.0"]
+
+MODEL = """
+import json, os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        if "eat" in asked:
+            self.server.eaten = b"x" * (int(asked["eat"]) << 20)
+        answer = "legit" if asked.get("host") in ("yahoo.com", "amazon.com") else "malicious"
+        body = json.dumps({"is_malicious": answer, "pid": os.getpid(), "greeting": os.environ.get("GREETING")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+with open("endpoint.dat", "w") as file:
+    json.dump({"url": f"http://0.0.0.0:{server.server_port}"}, file)
+server.serve_forever()
+"""
+
+
+def wait_for(condition, seconds=60.0):
+    """What the condition gives, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def lives(pid):
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+class Estate:
+    """A service with models on YARN, and what users do with it."""
+
+    def __init__(self, yarn, hosts, folder, capsys):
+        self.yarn, self.hosts, self.folder, self._capsys = yarn, hosts, folder, capsys
+        self.model = folder / "mock_dga"
+        self.model.mkdir()
+        (self.model / "dga.py").write_text(MODEL)
+        (self.model / "rest.sh").write_text(f"#!/bin/bash\nexec {sys.executable} -S dga.py\n")
+        self.registry = ZooKeeperRegistry(hosts)
+        self.client = ModelClient(self.registry)
+        self.rest = YarnServices([yarn.url])
+        self.services = []
+
+    def serve(self, *arguments):
+        """Start `maas serve --yarn` as a process of this machine."""
+        line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.hosts, "--yarn", self.yarn.url]
+        more = ["--drain-seconds=0.5", "--yarn-python", sys.executable, "--leave-running", *arguments]
+        with (self.folder / "serve.log").open("ab") as log:
+            self.services.append(subprocess.Popen([*line, *more], cwd=PACKAGES, stdout=log, stderr=log))
+        log = self.folder / "serve.log"
+        wait_for(lambda: log.read_text().count("this service leads\n") == len(self.services))
+        return self.services[-1]
+
+    def run(self, command, *arguments):
+        """Status, output and errors of one of Metron's commands."""
+        status = command(["-zq", self.hosts, *map(str, arguments)])
+        return (status, *self._capsys.readouterr())
+
+    def deploy(self, *arguments):
+        status, output, errors = self.run(maas_deploy, *arguments)
+        assert (status, errors) == (0, "")
+        return output
+
+    def add(self, count, *arguments):
+        return self.deploy("-lmp", self.model, *ADD, "-ni", count, *arguments)
+
+    def status(self):
+        assert main(["status", "-zq", self.hosts]) == 0
+        return self._capsys.readouterr().out
+
+    def ready(self, count, seconds=60.0):
+        return wait_for(lambda: len(found := self.registry.instances("dga")) == count and found, seconds)
+
+    def ask(self, **arguments):
+        """A call of any instance."""
+        return self.client.apply(self.registry.endpoint("dga").as_map(), arguments=arguments)
+
+    def pids(self):
+        """The process of each instance's model, by the instance's id."""
+        pids = {}
+        for instance in self.registry.instances("dga"):
+            answer = self.client.apply(instance.payload.as_map(), arguments={"fresh": str(time.time())})
+            pids[instance.id] = answer["pid"]
+        return pids
+
+    def state(self):
+        """What YARN says of the model's service."""
+        deployer = YarnDeployer(self.rest, self.options, None, self.registry, None, None)
+        return self.rest.state(deployer.service_name(DGA))
+
+    def masters(self):
+        """The processes of the masters of services."""
+        words = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.yarn.processes() if lives(pid)}
+        return [
+            pid
+            for pid, line in words.items()
+            if line.startswith(b"/") and b"service.ServiceMaster" in line and b"/bin/java" in line.split(b"\0")[0]
+        ]
+
+    @property
+    def options(self):
+        client = [f"--zk-client={path}"] if (path := os.environ.get("MAAS_ZK_CLIENT_GIVEN")) else []
+        return [f"--zk_quorum={self.hosts}", "--zk_root=/metron/maas/config", *client]
+
+    def end(self):
+        for service in self.services:
+            service.kill()
+            service.wait()
+        for name in self.yarn.services():
+            self.rest.delete(name)
+        self.rest.close()
+        self.client.close()
+        self.registry.close()
+
+
+@pytest.fixture
+def estate(yarn, quorum, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "place"))
+    estate = Estate(yarn, quorum, tmp_path, capsys)
+    yield estate
+    estate.end()
+
+
+def test_a_model_from_its_first_instance_to_its_last_with_the_service_on_yarn(estate, monkeypatch):
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(estate.yarn.conf))
+    status, output, errors = estate.run(
+        maas_service, "--yarn-python", sys.executable, "-q", "default", "-mm", 300, "-e", "GREETING=${USER} $HOME; 'x'"
+    )
+    assert (status, errors) == (0, "")
+    service = re.fullmatch(rf"the service runs on YARN at {estate.yarn.url} as (\S+); to end it: .*\n", output)[1]
+    began = time.monotonic()
+    assert estate.add(1).endswith("1 wanted\n")
+    (instance,) = estate.ready(1)
+    assert time.monotonic() - began < 15
+    assert estate.deploy("-mo", "LIST") == f"Model dga @ 1.0\ndga:1.0 @ {instance.url} serving:\n\tapply=apply\n"
+    answer = estate.ask(host="yahoo.com")
+    assert (answer["is_malicious"], answer["greeting"]) == ("legit", "${USER} $HOME; 'x'")
+    assert estate.ask(host="caseystella.com")["is_malicious"] == "malicious"
+    estate.deploy(*ADD, "-ni", "2", "--wait")
+    estate.ready(3)
+    calls = Counter(estate.ask(number=str(number))["pid"] for number in range(600))
+    assert len(calls) == 3
+    assert sum((count - 200) ** 2 / 200 for count in calls.values()) < 13.8  # chi-square, 2 degrees, p = 0.001
+    oldest = estate.state().containers[0].id
+    estate.deploy(*REMOVE, "-ni", "1", "-m", "512")
+    assert oldest not in {left.id for left in estate.ready(2)}
+    wait_for(lambda: len(estate.state().containers) == 2)
+    estate.deploy(*REMOVE, "-ni", "5")
+    wait_for(lambda: not estate.registry.instances())
+    wait_for(lambda: estate.yarn.services() == [service])
+    estate.rest.delete(service)
+    wait_for(lambda: not estate.yarn.services() and not estate.yarn.processes())
+
+
+def test_a_killed_model_is_replaced_and_callers_see_no_error(estate):
+    estate.serve()
+    estate.add(2)
+    before = {instance.id for instance in estate.ready(2)}
+    pids = estate.pids()
+    troubles, stop = [], threading.Event()
+
+    def call():
+        while not stop.is_set():
+            try:
+                estate.ask(number=str(time.time()))
+            except MaasError as error:
+                troubles.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    killed, pid = next(iter(pids.items()))
+    os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    wait_for(lambda: killed not in {instance.id for instance in estate.registry.instances("dga")}, 30)
+    gone = time.monotonic() - began
+    wait_for(lambda: len({instance.id for instance in estate.registry.instances("dga")} - before) == 1)
+    replaced = time.monotonic() - began
+    stop.set()
+    caller.join()
+    print(f"gone after {gone:.1f} s, replaced after {replaced:.1f} s")
+    assert troubles == []
+    status = wait_for(lambda: "ended" in (said := estate.status()) and said, 20)
+    assert re.search(
+        r"rest\.sh ended by signal 9 while it served.*; see: yarn logs -applicationId application_\d+_\d+", status
+    )
+
+
+def test_a_container_over_its_memory_is_ended_and_that_is_reported(estate):
+    estate.serve()
+    estate.deploy("-lmp", estate.model, *ADD, "-m", "128", "-ni", "1")
+    (before,) = estate.ready(1)
+    with suppress(MaasError):
+        estate.ask(eat="300")
+    # Whoever sees it first, the runner or YARN
+    said = r"it used \d+ MB of memory, and may use 80 MB|its container was ended by YARN, for memory"
+    wait_for(lambda: re.search(said, estate.status()))
+    assert wait_for(lambda: [i for i in estate.registry.instances("dga") if i.id != before.id])
+
+
+def test_a_service_that_is_killed_leaves_the_models_alone_and_the_next_one_adopts_them(estate):
+    service = estate.serve()
+    estate.add(2)
+    estate.ready(2)
+    before = estate.pids()
+    service.kill()
+    service.wait()
+    assert estate.pids() == before
+    estate.serve()
+    estate.deploy(*ADD, "-ni", "1", "--wait")
+    assert before.items() <= estate.pids().items()
+    assert len(estate.state().containers) == 3
+
+
+def test_what_yarn_is_made_of_may_be_killed_while_models_serve(estate):
+    """The resource manager, and the master of the model's service: the same processes serve on."""
+    estate.serve()
+    estate.add(2)
+    estate.ready(2)
+    before = estate.pids()
+    estate.yarn.resource_manager.kill()
+    assert estate.pids() == before
+    estate.yarn.resource_manager.start()
+    estate.yarn.resource_manager.await_ready(120)
+    wait_for(lambda: estate.state().state == "STABLE")
+    assert estate.pids() == before
+    (master,) = estate.masters()
+    os.kill(master, signal.SIGKILL)
+    assert estate.pids() == before
+    wait_for(lambda: estate.masters() not in ([], [master]))
+    wait_for(lambda: settled(estate) and estate.state().state == "STABLE")
+    assert estate.pids() == before
+    estate.deploy(*ADD, "-ni", "1", "--wait")
+    assert before.items() <= estate.pids().items()
+
+
+def settled(estate):
+    try:
+        return estate.state().wanted is not None
+    except ConnectionError:
+        return False
+
+
+def test_a_node_is_lost_and_its_instances_run_elsewhere_while_those_left_behind_leave(estate):
+    estate.serve("--yarn-node-seconds", "6")
+    estate.add(3)
+    estate.ready(3)
+    pids = estate.pids()
+    masters = set(estate.masters())
+    node = next(node for node in estate.yarn.nodes if masters & {*node.processes()})
+    other = next(one for one in estate.yarn.nodes if one is not node)
+    lost = {id for id, pid in pids.items() if pid in other.processes()}
+    other.daemon.kill()
+    try:
+        began = time.monotonic()
+        wait_for(lambda: len({i.id for i in estate.registry.instances("dga")} - pids.keys()) == len(lost), 90)
+        print(f"{len(lost)} of 3 replaced after {time.monotonic() - began:.1f} s")
+        wait_for(lambda: not [pid for id, pid in pids.items() if id in lost and lives(pid)], 60)
+        print(f"those left behind are gone after {time.monotonic() - began:.1f} s")
+        wait_for(lambda: not lost & {i.id for i in estate.registry.instances("dga")})
+        assert len(estate.ready(3)) == 3
+    finally:
+        other.end_processes()
+        other.daemon.start()
+        other.daemon.await_ready(120)
