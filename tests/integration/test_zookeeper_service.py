@@ -106,7 +106,8 @@ def test_a_service_that_waits_can_be_ended(world):
     assert second.wait(10) == 0
     third, output, _ = world.run(maas_service)
     assert third == 0
-    waiting = int(re.fullmatch(r"the service waits for another one to end, .* process (\d+), stand-alone; .*\n", output)[1])
+    said = r"the service waits for another one to end, .* process (\d+), stand-alone; .*\n"
+    waiting = int(re.fullmatch(said, output)[1])
     os.kill(waiting, signal.SIGTERM)
     wait_for(lambda: not lives(waiting))
 
