@@ -241,7 +241,7 @@ class ModelClient:
     transport: what carries the requests; by default HTTP with keep-alive connections
     clock: seconds, for the age of cached answers
     on_failure: called with name, version, reason and address for each call without an answer, in the caller's thread
-    on_disagreement: called for each answer of a shadow that is another one than the caller got, in a thread of its own
+    on_disagreement: called for each answer of a shadow that is another one than the caller got, in another thread
 
     An answer is cached by the model's name and version, the function and the arguments, not by the instance that gave
     it, until all instances of that version have been replaced. Equal calls at the same moment make one request. An
@@ -396,7 +396,7 @@ class ModelClient:
     def _ask_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
         """What a shadow answers; it is not to blame for anything, and nobody waits for it."""
         address = f"{_checked_url(str(endpoint['url'])).removesuffix('/')}/{function_path(endpoint, function)}?{query}"
-        (result,) = _one(address, self._transport.get(address))
+        (result,) = _one(address, self._through(self._transport.get, address))
         return result
 
     # -- Instances, one after the other or side by side

@@ -13,14 +13,15 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from stellar.fibers import Hub
 from stellar.maas.errors import MaasError
 from stellar.maas.registry import Registry
 from stellar.maas.traffic import Chosen
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 Result = dict[str, Any]
 
-MOST_WAITING = 256  # calls that are not yet sent to a shadow; more are dropped
+MOST_OPEN = 256  # calls that no shadow has answered yet; more are dropped
 FILE_BYTES = 10 << 20
 FILES_KEPT = 5
 
@@ -67,35 +68,45 @@ class ShadowCounters:
     shadow_dropped: int = 0
 
 
+class _Call(NamedTuple):
+    endpoint: Mapping[str, Any]
+    shadow: str
+    function: str | None
+    query: str
+    answer: Result
+
+
 class Shadows:
     """Shows calls to shadows, and compares what they answer.
 
     ask: asks an endpoint, given as a map, for a function with a query; raises MaasError
-    threads: so many calls are with shadows at a time
+    in_flight: so many calls are with shadows at a time
     keys: which members of an answer are compared; all if there are none
     file: where disagreements are written, a line of JSON each; None for nowhere
-    on_disagreement: called with each, in a thread of its own
+    on_disagreement: called with each, in the thread of all shadows
     """
 
     def __init__(
         self,
         registry: Registry,
         ask: Callable[[Mapping[str, Any], str | None, str], Result],
-        threads: int,
+        in_flight: int,
         keys: Sequence[str] = (),
         file: BoundedFile | None = None,
         on_disagreement: OnDisagreement | None = None,
     ) -> None:
         self._registry = registry
         self._ask = ask
-        self._threads = threads
+        self._in_flight = in_flight
         self._keys = keys
         self._file = file
         self._on_disagreement = on_disagreement
         self._counters = ShadowCounters()
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._waiting: set[Future[None]] = set()
+        self._idle = threading.Condition(self._lock)
+        self._hub: Hub | None = None  # one thread for all, so that callers lose as little time to it as can be
+        self._calls: deque[_Call] = deque()
+        self._open = self._fibers = 0
         self._closed = False
         self._trouble = ""
 
@@ -116,24 +127,34 @@ class Shadows:
         with self._lock:
             if self._closed:
                 return
-            if len(self._waiting) >= MOST_WAITING:
+            if self._open >= MOST_OPEN:
                 self._counters.shadow_dropped += 1
                 return
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="shadow")
-            shown = self._pool.submit(self._compared, endpoint, shadow.version, function, query, answer)
-            self._waiting.add(shown)
-        shown.add_done_callback(self._ended)
+            self._open += 1
+            self._calls.append(_Call(endpoint, shadow.version, function, query, answer))
+            if self._fibers == self._in_flight:
+                return
+            self._fibers += 1
+            if self._hub is None:
+                self._hub = Hub("shadow")
+            self._hub.submit(self._work_off)
 
-    def _ended(self, shown: Future[None]) -> None:
-        with self._lock:
-            self._waiting.discard(shown)
-            if shown.cancelled():
-                self._counters.shadow_dropped += 1
+    def _work_off(self) -> None:
+        """Show calls, one after the other, until there is none."""
+        while True:
+            with self._lock:
+                if not self._calls:
+                    self._fibers -= 1
+                    return
+                call = self._calls.popleft()
+            self._compared(call)
+            with self._lock:
+                self._open -= 1
+                if not self._open:
+                    self._idle.notify_all()
 
-    def _compared(
-        self, endpoint: Mapping[str, Any], version: str, function: str | None, query: str, answer: Result
-    ) -> None:
+    def _compared(self, call: _Call) -> None:
+        endpoint, version, function, query, answer = call
         try:
             asked = self._registry.endpoint(endpoint["name"], version).as_map()
             other = self._ask(asked, function, query)
@@ -189,14 +210,11 @@ class Shadows:
         """Wait so long for the calls that are still to be shown; drop the others, and wait for what is under way."""
         with self._lock:
             self._closed = True
-            pool, waiting = self._pool, list(self._waiting)
-        if pool is None:
-            return
-        deadline = time.monotonic() + seconds
-        for shown in waiting:
-            with suppress(TimeoutError):
-                shown.exception(max(0.0, deadline - time.monotonic()))
-        pool.shutdown(cancel_futures=True)
+            self._idle.wait_for(lambda: not self._open, seconds)
+            self._counters.shadow_dropped += len(self._calls)
+            self._calls.clear()
+        if self._hub is not None:
+            self._hub.shutdown()
 
 
 def same(one: Any, other: Any) -> bool:

@@ -136,3 +136,21 @@ def test_a_canary_by_weight_and_by_key(world):
             assert zookeeper.names("/maas/queue") == []
             assert zookeeper.names("/maas/service") == ["dga"]
             assert sorted(zookeeper.names("/maas/service/dga")) == sorted(by_id(world))
+
+
+def test_a_shadow_sees_a_stream_and_the_stream_does_not_see_the_shadow(world, tmp_path):
+    file = tmp_path / "shadow.jsonl"
+    ask = compile("MAP_GET('version', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))")
+    with serving(world, 1):
+        traffic(world, "-n", "dga", "--weight", "1.0=1")
+        world.deploy("-lmp", world.model, *version("2.0"), "-ni", 1, "--wait")
+        traffic(world, "-n", "dga", "--shadow", "2.0=0.2")
+        wait_for(lambda: (plan := world.registry.traffic("dga")) and plan.shadow)
+        settings = ClientSettings(cache_size=0, shadow_file=str(file), shadow_keys=("version",))
+        with ModelClient(world.registry, settings) as client:
+            context = Context({Registry: world.registry, ModelClient: client})
+            records = [{"host": f"{n}.com"} for n in range(500)]
+            assert set(evaluate_many(ask, records, context, in_flight=32)) == {"1.0"}
+    counted = client.counters()
+    assert counted.compared == counted.disagreed == len(file.read_text().splitlines()) > 0
+    assert counted.shadow_failed == 0

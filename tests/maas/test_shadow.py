@@ -164,7 +164,7 @@ def test_a_call_that_failed_is_not_shown(world):
 
 
 def test_a_shadow_that_hangs_keeps_nobody_waiting_and_is_shown_no_more_than_it_can_take(world, monkeypatch):
-    monkeypatch.setattr(module, "MOST_WAITING", 10)
+    monkeypatch.setattr(module, "MOST_OPEN", 10)
     world.gate.clear()
     with world.client(shadow_in_flight=2, timeout_ms=4000) as client:
         begin = time.monotonic()
