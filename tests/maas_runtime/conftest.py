@@ -99,9 +99,9 @@ def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Ite
     """A local deployer; each call gives a new one at the same place, as if the service had been started anew."""
     directory = place / "containers"
 
-    def make(limits: Limits = QUICK) -> LocalDeployer:
-        registry = [f"--registry={place}"]
-        return LocalDeployer(directory, registry, store, lambda model, why: failed(notes, model, why), limits=limits)
+    def make(limits: Limits = QUICK, **options: Any) -> LocalDeployer:
+        registry, report = [f"--registry={place}"], lambda model, why: failed(notes, model, why)
+        return LocalDeployer(directory, registry, store, report, limits=limits, **options)
 
     yield make
     for lock in directory.glob("*/lock"):  # what a failed test left running

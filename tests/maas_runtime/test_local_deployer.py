@@ -209,3 +209,18 @@ def test_a_model_over_its_memory_is_ended_and_said_so(deployer, store, collatera
 def test_a_model_within_its_memory_runs(deployer, deployment, registry, eventually):
     deployer.scale(replace(deployment, memory=512), 1)
     assert about(eventually(lambda: registry.instances())[0])["value"] == "hello; $HOME"
+
+
+def test_what_does_not_serve_is_stopped_first(make_local_deployer, deployment, store, collateral, registry, eventually):
+    def ready(model):
+        return {instance.id for instance in registry.instances(*model)}
+
+    deployer = make_local_deployer(ready=ready)
+    deployer.scale(deployment, 1)
+    (serving,) = eventually(lambda: ready(DGA))
+    store.upload(collateral("#!/bin/bash\nexec sleep 60\n", folder="hanging"), "/hanging")
+    deployer.scale(replace(deployment, path="/hanging"), 3)
+    deployer.scale(deployment, 2)
+    deployer.scale(deployment, 1)
+    assert ready(DGA) == {serving}  # though it is the oldest
+    deployer.scale(deployment, 0)
