@@ -51,13 +51,15 @@ def jars(folder: Path) -> Path:
     return ready
 
 
-def run(command: Sequence[str], seconds: float) -> str:
+def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
     """The output of a command.
 
+    environment: added to our own
     Raises EngineError if it fails or takes longer.
     """
+    ours = {**os.environ, **(environment or {})}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(command, env=ours, capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(str(error)) from error
     if done.returncode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -54,7 +54,7 @@ class LocalStore:
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
         chosen = chosen_script(local, script)
         target = self._folder(path)
-        files = list(_files(local))
+        files = list(model_files(local))
         for file in files:
             _copy(local / file, target / file)
         _write(target / SCRIPT_MARK, chosen)
@@ -104,7 +104,12 @@ def chosen_script(folder: Path, script: str | None) -> str:
     """
     if not folder.is_dir():
         raise DeployError(f"{folder} is not a directory")
-    scripts = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sh") and file.is_file())
+    return chosen_of(folder, (file.name for file in folder.iterdir() if file.is_file()), script)
+
+
+def chosen_of(folder: Path | str, files: Iterable[str], script: str | None) -> str:
+    """The same, of the names of the files at its top."""
+    scripts = sorted(name for name in files if name.endswith(".sh"))
     if script is not None:
         if script not in scripts:
             raise DeployError(f"{folder} has no script {script}; {_those(scripts)}")
@@ -120,7 +125,7 @@ def _those(scripts: list[str]) -> str:
     return f"at its top: {', '.join(scripts)}" + ("; choose one with --script" if len(scripts) > 1 else "")
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def model_files(folder: Path) -> Iterator[Path]:
     """The files to upload, relative to the directory.
 
     Raises DeployError for a link that leads out, and for what is no file.

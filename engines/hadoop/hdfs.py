@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engines.daemon import Daemon, free_ports, run, until_interrupted
 from engines.hadoop.site import LOCALHOST, Properties, asked, command, server, user, write_site
@@ -27,12 +27,17 @@ class Hdfs:
 
     core, site: further properties of core-site.xml and hdfs-site.xml
     java: further options of the virtual machines
+    ask: gives the JSON at an address, or None; for servers that answer not everybody
     """
 
     def __init__(
-        self, core: Properties | None = None, site: Properties | None = None, java: tuple[str, ...] = ()
+        self,
+        core: Properties | None = None,
+        site: Properties | None = None,
+        java: tuple[str, ...] = (),
+        ask: Callable[[str], Any] = asked,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="hdfs-"))
+        self.folder, self._java, self._ask = Path(tempfile.mkdtemp(prefix="hdfs-")), java, ask
         self.rpc, self.http, data, ipc, data_http = free_ports(5)
         self.core: Properties = {"fs.defaultFS": self.uri, "hadoop.tmp.dir": self.folder / "tmp", **(core or {})}
         self.site: Properties = {
@@ -71,7 +76,7 @@ class Hdfs:
         return server(main, folder, self.conf, ready, java)
 
     def _state(self) -> dict[str, object] | None:
-        answer = asked(f"{self.url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")
+        answer = self._ask(f"{self.url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")
         return answer["beans"][0] if answer and answer["beans"] else None
 
     def _serves(self) -> bool:
@@ -88,7 +93,7 @@ class Hdfs:
 
     def start(self) -> None:
         if not (self.folder / "name").exists():
-            run(command(NAME_NODE, self.folder, self.conf, "-format", "-nonInteractive"), 60)
+            run(command(NAME_NODE, self.folder, self.conf, "-format", "-nonInteractive", options=self._java), 60)
         self.name_node.start()
         self.data_node.start()
         self.name_node.await_ready()

@@ -1,0 +1,166 @@
+"""A kerberised HDFS, with a Kerberos server of its own: who may, who may not, and what those are told."""
+
+from __future__ import annotations
+
+import os
+import time
+from importlib.util import find_spec
+
+import httpx
+import pytest
+
+from maas_runtime.errors import DeployError
+from maas_runtime.hdfs import HdfsStore
+from stellar.hadoop.kerberos import Identity, Negotiate
+from stellar.hadoop.webhdfs import WebHdfs, connected
+
+pytestmark = pytest.mark.engine
+
+
+REALM = "EXAMPLE.TEST"
+ALICE = f"alice@{REALM}"
+
+
+@pytest.fixture(scope="module")
+def kdc(engines, need):
+    from engines.kerberos.kdc import PROGRAMS, Kdc
+
+    need(*PROGRAMS)
+    if find_spec("gssapi") is None:
+        why = "apt-get install gcc python3-dev libkrb5-dev; pip install 'stellar-maas[kerberos]'"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    with pytest.MonkeyPatch.context() as patch, Kdc() as kdc:
+        for name, value in kdc.environment.items():
+            patch.setenv(name, value)
+        yield kdc
+
+
+@pytest.fixture(scope="module")
+def keytab(kdc):
+    return kdc.keytab("alice")
+
+
+@pytest.fixture(scope="module")
+def hdfs(kdc, keytab):
+    """A name node and a data node that know by Kerberos alone who somebody is; so do their pages."""
+    from engines.hadoop.hdfs import Hdfs
+
+    servers = kdc.keytab("hdfs/localhost", "HTTP/localhost")
+    hdfs, http = f"hdfs/localhost@{REALM}", f"HTTP/localhost@{REALM}"
+    core = {
+        "hadoop.security.authentication": "kerberos",
+        "hadoop.security.authorization": True,
+        "hadoop.security.auth_to_local": "RULE:[2:$1](.*)s/.*/root/\nDEFAULT",
+        "hadoop.http.authentication.type": "kerberos",
+        "hadoop.http.authentication.kerberos.principal": http,
+        "hadoop.http.authentication.kerberos.keytab": servers,
+    }
+    site = {
+        "dfs.namenode.kerberos.principal": hdfs,
+        "dfs.namenode.keytab.file": servers,
+        "dfs.datanode.kerberos.principal": hdfs,
+        "dfs.datanode.keytab.file": servers,
+        "dfs.web.authentication.kerberos.principal": http,
+        "dfs.web.authentication.kerberos.keytab": servers,
+        "dfs.block.access.token.enable": True,
+        "ignore.secure.ports.for.testing": True,
+    }
+
+    def ask(url):
+        try:
+            with httpx.Client(auth=Negotiate(Identity(ALICE, keytab))) as client:
+                return client.get(url.replace("127.0.0.1", "localhost")).json()
+        except (httpx.HTTPError, ValueError):
+            return None
+
+    with Hdfs(core, site, kdc.java, ask) as engine:
+        with client(engine, Identity(hdfs, servers)) as admin:
+            admin.make_directories("/user/alice")
+            admin.set_owner("/user/alice", "alice")
+        yield engine
+
+
+def client(engine, identity=None):
+    auth = None if identity is None else Negotiate(identity)
+    return WebHdfs([engine.url.replace("127.0.0.1", "localhost")], uri=engine.uri, auth=auth)
+
+
+def test_who_says_nothing_is_refused(hdfs):
+    with client(hdfs) as nobody, pytest.raises(PermissionError, match="HDFS does not let us: Authentication required"):
+        nobody.home()
+
+
+def test_who_has_a_key_may_what_he_may(hdfs, keytab):
+    with client(hdfs, Identity(ALICE, keytab)) as alice:
+        assert alice.home() == "/user/alice"
+        alice.write("/user/alice/x", b"1" * 100_000)
+        assert alice.read("/user/alice/x") == b"1" * 100_000
+        assert alice.status("/user/alice/x").owner == "alice"
+        with pytest.raises(PermissionError, match="Permission denied: user=alice"):
+            alice.write("/y", b"")
+
+
+def test_who_was_let_in_shows_no_ticket_again(hdfs, keytab, monkeypatch):
+    with client(hdfs, Identity(ALICE, keytab)) as alice:
+        alice.home()
+        monkeypatch.setattr(Negotiate, "_exchange", lambda *_: pytest.fail("once more"))
+        for _ in range(3):
+            assert alice.home() == "/user/alice"
+
+
+@pytest.mark.parametrize("principal", [None, ALICE])
+def test_a_ticket_that_somebody_got_is_enough_until_it_expires(principal, hdfs, kdc, keytab, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
+    with client(hdfs, Identity(principal)) as alice:
+        with pytest.raises(PermissionError, match="there is no ticket; get one: kinit, or name a keytab"):
+            alice.home()
+        kdc.ticket("alice", keytab, cache)
+        assert alice.home() == "/user/alice"
+    kdc.ticket("alice", keytab, cache, "1s")
+    time.sleep(2)
+    with (
+        client(hdfs, Identity(principal)) as late,
+        pytest.raises(PermissionError, match="the ticket has expired; get a new one: kinit"),
+    ):
+        late.home()
+
+
+def test_a_key_of_somebody_else_is_said_to_be_so(hdfs, keytab):
+    with (
+        client(hdfs, Identity(f"bob@{REALM}", keytab)) as bob,
+        pytest.raises(PermissionError, match="the keytab has no such principal"),
+    ):
+        bob.home()
+
+
+def test_a_server_that_kerberos_does_not_know_is_not_trusted(hdfs, keytab):
+    auth = Negotiate(Identity(ALICE, keytab))
+    with (
+        WebHdfs([hdfs.url], auth=auth) as alice,  # by its number, where only its name is known
+        pytest.raises(PermissionError, match="Kerberos does not know one of the two names"),
+    ):
+        alice.home()
+
+
+def test_a_keytab_needs_a_name_and_must_be_there(keytab, tmp_path):
+    with pytest.raises(ValueError, match="a keytab goes with the name of a principal"):
+        Identity(None, keytab)
+    with pytest.raises(ValueError, match="missing can't be read"):
+        Identity(ALICE, tmp_path / "missing")
+
+
+def test_models_are_kept_there_and_hadoops_configuration_is_enough_to_find_it(hdfs, keytab, tmp_path, monkeypatch):
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(hdfs.conf))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "rest.sh").write_text("#!/bin/sh\n")
+    with client(hdfs, Identity(ALICE, keytab)) as alice:
+        store = HdfsStore(alice)
+        assert store.upload(model, "models/dga") == ["rest.sh"]
+        store.fetch(f"{hdfs.uri}/user/alice/models/dga", tmp_path / "work")
+        assert (tmp_path / "work/rest.sh").read_text() == "#!/bin/sh\n"
+        with pytest.raises(DeployError, match=r"the model store: HDFS refuses .*Permission denied: user=alice"):
+            store.upload(model, "/models")
+    with connected() as found:
+        assert (found.uri, found.urls) == (hdfs.uri, [hdfs.url])
