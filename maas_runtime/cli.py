@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import background, cluster, doctor, hadoop, places, traffic
+from maas_runtime import background, cluster, doctor, hadoop, places, stores, traffic
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
@@ -26,7 +26,7 @@ from maas_runtime.reach import silent
 from maas_runtime.rollouts import ENDED, READY_SECONDS, ROLLOUTS, Rollout, Wish, rollout_of, wished
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
-from maas_runtime.store import LocalStore, ModelStore
+from maas_runtime.store import ModelStore
 from stellar.commands import add_version
 from stellar.maas.errors import MaasError
 from stellar.maas.files import home
@@ -114,7 +114,7 @@ def maas_service(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, given: argparse.Namespace) -> int:
     try:
         return int(given.command(given))
-    except (DeployError, MaasError, ValueError, OSError) as error:
+    except (DeployError, MaasError, ValueError, OSError, ModuleNotFoundError) as error:
         if given.debug:
             raise
         print(f"{name}: {error}", file=sys.stderr)
@@ -164,7 +164,7 @@ def _common_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = Fa
         help="the directory of the registry, the model store and the containers; with -zq, of the last two "
         "(default %(default)s)",
     )
-    add("--store", type=Path, metavar="DIR", help="the model store (default `store` in the registry's directory)")
+    stores.options(parser)
     add(
         "-zq",
         "--zk_quorum",
@@ -254,8 +254,7 @@ def deploy(given: argparse.Namespace) -> int:
     _check(given)
     if given.log4j:
         print("maas: -l has no effect: there is no log4j here", file=sys.stderr)
-    store = _store(given)
-    with _place(given) as place:
+    with stores.model_store(given) as store, _place(given) as place:
         if given.local_model_path:
             for file in store.upload(given.local_model_path, given.hdfs_model_path, given.script):
                 print(f"uploaded {file}")
@@ -482,11 +481,11 @@ def serve(given: argparse.Namespace) -> int:
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
-    with _place(given) as place:
+    with stores.model_store(given) as store, _place(given) as place:
         log.info("serving %s", place.name)
         tell = partial(_tell, given.ready_fd) if given.ready_fd is not None else nothing
-        with _deployer(given, place) as deployer:
-            service = _service(given, place, deployer)
+        with _deployer(given, place, store) as deployer:
+            service = _service(given, place, store, deployer)
             service.run(lambda: bool(asked), leave_running=given.leave_running, tell=tell)
     log.info("ended")
     return 0
@@ -495,8 +494,8 @@ def serve(given: argparse.Namespace) -> int:
 def _serve_on_yarn(given: argparse.Namespace) -> int:
     if trouble := background.refused(given):
         raise ValueError(trouble)
-    with _place(given) as place:
-        return cluster.start(given, place, _store(given), _store_elsewhere(given))
+    with stores.model_store(given) as store, _place(given) as place:
+        return cluster.start(given, place, store, stores.elsewhere(given))
 
 
 def _tell(descriptor: int, word: str) -> None:
@@ -504,29 +503,19 @@ def _tell(descriptor: int, word: str) -> None:
         os.write(descriptor, f"{word}\n".encode())
 
 
-def _store(given: argparse.Namespace) -> ModelStore:
-    """Where the files of models are."""
-    return LocalStore(given.store or given.registry / "store")
-
-
-def _store_elsewhere(given: argparse.Namespace) -> str:
-    """How another machine names the model store."""
-    return str((given.store or given.registry / "store").absolute())
-
-
 @contextmanager
-def _deployer(given: argparse.Namespace, place: Place) -> Iterator[Deployer]:
+def _deployer(given: argparse.Namespace, place: Place, store: ModelStore) -> Iterator[Deployer]:
     """What runs models, here or on YARN."""
     limits = Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds)
     report = partial(note_failure, place.notes)
     if cluster.wanted(given):
-        with cluster.deployer(given, place, _store(given), report, limits) as deployer:
+        with cluster.deployer(given, place, store, report, limits) as deployer:
             yield deployer
         return
     yield LocalDeployer(
         given.registry / "containers",
         place.options,
-        _store(given),
+        store,
         report,
         unregister=place.registry.unregister,
         ready=lambda model: {instance.id for instance in place.registry.instances(*model)},
@@ -535,12 +524,12 @@ def _deployer(given: argparse.Namespace, place: Place) -> Iterator[Deployer]:
     )
 
 
-def _service(given: argparse.Namespace, place: Place, deployer: Deployer) -> Service:
+def _service(given: argparse.Namespace, place: Place, store: ModelStore, deployer: Deployer) -> Service:
     return Service(
         place.queue,
         place.registry,
         deployer,
-        _store(given),
+        store,
         place.notes,
         environment=dict(given.shell_env),
         restart=given.restart == "always",

@@ -25,6 +25,7 @@ from maas_runtime.notes import Notes
 from maas_runtime.places import Place
 from maas_runtime.runner import Limits
 from maas_runtime.store import ModelStore
+from maas_runtime.stores import auth, identity
 from stellar.maas.schema import Model, read_json
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def services(given: argparse.Namespace) -> Iterator[YarnServices]:
         if folder is None:
             raise ValueError("where is YARN? $HADOOP_CONF_DIR has no yarn-site.xml; give an address: --yarn URL")
         urls = configured_urls(folder)
-    with YarnServices(urls) as yarn:
+    with YarnServices(urls, auth=auth(given)) as yarn:
         yield yarn
 
 
@@ -249,7 +250,7 @@ def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: s
         "--node_label_expression": given.node_label_expression,
     }
     words = [f"{name}={value}" for name, value in options.items() if value is not None]
-    words += [f"--yarn={url}" for url in urls]
+    words += [*(f"--yarn={url}" for url in urls), *identity(given)]
     words += [f"--shell_env={name}={value}" for name, value in given.shell_env]
     memory = max(int(given.master_memory or 0), MASTER_MB)  # Metron's own default is 10
     return Home(

@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,11 +28,12 @@ from kazoo import exceptions as refusals
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE
 
-from maas_runtime import places
+from maas_runtime import places, stores
 from maas_runtime.places import Place
 from maas_runtime.processes import PROC
 from maas_runtime.reach import reached, silent
 from maas_runtime.yarn import CLUSTER, SERVICES, checked_url
+from stellar.hadoop.webhdfs import WebHdfs
 from stellar.maas.schema import MaaSConfig
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
 
@@ -68,6 +71,7 @@ class Subject:
     hosts: the ZooKeeper, if there is one; `client` is the file that tells how to speak with it
     host: the name by which others are to reach this machine
     yarn, queue: the addresses of YARN's resource managers, and the queue there
+    hdfs: connects to the model store, if that is in HDFS
     """
 
     directory: Path
@@ -78,6 +82,7 @@ class Subject:
     host: str = "127.0.0.1"
     yarn: Sequence[str] = ()
     queue: str = "default"
+    hdfs: Callable[[], WebHdfs] | None = None
 
 
 # --- Python and the programs that scripts need
@@ -145,6 +150,9 @@ def programs(subject: Subject) -> Iterator[Finding]:
 
 
 def store(subject: Subject) -> Iterator[Finding]:
+    if subject.hdfs is not None:
+        yield from _store_in_hdfs(subject.hdfs)
+        return
     place = _existing(subject.store)
     if not place.is_dir():
         yield fail(f"{place} is in the way of the model store", "move it away, or name another place with --store")
@@ -154,6 +162,27 @@ def store(subject: Subject) -> Iterator[Finding]:
         yield ok(f"{subject.store} will be made by the first upload")
     else:
         yield ok(f"{place} can be read and written")
+
+
+def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[Finding]:
+    try:
+        with connect() as hdfs:
+            where, home = hdfs.uri or hdfs.urls[0], hdfs.home()
+            if hdfs.status(home) is None:
+                yield fail(
+                    f"HDFS at {where} has no home directory {home}",
+                    f"as HDFS' administrator: hdfs dfs -mkdir -p {home}; hdfs dfs -chown {hdfs.user} {home}",
+                )
+                return
+            probe = f"{home}/.maas-doctor-{uuid.uuid4().hex}"
+            hdfs.write(probe, b"")
+            hdfs.delete(probe)
+    except PermissionError as error:
+        yield fail(str(error), "let us write there, or say who we are: --principal and --keytab, or kinit")
+    except (OSError, ValueError) as error:
+        yield fail(f"the model store: {error}", "start HDFS, or name another store with --store")
+    else:
+        yield ok(f"HDFS at {where}: {home} can be read and written")
 
 
 def room(subject: Subject) -> Iterator[Finding]:
@@ -493,13 +522,14 @@ def run(given: argparse.Namespace) -> int:
     """Print what is found; 1 if something fails."""
     subject = Subject(
         given.registry.absolute(),
-        (given.store or given.registry / "store").absolute(),
+        given.registry.absolute() if stores.in_hdfs(given) else Path(stores.elsewhere(given)),
         given.zk_root,
         given.zk_quorum,
         given.zk_client,
         given.host,
         given.yarn,
         given.queue,
+        partial(stores.hdfs, given) if stores.in_hdfs(given) else None,
     )
     worst = 0
     for name, (state, found, mend) in examine(subject):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from xml.etree import ElementTree
+
+from stellar.hadoop.site import read_site
 
 
 def configuration() -> Path | None:
@@ -33,15 +34,3 @@ def configured_urls(folder: Path) -> list[str]:
     if not found:
         raise ValueError(f"{folder / 'yarn-site.xml'} does not say where YARN is; give its address: --yarn URL")
     return found
-
-
-def read_site(file: Path) -> dict[str, str]:
-    """The properties of one of Hadoop's site files.
-
-    Raises ValueError if it is not of that kind, OSError if it can't be read.
-    """
-    try:
-        properties = ElementTree.fromstring(file.read_bytes()).iter("property")
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{file}: {error}") from None
-    return {(p.findtext("name") or "").strip(): (p.findtext("value") or "").strip() for p in properties}

@@ -91,9 +91,9 @@ class World:
         assert main(["status", "-zq", self.hosts]) == 0
         return self._capsys.readouterr().out.splitlines()
 
-    def start(self, *, log="serve.log"):
+    def start(self, *, log="serve.log", options=()):
         """A service, which may have to wait until it leads."""
-        line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.hosts, "--drain-seconds", "0"]
+        line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.hosts, "--drain-seconds", "0", *options]
         with (self.folder / log).open("ab") as file:
             process = subprocess.Popen(line, cwd=PACKAGES, stdout=file, stderr=file)
         self.services.append(process)
