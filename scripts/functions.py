@@ -57,6 +57,7 @@ TITLES = {
     "byte_patterns": "Byte patterns",
     "formats": "Formatted texts",
     "fuzzy": "Fuzzy matching",
+    "hdfs": "Files in HDFS",
     "geo": "Places and networks of addresses",
     "jsons": "JSON",
     "maas": "Models as a service",

@@ -70,7 +70,7 @@ PARSER_OPTIONS = frozenset({
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
-    "geo.hdfs.file", "asn.hdfs.file", "enrichment.store",
+    "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store",
     "maas.cache.maxSize", "maas.cache.maxTimeRetain", "maas.http.retries", "maas.http.connect.timeout.ms",
     "maas.http.timeout.ms", "maas.http.max.response.bytes", "maas.version.comparison", "maas.zk.config.path",
     "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",

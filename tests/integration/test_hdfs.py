@@ -6,7 +6,11 @@ import getpass
 
 import pytest
 
+import stellar
 from maas_runtime.cli import main
+from stellar.context import Context, GlobalSettings
+from stellar.functions import SHELL_LIBRARY
+from stellar.functions.hdfs import Hdfs
 from stellar.hadoop.webhdfs import WebHdfs, connected
 
 from .conftest import ADD, AT, wait_for
@@ -66,6 +70,42 @@ def test_the_doctor_sees_whether_there_is_a_home(configured, quorum, capsys, tmp
     assert f"HDFS at {configured.uri}: /user/newcomer can be read and written" in capsys.readouterr().out
     with connected() as hdfs:
         assert hdfs.list("/user/newcomer") == []
+
+
+def test_expressions_reach_the_same_files(hdfs, caplog):
+    settings = GlobalSettings({"hdfs.uri": hdfs.url.replace("http://", "webhdfs://")})
+    context = Context({GlobalSettings: settings})
+
+    def said(expression):
+        return stellar.evaluate(expression, {}, context, library=SHELL_LIBRARY)
+
+    try:
+        assert said("HDFS_WRITE('a\\nb é', 'expressions/deep/file.txt')") is True
+        assert said("HDFS_READ('expressions/deep/file.txt')") == "a\nb é"
+        user = getpass.getuser()
+        assert said(f"HDFS_READ_LINES('/user/{user}/expressions/deep/file.txt')") == ["a", "b é"]
+        assert "file.txt" in said("HDFS_LS('expressions/deep')")
+        assert "rw-r--r--" in said("HDFS_LS('expressions/deep/file.txt')")
+        assert "expressions" in said("HDFS_LS()")
+        assert said("HDFS_RM('expressions')") is False
+        assert "Directory is not empty" in caplog.text
+        assert said("HDFS_RM('expressions', true)") is True
+        assert said("HDFS_RM('expressions')") is True
+        assert said("HDFS_READ('expressions/deep/file.txt')") is None
+        assert said("HDFS_READ('')") is None
+    finally:
+        context[Hdfs].close()
+
+
+def test_an_hdfs_that_is_not_said_or_not_there_is_logged(caplog, monkeypatch):
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
+    read = stellar.compile("HDFS_READ('/x')", library=SHELL_LIBRARY)
+    assert read({}, Context()) is None
+    assert "where is HDFS?" in caplog.text
+    context = Context({GlobalSettings: GlobalSettings({"hdfs.uri": "webhdfs://127.0.0.1:1"})})
+    assert read({}, context) is None
+    assert "HDFS can't be reached: http://127.0.0.1:1" in caplog.text
+    context[Hdfs].close()
 
 
 def test_the_doctor_says_when_hdfs_is_away(quorum, capsys, tmp_path):
