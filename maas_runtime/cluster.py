@@ -139,7 +139,11 @@ def deployer(
     from maas_runtime.deployers.yarn import YarnDeployer, YarnSettings
 
     settings = YarnSettings(
-        given.queue, given.node_label_expression, given.yarn_python, node_seconds=given.yarn_node_seconds
+        given.queue,
+        given.node_label_expression,
+        given.yarn_python,
+        node_seconds=given.yarn_node_seconds,
+        restart=given.restart == "always",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells of every look at YARN
     with services(given) as yarn:

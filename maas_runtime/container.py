@@ -11,10 +11,11 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from maas_runtime import runner
@@ -42,19 +43,20 @@ class Description:
     arguments: options of the runner
     environment: variables of the model's script
     node_seconds: how long the node manager may be away
+    restart: whether YARN may start another one when this one fails
     """
 
     arguments: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     node_seconds: float = NODE_SECONDS
+    restart: bool = True
 
     def as_properties(self) -> dict[str, str]:
         """As the properties of a file that YARN writes.
 
         YARN puts values in place of `${…}` in them, which may well stand in somebody's variables: no `$` is left.
         """
-        value = {"arguments": self.arguments, "environment": self.environment, "node_seconds": self.node_seconds}
-        return {"instance": json.dumps(value).replace("$", "\\u0024")}
+        return {"instance": json.dumps(asdict(self)).replace("$", "\\u0024")}
 
     @classmethod
     def read(cls, file: Path) -> Description:
@@ -75,10 +77,22 @@ def main() -> int:
     arguments = [*description.arguments, f"--container_id={id}", f"--hostname={host}", f"--container={container}"]
     status = runner.main(arguments, lambda instance, registry: Wanted(instance, registry, description.node_seconds))
     if status:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of the model runs any more
         _report(container, arguments)
-        if time.monotonic() - began < EARLY_SECONDS:
+        if not description.restart:
+            _hold(description.node_seconds)
+        elif time.monotonic() - began < EARLY_SECONDS:
             time.sleep(PAUSE_SECONDS)
     return status
+
+
+def _hold(node_seconds: float) -> None:
+    """Keep the container until the service has it taken away, for YARN starts another one when it ends."""
+    seen = time.monotonic()
+    while time.monotonic() - seen < node_seconds:
+        time.sleep(min(LOOK_SECONDS, node_seconds / 2))
+        if _node_manager_listens():
+            seen = time.monotonic()
 
 
 def _among_the_logs(container: Path, name: str) -> None:

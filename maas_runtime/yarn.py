@@ -149,7 +149,7 @@ class YarnServices:
             try:
                 answer = self._client.request(method, url + path, json=body)
             except httpx.HTTPError as error:
-                troubles.append(f"{url}: {error or type(error).__name__}")
+                troubles.append(f"{url}: {str(error) or type(error).__name__}")
                 if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                     continue  # nothing was asked yet, so another may be
                 break

@@ -58,6 +58,7 @@ class YarnSettings:
     cores: virtual cores of each container
     place_seconds: how long to wait for YARN to give containers, before that is said
     node_seconds: after so long without its node manager an instance ends
+    restart: whether another instance is started when one fails
     """
 
     queue: str | None = None
@@ -66,6 +67,7 @@ class YarnSettings:
     cores: int = 1
     place_seconds: float = 30.0
     node_seconds: float = NODE_SECONDS
+    restart: bool = True
 
 
 @dataclass
@@ -118,6 +120,10 @@ class YarnDeployer:
             raise ConnectionError("the master of its service on YARN can't tell now how many run")
         self._take_in_failures(model, state.containers, state.application)
         self._unregister_strangers(model, state)
+        ended = [container for container in state.containers if container.id in self._expected]
+        if ended and not self.settings.restart:  # they hold their containers, so that YARN starts no others
+            self.yarn.take_away(self.service_name(model), COMPONENT, [container.instance for container in ended])
+            return len(state.containers) - len(ended)
         return len(state.containers)
 
     def service_name(self, model: Model) -> str:
@@ -144,7 +150,10 @@ class YarnDeployer:
         settings, model = self.settings, deployment.model
         memory = _memory(deployment)
         description = Description(
-            self._arguments(deployment, script, memory), dict(deployment.environment), settings.node_seconds
+            self._arguments(deployment, script, memory),
+            dict(deployment.environment),
+            settings.node_seconds,
+            settings.restart,
         )
         component: dict[str, Any] = {
             "name": COMPONENT,

@@ -59,7 +59,7 @@ def wait_for(condition, seconds=20.0):
 
 def lives(pid):
     """Whether a process runs; one that ended and is not yet waited for does not."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 

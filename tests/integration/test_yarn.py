@@ -21,6 +21,8 @@ from maas_runtime.deployers.yarn import YarnDeployer
 from maas_runtime.yarn import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
 
+from .conftest import lives
+
 pytestmark = pytest.mark.engine
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
@@ -64,12 +66,6 @@ def wait_for(condition, seconds=60.0):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
     return found
-
-
-def lives(pid):
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 class Estate:

@@ -150,7 +150,7 @@ def eventually() -> Callable[..., Any]:
 
 def lives(pid: int) -> bool:
     """Whether a process runs; one that ended and is not yet waited for does not."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 

@@ -1,0 +1,253 @@
+"""YARN's REST interface: what is asked of it, and what is said of its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from maas_runtime.errors import DeployError
+from maas_runtime.hadoop import configuration, configured_urls, read_site
+from maas_runtime.yarn import Container, YarnServices, checked_url
+
+RM = "http://rm1:8088"
+SERVICE = {
+    "name": "maas-dga",
+    "id": "application_17_0001",
+    "state": "STABLE",
+    "configuration": {"properties": {"maas.definition": "abc"}},
+    "components": [
+        {
+            "name": "model",
+            "number_of_containers": 3,
+            "containers": [
+                {"id": "container_3", "component_instance_name": "model-2", "launch_time": 30, "state": "READY"},
+                {"id": "container_2", "component_instance_name": "model-0", "launch_time": 20, "state": "READY"},
+                {"id": "container_1", "component_instance_name": "model-1", "launch_time": 10, "state": "STOPPED"},
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def yarn(asked, monkeypatch):
+    """A YARN that answers as told: `yarn((500, {"diagnostics": …}), …)`, the last answer for all that follow."""
+    monkeypatch.setattr("maas_runtime.yarn.PASSING_SECONDS", 0.0)
+    made = []
+
+    def make(*answers, urls=(RM,)):
+        left = list(answers)
+
+        def answer(request):
+            asked.append(request)
+            status, said = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(status, Exception):
+                raise status
+            if isinstance(said, str):
+                return httpx.Response(status, text=said)
+            return httpx.Response(status, json=said)
+
+        made.append(YarnServices(urls, user="metron", transport=httpx.MockTransport(answer)))
+        return made[-1]
+
+    yield make
+    for services in made:
+        services.close()
+
+
+def test_a_service_is_told_with_its_containers_oldest_first(yarn):
+    state = yarn((200, SERVICE)).state("maas-dga")
+    assert (state.state, state.application, state.wanted) == ("STABLE", "application_17_0001", 3)
+    assert state.containers == (Container("container_2", "model-0", 20), Container("container_3", "model-2", 30))
+    assert state.properties == {"maas.definition": "abc"}
+
+
+def test_a_service_whose_master_is_away_tells_no_number(yarn):
+    state = yarn((200, {"name": "maas-dga", "state": "ACCEPTED", "components": []})).state("maas-dga")
+    assert (state.wanted, state.containers, state.ended) == (None, (), False)
+
+
+def test_what_is_asked_is_asked_as_yarn_wants_it(yarn, asked):
+    services = yarn((202, {"state": "ACCEPTED"}))
+    services.create({"name": "maas-dga"})
+    services.resize("maas-dga", "model", 3)
+    services.take_away("maas-dga", "model", ["model-0"])
+    services.delete("../x")
+    assert [(r.method, r.url.raw_path.decode(), r.content and json.loads(r.content)) for r in asked] == [
+        ("POST", "/app/v1/services?user.name=metron", {"name": "maas-dga"}),
+        (
+            "PUT",
+            "/app/v1/services/maas-dga/components/model?user.name=metron",
+            {"name": "model", "number_of_containers": 3},
+        ),
+        (
+            "PUT",
+            "/app/v1/services/maas-dga?user.name=metron",
+            {"name": "maas-dga", "components": [{"name": "model", "decommissioned_instances": ["model-0"]}]},
+        ),
+        ("DELETE", "/app/v1/services/..%2Fx?user.name=metron", b""),
+    ]
+
+
+REFUSALS = [
+    (
+        500,
+        "Component model: specified memory size (64000) is larger than configured max container memory size (8192)",
+        "64000 MB are more than the 8192 MB that YARN gives one container (yarn.scheduler.maximum-allocation-mb); "
+        "ask for less with -m",
+    ),
+    (
+        500,
+        "Failed to submit a_3 to YARN : Application a_3 submitted by user me to unknown queue: q",
+        "YARN has no queue q; name one that it has with -q",
+    ),
+    (500, "Service name maas-dga is already taken.", "YARN has a service maas-dga of somebody else"),
+    (
+        500,
+        "File file:/nfs/x.pyz does not exist",
+        "YARN does not find file:/nfs/x.pyz; the model store must be where all of YARN's machines see it (--store)",
+    ),
+    (500, "Invalid label expression: gpu . Node label gpu not found", "YARN refuses the node label (-nle): Invalid"),
+    (500, "org.apache.hadoop.security.AccessControlException: User me cannot submit", "YARN does not let us: org.ap"),
+    (400, "something new", "YARN says: something new"),
+    (403, "not you", "YARN does not let us: not you"),
+    (401, "", "YARN does not let us: Unauthorized"),
+]
+
+
+@pytest.mark.parametrize(("status", "diagnostics", "sentence"), REFUSALS)
+def test_a_refusal_says_what_to_do(status, diagnostics, sentence, yarn):
+    with pytest.raises(DeployError) as refused:
+        yarn((status, {"diagnostics": diagnostics})).create({})
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(404, {"diagnostics": "Service x not found", "code": 404004}), (400, {"diagnostics": "Service x doesn't exist"})],
+)
+def test_what_is_not_there_is_none_and_can_be_deleted(answer, yarn):
+    services = yarn(answer)
+    assert services.state("x") is None
+    services.delete("x")
+
+
+AWAY = [
+    ((httpx.ConnectError("refused"), None), "YARN can't be reached: http://rm1:8088: refused"),
+    ((httpx.ReadTimeout(""), None), "YARN can't be reached: http://rm1:8088: ReadTimeout"),
+    ((503, {"message": "starting"}), "YARN can't do it now: 503 starting"),
+    ((500, {}), "YARN can't do it now: 500 Internal Server Error"),
+    ((200, "<html>"), "answers 200, and not as YARN does"),
+    ((200, []), "answers 200, and not as YARN does"),
+    ((307, ""), "YARN can't be reached: http://rm1:8088 is on standby"),
+    ((500, {"diagnostics": "No content to map"}), "YARN can't tell now: No content to map"),
+]
+
+
+@pytest.mark.parametrize(("answer", "sentence"), AWAY)
+def test_a_yarn_that_is_away_is_no_refusal(answer, sentence, yarn):
+    with pytest.raises(ConnectionError, match=sentence):
+        yarn(answer).state("x")
+
+
+def test_what_yarn_can_not_tell_for_a_moment_is_asked_again(yarn, monkeypatch):
+    services = yarn((500, {"diagnostics": "No content to map"}), (200, SERVICE))
+    monkeypatch.setattr("maas_runtime.yarn.PASSING_SECONDS", 5.0)
+    assert services.state("maas-dga").wanted == 3
+
+
+@pytest.mark.parametrize("trouble", [(httpx.ConnectError(""), None), (200, "This is standby RM. The redirect url is:")])
+def test_of_several_resource_managers_the_active_one_is_found_and_remembered(trouble, yarn, asked):
+    services = yarn(trouble, (200, SERVICE), urls=(RM, "http://rm2:8088"))
+    services.state("maas-dga")
+    services.state("maas-dga")
+    assert [request.url.host for request in asked] == ["rm1", "rm2", "rm2"]
+
+
+def test_a_request_that_may_have_been_heard_is_not_made_to_another(yarn, asked):
+    services = yarn((httpx.ReadTimeout("slow"), None), (202, {}), urls=(RM, "http://rm2:8088"))
+    with pytest.raises(ConnectionError, match="slow"):
+        services.create({})
+    assert len(asked) == 1
+
+
+def test_why_an_application_ended_is_told_in_one_line(yarn):
+    assert yarn((200, {"app": {"diagnostics": "killed\n by  me\n"}})).why("application_1") == "killed by me"
+    assert yarn((404, {"RemoteException": {"message": "no such app"}})).why("application_1") == ""
+
+
+@pytest.mark.parametrize("url", ["rm1:8088", "ftp://rm1", "http://", "http://a@rm1", "http://rm1?x=1", "http://[::1"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ValueError, match="is not an address of YARN such as http://node1:8088"):
+        checked_url(url)
+
+
+# --- Hadoop's configuration
+
+
+@pytest.fixture
+def site(tmp_path):
+    def write(**properties):
+        rows = "".join(
+            f"<property><name>{name.replace('__', '-').replace('_', '.')}</name><value>{value}</value></property>"
+            for name, value in properties.items()
+        )
+        (tmp_path / "yarn-site.xml").write_text(f"<configuration>{rows}</configuration>")
+        return tmp_path
+
+    return write
+
+
+YARN = "yarn_resourcemanager_"
+FOUND = [
+    ({f"{YARN}hostname": "rm1"}, ["http://rm1:8088"]),
+    ({f"{YARN}webapp_address": "rm1:9000", f"{YARN}hostname": "other"}, ["http://rm1:9000"]),
+    (
+        {f"{YARN}hostname": "rm1", f"{YARN}webapp_address": "${yarn.resourcemanager.hostname}:9"},
+        ["http://rm1:9"],
+    ),
+    ({f"{YARN}hostname": "rm1", "yarn_http_policy": "HTTPS_ONLY"}, ["https://rm1:8090"]),
+    (
+        {
+            f"{YARN}ha_enabled": "true",
+            f"{YARN}ha_rm__ids": "a, b",
+            f"{YARN}hostname_a": "rm1",
+            f"{YARN}webapp_address_b": "rm2:9",
+        },
+        ["http://rm1:8088", "http://rm2:9"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("properties", "urls"), FOUND)
+def test_yarn_is_where_its_configuration_says(properties, urls, site):
+    assert configured_urls(site(**properties)) == urls
+
+
+def test_a_configuration_that_does_not_say_where_is_refused(site):
+    with pytest.raises(ValueError, match="does not say where YARN is; give its address: --yarn URL"):
+        configured_urls(site())
+
+
+def test_what_is_no_site_file_is_refused(tmp_path):
+    (tmp_path / "yarn-site.xml").write_text("<configuration>")
+    with pytest.raises(ValueError, match=r"yarn-site\.xml: "):
+        read_site(tmp_path / "yarn-site.xml")
+
+
+def test_hadoop_is_configured_where_yarn_has_a_site_file(site, monkeypatch, tmp_path):
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
+    assert configuration() is None
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    assert configuration() is None
+    assert configuration() is None
+    site()
+    assert configuration() == Path(tmp_path)
