@@ -20,6 +20,7 @@ from maas_runtime import background, cluster, doctor, hadoop, places, stores, tr
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
+from maas_runtime.logs import LogLimits
 from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
 from maas_runtime.places import Place
 from maas_runtime.reach import silent
@@ -452,6 +453,20 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
             metavar="S",
             help=f"{meaning} (default {seconds:g})",
         )
+    add(
+        "--log-mb",
+        type=_at_least(1),
+        default=limits.logs.most_bytes // 1_000_000,
+        metavar="MB",
+        help="how large each file of what a model prints may grow (default %(default)s)",
+    )
+    add(
+        "--log-files",
+        type=_at_least(0),
+        default=limits.logs.kept,
+        metavar="N",
+        help="how many full ones are kept beside it (default %(default)s)",
+    )
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     add("--ready-fd", type=int, help=argparse.SUPPRESS)
     cluster.options(parser)
@@ -462,6 +477,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not name or "\0" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return name, value
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return int(text)
+
+    return count
 
 
 def _seconds(text: str) -> float:
@@ -506,7 +530,13 @@ def _tell(descriptor: int, word: str) -> None:
 @contextmanager
 def _deployer(given: argparse.Namespace, place: Place, store: ModelStore) -> Iterator[Deployer]:
     """What runs models, here or on YARN."""
-    limits = Limits(given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds)
+    limits = Limits(
+        given.start_seconds,
+        given.drain_seconds,
+        given.end_seconds,
+        given.probe_seconds,
+        logs=LogLimits(given.log_mb * 1_000_000, given.log_files),
+    )
     report = partial(note_failure, place.notes)
     if cluster.wanted(given):
         with cluster.deployer(given, place, store, report, limits) as deployer:

@@ -247,6 +247,8 @@ def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: s
         "--drain-seconds": given.drain_seconds,
         "--end-seconds": given.end_seconds,
         "--probe-seconds": given.probe_seconds,
+        "--log-mb": given.log_mb,
+        "--log-files": given.log_files,
         "--yarn-python": given.yarn_python,
         "--yarn-node-seconds": given.yarn_node_seconds,
         "--store": store,

@@ -14,6 +14,8 @@ from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
 
+from maas_runtime.logs import LogLimits, Logs
+
 # The first of the group, which keeps its number from being used again. Its input ends when the runner does, however
 # that ends; then it ends the group, itself included.
 GUARDIAN = "trap '' TERM INT HUP; read _; kill -KILL 0"
@@ -50,25 +52,32 @@ class ModelProcesses:
     script: an executable file; one without a first line that names its interpreter is read by the shell
     folder: where it runs
     environment: added to that of this process
-    output, errors: files that take what it prints
+    output, errors: files that take what it prints, within `limits`
 
     Leaving the context kills the whole group.
     """
 
-    def __init__(self, script: Path, folder: Path, environment: Mapping[str, str], output: Path, errors: Path) -> None:
-        self._logs = (output, errors)
+    def __init__(
+        self,
+        script: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        output: Path,
+        errors: Path,
+        limits: LogLimits,
+    ) -> None:
+        self.logs = Logs((output, errors), limits)
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", GUARDIAN], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
         )
         try:
             script.chmod(script.stat().st_mode | 0o100)
-            with output.open("ab") as out, errors.open("ab") as err:
-                self._script = self._start(
-                    [str(script)], folder, {**os.environ, **environment}, out.fileno(), err.fileno()
-                )
+            self._script = self._start([str(script)], folder, {**os.environ, **environment}, *self.logs.ends)
         except BaseException:
             self._end_group()
+            self.logs.close()
             raise
+        self.logs.handed_over()
 
     def _start(
         self, command: list[str], folder: Path, environment: Mapping[str, str], output: int, errors: int
@@ -120,22 +129,13 @@ class ModelProcesses:
             self._guardian.stdin.close()
         self._guardian.wait()
 
-    def keep_logs_within(self, most_bytes: int) -> None:
-        """Put a log that has grown too large aside, as `<name>.1`, and begin it anew."""
-        for log in self._logs:
-            if log.stat().st_size > most_bytes:
-                previous = log.with_name(f"{log.name}.1")
-                with log.open("rb") as source, previous.open("wb") as target:
-                    while chunk := source.read(1 << 20):
-                        target.write(chunk)
-                os.truncate(log, 0)  # they are written by appending, so the next line comes first
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end_group()
         self._script.wait()
+        self.logs.close()
 
 
 def _group_memory(group: int) -> dict[int, int]:

@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from maas_runtime.logs import LogLimits
 from maas_runtime.processes import ModelProcesses, Signals
 from maas_runtime.store import ENDPOINT_FILE
 from stellar.maas.files import FileRegistry
@@ -47,7 +48,7 @@ class Limits:
     end: between asking it to end and killing it
     probe: between two looks whether it still answers; it is lost after `misses` in a row
     memory: MB that all its processes may use together; 0 for no limit
-    log_bytes: how large a log may grow before it is begun anew
+    logs: how much of what it prints is kept
     """
 
     start: float = 600.0
@@ -56,7 +57,18 @@ class Limits:
     probe: float = 5.0
     misses: int = 3
     memory: int = 0
-    log_bytes: int = 50_000_000
+    logs: LogLimits = field(default_factory=LogLimits)
+
+    def options(self) -> dict[str, object]:
+        """The options by which a runner is told of these; those of memory are the deployer's affair."""
+        return {
+            "--start-seconds": self.start,
+            "--drain-seconds": self.drain,
+            "--end-seconds": self.end,
+            "--probe-seconds": self.probe,
+            "--log-bytes": self.logs.most_bytes,
+            "--log-files": self.logs.kept,
+        }
 
 
 class ModelFailed(Exception):
@@ -110,6 +122,7 @@ def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits
             {**instance.environment, **own},
             instance.container / OUTPUT,
             instance.container / ERRORS,
+            limits.logs,
         )
     except OSError as error:
         raise ModelFailed(f"{instance.script} can't be started: {error}") from None
@@ -170,12 +183,12 @@ class _Guard:
         if monotonic() < self._next:
             return
         self._next = monotonic() + 1.0
-        self._processes.keep_logs_within(self._limits.log_bytes)
         used = self._processes.memory() >> 20 if self._limits.memory else 0
         if used > self._limits.memory:
             raise ModelFailed(f"it used {used} MB of memory, and may use {self._limits.memory} MB")
 
     def _last_words(self) -> str:
+        self._processes.logs.settle()
         with (self._instance.container / ERRORS).open("rb") as errors:
             errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
             lines = errors.read().decode(errors="replace").split("\n")
@@ -303,6 +316,8 @@ def options() -> argparse.ArgumentParser:
     add("--container", required=True, type=Path, metavar="DIR", help="the instance's directory, which holds `work`")
     add("--registration", choices=("ephemeral", "static"), default="ephemeral", help="whether it ends with the runner")
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory for all its processes; 0 for no limit")
+    add("--log-bytes", type=int, default=limits.logs.most_bytes, metavar="N", help="for each file of what it prints")
+    add("--log-files", type=int, default=limits.logs.kept, metavar="N", help="how many full ones are kept")
     add("--start-seconds", type=float, default=limits.start, help="to get ready (default %(default)s)")
     add(
         "--drain-seconds", type=float, default=limits.drain, help="for calls under way at the end (default %(default)s)"
@@ -331,7 +346,12 @@ def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry
         json.loads(os.environ.pop(ENVIRONMENT, "{}")),
     )
     limits = Limits(
-        given.start_seconds, given.drain_seconds, given.end_seconds, given.probe_seconds, memory=given.memory
+        given.start_seconds,
+        given.drain_seconds,
+        given.end_seconds,
+        given.probe_seconds,
+        memory=given.memory,
+        logs=LogLimits(given.log_bytes, given.log_files),
     )
     (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
     try:

@@ -174,7 +174,6 @@ class LocalDeployer:
         threading.Thread(target=runner.wait, name=f"runner {id}", daemon=True).start()
 
     def _command(self, deployment: Deployment, id: str, script: str) -> Sequence[str]:
-        limits = self._limits
         options = {
             "--name": deployment.model.name,
             "--version": deployment.model.version,
@@ -183,10 +182,7 @@ class LocalDeployer:
             "--hostname": self._host,
             "--container": self._directory / id,
             "--memory": deployment.memory,
-            "--start-seconds": limits.start,
-            "--drain-seconds": limits.drain,
-            "--end-seconds": limits.end,
-            "--probe-seconds": limits.probe,
+            **self._limits.options(),
         }
         words = [f"{name}={value}" for name, value in options.items()]
         return [sys.executable, "-m", "maas_runtime.runner", *self._registry, *words]

@@ -185,16 +185,12 @@ class YarnDeployer:
         }
 
     def _arguments(self, deployment: Deployment, script: str, memory: int) -> list[str]:
-        limits = self.limits
         options = {
             "--name": deployment.model.name,
             "--version": deployment.model.version,
             "--script": script,
             "--memory": memory - RUNNER_MB if deployment.memory else 0,
-            "--start-seconds": limits.start,
-            "--drain-seconds": limits.drain,
-            "--end-seconds": limits.end,
-            "--probe-seconds": limits.probe,
+            **self.limits.options(),
         }
         return [*self.place, *(f"{name}={value}" for name, value in options.items())]
 

@@ -9,33 +9,71 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
+from maas_runtime.logs import LogLimits
 from maas_runtime.processes import ModelProcesses
+
+NO_LIMITS = LogLimits()
 
 
 @pytest.fixture
 def start(tmp_path):
     """Starts a script: `start("sleep 1")`."""
 
-    def start(text):
+    def start(text, limits=NO_LIMITS):
         script = tmp_path / "run.sh"
         script.write_text(f"#!/bin/sh\n{text}\n")
-        return ModelProcesses(script, tmp_path, {}, tmp_path / "stdout", tmp_path / "stderr")
+        return ModelProcesses(script, tmp_path, {}, tmp_path / "stdout", tmp_path / "stderr", limits)
 
     return start
 
 
-def test_a_log_that_grew_too_large_is_put_aside_and_begun_anew(start, tmp_path, eventually):
-    with start(
-        "head -c 5000 /dev/zero; while [ ! -e go ]; do sleep 0.02; done; echo more; touch done; sleep 30"
-    ) as processes:
-        eventually(lambda: (tmp_path / "stdout").stat().st_size == 5000)
-        processes.keep_logs_within(5000)
-        assert not (tmp_path / "stdout.1").exists()
-        processes.keep_logs_within(4999)
-        assert (tmp_path / "stdout.1").stat().st_size == 5000
-        (tmp_path / "go").touch()
+def printed(folder, name="stdout"):
+    """All that is kept, the oldest first."""
+    older = sorted(folder.glob(f"{name}.*"), key=lambda file: -int(file.suffix[1:]))
+    return b"".join(file.read_bytes() for file in (*older, folder / name))
+
+
+def test_a_log_that_is_full_is_put_aside_at_the_end_of_a_line_and_nothing_is_lost(start, tmp_path, eventually):
+    lines = b"".join(b"%06d\n" % number for number in range(1000))
+    with start("seq -f %06g 0 999; touch done; sleep 30", LogLimits(2000, 10)):
+        eventually(lambda: (tmp_path / "done").exists() and printed(tmp_path) == lines)
+    files = sorted(tmp_path.glob("stdout*"))
+    assert len(files) == 4
+    assert all(file.stat().st_size <= 2000 and file.read_bytes().endswith(b"\n") for file in files)
+
+
+def test_no_more_full_logs_are_kept_than_allowed(start, tmp_path, eventually):
+    with start("seq -f %06g 0 999; touch done; sleep 30", LogLimits(700, 2)):
+        eventually(lambda: (tmp_path / "done").exists() and printed(tmp_path).endswith(b"000999\n"))
+    assert sorted(file.name for file in tmp_path.glob("stdout*")) == ["stdout", "stdout.1", "stdout.2"]
+    assert len(printed(tmp_path)) <= 3 * 700
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_line_that_is_longer_than_a_file_is_cut(kept, start, tmp_path, eventually):
+    with start("head -c 5000 /dev/zero | tr '\\0' x; touch done; sleep 30", LogLimits(1000, kept)):
+        eventually(lambda: (tmp_path / "done").exists() and (tmp_path / "stdout").stat().st_size == 1000)
+    assert len(printed(tmp_path)) == 1000 * (1 + kept)
+
+
+def test_two_hundred_megabytes_do_not_hang_a_script_and_take_little_room(start, tmp_path, eventually):
+    with start("head -c 200000000 /dev/zero; echo; echo last; touch done; sleep 30", LogLimits(10_000_000, 2)):
+        eventually(lambda: (tmp_path / "done").exists(), 30)
+        eventually(lambda: printed(tmp_path).endswith(b"last\n"))
+    assert 10_000_000 < len(printed(tmp_path)) <= 30_000_000
+
+
+def test_what_was_printed_before_the_end_is_kept(start, tmp_path, eventually):
+    with start("echo out; echo bad >&2; exit 3") as processes:
+        eventually(lambda: processes.status == 3)
+    assert (printed(tmp_path), printed(tmp_path, "stderr")) == (b"out\n", b"bad\n")
+
+
+def test_a_full_disk_does_not_hang_a_script(start, tmp_path, eventually, caplog):
+    (tmp_path / "stdout").symlink_to("/dev/full")
+    with start("head -c 3000000 /dev/zero; touch done; sleep 30"):
         eventually(lambda: (tmp_path / "done").exists())
-        assert (tmp_path / "stdout").read_bytes() == b"more\n"
+    assert "what the model prints is lost: [Errno 28]" in caplog.text
 
 
 def test_the_memory_of_all_processes_counts(start, eventually):
@@ -55,9 +93,10 @@ def test_leaving_the_context_kills_what_is_left(start, tmp_path, eventually, is_
 # Stands for the runner
 PARENT = """
 import pathlib, signal, sys
+from maas_runtime.logs import LogLimits
 from maas_runtime.processes import ModelProcesses
 folder = pathlib.Path(sys.argv[1])
-ModelProcesses(folder / "run.sh", folder, {}, folder / "stdout", folder / "stderr")
+ModelProcesses(folder / "run.sh", folder, {}, folder / "stdout", folder / "stderr", LogLimits())
 signal.pause()
 """
 
