@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from maas_runtime import background, cluster, doctor, hadoop, places, stores, traffic
+from maas_runtime import background, cluster, doctor, hadoop, memory, places, stores, traffic
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.errors import DeployError
@@ -542,6 +542,7 @@ def _deployer(given: argparse.Namespace, place: Place, store: ModelStore) -> Ite
         with cluster.deployer(given, place, store, report, limits) as deployer:
             yield deployer
         return
+    memory.prepare()
     yield LocalDeployer(
         given.registry / "containers",
         place.options,

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType, TracebackType
 from typing import Self
 
 from maas_runtime.logs import LogLimits, Logs
+from maas_runtime.memory import ControlGroup
 
 # The first of the group, which keeps its number from being used again. Its input ends when the runner does, however
 # that ends; then it ends the group, itself included.
 GUARDIAN = "trap '' TERM INT HUP; read _; kill -KILL 0"
 
 PROC = Path("/proc")
+STRAYS_SECONDS = 2.0
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt() -> bool:
+    """Become the parent of descendants that lose theirs, so that none gets out of sight; whether that can be had."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return hasattr(libc, "prctl") and libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 class Signals:
@@ -53,8 +64,11 @@ class ModelProcesses:
     folder: where it runs
     environment: added to that of this process
     output, errors: files that take what it prints, within `limits`
+    memory: the control group that they all belong to, if there is one
+    adopts: whether this process has no other children, and gets those that lose their parents; see `adopt`. Then what
+        has left the group, by a session of its own, is known too
 
-    Leaving the context kills the whole group.
+    Leaving the context kills all of it.
     """
 
     def __init__(
@@ -65,17 +79,22 @@ class ModelProcesses:
         output: Path,
         errors: Path,
         limits: LogLimits,
+        *,
+        memory: ControlGroup | None = None,
+        adopts: bool = False,
     ) -> None:
+        self._memory, self._adopts = memory, adopts
         self.logs = Logs((output, errors), limits)
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", GUARDIAN], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
         )
         try:
             script.chmod(script.stat().st_mode | 0o100)
-            self._script = self._start([str(script)], folder, {**os.environ, **environment}, *self.logs.ends)
+            with memory.entered() if memory else nullcontext():
+                self._script = self._start([str(script)], folder, {**os.environ, **environment}, *self.logs.ends)
         except BaseException:
-            self._end_group()
-            self.logs.close()
+            self._end_all()
+            self._let_go()
             raise
         self.logs.handed_over()
 
@@ -103,48 +122,114 @@ class ModelProcesses:
         return self._script.poll()
 
     def memory(self) -> int:
-        """Bytes of memory that the group uses; 0 where the system does not tell."""
-        return sum(_group_memory(self._guardian.pid).values())
+        """Bytes of memory that they use; 0 where the system does not tell."""
+        return self._memory.used() if self._memory else sum(self._living().values())
+
+    def ended_for_memory(self) -> bool:
+        """Whether the system has ended them for using too much."""
+        return self._memory is not None and self._memory.was_ended()
+
+    def reap(self) -> None:
+        """Take note of the end of those that were adopted, or they stay in the process table."""
+        for pid in _children(os.getpid()) if self._adopts else ():
+            if pid not in (self._guardian.pid, self._script.pid):
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
     def end(self, seconds: float, signals: Signals) -> None:
-        """Ask the group to end, and kill after so many seconds what still runs."""
+        """Ask all to end, and kill after so many seconds what still runs."""
         deadline = monotonic() + seconds
-        self._signal_group(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         while monotonic() < deadline and (self.status is None or self._others()):
             signals.wait(min(0.05, deadline - monotonic()))
-        self._end_group()
+        self._end_all()
 
-    def _others(self) -> bool:
-        return bool(_group_memory(self._guardian.pid).keys() - {self._guardian.pid, self._script.pid})
+    def _living(self) -> dict[int, int]:
+        """The processes that run, with the bytes of memory that each uses."""
+        if self._adopts and (found := _descendants(os.getpid())) is not None:
+            return found
+        return _group_memory(self._guardian.pid)
 
-    def _signal_group(self, number: signal.Signals) -> None:
+    def _others(self) -> set[int]:
+        return self._living().keys() - {self._guardian.pid, self._script.pid}
+
+    def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._guardian.pid, number)
+        for pid in self._others() if self._adopts else ():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
 
-    def _end_group(self) -> None:
+    def _end_all(self) -> None:
         if self._guardian.returncode is not None:  # the group's number may be another's by now
             return
-        self._signal_group(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         if self._guardian.stdin:
             self._guardian.stdin.close()
         self._guardian.wait()
+        if self._adopts:
+            self._end_strays()
+
+    def _end_strays(self) -> None:
+        """Kill what has left the group; in several rounds, for it may start others meanwhile."""
+        deadline = monotonic() + STRAYS_SECONDS
+        while (strays := self._others()) and monotonic() < deadline:
+            for pid in strays:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            sleep(0.01)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end_group()
+        self._end_all()
         self._script.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self.logs.close()
+        if self._memory:
+            self._memory.end()
 
 
 def _group_memory(group: int) -> dict[int, int]:
     """The processes of a group, with the bytes of memory each uses; nothing where there is no /proc."""
     found = {}
-    for entry in PROC.iterdir() if PROC.is_dir() else ():
-        if entry.name.isdecimal():
-            with suppress(OSError):
-                after_name = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                if int(after_name[2]) == group and after_name[0] != b"Z":
-                    found[int(entry.name)] = int(after_name[21]) * os.sysconf("SC_PAGE_SIZE")
+    for pid in (int(entry.name) for entry in (PROC.iterdir() if PROC.is_dir() else ()) if entry.name.isdecimal()):
+        with suppress(OSError):
+            if os.getpgid(pid) == group and (used := _resident(pid)) is not None:
+                found[pid] = used
     return found
+
+
+def _descendants(ancestor: int) -> dict[int, int] | None:
+    """The processes below one, with the bytes of memory each uses; None where the system does not tell them."""
+    if not (PROC / f"{ancestor}/task/{ancestor}/children").is_file():
+        return None
+    found: dict[int, int] = {}
+    below = [ancestor]
+    while below:
+        for pid in _children(below.pop()):
+            if (used := _resident(pid)) is not None:
+                found[pid] = used
+            below.append(pid)
+    return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    """The processes that the threads of one have started, or adopted."""
+    with suppress(OSError):  # it has ended
+        for task in (PROC / f"{pid}/task").iterdir():
+            yield from map(int, (task / "children").read_text().split())
+
+
+def _resident(pid: int) -> int | None:
+    """Bytes of memory; None for what has ended."""
+    with suppress(OSError):
+        after_name = (PROC / f"{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        if after_name[0] != b"Z":
+            return int(after_name[21]) * os.sysconf("SC_PAGE_SIZE")
+    return None

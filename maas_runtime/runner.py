@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.logs import LogLimits
-from maas_runtime.processes import ModelProcesses, Signals
+from maas_runtime.memory import control_group
+from maas_runtime.processes import ModelProcesses, Signals, adopt
 from maas_runtime.store import ENDPOINT_FILE
 from stellar.maas.files import FileRegistry
 from stellar.maas.registry import Registry
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # In a container's directory
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
+
+MEMORY_SECONDS = 0.25  # between looks at how much is used, where the system does not limit it
 
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the script's own variables, as JSON: not among the arguments, which all users see
 
@@ -104,8 +107,18 @@ def always() -> bool:
     return True
 
 
-def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits, wanted: Wanted = always) -> None:
+def run(
+    instance: Instance,
+    registry: Registry,
+    signals: Signals,
+    limits: Limits,
+    wanted: Wanted = always,
+    *,
+    adopts: bool = False,
+) -> None:
     """Run an instance until it is asked to stop, or is wanted no longer.
+
+    adopts: whether this process has no other children, and gets those that lose their parents
 
     Raises ModelFailed if it ends otherwise. In either case nothing of it runs any more, and it is unregistered.
     """
@@ -123,6 +136,8 @@ def run(instance: Instance, registry: Registry, signals: Signals, limits: Limits
             instance.container / OUTPUT,
             instance.container / ERRORS,
             limits.logs,
+            memory=control_group(instance.id, limits.memory),
+            adopts=adopts,
         )
     except OSError as error:
         raise ModelFailed(f"{instance.script} can't be started: {error}") from None
@@ -177,12 +192,15 @@ class _Guard:
 
     def check(self, when: str) -> None:
         """Raise ModelFailed if the script ended or uses too much memory."""
+        if self._processes.ended_for_memory():
+            raise ModelFailed(f"it wanted more than the {self._limits.memory} MB of memory that it may use")
         if (status := self._processes.status) is not None:
             how = f"with status {status}" if status >= 0 else f"by signal {-status}"
             raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_words()}")
         if monotonic() < self._next:
             return
-        self._next = monotonic() + 1.0
+        self._next = monotonic() + MEMORY_SECONDS
+        self._processes.reap()
         used = self._processes.memory() >> 20 if self._limits.memory else 0
         if used > self._limits.memory:
             raise ModelFailed(f"it used {used} MB of memory, and may use {self._limits.memory} MB")
@@ -245,7 +263,7 @@ def _watch(url: str, guard: _Guard, signals: Signals, limits: Limits, wanted: Wa
             probe = monotonic() + limits.probe
         if misses >= limits.misses:
             raise ModelFailed(f"it listens no longer at {url}")
-        signals.wait(min(1.0, probe - monotonic()))
+        signals.wait(min(MEMORY_SECONDS if limits.memory else 1.0, probe - monotonic()))
 
 
 def _go_on(guard: _Guard, signals: Signals, when: str) -> None:
@@ -356,7 +374,14 @@ def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry
     (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
     try:
         with _registry(given, signals) as registry:
-            run(instance, registry, signals, limits, wanted(instance, registry) if wanted else always)
+            run(
+                instance,
+                registry,
+                signals,
+                limits,
+                wanted(instance, registry) if wanted else always,
+                adopts=adopt(),
+            )
     except Stopped:
         log.info("%s is asked to stop before it is started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:

@@ -109,3 +109,50 @@ def test_when_its_parent_is_killed_the_whole_group_goes(tmp_path, eventually, is
         child = int(eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip()))
         parent.kill()
     eventually(lambda: not is_alive(child))
+
+
+# Stands for a runner that adopts: it ends what its script has started when it is told to
+RUNNER = """
+import pathlib, sys
+from maas_runtime.logs import LogLimits
+from maas_runtime.processes import ModelProcesses, Signals, adopt
+folder, signals = pathlib.Path(sys.argv[1]), Signals()
+files = folder / "stdout", folder / "stderr"
+with ModelProcesses(folder / "run.sh", folder, {}, *files, LogLimits(), adopts=adopt()) as processes:
+    while not signals.stopping:
+        signals.wait(0.05)
+        processes.reap()
+        (folder / "memory").write_text(f"{processes.memory()} ")
+    processes.end(1.0, signals)
+"""
+
+# Leaves its session and its parent, as a daemon does, and ignores being asked
+DAEMON = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        much = b"1" * 100_000_000
+        open("daemon", "w").write(str(os.getpid()))
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+time.sleep(60)
+"""
+
+
+def test_what_has_left_the_group_is_counted_and_ended_too(tmp_path, eventually, is_alive):
+    (tmp_path / "daemon.py").write_text(DAEMON)
+    (tmp_path / "run.sh").write_text(f"#!/bin/sh\nexec {sys.executable} -S daemon.py\n")
+    packages = Path(maas_runtime.__file__).parents[1]
+    with subprocess.Popen([sys.executable, "-c", RUNNER, tmp_path], cwd=packages) as runner:
+        daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text()))
+        eventually(lambda: (tmp_path / "memory").read_text().endswith(" ") and used(tmp_path) > 100_000_000)
+        runner.terminate()
+        assert runner.wait(10) == 0
+    assert not is_alive(daemon)
+
+
+def used(folder):
+    return int((folder / "memory").read_text() or 0)
