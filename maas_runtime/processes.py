@@ -88,10 +88,12 @@ class ModelProcesses:
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", GUARDIAN], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
         )
+        self._known = {self._guardian.pid}  # what is waited for by name
         try:
             script.chmod(script.stat().st_mode | 0o100)
             with memory.entered() if memory else nullcontext():
                 self._script = self._start([str(script)], folder, {**os.environ, **environment}, *self.logs.ends)
+            self._known.add(self._script.pid)
         except BaseException:
             self._end_all()
             self._let_go()
@@ -132,7 +134,7 @@ class ModelProcesses:
     def reap(self) -> None:
         """Take note of the end of those that were adopted, or they stay in the process table."""
         for pid in _children(os.getpid()) if self._adopts else ():
-            if pid not in (self._guardian.pid, self._script.pid):
+            if pid not in self._known:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
@@ -151,7 +153,7 @@ class ModelProcesses:
         return _group_memory(self._guardian.pid)
 
     def _others(self) -> set[int]:
-        return self._living().keys() - {self._guardian.pid, self._script.pid}
+        return self._living().keys() - self._known
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
