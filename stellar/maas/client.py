@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import math
+import os
 import random
 import re
 import threading
@@ -27,6 +28,7 @@ from urllib.parse import quote, quote_plus
 from cachetools import TTLCache
 
 from stellar.fibers import Promise, offload
+from stellar.maas.addresses import AllowedHosts, trouble_with
 from stellar.maas.batches import Answered, Arguments, Batcher
 from stellar.maas.errors import MaasError, ModelRefused, ModelTimeOut, ModelUnavailable, Reason, RecordRefused
 from stellar.maas.instances import Generations, Strikes, Traffic
@@ -34,7 +36,7 @@ from stellar.maas.registry import VERSION_ORDERS, Registry
 from stellar.maas.schema import CONFIG_PATH, Model, read_json
 from stellar.maas.shadow import BoundedFile, OnDisagreement, Shadows
 from stellar.maas.traffic import chosen_anew
-from stellar.maas.transport import Answer, HttpTransport, Patience, Transport
+from stellar.maas.transport import Answer, HttpTransport, Patience, Transport, Trust
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ CHOICES = ("uniform", "least-busy")
 
 # A hedged call runs in a thread of its own, and so do those that lost and still wait
 HEDGE_THREADS = 512
+
+MOST_SAID = 1000  # addresses that are not allowed are named once; names without end must not fill the memory
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class ClientSettings:
     shadow_file: where a shadow's other answers are written; none for nowhere     maas.shadow.file
     shadow_keys: which members of the answers are compared; none for all          maas.shadow.keys
     shadow_in_flight: calls that are with shadows at a time                       maas.shadow.in.flight
+    hosts_allowed: hosts that may be asked; all, if none is named                 maas.hosts.allowed
+    tls_ca: a file with the authorities to trust, if not those of the system      maas.tls.ca
+    tls_certificate, tls_key: files with our own                maas.tls.certificate, maas.tls.key
+    http_auth: a file with what models are told of who we are                     maas.http.auth
+    http_auth_plain: whether they are told by http too, and not by https alone    maas.http.auth.plain
     """
 
     cache_size: int = 100_000
@@ -89,10 +98,27 @@ class ClientSettings:
     shadow_file: str = ""
     shadow_keys: tuple[str, ...] = ()
     shadow_in_flight: int = 8
+    hosts_allowed: tuple[str, ...] = ()
+    tls_ca: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    http_auth: str | None = None
+    http_auth_plain: bool = False
+
+    def __post_init__(self) -> None:
+        AllowedHosts.of(self.hosts_allowed)
+        if self.http_auth is not None and not self.hosts_allowed:
+            raise ValueError("maas.http.auth needs maas.hosts.allowed, or whoever registers an address is told it")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("maas.tls.certificate and maas.tls.key go together")
 
     @property
     def patience(self) -> Patience:
         return Patience(self.connect_timeout_ms / 1000, self.timeout_ms / 1000, self.response_bytes)
+
+    @property
+    def trust(self) -> Trust:
+        return Trust(self.tls_ca, self.tls_certificate, self.tls_key, self.http_auth, self.http_auth_plain)
 
     @classmethod
     def from_global(cls, configuration: Mapping[str, Any]) -> ClientSettings:
@@ -154,6 +180,27 @@ def _names(value: Any, key: str) -> tuple[str, ...]:
     return _refuse(f"{key}: a list of texts is needed here, not {value!r}")
 
 
+def _hosts(value: Any, key: str) -> tuple[str, ...]:
+    hosts = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
+        raise ValueError(f"{key}: a list of hosts is needed here, not {value!r}")
+    try:
+        AllowedHosts.of(hosts)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    return tuple(hosts)
+
+
+def _readable(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not os.path.isfile(value) or not os.access(value, os.R_OK):
+        raise ValueError(f"{key}: a file that can be read is needed here, not {value!r}")
+    return value
+
+
+def _truth(value: Any, key: str) -> bool:
+    return value if isinstance(value, bool) else _refuse(f"{key}: true or false is needed here, not {value!r}")
+
+
 def _refuse(message: str) -> NoReturn:
     raise ValueError(message)
 
@@ -177,6 +224,12 @@ _KEYS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "maas.shadow.file": ("shadow_file", _file),
     "maas.shadow.keys": ("shadow_keys", _names),
     "maas.shadow.in.flight": ("shadow_in_flight", _count),
+    "maas.hosts.allowed": ("hosts_allowed", _hosts),
+    "maas.tls.ca": ("tls_ca", _readable),
+    "maas.tls.certificate": ("tls_certificate", _readable),
+    "maas.tls.key": ("tls_key", _readable),
+    "maas.http.auth": ("http_auth", _readable),
+    "maas.http.auth.plain": ("http_auth_plain", _truth),
 }
 
 
@@ -262,7 +315,9 @@ class ModelClient:
         self._registry = registry
         self._settings = settings = settings or ClientSettings()
         self._patience = settings.patience
-        self._transport = transport or HttpTransport(self._patience)
+        self._allowed = AllowedHosts.of(settings.hosts_allowed)
+        self._said_of: set[str] = set()
+        self._transport = transport or HttpTransport(self._patience, settings.trust)
         self._through = _called if getattr(self._transport, "gives_way", False) else offload
         self._caching = settings.cache_size > 0 and settings.cache_minutes > 0
         self._answers: TTLCache[tuple[object, ...], Result] = TTLCache(
@@ -395,7 +450,10 @@ class ModelClient:
 
     def _ask_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
         """What a shadow answers; it is not to blame for anything, and nobody waits for it."""
-        address = f"{_checked_url(str(endpoint['url'])).removesuffix('/')}/{function_path(endpoint, function)}?{query}"
+        url = str(endpoint["url"])
+        if (trouble := self._trouble(url)) is not None:
+            raise ModelUnavailable(trouble, "not allowed")
+        address = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
         (result,) = _one(address, self._through(self._transport.get, address))
         return result
 
@@ -451,26 +509,41 @@ class ModelClient:
             return self._hedges
 
     def _to_try(self, endpoint: Mapping[str, Any]) -> Iterator[str]:
-        """The addresses to ask, best first; one in quarantine only if there is no other."""
+        """The addresses to ask, best first; one in quarantine only if there is no other, one not allowed never.
+
+        Raises ModelUnavailable if none may be asked.
+        """
         given = str(endpoint.get("url"))
         if self._settings.choice == "least-busy":
             fresh = self._fresh(endpoint)
             if given in fresh:
                 given = self._traffic.less_busy(fresh)
-        if usable := given not in self._registry.quarantine:
+        trouble = self._trouble(given)
+        if usable := trouble is None and given not in self._registry.quarantine:
             yield given
         others = [url for url in self._fresh(endpoint) if url != given]
         yield from others
         if not usable and not others:
+            if trouble is not None:
+                raise ModelUnavailable(trouble, "not allowed")
             yield given
 
     def _fresh(self, endpoint: Mapping[str, Any]) -> list[str]:
-        """The model's instances outside quarantine, in any order."""
+        """The model's instances that may be asked, outside quarantine, in any order."""
         model = _model(endpoint)
         if model is None:  # a map made by hand, of no registered model
             return []
         urls = {instance.url for instance in self._registry.instances(*model)}
-        return random.sample(fresh := [url for url in sorted(urls) if url not in self._registry.quarantine], len(fresh))
+        fresh = [url for url in sorted(urls) if url not in self._registry.quarantine and self._trouble(url) is None]
+        return random.sample(fresh, len(fresh))
+
+    def _trouble(self, url: str) -> str | None:
+        """Why an address is not to be asked, which is said once; None if it is."""
+        trouble = trouble_with(url, self._allowed)
+        if trouble is not None and url not in self._said_of and len(self._said_of) < MOST_SAID:
+            self._said_of.add(url)
+            log.warning("the endpoint's url is not asked: %s", trouble)
+        return trouble
 
     def _ask_one(self, url: str, request: _Request) -> Answers:
         avoided = url in self._registry.quarantine
@@ -502,7 +575,9 @@ class ModelClient:
         return results, url
 
     def _is_to_blame(self, error: MaasError, seconds: float) -> bool:
-        """Not an instance that was asked just before the call's deadline."""
+        """Not an instance that was asked just before the call's deadline, nor one that we did not get to ask."""
+        if error.reason == "not allowed":
+            return False
         if error.reason != "time-out" or not self._settings.deadline_ms:
             return True
         settings = self._settings
@@ -510,7 +585,7 @@ class ModelClient:
         return seconds >= shortest / 2000  # half of it, as a fair chance
 
     def _send(self, url: str, request: _Request) -> list[Result]:
-        address = f"{_checked_url(url).removesuffix('/')}/{request.rest}"
+        address = f"{url.removesuffix('/')}/{request.rest}"
         seconds = request.seconds()
         limits = {} if math.isinf(seconds) else {"seconds": seconds}
         self._counted("requests")
@@ -588,13 +663,6 @@ def _model(endpoint: Mapping[str, Any]) -> Model | None:
 def _own(result: Result) -> Result:
     """A copy that the caller may change."""
     return {key: copy.deepcopy(value) if value.__class__ in (dict, list) else value for key, value in result.items()}
-
-
-def _checked_url(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    if scheme.lower() not in ("http", "https") or not separator or not rest.strip("/"):
-        raise ModelUnavailable(f"the endpoint's url {url!r} is not an http or https address")
-    return url
 
 
 def function_path(endpoint: Mapping[str, Any], function: str | None) -> str:

@@ -2,7 +2,7 @@
 
 MaasError
 ├─ ModelNotFound       no such model, or no such version of it, is registered    no such model
-├─ ModelUnavailable    no instance could be reached                              refused, or quarantined
+├─ ModelUnavailable    no instance could be reached                              refused, not allowed, or quarantined
 │  └─ ModelTimeOut     none answered in time                                     time-out
 └─ ModelRefused        an instance answered, but not as a model does             bad reply
    └─ RecordRefused    it found fault with what it was asked: status 4xx         bad request
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Reason = Literal["no such model", "time-out", "quarantined", "refused", "bad reply", "bad request"]
+Reason = Literal["no such model", "time-out", "quarantined", "refused", "not allowed", "bad reply", "bad request"]
 
 
 class MaasError(Exception):

@@ -8,15 +8,26 @@ from time import monotonic
 import httpx
 
 from stellar.fibers import offload
+from stellar.maas.credentials import Authorization
 from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable
 from stellar.maas.transport import HEADERS, IDLE_SECONDS, POST_HEADERS, Answer, Patience
 
 
 class SecureTransport:
-    """Keep-alive connections by https, shared by all threads. Certificates are checked as the system does."""
+    """Keep-alive connections by https, shared by all threads.
 
-    def __init__(self, patience: Patience, verify: ssl.SSLContext | None = None) -> None:
+    verify: whom we trust, and who we are; by default those whom the system trusts, and nobody
+    authorization: what each model is told of who we are
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        verify: ssl.SSLContext | None = None,
+        authorization: Authorization | None = None,
+    ) -> None:
         self._patience = patience
+        self._authorization = authorization
         self._http = httpx.Client(
             follow_redirects=False,
             trust_env=False,  # a proxy of the environment is not meant for models next door
@@ -35,6 +46,8 @@ class SecureTransport:
     ) -> Answer:
         within = max(0.001, self._patience.within(seconds))
         deadline = monotonic() + within
+        if self._authorization and (said := self._authorization.header(secure=True)):
+            headers = {**headers, "authorization": said}
         timeout = httpx.Timeout(within, connect=min(within, self._patience.connect_seconds), pool=None)
         try:
             with self._http.stream(method, url, content=body, headers=headers, timeout=timeout) as response:

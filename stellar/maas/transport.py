@@ -8,11 +8,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 from stellar.maas.errors import ModelTimeOut, ModelUnavailable
 from stellar.maas.wire import Connection, Garbled
+
+if TYPE_CHECKING:
+    import ssl
+
+    from stellar.maas.credentials import Authorization
 
 # Asked of every model. A compressed answer could grow beyond all bounds, so none is asked for.
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
@@ -65,14 +70,43 @@ class Patience:
         return self.seconds if seconds is None else min(self.seconds, seconds)
 
 
+@dataclass(frozen=True)
+class Trust:
+    """Whom we trust by https, and who we are.
+
+    ca: a file with the authorities to trust, if not those of the system
+    certificate, key: files with our own
+    authorization: a file that holds what models are told of who we are
+    plain: whether they are told by http too, where others can read along
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    authorization: str | None = None
+    plain: bool = False
+
+
 class HttpTransport:
-    """Keep-alive connections to models by http and https, shared by all threads."""
+    """Keep-alive connections to models by http and https, shared by all threads.
+
+    Raises ValueError or OSError for files that can't be used.
+    """
 
     gives_way = True  # in a fiber, where it waits
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, trust: Trust | None = None) -> None:
+        trust = trust or Trust()
         self._patience = patience
-        self._plain = PlainTransport(patience)
+        self._authorization: Authorization | None = None
+        self._context: ssl.SSLContext | None = None
+        if trust.authorization is not None or trust.ca is not None or trust.certificate is not None:
+            from stellar.maas import credentials  # loads ssl, which few need
+
+            if trust.authorization is not None:
+                self._authorization = credentials.Authorization(trust.authorization, plain=trust.plain)
+            self._context = credentials.tls_context(trust.ca, trust.certificate, trust.key)
+        self._plain = PlainTransport(patience, self._authorization)
         self._secure: Transport | None = None
         self._lock = threading.Lock()
 
@@ -90,7 +124,7 @@ class HttpTransport:
             if self._secure is None:
                 from stellar.maas.secure import SecureTransport  # loads httpx, which few need
 
-                self._secure = SecureTransport(self._patience)
+                self._secure = SecureTransport(self._patience, self._context, self._authorization)
             return self._secure
 
     def close(self) -> None:
@@ -102,8 +136,9 @@ class HttpTransport:
 class PlainTransport:
     """Connections by http without TLS, at a fraction of what a full HTTP client costs."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, authorization: Authorization | None = None) -> None:
         self._patience = patience
+        self._authorization = authorization
         self._idle: defaultdict[Place, list[tuple[Connection, float]]] = defaultdict(list)
         self._next_sweep = 0.0
         self._closed = False
@@ -118,7 +153,7 @@ class PlainTransport:
     def _answer(self, url: str, body: bytes | None, seconds: float | None) -> Answer:
         deadline = monotonic() + self._patience.within(seconds)
         try:
-            place, request = _place_and_request(url, body)
+            place, request = _place_and_request(url, body, self._said())
             if kept := self._take(place):
                 try:
                     return self._ask(kept, place, request, deadline)
@@ -131,6 +166,11 @@ class PlainTransport:
             raise ModelUnavailable(f"{url} can't be reached by HTTP: {error}", "bad reply") from error
         except (OSError, UnicodeError) as error:
             raise ModelUnavailable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
+
+    def _said(self) -> str:
+        """The line of the head that tells who we are; empty where that is not to be told."""
+        said = self._authorization and self._authorization.header(secure=False)
+        return f"Authorization: {said}\r\n" if said else ""
 
     def _connected(self, place: Place, deadline: float) -> Connection:
         return Connection(place, max(0.001, min(self._patience.connect_seconds, deadline - monotonic())))
@@ -183,7 +223,7 @@ class PlainTransport:
             self._close_idle_since(float("inf"))
 
 
-def _place_and_request(url: str, body: bytes | None) -> tuple[Place, bytes]:
+def _place_and_request(url: str, body: bytes | None, said: str = "") -> tuple[Place, bytes]:
     """Where to connect, and what to say there."""
     address, _, query = url.partition("?")
     place, path, host = _parsed(address)
@@ -191,8 +231,8 @@ def _place_and_request(url: str, body: bytes | None) -> tuple[Place, bytes]:
     if _NOT_IN_AN_ADDRESS.search(target):
         raise _no_address(url)
     if body is None:
-        return place, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{_HEADERS}\r\n".encode("ascii")
-    head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{_POST_HEADERS}Content-Length: {len(body)}\r\n\r\n"
+        return place, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{_HEADERS}{said}\r\n".encode("ascii")
+    head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\n{_POST_HEADERS}{said}Content-Length: {len(body)}\r\n\r\n"
     return place, head.encode("ascii") + body
 
 
