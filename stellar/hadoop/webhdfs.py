@@ -175,7 +175,7 @@ class WebHdfs:
             try:
                 answer = self._name_nodes.request(method, address, params={"op": operation, **options})
             except httpx.HTTPError as error:
-                troubles.append(f"{url}: {error or type(error).__name__}")
+                troubles.append(f"{url}: {str(error) or type(error).__name__}")
                 if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                     continue  # nothing was asked yet, so another may be
                 break
@@ -199,7 +199,7 @@ class WebHdfs:
                 yield answer
         except httpx.HTTPError as error:
             raise ConnectionError(
-                f"the data node {location.host}:{location.port} can't be reached: {error or type(error).__name__}"
+                f"the data node {location.host}:{location.port} can't be reached: {str(error) or type(error).__name__}"
             ) from error
 
 
