@@ -172,7 +172,7 @@ def test_a_model_from_its_first_instance_to_its_last_with_the_service_on_yarn(es
     began = time.monotonic()
     assert estate.add(1).endswith("1 wanted\n")
     (instance,) = estate.ready(1)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30  # of which YARN takes most, for the master of a service and its container
     assert estate.deploy("-mo", "LIST") == f"Model dga @ 1.0\ndga:1.0 @ {instance.url} serving:\n\tapply=apply\n"
     answer = estate.ask(host="yahoo.com")
     assert (answer["is_malicious"], answer["greeting"]) == ("legit", "${USER} $HOME; 'x'")
@@ -181,7 +181,7 @@ def test_a_model_from_its_first_instance_to_its_last_with_the_service_on_yarn(es
     estate.ready(3)
     calls = Counter(estate.ask(number=str(number))["pid"] for number in range(600))
     assert len(calls) == 3
-    assert sum((count - 200) ** 2 / 200 for count in calls.values()) < 13.8  # chi-square, 2 degrees, p = 0.001
+    assert sum((count - 200) ** 2 / 200 for count in calls.values()) < 27.6  # chi-square, 2 degrees: once in a million times by chance
     oldest = estate.state().containers[0].id
     estate.deploy(*REMOVE, "-ni", "1", "-m", "512")
     assert oldest not in {left.id for left in estate.ready(2)}
