@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ from .conftest import PACKAGES, lives, wait_for
 
 pytestmark = pytest.mark.engine
 
-MOCK_DGA = Path(__file__).parents[2] / "examples/squid/models/mock_dga"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MOCK_DGA, ECHO = EXAMPLES / "squid/models/mock_dga", EXAMPLES / "models/echo"
 ASK = compile("MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))")
 
 SHORT = {
@@ -82,6 +84,7 @@ def shell(tmp_path, need, quorum):
     need("curl")
     shell = Shell(tmp_path, quorum)
     shutil.copytree(MOCK_DGA, shell.home / "mock_dga")
+    shutil.copytree(ECHO, shell.home / "sample")
     return shell
 
 
@@ -160,3 +163,34 @@ def test_a_model_is_started_asked_replaced_and_removed(lines, shell):
     assert hosted(shell) == []
     refused = subprocess.run(["curl", "-s", f"http://localhost:{port}/apply"], capture_output=True, check=False)
     assert refused.returncode == 7  # nobody listens
+
+
+def test_the_echo_of_a_shell_script_is_reached_in_seconds_and_its_port_is_closed_in_the_end(shell, need):
+    need("nc")
+    if listens(1500):
+        pytest.skip("something else listens at port 1500, which the commands name")
+    started = shell("$METRON_HOME/bin/maas_service.sh -zq node1:2181")
+    service = int(re.search(r"the service runs as process (\d+)", started)[1])
+    try:
+        shell(
+            "$METRON_HOME/bin/maas_deploy.sh -lmp ~/sample -hmp /user/root/maas/sample -m 500 -mo ADD -n sample -ni 1"
+            " -v 1.0 -zq node1:2181"
+        )
+        listing = "$METRON_HOME/bin/maas_deploy.sh -mo LIST -n sample -zq node1:2181"
+        wait_for(lambda: shell(listing), 15)
+        assert shell(listing) == "Model sample @ 1.0\nsample:1.0 @ http://127.0.0.1:1500 serving:\n\tapply=echo\n"
+        answer = shell("curl -i -s http://localhost:1500/echo/foobar")
+        assert answer.startswith("HTTP/1.0 200 OK\n")
+        assert answer.endswith("\nfoobar")
+        shell("$METRON_HOME/bin/maas_deploy.sh -mo REMOVE -n sample -ni 1 -v 1.0 -zq node1:2181")
+        wait_for(lambda: not listens(1500), 10)
+        assert shell(listing) == ""
+    finally:
+        os.kill(service, 15)
+        wait_for(lambda: not lives(service), 30)
+    assert hosted(shell) == []
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

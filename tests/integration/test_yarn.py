@@ -181,7 +181,9 @@ def test_a_model_from_its_first_instance_to_its_last_with_the_service_on_yarn(es
     estate.ready(3)
     calls = Counter(estate.ask(number=str(number))["pid"] for number in range(600))
     assert len(calls) == 3
-    assert sum((count - 200) ** 2 / 200 for count in calls.values()) < 27.6  # chi-square, 2 degrees: once in a million times by chance
+    assert (
+        sum((count - 200) ** 2 / 200 for count in calls.values()) < 27.6
+    )  # chi-square, 2 degrees: once in a million times by chance
     oldest = estate.state().containers[0].id
     estate.deploy(*REMOVE, "-ni", "1", "-m", "512")
     assert oldest not in {left.id for left in estate.ready(2)}
