@@ -19,6 +19,7 @@ from typing import NoReturn, TypeVar
 from maas_runtime import background, cluster, doctor, hadoop, memory, places, stores, traffic
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
+from maas_runtime.endpoints import health_path
 from maas_runtime.errors import DeployError
 from maas_runtime.logs import LogLimits
 from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
@@ -316,7 +317,7 @@ def listing(instances: Instances) -> str:
         for instance in group:
             functions = "\n".join(f"\t{name}={path}" for name, path in instance.payload.endpoint.functions.items())
             lines.append(f"{model.name}:{model.version} @ {instance.url} serving:\n{functions or chr(9)}\n")
-    return "".join(lines)
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in "".join(lines))
 
 
 def _request(given: argparse.Namespace, place: Place) -> int:
@@ -467,6 +468,14 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many full ones are kept beside it (default %(default)s)",
     )
+    add(
+        "--health",
+        type=_health,
+        default=limits.health,
+        metavar="PATH",
+        help="where models tell how they are, such as /health, unless they say so themselves; one that does not answer "
+        "there by 2xx is replaced (default: it is enough that they listen)",
+    )
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     add("--ready-fd", type=int, help=argparse.SUPPRESS)
     cluster.options(parser)
@@ -486,6 +495,14 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return count
+
+
+def _health(text: str) -> str:
+    try:
+        health_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -536,6 +553,7 @@ def _deployer(given: argparse.Namespace, place: Place, store: ModelStore) -> Ite
         given.end_seconds,
         given.probe_seconds,
         logs=LogLimits(given.log_mb * 1_000_000, given.log_files),
+        health=given.health,
     )
     report = partial(note_failure, place.notes)
     if cluster.wanted(given):

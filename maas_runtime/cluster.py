@@ -249,6 +249,7 @@ def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: s
         "--probe-seconds": given.probe_seconds,
         "--log-mb": given.log_mb,
         "--log-files": given.log_files,
+        "--health": given.health or None,
         "--yarn-python": given.yarn_python,
         "--yarn-node-seconds": given.yarn_node_seconds,
         "--store": store,

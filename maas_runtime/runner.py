@@ -11,20 +11,21 @@ import json
 import logging
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from maas_runtime.endpoints import Looks, Said, health_path, read_endpoint
 from maas_runtime.logs import LogLimits
 from maas_runtime.memory import control_group
 from maas_runtime.processes import ModelProcesses, Signals, adopt
 from maas_runtime.store import ENDPOINT_FILE
+from stellar.maas.addresses import AllowedHosts, trouble_with
 from stellar.maas.files import FileRegistry
 from stellar.maas.registry import Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
@@ -52,6 +53,7 @@ class Limits:
     probe: between two looks whether it still answers; it is lost after `misses` in a row
     memory: MB that all its processes may use together; 0 for no limit
     logs: how much of what it prints is kept
+    health: the path where it tells how it is, unless it says so itself; empty for none
     """
 
     start: float = 600.0
@@ -61,6 +63,7 @@ class Limits:
     misses: int = 3
     memory: int = 0
     logs: LogLimits = field(default_factory=LogLimits)
+    health: str = ""
 
     def options(self) -> dict[str, object]:
         """The options by which a runner is told of these; those of memory are the deployer's affair."""
@@ -71,6 +74,7 @@ class Limits:
             "--probe-seconds": self.probe,
             "--log-bytes": self.logs.most_bytes,
             "--log-files": self.logs.kept,
+            "--health": self.health,
         }
 
 
@@ -169,13 +173,14 @@ def _serve(
     """From start to end of an instance whose script was started. Returns or raises when it is to end."""
     deadline = monotonic() + limits.start
     guard = _Guard(instance, processes, limits)
-    endpoint = reachable(_endpoint(instance, guard, signals, deadline), instance.host)
-    _await_answer(endpoint.url, guard, signals, deadline)
-    _register(
-        registry, ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting), guard, signals
-    )
-    log.info("%s is ready at %s", instance.model, endpoint.url)
-    _watch(endpoint.url, guard, signals, limits, wanted)
+    said = _endpoint(instance, guard, signals, deadline)
+    endpoint = reachable(said.endpoint, instance.host)
+    registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
+    with closing(Looks(endpoint.url, said.health or health_path(limits.health))) as looks:
+        _await_answer(looks, guard, signals, deadline)
+        _register(registry, registration, guard, signals)
+        log.info("%s is ready at %s", instance.model, endpoint.url)
+        _watch(looks, guard, signals, limits, wanted)
     _unregister(instance, registry)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
@@ -218,26 +223,24 @@ class _Guard:
         )  # a terminal will show it
 
 
-def _endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> Endpoint:
+def _endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> Said:
     """What the model writes to endpoint.dat, as soon as it is whole."""
     file = instance.container / WORK / ENDPOINT_FILE
     trouble = "it wrote no endpoint.dat"
     while True:
         _go_on(guard, signals, f"before it wrote {ENDPOINT_FILE}")
         try:
-            if data := file.read_bytes():
-                return Endpoint.from_json(data)
-        except FileNotFoundError:
-            pass
+            if said := read_endpoint(file):
+                return said
         except (OSError, ValueError) as error:  # perhaps half of it is written
             trouble = f"its {ENDPOINT_FILE} can't be used: {error}"
         _wait(0.1, signals, deadline, trouble)
 
 
-def _await_answer(url: str, guard: _Guard, signals: Signals, deadline: float) -> None:
-    while not listens(url):
+def _await_answer(looks: Looks, guard: _Guard, signals: Signals, deadline: float) -> None:
+    while not looks():
         _go_on(guard, signals, "before it listened")
-        _wait(0.1, signals, deadline, f"nothing listens at {url}")
+        _wait(0.1, signals, deadline, looks.nothing)
 
 
 def _register(registry: Registry, registration: ServiceInstance, guard: _Guard, signals: Signals) -> None:
@@ -250,20 +253,17 @@ def _register(registry: Registry, registration: ServiceInstance, guard: _Guard, 
         signals.wait(1.0)
 
 
-def _watch(url: str, guard: _Guard, signals: Signals, limits: Limits, wanted: Wanted) -> None:
+def _watch(looks: Looks, guard: _Guard, signals: Signals, limits: Limits, wanted: Wanted) -> None:
     """Return when asked to stop, or when wanted no longer.
 
     Raises ModelFailed when the model is lost.
     """
-    misses, probe = 0, monotonic() + limits.probe
+    looks.begin(limits.probe)
     while not signals.stopping and wanted():
         guard.check("while it served")
-        if monotonic() >= probe:
-            misses = 0 if listens(url) else misses + 1
-            probe = monotonic() + limits.probe
-        if misses >= limits.misses:
-            raise ModelFailed(f"it listens no longer at {url}")
-        signals.wait(min(MEMORY_SECONDS if limits.memory else 1.0, probe - monotonic()))
+        if looks.misses >= limits.misses:
+            raise ModelFailed(looks.lost)
+        signals.wait(min(MEMORY_SECONDS if limits.memory else 1.0, limits.probe))
 
 
 def _go_on(guard: _Guard, signals: Signals, when: str) -> None:
@@ -286,13 +286,11 @@ def reachable(endpoint: Endpoint, host: str) -> Endpoint:
 
     Raises ModelFailed if it is no http address.
     """
-    try:
-        scheme, _, path, query, _ = urlsplit(endpoint.url)
-        given, port = urlsplit(endpoint.url).hostname, urlsplit(endpoint.url).port
-    except ValueError as error:
-        raise ModelFailed(f"its url {endpoint.url!r} is no address: {error}") from None
-    if scheme not in ("http", "https") or not given or not endpoint.url.isprintable():
-        raise ModelFailed(f"its url {endpoint.url!r} is no http or https address")
+    if trouble := trouble_with(endpoint.url, AllowedHosts()):
+        raise ModelFailed(f"its url {trouble}")
+    parts = urlsplit(endpoint.url)
+    scheme, _, path, query, _ = parts
+    given, port = parts.hostname, parts.port
     if query:
         log.warning("its url %s has a query, which will stand before the function", endpoint.url)
     if given not in LOCAL_HOSTS or not host:
@@ -300,17 +298,6 @@ def reachable(endpoint: Endpoint, host: str) -> Endpoint:
     name = f"[{host}]" if ":" in host else host
     url = urlunsplit((scheme, name if port is None else f"{name}:{port}", path, query, ""))
     return Endpoint(url=url, functions=endpoint.functions)
-
-
-def listens(url: str, seconds: float = 1.0) -> bool:
-    """Whether something accepts connections at the host and port of an address."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
-    except OSError:
-        return False
-    return True
 
 
 def options() -> argparse.ArgumentParser:
@@ -336,6 +323,7 @@ def options() -> argparse.ArgumentParser:
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory for all its processes; 0 for no limit")
     add("--log-bytes", type=int, default=limits.logs.most_bytes, metavar="N", help="for each file of what it prints")
     add("--log-files", type=int, default=limits.logs.kept, metavar="N", help="how many full ones are kept")
+    add("--health", default="", metavar="PATH", help="the path where the model tells how it is; none by default")
     add("--start-seconds", type=float, default=limits.start, help="to get ready (default %(default)s)")
     add(
         "--drain-seconds", type=float, default=limits.drain, help="for calls under way at the end (default %(default)s)"
@@ -370,6 +358,7 @@ def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry
         given.probe_seconds,
         memory=given.memory,
         logs=LogLimits(given.log_bytes, given.log_files),
+        health=given.health,
     )
     (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
     try:

@@ -76,6 +76,8 @@ GLOBAL_KEYS = frozenset({
     "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",
     "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms",
     "maas.shadow.file", "maas.shadow.keys", "maas.shadow.in.flight", ERROR_FIELD_KEY,
+    "maas.hosts.allowed", "maas.tls.ca", "maas.tls.certificate", "maas.tls.key", "maas.http.auth",
+    "maas.http.auth.plain",
 })  # fmt: skip
 _LIKENESS = 0.87
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
-from maas_runtime.runner import ModelFailed, listens, reachable
+from maas_runtime.endpoints import listens
+from maas_runtime.runner import ModelFailed, reachable
 from stellar.maas.schema import Endpoint
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
@@ -48,11 +49,20 @@ def test_an_address_of_this_machine_alone_gets_its_name(written, host, registere
         "http://h:x",
         "http://[::1",
         "http://h/\x1b[2J",
+        "http://h/\r\nX: y",
+        "http://h:99999",
+        "javascript:alert(1)",
     ],
 )
 def test_what_is_no_http_address_fails_the_model(url):
     with pytest.raises(ModelFailed, match="its url"):
         reachable(Endpoint(url=url), "node1")
+
+
+def test_a_password_in_an_address_fails_the_model_and_is_not_told_on():
+    with pytest.raises(ModelFailed, match="has a user's name in it") as error:
+        reachable(Endpoint(url="http://me:secret@localhost:1"), "node1")
+    assert "secret" not in str(error.value)
 
 
 def test_a_port_listens_or_it_does_not():
@@ -98,7 +108,10 @@ BAD_MODELS = {
     "it writes nothing": ("sleep 30", "it was not ready in time: it wrote no endpoint.dat"),
     "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "its endpoint.dat can't be used: Expecting"),
     "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "its endpoint.dat can't be used"),
-    "it writes no address": ('echo \'{"url": ""}\' > endpoint.dat; sleep 30', "its url '' is no http or https address"),
+    "it writes no address": (
+        'echo \'{"url": ""}\' > endpoint.dat; sleep 30',
+        "its url '' is not an http or https address",
+    ),
     "nobody listens": (
         'echo \'{"url": "http://127.0.0.1:9"}\' > endpoint.dat; sleep 30',
         "nothing listens at http://127.0.0.1:9",

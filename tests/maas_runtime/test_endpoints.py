@@ -1,0 +1,201 @@
+"""What a model may write to endpoint.dat, and how it is told from one that hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+from maas_runtime.deployers import Deployment
+from maas_runtime.endpoints import Looks, health_path, read_endpoint
+from maas_runtime.runner import Limits
+from stellar.maas import Model
+from stellar.maas.schema import Endpoint
+
+URL = "http://0.0.0.0:1500"
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "endpoint.dat"
+
+
+def test_what_is_not_there_or_empty_says_nothing_yet(file):
+    assert read_endpoint(file) is None
+    file.touch()
+    assert read_endpoint(file) is None
+
+
+def test_an_address_its_functions_and_its_health_are_read(file):
+    file.write_text(json.dumps({"url": URL, "functions": {"apply": "score"}, "health": "/a health"}))
+    said = read_endpoint(file)
+    assert said.endpoint == Endpoint(url=URL, functions={"apply": "score"})
+    assert said.health == "a%20health"
+
+
+def test_an_address_of_another_host_is_taken_as_it_is(file):
+    file.write_text('{"url": "http://node7.example:1500"}')
+    assert read_endpoint(file).endpoint.url == "http://node7.example:1500"
+
+
+HOSTILE = {
+    "far too long": (b'{"url": "' + b"x" * 70_000 + b'"}', "it is larger than 65,536 bytes"),
+    "deep": (b'{"url": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", "nested too deeply"),
+    "a header in a function": (b'{"url": "http://h", "functions": {"apply": "x\\r\\ny"}}', "control characters"),
+    "an escape sequence": (b'{"url": "http://h", "functions": {"\\u001b[2J": "x"}}', "control characters"),
+    "no text": (b'{"url": {}}', "url"),
+    "no map": (b'{"url": "http://h", "functions": ["apply"]}', "functions"),
+    "no Unicode": (b'{"url": "http://h/\xff"}', "utf-8"),
+    "no JSON": (b'{"url": NaN}', "NaN is not JSON"),
+    "health elsewhere": (b'{"url": "http://h", "health": "../../x"}', "is no path such as /health"),
+    "health that is no text": (b'{"url": "http://h", "health": 7}', "is no path such as /health"),
+    "health with a header": (b'{"url": "http://h", "health": "/x\\r\\ny"}', "is no path such as /health"),
+}
+
+
+@pytest.mark.parametrize("trick", HOSTILE)
+def test_what_can_not_be_meant_is_refused_in_a_sentence(trick, file):
+    content, message = HOSTILE[trick]
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        read_endpoint(file)
+    assert str(error.value).isprintable()
+
+
+def test_a_pipe_is_not_waited_for(file):
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match="it is no file"):
+        read_endpoint(file)
+
+
+def test_a_link_is_not_followed(file, tmp_path):
+    (tmp_path / "other").write_text(json.dumps({"url": URL}))
+    file.symlink_to(tmp_path / "other")
+    with pytest.raises(ValueError, match="it is a link"):
+        read_endpoint(file)
+
+
+def test_a_device_and_a_directory_are_no_files(file):
+    file.mkdir()
+    with pytest.raises((ValueError, OSError)):
+        read_endpoint(file)
+
+
+@pytest.mark.parametrize(("text", "path"), [("/health", "health"), ("a/b?c=d", "a/b?c=d"), ("", ""), ("/é", "%C3%A9")])
+def test_a_path_of_health_stands_below_the_address(text, path):
+    assert health_path(text) == path
+
+
+@pytest.fixture
+def server():
+    """A server that says `server.status`, or nothing at all when that is None; its address is `server.url`."""
+
+    class Server:
+        status = 200
+        asked = b""
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = Server()
+    server.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    kept = []
+
+    def serve():
+        while True:
+            try:
+                connection = listening.accept()[0]
+            except OSError:
+                return
+            kept.append(connection)
+            server.asked = connection.recv(10_000)
+            if server.status is not None:
+                connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % server.status)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield server
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join()
+    for connection in kept:
+        connection.close()
+
+
+@pytest.mark.parametrize(("status", "well"), [(200, True), (204, True), (302, False), (404, False), (503, False)])
+def test_only_2xx_is_well(status, well, server):
+    server.status = status
+    looks = Looks(server.url, "health")
+    assert looks() is well
+    assert server.asked.startswith(b"GET /health? HTTP/1.1\r\n")
+    looks.close()
+
+
+def test_a_model_that_accepts_and_never_answers_hangs_and_is_found_by_its_path_alone(server, monkeypatch, eventually):
+    monkeypatch.setattr("maas_runtime.endpoints.HEALTH_SECONDS", 0.1)
+    server.status = None
+    assert Looks(server.url)()
+    looks = Looks(server.url, "health")
+    looks.begin(0.01)
+    eventually(lambda: looks.misses >= 3)
+    server.status = 200
+    eventually(lambda: looks.misses == 0)
+    looks.close()
+
+
+# --- whole, with a service's deployer
+
+DGA = Model("dga", "1.0")
+
+# Answers all, until a file `hang` is there: then it accepts connections still
+HANGING = """
+import os, socket
+
+with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+    with open("endpoint.dat", "w") as file:
+        file.write('{"url": "http://127.0.0.1:%d"%s}' % (server.getsockname()[1], os.environ.get("SAYS", "")))
+    kept = []
+    while True:
+        connection, _ = server.accept()
+        kept.append(connection)
+        if not os.path.exists(os.environ["HANG"]):
+            connection.recv(10_000)
+            connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{"a": 1}')
+            connection.close()
+"""
+
+
+@pytest.mark.parametrize("who", ["the service", "the model"])
+def test_a_model_that_hangs_is_ended_with_the_reason(
+    who, make_local_deployer, store, collateral, registry, notes, tmp_path, eventually
+):
+    script = f"#!/bin/sh\nexec {sys.executable} -S server.py\n"
+    store.upload(collateral(script, **{"server.py": HANGING}), "/dga")
+    says = ', "health": "/health"' if who == "the model" else ""
+    limits = Limits(drain=0.0, end=1.0, probe=0.1, misses=3, health="" if says else "/health")
+    deployer = make_local_deployer(limits)
+    deployment = Deployment(DGA, "/dga", environment={"HANG": str(tmp_path / "hang"), "SAYS": says})
+    deployer.scale(deployment, 1)
+    instance = eventually(lambda: registry.instances())[0]
+    time.sleep(0.5)
+    assert deployer.running(DGA) == 1  # as long as it answers
+    (tmp_path / "hang").touch()
+    eventually(lambda: deployer.running(DGA) == 0, 20)
+    assert registry.instances() == ()
+    assert f"it gives no good answer at {instance.url}/health" in notes.read("failures/dga/1.0")["last"]
+    (tmp_path / "hang").unlink()
+    deployer.scale(deployment, 1)
+    assert eventually(lambda: registry.instances())[0].url != instance.url
+    deployer.scale(deployment, 0)
+
+
+def test_a_pipe_for_endpoint_dat_holds_up_no_runner(make_local_deployer, store, collateral, notes, eventually):
+    store.upload(collateral("#!/bin/sh\nmkfifo endpoint.dat\nsleep 60\n"), "/dga")
+    deployer = make_local_deployer(Limits(start=0.5, drain=0.0, end=0.5))
+    deployer.scale(Deployment(DGA, "/dga"), 1)
+    eventually(lambda: deployer.running(DGA) == 0)
+    assert "its endpoint.dat can't be used: it is no file" in notes.read("failures/dga/1.0")["last"]
