@@ -440,6 +440,14 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
     add("-e", "--shell_env", action="append", default=[], type=_pair, metavar="K=V", help="a variable for all scripts")
     add("--restart", choices=("always", "never"), default="always", help="what to do when an instance ends unasked")
     add("--leave-running", action="store_true", help="when the service ends, let the models run on for the next one")
+    add(
+        "--file-root",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="below which alone file:// paths of requests may be; several may be given (default: anywhere)",
+    )
     add("--max-instances", type=int, default=100, metavar="N", help="of one model (default %(default)s)")
     for name, seconds, meaning in (
         ("start", limits.start, "for a model to get ready"),

@@ -258,6 +258,7 @@ def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: s
     }
     words = [f"{name}={value}" for name, value in options.items() if value is not None]
     words += [*(f"--yarn={url}" for url in urls), *identity(given)]
+    words += [f"--file-root={root.absolute()}" for root in given.file_root]
     words += [f"--shell_env={name}={value}" for name, value in given.shell_env]
     memory = max(int(given.master_memory or 0), MASTER_MB)  # Metron's own default is 10
     return Home(

@@ -24,6 +24,7 @@ TICK_SECONDS = 0.5
 STABLE_SECONDS = 60.0  # what ran so long is started again at once
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 REQUESTS_KEPT = 200
+MOST_REQUEST_BYTES, MOST_PATH, MOST_MEMORY = 65_536, 4096, 1 << 24  # far more than anybody means
 
 
 @dataclass
@@ -152,6 +153,8 @@ class Service:
             log.debug("%s is null", item.name)
             return
         try:
+            if len(item.data) > MOST_REQUEST_BYTES:
+                raise ValueError(f"the request is larger than {MOST_REQUEST_BYTES:,} bytes")
             wanted = self._accepted(ModelRequest.from_json(item.data))
         except (ValueError, DeployError) as error:
             log.warning("request %s is refused: %s", item.name, error)
@@ -176,10 +179,12 @@ class Service:
             return self._less(model, before, request.num_instances)
         if request.action != "ADD":
             raise ValueError("the request has no action")
-        if request.memory < 0:
-            raise ValueError(f"memory {request.memory} is less than 0")
+        if not 0 <= request.memory <= MOST_MEMORY:
+            raise ValueError(f"memory {request.memory} is {'less than 0' if request.memory < 0 else 'too much'}")
         if not request.path:
             raise ValueError("the request does not say where the model's files are")
+        if len(request.path) > MOST_PATH or not request.path.isprintable():
+            raise ValueError(f"{request.path[:80]!r} can't be a path: it is too long, or has control characters in it")
         self.store.script(request.path)
         instances = request.num_instances + (before.instances if before else 0)
         if instances > self.most_instances:

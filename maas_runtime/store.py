@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -46,10 +46,14 @@ class ModelStore(Protocol):
 
 
 class LocalStore:
-    """A model store in a directory of this machine. A `file://` path is taken as it stands, outside the store."""
+    """A model store in a directory of this machine. A `file://` path is taken as it stands, outside the store.
 
-    def __init__(self, directory: Path) -> None:
+    file_roots: directories below which alone that is so; anywhere, if there are none
+    """
+
+    def __init__(self, directory: Path, file_roots: Sequence[Path] = ()) -> None:
         self._directory = directory
+        self._file_roots = [root.resolve() for root in file_roots]
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
         chosen = chosen_script(local, script)
@@ -81,7 +85,11 @@ class LocalStore:
 
     def _existing(self, path: str) -> Path:
         folder = self._folder(path)
-        if not folder.is_dir():
+        try:
+            there = folder.is_dir()
+        except OSError as error:  # such as a name that no directory can have
+            raise DeployError(f"{path[:80]!r} can't be looked up: {error.strerror}") from None
+        if not there:
             raise DeployError(f"the model store has no directory {path}; upload the model's files with -lmp")
         return folder
 
@@ -91,7 +99,18 @@ class LocalStore:
             raise DeployError(f"the model store is a directory of this machine; {path} is elsewhere")
         if ".." in place.split("/") or "\0" in place or not place.strip("/"):
             raise DeployError(f"{path!r} is not a path such as /user/me/models")
-        return Path(unquote(place)).absolute() if scheme else self._directory / place.strip("/")
+        return self._outside(unquote(place)) if scheme else self._directory / place.strip("/")
+
+    def _outside(self, place: str) -> Path:
+        """A directory of this machine outside the store, if it may be used."""
+        if ".." in place.split("/") or "\0" in place:
+            raise DeployError(f"{place!r} is not a path such as file:///home/me/models")
+        folder = Path(place).absolute()
+        if self._file_roots and not any(folder.resolve().is_relative_to(root) for root in self._file_roots):
+            raise DeployError(
+                f"{place} is not below {', '.join(map(str, self._file_roots))}, where alone file:// paths may be"
+            )
+        return folder
 
 
 _DRAFT = ".maas-draft"

@@ -65,7 +65,7 @@ def model_store(given: argparse.Namespace) -> Iterator[ModelStore]:
         raise ValueError(
             f"--store {place}: a model store is a directory, or at hdfs://HOST:PORT or webhdfs://HOST:PORT"
         )
-    yield LocalStore(Path(place.removeprefix("file://")))
+    yield LocalStore(Path(place.removeprefix("file://")), getattr(given, "file_root", ()))
 
 
 def hdfs(given: argparse.Namespace) -> WebHdfs:

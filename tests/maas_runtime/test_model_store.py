@@ -65,3 +65,26 @@ def test_a_store_somewhere_else_is_another_store(model, tmp_path):
     LocalStore(tmp_path / "one").upload(model, "/m")
     with pytest.raises(DeployError):
         LocalStore(tmp_path / "two").script("/m")
+
+
+def test_file_paths_are_taken_below_the_roots_alone(model, tmp_path, place):
+    store = LocalStore(place, [tmp_path / "allowed", tmp_path / "model"])
+    assert store.script(model.as_uri()) == "rest.sh"
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "allowed/link").symlink_to(tmp_path / "secret")
+    for path in ("secret", "allowed/link", "modelling", "."):
+        with pytest.raises(DeployError, match="where alone file:// paths may be"):
+            store.script(f"file://{tmp_path}/{path}")
+
+
+@pytest.mark.parametrize("path", ["file:///a/%2e%2e/b", "file:///a%2f..%2fb", "file:///a/..%2fb", "file:///a%00b"])
+def test_an_encoded_path_that_leads_out_is_refused(path, store):
+    with pytest.raises(DeployError, match="is not a path such as"):
+        store.script(path)
+
+
+def test_a_name_that_no_directory_can_have_is_refused(store, place):
+    (place / "store").mkdir(parents=True)
+    with pytest.raises(DeployError, match="can't be looked up"):
+        store.script("/" + "x" * 300)
