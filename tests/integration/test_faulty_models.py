@@ -1,0 +1,159 @@
+"""Models that hang, print without end, take all memory or answer rubbish: no record goes unanswered."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import urllib.request
+from contextlib import suppress
+
+import pytest
+
+from stellar.maas import ClientSettings, ModelClient
+
+from .conftest import AT, wait_for
+
+pytestmark = pytest.mark.engine
+
+MODEL = """
+import json, os, sys, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+state = {"fault": ""}
+
+def flood():
+    line = b"x" * 999 + b"\\n"
+    for _ in range(200_000):
+        os.write(1, line)
+    state["flooded"] = True
+
+def eat():
+    held = []
+    while True:
+        held.append(bytearray(b"x") * 20_000_000)
+        time.sleep(0.02)
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        if path in ("/flood", "/eat"):
+            threading.Thread(target=globals()[path[1:]], daemon=True).start()
+        elif path in ("/hang", "/rubbish"):
+            state["fault"] = path
+        elif state["fault"] == "/hang":
+            time.sleep(600)
+        body = json.dumps({"pid": os.getpid(), "flooded": state.get("flooded", False)}).encode()
+        if path == "/apply" and state["fault"] == "/rubbish":
+            body = b"\\x00\\xff<html>" * 1000
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+server = Server(("127.0.0.1", 0), Handler)
+with open("endpoint.dat", "w") as file:
+    json.dump({"url": f"http://127.0.0.1:{server.server_port}", "health": "/health"}, file)
+server.serve_forever()
+"""
+
+
+class Records:
+    """Calls without end, from several threads; what had no answer is counted."""
+
+    def __init__(self, registry):
+        settings = ClientSettings(cache_size=0, timeout_ms=1000)
+        self.client = ModelClient(registry, settings)
+        self.registry, self.answered, self.lost = registry, 0, []
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
+
+    def _ask(self):
+        while not self._ended.is_set():
+            try:
+                self.client.apply(self.registry.endpoint("dga").as_map(), None, {"host": "x"})
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a record without an answer
+                self.lost.append(error)
+            else:
+                self.answered += 1
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self.client.close()
+
+
+@pytest.fixture
+def place(world):
+    """Two instances that serve, with a service that looks often."""
+    (world.model / "dga.py").write_text(MODEL)
+    (world.model / "rest.sh").write_text(f"#!/bin/bash\nexec {sys.executable} dga.py\n")
+    world.start(options=("--probe-seconds", "0.3"))
+    wait_for(lambda: world.status()[0].startswith("service: running"))
+    options = ("-mo", "ADD", "-hmp", "/dga", "-lmp", world.model, "-m", 300, "-ni", 2, *AT)
+    world.deploy(*options, "--wait")
+    return world
+
+
+def told(url, path):
+    with urllib.request.urlopen(url + path, timeout=5) as answer:
+        return json.load(answer)
+
+
+def last_failure(world):
+    return world.status()[-1]
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("/hang", "it gives no good answer at"), ("/eat", "MB of memory")])
+def test_a_model_that_is_lost_is_replaced_and_no_record_goes_unanswered(fault, reason, place):
+    first, other = place.ready(2)
+    with Records(place.registry) as records:
+        with suppress(OSError):  # it may be gone before it has answered
+            told(first.url, fault)
+        wait_for(lambda: first.url not in place.urls())
+        wait_for(lambda: len(place.urls()) == 2)
+        asked = records.answered
+        wait_for(lambda: records.answered > asked + 50)
+    assert records.lost == []
+    assert other.url in place.urls()
+    assert reason in last_failure(place)
+
+
+def test_a_model_that_prints_without_end_goes_on_and_takes_little_room(place):
+    first, _ = place.ready(2)
+    pid = told(first.url, "/health")["pid"]
+    with Records(place.registry) as records:
+        told(first.url, "/flood")
+        wait_for(lambda: told(first.url, "/health")["flooded"], 60)
+    assert records.lost == []
+    assert told(first.url, "/health")["pid"] == pid
+    folder = place.place / "containers" / first.id
+    kept = sum(file.stat().st_size for file in folder.glob("stdout*"))
+    assert 20_000_000 < kept <= 5 * 20_000_000
+
+
+def test_a_model_that_answers_rubbish_is_avoided_and_no_record_goes_unanswered(place):
+    first, other = place.ready(2)
+    with Records(place.registry) as records:
+        told(first.url, "/rubbish")
+        wait_for(lambda: first.url in place.registry.quarantine)
+        asked = records.answered
+        wait_for(lambda: records.answered > asked + 50)
+        assert records.client.counters().quarantined == 1
+    assert records.lost == []
+    assert place.urls() == {first.url, other.url}  # it is well, by what it says
