@@ -18,6 +18,7 @@ from stellar.maas.errors import ModelRefused
 # How long a line of the answer's head may be, and how many there may be
 LONGEST_LINE = 65_536
 MOST_LINES = 200
+MOST_WORDS = 20  # of status 1xx, before the answer itself
 CHUNK = 65_536
 
 
@@ -47,9 +48,7 @@ class Connection:
         self._send(request, deadline)
         _acknowledge_at_once(self._socket)
         incoming = _Incoming(self._socket, deadline)
-        status, version, headers = _head(incoming)
-        while 100 <= status < 200:  # a word in between
-            status, version, headers = _head(incoming)
+        status, version, headers = _final_head(incoming)
         body, bounded = _body(incoming, status, headers, most)
         asked = headers.get(b"connection", b"").lower()
         stays = b"close" not in asked if version == b"HTTP/1.1" else b"keep-alive" in asked
@@ -122,11 +121,17 @@ class _Incoming:
     def __init__(self, source: socket.socket, deadline: float) -> None:
         self._source = source
         self._deadline = deadline
-        self._began = False
+        self._began = self._late = False
         self.held = b""
 
     def more(self) -> bool:
-        """Wait for more; False if the other side has ended."""
+        """Wait for more; False if the other side has ended.
+
+        What has come when the time is over is taken, but once only: it might never end.
+        """
+        if self._late:
+            raise TimeoutError
+        self._late = monotonic() > self._deadline
         received = None
         while received is None:
             if not readable(self._source, self._deadline - monotonic()):
@@ -177,6 +182,15 @@ class _Incoming:
             pass
         taken, self.held = self.held, b""
         return taken
+
+
+def _final_head(incoming: _Incoming) -> tuple[int, bytes, dict[bytes, bytes]]:
+    """The head of the answer itself, after those of words in between."""
+    for _ in range(MOST_WORDS):
+        status, version, headers = _head(incoming)
+        if not 100 <= status < 200:
+            return status, version, headers
+    raise Garbled("the answer has too many words in between")
 
 
 def _head(incoming: _Incoming) -> tuple[int, bytes, dict[bytes, bytes]]:

@@ -95,6 +95,7 @@ BAD = {
     "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "NaN is not JSON"),
     "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "not JSON"),
     "deep nesting": (lambda s: s.answer(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
+    "a number of 5,000 digits": (lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"), ModelRefused, "not JSON"),
     "an array": (lambda s: s.answer(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
     "a text": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON text"),
     "null": (lambda s: s.answer(body=b"null"), ModelRefused, "a JSON null"),

@@ -113,6 +113,51 @@ def test_an_answer_that_is_no_http_says_what_is_wrong(answer, script, transport)
         transport.get(f"{script(data, data).url}/?")
 
 
+class Endless:
+    """A server that says the same again and again, as long as somebody listens."""
+
+    def __init__(self, first: bytes, again: bytes) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, args=(first, again))
+        self._thread.start()
+
+    def _serve(self, first: bytes, again: bytes) -> None:
+        with suppress(OSError), self._listening.accept()[0] as connection:
+            connection.recv(100_000)
+            connection.sendall(first)
+            while True:
+                connection.sendall(again * 1000)
+
+    def close(self) -> None:
+        self._listening.close()
+        self._thread.join()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "words in between": (b"", b"HTTP/1.1 102 Wait\r\n\r\n", "too many words in between"),
+    "the smallest chunks": (CHUNKED, b"1\r\nx\r\n", "in time"),
+    "chunks with long words": (CHUNKED, b"1;" + b"y" * 5000 + b"\r\nx\r\n", "in time"),
+    "headers after the body": (CHUNKED + b"0\r\n", b"a: b\r\n", "too many headers"),
+    "a body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1000, "larger than|in time"),
+    "line ends": (b"", b"\r\n", "no HTTP"),
+}
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
+def test_an_answer_without_end_is_left_in_time(answer):
+    first, again, message = ENDLESS[answer]
+    server = Endless(first, again)
+    transport = PlainTransport(Patience(1.0, 0.5, 30_000_000))
+    began = time.monotonic()
+    with pytest.raises(MaasError, match=message):
+        transport.get(f"{server.url}/?")
+    assert time.monotonic() - began < 3.0
+    transport.close()
+    server.close()
+
+
 LARGE = {
     "by its length": b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n",
     "by a length beyond reason": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
