@@ -1,10 +1,15 @@
-"""Requests to models by https, with httpx."""
+"""Requests to models by https, with httpcore."""
 
 from __future__ import annotations
 
 import ssl
+import threading
+from collections.abc import Iterable
+from math import inf
 from time import monotonic
+from typing import Any
 
+import httpcore
 import httpx
 
 from stellar.fibers import offload
@@ -28,11 +33,13 @@ class SecureTransport:
     ) -> None:
         self._patience = patience
         self._authorization = authorization
-        self._http = httpx.Client(
-            follow_redirects=False,
-            trust_env=False,  # a proxy of the environment is not meant for models next door
-            verify=verify or ssl.create_default_context(),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=128, keepalive_expiry=IDLE_SECONDS),
+        self._until = _Until()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=verify or ssl.create_default_context(),
+            max_connections=None,
+            max_keepalive_connections=128,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=_Network(self._until),
         )
 
     def get(self, url: str, seconds: float | None = None) -> Answer:
@@ -45,29 +52,96 @@ class SecureTransport:
         self, method: str, url: str, body: bytes | None, headers: dict[str, str], seconds: float | None
     ) -> Answer:
         within = max(0.001, self._patience.within(seconds))
-        deadline = monotonic() + within
         if self._authorization and (said := self._authorization.header(secure=True)):
             headers = {**headers, "authorization": said}
-        timeout = httpx.Timeout(within, connect=min(within, self._patience.connect_seconds), pool=None)
+        patience = {"connect": min(within, self._patience.connect_seconds), "read": within, "write": within}
+        self._until.moment = monotonic() + within
+        place, host = _place(url)
+        said_too = [("host", host), *headers.items()]
         try:
-            with self._http.stream(method, url, content=body, headers=headers, timeout=timeout) as response:
-                return Answer(response.status_code, self._body(response, deadline))
-        except httpx.TimeoutException:
+            asked = self._pool.stream(method, place, headers=said_too, content=body, extensions={"timeout": patience})
+            with asked as response:
+                return Answer(response.status, self._body(url, response.iter_stream()))
+        except httpcore.TimeoutException:
             raise ModelTimeOut(f"{url} gave no answer in time") from None
-        except httpx.HTTPError as error:
-            raise ModelUnavailable(f"{url} can't be reached: {error}") from error
-        except httpx.InvalidURL as error:
-            raise ModelUnavailable(f"{url!r} is no address: {error}") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
+            raise ModelUnavailable(f"{url} can't be reached: {str(error) or type(error).__name__}") from error
 
-    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+    def _body(self, url: str, pieces: Iterable[bytes]) -> bytes:
         body = bytearray()
-        for chunk in response.iter_raw():
-            body += chunk
+        for piece in pieces:
+            body += piece
             if len(body) > self._patience.most_bytes:
-                raise ModelRefused(f"the answer of {response.url} is larger than {self._patience.most_bytes:,} bytes")
-            if monotonic() > deadline:
-                raise ModelTimeOut(f"{response.url} gave no answer in time")
+                raise ModelRefused(f"the answer of {url} is larger than {self._patience.most_bytes:,} bytes")
         return bytes(body)
 
     def close(self) -> None:
-        self._http.close()
+        self._pool.close()
+
+
+def _place(url: str) -> tuple[httpcore.URL, str]:
+    """Where to connect, and the host as it is told.
+
+    Raises ModelUnavailable for what is no address.
+    """
+    try:
+        parts = httpx.URL(url)  # which knows what to do with what is beyond ASCII
+    except httpx.InvalidURL as error:
+        raise ModelUnavailable(f"{url!r} is no address: {error}") from None
+    place = httpcore.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
+    return place, parts.netloc.decode("ascii")
+
+
+class _Until(threading.local):
+    """Until when the answer must have come that this thread waits for."""
+
+    moment = inf
+
+    def limited(self, seconds: float | None, error: type[Exception]) -> float:
+        """No more than what is left of so many seconds. Raises the error if nothing is."""
+        left = self.moment - monotonic()
+        if left <= 0:
+            raise error
+        return min(inf if seconds is None else seconds, left)
+
+
+class _Network(httpcore.NetworkBackend):
+    """Connections on which no answer takes longer than it may, however it is cut into pieces."""
+
+    def __init__(self, until: _Until) -> None:
+        self._until = until
+        self._real = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        seconds = self._until.limited(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._real.connect_tcp(host, port, seconds, local_address, socket_options), self._until)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, real: httpcore.NetworkStream, until: _Until) -> None:
+        self._real, self._until = real, until
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._real.read(max_bytes, self._until.limited(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._real.write(buffer, self._until.limited(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._real.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        seconds = self._until.limited(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._real.start_tls(ssl_context, server_hostname, seconds), self._until)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._real.get_extra_info(info)
