@@ -235,3 +235,25 @@ def _resident(pid: int) -> int | None:
         if after_name[0] != b"Z":
             return int(after_name[21]) * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def kill_marked(mark: str) -> None:
+    """Kill all that has this in its environment, such as `NAME=value`, and what they start meanwhile.
+
+    So is found what a model has left without a parent, if it has not changed its environment.
+    """
+    deadline = monotonic() + STRAYS_SECONDS
+    while (found := _marked(mark.encode())) and monotonic() < deadline:
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        sleep(0.01)
+
+
+def _marked(mark: bytes) -> list[int]:
+    found = []
+    for pid in (int(entry.name) for entry in (PROC.iterdir() if PROC.is_dir() else ()) if entry.name.isdecimal()):
+        with suppress(OSError):  # somebody else's, or it has ended; one that has ended has no environment any more
+            if mark in (PROC / f"{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found

@@ -40,6 +40,7 @@ WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json"
 
 MEMORY_SECONDS = 0.25  # between looks at how much is used, where the system does not limit it
 
+CONTAINER_ID = "MAAS_CONTAINER_ID"  # among the script's variables: by it, its processes are known
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the script's own variables, as JSON: not among the arguments, which all users see
 
 
@@ -130,7 +131,7 @@ def run(
     own = {
         "MAAS_MODEL_NAME": instance.model.name,
         "MAAS_MODEL_VERSION": instance.model.version,
-        "MAAS_CONTAINER_ID": instance.id,
+        CONTAINER_ID: instance.id,
     }
     try:
         processes = ModelProcesses(

@@ -31,7 +31,8 @@ from pathlib import Path
 import maas_runtime
 from maas_runtime.deployers import Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.runner import ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
+from maas_runtime.processes import kill_marked
+from maas_runtime.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
 from maas_runtime.store import ModelStore
 from stellar.maas.files import is_locked
 from stellar.maas.schema import Model
@@ -219,6 +220,7 @@ class LocalDeployer:
         ended = Container(kept, container.model, container.started)
         if not (kept / OUTCOME).exists():
             self._forget_registration(ended)
+            kill_marked(f"{CONTAINER_ID}={kept.name}")  # its guardian ended its group, but not what had left that
         if (reason := ended.failure()) is None:
             shutil.rmtree(kept, ignore_errors=True)
         else:

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import urllib.request
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,29 @@ def test_whatever_is_killed_the_registration_goes_and_so_does_the_rest(
     reason = {"runner": "its runner was killed", "script": "by signal 9 while it served", "model": "with status 137"}
     assert reason[victim] in last_failure(notes)
     assert notes.read("failures/dga/1.0")["count"] == 1
+
+
+@pytest.mark.parametrize("how", ["asked", "killed"])
+def test_what_a_model_started_in_a_session_of_its_own_ends_with_it(
+    how, deployer, store, collateral, registry, place, is_alive, eventually, tmp_path
+):
+    daemon = tmp_path / "daemon"
+    leaves = f"#!/bin/bash\nsetsid sh -c 'echo $$ > {daemon}; sleep 60' </dev/null >/dev/null 2>&1 &\n"
+    store.upload(collateral(f"{leaves}{sys.executable} -S server.py\n"), "/dga")
+    deployer.scale(Deployment(DGA, "/dga"), 1)
+    instance = eventually(lambda: registry.instances())[0]
+    pid = int(eventually(lambda: daemon.exists() and daemon.read_text().strip()))
+    assert os.getsid(pid) == pid
+    if how == "killed":
+        os.kill(runner_of(instance, place), signal.SIGKILL)
+        eventually(lambda: deployer.running(DGA) == 0)
+    else:
+        deployer.scale(Deployment(DGA, "/dga"), 0)
+    eventually(lambda: not is_alive(pid))
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as environment:
+                assert f"MAAS_CONTAINER_ID={instance.id}".encode() not in environment.read()
 
 
 def test_the_logs_of_a_failed_instance_are_kept_but_not_its_files(one, deployer, place, notes, registry, eventually):
