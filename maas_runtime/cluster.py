@@ -250,6 +250,8 @@ def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: s
         "--log-mb": given.log_mb,
         "--log-files": given.log_files,
         "--health": given.health or None,
+        "--model-files": given.model_files,
+        "--model-mb": given.model_mb,
         "--yarn-python": given.yarn_python,
         "--yarn-node-seconds": given.yarn_node_seconds,
         "--store": store,

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from maas_runtime.errors import DeployError
-from maas_runtime.store import ENDPOINT_FILE, SCRIPT_MARK, chosen_of, chosen_script, model_files
+from maas_runtime.store import ENDPOINT_FILE, SCRIPT_MARK, ModelSize, Tally, chosen_of, chosen_script, model_files
 from stellar.hadoop.webhdfs import SCHEMES, Status, WebHdfs
 
 PUBLISHED = "MaaS/published"
@@ -21,14 +21,18 @@ _DRAFT = ".maas-draft"
 
 
 class HdfsStore:
-    """A model store in HDFS. A path that does not begin with a slash is below the user's home there."""
+    """A model store in HDFS. A path that does not begin with a slash is below the user's home there.
 
-    def __init__(self, hdfs: WebHdfs) -> None:
+    most: how large models may be, when they are uploaded and when they are started
+    """
+
+    def __init__(self, hdfs: WebHdfs, most: ModelSize | None = None) -> None:
         self._hdfs = hdfs
+        self._most = most or ModelSize()
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
         chosen = chosen_script(local, script)
-        files = list(model_files(local))
+        files = list(model_files(local, self._most))
         with _told():
             target = self._place(path)
             for file in files:
@@ -46,7 +50,7 @@ class HdfsStore:
 
     def fetch(self, path: str, to: Path) -> None:
         with _told():
-            self._fetch(self._place(path), path, to)
+            self._fetch(self._place(path), path, to, Tally(path, self._most))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def publish(self, file: Path, name: str) -> str:
@@ -70,7 +74,7 @@ class HdfsStore:
             raise DeployError(f"the model store has no directory {path}; upload the model's files with -lmp")
         return self._hdfs.list(folder)
 
-    def _fetch(self, folder: str, path: str, to: Path) -> None:
+    def _fetch(self, folder: str, path: str, to: Path, tally: Tally) -> None:
         there = self._existing(folder, path)
         to.mkdir(parents=True)
         for status in there:
@@ -79,8 +83,9 @@ class HdfsStore:
             if status.name.endswith(_DRAFT):
                 continue
             if status.is_directory:
-                self._fetch(f"{folder}/{status.name}", f"{path}/{status.name}", to / status.name)
+                self._fetch(f"{folder}/{status.name}", f"{path}/{status.name}", to / status.name, tally)
                 continue
+            tally.add(status.size)
             with (to / status.name).open("xb") as target:
                 for chunk in self._hdfs.chunks(f"{folder}/{status.name}"):
                     target.write(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -45,20 +46,47 @@ class ModelStore(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ModelSize:
+    """How many files a model may have, and how large they may be together."""
+
+    files: int = 10_000
+    megabytes: int = 20_000
+
+
+class Tally:
+    """Counts the files of a model, as they are uploaded or fetched."""
+
+    def __init__(self, what: Path | str, most: ModelSize) -> None:
+        self._what, self._most = what, most
+        self._files = self._bytes = 0
+
+    def add(self, size: int) -> None:
+        """Raises DeployError if that is one too many, or too much."""
+        self._files += 1
+        self._bytes += size
+        if self._files > self._most.files:
+            raise DeployError(f"{self._what} has more than {self._most.files:,} files; --model-files allows more")
+        if self._bytes > self._most.megabytes * 1_000_000:
+            raise DeployError(f"{self._what} is larger than {self._most.megabytes:,} MB; --model-mb allows more")
+
+
 class LocalStore:
     """A model store in a directory of this machine. A `file://` path is taken as it stands, outside the store.
 
     file_roots: directories below which alone that is so; anywhere, if there are none
+    most: how large models may be, when they are uploaded and when they are started
     """
 
-    def __init__(self, directory: Path, file_roots: Sequence[Path] = ()) -> None:
+    def __init__(self, directory: Path, file_roots: Sequence[Path] = (), most: ModelSize | None = None) -> None:
         self._directory = directory
+        self._most = most or ModelSize()
         self._file_roots = [root.resolve() for root in file_roots]
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
         chosen = chosen_script(local, script)
         target = self._folder(path)
-        files = list(model_files(local))
+        files = list(model_files(local, self._most))
         for file in files:
             _copy(local / file, target / file)
         _write(target / SCRIPT_MARK, chosen)
@@ -70,7 +98,10 @@ class LocalStore:
         return chosen_script(folder, mark.read_text().strip() if mark.exists() else None)
 
     def fetch(self, path: str, to: Path) -> None:
-        shutil.copytree(self._existing(path), to, ignore=shutil.ignore_patterns("*" + _DRAFT))
+        folder = self._existing(path)
+        for _ in model_files(folder, self._most):  # it may have been changed since, or never have been uploaded
+            pass
+        shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*" + _DRAFT))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def publish(self, file: Path, name: str) -> str:
@@ -144,11 +175,12 @@ def _those(scripts: list[str]) -> str:
     return f"at its top: {', '.join(scripts)}" + ("; choose one with --script" if len(scripts) > 1 else "")
 
 
-def model_files(folder: Path) -> Iterator[Path]:
-    """The files to upload, relative to the directory.
+def model_files(folder: Path, most: ModelSize) -> Iterator[Path]:
+    """The files of a model, relative to the directory.
 
-    Raises DeployError for a link that leads out, and for what is no file.
+    Raises DeployError for a link that leads out, for what is no file, and for more than allowed.
     """
+    tally = Tally(folder, most)
     inside = folder.resolve()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
@@ -158,6 +190,7 @@ def model_files(folder: Path) -> Iterator[Path]:
             continue
         if not file.is_file():
             raise DeployError(f"{file} is neither a file nor a directory")
+        tally.add(file.stat().st_size)
         yield name
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from maas_runtime.store import LocalStore, ModelStore
+from maas_runtime.store import LocalStore, ModelSize, ModelStore
 from stellar.hadoop.site import configured
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="the model store: a directory, or hdfs://HOST:PORT, or webhdfs://HOST:PORT (default: with -zq Hadoop's "
         "file system, if $HADOOP_CONF_DIR says where; else `store` in the registry's directory)",
     )
+    most = ModelSize()
+    add("--model-files", type=int, default=most.files, metavar="N", help="files that a model may have (%(default)s)")
+    add("--model-mb", type=int, default=most.megabytes, metavar="MB", help="how large it may be (%(default)s MB)")
     add("--principal", metavar="NAME@REALM", help="who we are to Hadoop, by Kerberos")
     add("--keytab", type=Path, metavar="FILE", help="the principal's key; without it, the ticket of kinit is used")
 
@@ -54,18 +57,18 @@ def model_store(given: argparse.Namespace) -> Iterator[ModelStore]:
 
     Raises ValueError for a name that can't be meant.
     """
-    place = name(given)
+    place, most = name(given), ModelSize(given.model_files, given.model_mb)
     if in_hdfs(given):
         from maas_runtime.hdfs import HdfsStore
 
         with hdfs(given) as connection:
-            yield HdfsStore(connection)
+            yield HdfsStore(connection, most)
         return
     if "://" in place and not place.startswith("file:///"):
         raise ValueError(
             f"--store {place}: a model store is a directory, or at hdfs://HOST:PORT or webhdfs://HOST:PORT"
         )
-    yield LocalStore(Path(place.removeprefix("file://")), getattr(given, "file_root", ()))
+    yield LocalStore(Path(place.removeprefix("file://")), getattr(given, "file_root", ()), most)
 
 
 def hdfs(given: argparse.Namespace) -> WebHdfs:

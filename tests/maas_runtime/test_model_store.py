@@ -7,7 +7,7 @@ import os
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.store import LocalStore
+from maas_runtime.store import LocalStore, ModelSize
 
 
 @pytest.fixture
@@ -88,3 +88,29 @@ def test_a_name_that_no_directory_can_have_is_refused(store, place):
     (place / "store").mkdir(parents=True)
     with pytest.raises(DeployError, match="can't be looked up"):
         store.script("/" + "x" * 300)
+
+
+LARGE = {"files": (ModelSize(files=1), "has more than 1 files"), "bytes": (ModelSize(megabytes=1), "larger than 1 MB")}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_a_model_beyond_its_size_is_refused_before_anything_is_copied(what, model, tmp_path, place):
+    most, message = LARGE[what]
+    (model / "data/deep/weights").write_bytes(bytes(1_000_001))
+    with pytest.raises(DeployError, match=message):
+        LocalStore(place, most=most).upload(model, "/m")
+    assert not place.exists()
+    LocalStore(place).upload(model, "/m")
+    with pytest.raises(DeployError, match=message):  # and when it is started
+        LocalStore(place, most=most).fetch("/m", tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_link_that_leads_out_and_a_pipe_are_refused_when_a_model_is_started(store, model, tmp_path):
+    (model / "passwords").symlink_to("/etc/passwd")
+    with pytest.raises(DeployError, match="passwords is a link that leads out"):
+        store.fetch(model.as_uri(), tmp_path / "work")
+    (model / "passwords").unlink()
+    os.mkfifo(model / "pipe")
+    with pytest.raises(DeployError, match="pipe is neither a file nor a directory"):
+        store.fetch(model.as_uri(), tmp_path / "work")
