@@ -124,8 +124,17 @@ class ModelProcesses:
         return self._script.poll()
 
     def memory(self) -> int:
-        """Bytes of memory that they use; 0 where the system does not tell."""
+        """Bytes of memory that they use; 0 where the system does not tell.
+
+        Without a control group, what several of them share is counted for each.
+        """
         return self._memory.used() if self._memory else sum(self._living().values())
+
+    def memory_shared_once(self) -> int:
+        """The same, with what they share counted once, which takes the system a while to find out."""
+        if self._memory:
+            return self._memory.used()
+        return sum(_proportional(pid, used) for pid, used in self._living().items())
 
     def ended_for_memory(self) -> bool:
         """Whether the system has ended them for using too much."""
@@ -235,6 +244,15 @@ def _resident(pid: int) -> int | None:
         if after_name[0] != b"Z":
             return int(after_name[21]) * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def _proportional(pid: int, otherwise: int) -> int:
+    """Bytes of memory, with its share of what it shares with others."""
+    with suppress(OSError):
+        for line in (PROC / f"{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    return otherwise
 
 
 def kill_marked(mark: str) -> None:

@@ -208,6 +208,8 @@ class _Guard:
         self._next = monotonic() + MEMORY_SECONDS
         self._processes.reap()
         used = self._processes.memory() >> 20 if self._limits.memory else 0
+        if used > self._limits.memory:  # perhaps because what its processes share is counted several times
+            used = self._processes.memory_shared_once() >> 20
         if used > self._limits.memory:
             raise ModelFailed(f"it used {used} MB of memory, and may use {self._limits.memory} MB")
 

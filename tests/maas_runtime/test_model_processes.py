@@ -83,6 +83,25 @@ def test_the_memory_of_all_processes_counts(start, eventually):
         assert processes.memory() < 300_000_000
 
 
+SHARING = """
+import os, time
+much = b"1" * 60_000_000
+for _ in range(4):
+    if not os.fork():
+        break
+open(f"forked-{os.getpid()}", "w").close()
+time.sleep(60)
+"""
+
+
+def test_what_processes_share_can_be_counted_once(start, tmp_path, eventually):
+    (tmp_path / "sharing.py").write_text(SHARING)
+    with start(f"exec {sys.executable} -S sharing.py") as processes:
+        eventually(lambda: len(list(tmp_path.glob("forked-*"))) == 5)
+        assert processes.memory() > 300_000_000
+        assert 60_000_000 < processes.memory_shared_once() < 150_000_000
+
+
 def test_leaving_the_context_kills_what_is_left(start, tmp_path, eventually, is_alive):
     with pytest.raises(ZeroDivisionError), start("sleep 60 & echo $! > child; wait"):  # noqa: PT012
         eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
