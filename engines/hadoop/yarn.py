@@ -130,6 +130,9 @@ class Yarn:
             "yarn.resourcemanager.connect.retry-interval.ms": 500,
             "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": 200,
             "yarn.nm.liveness-monitor.expiry-interval-ms": 5000,
+            # A master that asks a dead node manager does nothing else meanwhile, by default for three minutes
+            "yarn.client.nodemanager-connect.max-wait-ms": 5000,
+            "yarn.client.nodemanager-connect.retry-interval-ms": 500,
             "yarn.am.liveness-monitor.expiry-interval-ms": 10000,
             "yarn.resourcemanager.scheduler.class": "org.apache.hadoop.yarn.server.resourcemanager.scheduler."
             "capacity.CapacityScheduler",
