@@ -11,9 +11,12 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 CACHE = Path(__file__).parents[1] / "build" / "engines"
 FETCH_SECONDS = 300
@@ -178,3 +181,32 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def _end_with_parent() -> None:
     if hasattr(_LIBC, "prctl"):  # not everywhere there is Linux
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Engine(ABC):
+    """One or more servers, from `with` to its end.
+
+    folder: all that they write; it is taken away in the end
+    """
+
+    folder: Path
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start them, and wait until they are ready. Raises EngineError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End them; those that do not run are no error."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

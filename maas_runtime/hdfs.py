@@ -9,7 +9,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from maas_runtime.errors import DeployError
@@ -37,7 +39,7 @@ class HdfsStore:
             target = self._place(path)
             for file in files:
                 self._put(local / file, f"{target}/{file.as_posix()}")
-            self._hdfs.write(f"{target}/{SCRIPT_MARK}", chosen.encode())
+            self._write(BytesIO(chosen.encode()), f"{target}/{SCRIPT_MARK}", 0o644)
         return [str(file) for file in files]
 
     def script(self, path: str) -> str:
@@ -61,11 +63,14 @@ class HdfsStore:
         return self._hdfs.uri + target
 
     def _put(self, file: Path, target: str, permission: int | None = None) -> None:
-        """Copy a file with its mode, so that nobody sees a part of it."""
-        folder, _, _ = target.rpartition("/")
-        draft = f"{folder}/.{uuid.uuid4().hex}{_DRAFT}"
+        """Copy a file, with its mode if none is given."""
         with file.open("rb") as content:
-            self._hdfs.write(draft, content, permission or file.stat().st_mode & 0o777)
+            self._write(content, target, permission or file.stat().st_mode & 0o777)
+
+    def _write(self, content: BinaryIO, target: str, permission: int) -> None:
+        """Write a file so that nobody sees a part of it."""
+        draft = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}{_DRAFT}"
+        self._hdfs.write(draft, content, permission)
         self._hdfs.replace(draft, target)
 
     def _existing(self, folder: str, path: str) -> list[Status]:

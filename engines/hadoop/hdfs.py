@@ -6,23 +6,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from engines.daemon import Daemon, free_ports, run, until_interrupted
+from engines.daemon import Daemon, Engine, free_ports, run, until_interrupted
 from engines.hadoop.site import LOCALHOST, Properties, asked, command, server, user, write_site
 
 NAME_NODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATA_NODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 
 
-class Hdfs:
+class Hdfs(Engine):
     """HDFS, from `with` to its end.
 
     core, site: further properties of core-site.xml and hdfs-site.xml
@@ -102,18 +100,6 @@ class Hdfs:
     def stop(self) -> None:
         self.data_node.stop()
         self.name_node.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def main() -> None:

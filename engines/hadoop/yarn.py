@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import tarfile
@@ -14,10 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from engines.daemon import free_ports, until_interrupted
+from engines.daemon import Engine, free_ports, until_interrupted
 from engines.hadoop.hdfs import Hdfs
 from engines.hadoop.site import LOCALHOST, Properties, asked, libraries, server, write_site
 from engines.zookeeper.server import ZooKeeper
@@ -78,7 +75,7 @@ class Node:
                 os.kill(pid, signal.SIGKILL)
 
 
-class Yarn:
+class Yarn(Engine):
     """YARN, from `with` to its end.
 
     quorum: the ZooKeeper that the services' masters use
@@ -213,18 +210,6 @@ class Yarn:
             node.daemon.stop(2)  # it takes its time, and what it runs is ended next
             node.end_processes()
         self.resource_manager.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _environments() -> Iterator[tuple[int, bytes]]:

@@ -10,10 +10,8 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from engines.daemon import Daemon, EngineError, free_ports, run, until_interrupted
+from engines.daemon import Daemon, Engine, EngineError, free_ports, run, until_interrupted
 
 REALM = "EXAMPLE.TEST"
 PROGRAMS = ("krb5kdc", "kdb5_util", "kadmin.local", "kinit")
@@ -44,7 +42,7 @@ SERVER = """[kdcdefaults]
 """
 
 
-class Kdc:
+class Kdc(Engine):
     """A Kerberos server, from `with` to its end."""
 
     def __init__(self) -> None:
@@ -102,17 +100,8 @@ class Kdc:
     def _run(self, *command: str) -> None:
         run(command, 20, self._environment)
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def stop(self) -> None:
         self.daemon.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import sys
@@ -13,10 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from engines.daemon import JVM, Daemon, free_ports, jars, until_interrupted
+from engines.daemon import JVM, Daemon, Engine, free_ports, jars, until_interrupted
 
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 TICK_MS = 500  # sessions may last 2 to 20 ticks
@@ -68,7 +65,7 @@ class Server:
         return ""
 
 
-class ZooKeeper:
+class ZooKeeper(Engine):
     """One server, or several that vote, from `with` to its end.
 
     servers: how many; 3 go on when one of them ends
@@ -106,18 +103,6 @@ class ZooKeeper:
     def stop(self) -> None:
         for server in self.servers:
             server.daemon.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def main() -> None:

@@ -87,15 +87,11 @@ class Negotiate(httpx.Auth):
         if self.identity.keytab is not None:
             who = spnego.KerberosKeytab(str(self.identity.keytab), self.identity.principal)
         elif self.identity.principal is not None:
-            who = spnego.KerberosCCache(_ticket_cache(), self.identity.principal)
+            who = self.identity.principal  # in whichever cache of tickets is the usual one
         try:
             return spnego.client(who, hostname=host, service=SERVICE, protocol="kerberos")
         except Exception as error:  # its own errors have no common ground
             raise _refusal(error, host) from error
-
-
-def _ticket_cache() -> str:
-    return os.environ.get("KRB5CCNAME") or f"FILE:/tmp/krb5cc_{os.getuid()}"
 
 
 def _asks(response: httpx.Response) -> bool:
@@ -104,7 +100,10 @@ def _asks(response: httpx.Response) -> bool:
 
 def _token(response: httpx.Response) -> bytes | None:
     found = re.search(r"negotiate\s+([A-Za-z0-9+/=]+)", response.headers.get("www-authenticate", ""), re.IGNORECASE)
-    return base64.b64decode(found[1]) if found else None
+    try:
+        return base64.b64decode(found[1], validate=True) if found else None
+    except ValueError:
+        raise PermissionError(f"{response.url.host} answers with a ticket that is none") from None
 
 
 def _stepped(exchange: Any, token: bytes | None, host: str) -> bytes:

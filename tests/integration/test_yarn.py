@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from maas_runtime.yarn import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
 
 from .conftest import lives
+from .conftest import wait_for as soon
 
 pytestmark = pytest.mark.engine
 
@@ -59,13 +61,7 @@ server.serve_forever()
 """
 
 
-def wait_for(condition, seconds=60.0):
-    """What the condition gives, as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
+wait_for = partial(soon, seconds=60.0)
 
 
 class Estate:

@@ -188,3 +188,15 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     for process in services:
         process.terminate()
         process.wait(15)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A directory of a model that is only stored: with directories, modes, and an endpoint.dat that does not belong."""
+    folder = tmp_path / "model"
+    (folder / "data/deep").mkdir(parents=True)
+    (folder / "rest.sh").write_text("#!/bin/sh\n")
+    (folder / "rest.sh").chmod(0o750)
+    (folder / "data/deep/weights").write_bytes(b"\0\1")
+    (folder / "endpoint.dat").write_text("of another run")
+    return folder

@@ -10,17 +10,6 @@ from maas_runtime.errors import DeployError
 from maas_runtime.store import LocalStore, ModelSize
 
 
-@pytest.fixture
-def model(tmp_path):
-    folder = tmp_path / "model"
-    (folder / "data/deep").mkdir(parents=True)
-    (folder / "rest.sh").write_text("#!/bin/sh\n")
-    (folder / "rest.sh").chmod(0o750)
-    (folder / "data/deep/weights").write_bytes(b"\0\1")
-    (folder / "endpoint.dat").write_text("of another run")
-    return folder
-
-
 def test_a_file_path_is_taken_as_it_stands(store, model, tmp_path, place):
     assert store.script(model.as_uri()) == "rest.sh"
     elsewhere = tmp_path / "else where"

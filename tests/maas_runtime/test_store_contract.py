@@ -29,17 +29,6 @@ def at():
     return lambda path: f"{base}/{path}"
 
 
-@pytest.fixture
-def model(tmp_path):
-    folder = tmp_path / "model"
-    (folder / "data/deep").mkdir(parents=True)
-    (folder / "rest.sh").write_text("#!/bin/sh\n")
-    (folder / "rest.sh").chmod(0o750)
-    (folder / "data/deep/weights").write_bytes(b"\0\1")
-    (folder / "endpoint.dat").write_text("of another run")
-    return folder
-
-
 def test_what_is_uploaded_can_be_fetched_with_its_directories_and_modes(store, model, tmp_path, at):
     assert store.upload(model, at("models")) == ["data/deep/weights", "rest.sh"]
     store.fetch(at("models"), tmp_path / "work")
