@@ -57,6 +57,7 @@ def list_files(context: Context, path: str | None = ".") -> str:
     path: The directory, or a single file; the user's home if left out
     returns: The table, a text of several lines; an empty table if the path is null or can't be listed
 
+        '(empty)' in HDFS_LS('')  // true
         '(empty)' in HDFS_LS(null)  // true
         HDFS_LS(5)  // error
     """
@@ -71,6 +72,7 @@ def remove(context: Context, path: str | None, recursive: object = False) -> boo
     recursive: Whether a directory that is not empty is removed, with all that is in it; false if left out
     returns: True if nothing is there now; false if the path is null, or if it can't be removed
 
+        HDFS_RM('')  // false
         HDFS_RM(null)  // false
         HDFS_RM('file', 'perhaps')  // error
     """
@@ -114,6 +116,7 @@ def read_text(context: Context, path: str | None) -> str | None:
     path: The path of the file
     returns: The text; null if the path is null, or if the file can't be read
 
+        HDFS_READ('')  // null
         HDFS_READ(null)  // null
         HDFS_READ(5)  // error
     """
@@ -127,6 +130,7 @@ def read_lines(context: Context, path: str | None) -> list[str] | None:
     path: The path of the file
     returns: The list of the lines, without their ends; null if the path is null, or if the file can't be read
 
+        HDFS_READ_LINES('')  // null
         HDFS_READ_LINES(null)  // null
         HDFS_READ_LINES(5)  // error
     """

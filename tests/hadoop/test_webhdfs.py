@@ -8,8 +8,6 @@ import pytest
 from stellar.hadoop.webhdfs import WebHdfs, connected
 
 STANDBY = {"RemoteException": {"exception": "StandbyException", "message": "state standby\nat java"}}
-    "RemoteException": {"exception": "StandbyException", "message": "state standby\nat java", "javaClassName": "x"}
-}
 HOME = {"Path": "/user/me"}
 
 

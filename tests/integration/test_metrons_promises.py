@@ -56,6 +56,9 @@ class ModelServer(ThreadingHTTPServer):
         self.requests.append(path)
         return self._answer(parts.path, parse_qsl(parts.query, keep_blank_values=True))
 
+    def handle_error(self, request, client_address):
+        """A client that leaves is no news."""
+
     def end(self):
         self.shutdown()
         self.server_close()

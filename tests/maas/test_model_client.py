@@ -394,7 +394,7 @@ class Slow(Doubled):
     """Answers after all callers had time to come."""
 
     def get(self, url):
-        time.sleep(0.2)
+        time.sleep(0.6)
         return super().get(url)
 
 
