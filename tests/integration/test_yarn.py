@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,9 @@ server.serve_forever()
 """
 
 
-wait_for = partial(soon, seconds=60.0)
+def wait_for(condition, seconds=60.0):
+    """YARN takes its time."""
+    return soon(condition, seconds)
 
 
 class Estate:
