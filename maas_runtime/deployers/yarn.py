@@ -263,10 +263,19 @@ class YarnDeployer:
                 there = len(state.containers) if state else 0
                 raise DeployError(
                     f"{model}: YARN has given {there} of {instances} containers within "
-                    f"{self.settings.place_seconds:g} seconds; the others wait for room"
+                    f"{self.settings.place_seconds:g} seconds; the others wait for room{self._of_the_label()}"
                 )
             time.sleep(0.2)
         self._known[model] = {container.id: state.application for container in state.containers}
+
+    def _of_the_label(self) -> str:
+        """What else may be the reason, for YARN does not say of a label that it can't do anything with it."""
+        if self.settings.label is None:
+            return ""
+        return (
+            f" on a node labelled {self.settings.label!r}; YARN needs "
+            "yarn.resourcemanager.placement-constraints.handler=scheduler to look at labels of services"
+        )
 
     def _await_end(self, name: str, ids: set[str]) -> None:
         deadline = time.monotonic() + self.limits.end + SPARE_SECONDS

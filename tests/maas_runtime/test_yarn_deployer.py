@@ -172,6 +172,13 @@ def test_what_waits_for_room_is_said_and_asking_again_changes_nothing(deployer, 
     assert [call[0] for call in yarn.calls] == ["create", "resize"]
 
 
+def test_where_a_label_is_asked_for_it_is_said_what_that_needs(deployer, yarn, deployment):
+    yarn.room = 0
+    deployer = replace(deployer, settings=YarnSettings(label="gpu", place_seconds=0.0))
+    with pytest.raises(DeployError, match=r"wait for room on a node labelled 'gpu'; YARN needs .*handler=scheduler to"):
+        deployer.scale(deployment, 1)
+
+
 def test_those_that_wait_for_room_are_the_first_to_go_then_the_unready_then_the_oldest(
     deployer, yarn, deployment, registry
 ):
