@@ -24,7 +24,6 @@ from maas_runtime.errors import DeployError
 from maas_runtime.logs import LogLimits
 from maas_runtime.notes import Note, Notes, failures_of, note_failure, nothing
 from maas_runtime.places import Place
-from maas_runtime.reach import silent
 from maas_runtime.rollouts import ENDED, READY_SECONDS, ROLLOUTS, Rollout, Wish, rollout_of, wished
 from maas_runtime.runner import Limits
 from maas_runtime.service import Service
@@ -32,6 +31,7 @@ from maas_runtime.store import ModelStore
 from stellar.commands import add_version
 from stellar.maas.errors import MaasError
 from stellar.maas.files import home
+from stellar.maas.reach import silent
 from stellar.maas.registry import Instances, Registry, natural_order
 from stellar.maas.schema import CONFIG_PATH, Model, ModelRequest, checked_name
 

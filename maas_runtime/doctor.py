@@ -31,9 +31,9 @@ from kazoo.security import OPEN_ACL_UNSAFE
 from maas_runtime import places, stores
 from maas_runtime.places import Place
 from maas_runtime.processes import PROC
-from maas_runtime.reach import reached, silent
 from maas_runtime.yarn import CLUSTER, SERVICES, checked_url
 from stellar.hadoop.webhdfs import WebHdfs
+from stellar.maas.reach import reached, silent
 from stellar.maas.schema import MaaSConfig
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
 

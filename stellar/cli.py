@@ -23,7 +23,7 @@ from stellar.source import Span, position, snippet
 from stellar.tagged import decode, to_json
 
 if TYPE_CHECKING:
-    from stellar.maas import FileRegistry, ZooKeeperRegistry
+    from stellar.checks import Problem
 
 DESCRIPTION = """\
 Stellar, the expression language of Apache Metron.
@@ -288,25 +288,14 @@ def _context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
         yield NOTHING
         return
     from stellar.maas import ModelClient, Registry
+    from stellar.maas.opening import open_registry
 
-    if directory is not None and not os.path.isdir(directory):
-        raise _Unusable(f"there is no registry directory {directory}; `maas serve --registry {directory}` makes one")
     try:
-        registry = _registry(directory, zookeeper)
-    except (OSError, ValueError) as error:
-        raise _Unusable(f"can't use the registry {directory or zookeeper}: {error}") from error
+        registry = open_registry(directory, zookeeper)
+    except ValueError as error:
+        raise _Unusable(str(error)) from error
     with registry, ModelClient(registry) as client:
         yield Context({Registry: registry, ModelClient: client})
-
-
-def _registry(directory: str | None, zookeeper: str | None) -> FileRegistry | ZooKeeperRegistry:
-    if directory is not None:
-        from stellar.maas import FileRegistry
-
-        return FileRegistry(directory)
-    from stellar.maas import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
-
-    return ZooKeeperRegistry(str(zookeeper))
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
@@ -362,33 +351,22 @@ def _check_source(file: str, first_line: int, statement: str, source: str) -> in
 
     statement: what to show, which has the expression at the same places
     """
-    problems = [*_problems(statement, source)]
-    for span, message, hint in problems:
-        line, column = position(statement, span.start)
-        print(f"{file}:{first_line + line - 1}:{column}: {message}")
-        print(snippet(statement, span, first_line))
-        print(f"hint: {hint}\n" if hint else "")
-    return FAILED if problems else FINE
+    found = _problems(statement, source)
+    for problem in found:
+        line, column = position(statement, problem.span.start)
+        print(f"{file}:{first_line + line - 1}:{column}: {problem.name}: {problem.message}")
+        print(snippet(statement, problem.span, first_line))
+        print(f"hint: {problem.hint}\n" if problem.hint else "")
+    return FAILED if found else FINE
 
 
-def _problems(statement: str, source: str) -> Iterator[tuple[Span, str, str | None]]:
-    from stellar.lints import lint
-    from stellar.resolver import resolve
+def _problems(statement: str, source: str) -> list[Problem]:
+    from stellar.checks import Problem, problems
 
     if statement != source and not source.strip():
         name = Span(0, len(statement.rstrip()))
-        yield name, "error: behind the name stands no expression", "write null if that is meant"
-        return
-    try:
-        expression = Expression(source, default_library(), unknown_functions="when_reached")
-    except StellarError as error:
-        yield error.span, f"error: {error.message}", error.hint
-        return
-    errors = resolve(expression.tree, expression.library, source).problems
-    findings = lint(expression.tree, source, expression.library)
-    found: list[tuple[Span, str, str | None]] = [(e.span, f"error: {e.message}", e.hint) for e in errors]
-    found += [(finding.span, f"{finding.name}: {finding.message}", finding.hint) for finding in findings]
-    yield from sorted(found, key=lambda problem: problem[0].start)
+        return [Problem("error", "behind the name stands no expression", name, "write null if that is meant")]
+    return problems(source, default_library())
 
 
 # -- What is read -----------------------------------------------------------------------------------------------------

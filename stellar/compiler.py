@@ -71,12 +71,28 @@ def compile_tree(
     strict: reading a variable that the record does not have is an error
     fast: write operators inline
     """
-    compiler = Compiler(library, Places(source), strict, fast)
+    return linked(Compiler(library, Places(source), strict, fast), tree, source, fail, predicate=predicate)
+
+
+def linked(
+    compiler: Compiler,
+    tree: n.Expr,
+    source: str,
+    fail: Callable[[Exception, Mapping[str, Any]], Exception],
+    *,
+    predicate: bool = False,
+) -> Callable[..., Any]:
+    """The function that a compiler makes of a tree, with the helpers that its code calls."""
     module = compiler.module(tree, predicate)
     namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
     exec(compile(module, filename(source), "exec"), namespace)
     function: Callable[..., Any] = namespace["expression"]
     return function
+
+
+def python_source(tree: n.Expr, library: Library, source: str, *, fast: bool = True) -> str:
+    """The Python that a tree becomes, written out for people to read; it is never read back."""
+    return ast.unparse(Compiler(library, Places(source), strict=False, fast=fast).module(tree, predicate=False))
 
 
 def filename(source: str) -> str:

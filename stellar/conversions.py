@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import FunctionType
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
@@ -94,6 +95,7 @@ _WRITERS: dict[type, Callable[..., str]] = {
     frozenset: _list_text,
     tuple: _list_text,
     bytes: lambda value: value.decode("utf-8", "replace"),
+    FunctionType: lambda _: "a lambda",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from stellar.errors import ParseError
+from stellar.errors import ParseError, Unfinished
 from stellar.source import Span
 from stellar.tables import ACTIONS, END_STATE, RULES
 
@@ -32,9 +32,9 @@ def unexpected(text: str, tokens: list[Token], found: Token) -> ParseError:
     if (bracket := place.bracket) is not None and _CLOSING[bracket.kind] in place.expected:
         opening = text[bracket.start]
         closed = f"close it with {_SHOWN[_CLOSING[bracket.kind]]}"
-        return ParseError(f"this {opening} is not closed", text, Span(bracket.start, bracket.end), closed)
+        return Unfinished(f"this {opening} is not closed", text, Span(bracket.start, bracket.end), closed)
     end = tokens[-1].end
-    return ParseError("unexpected end of the text", text, Span(end, end), place.hint)
+    return Unfinished("unexpected end of the text", text, Span(end, end), place.hint)
 
 
 def unreadable(text: str, start: int) -> ParseError:
@@ -56,7 +56,7 @@ def _bad_text(text: str, start: int, quote: str) -> ParseError:
             Span(stop, stop + 2),
             rf"a backslash may stand before n, r, t, \ and {quote}; in a regular expression write it twice",
         )
-    return ParseError("this text is not closed", text, Span(start, len(text)), f"close it with {quote}")
+    return Unfinished("this text is not closed", text, Span(start, len(text)), f"close it with {quote}")
 
 
 def advance(states: list[int], kind: str) -> bool:

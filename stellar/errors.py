@@ -2,6 +2,7 @@
 
 StellarError(message, source, span, hint)     str() = message, line, carets, hint
 ├─ ParseError          the text is not Stellar
+│  └─ Unfinished       but it could become so by what is written behind it
 ├─ ResolutionError     an unknown function, or too few arguments where none will do
 └─ EvaluationError     an operator or a function refused; __cause__ is the refusal
 ConfigError(file, path, message)              where in a JSON configuration
@@ -37,6 +38,10 @@ class StellarError(Exception):
 
 class ParseError(StellarError):
     """The text is not Stellar."""
+
+
+class Unfinished(ParseError):
+    """The text ends too early: what is written behind it could make it Stellar."""
 
 
 class ResolutionError(StellarError):

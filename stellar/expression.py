@@ -122,13 +122,18 @@ class Expression:
             self._strict = self._compiled(strict=True)
         return self._strict(record, context)
 
+    @property
+    def failure(self) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
+        """What makes the error to raise of an exception in code that was compiled of it, and the record."""
+        return partial(_failure, self.source, self._names)
+
     def _compiled(self, *, strict: bool) -> Callable[..., Any]:
         make = partial(
             compile_tree,
             self._tree,
             self.library,
             self.source,
-            partial(_failure, self.source, self._names),
+            self.failure,
             predicate=self.predicate,
             strict=strict,
         )

@@ -360,6 +360,15 @@ class Library(Mapping[str, Function]):
             name,
         )
 
+    def configured(self, settings: Mapping[str, Any]) -> Library:
+        """What Metron's settings leave of this library: `restricted` by `stellar.function.resolver.includes` and
+        `stellar.function.resolver.excludes`, lists of regular expressions, or texts with commas or colons between.
+
+        Raises SettingError for one that can't be used.
+        """
+        include, exclude = (_patterns(settings, f"stellar.function.resolver.{which}") for which in _RESOLVER)
+        return self.restricted(include, exclude) if include or exclude else self
+
     def hint(self, name: str) -> str | None:
         """What to tell someone who asks for a function that is not here."""
         close = self.resembling(name)
@@ -370,6 +379,31 @@ class Library(Mapping[str, Function]):
         upper = {known.upper(): known for known in self}
         close = difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.7)
         return upper[close[0]] if close else None
+
+
+class SettingError(ValueError):
+    """A value of the configuration that can't be used; `key` is its name."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
+_RESOLVER = ("includes", "excludes")
+
+
+def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
+    value = settings.get(key) or []
+    patterns = re.split("[,:]", value) if isinstance(value, str) else value
+    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
+        raise SettingError(key, "a list of regular expressions is wanted, or comma text")
+    for pattern in patterns:
+        try:
+            re.compile(pattern.strip())
+        except re.error as error:
+            raise SettingError(key, f"{pattern.strip()!r} is no regular expression: {error}") from error
+    return patterns
 
 
 def _declared(source: ModuleType | Function | Callable[..., Any] | Library) -> Iterator[Function]:

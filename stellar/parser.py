@@ -145,12 +145,12 @@ def _disjunction(span: Span, left: n.Expr, right: n.Expr) -> n.Disjunction:
     return n.Disjunction((left, *rest), span=span)
 
 
-_NAME = re.compile(r"[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?")
+NAME = re.compile(dict(TERMINALS)["NAME"])
 
 
 def _lambda(span: Span, parameters: str, body: n.Expr) -> n.Lambda:
     without_comments = re.sub(r"//[^\n]*", lambda comment: " " * len(comment[0]), parameters)
-    names = list(_NAME.finditer(without_comments))
+    names = list(NAME.finditer(without_comments))
     for name in names:
         if name[0] in KEYWORDS:
             there = Span(span.start + name.start(), span.start + name.end())

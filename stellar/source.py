@@ -46,15 +46,15 @@ def snippet(text: str, span: Span, first_line: int = 1) -> str:
         rest = rest if len(rest) <= room else f"{rest[: room - 3]}..."
     covered = rest[: span.end - span.start]
     gutter = f"{line + first_line - 1} | "
-    return f"{gutter}{before}{rest}\n{' ' * len(gutter)}{_padding(before)}{'^' * max(1, _width(covered))}"
+    return f"{gutter}{before}{rest}\n{' ' * len(gutter)}{_padding(before)}{'^' * max(1, display_width(covered))}"
 
 
 def _padding(text: str) -> str:
     # A tab stays a tab, so that the carets stand below the text on any terminal
-    return "".join("\t" if character == "\t" else " " * _width(character) for character in text)
+    return "".join("\t" if character == "\t" else " " * display_width(character) for character in text)
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from stellar.source import display_width
+
 _EMPTY = "(empty)"
 
 
-def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, ruled: bool = True) -> str:
     """A table drawn with box characters, and a line end behind it.
 
     columns: the headings, of which there is at least one
     rows: a cell for each column; a cell with line ends takes several lines
+    ruled: draw a line between rows, as Metron does
     """
     headings, *body = ([cell.split("\n") for cell in row] for row in (columns, *rows))
-    widths = [max(len(line) for row in (headings, *body) for line in row[column]) for column in range(len(columns))]
+    columns_of_cells = zip(headings, *body, strict=True)
+    widths = [max(display_width(line) for cell in cells for line in cell) for cells in columns_of_cells]
     if not body:
         widths[-1] += max(0, len(_EMPTY) - _inner(widths))
         return "".join(
@@ -31,7 +35,7 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
             _rule(widths, "╔═╤╗"),
             _row(headings, widths),
             _rule(widths, "╠═╪╣"),
-            _rule(widths, "╟─┼╢").join(_row(row, widths) for row in body),
+            (_rule(widths, "╟─┼╢") if ruled else "").join(_row(row, widths) for row in body),
             _rule(widths, "╚═╧╝"),
         ]
     )
@@ -50,8 +54,12 @@ def _rule(widths: Iterable[int], characters: str) -> str:
 def _row(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
     lines = (
         " │ ".join(
-            (cell[line] if line < len(cell) else "").ljust(width) for cell, width in zip(cells, widths, strict=True)
+            _padded(cell[line] if line < len(cell) else "", width) for cell, width in zip(cells, widths, strict=True)
         )
         for line in range(max(map(len, cells)))
     )
     return "".join(f"║ {line} ║\n" for line in lines)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - display_width(text))

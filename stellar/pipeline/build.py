@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import StellarError
 from stellar.functions import LIBRARY
 from stellar.hints import known_names
-from stellar.library import Library
+from stellar.library import Library, SettingError
 from stellar.pipeline.config import ParserConfig, SensorConfig
 from stellar.pipeline.enrichment import enrichment
 from stellar.pipeline.expressions import Workshop, shortened
@@ -335,10 +334,10 @@ class Complaining:
 def _library(settings: Mapping[str, Any], place: Place) -> Library:
     """The functions that the global configuration lets expressions call."""
     library = _named_library(settings.get(LIBRARY_KEY), place / LIBRARY_KEY)
-    include, exclude = (
-        _patterns(settings, f"stellar.function.resolver.{which}", place) for which in ("includes", "excludes")
-    )
-    return library.restricted(include, exclude) if include or exclude else library
+    try:
+        return library.configured(settings)
+    except SettingError as error:
+        raise (place / error.key).error(error.message) from error
 
 
 LIBRARY_KEY = "stellar.function.library"
@@ -351,19 +350,6 @@ def _named_library(name: object, place: Place) -> Library:
         return Library.named(str(name))
     except (LookupError, ValueError, TypeError) as error:
         raise place.error(f"{error}; name one as module:attribute, such as stellar.functions:SHELL_LIBRARY") from error
-
-
-def _patterns(settings: Mapping[str, Any], name: str, place: Place) -> list[str]:
-    value = settings.get(name) or []
-    patterns = re.split("[,:]", value) if isinstance(value, str) else value
-    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
-        raise (place / name).error("a list of regular expressions is wanted, or comma text")
-    for pattern in patterns:
-        try:
-            re.compile(pattern.strip())
-        except re.error as error:
-            raise (place / name).error(f"{pattern.strip()!r} is no regular expression: {error}") from error
-    return patterns
 
 
 def _charset(options: Mapping[str, Any], place: Place) -> str:

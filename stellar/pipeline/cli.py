@@ -222,17 +222,13 @@ def _tell_of_shadows(client: ModelClient) -> None:
 
 
 def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry:
-    if options.zookeeper is not None:
-        from stellar.maas import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
+    if options.zookeeper is None and options.registry is None:
+        from stellar.maas import MemoryRegistry
 
-        return ZooKeeperRegistry(options.zookeeper, settings.version_order, config_path=settings.config_path)
-    from stellar.maas import FileRegistry, MemoryRegistry
-
-    if options.registry is None:
         return MemoryRegistry()
-    if not options.registry.is_dir():
-        raise ValueError(f"--registry {options.registry}: there is no such directory; models are not deployed there")
-    return FileRegistry(options.registry, settings.version_order, config_path=settings.config_path)
+    from stellar.maas.opening import open_registry
+
+    return open_registry(options.registry, options.zookeeper, settings)
 
 
 def _check(options: argparse.Namespace) -> int:

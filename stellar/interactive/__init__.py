@@ -1,0 +1,1 @@
+"""What the shell, the notebook and editors share."""

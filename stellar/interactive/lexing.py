@@ -1,0 +1,50 @@
+"""The pieces of a text that may still be unfinished: what colours and completion go by."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stellar.tables import SKIPPED, TERMINALS
+
+BLANK, COMMENT, UNCLOSED, UNREADABLE = "blank", "comment", "unclosed", "unreadable"
+
+
+class Piece(NamedTuple):
+    """A piece of a text: a terminal of the grammar, or a blank, a comment, an unclosed text, or what can't be read."""
+
+    kind: str
+    start: int
+    end: int
+
+
+_BLANKS, _COMMENTS = SKIPPED
+_piece = re.compile(
+    "|".join(
+        f"(?P<{kind}>{pattern})"
+        for kind, pattern in (
+            (BLANK, _BLANKS),
+            (COMMENT, _COMMENTS),
+            *TERMINALS,
+            (UNCLOSED, "['\"][^\n]*"),
+            (UNREADABLE, "."),
+        )
+    )
+).match
+
+
+def pieces(text: str) -> list[Piece]:
+    """The pieces of a text, which are all of it."""
+    found, position = [], 0
+    while position < len(text):
+        match = _piece(text, position)
+        assert match is not None  # each character but a line end, which is a blank, is at least unreadable
+        found.append(Piece(match.lastgroup or "", position, match.end()))
+        position = match.end()
+    return found
+
+
+def quoted(text: str, piece: Piece) -> str:
+    """What stands between the quotes of a text, or behind the one of an unclosed text."""
+    inner = text[piece.start + 1 : piece.end]
+    return inner if piece.kind == UNCLOSED else inner[:-1]

@@ -1,0 +1,140 @@
+"""Sessions as their users want them: the options that the shell and the notebook have in common, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stellar.context import GlobalSettings
+from stellar.expression import shell_library
+from stellar.interactive.magics import json_object, read_variables
+from stellar.interactive.session import Session
+from stellar.library import Library
+
+if TYPE_CHECKING:
+    from stellar.maas.zookeeper import ZooKeeper
+
+LAST_PORT = 65535
+GLOBAL_CONFIGURATION = "/metron/topology/global"
+PATHS_KEY = "stellar.function.paths"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the options that make a session; `opened` takes what they parse to."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "-z",
+        "--zookeeper",
+        metavar="HOST:PORT,...",
+        help="the ZooKeeper where models are registered, and Metron's global configuration is kept",
+    )
+    where.add_argument("--registry", metavar="DIR", help="the directory where models are registered")
+    parser.add_argument("-v", "--variables", metavar="FILE", help="a JSON object whose members become variables")
+    parser.add_argument(
+        "-p",
+        "--properties",
+        metavar="FILE",
+        help="Java properties: stellar.function.resolver.includes and excludes, stellar.function.paths",
+    )
+    parser.add_argument("-l", "--log4j", metavar="FILE", help="what is logged where, as in a log4j.properties")
+
+
+def opened(options: argparse.Namespace) -> Session:
+    """The session that options ask for; whoever has it closes it.
+
+    Raises ValueError or OSError, with a sentence, if an option can't be followed.
+    """
+    if options.log4j is not None:
+        from stellar.interactive import logs
+
+        logs.configure(Path(options.log4j))
+    properties = _properties(options.properties)
+    variables = {} if options.variables is None else read_variables(options.variables)
+    zookeeper = None if options.zookeeper is None else _connected(options.zookeeper)
+    settings = GlobalSettings() if zookeeper is None else _global_configuration(zookeeper)
+    session = Session(_library({**settings, **properties}), settings=settings)
+    if zookeeper is not None:
+        session.use({}, zookeeper)
+    directory = options.registry or _home()
+    if zookeeper is not None or directory is not None:
+        use_models(session, None if zookeeper else directory, zookeeper)
+    session.add_variables(variables)
+    return session
+
+
+def use_models(session: Session, directory: str | None, zookeeper: ZooKeeper | str | None) -> None:
+    """Let the expressions of a session ask the models that are registered in a directory or in ZooKeeper.
+
+    Raises ValueError, with a sentence, if that can't be used.
+    """
+    from stellar.maas import ClientSettings, ModelClient, Registry
+    from stellar.maas.opening import open_registry
+
+    settings = ClientSettings.from_global(session.settings)
+    registry = open_registry(directory, zookeeper, settings)
+    client = ModelClient(registry, settings)
+    session.use({Registry: registry, ModelClient: client}, registry, client)
+
+
+def use_models_at(session: Session, place: str) -> None:
+    """The same for what a user calls a place: a directory, or else hosts of ZooKeeper."""
+    if os.path.isdir(place) or "/" in place.partition(":")[0]:
+        return use_models(session, place, None)
+    zookeeper = _connected(place)
+    session.use({}, zookeeper)
+    use_models(session, None, zookeeper)
+
+
+def _home() -> str | None:
+    """The registry directory of who names none, if there is one: that of `stellar.maas.home`, which is slow to load."""
+    home = os.environ.get("MAAS_HOME") or os.path.expanduser("~/.maas")
+    return home if os.path.isdir(home) else None
+
+
+def _properties(file: str | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    from stellar.interactive import properties
+
+    return properties.read(Path(file))
+
+
+def _library(settings: Mapping[str, Any]) -> Library:
+    """The functions of a shell, with those of the modules that are named, and without those that are excluded."""
+    library = shell_library()
+    if named := settings.get(PATHS_KEY):
+        names = [name.strip() for name in (named.split(",") if isinstance(named, str) else named)]
+        try:
+            library = Library.of(library, *(import_module(name) for name in names if name))
+        except Exception as error:  # a module may raise anything when it is loaded
+            raise ValueError(f"{PATHS_KEY}: {error}; Python modules with functions are named there") from error
+    return library.configured(settings)
+
+
+def _connected(hosts: str) -> ZooKeeper:
+    from stellar.maas.zookeeper import ZooKeeper  # loads a client of ZooKeeper, which few need
+
+    for host in hosts.partition("/")[0].split(","):
+        name, _, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+        if port and not 1 <= int(port) <= LAST_PORT:
+            raise ValueError(f"the port of {host} is none: it must be between 1 and {LAST_PORT}")
+        try:
+            socket.getaddrinfo(name.strip("[]"), None)
+        except OSError as error:
+            raise ValueError(f"there is no host {name or host!r}: {error.strerror}") from error
+    return ZooKeeper(hosts)
+
+
+def _global_configuration(zookeeper: ZooKeeper) -> GlobalSettings:
+    """Metron's global configuration; empty where Metron keeps none, as where only models are registered."""
+    try:
+        data = zookeeper.read(GLOBAL_CONFIGURATION)
+        return GlobalSettings() if data is None else GlobalSettings(json_object(data, GLOBAL_CONFIGURATION))
+    except ValueError as error:
+        zookeeper.close()
+        raise ValueError(f"the global configuration in {zookeeper.hosts} can't be used: {error}") from error
