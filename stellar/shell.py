@@ -1,195 +1,180 @@
-"""The shell: a line is read, evaluated, and its value shown, until `quit`.
-
-name := expression   sets a variable
-?NAME                shows the help of a function
-quit                 leaves; so does the end of the input
-# …                  is a comment
-"""
+"""The shell: lines from a terminal, a pipe, a script or the command line go to a session, and what it says is shown."""
 
 from __future__ import annotations
 
+import argparse
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stellar.conversions import to_text
 from stellar.errors import StellarError
-from stellar.expression import Expression, shell_library
-from stellar.library import Function, Library
+from stellar.interactive import options
 
 if TYPE_CHECKING:
-    from prompt_toolkit.history import History
+    from stellar.interactive.session import Session
+    from stellar.interactive.terminal import Terminal
 
-PROMPT = "[Stellar]>>> "
-GREETING = "Stellar, the expression language. ?NAME shows the help of a function, name := expression sets a variable."
-_ASSIGNMENT = re.compile(r"([a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?)\s*:=(.*)", re.DOTALL)
-_WORD = re.compile(r"[a-zA-Z_.:0-9$]+\Z")
+# What has to do with the language is imported where it is used: the first prompt does not wait for it
+
+GREETING = "Stellar, Go!\n?NAME shows the help of a function, %help the commands; Tab completes; quit leaves."
+# What a line may raise that is no fault of ours
+REFUSALS = (StellarError, LookupError, ValueError, OSError)
+
+# A text to execute, and what stands before the complaint if it fails
+Placed = tuple[str, str]
 
 
-class Quit(Exception):
-    """The user wants to leave."""
+def said(error: Exception) -> str:
+    """What a person is told of an error."""
+    if not isinstance(error, REFUSALS):
+        return f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
-class Session:
-    """The variables of a shell, and what it does with a line.
+# -- Options ----------------------------------------------------------------------------------------------------------
 
-    library: the functions that there are; by default those that only a shell may call are among them
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the options of the shell."""
+    parser.add_argument("script", nargs="?", metavar="FILE", help="a script to execute; - is standard input")
+    parser.add_argument(
+        "-e", "--execute", metavar="TEXT", action="append", default=[], help="a line to execute; may be given again"
+    )
+    options.add_options(parser)
+    parser.add_argument("-irc", "--inputrc", metavar="FILE", help="key bindings, in place of those of ~/.inputrc")
+    parser.add_argument("-na", "--no_ansi", action="store_true", help="no colours")
+
+
+def opened(given: argparse.Namespace) -> Session:
+    """The session that options ask for, in which texts can be edited.
+
+    Raises ValueError or OSError, with a sentence, if an option can't be followed.
     """
+    from stellar.functions.shell import Editor
+    from stellar.interactive import opening
 
-    def __init__(self, library: Library | None = None) -> None:
-        self.library = shell_library() if library is None else library
-        self.variables: dict[str, Any] = {}
-
-    def execute(self, line: str) -> str:
-        """What to show for a line; empty if there is nothing to show, as for null.
-
-        Raises StellarError if an expression fails, ValueError if its value has no text, LookupError for help about an
-        unknown function, and Quit.
-        """
-        line = line.strip()
-        if not line or line.startswith("#"):
-            return ""
-        if line == "quit":
-            raise Quit
-        if line.startswith("?"):
-            return self.help(line[1:].strip())
-        if assignment := _ASSIGNMENT.fullmatch(line):
-            name, source = assignment.groups()
-            value = self.variables[name] = self.evaluate(source)
-            return shown(value)
-        return shown(self.evaluate(line))
-
-    def evaluate(self, source: str) -> Any:
-        """The value of an expression over the variables."""
-        return Expression(source, self.library)(self.variables)
-
-    def help(self, name: str) -> str:
-        """The help of a function; of none, how to get it."""
-        if not name:
-            return "?NAME shows the help of a function, such as ?TO_UPPER; the tab key completes names"
-        if name not in self.library:
-            close = self.library.resembling(name)
-            raise LookupError(f"unknown function {name}" + (f"\nhint: did you mean {close}?" if close else ""))
-        return "\n".join(_help_lines(self.library[name]))
-
-    def completions(self, text: str) -> tuple[str, list[str]]:
-        """The name that the text ends with, and what it may become: a function with its bracket, or a variable."""
-        found = _WORD.search(text)
-        if found is None:
-            return "", []
-        word, bracket = found[0], "" if text.lstrip().startswith("?") else "("
-        functions = [f"{name}{bracket}" for name in self.library if name.startswith(word)]
-        variables = [name for name in self.variables if name.startswith(word)] if bracket else []
-        return word, sorted(functions + variables)
+    session = opening.opened(given)
+    session.use({Editor: Editor()})
+    return session
 
 
-def shown(value: Any) -> str:
-    """A value as Metron's shell shows it: its text; nothing for null."""
-    if value is None:
-        return ""
-    return "a lambda" if isinstance(value, FunctionType) else to_text(value)
+# -- Lines of a program -----------------------------------------------------------------------------------------------
 
 
-def _help_lines(function: Function) -> Iterator[str]:
-    yield function.usage
-    yield function.help.summary
-    if function.help.details:
-        yield ""
-        yield function.help.details
-    yield ""
-    for parameter in function.parameters:
-        yield f"  {parameter.name}: {parameter.description} ({parameter.kind.noun})"
-    yield f"  returns: {function.help.returns}"
-    if function.help.examples:
-        yield ""
-        yield from (f"  {line}" for line in function.help.examples.splitlines())
+def execute_each(session: Session, texts: Iterable[Placed], *, debug: bool = False) -> bool:
+    """Execute texts until `quit`: plain values go to standard output, what fails to standard error.
 
-
-def unforeseen(error: Exception) -> str:
-    """What to say of an error that should not happen."""
-    return f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
-
-
-# -- Loops ------------------------------------------------------------------------------------------------------------
-
-
-def from_lines(lines: Iterable[str], *, debug: bool = False) -> bool:
-    """Execute lines, such as those of a pipe; what fails is told on standard error. Returns whether none failed."""
-    session = Session()
+    Returns whether none failed.
+    """
     fine = True
-    for number, line in enumerate(lines, 1):
+    for place, text in texts:
         try:
-            _show(session.execute(line))
-        except Quit:
+            fine = _execute(session, place, text, debug) and fine
+        except EOFError:  # it is `quit`
             break
-        except (StellarError, LookupError, ValueError) as error:
-            print(f"line {number}: {error}", file=sys.stderr)
-            if debug:
-                traceback.print_exception(error)
-            fine = False
     return fine
 
 
-def from_terminal(session: Session | None = None, *, debug: bool = False, **options: Any) -> None:
-    """Execute what the user types, until the end of the input or `quit`.
+def _execute(session: Session, place: str, text: str, debug: bool) -> bool:
+    from stellar.interactive.rendering import plain
 
-    options: for prompt_toolkit's PromptSession
-    """
-    session = session or Session()
-    print(GREETING)
-    ask = _prompt(session, **options)
-    while True:
-        try:
-            _show(session.execute(ask()))
-        except KeyboardInterrupt:
-            continue  # the line, or its evaluation, is given up
-        except (EOFError, Quit):
-            return
-        except Exception as error:  # noqa: BLE001 - the shell and its variables outlive whatever a line does
-            known = isinstance(error, StellarError | LookupError | ValueError)
-            print(error if known else unforeseen(error))
-            if debug:
-                traceback.print_exception(error)
-
-
-def _show(answer: str) -> None:
-    if answer:
-        print(answer, flush=True)
-
-
-def _prompt(session: Session, **options: Any) -> Callable[[], str]:
-    """What reads a line from the terminal, with history and completion of names."""
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import Completer, Completion
-    from prompt_toolkit.document import Document
-
-    class Names(Completer):
-        def get_completions(self, document: Document, _event: Any) -> Iterator[Completion]:
-            word, names = session.completions(document.text_before_cursor)
-            return (Completion(name, -len(word)) for name in names)
-
-    terminal: PromptSession[str] = PromptSession(
-        history=_history(), completer=Names(), complete_while_typing=False, **options
-    )
-    return lambda: terminal.prompt(PROMPT)
-
-
-def _history() -> History:
-    """The lines of this session and those before: in a file that only the user can read, if one can be made."""
-    from pathlib import Path
-
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
-
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    file = Path(state, "stellar", "history")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        print(f"the history is not kept: {file}: {error.strerror}", file=sys.stderr)
-        return InMemoryHistory()
-    return FileHistory(str(file))
+        if shown := plain(session.execute(text)):
+            print(shown.removesuffix("\n"), flush=True)
+    except REFUSALS as error:
+        print(f"{place}{said(error)}", file=sys.stderr)
+        if debug:
+            traceback.print_exception(error)
+        return False
+    finally:
+        for note in session.taken_notes():
+            print(note, file=sys.stderr)
+    return True
+
+
+def of_script(name: str, lines: Iterable[str]) -> Iterator[Placed]:
+    """The statements of a script, in which indented lines go on with the one before."""
+    from stellar.statements import statements
+
+    return ((f"{name}:{statement.line}: ", statement.text) for statement in statements(lines))
+
+
+def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:
+    """Lines as they come. One whose expression is not finished goes on in the next."""
+    from stellar.interactive.lines import is_unfinished, problem
+
+    numbered = enumerate(lines, 1)
+    waiting = deque[tuple[int, str]]()
+
+    def following() -> tuple[int, str] | None:
+        return waiting.popleft() if waiting else next(numbered, None)
+
+    while first := following():
+        parts = [first]
+        while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := following()):
+            parts.append(line)
+        if len(parts) > 1 and problem(text):
+            # The first line was not unfinished, but wrong; those behind it mean what they mean
+            waiting.extendleft(reversed(parts[1:]))
+            text = first[1]
+        yield f"line {first[0]}: ", text
+
+
+# -- A terminal -------------------------------------------------------------------------------------------------------
+
+
+def open_terminal(given: argparse.Namespace) -> None:
+    """Let the user of a terminal type, with what options ask for; raises what `opened` raises."""
+    from stellar.interactive.terminal import Once, Terminal
+
+    session = Once(partial(opened, given))
+    greeting = GREETING
+    if options.are_given(given):  # else it is made while the user looks at the prompt
+        greeting += _settings(session())
+    terminal = Terminal(session, colours=not given.no_ansi, **_keys(given.inputrc))
+    from_terminal(terminal, greeting, debug=given.debug)
+
+
+def _settings(session: Session) -> str:
+    from stellar.conversions import to_text
+
+    return f"\n{to_text(dict(session.settings))}" if session.settings else ""
+
+
+def _keys(name: str | None) -> dict[str, Any]:
+    """What the user's file of key bindings asks for; what of it can't be done is told."""
+    file = Path(name or os.environ.get("INPUTRC") or "~/.inputrc").expanduser()
+    if name is None and not file.is_file():
+        return {}
+    from stellar.interactive import inputrc
+
+    read = inputrc.read(file)
+    for warning in read.warnings:
+        print(f"stellar: {warning}", file=sys.stderr)
+    return {"bindings": inputrc.key_bindings(read), "vi": read.vi}
+
+
+def from_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = False) -> None:
+    """Execute what the user types, until the end of the input or `quit`."""
+    terminal.say(greeting)
+    with terminal:
+        while True:
+            try:
+                text = terminal.ask()
+                terminal.show(terminal.session().execute(text))
+            except KeyboardInterrupt:
+                continue  # the line, or its evaluation, is given up
+            except EOFError:  # or `quit`
+                return
+            except Exception as error:  # noqa: BLE001 - the shell and its variables outlive whatever a line does
+                terminal.show_error(error, said(error))
+                if debug:
+                    traceback.print_exception(error)
+            terminal.show_notes()

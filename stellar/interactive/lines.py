@@ -45,18 +45,21 @@ def expression_begin(text: str) -> int | None:
             return None if line.startswith(("?", *COMMENTS)) or line.strip() in _WORDS else begin
 
 
-def is_unfinished(text: str) -> bool:
-    """Whether the expression of a line could go on in the next one, as it is not Stellar yet."""
+def problem(text: str) -> ParseError | None:
+    """Why the expression of a line is not Stellar; None if it is, or if there is none."""
     begin = expression_begin(text)
     if begin is None or not text[begin:].strip() or QUESTION.fullmatch(text.strip()):
-        return False
+        return None
     try:
         parse(text[begin:])
-    except Unfinished:
-        return True
-    except ParseError:
-        return False
-    return False
+    except ParseError as error:
+        return error
+    return None
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether the expression of a line could go on in the next one, as it is not Stellar yet."""
+    return isinstance(problem(text), Unfinished)
 
 
 # -- Completion ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Sessions as their users want them: the options that the shell and the notebook have in common, and what they mean."""
+"""Sessions as their users want them: what the options of the shell and of the notebook mean."""
 
 from __future__ import annotations
 
@@ -22,26 +22,6 @@ if TYPE_CHECKING:
 LAST_PORT = 65535
 GLOBAL_CONFIGURATION = "/metron/topology/global"
 PATHS_KEY = "stellar.function.paths"
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command take the options that make a session; `opened` takes what they parse to."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "-z",
-        "--zookeeper",
-        metavar="HOST:PORT,...",
-        help="the ZooKeeper where models are registered, and Metron's global configuration is kept",
-    )
-    where.add_argument("--registry", metavar="DIR", help="the directory where models are registered")
-    parser.add_argument("-v", "--variables", metavar="FILE", help="a JSON object whose members become variables")
-    parser.add_argument(
-        "-p",
-        "--properties",
-        metavar="FILE",
-        help="Java properties: stellar.function.resolver.includes and excludes, stellar.function.paths",
-    )
-    parser.add_argument("-l", "--log4j", metavar="FILE", help="what is logged where, as in a log4j.properties")
 
 
 def opened(options: argparse.Namespace) -> Session:

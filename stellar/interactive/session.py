@@ -39,8 +39,8 @@ An expression is evaluated, and its value shown; x := expression sets a variable
 A text that is not finished goes on in the next line."""
 
 
-class Quit(Exception):
-    """The user wants to leave."""
+class Quit(EOFError):
+    """The user wants to leave: no more input comes."""
 
 
 class Session:
@@ -93,6 +93,11 @@ class Session:
     def run(self, expression: Expression) -> Any:
         """The value of a compiled expression over the variables."""
         return expression(self.variables.values, self.context)
+
+    def taken_notes(self) -> list[str]:
+        """The notes so far, which are then gone."""
+        notes, self.notes = self.notes, []
+        return notes
 
     def add_variables(self, values: Mapping[str, Any]) -> None:
         """Set variables to values that come from no expression, but from a file of JSON."""
