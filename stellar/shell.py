@@ -103,7 +103,7 @@ def of_script(name: str, lines: Iterable[str]) -> Iterator[Placed]:
     """The statements of a script, in which indented lines go on with the one before."""
     from stellar.statements import statements
 
-    return ((f"{name}:{statement.line}: ", statement.text) for statement in statements(lines))
+    return ((f"{name}:{statement.line}: ", statement.code) for statement in statements(lines))
 
 
 def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:

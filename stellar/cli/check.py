@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Iterable, Iterator
 
 from stellar.checks import Problem, problems
 from stellar.cli.reading import FAILED, FINE, UNUSABLE, Unusable, argument, complain, texts_of
 from stellar.expression import default_library
 from stellar.source import Span, position, snippet
+from stellar.statements import statements
 
 DESCRIPTION = """\
 Report errors in expressions, and what is allowed but seldom meant, each with
 its place. docs/lints.md describes the reports.
 
 In a file, a line is an expression or `name := expression`. Indented lines go
-on with it. Lines that begin with # or // are comments.
+on with it. Lines that begin with # or // are comments; those that begin with % or
+? are for the shell.
 """
 
 END = """\
@@ -45,40 +45,13 @@ def run(options: argparse.Namespace) -> int:
         status = max(status, _check_source("-e", 1, source, source))
     for file in options.files:
         try:
-            for number, statement in _statements(texts_of(file)):
-                status = max(status, _check_source(file, number, statement, _expression_in(statement)))
+            for each in statements(texts_of(file)):
+                if not each.is_command:
+                    status = max(status, _check_source(file, each.line, each.text, each.expression))
         except Unusable as error:
             complain(f"stellar: {error}", error, options)
             status = UNUSABLE
     return status
-
-
-_COMMENT = re.compile(r"\s*(?:#|//)")
-_NAMED = re.compile(r"\s*[a-zA-Z_$](?:[a-zA-Z_.:0-9]*[a-zA-Z_.0-9])?\s*:=")
-
-
-def _statements(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """The statements of a file, each with the number of the line on which it begins."""
-    first, statement = 0, list[str]()
-    for number, line in enumerate(lines, 1):
-        skipped = not line.strip() or _COMMENT.match(line)
-        if statement and not skipped and line[0] not in " \t":
-            yield first, "\n".join(statement)
-            statement = []
-        if not statement:
-            first = number
-        if statement or not skipped:
-            statement.append(line)
-    if statement:
-        yield first, "\n".join(statement)
-
-
-def _expression_in(statement: str) -> str:
-    """The expression of a statement; the name and the comments become blanks, so that places stay the same."""
-    lines = [" " * len(line) if _COMMENT.match(line) else line for line in statement.split("\n")]
-    if named := _NAMED.match(lines[0]):
-        lines[0] = " " * named.end() + lines[0][named.end() :]
-    return "\n".join(lines)
 
 
 def _check_source(file: str, first_line: int, statement: str, source: str) -> int:

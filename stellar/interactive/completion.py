@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.conversions import to_text
 from stellar.diagnostics import advance
-from stellar.interactive.lexing import BLANK, COMMENT, UNCLOSED, Piece, pieces, quoted
+from stellar.interactive.lexing import BLANK, COMMENT, UNCLOSED, UNREADABLE, Piece, pieces, quoted
 from stellar.library import Function, Library
 from stellar.parser import NAME
 
@@ -65,7 +65,7 @@ def complete(text: str, cursor: int, names: Names) -> list[Candidate]:
     models, their versions, keys of maps, hashes, encodings, variables of the environment.
     """
     before = _Before(text[:cursor])
-    if before.in_comment:
+    if before.in_comment or before.is_unreadable:
         return []
     if before.opened is not None:
         return list(_in_text(before, names))
@@ -105,6 +105,7 @@ class _Before:
         self.tokens = [piece for piece in everything if piece.kind not in (BLANK, COMMENT)]
         last = everything[-1] if everything else None
         self.in_comment = last is not None and last.kind == COMMENT
+        self.is_unreadable = last is not None and last.kind == UNREADABLE
         self.opened: Piece | None = last if last is not None and last.kind == UNCLOSED else None
         self.open = self._brackets()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stellar.interactive.lexing import COMMENT, UNCLOSED, UNREADABLE, Piece, pieces
-from stellar.interactive.lines import expression_begin
+from stellar.interactive.lines import COMMENTS, expression_begin
 
 _KINDS = {
     "NUMBER": "stellar.number",
@@ -24,8 +24,7 @@ def coloured_line(text: str) -> list[tuple[str, str]]:
     """The pieces of a line of a shell, each with its kind: a command or a name, and the expression behind it."""
     begin = expression_begin(text)
     if begin is None:
-        stripped = text.lstrip()
-        return [("stellar.command" if stripped.startswith(("%", "?")) else "stellar.comment", text)] if stripped else []
+        return [("stellar.comment" if text.lstrip().startswith(COMMENTS) else "stellar.command", text)]
     head = [("stellar.command" if text.lstrip().startswith("%") else "stellar.name", text[:begin])] if begin else []
     return [*head, *coloured(text[begin:])]
 

@@ -201,7 +201,7 @@ def load(session: Session, name: str) -> str:
     count = 0
     for count, statement in enumerate(statements(_lines(file)), start=1):  # noqa: B007 - it is told below
         try:
-            session.execute(statement.text)
+            session.execute(statement.code)
         except (StellarError, LookupError, ValueError, OSError) as error:
             raise ValueError(f"line {statement.line} of {file}: {error}") from error
     session.notes.append(f"{_counted(count, 'line')} of {file}")
@@ -213,10 +213,11 @@ def save(session: Session, text: str) -> str:
 
     A file that is there already is only replaced by %save -f FILE.
     """
-    name = text.removeprefix("-f ").strip()
+    replacing = text.partition(" ")[0] == "-f"
+    name = text.removeprefix("-f").strip() if replacing else text
     file = _file(name, "%save FILE")
     try:
-        with open(file, "w" if text.startswith("-f ") else "x", encoding="utf-8") as out:
+        with open(file, "w" if replacing else "x", encoding="utf-8") as out:
             out.writelines(f"{continued(line)}\n" for line in session.assignments)
     except FileExistsError:
         raise ValueError(f"{file} is there already; %save -f {name} replaces it") from None

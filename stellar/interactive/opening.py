@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 from collections.abc import Mapping
 from importlib import import_module
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
 
 LAST_PORT = 65535
+_HOST = re.compile(r"\[?(.*?)\]?(?::(\d+))?", re.DOTALL)
 GLOBAL_CONFIGURATION = "/metron/topology/global"
 PATHS_KEY = "stellar.function.paths"
 
@@ -100,13 +102,13 @@ def _connected(hosts: str) -> ZooKeeper:
     from stellar.maas.zookeeper import ZooKeeper  # loads a client of ZooKeeper, which few need
 
     for host in hosts.partition("/")[0].split(","):
-        name, _, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+        name, port = _HOST.fullmatch(host).groups()  # type: ignore[union-attr]  # any text matches
         if port and not 1 <= int(port) <= LAST_PORT:
             raise ValueError(f"the port of {host} is none: it must be between 1 and {LAST_PORT}")
         try:
-            socket.getaddrinfo(name.strip("[]"), None)
-        except OSError as error:
-            raise ValueError(f"there is no host {name or host!r}: {error.strerror}") from error
+            socket.getaddrinfo(name, None)
+        except (OSError, UnicodeError) as error:
+            raise ValueError(f"there is no host {name or host}: {error}") from error
     return ZooKeeper(hosts)
 
 

@@ -122,10 +122,10 @@ def _note(key: str, value: Any) -> str:
     """What a number means, that a person would look up: a date, or a size."""
     if isinstance(value, bool):
         return ""
-    if isinstance(value, int) and value in _EPOCH_MS:
-        return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, int) and value >= 1024 and _SIZE.search(key):
         return _size(value)
+    if isinstance(value, int) and value in _EPOCH_MS:
+        return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     if isinstance(value, list | set | frozenset) and len(value) > 10:

@@ -19,6 +19,7 @@ from stellar.interactive.lines import ASSIGNMENT, COMMENTS, QUESTION
 from stellar.interactive.magics import MAGICS, Magic
 from stellar.interactive.rendering import Report, as_expression
 from stellar.library import Function, Library
+from stellar.parser import NAME
 
 if TYPE_CHECKING:
     from stellar.maas import Registry
@@ -104,7 +105,10 @@ class Session:
         for name, value in values.items():
             self.variables.values[name] = value
             self.variables.expressions.pop(name, None)
-            self.assignments.append(f"{name} := {as_expression(value)}")
+            if NAME.fullmatch(name) and name not in KEYWORDS:
+                self.assignments.append(f"{name} := {as_expression(value)}")
+            else:
+                self.notes.append(f"{name} is no name that an expression can read; it is only in _")
 
     @property
     def names(self) -> Names:

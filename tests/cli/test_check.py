@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from stellar.cli import _expression_in, _statements, main
+from stellar.cli import main
+from stellar.statements import statements
 
 # A file, and where its statements begin and what is read of them
 FILES = [
@@ -33,16 +34,25 @@ FILES = [
 
 @pytest.mark.parametrize(("file", "wanted"), FILES)
 def test_statements_are_found(file, wanted):
-    found = list(_statements(file.split("\n")))
-    assert [(number, _expression_in(statement).strip()) for number, statement in found] == wanted
+    found = statements(file.split("\n"))
+    assert [(statement.line, statement.expression.strip()) for statement in found] == wanted
 
 
 @pytest.mark.parametrize("file", [file for file, _ in FILES])
 def test_what_is_no_expression_becomes_blanks_of_the_same_length(file):
-    for _, statement in _statements(file.split("\n")):
-        expression = _expression_in(statement)
-        assert len(expression) == len(statement)
-        assert all(now in (" ", before) for now, before in zip(expression, statement, strict=True))
+    for statement in statements(file.split("\n")):
+        for text in (statement.expression, statement.code):
+            assert len(text) == len(statement.text)
+            assert all(now in (" ", before) for now, before in zip(text, statement.text, strict=True))
+
+
+def test_lines_for_the_shell_are_told():
+    found = statements(["%define a := 1", "  + 1", "?TRIM", "quit", "x := 1", "quit(1)"])
+    assert [(statement.is_command, statement.name) for statement in found] == [
+        *[(True, None)] * 3,
+        (False, "x"),
+        (False, None),
+    ]
 
 
 @pytest.mark.parametrize(
