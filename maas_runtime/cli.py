@@ -30,7 +30,7 @@ from maas_runtime.service import Service
 from maas_runtime.store import ModelStore
 from stellar.commands import add_version
 from stellar.maas.errors import MaasError
-from stellar.maas.files import home
+from stellar.maas.homes import home
 from stellar.maas.reach import silent
 from stellar.maas.registry import Instances, Registry, natural_order
 from stellar.maas.schema import CONFIG_PATH, Model, ModelRequest, checked_name

@@ -137,12 +137,13 @@ def open_terminal(given: argparse.Namespace) -> None:
     session = Once(partial(opened, given))
     greeting = GREETING
     if options.are_given(given):  # else it is made while the user looks at the prompt
-        greeting += _settings(session())
+        greeting += settings_of(session())
     terminal = Terminal(session, colours=not given.no_ansi, **_keys(given.inputrc))
     from_terminal(terminal, greeting, debug=given.debug)
 
 
-def _settings(session: Session) -> str:
+def settings_of(session: Session) -> str:
+    """The line of the greeting that shows the global configuration, if there is one."""
     from stellar.conversions import to_text
 
     return f"\n{to_text(dict(session.settings))}" if session.settings else ""

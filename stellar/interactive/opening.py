@@ -16,6 +16,7 @@ from stellar.expression import shell_library
 from stellar.interactive.magics import json_object, read_variables
 from stellar.interactive.session import Session
 from stellar.library import Library
+from stellar.maas.homes import home
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -40,13 +41,26 @@ def opened(options: argparse.Namespace) -> Session:
     zookeeper = None if options.zookeeper is None else _connected(options.zookeeper)
     settings = GlobalSettings() if zookeeper is None else _global_configuration(zookeeper)
     session = Session(_library({**settings, **properties}), settings=settings)
-    if zookeeper is not None:
-        session.use({}, zookeeper)
-    directory = options.registry or _home()
-    if zookeeper is not None or directory is not None:
-        use_models(session, None if zookeeper else directory, zookeeper)
+    try:
+        _add_models(session, options.registry, zookeeper)
+    except BaseException:
+        session.close()
+        raise
     session.add_variables(variables)
     return session
+
+
+def _add_models(session: Session, directory: str | None, zookeeper: ZooKeeper | None) -> None:
+    if zookeeper is not None:
+        session.use({}, zookeeper)
+        use_models(session, None, zookeeper)
+    elif directory is not None:
+        use_models(session, directory, None)
+    elif home().is_dir():  # nobody has asked for it, and so it can't be in the way
+        try:
+            use_models(session, str(home()), None)
+        except ValueError as error:
+            session.notes.append(f"models are not looked for: {error}")
 
 
 def use_models(session: Session, directory: str | None, zookeeper: ZooKeeper | str | None) -> None:
@@ -70,12 +84,6 @@ def use_models_at(session: Session, place: str) -> None:
     zookeeper = _connected(place)
     session.use({}, zookeeper)
     use_models(session, None, zookeeper)
-
-
-def _home() -> str | None:
-    """The registry directory of who names none, if there is one: that of `stellar.maas.home`, which is slow to load."""
-    home = os.environ.get("MAAS_HOME") or os.path.expanduser("~/.maas")
-    return home if os.path.isdir(home) else None
 
 
 def _properties(file: str | None) -> dict[str, str]:

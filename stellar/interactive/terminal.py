@@ -86,7 +86,7 @@ class Terminal:
     bindings: keys of the user's own
     vi: edit as vi does, rather than as emacs does
     colours: whether to use any
-    options: for prompt_toolkit's PromptSession
+    color_depth: how many there are, if that is not to be found out
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Terminal:
         bindings: KeyBindingsBase | None = None,
         vi: bool = False,
         colours: bool = True,
-        **options: Any,
+        color_depth: ColorDepth | None = None,
     ) -> None:
         self.session = session
         self._colours = colours
@@ -107,7 +107,6 @@ class Terminal:
             prompt_continuation=_continuation,
             lexer=_Colours() if colours else None,
             completer=_Names(session),
-            complete_in_thread=False,
             auto_suggest=AutoSuggestFromHistory(),
             bottom_toolbar=self._toolbar,
             history=history(),
@@ -117,8 +116,7 @@ class Terminal:
             tempfile_suffix=".stellar",
             style=STYLE if colours else None,
             include_default_pygments_style=False,
-            color_depth=None if colours else ColorDepth.DEPTH_1_BIT,
-            **options,
+            color_depth=color_depth if colours else ColorDepth.DEPTH_1_BIT,
         )
 
     def __enter__(self) -> Self:
@@ -178,17 +176,18 @@ class Terminal:
             print("".join(fragment[1] for fragment in fragments), flush=True)
 
     def _toolbar(self) -> StyleAndTextTuples:
-        """The signature of the call that the cursor is in, and the argument it is at."""
         buffer = self._prompt.default_buffer
-        text, cursor = buffer.text, buffer.cursor_position
-        if not text:
-            return []
-        from stellar.interactive.completion import call_at
-        from stellar.interactive.lines import expression_begin
+        return hint(buffer.text, buffer.cursor_position, self.session) if buffer.text else []
 
-        begin = expression_begin(text[:cursor])
-        call = None if begin is None else call_at(text[begin:], cursor - begin, self.session().library)
-        return [] if call is None else list(_signature(call))
+
+def hint(text: str, cursor: int, session: Callable[[], Session]) -> StyleAndTextTuples:
+    """The signature of the call that the cursor is in, and the argument that it is at."""
+    from stellar.interactive.completion import call_at
+    from stellar.interactive.lines import expression_begin
+
+    begin = expression_begin(text[:cursor])
+    call = None if begin is None else call_at(text[begin:], cursor - begin, session().library)
+    return [] if call is None else list(_signature(call))
 
 
 def _signature(call: CallAt) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stellar.maas.errors import RecordRefused as RecordRefused
     from stellar.maas.files import FileQueue as FileQueue
     from stellar.maas.files import FileRegistry as FileRegistry
-    from stellar.maas.files import home as home
+    from stellar.maas.homes import home as home
     from stellar.maas.registry import MemoryRegistry as MemoryRegistry
     from stellar.maas.registry import Registry as Registry
     from stellar.maas.requests import MemoryQueue as MemoryQueue
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
     "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
-    "files": ("FileQueue", "FileRegistry", "home"),
+    "files": ("FileQueue", "FileRegistry"),
+    "homes": ("home",),
     "registry": ("MemoryRegistry", "Registry"),
     "requests": ("MemoryQueue", "RequestQueue"),
     "schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),

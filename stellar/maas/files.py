@@ -42,11 +42,6 @@ TAKE_SECONDS = 0.1
 _ASIDE = ".aside"  # files in the making, and the queue's counter
 
 
-def home() -> Path:
-    """The registry directory of who names none: $MAAS_HOME, else `.maas` in the user's home."""
-    return Path(os.environ.get("MAAS_HOME") or Path.home() / ".maas")
-
-
 def read_config(directory: Path, path: str = CONFIG_PATH) -> MaaSConfig:
     """The configuration in a registry directory; the defaults if there is none.
 
