@@ -33,9 +33,9 @@ def opened(options: argparse.Namespace) -> Session:
     Raises ValueError or OSError, with a sentence, if an option can't be followed.
     """
     if options.log4j is not None:
-        from stellar.interactive import logs
+        from stellar.interactive.logs import configure
 
-        logs.configure(Path(options.log4j))
+        configure(Path(options.log4j))
     properties = _properties(options.properties)
     variables = {} if options.variables is None else read_variables(options.variables)
     zookeeper = None if options.zookeeper is None else _connected(options.zookeeper)
@@ -89,9 +89,9 @@ def use_models_at(session: Session, place: str) -> None:
 def _properties(file: str | None) -> dict[str, str]:
     if file is None:
         return {}
-    from stellar.interactive import properties
+    from stellar.interactive.properties import read
 
-    return properties.read(Path(file))
+    return read(Path(file))
 
 
 def _library(settings: Mapping[str, Any]) -> Library:
