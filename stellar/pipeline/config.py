@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from stellar.errors import ConfigError
 from stellar.hints import known_names
 from stellar.pipeline.places import FIRST, Place, Problems, Several, read_object
+from stellar.pipeline.texts import ENRICHMENT_PARTS
 
 log = logging.getLogger(__name__)
 
@@ -365,10 +366,9 @@ _MOVED = {"index", "batchSize"}
 
 def _modernised(value: dict[str, Any], place: Place) -> dict[str, Any]:
     """The configuration as today's Metron writes it; each change is a warning."""
-    known = {"enrichment": "enrichment", "threatintel": "threatIntel", "configuration": "configuration"}
     modern: dict[str, Any] = {}
     for key, item in value.items():
-        name = known.get(key.lower(), key)
+        name = ENRICHMENT_PARTS.get(key.lower(), key)
         if key in _MOVED:
             log.warning("%s: belongs to indexing/, has no effect here", place / key)
             continue

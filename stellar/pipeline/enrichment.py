@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from stellar.pipeline.config import AdapterConfig, StageConfig
 from stellar.pipeline.expressions import Workshop, shortened, variables
 from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record, Report, Reporter, now
+from stellar.pipeline.texts import ASSIGNMENT
 
 # What Metron has, stage by stage
 ADAPTERS = {
@@ -182,9 +182,6 @@ def _step(field: str, text: object, place: Place, workshop: Workshop) -> tuple[s
     return field, workshop.expression(_expression_text(text, place), place)
 
 
-_ASSIGNMENT = re.compile(r"\s*([\w.:-]*\w)\s*:=(.*)", re.DOTALL)
-
-
 def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
     steps = [
         workshop.problems.attempt(partial(_assignment, text, place / index, workshop), None)
@@ -194,7 +191,7 @@ def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
 
 
 def _assignment(text: object, place: Place, workshop: Workshop) -> tuple[str, Expression]:
-    match = _ASSIGNMENT.fullmatch(_expression_text(text, place))
+    match = ASSIGNMENT.fullmatch(_expression_text(text, place))
     if match is None:
         raise place.error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
     return match[1], workshop.expression(match[2].strip(), place)

@@ -13,6 +13,7 @@ from stellar.pipeline.config import ParserConfig
 from stellar.pipeline.expressions import Workshop
 from stellar.pipeline.places import Place
 from stellar.pipeline.records import Drop, Record, Stage
+from stellar.pipeline.texts import STELLAR_FILTERS
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def _none(config: ParserConfig, place: Place, workshop: Workshop) -> None:
 FILTERS: dict[str, Factory] = {
     "": _none,
     "DEFAULT": _none,
-    "STELLAR": _stellar,
-    "org.apache.metron.parsers.filters.StellarFilter": _stellar,
+    **dict.fromkeys(STELLAR_FILTERS, _stellar),
     "BRO": _bro,
     "org.apache.metron.parsers.filters.BroMessageFilter": _bro,
 }
