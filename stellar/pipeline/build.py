@@ -207,7 +207,7 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
     """
     place = config.parser_place
     settings = config.globals.settings
-    library = problems.attempt(lambda: _library(settings, config.global_place), LIBRARY)
+    library = problems.attempt(lambda: library_of(settings, config.global_place), LIBRARY)
     given = _telling(context)
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     workshop = Workshop(library, services, settings=settings, report=_report, problems=problems)
@@ -331,8 +331,8 @@ class Complaining:
         return record
 
 
-def _library(settings: Mapping[str, Any], place: Place) -> Library:
-    """The functions that the global configuration lets expressions call."""
+def library_of(settings: Mapping[str, Any], place: Place) -> Library:
+    """The functions that the global configuration lets expressions call. Raises ConfigError if it can't be told."""
     library = _named_library(settings.get(LIBRARY_KEY), place / LIBRARY_KEY)
     try:
         return library.configured(settings)

@@ -15,17 +15,28 @@ from stellar.pipeline.places import Place, Problems
 from stellar.source import snippet
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something that is allowed, but seldom meant, and where it stands."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a check found.
 
     problems: why the configuration cannot be used
-    warnings: what is allowed in it, but seldom meant; each with its place
+    warnings: what is allowed in it, but seldom meant
     functions: what its expressions call
     """
 
     problems: tuple[ConfigError, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Remark, ...] = ()
     functions: frozenset[str] = frozenset()
 
 
@@ -37,19 +48,17 @@ def checked(read: Callable[[Path, str, Problems], SensorConfig], directory: Path
     if config is None:
         return Verdict(tuple(found))
     pipeline = build(config, problems=problems)
-    problems.attempt(lambda: _check_model_settings(config), None)
-    warnings = [
-        *_near_misses(config.parser.parser_config, PARSER_OPTIONS, config.parser_place / "parserConfig"),
-        *_near_misses(config.globals.settings, GLOBAL_KEYS, config.global_place),
-    ]
+    problems.attempt(lambda: check_model_settings(config), None)
+    warnings = near_misses(config)
     for place, expression in pipeline.expressions:
         for finding in lint(expression.tree, expression.source, expression.library):
             shown = snippet(expression.source, finding.span)
-            warnings.append(f"{place}: {finding.name}: {finding.message}\n{shown}\nhint: {finding.hint}")
+            warnings.append(Remark(place, f"{finding.name}: {finding.message}\n{shown}\nhint: {finding.hint}"))
     return Verdict(tuple(found), tuple(warnings), pipeline.functions)
 
 
-def _check_model_settings(config: SensorConfig) -> None:
+def check_model_settings(config: SensorConfig) -> None:
+    """Raise ConfigError if the global configuration says something of models that can't be."""
     if not any(key.startswith("maas.") for key in config.globals.settings):
         return  # and no HTTP client is loaded for nothing
     from stellar.maas import ClientSettings
@@ -82,9 +91,17 @@ GLOBAL_KEYS = frozenset({
 _LIKENESS = 0.87
 
 
-def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[str]:
+def near_misses(config: SensorConfig) -> list[Remark]:
+    """The keys that nothing reads, and that are nearly such as are read."""
+    return [
+        *_near_misses(config.parser.parser_config, PARSER_OPTIONS, config.parser_place / "parserConfig"),
+        *_near_misses(config.globals.settings, GLOBAL_KEYS, config.global_place),
+    ]
+
+
+def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[Remark]:
     lower = {name.lower(): name for name in known}
     for name in names:
         near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_LIKENESS)
         if name not in known and near:
-            yield f"{place / name}: nothing reads this key but expressions; did you mean {lower[near[0]]}?"
+            yield Remark(place / name, f"nothing reads this key but expressions; did you mean {lower[near[0]]}?")

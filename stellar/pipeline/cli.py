@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from stellar.commands import add_version
 from stellar.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
-from stellar.pipeline.check import checked
+from stellar.pipeline.check import Remark, checked
 from stellar.pipeline.config import SensorConfig, load, load_enrichment, sensors
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
@@ -235,7 +235,7 @@ def _check(options: argparse.Namespace) -> int:
     parsed = sensors(options.config)
     enriched = [path.stem for path in (options.config / "enrichments").glob("*.json")]
     names = [options.sensor] if options.sensor else sorted({*parsed, *enriched})
-    problems, said = 0, set[str]()
+    problems, said = 0, set[Remark]()
     for name in names:
         # What is parsed elsewhere may be enriched here
         read = load_enrichment if name in enriched and name not in parsed else load

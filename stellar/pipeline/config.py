@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stellar.errors import ConfigError
 from stellar.hints import known_names
-from stellar.pipeline.places import FIRST, Place, Problems, Several, read_object
+from stellar.pipeline.places import FIRST, Place, Problems, Several, object_in, read_text
 from stellar.pipeline.texts import ENRICHMENT_PARTS
 
 log = logging.getLogger(__name__)
@@ -227,14 +227,14 @@ def load(directory: Path, sensor: str, problems: Problems = FIRST) -> SensorConf
         raise ConfigError(str(parser_file), "", _no_such_sensor(directory, sensor))
     return SensorConfig(
         sensor,
-        problems.attempt(lambda: read_parser(parser_file), _json_parser()),
+        problems.attempt(lambda: read_parser(parser_file), json_parser()),
         _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
         _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
     )
 
 
-def _json_parser() -> ParserConfig:
+def json_parser() -> ParserConfig:
     return ParserConfig.model_validate({"parserClassName": "JSONMap"})
 
 
@@ -250,7 +250,7 @@ def load_enrichment(directory: Path, sensor: str, problems: Problems = FIRST) ->
     enrichment_file = directory / "enrichments" / f"{sensor}.json"
     return SensorConfig(
         sensor,
-        _json_parser(),
+        json_parser(),
         problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
         _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
@@ -275,18 +275,32 @@ def _no_such_sensor(directory: Path, sensor: str) -> str:
 
 def read_parser(path: Path) -> ParserConfig:
     """A parser's configuration. Raises ConfigError."""
-    return _checked(ParserConfig, read_object(path), Place(str(path)))
+    return parser_in(read_text(path), Place(str(path)))
+
+
+def parser_in(text: str, place: Place) -> ParserConfig:
+    """A parser's configuration, of the text of its file. Raises ConfigError."""
+    return _checked(ParserConfig, object_in(text, place.file), place)
 
 
 def read_enrichment(path: Path) -> EnrichmentConfig:
     """An enrichment configuration, older spellings included. Raises ConfigError."""
-    place = Place(str(path))
-    return _checked(EnrichmentConfig, _modernised(read_object(path), place), place)
+    return enrichment_in(read_text(path), Place(str(path)))
+
+
+def enrichment_in(text: str, place: Place) -> EnrichmentConfig:
+    """The same, of the text of its file. Raises ConfigError."""
+    return _checked(EnrichmentConfig, _modernised(object_in(text, place.file), place), place)
 
 
 def read_global(path: Path) -> GlobalConfig:
     """The global configuration. Raises ConfigError."""
-    return _checked(GlobalConfig, read_object(path), Place(str(path)))
+    return global_in(read_text(path), Place(str(path)))
+
+
+def global_in(text: str, place: Place) -> GlobalConfig:
+    """The global configuration, of the text of its file. Raises ConfigError."""
+    return _checked(GlobalConfig, object_in(text, place.file), place)
 
 
 def _checked(model: type[M], value: dict[str, Any], place: Place) -> M:

@@ -157,26 +157,25 @@ def _mend(error: OSError) -> str:
     return "a file with JSON is wanted here"
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, in which `//` and `/* */` comments may stand.
+def object_in(text: str, file: str) -> dict[str, Any]:
+    """The JSON object in the text of a file, in which `//` and `/* */` comments may stand.
 
-    Raises ConfigError if the file cannot be read, is not JSON (with line, column and carets) or holds something else.
+    Raises ConfigError if the text is not JSON (with line, column and carets) or holds something else.
     """
-    text = read_text(path)
     if not text.strip():
-        raise ConfigError(str(path), "", "the file is empty; a JSON object {…} is wanted")
+        raise ConfigError(file, "", "the file is empty; a JSON object {…} is wanted")
     try:
-        value = json.loads(without_comments(text), object_pairs_hook=partial(_object, str(path)))
+        value = json.loads(without_comments(text), object_pairs_hook=partial(_object, file))
     except json.JSONDecodeError as error:
         line, column = position(text, error.pos)
         shown = snippet(text, Span(error.pos, error.pos + 1))
         message = f"not JSON: {error.msg} at line {line}, column {column}\n{shown}"
-        raise ConfigError(str(path), "", message) from error
+        raise ConfigError(file, "", message) from error
     except RecursionError as error:
-        raise ConfigError(str(path), "", "nested too deep to be read; is this a configuration?") from error
+        raise ConfigError(file, "", "nested too deep to be read; is this a configuration?") from error
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a text", bool: "true or false"}.get(type(value), json.dumps(value))
-        raise ConfigError(str(path), "", f"holds {kind}; a JSON object {{…}} is wanted")
+        raise ConfigError(file, "", f"holds {kind}; a JSON object {{…}} is wanted")
     return value
 
 

@@ -1,0 +1,113 @@
+"""What can be said of one file of a configuration while it is edited, with the other files as they are saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stellar.errors import ConfigError, StellarError
+from stellar.functions import LIBRARY
+from stellar.library import Library
+from stellar.pipeline.build import LIBRARY_KEY, build, library_of
+from stellar.pipeline.check import Remark, check_model_settings, near_misses
+from stellar.pipeline.config import (
+    GlobalConfig,
+    SensorConfig,
+    Transformation,
+    enrichment_in,
+    global_in,
+    json_parser,
+    parser_in,
+    read_global,
+)
+from stellar.pipeline.places import Place, Problems
+from stellar.pipeline.texts import Kind
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What there is to say of an edited file.
+
+    problems: why it cannot be used, without what its Stellar texts say of themselves
+    remarks: what is allowed in it, but seldom meant; without lints
+    library: the functions that its Stellar texts may call; None if that can't be told here
+    """
+
+    problems: tuple[ConfigError, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    library: Library | None = LIBRARY
+
+
+def edited(source: str, kind: Kind, file: Path) -> Edited:
+    """What there is to say of the file of this path, if this stood in it.
+
+    No Python module is imported that a configuration names: who looks at a file has not said that it may run. So of
+    parsers and transformations by dotted paths nothing is said.
+    """
+    found: list[ConfigError] = []
+    problems = Problems(found)
+    config = _read(source, kind, file, problems)
+    library = _library(config)
+    config = _without_imports(config)
+    if kind != "profiler":  # nothing here runs profiles, and so knows what they must be
+        build(config, problems=problems)
+        problems.attempt(lambda: check_model_settings(config), None)
+    here = {str(file), _place(config, kind).file}
+    return Edited(
+        tuple(each for each in found if each.file in here and not isinstance(each.__cause__, StellarError)),
+        tuple(each for each in near_misses(config) if each.place.file in here),
+        library,
+    )
+
+
+def _read(source: str, kind: Kind, file: Path, problems: Problems) -> SensorConfig:
+    directory = file.parent.parent if file.parent.name == kind else file.parent
+    config = SensorConfig(file.stem, json_parser(), globals=_saved_globals(directory), directory=directory)
+    place = Place(str(file))
+    match kind:
+        case "parsers":
+            return replace(config, parser=problems.attempt(lambda: parser_in(source, place), config.parser))
+        case "enrichments":
+            enrichment = problems.attempt(lambda: enrichment_in(source, place), config.enrichment)
+            return replace(config, enrichment=enrichment)
+        case "global":
+            return replace(config, globals=problems.attempt(lambda: global_in(source, place), GlobalConfig()))
+    return config
+
+
+def _saved_globals(directory: Path) -> GlobalConfig:
+    path = directory / "global.json"
+    return Problems([]).attempt(lambda: read_global(path), GlobalConfig()) if path.is_file() else GlobalConfig()
+
+
+def _place(config: SensorConfig, kind: Kind) -> Place:
+    """Where the pipeline looks for a file of this kind."""
+    places = {"parsers": config.parser_place, "enrichments": config.enrichment_place}
+    return places.get(kind, config.global_place)
+
+
+def _library(config: SensorConfig) -> Library | None:
+    settings = config.globals.settings
+    name = settings.get(LIBRARY_KEY)
+    if name is not None and not str(name).startswith("stellar.functions:"):
+        return None
+    return Problems([]).attempt(lambda: library_of(settings, config.global_place), None)
+
+
+def _without_imports(config: SensorConfig) -> SensorConfig:
+    """The configuration with what does nothing in the place of what would be imported."""
+    parser = config.parser
+    steps = [_NO_STEP if _imports(step.transformation) else step for step in parser.field_transformations]
+    name = "JSONMap" if _imports(parser.parser_class_name) else parser.parser_class_name
+    return replace(
+        config,
+        parser=parser.model_copy(update={"field_transformations": steps, "parser_class_name": name}),
+        globals=config.globals.model_copy(update={LIBRARY_KEY: None}),
+    )
+
+
+def _imports(name: str) -> bool:
+    return "." in name and not name.startswith("org.apache.")
+
+
+_NO_STEP = Transformation(transformation="RENAME")
