@@ -366,7 +366,7 @@ class Library(Mapping[str, Function]):
 
         Raises SettingError for one that can't be used.
         """
-        include, exclude = (_patterns(settings, f"stellar.function.resolver.{which}") for which in _RESOLVER)
+        include, exclude = (_patterns(settings, key) for key in RESOLVER_KEYS)
         return self.restricted(include, exclude) if include or exclude else self
 
     def hint(self, name: str) -> str | None:
@@ -390,7 +390,7 @@ class SettingError(ValueError):
         self.message = message
 
 
-_RESOLVER = ("includes", "excludes")
+RESOLVER_KEYS = ("stellar.function.resolver.includes", "stellar.function.resolver.excludes")
 
 
 def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:

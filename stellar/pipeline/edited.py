@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from stellar.errors import ConfigError, StellarError
-from stellar.functions import LIBRARY
-from stellar.library import Library
+from stellar.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build, library_of
 from stellar.pipeline.check import Remark, check_model_settings, near_misses
 from stellar.pipeline.config import (
@@ -30,34 +31,46 @@ class Edited:
 
     problems: why it cannot be used, without what its Stellar texts say of themselves
     remarks: what is allowed in it, but seldom meant; without lints
-    library: the functions that its Stellar texts may call; None if that can't be told here
     """
 
     problems: tuple[ConfigError, ...] = ()
     remarks: tuple[Remark, ...] = ()
-    library: Library | None = LIBRARY
 
 
 def edited(source: str, kind: Kind, file: Path) -> Edited:
     """What there is to say of the file of this path, if this stood in it.
 
     No Python module is imported that a configuration names: who looks at a file has not said that it may run. So of
-    parsers and transformations by dotted paths nothing is said.
+    parsers and transformations by dotted paths nothing is said; nor of profiles, as nothing here runs them.
     """
+    if kind == "profiler":
+        return Edited()
     found: list[ConfigError] = []
     problems = Problems(found)
-    config = _read(source, kind, file, problems)
-    library = _library(config)
-    config = _without_imports(config)
-    if kind != "profiler":  # nothing here runs profiles, and so knows what they must be
-        build(config, problems=problems)
-        problems.attempt(lambda: check_model_settings(config), None)
+    config = _without_imports(_read(source, kind, file, problems))
+    build(config, problems=problems)
+    problems.attempt(lambda: check_model_settings(config), None)
     here = {str(file), _place(config, kind).file}
     return Edited(
         tuple(each for each in found if each.file in here and not isinstance(each.__cause__, StellarError)),
         tuple(each for each in near_misses(config) if each.place.file in here),
-        library,
     )
+
+
+def functions_for(source: str, kind: Kind, file: Path) -> Library | None:
+    """The functions that the Stellar texts of such a file may call; None if only an import could tell."""
+    settings = _read(source, kind, file, Problems([])).globals.settings
+    telling = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
+    return _functions(json.dumps(telling, sort_keys=True))
+
+
+@lru_cache(maxsize=8)  # so that the same settings give the very same library, by which others remember things
+def _functions(telling: str) -> Library | None:
+    settings = json.loads(telling)
+    name = settings.get(LIBRARY_KEY)
+    if name is not None and not str(name).startswith("stellar.functions:"):
+        return None
+    return Problems([]).attempt(lambda: library_of(settings, Place("")), None)
 
 
 def _read(source: str, kind: Kind, file: Path, problems: Problems) -> SensorConfig:
@@ -84,14 +97,6 @@ def _place(config: SensorConfig, kind: Kind) -> Place:
     """Where the pipeline looks for a file of this kind."""
     places = {"parsers": config.parser_place, "enrichments": config.enrichment_place}
     return places.get(kind, config.global_place)
-
-
-def _library(config: SensorConfig) -> Library | None:
-    settings = config.globals.settings
-    name = settings.get(LIBRARY_KEY)
-    if name is not None and not str(name).startswith("stellar.functions:"):
-        return None
-    return Problems([]).attempt(lambda: library_of(settings, config.global_place), None)
 
 
 def _without_imports(config: SensorConfig) -> SensorConfig:

@@ -86,14 +86,23 @@ class Configuration:
 
         Of a map or list that is its key, or else its bracket; of what is not there, the same of what it is missed in.
         """
-        while path and path not in self._spans:
+        while path and path not in self._places:
             path = _parent(path)
-        return self._spans.get(path, Span(0, 0))
+        return _shown(*self._places[path]) if path in self._places else Span(0, 0)
+
+    def key(self, path: str) -> Text | None:
+        """The key of a member; None if the path leads to none."""
+        return self._places[path][0] if path in self._places else None
+
+    def value(self, path: str) -> Value | None:
+        """What stands there; None if nothing does."""
+        return self._places[path][1] if path in self._places else None
 
     @cached_property
-    def _spans(self) -> dict[str, Span]:
-        spans = {_modern(path): _shown(key, value) for path, key, value in places(self.root)}
-        return spans | {text.place: text.json.span for text in self.texts}
+    def _places(self) -> dict[str, tuple[Text | None, Value]]:
+        found = {_modern(path): (key, value) for path, key, value in places(self.root)}
+        # These have places that are written otherwise: rules that are keys, and lists that stand for their map
+        return found | {text.place: (None, text.json) for text in self.texts if text.place not in found}
 
     def text_at(self, offset: int) -> EmbeddedText | None:
         """The Stellar text that an offset in the file is in, or right behind."""

@@ -1,0 +1,404 @@
+"""Documents as an editor has them: the Stellar texts in a file, what there is to say of it, and what its names mean.
+
+Nothing here knows the protocol: places are spans of code points in the whole document.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from stellar.checks import ERROR, Problem, problems
+from stellar.diagnostics import KEYWORDS
+from stellar.errors import StellarError
+from stellar.expression import default_library
+from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
+from stellar.interactive.lexing import pieces as lexed
+from stellar.library import Library
+from stellar.parser import parse
+from stellar.pipeline.edited import edited, functions_for
+from stellar.pipeline.located import Text
+from stellar.pipeline.texts import EmbeddedText, Kind, configuration, kind_of
+from stellar.resolver import resolve
+from stellar.source import Span
+
+CONFIGURATION = "configuration"
+NOT_JSON = "not-json"
+
+
+class Where(Protocol):
+    """Offsets in a text, and the same in its document."""
+
+    def in_file(self, offset: int) -> int: ...
+
+    def in_text(self, offset: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """The place of a text that stands in its document just as it is meant."""
+
+    by: int
+
+    def in_file(self, offset: int) -> int:
+        return offset + self.by
+
+    def in_text(self, offset: int) -> int:
+        return offset - self.by
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A Stellar text in a document.
+
+    source: the expression, with blanks for whatever else stands in the text, such as the name that it is assigned to
+    begin: where in the source the expression may begin
+    where: the place of the source
+    whole: all of the text, in the document
+    name: what gets its value, if anything does
+    named: where that name stands in the text, if it does
+    embedded: the text of a configuration that this is
+    """
+
+    source: str
+    begin: int
+    where: Where
+    whole: Span
+    name: str | None = None
+    named: Span | None = None
+    embedded: EmbeddedText | None = None
+
+    def in_document(self, span: Span) -> Span:
+        return Span(self.where.in_file(span.start), self.where.in_file(span.end))
+
+    def written(self, text: str) -> str:
+        """Some Stellar as it must be written into this text."""
+        return text if self.embedded is None else _in_json(text)
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A mend: what to write in the place of what."""
+
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to be said of a place in a document.
+
+    name: the name of a lint; `error`, `not-json` or `configuration` for what is none
+    serious: whether it can't be used so
+    fix: how to mend it, where that is known to the letter
+    """
+
+    span: Span
+    message: str
+    name: str
+    serious: bool
+    fix: Fix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What can be told of an expression.
+
+    problems: what is wrong with it, or seldom meant
+    reads: the variables that it reads, and where; None if it is not Stellar
+    """
+
+    problems: tuple[Problem, ...]
+    reads: tuple[tuple[str, Span], ...] | None
+
+
+@lru_cache(maxsize=4096)  # while one text is typed, the others stay
+def analysed(source: str, library: Library) -> Analysis:
+    found = tuple(problems(source, library))
+    try:
+        reads = resolve(parse(source), library, source, judge=False).reads if source.strip() else ()
+    except StellarError:
+        return Analysis(found, None)
+    return Analysis(found, reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name or keyword in a text, and where in its source it stands; `called` if a bracket follows a name."""
+
+    text: str
+    span: Span
+    piece: Piece
+    called: bool
+
+
+class Document(Protocol):
+    """A file as an editor has it.
+
+    source: all of it
+    pieces: its Stellar texts, in order
+    library: the functions that they may call; None if that can't be told
+    notices: what there is to say of it, in order
+    """
+
+    source: str
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]: ...
+
+    @property
+    def library(self) -> Library | None: ...
+
+    @property
+    def notices(self) -> list[Notice]: ...
+
+    def piece_at(self, offset: int) -> Piece | None:
+        """The Stellar text in which an offset is, or in which something typed there would be."""
+
+    def names_for(self, piece: Piece) -> frozenset[str]:
+        """The names of variables that this text may read, as far as they are known."""
+
+
+def functions_of(document: Document) -> Library:
+    """The functions that may be called in a document, as far as that can be told."""
+    return default_library() if document.library is None else document.library
+
+
+# -- Files of statements ----------------------------------------------------------------------------------------------
+
+
+class Statements:
+    """A `.stellar` file."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    @property
+    def library(self) -> Library:
+        return default_library()
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        return tuple(_statements(self.source))
+
+    @cached_property
+    def notices(self) -> list[Notice]:
+        return [notice for piece in self.pieces for notice in _of_statement(piece, self.library)]
+
+    def piece_at(self, offset: int) -> Piece | None:
+        line = self.source.rfind("\n", 0, offset) + 1
+        if _COMMENT.match(self.source, line):
+            return None
+        for piece in self.pieces:
+            begun = line <= piece.whole.start or self.source[line : line + 1] in _INDENTS
+            if begun and piece.whole.start <= offset <= piece.whole.end:
+                return piece
+        # On a line of its own something new begins
+        return Piece(self.source[line:offset], 0, Shifted(line), Span(line, offset))
+
+    def names_for(self, piece: Piece) -> frozenset[str]:
+        assigned = {each.name for each in self.pieces if each.name and each.whole.start < piece.whole.start}
+        return frozenset(assigned | _read_by_others(self, piece))
+
+
+def _of_statement(piece: Piece, library: Library) -> Iterator[Notice]:
+    if piece.named is not None and not piece.source.strip():
+        message = "behind the name stands no expression\nhint: write null if that is meant"
+        yield Notice(piece.named, message, ERROR, serious=True)
+    else:
+        yield from _of_expression(piece, library)
+
+
+# -- Configurations ---------------------------------------------------------------------------------------------------
+
+
+class Configured:
+    """A file of a configuration."""
+
+    def __init__(self, source: str, kind: Kind, file: Path) -> None:
+        self.source = source
+        self.kind = kind
+        self.file = file
+        self._found = configuration(source, kind)
+
+    @cached_property
+    def library(self) -> Library | None:
+        return functions_for(self.source, self.kind, self.file)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        return tuple(map(_embedded, self._found.texts))
+
+    @cached_property
+    def notices(self) -> list[Notice]:
+        found = list(self._of_file())
+        for piece in self.pieces:
+            # What is no assignment, but should be, is a matter of the file
+            if piece.embedded is None or piece.name is not None or not piece.embedded.assignment:
+                found += _of_expression(piece, self.library)
+        return sorted(found, key=lambda notice: notice.span.start)
+
+    def _of_file(self) -> Iterator[Notice]:
+        if (problem := self._found.problem) is not None:
+            span = Span(problem.offset, problem.offset + 1)
+            yield Notice(span, f"not JSON: {problem.message}", NOT_JSON, serious=True)
+            return
+        said = edited(self.source, self.kind, self.file)
+        for error in said.problems:
+            yield self._complaint(error.path, error.message, serious=True)
+        for remark in said.remarks:
+            yield self._complaint(remark.place.path, remark.message, serious=False)
+
+    def _complaint(self, path: str, message: str, *, serious: bool) -> Notice:
+        key = self._found.key(path)
+        if key is not None and (not serious or message.startswith("unknown key ")):
+            return Notice(key.span, message, CONFIGURATION, serious, _json_fix(key, message))
+        value = self._found.value(path)
+        fix = _json_fix(value, message) if isinstance(value, Text) else None
+        return Notice(self._found.span(path), message, CONFIGURATION, serious, fix)
+
+    def piece_at(self, offset: int) -> Piece | None:
+        return next((each for each in self.pieces if each.whole.start <= offset <= each.whole.end), None)
+
+    def names_for(self, piece: Piece) -> frozenset[str]:
+        set_ = {each.name for each in self.pieces if each.name and each.whole != piece.whole}
+        return frozenset(set_ | _read_by_others(self, piece)) | self._found.fields
+
+
+def _embedded(text: EmbeddedText) -> Piece:
+    begin, end = text.expression.start, text.expression.end
+    named = None
+    if text.assignment and text.name is not None:
+        start = text.text.index(text.name)
+        named = Span(text.json.in_file(start), text.json.in_file(start + len(text.name)))
+    return Piece(" " * begin + text.text[begin:end], begin, text.json, text.json.inner, text.name, named, embedded=text)
+
+
+_MEANT = re.compile(r"did you mean (.+)\?$", re.MULTILINE)
+
+
+def _json_fix(text: Text, message: str) -> Fix | None:
+    meant = _MEANT.search(message)
+    return None if meant is None else Fix(text.inner, _in_json(meant[1]))
+
+
+def document(source: str, file: Path, language: str | None = None) -> Document | None:
+    """The document of a file; None if it is of JSON, and no configuration in which Stellar may stand.
+
+    language: what the editor takes it for
+    """
+    if file.suffix != ".json" and language not in ("json", "jsonc"):
+        return Statements(source)
+    kind = kind_of(file, source)
+    return None if kind is None else Configured(source, kind, file)
+
+
+# -- What is said of an expression ------------------------------------------------------------------------------------
+
+
+def _of_expression(piece: Piece, library: Library | None) -> Iterator[Notice]:
+    for problem in analysed(piece.source, default_library() if library is None else library).problems:
+        if library is None and problem.message.startswith(_UNKNOWN_FUNCTION):
+            continue
+        message = f"{problem.message}\nhint: {problem.hint}" if problem.hint else problem.message
+        span = piece.in_document(problem.span)
+        yield Notice(span, message, problem.name, problem.name == ERROR, _function_fix(piece, problem))
+
+
+_UNKNOWN_FUNCTION = "unknown function "
+
+
+def _function_fix(piece: Piece, problem: Problem) -> Fix | None:
+    """For the call of an unknown function: the name that is meant."""
+    meant = _MEANT.search(problem.hint or "")
+    if meant is None or not problem.message.startswith(_UNKNOWN_FUNCTION):
+        return None
+    start = problem.span.start
+    end = start + len(problem.message.removeprefix(_UNKNOWN_FUNCTION))
+    return Fix(piece.in_document(Span(start, end)), meant[1])
+
+
+# -- What names mean --------------------------------------------------------------------------------------------------
+
+
+def word_at(document: Document, offset: int) -> Word | None:
+    """The name or keyword that an offset is in, or right behind."""
+    if (piece := document.piece_at(offset)) is None:
+        return None
+    inner = piece.where.in_text(offset)
+    for token in lexed(piece.source):
+        text = piece.source[token.start : token.end]
+        if token.start <= inner <= token.end and (token.kind == "NAME" or text in KEYWORDS):
+            called = piece.source[token.end :].lstrip().startswith("(")
+            return Word(text, Span(token.start, token.end), piece, called and token.kind == "NAME")
+    return None
+
+
+def assignment_of(document: Document, word: Word) -> Piece | None:
+    """The text that assigns the variable which is read at a word: the last one before it, or else the first.
+
+    None if there is none, or the word is something else, such as the parameter of a lambda.
+    """
+    reads = analysed(word.piece.source, functions_of(document)).reads
+    if word.called or (reads is not None and not any(_within(word.span, span) for _, span in reads)):
+        return None
+    assigning = [each for each in document.pieces if each.name == word.text and each.whole != word.piece.whole]
+    before = [each for each in assigning if each.whole.start < word.piece.whole.start]
+    return before[-1] if before else next(iter(assigning), None)
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def candidates(document: Document, offset: int) -> tuple[Piece, list[Candidate]] | None:
+    """What may stand at an offset, and in which text; None if no Stellar can stand there."""
+    piece = document.piece_at(offset)
+    if piece is None or (inner := piece.where.in_text(offset)) < piece.begin:
+        return None
+    names = Names(functions_of(document), dict.fromkeys(document.names_for(piece)))
+    return piece, complete(piece.source, inner, names)
+
+
+def called_at(document: Document, offset: int) -> CallAt | None:
+    """The call of a function whose brackets are open at an offset."""
+    piece = document.piece_at(offset)
+    return None if piece is None else call_at(piece.source, piece.where.in_text(offset), functions_of(document))
+
+
+def _read_by_others(document: Document, piece: Piece) -> set[str]:
+    library = functions_of(document)
+    others = (each for each in document.pieces if each.whole != piece.whole)
+    return {name for each in others for name, _ in analysed(each.source, library).reads or ()} - {"_"}
+
+
+# -- Statements in a file ---------------------------------------------------------------------------------------------
+
+_COMMENT = re.compile(r"[ \t]*(?:#|//)")
+_INDENTS = (" ", "\t")
+
+
+def _statements(source: str) -> Iterator[Piece]:
+    from stellar.cli.check import _NAMED, _expression_in
+    from stellar.cli.check import _statements as statements
+
+    lines = source.split("\n")
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    for number, text in statements(lines):
+        start = starts[number - 1]
+        whole = Span(start, start + len(text.rstrip("\r\n")))
+        match = _NAMED.match(text)
+        name = match[0][:-2].strip() if match else None
+        named = Span(start + text.index(name), start + text.index(name) + len(name)) if name else None
+        yield Piece(_expression_in(text), match.end() if match else 0, Shifted(start), whole, name, named)

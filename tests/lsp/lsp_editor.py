@@ -1,0 +1,146 @@
+"""An editor, as tests need one: files that are open, and what the server says of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lsprotocol import types as lsp
+from pytest_lsp import LanguageClient
+
+CURSOR = "‸"
+
+
+def position(text: str, offset: int) -> lsp.Position:
+    """A position as the protocol has it, in units of UTF-16; worked out without the server's help."""
+    before = text[:offset].split("\n")
+    return lsp.Position(len(before) - 1, len(before[-1].encode("utf-16-le", "surrogatepass")) // 2)
+
+
+def shown(text: str, place: lsp.Range) -> str:
+    """The part of a text that a range covers."""
+    start, end = (_offset(text, each) for each in (place.start, place.end))
+    return text[start:end]
+
+
+def _offset(text: str, place: lsp.Position) -> int:
+    return next(offset for offset in range(len(text) + 1) if position(text, offset) == place)
+
+
+def edited(text: str, edits: Sequence[lsp.TextEdit | lsp.AnnotatedTextEdit]) -> str:
+    """A text after the edits."""
+    for edit in sorted(edits, key=lambda each: (each.range.start.line, each.range.start.character), reverse=True):
+        start, end = _offset(text, edit.range.start), _offset(text, edit.range.end)
+        text = text[:start] + edit.new_text + text[end:]
+    return text
+
+
+@dataclass
+class OpenFile:
+    """A file in the editor."""
+
+    client: LanguageClient
+    uri: str
+    text: str
+    cursor: lsp.Position
+    version: int = 0
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def document(self) -> lsp.TextDocumentIdentifier:
+        return lsp.TextDocumentIdentifier(self.uri)
+
+    async def diagnostics(self) -> list[tuple[str, str]]:
+        """What is said: the part of the text, and the first line of the message."""
+        found = await self.full_diagnostics()
+        return [(shown(self.text, each.range), each.message.split("\n")[0]) for each in found]
+
+    async def full_diagnostics(self) -> Sequence[lsp.Diagnostic]:
+        async with asyncio.timeout(20):
+            while self.uri not in self.client.diagnostics:
+                await asyncio.sleep(0.005)
+        return self.client.diagnostics[self.uri]
+
+    def replace(self, old: str, new: str) -> None:
+        """Type something in the place of something else, the first time that it stands there."""
+        start = self.text.index(old)
+        place = lsp.Range(position(self.text, start), position(self.text, start + len(old)))
+        self.text = self.text[:start] + new + self.text[start + len(old) :]
+        self._changed(lsp.TextDocumentContentChangePartial(place, new))
+
+    def rewrite(self, text: str) -> None:
+        """Replace all of it."""
+        self.text = text
+        self._changed(lsp.TextDocumentContentChangeWholeDocument(text))
+
+    def _changed(self, change: lsp.TextDocumentContentChangeEvent) -> None:
+        self.client.diagnostics.pop(self.uri, None)
+        identifier = lsp.VersionedTextDocumentIdentifier(next(self.numbers), self.uri)
+        self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(identifier, [change]))
+
+    async def completions(self) -> list[lsp.CompletionItem]:
+        found = await self.client.text_document_completion_async(lsp.CompletionParams(self.document, self.cursor))
+        return [] if found is None else list(found.items if isinstance(found, lsp.CompletionList) else found)
+
+    async def labels(self) -> list[str]:
+        return [item.label for item in await self.completions()]
+
+    async def hover(self) -> str | None:
+        found = await self.client.text_document_hover_async(lsp.HoverParams(self.document, self.cursor))
+        if found is None:
+            return None
+        assert isinstance(found.contents, lsp.MarkupContent)
+        assert found.contents.kind == lsp.MarkupKind.Markdown
+        return found.contents.value
+
+    async def definition(self) -> str | None:
+        found = await self.client.text_document_definition_async(lsp.DefinitionParams(self.document, self.cursor))
+        assert found is None or isinstance(found, lsp.Location)
+        return None if found is None else shown(self.text, found.range)
+
+    async def signature(self) -> lsp.SignatureHelp | None:
+        parameters = lsp.SignatureHelpParams(self.document, self.cursor)
+        return await self.client.text_document_signature_help_async(parameters)
+
+    async def symbols(self) -> list[tuple[str, str, str | None]]:
+        parameters = lsp.DocumentSymbolParams(self.document)
+        found = await self.client.text_document_document_symbol_async(parameters) or []
+        symbols = [each for each in found if isinstance(each, lsp.DocumentSymbol)]
+        assert len(symbols) == len(found)
+        return [(each.name, shown(self.text, each.selection_range), each.detail) for each in symbols]
+
+    async def actions(self) -> list[lsp.CodeAction]:
+        place = lsp.Range(self.cursor, self.cursor)
+        context = lsp.CodeActionContext([])
+        parameters = lsp.CodeActionParams(self.document, place, context)
+        found = await self.client.text_document_code_action_async(parameters) or []
+        return [each for each in found if isinstance(each, lsp.CodeAction)]
+
+    async def mended(self) -> str:
+        """The text after the only mend that is offered at the cursor."""
+        [action] = await self.actions()
+        assert action.edit is not None
+        assert action.edit.changes is not None
+        return edited(self.text, action.edit.changes[self.uri])
+
+
+class Editor:
+    """Opens files."""
+
+    def __init__(self, client: LanguageClient, folder: Path) -> None:
+        self.client = client
+        self.folder = folder
+
+    def open(self, name: str, text: str, language: str | None = None) -> OpenFile:
+        """Open a file with this text, which need not be saved; the cursor is where ‸ stands in it."""
+        offset = text.find(CURSOR)
+        text = text.replace(CURSOR, "")
+        uri = (self.folder / name).as_uri()
+        self.client.diagnostics.pop(uri, None)
+        language = language or ("json" if name.endswith(".json") else "stellar")
+        item = lsp.TextDocumentItem(uri, language, 0, text)
+        self.client.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
+        return OpenFile(self.client, uri, text, position(text, max(0, offset)))
