@@ -40,6 +40,8 @@ class OpenText(TextDocument):
     Lines end where the protocol says so, and nowhere else: Python knows more line ends.
     """
 
+    _version: _Version | None = None
+
     @property
     def lines(self) -> Sequence[str]:
         return self._at_this_version.lines
@@ -48,13 +50,16 @@ class OpenText(TextDocument):
     def document(self) -> Document | None:
         return self._at_this_version.document
 
+    def look_again(self) -> None:
+        """Forget what is known of it, as files beside it may have changed."""
+        self._version = None
+
     @property
     def _at_this_version(self) -> _Version:
         source = self.source
-        found: _Version | None = self.__dict__.get("_found")
-        if found is None or found.source is not source:
-            found = self.__dict__["_found"] = _Version(source, Path(self.path), self.language_id)
-        return found
+        if self._version is None or self._version.source is not source:
+            self._version = _Version(source, Path(self.path), self.language_id)
+        return self._version
 
     def offset(self, position: lsp.Position) -> int:
         """The offset of a position in the text."""
@@ -175,6 +180,7 @@ def _changed(ls: StellarServer, params: lsp.DidChangeTextDocumentParams) -> None
 def _saved(ls: StellarServer, _: lsp.DidSaveTextDocumentParams) -> None:
     # What is said of a sensor's file goes by the global configuration that is saved
     for text in ls.open_texts():
+        text.look_again()
         ls.tell_soon(text.uri)
 
 

@@ -1,0 +1,237 @@
+"""Metron's configuration files in an editor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lsp_editor import CURSOR, Editor, edited, shown
+from lsprotocol import types as lsp
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PARSER = r"""{
+  // comments are allowed
+  "parserClassName" : "JSONMap",
+  "fieldTransformations" : [
+    { "transformation" : "STELLAR", "output" : ["host", "note"],
+      "config" : {
+        "host" : "URL_TO_HOST(url)",
+        "quoted" : "JOIN(['\"😀\"', TO_UPER(host)], \"\")",
+        "note" : "if host == \u0027x\u0027 then 1 else a and b or c"
+      } }
+  ]
+}
+"""
+
+
+async def test_a_good_configuration_has_no_diagnostics(editor: Editor) -> None:
+    example = Path(__file__).parents[2] / "examples" / "squid" / "config"
+    for path in sorted(example.rglob("*.json")):
+        file = editor.open(str(path), path.read_text(encoding="utf-8"))
+        assert await file.diagnostics() == []
+
+
+async def test_what_a_text_has_wrong_is_shown_within_it(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", PARSER)
+    assert await file.diagnostics() == [
+        ("TO_UPER(host)", "unknown function TO_UPER"),
+        (
+            "a and b or c",
+            "`and` and `or` have one precedence and group from the right: a and b or c is a and (b or c)",
+        ),
+    ]
+
+
+async def test_what_the_pipeline_finds_is_shown_at_its_value(editor: Editor) -> None:
+    text = """{
+  "parserClassName" : "JSONMapp",
+  "parserConfig" : { "readCharst" : "UTF-8" },
+  "sensorTopics" : "squid",
+  "fieldTransformations" : [ { "transformation" : "STELAR" }, {} ]
+}"""
+    found = await editor.open("parsers/squid.json", text).full_diagnostics()
+    assert [(shown(text, each.range), each.code, each.severity) for each in found] == [
+        ('"sensorTopics"', "configuration", lsp.DiagnosticSeverity.Error),
+        ("{", "configuration", lsp.DiagnosticSeverity.Error),
+    ]
+    without = text.replace('"sensorTopics" : "squid",', "").replace(", {}", "")
+    found = await editor.open("parsers/other.json", without).full_diagnostics()
+    assert [(shown(without, each.range), each.severity) for each in found] == [
+        ('"JSONMapp"', lsp.DiagnosticSeverity.Error),
+        ('"readCharst"', lsp.DiagnosticSeverity.Warning),
+        ('"STELAR"', lsp.DiagnosticSeverity.Error),
+    ]
+
+
+async def test_a_configuration_that_is_no_json_keeps_what_is_said_of_its_texts(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", PARSER)
+    await file.diagnostics()
+    file.replace(
+        '"host" : "URL_TO_HOST(url)",',
+        '"host" : "URL_TO_HOST(',
+    )
+    assert [message for _, message in await file.diagnostics()] == [
+        "this ( is not closed",
+        "not JSON: Invalid control character at",
+        "unknown function TO_UPER",
+        "`and` and `or` have one precedence and group from the right: a and b or c is a and (b or c)",
+    ]
+    file.rewrite("")
+    assert await file.diagnostics() == [("", "not JSON: Expecting value")]
+
+
+async def test_json_that_is_no_configuration_is_left_alone(editor: Editor) -> None:
+    file = editor.open("package.json", '{"name": "TRIM(", ‸}')
+    assert await file.diagnostics() == []
+    assert await file.labels() == []
+    assert await file.hover() is None
+    assert await file.definition() is None
+    assert await file.signature() is None
+    assert await file.symbols() == []
+    assert await file.actions() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "enrichments/squid.json",
+            '{"threatIntel": {"triageConfig": {"riskLevelRules": '
+            '[{"rule": "a ==", "score": "TRIN(1)"}], "aggregator": "MX"}}}',
+            [("", "unexpected end of the text"), ("TRIN(1)", "unknown function TRIN"), ('"MX"', None)],
+        ),
+        (
+            "enrichments/squid.json",
+            '{"enrichment": {"fieldMap": {"stellar": {"config": ["a := TRIN(1)", "no assignment"]}}}}',
+            [("TRIN(1)", "unknown function TRIN"), ('"no assignment"', None)],
+        ),
+        (
+            "global.json",
+            '{"fieldValidations": [{"validation": "STELLAR", "config": {"condition": "TRIN(1)"}}, '
+            '{"validation": "IPP"}]}',
+            [("TRIN(1)", "unknown function TRIN"), ('"IPP"', None)],
+        ),
+        ("profiler.json", '{"profiles": [{"onlyif": "TRIN(1)"}]}', [("TRIN(1)", "unknown function TRIN")]),
+        ("loose.json", '{"profiles": [{"onlyif": "TRIN(1)"}]}', [("TRIN(1)", "unknown function TRIN")]),
+    ],
+)
+async def test_every_kind_of_file_is_known(
+    editor: Editor, name: str, text: str, expected: list[tuple[str, str | None]]
+) -> None:
+    found = await editor.open(name, text).diagnostics()
+    assert [place for place, _ in found] == [place for place, _ in expected]
+    for (_, message), (_, wanted) in zip(found, expected, strict=True):
+        assert wanted in (None, message)
+
+
+async def test_the_functions_are_those_that_the_saved_global_configuration_allows(editor: Editor) -> None:
+    saved = {"stellar.function.resolver.excludes": "URL_.*"}
+    (editor.folder / "global.json").write_text(json.dumps(saved), encoding="utf-8")
+    file = editor.open("parsers/squid.json", PARSER.replace("TO_UPER", "TO_UPPER").replace(" and b", ""))
+    assert await file.diagnostics() == [("URL_TO_HOST(url)", "unknown function URL_TO_HOST")]
+    (editor.folder / "global.json").write_text("{}", encoding="utf-8")
+    file.client.diagnostics.pop(file.uri)
+    file.client.text_document_did_save(lsp.DidSaveTextDocumentParams(file.document))
+    assert await file.diagnostics() == []
+
+
+async def test_modules_that_a_configuration_names_are_not_imported(editor: Editor) -> None:
+    (editor.folder / "harmful.py").write_text("raise SystemExit", encoding="utf-8")
+    steps = [{"transformation": "harmful.step"}, {"transformation": "STELLAR", "config": {"a": "1 +"}}]
+    text = json.dumps({"parserClassName": "harmful.parser", "fieldTransformations": steps})
+    assert await editor.open("parsers/squid.json", text).diagnostics() == [("", "unexpected end of the text")]
+    (editor.folder / "global.json").write_text('{"stellar.function.library": "harmful:LIBRARY"}', encoding="utf-8")
+    text = json.dumps({"profiles": [{"onlyif": "MY_OWN(1, TRIM())"}]})
+    # There, nobody knows what is unknown
+    assert await editor.open("profiler.json", text).diagnostics() == [
+        ("TRIM()", "TRIM takes at least 1 argument, not 0")
+    ]
+
+
+# -- Questions --------------------------------------------------------------------------------------------------------
+
+
+def with_text(text: str) -> str:
+    """A configuration in which this is the last Stellar text."""
+    return PARSER.replace(r"if host == \u0027x\u0027 then 1 else a and b or c", text)
+
+
+async def test_hover_and_definition_know_what_other_texts_set(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == ho{CURSOR}st'))
+    assert await file.hover() == "```stellar\nhost := URL_TO_HOST(url)\n```"
+    assert await file.definition() == "URL_TO_HOST(url)"
+
+
+async def test_an_assignment_in_a_list_is_a_definition_too(editor: Editor) -> None:
+    text = '{"enrichment": {"fieldMap": {"stellar": ["\\u0061b := 1", "c := a‸b + 1"]}}}'
+    file = editor.open("enrichments/squid.json", text)
+    assert await file.definition() == "\\u0061b"
+    assert await file.symbols() == [("ab", "\\u0061b", "1"), ("c", "c", "ab + 1")]
+
+
+async def test_functions_and_fields_are_completed_within_texts(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == h{CURSOR}'))
+    assert await file.labels() == ["host"]
+    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == TO_UP{CURSOR}'))
+    [item] = await file.completions()
+    assert isinstance(item.text_edit, lsp.TextEdit)
+    assert edited(file.text, [item.text_edit]) == with_text('\\"😀\\" == TO_UPPER(')
+
+
+async def test_fields_are_those_that_the_file_names_anywhere(editor: Editor) -> None:
+    labels = await editor.open("parsers/squid.json", with_text(CURSOR)).labels()
+    assert {"host", "quoted", "note", "url"} <= set(labels)
+    assert labels[0] == "host"
+
+
+@pytest.mark.parametrize("where", ['"transformation" : "‸', '"output" : ["‸', '"‸parserClassName', '"config" : {‸'])
+async def test_outside_of_texts_nothing_is_completed(editor: Editor, where: str) -> None:
+    text = PARSER.replace(where.replace(CURSOR, ""), where)
+    assert CURSOR in text
+    assert await editor.open("parsers/squid.json", text).labels() == []
+
+
+async def test_the_name_of_an_assignment_is_not_completed(editor: Editor) -> None:
+    text = '{"enrichment": {"fieldMap": {"stellar": ["a‸ := 1"]}}}'
+    assert await editor.open("enrichments/squid.json", text).labels() == []
+
+
+async def test_what_a_function_may_be_asked_for_is_completed(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", with_text(f"HASH(url, 'SHA-25{CURSOR}"))
+    assert await file.labels() == ["SHA-256"]
+
+
+async def test_signatures_are_shown_in_a_text_that_is_not_closed(editor: Editor) -> None:
+    file = editor.open(
+        "parsers/squid.json",
+        '{"fieldTransformations": [{"transformation": "STELLAR", "config": {"a": "MAP_GET(\\"x\\", ‸',
+    )
+    found = await file.signature()
+    assert found is not None
+    assert found.signatures[0].label == "MAP_GET(key, map, default?)"
+    assert found.active_parameter == 1
+
+
+# -- Mends ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_misspelt_function_is_mended_within_its_text(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", PARSER.replace("TO_UPER", f"TO_{CURSOR}UPER"))
+    assert await file.mended() == PARSER.replace("TO_UPER", "TO_UPPER")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ('"transformation" : "STELLAR"', '"transformation" : "STELAR"'),
+        ('"parserClassName"', '"parserClasName"'),
+        ('"JSONMap"', '"JSONMapp"'),
+    ],
+)
+async def test_misspelt_keys_and_names_are_mended(editor: Editor, wrong: str, right: str) -> None:
+    good = PARSER.replace("TO_UPER", "TO_UPPER")
+    place = right.rindex('"')
+    file = editor.open("parsers/squid.json", good.replace(wrong, right[:place] + CURSOR + right[place:], 1))
+    assert await file.mended() == good
