@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         from stellar.lsp.server import serve
     except ModuleNotFoundError as error:
-        if error.name not in ("lsprotocol", "pygls"):
+        if str(error.name).partition(".")[0] not in ("lsprotocol", "pygls"):
             raise
         raise Unusable("editors are served with pygls, which is not here: pip install 'stellar-maas[lsp]'") from error
     serve()

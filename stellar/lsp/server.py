@@ -7,6 +7,7 @@ worked out when its author pauses, and anew after each change.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import traceback
@@ -152,8 +153,8 @@ class StellarServer(LanguageServer):
 
 def serve() -> None:
     """Serve the client at standard input and output until it leaves."""
-    output = sys.stdout.buffer
-    with redirect_stdout(sys.stderr):  # what anything prints must not get between messages
+    # What anything prints must not get between messages; and who serves closes what it writes to
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server().start_io(sys.stdin.buffer, output)
 
 

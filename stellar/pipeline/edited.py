@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -47,19 +50,46 @@ def edited(source: str, kind: Kind, file: Path) -> Edited:
         return Edited()
     found: list[ConfigError] = []
     problems = Problems(found)
-    config = _without_imports(_read(source, kind, file, problems))
-    build(config, problems=problems)
-    problems.attempt(lambda: check_model_settings(config), None)
+    with _warnings() as remarks:
+        config = _without_imports(_read(source, kind, file, problems))
+        build(config, problems=problems)
+        problems.attempt(lambda: check_model_settings(config), None)
     here = {str(file), _place(config, kind).file}
     return Edited(
         tuple(each for each in found if each.file in here and not isinstance(each.__cause__, StellarError)),
-        tuple(each for each in near_misses(config) if each.place.file in here),
+        tuple(each for each in (*remarks, *near_misses(config)) if each.place.file in here),
     )
+
+
+@contextmanager
+def _warnings() -> Iterator[list[Remark]]:
+    """Takes the warnings of the pipeline, all of which begin with a place, and keeps them from being logged."""
+    logger = logging.getLogger("stellar.pipeline")
+    listener, propagates = _Listener(), logger.propagate
+    logger.addHandler(listener)
+    logger.propagate = False
+    try:
+        yield listener.remarks
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = propagates
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.remarks: list[Remark] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        place = where if isinstance(where, Place) else Place(str(where))
+        self.remarks.append(Remark(place, record.getMessage().removeprefix(f"{place}: ")))
 
 
 def functions_for(source: str, kind: Kind, file: Path) -> Library | None:
     """The functions that the Stellar texts of such a file may call; None if only an import could tell."""
-    settings = _read(source, kind, file, Problems([])).globals.settings
+    with _warnings():
+        settings = _read(source, kind, file, Problems([])).globals.settings
     telling = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
     return _functions(json.dumps(telling, sort_keys=True))
 

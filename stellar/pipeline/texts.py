@@ -86,17 +86,23 @@ class Configuration:
 
         Of a map or list that is its key, or else its bracket; of what is not there, the same of what it is missed in.
         """
-        while path and path not in self._places:
+        while path and self._place(path) is None:
             path = _parent(path)
-        return _shown(*self._places[path]) if path in self._places else Span(0, 0)
+        found = self._place(path)
+        return Span(0, 0) if found is None else _shown(*found)
 
     def key(self, path: str) -> Text | None:
         """The key of a member; None if the path leads to none."""
-        return self._places[path][0] if path in self._places else None
+        found = self._place(path)
+        return None if found is None else found[0]
 
     def value(self, path: str) -> Value | None:
         """What stands there; None if nothing does."""
-        return self._places[path][1] if path in self._places else None
+        found = self._place(path)
+        return None if found is None else found[1]
+
+    def _place(self, path: str) -> tuple[Text | None, Value] | None:
+        return self._places.get(_modern(path))
 
     @cached_property
     def _places(self) -> dict[str, tuple[Text | None, Value]]:

@@ -11,14 +11,9 @@ import pytest_lsp
 from lsprotocol import types as lsp
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 
-import stellar
-
 sys.path.append(str(Path(__file__).parent))  # where the editor of these tests lives
 
-from lsp_editor import Editor
-
-PACKAGES = str(Path(stellar.__file__).parents[1])
-COMMAND = [sys.executable, "-c", f"import sys; sys.path.insert(0, {PACKAGES!r}); from stellar.cli import main; main()"]
+from lsp_editor import COMMAND, Editor
 
 
 @pytest_lsp.fixture(config=ClientServerConfig([*COMMAND, "lsp"]), scope="module")

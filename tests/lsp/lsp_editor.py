@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lsprotocol import types as lsp
 from pytest_lsp import LanguageClient
+
+import stellar
+
+PACKAGES = str(Path(stellar.__file__).parents[1])
+PROGRAM = f"import sys; sys.path.insert(0, {PACKAGES!r}); from stellar.cli import main; sys.exit(main())"
+COMMAND = [sys.executable, "-c", PROGRAM]
 
 CURSOR = "‸"
 

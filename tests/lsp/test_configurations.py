@@ -65,6 +65,27 @@ async def test_what_the_pipeline_finds_is_shown_at_its_value(editor: Editor) -> 
     ]
 
 
+async def test_what_the_pipeline_warns_of_is_shown_too(editor: Editor) -> None:
+    text = """{ "index" : "squid", "threatintel" : { "triageConfig" : { "riskLevelRules" : [
+        { "rule" : "a", "score" : 1, "comments" : "one" }, { "rule" : "a", "score" : 2 } ] } },
+      "configuration" : { "a" : 1, "a" : 2 } }"""
+    found = await editor.open("enrichments/squid.json", text).full_diagnostics()
+    assert {each.severity for each in found} == {lsp.DiagnosticSeverity.Warning}
+    assert [(shown(text, each.range), each.message) for each in found] == [
+        ("{", "'a' stands twice in one object; the last one counts"),
+        ('"index"', "belongs to indexing/, has no effect here"),
+        ('"threatintel"', "read as 'threatIntel'"),
+        ('"comments"', "read as 'comment'"),
+        ('"rule"', "another rule before has the same text, so this one has no effect"),
+    ]
+
+
+async def test_what_is_wrong_with_other_files_is_not_said_here(editor: Editor) -> None:
+    (editor.folder / "global.json").write_text("{", encoding="utf-8")
+    file = editor.open("parsers/squid.json", '{"parserClassName": "JSONMap"}')
+    assert await file.diagnostics() == []
+
+
 async def test_a_configuration_that_is_no_json_keeps_what_is_said_of_its_texts(editor: Editor) -> None:
     file = editor.open("parsers/squid.json", PARSER)
     await file.diagnostics()
