@@ -19,7 +19,8 @@ exit status: 0 if the client has left; 2 if pygls is not installed
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """There is nothing to be said behind `stellar lsp`."""
+    """What can be said behind `stellar lsp`."""
+    parser.add_argument("--stdio", action="store_true", help="speak so: it is the only way, but some editors say it")
 
 
 def run(options: argparse.Namespace) -> int:
