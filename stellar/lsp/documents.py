@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from stellar.errors import StellarError
 from stellar.expression import default_library
 from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
 from stellar.interactive.lexing import pieces as lexed
+from stellar.interactive.lines import expression_begin
 from stellar.library import Library
 from stellar.parser import parse
 from stellar.pipeline.edited import edited, functions_for
@@ -26,6 +28,7 @@ from stellar.pipeline.located import Text
 from stellar.pipeline.texts import EmbeddedText, Kind, configuration, kind_of
 from stellar.resolver import resolve
 from stellar.source import Span
+from stellar.statements import Statement, statements
 
 CONFIGURATION = "configuration"
 NOT_JSON = "not-json"
@@ -188,26 +191,42 @@ class Statements:
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        return tuple(_statements(self.source))
+        lines = self.source.split("\n")
+        starts = [0, *accumulate(len(line) + 1 for line in lines)]
+        return tuple(_stated(each, starts[each.line - 1]) for each in statements(lines) if not each.is_command)
 
     @cached_property
     def notices(self) -> list[Notice]:
         return [notice for piece in self.pieces for notice in _of_statement(piece, self.library)]
 
     def piece_at(self, offset: int) -> Piece | None:
-        line = self.source.rfind("\n", 0, offset) + 1
-        if _COMMENT.match(self.source, line):
+        start = self.source.rfind("\n", 0, offset) + 1
+        line, _, _ = self.source[start:].partition("\n")
+        begin = expression_begin(line)
+        if begin is None:  # a comment, or a question to the shell
             return None
         for piece in self.pieces:
-            begun = line <= piece.whole.start or self.source[line : line + 1] in _INDENTS
-            if begun and piece.whole.start <= offset <= piece.whole.end:
+            if (start <= piece.whole.start or line[:1] in _INDENTS) and _holds(piece.whole, offset):
                 return piece
         # On a line of its own something new begins
-        return Piece(self.source[line:offset], 0, Shifted(line), Span(line, offset))
+        return Piece(" " * begin + line[begin:], begin, Shifted(start), Span(start, start + len(line)))
 
     def names_for(self, piece: Piece) -> frozenset[str]:
         assigned = {each.name for each in self.pieces if each.name and each.whole.start < piece.whole.start}
         return frozenset(assigned | _read_by_others(self, piece))
+
+
+_INDENTS = (" ", "\t")
+
+
+def _stated(statement: Statement, start: int) -> Piece:
+    """The piece of a statement that begins at an offset in its document."""
+    text, name, source = statement.text, statement.name, statement.expression
+    whole = Span(start, start + len(text.rstrip("\r\n")))
+    if name is None:
+        return Piece(source, 0, Shifted(start), whole)
+    named = start + text.index(name)
+    return Piece(source, text.index(":=") + 2, Shifted(start), whole, name, Span(named, named + len(name)))
 
 
 def _of_statement(piece: Piece, library: Library) -> Iterator[Notice]:
@@ -267,7 +286,7 @@ class Configured:
         return Notice(self._found.span(path), message, CONFIGURATION, serious, fix)
 
     def piece_at(self, offset: int) -> Piece | None:
-        return next((each for each in self.pieces if each.whole.start <= offset <= each.whole.end), None)
+        return next((each for each in self.pieces if _holds(each.whole, offset)), None)
 
     def names_for(self, piece: Piece) -> frozenset[str]:
         set_ = {each.name for each in self.pieces if each.name and each.whole != piece.whole}
@@ -360,6 +379,10 @@ def _within(inner: Span, outer: Span) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
 
 
+def _holds(span: Span, offset: int) -> bool:
+    return span.start <= offset <= span.end
+
+
 def candidates(document: Document, offset: int) -> tuple[Piece, list[Candidate]] | None:
     """What may stand at an offset, and in which text; None if no Stellar can stand there."""
     piece = document.piece_at(offset)
@@ -379,26 +402,3 @@ def _read_by_others(document: Document, piece: Piece) -> set[str]:
     library = functions_of(document)
     others = (each for each in document.pieces if each.whole != piece.whole)
     return {name for each in others for name, _ in analysed(each.source, library).reads or ()} - {"_"}
-
-
-# -- Statements in a file ---------------------------------------------------------------------------------------------
-
-_COMMENT = re.compile(r"[ \t]*(?:#|//)")
-_INDENTS = (" ", "\t")
-
-
-def _statements(source: str) -> Iterator[Piece]:
-    from stellar.cli.check import _NAMED, _expression_in
-    from stellar.cli.check import _statements as statements
-
-    lines = source.split("\n")
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
-    for number, text in statements(lines):
-        start = starts[number - 1]
-        whole = Span(start, start + len(text.rstrip("\r\n")))
-        match = _NAMED.match(text)
-        name = match[0][:-2].strip() if match else None
-        named = Span(start + text.index(name), start + text.index(name) + len(name)) if name else None
-        yield Piece(_expression_in(text), match.end() if match else 0, Shifted(start), whole, name, named)

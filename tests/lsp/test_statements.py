@@ -70,6 +70,11 @@ async def test_whatever_is_typed_the_server_goes_on(editor: Editor) -> None:
     assert await file.diagnostics() == [("TO_UPER(x)", "unknown function TO_UPER")]
 
 
+async def test_of_commands_of_the_shell_nothing_is_said(editor: Editor) -> None:
+    file = editor.open("commands.stellar", "%vars\n?TRIN\n%explain 1 +\nquit\nTRIN(a)")
+    assert await file.diagnostics() == [("TRIN(a)", "unknown function TRIN")]
+
+
 async def test_a_closed_file_has_no_diagnostics(editor: Editor) -> None:
     file = editor.open("closed.stellar", "1 +")
     assert len(await file.diagnostics()) == 1
@@ -147,6 +152,12 @@ async def test_keywords_are_offered_where_they_can_stand(editor: Editor) -> None
         ("a\n‸", True),
         ("# ‸", False),
         ("  // ‸", False),
+        ("a +\n  // ‸\n  b", False),
+        ("?‸", False),
+        ("%vars ‸", False),
+        ("%explain ‸", True),
+        ("%define x := ‸", True),
+        ("‸x := 1", False),
         ("a ‸", False),
         ("x := ‸", True),
         ("'‸", False),
