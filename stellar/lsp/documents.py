@@ -33,6 +33,9 @@ from stellar.statements import Statement, statements
 CONFIGURATION = "configuration"
 NOT_JSON = "not-json"
 
+# In characters
+LARGEST = 4 * 1024 * 1024
+
 
 class Where(Protocol):
     """Offsets in a text, and the same in its document."""
@@ -311,10 +314,12 @@ def _json_fix(text: Text, message: str) -> Fix | None:
 
 
 def document(source: str, file: Path, language: str | None = None) -> Document | None:
-    """The document of a file; None if it is of JSON, and no configuration in which Stellar may stand.
+    """The document of a file; None if it is too large to be written by hand, or JSON in which no Stellar may stand.
 
     language: what the editor takes it for
     """
+    if len(source) > LARGEST:
+        return None
     if file.suffix != ".json" and language not in ("json", "jsonc"):
         return Statements(source)
     kind = kind_of(file, source)

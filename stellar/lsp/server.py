@@ -7,9 +7,11 @@ worked out when its author pauses, and anew after each change.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import sys
+import time
 import traceback
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcMethodNotFound
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
@@ -29,7 +32,7 @@ from stellar.lsp import documents, explained
 from stellar.lsp.documents import Document, Notice, Piece, Word
 from stellar.source import Span
 
-# How long an author must pause before something is said, in seconds
+# How long an author must pause before something is said, in seconds; or twice as long as it took the last time
 PAUSE = 0.15
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
@@ -110,6 +113,7 @@ class StellarServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("stellar", version("stellar-maas"))
         self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self._took: dict[str, float] = {}
 
     def text(self, uri: str) -> OpenText:
         """The text of an open document."""
@@ -122,9 +126,10 @@ class StellarServer(LanguageServer):
     def open_texts(self) -> list[OpenText]:
         return [self.text(uri) for uri in list(self.workspace.text_documents)]
 
-    def tell_soon(self, uri: str, pause: float = PAUSE) -> None:
-        """Say what there is to say of a document, unless it changes again before."""
+    def tell_soon(self, uri: str) -> None:
+        """Say what there is to say of a document when it has not changed for a while."""
         self.forget(uri)
+        pause = max(PAUSE, 2 * self._took[uri]) if uri in self._took else 0
         self._waiting[uri] = asyncio.get_running_loop().call_later(pause, self._tell, uri)
 
     def forget(self, uri: str) -> None:
@@ -132,8 +137,15 @@ class StellarServer(LanguageServer):
         if (waiting := self._waiting.pop(uri, None)) is not None:
             waiting.cancel()
 
+    def leave(self, uri: str) -> None:
+        """Say no more of a document, and take back what was said."""
+        self.forget(uri)
+        self._took.pop(uri, None)
+        self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, []))
+
     def _tell(self, uri: str) -> None:
         del self._waiting[uri]
+        began = time.monotonic()
         try:
             text = self.text(uri)
             found = text.document.notices if text.document is not None else []
@@ -141,10 +153,14 @@ class StellarServer(LanguageServer):
         except Exception as error:  # noqa: BLE001 - a document that we can't read must not stop the others
             self.report_server_error(error, type(error))
             return
+        finally:
+            self._took[uri] = time.monotonic() - began
         self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, diagnostics, text.version))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Tell the client of an error that should not happen."""
+        if isinstance(error, JsonRpcMethodNotFound):  # the client knows: that is the answer to its question
+            return
         told = getattr(error, "data", None) or traceback.format_exception(error)
         lines = told.get("traceback", []) if isinstance(told, dict) else told
         message = f"this should not happen: {type(error).__name__}: {error}\n{''.join(map(str, lines))}"
@@ -153,6 +169,7 @@ class StellarServer(LanguageServer):
 
 def serve() -> None:
     """Serve the client at standard input and output until it leaves."""
+    logging.getLogger("pygls").setLevel(logging.ERROR)  # clients say much that need not be understood
     # What anything prints must not get between messages; and who serves closes what it writes to
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server().start_io(sys.stdin.buffer, output)
@@ -171,7 +188,7 @@ def server() -> StellarServer:
 
 def _opened(ls: StellarServer, params: lsp.DidOpenTextDocumentParams) -> None:
     ls.text(params.text_document.uri)
-    ls.tell_soon(params.text_document.uri, 0)
+    ls.tell_soon(params.text_document.uri)
 
 
 def _changed(ls: StellarServer, params: lsp.DidChangeTextDocumentParams) -> None:
@@ -186,8 +203,7 @@ def _saved(ls: StellarServer, _: lsp.DidSaveTextDocumentParams) -> None:
 
 
 def _closed(ls: StellarServer, params: lsp.DidCloseTextDocumentParams) -> None:
-    ls.forget(params.text_document.uri)
-    ls.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(params.text_document.uri, []))
+    ls.leave(params.text_document.uri)
 
 
 def _diagnostic(text: OpenText, notice: Notice) -> lsp.Diagnostic:

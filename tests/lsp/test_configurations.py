@@ -9,6 +9,8 @@ import pytest
 from lsp_editor import CURSOR, Editor, edited, shown
 from lsprotocol import types as lsp
 
+from stellar.lsp.documents import LARGEST
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PARSER = r"""{
@@ -103,8 +105,16 @@ async def test_a_configuration_that_is_no_json_keeps_what_is_said_of_its_texts(e
     assert await file.diagnostics() == [("", "not JSON: Expecting value")]
 
 
-async def test_json_that_is_no_configuration_is_left_alone(editor: Editor) -> None:
-    file = editor.open("package.json", '{"name": "TRIM(", ‸}')
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package.json", '{"name": "TRIM(", ‸}'),
+        ("profiler.json", '{"profiles": [{"onlyif": "TRIM(‸"}]}' + " " * LARGEST),
+    ],
+    ids=["other", "large"],
+)
+async def test_what_is_no_configuration_is_left_alone(editor: Editor, name: str, text: str) -> None:
+    file = editor.open(name, text)
     assert await file.diagnostics() == []
     assert await file.labels() == []
     assert await file.hover() is None

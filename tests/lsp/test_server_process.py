@@ -101,6 +101,16 @@ async def test_what_should_not_happen_is_told_and_the_server_goes_on(tmp_path: P
         assert sum("in word_at" in each for each in told) == 1
 
 
+async def test_what_the_server_does_not_know_is_no_news(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with session() as (client, _):
+        with pytest.raises(JsonRpcException, match="Method Not Found"):
+            await client.protocol.send_request_async("stellar/unknown")
+        client.protocol.notify("stellar/unknown")
+        assert await Editor(client, tmp_path).open("good.stellar", "1").diagnostics() == []
+        assert client.log_messages == []
+    assert capfd.readouterr() == ("", "")
+
+
 async def test_the_server_ends_when_the_client_is_gone() -> None:
     done = subprocess.run([*COMMAND, "lsp"], input=b"", capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

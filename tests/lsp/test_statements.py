@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lsp_editor import Editor, edited, shown
+from lsp_editor import Editor, OpenFile, edited, shown
 from lsprotocol import types as lsp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -81,6 +81,13 @@ async def test_a_closed_file_has_no_diagnostics(editor: Editor) -> None:
     file.client.diagnostics.pop(file.uri)
     file.client.text_document_did_close(lsp.DidCloseTextDocumentParams(file.document))
     assert await file.diagnostics() == []
+
+
+async def test_a_file_without_a_name_is_one_of_statements(editor: Editor) -> None:
+    item = lsp.TextDocumentItem("untitled:Untitled-1", "stellar", 0, "TRIN(a)")
+    editor.client.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
+    file = OpenFile(editor.client, item.uri, item.text, lsp.Position(0, 0))
+    assert await file.diagnostics() == [("TRIN(a)", "unknown function TRIN")]
 
 
 # -- Hover ------------------------------------------------------------------------------------------------------------
