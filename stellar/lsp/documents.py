@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -20,7 +20,7 @@ from stellar.errors import StellarError
 from stellar.expression import default_library
 from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
 from stellar.interactive.lexing import pieces as lexed
-from stellar.interactive.lines import expression_begin
+from stellar.interactive.lines import COMMENTS, expression_begin
 from stellar.library import Library
 from stellar.parser import parse
 from stellar.pipeline.edited import edited, functions_for
@@ -78,6 +78,11 @@ class Piece:
     name: str | None = None
     named: Span | None = None
     embedded: EmbeddedText | None = None
+
+    @property
+    def shown(self) -> str:
+        """The expression on one line."""
+        return " ".join(self.source.split())
 
     def in_document(self, span: Span) -> Span:
         return Span(self.where.in_file(span.start), self.where.in_file(span.end))
@@ -170,8 +175,8 @@ class Document(Protocol):
     def piece_at(self, offset: int) -> Piece | None:
         """The Stellar text in which an offset is, or in which something typed there would be."""
 
-    def names_for(self, piece: Piece) -> frozenset[str]:
-        """The names of variables that this text may read, as far as they are known."""
+    def names_for(self, piece: Piece) -> dict[str, str]:
+        """The variables that this text may read, as far as they are known, each with the expression that sets it."""
 
 
 def functions_of(document: Document) -> Library:
@@ -205,18 +210,22 @@ class Statements:
     def piece_at(self, offset: int) -> Piece | None:
         start = self.source.rfind("\n", 0, offset) + 1
         line, _, _ = self.source[start:].partition("\n")
-        begin = expression_begin(line)
-        if begin is None:  # a comment, or a question to the shell
+        if line.lstrip().startswith(COMMENTS):
             return None
         for piece in self.pieces:
             if (start <= piece.whole.start or line[:1] in _INDENTS) and _holds(piece.whole, offset):
                 return piece
-        # On a line of its own something new begins
-        return Piece(" " * begin + line[begin:], begin, Shifted(start), Span(start, start + len(line)))
+        # On a line of its own something new begins, though not behind a question to the shell
+        begin = expression_begin(line)
+        return (
+            None
+            if begin is None
+            else Piece(" " * begin + line[begin:], begin, Shifted(start), Span(start, start + len(line)))
+        )
 
-    def names_for(self, piece: Piece) -> frozenset[str]:
-        assigned = {each.name for each in self.pieces if each.name and each.whole.start < piece.whole.start}
-        return frozenset(assigned | _read_by_others(self, piece))
+    def names_for(self, piece: Piece) -> dict[str, str]:
+        before = [each for each in self.pieces if each.whole.start < piece.whole.start]
+        return _read_by_others(self, piece) | _assigned(before)
 
 
 _INDENTS = (" ", "\t")
@@ -291,18 +300,18 @@ class Configured:
     def piece_at(self, offset: int) -> Piece | None:
         return next((each for each in self.pieces if _holds(each.whole, offset)), None)
 
-    def names_for(self, piece: Piece) -> frozenset[str]:
-        set_ = {each.name for each in self.pieces if each.name and each.whole != piece.whole}
-        return frozenset(set_ | _read_by_others(self, piece)) | self._found.fields
+    def names_for(self, piece: Piece) -> dict[str, str]:
+        others = [each for each in self.pieces if each.whole != piece.whole]
+        return dict.fromkeys(self._found.fields, "") | _read_by_others(self, piece) | _assigned(others)
 
 
 def _embedded(text: EmbeddedText) -> Piece:
-    begin, end = text.expression.start, text.expression.end
-    named = None
+    begin, named = text.expression.start, None
     if text.assignment and text.name is not None:
         start = text.text.index(text.name)
         named = Span(text.json.in_file(start), text.json.in_file(start + len(text.name)))
-    return Piece(" " * begin + text.text[begin:end], begin, text.json, text.json.inner, text.name, named, embedded=text)
+    source = " " * begin + text.text[begin:]
+    return Piece(source, begin, text.json, text.json.inner, text.name, named, embedded=text)
 
 
 _MEANT = re.compile(r"did you mean (.+)\?$", re.MULTILINE)
@@ -354,6 +363,9 @@ def _function_fix(piece: Piece, problem: Problem) -> Fix | None:
 # -- What names mean --------------------------------------------------------------------------------------------------
 
 
+_WORDS = ("NAME", "_NOT_IN")
+
+
 def word_at(document: Document, offset: int) -> Word | None:
     """The name or keyword that an offset is in, or right behind."""
     if (piece := document.piece_at(offset)) is None:
@@ -361,7 +373,7 @@ def word_at(document: Document, offset: int) -> Word | None:
     inner = piece.where.in_text(offset)
     for token in lexed(piece.source):
         text = piece.source[token.start : token.end]
-        if token.start <= inner <= token.end and (token.kind == "NAME" or text in KEYWORDS):
+        if token.start <= inner <= token.end and (token.kind in _WORDS or text in KEYWORDS):
             called = piece.source[token.end :].lstrip().startswith("(")
             return Word(text, Span(token.start, token.end), piece, called and token.kind == "NAME")
     return None
@@ -393,7 +405,7 @@ def candidates(document: Document, offset: int) -> tuple[Piece, list[Candidate]]
     piece = document.piece_at(offset)
     if piece is None or (inner := piece.where.in_text(offset)) < piece.begin:
         return None
-    names = Names(functions_of(document), dict.fromkeys(document.names_for(piece)))
+    names = Names(functions_of(document), document.names_for(piece))
     return piece, complete(piece.source, inner, names)
 
 
@@ -403,7 +415,11 @@ def called_at(document: Document, offset: int) -> CallAt | None:
     return None if piece is None else call_at(piece.source, piece.where.in_text(offset), functions_of(document))
 
 
-def _read_by_others(document: Document, piece: Piece) -> set[str]:
+def _assigned(pieces: Iterable[Piece]) -> dict[str, str]:
+    return {piece.name: piece.shown for piece in pieces if piece.name is not None}
+
+
+def _read_by_others(document: Document, piece: Piece) -> dict[str, str]:
     library = functions_of(document)
     others = (each for each in document.pieces if each.whole != piece.whole)
-    return {name for each in others for name, _ in analysed(each.source, library).reads or ()} - {"_"}
+    return {name: "" for each in others for name, _ in analysed(each.source, library).reads or () if name != "_"}

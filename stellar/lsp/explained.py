@@ -11,6 +11,7 @@ KEYWORDS = {
     "or": "`a or b`: true if one of them is. `and` and `or` have one precedence, and group from the right.",
     "not": "`not(a)`: true if `a` is not.",
     "in": "`a in b`: whether a list, set or map has it as item or key, or a text as a part.",
+    "not in": "`a not in b`: whether a list, set or map does not have it, or a text does not contain it.",
     "if": "`if condition then value else value`: one of two values. Both are needed.",
     "then": "`if condition then value else value`: one of two values. Both are needed.",
     "else": "`if condition then value else value`: one of two values. Both are needed.",

@@ -324,7 +324,7 @@ def _symbols(ls: StellarServer, params: lsp.DocumentSymbolParams) -> list[lsp.Do
             lsp.SymbolKind.Variable,
             text.range(piece.whole),
             text.range(piece.named or piece.whole),
-            detail=" ".join(piece.source.split()),
+            detail=piece.shown,
         )
         for piece in pieces
         if piece.name is not None

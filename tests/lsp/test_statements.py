@@ -108,6 +108,8 @@ async def test_hover_over_a_function_is_its_help(editor: Editor) -> None:
         ("host := URL_TO_HOST(url)\nTO_UPPER(ho‸st)", "```stellar\nhost := URL_TO_HOST(url)\n```"),
         ("a o‸r b", "`a or b`: true if one of them is. `and` and `or` have one precedence, and group from the right."),
         ("x == N‸aN", "`NaN`: not a number; it equals nothing, not even itself."),
+        ("a n‸ot in b", "`a not in b`: whether a list, set or map does not have it, or a text does not contain it."),
+        ("a\n  ? TR‸UE : b", "`true`: the truth value."),
         ("ex‸ists(x)", "`exists(field)`: whether the field has a value other than null."),
         ("u‸rl", None),
         ("UNKNOWN‸(1)", None),
@@ -139,8 +141,9 @@ async def test_functions_are_offered_with_their_help(editor: Editor) -> None:
 
 
 async def test_variables_are_offered_that_are_assigned_before_or_read_elsewhere(editor: Editor) -> None:
-    file = editor.open("names.stellar", "host := URL_TO_HOST(url)\nhost2 := h‸\nhost3 := haste\n")
-    assert await file.labels() == ["haste", "host"]
+    file = editor.open("names.stellar", "host := URL_TO_HOST(\n  url)\nhost2 := h‸\nhost3 := haste\n")
+    items = await file.completions()
+    assert [(each.label, each.detail) for each in items] == [("haste", None), ("host", "URL_TO_HOST( url)")]
 
 
 async def test_keywords_are_offered_where_they_can_stand(editor: Editor) -> None:
