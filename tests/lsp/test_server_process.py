@@ -53,7 +53,7 @@ async def session(
 
 
 async def test_the_server_says_what_it_can(capfd: pytest.CaptureFixture[str]) -> None:
-    async with session() as (client, result):
+    async with session(*COMMAND, "lsp", "--stdio") as (client, result):  # some editors say that
         can = result.capabilities
         assert isinstance(can.text_document_sync, lsp.TextDocumentSyncOptions)
         assert can.text_document_sync.change == lsp.TextDocumentSyncKind.Incremental
