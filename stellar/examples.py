@@ -27,6 +27,7 @@ ERRORS: dict[str, tuple[type[StellarError], ...]] = {
     "parse error": (ParseError,),
     "resolution error": (ResolutionError,),
 }
+_KINDS = (ParseError, ResolutionError, EvaluationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _failure(line: Line, record: Mapping[str, Any], library: Library, context: C
         if wanted is None:
             return f"it is an error\n{error}"
         if not isinstance(error, wanted):
-            kind = type(error).__name__
+            kind = next(kind.__name__ for kind in _KINDS if isinstance(error, kind))
             return f"it is {'an' if kind[0] in 'AEIOU' else 'a'} {kind}\n{error}"
         if part.strip() not in error.message:
             return f"the message is: {error.message}"

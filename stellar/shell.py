@@ -29,10 +29,15 @@ REFUSALS = (StellarError, LookupError, ValueError, OSError)
 Placed = tuple[str, str]
 
 
+def unforeseen(error: Exception) -> str:
+    """What to say of an error that should not happen."""
+    return f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
+
+
 def said(error: Exception) -> str:
     """What a person is told of an error."""
-    if not isinstance(error, REFUSALS):
-        return f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
+    if not isinstance(error, REFUSALS) or isinstance(error, KeyError | IndexError):
+        return unforeseen(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
@@ -169,10 +174,15 @@ def from_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool =
         while True:
             try:
                 text = terminal.ask()
+            except KeyboardInterrupt:
+                continue  # the line is given up
+            except EOFError:
+                return
+            try:
                 terminal.show(terminal.session().execute(text))
             except KeyboardInterrupt:
-                continue  # the line, or its evaluation, is given up
-            except EOFError:  # or `quit`
+                terminal.say("\n[!] interrupted", "stellar.error")  # behind the ^C that the terminal shows
+            except EOFError:  # the line is `quit`
                 return
             except Exception as error:  # noqa: BLE001 - the shell and its variables outlive whatever a line does
                 terminal.show_error(error, said(error))

@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"stellar: can't write: {error.strerror}", error, options)
         return UNUSABLE
     except Exception as error:  # noqa: BLE001 - the edge of the program: users see a traceback only if they ask for it
-        from stellar.shell import said
+        from stellar.shell import unforeseen
 
-        complain(f"stellar: {said(error)}", error, options)
+        complain(f"stellar: {unforeseen(error)}", error, options)
         return UNUSABLE
     return status
 

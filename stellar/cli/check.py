@@ -15,8 +15,8 @@ Report errors in expressions, and what is allowed but seldom meant, each with
 its place. docs/lints.md describes the reports.
 
 In a file, a line is an expression or `name := expression`. Indented lines go
-on with it. Lines that begin with # or // are comments; those that begin with % or
-? are for the shell.
+on with it. Lines that begin with # or // are comments; those that begin with %
+or ? are for the shell.
 """
 
 END = """\

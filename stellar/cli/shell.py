@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 
 from stellar import shell
-from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, argument, complain, texts_of
+from stellar.cli import COMMANDS
+from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, Unusable, argument, complain, texts_of
 from stellar.commands import add_version
+from stellar.hints import known_names
 
 DESCRIPTION = """\
 Stellar, the expression language of Apache Metron.
@@ -53,6 +56,9 @@ def _given_texts(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """What is to be executed, each with what stands before the complaint if it fails."""
     yield from (("", argument(text)) for text in options.execute)
     if options.script not in (None, STANDARD_INPUT):
+        if options.script.isalpha() and not os.path.exists(options.script):
+            known = known_names(options.script, COMMANDS)
+            raise Unusable(f"there is no file {options.script}, and no such command; {known}")
         yield from shell.of_script(options.script, texts_of(options.script))
     elif options.script or not options.execute:
         yield from shell.of_pipe(texts_of(STANDARD_INPUT))

@@ -62,7 +62,11 @@ def list_variables(context: Context, wrap: object = None) -> str:
     wrap: The width at which the cells are wrapped between words; they are not if it is left out, null, 0 or less
     returns: The table, a text of several lines
 
-        SHELL_LIST_VARS()  // error: only a shell has variables
+    After `a := 1 + 1`:
+
+        '║ a        │ 2     │ 1 + 1' in SHELL_LIST_VARS()  // true
+        SHELL_LIST_VARS(40) == SHELL_LIST_VARS()  // true
+        SHELL_LIST_VARS('wide')  // error: the width is a whole number
     """
     variables = _variables(context)
     width = None if wrap is None else to_integer(wrap)
@@ -89,7 +93,11 @@ def variables_to_map(context: Context, *names: str | None) -> dict[str, str]:
     names: The names of the variables
     returns: A map of name and expression, without those variables that are not there or have no expression
 
-        SHELL_VARS2MAP('a')  // error: only a shell has variables
+    After `a := 1 + 1`:
+
+        SHELL_VARS2MAP('a', 'nobody')  // {'a' : '1 + 1'}
+        SHELL_VARS2MAP()  // {}
+        SHELL_VARS2MAP(5)  // error
     """
     expressions = _variables(context).expressions
     return {name: expressions[name] for name in names if name is not None and name in expressions}
@@ -102,7 +110,11 @@ def get_expression(context: Context, name: object = None) -> str | None:
     name: The name of the variable
     returns: What stood behind `:=`; null if there is no such variable, or it has no expression
 
-        SHELL_GET_EXPRESSION('a')  // error: only a shell has variables
+    After `a := 1 + 1`:
+
+        SHELL_GET_EXPRESSION('a')  // '1 + 1'
+        SHELL_GET_EXPRESSION('nobody')  // null
+        SHELL_GET_EXPRESSION()  // null
     """
     expressions = _variables(context).expressions
     return expressions.get(name) if isinstance(name, str) else None
@@ -135,7 +147,11 @@ def edit(context: Context, text: object = None) -> str | None:
     text: The text to begin with
     returns: The text without blanks around it; null if the editor could not be started or failed
 
-        SHELL_EDIT('a')  // error: only a shell in a terminal
+    Where nothing is changed:
+
+        SHELL_EDIT(' a ')  // 'a'
+        SHELL_EDIT(5)  // '5'
+        SHELL_EDIT()  // ''
     """
     if (editor := context.get(Editor)) is None:
         raise LookupError("only a shell in a terminal can open an editor")

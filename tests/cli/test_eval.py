@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from stellar import cli
-from stellar.cli import main
+from stellar.cli import check, main
+from stellar.cli import eval as eval_
 from stellar.functions import SHELL_LIBRARY
 from stellar.library import Library, stellar
 
@@ -52,7 +52,7 @@ def test_help_fits_a_terminal_and_names_every_option(command, capsys, monkeypatc
 def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     records(tmp_path, '{"bytes": 2000, "method": "POST", "url": "http://a.b/c"}')
-    commands = re.findall(r"stellar (eval|check) -e \"(.*?)\"(.*)", cli.EVAL_END + cli.CHECK_END)
+    commands = re.findall(r"stellar (eval|check) -e \"(.*?)\"(.*)", eval_.END + check.END)
     assert len(commands) == 4
     answers = []
     for command, expression, rest in commands:
@@ -68,8 +68,12 @@ def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
     [
         (["eval"], "stellar eval: error: one of the arguments -e/--expression --cases is required"),
         (["eval", "-e", "1", "--cases", "x"], "stellar eval: error: argument --cases: not allowed with argument"),
-        (["eval", "-e", "1", "x"], "stellar: error: unrecognized arguments: x"),
-        (["evaluate"], "stellar: error: argument COMMAND: invalid choice: 'evaluate'"),
+        (["eval", "-e", "1", "x"], "stellar eval: error: unrecognized arguments: x"),
+        (["--nonsense"], "stellar: error: unrecognized arguments: --nonsense"),
+        (
+            ["-z", "a:1", "--registry", "b"],
+            "stellar: error: argument --registry: not allowed with argument -z/--zookeeper",
+        ),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused(arguments, message, capsys):
@@ -178,7 +182,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(monkeypatch, capsys):
     def broken(*_):
         raise KeyError("oops")
 
-    monkeypatch.setattr(cli, "Expression", broken)
+    monkeypatch.setattr("stellar.cli.eval.Expression", broken)
     assert main(["eval", "-e", "1"]) == 2
     assert capsys.readouterr().err == "stellar: this should not happen: KeyError: 'oops'; --debug shows where\n"
     assert main(["eval", "-e", "1", "--debug"]) == 2
@@ -191,7 +195,7 @@ def test_a_function_that_breaks_is_an_error_at_its_place(monkeypatch, capsys):
         """Raise what it should not."""
         raise TypeError("oops")
 
-    monkeypatch.setattr(cli, "shell_library", lambda: Library.of(broken))
+    monkeypatch.setattr("stellar.cli.eval.shell_library", lambda: Library.of(broken))
     assert main(["eval", "-e", "BREAK()"]) == 1
     assert capsys.readouterr().err == "TypeError: oops\n1 | BREAK()\n    ^^^^^^^\n"
 
@@ -303,7 +307,7 @@ def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "Expression", interrupted)
+    monkeypatch.setattr("stellar.cli.eval.Expression", interrupted)
     assert main(["eval", "-e", "1"]) == 130
     assert capsys.readouterr() == ("", "")
 

@@ -237,7 +237,7 @@ def test_ctrl_c_ends_an_evaluation_and_keeps_the_variables(typed):
         raise KeyboardInterrupt
 
     lines, session = typed(f"x := 1{ENTER}x := WAIT(){ENTER}x{ENTER}{CTRL_D}", library=Library.of(wait))
-    assert lines == ["1", "1"]
+    assert lines == ["1", "", "[!] interrupted", "1"]
     assert session.variables.values == {"x": 1}
 
 

@@ -415,7 +415,7 @@ def test_check_looks_at_every_sensor(write_config: Callable[..., Path], capsys: 
         ),
         (
             ["run", "--config", str(CONFIG), "--sensor", "squid", "--registry", "nowhere"],
-            "--registry nowhere: there is no such directory; models are not deployed there",
+            "there is no registry directory nowhere; `maas serve --registry nowhere` makes one",
         ),
         (["check", "--config", "nowhere"], "nowhere: configures no sensor"),
     ],

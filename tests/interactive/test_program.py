@@ -1,0 +1,179 @@
+"""The installed program in a real terminal, which tmux shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("stellar")
+SECONDS = 30
+WIDTH, HEIGHT = 100, 30
+
+
+class Screen:
+    """A terminal of tmux's, with one program in it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.socket = folder / "tmux"
+        environment = {
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "MAAS_HOME": str(folder / "no models"),
+        }
+        command = shlex.join(["env", "-i", *(f"{k}={v}" for k, v in environment.items()), "TERM=tmux-256color"])
+        program = shlex.join([str(PROGRAM), *arguments])
+        self.tmux(
+            *("-f", "/dev/null", "new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT)),
+            f"{command} {program}; echo ended with $?; sleep 60",
+        )
+
+    def tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self.socket), *arguments]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+    def type(self, text: str) -> None:
+        self.tmux("send-keys", "-l", "--", text)
+
+    def press(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def shown(self, *, colours: bool = False) -> str:
+        """What the terminal shows."""
+        return self.tmux("capture-pane", "-p", *(["-e"] if colours else [])).rstrip("\n")
+
+    def wait_for(self, pattern: str, *, colours: bool = False) -> str:
+        """Wait until that is shown; returns all that is shown then."""
+        deadline = time.monotonic() + SECONDS
+        while not re.search(pattern, shown := self.shown(colours=colours), re.MULTILINE):
+            assert time.monotonic() < deadline, f"{pattern!r} was not shown:\n{shown}"
+            time.sleep(0.05)
+        return shown
+
+    def close(self) -> None:
+        self.tmux("kill-server")
+
+
+@pytest.fixture
+def screen(tmp_path, need) -> Iterator[Callable[..., Screen]]:
+    need("tmux")
+    opened: list[Screen] = []
+
+    def open_(*arguments: str) -> Screen:
+        folder = tmp_path / str(len(opened))
+        folder.mkdir()
+        opened.append(Screen(folder, *arguments))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.close()
+
+
+PROMPT = r"^\[Stellar\]>>> "
+LAST_PROMPT = rf"{PROMPT}?\s*\Z"
+
+
+def test_a_person_types_completes_interrupts_and_quits(screen):
+    screen = screen()
+    shown = screen.wait_for(LAST_PROMPT)
+    assert shown.startswith("Stellar, Go!\n?NAME shows the help of a function, %help the commands;")
+    # Candidates are offered while one types, and Tab takes the only one
+    screen.type("x := TO_UPP")
+    screen.wait_for(r"TO_UPPER\(  A text in capital letters\.")
+    screen.press("Tab")
+    screen.wait_for(rf"{PROMPT}x := TO_UPPER\($")
+    screen.wait_for(r"^TO_UPPER\(input\)  The text")
+    screen.type("'squid')")
+    screen.press("Enter")
+    screen.wait_for(r"^SQUID$")
+    # A text that is not finished goes on
+    screen.type("if x == 'SQUID'")
+    screen.press("Enter")
+    screen.wait_for(r"^ +\.\.\. ?$")
+    screen.type("then {'timestamp' : 1571163621233, 'bytes' : 5831} else null")
+    screen.press("Enter")
+    screen.wait_for(r"║ timestamp │ 1571163621233  \(2019-10-15 18:20:21 UTC\) ║")
+    screen.wait_for(r"║ bytes     │ 5831  \(5\.7 KiB\) ")
+    # An error points at its place
+    screen.type("1 + TO_UPER('a')")
+    screen.press("Enter")
+    screen.wait_for(
+        r"^\[!\] unknown function TO_UPER\n1 \| 1 \+ TO_UPER\('a'\)\n +\^{12}\nhint: did you mean TO_UPPER\?$"
+    )
+    # A line is given up, and what was before it is there
+    screen.type("never")
+    screen.press("C-c")
+    screen.wait_for(rf"{PROMPT}never\n{LAST_PROMPT}")
+    screen.type("x")
+    screen.press("Enter")
+    screen.wait_for(r">>> x\nSQUID$")
+    # Earlier lines come back
+    screen.press("Up", "Up")
+    screen.wait_for(rf"{PROMPT}1 \+ TO_UPER\('a'\)\n*(?:TO_UPER|\Z)")
+    screen.press("C-c")
+    screen.type("quit")
+    screen.press("Enter")
+    screen.wait_for(r"^ended with 0$")
+
+
+def test_an_evaluation_is_interrupted(screen):
+    screen = screen()
+    screen.wait_for(LAST_PROMPT)
+    screen.type("x := 1")
+    screen.press("Enter")
+    screen.wait_for(r"^1$")
+    numbers = f"[{', '.join(['1'] * 50)}]"
+    screen.type(f"n := {numbers}")
+    screen.press("Enter")
+    screen.wait_for(r"\(50 items\)$")
+    # It would take hours
+    screen.type(
+        "LENGTH(MAP(n, a -> MAP(n, b -> MAP(n, c -> MAP(n, d -> MAP(n, e -> REDUCE(n, (s, f) -> s + f, 0)))))))"
+    )
+    screen.press("Enter")
+    time.sleep(0.5)
+    screen.press("C-c")
+    screen.wait_for(rf"^\[!\] interrupted\n{LAST_PROMPT}")
+    screen.type("x + 41")
+    screen.press("Enter")
+    screen.wait_for(r"^42$")
+
+
+def test_colours_are_there_and_can_be_left_out(screen):
+    with_colours, without = screen(), screen("-na")
+    for each in (with_colours, without):
+        each.wait_for(LAST_PROMPT)
+        each.type("TRIM('a')")
+    with_colours.wait_for("\x1b\\[32m'a'", colours=True)
+    without.wait_for(r"TRIM\('a'\)")
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]", without.shown(colours=True))
+
+
+def test_options_are_followed(screen, tmp_path):
+    (tmp_path / "record.json").write_text('{"bytes": 41}')
+    (tmp_path / "keys").write_text('"\\C-g": "bytes + 1"\nset editing-mode emacs\nnonsense\n')
+    screen = screen("-v", str(tmp_path / "record.json"), "-irc", str(tmp_path / "keys"))
+    shown = screen.wait_for(LAST_PROMPT)
+    assert shown.startswith(f"stellar: {tmp_path}/keys")
+    screen.press("C-g")
+    screen.wait_for(rf"{PROMPT}bytes \+ 1")
+    screen.press("Enter")
+    screen.wait_for(r"^42$")
+
+
+def test_an_option_that_can_not_be_followed_ends_it(screen, tmp_path):
+    screen = screen("-v", str(tmp_path / "nowhere.json"))
+    screen.wait_for(r"^ended with 1$")
+    assert "nowhere.json: No such file or directory" in screen.shown().replace("\n", "")
+    assert "Stellar, Go!" not in screen.shown()
