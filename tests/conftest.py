@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
 
 from engines.daemon import missing
+from stellar.context import Context
+from stellar.functions.shell import Editor, ShellVariables
 
 # What lands is judged by the same examples each time; new ones are looked for by hand and on developers' machines
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
@@ -51,6 +53,17 @@ def need() -> Callable[..., None]:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
     return need
+
+
+@pytest.fixture
+def in_a_shell() -> Context:
+    """What functions find in a shell after `a := 1 + 1`, whose user looks at texts and leaves them as they are."""
+
+    class Unchanging(Editor):
+        def edit(self, text: str, command: str) -> str:
+            return text
+
+    return Context({ShellVariables: ShellVariables({"a": 2}, {"a": "1 + 1"}), Editor: Unchanging()})
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from stellar import examples
 from stellar.context import NOTHING, Context
 from stellar.functions import LIBRARY, SHELL_FAMILIES, SHELL_LIBRARY
 from stellar.functions.grok import LONGEST_TEXT
-from stellar.functions.shell import Editor, ShellVariables
 from stellar.functions.system import SystemProperties
 from stellar.text_tables import text_table
 
@@ -24,23 +23,14 @@ def value(expression: str, context: Context = NOTHING, **record: Any) -> Any:
     return stellar.evaluate(expression, record, context, library=SHELL_LIBRARY)
 
 
-class Unchanging(Editor):
-    """Somebody who looks at a text and leaves it as it is."""
-
-    def edit(self, text: str, command: str) -> str:
-        return text
-
-
-VARIABLES = ShellVariables({"a": 2}, {"a": "1 + 1"})
-IN_A_SHELL = Context({ShellVariables: VARIABLES, Editor: Unchanging()})
 NAMES = [name for names in SHELL_FAMILIES.values() for name in names.split()]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_examples_of_the_shells_functions_hold(name: str) -> None:
+def test_the_examples_of_the_shells_functions_hold(name: str, in_a_shell: Context) -> None:
     function = SHELL_LIBRARY[name]
     paragraphs = examples.read(function.help.examples)
-    failures = [wrong for paragraph in paragraphs for wrong in examples.failures(paragraph, SHELL_LIBRARY, IN_A_SHELL)]
+    failures = [wrong for paragraph in paragraphs for wrong in examples.failures(paragraph, SHELL_LIBRARY, in_a_shell)]
     assert failures == []
     assert sum(len(paragraph.lines) for paragraph in paragraphs) >= 3
 

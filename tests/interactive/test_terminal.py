@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from stellar import shell
+from stellar import cli, shell
 from stellar.context import GlobalSettings
 from stellar.interactive.session import Session
 from stellar.interactive.terminal import Once, Terminal, hint, history
@@ -356,21 +357,88 @@ def test_the_session_is_made_once_by_whoever_wants_it_first():
 
 
 def test_functions_are_loaded_while_the_user_looks_at_the_prompt(keyboard):
-    loaded = threading.Event()
+    library = Watched({"NONE": none.__stellar__, "MANY": many.__stellar__})
+    terminal = Terminal(Once(lambda: Session(library)), colours=False)
+    with terminal:
+        terminal._warming.start()
+        terminal._warming.join()
+    assert library.loaded == ["NONE", "MANY"]
 
-    class Watched(Library):
-        def __getitem__(self, name: str):
-            loaded.set()
-            return super().__getitem__(name)
 
-    library = Watched({"NONE": none.__stellar__})
-    keyboard.pipe.send_text("1")
-    hands = threading.Thread(target=lambda: (loaded.wait(10), keyboard.pipe.send_text(f"{CTRL_C}{CTRL_D}")))
-    hands.start()
-    shell.from_terminal(Terminal(Once(lambda: Session(library)), colours=False))
-    hands.join()
-    assert loaded.is_set()
-    assert not [thread for thread in threading.enumerate() if thread.name == "loading of functions"]
+def test_loading_ends_when_the_user_leaves(keyboard):
+    library = Watched({"NONE": none.__stellar__, "MANY": many.__stellar__})
+    terminal = Terminal(Once(lambda: Session(library)), colours=False)
+    library.while_loading = terminal._warming._stopped.set
+    terminal._warming.start()
+    terminal._warming.join()
+    assert library.loaded == ["NONE"]
+    early = Terminal(Once(lambda: Session(library)), colours=False)
+    with early:
+        early._warming.start()
+    assert library.loaded == ["NONE"]
+
+
+class Watched(Library):
+    """Notes which functions are asked for."""
+
+    loaded: list[str]
+
+    def __init__(self, functions) -> None:
+        super().__init__(functions)
+        self.loaded = []
+        self.while_loading = lambda: None
+
+    def __getitem__(self, name: str):
+        self.loaded.append(name)
+        self.while_loading()
+        return super().__getitem__(name)
+
+
+@pytest.fixture
+def at_a_terminal(keyboard, monkeypatch, capsys):
+    """What `stellar` prints at a terminal at which this is typed, without colours."""
+
+    class TerminalOf:
+        def __init__(self, stream) -> None:
+            self.stream = stream
+
+        def isatty(self) -> bool:
+            return True
+
+        def __getattr__(self, name: str):
+            return getattr(self.stream, name)
+
+    def run(typed: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", TerminalOf(sys.stdin))
+        monkeypatch.setattr("sys.stdout", TerminalOf(sys.stdout))
+        keyboard.pipe.send_text(typed)
+        status = cli.main(["-na", *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_terminal_gets_the_loop(at_a_terminal, monkeypatch, state):
+    monkeypatch.setenv("HOME", str(state))
+    monkeypatch.delenv("INPUTRC", raising=False)
+    assert at_a_terminal(f"1 + 1{ENTER}{CTRL_D}") == (0, f"{shell.GREETING}\n2\n", "")
+
+
+def test_options_are_for_the_terminal_too(at_a_terminal, tmp_path):
+    (tmp_path / "record.json").write_text('{"bytes": 41}')
+    (tmp_path / "keys").write_text('set editing-mode vi\n"\\C-g": "bytes"\nnonsense\n')
+    files = ("-v", str(tmp_path / "record.json"), "-irc", str(tmp_path / "keys"))
+    status, printed, told = at_a_terminal(f"\x07 + 1{ENTER}{CTRL_D}", *files)
+    assert (status, printed) == (0, f"{shell.GREETING}\n42\n")
+    assert told.startswith(f"stellar: {tmp_path}/keys")
+
+
+def test_an_option_that_can_not_be_followed_ends_it(at_a_terminal, tmp_path):
+    status, printed, told = at_a_terminal("", "-irc", str(tmp_path / "nowhere"))
+    assert (status, printed) == (1, "")
+    assert f"{tmp_path}/nowhere" in told
+    status, printed, told = at_a_terminal("", "-v", str(tmp_path / "nowhere.json"))
+    assert (status, printed, told) == (1, "", f"stellar: {tmp_path}/nowhere.json: No such file or directory\n")
 
 
 def test_a_line_is_written_in_the_editor_of_the_user(typed, monkeypatch, tmp_path):

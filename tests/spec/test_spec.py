@@ -42,8 +42,10 @@ GOLDEN = sorted((HERE / "errors").glob("*.txt"))
 
 
 @pytest.mark.parametrize("paragraph", [pytest.param(paragraph, id=name) for name, paragraph in ALL])
-def test_a_paragraph_holds(paragraph):
-    wrong = examples.failures(paragraph, SHELL_LIBRARY) or examples.failures(paragraph, SHELL_LIBRARY, fast=False)
+def test_a_paragraph_holds(paragraph, in_a_shell):
+    wrong = examples.failures(paragraph, SHELL_LIBRARY, in_a_shell) or examples.failures(
+        paragraph, SHELL_LIBRARY, in_a_shell, fast=False
+    )
     if wrong:
         pytest.fail("\n".join(wrong), pytrace=False)
 
