@@ -14,6 +14,7 @@ from benchmarks.java import java
 from benchmarks.language import Part, compilation, tasks, width
 from benchmarks.models import models
 from benchmarks.peers import PEERS, Compile, loaded
+from benchmarks.prompt import prompts
 from benchmarks.registry import registry
 from benchmarks.report import findings
 from benchmarks.startup import startup
@@ -31,6 +32,7 @@ PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
     "compile": (compilation, 1.0, 0.15),
     "cold": (lambda peers, rounds: cold(peers, int(rounds)), 4, 2),
     "startup": (lambda peers, rounds: startup(peers, int(rounds)), 15, 4),
+    "prompt": (lambda _, rounds: prompts(int(rounds)), 15, 4),
 }
 
 

@@ -110,18 +110,22 @@ def process(arguments: Sequence[str], bytecode: str) -> tuple[Process, str]:
 
     bytecode: a directory for compiled modules. The first run fills it; later ones begin as an installed program does
     """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = bytecode
     command = [sys.executable, *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment(bytecode), capture_output=True, text=True, check=False)
     wall = time.perf_counter() - begin
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr.strip().rpartition(chr(10))[2]}")
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return Process(cpu * 1e3, wall * 1e3), done.stdout
+
+
+def environment(bytecode: str) -> dict[str, str]:
+    """The environment of a process that keeps its compiled modules in a directory."""
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**ours, "PYTHONPYCACHEPREFIX": bytecode}
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, report
+from benchmarks import functions, java, language, prompt, report
 from benchmarks.measure import geometric_mean, interleaved
 from benchmarks.rules import SHAPES, mixed_rules, short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -126,3 +126,10 @@ def test_answers_are_compared_by_meaning(answer: object, expected: object, alike
 
 def test_the_geometric_mean_of_a_ratio_and_its_inverse_is_one() -> None:
     assert geometric_mean([4, 0.25]) == pytest.approx(1)
+
+
+def test_a_prompt_is_waited_for_and_its_absence_told(tmp_path) -> None:
+    taken = prompt.first_prompt(["-c", "import time; time.sleep(0.2); print('>>>'); time.sleep(9)"], str(tmp_path))
+    assert 200 <= taken.wall < 9000
+    with pytest.raises(RuntimeError, match=r"print\(5\) shows no prompt, but b'5"):
+        prompt.first_prompt(["-c", "print(5)"], str(tmp_path))

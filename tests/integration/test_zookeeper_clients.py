@@ -57,6 +57,70 @@ def test_expressions_find_models_by_zookeeper(quorum, model, capsys):
     assert capsys.readouterr().out.splitlines() == ['"malicious"', "null"]
 
 
+def written(quorum: str, path: str, data: bytes) -> None:
+    client = KazooClient(quorum)
+    client.start()
+    client.create(path, data, makepath=True)
+    client.stop()
+    client.close()
+
+
+def test_the_shell_finds_models_and_the_global_configuration_by_zookeeper(quorum, model, capsys):
+    written(quorum, "/metron/topology/global", b'{"es.ip": "node1", "maas.http.timeout.ms": 2000}')
+    lines = [
+        "%globals",
+        "endpoint := MAAS_GET_ENDPOINT('dga')",
+        "answer := MAAS_MODEL_APPLY(endpoint, {'host' : 'x.ru'})",
+        "MAP_GET('is_malicious', answer)",
+        "%define es.ip := 'node2'",
+        "%maas",
+    ]
+    with ZooKeeperRegistry(quorum) as registry:
+        registry.register(registration(model))
+        assert stellar(["-z", quorum, *(word for line in lines for word in ("-e", line))]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "{es.ip=node1, maas.http.timeout.ms=2000}",
+        f"{{name=dga, version=1.0, url={model}, endpoint:apply=apply}}",
+        "{is_malicious=malicious}",
+        "malicious",
+        "node2",
+        f"dga  1.0  {model}  apply  answers",
+    ]
+    assert err == "1 call from here: 0 answered from the cache, 0 without an answer\n"
+    # What was defined was defined there alone
+    assert stellar(["-z", quorum, "-e", "%globals"]) == 0
+    assert capsys.readouterr().out == "{es.ip=node1, maas.http.timeout.ms=2000}\n"
+
+
+def test_a_zookeeper_without_a_global_configuration_is_one_for_models(quorum, model, capsys):
+    with ZooKeeperRegistry(quorum) as registry:
+        registry.register(registration(model))
+        assert stellar(["-z", quorum, "-e", "%globals", "-e", "MAP_GET('url', MAAS_GET_ENDPOINT('dga'))"]) == 0
+        assert stellar(["-e", f"%maas {quorum.partition('/')[0]}", "-e", "MAAS_GET_ENDPOINT('dga')"]) == 0
+    assert capsys.readouterr().out == f"{{}}\n{model}\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"{", "is not JSON: Expecting property name"), (b"[]", "holds no JSON object"), (b"\xff", "is not UTF-8")],
+)
+def test_a_global_configuration_that_can_not_be_read_ends_the_shell(quorum, capsys, data, message):
+    written(quorum, "/metron/topology/global", data)
+    assert stellar(["-z", quorum, "-e", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(
+        f"stellar: the global configuration in {quorum} can't be used: /metron/topology/global {message}"
+    )
+
+
+def test_settings_that_can_not_be_used_end_the_shell(quorum, capsys):
+    written(quorum, "/metron/topology/global", b'{"maas.http.timeout.ms": "soon"}')
+    assert stellar(["-z", quorum, "-e", "1"]) == 1
+    assert "maas.http.timeout.ms" in capsys.readouterr().err
+
+
 def test_pipelines_find_models_by_zookeeper_where_the_global_configuration_says(quorum, model, tmp_path):
     shutil.copytree(SQUID, tmp_path / "config")
     settings = (tmp_path / "config/global.json").read_text()
