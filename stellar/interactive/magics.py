@@ -75,9 +75,9 @@ def variables(session: Session, _: str) -> Report:
 
 
 def define(session: Session, text: str) -> Any:
-    """Set a value of the global configuration, here alone: nothing is written to ZooKeeper.
+    """Set a value of the global configuration of this shell.
 
-    Some functions read their settings once, when they are first called.
+    Nothing is written to ZooKeeper. Some functions read their settings once, when they are first called.
     """
     name, assigned, source = text.partition(":=")
     if not text:
@@ -93,7 +93,7 @@ def define(session: Session, text: str) -> Any:
 
 
 def undefine(session: Session, name: str) -> str:
-    """Take a value of the global configuration away, here alone."""
+    """Take a value of the global configuration of this shell away."""
     if not name:
         raise ValueError("the name is missing; write %undefine NAME")
     session.settings.pop(name, None)
@@ -176,7 +176,10 @@ _SHOWN = 5
 
 
 def check(session: Session, source: str) -> str:
-    """What is wrong with an expression, or seldom meant, without evaluating it."""
+    """What is wrong with an expression, or seldom meant.
+
+    It is not evaluated for that.
+    """
     from stellar.checks import problems
 
     return "\n".join(
@@ -187,10 +190,10 @@ def check(session: Session, source: str) -> str:
 
 
 def load(session: Session, name: str) -> str:
-    """Execute the lines of a file as if they were typed, or take variables from a file of JSON.
+    """Execute the lines of a file, or take variables from JSON.
 
     A file whose name ends in .json holds an object, and each member becomes a variable. In any other file a line is
-    what one can type here; indented lines go on with it. It ends at the first line that fails.
+    what one can type here, and indented lines go on with it. It ends at the first line that fails.
     """
     from stellar.statements import statements
 
@@ -209,9 +212,9 @@ def load(session: Session, name: str) -> str:
 
 
 def save(session: Session, text: str) -> str:
-    """Write the lines that set variables and settings to a file, for %load.
+    """Write the lines that set variables and settings to a file.
 
-    A file that is there already is only replaced by %save -f FILE.
+    %load executes them again. A file that is there already is only replaced by %save -f FILE.
     """
     replacing = text.partition(" ")[0] == "-f"
     name = text.removeprefix("-f").strip() if replacing else text
@@ -272,7 +275,7 @@ def json_object(data: bytes, where: str) -> dict[str, Any]:
 
 
 def maas(session: Session, place: str) -> Any:
-    """The models that are registered, their instances, and whether these answer.
+    """The models that are registered, and whether they answer.
 
     With the directory of a registry, or the hosts of a ZooKeeper such as node1:2181, models are looked for there from
     now on.

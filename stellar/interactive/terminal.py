@@ -52,6 +52,10 @@ STYLE = Style.from_dict(
         "bottom-toolbar": "noreverse ansibrightblack",
         "bottom-toolbar.argument": "bold ansidefault",
         "auto-suggestion": "ansibrightblack",
+        "completion-menu": "bg:#303640 #d8dee9",
+        "completion-menu.completion.current": "noreverse bold bg:#3b6ea5 #ffffff",
+        "completion-menu.meta.completion": "bg:#3b414d #b0b8c4",
+        "completion-menu.meta.completion.current": "bg:#3b6ea5 #ffffff",
     }
 )
 PROMPT: StyleAndTextTuples = [
@@ -204,8 +208,8 @@ def _signature(call: CallAt) -> Iterator[tuple[str, str]]:
     yield "", f")  {about}"
 
 
-def _continuation(width: int, _number: int, _wraps: int) -> StyleAndTextTuples:
-    return [("class:prompt.more", "... ".rjust(width))]
+def _continuation(width: int, _number: int, wraps: int) -> StyleAndTextTuples:
+    return [("class:prompt.more", "".rjust(width) if wraps else "... ".rjust(width))]
 
 
 class _Names(Completer):
@@ -224,7 +228,6 @@ class _Names(Completer):
                 candidate.text,
                 candidate.start - document.cursor_position,
                 display_meta=_one_line(candidate.about),
-                style=f"class:stellar.{candidate.kind}",
             )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,66 +10,22 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("scripts", reason="terminals are in the checkout, not in the wheel")
+
+from scripts.terminal import Terminal
+
 PROGRAM = Path(sys.executable).with_name("stellar")
-SECONDS = 30
-WIDTH, HEIGHT = 100, 30
-
-
-class Screen:
-    """A terminal of tmux's, with one program in it."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.socket = folder / "tmux"
-        environment = {
-            "HOME": str(folder),
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            "MAAS_HOME": str(folder / "no models"),
-        }
-        command = shlex.join(["env", "-i", *(f"{k}={v}" for k, v in environment.items()), "TERM=tmux-256color"])
-        program = shlex.join([str(PROGRAM), *arguments])
-        self.tmux(
-            *("-f", "/dev/null", "new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT)),
-            f"{command} {program}; echo ended with $?; sleep 60",
-        )
-
-    def tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-S", str(self.socket), *arguments]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-
-    def type(self, text: str) -> None:
-        self.tmux("send-keys", "-l", "--", text)
-
-    def press(self, *keys: str) -> None:
-        self.tmux("send-keys", *keys)
-
-    def shown(self, *, colours: bool = False) -> str:
-        """What the terminal shows."""
-        return self.tmux("capture-pane", "-p", *(["-e"] if colours else [])).rstrip("\n")
-
-    def wait_for(self, pattern: str, *, colours: bool = False) -> str:
-        """Wait until that is shown; returns all that is shown then."""
-        deadline = time.monotonic() + SECONDS
-        while not re.search(pattern, shown := self.shown(colours=colours), re.MULTILINE):
-            assert time.monotonic() < deadline, f"{pattern!r} was not shown:\n{shown}"
-            time.sleep(0.05)
-        return shown
-
-    def close(self) -> None:
-        self.tmux("kill-server")
 
 
 @pytest.fixture
-def screen(tmp_path, need) -> Iterator[Callable[..., Screen]]:
+def screen(tmp_path, need) -> Iterator[Callable[..., Terminal]]:
     need("tmux")
-    opened: list[Screen] = []
+    opened: list[Terminal] = []
 
-    def open_(*arguments: str) -> Screen:
+    def open_(*arguments: str) -> Terminal:
         folder = tmp_path / str(len(opened))
         folder.mkdir()
-        opened.append(Screen(folder, *arguments))
+        opened.append(Terminal(folder, [str(PROGRAM), *arguments], {"MAAS_HOME": str(folder / "no models")}))
         return opened[-1]
 
     yield open_

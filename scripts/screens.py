@@ -1,0 +1,130 @@
+"""Takes pictures of the shell for the documentation: `python -m scripts.screens` writes docs/screens/*.svg.
+
+It needs tmux, and the extras `dev`: pictures are drawn by rich.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.text import Text
+
+from scripts.terminal import Terminal
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "screens"
+PROGRAMS = Path(sys.executable).parent
+COLUMNS = 100
+PROMPT = r"^\[Stellar\]>>> ?\s*\Z"
+
+# rich's own would fetch a font from elsewhere
+FRAME = """\
+<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font-family: Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: {char_height}px;
+line-height: {line_height}px; font-variant-east-asian: full-width; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
+{lines}
+</defs>
+<rect fill="#1b1e24" x="0" y="0" width="{width}" height="{height}" rx="8" />
+<g transform="translate({terminal_x}, 12)" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+def completion(terminal: Terminal) -> None:
+    """Candidates while one types, within a call that is not finished."""
+    terminal.type("url := 'http://www.example.co.uk/a'")
+    terminal.press("Enter")
+    terminal.wait_for(r"^http://www")
+    time.sleep(1)  # until the functions are loaded, and what they do is shown
+    terminal.type("host := DOMAIN_REMOVE_SUBDOMAINS(URL_")
+    terminal.wait_for(r"URL_TO_PORT\(")
+    terminal.press("Down")
+    terminal.wait_for(r">>> host := DOMAIN_REMOVE_SUBDOMAINS\(URL_TO_HOST\(")
+
+
+def models(terminal: Terminal) -> None:
+    """The models of a registry, and a call of one."""
+    terminal.type("%maas")
+    terminal.press("Enter")
+    terminal.wait_for(r"answers")
+    terminal.type("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'cnn.com'})")
+    terminal.press("Enter")
+    terminal.wait_for(r"is_malicious")
+    terminal.type("%explain MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'cnn.com'}))")
+    terminal.press("Enter")
+    terminal.wait_for(r"EXPRESSION[\s\S]*╚")
+
+
+SCREENS: dict[str, Callable[[Terminal], None]] = {"completion": completion, "models": models}
+
+
+def main() -> None:
+    """Take all pictures."""
+    FOLDER.mkdir(exist_ok=True)
+    with TemporaryDirectory() as folder, service(Path(folder, "registry")) as registry:
+        for name, play in SCREENS.items():
+            home = Path(folder, name)
+            home.mkdir()
+            command = [str(PROGRAMS / "stellar"), "--registry", str(registry)]
+            terminal = Terminal(home, command, columns=COLUMNS, lines=40)
+            try:
+                terminal.wait_for(PROMPT)
+                play(terminal)
+                (FOLDER / f"{name}.svg").write_text(picture(terminal.shown(colours=True)), encoding="utf-8")
+            finally:
+                terminal.close()
+
+
+@contextmanager
+def service(registry: Path) -> Iterator[Path]:
+    """A service in a registry, with two instances of the example's model."""
+    maas = str(PROGRAMS / "maas")
+    model = str(ROOT / "examples" / "squid" / "models" / "mock_dga")
+    registry.mkdir()
+    running = subprocess.Popen([maas, "serve", "--registry", str(registry)], stderr=subprocess.DEVNULL)
+    try:
+        what = ["-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "2", "-m", "512", "-lmp", model, "-hmp", "dga/1.0"]
+        subprocess.run([maas, "deploy", "--registry", str(registry), *what, "--wait"], check=True)
+        yield registry
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def picture(shown: str) -> str:
+    """What a terminal shows, colours and all, as SVG."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    for line in _without_void([Text.from_ansi(line) for line in shown.split("\n")]):
+        console.print(line, soft_wrap=True)
+    return console.export_svg(code_format=FRAME, unique_id="screen")
+
+
+def _without_void(lines: list[Text]) -> list[Text]:
+    """The lines, with one in place of many that are empty, and none at the end."""
+    filled = [bool(line.plain.strip()) for line in lines]
+    last = max(index for index, is_filled in enumerate(filled) if is_filled)
+    return [lines[index] for index in range(last + 1) if filled[index] or filled[index - 1]]
+
+
+if __name__ == "__main__":
+    main()

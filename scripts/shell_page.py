@@ -1,0 +1,54 @@
+"""Executes the sessions in docs/shell.md: `python -m scripts.shell_page` writes the page with what is shown now.
+
+A session is a fenced block of the kind `shell`. It shows what a terminal of 100 columns shows, without colours; all of
+them are one session.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stellar.errors import StellarError
+from stellar.interactive.rendering import as_text
+from stellar.interactive.session import Session
+
+PAGE = Path(__file__).parent.parent / "docs" / "shell.md"
+PROMPT, MORE = "[Stellar]>>> ", "         ... "
+WIDTH = 100
+_FENCED = re.compile(r"^```shell\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def page(text: str) -> str:
+    """The text of the page, with what is shown now in its sessions."""
+    session = Session()
+
+    def executed(block: re.Match[str]) -> str:
+        lines = "".join(f"{_as_typed(line)}\n{_shown(session, line)}" for line in _typed(block[1]))
+        return f"```shell\n{lines}```"
+
+    return _FENCED.sub(executed, text)
+
+
+def _typed(block: str) -> Iterator[str]:
+    for part in block.split(PROMPT)[1:]:
+        first, *others = part.split("\n")
+        yield "\n".join([first, *(line.removeprefix(MORE) for line in others if line.startswith(MORE))])
+
+
+def _as_typed(line: str) -> str:
+    return PROMPT + line.replace("\n", f"\n{MORE}")
+
+
+def _shown(session: Session, line: str) -> str:
+    try:
+        value = session.execute(line)
+        shown = [] if value is None or value == "" else [as_text(value, WIDTH).removesuffix("\n")]
+    except StellarError as error:
+        shown = [f"[!] {error}"]
+    return "".join(f"{each}\n" for each in (*shown, *session.taken_notes()))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
