@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import traceback
-from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -113,23 +112,9 @@ def of_script(name: str, lines: Iterable[str]) -> Iterator[Placed]:
 
 def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:
     """Lines as they come. One whose expression is not finished goes on in the next."""
-    from stellar.interactive.lines import is_unfinished, problem
+    from stellar.interactive.lines import joined
 
-    numbered = enumerate(lines, 1)
-    waiting = deque[tuple[int, str]]()
-
-    def following() -> tuple[int, str] | None:
-        return waiting.popleft() if waiting else next(numbered, None)
-
-    while first := following():
-        parts = [first]
-        while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := following()):
-            parts.append(line)
-        if len(parts) > 1 and problem(text):
-            # The first line was not unfinished, but wrong; those behind it mean what they mean
-            waiting.extendleft(reversed(parts[1:]))
-            text = first[1]
-        yield f"line {first[0]}: ", text
+    return ((f"line {number}: ", text) for number, text in joined(enumerate(lines, 1)))
 
 
 # -- A terminal -------------------------------------------------------------------------------------------------------

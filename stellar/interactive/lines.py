@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from stellar.interactive.session import Session
 
 COMMENTS = ("#", "//")
+# A line, or several that are one text, and the number of the first
+Numbered = tuple[int, str]
 ASSIGNMENT = re.compile(rf"({NAME.pattern})\s*:=(.*)", re.DOTALL)
 QUESTION = re.compile(r"\?\s*(\S*)|(%?[\w.:$]+)\s*\?")
 _ASSIGNED = re.compile(rf"{NAME.pattern}\s*:=")
@@ -60,6 +63,25 @@ def problem(text: str) -> ParseError | None:
 def is_unfinished(text: str) -> bool:
     """Whether the expression of a line could go on in the next one, as it is not Stellar yet."""
     return isinstance(problem(text), Unfinished)
+
+
+def joined(lines: Iterable[Numbered]) -> Iterator[Numbered]:
+    """Lines with their numbers as they come; one whose expression is not finished goes on in the next."""
+    coming = iter(lines)
+    waiting = deque[Numbered]()
+
+    def following() -> Numbered | None:
+        return waiting.popleft() if waiting else next(coming, None)
+
+    while first := following():
+        parts = [first]
+        while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := following()):
+            parts.append(line)
+        if len(parts) > 1 and not isinstance(problem(text), Unfinished | None):
+            # The first line was not unfinished, but wrong; those behind it mean what they mean
+            waiting.extendleft(reversed(parts[1:]))
+            text = first[1]
+        yield first[0], text
 
 
 # -- Completion ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""`python -m stellar.jupyter`: what Jupyter starts a kernel with, and what puts one there with options of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from stellar.interactive.options import add_options
+
+DESCRIPTION = """\
+The notebook of Stellar. Jupyter offers it as soon as it is installed; this
+makes another one, which is opened with options such as those of the shell.
+"""
+
+END = """\
+examples:
+  python -m stellar.jupyter install --name stellar-live -z node1:2181
+  python -m stellar.jupyter install --name squid --registry registry -v record.json
+  jupyter kernelspec remove squid
+"""
+
+FINE, FAILED = 0, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments[:1] in (["-f"], ["--connection-file"]):
+            return _serve(arguments)
+        return _install(_parser().parse_args(arguments))
+    except ModuleNotFoundError as error:
+        complaint = f"the notebook needs the package {error.name}: pip install 'stellar-maas[jupyter]'"
+    except (ValueError, OSError) as error:
+        complaint = str(error)
+    print(f"stellar.jupyter: {complaint}", file=sys.stderr)
+    return FAILED
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m stellar.jupyter", add_help=False, allow_abbrev=False)
+    parser.add_argument("-f", "--connection-file", required=True)
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    from stellar.jupyter.kernel import serve
+
+    serve(options.connection_file, options)
+    return FINE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stellar.jupyter",
+        description=DESCRIPTION,
+        epilog=END,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    install = commands.add_parser("install", help="make a kernel known to Jupyter", allow_abbrev=False)
+    install.add_argument("--name", default="stellar", help="what notebooks know it by; one of that name is replaced")
+    install.add_argument("--display-name", metavar="TEXT", help="what people know it by; by default the name")
+    where = install.add_mutually_exclusive_group()
+    where.add_argument("--user", action="store_true", help="for this user, which is the default")
+    where.add_argument("--sys-prefix", action="store_true", help="for this Python environment")
+    add_options(install)
+    return parser
+
+
+def _install(options: argparse.Namespace) -> int:
+    from stellar.jupyter.kernelspec import install
+
+    display_name = options.display_name or ("Stellar" if options.name == "stellar" else options.name)
+    print(install(options.name, display_name, options, sys.prefix if options.sys_prefix else None))
+    return FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
