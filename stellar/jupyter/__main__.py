@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _serve(arguments)
         return _install(_parser().parse_args(arguments))
     except ModuleNotFoundError as error:
-        complaint = f"the notebook needs the package {error.name}: pip install 'stellar-maas[jupyter]'"
+        package = (error.name or "").partition(".")[0]
+        complaint = f"the notebook needs the package {package}: pip install 'stellar-maas[jupyter]'"
     except (ValueError, OSError) as error:
         complaint = str(error)
     print(f"stellar.jupyter: {complaint}", file=sys.stderr)

@@ -17,6 +17,7 @@ from stellar.interactive.session import Session
 from stellar.jupyter import cells
 
 _VERSION = version("stellar-maas")
+_LAST_SECONDS = 5
 
 Reply = dict[str, Any]
 
@@ -27,6 +28,8 @@ def serve(connection_file: str, options: argparse.Namespace) -> None:
     app.initialize(["-f", connection_file])
     app.kernel.opens = partial(opened, options)
     app.start()
+    # It sends the answer that the kernel ends; if what shows outputs were closed before, it would wait for that in vain
+    app.control_thread.join(_LAST_SECONDS)
 
 
 class StellarKernel(Kernel):

@@ -34,7 +34,7 @@ class StellarLexer(Lexer):  # type: ignore[misc]  # Pygments has no types
     mimetypes: ClassVar = ["text/x-stellar"]
 
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, Any, str]]:
-        """Each piece, with where it stands and its token. Lines that are comments are blanks to the language's lexer."""
+        """Each piece, where it stands, and its token. Lines that are comments are blanks to the language itself."""
         lines = text.split("\n")
         begins, position = list(accumulate((len(line) + 1 for line in lines), initial=0)), 0
         for statement in statements(lines):

@@ -1,0 +1,34 @@
+"""A place where Jupyter finds the kernel of the package that is tested, and nothing of the user's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import stellar
+
+PACKAGE = Path(stellar.__file__).parent
+# Where an installed package has it, if it is put in a folder as `pip install --target` does
+INSTALLED = PACKAGE.parent / "share" / "jupyter"
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    """Jupyter's folders, in which it finds the kernel; kernels that are installed go there too."""
+    home = tmp_path_factory.mktemp("jupyter")
+    if INSTALLED.is_dir():
+        share = INSTALLED
+    else:
+        share = home / "share"
+        shutil.copytree(PACKAGE / "jupyter" / "spec", share / "kernels" / "stellar")
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith(("JUPYTER", "IPYTHON", "MAAS_"))]:
+            environment.delenv(name)
+        environment.setenv("HOME", str(home))
+        environment.setenv("JUPYTER_PATH", str(share))
+        environment.setenv("JUPYTER_DATA_DIR", str(home / "data"))
+        environment.setenv("PYTHONPATH", os.pathsep.join((str(PACKAGE.parent), str(home / "modules"))))
+        yield home
