@@ -1,4 +1,4 @@
-"""Functions and keywords in Markdown, as editors show them."""
+"""Functions and keywords in Markdown, as editors and notebooks show them."""
 
 from __future__ import annotations
 

@@ -2,5 +2,4 @@
 
 server      answers the protocol
 documents   what the answers are, without the protocol
-explained   functions and keywords, as editors show them
 """

@@ -27,8 +27,9 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
 
+from stellar.interactive import explained
 from stellar.interactive.completion import Candidate
-from stellar.lsp import documents, explained
+from stellar.lsp import documents
 from stellar.lsp.documents import Document, Notice, Piece, Word
 from stellar.source import Span
 
