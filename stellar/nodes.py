@@ -189,3 +189,23 @@ def walk(node: Expr) -> Iterator[Expr]:
         node = waiting.pop()
         yield node
         waiting.extend(reversed(children(node)))
+
+
+def outline(tree: Expr) -> list[tuple[str, ...]]:
+    """A tree as a flat list, which is equal for trees that mean the same, and for no others.
+
+    Trees themselves take 1, 1.0 and true for one and NaN for two, and are compared by a recursion, which chains of
+    thousands are too long for.
+    """
+    return [
+        (
+            type(node).__name__,
+            str(len(children(node))),
+            *(repr(getattr(node, name)) for name in _OWN if hasattr(node, name)),
+        )
+        for node in walk(tree)
+    ]
+
+
+# What the nodes have besides their children
+_OWN = ("value", "name", "operator", "negated", "parameters")

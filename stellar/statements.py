@@ -12,6 +12,13 @@ from dataclasses import dataclass
 from stellar.parser import NAME
 
 _COMMENT = re.compile(r"\s*(?:#|//)")
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line of a file is a comment."""
+    return _COMMENT.match(line) is not None
+
+
 _NAMED = re.compile(rf"\s*({NAME.pattern})\s*:=")
 
 
@@ -40,7 +47,7 @@ class Statement:
     @property
     def code(self) -> str:
         """The text without its comments; they are blanks, so that places stay the same."""
-        return "\n".join(" " * len(line) if _COMMENT.match(line) else line for line in self.text.split("\n"))
+        return "\n".join(" " * len(line) if is_comment(line) else line for line in self.text.split("\n"))
 
     @property
     def expression(self) -> str:
@@ -54,7 +61,7 @@ def statements(lines: Iterable[str]) -> Iterator[Statement]:
     """The statements in the lines of a file, which have no line ends."""
     first, parts = 0, list[str]()
     for number, line in enumerate(lines, 1):
-        skipped = not line.strip() or _COMMENT.match(line)
+        skipped = not line.strip() or is_comment(line)
         if parts and not skipped and line[0] not in " \t":
             yield Statement(first, "\n".join(parts))
             parts = []

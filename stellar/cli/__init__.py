@@ -21,6 +21,7 @@ from stellar.cli.reading import FAILED, INTERRUPTED, UNUSABLE, Unusable, complai
 COMMANDS = {
     "eval": "evaluate an expression, for one record or for many",
     "check": "report errors and surprises in expressions",
+    "fmt": "lay out expressions as they should look",
     "lsp": "serve an editor by the Language Server Protocol",
 }
 _DEBUG = "show Python's traceback of each error"

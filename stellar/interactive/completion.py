@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.conversions import to_text
 from stellar.diagnostics import advance
-from stellar.interactive.lexing import BLANK, COMMENT, UNCLOSED, UNREADABLE, Piece, pieces, quoted
+from stellar.lexing import BLANK, COMMENT, KEYWORD_OF, UNCLOSED, UNREADABLE, Piece, pieces, quoted
 from stellar.library import Function, Library
 from stellar.parser import NAME
 
@@ -141,7 +141,7 @@ class _Before:
         """Where the parser is; None if it is lost, as behind an error."""
         states = [0]
         for piece in self.tokens:
-            if not advance(states, piece.kind) and not (piece.kind == "_NOT_IN" and advance(states, "_NOT")):
+            if not advance(states, piece.kind):
                 return None
         return states
 
@@ -153,7 +153,7 @@ class _Before:
     def keywords(self) -> list[str]:
         """The keywords that may stand here."""
         states = self._states()
-        return [word for kind, word in _KEYWORDS.items() if states is not None and advance(states.copy(), kind)]
+        return [word for kind, word in KEYWORD_OF.items() if states is not None and advance(states.copy(), kind)]
 
 
 def _operands(before: _Before, names: Names) -> Iterator[Candidate]:
@@ -252,20 +252,3 @@ _CHOICES: dict[tuple[str, int], tuple[str, Offer]] = {
 
 _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
 _CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
-_KEYWORDS = {
-    "_AND": "and",
-    "_OR": "or",
-    "_IN": "in",
-    "_NOT_IN": "not in",
-    "_NOT": "not",
-    "_IF": "if",
-    "_THEN": "then",
-    "_ELSE": "else",
-    "_MATCH": "match",
-    "_DEFAULT": "default",
-    "_EXISTS": "exists",
-    "TRUE": "true",
-    "FALSE": "false",
-    "NULL": "null",
-    "NAN": "NaN",
-}

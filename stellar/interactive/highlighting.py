@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stellar.interactive.lexing import COMMENT, UNCLOSED, UNREADABLE, Piece, pieces
 from stellar.interactive.lines import COMMENTS, expression_begin
+from stellar.lexing import COMMENT, UNCLOSED, UNREADABLE, Piece, pieces
 
 _KINDS = {
     "NUMBER": "stellar.number",

@@ -19,8 +19,8 @@ from stellar.diagnostics import KEYWORDS
 from stellar.errors import StellarError
 from stellar.expression import default_library
 from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
-from stellar.interactive.lexing import pieces as lexed
 from stellar.interactive.lines import COMMENTS, expression_begin
+from stellar.lexing import pieces as lexed
 from stellar.library import Library
 from stellar.parser import parse
 from stellar.pipeline.edited import edited, functions_for

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.interactive.highlighting import coloured_line
-from stellar.interactive.lexing import pieces
 from stellar.interactive.lines import is_unfinished
+from stellar.lexing import pieces
 
 UNFINISHED = [
     "1 +",

@@ -1,0 +1,41 @@
+"""Configuration files with their Stellar texts as they should look, and all else as it was."""
+
+from __future__ import annotations
+
+import sys
+
+from stellar.errors import ConfigError, ParseError
+from stellar.formatter import WIDTH, formatted
+from stellar.pipeline.located import problem
+from stellar.pipeline.texts import EmbeddedText, kind_of, replaced, texts
+from stellar.source import position
+
+
+def formatted_configuration(file: str, source: str, width: int = WIDTH) -> str:
+    """The text of a configuration file with each Stellar text formatted; one that was a line stays a line.
+
+    file: its path, which tells what it configures
+
+    Raises ConfigError, with the place, if it is not JSON, is no configuration with Stellar in it, or one of the texts
+    is not Stellar.
+    """
+    if (wrong := problem(source)) is not None:
+        line, column = position(source, wrong.offset)
+        raise ConfigError(file, "", f"not JSON: {wrong.message} at line {line}, column {column}")
+    if (kind := kind_of(file, source)) is None:
+        raise ConfigError(file, "", "it is not told what this configures; put it into parsers/ or enrichments/")
+    return replaced(source, [(text, _formatted(file, text, width)) for text in texts(source, kind)])
+
+
+def _formatted(file: str, text: EmbeddedText, width: int) -> str:
+    before, expression, behind = (
+        text.text[: text.expression.start],
+        text.text[text.expression.start : text.expression.end],
+        text.text[text.expression.end :],
+    )
+    if not expression.strip():
+        return text.text
+    try:
+        return before + formatted(expression, width if "\n" in text.text else sys.maxsize) + behind
+    except ParseError as error:
+        raise ConfigError(file, text.place, str(error)) from error
