@@ -49,10 +49,13 @@ def formatted(source: str, width: int = WIDTH, *, column: int = 0, indentation: 
 def formatted_file(text: str, width: int = WIDTH) -> str:
     """A file of statements as it should look: each formatted, comments kept, of several blank lines one.
 
-    What is for the shell alone, such as `%define …`, stays as it is. Comments within a statement begin with //.
+    What is for the shell alone, such as `%define …`, stays as it is. Comments within a statement begin with //. Lines
+    end as they did.
 
     Raises StatementError for a statement that is not Stellar.
     """
+    if "\r\n" in text:
+        return formatted_file(text.replace("\r\n", "\n"), width).replace("\n", "\r\n")
     lines = text.split("\n")
     found: list[str] = []
     position = 0

@@ -118,8 +118,7 @@ def _formatted(file: str, before: str, width: int) -> str:
         from stellar.pipeline.formatting import formatted_configuration  # loads the pipeline's configuration
 
         return mark + formatted_configuration(file, text, width)
-    line_end = "\r\n" if "\r\n" in text else "\n"
-    return mark + formatted_file(text.replace("\r\n", "\n"), width).replace("\n", line_end)
+    return mark + formatted_file(text, width)
 
 
 def _read(file: str) -> str:

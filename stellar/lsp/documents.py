@@ -16,14 +16,16 @@ from typing import Protocol
 
 from stellar.checks import ERROR, Problem, problems
 from stellar.diagnostics import KEYWORDS
-from stellar.errors import StellarError
+from stellar.errors import ConfigError, StellarError
 from stellar.expression import default_library
+from stellar.formatter import StatementError, formatted_file
 from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
 from stellar.interactive.lines import COMMENTS, expression_begin
 from stellar.lexing import pieces as lexed
 from stellar.library import Library
 from stellar.parser import parse
 from stellar.pipeline.edited import edited, functions_for
+from stellar.pipeline.formatting import formatted_configuration
 from stellar.pipeline.located import Text
 from stellar.pipeline.texts import EmbeddedText, Kind, configuration, kind_of
 from stellar.resolver import resolve
@@ -178,6 +180,9 @@ class Document(Protocol):
     def names_for(self, piece: Piece) -> dict[str, str]:
         """The variables that this text may read, as far as they are known, each with the expression that sets it."""
 
+    def formatted(self) -> str | None:
+        """All of it as it should look; None as long as something in it is not Stellar, of which notices tell."""
+
 
 def functions_of(document: Document) -> Library:
     """The functions that may be called in a document, as far as that can be told."""
@@ -226,6 +231,12 @@ class Statements:
     def names_for(self, piece: Piece) -> dict[str, str]:
         before = [each for each in self.pieces if each.whole.start < piece.whole.start]
         return _read_by_others(self, piece) | _assigned(before)
+
+    def formatted(self) -> str | None:
+        try:
+            return formatted_file(self.source)
+        except StatementError:
+            return None
 
 
 _INDENTS = (" ", "\t")
@@ -303,6 +314,12 @@ class Configured:
     def names_for(self, piece: Piece) -> dict[str, str]:
         others = [each for each in self.pieces if each.whole != piece.whole]
         return dict.fromkeys(self._found.fields, "") | _read_by_others(self, piece) | _assigned(others)
+
+    def formatted(self) -> str | None:
+        try:
+            return formatted_configuration(str(self.file), self.source)
+        except ConfigError:
+            return None
 
 
 def _embedded(text: EmbeddedText) -> Piece:

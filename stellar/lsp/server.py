@@ -349,6 +349,25 @@ def _actions(ls: StellarServer, params: lsp.CodeActionParams) -> list[lsp.CodeAc
     ]
 
 
+def _formatting(ls: StellarServer, params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
+    text = ls.text(params.text_document.uri)
+    after = text.document.formatted() if text.document is not None else None
+    if after is None or after == text.source:
+        return []
+    # Lines at both ends that stay are left alone, so that a cursor there stays where it is
+    old, new = list(text.lines), _LINE.findall(after)
+    first = _alike(old, new)
+    last = _alike(old[first:][::-1], new[first:][::-1])
+    span = Span(len("".join(old[:first])), len("".join(old[: len(old) - last])))
+    return [lsp.TextEdit(text.range(span), "".join(new[first : len(new) - last]))]
+
+
+def _alike(some: list[str], others: list[str]) -> int:
+    """How many lines are the same at the beginning."""
+    pairs = zip(some, others, strict=False)
+    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(some), len(others)))
+
+
 def _markdown(text: str) -> lsp.MarkupContent:
     return lsp.MarkupContent(lsp.MarkupKind.Markdown, text)
 
@@ -367,5 +386,6 @@ _FEATURES: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     lsp.COMPLETION_ITEM_RESOLVE: (_resolved,),
     lsp.TEXT_DOCUMENT_SIGNATURE_HELP: (_signature, lsp.SignatureHelpOptions(["(", ","])),
     lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL: (_symbols,),
+    lsp.TEXT_DOCUMENT_FORMATTING: (_formatting,),
     lsp.TEXT_DOCUMENT_CODE_ACTION: (_actions, lsp.CodeActionOptions([lsp.CodeActionKind.QuickFix])),
 }

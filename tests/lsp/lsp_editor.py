@@ -126,6 +126,11 @@ class OpenFile:
         found = await self.client.text_document_code_action_async(parameters) or []
         return [each for each in found if isinstance(each, lsp.CodeAction)]
 
+    async def formatted(self) -> str:
+        """The text after it was formatted."""
+        parameters = lsp.DocumentFormattingParams(self.document, lsp.FormattingOptions(2, True))
+        return edited(self.text, await self.client.text_document_formatting_async(parameters) or [])
+
     async def mended(self) -> str:
         """The text after the only mend that is offered at the cursor."""
         [action] = await self.actions()

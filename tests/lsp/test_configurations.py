@@ -266,3 +266,20 @@ async def test_misspelt_keys_and_names_are_mended(editor: Editor, wrong: str, ri
     place = right.rindex('"')
     file = editor.open("parsers/squid.json", good.replace(wrong, right[:place] + CURSOR + right[place:], 1))
     assert await file.mended() == good
+
+
+async def test_only_the_texts_of_a_configuration_are_formatted(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", PARSER)
+    formatted = await file.formatted()
+    assert formatted == PARSER.replace(
+        r"""JOIN(['\"😀\"', TO_UPER(host)], \"\")""", """JOIN(['\\"😀\\"', TO_UPER(host)], '')"""
+    ).replace(r"\u0027x\u0027", "'x'")
+    assert json.loads(formatted.replace("// comments are allowed", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"fieldTransformations" : [', '{"parserConfig" : {"filter.query" : "a &"}, "filterClassName" : "STELLAR"}'],
+)
+async def test_a_configuration_that_is_wrong_is_not_formatted(editor: Editor, text: str) -> None:
+    assert await editor.open("parsers/wrong.json", text).formatted() == text

@@ -273,3 +273,14 @@ async def test_a_misspelt_function_is_mended(editor: Editor) -> None:
 
 async def test_without_a_likely_meaning_nothing_is_offered(editor: Editor) -> None:
     assert await editor.open("nothing.stellar", "NO_SUCH_THING_AT_ALL‸(1) or 1").actions() == []
+
+
+async def test_a_file_is_formatted(editor: Editor) -> None:
+    file = editor.open("ugly.stellar", "# 😀\nx:='😀'+1\n\n\n\ny  :=  a&&b // why\n")
+    assert await file.formatted() == "# 😀\nx := '😀' + 1\n\ny := a and b  // why\n"
+    assert await editor.open("pretty.stellar", "x := 1\n").formatted() == "x := 1\n"
+    assert await editor.open("ends.stellar", "x:=1\r\ny:=2\r\n").formatted() == "x := 1\r\ny := 2\r\n"
+
+
+async def test_a_file_that_is_not_stellar_is_not_formatted(editor: Editor) -> None:
+    assert await editor.open("broken.stellar", "x:=1\ny := 1 +\n").formatted() == "x:=1\ny := 1 +\n"
