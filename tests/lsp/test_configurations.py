@@ -272,14 +272,13 @@ async def test_only_the_texts_of_a_configuration_are_formatted(editor: Editor) -
     file = editor.open("parsers/squid.json", PARSER)
     formatted = await file.formatted()
     assert formatted == PARSER.replace(
-        r"""JOIN(['\"😀\"', TO_UPER(host)], \"\")""", """JOIN(['\\"😀\\"', TO_UPER(host)], '')"""
-    ).replace(r"\u0027x\u0027", "'x'")
-    assert json.loads(formatted.replace("// comments are allowed", ""))
+        r"""JOIN(['\"😀\"', TO_UPER(host)], \"\")""", r"""JOIN(['\"😀\"', TO_UPER(host)], '')"""
+    )
 
 
-@pytest.mark.parametrize(
-    "text",
-    ['{"fieldTransformations" : [', '{"parserConfig" : {"filter.query" : "a &"}, "filterClassName" : "STELLAR"}'],
-)
+WRONG = ['{"fieldTransformations" : [', '{"filterClassName" : "STELLAR", "parserConfig" : {"filter.query" : "a &"}}']
+
+
+@pytest.mark.parametrize("text", WRONG)
 async def test_a_configuration_that_is_wrong_is_not_formatted(editor: Editor, text: str) -> None:
     assert await editor.open("parsers/wrong.json", text).formatted() == text
