@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 INDENT = 2
 
 
 @dataclass(slots=True, eq=False)
-class Doc:
+class _Part:
     """A part of a text.
 
     breaks: whether it can't stand on one line, because of a comment in it
@@ -25,21 +26,21 @@ class Doc:
 
 
 @dataclass(slots=True, eq=False)
-class Words(Doc):
+class Words(_Part):
     """A text that stands as it is."""
 
     text: str
 
 
 @dataclass(slots=True, eq=False)
-class Line(Doc):
+class Line(_Part):
     """A blank, or nothing; or the end of a line, if the group around it breaks."""
 
     flat: str = " "
 
 
 @dataclass(slots=True, eq=False)
-class Comment(Doc):
+class Comment(_Part):
     """A comment: at the end of the line before, with whatever else comes there, or on a line of its own."""
 
     text: str
@@ -50,7 +51,7 @@ class Comment(Doc):
 
 
 @dataclass(slots=True, eq=False)
-class Several(Doc):
+class Several(_Part):
     """Parts one after the other.
 
     group: whether the lines among them break together
@@ -77,6 +78,9 @@ class Several(Doc):
         for part in parts:
             last._follow(part)
             self._follow(part)
+
+
+Doc = Words | Line | Comment | Several
 
 
 def join(parts: Iterable[Doc]) -> Several:
@@ -123,6 +127,8 @@ def laid_out(doc: Doc, width: int, *, column: int = 0, indentation: int = 0) -> 
                     breaks = doc.breaks or not _fits(parts, waiting, width - writer.column)
                 indentation += INDENT if indented else 0
                 waiting.extend((indentation, breaks, part) for part in reversed(parts))
+            case _:
+                assert_never(doc)
     return writer.finished()
 
 
@@ -152,6 +158,8 @@ def _fits(parts: list[Doc], behind: list[_Waiting], room: int) -> bool:
                 return True
             case Several(inner, is_group):
                 inside.extend((breaks and not is_group, part) for part in reversed(inner))
+            case _:
+                assert_never(doc)
     return False
 
 

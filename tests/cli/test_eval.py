@@ -19,7 +19,7 @@ import pytest
 from stellar.cli import check, main
 from stellar.cli import eval as eval_
 from stellar.functions import SHELL_LIBRARY
-from stellar.library import Library, stellar
+from stellar.library import Library, SettingError, stellar
 
 PROGRAM = str(Path(sys.executable).with_name("stellar"))
 
@@ -322,3 +322,25 @@ def test_the_version_is_that_of_the_distribution(capsys):
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out == f"stellar {importlib.metadata.version('stellar-maas')}\n"
+
+
+def test_debug_shows_the_traceback_of_a_line_of_the_shell(capsys):
+    assert main(["--debug", "-e", "1 / 0", "-e", "2"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "2\n"
+    assert "ValueError: division by zero" in err
+
+
+def test_what_commands_say_beside_their_value_goes_to_standard_error(capsys):
+    assert main(["-e", "%time 1 + 1"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2\n"
+    assert re.fullmatch(r"compiled in .*, evaluated in .*\n", err)
+
+
+@pytest.mark.parametrize("value", [5, [1], {"a": 1}])
+def test_functions_are_chosen_by_texts(value):
+    with pytest.raises(
+        SettingError, match=r"^stellar.function.resolver.includes: a list of regular expressions is wanted"
+    ):
+        SHELL_LIBRARY.configured({"stellar.function.resolver.includes": value})

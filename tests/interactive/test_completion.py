@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from stellar.expression import default_library
@@ -25,7 +27,9 @@ def registry() -> MemoryRegistry:
 def session(registry) -> Session:
     session = Session()
     session.use({Registry: registry})
-    session.add_variables({"total": 1, "total.of:it": 2, "host": {"name": "a", "port": 1, "naïve": 2}, "nothing": None})
+    session.add_variables(
+        {"total": 1, "total.of:it": 2, "host": {"name": "a", "port": 1, "naïve": 2, 5: 6}, "nothing": None}
+    )
     session.execute("%define maas.http.retries := 2")
     return session
 
@@ -133,7 +137,7 @@ def test_candidates_tell_what_they_are(session):
     }
     assert about["TO_UPPER("] == ("function", "A text in capital letters.")
     assert about["TO_LOWER"] == ("function", "A text in small letters.")
-    assert about["host"] == ("variable", "{name=a, port=1, naïve=2}")
+    assert about["host"] == ("variable", "{name=a, port=1, naïve=2, 5=6}")
     assert about["nothing"] == ("variable", "")
     assert about["%time"] == ("command", "Evaluate an expression, show its value, and how long that took.")
     assert about["dga"] == ("model", "model, 1.0, 2.0")
@@ -147,6 +151,11 @@ def test_without_a_registry_no_models_are_offered():
     assert complete(text, len(text), names) == []
     assert complete("MAAS_GET_ENDPOINT('a', '", 24, names) == []
     assert complete("MAAS_MODEL_APPLY(a, '", 21, names) == []
+
+
+def test_no_models_are_offered_where_nothing_of_models_is_loaded(session, monkeypatch):
+    monkeypatch.delitem(sys.modules, "stellar.maas.registry")
+    assert offered(session, "MAAS_GET_ENDPOINT('") == []
 
 
 def test_files_are_offered(session, tmp_path, monkeypatch):

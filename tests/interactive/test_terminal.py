@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prompt_toolkit.application import create_app_session
@@ -363,6 +364,19 @@ def test_functions_are_loaded_while_the_user_looks_at_the_prompt(keyboard):
         terminal._warming.start()
         terminal._warming.join()
     assert library.loaded == ["NONE", "MANY"]
+
+
+def test_a_terminal_that_nobody_typed_at_has_loaded_nothing(keyboard):
+    library = Watched({})
+    with Terminal(Once(lambda: Session(library)), colours=False) as terminal:
+        assert terminal._toolbar() == []
+    assert library.loaded == []
+
+
+def test_the_bar_at_the_bottom_is_of_what_is_typed(keyboard):
+    terminal = Terminal(Once(lambda: Session(Library.of(none))), colours=False)
+    terminal._prompt.default_buffer = SimpleNamespace(text="NONE(", cursor_position=5)
+    assert "".join(fragment[1] for fragment in terminal._toolbar()) == "NONE()  It takes nothing."
 
 
 def test_loading_ends_when_the_user_leaves(keyboard):
