@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,12 +125,12 @@ def open_terminal(given: argparse.Namespace) -> None:
     """Let the user of a terminal type, with what options ask for; raises what `opened` raises."""
     from stellar.interactive.terminal import Once, Terminal
 
-    session = Once(partial(opened, given))
-    greeting = GREETING
-    if options.are_given(given):  # else it is made while the user looks at the prompt
-        greeting += settings_of(session())
-    terminal = Terminal(session, colours=not given.no_ansi, **_keys(given.inputrc))
-    from_terminal(terminal, greeting, debug=given.debug)
+    with closing(Once(partial(opened, given))) as session:
+        greeting = GREETING
+        if options.are_given(given):  # else it is made while the user looks at the prompt
+            greeting += settings_of(session())
+        terminal = Terminal(session, colours=not given.no_ansi, **_keys(given.inputrc))
+        from_terminal(terminal, greeting, debug=given.debug)
 
 
 def settings_of(session: Session) -> str:

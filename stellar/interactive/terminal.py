@@ -82,6 +82,12 @@ class Once:
                 self._made = self._make()
             return self._made
 
+    def close(self) -> None:
+        """Close the session, if it was made."""
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+
 
 class Terminal:
     """Reads lines from a person, and shows values and errors.
@@ -295,7 +301,10 @@ class _Warming(threading.Thread):
     def run(self) -> None:
         if self._stopped.wait(_AFTER_SECONDS):  # the prompt goes first
             return
-        library = self._session().library
+        try:
+            library = self._session().library
+        except Exception:  # noqa: BLE001 - it is raised again where the session is wanted, and told there
+            return
         for name in library:
             if self._stopped.is_set():
                 return

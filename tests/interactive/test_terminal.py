@@ -357,6 +357,35 @@ def test_the_session_is_made_once_by_whoever_wants_it_first():
     assert once() is made[0]
 
 
+def test_the_session_is_closed_if_it_was_made():
+    closed = []
+
+    class Closing(Session):
+        def close(self) -> None:
+            closed.append(self)
+
+    once = Once(Closing)
+    once.close()
+    assert closed == []
+    session = once()
+    once.close()
+    assert closed == [session]
+
+
+def test_a_session_that_can_not_be_opened_is_told_when_it_is_wanted(typed, keyboard, capsys):
+    def refuse() -> Session:
+        raise ValueError("no such place")
+
+    terminal = Terminal(Once(refuse), colours=False)
+    terminal._warming.start()
+    terminal._warming.join()
+    hands = threading.Thread(target=keyboard.type, args=(f"1{ENTER}{CTRL_D}",))
+    hands.start()
+    with pytest.raises(ValueError, match="no such place"):
+        shell.from_terminal(terminal)
+    hands.join()
+
+
 def test_functions_are_loaded_while_the_user_looks_at_the_prompt(keyboard):
     library = Watched({"NONE": none.__stellar__, "MANY": many.__stellar__})
     terminal = Terminal(Once(lambda: Session(library)), colours=False)
