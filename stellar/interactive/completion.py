@@ -162,15 +162,21 @@ def _operands(before: _Before, names: Names) -> Iterator[Candidate]:
     for name in sorted(names.variables):
         yield Candidate(name, 0, "variable", _variable(names.variables, name))
     for name in sorted(names.library):
-        yield Candidate(f"{name}(", 0, "function", _function(names.library, name))
+        yield Candidate(f"{name}(", 0, "function", about_function(names.library, name))
 
 
 def _variable(variables: Mapping[str, Any], name: str) -> Callable[[], str]:
     return lambda: "" if variables[name] is None else to_text(variables[name])
 
 
-def _function(library: Library, name: str) -> Callable[[], str]:
-    return lambda: library[name].help.summary
+def about_function(library: Library, name: str) -> Callable[[], str]:
+    """Tells what a function takes, and what it does."""
+
+    def about() -> str:
+        function = library[name]
+        return f"{function.usage.removeprefix(name)}  {function.help.summary}"
+
+    return about
 
 
 # -- Within texts -----------------------------------------------------------------------------------------------------

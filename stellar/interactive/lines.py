@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stellar.errors import ParseError, Unfinished
-from stellar.interactive.completion import Candidate, complete
+from stellar.interactive.completion import Candidate, about_function, complete
 from stellar.interactive.magics import MAGICS, Magic
-from stellar.library import Library
 from stellar.parser import NAME, parse
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def complete_line(text: str, cursor: int, session: Session) -> list[Candidate]:
 def _questions(session: Session, word: str, cursor: int) -> list[Candidate]:
     start = cursor - len(word)
     functions = (
-        Candidate(name, start, "function", _summary(session.library, name)) for name in sorted(session.library)
+        Candidate(name, start, "function", about_function(session.library, name)) for name in sorted(session.library)
     )
     variables = (Candidate(name, start, "variable") for name in session.variables.values)
     commands = (Candidate(magic.name, start, "command", _about(magic)) for magic in MAGICS.values())
@@ -130,10 +129,6 @@ def _arguments(session: Session, magic: Magic, typed: str, cursor: int) -> Itera
 
 def _about(magic: Magic) -> Callable[[], str]:
     return lambda: magic.summary
-
-
-def _summary(library: Library, name: str) -> Callable[[], str]:
-    return lambda: library[name].help.summary
 
 
 def _paths(typed: str, *, folders: bool) -> Iterator[str]:
