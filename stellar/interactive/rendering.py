@@ -58,7 +58,7 @@ def as_text(value: Any, width: int) -> str:
     """
     if (table := tabular(value)) is not None:
         return _drawn(table, width)
-    text = visible(plain(value))
+    text = visible("" if value is None else _text(value))
     return f"{text}  ({note})" if (note := _note("", value)) else text
 
 
@@ -95,8 +95,14 @@ def tabular(value: Any) -> Table | None:
 
 def shortened_cell(value: Any) -> str:
     """A value in a cell of a table: its text, or the beginning of a long one, and how long it is."""
-    text = visible(to_text(value))
+    text = visible(_text(value))
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}… ({len(text):,} characters)"
+
+
+def _text(value: Any) -> str:
+    """The text of a value; of one that only functions can look into, what it is."""
+    noun = getattr(value, "STELLAR_NOUN", None)
+    return to_text(value) if noun is None else f"({noun})"
 
 
 def visible(text: str) -> str:

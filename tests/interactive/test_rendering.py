@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.expression import Expression, default_library
+from stellar.functions._summaries import OnlineSummary
 from stellar.interactive.rendering import Report, Table, as_expression, as_html, as_text, plain
 from stellar.runtime import Fields, same
 
@@ -39,6 +40,7 @@ TEXTS = [
     (b"abc", "abc  (3 bytes)"),
     (list(range(11)), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]  (11 items)"),
     ([{}], "[{}]"),
+    (OnlineSummary(), "(statistics)"),
     ([{"a": 1}, 2], "[{a=1}, 2]"),
 ]
 
