@@ -61,8 +61,14 @@ class Traffic:
                 return lane
             place = waker()
             lane.waiting.append(place)
-        if not place.wait(seconds):
-            self._give_up(lane, place, url)
+        try:
+            in_time = place.wait(seconds)
+        except BaseException:  # an interrupt: whoever waits no longer must not keep a place
+            if not self._withdrawn(lane, place):
+                self.leave(lane)
+            raise
+        if not in_time and self._withdrawn(lane, place):
+            raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
         return lane
 
     def leave(self, lane: _Lane) -> None:
@@ -75,12 +81,13 @@ class Traffic:
             if not lane.under_way:
                 self._lanes.pop(lane.address, None)
 
-    def _give_up(self, lane: _Lane, place: Waker, url: str) -> None:
+    def _withdrawn(self, lane: _Lane, place: Waker) -> bool:
+        """Whether a waiter could be taken back; if not, it got a place at the last moment."""
         with self._lock:
-            if place not in lane.waiting:  # it got a place at the last moment
-                return
+            if place not in lane.waiting:
+                return False
             lane.waiting.remove(place)
-        raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
+            return True
 
 
 class Strikes:

@@ -434,6 +434,29 @@ def test_an_address_at_rest_is_forgotten():
     assert traffic._lanes == {}
 
 
+@pytest.mark.parametrize("woken", [False, True])
+def test_who_is_interrupted_while_waiting_keeps_no_place(monkeypatch, woken):
+    traffic = Traffic(1)
+    lane = traffic.enter("http://one", 1)
+
+    class Interrupted:
+        def wait(self, seconds):
+            if woken:  # a place came free just then
+                traffic.leave(lane)
+            raise KeyboardInterrupt
+
+        def wake(self):
+            """Too late."""
+
+    monkeypatch.setattr("stellar.maas.instances.waker", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        traffic.enter("http://one", 1)
+    if not woken:
+        traffic.leave(lane)
+    assert traffic.load("http://one") == 0
+    assert traffic._lanes == {}
+
+
 # --- a second instance besides the first
 
 
