@@ -35,7 +35,7 @@ PACKAGES = (
     "typing_extensions",
 )
 OPTIONAL = ("sniffio", "typing_extensions")  # some versions of the others do without
-OURS = ("maas_runtime", "stellar.maas", "stellar.commands", "stellar.fibers", "stellar.hadoop")
+OURS = ("maas_runtime", "stellar.maas", "stellar.commands", "stellar.deadlines", "stellar.fibers", "stellar.hadoop")
 _DATA = (".py", ".pem")
 _LEFT_OUT = ("tests", "testing", "__pycache__")
 

@@ -11,9 +11,10 @@ from typing import Any
 import httpcore
 import httpx
 
+from stellar.deadlines import DeadlineNetwork, timeouts
+
 LARGEST_ANSWER = 16 * 1024 * 1024
 _IDLE_SECONDS = 5.0
-_PIECE = 65_536
 
 
 class CallFailure(Exception):
@@ -46,7 +47,7 @@ class Route:
             "ssl_context": self._certificates(),
             "keepalive_expiry": _IDLE_SECONDS,
             "max_connections": None,  # how many there may be is seen to by whoever calls
-            "network_backend": _Network(),
+            "network_backend": DeadlineNetwork(),
         }
         if self.proxy is None:
             return httpcore.ConnectionPool(**options)
@@ -75,9 +76,7 @@ class Patience:
 
     @property
     def timeouts(self) -> dict[str, float]:
-        connect, socket = _Step(self.connect), _Step(self.socket)
-        connect.end = socket.end = self.end
-        return {"connect": connect, "read": socket, "write": socket}
+        return timeouts(self.connect, self.socket, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,61 +126,3 @@ def _whole(parts: Iterable[bytes]) -> bytes:
         if len(body) > LARGEST_ANSWER:
             raise CallFailure(f"the answer has more than {LARGEST_ANSWER} bytes")
     return bytes(body)
-
-
-# -- Streams that end in time -----------------------------------------------------------------------------------------
-#
-# The time-outs of a pool hold for each step: a server that sends a byte now and then could take for ever. A pool hands
-# the time-outs of a request on to its streams as they are, so ours can bring the end of the whole call with them.
-
-
-class _Step(float):
-    """The seconds that a step may take, and the time at which the call must be done."""
-
-    end: float
-
-
-def _seconds(timeout: float | None) -> float:
-    assert isinstance(timeout, _Step)  # no request goes without
-    left = timeout.end - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the time for the whole call is over")
-    return min(left, timeout)
-
-
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _seconds(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _PIECE):
-            self._inner.write(buffer[start : start + _PIECE], _seconds(timeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class _Network(httpcore.NetworkBackend):
-    def __init__(self) -> None:
-        self._inner = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.connect_tcp(host, port, _seconds(timeout), local_address, socket_options))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterable
-from math import inf
 from time import monotonic
-from typing import Any
 
 import httpcore
 import httpx
 
+from stellar.deadlines import DeadlineNetwork, timeouts
 from stellar.fibers import offload
 from stellar.maas.credentials import Authorization
 from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable
@@ -33,13 +31,12 @@ class SecureTransport:
     ) -> None:
         self._patience = patience
         self._authorization = authorization
-        self._until = _Until()
         self._pool = httpcore.ConnectionPool(
             ssl_context=verify or ssl.create_default_context(),
             max_connections=None,
             max_keepalive_connections=128,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=_Network(self._until),
+            network_backend=DeadlineNetwork(),
         )
 
     def get(self, url: str, seconds: float | None = None) -> Answer:
@@ -54,8 +51,7 @@ class SecureTransport:
         within = max(0.001, self._patience.within(seconds))
         if self._authorization and (said := self._authorization.header(secure=True)):
             headers = {**headers, "authorization": said}
-        patience = {"connect": min(within, self._patience.connect_seconds), "read": within, "write": within}
-        self._until.moment = monotonic() + within
+        patience = timeouts(min(within, self._patience.connect_seconds), within, monotonic() + within)
         place, host = _place(url)
         said_too = [("host", host), *headers.items()]
         try:
@@ -90,58 +86,3 @@ def _place(url: str) -> tuple[httpcore.URL, str]:
         raise ModelUnavailable(f"{url!r} is no address: {error}") from None
     place = httpcore.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
     return place, parts.netloc.decode("ascii")
-
-
-class _Until(threading.local):
-    """Until when the answer must have come that this thread waits for."""
-
-    moment = inf
-
-    def limited(self, seconds: float | None, error: type[Exception]) -> float:
-        """No more than what is left of so many seconds. Raises the error if nothing is."""
-        left = self.moment - monotonic()
-        if left <= 0:
-            raise error
-        return min(inf if seconds is None else seconds, left)
-
-
-class _Network(httpcore.NetworkBackend):
-    """Connections on which no answer takes longer than it may, however it is cut into pieces."""
-
-    def __init__(self, until: _Until) -> None:
-        self._until = until
-        self._real = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.NetworkStream:
-        seconds = self._until.limited(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._real.connect_tcp(host, port, seconds, local_address, socket_options), self._until)
-
-
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, real: httpcore.NetworkStream, until: _Until) -> None:
-        self._real, self._until = real, until
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._real.read(max_bytes, self._until.limited(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._real.write(buffer, self._until.limited(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._real.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        seconds = self._until.limited(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._real.start_tls(ssl_context, server_hostname, seconds), self._until)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._real.get_extra_info(info)
