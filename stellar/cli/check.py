@@ -6,6 +6,7 @@ import argparse
 
 from stellar.checks import Problem, problems
 from stellar.cli.reading import FAILED, FINE, UNUSABLE, Unusable, argument, complain, texts_of
+from stellar.errors import ConfigError
 from stellar.expression import default_library
 from stellar.source import Span, position, snippet
 from stellar.statements import statements
@@ -16,7 +17,8 @@ its place. docs/lints.md describes the reports.
 
 In a file, a line is an expression or `name := expression`. Indented lines go
 on with it. Lines that begin with # or // are comments; those that begin with %
-or ? are for the shell.
+or ? are for the shell. A file whose name ends in .json is a configuration of
+Metron's, and the expressions in it are looked at.
 """
 
 END = """\
@@ -45,12 +47,35 @@ def run(options: argparse.Namespace) -> int:
         status = max(status, _check_source("-e", 1, source, source))
     for file in options.files:
         try:
-            for each in statements(texts_of(file)):
-                if not each.is_command:
-                    status = max(status, _check_source(file, each.line, each.text, each.expression))
+            status = max(status, (_check_configuration if file.endswith(".json") else _check_statements)(file))
+        except ConfigError as error:
+            complain(str(error), error, options)
+            status = max(status, FAILED)
         except Unusable as error:
             complain(f"stellar: {error}", error, options)
             status = UNUSABLE
+    return status
+
+
+def _check_statements(file: str) -> int:
+    status = FINE
+    for each in statements(texts_of(file)):
+        if not each.is_command:
+            status = max(status, _check_source(file, each.line, each.text, each.expression))
+    return status
+
+
+def _check_configuration(file: str) -> int:
+    """Report on the Stellar texts of a configuration file; returns the exit status."""
+    from stellar.pipeline.texts import texts_of_file  # loads the pipeline's configuration
+
+    source = "\n".join(texts_of(file))
+    status = FINE
+    for text in texts_of_file(file, source):
+        for problem in problems(text.source, default_library()) if text.source.strip() else ():
+            line, column = position(source, text.in_file(problem.span).start)
+            _report(f"{file}:{line}:{column}", problem, text.text, 1)
+            status = FAILED
     return status
 
 
@@ -62,10 +87,14 @@ def _check_source(file: str, first_line: int, statement: str, source: str) -> in
     found = _problems(statement, source)
     for problem in found:
         line, column = position(statement, problem.span.start)
-        print(f"{file}:{first_line + line - 1}:{column}: {problem.name}: {problem.message}")
-        print(snippet(statement, problem.span, first_line))
-        print(f"hint: {problem.hint}\n" if problem.hint else "")
+        _report(f"{file}:{first_line + line - 1}:{column}", problem, statement, first_line)
     return FAILED if found else FINE
+
+
+def _report(place: str, problem: Problem, text: str, first_line: int) -> None:
+    print(f"{place}: {problem.name}: {problem.message}")
+    print(snippet(text, problem.span, first_line))
+    print(f"hint: {problem.hint}\n" if problem.hint else "")
 
 
 def _problems(statement: str, source: str) -> list[Problem]:

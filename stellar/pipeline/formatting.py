@@ -6,9 +6,7 @@ import sys
 
 from stellar.errors import ConfigError, ParseError
 from stellar.formatter import WIDTH, formatted
-from stellar.pipeline.located import problem
-from stellar.pipeline.texts import EmbeddedText, kind_of, replaced, texts
-from stellar.source import position
+from stellar.pipeline.texts import EmbeddedText, replaced, texts_of_file
 
 
 def formatted_configuration(file: str, source: str, width: int = WIDTH) -> str:
@@ -19,12 +17,7 @@ def formatted_configuration(file: str, source: str, width: int = WIDTH) -> str:
     Raises ConfigError, with the place, if it is not JSON, is no configuration with Stellar in it, or one of the texts
     is not Stellar.
     """
-    if (wrong := problem(source)) is not None:
-        line, column = position(source, wrong.offset)
-        raise ConfigError(file, "", f"not JSON: {wrong.message} at line {line}, column {column}")
-    if (kind := kind_of(file, source)) is None:
-        raise ConfigError(file, "", "it is not told what this configures; put it into parsers/ or enrichments/")
-    return replaced(source, [(text, _formatted(file, text, width)) for text in texts(source, kind)])
+    return replaced(source, [(text, _formatted(file, text, width)) for text in texts_of_file(file, source)])
 
 
 def _formatted(file: str, text: EmbeddedText, width: int) -> str:

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from stellar.errors import ConfigError
 from stellar.pipeline.located import Array, Object, Problem, Text, Value, places, problem, read
 from stellar.pipeline.places import Place
-from stellar.source import Span
+from stellar.source import Span, position
 
 Kind = Literal["parsers", "enrichments", "profiler", "global"]
 
@@ -56,6 +57,11 @@ class EmbeddedText:
         stripped = match[2].strip()
         start = self.text.index(stripped, start, end)
         return Span(start, start + len(stripped))
+
+    @property
+    def source(self) -> str:
+        """The text with blanks for all but the expression, so that places stay the same."""
+        return " " * self.expression.start + self.text[self.expression.start : self.expression.end]
 
     def in_file(self, span: Span) -> Span:
         """The part of the file for a part of the text."""
@@ -160,6 +166,21 @@ _TELLING: dict[Kind, frozenset[str]] = {
 def texts(source: str, kind: Kind) -> list[EmbeddedText]:
     """The Stellar texts in a configuration file, in the order of the file; see `configuration`."""
     return _found(read(source), kind)
+
+
+def texts_of_file(file: str, source: str) -> list[EmbeddedText]:
+    """The Stellar texts in a configuration file that is to be whole.
+
+    file: its path, which tells what it configures
+
+    Raises ConfigError if it is not JSON, or nothing tells what it configures.
+    """
+    if (wrong := problem(source)) is not None:
+        line, column = position(source, wrong.offset)
+        raise ConfigError(file, "", f"not JSON: {wrong.message} at line {line}, column {column}")
+    if (kind := kind_of(file, source)) is None:
+        raise ConfigError(file, "", "it is not told what this configures; put it into parsers/ or enrichments/")
+    return texts(source, kind)
 
 
 def configuration(source: str, kind: Kind | None) -> Configuration:
