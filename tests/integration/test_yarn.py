@@ -65,6 +65,14 @@ def wait_for(condition, seconds=60.0):
     return soon(condition, seconds)
 
 
+def command_of(pid):
+    """What a process was started as, with a zero byte behind each word; nothing of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 class Estate:
     """A service with models on YARN, and what users do with it."""
 
@@ -128,7 +136,7 @@ class Estate:
 
     def masters(self):
         """The processes of the masters of services."""
-        words = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self.yarn.processes() if lives(pid)}
+        words = {pid: command_of(pid) for pid in self.yarn.processes()}
         return [
             pid
             for pid, line in words.items()
