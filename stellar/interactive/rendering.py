@@ -15,8 +15,9 @@ from stellar.conversions import to_text
 from stellar.source import display_width
 from stellar.text_tables import text_table
 
-# Of longer ones this many rows, and characters of a cell, are shown, and how much there is in all is said
+# Of longer ones this many rows, and characters of a text or a cell, are shown, and how much there is in all is said
 MOST_ROWS = 100
+LONGEST_TEXT = 20_000
 LONGEST_CELL = 1000
 NARROWEST_CELL = 12
 
@@ -58,7 +59,7 @@ def as_text(value: Any, width: int) -> str:
     """
     if (table := tabular(value)) is not None:
         return _drawn(table, width)
-    text = visible("" if value is None else _text(value))
+    text = "" if value is None else _shortened(_text(value), LONGEST_TEXT)
     return f"{text}  ({note})" if (note := _note("", value)) else text
 
 
@@ -95,8 +96,11 @@ def tabular(value: Any) -> Table | None:
 
 def shortened_cell(value: Any) -> str:
     """A value in a cell of a table: its text, or the beginning of a long one, and how long it is."""
-    text = visible(_text(value))
-    return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}… ({len(text):,} characters)"
+    return _shortened(_text(value), LONGEST_CELL)
+
+
+def _shortened(text: str, most: int) -> str:
+    return visible(text) if len(text) <= most else f"{visible(text[:most])}… ({len(text):,} characters)"
 
 
 def _text(value: Any) -> str:

@@ -99,6 +99,7 @@ def test_much_is_shown_in_part_and_the_rest_is_counted():
     assert as_text({str(number): number for number in range(1100)}, 80).endswith("\n… and 1,000 more")
     assert as_text([{"a": 1}] * 101, 80).endswith("\n… and 1 more")
     assert f"{'y' * 10}… (2,000 characters)" in as_text({"x": "y" * 2000}, 2000)
+    assert as_text("y" * 30_000, 80) == "y" * 20_000 + "… (30,000 characters)"
 
 
 def test_a_notebook_gets_tables_in_html():
