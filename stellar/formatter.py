@@ -7,14 +7,14 @@ brackets stay where the author put them, and what a text means can't change.
 from __future__ import annotations
 
 import re
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from stellar import nodes as n
 from stellar.errors import ParseError
-from stellar.layout import INDENT, Comment, Doc, Line, Several, Words, group, indent, join, laid_out
+from stellar.layout import ANY_WIDTH, INDENT, Comment, Doc, Line, Several, Words, group, indent, join, laid_out
 from stellar.lexing import BLANK, COMMENT, KEYWORD_OF, pieces
 from stellar.nodes import outline
 from stellar.parser import LONGEST_TEXT, NAME, parse
@@ -33,16 +33,23 @@ def formatted(source: str, width: int = WIDTH, *, column: int = 0, indentation: 
 
     Raises ParseError if it is not Stellar, or would be too long when it is formatted.
     """
+    text = _formatted_once(source, width, column, indentation)
+    # A comment may have come to stand behind another token, where it is laid out a little otherwise
+    return _formatted_once(text, width, column, indentation) if "//" in text else text
+
+
+def _formatted_once(source: str, width: int, column: int, indentation: int) -> str:
     formatter = _Formatter(source)
     doc = formatter.expression()
     text = laid_out(doc, width, column=column, indentation=indentation)
     if len(text.encode(errors="surrogatepass")) > LONGEST_TEXT:  # as deep brackets may be, which are indented far
-        text = laid_out(doc, sys.maxsize, column=column, indentation=indentation)
+        text = laid_out(doc, ANY_WIDTH, column=column, indentation=indentation)
     try:
         again = parse(text)
     except ParseError as error:
         raise ParseError(f"formatted, {error.message}", source, Span(0, 0)) from error
-    assert outline(again) == outline(formatter.tree), source  # or a file would be spoilt
+    if outline(again) != outline(formatter.tree):  # not by assert: also with -O no file may be spoilt
+        raise AssertionError(f"formatted, it would mean something else: {source}")
     return text
 
 
@@ -57,9 +64,10 @@ def formatted_file(text: str, width: int = WIDTH) -> str:
     if "\r\n" in text:
         return formatted_file(text.replace("\r\n", "\n"), width).replace("\n", "\r\n")
     lines = text.split("\n")
+    before = list(statements(lines))
     found: list[str] = []
     position = 0
-    for statement in statements(lines):
+    for statement in before:
         begin = statement.line - 1
         own = statement.text.split("\n")
         while not own[-1].strip() or is_comment(own[-1]):  # what comes behind it is no part of it
@@ -68,21 +76,55 @@ def formatted_file(text: str, width: int = WIDTH) -> str:
         position = begin + len(own)
     found += [line.strip() for line in lines[position:]]
     kept = [line for index, line in enumerate(found) if line or (index and found[index - 1])]
-    return "\n".join(kept).strip("\n") + "\n" if any(kept) else ""
+    after = "\n".join(kept).strip("\n") + "\n" if any(kept) else ""
+    if [_meaning(statement) for statement in statements(after.split("\n"))] != [*map(_meaning, before)]:
+        raise AssertionError("formatted, the statements of this file would mean something else")
+    return after
+
+
+def _meaning(statement: Statement) -> tuple[str | None, object]:
+    """What stays of a statement, however it looks."""
+    if statement.is_command or not statement.expression.strip():
+        return statement.name, statement.text.split()
+    return statement.name, _outline(statement.expression)
+
+
+def _outline(source: str) -> list[tuple[str, ...]] | None:
+    """What a text means; None if it is not Stellar."""
+    try:
+        return outline(parse(source))
+    except ParseError:
+        return None
 
 
 def _formatted_statement(statement: Statement, lines: list[str], width: int) -> str:
     if statement.is_command or not statement.expression.strip():
         return "\n".join(line.rstrip() for line in lines)
     try:
-        parse(statement.expression)
+        tree = parse(statement.expression)
     except ParseError as error:
         raise StatementError(statement, error) from error
     head = f"{statement.name} := " if statement.name else ""
     first, *_ = statement.expression.split("\n")
     # A comment of the file within a statement becomes one of the language
     source = "\n".join([first, *(re.sub(r"^\s*#", "//", line) for line in lines[1:])])
-    return head + formatted(source, width, column=len(head), indentation=INDENT)
+    if _outline(source) != outline(tree):  # a text has a line that looks like a comment, and that is read as blanks
+        return "\n".join(lines)
+    try:
+        return _laid_out(head, source, width)
+    except ParseError as error:
+        raise StatementError(statement, error) from error
+
+
+def _laid_out(head: str, source: str, width: int) -> str:
+    text = formatted(source, width, column=len(head), indentation=INDENT)
+    lines = text.split("\n")
+    if head or not is_comment(lines[0]):
+        return head + text
+    # Comments that have come before the first token are the file's own, and the statement begins behind them
+    comments = [line.strip() for line in takewhile(is_comment, lines)]
+    rest = "\n".join(lines[len(comments) :]).lstrip()
+    return "\n".join([*comments, formatted(rest, width, indentation=INDENT)])
 
 
 class StatementError(ValueError):
@@ -169,7 +211,9 @@ class _Formatter:
     def node(self, node: n.Expr) -> Doc:
         items = self.items(node)
         match node:
-            case n.Literal() | n.Variable() | n.Exists() | n.Minus():
+            case n.Exists():
+                return self.unbroken([item for item in items if isinstance(item, _Token)])
+            case n.Literal() | n.Variable() | n.Minus():
                 return self.joined(items)
             case n.ListLiteral() | n.MapLiteral():
                 return self.collection(items)
@@ -198,6 +242,13 @@ class _Formatter:
             return f"{names[0]} ->" if len(names) == 1 else f"({', '.join(names)}) ->"
         return _requoted(text) if token.kind == "STRING" else KEYWORD_OF.get(token.kind, text)
 
+    def unbroken(self, tokens: list[_Token]) -> Doc:
+        """Tokens between which only comments on lines of their own end lines; other comments go behind the last."""
+        if any(token.before for token in tokens[1:]):
+            return join([self.word(token) for token in tokens])
+        words = Words("".join(self.written(token) for token in tokens))
+        return join([*tokens[0].before, words, *(comment for token in tokens for comment in token.behind)])
+
     def joined(self, items: list[_Item], blank: str = "") -> Doc:
         """Parts on one line, with a blank between or none."""
         parts: list[Doc] = []
@@ -214,7 +265,7 @@ class _Formatter:
 
     def enclosed(self, opening: _Token, parts: list[Doc], closing: _Token, blank: str = "") -> Doc:
         if not parts:
-            return join([self.word(opening), self.word(closing)])
+            return self.unbroken([opening, closing])
         return group(self.word(opening), indent(Line(blank), *parts), Line(blank), self.word(closing))
 
     def separated(self, items: list[_Item]) -> Iterator[Doc]:
@@ -281,7 +332,7 @@ class _Formatter:
             rest += [branch_behind, *others.parts]
         else:
             rest.append(otherwise)
-        doc = group(first, indent(*rest))
+        doc = group(first, indent(join(rest)))  # one part, so that a long chain does not copy all behind each branch
         self.chains[id(doc)] = word.kind
         return doc
 
@@ -336,6 +387,6 @@ def _may_end_line(kind: str, following: str) -> bool:
 
 
 _LINE_ENDS = frozenset({
-    "COMMA", "LPAR", "LSQB", "LBRACE", "RPAR", "RSQB", "RBRACE",
+    "COMMA", "COLON", "__ANON_0", "LPAR", "LSQB", "LBRACE", "RPAR", "RSQB", "RBRACE",
     "NAME", "NUMBER", "STRING", "NAN", "TRUE", "FALSE", "NULL",
 })  # fmt: skip

@@ -6,11 +6,14 @@ printer». What is new are comments, which end their line.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
 INDENT = 2
+# What can stand on one line does, however long that is
+ANY_WIDTH = sys.maxsize
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +127,7 @@ def laid_out(doc: Doc, width: int, *, column: int = 0, indentation: int = 0) -> 
                 writer.comment(text, indentation, own_line=own_line)
             case Several(parts, is_group, indented):
                 if is_group:
-                    breaks = doc.breaks or not _fits(parts, waiting, width - writer.column)
+                    breaks = doc.breaks or (width < ANY_WIDTH and not _fits(parts, waiting, width - writer.column))
                 indentation += INDENT if indented else 0
                 waiting.extend((indentation, breaks, part) for part in reversed(parts))
             case _:

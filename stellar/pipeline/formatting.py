@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from stellar.errors import ConfigError, ParseError
 from stellar.formatter import WIDTH, formatted
+from stellar.layout import ANY_WIDTH
 from stellar.pipeline.texts import EmbeddedText, replaced, texts_of_file
 
 
@@ -29,6 +28,6 @@ def _formatted(file: str, text: EmbeddedText, width: int) -> str:
     if not expression.strip():
         return text.text
     try:
-        return before + formatted(expression, width if "\n" in text.text else sys.maxsize) + behind
+        return before + formatted(expression, width if "\n" in text.text else ANY_WIDTH) + behind
     except ParseError as error:
         raise ConfigError(file, text.place, str(error)) from error

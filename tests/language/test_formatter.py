@@ -218,6 +218,78 @@ def test_a_file_is_formatted_statement_by_statement():
     assert [statement.name for statement in before] == [statement.name for statement in after]
 
 
+def meanings(text: str) -> list[object]:
+    return [(each.name, outline(parse(each.expression))) for each in statements(text.split("\n"))]
+
+
+@st.composite
+def files(draw) -> str:
+    """A file of statements with comments, blanks and line ends between their tokens."""
+    between = st.sampled_from(
+        ["", "", "", " ", "\n  ", "  // a\n  ", "\n  # b\n  ", "\n\n\t", "\n# it's (\n\t", " // c\n//d\n "]
+    )
+    behind = st.sampled_from(["\n", "\n\n\n", "\n# e\n", "\n  // f\n\n"])
+    head = st.sampled_from(["", "", "x := ", "y:=", "z.a :=\n  ", "w := // g\n "])
+    text = ""
+    for source in draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=3)):
+        tokens = [source[piece.start : piece.end] for piece in pieces(source)]
+        text += draw(head) + "".join(token + draw(between) for token in tokens) + draw(behind)
+    return text
+
+
+SHORT = [text for text in corpus() if len(text) < 80]
+
+
+@given(files())
+@settings(max_examples=300, deadline=None)
+def test_the_statements_of_a_file_mean_the_same(file):
+    try:
+        before = meanings(file)
+    except ParseError:
+        return  # such as `not in`, which has one blank
+    shown = formatted_file(file)
+    assert meanings(shown) == before
+    assert formatted_file(shown) == shown
+    assert re.findall(r"(?://|#) ?(\w)", shown) == re.findall(r"(?://|#) ?(\w)", file)
+
+
+@pytest.mark.parametrize(
+    ("statement", "wanted"),
+    [
+        ("- // c\n  x", "// c\n-x"),
+        ("not // c\n  // d\n  x", "// c\nnot\n  // d\n  x"),
+        ("F // c\n  (1)", "// c\nF(1)"),
+        ("(x, // c\n  y) -> x", "// c\n(x, y) -> x"),
+        ("y := - // c\n  x", "y := // c\n  -x"),
+    ],
+)
+def test_a_comment_before_the_first_token_does_not_join_a_statement_to_the_one_before(statement, wanted):
+    assert formatted_file(f"a\n{statement}\n") == f"a\n{wanted}\n"
+
+
+def test_many_comments_can_come_before_a_statement():
+    inside = "\n  // c" * 5000
+    assert formatted_file(f"a\n(x,{inside}\n  y) -> x") == "a\n" + "// c\n" * 5000 + "(x, y) -> x\n"
+
+
+@pytest.mark.parametrize("line", ["  # b", "# b", "  // b", "  # it's"])
+def test_a_text_with_a_line_that_looks_like_a_comment_stays_as_it_is(line):
+    statement = f"x:='a \n{line}\n  c'\n"
+    assert formatted_file(f"y:=1\n{statement}") == f"y := 1\n{statement}"
+
+
+def test_a_statement_that_would_become_too_long_is_told_with_its_line():
+    with pytest.raises(StatementError, match=r"^line 2: formatted, the expression is longer"):
+        formatted_file(f"a\n{'+'.join(['1'] * 30_000)}\n")
+
+
+@pytest.mark.parametrize(("name", "replacement"), [("laid_out", "1"), ("_laid_out", "1"), ("_laid_out", "1 +")])
+def test_what_would_mean_something_else_is_not_returned(name, replacement, monkeypatch):
+    monkeypatch.setattr(f"stellar.formatter.{name}", lambda *_, **__: replacement)
+    with pytest.raises(AssertionError, match=r"^formatted, .* would mean something else"):
+        formatted_file("a\n")
+
+
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
 def test_nothing_stays_nothing(text):
     assert formatted_file(text) == ""
