@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, UNUSABLE, Unusable, argument, complain, named
@@ -59,7 +60,12 @@ def run(options: argparse.Namespace) -> int:
     status = FINE
     for given in options.expression:
         try:
-            print(formatted(argument(given), options.width))
+            before = argument(given)
+            after = formatted(before, options.width)
+            if options.check or options.diff:
+                status = max(status, _told("-e", f"{before}\n", f"{after}\n", options))
+            else:
+                print(after)
         except ParseError as error:
             complain(str(error), error, options)
             status = FAILED
@@ -98,9 +104,11 @@ def _told(file: str, before: str, after: str, options: argparse.Namespace) -> in
     if before == after:
         return FINE
     if options.diff:
-        lines = (before.splitlines(keepends=True), after.splitlines(keepends=True))
+        lines = (list(StringIO(before)), list(StringIO(after)))  # lines end where those of a file do
         for line in difflib.unified_diff(*lines, f"{named(file)}, as it is", f"{named(file)}, formatted"):
             print(line.rstrip("\r\n"))
+            if not line.endswith("\n"):
+                print("\\ No newline at end of file")
     if options.check:
         print(f"{named(file)} would be formatted", file=sys.stderr)
         return FAILED

@@ -49,6 +49,13 @@ def test_check_and_diff_go_together(file, capsys):
     assert err == f"{file} would be formatted\n"
 
 
+def test_a_difference_shows_that_the_last_line_had_no_end(file, capsys):
+    file.write_bytes("x := 1\n// é\u2028\ny := 2".encode())
+    assert main(["fmt", "--diff", str(file)]) == 0
+    shown = capsys.readouterr().out.split("\n", 2)[2]
+    assert shown == "@@ -1,3 +1,3 @@\n x := 1\n-// é\u2028\n-y := 2\n\\ No newline at end of file\n+// é\n+y := 2\n"
+
+
 def test_line_ends_and_a_mark_stay(file):
     file.write_bytes(b"\xef\xbb\xbfx:=1\r\ny:=2\r\n")
     assert main(["fmt", str(file)]) == 0
