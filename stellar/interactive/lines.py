@@ -22,6 +22,7 @@ COMMENTS = ("#", "//")
 Numbered = tuple[int, str]
 ASSIGNMENT = re.compile(rf"({NAME.pattern})\s*:=(.*)", re.DOTALL)
 QUESTION = re.compile(r"\?\s*(\S*)|(%?[\w.:$]+)\s*\?")
+COMMAND = re.compile(r"(%\S*)(\s*)(.*)", re.DOTALL)
 _ASSIGNED = re.compile(rf"{NAME.pattern}\s*:=")
 _ASKED = re.compile(r"\?\s*(\S*)")
 _WORDS = ("quit", "exit")
@@ -35,11 +36,10 @@ def expression_begin(text: str) -> int | None:
         line = text[begin:]
         if assignment := _ASSIGNED.match(line):
             begin += assignment.end()
-        elif line.startswith("%"):
-            word, _, _ = line.partition(" ")
-            takes = MAGICS[word].takes if word in MAGICS else "nothing"
+        elif command := COMMAND.fullmatch(line):
+            takes = MAGICS[command[1]].takes if command[1] in MAGICS else "nothing"
             if takes == "expression":
-                return begin + len(word)
+                return begin + command.end(1)
             if takes != "assignment" or ":=" not in line:
                 return None
             begin += line.index(":=") + 2
@@ -93,8 +93,8 @@ def complete_line(text: str, cursor: int, session: Session) -> list[Candidate]:
     start = cursor - len(line)
     if question := _ASKED.fullmatch(line):
         return _questions(session, question[1], cursor)
-    if line.startswith("%"):
-        word, blank, argument = line.partition(" ")
+    if command := COMMAND.fullmatch(line):
+        word, blank, argument = command.groups()
         if not blank:
             found = (magic for magic in MAGICS.values() if magic.name.startswith(word))
             return [Candidate(magic.name, start, "command", _about(magic)) for magic in found]

@@ -15,7 +15,7 @@ from stellar.expression import Expression, shell_library
 from stellar.functions.shell import ShellVariables
 from stellar.hints import known_names
 from stellar.interactive.completion import Names
-from stellar.interactive.lines import ASSIGNMENT, COMMENTS, QUESTION
+from stellar.interactive.lines import ASSIGNMENT, COMMAND, COMMENTS, QUESTION
 from stellar.interactive.magics import MAGICS, Magic
 from stellar.interactive.rendering import Report, as_expression
 from stellar.library import Function, Library
@@ -81,8 +81,8 @@ class Session:
             raise Quit
         if question := QUESTION.fullmatch(line):
             return self.help(question[1] or question[2] or "")
-        if line.startswith("%"):
-            return self._command(line)
+        if command := COMMAND.fullmatch(line):
+            return self.magic(command[1]).run(self, command[3])
         if bad := _BAD_ASSIGNMENT.match(line):
             raise ValueError(f"{bad[1]} can't name a variable; a name has letters, digits, _, . and :, first a letter")
         return self.evaluate(line)
@@ -129,10 +129,6 @@ class Session:
         self.variables.expressions[name] = source.strip()
         self.assignments.append(line)
         return value
-
-    def _command(self, line: str) -> Any:
-        word, _, argument = line.partition(" ")
-        return self.magic(word).run(self, argument.strip())
 
     def magic(self, word: str) -> Magic:
         """The command of a name such as `%vars`. Raises LookupError, with the one that may be meant."""

@@ -65,7 +65,6 @@ PROMPT: StyleAndTextTuples = [
     ("class:prompt.arrow", ">>>"),
     ("", " "),
 ]
-_PROMPT_WIDTH = sum(len(fragment[1]) for fragment in PROMPT)
 
 
 class Once:

@@ -39,6 +39,8 @@ VALUES = [
     ("%define a.b := 5", 5),
     ("%undefine a.b", ""),
     ("%functions TO_UPP", "TO_UPPER"),
+    ("%functions\tTO_UPP", "TO_UPPER"),
+    ("%time\n 1 +\n 1", 2),
     ("%functions to_upp", ""),
     ("%vars", ""),
     ("%globals", "{}"),
