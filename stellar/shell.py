@@ -8,14 +8,16 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stellar.errors import StellarError
 from stellar.interactive import options
 
 if TYPE_CHECKING:
+    from prompt_toolkit.key_binding import KeyBindings
+
+    from stellar.interactive.inputrc import Inputrc
     from stellar.interactive.session import Session
     from stellar.interactive.terminal import Terminal
 
@@ -125,11 +127,20 @@ def open_terminal(given: argparse.Namespace) -> None:
     """Let the user of a terminal type, with what options ask for; raises what `opened` raises."""
     from stellar.interactive.terminal import Once, Terminal
 
-    with closing(Once(partial(opened, given))) as session:
+    keys = _keys(given.inputrc)
+
+    def make() -> Session:
+        session = opened(given)
+        session.ignore_case = keys is not None and keys.is_on("completion-ignore-case")
+        return session
+
+    with closing(Once(make)) as session:
         greeting = GREETING
         if options.are_given(given):  # else it is made while the user looks at the prompt
             greeting += settings_of(session())
-        terminal = Terminal(session, colours=not given.no_ansi, **_keys(given.inputrc))
+        terminal = Terminal(
+            session, bindings=_bindings(keys), vi=keys is not None and keys.vi, colours=not given.no_ansi
+        )
         from_terminal(terminal, greeting, debug=given.debug)
 
 
@@ -140,17 +151,25 @@ def settings_of(session: Session) -> str:
     return f"\n{to_text(dict(session.settings))}" if session.settings else ""
 
 
-def _keys(name: str | None) -> dict[str, Any]:
-    """What the user's file of key bindings asks for; what of it can't be done is told."""
+def _keys(name: str | None) -> Inputrc | None:
+    """What the user's file of key bindings asks for, if there is one; what of it can't be done is told."""
     file = Path(name or os.environ.get("INPUTRC") or "~/.inputrc").expanduser()
     if name is None and not file.is_file():
-        return {}
-    from stellar.interactive import inputrc
+        return None
+    from stellar.interactive.inputrc import read
 
-    read = inputrc.read(file)
-    for warning in read.warnings:
+    found = read(file)
+    for warning in found.warnings:
         print(f"stellar: {warning}", file=sys.stderr)
-    return {"bindings": inputrc.key_bindings(read), "vi": read.vi}
+    return found
+
+
+def _bindings(keys: Inputrc | None) -> KeyBindings | None:
+    if keys is None:
+        return None
+    from stellar.interactive.inputrc import key_bindings
+
+    return key_bindings(keys)
 
 
 def from_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = False) -> None:

@@ -25,11 +25,17 @@ class Names:
     library: the functions
     variables: the variables, with their values as far as they are known
     registry: where models are registered
+    ignore_case: whether they may be typed in capital or in small letters
     """
 
     library: Library
     variables: Mapping[str, Any] = field(default_factory=dict)
     registry: Registry | None = None
+    ignore_case: bool = False
+
+    def fits(self, text: str, typed: str) -> bool:
+        """Whether a text goes on from what is typed."""
+        return text.lower().startswith(typed.lower()) if self.ignore_case else text.startswith(typed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def complete(text: str, cursor: int, names: Names) -> list[Candidate]:
     offered = _operands(rest, names) if rest.takes_operand() else ()
     keywords = (Candidate(keyword, start, "keyword") for keyword in rest.keywords())
     candidates = (Candidate(c.text, start, c.kind, c.about) for c in offered)
-    return [candidate for candidate in (*candidates, *keywords) if candidate.text.startswith(word)]
+    return [candidate for candidate in (*candidates, *keywords) if names.fits(candidate.text, word)]
 
 
 def call_at(text: str, cursor: int, library: Library) -> CallAt | None:
@@ -190,7 +196,7 @@ def _in_text(before: _Before, names: Names) -> Iterator[Candidate]:
         return
     kind, offer = choices
     for text, about in sorted(set(offer(before, names))):
-        if text.startswith(typed):
+        if names.fits(text, typed):
             yield Candidate(text, start, kind, lambda about=about: about)  # type: ignore[misc]
 
 

@@ -113,7 +113,7 @@ def _questions(session: Session, word: str, cursor: int) -> list[Candidate]:
     )
     variables = (Candidate(name, start, "variable") for name in session.variables.values)
     commands = (Candidate(magic.name, start, "command", _about(magic)) for magic in MAGICS.values())
-    return [found for found in (*variables, *functions, *commands) if found.text.startswith(word)]
+    return [found for found in (*variables, *functions, *commands) if session.names.fits(found.text, word)]
 
 
 def _arguments(session: Session, magic: Magic, typed: str, cursor: int) -> Iterator[Candidate]:

@@ -51,6 +51,7 @@ class Session:
     variables: the variables, which are the record of each expression
     settings: the global configuration, which functions see; it is changed here alone
     context: the services that functions ask for
+    ignore_case: whether names are offered that differ from what is typed by capital and small letters
     assignments: the lines so far that set a variable or a setting, in order
     notes: what commands have to say beside their value, until somebody takes it
     """
@@ -62,6 +63,7 @@ class Session:
         self.variables = ShellVariables()
         self.settings = GlobalSettings() if settings is None else settings
         self.context = context.with_services({ShellVariables: self.variables, GlobalSettings: self.settings})
+        self.ignore_case = False
         self.assignments: list[str] = []
         self.notes: list[str] = []
         self._opened = ExitStack()
@@ -113,7 +115,7 @@ class Session:
     @property
     def names(self) -> Names:
         """What has a name in an expression here."""
-        return Names(self.library, self.variables.values, _registry(self.context))
+        return Names(self.library, self.variables.values, _registry(self.context), self.ignore_case)
 
     def compiled(self, source: str) -> Expression:
         """An expression of this session's functions."""

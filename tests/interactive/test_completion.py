@@ -118,6 +118,22 @@ def test_what_may_stand_at_the_cursor_is_offered(session, monkeypatch, text):
     assert offered(session, text) == OFFERED[text]
 
 
+CASELESS = {
+    "to_upp": ["TO_UPPER("],
+    "1 + trim(to_upp": ["1 + trim(TO_UPPER("],
+    "TOTA": ["total", "total.of:it"],
+    "HASH(total, 'sha-25": ["HASH(total, 'SHA-256"],
+    "?to_upp": ["?TO_UPPER"],
+}
+
+
+@pytest.mark.parametrize("text", CASELESS)
+def test_names_are_offered_in_either_case_if_that_is_wished(session, text):
+    assert offered(session, text) == []
+    session.ignore_case = True
+    assert offered(session, text) == CASELESS[text]
+
+
 def test_what_stands_behind_the_cursor_does_not_matter(session):
     (candidate,) = complete_line("TRIM(TO_UPP + 1", len("TRIM(TO_UPP"), session)
     assert (candidate.text, candidate.start, candidate.kind) == ("TO_UPPER(", 5, "function")

@@ -469,7 +469,7 @@ def test_a_terminal_gets_the_loop(at_a_terminal, monkeypatch, state):
 
 def test_options_are_for_the_terminal_too(at_a_terminal, tmp_path):
     (tmp_path / "record.json").write_text('{"bytes": 41}')
-    (tmp_path / "keys").write_text('set editing-mode vi\n"\\C-g": "bytes"\nnonsense\n')
+    (tmp_path / "keys").write_text('set editing-mode vi\nset completion-ignore-case on\n"\\C-g": "bytes"\nnonsense\n')
     files = ("-v", str(tmp_path / "record.json"), "-irc", str(tmp_path / "keys"))
     status, printed, told = at_a_terminal(f"\x07 + 1{ENTER}{CTRL_D}", *files)
     assert (status, printed) == (0, f"{shell.GREETING}\n42\n")
