@@ -90,9 +90,9 @@ def linked(
     return function
 
 
-def python_source(tree: n.Expr, library: Library, source: str, *, fast: bool = True) -> str:
+def python_source(tree: n.Expr, library: Library, source: str) -> str:
     """The Python that a tree becomes, written out for people to read; it is never read back."""
-    return ast.unparse(Compiler(library, Places(source), strict=False, fast=fast).module(tree, predicate=False))
+    return ast.unparse(Compiler(library, Places(source), strict=False, fast=True).module(tree, predicate=False))
 
 
 def filename(source: str) -> str:
