@@ -5,9 +5,13 @@ Whoever waits says so by the functions here, which wait as usual in a plain thre
     readable(socket, seconds)  writable(socket, seconds)      for a socket
     waker().wait(seconds)                                     for somebody who calls wake()
     Promise().get()                                           for a value that somebody will bring
+    wait_for(wanted, seconds)                                 for whichever of these a step of a computation wants
     offload(function, *arguments)                             for what can't give way: it gets a thread
 
 A thread for each wait would do the same. But a switch of threads costs as much as all the rest of a short request.
+
+A task can be cancelled: `Cancelled` is raised where its fiber waits, so its `finally` blocks run. After a fork the
+child has none of the parent's hubs: their threads did not come along (see stellar.forks).
 """
 
 from __future__ import annotations
@@ -20,13 +24,15 @@ import selectors
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from stellar.forks import reset_after_fork
 
 if TYPE_CHECKING:
     from greenlet import greenlet
@@ -39,6 +45,10 @@ OFFLOAD_THREADS = 512
 # unless somebody waits for it; after having had nothing to do for some time, the hub sleeps until it is called.
 DOZE_SECONDS = 0.001
 STAYS_AWAKE_SECONDS = 0.05
+
+
+class Cancelled(BaseException):
+    """The task was cancelled; no Exception, so that nothing takes it for a failure to handle."""
 
 
 class Waker(Protocol):
@@ -56,19 +66,19 @@ def readable(source: socket.socket, seconds: float) -> bool:
 
     What is there already is seen even if no time is left.
     """
-    hub = _hub()
+    hub = current_hub()
     return _polled(source, seconds, "in") if hub is None else hub.await_socket(source, selectors.EVENT_READ, seconds)
 
 
 def writable(target: socket.socket, seconds: float) -> bool:
     """Wait until something can be written, or can't ever be; false if it takes longer."""
-    hub = _hub()
+    hub = current_hub()
     return _polled(target, seconds, "out") if hub is None else hub.await_socket(target, selectors.EVENT_WRITE, seconds)
 
 
 def waker() -> Waker:
     """A way to be woken, for the thread or fiber that calls this."""
-    hub = _hub()
+    hub = current_hub()
     return _ThreadWaker() if hub is None else _FiberWaker(hub)
 
 
@@ -93,13 +103,39 @@ class Promise(Generic[T]):
         self._error = error
         self._end()
 
-    def get(self) -> T:
-        """The value, waiting for it. Raises the error."""
+    @property
+    def done(self) -> bool:
+        """True once the value or the error is there."""
+        return self._kept
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the value or the error is there, at most for so many seconds; return whether it is."""
         if not self._kept:
             ended = waker()
             self._waiting.append(ended)
-            if not self._kept:  # else it may have been kept before anybody knew of us
-                ended.wait()
+            try:
+                if not self._kept:  # else it may have been kept before anybody knew of us
+                    ended.wait(seconds)
+            finally:
+                with suppress(ValueError):  # it is being woken just now
+                    self._waiting.remove(ended)
+        return self._kept
+
+    def when_done(self, wake: Waker) -> None:
+        """Call `wake.wake()` once the value or the error is there, at once if it is."""
+        self._waiting.append(wake)
+        if self._kept:
+            wake.wake()
+
+    def forget(self, wake: Waker) -> None:
+        """Undo `when_done`."""
+        with suppress(ValueError):
+            self._waiting.remove(wake)
+
+    def get(self) -> T:
+        """The value, waiting for it. Raises the error."""
+        if not self._kept:
+            self.wait()
         if self._error is not None:
             raise self._error
         value: T = self._value
@@ -107,8 +143,20 @@ class Promise(Generic[T]):
 
     def _end(self) -> None:
         self._kept = True
-        for each in self._waiting:
+        for each in tuple(self._waiting):
             each.wake()
+
+
+# What a step of a computation waits for: a socket with selectors' EVENT_READ or EVENT_WRITE, or a promise
+Wanted = tuple[socket.socket, int] | Promise[Any]
+
+
+def wait_for(wanted: Wanted, seconds: float) -> bool:
+    """Wait for a socket or a promise; false if it takes longer than so many seconds."""
+    if isinstance(wanted, Promise):
+        return wanted.wait(max(0.0, seconds))
+    one, event = wanted
+    return readable(one, seconds) if event == selectors.EVENT_READ else writable(one, seconds)
 
 
 def offload(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -116,7 +164,7 @@ def offload(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
 
     Context variables have the same values there.
     """
-    hub = _hub()
+    hub = current_hub()
     if hub is None:
         return function(*arguments, **options)
     ended = waker()
@@ -135,7 +183,8 @@ class _ThreadWaker:
         self._woken.acquire()
 
     def wake(self) -> None:
-        self._woken.release()
+        with suppress(RuntimeError):  # it was woken already
+            self._woken.release()
 
     def wait(self, seconds: float | None = None) -> bool:
         return self._woken.acquire(timeout=-1 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX))
@@ -152,35 +201,60 @@ def _polled(one: socket.socket, seconds: float, way: str) -> bool:
 
 # --- in fibers
 
-_here = threading.local()
+
+class _Here(threading.local):
+    """The hub that the thread runs; None in any other thread, and in the child of a fork that a fiber made."""
+
+    hub: Hub | None = None
+
+    def after_fork(self) -> None:
+        self.hub = None
 
 
-def _hub() -> Hub | None:
+_here = _Here()
+reset_after_fork(_here)
+
+
+def current_hub() -> Hub | None:
     """The hub in whose fiber this is called, if it is."""
-    return getattr(_here, "hub", None)
+    return _here.hub
 
 
 class Task(Generic[T]):
     """A piece of work for a fiber."""
 
-    __slots__ = ("_failure", "_hub", "_value", "_work", "ended")
+    __slots__ = ("_ended", "_failure", "_hub", "_value", "_work", "cancelled", "ended", "fiber")
 
-    def __init__(self, hub: Hub, work: Callable[[], T]) -> None:
-        self._hub, self._work = hub, work
+    def __init__(self, hub: Hub, work: Callable[[], T], ended: Callable[[Task[T]], object] | None = None) -> None:
+        self._hub, self._work, self._ended = hub, work, ended
         self._value: Any = None
         self._failure: BaseException | None = None
-        self.ended = False
+        self.ended = self.cancelled = False
+        self.fiber: greenlet | None = None
 
     def run(self) -> None:
         """Do it, in a fiber."""
         try:
+            if self.cancelled:
+                raise Cancelled
             self._value = self._work()
         except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
             self._failure = error
         self._hub.ended(self)
+        if self._ended is not None:
+            self._ended(self)
 
     def done(self) -> bool:
         return self.ended
+
+    def cancel(self) -> None:
+        """Raise Cancelled where the task waits, or as soon as it begins. One that has ended is left as it is."""
+        self._hub.cancel(self)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What an ended task raised; None if it returned."""
+        return self._failure
 
     def result(self) -> T:
         """What came of it, waiting for that; for the one thread that reads results. Raises what the work raised."""
@@ -217,7 +291,7 @@ class Hub:
         self._hear, self._call = socket.socketpair()
         self._timers: list[tuple[float, int, _Wait]] = []
         self._numbers = itertools.count()
-        self._rests = self._sleeps = self._closing = False
+        self._rests = self._sleeps = self._closing = self._forked = False
         self._busy = monotonic()
         self._living: set[Task[Any]] = set()
         self._fiber: greenlet | None = None
@@ -231,16 +305,56 @@ class Hub:
             end.setblocking(False)
         self._selector.register(self._hear, selectors.EVENT_READ)
         self._thread.start()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The thread is the parent's. Whoever goes on with this hub in the child is told so."""
+        self._forked = True
+        self._failure = RuntimeError("this stream of records was begun before a fork and goes on in the parent only")
+        self._new, self._inbox, self._living, self._pool = deque(), deque(), set(), None
+        self._answered = threading.Lock()
+        with suppress(OSError):  # closes the child's copies
+            self._selector.close()
+        self._hear.close()
+        self._call.close()
 
     # --- for the thread that hands over work
 
     def submit(self, work: Callable[..., T], *arguments: Any) -> Task[T]:
-        """Begin a piece of work in a fiber of its own."""
+        """Begin a piece of work in a fiber of its own.
+
+        Raises RuntimeError in the child of a fork.
+        """
+        if self._failure is not None:
+            raise self._failure
         task = Task(self, partial(work, *arguments))
         self._new.append(task)
         if self._sleeps:
             self._rouse()
         return task
+
+    def start(self, work: Callable[[], T], ended: Callable[[Task[T]], object]) -> Task[T]:
+        """Begin a piece of work at once; `ended` is called with its task, by the hub. For any thread.
+
+        Raises RuntimeError in the child of a fork.
+        """
+        if self._failure is not None:
+            raise self._failure
+        task = Task(self, work, ended)
+        self._new.append(task)
+        self._rouse()
+        return task
+
+    def run(self, work: Callable[[], T]) -> T:
+        """What a piece of work gives, run in a fiber while the calling thread waits. For any thread but the hub's."""
+        over: Promise[None] = Promise()
+        task = self.start(work, lambda _: over.keep(None))
+        try:
+            over.get()
+        except BaseException:  # an interrupt
+            task.cancel()
+            raise
+        return task.result()
 
     def await_task(self, task: Task[Any]) -> None:
         """Wait until a task has ended; for `Task.result`."""
@@ -254,6 +368,8 @@ class Hub:
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what is under way; what has not begun is left if it is to be cancelled."""
+        if self._forked:
+            return
         if cancel_futures:
             self._new.clear()
         self._closing = True
@@ -271,6 +387,27 @@ class Hub:
             return self.give_way(waiting, seconds)
         finally:
             self._selector.unregister(one)
+
+    def await_any(self, wanted: Iterable[Wanted], seconds: float) -> bool:
+        """Give way until one of several sockets and promises is ready; false if none is in so many seconds."""
+        waiting = self.new_wait()
+        wake = _HubWaker(self, waiting)
+        sockets: list[socket.socket] = []
+        promises: list[Promise[Any]] = []
+        try:
+            for each in wanted:
+                if isinstance(each, Promise):
+                    promises.append(each)
+                    each.when_done(wake)
+                else:
+                    self._selector.register(each[0], each[1], waiting)
+                    sockets.append(each[0])
+            return self.give_way(waiting, seconds)
+        finally:
+            for one in sockets:
+                self._selector.unregister(one)
+            for promise in promises:
+                promise.forget(wake)
 
     def give_way(self, waiting: _Wait, seconds: float | None) -> bool:
         """Let others run until this wait is ended; false if that takes longer than so many seconds."""
@@ -298,6 +435,17 @@ class Hub:
         task.ended = True
 
     # --- for any thread
+
+    def cancel(self, task: Task[Any]) -> None:
+        """Raise Cancelled where a task waits."""
+        self.post(lambda: self._cancel(task))
+
+    def _cancel(self, task: Task[Any]) -> None:
+        task.cancelled = True
+        if not task.ended and task.fiber is not None:
+            self._fiber = task.fiber
+            task.fiber.throw(Cancelled)
+            self._fiber = None
 
     def post(self, act: Callable[[], object]) -> None:
         """Have something done by the hub, at once."""
@@ -397,7 +545,8 @@ class Hub:
             except IndexError:  # it was cancelled just now
                 return
             self._living.add(task)
-            self._enter(self._new_fiber(task.run, self._main))
+            task.fiber = self._new_fiber(task.run, self._main)
+            self._enter(task.fiber)
 
     def _resume(self, waiting: _Wait, value: bool) -> None:
         if not waiting.over:
@@ -408,6 +557,19 @@ class Hub:
         self._fiber = fiber
         fiber.switch(*value)
         self._fiber = None
+
+
+class _HubWaker:
+    """Ends one wait of one fiber, from any thread."""
+
+    def __init__(self, hub: Hub, waiting: _Wait) -> None:
+        self._hub, self._waiting = hub, waiting
+
+    def wake(self) -> None:
+        self._hub.wake(self._waiting)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        return self._hub.give_way(self._waiting, seconds)
 
 
 class _FiberWaker:

@@ -201,7 +201,7 @@ def test_the_place_of_an_error_is_known_in_fibers_too():
 def test_a_fault_of_the_loop_itself_is_raised_where_a_result_is_asked_for():
     def work(number):
         if number == 3:
-            fibers._hub().post(lambda: 1 / 0)
+            fibers.current_hub().post(lambda: 1 / 0)
         fibers.waker().wait(5)
 
     threads = threading.active_count()
@@ -230,7 +230,7 @@ def sleep(seconds: object) -> bool:
     seconds: For so long
     returns: True
     """
-    return fibers._hub() is None
+    return fibers.current_hub() is None
 
 
 @stellar.stellar("QUICK", blocks=False)
@@ -239,7 +239,7 @@ def quick(context: Context) -> bool:
 
     returns: Whether this is a fiber
     """
-    return fibers._hub() is not None
+    return fibers.current_hub() is not None
 
 
 def test_functions_that_may_wait_get_threads_and_others_do_not():
