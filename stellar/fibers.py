@@ -76,6 +76,19 @@ def writable(target: socket.socket, seconds: float) -> bool:
     return _polled(target, seconds, "out") if hub is None else hub.await_socket(target, selectors.EVENT_WRITE, seconds)
 
 
+def is_ready(wanted: Wanted) -> bool:
+    """True if a socket or a promise need not be waited for."""
+    if isinstance(wanted, Promise):
+        return wanted.done
+    one, event = wanted
+    return _polled(one, 0, "in" if event == selectors.EVENT_READ else "out")
+
+
+def sleep(seconds: float) -> None:
+    """Wait for so many seconds."""
+    waker().wait(seconds)
+
+
 def waker() -> Waker:
     """A way to be woken, for the thread or fiber that calls this."""
     hub = current_hub()

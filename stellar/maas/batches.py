@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from stellar.fibers import Promise, Waker, waker
+from stellar.forks import reset_after_fork
+from stellar.maas.dispatch import Decoded
+from stellar.maas.encoding import Arguments
 from stellar.maas.errors import MaasError, ModelUnavailable, RecordRefused
 
-Arguments = Mapping[str, Any]
-
-
-class Answered(NamedTuple):
-    """What a model answered, and the address that it came from."""
-
-    result: dict[str, Any]
-    url: str
-
+Answered = tuple[Decoded, str]
+"""An answer, and the URL of the instance that gave it."""
 
 Send = Callable[[list[Arguments]], list[Answered]]
+
+
+class _Abandoned(Exception):
+    """The caller that was to send the batch was cancelled or interrupted."""
 
 
 @dataclass(slots=True)
@@ -39,6 +38,10 @@ class Batcher:
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
         self._open: dict[Hashable, _Batch] = {}
         self._lock = threading.Lock()
 
@@ -58,6 +61,8 @@ class Batcher:
         except RecordRefused:
             if len(batch.members) == 1:
                 raise
+        except _Abandoned:  # each of the others goes on by itself
+            pass
         (answer,) = send([arguments])
         return answer
 
@@ -80,10 +85,9 @@ class Batcher:
             answers = send([arguments for arguments, _ in batch.members])
         except BaseException as error:
             self._close(lane, batch)
-            told = error if isinstance(error, MaasError) else ModelUnavailable(f"interrupted: {error!r}")
             for _, waiting in batch.members:
-                waiting.fail(told)
-            if told is not error:
+                waiting.fail(_for_others(error))
+            if not isinstance(error, MaasError):
                 raise
         else:
             for (_, waiting), answer in zip(batch.members, answers, strict=True):
@@ -93,3 +97,9 @@ class Batcher:
         with self._lock:
             if self._open.get(lane) is batch:
                 del self._open[lane]
+
+
+def _for_others(error: BaseException) -> BaseException:
+    if isinstance(error, MaasError):
+        return error
+    return ModelUnavailable(f"interrupted: {error!r}") if isinstance(error, Exception) else _Abandoned()

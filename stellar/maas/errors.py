@@ -1,11 +1,12 @@
-"""What can go wrong when a model is asked.
+"""What can go wrong when a model is called.
 
 MaasError
-├─ ModelNotFound       no such model, or no such version of it, is registered    no such model
-├─ ModelUnavailable    no instance could be reached                              refused, not allowed, or quarantined
+├─ ModelNotFound       no such model, or no such version of it, is registered    no such model, no model name
+├─ ModelUnavailable    no instance could be reached                              refused, no instance, busy,
+│  │                                                                             not allowed, quarantined, no endpoint
 │  └─ ModelTimeOut     none answered in time                                     time-out
 └─ ModelRefused        an instance answered, but not as a model does             bad reply
-   └─ RecordRefused    it found fault with what it was asked: status 4xx         bad request
+   └─ RecordRefused    it rejected the arguments: status 4xx                     bad request
 
 On the right is `reason`, for programs.
 """
@@ -14,22 +15,38 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Reason = Literal["no such model", "time-out", "quarantined", "refused", "not allowed", "bad reply", "bad request"]
+Reason = Literal[
+    "no such model",
+    "no model name",
+    "no endpoint",
+    "no instance",
+    "time-out",
+    "quarantined",
+    "refused",
+    "busy",
+    "not allowed",
+    "bad reply",
+    "bad request",
+]
 
 
 class MaasError(Exception):
-    """A model that gave no answer; str() is one sentence that says which, and why.
+    """A call without an answer; str() is one sentence that names the model and the cause.
 
-    reason: why, in one of the fixed words of Reason
-    url: which instance was asked last; None if none was
+    reason: one of the fixed words of Reason
+    url: the instance that was called last; None if none was
+    details: the first bytes of the body of an error response, escaped; may hold what the record said
+    summary: the sentence without these, for logs
     """
 
     default_reason: ClassVar[Reason] = "bad reply"
 
-    def __init__(self, message: str, reason: Reason | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, reason: Reason | None = None, details: str = "") -> None:
+        super().__init__(f"{message}: {details}" if details else message)
         self.reason: Reason = reason or self.default_reason
         self.url: str | None = None
+        self.details = details
+        self.summary = message
 
 
 class ModelNotFound(MaasError):
@@ -44,6 +61,24 @@ class ModelUnavailable(MaasError):
     default_reason: ClassVar[Reason] = "refused"
 
 
+class ConnectionRefused(ModelUnavailable):
+    """Nothing listens at the address of an instance, or there is no way to it; the request was not sent."""
+
+
+class ConnectionLost(ModelUnavailable):
+    """The connection to an instance ended before the response was complete."""
+
+
+class InstanceBusy(ModelUnavailable):
+    """An instance wants to be left alone for some seconds: status 429, or 503 with Retry-After."""
+
+    default_reason: ClassVar[Reason] = "busy"
+
+    def __init__(self, message: str, seconds: float, details: str = "") -> None:
+        super().__init__(message, details=details)
+        self.seconds = seconds
+
+
 class ModelTimeOut(ModelUnavailable):
     """No answer came in time."""
 
@@ -55,6 +90,6 @@ class ModelRefused(MaasError):
 
 
 class RecordRefused(ModelRefused):
-    """An instance found fault with what it was asked, by a status of 4xx: another would do the same."""
+    """An instance rejected the arguments by a status of 4xx: another would do the same."""
 
     default_reason: ClassVar[Reason] = "bad request"

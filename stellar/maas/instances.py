@@ -1,183 +1,276 @@
-"""What a client knows of the instances it asks: how busy they are, how they fail, and when they were all replaced."""
+"""What a client knows of the instances that it calls: their load, their latencies, and when all were replaced."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import exp
+from time import monotonic
 
 from stellar.fibers import Waker, waker
+from stellar.forks import reset_after_fork
+from stellar.maas.breaker import normal_url
 from stellar.maas.errors import ModelTimeOut
-from stellar.maas.registry import Instances, Registry, normal_url
+from stellar.maas.registry import Registry, VersionSnapshot
 from stellar.maas.schema import Model
 
-# Names that records make up must not fill the memory
-MOST_ABSENT = 10_000
+# Addresses and names that records make up must not fill the memory
+MAX_LOADS = 10_000
+
+DECAY_SECONDS = 10.0  # of latencies: half a minute after an instance was slow it is tried again like any other
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Someone who waits for a slot; `granted` once it has one."""
+
+    waker: Waker
+    granted: bool = False
 
 
 @dataclass(slots=True)
-class _Lane:
-    """The way to one address: how many requests are on it, and those that wait until one of them is over."""
+class InstanceLoad:
+    """The requests to one address.
 
-    address: str
-    under_way: int = 0
-    waiting: deque[Waker] = field(default_factory=deque)
-
-
-class Traffic:
-    """Lets no more than so many requests at a time go to one address, and knows how many there are.
-
-    most: how many; 0 for no limit
+    in_flight: how many are under way
+    waiting: those that wait until one of them is over
+    latency: a peak EWMA, in seconds: it follows a rise at once, and a fall slowly
+    measured, last_answer: monotonic times of the last latency and of the last answer
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lanes: dict[str, _Lane] = {}
+    address: str
+    in_flight: int = 0
+    waiting: deque[_Waiter] = field(default_factory=deque)
+    latency: float = 0.0
+    measured: float = 0.0
+    last_answer: float = field(default_factory=monotonic)
+
+    @property
+    def requests(self) -> int:
+        return self.in_flight + len(self.waiting)
+
+    def measure(self, seconds: float, now: float) -> None:
+        """Take in how long an answer took."""
+        if seconds >= self.latency:
+            self.latency = seconds
+        else:
+            weight = exp((self.measured - now) / DECAY_SECONDS)
+            self.latency = self.latency * weight + seconds * (1 - weight)
+        self.measured = now
+
+    def cost(self, now: float) -> float:
+        """An estimate of how long one more request would take, for comparison."""
+        latency = self.latency * exp((self.measured - now) / DECAY_SECONDS)
+        return (latency + 1e-6) * (self.requests + 1)
+
+
+class ConcurrencyLimiter:
+    """Limits the concurrent requests to each address, and knows how many there are.
+
+    limit: for each address; 0 for no limit
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._loads: dict[str, InstanceLoad] = {}
         self._lock = threading.Lock()
 
-    def load(self, url: str) -> int:
-        """How many requests to an address are under way, or wait to be."""
-        lane = self._lanes.get(normal_url(url))
-        return 0 if lane is None else lane.under_way + len(lane.waiting)
+    def of(self, url: str) -> InstanceLoad:
+        """Return the load of an address."""
+        address = normal_url(url)
+        load = self._loads.get(address)
+        if load is None:
+            with self._lock:
+                if len(self._loads) >= MAX_LOADS:
+                    self._loads = {key: each for key, each in self._loads.items() if each.requests}
+                load = self._loads.setdefault(address, InstanceLoad(address))
+        return load
 
     def less_busy(self, urls: Sequence[str]) -> str:
-        """The less busy of any two of the addresses: nearly as even as asking all, and new ones are not flooded."""
-        return min(random.sample(urls, min(2, len(urls))), key=self.load)
+        """Return the better of any two of the addresses: nearly as even as asking all, and new ones are not flooded."""
+        if len(urls) == 1:
+            return urls[0]
+        now = monotonic()
+        return min(random.sample(urls, 2), key=lambda url: self.of(url).cost(now))
 
-    def enter(self, url: str, seconds: float) -> _Lane:
-        """Take part, after waiting for a place if need be; what this gives is to be given to `leave`.
+    def is_full(self, load: InstanceLoad) -> bool:
+        return self._limit > 0 and load.in_flight >= self._limit
 
-        Raises ModelTimeOut if there was no place in so many seconds.
-        """
-        address = normal_url(url)
+    def try_enter(self, load: InstanceLoad) -> bool:
+        """Take a slot if there is a free one; it is to be given back by `leave`."""
         with self._lock:
-            lane = self._lanes.get(address)
-            if lane is None:
-                lane = self._lanes[address] = _Lane(address)
-            if not self._most or lane.under_way < self._most:
-                lane.under_way += 1
-                return lane
-            place = waker()
-            lane.waiting.append(place)
-        try:
-            in_time = place.wait(seconds)
-        except BaseException:  # an interrupt: whoever waits no longer must not keep a place
-            if not self._withdrawn(lane, place):
-                self.leave(lane)
-            raise
-        if not in_time and self._withdrawn(lane, place):
-            raise ModelTimeOut(f"{url} was busy with {self._most} requests all the time")
-        return lane
-
-    def leave(self, lane: _Lane) -> None:
-        """End one's part."""
-        with self._lock:
-            if lane.waiting:
-                lane.waiting.popleft().wake()  # who gets our place
-                return
-            lane.under_way -= 1
-            if not lane.under_way:
-                self._lanes.pop(lane.address, None)
-
-    def _withdrawn(self, lane: _Lane, place: Waker) -> bool:
-        """Whether a waiter could be taken back; if not, it got a place at the last moment."""
-        with self._lock:
-            if place not in lane.waiting:
+            if self.is_full(load):
                 return False
-            lane.waiting.remove(place)
+            load.in_flight += 1
             return True
 
+    def enter(self, load: InstanceLoad, seconds: float) -> bool:
+        """Take a slot, waiting for it up to so many seconds.
 
-class Strikes:
-    """Puts an address in quarantine when it fails so many times in a row."""
-
-    def __init__(self, registry: Registry, wanted: int) -> None:
-        self._registry = registry
-        self._wanted = wanted
-        self._in_a_row: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def failed(self, url: str) -> bool:
-        """Whether that was once too often, and no other thread was quicker to say so."""
-        address = normal_url(url)
+        False if there was none in that time, or the wait was ended by `evict`.
+        """
         with self._lock:
-            self._in_a_row[address] += 1
-            if self._in_a_row[address] < self._wanted:
-                return False
-            del self._in_a_row[address]
-            known = address in self._registry.quarantine
-            self._registry.quarantine.add(address)  # again, if it is there: the time counts from the last failure
-        return not known
+            if not self.is_full(load):
+                load.in_flight += 1
+                return True
+            waiter = _Waiter(waker())
+            load.waiting.append(waiter)
+        try:
+            waiter.waker.wait(seconds)
+        except BaseException:  # an interrupt: who does not wait any more must not keep a slot
+            if not self._withdraw(load, waiter):
+                self.leave(load)
+            raise
+        return not self._withdraw(load, waiter)
 
-    def succeeded(self, url: str) -> None:
-        """Begin to count anew."""
-        if self._in_a_row:
-            with self._lock:
-                self._in_a_row.pop(normal_url(url), None)
+    def leave(self, load: InstanceLoad) -> None:
+        """Give a slot back."""
+        with self._lock:
+            if load.waiting:
+                waiter = load.waiting.popleft()  # it gets our slot
+                waiter.granted = True
+                waiter.waker.wake()
+            else:
+                load.in_flight -= 1
+
+    def evict(self, url: str) -> None:
+        """Send away who waits for a slot of an instance that answers nobody."""
+        load = self.of(url)
+        with self._lock:
+            waiting, load.waiting = load.waiting, deque()
+        for waiter in waiting:
+            waiter.waker.wake()
+
+    def _withdraw(self, load: InstanceLoad, waiter: _Waiter) -> bool:
+        """Take a waiter back; False if it got a slot, perhaps at the last moment."""
+        with self._lock:
+            if waiter.granted:
+                return False
+            if waiter in load.waiting:
+                load.waiting.remove(waiter)
+            return True
+
+    def timed_out(self, url: str) -> ModelTimeOut:
+        return ModelTimeOut(f"{url} was busy with {self._limit} requests all the time")
+
+
+# --- hedging
+
+MIN_HEDGE_SECONDS = 0.010
+FIRST_HEDGE_SECONDS = 0.100  # as long as little is known of a model
+HEDGE_SHARE = 0.05
+HEDGE_BURST = 100.0
+MIN_SAMPLES, MAX_SAMPLES, SAMPLES_A_TURN = 16, 256, 32
+
+
+class HedgePolicy:
+    """When a second instance of one model is called besides the first, and how often that may be.
+
+    seconds: the delay; None for the 95th percentile of the recent latencies, at least 10 ms
+
+    At most 5 % of the requests are hedges, and 100 at once. Not exact under concurrency, and it need not be.
+    """
+
+    __slots__ = ("_fixed", "_latencies", "_since", "_tokens", "delay")
+
+    def __init__(self, seconds: float | None) -> None:
+        self._fixed = seconds is not None
+        self.delay = FIRST_HEDGE_SECONDS if seconds is None else seconds
+        self._latencies: deque[float] = deque(maxlen=MAX_SAMPLES)
+        self._since = SAMPLES_A_TURN - MIN_SAMPLES
+        self._tokens = HEDGE_BURST
+
+    def record(self, seconds: float) -> None:
+        """Take in a request and how long its answer took."""
+        if self._tokens < HEDGE_BURST:
+            self._tokens += HEDGE_SHARE
+        if self._fixed:
+            return
+        self._latencies.append(seconds)
+        self._since += 1
+        if self._since >= SAMPLES_A_TURN:
+            self._since = 0
+            ordered = sorted(self._latencies)
+            self.delay = max(MIN_HEDGE_SECONDS, ordered[int(len(ordered) * (1 - HEDGE_SHARE))])
+
+    def take(self) -> bool:
+        """Claim a hedge; False if there were too many."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+# --- deployments
 
 
 @dataclass(slots=True)
-class _Generation:
-    """Instances of a model between two moments at which all were others; `number` tells generations apart."""
+class _Deployment:
+    """The instances of a version between two complete replacements; `number` tells deployments apart.
+
+    first: the identities of the instances when it began
+    """
 
     number: int
+    snapshot: VersionSnapshot | None
     first: frozenset[tuple[object, ...]]
-    urls: frozenset[str] = field(default_factory=frozenset)
+    urls: frozenset[str]
 
 
-class Generations:
-    """Notices when all instances of a model have been replaced by others, so that what the old ones said is void.
+class DeploymentTracker:
+    """Notices when all instances of a version have been replaced by others, so that cached answers are void.
 
-    An instance that comes back with the same id, address and time of registration is the same one.
+    An instance that comes back with the same id, URL and time of registration is the same one.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._seen = 0
-        self._known: dict[Model, _Generation] = {}
-        self._absent: set[Model] = set()  # looked for in vain since the last change
+        self._known: dict[Model, _Deployment] = {}
+        self._last = 0
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
 
-    def of(self, model: Model) -> int:
-        """The number of the model's present generation; 0 for a model of which no instance was ever registered."""
-        with self._lock:
-            return known.number if (known := self._present(model)) is not None else 0
+    def number(self, model: Model) -> int:
+        """Return the number of the present deployment; 0 for a version of which no instance was ever registered."""
+        known = self._present(model)
+        return 0 if known is None else known.number
 
     def is_present(self, model: Model, number: int, url: str) -> bool:
-        """Whether an answer that this address gave to a generation still counts."""
-        with self._lock:
-            known = self._present(model)
-            return number == 0 if known is None else known.number == number and normal_url(url) in known.urls
+        """True if an answer that this address gave to a deployment still counts."""
+        known = self._present(model)
+        return number == 0 if known is None else known.number == number and normal_url(url) in known.urls
 
-    def _present(self, model: Model) -> _Generation | None:
-        if self._registry.changes != self._seen:
-            self._seen = self._registry.changes
-            self._absent.clear()
-            for each, before in self._known.items():
-                self._looked(before, self._registry.instances(*each))
+    def _present(self, model: Model) -> _Deployment | None:
+        snapshot = self._registry.version(*model)
         known = self._known.get(model)
-        if known is None and model not in self._absent:
-            if instances := self._registry.instances(*model):
-                known = self._known[model] = _Generation(self._next(), _identities(instances), _urls(instances))
-            elif len(self._absent) < MOST_ABSENT:
-                self._absent.add(model)
+        if known is None and snapshot is None:
+            return None
+        if known is not None and known.snapshot is snapshot:
+            return known
+        with self._lock:
+            return self._update(model, snapshot)
+
+    def _update(self, model: Model, snapshot: VersionSnapshot | None) -> _Deployment | None:
+        known = self._known.get(model)
+        if snapshot is None:
+            if known is not None:
+                known.snapshot, known.urls = None, frozenset()
+            return known
+        identities = frozenset((each.id, each.url, each.registration_time_utc) for each in snapshot.instances)
+        urls = frozenset(map(normal_url, snapshot.urls))
+        if known is None or not identities & known.first:
+            self._last += 1
+            self._known[model] = known = _Deployment(self._last, snapshot, identities, urls)
+        else:
+            known.snapshot, known.urls = snapshot, urls
         return known
-
-    def _looked(self, known: _Generation, instances: Instances) -> None:
-        known.urls = _urls(instances)
-        now = _identities(instances)
-        if now and not now & known.first:
-            known.number, known.first = self._next(), now
-
-    def _next(self) -> int:
-        return 1 + max((known.number for known in self._known.values()), default=0)
-
-
-def _identities(instances: Instances) -> frozenset[tuple[object, ...]]:
-    return frozenset((each.id, each.url, each.registration_time_utc) for each in instances)
-
-
-def _urls(instances: Instances) -> frozenset[str]:
-    return frozenset(normal_url(each.url) for each in instances)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from stellar.fibers import Hub
+from stellar.forks import reset_after_fork
 from stellar.maas.errors import MaasError
 from stellar.maas.registry import Registry
 from stellar.maas.traffic import Chosen
@@ -102,13 +103,18 @@ class Shadows:
         self._file = file
         self._on_disagreement = on_disagreement
         self._counters = ShadowCounters()
+        self._closed = False
+        self._trouble = ""
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The calls of the parent stay with it."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._hub: Hub | None = None  # one thread for all, so that callers lose as little time to it as can be
         self._calls: deque[_Call] = deque()
         self._open = self._fibers = 0
-        self._closed = False
-        self._trouble = ""
 
     def counters(self) -> ShadowCounters:
         with self._lock:
@@ -254,6 +260,10 @@ class BoundedFile:
 
     def __init__(self, path: str | os.PathLike[str], most: int = FILE_BYTES, kept: int = FILES_KEPT) -> None:
         self._path, self._most, self._kept = Path(path), most, kept
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
 
     def write(self, line: str) -> None:
