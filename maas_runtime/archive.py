@@ -35,7 +35,16 @@ PACKAGES = (
     "typing_extensions",
 )
 OPTIONAL = ("sniffio", "typing_extensions")  # some versions of the others do without
-OURS = ("maas_runtime", "stellar.maas", "stellar.commands", "stellar.deadlines", "stellar.fibers", "stellar.hadoop")
+OURS = (
+    "maas_runtime",
+    "stellar.maas",
+    "stellar.commands",
+    "stellar.deadlines",
+    "stellar.fibers",
+    "stellar.forks",
+    "stellar.hadoop",
+    "stellar.hints",
+)
 _DATA = (".py", ".pem")
 _LEFT_OUT = ("tests", "testing", "__pycache__")
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from maas_runtime import runner
 from maas_runtime.notes import FileNotes, Notes
 from maas_runtime.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance
+from stellar.maas.files import read_config
 from stellar.maas.reading import read_object
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model, read_json
@@ -159,7 +160,8 @@ def _report(container: Path, arguments: list[str]) -> None:
     failure = json.loads((container / OUTCOME).read_bytes())["failure"]
     try:
         if given.zk_quorum is None:
-            note_failed(FileNotes(given.registry), model, given.container_id, failure)
+            notes = FileNotes(given.registry, read_config(given.registry, given.zk_root).ext_root)
+            note_failed(notes, model, given.container_id, failure)
             return
         from maas_runtime.zookeeper import ZooKeeperNotes
         from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings

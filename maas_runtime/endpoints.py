@@ -1,18 +1,21 @@
-"""Where a model says that it listens, and whether it answers there.
+"""The `endpoint.dat` that a model writes, and the health check of its endpoint.
 
-What stands in `endpoint.dat` is the model's, which may write there what it likes, by mistake or not.
+The model may write anything to `endpoint.dat`, by mistake or on purpose.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import ssl
 import stat
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from stellar.maas.errors import MaasError
@@ -25,17 +28,23 @@ HEALTH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a model says: where it listens, and by which path it tells how it is, if there is one."""
+class EndpointFile:
+    """The content of `endpoint.dat`: Metron's keys, and our own.
+
+    endpoint: what is registered, which has Metron's keys alone
+    health: the path of the health check, for the runner; empty for none
+    settings: our keys for clients, which are published beside the registration
+    """
 
     endpoint: Endpoint
     health: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_endpoint(file: Path) -> Said | None:
-    """What the file says; None as long as it says nothing.
+def read_endpoint(file: Path) -> EndpointFile | None:
+    """Return the content of the file; None as long as it is empty or does not exist.
 
-    Raises ValueError, OSError for what can't be used, which may be half of something.
+    Raises ValueError or OSError for invalid content, which may be half of what the model is writing.
     """
     data = _content(file)
     if not data:
@@ -43,7 +52,17 @@ def read_endpoint(file: Path) -> Said | None:
     endpoint = Endpoint.from_json(data)
     if any(not text.isprintable() for pair in endpoint.functions.items() for text in pair):
         raise ValueError("its functions have control characters in them")
-    return Said(endpoint, health_path(read_json(data).get("health") or ""))
+    content = read_json(data)
+    return EndpointFile(endpoint, health_path(content.get("health") or ""), _settings(content))
+
+
+def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return our own keys for clients."""
+    if "hedge" not in content:
+        return {}
+    if not isinstance(hedge := content["hedge"], bool):
+        raise ValueError(f"invalid hedge: expected true or false, got {json.dumps(hedge)[:80]}")
+    return {"hedge": hedge}
 
 
 def _content(file: Path) -> bytes:

@@ -93,12 +93,15 @@ def read_note(data: bytes, where: str) -> Note | None:
 
 
 class FileNotes:
-    """Notes in a registry directory of this machine."""
+    """Notes in a registry directory of this machine.
 
-    def __init__(self, directory: Path) -> None:
+    ext_root: the path of our notes in the registry, by its configuration
+    """
+
+    def __init__(self, directory: Path, ext_root: str = EXT_PATH) -> None:
         self._directory = directory
-        self._root = below(directory, EXT_PATH)
-        self._lock = below(directory, f"{EXT_PATH}/service.lock")
+        self._root = below(directory, ext_root)
+        self._lock = below(directory, f"{ext_root}/service.lock")
 
     def read(self, path: str) -> Note | None:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_runtime.notes import FileNotes, Notes
-from stellar.maas.files import FileQueue, FileRegistry
+from stellar.maas.files import FileQueue, FileRegistry, read_config
 from stellar.maas.registry import Registry
 from stellar.maas.requests import RequestQueue
 
@@ -36,7 +36,8 @@ def directory(folder: Path, config_path: str) -> Iterator[Place]:
     """
     with FileRegistry(folder, config_path=config_path) as registry:
         options = [f"--registry={folder.absolute()}", f"--zk_root={config_path}"]
-        yield Place(str(folder), registry, FileQueue(folder, config_path), FileNotes(folder), options)
+        notes = FileNotes(folder, read_config(folder, config_path).ext_root)
+        yield Place(str(folder), registry, FileQueue(folder, config_path), notes, options)
 
 
 @contextmanager
@@ -47,7 +48,8 @@ def zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterator[Pla
     Raises ConnectionError if no server answers, ValueError if the hosts, the file or the configuration can't be used.
     """
     from maas_runtime.zookeeper import ZooKeeperNotes
-    from stellar.maas.zookeeper import ZooKeeper, ZooKeeperQueue, ZooKeeperRegistry, ZooKeeperSettings
+    from stellar.maas.zookeeper import ZooKeeper, ZooKeeperQueue, ZooKeeperSettings
+    from stellar.maas.zookeeper_registry import ZooKeeperRegistry
 
     options = [f"--zk_quorum={hosts}", f"--zk_root={config_path}"]
     if client is not None:

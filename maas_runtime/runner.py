@@ -17,10 +17,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from maas_runtime.endpoints import Looks, Said, health_path, read_endpoint
+from maas_runtime.endpoints import EndpointFile, Looks, health_path, read_endpoint
 from maas_runtime.logs import LogLimits
 from maas_runtime.memory import control_group
 from maas_runtime.processes import ModelProcesses, Signals, adopt
@@ -31,7 +31,7 @@ from stellar.maas.registry import Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
 
 if TYPE_CHECKING:
-    from stellar.maas.zookeeper import ZooKeeperRegistry
+    from stellar.maas.zookeeper_registry import ZooKeeperRegistry
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +174,12 @@ def _serve(
     """From start to end of an instance whose script was started. Returns or raises when it is to end."""
     deadline = monotonic() + limits.start
     guard = _Guard(instance, processes, limits)
-    said = _endpoint(instance, guard, signals, deadline)
-    endpoint = reachable(said.endpoint, instance.host)
+    content = _await_endpoint(instance, guard, signals, deadline)
+    endpoint = reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
-    with closing(Looks(endpoint.url, said.health or health_path(limits.health))) as looks:
+    with closing(Looks(endpoint.url, content.health or health_path(limits.health))) as looks:
         _await_answer(looks, guard, signals, deadline)
-        _register(registry, registration, guard, signals)
+        _register(registry, registration, content.settings, guard, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
         _watch(looks, guard, signals, limits, wanted)
     _unregister(instance, registry)
@@ -226,15 +226,15 @@ class _Guard:
         )  # a terminal will show it
 
 
-def _endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> Said:
-    """What the model writes to endpoint.dat, as soon as it is whole."""
+def _await_endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> EndpointFile:
+    """Return what the model writes to endpoint.dat, as soon as it is complete."""
     file = instance.container / WORK / ENDPOINT_FILE
     trouble = "it wrote no endpoint.dat"
     while True:
         _go_on(guard, signals, f"before it wrote {ENDPOINT_FILE}")
         try:
-            if said := read_endpoint(file):
-                return said
+            if content := read_endpoint(file):
+                return content
         except (OSError, ValueError) as error:  # perhaps half of it is written
             trouble = f"its {ENDPOINT_FILE} can't be used: {error}"
         _wait(0.1, signals, deadline, trouble)
@@ -246,10 +246,16 @@ def _await_answer(looks: Looks, guard: _Guard, signals: Signals, deadline: float
         _wait(0.1, signals, deadline, looks.nothing)
 
 
-def _register(registry: Registry, registration: ServiceInstance, guard: _Guard, signals: Signals) -> None:
+def _register(
+    registry: Registry,
+    registration: ServiceInstance,
+    settings: Mapping[str, Any],
+    guard: _Guard,
+    signals: Signals,
+) -> None:
     while True:
         try:
-            return registry.register(registration)
+            return registry.register(registration, settings)
         except OSError as error:
             log.warning("the instance can't be registered yet: %s", error)
         _go_on(guard, signals, "before it was registered")
@@ -390,7 +396,8 @@ def _registry(given: argparse.Namespace, signals: Signals) -> FileRegistry | Zoo
     """The registry, as soon as it can be reached."""
     if given.zk_quorum is None:
         return FileRegistry(given.registry, config_path=given.zk_root)
-    from stellar.maas.zookeeper import ZooKeeperRegistry, ZooKeeperSettings
+    from stellar.maas.zookeeper import ZooKeeperSettings
+    from stellar.maas.zookeeper_registry import ZooKeeperRegistry
 
     settings = ZooKeeperSettings.read(given.zk_quorum, given.zk_client)
     while not signals.stopping:

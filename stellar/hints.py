@@ -1,4 +1,4 @@
-"""What to say of a name that nobody knows."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 
-def known_names(wanted: str, known: Iterable[str]) -> str:
-    """What to say after an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    lower = {name.lower(): name for name in names}
+def nearest(wanted: str, known: Iterable[str]) -> str | None:
+    """Return the known name that resembles this one most, ignoring case; None if none does."""
+    lower = {name.lower(): name for name in sorted(known)}
     close = difflib.get_close_matches(wanted.lower(), lower, n=1)
-    return f"did you mean {lower[close[0]]}?" if close else f"known are {', '.join(names)}"
+    return lower[close[0]] if close else None
+
+
+def known_names(wanted: str, known: Iterable[str]) -> str:
+    """Return a hint to follow an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = nearest(wanted, names)
+    return f"known are {', '.join(names)}" if near is None else f"did you mean {near}?"

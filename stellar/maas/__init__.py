@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from stellar.maas.transport import Transport as Transport
     from stellar.maas.zookeeper import ZooKeeper as ZooKeeper
     from stellar.maas.zookeeper import ZooKeeperQueue as ZooKeeperQueue
-    from stellar.maas.zookeeper import ZooKeeperRegistry as ZooKeeperRegistry
     from stellar.maas.zookeeper import ZooKeeperSettings as ZooKeeperSettings
+    from stellar.maas.zookeeper_registry import ZooKeeperRegistry as ZooKeeperRegistry
 
 _HOMES = {
     "client": ("ClientSettings", "ModelClient"),
@@ -56,7 +56,8 @@ _HOMES = {
     "shadow": ("Disagreement",),
     "traffic": ("Chosen", "Shadow", "TrafficPlan"),
     "transport": ("Transport",),
-    "zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperRegistry", "ZooKeeperSettings"),
+    "zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperSettings"),
+    "zookeeper_registry": ("ZooKeeperRegistry",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

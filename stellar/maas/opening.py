@@ -9,7 +9,8 @@ from stellar.maas.client import ClientSettings
 from stellar.maas.files import FileRegistry
 
 if TYPE_CHECKING:
-    from stellar.maas.zookeeper import ZooKeeper, ZooKeeperRegistry
+    from stellar.maas.zookeeper import ZooKeeper
+    from stellar.maas.zookeeper_registry import ZooKeeperRegistry
 
 
 def open_registry(
@@ -27,7 +28,7 @@ def open_registry(
     try:
         if directory is not None:
             return FileRegistry(directory, settings.version_order, config_path=settings.config_path)
-        from stellar.maas.zookeeper import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
+        from stellar.maas.zookeeper_registry import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
 
         return ZooKeeperRegistry(zookeeper or "", settings.version_order, config_path=settings.config_path)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The queue of requests, from those who want models to the service that runs them."""
+"""The queue of requests from deployers to the service that runs models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import NamedTuple, Protocol
 
+from stellar.forks import reset_after_fork
 from stellar.maas.schema import ModelRequest
 
 
@@ -41,11 +42,15 @@ def item_name(number: int) -> str:
 
 
 class MemoryQueue:
-    """A queue within this process."""
+    """A queue within this process. The child of a fork goes on with a copy."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self._number = 0
+        self._changed = threading.Condition()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
         self._changed = threading.Condition()
 
     def enqueue(self, request: ModelRequest) -> str:

@@ -1,46 +1,38 @@
-"""The registry and the request queue in ZooKeeper, laid out as Metron's own programs read and write them.
+"""The connection to ZooKeeper, and the request queue there, laid out as Metron's own programs read and write them.
 
-    /metron/maas/config            where the other two are; may be absent
-    /maas/queue/qn-0000000001      a request
-    /maas/service/<model>/<id>     a registration
-    /maas/ext/traffic/<model>      a traffic plan; see stellar.maas.traffic
-
-A registration that ends with its owner is an ephemeral node: when the owner dies, ZooKeeper takes it away as soon as
-the owner's session has timed out.
+/metron/maas/config            the paths of the queue and of the registrations; may be absent
+/maas/queue/qn-0000000001      a request
+/maas/service/<model>/<id>     a registration; see stellar.maas.zookeeper_registry
+/maas/ext/...                  our own notes; see stellar.maas.extensions
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from kazoo import exceptions as refusals
 from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.hosts import collect_hosts
 from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
+from stellar.forks import reset_after_fork
 from stellar.maas.reading import read_object
-from stellar.maas.registry import KnownInstances, Quarantine
 from stellar.maas.requests import ITEM_PREFIX, Item
-from stellar.maas.schema import (
-    CONFIG_PATH,
-    MaaSConfig,
-    ModelRequest,
-    ServiceInstance,
-    checked_name,
-    read_json,
-)
-from stellar.maas.traffic import TRAFFIC, TrafficPlan, checked_plan
+from stellar.maas.schema import CONFIG_PATH, MaaSConfig, ModelRequest, read_json
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -136,32 +128,24 @@ def _check_hosts(hosts: str) -> None:
 class ZooKeeper:
     """A connection to ZooKeeper, which comes back by itself when it is lost. Safe to use from many threads.
 
+    In the child of a fork the parent's session is neither used nor ended: the first request opens a session of the
+    child's own.
+
     Raises ConnectionError if no server answers within 10 seconds, PermissionError if they do not take us for who we
-    say, ValueError for hosts that can't be meant.
+    say, ValueError for invalid hosts.
     """
 
     def __init__(self, where: ZooKeeperSettings | str) -> None:
-        self.settings = settings = where if isinstance(where, ZooKeeperSettings) else ZooKeeperSettings.read(where)
-        self.client = KazooClient(
-            hosts=settings.hosts,
-            timeout=settings.session_seconds,
-            default_acl=_ACLS[settings.others],
-            auth_data=[("digest", f"{settings.user}:{settings.password}")] if settings.user else None,
-            sasl_options=settings.sasl,
-            connection_retry=_RECONNECT,
-            use_ssl=settings.tls,
-            ca=settings.ca,
-            certfile=settings.certificate,
-            keyfile=settings.key,
-            check_hostname=settings.tls,
-            logger=_quiet,
-        )
-        self._timeout: type[Exception] = self.client.handler.timeout_exception
-        self.client.add_listener(self._tell)
-        self._ours_to_end = False
+        self.settings = where if isinstance(where, ZooKeeperSettings) else ZooKeeperSettings.read(where)
+        self._listeners: tuple[Callable[[str], object], ...] = ()
+        self._opening = threading.Lock()
+        self._client: KazooClient | None = None
+        self._live = threading.Event()  # set while there is a connection
+        self._was_connected = False
+        self._is_closed = False
+        reset_after_fork(self)
         try:
-            self.client.start_async().wait(CONNECT_SECONDS)
-            if not self.client.connected:
+            if not (self.client.connected or self._live.wait(CONNECT_SECONDS)):
                 raise self._away(f"no server has answered within {CONNECT_SECONDS:g} seconds")
             self.ask("exists", "/")  # tells whether we may
         except BaseException:
@@ -173,24 +157,48 @@ class ZooKeeper:
         return self.settings.hosts
 
     @property
+    def client(self) -> KazooClient:
+        """The client of this process, which connects in the background.
+
+        Raises ConnectionError if the connection was closed before there was one.
+        """
+        if self._client is None:
+            with self._opening:
+                if self._client is None:
+                    self._open()
+        return self._client
+
+    @property
     def session(self) -> int | None:
         """The number of the session; None while there is no connection."""
-        known = self.client.client_id
+        known = None if self._client is None else self._client.client_id
         return known[0] if known else None
 
+    @property
+    def is_connected(self) -> bool:
+        return self._client is not None and bool(self._client.connected)
+
+    def listen(self, listener: Callable[[str], object]) -> None:
+        """Call `listener(state)` with each new KazooState of the connection. It must not wait for ZooKeeper."""
+        self._listeners = (*self._listeners, listener)
+
+    def stop_listening(self, listener: Callable[[str], object]) -> None:
+        self._listeners = tuple(each for each in self._listeners if each != listener)
+
     def begin(self, request: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
-        """Send a request, such as "get" or "create", if need be as soon as there is a connection; to be given to `end`.
+        """Send a request, such as "get" or "create", as soon as there is a connection; pass the result to `end`.
 
         Raises ConnectionError if there is none within so many seconds.
         """
+        client = self.client
         deadline = time.monotonic() + seconds
-        while not self.client.connected:
-            if self.client.client_state in _CLOSED:
+        while not client.connected:
+            if self._has_ended(client):
                 raise self._ended()
             if time.monotonic() > deadline:
                 raise self._away("there is no connection")
-            time.sleep(0.02)
-        return getattr(self.client, f"{request}_async")(*arguments, **options)
+            self._live.wait(0.02)
+        return getattr(client, f"{request}_async")(*arguments, **options)
 
     def end(self, result: Any, seconds: float = REQUEST_SECONDS) -> Any:
         """What a request has brought.
@@ -202,8 +210,8 @@ class ZooKeeper:
             return result.get(timeout=seconds)
         except (refusals.NoNodeError, refusals.NodeExistsError):
             raise
-        except (self._timeout, refusals.AuthFailedError, *_AWAY) as error:
-            if self.client.client_state in _CLOSED:
+        except (KazooTimeoutError, refusals.AuthFailedError, *_AWAY) as error:
+            if self._has_ended(self.client):
                 raise self._ended() from error
             raise self._away(type(error).__name__) from error
         except refusals.NoAuthError as error:
@@ -253,11 +261,22 @@ class ZooKeeper:
         return True
 
     def close(self) -> None:
-        """End the session, and with it what is registered in it."""
-        self._ours_to_end = True
-        self.client.remove_listener(self._tell)
-        self.client.stop()
-        self.client.close()
+        """End the session, and with it what is registered in it; in the child of a fork, only the child's own."""
+        self._is_closed = True
+        with self._opening:
+            client = self._client
+        if client is not None:
+            client.remove_listener(self._state_changed)
+            client.stop()
+            client.close()
+
+    def after_fork(self) -> None:
+        self._opening = threading.Lock()
+        self._live = threading.Event()
+        self._was_connected = False
+        if self._client is not None:
+            _abandon(self._client)
+        self._client = None
 
     def __enter__(self) -> Self:
         return self
@@ -265,24 +284,71 @@ class ZooKeeper:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _open(self) -> None:
+        if self._is_closed:
+            raise self._ended()
+        settings = self.settings
+        self._client = client = KazooClient(
+            hosts=settings.hosts,
+            timeout=settings.session_seconds,
+            default_acl=_ACLS[settings.others],
+            auth_data=[("digest", f"{settings.user}:{settings.password}")] if settings.user else None,
+            sasl_options=settings.sasl,
+            connection_retry=_RECONNECT,
+            use_ssl=settings.tls,
+            ca=settings.ca,
+            certfile=settings.certificate,
+            keyfile=settings.key,
+            check_hostname=settings.tls,
+            logger=_quiet,
+        )
+        client.add_listener(self._state_changed)
+        client.start_async()
+
+    def _has_ended(self, client: KazooClient) -> bool:
+        """Return whether there will be no connection any more. A new client is in state CLOSED until it connects."""
+        return self._is_closed or (self._was_connected and client.client_state in _CLOSED)
+
     def _away(self, why: str) -> ConnectionError:
         return ConnectionError(f"ZooKeeper at {self.hosts} can't be reached: {why}")
 
     def _ended(self) -> OSError:
-        """Why there will be no connection any more."""
-        if self._ours_to_end:
+        """Return the reason why there will be no connection any more."""
+        if self._is_closed:
             return self._away("the connection is closed")
         return PermissionError(
             f"ZooKeeper at {self.hosts} does not take us for who we say; see user, password and sasl"
         )
 
-    def _tell(self, state: str) -> None:
-        if state == KazooState.SUSPENDED:
-            log.warning("the connection to ZooKeeper at %s is lost; what is known stays known", self.hosts)
-        elif state == KazooState.LOST:
-            log.warning("the session with ZooKeeper at %s has ended", self.hosts)
-        else:
+    def _state_changed(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            self._was_connected = True
+            self._live.set()
             log.info("connected to ZooKeeper at %s", self.hosts)
+        else:
+            self._live.clear()
+            if state == KazooState.SUSPENDED:
+                log.warning("the connection to ZooKeeper at %s is lost; what is known stays known", self.hosts)
+            else:
+                log.warning("the session with ZooKeeper at %s has ended", self.hosts)
+        for listener in self._listeners:
+            listener(state)
+
+
+def _abandon(client: KazooClient) -> None:
+    """Close the child's copies of a parent's sockets, without a word to the server, and leave the rest as it is.
+
+    A fork copies kazoo's client, but none of its threads: to stop it would raise or wait forever, and what it would
+    send would end the parent's session. Closing a descriptor only frees the child's copy. What kazoo calls its sockets
+    is its own affair; if that changes, they stay open until the child ends.
+    """
+    handler, connection = getattr(client, "handler", None), getattr(client, "_connection", None)
+    if (stop := getattr(handler, "stop", None)) is not None:
+        atexit.unregister(stop)
+    for name in ("_socket", "_read_sock", "_write_sock"):
+        if (sock := getattr(connection, name, None)) is not None:
+            with suppress(AttributeError, OSError):
+                sock.close()
 
 
 _quiet = logging.getLogger(f"{__name__}.kazoo")
@@ -318,266 +384,6 @@ def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
         raise ValueError(f"{path} in ZooKeeper at {zookeeper.hosts}: {error}") from None
 
 
-class _Owned(NamedTuple):
-    """A registration of ours that is to live as long as we do, and the session in which it was made."""
-
-    data: bytes
-    session: int | None
-
-
-_Path = tuple[str, ...]  # below the registry's root: (), (model,) or (model, id)
-_Known = dict[str, dict[str, ServiceInstance | None]]  # None stands for what can't be read
-
-
-class ZooKeeperRegistry(KnownInstances):
-    """A registry in ZooKeeper, which learns of changes by watches, in milliseconds.
-
-    where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others
-    version_order: "natural", where 10.0 comes after 9.0, or "lexical", which is how Metron compares
-    config_path: where in ZooKeeper the configuration is
-
-    While ZooKeeper is away, the last known instances stay. A registration that ends with its owner is made again when
-    the owner's session was lost and a new one begins.
-
-    Raises ConnectionError if no server answers, ValueError if hosts, settings or configuration can't be used.
-    """
-
-    def __init__(
-        self,
-        where: ZooKeeper | ZooKeeperSettings | str,
-        version_order: str = "natural",
-        *,
-        config_path: str = CONFIG_PATH,
-        quarantine: Quarantine | None = None,
-    ) -> None:
-        super().__init__(version_order, quarantine)
-        self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
-        self._connection_is_ours = self._zookeeper is not where
-        self._owned: dict[_Path, _Owned] = {}
-        self._known: _Known = {}
-        self._changed: set[_Path] = set()
-        self._all_anew = True
-        self._plans_changed = False
-        self._marking = threading.Lock()
-        self._reading = threading.RLock()  # a listener may ask us
-        self._awake = threading.Event()
-        self._closed = False
-        self._trouble = ""
-        self._follower = threading.Thread(target=self._follow, name="model registry", daemon=True)
-        try:
-            config = read_config(self._zookeeper, config_path)
-            self._root, self._plans_root = config.service_root, f"{config.ext_root}/{TRAFFIC}"
-            self._zookeeper.client.add_listener(self._connection_changed)
-            self._read_changes()
-        except BaseException:
-            self._leave()
-            raise
-        self._follower.start()
-
-    def register(self, instance: ServiceInstance) -> None:
-        place = _place(instance.name, instance.id)
-        with self._reading:
-            session = persistently(lambda: self._write(place, instance.to_json(), lasting=instance.lasting))
-            self._owned.pop(place, None)
-            if not instance.lasting:
-                self._owned[place] = _Owned(instance.to_json(), session)
-            self._now_changed(place)
-
-    def unregister(self, name: str, id: str) -> None:
-        place = _place(name, id)
-        with self._reading:
-            self._owned.pop(place, None)
-            self._zookeeper.delete(self._path(place), BRIEF_SECONDS)
-            self._now_changed(place)
-
-    def close(self) -> None:
-        super().close()
-        self._closed = True
-        self._awake.set()
-        if self._follower.is_alive() and self._follower is not threading.current_thread():
-            self._follower.join()
-        with self._reading:
-            try:
-                for place in self._owned:
-                    self._zookeeper.delete(self._path(place), BRIEF_SECONDS)
-            except OSError as error:
-                log.info("what is registered ends with the session only: %s", error)
-            self._owned.clear()
-        self._leave()
-
-    def _leave(self) -> None:
-        self._zookeeper.client.remove_listener(self._connection_changed)
-        if self._connection_is_ours:
-            self._zookeeper.close()
-
-    # --- what is written
-
-    def _path(self, place: _Path) -> str:
-        return "/".join((self._root, *place))
-
-    def _write(self, place: _Path, data: bytes, *, lasting: bool) -> int | None:
-        """Make the node, in one step, so that nobody reads half of it; returns the session that made it."""
-        path = self._path(place)
-        for _ in range(10):
-            session = self._zookeeper.session
-            try:
-                self._zookeeper.ask("create", path, data, ephemeral=not lasting, makepath=True)
-            except refusals.NodeExistsError:
-                self._zookeeper.delete(path)  # anew, not changed: so Metron's readers notice
-                continue
-            return session
-        raise OSError(f"{path} is written by somebody else, again and again")
-
-    def _renew(self) -> None:
-        """Make again what ended with a session that was lost."""
-        with self._reading:
-            for place, owned in list(self._owned.items()):
-                if owned.session != self._zookeeper.session:
-                    self._owned[place] = _Owned(owned.data, self._write(place, owned.data, lasting=False))
-                    log.info("%s is registered again", self._path(place))
-
-    # --- what is read
-
-    def _follow(self) -> None:
-        while not self._closed:
-            self._awake.wait()
-            self._awake.clear()
-            try:
-                if not self._closed and self._zookeeper.client.connected:
-                    self._renew()
-                    self._read_changes()
-                    self._trouble = ""
-            except OSError as error:  # what was known stays known
-                if str(error) != self._trouble:
-                    log.warning("the model registry can't be read: %s", error)
-                self._trouble = str(error)
-                time.sleep(BRIEF_SECONDS)
-                self._awake.set()
-            except Exception:  # whatever it is, what comes next is still to be followed
-                log.exception("a change of the model registry could not be taken in")
-
-    def _connection_changed(self, state: str) -> None:
-        if state == KazooState.CONNECTED:  # all watches are gone
-            with self._marking:
-                self._all_anew = True
-            self._awake.set()
-
-    def _node_changed(self, event: WatchedEvent) -> None:
-        if event.path is not None:
-            with self._marking:
-                self._changed.add(tuple(filter(None, event.path.removeprefix(self._root).split("/"))))
-            self._awake.set()
-
-    def _plan_changed(self, _: WatchedEvent) -> None:
-        self._plans_changed = True
-        self._awake.set()
-
-    def _now_changed(self, place: _Path) -> None:
-        """Take in a change that was made here; if that can't be done now, it is done when it can be."""
-        with self._marking:
-            self._changed |= {(), place[:1], place}
-        try:
-            self._read_changes()
-        except ConnectionError:
-            self._awake.set()
-
-    def _read_changes(self) -> None:
-        with self._reading:
-            with self._marking:
-                anew, changed = self._all_anew, self._changed
-                plans_too = anew or self._plans_changed
-                self._all_anew, self._changed, self._plans_changed = False, set(), False
-            try:
-                self._known = self._read({()}, {}) if anew else self._read(changed, self._known)
-                # After the instances: who sees an instance sees the plan that was made before it
-                plans = self._read_plans() if plans_too else None
-            except BaseException:
-                with self._marking:
-                    self._all_anew = True
-                raise
-            self._forget_what_others_unregistered()
-            self._now_known((i for ids in self._known.values() for i in ids.values() if i is not None), plans)
-
-    def _read(self, changed: Iterable[_Path], known: _Known) -> _Known:
-        """What is known after some places were read again, and what is new below them."""
-        places = set(changed)
-        known = {model: dict(ids) for model, ids in known.items()}
-        if () in places:
-            models = self._children(())
-            places |= {(model,) for model in models - known.keys()}
-            known = {model: known.get(model, {}) for model in models}
-        for (model,) in [place for place in places if len(place) == 1 and place[0] in known]:
-            ids = self._children((model,))
-            places |= {(model, id) for id in ids - known[model].keys()}
-            known[model] = {id: known[model].get(id) for id in ids}
-        asked = [
-            (place, self._zookeeper.begin("get", self._path(place), watch=self._node_changed))
-            for place in places
-            if len(place) == 2 and place[1] in known.get(place[0], {})
-        ]
-        for (model, id), answer in asked:
-            try:
-                data, _ = self._zookeeper.end(answer)
-            except refusals.NoNodeError:
-                known[model].pop(id)
-            else:
-                known[model][id] = self._parsed((model, id), data)
-        return known
-
-    def _children(self, place: _Path) -> set[str]:
-        try:
-            return set(self._zookeeper.ask("get_children", self._path(place), watch=self._node_changed))
-        except refusals.NoNodeError:
-            if not place and self._zookeeper.ask("exists", self._root, watch=self._node_changed):
-                return self._children(place)  # it was made just now
-            return set()
-
-    def _parsed(self, place: _Path, data: bytes) -> ServiceInstance | None:
-        try:
-            return ServiceInstance.from_json(data)
-        except ValueError as error:
-            log.warning("%s is no registration and is left out: %s", self._path(place), error)
-            return None
-
-    def _read_plans(self) -> dict[str, TrafficPlan]:
-        """All plans there are: they are few, and seldom change."""
-        try:
-            asked = [
-                (name, self._zookeeper.begin("get", f"{self._plans_root}/{name}", watch=self._plan_changed))
-                for name in self._plan_names()
-            ]
-            return {name: plan for name, answer in asked if (plan := self._plan(name, answer))}
-        except PermissionError as error:  # those who may read models only
-            log.warning("the traffic plans can't be read and count as none: %s", error)
-            return {}
-
-    def _plan_names(self) -> list[str]:
-        try:
-            return list(self._zookeeper.ask("get_children", self._plans_root, watch=self._plan_changed))
-        except refusals.NoNodeError:
-            if self._zookeeper.ask("exists", self._plans_root, watch=self._plan_changed):
-                return self._plan_names()  # it was made just now
-            return []
-
-    def _plan(self, name: str, answer: Any) -> TrafficPlan | None:
-        try:
-            data, _ = self._zookeeper.end(answer)
-        except refusals.NoNodeError:
-            return None
-        return checked_plan(f"{self._plans_root}/{name}", data)
-
-    def _forget_what_others_unregistered(self) -> None:
-        """What is gone though our session lives was taken away by somebody, and is not made again."""
-        session = self._zookeeper.session
-        for model, id in [place for place, owned in self._owned.items() if owned.session == session]:
-            if id not in self._known.get(model, {}):
-                del self._owned[model, id]
-
-
-def _place(name: str, id: str) -> _Path:
-    return checked_name(name, "model's name"), checked_name(id, "instance's id")
-
-
 class ZooKeeperQueue:
     """A request queue in ZooKeeper, as Metron's clients write it and its service reads it.
 
@@ -591,6 +397,7 @@ class ZooKeeperQueue:
         self._connection_is_ours = self._zookeeper is not where
         self._awake = threading.Event()
         self._strangers: set[str] = set()
+        reset_after_fork(self)
         try:
             self._queue = read_config(self._zookeeper, config_path).queue_path
         except BaseException:
@@ -648,8 +455,11 @@ class ZooKeeperQueue:
     def _woken(self, _: WatchedEvent) -> None:
         self._awake.set()
 
+    def after_fork(self) -> None:
+        self._awake = threading.Event()
+
     def close(self) -> None:
-        """Let go of the connection, if it is ours alone."""
+        """Close the connection, if it is ours alone."""
         if self._connection_is_ours:
             self._zookeeper.close()
 

@@ -217,7 +217,7 @@ def test_bad_entries_are_left_out_with_a_warning_until_they_are_mended(connect, 
     registry.register(instance(4))
     wait_for(lambda: len(caplog.records) == 2)
     assert ids(registry) == ["1", "4"]
-    assert "/maas/service/dga/2 is no registration and is left out: Expecting value" in caplog.text
+    assert "invalid registration /maas/service/dga/2, which is ignored: Expecting value" in caplog.text
     raw.set("/maas/service/dga/2", instance(2).to_json())
     wait_for(lambda: ids(registry) == ["1", "2", "4"])
 

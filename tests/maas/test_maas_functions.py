@@ -48,7 +48,7 @@ def test_without_such_a_model_the_endpoint_is_null(arguments, context, model):
 
 def test_a_model_that_is_missed_by_blanks_is_named_in_the_log(context, model, caplog):
     get_endpoint(context, "dga   ")
-    assert "there is 'dga', without the blanks" in caplog.text
+    assert "did you mean 'dga', without the surrounding whitespace?" in caplog.text
 
 
 def test_without_a_version_the_traffic_plan_chooses_by_the_key(registry, make_instance):

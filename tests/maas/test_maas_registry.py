@@ -41,7 +41,7 @@ def test_the_newest_version_counts_even_if_all_its_instances_are_in_quarantine(r
 
 
 def test_an_unknown_order_is_refused():
-    with pytest.raises(ValueError, match="natural or lexical, not 'newest'"):
+    with pytest.raises(ValueError, match="unknown order of versions 'newest': expected natural or lexical"):
         MemoryRegistry("newest")
 
 
@@ -50,7 +50,7 @@ def test_an_unknown_order_is_refused():
     [
         (("other",), "no model 'other' is registered"),
         (("other", "1.0"), "no model 'other' is registered"),
-        ((" dga ",), "no model ' dga ' is registered; there is 'dga', without the blanks"),
+        ((" dga ",), "no model ' dga ' is registered; did you mean 'dga', without the surrounding whitespace?"),
         (("dga", "3.0"), "model 'dga' has no version '3.0'; registered: 1.0, 2.0"),
     ],
 )

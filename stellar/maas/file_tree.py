@@ -1,0 +1,107 @@
+"""Small files of a directory tree, parsed, of which only changed ones are read again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Names = tuple[str, ...]
+"""The path of a file below the root of its tree."""
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is replaced."""
+
+    inode: int = 0
+    changed: int = 0
+    size: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        return cls(status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+class Entry(NamedTuple, Generic[T]):
+    """A file as it was last read; the value is None if it is invalid."""
+
+    stamp: Stamp
+    value: T | None
+
+
+class FileTree(Generic[T]):
+    """The files at one depth below a directory, which need not exist.
+
+    depth: 1 for the files of the directory itself, 2 for those of its subdirectories
+    parse: makes a value of a file's path and content; None if the content is invalid, after a warning
+
+    Not safe to use from many threads at once.
+    """
+
+    def __init__(self, root: Path, depth: int, parse: Callable[[str, bytes], T | None]) -> None:
+        self.root = root
+        self._depth = depth
+        self._parse = parse
+        self._entries: dict[Names, Entry[T]] = {}
+        self._denied: set[str] = set()
+
+    @property
+    def values(self) -> dict[Names, T | None]:
+        return {names: entry.value for names, entry in self._entries.items()}
+
+    def read(self, *below: str) -> Mapping[Names, T | None]:
+        """Read what changed in the tree, or below (or at) one path of it; return the values of the whole tree.
+
+        What may not be read keeps its last values, with one warning. Raises OSError for any other failure.
+        """
+        names = tuple(below)
+        try:
+            found = {each: entry for each, file in self._files(names) if (entry := self._read(each, file))}
+        except PermissionError as error:
+            self._deny(str(self.root), error)
+            return self.values
+        others = {each: entry for each, entry in self._entries.items() if each[: len(names)] != names}
+        self._entries = {**others, **found}
+        return self.values
+
+    def _files(self, names: Names) -> Iterator[tuple[Names, str]]:
+        path = os.path.join(self.root, *names)
+        if len(names) == self._depth:
+            yield names, path
+            return
+        is_last = len(names) == self._depth - 1
+        for entry in self._list(path):
+            if not is_last:
+                yield from self._files((*names, entry.name))
+            elif entry.is_file():
+                yield (*names, entry.name), entry.path
+
+    def _list(self, path: str) -> list[os.DirEntry[str]]:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            return list(entries)
+        return []
+
+    def _read(self, names: Names, file: str) -> Entry[T] | None:
+        """Return what a file contains now; None if it does not exist."""
+        known = self._entries.get(names)
+        try:
+            if known and known.stamp == Stamp.of(os.stat(file)):
+                return known
+            with open(file, "rb", buffering=0) as handle:
+                return Entry(Stamp.of(os.fstat(handle.fileno())), self._parse(file, handle.read()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError as error:
+            self._deny(file, error)
+            return known
+
+    def _deny(self, path: str, error: PermissionError) -> None:
+        if path not in self._denied:
+            self._denied.add(path)
+            log.warning("can't read %s, so it is ignored: %s", path, error)

@@ -1,0 +1,191 @@
+"""A tree of nodes in ZooKeeper, kept current by watches.
+
+A watch fires once, when its node changes; it names the node, but not what it contains now. So a change is taken in by
+reading the node again, which sets the next watch: whatever happens in between, either the watch fires later or the
+response has it already. An event only marks a path; `read`, called by one thread at a time, reads what is marked:
+
+1. The children of marked inner nodes, level by level. A name that is new there is marked itself.
+2. The data of marked leaves.
+
+All requests of a level are sent before the first response is waited for. A node that has gone before it was read is
+removed from its parent's children: if it comes back, the parent's watch has fired, and it is found to be new there.
+
+When the connection was lost, so were the watches: `mark_all` forgets all children, which makes each of them new. A leaf
+that was not written meanwhile (by its `mzxid`, the transaction that wrote it) keeps its parsed value.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from kazoo import exceptions as refusals
+from kazoo.protocol.states import WatchedEvent
+
+from stellar.maas.zookeeper import ZooKeeper
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Path = tuple[str, ...]  # below the root of a tree
+
+
+class _Leaf(NamedTuple, Generic[T]):
+    """A leaf as it was last read; the value is None if it is invalid."""
+
+    written: int
+    value: T | None
+
+
+class WatchedTree(Generic[T]):
+    """The leaves at one depth below a node, which need not exist.
+
+    depth: 1 if the leaves are the children of the root
+    parse: makes a value of a leaf's path and data; None if the data is invalid, after a warning
+    changed: called when something is to be read again, in a thread that must not wait for ZooKeeper
+    optional: whether a node that may not be read counts as absent, with one warning, instead of raising PermissionError
+    """
+
+    def __init__(
+        self,
+        zookeeper: ZooKeeper,
+        root: str,
+        depth: int,
+        parse: Callable[[str, bytes], T | None],
+        changed: Callable[[], None],
+        *,
+        optional: bool = False,
+    ) -> None:
+        self._zookeeper = zookeeper
+        self.root = root
+        self._depth = depth
+        self._parse = parse
+        self._changed = changed
+        self._optional = optional
+        self.denied: set[Path] = set()  # what may not be read
+        self._children: dict[Path, set[str]] = {}
+        self._leaves: dict[Path, _Leaf[T]] = {}
+        self._marked: set[Path] = {()}
+        self._is_all_marked = True
+        self._marking = threading.Lock()
+
+    def path(self, path: Path) -> str:
+        """Return the absolute path of a node."""
+        return "/".join((self.root, *path))
+
+    def mark(self, path: Path) -> None:
+        """Read a leaf again, with what leads to it."""
+        with self._marking:
+            self._marked |= {path[:length] for length in range(len(path) + 1)}
+
+    def mark_below(self, name: str) -> None:
+        """Read a child of the root again, with all that is known below it."""
+        with self._marking:
+            self._marked |= {(), (name,), *(path for path in self._leaves if path[0] == name)}
+
+    def mark_all(self) -> None:
+        """Read everything again: all watches are gone, or a reading failed."""
+        with self._marking:
+            self._is_all_marked = True
+
+    def after_fork(self) -> None:
+        self._marking = threading.Lock()
+        self._is_all_marked = True
+
+    def read(self) -> dict[Path, T | None]:
+        """Read what is marked; return the values of all leaves.
+
+        Raises OSError, after which everything is to be read again.
+        """
+        marked = self._take_marks()
+        try:
+            for level in range(self._depth):
+                marked |= self._read_children(self._known(marked, level))
+            self._read_leaves(self._known(marked, self._depth))
+        except BaseException:
+            self.mark_all()
+            raise
+        self._leaves = {path: leaf for path, leaf in self._leaves.items() if self._is_known(path)}
+        return {path: leaf.value for path, leaf in self._leaves.items()}
+
+    def _take_marks(self) -> set[Path]:
+        with self._marking:
+            marked, self._marked = self._marked, set()
+            if self._is_all_marked:
+                self._is_all_marked = False
+                self._children, marked = {}, {()}
+        return marked
+
+    def _known(self, paths: Iterable[Path], length: int) -> list[Path]:
+        return [path for path in paths if len(path) == length and self._is_known(path)]
+
+    def _is_known(self, path: Path) -> bool:
+        return not path or path[-1] in self._children.get(path[:-1], ())
+
+    def _read_children(self, paths: list[Path]) -> set[Path]:
+        """Read the children of nodes; return those that are new."""
+        new = set()
+        for path, request in self._begin("get_children", paths):
+            try:
+                names = self._children_of(path, request)
+            except PermissionError as error:
+                self._deny(path, error)
+                names = set()
+            before = self._children.get(path, set())
+            for name in before - names:
+                self._forget((*path, name))
+            if self._is_known(path):
+                self._children[path] = names
+                new |= {(*path, name) for name in names - before}
+        return new
+
+    def _children_of(self, path: Path, request: Any) -> set[str]:
+        try:
+            names = set(self._zookeeper.end(request))
+        except refusals.NoNodeError:
+            if path:
+                self._forget(path)
+            elif self._zookeeper.ask("exists", self.root, watch=self._on_event):
+                return self._children_of((), self._begin("get_children", [()])[0][1])  # it was made just now
+            return set()
+        self.denied.discard(path)
+        return names
+
+    def _read_leaves(self, paths: list[Path]) -> None:
+        for path, request in self._begin("get", paths):
+            try:
+                data, status = self._zookeeper.end(request)
+            except refusals.NoNodeError:
+                self._forget(path)
+            except PermissionError as error:
+                self._deny(path, error)
+                self._leaves.pop(path, None)
+            else:
+                self.denied.discard(path)
+                known = self._leaves.get(path)
+                if known is None or known.written != status.mzxid:
+                    self._leaves[path] = _Leaf(status.mzxid, self._parse(self.path(path), data))
+
+    def _begin(self, request: str, paths: Iterable[Path]) -> list[tuple[Path, Any]]:
+        # All with the same watch, of which ZooKeeper's client keeps no more than one for each node
+        return [(path, self._zookeeper.begin(request, self.path(path), watch=self._on_event)) for path in paths]
+
+    def _forget(self, path: Path) -> None:
+        self._children.get(path[:-1], set()).discard(path[-1])
+        for each in [each for each in self._children if each[: len(path)] == path]:
+            del self._children[each]
+
+    def _deny(self, path: Path, error: PermissionError) -> None:
+        if not self._optional:
+            raise error
+        if path not in self.denied:
+            self.denied.add(path)
+            log.warning("can't read %s, so it is ignored: %s", self.path(path), error)
+
+    def _on_event(self, event: WatchedEvent) -> None:
+        if event.path is not None:
+            with self._marking:
+                self._marked.add(tuple(filter(None, event.path.removeprefix(self.root).split("/"))))
+            self._changed()
