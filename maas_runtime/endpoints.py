@@ -145,9 +145,7 @@ def _transport(url: str) -> Transport:
     patience = Patience(HEALTH_SECONDS, HEALTH_SECONDS, 1 << 20)
     if urlsplit(url).scheme == "http":
         return HttpTransport(patience)
-    from stellar.maas.secure import SecureTransport  # loads an HTTP client, which few need
-
     # We ask what we have started ourselves, and tell it nothing: whoever else checks its certificate
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return SecureTransport(patience, context)
+    return HttpTransport(patience, context=context)

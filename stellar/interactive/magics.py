@@ -308,8 +308,8 @@ def _instances(registry: Registry) -> Iterator[tuple[str, ...]]:
     unheard = {instance.url: why for instance, why in silent(instances)}
     for instance in instances:
         health = unheard.get(instance.url, "answers")
-        if instance.url in registry.quarantine:
-            health += ", in quarantine"
+        if instance.url in registry.breakers:
+            health += ", circuit open"
         yield (*instance.model, instance.url, ", ".join(instance.payload.endpoint.functions), health)
 
 

@@ -88,6 +88,10 @@ class CircuitBreakers:
         for circuit in self._circuits.values():
             circuit.trial_until = 0.0  # the parent's call
 
+    @property
+    def all_closed(self) -> bool:
+        return not self._circuits
+
     def is_open(self, url: str) -> bool:
         """True while the instance is to be left alone, also because one call is finding out whether it answers."""
         if not self._circuits:  # as usual

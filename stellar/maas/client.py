@@ -18,14 +18,14 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from stellar.fibers import Promise
+from stellar.fibers import Promise, offload
 from stellar.forks import reset_after_fork
 from stellar.maas.addresses import AllowedHosts, trouble_with
 from stellar.maas.batches import Batcher
 from stellar.maas.breaker import State
 from stellar.maas.cache import ResultCache
 from stellar.maas.decoding import decode_batch, decode_one
-from stellar.maas.dispatch import Call, Decoded, Dispatcher, Read, Result
+from stellar.maas.dispatch import Call, Decoded, Dispatcher, Read, Result, call_directly
 from stellar.maas.encoding import Arguments, encode_query, function_path, to_strings
 from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reason
 from stellar.maas.failure_log import FailureLog
@@ -43,8 +43,6 @@ __all__ = ["ClientSettings", "Counters", "ModelClient", "encode_query", "functio
 log = logging.getLogger(__name__)
 
 OnFailure = Callable[[str | None, str | None, Reason, str | None], object]
-
-_Key = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -76,6 +74,25 @@ class Counters:
     disagreed: int = 0
     shadow_failed: int = 0
     shadow_dropped: int = 0
+
+
+@dataclass(slots=True)
+class _Request:
+    """What is asked of a model.
+
+    model: None for an endpoint written by hand
+    deployment: of the model, when this was asked
+    key: equal for requests that have the same answer
+    """
+
+    endpoint: Mapping[str, Any]
+    function: str | None
+    arguments: Arguments
+    path: str
+    query: str
+    model: Model | None
+    deployment: int
+    key: str
 
 
 class _Abandoned(Exception):
@@ -196,56 +213,57 @@ class ModelClient:
             raise
 
     def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
-        path, query = function_path(endpoint, function), encode_query(arguments)
-        model = _model(endpoint)
-        deployment = 0 if model is None else self._deployments.number(model)
-        key = f"{endpoint.get('url') if model is None else model}\0{deployment}\0{path}?{query}"
+        request = self._new_request(endpoint, function, arguments)
         while True:
-            cached = self._cache.get(key)
-            with self._lock:
-                self._counters.calls += 1
-                if cached is not None:
-                    self._counters.cache_hits += 1
-                else:
-                    flight = self._flights.get(key)
-                    if leading := flight is None:
-                        flight = self._flights[key] = Promise()
-                    else:
-                        self._counters.joined += 1
-            if cached is not None:
+            if (cached := self._cache.get(request.key)) is not None:
+                self._count_hit()
                 return _decode(cached)
+            flight, leading = self._join(request.key)
             if leading:
                 break
             try:
                 return _decode(flight.get())
             except _Abandoned:
                 continue
-        answer = self._fly(key, flight, endpoint, function, path, query, arguments, model, deployment)
-        self._shadows.show(endpoint, function, query, answer)
+        answer = self._lead(request, flight)
+        self._shadows.show(endpoint, function, request.query, answer)
         return answer
 
-    def _fly(
-        self,
-        key: str,
-        flight: Promise[bytes],
-        endpoint: Mapping[str, Any],
-        function: str | None,
-        path: str,
-        query: str,
-        arguments: Arguments,
-        model: Model | None,
-        deployment: int,
-    ) -> Result:
+    def _new_request(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> _Request:
+        path, query = function_path(endpoint, function), encode_query(arguments)
+        model = _model(endpoint)
+        deployment = 0 if model is None else self._deployments.number(model)
+        where = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
+        key = f"{where}\0{deployment}\0{path}?{query}"
+        return _Request(endpoint, function, arguments, path, query, model, deployment, key)
+
+    def _count_hit(self) -> None:
+        with self._lock:
+            self._counters.calls += 1
+            self._counters.cache_hits += 1
+
+    def _join(self, key: str) -> tuple[Promise[bytes], bool]:
+        """The call under way for a key, and True if it is ours to make."""
+        with self._lock:
+            self._counters.calls += 1
+            flight = self._flights.get(key)
+            if flight is not None:
+                self._counters.joined += 1
+                return flight, False
+            flight = self._flights[key] = Promise()
+            return flight, True
+
+    def _lead(self, request: _Request, flight: Promise[bytes]) -> Result:
         """Call the model, for all that wait for the same answer."""
         try:
-            answer, url = self._send(endpoint, function, f"{path}?{query}", arguments, (model, deployment))
-            if model is None or self._deployments.is_present(model, deployment, url):
-                self._cache.put(key, answer.data)
+            answer, url = self._send(request)
+            if request.model is None or self._deployments.is_present(request.model, request.deployment, url):
+                self._cache.put(request.key, answer.data)
         except BaseException as error:
-            self._land(key)
+            self._land(request.key)
             flight.fail(_for_others(error))
             raise
-        self._land(key)
+        self._land(request.key)
         flight.keep(answer.data)
         return answer.result
 
@@ -271,23 +289,17 @@ class ModelClient:
 
     # --- one call, alone or with others
 
-    def _send(
-        self,
-        endpoint: Mapping[str, Any],
-        function: str | None,
-        rest: str,
-        arguments: Arguments,
-        lane: _Key,
-    ) -> tuple[Decoded, str]:
-        is_apply = function in (None, "apply")
+    def _send(self, request: _Request) -> tuple[Decoded, str]:
+        endpoint, until = request.endpoint, self._deadline()
+        is_apply = request.function in (None, "apply")
         if is_apply and self._settings.batch_size > 1 and "endpoint:batch" in endpoint:
             path = function_path(endpoint, "batch")
-            send = partial(self._send_batch, endpoint, path, self._deadline())
-            return self._batcher.ask((*lane, endpoint.get("url") if lane[0] is None else None, path), arguments, send)
+            lane = (request.model or endpoint.get("url"), request.deployment, path)
+            return self._batcher.ask(lane, request.arguments, partial(self._send_batch, endpoint, path, until))
         hedged = is_apply and self._settings.hedge_ms != 0
-        (decoded,), url = self._dispatcher.send(
-            self._new_call(endpoint, rest, None, self._deadline(), decode_one, hedged=hedged)
-        )
+        rest = f"{request.path}?{request.query}"
+        call = self._new_call(endpoint, rest, None, until, decode_one, hedged=hedged)
+        (decoded,), url = self._dispatcher.send(call)
         return decoded, url
 
     def _send_batch(
@@ -311,7 +323,8 @@ class ModelClient:
         if (trouble := trouble_with(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
             raise ModelUnavailable(trouble, "not allowed")
         address = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
-        (decoded,) = decode_one(address, self._transport.get(address))
+        through = call_directly if getattr(self._transport, "gives_way", False) else offload
+        (decoded,) = decode_one(address, through(self._transport.get, address))
         return decoded.result
 
     def close(self) -> None:

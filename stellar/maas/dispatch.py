@@ -16,8 +16,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
@@ -50,6 +49,7 @@ log = logging.getLogger(__name__)
 MIN_SILENCE_SECONDS = 0.05
 SILENT_DELAYS = 3
 MAX_POLICIES = 10_000
+MAX_CALLABLE = 4096
 MAX_WARNED = 1000
 
 Result = dict[str, Any]
@@ -145,10 +145,12 @@ class Dispatcher:
         self._patience = settings.patience
         self._allowed = AllowedHosts.of(settings.hosts_allowed)
         self._breakers = registry.breakers
+        self._uniform = settings.choice == "uniform"
         self._outages = outages
         self._limiter = ConcurrencyLimiter(settings.max_in_flight)
         self._hedge_seconds = None if settings.hedge_ms is None else settings.hedge_ms / 1000
         self._policies: dict[Model, HedgePolicy] = {}
+        self._callable: set[str] = set()  # URLs that were found to be allowed
         self._warned: set[str] = set()
         self.after_fork()
         reset_after_fork(self)
@@ -205,6 +207,8 @@ class Dispatcher:
 
         Raises ModelUnavailable if none may be called, InstanceBusy if all of them are.
         """
+        if not tried and self._breakers.all_closed and self._uniform and self._may_call(call.given):
+            return call.given  # as usual
         urls = self._urls(call.model)
         if not tried and (first := self._first(call, urls)) is not None:
             return first
@@ -230,7 +234,7 @@ class Dispatcher:
             return None if urls and given in self._breakers else self._if_awake(given)
         if given not in closed:
             return None
-        if self._settings.choice == "least-busy":
+        if not self._uniform:
             given = self._limiter.less_busy([url for url in closed if self._may_call(url)] or [given])
         return self._if_awake(given)
 
@@ -238,7 +242,7 @@ class Dispatcher:
         return url if self._may_call(url) and not self._breakers.rest_of(url) else None
 
     def _choose(self, urls: Sequence[str]) -> str:
-        return self._limiter.less_busy(urls) if self._settings.choice == "least-busy" else random.choice(urls)
+        return random.choice(urls) if self._uniform else self._limiter.less_busy(urls)
 
     def _urls(self, model: Model | None) -> tuple[str, ...]:
         """The instances that are registered."""
@@ -247,12 +251,16 @@ class Dispatcher:
         return snapshot.urls
 
     def _may_call(self, url: str) -> bool:
-        return self._trouble(url) is None
+        return url in self._callable or self._trouble(url) is None
 
     def _trouble(self, url: str) -> str | None:
         """Why a URL must not be called, which is logged once; None if it may be."""
         trouble = trouble_with(url, self._allowed)
-        if trouble is not None and url not in self._warned and len(self._warned) < MAX_WARNED:
+        if trouble is None:
+            if len(self._callable) >= MAX_CALLABLE:
+                self._callable.clear()
+            self._callable.add(url)
+        elif url not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(url)
             log.warning("an endpoint is not called: %s", trouble)
         return trouble
@@ -299,46 +307,45 @@ class Dispatcher:
     # --- one attempt
 
     def _attempt(self, call: Call, url: str, tried: set[str]) -> tuple[list[Decoded], str]:
-        with self._attempting(call, url, tried) as attempt:
-            if self._begin_exchange is None:
-                return self._by_transport(call, attempt), attempt.url
-            attempt.exchange = self._begin_exchange(_address(attempt.url, call), call.body)
-            policy = self._policy(call, attempt.url) if call.hedged else None
-            first_until = attempt.until if policy is None else min(attempt.until, attempt.began + policy.delay)
-            try:
-                answer = attempt.exchange.run(first_until)
-            except TimeoutError:
-                if policy is None or first_until >= attempt.until:
-                    raise self._timed_out(attempt) from None
-                return self._raced(call, attempt, policy, tried)
-            decoded = self._read(call, attempt, answer)
-            if policy is not None:
-                policy.record(monotonic() - attempt.began)
-            return decoded, attempt.url
-
-    def _by_transport(self, call: Call, attempt: _Attempt) -> list[Decoded]:
-        """By a transport that only has `get` and `post`."""
-        address = _address(attempt.url, call)
-        limits = {} if call.until == inf else {"seconds": attempt.until - attempt.began}
-        through = _call if self._cooperative else offload
-        if call.body is None:
-            answer = through(self._transport.get, address, **limits)
-        else:
-            answer = through(self._transport.post, address, call.body, **limits)
-        return self._read(call, attempt, answer)
-
-    @contextmanager
-    def _attempting(self, call: Call, url: str, tried: set[str]) -> Iterator[_Attempt]:
-        """Hold a slot of an instance, and report the outcome."""
+        """Call an instance while holding a slot of it, and report the outcome."""
         attempt = self._enter(call, url, tried)
         try:
-            yield attempt
+            if self._begin_exchange is None:
+                return self._by_transport(call, attempt), attempt.url
+            return self._by_exchange(call, attempt, tried)
         except MaasError as error:
             error.url = error.url or attempt.url
             self._report(call, attempt, error)
             raise
         finally:
             self._end(attempt)
+
+    def _by_exchange(self, call: Call, attempt: _Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
+        assert self._begin_exchange is not None
+        attempt.exchange = exchange = self._begin_exchange(_address(attempt.url, call), call.body)
+        policy = self._policy(call, attempt.url) if call.hedged else None
+        first_until = attempt.until if policy is None else min(attempt.until, attempt.began + policy.delay)
+        try:
+            answer = exchange.run(first_until)
+        except TimeoutError:
+            if policy is None or first_until >= attempt.until:
+                raise self._timed_out(attempt) from None
+            return self._raced(call, attempt, policy, tried)
+        decoded = self._read(call, attempt, answer)
+        if policy is not None:
+            policy.record(monotonic() - attempt.began)
+        return decoded, attempt.url
+
+    def _by_transport(self, call: Call, attempt: _Attempt) -> list[Decoded]:
+        """By a transport that only has `get` and `post`."""
+        address = _address(attempt.url, call)
+        limits = {} if call.until == inf else {"seconds": attempt.until - attempt.began}
+        through = call_directly if self._cooperative else offload
+        if call.body is None:
+            answer = through(self._transport.get, address, **limits)
+        else:
+            answer = through(self._transport.post, address, call.body, **limits)
+        return self._read(call, attempt, answer)
 
     def _enter(self, call: Call, url: str, tried: set[str]) -> _Attempt:
         """Take a slot of the instance, or of another one if it has none. Raises ModelTimeOut if none gets free."""
@@ -613,5 +620,5 @@ def _address(url: str, call: Call) -> str:
     return f"{url.removesuffix('/')}/{call.rest}"
 
 
-def _call(function: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+def call_directly(function: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
     return function(*arguments, **options)

@@ -24,9 +24,10 @@ from time import monotonic, sleep
 from typing import Any, BinaryIO, TypeVar
 
 from stellar.forks import reset_after_fork
+from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.file_tree import Entry, FileTree, Names, Stamp
-from stellar.maas.registry import Instances, KnownInstances, Listener, Quarantine, checked_key
+from stellar.maas.registry import Instances, KnownInstances, Listener, checked_key
 from stellar.maas.requests import ITEM_PREFIX, Item, item_name
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, Model, ModelRequest, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
@@ -195,10 +196,10 @@ class FileRegistry(KnownInstances):
         version_order: str = "natural",
         *,
         config_path: str = CONFIG_PATH,
-        quarantine: Quarantine | None = None,
+        breakers: CircuitBreakers | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(version_order, quarantine, clock)
+        super().__init__(version_order, breakers, clock)
         self.directory = Path(directory)
         config = read_config(self.directory, config_path)
         ext = below(self.directory, config.ext_root)

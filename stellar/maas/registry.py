@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from stellar.forks import reset_after_fork
+from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance, checked_name
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, RegistrySnapshot
 from stellar.maas.snapshots import Instances as Instances
@@ -26,8 +25,6 @@ log = logging.getLogger(__name__)
 
 Listener = Callable[[Instances, Instances], None]
 
-QUARANTINE_SECONDS = 600.0
-MOST_QUARANTINED = 10_000
 GRACE_SECONDS = 5.0
 MAX_REMOVED = 10_000  # versions that are remembered as removed
 
@@ -41,15 +38,15 @@ class Registry(Protocol):
     """
 
     @property
-    def quarantine(self) -> Quarantine:
-        """The instances to avoid, because they failed lately."""
+    def breakers(self) -> CircuitBreakers:
+        """The circuits of the instances: which of them to leave alone, because they failed."""
 
     @property
     def changes(self) -> int:
         """A number that grows with each change of the instances, their settings or the desired state; 0 before any."""
 
     def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
-        """Return any one instance of the model, preferably outside quarantine.
+        """Return any one instance of the model, preferably one whose circuit is closed.
 
         Without a version it is of the one that the traffic plan chooses, by the key if there is one; without a plan, or
         if that has no instance, of the newest.
@@ -102,43 +99,6 @@ class Registry(Protocol):
         """End the registrations made here, and the listening."""
 
 
-class Quarantine:
-    """Addresses that failed lately. An address is let out some time after its last failure.
-
-    seconds: how long it stays; by default 10 minutes
-    """
-
-    def __init__(self, seconds: float = QUARANTINE_SECONDS, clock: Callable[[], float] = monotonic) -> None:
-        self._seconds, self._clock = seconds, clock
-        self._until: dict[str, float] = {}  # what failed last stands last
-        self._lock = threading.Lock()
-
-    def add(self, url: str) -> None:
-        """Avoid this address from now on."""
-        address, now = normal_url(url), self._clock()
-        with self._lock:
-            self._until.pop(address, None)
-            self._until[address] = now + self._seconds
-            while (first := next(iter(self._until))) != address and (
-                self._until[first] <= now or len(self._until) > MOST_QUARANTINED
-            ):
-                del self._until[first]
-
-    def __contains__(self, url: str) -> bool:
-        if not self._until:  # the usual case
-            return False
-        return self._clock() < self._until.get(normal_url(url), -math.inf)
-
-
-@lru_cache(4096)
-def normal_url(url: str) -> str:
-    """An address in the one spelling by which it is recognised: `HTTP://Node1:80/` is `http://node1`."""
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    default_port = {"http": ":80", "https": ":443"}.get(scheme.lower(), "\0")
-    return f"{scheme.lower()}{separator}{host.lower().removesuffix(default_port)}{slash}{path}".rstrip("/")
-
-
 class KnownInstances:
     """The view that every registry has of its instances: how it is read, how it is changed, who is told of changes.
 
@@ -151,14 +111,14 @@ class KnownInstances:
     def __init__(
         self,
         version_order: str = "natural",
-        quarantine: Quarantine | None = None,
+        breakers: CircuitBreakers | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         if version_order not in VERSION_ORDERS:
             known = " or ".join(VERSION_ORDERS)
             raise ValueError(f"unknown order of versions {version_order!r}: expected {known}")
         self._order = VERSION_ORDERS[version_order]
-        self._quarantine = quarantine or Quarantine()
+        self._breakers = breakers or CircuitBreakers()
         self._clock = clock
         self._snapshot = RegistrySnapshot()
         self._plans: Mapping[str, TrafficPlan] = {}
@@ -171,8 +131,8 @@ class KnownInstances:
         self._notifying = threading.Lock()
 
     @property
-    def quarantine(self) -> Quarantine:
-        return self._quarantine
+    def breakers(self) -> CircuitBreakers:
+        return self._breakers
 
     @property
     def changes(self) -> int:
@@ -184,9 +144,11 @@ class KnownInstances:
         snapshot = self._snapshot
         if version is None and (plan := self._plans.get(name)):
             version = plan.choose(snapshot.counts(name), name, key)
-        found = snapshot.find(name, version).instances
-        fresh = [instance for instance in found if instance.url not in self.quarantine]
-        return random.choice(fresh or found).payload
+        found = snapshot.find(name, version)
+        closed = self._breakers.closed(found.urls)
+        if closed is found.urls:
+            return random.choice(found.instances).payload
+        return random.choice([instance for instance in found.instances if instance.url in closed]).payload
 
     def version(self, name: str, version: str) -> VersionSnapshot | None:
         self._update_view()
@@ -272,6 +234,8 @@ class KnownInstances:
             self._changes += is_changed
             if any(difference := _difference(before, after, changes)):
                 self._pending.append(difference)
+                for instance in difference[0]:  # it is another one, even at the same URL
+                    self._breakers.record_success(instance.url)
 
     def _departed_after(
         self, before: RegistrySnapshot, after: RegistrySnapshot, changes: Mapping[Key, Registration | None]
@@ -339,10 +303,10 @@ class MemoryRegistry(KnownInstances):
     def __init__(
         self,
         version_order: str = "natural",
-        quarantine: Quarantine | None = None,
+        breakers: CircuitBreakers | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(version_order, quarantine, clock)
+        super().__init__(version_order, breakers, clock)
         reset_after_fork(self)
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:

@@ -26,8 +26,9 @@ from kazoo import exceptions as refusals
 from kazoo.protocol.states import KazooState
 
 from stellar.forks import reset_after_fork
+from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
-from stellar.maas.registry import KnownInstances, Listener, Quarantine, checked_key
+from stellar.maas.registry import KnownInstances, Listener, checked_key
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
 from stellar.maas.traffic import TRAFFIC, TrafficPlan, checked_plan
@@ -66,10 +67,10 @@ class ZooKeeperRegistry(KnownInstances):
         version_order: str = "natural",
         *,
         config_path: str = CONFIG_PATH,
-        quarantine: Quarantine | None = None,
+        breakers: CircuitBreakers | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        super().__init__(version_order, quarantine, clock)
+        super().__init__(version_order, breakers, clock)
         self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
         self._connection_is_ours = self._zookeeper is not where
         self._owned: dict[Key, _Owned] = {}

@@ -79,14 +79,7 @@ PARSER_OPTIONS = frozenset({
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
-    "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store",
-    "maas.cache.maxSize", "maas.cache.maxTimeRetain", "maas.http.retries", "maas.http.connect.timeout.ms",
-    "maas.http.timeout.ms", "maas.http.max.response.bytes", "maas.version.comparison", "maas.zk.config.path",
-    "maas.http.deadline.ms", "maas.http.max.in.flight", "maas.choice", "maas.quarantine.failures",
-    "maas.http.hedge.ms", "maas.batch.size", "maas.batch.wait.ms",
-    "maas.shadow.file", "maas.shadow.keys", "maas.shadow.in.flight", ERROR_FIELD_KEY,
-    "maas.hosts.allowed", "maas.tls.ca", "maas.tls.certificate", "maas.tls.key", "maas.http.auth",
-    "maas.http.auth.plain",
+    "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
 })  # fmt: skip
 _LIKENESS = 0.87
 
@@ -95,8 +88,13 @@ def near_misses(config: SensorConfig) -> list[Remark]:
     """The keys that nothing reads, and that are nearly such as are read."""
     return [
         *_near_misses(config.parser.parser_config, PARSER_OPTIONS, config.parser_place / "parserConfig"),
-        *_near_misses(config.globals.settings, GLOBAL_KEYS, config.global_place),
+        *_near_misses(_other_than_models(config.globals.settings), GLOBAL_KEYS, config.global_place),
     ]
+
+
+def _other_than_models(names: Iterable[str]) -> list[str]:
+    """The keys but those of models, among which an unknown one is an error."""
+    return [name for name in names if not name.startswith("maas.") or name == ERROR_FIELD_KEY]
 
 
 def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[Remark]:
