@@ -173,6 +173,11 @@ class Function:
         return self.needs_context or not self.implementation.__module__.startswith("stellar.functions.")
 
     @cached_property
+    def cooperative(self) -> bool:
+        """Whether a call may wait for something outside, by giving way in a fiber."""
+        return self.needs_context and not self.blocks
+
+    @cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:
         return list(inspect.signature(self.implementation).parameters.values()), typing.get_type_hints(
             self.implementation
