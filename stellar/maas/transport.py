@@ -56,6 +56,11 @@ REQUEST_TIMEOUT = 408
 # Of a connection that could not be made because nothing listens there, or there is no way to it
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
+# Of one that was reset before anything was received: the request was not read. (The system resets a connection that is
+# closed with unread bytes, such as one that was never accepted. When a process ends that has read the request, the
+# connection is closed in the ordinary way.)
+_UNREAD = (errno.ECONNRESET, errno.EPIPE)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -207,10 +212,9 @@ class Exchange:
             kind = ConnectionLost if isinstance(error, IncompleteResponse) else ModelUnavailable
             return kind(f"{where} can't be reached by HTTP: {error}", "bad reply")
         message = f"{where} can't be reached: {str(error) or type(error).__name__}"
-        if self.connected:
-            return ConnectionLost(message)
-        refused = isinstance(error, OSError) and error.errno in _REFUSED
-        return ConnectionRefused(message) if refused else ModelUnavailable(message)
+        if isinstance(error, OSError) and error.errno in (_UNREAD if self.connected else _REFUSED):
+            return ConnectionRefused(message)
+        return ConnectionLost(message) if self.connected else ModelUnavailable(message)
 
     def close(self) -> None:
         """Abandon it if it has not ended, and close its connection then."""
@@ -407,10 +411,13 @@ class ConnectionPool:
 
     def distrust(self, target: Address) -> None:
         """The server sent what nobody asked for: use no connection to it twice for a while."""
+        now = monotonic()
         with self._lock:
+            if self._distrusted.get(target, 0.0) > now:
+                return
             if len(self._distrusted) >= MAX_DISTRUSTED:
                 self._distrusted.clear()
-            self._distrusted[target] = monotonic() + DISTRUST_SECONDS
+            self._distrusted[target] = now + DISTRUST_SECONDS
             for connection, _ in self._idle.pop(target, ()):
                 connection.close()
         log.warning("%s sent bytes that belong to no request; its connections are not reused for a while", target)

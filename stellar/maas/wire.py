@@ -80,6 +80,10 @@ class ResponseParser:
     def surplus(self) -> bool:
         return self._at < len(self._buffer)
 
+    @property
+    def began(self) -> bool:
+        return bool(self.status or self._buffer)
+
     def feed(self, data: bytes) -> bool:
         """Take in what was received; return True once the response is complete.
 
@@ -98,7 +102,7 @@ class ResponseParser:
         """
         if self._step == self._read_until_closed:
             self._complete(b"".join(self._parts))
-        elif self.status or self._buffer:
+        elif self.began:
             raise IncompleteResponse("the response ended early")
         else:
             raise ConnectionResetError("the connection was closed without a response")
@@ -271,6 +275,8 @@ class Connection:
             try:
                 data = receive(RECEIVE_BYTES)
             except OSError as error:
+                if parser.began and not is_pending(error):
+                    raise IncompleteResponse(f"the response ended early: {error}") from error
                 wanted = _wanted_after(error, self._socket)
                 continue
             wanted = reading
