@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from stellar.maas.secure import SecureTransport
 
 from stellar.maas.client import ClientSettings, ModelClient, encode_query, function_path
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.secure import SecureTransport
 from stellar.maas.transport import Answer, PlainTransport
 
 QUICK = ClientSettings(timeout_ms=400, connect_timeout_ms=400, retries=0, response_bytes=100_000)

@@ -9,9 +9,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from stellar.maas.secure import SecureTransport
 
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.secure import SecureTransport
 from stellar.maas.transport import Answer, Patience, PlainTransport
 
 BODY = b'{"a": 1}'
