@@ -20,7 +20,7 @@ from stellar.maas.schema import Model
 # Addresses and names that records make up must not fill the memory
 MAX_LOADS = 10_000
 
-DECAY_SECONDS = 10.0  # of latencies: half a minute after an instance was slow it is tried again like any other
+DECAY_SECONDS = 1.0  # of latencies: some seconds after an instance was slow it is tried again like any other
 
 
 @dataclass(slots=True, eq=False)
