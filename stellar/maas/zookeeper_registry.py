@@ -180,9 +180,13 @@ class ZooKeeperRegistry(KnownInstances):
         self._delete_settings(key)
 
     def _delete_settings(self, key: Key) -> None:
+        """Remove settings, if there are any and we may; who may not is no owner of any, and can still register."""
         path = self._settings_path(key)
-        if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):  # to look needs no permission
-            self._zookeeper.delete(path, BRIEF_SECONDS)
+        try:
+            if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):
+                self._zookeeper.delete(path, BRIEF_SECONDS)
+        except PermissionError as error:
+            log.warning("can't remove the settings %s: %s", path, error)
 
     def _settings_path(self, key: Key) -> str:
         return "/".join((self._settings_root, *key))
