@@ -20,6 +20,7 @@ from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 from stellar.maas import MaaSConfig, Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
+from stellar.maas.zookeeper_tree import WatchedTree
 
 pytestmark = pytest.mark.engine
 
@@ -539,6 +540,28 @@ def test_the_desired_state_is_read_again_after_the_session_was_lost(connect, raw
         wait_for(lambda: registry.is_desired("dga", "1.0"))
 
 
+def test_notes_are_read_after_the_instances_though_the_events_of_their_watches_are_late(connect, raw, monkeypatch):
+    on_event = WatchedTree._on_event
+
+    def lose(tree, event):
+        if "ext" not in tree.root:
+            on_event(tree, event)
+
+    monkeypatch.setattr(WatchedTree, "_on_event", lose)
+    raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
+    raw.create("/maas/service/dga/1", instance(1).to_json(), makepath=True)
+    reader = connect()
+    assert reader.is_desired("dga", "1.0")
+    raw.create("/maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}', makepath=True)
+    raw.create("/maas/service/dga/2", instance(2, version="2.0").to_json())
+    wait_for(lambda: reader.version("dga", "2.0"))
+    assert reader.endpoint("dga").version == "1.0"
+    raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 0}')
+    raw.delete("/maas/service/dga/1")
+    wait_for(lambda: reader.version("dga", "1.0") is None)
+    assert not reader.is_desired("dga", "1.0")
+
+
 def test_who_sees_an_instance_gone_sees_the_removal_whatever_else_changes(connect, raw):
     reader = connect()
     raw.ensure_path("/maas/ext/wanted/dga")
@@ -548,7 +571,7 @@ def test_who_sees_an_instance_gone_sees_the_removal_whatever_else_changes(connec
     def watch():
         present = set()
         while not done.is_set():
-            for number in range(100):
+            for number in range(30):
                 version = f"1.{number}"
                 if reader.version("dga", version) is not None:
                     present.add(version)
@@ -557,7 +580,7 @@ def test_who_sees_an_instance_gone_sees_the_removal_whatever_else_changes(connec
 
     thread = threading.Thread(target=watch)
     thread.start()
-    for number in range(100):
+    for number in range(30):
         version = f"1.{number}"
         raw.create(f"/maas/ext/wanted/dga/{version}", b'{"instances": 1}')
         raw.create(f"/maas/service/dga/{number}", instance(number, version=version).to_json())
