@@ -1,8 +1,8 @@
 """Requests by httpcore's network streams that end in time as a whole, however slowly a server sends.
 
-The time-outs of a pool hold for each step: a server that sends a byte now and then could take for ever. A pool hands on
-the time-outs of a request to its streams as they are, so ours can bring the end of the whole call with them. The look-up
-of a host's name counts as a part of connecting to it.
+The time-outs of a pool hold for each step: a server that sends a byte now and then could take for ever. A pool hands
+on the time-outs of a request to its streams as they are, so ours can bring the end of the whole call with them. The
+look-up of a host's name counts as a part of connecting to it.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class LazyLibrary(Library):
         return super().hint(name)
 
     @cached_property
-    def functions(self) -> dict[str, Function]:  # type: ignore[override]
+    def functions(self) -> dict[str, Function]:
         return {name: self[name] for name in self}
 
     @cached_property

@@ -198,11 +198,9 @@ class Connection:
             raise h11.RemoteProtocolError("the server sent something else than a response")
         return event
 
-    def _next_event(self, timeouts: Timeouts) -> h11.Event | type[h11.PAUSED]:
+    def _next_event(self, timeouts: Timeouts) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         while (event := self._parser.next_event()) is h11.NEED_DATA:
             self._parser.receive_data(self.stream.read(_READ_BYTES, timeouts["read"]))
-        if isinstance(event, h11.ConnectionClosed):
-            raise h11.RemoteProtocolError("the server closed the connection without a response")
         return event
 
 
