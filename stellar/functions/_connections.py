@@ -200,7 +200,10 @@ class Connection:
 
     def _next_event(self, timeouts: Timeouts) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         while (event := self._parser.next_event()) is h11.NEED_DATA:
-            self._parser.receive_data(self.stream.read(_READ_BYTES, timeouts["read"]))
+            data = self.stream.read(_READ_BYTES, timeouts["read"])
+            if not data and self._parser.their_state is h11.SEND_RESPONSE:
+                raise h11.RemoteProtocolError("the server closed the connection within the head of a response")
+            self._parser.receive_data(data)
         return event
 
 
