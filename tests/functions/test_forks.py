@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import stellar
@@ -22,7 +23,8 @@ from stellar.cached_properties import cached_property
 from stellar.context import Context, GlobalSettings
 from stellar.functions._rest_client import RestClient
 from stellar.functions.enrichments import ObjectCache, SqliteEnrichments
-from stellar.hadoop.webhdfs import WebHdfs
+from stellar.hadoop.webhdfs import CHUNK, WebHdfs
+from stellar.stream import in_order
 
 sys.path.append(str(Path(__file__).parents[1]))
 from forking import SECONDS, in_child
@@ -273,6 +275,45 @@ def test_a_client_of_hdfs_has_connections_of_its_own_in_the_child(url: str) -> N
 
 def _port(hdfs: WebHdfs) -> int:
     return int(hdfs._asked("GET", "/", "GETHOMEDIRECTORY")["port"])
+
+
+def test_a_file_of_hdfs_is_read_on_in_the_parent_only() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "name":
+            return httpx.Response(200, json={"Location": "http://data:9864/webhdfs/v1/x?op=OPEN"})
+        return httpx.Response(200, content=bytes(3 * CHUNK))
+
+    with WebHdfs(["http://name:9870"], user="me", transport=httpx.MockTransport(answer)) as hdfs:
+        chunks = hdfs.chunks("/x")
+        first = next(chunks)
+
+        def go_on() -> str:
+            with pytest.raises(RuntimeError) as refused:
+                next(chunks)
+            return str(refused.value)
+
+        assert in_child(go_on) == "the reading of /x was begun before a fork and goes on in the parent only"
+        assert len(first) + sum(map(len, chunks)) == 3 * CHUNK
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize("read_before", [0, 1, 5])
+def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> None:
+    source = iter(range(20))
+    stream = in_order(lambda n: n, source, 4, blocks=blocks)
+    before = [next(stream) for _ in range(read_before)]
+
+    def go_on() -> str:
+        with pytest.raises(RuntimeError) as refused:
+            list(stream)
+        return str(refused.value)
+
+    if read_before:
+        assert "was begun before a fork" in in_child(go_on)
+        in_child(stream.close)
+    else:  # nothing has begun
+        assert in_child(lambda: list(stream)) == list(range(20))
+    assert [*before, *stream] == list(range(20))
 
 
 # A program that forks with documents that are not yet written; the child ends as programs do, with all clean-up
