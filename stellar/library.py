@@ -9,11 +9,11 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import import_module
 from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
+from stellar.cached_properties import cached_property
 from stellar.context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -140,12 +141,14 @@ def _windowed(
     window: deque[_Task[Result]] = deque()
     trouble: BaseException | None = None
     source = iter(items)
+    process = os.getpid()
     pool = make_workers()
     try:
         while True:
             # What is ready goes out before a source is asked that may let one wait
             while window and (len(window) == in_flight or window[0].done()):
                 yield window.popleft().result()
+                _check_process(process)
             try:
                 item = next(source)
             except StopIteration:
@@ -156,7 +159,15 @@ def _windowed(
             window.append(pool.submit(work, item))
         while window:
             yield window.popleft().result()
+            _check_process(process)
         if trouble is not None:
             raise trouble
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if os.getpid() == process:  # else there are no threads to wait for
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_process(process: int) -> None:
+    """Raise RuntimeError in the child of a fork: the threads, and what they work on, are the parent's."""
+    if os.getpid() != process:
+        raise RuntimeError("this stream of records was begun before a fork and goes on in the parent only")

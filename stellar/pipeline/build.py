@@ -14,6 +14,7 @@ from stellar import Expression
 from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import StellarError
 from stellar.functions import LIBRARY
+from stellar.functions._rest_settings import check_global
 from stellar.hints import known_names
 from stellar.library import Library, SettingError
 from stellar.pipeline.config import ParserConfig, SensorConfig
@@ -208,6 +209,7 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
     place = config.parser_place
     settings = config.globals.settings
     library = problems.attempt(lambda: library_of(settings, config.global_place), LIBRARY)
+    problems.attempt(lambda: _check_rest_settings(settings, config.global_place), None)
     given = _telling(context)
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     workshop = Workshop(library, services, settings=settings, report=_report, problems=problems)
@@ -225,6 +227,13 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
         tuple(workshop.expressions),
         problems.attempt(lambda: _error_field(settings, config.global_place), None),
     )
+
+
+def _check_rest_settings(settings: Mapping[str, Any], place: Place) -> None:
+    try:
+        check_global(settings)
+    except LookupError as error:
+        raise place.error(str(error)) from error
 
 
 ERROR_FIELD_KEY = "maas.error.field"
