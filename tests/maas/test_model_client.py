@@ -111,7 +111,11 @@ BAD = {
     "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "invalid JSON: NaN is not JSON"),
     "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "answered with invalid JSON"),
     "deep nesting": (lambda s: s.answer(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
-    "a number of 5,000 digits": (lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"), ModelRefused, "answered with invalid JSON"),
+    "a number of 5,000 digits": (
+        lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"),
+        ModelRefused,
+        "answered with invalid JSON",
+    ),
     "an array": (lambda s: s.answer(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
     "a string": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON string"),
     "null": (lambda s: s.answer(body=b"null"), ModelRefused, "a JSON null"),
@@ -459,9 +463,7 @@ def test_many_threads_with_different_calls_all_get_their_own_answer(serve, regis
 # --- failing instances
 
 
-def test_when_one_instance_fails_another_is_called_and_it_is_left_alone_after_three_failures(
-    serve, make_instance
-):
+def test_when_one_instance_fails_another_is_called_and_it_is_left_alone_after_three_failures(serve, make_instance):
     registry = MemoryRegistry(breakers=CircuitBreakers(clock=lambda: 0.0))
     bad, good = serve(serve.answer(500)), serve()
     registry.register(make_instance("dga", "1.0", "1", bad.url))
