@@ -28,10 +28,7 @@ from stellar.maas import (
     RecordRefused,
     Registry,
 )
-from stellar.maas.breaker import CircuitBreakers
-from stellar.maas.errors import ConnectionRefused
 from stellar.maas.instances import ConcurrencyLimiter, DeploymentTracker
-from stellar.maas.registry import MemoryRegistry
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 from stellar.maas.transport import Answer, HttpTransport
 
