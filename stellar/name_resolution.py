@@ -117,7 +117,7 @@ class NameResolver:
     def _look_up(self, host: str) -> _Entry:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # what can't be a name fails to be encoded
+        except (OSError, ValueError) as error:  # what can't be a name fails to be encoded
             failure = error if isinstance(error, OSError) else OSError(f"{host!r} can't be a host name: {error}")
             return _Entry((), failure, monotonic() + FAILURE_SECONDS)
         addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))

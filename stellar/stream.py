@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -103,12 +104,14 @@ def _windowed(
     window: deque[_Task[Result]] = deque()
     trouble: BaseException | None = None
     source = iter(items)
+    process = os.getpid()
     pool = make_workers()
     try:
         while True:
             # What is ready goes out before a source is asked that may let one wait
             while window and (len(window) == in_flight or window[0].done()):
                 yield window.popleft().result()
+                _check_process(process)
             try:
                 item = next(source)
             except StopIteration:
@@ -119,7 +122,15 @@ def _windowed(
             window.append(pool.submit(work, item))
         while window:
             yield window.popleft().result()
+            _check_process(process)
         if trouble is not None:
             raise trouble
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if os.getpid() == process:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_process(process: int) -> None:
+    """Raise RuntimeError in the child of a fork, where the workers do not exist."""
+    if os.getpid() != process:
+        raise RuntimeError("this stream of records was begun before a fork and goes on in the parent only")

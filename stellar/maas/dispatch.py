@@ -366,14 +366,15 @@ class Dispatcher:
 
     def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, InstanceLoad]:
         while True:
-            others = [each for each in self._breakers.closed(self._urls(call.model)) if each not in tried]
+            closed = self._breakers.closed(self._urls(call.model))
+            others = [each for each in closed if each not in tried and self._may_call(each)]
             for other in random.sample(others, len(others)):
                 load = self._limiter.of(other)
-                if self._may_call(other) and self._limiter.try_enter(load):
+                if self._limiter.try_enter(load):
                     tried.add(other)
                     return other, load
-            if others and url in self._breakers:  # no place to queue
-                url = random.choice(others)
+            if others and url in self._breakers:  # nothing to wait for
+                tried.add(url := random.choice(others))
             load = self._limiter.of(url)
             if self._limiter.enter(load, until - monotonic()):
                 return url, load
@@ -406,7 +407,8 @@ class Dispatcher:
         elif isinstance(error, InstanceBusy):
             self._breakers.rest(url, error.seconds)
         elif not self._is_to_blame(attempt, error):
-            self._breakers.end_trial(url)
+            if attempt.trial:
+                self._breakers.end_trial(url)
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
                 call.unreachable.add(url)
@@ -561,9 +563,13 @@ class _Race:
         self._tried.add(url)
         attempt = dispatcher._new_attempt(call, url, load, now)
         self._running.append(attempt)
-        assert dispatcher._begin_exchange is not None
-        attempt.exchange = dispatcher._begin_exchange(_address(url, call), call.body)
         dispatcher._counting.count("hedged")
+        assert dispatcher._begin_exchange is not None
+        try:
+            attempt.exchange = dispatcher._begin_exchange(_address(url, call), call.body)
+        except MaasError as error:  # the first one goes on
+            error.url = url
+            self._failed(attempt, error)
 
     def _advance(self, attempt: _Attempt) -> list[Decoded] | None:
         """Do what can be done for an attempt; its answer if that was all. Raises RecordRefused."""
@@ -587,19 +593,24 @@ class _Race:
         self._running.remove(attempt)
         if attempt is not self._first:
             self._dispatcher._end(attempt)
-        if isinstance(error, RecordRefused):
+        if isinstance(error, RecordRefused):  # which is an answer
+            self._beat_first(attempt)
             raise error
         self._failure = error
 
     def _won(self, winner: _Attempt, decoded: list[Decoded]) -> tuple[list[Decoded], str]:
-        now = monotonic()
-        self._policy.record(now - self._first.began)
-        if winner is not self._first and self._first in self._running:
-            first = self._first
+        self._policy.record(monotonic() - self._first.began)
+        self._beat_first(winner)
+        return decoded, winner.url
+
+    def _beat_first(self, winner: _Attempt) -> None:
+        """Report that the first instance was slower, if it was another one and has not answered."""
+        first = self._first
+        if winner is not first and first in self._running:
+            now = monotonic()
             first.settled = True
             first.load.measure(now - first.began, now)
             self._dispatcher._breakers.record_beaten(first.url, first.began)
-        return decoded, winner.url
 
 
 def _exchange(attempt: _Attempt) -> Exchange:

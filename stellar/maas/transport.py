@@ -425,12 +425,6 @@ class ConnectionPool:
             if not self._idle[target]:
                 del self._idle[target]
 
-    def close_idle(self, target: Address) -> None:
-        """Close the connections to an address that are not in use."""
-        with self._lock:
-            for connection, _ in self._idle.pop(target, ()):
-                connection.close()
-
     def close(self) -> None:
         """Close what is not in use, and what is as soon as it is put back."""
         with self._lock:
@@ -490,12 +484,11 @@ def _parsed(url: str) -> tuple[Address, str, str]:
     try:
         parts = urlsplit(url)
         host, port, tls = parts.hostname or "", parts.port, parts.scheme == "https"
-    except ValueError as error:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:  # also of what can't be encoded as a name
         raise ModelUnavailable(f"invalid URL {url!r}: {error}") from None
     if parts.scheme not in ("http", "https") or not host or _FORBIDDEN.search(host):
         raise _invalid(url)
-    if not host.isascii():
-        host = host.encode("idna").decode()
     path = parts.path if parts.path.isascii() else quote(parts.path, safe="/:@!$&'()*+,;=~%")
     default = 443 if tls else 80
     name = f"[{host}]" if ":" in host and is_numeric(host) else host

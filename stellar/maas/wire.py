@@ -247,11 +247,12 @@ class ResponseParser:
 class Connection:
     """A connection to a server, for one exchange at a time."""
 
-    __slots__ = ("__weakref__", "_poll", "_socket", "_tls")
+    __slots__ = ("__weakref__", "_early", "_poll", "_socket", "_tls")
 
     def __init__(self, connected: socket.socket, *, tls: bool) -> None:
         self._socket, self._tls = connected, tls
         self._poll: Any = None
+        self._early = b""  # what was received while nobody asked for anything
 
     def exchange(self, request: bytes, max_bytes: int) -> Generator[Wanted, bool, ResponseParser]:
         """Send a request and receive its response. After an exception the connection can't be used again.
@@ -308,14 +309,14 @@ class Connection:
     def received(self) -> bytes:
         """What is there to be received, after `is_quiet` was false; nothing if the other side has closed."""
         try:
-            return self._socket.recv(RECEIVE_BYTES)
+            return self._early + self._socket.recv(RECEIVE_BYTES)
         except OSError:
-            return b""
+            return self._early
 
     def _is_quiet_by_tls(self) -> bool:
         """By TLS something may have been received that is no data, such as session tickets."""
         try:
-            self._socket.recv(1)
+            self._early = self._socket.recv(1)
         except OSError as error:
             return is_pending(error)
         return False
