@@ -34,9 +34,10 @@ from stellar.maas.errors import (
     ModelTimeOut,
     ModelUnavailable,
     RecordRefused,
+    RequestUnread,
 )
 from stellar.maas.instances import ConcurrencyLimiter, HedgePolicy, InstanceLoad
-from stellar.maas.outages import Outages
+from stellar.maas.outages import RETRY_SECONDS, Outages
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
 from stellar.maas.settings import ClientSettings
@@ -84,6 +85,7 @@ class Call:
 
     retries: how many are left
     unreachable: the URLs that could not be reached, since the last wait
+    first_unread: when the request was not read for the first time; infinity if it always was
     """
 
     model: Model | None
@@ -97,6 +99,7 @@ class Call:
     retries: int
     began: float = field(default_factory=monotonic)
     unreachable: set[str] = field(default_factory=set)
+    first_unread: float = inf
 
 
 @dataclass(slots=True)
@@ -198,6 +201,9 @@ class Dispatcher:
                     if not call.retries:
                         break
                     call.retries -= 1
+        else:
+            if failure is not None and not _is_free(failure):
+                call.retries += 1  # there was no other instance to call for it
         raise failure or ModelUnavailable("no instance was called")
 
     # --- which instance
@@ -280,12 +286,26 @@ class Dispatcher:
         if not self._settings.wait_ms or not self._is_absent(call):
             raise error
         if isinstance(error, ConnectionLost):
-            if not call.retries:
-                raise error
-            call.retries -= 1
+            self._charge(call, error)
         assert call.model is not None
         if not self._outages.wait(call.model, call.until):
             raise ModelUnavailable(f"no instance of {call.model} can be reached: {error.summary}", "no instance")
+
+    def _charge(self, call: Call, error: ConnectionLost) -> None:
+        """Let a lost connection cost a retry, or some time if the request was not read. Raises the error if it can't.
+
+        One who listens between two calls only resets all connections but one: that record is not to blame.
+        """
+        if isinstance(error, RequestUnread):
+            now = monotonic()
+            call.first_unread = min(call.first_unread, now)
+            if now < call.first_unread + self._settings.wait_ms / 1000:
+                # Or all who were reset at one moment would come back at one moment
+                sleep(min(random.uniform(0, RETRY_SECONDS), max(0.0, call.until - now)))
+                return
+        if not call.retries:
+            raise error
+        call.retries -= 1
 
     def _is_absent(self, call: Call) -> bool:
         """True if the model is wanted and has no instance, or none that can be reached."""
@@ -624,7 +644,7 @@ def _wanted(attempt: _Attempt) -> Any:
 
 def _is_free(error: MaasError) -> bool:
     """True for failures after which another instance is called at no cost."""
-    return isinstance(error, ConnectionRefused | InstanceBusy | _Silent)
+    return isinstance(error, ConnectionRefused | RequestUnread | InstanceBusy | _Silent)
 
 
 def _address(url: str, call: Call) -> str:

@@ -28,7 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from stellar.fibers import Wanted, wait_for
 from stellar.forks import reset_after_fork
-from stellar.maas.errors import ConnectionLost, ConnectionRefused, ModelTimeOut, ModelUnavailable
+from stellar.maas.errors import ConnectionLost, ConnectionRefused, ModelTimeOut, ModelUnavailable, RequestUnread
 from stellar.maas.wire import Connection, IncompleteResponse, ProtocolError, ResponseParser, connect
 from stellar.name_resolution import NameResolver, is_numeric
 
@@ -55,6 +55,9 @@ REQUEST_TIMEOUT = 408
 
 # Of a connection that could not be made because nothing listens there, or there is no way to it
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
+
+# Of a connection whose other side ended without having read all that was sent
+_RESET = (errno.ECONNRESET, errno.EPIPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +211,8 @@ class Exchange:
             return kind(f"{where} can't be reached by HTTP: {error}", "bad reply")
         message = f"{where} can't be reached: {str(error) or type(error).__name__}"
         if self.connected:
-            return ConnectionLost(message)
+            is_reset = isinstance(error, OSError) and error.errno in _RESET
+            return RequestUnread(message) if is_reset else ConnectionLost(message)
         refused = isinstance(error, OSError) and error.errno in _REFUSED
         return ConnectionRefused(message) if refused else ModelUnavailable(message)
 

@@ -91,6 +91,11 @@ class ResponseParser:
             pass
         return self.complete
 
+    @property
+    def begun(self) -> bool:
+        """True if any part of a response has arrived."""
+        return bool(self.status or self._buffer)
+
     def end(self) -> None:
         """Take in that the other side has closed the connection, which completes a body without a length.
 
@@ -98,7 +103,7 @@ class ResponseParser:
         """
         if self._step == self._read_until_closed:
             self._complete(b"".join(self._parts))
-        elif self.status or self._buffer:
+        elif self.begun:
             raise IncompleteResponse("the response ended early")
         else:
             raise ConnectionResetError("the connection was closed without a response")
@@ -272,6 +277,8 @@ class Connection:
             try:
                 data = receive(RECEIVE_BYTES)
             except OSError as error:
+                if parser.begun and not is_pending(error):
+                    raise IncompleteResponse(f"the response ended early: {error}") from error
                 wanted = _wanted_after(error, self._socket)
                 continue
             wanted = reading
