@@ -115,9 +115,9 @@ class Doubled:
 def test_the_beginning_of_an_error_body_belongs_to_the_reason_but_not_to_the_log(status, registry, caplog):
     caplog.set_level(logging.WARNING, "stellar.maas")
     body = b"  no host\n\x1b[31m secret \xff" + b"x" * 1000
-    with ModelClient(registry, ClientSettings(retries=0), Doubled(Answer(status, body))) as client:
-        with pytest.raises(ModelRefused) as raised:
-            client.apply({"name": "dga", "version": "1.0", "url": "http://one"}, None, {"host": "record.example"})
+    client = ModelClient(registry, ClientSettings(retries=0), Doubled(Answer(status, body)))
+    with client, pytest.raises(ModelRefused) as raised:
+        client.apply({"name": "dga", "version": "1.0", "url": "http://one"}, None, {"host": "record.example"})
     assert str(raised.value).startswith(f"http://one/apply answered with status {status}, not 200: no host\\n\\x1b[31m")
     assert len(raised.value.details) < 300
     assert raised.value.details.isprintable()
