@@ -257,6 +257,13 @@ class Task(Generic[T]):
         if self._ended is not None:
             self._ended(self)
 
+    def abandon(self, error: BaseException) -> None:
+        """End it with an error, for it will never be run or gone on with."""
+        if not self.ended:
+            self._failure, self.ended = error, True
+            if self._ended is not None:
+                self._ended(self)
+
     def done(self) -> bool:
         return self.ended
 
@@ -336,12 +343,9 @@ class Hub:
     def submit(self, work: Callable[..., T], *arguments: Any) -> Task[T]:
         """Begin a piece of work in a fiber of its own.
 
-        Raises RuntimeError in the child of a fork.
+        Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
-        if self._failure is not None:
-            raise self._failure
-        task = Task(self, partial(work, *arguments))
-        self._new.append(task)
+        task = self._add(Task(self, partial(work, *arguments)))
         if self._sleeps:
             self._rouse()
         return task
@@ -349,23 +353,31 @@ class Hub:
     def start(self, work: Callable[[], T], ended: Callable[[Task[T]], object]) -> Task[T]:
         """Begin a piece of work at once; `ended` is called with its task, by the hub. For any thread.
 
-        Raises RuntimeError in the child of a fork.
+        Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
-        if self._failure is not None:
-            raise self._failure
-        task = Task(self, work, ended)
-        self._new.append(task)
+        task = self._add(Task(self, work, ended))
         self._rouse()
         return task
 
+    def _add(self, task: Task[T]) -> Task[T]:
+        if self._failure is None:
+            self._new.append(task)
+        if self._failure is not None:  # also if the hub has just ended, and perhaps did not see the task
+            raise self._failure
+        return task
+
     def run(self, work: Callable[[], T]) -> T:
-        """What a piece of work gives, run in a fiber while the calling thread waits. For any thread but the hub's."""
+        """Run a piece of work in a fiber, and return its result. For any thread but the hub's, which waits.
+
+        If the wait is interrupted, the work is cancelled, and has ended when the interrupt is raised.
+        """
         over: Promise[None] = Promise()
         task = self.start(work, lambda _: over.keep(None))
         try:
             over.get()
         except BaseException:  # an interrupt
             task.cancel()
+            over.wait()  # what it used can be closed then
             raise
         return task.result()
 
@@ -487,13 +499,20 @@ class Hub:
                 self._turn()
         except BaseException as error:  # noqa: BLE001 (it is raised where a result is asked for)
             self._failure = error
-            self._let_go()
         finally:
+            self._abandon_all(self._failure or RuntimeError("this run loop was shut down"))
             self._selector.close()
             self._hear.close()
             self._call.close()
             if self._pool is not None:
                 self._pool.shutdown()
+
+    def _abandon_all(self, error: BaseException) -> None:
+        """Nothing is run any more: end what nobody would wait for in vain."""
+        self._failure = error
+        for task in (*self._living, *self._new):
+            task.abandon(error)
+        self._let_go()
 
     def _turn(self) -> None:
         for _ in range(len(self._inbox)):

@@ -29,7 +29,7 @@ FAILURES = 3
 ROW_SECONDS = 10.0
 FIRST_SECONDS, MAX_SECONDS = 1.0, 600.0
 FIRST_REFUSED_SECONDS, MAX_REFUSED_SECONDS = 0.1, 30.0
-MAX_REST_SECONDS = 5.0
+MIN_REST_SECONDS, MAX_REST_SECONDS = 0.05, 5.0  # whatever a busy instance says
 TRIAL_SECONDS = 60.0  # a trial that never reports back, because its caller was killed, is over then
 MAX_CIRCUITS = 10_000  # addresses may come from records
 
@@ -182,7 +182,7 @@ class CircuitBreakers:
         """Leave an instance alone that said it is busy."""
         with self._lock:
             circuit = self._circuit(url)
-            circuit.rests_until = self.clock() + min(max(seconds, 0.0), MAX_REST_SECONDS)
+            circuit.rests_until = self.clock() + min(max(seconds, MIN_REST_SECONDS), MAX_REST_SECONDS)
             circuit.trial_until = 0.0
 
     def rest_of(self, url: str) -> float:
@@ -210,13 +210,17 @@ class CircuitBreakers:
     def _open_if_due(self, circuit: _Circuit, now: float) -> bool:
         if now < circuit.open_until:
             return False
-        in_a_row = len(circuit.failures) == self.failures and now - circuit.failures[0] <= ROW_SECONDS
-        if not in_a_row and not circuit.has_failed:
+        if not circuit.has_failed and not self._is_row(circuit, now):
             return False
         circuit.open_until = now + min(MAX_SECONDS, FIRST_SECONDS * 2 ** min(circuit.opened, 30))
         circuit.opened += 1
         circuit.trial_until = 0.0
         return True
+
+    def _is_row(self, circuit: _Circuit, now: float) -> bool:
+        """True if there were enough failures within the last seconds."""
+        failures = circuit.failures
+        return len(failures) >= self.failures and now - failures[-self.failures] <= ROW_SECONDS
 
 
 def _state(circuit: _Circuit, now: float) -> State | None:

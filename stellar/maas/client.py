@@ -224,7 +224,7 @@ class ModelClient:
             try:
                 return _decode(flight.get())
             except _Abandoned:
-                continue
+                self._count_unjoined()
         answer = self._lead(request, flight)
         self._shadows.show(endpoint, function, request.query, answer)
         return answer
@@ -241,6 +241,12 @@ class ModelClient:
         with self._lock:
             self._counters.calls += 1
             self._counters.cache_hits += 1
+
+    def _count_unjoined(self) -> None:
+        """Take back what `_join` has counted, before it is called again for the same call."""
+        with self._lock:
+            self._counters.calls -= 1
+            self._counters.joined -= 1
 
     def _join(self, key: str) -> tuple[Promise[bytes], bool]:
         """The call under way for a key, and True if it is ours to make."""

@@ -34,9 +34,10 @@ from stellar.maas.errors import (
     ModelTimeOut,
     ModelUnavailable,
     RecordRefused,
+    RequestUnread,
 )
 from stellar.maas.instances import ConcurrencyLimiter, HedgePolicy, InstanceLoad
-from stellar.maas.outages import Outages
+from stellar.maas.outages import RETRY_SECONDS, Outages
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
 from stellar.maas.settings import ClientSettings
@@ -84,6 +85,7 @@ class Call:
 
     retries: how many are left
     unreachable: the URLs that could not be reached, since the last wait
+    first_unread: when the request was not read for the first time; infinity if it always was
     """
 
     model: Model | None
@@ -97,6 +99,7 @@ class Call:
     retries: int
     began: float = field(default_factory=monotonic)
     unreachable: set[str] = field(default_factory=set)
+    first_unread: float = inf
 
 
 @dataclass(slots=True)
@@ -198,6 +201,9 @@ class Dispatcher:
                     if not call.retries:
                         break
                     call.retries -= 1
+        else:
+            if failure is not None and not _is_free(failure):
+                call.retries += 1  # there was no other instance to call for it
         raise failure or ModelUnavailable("no instance was called")
 
     # --- which instance
@@ -280,12 +286,26 @@ class Dispatcher:
         if not self._settings.wait_ms or not self._is_absent(call):
             raise error
         if isinstance(error, ConnectionLost):
-            if not call.retries:
-                raise error
-            call.retries -= 1
+            self._charge(call, error)
         assert call.model is not None
         if not self._outages.wait(call.model, call.until):
             raise ModelUnavailable(f"no instance of {call.model} can be reached: {error.summary}", "no instance")
+
+    def _charge(self, call: Call, error: ConnectionLost) -> None:
+        """Let a lost connection cost a retry, or some time if the request was not read. Raises the error if it can't.
+
+        One who listens between two calls only resets all connections but one: that record is not to blame.
+        """
+        if isinstance(error, RequestUnread):
+            now = monotonic()
+            call.first_unread = min(call.first_unread, now)
+            if now < call.first_unread + self._settings.wait_ms / 1000:
+                # Or all who were reset at one moment would come back at one moment
+                sleep(min(random.uniform(0, RETRY_SECONDS), max(0.0, call.until - now)))
+                return
+        if not call.retries:
+            raise error
+        call.retries -= 1
 
     def _is_absent(self, call: Call) -> bool:
         """True if the model is wanted and has no instance, or none that can be reached."""
@@ -366,14 +386,15 @@ class Dispatcher:
 
     def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, InstanceLoad]:
         while True:
-            others = [each for each in self._breakers.closed(self._urls(call.model)) if each not in tried]
+            closed = self._breakers.closed(self._urls(call.model))
+            others = [each for each in closed if each not in tried and self._may_call(each)]
             for other in random.sample(others, len(others)):
                 load = self._limiter.of(other)
-                if self._may_call(other) and self._limiter.try_enter(load):
+                if self._limiter.try_enter(load):
                     tried.add(other)
                     return other, load
-            if others and url in self._breakers:  # no place to queue
-                url = random.choice(others)
+            if others and url in self._breakers:  # nothing to wait for
+                tried.add(url := random.choice(others))
             load = self._limiter.of(url)
             if self._limiter.enter(load, until - monotonic()):
                 return url, load
@@ -406,7 +427,8 @@ class Dispatcher:
         elif isinstance(error, InstanceBusy):
             self._breakers.rest(url, error.seconds)
         elif not self._is_to_blame(attempt, error):
-            self._breakers.end_trial(url)
+            if attempt.trial:
+                self._breakers.end_trial(url)
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
                 call.unreachable.add(url)
@@ -561,9 +583,13 @@ class _Race:
         self._tried.add(url)
         attempt = dispatcher._new_attempt(call, url, load, now)
         self._running.append(attempt)
-        assert dispatcher._begin_exchange is not None
-        attempt.exchange = dispatcher._begin_exchange(_address(url, call), call.body)
         dispatcher._counting.count("hedged")
+        assert dispatcher._begin_exchange is not None
+        try:
+            attempt.exchange = dispatcher._begin_exchange(_address(url, call), call.body)
+        except MaasError as error:  # the first one goes on
+            error.url = url
+            self._failed(attempt, error)
 
     def _advance(self, attempt: _Attempt) -> list[Decoded] | None:
         """Do what can be done for an attempt; its answer if that was all. Raises RecordRefused."""
@@ -587,19 +613,24 @@ class _Race:
         self._running.remove(attempt)
         if attempt is not self._first:
             self._dispatcher._end(attempt)
-        if isinstance(error, RecordRefused):
+        if isinstance(error, RecordRefused):  # which is an answer
+            self._beat_first(attempt)
             raise error
         self._failure = error
 
     def _won(self, winner: _Attempt, decoded: list[Decoded]) -> tuple[list[Decoded], str]:
-        now = monotonic()
-        self._policy.record(now - self._first.began)
-        if winner is not self._first and self._first in self._running:
-            first = self._first
+        self._policy.record(monotonic() - self._first.began)
+        self._beat_first(winner)
+        return decoded, winner.url
+
+    def _beat_first(self, winner: _Attempt) -> None:
+        """Report that the first instance was slower, if it was another one and has not answered."""
+        first = self._first
+        if winner is not first and first in self._running:
+            now = monotonic()
             first.settled = True
             first.load.measure(now - first.began, now)
             self._dispatcher._breakers.record_beaten(first.url, first.began)
-        return decoded, winner.url
 
 
 def _exchange(attempt: _Attempt) -> Exchange:
@@ -613,7 +644,7 @@ def _wanted(attempt: _Attempt) -> Any:
 
 def _is_free(error: MaasError) -> bool:
     """True for failures after which another instance is called at no cost."""
-    return isinstance(error, ConnectionRefused | InstanceBusy | _Silent)
+    return isinstance(error, ConnectionRefused | RequestUnread | InstanceBusy | _Silent)
 
 
 def _address(url: str, call: Call) -> str:

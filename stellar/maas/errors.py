@@ -69,6 +69,13 @@ class ConnectionLost(ModelUnavailable):
     """The connection to an instance ended before the response was complete."""
 
 
+class RequestUnread(ConnectionLost):
+    """The connection was reset before anything was received, so the instance has hardly read the request.
+
+    That is what becomes of connections that wait to be accepted when a server ends, or stops listening.
+    """
+
+
 class InstanceBusy(ModelUnavailable):
     """An instance wants to be left alone for some seconds: status 429, or 503 with Retry-After."""
 

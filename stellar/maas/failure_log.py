@@ -48,8 +48,9 @@ class FailureLog:
     def record(self, model: str, error: MaasError) -> None:
         """Take in a call without an answer, and log what is due."""
         log.debug("%s: %s", model, error)
-        now, key = self._clock(), (model if len(self._counts) < MAX_KEYS else "other models", error.reason)
+        now = self._clock()
         with self._lock:
+            key = self._key(model, error)
             count = self._counts.get(key)
             if first := count is None:
                 self._counts[key] = _Count(now)
@@ -61,6 +62,10 @@ class FailureLog:
             )
         elif due:
             _log_count(key, due)
+
+    def _key(self, model: str, error: MaasError) -> _Key:
+        key = (model, error.reason)
+        return key if key in self._counts or len(self._counts) < MAX_KEYS else ("other models", error.reason)
 
     def _due(self, count: _Count, now: float) -> int:
         """The failures to be logged now, this one included; 0 if the minute is not over."""

@@ -20,6 +20,9 @@ from stellar.maas.schema import Model
 # Addresses and names that records make up must not fill the memory
 MAX_LOADS = 10_000
 
+# Assumed of an instance that has requests and has never answered: it gets no others while another one answers
+UNKNOWN_LATENCY = 1.0
+
 DECAY_SECONDS = 1.0  # of latencies: some seconds after an instance was slow it is tried again like any other
 
 
@@ -64,6 +67,8 @@ class InstanceLoad:
     def cost(self, now: float) -> float:
         """An estimate of how long one more request would take, for comparison."""
         latency = self.latency * exp((self.measured - now) / DECAY_SECONDS)
+        if not self.measured and self.requests:
+            latency = UNKNOWN_LATENCY
         return (latency + 1e-6) * (self.requests + 1)
 
 

@@ -97,7 +97,7 @@ class Outages:
         """When the outage began: its callers may have met it under another name, with a version or without."""
         others = [
             outage.until - self._seconds
-            for (model, _), outage in self._outages.items()
-            if model == name[0] and now - outage.seen < RECENT_SECONDS
+            for (model, version), outage in self._outages.items()
+            if model == name[0] and None in (version, name[1]) and now - outage.seen < RECENT_SECONDS
         ]
         return max(others, default=now)

@@ -39,7 +39,7 @@ def _number(low: float, high: float) -> Check:
     def check(value: Any) -> float:
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         return number if low <= number <= high else _refuse(expected)
 

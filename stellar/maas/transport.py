@@ -28,7 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from stellar.fibers import Wanted, wait_for
 from stellar.forks import reset_after_fork
-from stellar.maas.errors import ConnectionLost, ConnectionRefused, ModelTimeOut, ModelUnavailable
+from stellar.maas.errors import ConnectionLost, ConnectionRefused, ModelTimeOut, ModelUnavailable, RequestUnread
 from stellar.maas.wire import Connection, IncompleteResponse, ProtocolError, ResponseParser, connect
 from stellar.name_resolution import NameResolver, is_numeric
 
@@ -56,10 +56,8 @@ REQUEST_TIMEOUT = 408
 # Of a connection that could not be made because nothing listens there, or there is no way to it
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
-# Of one that was reset before anything was received: the request was not read. (The system resets a connection that is
-# closed with unread bytes, such as one that was never accepted. When a process ends that has read the request, the
-# connection is closed in the ordinary way.)
-_UNREAD = (errno.ECONNRESET, errno.EPIPE)
+# Of a connection whose other side ended without having read all that was sent
+_RESET = (errno.ECONNRESET, errno.EPIPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +210,11 @@ class Exchange:
             kind = ConnectionLost if isinstance(error, IncompleteResponse) else ModelUnavailable
             return kind(f"{where} can't be reached by HTTP: {error}", "bad reply")
         message = f"{where} can't be reached: {str(error) or type(error).__name__}"
-        if isinstance(error, OSError) and error.errno in (_UNREAD if self.connected else _REFUSED):
-            return ConnectionRefused(message)
-        return ConnectionLost(message) if self.connected else ModelUnavailable(message)
+        if self.connected:
+            is_reset = isinstance(error, OSError) and error.errno in _RESET
+            return RequestUnread(message) if is_reset else ConnectionLost(message)
+        refused = isinstance(error, OSError) and error.errno in _REFUSED
+        return ConnectionRefused(message) if refused else ModelUnavailable(message)
 
     def close(self) -> None:
         """Abandon it if it has not ended, and close its connection then."""
@@ -432,12 +432,6 @@ class ConnectionPool:
             if not self._idle[target]:
                 del self._idle[target]
 
-    def close_idle(self, target: Address) -> None:
-        """Close the connections to an address that are not in use."""
-        with self._lock:
-            for connection, _ in self._idle.pop(target, ()):
-                connection.close()
-
     def close(self) -> None:
         """Close what is not in use, and what is as soon as it is put back."""
         with self._lock:
@@ -497,12 +491,11 @@ def _parsed(url: str) -> tuple[Address, str, str]:
     try:
         parts = urlsplit(url)
         host, port, tls = parts.hostname or "", parts.port, parts.scheme == "https"
-    except ValueError as error:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:  # also of what can't be encoded as a name
         raise ModelUnavailable(f"invalid URL {url!r}: {error}") from None
     if parts.scheme not in ("http", "https") or not host or _FORBIDDEN.search(host):
         raise _invalid(url)
-    if not host.isascii():
-        host = host.encode("idna").decode()
     path = parts.path if parts.path.isascii() else quote(parts.path, safe="/:@!$&'()*+,;=~%")
     default = 443 if tls else 80
     name = f"[{host}]" if ":" in host and is_numeric(host) else host

@@ -80,10 +80,6 @@ class ResponseParser:
     def surplus(self) -> bool:
         return self._at < len(self._buffer)
 
-    @property
-    def began(self) -> bool:
-        return bool(self.status or self._buffer)
-
     def feed(self, data: bytes) -> bool:
         """Take in what was received; return True once the response is complete.
 
@@ -95,6 +91,11 @@ class ResponseParser:
             pass
         return self.complete
 
+    @property
+    def begun(self) -> bool:
+        """True if any part of a response has arrived."""
+        return bool(self.status or self._buffer)
+
     def end(self) -> None:
         """Take in that the other side has closed the connection, which completes a body without a length.
 
@@ -102,7 +103,7 @@ class ResponseParser:
         """
         if self._step == self._read_until_closed:
             self._complete(b"".join(self._parts))
-        elif self.began:
+        elif self.begun:
             raise IncompleteResponse("the response ended early")
         else:
             raise ConnectionResetError("the connection was closed without a response")
@@ -251,11 +252,12 @@ class ResponseParser:
 class Connection:
     """A connection to a server, for one exchange at a time."""
 
-    __slots__ = ("__weakref__", "_poll", "_socket", "_tls")
+    __slots__ = ("__weakref__", "_early", "_poll", "_socket", "_tls")
 
     def __init__(self, connected: socket.socket, *, tls: bool) -> None:
         self._socket, self._tls = connected, tls
         self._poll: Any = None
+        self._early = b""  # what was received while nobody asked for anything
 
     def exchange(self, request: bytes, max_bytes: int) -> Generator[Wanted, bool, ResponseParser]:
         """Send a request and receive its response. After an exception the connection can't be used again.
@@ -275,7 +277,7 @@ class Connection:
             try:
                 data = receive(RECEIVE_BYTES)
             except OSError as error:
-                if parser.began and not is_pending(error):
+                if parser.begun and not is_pending(error):
                     raise IncompleteResponse(f"the response ended early: {error}") from error
                 wanted = _wanted_after(error, self._socket)
                 continue
@@ -314,14 +316,14 @@ class Connection:
     def received(self) -> bytes:
         """What is there to be received, after `is_quiet` was false; nothing if the other side has closed."""
         try:
-            return self._socket.recv(RECEIVE_BYTES)
+            return self._early + self._socket.recv(RECEIVE_BYTES)
         except OSError:
-            return b""
+            return self._early
 
     def _is_quiet_by_tls(self) -> bool:
         """By TLS something may have been received that is no data, such as session tickets."""
         try:
-            self._socket.recv(1)
+            self._early = self._socket.recv(1)
         except OSError as error:
             return is_pending(error)
         return False

@@ -151,7 +151,7 @@ def test_a_model_that_answers_rubbish_is_avoided_and_no_record_goes_unanswered(p
     first, other = place.ready(2)
     with Records(place.registry) as records:
         told(first.url, "/rubbish")
-        wait_for(lambda: first.url in place.registry.quarantine)
+        wait_for(lambda: first.url in place.registry.breakers)
         asked = records.answered
         wait_for(lambda: records.answered > asked + 50)
         assert records.client.counters().quarantined == 1

@@ -210,7 +210,7 @@ def test_models_are_listed_with_their_health(session):
         assert found.table.rows == [("dga", "1.0", "http://127.0.0.1:9", "apply, batch", "refused")]
         assert session.taken_notes() == []
         assert session.execute("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'a'})") is None
-        assert session.execute("%maas").table.rows[0][-1] == "refused, in quarantine"
+        assert session.execute("%maas").table.rows[0][-1] == "refused, circuit open"
         assert session.taken_notes() == ["1 call from here: 0 answered from the cache, 1 without an answer"]
 
 

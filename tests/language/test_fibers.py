@@ -249,3 +249,326 @@ def test_functions_that_may_wait_get_threads_and_others_do_not():
     assert stellar.compile("SLEEP(1)", library=library).blocks
     assert not stellar.compile("TO_UPPER(MAP_GET('a', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('m'), {})))").blocks
     assert stellar.compile("REST_GET('http://127.0.0.1:1')").blocks
+
+
+# --- cancelling
+
+
+@pytest.fixture
+def hub():
+    hub = fibers.Hub("test")
+    yield hub
+    hub.shutdown()
+
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
+    begun, cleaned = threading.Event(), []
+
+    def work():
+        try:
+            begun.set()
+            fibers.waker().wait(60)
+        except fibers.Cancelled:
+            cleaned.append("except")
+            raise
+        finally:
+            cleaned.append("finally")
+
+    task = hub.submit(work)
+    begun.wait(30)
+    task.cancel()
+    with pytest.raises(fibers.Cancelled):
+        task.result()
+    assert cleaned == ["except", "finally"]
+    assert isinstance(task.failure, fibers.Cancelled)
+
+
+WAITS = {
+    "a waker": lambda here, promise: fibers.waker().wait(),
+    "a time": lambda here, promise: fibers.sleep(60),
+    "a socket": lambda here, promise: fibers.readable(here, 60),
+    "a promise": lambda here, promise: promise.get(),
+    "any of several": lambda here, promise: fibers.current_hub().await_any([(here, 1), promise], 60),
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_whatever_a_cancelled_task_waits_for_can_be_waited_for_again(kind, hub):
+    here, there = socket.socketpair()
+    promise: fibers.Promise[int] = fibers.Promise()
+    with here, there:
+        begun = threading.Event()
+
+        def work():
+            begun.set()
+            WAITS[kind](here, promise)
+
+        for _ in range(2):
+            begun.clear()
+            task = hub.submit(work)
+            begun.wait(30)
+            task.cancel()
+            with pytest.raises(fibers.Cancelled):
+                task.result()
+        assert promise._waiting == []
+        there.send(b"x")
+        assert hub.submit(fibers.readable, here, 30).result()
+
+
+def test_a_task_that_has_not_begun_never_does_its_work(hub):
+    gate, done = threading.Event(), []
+    blocking = hub.submit(lambda: gate.wait(30))  # nothing else runs meanwhile
+    task = hub.submit(lambda: done.append(1))
+    task.cancel()
+    gate.set()
+    assert blocking.result()
+    with pytest.raises(fibers.Cancelled):
+        task.result()
+    assert done == []
+
+
+def test_a_task_that_has_ended_is_left_as_it_is(hub):
+    task = hub.submit(lambda: 7)
+    assert task.result() == 7
+    task.cancel()
+    assert hub.submit(lambda: 8).result() == 8
+    assert task.result() == 7
+    assert task.failure is None
+
+
+def test_a_task_that_waits_for_an_offloaded_function_is_cancelled_at_once(hub):
+    gate, begun, over = threading.Event(), threading.Event(), []
+
+    def slow():
+        begun.set()
+        gate.wait(30)
+        over.append(1)
+
+    task = hub.submit(lambda: fibers.offload(slow))
+    begun.wait(30)
+    task.cancel()
+    with pytest.raises(fibers.Cancelled):
+        task.result()
+    assert over == []
+    assert hub.submit(lambda: 1).result() == 1
+    gate.set()
+    until(lambda: over)
+
+
+def test_a_task_may_wait_while_it_cleans_up(hub):
+    begun, cleaned = threading.Event(), []
+
+    def work():
+        try:
+            begun.set()
+            fibers.waker().wait()
+        finally:
+            fibers.sleep(0.01)
+            cleaned.append(1)
+
+    task = hub.submit(work)
+    begun.wait(30)
+    task.cancel()
+    with pytest.raises(fibers.Cancelled):
+        task.result()
+    assert cleaned == [1]
+
+
+def test_cancelled_is_no_exception_that_a_failure_handler_takes():
+    assert not issubclass(fibers.Cancelled, Exception)
+
+
+# --- promises
+
+
+@pytest.mark.parametrize("where", ["thread", "fiber"])
+def test_a_promise_is_waited_for_as_long_as_one_likes(where, hub):
+    promise: fibers.Promise[int] = fibers.Promise()
+    wait = promise.wait if where == "thread" else lambda seconds=None: hub.run(lambda: promise.wait(seconds))
+    assert wait(0) is False
+    assert wait(0.01) is False
+    assert promise._waiting == []
+    threading.Timer(0.02, promise.keep, [1]).start()
+    assert wait() is True
+    assert wait(0) is True
+    assert promise.done
+
+
+def test_who_wants_to_be_woken_when_a_promise_is_kept_is_woken_once_and_at_once_if_it_is():
+    woken = []
+
+    class Listener:
+        def __init__(self, name):
+            self.name = name
+
+        def wake(self):
+            woken.append(self.name)
+
+    promise: fibers.Promise[int] = fibers.Promise()
+    one, other, late = map(Listener, ("one", "other", "late"))
+    promise.when_done(one)
+    promise.when_done(other)
+    promise.forget(other)
+    promise.forget(late)  # which it does not know
+    promise.fail(KeyError("why"))
+    promise.when_done(late)
+    assert woken == ["one", "late"]
+
+
+def test_a_promise_that_fails_ends_the_wait_and_raises_for_all(hub):
+    promise: fibers.Promise[int] = fibers.Promise()
+    tasks = [hub.submit(promise.get) for _ in range(3)]
+    until(lambda: len(promise._waiting) == 3)
+    promise.fail(KeyError("why"))
+    for task in tasks:
+        with pytest.raises(KeyError, match="why"):
+            task.result()
+
+
+# --- a hub that threads share
+
+
+def test_many_threads_run_work_on_one_hub_and_each_gets_its_own_result(hub):
+    results = {}
+
+    def work(number):
+        fibers.sleep(0.001 * (number % 3))
+        return number, threading.current_thread().name
+
+    def caller(number):
+        results[number] = [hub.run(lambda: work(number)) for _ in range(20)]
+
+    threads = [threading.Thread(target=caller, args=[number]) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == {number: [(number, "test")] * 20 for number in range(16)}
+
+
+def test_what_the_work_raises_is_raised_in_the_thread_that_ran_it(hub):
+    with pytest.raises(ZeroDivisionError):
+        hub.run(lambda: 1 // 0)
+    assert hub.run(lambda: 1) == 1
+
+
+def test_an_interrupted_thread_cancels_its_work_and_goes_on_when_that_has_ended(hub, monkeypatch):
+    begun, order = threading.Event(), []
+
+    def work():
+        try:
+            begun.set()
+            fibers.waker().wait(60)
+        finally:
+            fibers.sleep(0.05)
+            order.append("cleaned up")
+
+    real = fibers.Promise.get
+
+    def interrupted(promise):
+        monkeypatch.setattr(fibers.Promise, "get", real)
+        begun.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fibers.Promise, "get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hub.run(work)
+    order.append("raised")
+    assert order == ["cleaned up", "raised"]
+    assert hub.run(lambda: 1) == 1
+
+
+def test_the_listener_of_a_task_is_called_when_it_has_ended(hub):
+    ended: fibers.Promise[object] = fibers.Promise()
+    task = hub.start(lambda: 7, ended.keep)
+    assert ended.get() is task
+    assert task.result() == 7
+
+
+def test_after_shutdown_no_work_is_accepted_and_what_was_under_way_has_ended():
+    hub = fibers.Hub("test")
+    task = hub.submit(lambda: fibers.sleep(0.05) or 7)
+    hub.shutdown()
+    assert task.result() == 7
+    for begin in (lambda: hub.submit(lambda: 1), lambda: hub.run(lambda: 1)):
+        with pytest.raises(RuntimeError, match="was shut down"):
+            begin()
+
+
+def test_nobody_waits_for_ever_for_a_hub_whose_loop_failed():
+    hub = fibers.Hub("test")
+    waiting = threading.Event()
+    errors = []
+
+    def caller():
+        try:
+            hub.run(lambda: waiting.set() or fibers.waker().wait())
+        except ZeroDivisionError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=caller)
+    thread.start()
+    waiting.wait(30)
+    hub.post(lambda: 1 / 0)
+    thread.join(30)
+    assert len(errors) == 1
+    hub.shutdown()
+
+
+def test_shutdowns_and_new_work_at_the_same_moment_leave_nobody_waiting():
+    for _ in range(50):
+        hub = fibers.Hub("test")
+        outcomes = []
+
+        def caller(hub=hub, outcomes=outcomes):
+            try:
+                outcomes.append(hub.run(lambda: 1))
+            except RuntimeError:
+                outcomes.append("refused")
+
+        threads = [threading.Thread(target=caller) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        hub.shutdown()
+        for thread in threads:
+            thread.join(30)
+        assert len(outcomes) == 4
+        assert set(outcomes) <= {1, "refused"}
+
+
+# --- waiting for one of several
+
+
+def test_whichever_is_ready_first_ends_the_wait(hub):
+    with ExitStack() as stack:
+        pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(3)]
+        promise: fibers.Promise[int] = fibers.Promise()
+        wanted = [*((here, 1) for here, _ in pairs), promise]
+
+        def which(seconds=30):
+            ready = fibers.current_hub().await_any(wanted, seconds)
+            return ready, [fibers.is_ready(each) for each in wanted]
+
+        assert hub.run(lambda: which(0.01)) == (False, [False] * 4)
+        threading.Timer(0.02, pairs[1][1].send, [b"x"]).start()
+        assert hub.run(which) == (True, [False, True, False, False])
+        pairs[1][0].recv(1)
+        threading.Timer(0.02, promise.keep, [1]).start()
+        assert hub.run(which) == (True, [False, False, False, True])
+        assert hub.run(which) == (True, [False, False, False, True])  # it is ready from the beginning
+        assert promise._waiting == []
+
+
+def test_a_socket_can_be_waited_for_until_it_can_be_written(hub):
+    here, there = socket.socketpair()
+    with here, there:
+        assert hub.run(lambda: fibers.current_hub().await_any([(here, 2)], 30))
+        assert fibers.is_ready((here, 2))
+        assert not fibers.is_ready((here, 1))

@@ -1,4 +1,4 @@
-"""Choosing an instance: versions, load, quarantine."""
+"""Choosing an instance: versions, load, circuits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 from forked import in_thread
 
+from stellar.maas.breaker import CircuitBreakers, normal_url
 from stellar.maas.errors import ModelNotFound
-from stellar.maas.registry import MemoryRegistry, Quarantine, natural_order, normal_url
+from stellar.maas.registry import MemoryRegistry, natural_order
 from stellar.maas.snapshots import MAX_SUGGESTIONS
 
 VERSIONS = "0.9 1 1.0-dev 1.0-alpha 1.0-beta2 1.0-rc1 1.0-rc2 1.0 1.0-patch 1.0.1 1.1 v2.0 9.0 10.0 10.0.1"
@@ -35,10 +36,10 @@ def test_without_a_version_the_newest_one_is_meant(order, newest, make_instance)
     assert registry.endpoint("dga", "1.0").version == "1.0"
 
 
-def test_the_newest_version_counts_even_if_all_its_instances_are_in_quarantine(registry, make_instance):
+def test_the_newest_version_counts_even_if_the_circuits_of_all_its_instances_are_open(registry, make_instance):
     for version in ("1.0", "2.0"):
         registry.register(make_instance("dga", version, version, f"http://h/{version}"))
-    registry.quarantine.add("http://h/2.0")
+    registry.breakers.record_refused("http://h/2.0")
     assert registry.endpoint("dga").version == "2.0"
 
 
@@ -74,23 +75,23 @@ def test_load_is_spread_evenly_over_the_instances(registry, make_instance):
     assert all(900 <= count <= 1110 for count in counts.values())
 
 
-def test_an_instance_in_quarantine_is_avoided_until_ten_minutes_after_its_last_failure(make_instance):
+def test_an_instance_is_avoided_while_its_circuit_is_open(make_instance):
     now = 0.0
-    registry = MemoryRegistry(quarantine=Quarantine(clock=lambda: now))
+    registry = MemoryRegistry(breakers=CircuitBreakers(failures=1, clock=lambda: now))
     for number in range(2):
         registry.register(make_instance("dga", "1.0", str(number), f"http://h{number}:80/"))
-    registry.quarantine.add("HTTP://H0")
-    now = 500.0
-    registry.quarantine.add("http://h0/")
-    now = 1099.0
+    registry.breakers.record_failure("HTTP://H0")
+    now = 1.0
+    registry.breakers.record_failure("http://h0/")
+    now = 2.9
     assert {registry.endpoint("dga").url for _ in range(100)} == {"http://h1:80/"}
-    now = 1101.0
+    now = 3.0
     assert {registry.endpoint("dga").url for _ in range(100)} == {"http://h0:80/", "http://h1:80/"}
 
 
-def test_if_all_instances_are_in_quarantine_one_is_returned_still(registry, make_instance):
+def test_if_the_circuits_of_all_instances_are_open_one_is_returned_still(registry, make_instance):
     registry.register(make_instance("dga", "1.0", "1", "http://h"))
-    registry.quarantine.add("http://h")
+    registry.breakers.record_refused("http://h")
     assert registry.endpoint("dga").url == "http://h"
 
 

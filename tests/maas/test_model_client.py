@@ -12,15 +12,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
-from stellar.maas.secure import SecureTransport
 
+from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.client import ClientSettings, ModelClient, encode_query, function_path
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.transport import Answer, PlainTransport
+from stellar.maas.registry import MemoryRegistry
+from stellar.maas.transport import Answer, HttpTransport
 
-QUICK = ClientSettings(timeout_ms=400, connect_timeout_ms=400, retries=0, response_bytes=100_000)
+SETTINGS = ClientSettings(timeout_ms=10_000, connect_timeout_ms=10_000, retries=0, response_bytes=100_000)
+# For servers that never answer
+IMPATIENT = replace(SETTINGS, timeout_ms=300)
 
 
 class Doubled:
@@ -41,12 +45,20 @@ class Doubled:
         self.closed = True
 
 
+def wait_for(condition, seconds):
+    """Wait until a condition is true, which other threads bring about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
 @pytest.fixture
 def ask(registry):
     """Asks one address once: `ask(url)`."""
     clients = []
 
-    def ask(url, function=None, arguments=None, settings=QUICK):
+    def ask(url, function=None, arguments=None, settings=SETTINGS):
         clients.append(ModelClient(registry, settings))
         return clients[-1].apply({"name": "dga", "version": "1.0", "url": url}, function, arguments)
 
@@ -64,17 +76,21 @@ def close_in_the_body(handler):
     handler.close_connection = True
 
 
-def hang(handler):
-    time.sleep(2)
+def until_closed(handler):
+    """Return once the client has closed the connection."""
+    with suppress(OSError):
+        handler.connection.recv(1)
     handler.close_connection = True
 
 
-def drip(handler):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-    for _ in range(30):
-        handler.wfile.write(b"{")
-        handler.wfile.flush()
-        time.sleep(0.06)
+def drip(handler, head=b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"):
+    """Send a byte now and then until the client has closed the connection."""
+    with suppress(OSError):
+        handler.wfile.write(head)
+        while True:
+            handler.wfile.write(b"1")
+            handler.wfile.flush()
+            time.sleep(0.02)
     handler.close_connection = True
 
 
@@ -88,34 +104,42 @@ BAD = {
     "status 201": (lambda s: s.answer(201), ModelRefused, "status 201"),
     "status 204": (lambda s: s.answer(204, b""), ModelRefused, "status 204"),
     "a redirect": (lambda s: s.answer(302, Location="/elsewhere"), ModelRefused, "status 302"),
-    "html": (lambda s: s.answer(body=b"<html>"), ModelRefused, "not JSON"),
-    "nothing": (lambda s: s.answer(body=b""), ModelRefused, "not JSON"),
-    "half a JSON": (lambda s: s.answer(body=b'{"a": '), ModelRefused, "not JSON"),
-    "a comment": (lambda s: s.answer(body=b'{"a": 1} // one'), ModelRefused, "not JSON"),
-    "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "NaN is not JSON"),
-    "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "not JSON"),
+    "html": (lambda s: s.answer(body=b"<html>"), ModelRefused, "answered with invalid JSON"),
+    "nothing": (lambda s: s.answer(body=b""), ModelRefused, "answered with invalid JSON"),
+    "half a JSON": (lambda s: s.answer(body=b'{"a": '), ModelRefused, "answered with invalid JSON"),
+    "a comment": (lambda s: s.answer(body=b'{"a": 1} // one'), ModelRefused, "answered with invalid JSON"),
+    "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "invalid JSON: NaN is not JSON"),
+    "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "answered with invalid JSON"),
     "deep nesting": (lambda s: s.answer(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
-    "a number of 5,000 digits": (lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"), ModelRefused, "not JSON"),
+    "a number of 5,000 digits": (
+        lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"),
+        ModelRefused,
+        "answered with invalid JSON",
+    ),
     "an array": (lambda s: s.answer(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
-    "a text": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON text"),
+    "a string": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON string"),
     "null": (lambda s: s.answer(body=b"null"), ModelRefused, "a JSON null"),
     "a huge body": (lambda s: s.answer(body=b" " * 300_000), ModelRefused, "larger than 100,000 bytes"),
-    "a body not asked to be compressed": (compressed, ModelRefused, "not JSON"),
-    "a hang": (lambda s: hang, ModelUnavailable, "in time"),
+    "a body not asked to be compressed": (compressed, ModelRefused, "answered with invalid JSON"),
+    "a hang": (lambda s: until_closed, ModelUnavailable, "in time"),
     "a drip": (lambda s: drip, ModelUnavailable, "in time"),
     "a close": (lambda s: close_at_once, ModelUnavailable, "can't be reached"),
     "a close in the body": (lambda s: close_in_the_body, ModelUnavailable, "can't be reached"),
 }
 
 
-@pytest.mark.parametrize("transport", [PlainTransport, SecureTransport])
 @pytest.mark.parametrize("bad", BAD)
-def test_what_is_no_answer_is_an_error_and_puts_the_instance_in_quarantine(bad, transport, serve, registry):
+def test_what_is_no_answer_is_an_error_and_three_in_a_row_open_the_circuit(bad, serve, registry, make_instance):
     behaviour, error, message = BAD[bad]
     server = serve(behaviour(serve))
-    with ModelClient(registry, QUICK, transport(QUICK.patience)) as client, pytest.raises(error, match=message):
-        client.apply({"name": "dga", "version": "1.0", "url": server.url})
-    assert server.url in registry.quarantine
+    settings = IMPATIENT if message == "in time" else SETTINGS
+    registry.register(make_instance("dga", "1.0", "1", server.url))
+    with ModelClient(registry, replace(settings, wait_ms=0)) as client:
+        for _ in range(3):
+            assert client.counters().quarantined == 0
+            with pytest.raises(error, match=message):
+                client.apply({"name": "dga", "version": "1.0", "url": server.url})
+        assert client.counters().quarantined == 1
     assert [path for path in server.paths if path != "/apply?"] == []
 
 
@@ -160,7 +184,8 @@ def test_https_is_asked_if_its_certificate_is_trusted(tmp_path, registry):
         thread.start()
         with ModelClient(registry) as client, pytest.raises(ModelUnavailable, match="certificate verify failed"):
             client.apply({"url": url})
-        trusting = SecureTransport(QUICK.patience, ssl.create_default_context(cafile=str(tmp_path / "certificate")))
+        context = ssl.create_default_context(cafile=str(tmp_path / "certificate"))
+        trusting = HttpTransport(SETTINGS.patience, context=context)
         with ModelClient(registry, transport=trusting) as client:
             assert client.apply({"url": url}) == {"a": 1}
         thread.join()
@@ -181,7 +206,7 @@ def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with ModelClient(registry, ClientSettings(cache_size=0)) as client:
             assert [client.apply({"url": url}) for _ in range(2)] == [{"a": 1}] * 2
-        assert url not in registry.quarantine
+        assert registry.breakers.all_closed
         thread.join()
 
 
@@ -195,15 +220,8 @@ def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeyp
 
 
 def test_headers_that_drip_are_cut_off_in_time(serve, ask):
-    def drip_headers(handler):
-        for _ in range(30):
-            handler.wfile.write(b"HTTP/1.1 200 OK\r\nx: 1" if _ == 0 else b"1")
-            handler.wfile.flush()
-            time.sleep(0.06)
-        handler.close_connection = True
-
     with pytest.raises(ModelUnavailable, match="in time"):
-        ask(serve(drip_headers).url)
+        ask(serve(lambda handler: drip(handler, b"HTTP/1.1 200 OK\r\nx: 1")).url, settings=IMPATIENT)
 
 
 def test_an_answer_in_chunks_is_put_together(serve, ask):
@@ -390,28 +408,36 @@ def test_a_caller_may_change_what_it_was_given(registry):
 # --- many callers
 
 
-class Slow(Doubled):
-    """Answers after all callers had time to come."""
+class Held(Doubled):
+    """Answers once so many callers wait for the same answer."""
+
+    def __init__(self, callers, answer=None):
+        super().__init__(answer)
+        self.callers = callers
 
     def get(self, url):
-        time.sleep(0.6)
+        wait_for(lambda: self.client.counters().joined == self.callers - 1, 60)
         return super().get(url)
+
+    def client_of(self, registry, **settings):
+        self.client = ModelClient(registry, ClientSettings(**settings), self)
+        return self.client
 
 
 def test_equal_calls_at_one_moment_make_one_request(registry):
-    transport = Slow()
-    client = ModelClient(registry, transport=transport)
-    with ThreadPoolExecutor(200) as pool:
-        results = list(pool.map(lambda _: client.apply(ENDPOINT, None, {"host": "a"}), range(200)))
+    transport = Held(100)
+    client = transport.client_of(registry)
+    with ThreadPoolExecutor(100) as pool:
+        results = list(pool.map(lambda _: client.apply(ENDPOINT, None, {"host": "a"}), range(100)))
     assert len(transport.urls) == 1
-    assert results == [{"score": 1}] * 200
-    assert len({id(result) for result in results}) == 200
+    assert results == [{"score": 1}] * 100
+    assert len({id(result) for result in results}) == 100
 
 
 @pytest.mark.parametrize("failure", [ModelUnavailable("away"), ZeroDivisionError("a bug")])
 def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(failure, registry):
-    transport = Slow(failure)
-    client = ModelClient(registry, ClientSettings(retries=0), transport)
+    transport = Held(20, failure)
+    client = transport.client_of(registry, retries=0)
 
     def call(_):
         with pytest.raises((MaasError, type(failure))):
@@ -420,7 +446,8 @@ def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(fai
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(call, range(20)))
     assert len(transport.urls) == 1
-    transport.answer = Answer(200, b"{}")
+    assert client._flights == {}
+    transport.answer, transport.callers = Answer(200, b"{}"), 20
     assert client.apply(ENDPOINT) == {}
 
 
@@ -436,15 +463,17 @@ def test_many_threads_with_different_calls_all_get_their_own_answer(serve, regis
 # --- failing instances
 
 
-def test_when_one_instance_fails_another_is_asked(serve, registry, make_instance):
+def test_when_one_instance_fails_another_is_called_and_it_is_left_alone_after_three_failures(serve, make_instance):
+    registry = MemoryRegistry(breakers=CircuitBreakers(clock=lambda: 0.0))
     bad, good = serve(serve.answer(500)), serve()
     registry.register(make_instance("dga", "1.0", "1", bad.url))
     registry.register(make_instance("dga", "1.0", "2", good.url))
     with ModelClient(registry) as client:
         for number in range(20):
-            given = registry.endpoint("dga").as_map() if number else {"name": "dga", "version": "1.0", "url": bad.url}
+            given = {"name": "dga", "version": "1.0", "url": bad.url}
             assert client.apply(given, None, {"host": number}) == {"is_malicious": "legit"}
-    assert len(bad.paths) == 1
+        assert client.counters().circuits == {bad.url: "open"}
+    assert len(bad.paths) == 3
     assert len(good.paths) == 20
 
 
@@ -468,9 +497,9 @@ def test_no_more_instances_are_tried_than_allowed(retries, requests, registry, m
     assert len(set(transport.urls)) == len(transport.urls) == requests
 
 
-def test_a_single_instance_in_quarantine_is_still_asked(registry, make_instance):
+def test_a_single_instance_is_called_even_if_its_circuit_is_open(registry, make_instance):
     registry.register(make_instance("dga", "1.0", "1", "http://node1:1"))
-    registry.quarantine.add("http://node1:1")
+    registry.breakers.record_refused("http://node1:1")
     assert ModelClient(registry, transport=Doubled()).apply(registry.endpoint("dga").as_map()) == {"score": 1}
 
 

@@ -1,0 +1,567 @@
+"""Connections that are used again: whatever a server sends at whatever time, no record gets the answer to another."""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stellar.maas import ClientSettings, ModelClient, ModelUnavailable
+from stellar.maas.errors import MaasError, RecordRefused
+from stellar.maas.transport import HttpTransport, Patience
+
+PATIENCE = Patience(30, 30, 100_000)
+
+
+class Server:
+    """A server that handles each request by a function of the connection, the request's tag and the request's number.
+
+    The function returns False to close the connection.
+    """
+
+    def __init__(self, handle, context=None):
+        self._handle, self._context = handle, context
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        scheme = "http://127.0.0.1" if context is None else "https://localhost"
+        self.url = f"{scheme}:{self._listening.getsockname()[1]}"
+        self.connections: list[socket.socket] = []
+        self.requests: list[bytes] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                thread = threading.Thread(target=self._talk, args=[connection])
+                self._threads.append(thread)
+                thread.start()
+
+    def _talk(self, connection):
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                connection = self._context.wrap_socket(connection, server_side=True)
+        self.connections.append(connection)
+        with connection, suppress(OSError):
+            while request := connection.recv(65_536):
+                self.requests.append(request)
+                tag = request.split()[1].partition(b"host=")[2]
+                if self._handle(connection, tag, len(self.requests)) is False:
+                    return
+
+    def close(self):
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(30)
+
+
+@pytest.fixture
+def start():
+    servers = []
+
+    def start(handle, context=None):
+        servers.append(Server(handle, context))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def client_of(registry):
+    clients = []
+
+    def make(transport=None, **options):
+        options = {"timeout_ms": 30_000, "connect_timeout_ms": 30_000, "retries": 0, **options}
+        clients.append(ModelClient(registry, ClientSettings(**options), transport))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def ok(tag, status=b"200 OK"):
+    body = b'{"tag": "%s"}' % tag
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+def until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.001)
+
+
+def idle(client_or_transport):
+    """The sockets of connections that may be used again."""
+    transport = getattr(client_or_transport, "_transport", client_or_transport)
+    return [connection._socket for kept in transport._pool._idle.values() for connection, _ in kept]
+
+
+def has_input(one):
+    """True if something can be read from a socket, or the other side has closed it."""
+    one.setblocking(False)
+    try:
+        one.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def outcomes(client, server, count):
+    """Call with a tag each; return how many calls got their own tag. Fails where one got another's."""
+    own = 0
+    for number in range(count):
+        tag = f"r{number}"
+        with suppress(MaasError):
+            assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
+            own += 1
+    for number in range(count):  # what is in the cache by now is right too
+        tag = f"r{number}"
+        key = next((key for key in client._cache._stored if key.endswith(f"host={tag}")), None)
+        if key is not None:
+            assert client._cache.get(key) == b'{"tag": "%s"}' % tag.encode()
+    return own
+
+
+# --- scripts
+
+
+def twice_at_once(connection, tag, number):
+    connection.sendall(ok(tag) * 2)
+
+
+def other_twice_at_once(connection, tag, number):
+    connection.sendall(ok(tag) + ok(b"wrong"))
+
+
+def extra_line(connection, tag, number):
+    connection.sendall(ok(tag) + b"\r\n")
+
+
+def too_long_a_body(connection, tag, number):
+    connection.sendall(ok(tag) + b"more of the body")
+
+
+def a_second_one_without_end(connection, tag, number):
+    connection.sendall(ok(tag) + b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+@pytest.mark.parametrize(
+    "handle", [twice_at_once, other_twice_at_once, extra_line, too_long_a_body, a_second_one_without_end]
+)
+def test_after_bytes_beyond_the_response_a_connection_is_not_used_again(handle, start, client_of):
+    server = start(handle)
+    client = client_of()
+    assert outcomes(client, server, 20) == 20
+    assert len(server.connections) == 20
+    assert idle(client) == []
+
+
+STRAY = {
+    "a response": ok(b"stray"),
+    "half a response": b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n",
+    "an interim response": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "garbage": b"\x00\xff" * 100,
+    "a byte": b"H",
+    "a line end": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_bytes_that_arrive_on_an_idle_connection_are_no_answer_to_the_next_request(stray, start, client_of):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
+    client = client_of()
+    for tag in ("a", "b"):
+        assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
+    (one,) = idle(client)
+    server.connections[0].sendall(STRAY[stray])
+    until(lambda: has_input(one))
+    assert client.apply({"url": server.url}, None, {"host": "c"}) == {"tag": "c"}
+    assert len(server.connections) == 2
+    # Nothing of what was answered before is believed, and no connection to that server is used twice
+    assert client.apply({"url": server.url}, None, {"host": "a"}) == {"tag": "a"}
+    assert len(server.connections) == 3
+    assert client.counters().cache_hits == 0
+    assert client.counters().failures == {}
+
+
+def test_a_408_on_an_idle_connection_is_no_answer_and_no_distrust(start, client_of):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
+    client = client_of()
+    client.apply({"url": server.url}, None, {"host": "a"})
+    (one,) = idle(client)
+    server.connections[0].sendall(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+    until(lambda: has_input(one))
+    for tag in ("b", "c"):
+        assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
+    assert len(server.connections) == 2  # the second one is used again
+    client.apply({"url": server.url}, None, {"host": "a"})
+    assert client.counters().cache_hits == 1  # and the cache is still believed
+
+
+def test_a_408_in_answer_to_a_request_on_a_used_connection_is_retried_on_a_fresh_one(start, client_of, registry):
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag) if number != 2 else b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+
+    server = start(handle)
+    client = client_of()
+    for tag in ("a", "b"):
+        assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
+    assert len(server.connections) == 2
+    assert registry.breakers.all_closed
+    assert client.counters().retries == 0
+
+
+def test_a_408_on_a_fresh_connection_is_a_bad_request(start, client_of, registry):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag, b"408 Request Timeout")))
+    client = client_of(retries=3)
+    with pytest.raises(RecordRefused, match="status 408") as raised:
+        client.apply({"url": server.url}, None, {"host": "a"})
+    assert raised.value.reason == "bad request"
+    assert len(server.requests) == 1
+    assert registry.breakers.all_closed
+
+
+@pytest.mark.parametrize("sent", [0, 1, 8, 17, 30, 36, 40, 45, 50])
+def test_a_connection_that_is_closed_at_any_point_when_it_is_used_again_is_no_failure(sent, start, client_of, registry):
+    def handle(connection, tag, number):
+        if number == 2:
+            connection.sendall(ok(tag)[:sent])
+            return False
+        connection.sendall(ok(tag))
+        return None
+
+    server = start(handle)
+    client = client_of()
+    for tag in ("a", "b", "c"):
+        assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
+    assert registry.breakers.all_closed
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("sent", [0, 1, 8, 17, 30, 36, 40, 45, 50])
+def test_a_fresh_connection_that_is_closed_at_any_point_is_an_error(sent, start, client_of):
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag)[:sent])
+        return False
+
+    server = start(handle)
+    client = client_of()
+    with pytest.raises(ModelUnavailable):
+        client.apply({"url": server.url}, None, {"host": "a"})
+    assert len(server.requests) == 1
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(start, client_of, registry):
+    closing = threading.Event()
+
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag))
+        if number == 1:
+            closing.wait(30)
+            return False
+        return None
+
+    server = start(handle)
+    client = client_of()
+    client.apply({"url": server.url}, None, {"host": "a"})
+    (one,) = idle(client)
+    closing.set()
+    until(lambda: has_input(one))
+    assert client.apply({"url": server.url}, None, {"host": "b"}) == {"tag": "b"}
+    assert len(server.requests) == 2
+    assert registry.breakers.all_closed
+
+
+LENGTHS = {
+    "too small": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    "too large": b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n",
+    "two that differ": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 14\r\n\r\n",
+    "zero": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "none": b"HTTP/1.1 200 OK\r\n\r\n",
+    "chunks of another length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n",
+}
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_wrong_lengths_shift_no_answer(length, start, client_of):
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag) if number % 2 else LENGTHS[length] + b'{"tag": "wrong"}')
+        return bool(number % 2)
+
+    server = start(handle)
+    client = client_of()
+    wrong = 0
+    for number in range(10):
+        with suppress(MaasError):
+            found = client.apply({"url": server.url}, None, {"host": f"r{number}"})
+            wrong += found not in ({"tag": f"r{number}"}, {"tag": "wrong"})  # its own, or what the server meant for it
+    assert wrong == 0
+
+
+@pytest.mark.parametrize("interim", [1, 20, 21, 1000])
+def test_interim_responses_are_skipped_up_to_a_limit(interim, start, client_of):
+    server = start(lambda c, tag, number: c.sendall(b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n" * interim + ok(tag)))
+    client = client_of()
+    assert outcomes(client, server, 3) == (3 if interim <= 20 else 0)
+
+
+def test_an_answer_that_comes_again_with_the_next_one_is_no_answer_to_the_next_request(start, client_of):
+    last = {}
+
+    def handle(connection, tag, number):
+        connection.sendall(last.pop(connection, b"") + ok(tag))
+        last[connection] = ok(tag)
+
+    server = start(handle)
+    client = client_of()
+    assert outcomes(client, server, 20) == 20
+    assert client.apply({"url": server.url}, None, {"host": "r0"}) == {"tag": "r0"}
+    assert client.counters().failures == {}
+
+
+# --- chance
+
+ACTIONS = ("answer", "twice", "extra", "garbage", "408", "close", "cut", "interim", "silent close")
+
+
+def act(action, connection, tag, rng):
+    """Do what a server may do with a request; return False if the connection is to be closed."""
+    response = ok(tag)
+    if action == "twice":
+        connection.sendall(response * 2)
+    elif action == "extra":
+        connection.sendall(response + bytes(rng.randrange(256) for _ in range(rng.randrange(1, 50))))
+    elif action == "garbage":
+        connection.sendall(bytes(rng.randrange(256) for _ in range(20)) + response)
+    elif action == "408":
+        connection.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    elif action == "close":
+        connection.sendall(response)
+        return False
+    elif action == "cut":
+        connection.sendall(response[: rng.randrange(len(response))])
+        return False
+    elif action == "interim":
+        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * rng.randrange(1, 30) + response)
+    elif action == "silent close":
+        return False
+    else:
+        connection.sendall(response)
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_record_gets_the_answer_to_another_whatever_a_server_does(seed, start, client_of):
+    rng = random.Random(seed)
+
+    def handle(connection, tag, number):
+        return act(rng.choice(ACTIONS), connection, tag, rng)
+
+    server = start(handle)
+    client = client_of(retries=1, breaker_failures=1000)
+    assert outcomes(client, server, 150) > 20
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    responses=st.lists(
+        st.tuples(
+            st.sampled_from(
+                [b"", b"\r\n", b"HTTP/1.1 102 P\r\n\r\n", b"x", b"HTTP/1.1 408 T\r\nContent-Length: 0\r\n\r\n"]
+            ),
+            st.integers(0, 60),
+            st.binary(max_size=8) | st.just(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n" + b'{"tag": "xxxx"}'),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_bytes_before_within_and_after_a_response_shift_no_answer(responses, registry):
+    def handle(connection, tag, number):
+        before, cut, after, stays = responses[(number - 1) % len(responses)]
+        response = ok(tag)
+        if cut < len(response):
+            connection.sendall(before + response[:cut])
+            return False
+        connection.sendall(before + response + after)
+        return stays
+
+    server = Server(handle)
+    try:
+        with ModelClient(registry, ClientSettings(timeout_ms=30_000, breaker_failures=1000)) as client:
+            outcomes(client, server, 8)
+    finally:
+        server.close()
+
+
+# --- by TLS
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_side(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def secure(authority):
+    """Makes transports that trust the authority."""
+    transports = []
+
+    def make(patience=PATIENCE, trusted=True, **options):
+        context = ssl.create_default_context()
+        if trusted:
+            authority.configure_trust(context)
+        transports.append(HttpTransport(patience, context=context, **options))
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        transport.close()
+
+
+@pytest.mark.parametrize("tickets", [0, 2, 8])
+def test_tls_connections_are_used_again_whatever_session_tickets_arrive(tickets, start, server_side, secure, client_of):
+    server_side.num_tickets = tickets
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)), server_side)
+    client = client_of(secure())
+    assert outcomes(client, server, 20) == 20
+    assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("stray", STRAY)
+def test_bytes_that_arrive_on_an_idle_tls_connection_are_no_answer(stray, start, server_side, secure):
+    server_side.num_tickets = 0  # then nothing else arrives
+    answered, heard = threading.Event(), []
+
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag))
+        if number == 1:
+            answered.wait(30)
+            connection.sendall(STRAY[stray])
+
+    server = start(handle, server_side)
+    transport = secure(on_unsolicited=lambda: heard.append(1))
+    assert transport.get(f"{server.url}/?host=a").body == b'{"tag": "a"}'
+    (one,) = idle(transport)
+    answered.set()
+    assert select.select([one], [], [], 30)[0]
+    assert transport.get(f"{server.url}/?host=b").body == b'{"tag": "b"}'
+    assert len(server.connections) == 2
+    assert heard == [1]
+
+
+def test_bytes_beyond_a_response_by_tls_are_seen_even_if_they_came_in_the_same_record(
+    start, server_side, secure, client_of
+):
+    server = start(twice_at_once, server_side)
+    client = client_of(secure())
+    assert outcomes(client, server, 10) == 10
+    assert len(server.connections) == 10
+
+
+def test_a_large_response_by_tls_is_read_whole(start, server_side, secure):
+    body = b'{"tag": "%s"}' % (b"x" * 90_000)
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    server = start(lambda connection, tag, number: connection.sendall(response), server_side)
+    transport = secure()
+    for _ in range(3):
+        assert transport.get(f"{server.url}/?").body == body
+    assert len(server.connections) == 1
+
+
+def test_a_handshake_that_never_ends_is_left_in_time(secure):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        transport = secure(Patience(0.3, 60, 1000))
+        with pytest.raises(ModelUnavailable, match="accepted no connection in time") as raised:
+            transport.get(f"https://localhost:{listening.getsockname()[1]}/?")
+        assert raised.value.reason == "time-out"
+
+
+def test_a_server_whose_certificate_is_not_trusted_gets_no_request(start, server_side, secure):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)), server_side)
+    with pytest.raises(ModelUnavailable, match="certificate verify failed"):
+        secure(trusted=False).get(f"{server.url}/?host=secret")
+    assert server.requests == []
+
+
+def test_a_server_that_speaks_no_tls_gets_no_request(start, secure):
+    server = start(lambda connection, tag, number: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"))
+    with pytest.raises(ModelUnavailable, match="can't be reached"):
+        secure().get(f"{server.url.replace('http://127.0.0.1', 'https://localhost')}/?host=secret")
+    assert b"secret" not in b"".join(server.requests)
+
+
+# --- the pool
+
+
+def test_a_closed_transport_keeps_no_connection_open(start):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
+    transport = HttpTransport(PATIENCE)
+    transport.get(f"{server.url}/?host=a")
+    (one,) = idle(transport)
+    transport.close()
+    assert one.fileno() == -1
+    assert idle(transport) == []
+
+
+def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkeypatch):
+    servers = [start(lambda connection, tag, number: connection.sendall(ok(tag))) for _ in range(3)]
+    transport = HttpTransport(PATIENCE)
+    for server in servers:
+        transport.get(f"{server.url}/?host=a")
+    old = idle(transport)
+    assert len(old) == 3
+    monkeypatch.setattr("stellar.maas.transport.IDLE_SECONDS", 0.0)
+    transport._pool._next_sweep = 0.0
+    time.sleep(0.01)
+    transport.get(f"{servers[0].url}/?host=b")
+    assert [one.fileno() for one in old] == [-1] * 3
+    transport.close()
+
+
+def test_an_exchange_that_is_abandoned_at_any_point_closes_its_connection(start):
+    held = threading.Event()
+
+    def handle(connection, tag, number):
+        connection.sendall(ok(tag)[:20])
+        held.wait(30)
+        return False
+
+    server = start(handle)
+    transport = HttpTransport(PATIENCE)
+    for steps in range(4):
+        exchange = transport.begin(f"{server.url}/?host=a")
+        exchange.step(True) if steps else None
+        for _ in range(steps - 1):
+            exchange.step(exchange._await(0.5))
+        exchange.close()
+        assert [connection for connection in transport._pool._all if connection._socket.fileno() >= 0] == []
+    assert idle(transport) == []
+    held.set()
+    transport.close()

@@ -1,0 +1,166 @@
+"""The cache of answers: encoded, bounded, and of limited age."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from stellar.maas import ClientSettings, ModelClient
+from stellar.maas.cache import ENTRY_BYTES, ResultCache
+from stellar.maas.transport import Answer
+
+
+class Clock:
+    now = 5.5
+
+    def __call__(self):
+        return self.now
+
+
+def cache_of(entries=10, seconds=600.0, max_bytes=1_000_000, clock=None):
+    return ResultCache(entries, seconds, max_bytes, clock or Clock())
+
+
+def test_what_is_stored_is_found_as_it_was():
+    cache = cache_of()
+    cache.put("a", b'{"a": 1}')
+    cache.put("b", b"")
+    assert cache.get("a") == b'{"a": 1}'
+    assert cache.get("b") == b""
+    assert cache.get("c") is None
+
+
+def test_a_later_answer_replaces_an_earlier_one():
+    cache = cache_of()
+    cache.put("a", b"first answer")
+    before = cache.bytes
+    cache.put("a", b"second")
+    assert cache.get("a") == b"second"
+    assert len(cache) == 1
+    assert cache.bytes == before - len(b"answer")
+
+
+def test_the_least_recently_used_answer_is_dropped_first():
+    cache = cache_of(entries=3)
+    for key in "abc":
+        cache.put(key, b"x")
+    assert cache.get("a") == b"x"
+    cache.put("d", b"x")
+    assert [cache.get(key) for key in "abcd"] == [b"x", None, b"x", b"x"]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 600.0])
+def test_an_answer_is_used_until_it_is_too_old(seconds):
+    clock = Clock()
+    cache = cache_of(seconds=seconds, clock=clock)
+    clock.now += 10.0
+    cache.put("a", b"x")
+    clock.now += seconds - 0.5
+    assert cache.get("a") == b"x"
+    clock.now += 1.0
+    assert cache.get("a") is None
+    assert len(cache) == cache.bytes == 0
+
+
+def test_a_hit_does_not_make_an_answer_younger():
+    clock = Clock()
+    cache = cache_of(seconds=2.0, clock=clock)
+    cache.put("a", b"x")
+    for _ in range(3):
+        clock.now += 0.6
+        assert cache.get("a") == b"x"
+    clock.now += 0.6
+    assert cache.get("a") is None
+
+
+def test_the_memory_is_bounded():
+    cache = cache_of(entries=1000, max_bytes=10 * (ENTRY_BYTES + 300))
+    for number in range(100):
+        cache.put(f"{number:03}", b"x" * 100)
+    assert 0 < cache.bytes <= 10 * (ENTRY_BYTES + 300)
+    assert 10 <= len(cache) < 20
+    assert cache.get("099") is not None
+    assert cache.get("000") is None
+
+
+def test_an_answer_that_is_larger_than_the_cache_is_not_stored_and_drops_nothing():
+    cache = cache_of(max_bytes=1000)
+    cache.put("a", b"x")
+    cache.put("b", b"x" * 2000)
+    assert cache.get("b") is None
+    assert cache.get("a") == b"x"
+
+
+def test_the_count_of_bytes_follows_what_is_stored():
+    cache = cache_of(entries=5)
+    for number in range(50):
+        cache.put(str(number % 7), b"x" * (number % 13))
+    assert cache.bytes > 0
+    cache.clear()
+    assert len(cache) == cache.bytes == 0
+    assert cache.get("1") is None
+
+
+@pytest.mark.parametrize("off", [{"entries": 0}, {"seconds": 0}, {"max_bytes": 0}])
+def test_a_limit_of_zero_switches_it_off(off):
+    cache = cache_of(**off)
+    assert not cache.enabled
+    cache.put("a", b"x")
+    assert cache.get("a") is None
+    assert len(cache) == 0
+
+
+def test_the_child_of_a_fork_begins_with_an_empty_cache():
+    cache = cache_of()
+    cache.put("a", b"x")
+    cache.after_fork()
+    assert cache.get("a") is None
+    cache.put("a", b"y")
+    assert cache.get("a") == b"y"
+
+
+def test_a_hundred_thousand_small_answers_take_at_most_thirty_megabytes():
+    cache = cache_of(entries=100_000, max_bytes=64_000_000)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100_000):
+            cache.put(f"dga\x001.0\x001\x00apply?host=host{number}.com", b'{"is_malicious": "legit"}')
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(cache) == 100_000
+    assert taken <= 30_000_000
+    assert 0.7 * taken <= cache.bytes <= 1.3 * taken  # the bound holds for what is really used
+
+
+class Doubled:
+    def __init__(self, body):
+        self.body, self.requests = body, 0
+
+    def get(self, url):
+        self.requests += 1
+        return Answer(200, self.body)
+
+    def close(self):
+        """Nothing is open."""
+
+
+def test_each_hit_is_decoded_afresh(registry):
+    transport = Doubled(b'{"a": [1, {"b": null}], "c": 1e3}')
+    with ModelClient(registry, transport=transport) as client:
+        answers = [client.apply({"url": "http://one"}) for _ in range(3)]
+        answers[1]["a"][1]["b"] = "changed"
+        assert client.apply({"url": "http://one"}) == answers[0] == answers[2] == {"a": [1, {"b": None}], "c": 1000.0}
+    assert transport.requests == 1
+    assert client.counters().cache_hits == 3
+
+
+@pytest.mark.parametrize("settings", [{"cache_bytes": 0}, {"cache_size": 0}, {"cache_minutes": 0}])
+def test_a_client_without_a_cache_makes_a_request_for_each_call(settings, registry):
+    transport = Doubled(b"{}")
+    with ModelClient(registry, ClientSettings(**settings), transport) as client:
+        for _ in range(3):
+            client.apply({"url": "http://one"})
+    assert transport.requests == 3
