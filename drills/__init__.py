@@ -3,6 +3,6 @@
     make drills                    all of them; about ten minutes on an idle machine of two cores
     python -m drills fork hang     some of them
 
-Each prints its count and result beside what is required, and fails if that is missed. The tests assert order and counts;
-what takes time, or depends on how fast the machine is, is here.
+Each prints its count and result beside what is required, and fails if that is missed. The tests assert order and
+counts; what takes time, or depends on how fast the machine is, is here.
 """

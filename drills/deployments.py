@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,8 @@ def _kill_with_runner(pid: int) -> None:
     runner = _parent(pid)
     os.kill(runner, signal.SIGKILL)
     time.sleep(0.001)
-    try:
+    with suppress(ProcessLookupError):  # its guardian was quicker
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:  # its guardian was quicker
-        pass
 
 
 @drill("only")
