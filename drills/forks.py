@@ -71,7 +71,7 @@ def fork() -> Iterator[Finding]:
         total.ended += part.ended
     result = f"{total.wrong} wrong, {total.null} null"
     yield Finding(
-        "4 children each of fork, of fork from a second thread during calls, of forkserver, of spawn; the parent goes on",
+        "4 children each of fork, fork from a second thread during calls, forkserver, spawn; the parent goes on",
         f"{total.count:,} calls, 4,000 in children",
         "0 wrong, 0 null",
         result,
