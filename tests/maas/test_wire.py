@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 
 import pytest
 
@@ -148,14 +149,15 @@ ENDLESS = {
 
 @pytest.mark.parametrize("kind", [PlainTransport, SecureTransport])
 @pytest.mark.parametrize("answer", ENDLESS)
-def test_an_answer_without_end_is_left_in_time(answer, kind):
+def test_an_answer_without_end_is_left_in_time(answer, kind, bounded):
     first, again, message = ENDLESS[answer]
     server = Endless(first, again)
     transport = kind(Patience(1.0, 0.5, 30_000_000))
-    began = time.monotonic()
-    with pytest.raises(MaasError, match=message if kind is PlainTransport else "in time|can't be reached|larger than"):
+    with (
+        bounded(),
+        pytest.raises(MaasError, match=message if kind is PlainTransport else "in time|can't be reached|larger than"),
+    ):
         transport.get(f"{server.url}/?")
-    assert time.monotonic() - began < 3.0
     transport.close()
     server.close()
 
@@ -242,11 +244,15 @@ def test_a_model_that_sends_head_and_body_apart_is_not_waited_for():
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         transport = PlainTransport(Patience(1.0, 5.0, 1000))
-        begin = time.monotonic()
-        for _ in range(60):
-            assert transport.get(f"http://127.0.0.1:{server.server_port}/").body == b"{}"
-        # An acknowledgement that is put off takes 40 ms each time: 2.4 s in all, where this is a hundredth of it
-        assert time.monotonic() - begin < 1.8
-        transport.close()
-        server.shutdown()
-        thread.join()
+        moments = [time.monotonic()]
+        try:
+            for _ in range(60):
+                assert transport.get(f"http://127.0.0.1:{server.server_port}/").body == b"{}"
+                moments.append(time.monotonic())
+        finally:
+            transport.close()
+            server.shutdown()
+            thread.join()
+    # An acknowledgement that is put off takes 40 ms for all requests but the first, where a request takes 0.1 ms. On a
+    # busy machine many take longer, so the quickest ones show which it is.
+    assert sorted(after - before for before, after in pairwise(moments))[10] < 0.03
