@@ -254,7 +254,7 @@ def test_hosts_without_end_do_not_fill_the_memory(resolver, monkeypatch):
 
 
 def test_a_wait_that_is_too_short_ends_with_a_time_out(resolver):
-    with pytest.raises(TimeoutError, match="a.example was not resolved in time"):
+    with pytest.raises(TimeoutError, match=r"a\.example was not resolved in time"):
         NameResolver().resolve("a.example", 0.01)
 
 
@@ -335,7 +335,7 @@ def test_a_busy_instance_is_not_called_without_pause(after, serve, client_of, re
     server = serve(serve.answer(503, b"", **{"Retry-After": after}))
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", Endpoint(url=server.url)))
     client = client_of(deadline_ms=400)
-    with pytest.raises(Exception, match="status 503|busy"):
+    with pytest.raises(Exception, match=r"status 503|busy"):
         client.apply(registry.endpoint("dga").as_map())
     assert len(server.paths) <= 10
 
