@@ -7,7 +7,7 @@ CORE := stellar/checks.py,stellar/cli/*,stellar/compiler.py,stellar/context.py,s
 # What of that needs a ZooKeeper, and is tried with one in `make test`
 ELSEWHERE := stellar/interactive/opening.py
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench drills clean
 
 demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
@@ -27,6 +27,9 @@ check: .venv/.dev  ## style, types, layers, and the language's tests with all it
 
 bench: .venv/.bench  ## the language's speed beside its peers
 	$(BIN)/python -m benchmarks
+
+drills: .venv/.dev  ## model calls while processes are killed, paused and lie
+	$(BIN)/python -m drills
 
 .venv/.%: pyproject.toml scripts/setup
 	@PYTHON=$(PYTHON) scripts/setup .venv $*

@@ -23,7 +23,6 @@ NAME = "maas.pyz"
 
 # Beside our own: what runners import, and what the service imports to speak HTTP. All of it is Python alone.
 PACKAGES = (
-    "cachetools",
     "kazoo",
     "httpx",
     "httpcore",
@@ -44,6 +43,7 @@ OURS = (
     "stellar.forks",
     "stellar.hadoop",
     "stellar.hints",
+    "stellar.name_resolution",
 )
 _DATA = (".py", ".pem")
 _LEFT_OUT = ("tests", "testing", "__pycache__")

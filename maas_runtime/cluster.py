@@ -74,7 +74,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=NODE_SECONDS,
         metavar="S",
-        help="after so long without its node manager an instance ends itself (default %(default)g)",
+        help="after so long without its node manager an instance that is replaced ends itself (default %(default)g)",
     )
     for short, long, metavar, meaning in METRONS:
         add(short, long, metavar=metavar, help=meaning or "accepted for Metron's sake; has no effect")

@@ -12,15 +12,14 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from maas_runtime import runner
+from maas_runtime.lifecycle import LOOK_SECONDS, ContainerLifecycle, node_manager_listens, read_hold_seconds
 from maas_runtime.notes import FileNotes, Notes
-from maas_runtime.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance
+from maas_runtime.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance, Limits
 from stellar.maas.files import read_config
 from stellar.maas.reading import read_object
 from stellar.maas.registry import Registry
@@ -31,10 +30,8 @@ log = logging.getLogger(__name__)
 CONFIGURATION, FILES = "instance.json", "model"
 FAILED = "failed"  # the notes of instances that failed, for the service to take in
 NODE_SECONDS = 600.0  # after so long without its node manager YARN takes a node for lost, by default
-LEAVE_SECONDS = 30.0  # in which YARN ends a container that was unregistered
 PAUSE_SECONDS = 10.0  # that a failure costs which came at once, so that YARN does not start it without end
 EARLY_SECONDS = 60.0
-LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Description:
 
     arguments: options of the runner
     environment: variables of the model's script
-    node_seconds: how long the node manager may be away
+    node_seconds: how long the node manager may be away, once the instance is replaced
     restart: whether YARN may start another one when this one fails
     """
 
@@ -76,7 +73,11 @@ def main() -> int:
     os.environ[ENVIRONMENT] = json.dumps(description.environment)
     id, host = os.environ["CONTAINER_ID"], os.environ.get("NM_HOST", "")
     arguments = [*description.arguments, f"--container_id={id}", f"--hostname={host}", f"--container={container}"]
-    status = runner.main(arguments, lambda instance, registry: Wanted(instance, registry, description.node_seconds))
+
+    def make_lifecycle(instance: Instance, registry: Registry, limits: Limits) -> ContainerLifecycle:
+        return ContainerLifecycle(instance, registry, description.node_seconds, read_hold_seconds(limits.drain))
+
+    status = runner.main(arguments, make_lifecycle)
     if status:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of the model runs any more
         _report(container, arguments)
@@ -92,7 +93,7 @@ def _hold(node_seconds: float) -> None:
     seen = time.monotonic()
     while time.monotonic() - seen < node_seconds:
         time.sleep(min(LOOK_SECONDS, node_seconds / 2))
-        if _node_manager_listens():
+        if node_manager_listens():
             seen = time.monotonic()
 
 
@@ -105,52 +106,6 @@ def _among_the_logs(container: Path, name: str) -> None:
         (container / name).symlink_to(file)
     else:
         (container / name).touch()
-
-
-class Wanted:
-    """Whether an instance is wanted where it runs; asked every second or so while it serves.
-
-    It is not when somebody took its registration away and YARN has not ended it since: then it was left behind by a
-    node manager that died, or its registration was taken away by hand, and YARN will start another one.
-    Raises ModelFailed when its node manager has been away for longer than `node_seconds`.
-    """
-
-    def __init__(
-        self, instance: Instance, registry: Registry, node_seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._instance, self._registry, self._node_seconds, self._clock = instance, registry, node_seconds, clock
-        self._unregistered: float | None = None
-        self._node_seen = self._looked = clock()
-
-    def __call__(self) -> bool:
-        now = self._clock()
-        self._look_after_the_node(now)
-        if any(known.id == self._instance.id for known in self._registry.instances(*self._instance.model)):
-            self._unregistered = None
-        elif self._unregistered is None:
-            self._unregistered = now
-            log.info("%s is unregistered by somebody else", self._instance.model)
-        return self._unregistered is None or now - self._unregistered < LEAVE_SECONDS
-
-    def _look_after_the_node(self, now: float) -> None:
-        if now - self._looked < min(LOOK_SECONDS, self._node_seconds / 2):
-            return
-        self._looked = now
-        if _node_manager_listens():
-            self._node_seen = now
-        elif now - self._node_seen >= self._node_seconds:
-            raise runner.ModelFailed(f"its node manager has been away for {self._node_seconds:g} seconds")
-
-
-def _node_manager_listens() -> bool:
-    host, port = os.environ.get("NM_HOST"), os.environ.get("NM_PORT")
-    if not host or not port:
-        return True
-    try:
-        socket.create_connection((host, int(port)), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _report(container: Path, arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.endpoints import EndpointFile, Looks, health_path, read_endpoint
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
 
 MEMORY_SECONDS = 0.25  # between looks at how much is used, where the system does not limit it
+STOP_SECONDS = 0.1  # between looks whether an instance that was asked to stop may do that
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # among the script's variables: by it, its processes are known
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the script's own variables, as JSON: not among the arguments, which all users see
@@ -104,12 +105,27 @@ class Instance:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-Wanted = Callable[[], bool]
+class Lifecycle(Protocol):
+    """Decides when an instance that works is to end."""
+
+    def is_desired(self) -> bool:
+        """Return whether the instance is to run on where it runs. Called every second or so while it serves.
+
+        Raises ModelFailed if it can't run on there.
+        """
+
+    def may_stop(self) -> bool:
+        """Return whether the instance, which was asked to stop, may do that now. Called until it may."""
 
 
-def always() -> bool:
-    """Whether an instance is wanted where it runs: until it is asked to stop."""
-    return True
+class UntilStopped:
+    """Lets an instance run until it is asked to stop, and stop at once then."""
+
+    def is_desired(self) -> bool:
+        return True
+
+    def may_stop(self) -> bool:
+        return True
 
 
 def run(
@@ -117,11 +133,11 @@ def run(
     registry: Registry,
     signals: Signals,
     limits: Limits,
-    wanted: Wanted = always,
+    lifecycle: Lifecycle,
     *,
     adopts: bool = False,
 ) -> None:
-    """Run an instance until it is asked to stop, or is wanted no longer.
+    """Run an instance until it is asked to stop, or is desired no longer.
 
     adopts: whether this process has no other children, and gets those that lose their parents
 
@@ -148,7 +164,7 @@ def run(
         raise ModelFailed(f"{instance.script} can't be started: {error}") from None
     with processes:
         try:
-            _serve(instance, processes, registry, signals, limits, wanted)
+            _serve(instance, processes, registry, signals, limits, lifecycle)
         except Stopped:
             log.info("%s is asked to stop before it is ready", instance.model)
         finally:
@@ -169,7 +185,7 @@ def _serve(
     registry: Registry,
     signals: Signals,
     limits: Limits,
-    wanted: Wanted,
+    lifecycle: Lifecycle,
 ) -> None:
     """From start to end of an instance whose script was started. Returns or raises when it is to end."""
     deadline = monotonic() + limits.start
@@ -181,7 +197,7 @@ def _serve(
         _await_answer(looks, guard, signals, deadline)
         _register(registry, registration, content.settings, guard, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
-        _watch(looks, guard, signals, limits, wanted)
+        _watch(looks, guard, signals, limits, lifecycle)
     _unregister(instance, registry)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
@@ -262,17 +278,18 @@ def _register(
         signals.wait(1.0)
 
 
-def _watch(looks: Looks, guard: _Guard, signals: Signals, limits: Limits, wanted: Wanted) -> None:
-    """Return when asked to stop, or when wanted no longer.
+def _watch(looks: Looks, guard: _Guard, signals: Signals, limits: Limits, lifecycle: Lifecycle) -> None:
+    """Return when the instance was asked to stop and may do that, or when it is desired no longer.
 
     Raises ModelFailed when the model is lost.
     """
     looks.begin(limits.probe)
-    while not signals.stopping and wanted():
+    while not (signals.stopping and lifecycle.may_stop()) and lifecycle.is_desired():
         guard.check("while it served")
         if looks.misses >= limits.misses:
             raise ModelFailed(looks.lost)
-        signals.wait(min(MEMORY_SECONDS if limits.memory else 1.0, limits.probe))
+        pause = STOP_SECONDS if signals.stopping else MEMORY_SECONDS if limits.memory else 1.0
+        signals.wait(min(pause, limits.probe))
 
 
 def _go_on(guard: _Guard, signals: Signals, when: str) -> None:
@@ -342,10 +359,13 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry], Wanted] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    make_lifecycle: Callable[[Instance, Registry, Limits], Lifecycle] = lambda *_: UntilStopped(),
+) -> int:
     """Run one instance: 0 when it was asked to stop, 1 when it failed. What became of it is noted in its directory.
 
-    wanted: makes what tells whether the instance is wanted where it runs
+    make_lifecycle: makes what decides when the instance ends; by default, when it is asked to stop
     """
     signals = Signals()
     given = options().parse_args(argv)
@@ -377,7 +397,7 @@ def main(argv: Sequence[str] | None = None, wanted: Callable[[Instance, Registry
                 registry,
                 signals,
                 limits,
-                wanted(instance, registry) if wanted else always,
+                make_lifecycle(instance, registry, limits),
                 adopts=adopt(),
             )
     except Stopped:

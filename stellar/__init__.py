@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stellar.library import Library as Library
     from stellar.library import stellar as stellar
     from stellar.stream import evaluate_many as evaluate_many
+    from stellar.stream import evaluate_many_async as evaluate_many_async
 
 _HOMES = {
     "context": ("Context",),
@@ -35,7 +36,7 @@ _HOMES = {
     "expression": ("Expression", "compile", "evaluate"),
     "functions": ("LIBRARY",),
     "library": ("Function", "Library", "stellar"),
-    "stream": ("evaluate_many",),
+    "stream": ("evaluate_many", "evaluate_many_async"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

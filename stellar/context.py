@@ -6,11 +6,28 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from stellar.forks import reset_after_fork
+
 T = TypeVar("T")
 
 
 class GlobalSettings(dict[str, Any]):
     """Metron's global configuration, `global.json`, where functions find their settings."""
+
+
+class _Made:
+    """Services that were made of global settings, for all contexts with the same settings."""
+
+    __slots__ = ("__weakref__", "lock", "services")
+
+    def __init__(self) -> None:
+        self.services: dict[type[Any], Any] = {}
+        self.lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock. What was made is used on: each service does for itself what a fork needs."""
+        self.lock = threading.Lock()
 
 
 class Context:
@@ -22,13 +39,11 @@ class Context:
     A context is handed to each evaluation; nothing is global. `with_services` makes another with more.
     """
 
-    __slots__ = ("_made", "_making", "_services")
+    __slots__ = ("_made", "_services")
 
     def __init__(self, services: dict[type[Any], Any] | None = None) -> None:
         self._services = dict(services or {})
-        # What was made of the global settings
-        self._made: dict[type[Any], Any] = {}
-        self._making = threading.Lock()
+        self._made = _Made()
 
     def __getitem__(self, kind: type[T]) -> T:
         """The service of that type.
@@ -37,20 +52,20 @@ class Context:
         """
         if kind in self._services:
             return cast(T, self._services[kind])
-        if kind in self._made:
-            return cast(T, self._made[kind])
+        if kind in self._made.services:
+            return cast(T, self._made.services[kind])
         raise LookupError(f"this needs a {kind.__name__}, and the context has none")
 
     def get(self, kind: type[T], default: T | None = None) -> T | None:
         """The service of that type, or the default."""
-        return cast("T | None", self._services.get(kind, self._made.get(kind, default)))
+        return cast("T | None", self._services.get(kind, self._made.services.get(kind, default)))
 
     def get_or_make(self, kind: type[T], make: Callable[[GlobalSettings], T]) -> T:
         """The service of that type; if there is none, one made of the global settings, which is kept."""
         if kind not in self:
-            with self._making:
+            with self._made.lock:
                 if kind not in self:
-                    self._made[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
+                    self._made.services[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
         return self[kind]
 
     def with_services(self, services: dict[type[Any], Any]) -> Context:
@@ -60,11 +75,11 @@ class Context:
         """
         context = Context({**self._services, **services})
         if GlobalSettings not in services:
-            context._made, context._making = self._made, self._making
+            context._made = self._made
         return context
 
     def __contains__(self, kind: type[Any]) -> bool:
-        return kind in self._services or kind in self._made
+        return kind in self._services or kind in self._made.services
 
 
 NOTHING = Context()

@@ -1,7 +1,8 @@
-"""Requests by httpcore that end in time as a whole, however slowly a server sends.
+"""Requests by httpcore's network streams that end in time as a whole, however slowly a server sends.
 
-The time-outs of a pool hold for each step: a server that sends a byte now and then could take for ever. A pool hands on
-the time-outs of a request to its streams as they are, so ours can bring the end of the whole call with them.
+The time-outs of a pool hold for each step: a server that sends a byte now and then could take for ever. A pool hands
+on the time-outs of a request to its streams as they are, so ours can bring the end of the whole call with them. The
+look-up of a host's name counts as a part of connecting to it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import Any
 
 import httpcore
 
-_PIECE = 65_536
+from stellar.name_resolution import Address, NameResolver
+
+CHUNK_BYTES = 65_536
+# What one address of several may take at least, so that a host with many is not given up too soon
+MIN_ATTEMPT_SECONDS = 0.25
 
 
 def timeouts(connect: float, socket: float, end: float) -> dict[str, float]:
@@ -50,8 +55,8 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.read(max_bytes, _seconds(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _PIECE):
-            self._inner.write(buffer[start : start + _PIECE], _seconds(timeout))
+        for start in range(0, len(buffer), CHUNK_BYTES):
+            self._inner.write(buffer[start : start + CHUNK_BYTES], _seconds(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -66,10 +71,14 @@ class _Stream(httpcore.NetworkStream):
 
 
 class DeadlineNetwork(httpcore.NetworkBackend):
-    """Connects to servers; each request says by `timeouts` when it must be done."""
+    """Connects to servers; each request says by `timeouts` when it must be done.
 
-    def __init__(self) -> None:
+    resolver: looks up the addresses of hosts; by default one with a cache of its own
+    """
+
+    def __init__(self, resolver: NameResolver | None = None) -> None:
         self._inner = httpcore.SyncBackend()
+        self._resolver = resolver or NameResolver()
 
     def connect_tcp(
         self,
@@ -79,4 +88,35 @@ class DeadlineNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.connect_tcp(host, port, _seconds(timeout), local_address, socket_options))
+        """Connect to the first address of a host that accepts.
+
+        Raises ConnectTimeout if none does in time, the look-up of the name included, and ConnectError if the name has
+        no address or none of them accepts.
+        """
+        end = time.monotonic() + _seconds(timeout)
+        options = list(socket_options or ())
+        failure: Exception | None = None
+        addresses = self._resolve(host, end)
+        for number, (_, address) in enumerate(addresses):
+            seconds = _attempt_seconds(end, len(addresses) - number)
+            try:
+                return _Stream(self._inner.connect_tcp(address, port, seconds, local_address, options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore.ConnectError(f"the host {host} has no address")
+
+    def _resolve(self, host: str, end: float) -> tuple[Address, ...]:
+        try:
+            return self._resolver.resolve(host, end - time.monotonic())
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+
+
+def _attempt_seconds(end: float, addresses: int) -> float:
+    """Return the seconds for the next of so many addresses: a fair share, for one may swallow what is sent to it."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise httpcore.ConnectTimeout("no address accepted a connection in time")
+    return min(left, max(left / addresses, MIN_ATTEMPT_SECONDS))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
+from stellar.cached_properties import cached_property
 from stellar.errors import ParseError, Unfinished
 from stellar.source import Span
 from stellar.tables import ACTIONS, END_STATE, RULES

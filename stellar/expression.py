@@ -6,7 +6,7 @@ import linecache
 import types
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stellar import nodes as n
 from stellar.compiler import Places, compile_tree, filename
@@ -17,6 +17,9 @@ from stellar.parser import parse
 from stellar.resolver import Names, resolve
 from stellar.runtime import shortened
 from stellar.source import Span
+
+if TYPE_CHECKING:
+    from stellar.asynchronous import Waits
 
 UnknownFunctions = Literal["when_compiled", "when_reached"]
 Missing = Literal["null", "error"]
@@ -101,6 +104,14 @@ class Expression:
         return any(name in self.library and self.library[name].blocks for name in self.functions)
 
     @property
+    def waits(self) -> Waits:
+        """How an evaluation may wait for something outside."""
+        if self.blocks:
+            return "in threads"
+        called = (self.library[name] for name in self.functions if name in self.library)
+        return "in fibers" if any(function.cooperative for function in called) else "no"
+
+    @property
     def tree(self) -> n.Expr:
         """The syntax tree."""
         return self._tree
@@ -121,6 +132,20 @@ class Expression:
         if self._strict is None:
             self._strict = self._compiled(strict=True)
         return self._strict(record, context)
+
+    async def evaluate_async(
+        self, record: Mapping[str, Any], context: Context = NOTHING, *, missing: Missing = "null"
+    ) -> Any:
+        """Return the value for a record, without keeping the event loop of asyncio waiting.
+
+        Calls of models wait in a fiber, and cancelling the coroutine cancels them. Other functions that may wait run in
+        a thread, which goes on when the coroutine is cancelled. What only computes is evaluated at once.
+
+        Raises EvaluationError if an operator or a function refuses.
+        """
+        from stellar.asynchronous import run_async  # loads asyncio, which is slow
+
+        return await run_async(partial(self.evaluate, record, context, missing=missing), self.waits)
 
     @property
     def failure(self) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:

@@ -9,11 +9,11 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import import_module
 from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
+from stellar.cached_properties import cached_property
 from stellar.context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -171,6 +171,11 @@ class Function:
         if self.said_to_block is not None:
             return self.said_to_block
         return self.needs_context or not self.implementation.__module__.startswith("stellar.functions.")
+
+    @cached_property
+    def cooperative(self) -> bool:
+        """Whether a call may wait for something outside, by giving way in a fiber."""
+        return self.needs_context and not self.blocks
 
     @cached_property
     def _signature(self) -> tuple[list[inspect.Parameter], dict[str, Any]]:

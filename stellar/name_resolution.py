@@ -117,10 +117,10 @@ class NameResolver:
     def _look_up(self, host: str) -> _Entry:
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:  # what can't be a name fails to be encoded
-            failure = error if isinstance(error, OSError) else OSError(f"{host!r} can't be a host name: {error}")
+            addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the callers wait for it; a thread must not end so)
+            failure = error if isinstance(error, OSError) else OSError(f"invalid host name {host!r}: {error}")
             return _Entry((), failure, monotonic() + FAILURE_SECONDS)
-        addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
         return _Entry(addresses, None, monotonic() + self._ttl)
 
 

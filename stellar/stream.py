@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
@@ -51,23 +51,62 @@ def evaluate_many(
     Raises ParseError or ResolutionError for a text, ValueError for options that can't be, both before any record is
     read.
     """
+    expression = _expression(expression, library)
+    return in_order(_evaluation(expression, context, failures), records, in_flight, blocks=expression.blocks)
+
+
+def evaluate_many_async(
+    expression: Expression | str,
+    records: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+    context: Context = NOTHING,
+    *,
+    in_flight: int = IN_FLIGHT,
+    failures: Failures = "raise",
+    library: Library | None = None,
+) -> AsyncGenerator[Any, None]:
+    """Yield the value for each of many records, in their order, for `async for`.
+
+    The arguments are those of `evaluate_many`. The records may also come from an asynchronous iterable, which is read
+    at most `in_flight` records ahead. Models are waited for in fibers of one thread, which all streams share. When the
+    stream is closed early, or its task is cancelled, what is under way is cancelled: use `contextlib.aclosing` if you
+    leave the loop early.
+
+    Raises ParseError or ResolutionError for a text, ValueError for invalid options, both before any record is read.
+    """
+    from stellar.asynchronous import in_order_async  # loads asyncio, which is slow
+
+    expression = _expression(expression, library)
+    work = _evaluation(expression, context, failures)
+    return in_order_async(work, records, _checked_in_flight(in_flight), expression.waits)
+
+
+def _expression(expression: Expression | str, library: Library | None) -> Expression:
+    if isinstance(expression, str):
+        return Expression(expression, default_library() if library is None else library)
+    return expression
+
+
+def _evaluation(expression: Expression, context: Context, failures: Failures) -> Callable[[Mapping[str, Any]], Any]:
+    """What gives the value for a record, or its failure where that is asked for. Raises ValueError."""
     if failures not in ("raise", "yield"):
         raise ValueError(f"failures is 'raise' or 'yield', not {failures!r}")
-    evaluate = expression
-    if isinstance(evaluate, str):
-        evaluate = Expression(evaluate, default_library() if library is None else library)
 
     def value(record: Mapping[str, Any]) -> Any:
-        return evaluate(record, context)
+        return expression(record, context)
 
     def value_or_failure(record: Mapping[str, Any]) -> Any:
         try:
-            return evaluate(record, context)
+            return expression(record, context)
         except EvaluationError as error:
             return error
 
-    work = value if failures == "raise" else value_or_failure
-    return in_order(work, records, in_flight, blocks=evaluate.blocks)
+    return value if failures == "raise" else value_or_failure
+
+
+def _checked_in_flight(in_flight: int) -> int:
+    if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
+        raise ValueError(f"in_flight is a whole number of 1 or more, not {in_flight!r}")
+    return in_flight
 
 
 def in_order(
@@ -79,9 +118,7 @@ def in_order(
 
     Raises ValueError for a number that can't be.
     """
-    if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
-        raise ValueError(f"in_flight is a whole number of 1 or more, not {in_flight!r}")
-    if in_flight == 1:
+    if _checked_in_flight(in_flight) == 1:
         return (work(item) for item in items)
     return _windowed(work, items, in_flight, partial(ThreadPoolExecutor, in_flight, "stellar") if blocks else Hub)
 
@@ -126,11 +163,11 @@ def _windowed(
         if trouble is not None:
             raise trouble
     finally:
-        if os.getpid() == process:
+        if os.getpid() == process:  # else there are no threads to wait for
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_process(process: int) -> None:
-    """Raise RuntimeError in the child of a fork, where the workers do not exist."""
+    """Raise RuntimeError in the child of a fork: the threads, and what they work on, are the parent's."""
     if os.getpid() != process:
         raise RuntimeError("this stream of records was begun before a fork and goes on in the parent only")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
+sys.path.append(str(Path(__file__).parent))  # for forked.py
 
 from engines.daemon import missing
 from stellar.context import Context

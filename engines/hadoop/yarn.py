@@ -142,7 +142,7 @@ class Yarn(Engine):
             "yarn.nodemanager.pmem-check-enabled": True,
             "yarn.nodemanager.resource.memory.enforced": False,  # else what uses too much is not killed
             "yarn.nodemanager.container-monitor.interval-ms": 500,
-            "yarn.nodemanager.sleep-delay-before-sigkill.ms": 5000,
+            "yarn.nodemanager.sleep-delay-before-sigkill.ms": 20000,  # in which a model that YARN ends may be replaced
             "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
             "yarn.nodemanager.env-whitelist": "JAVA_HOME,HADOOP_CONF_DIR,PATH",
             "yarn.nodemanager.delete.debug-delay-sec": 0,

@@ -2,6 +2,11 @@
 
 In each container a runner looks after the instance; YARN starts another container when one ends. All that is known
 stands in YARN and in the registry, so a deployer that is started anew knows what the last one started.
+
+An *orphan* is an instance that is registered, and that YARN does not list: the service's master was restarted and has
+not recovered its container, or its node manager died and it runs on. YARN starts another container in its stead, long
+before the model in that is ready. So an orphan counts as running and serves on, and orphans are unregistered one by
+one, each only once the instances that remain are as many as desired. A runner that was unregistered ends by itself.
 """
 
 from __future__ import annotations
@@ -15,19 +20,20 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maas_runtime.archive import NAME, archive, archive_name, pack
 from maas_runtime.container import CONFIGURATION, FILES, NODE_SECONDS, Description, failures_noted
 from maas_runtime.deployers import Deployment
 from maas_runtime.errors import DeployError
+from maas_runtime.lifecycle import start_order
 from maas_runtime.notes import Notes
 from maas_runtime.runner import Limits
 from maas_runtime.store import ModelStore
-from maas_runtime.yarn import Container, State, YarnServices
+from maas_runtime.yarn import State, YarnServices
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
 
@@ -36,7 +42,8 @@ log = logging.getLogger(__name__)
 COMPONENT = "model"
 DEFAULT_MB = 512  # for a model that does not say how much memory it needs
 RUNNER_MB = 48  # of a container's memory, for the runner itself
-STRANGER_LOOKS = 5  # so often an instance must be missing before it is taken for left behind
+ABSENT_LOOKS = 5  # so often in a row YARN must not list a container before that counts
+ABSENT_SECONDS = 60.0  # and for so long while YARN lists too few; its master may take 30 to recover a container
 SPARE_SECONDS = 30.0  # that YARN may take to end a container
 
 # How YARN looks after a service, whatever the cluster's own defaults are
@@ -70,12 +77,20 @@ class YarnSettings:
     restart: bool = True
 
 
+class Absence(NamedTuple):
+    """How long YARN has not listed a container: since when by the deployer's clock, and in how many looks in a row."""
+
+    since: float
+    looks: int
+
+
 @dataclass
 class YarnDeployer:
     """Runs instances in containers of YARN.
 
     place: the options by which a runner finds the registry
     report: called with the model and the reason when an instance fails
+    clock: seconds, for how long YARN has not listed a container
     """
 
     yarn: YarnServices
@@ -86,21 +101,23 @@ class YarnDeployer:
     report: Callable[[Model, str], None]
     limits: Limits = field(default_factory=Limits)
     settings: YarnSettings = field(default_factory=YarnSettings)
+    clock: Callable[[], float] = time.monotonic
     _turn: defaultdict[Model, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
     _known: dict[Model, dict[str, str]] = field(default_factory=dict, init=False)
     _expected: set[str] = field(default_factory=set, init=False)  # whose end is asked for, or reported already
-    _missing: dict[tuple[Model, str], int] = field(default_factory=dict, init=False)
+    _absences: dict[Model, dict[str, Absence]] = field(default_factory=dict, init=False)
 
     def scale(self, deployment: Deployment, instances: int) -> None:
         model = deployment.model
         name = self.service_name(model)
         with self._turn[model]:
             state = self.yarn.state(name)
-            if state is not None and (state.ended or not instances):
-                self._remove(model, name, state)
-                state = None
             if not instances:
+                self._remove(model, name, state)
                 return
+            if state is not None and state.ended:
+                self._delete(model, name)
+                state = None
             if state is None:
                 self._create(deployment, name, instances)
             else:
@@ -109,22 +126,32 @@ class YarnDeployer:
 
     def running(self, model: Model) -> int:
         state = self.yarn.state(self.service_name(model))
-        if state is None:
-            self._take_in_failures(model, ())
-            return 0
-        if state.ended:
-            self._take_in_failures(model, ())
-            log.warning("%s: YARN has ended its service: %s", model, self.yarn.why(state.application) or state.state)
+        if state is None or state.ended:
+            self._report_ended(model, None, self._orphans(model, state))
+            if state is not None:
+                why = self.yarn.why(state.application) or state.state
+                log.warning("%s: YARN has ended its service: %s", model, why)
             return 0
         if state.wanted is None:
             raise ConnectionError("the master of its service on YARN can't tell now how many run")
-        self._take_in_failures(model, state.containers, state.application)
-        self._unregister_strangers(model, state)
-        ended = [container for container in state.containers if container.id in self._expected]
-        if ended and not self.settings.restart:  # they hold their containers, so that YARN starts no others
-            self.yarn.take_away(self.service_name(model), COMPONENT, [container.instance for container in ended])
-            return len(state.containers) - len(ended)
-        return len(state.containers)
+        orphans = self._orphans(model, state)
+        self._count_absences(model, state, orphans)
+        self._report_ended(model, state, orphans)
+        self._release_orphan(model, state, orphans)
+        failed = self._take_away_failed(model, state)
+        containers, desired = len(state.containers) - failed, state.wanted - failed
+        return max(containers, min(desired, containers + len(orphans)))  # an orphan fills in for a missing container
+
+    def _take_away_failed(self, model: Model, state: State) -> int:
+        """Take away the containers of failed instances where nothing is restarted, and return how many those are.
+
+        Such instances hold their containers, so that YARN does not start others.
+        """
+        ended = [container.instance for container in state.containers if container.id in self._expected]
+        if self.settings.restart or not ended:
+            return 0
+        self.yarn.take_away(self.service_name(model), COMPONENT, ended)
+        return len(ended)
 
     def service_name(self, model: Model) -> str:
         """The name of a model version's service: DNS-like, and never that of another one."""
@@ -232,10 +259,16 @@ class YarnDeployer:
             self.yarn.take_away(name, COMPONENT, [container.instance for container in surplus])
             self._await_end(name, {container.id for container in surplus})
 
-    def _remove(self, model: Model, name: str, state: State) -> None:
-        if not state.ended:
-            registered = [i.id for i in self.registry.instances(*model) if i.id.startswith("container_")]
-            self._drain(model, [*registered, *(container.id for container in state.containers)])
+    def _remove(self, model: Model, name: str, state: State | None) -> None:
+        """End the service, with all its instances; orphans are registered still when the service has ended already."""
+        listed = [container.id for container in state.containers] if state and not state.ended else []
+        self._drain(model, [*self._orphans(model, state), *listed])
+        self._expected.update(self._known.get(model, ()))  # also of what YARN ended before: it is not desired now
+        if state is not None:
+            self._delete(model, name)
+
+    def _delete(self, model: Model, name: str) -> None:
+        """Delete the service, and wait until YARN has done that."""
         self.yarn.delete(name)
         deadline = time.monotonic() + SPARE_SECONDS
         while self.yarn.state(name) is not None:
@@ -266,7 +299,7 @@ class YarnDeployer:
                     f"{self.settings.place_seconds:g} seconds; the others wait for room{self._of_the_label()}"
                 )
             time.sleep(0.2)
-        self._known[model] = {container.id: state.application for container in state.containers}
+        self._known.setdefault(model, {}).update((container.id, state.application) for container in state.containers)
 
     def _of_the_label(self) -> str:
         """What else may be the reason, for YARN does not say of a label that it can't do anything with it."""
@@ -284,42 +317,72 @@ class YarnDeployer:
                 raise DeployError(f"YARN has not ended {', '.join(sorted(ids))} in time")
             time.sleep(0.1)
 
-    def _take_in_failures(self, model: Model, containers: Sequence[Container], application: str = "") -> None:
-        """Report what ended unasked: with the reason that its runner noted, or that there is none."""
-        before = self._known.get(model, {})
-        self._known[model] = {container.id: application for container in containers}
+    def _report_ended(self, model: Model, state: State | None, orphans: Sequence[str]) -> None:
+        """Report the instances that ended without being asked to: with the reason their runner noted, if it did.
+
+        state: None if the service has ended, and with it all its containers
+        """
+        known = self._known.get(model, {})
+        application = state.application if state else ""
+        present = {container.id: application for container in state.containers} if state else {}
+        present.update((id, known.get(id) or _application(id)) for id in orphans)
         for id, reason in failures_noted(self.notes, model).items():
             self._expected.add(id)
-            self._failed(model, id, before.get(id) or application or _application(id), reason)
-        for id in before.keys() - self._known[model].keys():
-            if id not in self._expected:
-                reason = "its container was ended by YARN, for memory or for room, or its node was lost"
-                self._failed(model, id, before[id], reason)
-            self._expected.discard(id)
+            self._failed(model, id, known.get(id) or application or _application(id), reason)
+        ended = {id for id in known.keys() - present.keys() if id in self._expected or self._is_over(model, state, id)}
+        for id in sorted(ended - self._expected):
+            reason = "its container was ended by YARN, for memory or for room, or its node was lost"
+            self._failed(model, id, known[id], reason)
+        self._expected -= ended
+        self._known[model] = {id: at for id, at in (known | present).items() if id not in ended}
 
     def _failed(self, model: Model, id: str, application: str, reason: str) -> None:
         reason = f"{reason}; see: yarn logs -applicationId {application} -containerId {id}"
         log.warning("%s: an instance failed: %s", model, reason)
         self.report(model, reason)
 
-    def _unregister_strangers(self, model: Model, state: State) -> None:
-        """Unregister instances that YARN knows nothing of any more: their node manager died, and they live on.
+    # --- orphans
 
-        They leave when they see that.
+    def _orphans(self, model: Model, state: State | None) -> list[str]:
+        """Return the registered instances of our service that YARN does not list, oldest first.
+
+        Instances are ours if YARN has listed them, or if they are of the same application: registrations that others
+        made are left alone.
         """
-        if state.state != "STABLE" or len(state.containers) != state.wanted:
-            return
-        present = {container.id for container in state.containers}
-        strangers = {
-            i.id for i in self.registry.instances(*model) if i.id.startswith("container_") and i.id not in present
-        }
-        for key in [key for key in self._missing if key[0] == model and key[1] not in strangers]:
-            del self._missing[key]
-        for id in strangers:
-            self._missing[model, id] = looks = self._missing.get((model, id), 0) + 1
-            if looks >= STRANGER_LOOKS:
-                log.warning("%s: YARN knows nothing of %s any more, which is unregistered", model, id)
-                self.registry.unregister(model.name, id)
+        known = self._known.get(model, {})
+        listed = {container.id for container in state.containers} if state and not state.ended else set()
+        registered = {i.id for i in self.registry.instances(*model) if i.id.startswith("container_")} - listed
+        ours = (id for id in registered if id in known or (state and _application(id) == state.application))
+        return sorted(ours, key=start_order)
+
+    def _count_absences(self, model: Model, state: State, orphans: Iterable[str]) -> None:
+        before, now = self._absences.get(model, {}), self.clock()
+        absent = {*self._known.get(model, {}), *orphans} - {container.id for container in state.containers}
+        seen = {id: before.get(id, Absence(now, 0)) for id in absent}
+        self._absences[model] = {id: Absence(since, looks + 1) for id, (since, looks) in seen.items()}
+
+    def _is_over(self, model: Model, state: State | None, id: str) -> bool:
+        """Return whether YARN will not list a container again.
+
+        A master that was restarted lists its containers once it has recovered them, one after the other. While it
+        lists as many as desired, nothing is left to recover.
+        """
+        if state is None or len(state.containers) >= (state.wanted or 0):
+            return True
+        return self.clock() - self._absences[model][id].since >= ABSENT_SECONDS
+
+    def _release_orphan(self, model: Model, state: State, orphans: Sequence[str]) -> None:
+        """Unregister the oldest orphan if the other registered instances are as many as desired.
+
+        It is one for each look, so that the next is judged by what is registered then.
+        """
+        listed = {container.id for container in state.containers}
+        ready = sum(instance.id in listed for instance in self.registry.instances(*model))
+        looks = {id: absence.looks for id, absence in self._absences[model].items()}
+        lost = [id for id in orphans if looks[id] >= ABSENT_LOOKS and self._is_over(model, state, id)]
+        if lost and ready + len(orphans) > (state.wanted or 0):
+            log.warning("%s: YARN no longer lists %s, which is unregistered: others replace it", model, lost[0])
+            self.registry.unregister(model.name, lost[0])
 
 
 def publish_program(store: ModelStore) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from importlib import import_module
 
+from stellar.cached_properties import cached_property
 from stellar.library import Function, Library
 
 # What each family has, so that its module need be loaded only when one of its functions is wanted
@@ -123,7 +123,7 @@ class LazyLibrary(Library):
         return super().hint(name)
 
     @cached_property
-    def functions(self) -> dict[str, Function]:  # type: ignore[override]
+    def functions(self) -> dict[str, Function]:
         return {name: self[name] for name in self}
 
     @cached_property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+
+from stellar.cached_properties import cached_property
 
 MS_A_DAY = 86_400_000
 # The first Gregorian day, counted from 1 January 1970

@@ -1,24 +1,41 @@
-"""One HTTP request and its answer, within a time: whatever a server does, and however slowly, it ends then."""
+"""One HTTP request and its response, within a deadline: whatever a server does, and however slowly, it ends then."""
 
 from __future__ import annotations
 
+import base64
 import ssl
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+import h11
 import httpcore
 import httpx
 
 from stellar.deadlines import DeadlineNetwork, timeouts
+from stellar.functions._connections import (
+    ConnectionPool,
+    Proxy,
+    Request,
+    Response,
+    ResponseTooLarge,
+    StaleConnection,
+    TunnelRefused,
+)
 
-LARGEST_ANSWER = 16 * 1024 * 1024
-_IDLE_SECONDS = 5.0
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "stellar-maas"}
+_NETWORK_FAILURES = (
+    h11.RemoteProtocolError,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    OSError,
+    StaleConnection,
+    TunnelRefused,
+    UnicodeError,
+)
 
 
 class CallFailure(Exception):
-    """A call that brought no answer that can be used.
+    """A call without a response that can be used.
 
     unwell: whether that is because the server is not well
     """
@@ -37,33 +54,30 @@ class Route:
     ca_path: a file of the certificates that are trusted; those of the system if there is none
     """
 
-    proxy: tuple[bytes, int] | None = None
+    proxy: tuple[str, int] | None = None
     proxy_auth: tuple[str, str] | None = None
     ca_path: str | None = None
 
-    def pool(self) -> httpcore.ConnectionPool:
-        """Raises LookupError if the certificates can't be read."""
-        options: dict[str, Any] = {
-            "ssl_context": self._certificates(),
-            "keepalive_expiry": _IDLE_SECONDS,
-            "max_connections": None,  # how many there may be is seen to by whoever calls
-            "network_backend": DeadlineNetwork(),
-        }
+    def pool(self, network: DeadlineNetwork) -> ConnectionPool:
+        """Return a new pool. Raises LookupError if the certificates can't be read."""
+        return ConnectionPool(network, self._certificates(), self._proxy())
+
+    def _proxy(self) -> Proxy | None:
         if self.proxy is None:
-            return httpcore.ConnectionPool(**options)
-        host, port = self.proxy
-        auth = None if self.proxy_auth is None else (self.proxy_auth[0].encode(), self.proxy_auth[1].encode())
-        return httpcore.HTTPProxy(httpcore.URL(scheme="http", host=host, port=port), proxy_auth=auth, **options)
+            return None
+        return Proxy(*self.proxy, None if self.proxy_auth is None else basic_authorization(*self.proxy_auth))
 
     def _certificates(self) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self.ca_path)
+            certificates = ssl.create_default_context(cafile=self.ca_path)
         except (OSError, ValueError) as error:
             raise LookupError(f"the certificates in {self.ca_path} can't be read: {error}") from error
+        certificates.set_alpn_protocols(["http/1.1"])
+        return certificates
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How many seconds each step may take, and at what time of `time.monotonic` all of them must be done."""
 
     connect: float
@@ -72,57 +86,44 @@ class Patience:
 
     @property
     def left(self) -> float:
+        """The seconds until the deadline."""
         return self.end - time.monotonic()
 
     @property
-    def timeouts(self) -> dict[str, float]:
+    def steps(self) -> dict[str, float]:
+        """The time-outs as network streams take them."""
         return timeouts(self.connect, self.socket, self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A status, the headers by their names in small letters, and the body."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
+def basic_authorization(user: str, password: str) -> str:
+    """Return the value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def exchange(
-    pool: httpcore.ConnectionPool,
+    pool: ConnectionPool,
     method: str,
     url: httpx.URL,
     headers: dict[str, str],
     content: bytes | None,
-    patience: Patience,
-) -> Answer:
-    """The answer to a request.
+    limits: Timeouts,
+) -> Response:
+    """Return the response to a request.
 
     Raises CallFailure if there is none, if it is too large, or if it does not come in time.
     """
-    address = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-    # Only plain answers: a small packed one may be huge when it is unpacked
-    plain = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", "User-Agent": "stellar-maas", **headers}
+    # Only plain responses: a small compressed one may be huge when it is decompressed
+    request = Request(method, url, {"Host": url.netloc.decode("ascii"), **_HEADERS, **headers}, content)
     try:
-        with pool.stream(
-            method, address, headers=list(plain.items()), content=content, extensions={"timeout": patience.timeouts}
-        ) as response:
-            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-            if found.get("content-encoding", "identity").lower() != "identity":
-                raise CallFailure(f"the answer is packed with {found['content-encoding']}")
-            return Answer(response.status, found, _whole(response.iter_stream()))
+        response = pool.exchange(request, limits.steps)
     except httpcore.TimeoutException as error:
         raise CallFailure("no answer in time", unwell=True) from error
-    except httpcore.LocalProtocolError as error:
+    except h11.LocalProtocolError as error:
         raise CallFailure(f"it can't be asked: {error}") from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError, UnicodeError) as error:
+    except ResponseTooLarge as error:
+        raise CallFailure(str(error)) from error
+    except _NETWORK_FAILURES as error:
         raise CallFailure(str(error) or type(error).__name__, unwell=True) from error
-
-
-def _whole(parts: Iterable[bytes]) -> bytes:
-    body = bytearray()
-    for part in parts:
-        body += part
-        if len(body) > LARGEST_ANSWER:
-            raise CallFailure(f"the answer has more than {LARGEST_ANSWER} bytes")
-    return bytes(body)
+    if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
+        raise CallFailure(f"the answer is packed with {encoding}")
+    return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 import time
@@ -11,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-import httpcore
 import httpx
 from cachetools import LRUCache
 
+from stellar.deadlines import DeadlineNetwork
+from stellar.forks import reset_after_fork
+from stellar.functions._connections import ConnectionPool, Response
 from stellar.functions._files import read
-from stellar.functions._http import Answer, CallFailure, Patience, Route, exchange
-from stellar.functions._rest_settings import RestSettings, whole
+from stellar.functions._http import CallFailure, Route, Timeouts, basic_authorization, exchange
+from stellar.functions._rest_settings import RestSettings, check_global, limits
 from stellar.functions._servers import host, parsed, port, server, without_secrets
 from stellar.functions.jsons import DECODER
 from stellar.runtime import described
@@ -31,16 +32,34 @@ REDIRECTS = (301, 302, 303, 307, 308)
 class RestClient:
     """Calls services. It keeps connections, and leaves a server alone for a while that fails again and again.
 
+    The child of a fork begins without connections, failures or calls under way.
+
     settings: the global configuration, which is looked at in each call; but the limits `pooling.max.total` (100) and
         `pooling.default.max.per.route` (20) only now
+
+    Raises LookupError for a setting that is unknown or has an invalid value.
     """
 
     def __init__(self, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
+        check_global(settings)
         self.settings = settings
-        self._breaker = Breaker(clock)
-        self._seats = Seats(*(whole(key, settings.get(key, default)) for key, default in _POOLING.items()))
-        self._pools: dict[Route, httpcore.ConnectionPool] = {}
+        self._clock = clock
+        self._network = DeadlineNetwork()
+        self._pools: dict[Route, ConnectionPool] = {}
+        self._reset()
+        reset_after_fork(self)
+
+    def _reset(self) -> None:
+        self._breaker = Breaker(self._clock)
+        self._seats = Seats(*limits(self.settings))
+        self._pools = {}
         self._making = threading.Lock()
+
+    def after_fork(self) -> None:
+        """Replace what was inherited by what is new. The threads that used it are in the parent only."""
+        for pool in self._pools.values():
+            pool.close_sockets()
+        self._reset()
 
     def call(
         self, method: str, url: httpx.URL, settings: RestSettings, *, trusted: bool, content: bytes | None = None
@@ -73,8 +92,8 @@ class RestClient:
 
     def _final_answer(
         self, method: str, url: httpx.URL, settings: RestSettings, trusted: bool, content: bytes | None
-    ) -> Answer:
-        patience = Patience(
+    ) -> Response:
+        limits = Timeouts(
             settings.seconds(settings.connect_timeout),
             settings.seconds(settings.socket_timeout),
             time.monotonic() + settings.timeout / 1000,
@@ -85,7 +104,7 @@ class RestClient:
             headers = {"Accept": "application/json", **_authorization(first, url, settings)}
             if content is not None:
                 headers["Content-Type"] = "application/json"
-            answer = self._answer(method, url, headers, content, settings, patience)
+            answer = self._answer(method, url, headers, content, settings, limits)
             if method != "GET" or answer.status not in REDIRECTS or "location" not in answer.headers:
                 return answer
             url = _following(url, answer.headers["location"])
@@ -98,27 +117,24 @@ class RestClient:
         headers: dict[str, str],
         content: bytes | None,
         settings: RestSettings,
-        patience: Patience,
-    ) -> Answer:
+        limits: Timeouts,
+    ) -> Response:
         asked = server(url)
-        waiting = min(settings.seconds(settings.connection_request_timeout), patience.left)
+        waiting = min(settings.seconds(settings.connection_request_timeout), limits.left)
         with self._seats.taken(asked, waiting), self._breaker.watched(asked):
-            answer = exchange(self._pool(settings), method, url, headers, content, patience)
+            answer = exchange(self._pool(settings), method, url, headers, content, limits)
             if answer.status >= 500 and answer.status not in settings.response_codes_allowed:
                 raise CallFailure(f"the answer's status is {answer.status}", unwell=True)
             return answer
 
-    def _pool(self, settings: RestSettings) -> httpcore.ConnectionPool:
+    def _pool(self, settings: RestSettings) -> ConnectionPool:
         user = settings.proxy_basic_auth_user
         auth = None if user is None else (user, _password(settings.proxy_basic_auth_password_path))
         route = Route(_proxy(settings), auth, settings.ca_path)
         with self._making:
             if route not in self._pools:
-                self._pools[route] = route.pool()
+                self._pools[route] = route.pool(self._network)
             return self._pools[route]
-
-
-_POOLING = {"pooling.max.total": 100, "pooling.default.max.per.route": 20}
 
 
 class Breaker:
@@ -228,10 +244,10 @@ def _authorization(first: httpx.URL, url: httpx.URL, settings: RestSettings) -> 
         user, password = first.username, first.password
     else:
         return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")}
+    return {"Authorization": basic_authorization(user, password)}
 
 
-def _proxy(settings: RestSettings) -> tuple[bytes, int] | None:
+def _proxy(settings: RestSettings) -> tuple[str, int] | None:
     if settings.proxy_host is None:
         return None
     named = f"{settings.proxy_host}:{settings.proxy_port or 8080}"
@@ -241,7 +257,7 @@ def _proxy(settings: RestSettings) -> tuple[bytes, int] | None:
             raise ValueError("it is more than a host and a port")
     except ValueError as error:
         raise LookupError(f"{named}, from proxy.host and proxy.port, is no proxy: {error}") from error
-    return url.raw_host, port(url)
+    return url.raw_host.decode("ascii"), port(url)
 
 
 def _password(path: str | None) -> str:
@@ -253,7 +269,7 @@ def _password(path: str | None) -> str:
         raise LookupError(f"the password in {path} can't be read: {error}") from error
 
 
-def _read_answer(answer: Answer, settings: RestSettings) -> Any:
+def _read_answer(answer: Response, settings: RestSettings) -> Any:
     if answer.status not in settings.response_codes_allowed:
         raise CallFailure(f"the answer's status is {answer.status}")
     if settings.verify_content_length and "content-length" not in answer.headers:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stellar.conversions import to_boolean, to_integer
+from stellar.hints import known_names
 from stellar.runtime import described
 
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-COMMON_KEY = "stellar.rest.settings"
+_PREFIX = "stellar.rest."
+COMMON_KEY, GET_KEY, POST_KEY = "stellar.rest.settings", "stellar.rest.get.settings", "stellar.rest.post.settings"
 CALL = "config"
 # The hosts that a record may name are not for a record to say
 _GLOBAL_ALONE = "hosts.allowed"
@@ -49,12 +52,12 @@ class RestSettings:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], kind: str, call: Mapping[Any, Any] | None) -> RestSettings:
-        """The settings of a call.
+        """Return the settings of a call.
 
         settings: the global configuration
         kind: its key for calls of this kind
 
-        Raises LookupError for a setting that there is not, or that can't be what is given.
+        Raises LookupError for a setting that is unknown or has an invalid value.
         """
         common = cls()._with(settings.get(COMMON_KEY), COMMON_KEY)
         return common._with(settings.get(kind), kind)._with(call, CALL)
@@ -63,7 +66,7 @@ class RestSettings:
         if given is None:
             return self
         if not isinstance(given, Mapping):
-            raise LookupError(f"{where} is a map of settings, not {described(given)}")
+            raise LookupError(f"invalid {where}: expected a map of settings, got {described(given)}")
         return replace(self, **dict(_read(key, value, where) for key, value in given.items()))
 
     def seconds(self, milliseconds: int | None) -> float:
@@ -71,24 +74,59 @@ class RestSettings:
         return min(milliseconds or self.timeout, self.timeout) / 1000  # 0 is no limit of its own
 
 
-def whole(key: str, value: object) -> int:
-    """A setting that is a whole number, not negative. Raises LookupError if it is something else."""
-    number = to_integer(value)
-    if number is None or number < 0:
-        raise LookupError(f"{key} is a whole number from 0 up, not {described(value)}")
+def check_global(settings: Mapping[str, Any]) -> None:
+    """Raise LookupError if the global configuration has a setting of REST calls that is unknown or invalid."""
+    for key in settings:
+        if key not in GLOBAL_KEYS and key.startswith(_PREFIX) and (near := get_close_matches(key, GLOBAL_KEYS, n=1)):
+            raise LookupError(f"unknown setting {key}; did you mean {near[0]}?")
+    RestSettings.of(settings, GET_KEY, None)
+    RestSettings.of(settings, POST_KEY, None)
+    limits(settings)
+
+
+def limits(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many calls may be under way, altogether and to one server.
+
+    Raises LookupError if one of them is invalid.
+    """
+    total, each = (_integer(key, settings.get(key, default)) for key, default in _POOLING.items())
+    return total, each
+
+
+_POOLING = {"pooling.max.total": 100, "pooling.default.max.per.route": 20}
+GLOBAL_KEYS = frozenset({COMMON_KEY, GET_KEY, POST_KEY, *_POOLING})
+
+_DAY = 86_400_000
+# The least and the greatest value of a number, and what it is
+_RANGES = {
+    "timeout": (1, _DAY, "milliseconds"),
+    "connect.timeout": (0, _DAY, "milliseconds"),
+    "connection.request.timeout": (0, _DAY, "milliseconds"),
+    "socket.timeout": (0, _DAY, "milliseconds"),
+    "proxy.port": (1, 65_535, "a port"),
+    "response.codes.allowed": (100, 599, "a status"),
+    **dict.fromkeys(_POOLING, (1, 1000000, "a number of calls")),
+}
+
+
+def _integer(key: str, value: object) -> int:
+    least, greatest, meaning = _RANGES[key]
+    number = None if isinstance(value, bool) else to_integer(value)
+    if number is None or not least <= number <= greatest:
+        raise LookupError(f"invalid {key}: expected {meaning} from {least} to {greatest}, got {described(value)}")
     return number
 
 
-def _text(key: str, value: object) -> str:
+def _string(key: str, value: object) -> str:
     if not isinstance(value, str):
-        raise LookupError(f"{key} is a text, not {described(value)}")
+        raise LookupError(f"invalid {key}: expected a text, got {described(value)}")
     return value
 
 
 def _boolean(key: str, value: object) -> bool:
     truth = to_boolean(value)
     if truth is None:
-        raise LookupError(f"{key} is true or false, not {described(value)}")
+        raise LookupError(f"invalid {key}: expected true or false, got {described(value)}")
     return truth
 
 
@@ -96,10 +134,10 @@ def _servers(key: str, value: object) -> Servers:
     from stellar.functions._servers import servers
 
     try:
-        return servers(_text(key, value))
+        return servers(_string(key, value))
     except ValueError as error:
         raise LookupError(
-            f"{key} names hosts, such as example.com, *.example.com or [::1]:8080, not {value}"
+            f"invalid {key}: expected hosts such as example.com, *.example.com or [::1]:8080, got {value!r}"
         ) from error
 
 
@@ -109,11 +147,11 @@ def _several(read: Callable[[str, object], T]) -> Callable[[str, object], tuple[
 
 # By the type of a setting
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    "str | None": _text,
-    "int": whole,
-    "int | None": whole,
+    "str | None": _string,
+    "int": _integer,
+    "int | None": _integer,
     "bool": _boolean,
-    "tuple[int, ...]": _several(whole),
+    "tuple[int, ...]": _several(_integer),
     "tuple[Servers, ...]": _several(_servers),
     "Any": lambda _, value: value,
 }
@@ -121,10 +159,13 @@ _SETTINGS = {field.name.replace("_", "."): field for field in fields(RestSetting
 
 
 def _read(key: object, value: object, where: str) -> tuple[str, Any]:
-    """The field that a setting is, and its value; null is the default."""
+    """Return the field that a setting is, and its value; null is the default."""
     if not isinstance(key, str) or key not in _SETTINGS:
-        raise LookupError(f"{where} has {key}, which is no setting of REST calls; there are {', '.join(_SETTINGS)}")
+        raise LookupError(f"unknown setting {key} in {where}; {known_names(str(key), _SETTINGS)}")
     if key == _GLOBAL_ALONE and where == CALL:
         raise LookupError(f"{key} stands in the global configuration, under {COMMON_KEY}, and not in a call's config")
     field = _SETTINGS[key]
-    return field.name, field.default if value is None else _READERS[str(field.type)](key, value)
+    try:
+        return field.name, field.default if value is None else _READERS[str(field.type)](key, value)
+    except LookupError as error:
+        raise LookupError(f"{where}: {error}") from error

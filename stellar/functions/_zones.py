@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from stellar.cached_properties import cached_property
 
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)

@@ -11,9 +11,11 @@ from typing import Any, Protocol, Self
 
 from stellar.context import Context, GlobalSettings
 from stellar.conversions import to_long
+from stellar.forks import reset_after_fork
 from stellar.functions._files import read
 from stellar.library import Written, stellar
 from stellar.runtime import ABSENT, described, member
+from stellar.sqlite_connections import Connections
 
 log = logging.getLogger(__name__)
 
@@ -34,27 +36,28 @@ class EnrichmentStore(Protocol):
 
 
 class SqliteEnrichments:
-    """Enrichments in an SQLite file; it is made when the first one is put in."""
+    """Enrichments in an SQLite file, which is created on first use. Safe to use from many threads, and after a fork."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._local = threading.local()
+        self._connections = Connections(path, _create_table)
 
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
         """See EnrichmentStore."""
         try:
-            row = self._connection.execute(
-                "SELECT value FROM enrichments WHERE (table_name, family, type, indicator) = (?, ?, ?, ?)",
-                (table, family, kind, indicator),
-            ).fetchone()
+            with self._connections.lend() as connection:
+                row = connection.execute(
+                    "SELECT value FROM enrichments WHERE (table_name, family, type, indicator) = (?, ?, ?, ?)",
+                    (table, family, kind, indicator),
+                ).fetchone()
             return None if row is None else json.loads(row[0])
         except (sqlite3.Error, ValueError) as error:
             raise StoreError(f"{self.path}: {error}") from error
 
     def put(self, table: str, family: str, kind: str, indicator: str, value: Mapping[str, Any]) -> None:
-        """Keep an enrichment, in place of one that is there. Raises StoreError if that fails."""
+        """Store an enrichment, in place of one that exists. Raises StoreError if that fails."""
         try:
-            with self._connection as connection:
+            with self._connections.lend() as connection, connection:
                 connection.execute(
                     "INSERT OR REPLACE INTO enrichments VALUES (?, ?, ?, ?, ?)",
                     (table, family, kind, indicator, json.dumps(dict(value))),
@@ -63,21 +66,15 @@ class SqliteEnrichments:
             raise StoreError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Close the connection of this thread."""
-        if (connection := getattr(self._local, "connection", None)) is not None:
-            connection.close()
-            del self._local.connection
+        """Close the connections of all threads. None of them may be in use."""
+        self._connections.close()
 
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = sqlite3.connect(self.path)
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS enrichments (table_name TEXT, family TEXT, type TEXT, indicator TEXT,"
-                " value TEXT NOT NULL, PRIMARY KEY (table_name, family, type, indicator)) WITHOUT ROWID"
-            )
-        return connection
+
+def _create_table(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS enrichments (table_name TEXT, family TEXT, type TEXT, indicator TEXT,"
+        " value TEXT NOT NULL, PRIMARY KEY (table_name, family, type, indicator)) WITHOUT ROWID"
+    )
 
 
 def store(settings: GlobalSettings) -> EnrichmentStore:
@@ -156,10 +153,15 @@ class ObjectCache:
     """
 
     def __init__(self, size: int = 1000, seconds: float = 86_400, largest: int = 1_048_576) -> None:
+        self._size, self._seconds, self._largest = size, seconds, largest
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin without objects: another thread may have been about to change the cache."""
         from cachetools import TTLCache
 
-        self._largest = largest
-        self._kept: TTLCache[str, Any] = TTLCache(size, seconds)
+        self._kept: TTLCache[str, Any] = TTLCache(self._size, self._seconds)
         self._reading = threading.Lock()
 
     @classmethod

@@ -10,9 +10,9 @@ import io
 import ipaddress
 import tarfile
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, TypeVar
 
+from stellar.cached_properties import cached_property
 from stellar.context import Context, GlobalSettings
 from stellar.conversions import to_text
 from stellar.functions._extras import needed

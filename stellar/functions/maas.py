@@ -1,29 +1,38 @@
-"""Models as a service: finding an instance of a model, and asking it."""
+"""Models as a service: finding an instance of a model, and calling it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stellar.context import Context
 from stellar.conversions import to_text
 from stellar.fibers import offload
 from stellar.library import stellar
 
+if TYPE_CHECKING:
+    from stellar.maas.client import ModelClient
+    from stellar.maas.errors import MaasError
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# stellar.maas is imported where it is used: expressions that ask no model do not load an HTTP client.
+# stellar.maas is imported where it is used: expressions that call no model do not load an HTTP client.
+
+# Whether the last endpoint that was looked for was not found, which was reported then: a call with the null that
+# MAAS_GET_ENDPOINT returned is no second failure
+_REPORTED: ContextVar[bool] = ContextVar("missing endpoint was reported", default=False)
 
 
 @stellar("MAAS_GET_ENDPOINT", blocks=False)
 def get_endpoint(
     context: Context, model: object = None, version: object = None, key: object = None
 ) -> dict[str, Any] | None:
-    """An instance of a model, to be asked with MAAS_MODEL_APPLY.
+    """Return an endpoint of a deployed model, or null if there is none.
 
     model: The name of the model
     version: The version of the model; if it is left out or null, the one that the traffic plan chooses, or without a
@@ -32,61 +41,89 @@ def get_endpoint(
     returns: A map of the name, the version and the url, with the path of each function as `endpoint:<function>`; null
         if no such model is registered
 
-    Of several instances any one is taken, but one that failed in the last 10 minutes only if there is no other. Metron
-    knows no traffic plans: it takes the newest version, and ignores a key.
+    Of several instances any one is chosen, but one that failed lately only if there is no other. A model that is being
+    started is waited for (`maas.wait.ms`). Metron has no traffic plans: it takes the newest version and ignores a key.
     """
     from stellar.maas.client import ModelClient
-    from stellar.maas.errors import ModelNotFound
+    from stellar.maas.errors import MaasError, ModelNotFound
     from stellar.maas.registry import Registry
     from stellar.maas.traffic import Chosen
 
-    if model is None:
-        return None
     registry = _service(context, Registry)  # type: ignore[type-abstract]
-    name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
-    try:
-        endpoint = registry.endpoint(name, version, key).as_map()
-        return endpoint if version is not None else Chosen(endpoint, key)
-    except ModelNotFound as error:
-        log.warning("%s", error)  # Metron answers null here
-        if client := context.get(ModelClient):
-            client.failed({"name": name, "version": version}, error)
+    client = context.get(ModelClient)
+    if model is None:
+        error = ModelNotFound("MAAS_GET_ENDPOINT got null for the model's name: is it in quotes?", "no model name")
+        _missing(client, {}, error)
         return None
+    name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
+    find = getattr(client, "endpoint", registry.endpoint)
+    try:
+        endpoint = find(name, version, key).as_map()
+    except MaasError as error:
+        _missing(client, {"name": name, "version": version}, error)
+        return None
+    if _REPORTED.get():
+        _REPORTED.set(False)
+    return endpoint if version is not None else Chosen(endpoint, key)
+
+
+def _missing(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
+    """Report that there is no endpoint; Metron returns null then."""
+    _REPORTED.set(True)
+    _report(client, endpoint, error)
+
+
+def _report(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
+    if client is not None:
+        client.failed(endpoint, error)
+    else:
+        log.warning("%s", error)
 
 
 @stellar("MAAS_MODEL_APPLY", blocks=False)
 def model_apply(context: Context, endpoint: object, function: object, args: object = None) -> dict[str, Any] | None:
-    """What a model answers, asked over HTTP: MAAS_MODEL_APPLY(endpoint, function?, args).
+    """Return the answer of a model, called over HTTP: MAAS_MODEL_APPLY(endpoint, function?, args).
 
-    endpoint: A map as MAAS_GET_ENDPOINT gives it: name, version and url of the model
+    endpoint: A map as MAAS_GET_ENDPOINT returns it: name, version and url of the model
     function: The function of the endpoint, or a path; `apply` if it is left out
     args: A map of the request's parameters
     returns: The JSON object that the model answers, as a map; null if there is no endpoint or no answer
 
-    The function may be left out: MAAS_MODEL_APPLY(endpoint, args) asks `apply`. Answers are cached for 10 minutes. An
-    instance that fails is avoided for 10 minutes, and another one is tried; a status of 4xx finds fault with the record
-    and not with the instance.
+    The function may be left out: MAAS_MODEL_APPLY(endpoint, args) calls `apply`. Answers are cached for 10 minutes.
+    When an instance fails, another one is called, and one that keeps failing is left alone for a while; a status of 4xx
+    rejects the record and is no failure of the instance.
     """
     from stellar.maas.client import ModelClient
     from stellar.maas.errors import MaasError
 
-    if not isinstance(endpoint, Mapping):  # no such model: MAAS_GET_ENDPOINT gave null
+    client = _service(context, ModelClient)
+    if not isinstance(endpoint, Mapping):
+        _no_endpoint(client, endpoint)
         return None
     if isinstance(function, Mapping) and args is None:
         function, args = None, function
-    client = _service(context, ModelClient)
-    ask = client.apply if getattr(client, "gives_way", False) else partial(offload, client.apply)
+    call = client.apply if getattr(client, "gives_way", False) else partial(offload, client.apply)
     try:
-        return ask(endpoint, function if isinstance(function, str) else None, _parameters(args))
-    except MaasError as error:
-        log.warning("%s", error)  # Metron answers null here
+        return call(endpoint, function if isinstance(function, str) else None, _parameters(args))
+    except MaasError:  # the client counted and logged it; Metron returns null here
         return None
+
+
+def _no_endpoint(client: ModelClient, endpoint: object) -> None:
+    from stellar.maas.errors import ModelUnavailable
+
+    if endpoint is None and _REPORTED.get():
+        _REPORTED.set(False)
+        return
+    got = "null" if endpoint is None else type(endpoint).__name__
+    message = f"MAAS_MODEL_APPLY expected an endpoint as MAAS_GET_ENDPOINT returns it, got {got}"
+    client.failed({}, ModelUnavailable(message, "no endpoint"))
 
 
 def _service(context: Context, kind: type[T]) -> T:
     if kind in context:
         return context[kind]
-    raise LookupError("it is not said where models are: name a registry (--registry DIR), or give the context one")
+    raise LookupError("no model registry configured; pass --registry DIR or add a Registry to the context")
 
 
 def _parameters(args: object) -> dict[str, Any]:

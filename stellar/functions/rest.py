@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.context import Context
 from stellar.conversions import to_text
-from stellar.functions._rest_settings import RestSettings
+from stellar.functions._rest_settings import GET_KEY, POST_KEY, RestSettings
 from stellar.functions.jsons import DECODER
 from stellar.library import Written, stellar
 from stellar.runtime import described
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import httpx
 
     from stellar.functions._rest_client import RestClient
-
-GET_KEY, POST_KEY = "stellar.rest.get.settings", "stellar.rest.post.settings"
 
 
 @stellar("REST_GET")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from stellar.forks import reset_after_fork
 from stellar.hadoop.site import VARIABLE, configured
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 60.0
@@ -75,17 +77,28 @@ class WebHdfs:
         self.urls = [_checked(url) for url in urls]
         self.uri = uri.rstrip("/")
         self.user = user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        patience = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        trust = transport is None
+        self._auth, self._transport = auth, transport
+        self._open_clients()
+        reset_after_fork(self)
+
+    def _open_clients(self) -> None:
+        limits = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        trust = self._transport is None
         self._name_nodes = httpx.Client(
-            auth=auth,
-            params=None if auth else {"user.name": self.user},
-            timeout=patience,
-            transport=transport,
+            auth=self._auth,
+            params=None if self._auth else {"user.name": self.user},
+            timeout=limits,
+            transport=self._transport,
             trust_env=trust,
         )
         # A data node knows us by what the name node has put into its address
-        self._data_nodes = httpx.Client(timeout=patience, transport=transport, trust_env=trust)
+        self._data_nodes = httpx.Client(timeout=limits, transport=self._transport, trust_env=trust)
+
+    def after_fork(self) -> None:
+        """Replace the clients. The old ones are not closed by their own means, for that waits for their locks."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the sockets end with the objects
+            self._open_clients()
 
     def home(self) -> str:
         """Our home directory there."""
@@ -110,8 +123,12 @@ class WebHdfs:
     def chunks(self, path: str) -> Iterator[bytes]:
         """The content of a file, piece by piece."""
         location = self._located("GET", path, "OPEN")
+        client = self._data_nodes
         with self._from_data_node("GET", location) as answer:
-            yield from answer.iter_bytes(CHUNK)
+            for chunk in answer.iter_bytes(CHUNK):
+                yield chunk
+                if self._data_nodes is not client:
+                    raise RuntimeError(f"the reading of {path} was begun before a fork and goes on in the parent only")
 
     def write(self, path: str, content: bytes | BinaryIO, permission: int = 0o644) -> None:
         """Write a file, in place of one that is there. Directories are made where they are missing."""

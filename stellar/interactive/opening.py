@@ -71,7 +71,8 @@ def use_models(session: Session, directory: str | None, zookeeper: ZooKeeper | s
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.opening import open_registry
 
-    settings = ClientSettings.from_global(session.settings)
+    # Who types waits for an answer, and wants to know at once that there is none
+    settings = ClientSettings.from_global({"maas.wait.ms": 0, **session.settings})
     registry = open_registry(directory, zookeeper, settings)
     client = ModelClient(registry, settings)
     session.use({Registry: registry, ModelClient: client}, registry, client)

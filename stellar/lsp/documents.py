@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
+from stellar.cached_properties import cached_property
 from stellar.checks import ERROR, Problem, problems
 from stellar.diagnostics import KEYWORDS
 from stellar.errors import ConfigError, StellarError

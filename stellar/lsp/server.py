@@ -16,7 +16,6 @@ import traceback
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
 
+from stellar.cached_properties import cached_property
 from stellar.interactive import explained
 from stellar.interactive.completion import Candidate
 from stellar.lsp import documents

@@ -134,7 +134,8 @@ class ModelClient:
         self._counters = Counters()
         self._on_failure = on_failure
         self._failure_log = FailureLog()
-        self._deployments = DeploymentTracker(registry)
+        close_idle = getattr(self._transport, "close_idle", lambda _: None)
+        self._deployments = DeploymentTracker(registry, close_idle)
         self._outages = Outages(settings.wait_ms / 1000)
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
         self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self)

@@ -84,6 +84,7 @@ class Call:
     chosen: whether another version would do
 
     retries: how many are left
+    charged: whether the last failure costs a retry; that of a trial does not
     unreachable: the URLs that could not be reached, since the last wait
     first_unread: when the request was not read for the first time; infinity if it always was
     """
@@ -97,6 +98,7 @@ class Call:
     hedged: bool
     chosen: bool
     retries: int
+    charged: bool = True
     began: float = field(default_factory=monotonic)
     unreachable: set[str] = field(default_factory=set)
     first_unread: float = inf
@@ -197,12 +199,12 @@ class Dispatcher:
             except MaasError as error:
                 log.debug("%s", error)
                 failure = error
-                if not _is_free(error):
+                if call.charged:
                     if not call.retries:
                         break
                     call.retries -= 1
         else:
-            if failure is not None and not _is_free(failure):
+            if failure is not None and call.charged:
                 call.retries += 1  # there was no other instance to call for it
         raise failure or ModelUnavailable("no instance was called")
 
@@ -328,6 +330,7 @@ class Dispatcher:
 
     def _attempt(self, call: Call, url: str, tried: set[str]) -> tuple[list[Decoded], str]:
         """Call an instance while holding a slot of it, and report the outcome."""
+        call.charged = True
         attempt = self._enter(call, url, tried)
         try:
             if self._begin_exchange is None:
@@ -335,6 +338,7 @@ class Dispatcher:
             return self._by_exchange(call, attempt, tried)
         except MaasError as error:
             error.url = error.url or attempt.url
+            call.charged = not attempt.trial and not _is_free(error)
             self._report(call, attempt, error)
             raise
         finally:

@@ -211,16 +211,17 @@ class FileRegistry(KnownInstances):
         self._owned: dict[Key, list[BinaryIO]] = {}
         self._trouble = ""
         self._reading = threading.Lock()  # for reading the files, not for reading the view
-        self._read_at = -inf  # when the last scan began
-        self._used_at = -inf
+        self._scans = 0  # how many have begun
+        self._read_at = -inf  # when the last one began
+        self._used_at = -inf  # when a caller last read the view
         self._starting = threading.Lock()
         self._refresher: threading.Thread | None = None
         self._closed = threading.Event()
-        self._refresh(self._clock())
+        self._refresh()
         reset_after_fork(self)
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
-        self._refresh(self._clock())
+        self._refresh()
         self._resume_listening()
         return self._snapshot.instances(name, version)
 
@@ -312,9 +313,12 @@ class FileRegistry(KnownInstances):
     # --- what is read
 
     def _update_view(self) -> None:
-        now = self._used_at = self._clock()
-        if now - self._read_at > STALE_SECONDS:
-            self._refresh(now - STALE_SECONDS)
+        self._used_at = self._clock()
+        if self._is_stale():
+            with self._reading:
+                if self._is_stale():  # else another thread has read it while this one waited
+                    self._read_all()
+            self._notify_listeners()
         if self._refresher is None:
             self._start_refresher()
 
@@ -334,18 +338,23 @@ class FileRegistry(KnownInstances):
             while not self._closed.wait(REFRESH_SECONDS):
                 if not self._listeners and self._clock() - self._used_at > IDLE_SECONDS:
                     break
-                self._refresh(self._clock())
+                self._refresh()
         finally:
             self._refresher = None  # the next call starts another one
 
-    def _refresh(self, since: float) -> None:
-        """Make sure that the view is not older than this moment, by reading it or waiting for the thread that does."""
+    def _is_stale(self) -> bool:
+        return self._clock() - self._read_at > STALE_SECONDS
+
+    def _refresh(self) -> None:
+        """Bring the view up to this moment, by a scan of this thread or of another one that begins after the call."""
+        before = self._scans
         with self._reading:
-            if self._read_at < since:
+            if self._scans == before:
                 self._read_all()
         self._notify_listeners()
 
     def _read_all(self) -> None:
+        self._scans += 1
         began = self._clock()
         try:
             registrations = _present(self._registration_files.read())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from time import monotonic
@@ -23,7 +23,7 @@ MAX_LOADS = 10_000
 # Assumed of an instance that has requests and has never answered: it gets no others while another one answers
 UNKNOWN_LATENCY = 1.0
 
-DECAY_SECONDS = 10.0  # of latencies: half a minute after an instance was slow it is tried again like any other
+DECAY_SECONDS = 1.0  # of latencies: some seconds after an instance was slow it is tried again like any other
 
 
 @dataclass(slots=True, eq=False)
@@ -233,10 +233,13 @@ class DeploymentTracker:
     """Notices when all instances of a version have been replaced by others, so that cached answers are void.
 
     An instance that comes back with the same id, URL and time of registration is the same one.
+
+    on_removed: called with each URL at which there is no instance of a version any more
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, on_removed: Callable[[str], object] = lambda _: None) -> None:
         self._registry = registry
+        self._on_removed = on_removed
         self._known: dict[Model, _Deployment] = {}
         self._last = 0
         self._lock = threading.Lock()
@@ -262,8 +265,12 @@ class DeploymentTracker:
             return None
         if known is not None and known.snapshot is snapshot:
             return known
+        before = frozenset() if known is None else known.urls
         with self._lock:
-            return self._update(model, snapshot)
+            known = self._update(model, snapshot)
+        for url in before - (frozenset() if known is None else known.urls):
+            self._on_removed(url)
+        return known
 
     def _update(self, model: Model, snapshot: VersionSnapshot | None) -> _Deployment | None:
         known = self._known.get(model)

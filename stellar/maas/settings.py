@@ -34,7 +34,7 @@ def _refuse(expected: str) -> NoReturn:
 
 
 def _number(low: float, high: float) -> Check:
-    expected = f"a number from {low:g} to {high:g}"
+    expected = f"a number from {low:,} to {high:,}"
 
     def check(value: Any) -> float:
         try:
@@ -48,7 +48,7 @@ def _number(low: float, high: float) -> Check:
 
 def _integer(low: int, high: int) -> Check:
     number = _number(low, high)
-    expected = f"an integer from {low} to {high}"
+    expected = f"an integer from {low:,} to {high:,}"
 
     def check(value: Any) -> int:
         try:

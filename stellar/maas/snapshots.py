@@ -134,7 +134,7 @@ class RegistrySnapshot:
         """Return what differs in a complete set of registrations; None for one that is gone."""
         known = self.registrations
         changes: dict[Key, Registration | None] = {
-            key: new for key, new in registrations.items() if known.get(key) != new
+            key: new for key, new in registrations.items() if (old := known.get(key)) is not new and old != new
         }
         return changes | dict.fromkeys(known.keys() - registrations.keys())
 

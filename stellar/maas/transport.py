@@ -275,6 +275,10 @@ class HttpTransport:
         request = _request(url, path, host, body, self._identification(target))
         return exchange.follow(self._steps(exchange, target, request))
 
+    def close_idle(self, url: str) -> None:
+        """Close the connections to an instance that are not in use: it was removed, and waits for us to leave."""
+        self._pool.close_idle(_parsed(url)[0])
+
     def _complete(self, exchange: Exchange, seconds: float | None) -> Answer:
         try:
             return exchange.run(monotonic() + self._patience.within(seconds))
@@ -411,12 +415,14 @@ class ConnectionPool:
 
     def distrust(self, target: Address) -> None:
         """The server sent what nobody asked for: use no connection to it twice for a while."""
+        now = monotonic()
         with self._lock:
+            if self._distrusted.get(target, 0.0) > now:
+                return
             if len(self._distrusted) >= MAX_DISTRUSTED:
                 self._distrusted.clear()
-            self._distrusted[target] = monotonic() + DISTRUST_SECONDS
-            for connection, _ in self._idle.pop(target, ()):
-                connection.close()
+            self._distrusted[target] = now + DISTRUST_SECONDS
+        self.close_idle(target)
         log.warning("%s sent bytes that belong to no request; its connections are not reused for a while", target)
         self._on_unsolicited()
 
@@ -428,6 +434,12 @@ class ConnectionPool:
             self._idle[target] = [one for one in kept if one[1] >= moment]
             if not self._idle[target]:
                 del self._idle[target]
+
+    def close_idle(self, target: Address) -> None:
+        """Close the connections to an address that are not in use."""
+        with self._lock:
+            for connection, _ in self._idle.pop(target, ()):
+                connection.close()
 
     def close(self) -> None:
         """Close what is not in use, and what is as soon as it is put back."""

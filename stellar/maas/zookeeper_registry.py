@@ -74,7 +74,8 @@ class ZooKeeperRegistry(KnownInstances):
         self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
         self._connection_is_ours = self._zookeeper is not where
         self._owned: dict[Key, _Owned] = {}
-        self._settings: dict[Key, tuple[ServiceInstance, Settings]] = {}
+        self._known: dict[Key, Registration] = {}  # as read, with the settings
+        self._published: object = None  # what the tree of registrations gave when the view was last published
         self._are_settings_denied = False
         self._reading = threading.RLock()  # for ZooKeeper, not for reading the view
         self._awake = threading.Event()
@@ -143,6 +144,7 @@ class ZooKeeperRegistry(KnownInstances):
         self._follower = None
         self._owned = {}  # the registrations are the parent's
         self._is_inherited = True
+        self._published = None
         for tree in self._trees:
             tree.after_fork()
 
@@ -179,9 +181,13 @@ class ZooKeeperRegistry(KnownInstances):
         self._delete_settings(key)
 
     def _delete_settings(self, key: Key) -> None:
+        """Remove settings, if there are any and we may; who may not is no owner of any, and can still register."""
         path = self._settings_path(key)
-        if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):  # to look needs no permission
-            self._zookeeper.delete(path, BRIEF_SECONDS)
+        try:
+            if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):
+                self._zookeeper.delete(path, BRIEF_SECONDS)
+        except PermissionError as error:
+            log.warning("can't remove the settings %s: %s", path, error)
 
     def _settings_path(self, key: Key) -> str:
         return "/".join((self._settings_root, *key))
@@ -268,7 +274,7 @@ class ZooKeeperRegistry(KnownInstances):
         with self._reading:
             try:
                 found = self._registrations.read()
-                changes = self._snapshot.changes_to(self._with_settings(found))
+                changes = {} if found is self._published else self._snapshot.changes_to(self._with_settings(found))
                 self._mark_notes(changes)
                 plans, desired = self._read_plans(), self._read_desired()
                 self._forget_unregistered(found)
@@ -277,6 +283,7 @@ class ZooKeeperRegistry(KnownInstances):
                     tree.mark_all()
                 raise
             self._publish(changes, plans, desired)
+            self._published = found
 
     def _mark_notes(self, changes: Mapping[Key, Registration | None]) -> None:
         before = (self._snapshot.registrations.get(key) for key in changes)
@@ -288,17 +295,22 @@ class ZooKeeperRegistry(KnownInstances):
         return {name: plan for (name,), plan in self._plan_notes.read().items() if plan is not None}
 
     def _read_desired(self) -> dict[Model, int | None] | None:
-        desired = {Model(name, version): instances for (name, version), instances in self._wanted_notes.read().items()}
-        return None if self._wanted_notes.denied else desired  # what may not be read was not removed
+        """Return the desired state by version; None for one that is not known, or for all of them."""
+        notes = self._wanted_notes.read()
+        denied = dict.fromkeys(self._wanted_notes.denied)  # what may not be read was not removed
+        if any(len(path) < 2 for path in denied):
+            return None
+        return {Model(name, version): instances for (name, version), instances in (notes | denied).items()}
 
     def _with_settings(self, found: Mapping[tuple[str, ...], ServiceInstance | None]) -> dict[Key, Registration]:
         """Add the settings to valid registrations, after these, for their owners write the settings first."""
-        known = {(name, id): instance for (name, id), instance in found.items() if instance is not None}
-        new = [key for key in known if key not in self._settings or self._settings[key][0] is not known[key]]
+        valid = {(name, id): instance for (name, id), instance in found.items() if instance is not None}
+        known = {key: each for key, each in self._known.items() if valid.get(key) is each.instance}
+        new = [key for key in valid if key not in known]
         requests = [(key, self._zookeeper.begin("get", self._settings_path(key))) for key in new]
-        read = {key: (known[key], self._settings_in(key, request)) for key, request in requests}
-        self._settings = {key: read.get(key) or self._settings[key] for key in known}
-        return {key: Registration(*each) for key, each in self._settings.items()}
+        read = {key: Registration(valid[key], self._settings_in(key, request)) for key, request in requests}
+        self._known = known | read
+        return self._known
 
     def _settings_in(self, key: Key, request: Any) -> Settings:
         try:

@@ -67,6 +67,10 @@ class WatchedTree(Generic[T]):
         self.denied: set[Path] = set()  # what may not be read
         self._children: dict[Path, set[str]] = {}
         self._leaves: dict[Path, _Leaf[T]] = {}
+        self._values: dict[Path, T | None] = {}
+        self._is_changed = False  # whether the leaves differ from the values
+        self._is_cut = False  # whether there may be leaves without a parent
+        self._is_absent = False  # whether the root did not exist
         self._marked: set[Path] = {()}
         self._is_all_marked = True
         self._marking = threading.Lock()
@@ -81,9 +85,10 @@ class WatchedTree(Generic[T]):
             self._marked |= {path[:length] for length in range(len(path) + 1)}
 
     def mark_below(self, name: str) -> None:
-        """Read a child of the root again, with all that is known below it."""
+        """Read a child of the root again, with all that is known below it; or the root, if there is none yet."""
+        known = {(name,), *(path for path in self._leaves if path[0] == name)}
         with self._marking:
-            self._marked |= {(), (name,), *(path for path in self._leaves if path[0] == name)}
+            self._marked |= known if self._is_known((name,)) else {()}
 
     def mark_all(self) -> None:
         """Read everything again: all watches are gone, or a reading failed."""
@@ -95,7 +100,7 @@ class WatchedTree(Generic[T]):
         self._is_all_marked = True
 
     def read(self) -> dict[Path, T | None]:
-        """Read what is marked; return the values of all leaves.
+        """Read what is marked; return the values of all leaves, the same object as long as they are the same.
 
         Raises OSError, after which everything is to be read again.
         """
@@ -107,8 +112,14 @@ class WatchedTree(Generic[T]):
         except BaseException:
             self.mark_all()
             raise
-        self._leaves = {path: leaf for path, leaf in self._leaves.items() if self._is_known(path)}
-        return {path: leaf.value for path, leaf in self._leaves.items()}
+        if self._is_cut:
+            for path in [path for path in self._leaves if not self._is_known(path)]:
+                self._drop_leaf(path)
+            self._is_cut = False
+        if self._is_changed:
+            self._values = {path: leaf.value for path, leaf in self._leaves.items()}
+            self._is_changed = False
+        return self._values
 
     def _take_marks(self) -> set[Path]:
         with self._marking:
@@ -116,6 +127,7 @@ class WatchedTree(Generic[T]):
             if self._is_all_marked:
                 self._is_all_marked = False
                 self._children, marked = {}, {()}
+                self._is_cut = self._is_changed = True
         return marked
 
     def _known(self, paths: Iterable[Path], length: int) -> list[Path]:
@@ -126,7 +138,9 @@ class WatchedTree(Generic[T]):
 
     def _read_children(self, paths: list[Path]) -> set[Path]:
         """Read the children of nodes; return those that are new."""
-        new = set()
+        new: set[Path] = set()
+        if paths == [()] and self._is_absent and not self._exists_now():
+            return new
         for path, request in self._begin("get_children", paths):
             try:
                 names = self._children_of(path, request)
@@ -147,11 +161,18 @@ class WatchedTree(Generic[T]):
         except refusals.NoNodeError:
             if path:
                 self._forget(path)
-            elif self._zookeeper.ask("exists", self.root, watch=self._on_event):
-                return self._children_of((), self._begin("get_children", [()])[0][1])  # it was made just now
-            return set()
+                return set()
+            if not self._exists_now():
+                return set()
+            ((path, request),) = self._begin("get_children", [()])
+            return self._children_of(path, request)
         self.denied.discard(path)
         return names
+
+    def _exists_now(self) -> bool:
+        """Return whether the root exists, which it did not before; if it still does not, watch for it."""
+        self._is_absent = not self._zookeeper.ask("exists", self.root, watch=self._on_event)
+        return not self._is_absent
 
     def _read_leaves(self, paths: list[Path]) -> None:
         for path, request in self._begin("get", paths):
@@ -161,18 +182,25 @@ class WatchedTree(Generic[T]):
                 self._forget(path)
             except PermissionError as error:
                 self._deny(path, error)
-                self._leaves.pop(path, None)
+                self._drop_leaf(path)
             else:
                 self.denied.discard(path)
                 known = self._leaves.get(path)
                 if known is None or known.written != status.mzxid:
                     self._leaves[path] = _Leaf(status.mzxid, self._parse(self.path(path), data))
+                    self._is_changed = True
+
+    def _drop_leaf(self, path: Path) -> None:
+        if self._leaves.pop(path, None) is not None:
+            self._is_changed = True
 
     def _begin(self, request: str, paths: Iterable[Path]) -> list[tuple[Path, Any]]:
         # All with the same watch, of which ZooKeeper's client keeps no more than one for each node
         return [(path, self._zookeeper.begin(request, self.path(path), watch=self._on_event)) for path in paths]
 
     def _forget(self, path: Path) -> None:
+        self._is_cut = True
+        self.denied = {each for each in self.denied if each[: len(path)] != path}
         self._children.get(path[:-1], set()).discard(path[-1])
         for each in [each for each in self._children if each[: len(path)] == path]:
             del self._children[each]

@@ -14,6 +14,7 @@ from stellar import Expression
 from stellar.context import NOTHING, Context, GlobalSettings
 from stellar.errors import StellarError
 from stellar.functions import LIBRARY
+from stellar.functions._rest_settings import check_global
 from stellar.hints import known_names
 from stellar.library import Library, SettingError
 from stellar.pipeline.config import ParserConfig, SensorConfig
@@ -133,7 +134,7 @@ class Pipeline:
         """Let its expressions find and ask models, if it was built without."""
         from stellar.maas import ModelClient, Registry
 
-        telling: Any = _TellingClient(client)
+        telling: Any = _ReportingClient(client)
         self.services.get_or_make(Registry, lambda _: registry)  # type: ignore[type-abstract]
         self.services.get_or_make(ModelClient, lambda _: telling)
 
@@ -208,6 +209,7 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
     place = config.parser_place
     settings = config.globals.settings
     library = problems.attempt(lambda: library_of(settings, config.global_place), LIBRARY)
+    problems.attempt(lambda: _check_rest_settings(settings, config.global_place), None)
     given = _telling(context)
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     workshop = Workshop(library, services, settings=settings, report=_report, problems=problems)
@@ -227,6 +229,13 @@ def build(config: SensorConfig, context: Context = NOTHING, problems: Problems =
     )
 
 
+def _check_rest_settings(settings: Mapping[str, Any], place: Place) -> None:
+    try:
+        check_global(settings)
+    except LookupError as error:
+        raise place.error(str(error)) from error
+
+
 ERROR_FIELD_KEY = "maas.error.field"
 
 
@@ -243,12 +252,14 @@ def _parser(config: SensorConfig) -> Parser:
     return make_parser(Settings(config.parser.parser_config, place / "parserConfig", config.directory))
 
 
-class _TellingClient:
-    """A model client of which every failure is told: the function that calls it answers null, and says no more."""
+class _ReportingClient:
+    """A model client that reports each failure: the function that calls it returns null, and says no more."""
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
         self.gives_way = getattr(client, "gives_way", False)
+        if (find := getattr(client, "endpoint", None)) is not None:  # a test double may lack it
+            self.endpoint = find
 
     def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
         from stellar.maas import MaasError
@@ -256,21 +267,25 @@ class _TellingClient:
         try:
             return self._client.apply(endpoint, function, arguments)
         except MaasError as error:
-            subject = f"the model {_named_model(endpoint)} gave no answer, which counts as null"
-            _report(Report(None, "model", error, subject, _why(endpoint, error)))
-            _unanswered(endpoint, error)
+            _report_model(endpoint, error)
             raise
 
     def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
-        """No report: of a model that is not deployed there would be one for each record."""
-        _unanswered(endpoint, error)
+        """Report a call that could not be made."""
+        _report_model(endpoint, error)
         self._client.failed(endpoint, error)
+
+
+def _report_model(endpoint: Mapping[str, Any], error: MaasError) -> None:
+    subject = f"the model {_named_model(endpoint)} gave no answer, which counts as null"
+    _report(Report(None, "model", error, subject, _why(endpoint, error)))
+    _unanswered(endpoint, error)
 
 
 def _named_model(endpoint: Mapping[str, Any]) -> str:
     name, version, url = (endpoint.get(key) for key in ("name", "version", "url"))
     if name is None:
-        return "without an address" if url is None else f"at {url}"
+        return "of an unknown name" if url is None else f"at {url}"
     return str(name) if version is None else f"{name} {version}"
 
 
@@ -291,7 +306,7 @@ def _telling(context: Context) -> Context:
     from stellar.maas import ModelClient
 
     client = context.get(ModelClient)
-    return context if client is None else context.with_services({ModelClient: _TellingClient(client)})
+    return context if client is None else context.with_services({ModelClient: _ReportingClient(client)})
 
 
 def _transformations(config: ParserConfig, place: Place, workshop: Workshop) -> Iterator[Stage]:

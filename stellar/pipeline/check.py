@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stellar.errors import ConfigError
+from stellar.functions._rest_settings import GLOBAL_KEYS as REST_KEYS
 from stellar.lints import lint
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build
 from stellar.pipeline.config import SensorConfig
@@ -79,6 +80,7 @@ PARSER_OPTIONS = frozenset({
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
+    *REST_KEYS,
     "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
 })  # fmt: skip
 _LIKENESS = 0.87

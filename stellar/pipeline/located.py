@@ -12,8 +12,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
+from stellar.cached_properties import cached_property
 from stellar.pipeline.places import Place, without_comments
 from stellar.source import Span
 

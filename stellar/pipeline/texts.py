@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from stellar.cached_properties import cached_property
 from stellar.errors import ConfigError
 from stellar.pipeline.located import Array, Object, Problem, Text, Value, places, problem, read
 from stellar.pipeline.places import Place

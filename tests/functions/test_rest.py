@@ -364,21 +364,29 @@ def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"timeuot": 1}, "stellar.rest.settings has timeuot, which is no setting of REST calls; there are basic.auth"),
-        ({"timeout": "soon"}, "timeout is a whole number from 0 up, not the text 'soon'"),
-        ({"timeout": -1}, "timeout is a whole number from 0 up, not the whole number -1"),
-        ({"enforce.json": "perhaps"}, "enforce.json is true or false, not the text 'perhaps'"),
-        ({"proxy.host": 5}, "proxy.host is a text, not the whole number 5"),
-        ({"response.codes.allowed": ["ok"]}, "response.codes.allowed is a whole number from 0 up, not the text 'ok'"),
-        ({"hosts.allowed": ["exa*mple.com"]}, "hosts.allowed names hosts, such as example.com"),
-        ({"hosts.allowed": "http://example.com"}, "hosts.allowed names hosts, such as example.com"),
-        ({"hosts.allowed": "user@example.com"}, "hosts.allowed names hosts, such as example.com"),
+        ({"timeuot": 1}, "unknown setting timeuot in stellar.rest.settings; did you mean timeout?"),
+        ({"xyz": 1}, "unknown setting xyz in stellar.rest.settings; known are basic.auth"),
+        (
+            {"timeout": "soon"},
+            "stellar.rest.settings: invalid timeout: expected milliseconds from 1 to 86400000, got the text 'soon'",
+        ),
+        ({"timeout": -1}, "invalid timeout: expected milliseconds from 1 to 86400000, got the whole number -1"),
+        ({"timeout": 0}, "invalid timeout: expected milliseconds from 1 to 86400000, got the whole number 0"),
+        ({"timeout": True}, "invalid timeout: expected milliseconds from 1 to 86400000, got true"),
+        ({"socket.timeout": 10**12}, "invalid socket.timeout: expected milliseconds from 0 to 86400000, got the"),
+        ({"enforce.json": "perhaps"}, "invalid enforce.json: expected true or false, got the text 'perhaps'"),
+        ({"proxy.host": 5}, "invalid proxy.host: expected a text, got the whole number 5"),
+        ({"response.codes.allowed": ["ok"]}, "invalid response.codes.allowed: expected a status from 100 to 599, got"),
+        ({"response.codes.allowed": [20]}, "invalid response.codes.allowed: expected a status from 100 to 599, got"),
+        ({"hosts.allowed": ["exa*mple.com"]}, "invalid hosts.allowed: expected hosts such as example.com"),
+        ({"hosts.allowed": "http://example.com"}, "invalid hosts.allowed: expected hosts such as example.com"),
+        ({"hosts.allowed": "user@example.com"}, "invalid hosts.allowed: expected hosts such as example.com"),
         ({"ca.path": "/no/such/file"}, "the certificates in /no/such/file can't be read"),
         ({"proxy.host": "http://proxy"}, "it is more than a host and a port"),
-        ({"proxy.host": "proxy", "proxy.port": 70000}, "there is no port 70000"),
+        ({"proxy.host": "proxy", "proxy.port": 70000}, "invalid proxy.port: expected a port from 1 to 65535, got the"),
         ({"proxy.host": "a b"}, "a b:8080, from proxy.host and proxy.port, is no proxy"),
         ({"basic.auth.user": "u", "basic.auth.password.path": "/no/such/file"}, "the password in /no/such/file can't"),
-        ("text", "stellar.rest.settings is a map of settings, not the text 'text'"),
+        ("text", "invalid stellar.rest.settings: expected a map of settings, got the text 'text'"),
     ],
 )
 def test_a_setting_that_can_not_be_is_an_error_that_names_it(
@@ -953,8 +961,17 @@ def test_a_seat_that_does_not_become_free_is_a_failure() -> None:
         pass
 
 
-def test_a_limit_that_is_none_is_an_error_that_names_it(contexts: Callable[..., Context]) -> None:
-    with pytest.raises(
-        stellar.EvaluationError, match=r"pooling\.max\.total is a whole number from 0 up, not the text 'many'"
-    ):
-        stellar.evaluate("REST_GET('http://127.0.0.1:1/')", {}, contexts(pooling__max__total="many"))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pooling.max.total": "many"}, "invalid pooling.max.total: expected a number of calls from 1 to 1000000, got"),
+        ({"pooling.default.max.per.route": 0}, "invalid pooling.default.max.per.route: expected a number of calls"),
+        ({"stellar.rest.setings": {}}, "unknown setting stellar.rest.setings; did you mean stellar.rest.settings?"),
+        ({"stellar.rest.put.settings": {}}, "unknown setting stellar.rest.put.settings; did you mean stellar.rest."),
+        ({"stellar.rest.post.settings": {"timeout": -5}}, "stellar.rest.post.settings: invalid timeout: expected"),
+    ],
+)
+def test_a_client_is_not_made_of_settings_that_are_invalid(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(LookupError) as refused:
+        RestClient(settings)
+    assert str(refused.value).startswith(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from kazoo.client import KazooClient
 
 import maas_runtime
 from maas_runtime.cli import maas_deploy, maas_service, main
@@ -73,11 +75,40 @@ def command_of(pid):
         return b""
 
 
+class Calls:
+    """A stream of calls of a model; none of them is answered from a cache.
+
+    errors: of the calls that failed
+    fewest: the smallest number of registered instances at any time
+    """
+
+    def __init__(self, estate):
+        self._estate, self._stop = estate, threading.Event()
+        self._thread = threading.Thread(target=self._call)
+        self.errors, self.fewest = [], len(estate.registry.instances("dga"))
+
+    def _call(self):
+        for number in itertools.takewhile(lambda _: not self._stop.is_set(), itertools.count()):
+            try:
+                self._estate.ask(number=str(number))
+            except MaasError as error:
+                self.errors.append(error)
+            self.fewest = min(self.fewest, len(self._estate.registry.instances("dga")))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
 class Estate:
     """A service with models on YARN, and what users do with it."""
 
-    def __init__(self, yarn, hosts, folder, capsys):
-        self.yarn, self.hosts, self.folder, self._capsys = yarn, hosts, folder, capsys
+    def __init__(self, yarn, zookeeper, hosts, folder, capsys):
+        self.yarn, self._zookeeper, self.hosts, self.folder, self._capsys = yarn, zookeeper, hosts, folder, capsys
         self.model = folder / "mock_dga"
         self.model.mkdir()
         (self.model / "dga.py").write_text(MODEL)
@@ -143,6 +174,26 @@ class Estate:
             if line.startswith(b"/") and b"service.ServiceMaster" in line and b"/bin/java" in line.split(b"\0")[0]
         ]
 
+    def kill_master(self):
+        """Kill the master of the model's service, and return when YARN has started another one."""
+        (master,) = self.masters()
+        os.kill(master, signal.SIGKILL)
+        wait_for(lambda: self.masters() not in ([], [master]))
+
+    def forget_containers(self, count):
+        """Delete the records by which a restarted master of the service recovers its containers; of the oldest ones."""
+        containers = [container.id for container in self.state().containers][:count]
+        (name,) = self.yarn.services()
+        client = KazooClient(self._zookeeper.hosts)
+        client.start()
+        for id in containers:
+            record = id.replace("container_", "ctr-").replace("_", "-")
+            (user,) = client.get_children("/registry/users")
+            client.delete(f"/registry/users/{user}/services/yarn-service/{name}/components/{record}")
+        client.stop()
+        client.close()
+        return set(containers)
+
     @property
     def options(self):
         client = [f"--zk-client={path}"] if (path := os.environ.get("MAAS_ZK_CLIENT_GIVEN")) else []
@@ -160,9 +211,9 @@ class Estate:
 
 
 @pytest.fixture
-def estate(yarn, quorum, tmp_path, capsys, monkeypatch):
+def estate(yarn, zookeeper, quorum, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MAAS_HOME", str(tmp_path / "place"))
-    estate = Estate(yarn, quorum, tmp_path, capsys)
+    estate = Estate(yarn, zookeeper, quorum, tmp_path, capsys)
     yield estate
     estate.end()
 
@@ -205,28 +256,16 @@ def test_a_killed_model_is_replaced_and_callers_see_no_error(estate):
     estate.add(2)
     before = {instance.id for instance in estate.ready(2)}
     pids = estate.pids()
-    troubles, stop = [], threading.Event()
-
-    def call():
-        while not stop.is_set():
-            try:
-                estate.ask(number=str(time.time()))
-            except MaasError as error:
-                troubles.append(error)
-
-    caller = threading.Thread(target=call)
-    caller.start()
     killed, pid = next(iter(pids.items()))
-    os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
-    wait_for(lambda: killed not in {instance.id for instance in estate.registry.instances("dga")}, 30)
-    gone = time.monotonic() - began
-    wait_for(lambda: len({instance.id for instance in estate.registry.instances("dga")} - before) == 1)
-    replaced = time.monotonic() - began
-    stop.set()
-    caller.join()
+    with Calls(estate) as calls:
+        os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        wait_for(lambda: killed not in {instance.id for instance in estate.registry.instances("dga")}, 30)
+        gone = time.monotonic() - began
+        wait_for(lambda: len({instance.id for instance in estate.registry.instances("dga")} - before) == 1)
+        replaced = time.monotonic() - began
     print(f"gone after {gone:.1f} s, replaced after {replaced:.1f} s")
-    assert troubles == []
+    assert calls.errors == []
     status = wait_for(lambda: "ended" in (said := estate.status()) and said, 20)
     assert re.search(
         r"rest\.sh ended by signal 9 while it served.*; see: yarn logs -applicationId application_\d+_\d+", status
@@ -265,20 +304,37 @@ def test_what_yarn_is_made_of_may_be_killed_while_models_serve(estate):
     estate.add(2)
     estate.ready(2)
     before = estate.pids()
-    estate.yarn.resource_manager.kill()
-    assert estate.pids() == before
-    estate.yarn.resource_manager.start()
-    estate.yarn.resource_manager.await_ready(120)
+    with Calls(estate) as calls:
+        estate.yarn.resource_manager.kill()
+        assert estate.pids() == before
+        estate.yarn.resource_manager.start()
+        estate.yarn.resource_manager.await_ready(120)
+        wait_for(lambda: estate.state().state == "STABLE")
+        assert estate.pids() == before
+        estate.kill_master()
+        assert estate.pids() == before
+        wait_for(lambda: settled(estate) and estate.state().state == "STABLE")
+        assert estate.pids() == before
+        estate.deploy(*ADD, "-ni", "1", "--wait")
+        assert before.items() <= estate.pids().items()
+    assert (calls.errors, calls.fewest) == ([], 2)
+    assert "ended" not in estate.status()
+
+
+@pytest.mark.parametrize("forgotten", [1, 2])
+def test_containers_that_a_restarted_master_does_not_recover_serve_until_they_are_replaced(estate, forgotten):
+    """Such a master ends them all at once, before it starts others."""
+    estate.serve()
+    estate.add(2)
+    before = {instance.id for instance in estate.ready(2)}
     wait_for(lambda: estate.state().state == "STABLE")
-    assert estate.pids() == before
-    (master,) = estate.masters()
-    os.kill(master, signal.SIGKILL)
-    assert estate.pids() == before
-    wait_for(lambda: estate.masters() not in ([], [master]))
-    wait_for(lambda: settled(estate) and estate.state().state == "STABLE")
-    assert estate.pids() == before
-    estate.deploy(*ADD, "-ni", "1", "--wait")
-    assert before.items() <= estate.pids().items()
+    with Calls(estate) as calls:
+        gone = estate.forget_containers(forgotten)
+        estate.kill_master()
+        wait_for(lambda: not gone & {instance.id for instance in estate.registry.instances("dga")}, 120)
+        after = {instance.id for instance in estate.ready(2)}
+    assert len(before & after) == 2 - forgotten
+    assert (calls.errors, calls.fewest) == ([], 2)
 
 
 def settled(estate):
@@ -300,12 +356,14 @@ def test_a_node_is_lost_and_its_instances_run_elsewhere_while_those_left_behind_
     other.daemon.kill()
     try:
         began = time.monotonic()
-        wait_for(lambda: len({i.id for i in estate.registry.instances("dga")} - pids.keys()) == len(lost), 90)
-        print(f"{len(lost)} of 3 replaced after {time.monotonic() - began:.1f} s")
+        with Calls(estate) as calls:
+            wait_for(lambda: len({i.id for i in estate.registry.instances("dga")} - pids.keys()) == len(lost), 90)
+            print(f"{len(lost)} of 3 replaced after {time.monotonic() - began:.1f} s")
+            wait_for(lambda: not lost & {i.id for i in estate.registry.instances("dga")})
+            assert len(estate.ready(3)) == 3
         wait_for(lambda: not [pid for id, pid in pids.items() if id in lost and lives(pid)], 60)
         print(f"those left behind are gone after {time.monotonic() - began:.1f} s")
-        wait_for(lambda: not lost & {i.id for i in estate.registry.instances("dga")})
-        assert len(estate.ready(3)) == 3
+        assert (calls.errors, calls.fewest) == ([], 3)
     finally:
         other.end_processes()
         other.daemon.start()

@@ -5,17 +5,22 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
+import re
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
+from forked import Child, held, in_child, in_thread
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
+from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from stellar.maas import MaaSConfig, Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
+from stellar.maas.zookeeper_tree import WatchedTree
 
 pytestmark = pytest.mark.engine
 
@@ -422,3 +427,284 @@ def test_by_tls_both_sides_know_each_other(engines, tmp_path, monkeypatch):
             with pytest.raises(ConnectionError, match="no server has answered"):
                 ZooKeeperQueue(stranger)
     gc.collect()
+
+
+# --- settings
+
+
+def test_settings_are_ephemeral_nodes_beside_the_registration(connect, raw):
+    registry = connect()
+    registry.register(instance(7), {"hedge": False})
+    registry.register(instance(8, lasting=True), {"hedge": True})
+    registry.register(instance(9))
+    data, status = raw.get("/maas/ext/instances/dga/7")
+    assert data == b'{"hedge":false}'
+    assert status.ephemeralOwner == raw.get("/maas/service/dga/7")[1].ephemeralOwner != 0
+    assert status.czxid < raw.get("/maas/service/dga/7")[1].czxid
+    assert raw.get("/maas/ext/instances/dga/8")[1].ephemeralOwner == 0
+    assert sorted(raw.get_children("/maas/ext/instances/dga")) == ["7", "8"]
+    registry.close()
+    assert raw.get_children("/maas/ext/instances/dga") == ["8"]
+
+
+def test_settings_are_made_again_before_their_registration_when_the_session_has_ended(connect, raw):
+    writer, reader = connect(), connect()
+    writer.register(instance(7), {"hedge": False})
+    before = raw.get("/maas/service/dga/7")[1].ephemeralOwner
+    expire(writer)
+    wait_for(lambda: raw.exists("/maas/service/dga/7") and raw.get("/maas/service/dga/7")[1].ephemeralOwner != before)
+    registration, settings = raw.get("/maas/service/dga/7")[1], raw.get("/maas/ext/instances/dga/7")[1]
+    assert settings.ephemeralOwner == registration.ephemeralOwner
+    assert settings.czxid < registration.czxid
+    wait_for(lambda: reader.version("dga", "1.0") is not None)
+    wait_for(lambda: reader.version("dga", "1.0").settings == {"http://node1:7": {"hedge": False}})
+
+
+def test_settings_of_what_somebody_else_unregistered_are_removed(connect, raw):
+    writer = connect()
+    writer.register(instance(7), {"hedge": False})
+    raw.delete("/maas/service/dga/7")
+    wait_for(lambda: not raw.exists("/maas/ext/instances/dga/7"))
+    assert ids(writer) == []
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{", b"[]"])
+def test_invalid_settings_count_as_none_with_a_warning(rubbish, connect, raw, caplog):
+    reader = connect()
+    raw.create("/maas/ext/instances/dga/7", rubbish, makepath=True)
+    raw.create("/maas/service/dga/7", instance(7).to_json(), makepath=True)
+    wait_for(lambda: ids(reader) == ["7"])
+    assert reader.version("dga", "1.0").settings == {}
+    assert [record.getMessage().partition(" counts as none: ")[0] for record in caplog.records] == [
+        "/maas/ext/instances/dga/7"
+    ]
+
+
+def test_notes_that_may_not_be_read_are_ignored_with_one_warning_each(quorum, raw, connect, caplog):
+    ours = ZooKeeperSettings(hosts=quorum, user="maas", password="secret", others="none")
+    with ZooKeeper(ours) as owner:
+        for number in (7, 8):
+            owner.write(f"/maas/ext/instances/dga/{number}", b'{"hedge":false}')
+        owner.write("/maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}')
+        owner.write("/maas/ext/wanted/dga/1.0", b'{"instances": 1}')
+    for path in ("/maas", "/maas/ext", "/maas/ext/instances/dga", "/maas/ext/traffic", "/maas/ext/wanted/dga"):
+        open_to_all(raw, path)
+    for number in (7, 8):
+        raw.create(f"/maas/service/dga/{number}", instance(number).to_json(), makepath=True)
+    registry = connect()
+    registry.register(instance(9))
+    registry.unregister("dga", "7")
+    assert ids(registry) == ["8", "9"]
+    assert registry.version("dga", "1.0").settings == {}
+    assert registry.traffic("dga") is None
+    messages = [record.getMessage() for record in caplog.records]
+    assert [re.split(r",|: ZooKeeper", message)[0] for message in messages] == [
+        "can't read /maas/ext/instances",
+        "can't read /maas/ext/traffic/dga",
+        "can't read /maas/ext/wanted",
+        "can't remove the settings /maas/ext/instances/dga/7",
+    ]
+
+
+def open_to_all(raw, path):
+    """Let everybody read the children of a node, though not its neighbours'."""
+    raw.add_auth("digest", "maas:secret")
+    raw.set_acls(path, OPEN_ACL_UNSAFE)
+
+
+# --- the desired state
+
+
+def test_what_may_not_be_read_any_more_was_not_removed(quorum, raw, connect):
+    raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
+    registry = connect()
+    assert registry.is_desired("dga", "1.0")
+    raw.add_auth("digest", "maas:secret")
+    raw.set_acls("/maas/ext/wanted/dga/1.0", CREATOR_ALL_ACL)
+    raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 0}')
+    raw.create("/maas/ext/wanted/dga/2.0", b'{"instances": 1}')
+    wait_for(lambda: registry.is_desired("dga", "2.0"))
+    assert registry.is_desired("dga", "1.0")
+
+
+def test_the_desired_state_is_read_again_after_the_session_was_lost(connect, raw):
+    raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
+    registry = connect()
+    for _ in range(2):
+        session = registry._zookeeper.session
+        expire(registry)
+        wait_for(lambda session=session: registry._zookeeper.session not in (None, session))
+        raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 0}')
+        wait_for(lambda: not registry.is_desired("dga", "1.0"))
+        raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 1}')
+        wait_for(lambda: registry.is_desired("dga", "1.0"))
+
+
+def test_notes_are_read_after_the_instances_though_the_events_of_their_watches_are_late(connect, raw, monkeypatch):
+    on_event = WatchedTree._on_event
+
+    def lose(tree, event):
+        if "ext" not in tree.root:
+            on_event(tree, event)
+
+    monkeypatch.setattr(WatchedTree, "_on_event", lose)
+    raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
+    raw.create("/maas/service/dga/1", instance(1).to_json(), makepath=True)
+    reader = connect()
+    assert reader.is_desired("dga", "1.0")
+    raw.create("/maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}', makepath=True)
+    raw.create("/maas/service/dga/2", instance(2, version="2.0").to_json())
+    wait_for(lambda: reader.version("dga", "2.0"))
+    assert reader.endpoint("dga").version == "1.0"
+    raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 0}')
+    raw.delete("/maas/service/dga/1")
+    wait_for(lambda: reader.version("dga", "1.0") is None)
+    assert not reader.is_desired("dga", "1.0")
+
+
+def test_who_sees_an_instance_gone_sees_the_removal_whatever_else_changes(connect, raw):
+    reader = connect()
+    raw.ensure_path("/maas/ext/wanted/dga")
+    raw.ensure_path("/maas/service/dga")
+    done, wrong = threading.Event(), []
+
+    def watch():
+        present = set()
+        while not done.is_set():
+            for number in range(30):
+                version = f"1.{number}"
+                if reader.version("dga", version) is not None:
+                    present.add(version)
+                elif version in present and reader.is_desired("dga", version):
+                    wrong.append(version)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    for number in range(30):
+        version = f"1.{number}"
+        raw.create(f"/maas/ext/wanted/dga/{version}", b'{"instances": 1}')
+        raw.create(f"/maas/service/dga/{number}", instance(number, version=version).to_json())
+        if number >= 3:
+            old = number - 3
+            raw.set(f"/maas/ext/wanted/dga/1.{old}", b'{"instances": 0}')
+            raw.delete(f"/maas/service/dga/{old}")
+    wait_for(lambda: len(reader.instances()) == 3)
+    done.set()
+    thread.join()
+    assert wrong == []
+
+
+# --- forks
+
+
+def sockets(process="self"):
+    found = set()
+    for entry in os.scandir(f"/proc/{process}/fd"):
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(entry.path))
+    return {name for name in found if name.startswith("socket:")}
+
+
+def test_a_child_learns_of_changes_in_a_session_of_its_own(connect, raw):
+    def follow(parent, registry, inherited):
+        left = sockets() & inherited
+        known = ids(registry)
+        parent.say((known, registry._zookeeper.session, left))
+        wait_for(lambda: registry.version("dga", "2.0"), 30.0)
+        registry.register(instance(9), {"hedge": False})
+        parent.say(ids(registry))
+        parent.wait()
+        registry.close()
+
+    registry, writer = connect(), connect()
+    registry.register(instance(7), {"hedge": False})
+    session = registry._zookeeper.session
+    connection = registry._zookeeper.client._connection
+    fds = (connection._socket, connection._read_sock, connection._write_sock)
+    child = Child(follow, registry, {os.readlink(f"/proc/self/fd/{fd.fileno()}") for fd in fds})
+    known, own, left = child.said()
+    assert (known, left) == (["7"], set())
+    assert own not in (None, session)
+    writer.register(instance(8, version="2.0"))
+    assert child.said() == ["7", "9", "8"]
+    wait_for(lambda: ids(registry) == ["7", "9", "8"])
+    assert raw.get("/maas/service/dga/9")[1].ephemeralOwner == own
+    child.go()
+    child.result()
+    wait_for(lambda: ids(registry) == ["7", "8"])
+    assert registry._zookeeper.session == session
+    assert raw.get("/maas/service/dga/7")[1].ephemeralOwner == session
+    assert raw.get("/maas/ext/instances/dga/7")[1].ephemeralOwner == session
+
+
+def test_a_child_that_does_nothing_or_just_closes_leaves_the_parent_alone(connect, raw):
+    registry = connect()
+    registry.register(instance(7))
+    session = registry._zookeeper.session
+    in_child(lambda _: None)
+    in_child(lambda _: registry.close())
+    registry.register(instance(8))
+    assert ids(registry) == ["7", "8"]
+    assert registry._zookeeper.session == session
+    assert raw.get("/maas/service/dga/7")[1].ephemeralOwner == session
+
+
+@pytest.mark.parametrize("run", [lambda function: function(), in_thread], ids=["main thread", "other thread"])
+def test_a_child_does_not_wait_for_locks_that_the_parents_threads_hold(run, connect, raw):
+    def use(_):
+        heard = []
+        registry.listen(lambda added, removed: heard.extend(each.id for each in added))
+        registry.register(instance(8))
+        return ids(registry), registry.endpoint("dga").url, registry.is_desired("dga"), heard
+
+    registry = connect()
+    registry.register(instance(7, lasting=True))
+    raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
+    zookeeper = registry._zookeeper
+    locks = [registry._reading, registry._publishing, registry._notifying, zookeeper._opening]
+    with held(*locks, *(tree._marking for tree in registry._trees), zookeeper.client.handler._state_change):
+        known, url, desired, heard = run(lambda: in_child(use))
+    assert known == ["7", "8"]
+    assert url in ("http://node1:7", "http://node1:8")
+    assert (desired, heard) == (True, ["8"])
+    wait_for(lambda: ids(registry) == ["7"])
+
+
+def test_the_first_use_in_a_child_reads_anew(connect):
+    def find(parent):
+        parent.wait()
+        return registry.endpoint("dga", "2.0").url
+
+    registry, writer = connect(), connect()
+    writer.register(instance(7))
+    child = Child(find)
+    writer.unregister("dga", "7")
+    writer.register(instance(8, version="2.0"))
+    child.go()
+    assert child.result() == "http://node1:8"
+
+
+def test_a_queue_is_shared_with_a_child(quorum):
+    with ZooKeeper(quorum) as connection, ZooKeeperQueue(connection) as queue:
+        queue.put(b"1")
+        assert in_child(lambda _: (queue.take(0).data, queue.put(b"2"))) == (b"1", "qn-0000000001")
+        assert queue.take(0).data == b"2"
+
+
+def test_a_child_knows_what_was_known_while_zookeeper_is_away_and_goes_on_trying(engines, make_quorum, connect, caplog):
+    from engines.zookeeper.server import ZooKeeper as Engine
+
+    def use(parent):
+        parent.say(registry.endpoint("dga").url)
+        wait_for(lambda: registry.version("dga", "2.0"), 60.0)
+
+    with Engine() as engine:
+        registry = connect(make_quorum(engine))
+        registry.register(instance(7, lasting=True))
+        engine.stop()
+        child = Child(use)
+        assert child.said() == "http://node1:7"
+        engine.start()
+        registry.register(instance(8, version="2.0", lasting=True))
+        child.result()
+        registry.close()

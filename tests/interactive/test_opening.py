@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from stellar.interactive.opening import opened
 from stellar.interactive.options import add_options, are_given
 from stellar.interactive.session import Session
-from stellar.maas import FileRegistry, Model, Registry, ServiceInstance
+from stellar.maas import FileRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 
 
@@ -48,9 +49,9 @@ def test_nothing_is_there_where_nothing_is_asked_for(opening):
     assert are_given(parsed("-v", "x"))
 
 
-def registered(directory) -> None:
+def registered(directory, url="http://127.0.0.1:9") -> None:
     registry = FileRegistry(directory)
-    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url="http://127.0.0.1:9"), lasting=True))
+    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url), lasting=True))
     registry.close()
 
 
@@ -76,6 +77,15 @@ def test_a_directory_that_nobody_named_is_not_in_the_way(opening, tmp_path):
 def test_a_directory_that_is_named_must_be_there(tmp_path):
     with pytest.raises(ValueError, match="there is no registry directory"):
         opened(parsed("--registry", str(tmp_path / "nowhere")))
+
+
+def test_a_shell_does_not_wait_for_a_model_that_is_away(opening, tmp_path):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        registered(tmp_path / "home", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        session = opening()
+        assert session.execute("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {})") is None
+        assert session.context[ModelClient].counters().failures == {"refused": 1}
 
 
 HOSTS = {

@@ -334,6 +334,23 @@ def test_real_servers_that_are_away_late_or_wrong_are_told_apart(serve, client_o
     assert told == ["bad reply", "bad request", "bad reply", "time-out", "refused"]
 
 
+def test_a_trial_has_another_instance_as_its_second_try(register, client_of, registry):
+    now = [0.0]
+    registry.breakers.clock = lambda: now[0]
+    transport = Doubled(bad=Answer(500, b""), good=score(1))
+    for host in ("bad", "good"):
+        register(f"http://{host}", host)
+    client = client_of(transport, retries=0, cache_size=0)
+    for _ in range(3):
+        with pytest.raises(ModelRefused):
+            client.apply(given("bad"))
+    now[0] = 1.5  # half-open
+    assert client.apply(given("bad")) == {"score": 1}
+    assert transport.hosts == ["bad"] * 4 + ["good"]
+    assert client.apply(given("bad")) == {"score": 1}  # open again
+    assert transport.hosts[5:] == ["good"]
+
+
 # --- time
 
 

@@ -21,7 +21,7 @@ def gone(serve, registry, make_instance):
 
 @pytest.fixture
 def client(registry):
-    with ModelClient(registry, ClientSettings(cache_size=0)) as client:
+    with ModelClient(registry, ClientSettings(cache_size=0, wait_ms=0)) as client:
         yield client
 
 

@@ -545,6 +545,22 @@ def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkey
     transport.close()
 
 
+def test_idle_connections_to_an_instance_that_was_removed_are_closed_with_the_next_call(
+    start, client_of, registry, make_instance
+):
+    gone, staying = (start(lambda connection, tag, number: connection.sendall(ok(tag))) for _ in range(2))
+    for server in (gone, staying):
+        registry.register(make_instance("dga", "1.0", server.url.rpartition(":")[2], server.url))
+    client = client_of()
+    for number, server in enumerate((gone, staying)):
+        client.apply({"name": "dga", "version": "1.0", "url": server.url}, None, {"host": str(number)})
+    (to_gone,) = [one for one in idle(client) if one.getpeername()[1] == int(gone.url.rpartition(":")[2])]
+    registry.unregister("dga", gone.url.rpartition(":")[2])
+    client.apply(registry.endpoint("dga").as_map(), None, {"host": "2"})
+    assert to_gone.fileno() == -1
+    assert len(idle(client)) == 1
+
+
 def test_an_exchange_that_is_abandoned_at_any_point_closes_its_connection(start):
     held = threading.Event()
 

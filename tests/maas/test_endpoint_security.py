@@ -37,7 +37,7 @@ def test_without_any_pattern_all_hosts_are_allowed():
     assert not AllowedHosts()
 
 
-@pytest.mark.parametrize("pattern", ["", "*", "*.", "a/b", "10.0.0.1/8", "http://node1", "a b", "me@node1", "a.*", "ä"])
+@pytest.mark.parametrize("pattern", ["", "*.", "a/b", "10.0.0.1/8", "http://node1", "a b", "me@node1", "a.*", "ä"])
 def test_a_pattern_that_is_none_is_named(pattern):
     with pytest.raises(ValueError, match=r"maas\.hosts\.allowed: "):
         ClientSettings.from_global({"maas.hosts.allowed": [pattern]})

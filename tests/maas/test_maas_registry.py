@@ -6,10 +6,12 @@ import random
 from collections import Counter
 
 import pytest
+from forked import in_thread
 
 from stellar.maas.breaker import CircuitBreakers, normal_url
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.registry import MemoryRegistry, natural_order
+from stellar.maas.snapshots import MAX_SUGGESTIONS
 
 VERSIONS = "0.9 1 1.0-dev 1.0-alpha 1.0-beta2 1.0-rc1 1.0-rc2 1.0 1.0-patch 1.0.1 1.1 v2.0 9.0 10.0 10.0.1"
 ORDERED = VERSIONS.split()
@@ -52,6 +54,7 @@ def test_an_unknown_order_is_refused():
         (("other",), "no model 'other' is registered"),
         (("other", "1.0"), "no model 'other' is registered"),
         ((" dga ",), "no model ' dga ' is registered; did you mean 'dga', without the surrounding whitespace?"),
+        (("DGS",), "no model 'DGS' is registered; did you mean 'dga'?"),
         (("dga", "3.0"), "model 'dga' has no version '3.0'; registered: 1.0, 2.0"),
     ],
 )
@@ -104,3 +107,57 @@ def test_if_the_circuits_of_all_instances_are_open_one_is_returned_still(registr
 )
 def test_an_address_has_one_normal_spelling(url, normal):
     assert normal_url(url) == normal
+
+
+def test_names_that_records_make_up_are_compared_a_limited_number_of_times(registry, make_instance, monkeypatch):
+    compared = []
+    monkeypatch.setattr("stellar.maas.snapshots.nearest", lambda name, known: compared.append(name))
+    registry.register(make_instance("dga", "1.0", "1", "http://h"))
+    for _ in range(2):
+        for number in range(1000):
+            with pytest.raises(ModelNotFound):
+                registry.endpoint(f"made up {number}")
+    assert len(compared) == MAX_SUGGESTIONS
+    registry.register(make_instance("dga", "2.0", "2", "http://h"))  # the same names
+    with pytest.raises(ModelNotFound):
+        registry.endpoint("made up 5")
+    assert len(compared) == MAX_SUGGESTIONS
+    registry.register(make_instance("other", "1.0", "1", "http://h"))
+    with pytest.raises(ModelNotFound):
+        registry.endpoint("made up 5")
+    assert compared[-1] == "made up 5"
+
+
+def test_listeners_get_the_changes_that_another_listener_makes_after_its_own(registry, make_instance):
+    heard = []
+
+    def answer_with_a_change(added, removed):
+        if added[0].id == "1":
+            registry.register(make_instance("dga", "1.0", "2", "http://h"))
+
+    registry.listen(answer_with_a_change)
+    registry.listen(lambda added, removed: heard.append(added[0].id))
+    registry.register(make_instance("dga", "1.0", "1", "http://h"))
+    assert heard == ["1", "2"]
+
+
+def test_no_lock_is_held_while_listeners_are_called(registry, make_instance):
+    done = []
+
+    def use(added, removed):
+        registry.listen(print)()
+        registry.unregister("dga", "none")
+        done.append(registry.endpoint("dga").url)
+
+    registry.listen(lambda *change: in_thread(lambda: use(*change)))
+    registry.register(make_instance("dga", "1.0", "1", "http://h"))
+    assert done == ["http://h"]
+
+
+def test_the_number_of_versions_remembered_as_removed_is_limited(registry, monkeypatch):
+    monkeypatch.setattr("stellar.maas.registry.MAX_REMOVED", 3)
+    for number in range(10):
+        registry.desire("dga", str(number), 1)
+        registry.desire("dga", str(number), 0)
+    assert len(registry._desired) <= 4
+    assert not registry.is_desired("dga", "9")

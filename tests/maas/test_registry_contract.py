@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import pytest
 from stellar.maas import (
     FileRegistry,
     MemoryRegistry,
+    Model,
     ModelNotFound,
     Registry,
     Shadow,
@@ -22,38 +24,76 @@ from stellar.maas.files import write_whole
 
 
 class Pair(NamedTuple):
-    """put: writes bytes as the plan of a model, as another program does; None takes it away"""
+    """Two registries of one source.
+
+    put: writes bytes as the traffic plan of a model, as another program does; None removes it
+    want: writes how many instances of a version of `dga` are desired, as a service does; None removes the note
+    """
 
     writer: Registry
     reader: Registry
     put: Callable[[str, bytes | None], object]
+    want: Callable[[str, int | bytes | None], object]
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def note(instances):
+    return instances if isinstance(instances, bytes) else json.dumps({"instances": instances, "path": "/dga"}).encode()
 
 
 def memory(request):
-    one = MemoryRegistry()
-    return Pair(one, one, lambda name, data: one.plan(name, TrafficPlan.from_json(data) if data else None))
+    one = MemoryRegistry(clock=request.getfixturevalue("clock"))
+    return Pair(
+        one,
+        one,
+        lambda name, data: one.plan(name, TrafficPlan.from_json(data) if data else None),
+        lambda version, instances: one.desire("dga", version, instances or 0),
+    )
 
 
 def files(request):
-    directory = request.getfixturevalue("tmp_path")
+    directory, clock = request.getfixturevalue("tmp_path"), request.getfixturevalue("clock")
 
-    def put(name, data):
-        file = directory / "maas/ext/traffic" / name
+    def put(path, data):
+        file = directory / "maas/ext" / path
         file.unlink() if data is None else write_whole(directory, file, data).close()
 
-    return Pair(FileRegistry(directory), FileRegistry(directory), put)
+    return Pair(
+        FileRegistry(directory, clock=clock),
+        FileRegistry(directory, clock=clock),
+        lambda name, data: put(f"traffic/{name}", data),
+        lambda version, instances: put(f"wanted/dga/{version}", None if instances is None else note(instances)),
+    )
 
 
 def zookeeper(request):
-    quorum = request.getfixturevalue("quorum")
+    quorum, clock = request.getfixturevalue("quorum"), request.getfixturevalue("clock")
     connection = ZooKeeper(quorum)
     request.addfinalizer(connection.close)
 
-    def put(name, data):
-        path = f"/maas/ext/traffic/{name}"
+    def put(path, data):
+        path = f"/maas/ext/{path}"
         connection.delete(path) if data is None else connection.write(path, data)
 
-    return Pair(ZooKeeperRegistry(quorum), ZooKeeperRegistry(quorum), put)
+    return Pair(
+        ZooKeeperRegistry(quorum, clock=clock),
+        ZooKeeperRegistry(quorum, clock=clock),
+        lambda name, data: put(f"traffic/{name}", data),
+        lambda version, instances: put(f"wanted/dga/{version}", None if instances is None else note(instances)),
+    )
 
 
 @pytest.fixture(params=[memory, files, pytest.param(zookeeper, marks=pytest.mark.engine)])
@@ -278,3 +318,190 @@ def test_a_plan_that_is_none_counts_as_none_with_one_warning(rubbish, pair, vers
     warnings = [r.getMessage() for r in caplog.records if "is no traffic plan and counts as none" in r.getMessage()]
     assert 1 <= len(warnings) <= 2  # one of each registry that has looked
     assert "traffic/dga" in warnings[0]
+
+
+# --- the index
+
+
+def test_only_the_version_that_changes_gets_a_new_snapshot(pair, make_instance, soon):
+    for name in ("a", "b"):
+        for version in ("1.0", "2.0"):
+            pair.writer.register(make_instance(name, version, version, f"http://{name}:{version[0]}"))
+    soon(lambda: len(pair.reader.instances()), 4)
+    others = [("a", "1.0"), ("b", "1.0"), ("b", "2.0")]
+    before = [pair.reader.version(*each) for each in others]
+    changed = pair.reader.version("a", "2.0")
+    pair.writer.register(make_instance("a", "2.0", "x", "http://a:3"))
+    soon(lambda: len(pair.reader.instances("a", "2.0")), 2)
+    assert all(pair.reader.version(*each) is known for each, known in zip(others, before, strict=True))
+    assert pair.reader.version("a", "2.0") is not changed
+    assert pair.reader.version("a", "2.0") is pair.reader.version("a", "2.0")
+
+
+def test_a_snapshot_has_the_instances_by_id_and_each_url_once(pair, make_instance, soon):
+    for id, port in (("3", 1), ("1", 2), ("2", 1)):
+        pair.writer.register(make_instance("dga", "1.0", id, f"http://h:{port}"))
+    soon(lambda: len(pair.reader.instances()), 3)
+    snapshot = pair.reader.version("dga", "1.0")
+    assert (snapshot.model, ids(snapshot.instances)) == (Model("dga", "1.0"), ["1", "2", "3"])
+    assert snapshot.urls == ("http://h:1", "http://h:2")
+    assert snapshot.settings == {}
+    assert pair.reader.version("dga", "2.0") is None
+    assert pair.reader.version("other", "1.0") is None
+
+
+def test_a_version_without_instances_has_no_snapshot(pair, make_instance, soon):
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
+    soon(lambda: len(pair.reader.instances()), 1)
+    pair.writer.unregister("dga", "7")
+    soon(lambda: pair.reader.instances(), ())
+    assert pair.reader.version("dga", "1.0") is None
+
+
+def test_the_same_instance_registered_later_is_a_change_of_its_version(pair, make_instance, soon):
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h", now=1.0))
+    soon(lambda: len(pair.reader.instances()), 1)
+    before = pair.reader.version("dga", "1.0")
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h", now=2.0))
+    soon(lambda: [each.registration_time_utc for each in pair.reader.instances()], [2000])
+    assert pair.reader.version("dga", "1.0") is not before
+
+
+# --- settings
+
+
+def settings(registry, version="1.0"):
+    registry.instances()
+    snapshot = registry.version("dga", version)
+    return None if snapshot is None else {url: dict(each) for url, each in snapshot.settings.items()}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_settings_are_known_with_the_instance_and_replaced_with_it(lasting, pair, make_instance, soon):
+    for id in ("7", "8"):
+        made = make_instance("dga", "1.0", id, f"http://h:{id}", lasting=lasting)
+        pair.writer.register(made, {"hedge": False} if id == "7" else None)
+    soon(lambda: len(pair.reader.instances()), 2)
+    assert settings(pair.reader) == {"http://h:7": {"hedge": False}}
+    again = make_instance("dga", "1.0", "7", "http://h:7", lasting=lasting, now=1.0)
+    pair.writer.register(again, {"hedge": True})
+    soon(lambda: settings(pair.reader), {"http://h:7": {"hedge": True}})
+    pair.writer.register(again)
+    soon(lambda: settings(pair.reader), {})
+
+
+def test_a_change_of_the_settings_alone_is_a_change(pair, make_instance, soon):
+    made = make_instance("dga", "1.0", "7", "http://h:7")
+    pair.writer.register(made)
+    soon(lambda: settings(pair.reader), {})
+    before = pair.reader.changes
+    pair.writer.register(made, {"hedge": False})
+    soon(lambda: settings(pair.reader), {"http://h:7": {"hedge": False}})
+    assert pair.reader.changes > before
+
+
+def test_an_instance_registered_again_by_another_one_has_the_settings_of_that(pair, make_instance, soon):
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
+    pair.writer.unregister("dga", "7")
+    soon(lambda: pair.reader.instances(), ())
+    pair.reader.register(make_instance("dga", "1.0", "7", "http://h:7"))
+    assert settings(pair.reader) == {}
+
+
+def test_settings_that_json_does_not_have_are_refused(pair, make_instance):
+    if not isinstance(pair.writer, MemoryRegistry):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            pair.writer.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": float("nan")})
+        assert pair.reader.instances() == ()
+
+
+# --- the desired state
+
+
+def test_what_is_named_with_instances_is_desired_and_what_was_removed_is_not(pair, soon):
+    assert not pair.reader.is_desired("dga")
+    assert not pair.reader.is_desired("dga", "1.0")
+    pair.want("1.0", 2)
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
+    assert pair.reader.is_desired("dga")
+    assert not pair.reader.is_desired("dga", "2.0")
+    assert not pair.reader.is_desired("other")
+    pair.want("1.0", 0)
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), False)
+    pair.want("1.0", 1)
+    soon(lambda: pair.reader.is_desired("dga"), True)
+    pair.want("1.0", None)
+    soon(lambda: pair.reader.is_desired("dga"), False)
+    pair.want("1.0", 1)
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
+
+
+def test_a_change_of_the_desired_state_is_a_change(pair, soon):
+    for instances in (1, 2, 0):
+        before = pair.reader.changes
+        pair.want("1.0", instances)
+        soon(lambda: pair.reader.changes > before, True)  # noqa: B023
+
+
+def test_one_desired_version_makes_its_model_desired(pair, soon):
+    pair.want("1.0", 0)
+    pair.want("2.0", 1)
+    soon(lambda: pair.reader.is_desired("dga", "2.0"), True)
+    assert pair.reader.is_desired("dga")
+    assert not pair.reader.is_desired("dga", "1.0")
+
+
+def test_what_was_never_named_is_desired_for_five_seconds_after_its_last_instance_left(
+    pair, make_instance, soon, clock
+):
+    for id in ("7", "8"):
+        pair.writer.register(make_instance("dga", "1.0", id, f"http://h:{id}"))
+    soon(lambda: len(pair.reader.instances()), 2)
+    for id, left in (("7", 1), ("8", 0)):
+        clock.now += 100.0
+        assert pair.reader.is_desired("dga", "1.0")
+        pair.writer.unregister("dga", id)
+        soon(lambda left=left: len(pair.reader.instances()), left)
+    clock.now += 4.9
+    assert pair.reader.is_desired("dga", "1.0")
+    assert pair.reader.is_desired("dga")
+    clock.now += 0.2
+    assert not pair.reader.is_desired("dga", "1.0")
+    assert not pair.reader.is_desired("dga")
+
+
+def test_what_was_removed_is_not_desired_while_its_instances_are_still_there(pair, make_instance, soon):
+    pair.want("1.0", 1)
+    pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
+    pair.want("1.0", 0)
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), False)
+    soon(lambda: len(pair.reader.instances()), 1)
+    assert not pair.reader.is_desired("dga")
+
+
+def test_who_sees_the_last_instance_gone_sees_that_the_version_was_removed(pair, make_instance, eventually):
+    """The service writes that a version is removed before it unregisters its instances."""
+    for number in range(20):
+        version = f"1.{number}"
+        pair.want(version, 1)
+        pair.writer.register(make_instance("dga", version, version, "http://h"))
+        eventually(lambda v=version: pair.reader.is_desired("dga", v) and pair.reader.version("dga", v))
+        pair.want(version, 0 if number % 2 else None)
+        pair.writer.unregister("dga", version)
+        eventually(lambda v=version: pair.reader.version("dga", v) is None)
+        assert not pair.reader.is_desired("dga", version)
+
+
+@pytest.mark.parametrize("pair", [files, pytest.param(zookeeper, marks=pytest.mark.engine)], indirect=True)
+@pytest.mark.parametrize("rubbish", [b"", b"{", b"7", b"\xff", b'{"instances": -1}', b'{"instances": true}', b"{}"])
+def test_an_invalid_note_of_the_desired_state_changes_nothing(rubbish, pair, soon, caplog):
+    pair.want("1.0", 1)
+    soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
+    pair.want("1.0", rubbish)
+    pair.want("2.0", rubbish)
+    pair.want("3.0", 1)
+    soon(lambda: pair.reader.is_desired("dga", "3.0"), True)
+    assert pair.reader.is_desired("dga", "1.0")
+    assert not pair.reader.is_desired("dga", "2.0")
+    assert "wanted/dga/1.0 is ignored" in caplog.text

@@ -8,13 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import stellar
-from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelRequest
-from stellar.maas.files import is_locked, read_config
+from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelNotFound, ModelRequest
+from stellar.maas.files import is_locked, read_config, write_whole
 
 PACKAGES = Path(stellar.__file__).parents[1]
 
@@ -23,7 +25,7 @@ import sys, time
 from stellar.maas import FileRegistry, ServiceInstance
 from stellar.maas.schema import Endpoint, Model
 registry = FileRegistry(sys.argv[1])
-registry.register(ServiceInstance.of(Model("dga", "1.0"), "7", Endpoint(url="http://h:1")))
+registry.register(ServiceInstance.of(Model("dga", "1.0"), "7", Endpoint(url="http://h:1")), {"hedge": False})
 print("registered", flush=True)
 time.sleep(60)
 """
@@ -48,10 +50,12 @@ def test_a_registration_vanishes_when_its_owner_is_killed(tmp_path, owner, event
     registry.listen(lambda added, removed: heard.extend(instance.id for instance in removed))
     assert registry.endpoint("dga").url == "http://h:1"
     assert registrations(tmp_path) == ["maas/service/dga/7"]
+    assert (tmp_path / "maas/ext/instances/dga/7").read_bytes() == b'{"hedge":false}'
     owner.kill()
     eventually(lambda: heard == ["7"], 2.0)
     assert registry.instances() == ()
     assert registrations(tmp_path) == []
+    assert not (tmp_path / "maas/ext/instances/dga/7").exists()
     registry.close()
 
 
@@ -61,6 +65,7 @@ def test_the_layout_is_that_of_zookeeper(tmp_path, make_instance):
         registry.register(made)
         FileQueue(tmp_path).enqueue(ModelRequest(name="dga"))
         assert (tmp_path / "maas/service/dga/7").read_bytes() == made.to_json()
+        assert not (tmp_path / "maas/ext").exists()  # there are no settings
         assert (tmp_path / "maas/queue/qn-0000000000").read_bytes() == ModelRequest(name="dga").to_json()
     assert registrations(tmp_path) == []
     assert (tmp_path / "maas/service/dga").is_dir()
@@ -71,7 +76,8 @@ def test_the_configuration_says_where_things_are(tmp_path, make_instance):
     config.parent.mkdir(parents=True)
     config.write_bytes(MaaSConfig(service_root="/s/r", queue_config={"zk_path": "/q"}).to_json())
     with FileRegistry(tmp_path) as registry:
-        registry.register(make_instance("dga", "1.0", "7", "http://h:1"))
+        registry.register(make_instance("dga", "1.0", "7", "http://h:1"), {"hedge": False})
+        assert (tmp_path / "s/r-ext/instances/dga/7").exists()
         FileQueue(tmp_path).enqueue(ModelRequest())
         assert (tmp_path / "s/r/dga/7").exists()
         assert (tmp_path / "q/qn-0000000000").exists()
@@ -176,3 +182,204 @@ def test_no_draft_is_left_behind(tmp_path, make_instance, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             registry.register(make_instance("dga", "1.0", "2", "http://h"))
     assert list((tmp_path / ".aside").iterdir()) == []
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"\xff"])
+def test_invalid_settings_count_as_none_with_one_warning(rubbish, tmp_path, make_instance, caplog):
+    with FileRegistry(tmp_path) as owner:
+        settings = tmp_path / "maas/ext/instances/dga/1"
+        settings.parent.mkdir(parents=True)
+        owner.register(make_instance("dga", "1.0", "1", "http://h"), {"hedge": False})
+        settings.write_bytes(rubbish)
+        with FileRegistry(tmp_path) as reader:
+            for _ in range(3):
+                assert len(reader.instances()) == 1
+            assert reader.version("dga", "1.0").settings == {}
+    assert [record.getMessage().partition(" counts as none: ")[0] for record in caplog.records] == [str(settings)]
+
+
+@pytest.mark.parametrize("denied", ["maas/ext/instances/dga/1", "maas/ext/traffic/dga", "maas/ext/wanted/dga/1.0"])
+def test_a_note_that_may_not_be_read_is_ignored_with_one_warning(denied, tmp_path, make_instance, monkeypatch, caplog):
+    def refuse(file, *arguments, **options):
+        if str(file).endswith(denied):
+            raise PermissionError(13, "Permission denied")
+        return open(file, *arguments, **options)
+
+    def read(file):
+        with refuse(file, "rb") as handle:
+            return handle.read()
+
+    with FileRegistry(tmp_path) as owner:
+        owner.register(make_instance("dga", "1.0", "1", "http://h"), {"hedge": False})
+        for path, content in (("traffic/dga", b'{"weights": {"1.0": 1}}'), ("wanted/dga/1.0", b'{"instances": 1}')):
+            write_whole(tmp_path, tmp_path / "maas/ext" / path, content).close()
+        monkeypatch.setattr("stellar.maas.file_tree.open", refuse, raising=False)
+        monkeypatch.setattr("stellar.maas.files.Path.read_bytes", read)
+        with FileRegistry(tmp_path) as reader:
+            for _ in range(3):
+                assert len(reader.instances()) == 1
+            known = reader.version("dga", "1.0").settings, reader.traffic("dga"), reader._desired
+    assert [bool(each) for each in known] == [name not in denied for name in ("instances", "traffic", "wanted")]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert denied in warning
+
+
+def test_unchanged_files_are_not_read_again(tmp_path, make_instance):
+    with FileRegistry(tmp_path) as owner, FileRegistry(tmp_path) as reader:
+        for id in ("1", "2"):
+            owner.register(make_instance("dga", "1.0", id, "http://h", lasting=id == "2"))
+        before = reader.instances()
+        assert len(before) == 2
+        assert all(again is known for again, known in zip(reader.instances(), before, strict=True))
+
+
+# --- how old the view may be
+
+
+class Scans:
+    """Counts the scans of a registry, by thread; they wait as long as `gate` is not set."""
+
+    def __init__(self, registry, monkeypatch):
+        self.threads = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self._read = registry._registration_files.read
+        monkeypatch.setattr(registry._registration_files, "read", self)
+
+    def __call__(self, *below):
+        self.threads.append(threading.current_thread().name)
+        assert self.gate.wait(60)
+        return self._read(*below)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another registry of the same directory, which writes."""
+    with FileRegistry(tmp_path) as other:
+        yield other
+
+
+@pytest.fixture
+def view(tmp_path, clock, monkeypatch):
+    """A registry whose clock stands still, and that is not refreshed in the background."""
+    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 600.0)
+    with FileRegistry(tmp_path, clock=clock) as view:
+        yield view
+
+
+def found(view):
+    try:
+        return view.endpoint("dga").url
+    except ModelNotFound:
+        return None
+
+
+def test_after_a_pause_one_caller_reads_and_the_others_wait_for_it(view, other, clock, make_instance, monkeypatch):
+    assert found(view) is None
+    other.register(make_instance("dga", "1.0", "7", "http://h:7"))
+    assert found(view) is None
+    scans = Scans(view, monkeypatch)
+    clock.now += 1.5
+    barrier = threading.Barrier(4)
+
+    def ask(_):
+        barrier.wait(60)
+        return found(view)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == ["http://h:7"] * 4
+    assert len(scans.threads) == 1
+
+
+READS = {
+    "version": lambda view: view.version("dga", "1.0") is not None,
+    "changes": lambda view: view.changes > 0,
+    "traffic": lambda view: view.traffic("dga") is not None,
+    "is_desired": lambda view: view.is_desired("dga"),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_nothing_that_is_read_is_older_than_a_second(name, view, other, clock, make_instance, tmp_path):
+    assert not READS[name](view)
+    write_whole(tmp_path, tmp_path / "maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}').close()
+    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
+    other.register(make_instance("dga", "1.0", "7", "http://h:7"))
+    clock.now += 1.5
+    assert READS[name](view)
+
+
+def test_while_it_is_used_it_is_read_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    with FileRegistry(tmp_path, clock=clock) as view:
+        scans = Scans(view, monkeypatch)
+        assert found(view) is None
+        other.register(make_instance("dga", "1.0", "7", "http://h:7"))
+        assert eventually(lambda: found(view), 30.0) == "http://h:7"
+        assert {*scans.threads} == {"model registry"}
+
+
+def test_nobody_waits_for_the_reading_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    with FileRegistry(tmp_path, clock=clock) as view:
+        scans = Scans(view, monkeypatch)
+        scans.gate.clear()
+        assert found(view) is None
+        other.register(make_instance("dga", "1.0", "7", "http://h:7"))
+        eventually(lambda: scans.threads, 30.0)
+        assert found(view) is None  # it is still being read
+        scans.gate.set()
+        assert eventually(lambda: found(view), 30.0) == "http://h:7"
+
+
+def test_the_reading_in_the_background_ends_when_it_is_not_used_and_begins_again(
+    tmp_path, clock, monkeypatch, eventually
+):
+    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    with FileRegistry(tmp_path, clock=clock) as view:
+        assert view._refresher is None
+        view.changes  # noqa: B018
+        thread = view._refresher
+        clock.now += 2.5
+        eventually(lambda: not thread.is_alive(), 30.0)
+        view.changes  # noqa: B018
+        assert view._refresher.is_alive()
+
+
+def test_what_is_changed_here_is_known_here_at_once_without_reading_everything(
+    view, make_instance, monkeypatch, tmp_path
+):
+    view.register(make_instance("other", "1.0", "1", "http://h:1"))
+    read = []
+    monkeypatch.setattr(view, "_read_all", lambda: read.append("all"))
+    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
+    view.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
+    assert view.endpoint("dga").url == "http://h:7"
+    assert view.is_desired("dga", "1.0")
+    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 0}').close()
+    view.unregister("dga", "7")
+    assert found(view) is None
+    assert not view.is_desired("dga", "1.0")
+    assert view.endpoint("other").url == "http://h:1"
+    assert read == []
+
+
+def test_a_registration_that_can_not_be_written_leaves_no_settings(tmp_path, make_instance):
+    (tmp_path / "maas").mkdir()
+    (tmp_path / "maas/service").write_text("in the way")
+    with FileRegistry(tmp_path) as registry, pytest.raises(OSError, match="service"):
+        registry.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
+    assert not (tmp_path / "maas/ext/instances/dga/7").exists()
+    assert registry._locked == set()

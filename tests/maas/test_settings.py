@@ -16,21 +16,21 @@ KEYS = {each.metadata["key"]: each for each in fields(ClientSettings)}
 NUMBERS = [-1, "soon", True, None, [], float("nan"), float("inf"), "1e400", 10**400]
 INTEGERS = [*NUMBERS, 1.5, "2.5"]
 BAD: dict[str, tuple[list[object], str]] = {
-    "maas.cache.maxSize": (INTEGERS, "an integer from 0 to 100000000"),
-    "maas.cache.maxTimeRetain": ([*NUMBERS, 525_601], "a number from 0 to 525600"),
+    "maas.cache.maxSize": (INTEGERS, "an integer from 0 to 100,000,000"),
+    "maas.cache.maxTimeRetain": ([*NUMBERS, 525_601], "a number from 0 to 525,600"),
     "maas.cache.maxBytes": (INTEGERS, "an integer from 0 to "),
-    "maas.http.retries": ([*INTEGERS, 1001], "an integer from 0 to 1000"),
-    "maas.http.connect.timeout.ms": ([*NUMBERS, 0, 86_400_001], "a number from 1 to 8.64e+07"),
-    "maas.http.timeout.ms": ([*NUMBERS, 0], "a number from 1 to 8.64e+07"),
-    "maas.http.deadline.ms": (NUMBERS, "a number from 0 to 8.64e+07"),
-    "maas.http.hedge.ms": (NUMBERS, "a number from 0 to 8.64e+07"),
-    "maas.wait.ms": (NUMBERS, "a number from 0 to 8.64e+07"),
-    "maas.batch.wait.ms": ([*NUMBERS, 60_001], "a number from 0 to 60000"),
+    "maas.http.retries": ([*INTEGERS, 1001], "an integer from 0 to 1,000"),
+    "maas.http.connect.timeout.ms": ([*NUMBERS, 0, 86_400_001], "a number from 1 to 86,400,000"),
+    "maas.http.timeout.ms": ([*NUMBERS, 0], "a number from 1 to 86,400,000"),
+    "maas.http.deadline.ms": (NUMBERS, "a number from 0 to 86,400,000"),
+    "maas.http.hedge.ms": (NUMBERS, "a number from 0 to 86,400,000"),
+    "maas.wait.ms": (NUMBERS, "a number from 0 to 86,400,000"),
+    "maas.batch.wait.ms": ([*NUMBERS, 60_001], "a number from 0 to 60,000"),
     "maas.http.max.response.bytes": (INTEGERS, "an integer from 0 to "),
-    "maas.http.max.in.flight": (INTEGERS, "an integer from 0 to 1000000"),
-    "maas.breaker.failures": ([*INTEGERS, 0, 1001], "an integer from 1 to 1000"),
-    "maas.batch.size": ([*INTEGERS, 0], "an integer from 1 to 1000000"),
-    "maas.shadow.in.flight": ([*INTEGERS, 0, 10_001], "an integer from 1 to 10000"),
+    "maas.http.max.in.flight": (INTEGERS, "an integer from 0 to 1,000,000"),
+    "maas.breaker.failures": ([*INTEGERS, 0, 1001], "an integer from 1 to 1,000"),
+    "maas.batch.size": ([*INTEGERS, 0], "an integer from 1 to 1,000,000"),
+    "maas.shadow.in.flight": ([*INTEGERS, 0, 10_001], "an integer from 1 to 10,000"),
     "maas.version.comparison": (["newest", "", 1, None, [], {}], "natural or lexical"),
     "maas.choice": (["random", "", 1, None, []], "uniform or least-busy"),
     "maas.zk.config.path": (["maas/config", "", 1, None], "a path such as /metron/maas/config"),
@@ -117,7 +117,7 @@ def test_the_successor_of_a_superseded_key_has_precedence(order):
 
 @pytest.mark.parametrize("value", [0, "many", True])
 def test_a_superseded_key_is_checked_like_its_successor(value):
-    with pytest.raises(ValueError, match=r"invalid maas\.quarantine\.failures: expected an integer from 1 to 1000"):
+    with pytest.raises(ValueError, match=r"invalid maas\.quarantine\.failures: expected an integer from 1 to 1,000"):
         ClientSettings.from_global({"maas.quarantine.failures": value})
 
 

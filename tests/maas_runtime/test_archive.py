@@ -16,10 +16,9 @@ import pytest
 
 from maas_runtime import archive as archives
 from maas_runtime.archive import NAME, archive, archive_name
-from maas_runtime.container import Description, Wanted, failures_noted
+from maas_runtime.container import Description, failures_noted
 from maas_runtime.notes import FileNotes
-from maas_runtime.runner import Instance, ModelFailed
-from stellar.maas import MemoryRegistry, Model, ServiceInstance
+from stellar.maas import Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
 BARE = [sys.executable, "-I", "-S"]
@@ -32,7 +31,7 @@ def container(tmp_path, collateral, place):
     folder = tmp_path / "container"
 
     @contextmanager
-    def make(environment=None, script=None, **more):
+    def make(environment=None, script=None, variables=None, **more):
         (folder / "conf").mkdir(parents=True)
         (folder / "logs").mkdir()
         (folder / "model").symlink_to(collateral(script) if script else collateral())
@@ -40,7 +39,12 @@ def container(tmp_path, collateral, place):
         arguments = [f"--registry={place}", "--name=dga", "--version=1.0", "--script=rest.sh", "--drain-seconds=0"]
         description = Description([*arguments, "--probe-seconds=0.1"], environment or {}, **more)
         (folder / "conf/instance.json").write_text(json.dumps(description.as_properties()))
-        yarn = {"CONTAINER_ID": "container_1", "NM_HOST": "localhost", "LOG_DIRS": str(folder / "logs")}
+        yarn = {
+            "CONTAINER_ID": "container_1",
+            "NM_HOST": "localhost",
+            "LOG_DIRS": str(folder / "logs"),
+            **(variables or {}),
+        }
         process = subprocess.Popen(
             [*BARE, NAME, "container"], cwd=folder, env={"PATH": os.environ["PATH"], **yarn}, stderr=subprocess.PIPE
         )
@@ -108,6 +112,22 @@ def test_a_bare_python_runs_a_model_with_it(container, registry, eventually):
     assert registry.instances() == ()
 
 
+def test_a_container_that_yarn_ends_serves_on_until_it_is_replaced(container, registry, eventually, tmp_path):
+    (tmp_path / "yarn-site.xml").write_text(
+        "<configuration><property><name>yarn.nodemanager.sleep-delay-before-sigkill.ms</name><value>60000</value>"
+        "</property></configuration>"
+    )
+    with container(variables={"HADOOP_CONF_DIR": str(tmp_path)}) as process:
+        (instance,) = eventually(lambda: registry.instances(*DGA))
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        assert ask(instance, "/apply?host=yahoo.com") == {"is_malicious": "legit"}
+        registry.register(ServiceInstance.of(DGA, "container_2", Endpoint(url="http://h:1")))
+        assert process.wait(30) == 0
+    assert [left.id for left in registry.instances()] == ["container_2"]
+
+
 def ask(instance, target):
     with socket.create_connection((instance.address, instance.port)) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode())
@@ -127,46 +147,3 @@ def test_what_the_model_prints_is_among_the_logs_and_why_it_failed_among_the_not
 def test_no_dollar_is_left_for_yarn_to_put_something_in_its_place():
     properties = Description(["--name=$x"], {"A": "${CONTAINER_ID} $$ é \\u0024"}).as_properties()
     assert "$" not in json.dumps(properties)
-
-
-@pytest.fixture
-def time():
-    return [0.0]
-
-
-@pytest.fixture
-def wanted(tmp_path, time):
-    instance = Instance(DGA, "c1", "rest.sh", tmp_path)
-    with MemoryRegistry() as registry:
-        registry.register(ServiceInstance.of(DGA, "c1", Endpoint(url="http://h:1")))
-        yield Wanted(instance, registry, 60.0, lambda: time[0]), registry
-
-
-def test_an_instance_leaves_when_it_stays_unregistered(wanted, time):
-    wanted, registry = wanted
-    assert wanted()
-    registry.unregister("dga", "c1")
-    assert wanted()
-    time[0] = 29
-    assert wanted()
-    registry.register(ServiceInstance.of(DGA, "c1", Endpoint(url="http://h:1")))
-    time[0] = 31
-    assert wanted()
-    registry.unregister("dga", "c1")
-    assert wanted()
-    time[0] = 61.5
-    assert not wanted()
-
-
-def test_an_instance_leaves_when_its_node_manager_stays_away(wanted, time, monkeypatch):
-    wanted, _ = wanted
-    with socket.create_server(("127.0.0.1", 0)) as node:
-        monkeypatch.setenv("NM_HOST", "127.0.0.1")
-        monkeypatch.setenv("NM_PORT", str(node.getsockname()[1]))
-        time[0] = 100
-        assert wanted()
-    time[0] = 155
-    assert wanted()
-    time[0] = 161
-    with pytest.raises(ModelFailed, match="its node manager has been away for 60 seconds"):
-        wanted()

@@ -39,6 +39,19 @@ def test_an_address_its_functions_and_its_health_are_read(file):
     assert said.health == "a%20health"
 
 
+@pytest.mark.parametrize("hedge", [True, False])
+def test_hedge_is_a_setting_for_clients_and_no_part_of_the_endpoint(hedge, file):
+    file.write_text(json.dumps({"url": URL, "hedge": hedge}))
+    content = read_endpoint(file)
+    assert content.settings == {"hedge": hedge}
+    assert content.endpoint == Endpoint(url=URL)
+
+
+def test_without_our_own_keys_there_are_no_settings(file):
+    file.write_text(json.dumps({"url": URL, "health": "/health", "other": 1}))
+    assert read_endpoint(file).settings == {}
+
+
 def test_an_address_of_another_host_is_taken_as_it_is(file):
     file.write_text('{"url": "http://node7.example:1500"}')
     assert read_endpoint(file).endpoint.url == "http://node7.example:1500"
@@ -55,6 +68,10 @@ HOSTILE = {
     "no JSON": (b'{"url": NaN}', "NaN is not JSON"),
     "health elsewhere": (b'{"url": "http://h", "health": "../../x"}', "is no path such as /health"),
     "health that is no text": (b'{"url": "http://h", "health": 7}', "is no path such as /health"),
+    "hedge that is null": (b'{"url": "http://h", "hedge": null}', "invalid hedge: expected true or false, got null"),
+    "hedge that is a string": (b'{"url": "http://h", "hedge": "no"}', 'expected true or false, got "no"'),
+    "hedge that is a number": (b'{"url": "http://h", "hedge": 0}', "expected true or false, got 0"),
+    "hedge with an escape": (b'{"url": "http://h", "hedge": ["\\u001b"]}', 'got ["\\u001b"]'),
     "health with a header": (b'{"url": "http://h", "health": "/x\\r\\ny"}', "is no path such as /health"),
 }
 

@@ -107,6 +107,10 @@ BAD_MODELS = {
     "it prints to a terminal": ("printf '\\033[2Jno luck\\n' >&2; exit 3", "endpoint.dat: ?[2Jno luck"),
     "it writes nothing": ("sleep 30", "it was not ready in time: it wrote no endpoint.dat"),
     "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "its endpoint.dat can't be used: Expecting"),
+    "it writes an invalid hedge": (
+        'echo \'{"url": "http://h", "hedge": 7}\' > endpoint.dat; sleep 30',
+        "its endpoint.dat can't be used: invalid hedge: expected true or false, got 7",
+    ),
     "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "its endpoint.dat can't be used"),
     "it writes no address": (
         'echo \'{"url": ""}\' > endpoint.dat; sleep 30',
@@ -174,6 +178,32 @@ def test_a_model_that_listens_no_longer_is_unregistered_and_ended(run, registry,
     assert runner.wait(10) == 1
     assert failure(run) == f"it listens no longer at {url}"
     assert registry.instances() == ()
+
+
+@pytest.mark.parametrize("registration", ["ephemeral", "static"])
+def test_our_own_keys_are_published_beside_the_registration_and_removed_with_it(
+    registration, run, registry, place, eventually
+):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        says = json.dumps({"url": url, "hedge": False, "health": ""})
+        runner = run(f"#!/bin/sh\necho '{says}' > endpoint.dat\nsleep 30\n", "--registration", registration)
+        (instance,) = eventually(lambda: registry.instances())
+        assert registry.version("dga", "1.0").settings == {url: {"hedge": False}}
+        settings = place / "maas/ext/instances/dga/7"
+        assert settings.read_bytes() == b'{"hedge":false}'
+        assert b"hedge" not in (place / "maas/service/dga/7").read_bytes()
+        assert instance.payload.endpoint == Endpoint(url=url)
+        runner.send_signal(signal.SIGTERM)
+        assert runner.wait(10) == 0
+    assert registry.instances() == ()
+    assert not settings.exists()
+
+
+def test_a_model_without_our_own_keys_publishes_nothing(run, registry, place, eventually):
+    run()
+    eventually(lambda: registry.instances())
+    assert not (place / "maas/ext/instances").exists()
 
 
 def test_a_lasting_registration_says_so(run, registry, eventually):

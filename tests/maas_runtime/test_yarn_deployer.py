@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,8 @@ from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.yarn import YarnDeployer, YarnSettings
 from maas_runtime.errors import DeployError
 from maas_runtime.runner import Limits, options
+from maas_runtime.service import Service
+from maas_runtime.wants import Wanted
 from maas_runtime.yarn import Container, State
 from stellar.maas import MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
@@ -297,29 +300,260 @@ def test_a_failure_while_no_service_ran_is_reported_by_the_next_one(deployer, de
     assert "yarn logs -applicationId application_1600_0042 -containerId container_e17_1600_0042_01_000003" in reason
 
 
-def test_an_instance_that_yarn_knows_no_more_is_unregistered_after_some_looks(deployer, yarn, deployment, registry):
-    deployer.scale(deployment, 2)
-    for id in ids(deployer, yarn):
-        register(registry, id)
-    register(registry, "by-hand")
-    lose(deployer, yarn)
-    left_behind = {instance.id for instance in registry.instances()} - {*ids(deployer, yarn), "by-hand"}
-    for _ in range(4):
-        deployer.running(DGA)
-    assert left_behind <= {instance.id for instance in registry.instances()}
-    deployer.running(DGA)
-    assert {instance.id for instance in registry.instances()} == {"by-hand", ids(deployer, yarn)[0]}
+# --- orphans: registered, and not listed by YARN
 
 
-def test_nothing_is_unregistered_while_yarn_does_not_know_all(deployer, yarn, deployment, registry):
-    deployer.scale(deployment, 2)
-    for id in ids(deployer, yarn):
-        register(registry, id)
+def registered(registry):
+    return [instance.id for instance in registry.instances(*DGA)]
+
+
+def look(deployer, times=20):
+    """What `running` returns, looked at as often as a service does within some seconds."""
+    return [deployer.running(DGA) for _ in range(times)][-1]
+
+
+@pytest.fixture
+def serving(deployer, yarn, deployment, registry):
+    """Starts so many instances, which get ready; returns their ids."""
+
+    def start(count):
+        deployer.scale(deployment, count)
+        for id in ids(deployer, yarn):
+            register(registry, id)
+        return ids(deployer, yarn)
+
+    return start
+
+
+def set_containers(deployer, yarn, *containers, **changes):
+    """Let YARN list these containers."""
     name = deployer.service_name(DGA)
-    yarn.services[name] = yarn.services[name]._replace(containers=())  # a master that was started anew
-    for _ in range(10):
-        deployer.running(DGA)
-    assert len(registry.instances()) == 2
+    state = yarn.services[name]
+    kept = tuple(one if isinstance(one, Container) else Container(one, one, 0) for one in containers)
+    yarn.services[name] = state._replace(containers=kept, **changes)
+
+
+def test_orphans_serve_until_replacements_are_ready_and_are_unregistered_one_by_one(deployer, yarn, registry, serving):
+    first, second, third = serving(3)
+    lose(deployer, yarn, 3)
+    new = ids(deployer, yarn)
+    look(deployer)
+    assert registered(registry) == [first, second, third]
+    register(registry, new[1])
+    look(deployer)
+    assert sorted(registered(registry)) == [second, third, new[1]]
+    register(registry, new[0])
+    register(registry, new[2])
+    deployer.running(DGA)
+    assert len(registered(registry)) == 4
+    deployer.running(DGA)
+    assert sorted(registered(registry)) == new
+
+
+def test_an_orphan_is_unregistered_only_when_yarn_has_not_listed_it_several_times(deployer, yarn, registry, serving):
+    (orphan,) = serving(1)
+    lose(deployer, yarn)
+    register(registry, *ids(deployer, yarn))
+    look(deployer, 4)
+    assert orphan in registered(registry)
+    look(deployer, 1)
+    assert registered(registry) == ids(deployer, yarn)
+
+
+def test_only_those_that_are_not_recovered_are_replaced(deployer, yarn, registry, serving):
+    recovered, orphan = serving(2)
+    set_containers(deployer, yarn)  # a restarted master lists nothing first
+    assert look(deployer) == 2
+    set_containers(deployer, yarn, recovered)
+    assert look(deployer) == 2
+    new = yarn._container()
+    set_containers(deployer, yarn, recovered, new)
+    assert look(deployer) == 2
+    assert registered(registry) == [recovered, orphan]
+    register(registry, new.id)
+    look(deployer)
+    assert registered(registry) == [recovered, new.id]
+
+
+def test_an_orphan_counts_as_running_so_that_nothing_else_is_started_or_given_up(deployer, yarn, serving):
+    serving(2)
+    set_containers(deployer, yarn)
+    before = list(yarn.calls)
+    assert look(deployer) == 2
+    assert yarn.calls == before
+
+
+def test_orphans_in_excess_of_what_is_desired_do_not_count_as_running(deployer, yarn, serving):
+    serving(2)
+    lose(deployer, yarn, 2)
+    assert deployer.running(DGA) == 2
+
+
+def test_fewer_desired_instances_leave_fewer_orphans(deployer, yarn, deployment, registry, serving):
+    *_, youngest = serving(3)
+    lose(deployer, yarn, 3)
+    deployer.scale(deployment, 1)
+    look(deployer)
+    assert registered(registry) == [youngest]
+    (new,) = ids(deployer, yarn)
+    register(registry, new)
+    look(deployer)
+    assert registered(registry) == [new]
+
+
+def test_orphans_go_before_listed_instances_and_those_that_serve_stay_as_many(
+    deployer, yarn, deployment, registry, serving
+):
+    _, *listed = serving(3)
+    replacement = yarn._container()
+    set_containers(deployer, yarn, *listed, replacement)  # which is not ready
+    deployer.scale(deployment, 2)
+    assert ids(deployer, yarn) == listed
+    look(deployer)
+    assert registered(registry) == listed
+
+
+def test_where_there_is_no_room_for_replacements_surplus_orphans_go_after_a_minute(
+    deployer, yarn, deployment, registry, serving
+):
+    now = [0.0]
+    deployer.clock = lambda: now[0]
+    serving(3)
+    set_containers(deployer, yarn)
+    yarn.room = 0
+    with pytest.raises(DeployError, match="YARN has given 0 of 2 containers"):
+        deployer.scale(deployment, 2)
+    look(deployer)
+    assert len(registered(registry)) == 3
+    now[0] = 60.0
+    look(deployer)
+    assert len(registered(registry)) == 2
+
+
+@pytest.mark.parametrize("state", ["STABLE", "FAILED", None])
+def test_a_model_that_is_removed_has_its_orphans_unregistered(
+    deployer, yarn, deployment, registry, serving, reports, state
+):
+    serving(2)
+    lose(deployer, yarn)
+    deployer.running(DGA)
+    name = deployer.service_name(DGA)
+    if state is None:
+        yarn.delete(name)
+    else:
+        yarn.services[name] = yarn.services[name]._replace(state=state)
+    deployer.scale(deployment, 0)
+    assert registered(registry) == []
+    assert deployer.running(DGA) == 0
+    assert yarn.state(name) is None
+    assert reports == []
+
+
+def test_instances_of_a_service_that_failed_serve_until_those_of_the_next_one_are_ready(
+    deployer, yarn, deployment, registry, serving
+):
+    (orphan,) = serving(1)  # on a node that is cut off, or YARN would have ended it
+    set_containers(deployer, yarn, state="FAILED")
+    assert deployer.running(DGA) == 0
+    deployer.scale(deployment, 1)
+    look(deployer)
+    assert registered(registry) == [orphan]
+    (new,) = ids(deployer, yarn)
+    register(registry, new)
+    look(deployer)
+    assert registered(registry) == [new]
+
+
+def test_a_dead_orphan_is_reported_when_its_registration_is_gone(deployer, yarn, registry, serving, reports):
+    dead, _ = serving(2)
+    lose(deployer, yarn)
+    look(deployer)
+    assert reports == []
+    registry.unregister("dga", dead)
+    look(deployer)
+    ((_, reason),) = reports
+    assert reason.endswith(dead)
+
+
+def test_an_orphan_that_is_replaced_is_reported_once(deployer, yarn, registry, serving, reports):
+    orphan, _ = serving(2)
+    lose(deployer, yarn)
+    register(registry, ids(deployer, yarn)[1])
+    look(deployer)
+    ((_, reason),) = reports
+    assert "its node was lost" in reason
+    assert reason.endswith(orphan)
+
+
+def test_containers_that_a_restarted_master_recovers_are_no_failures(deployer, yarn, deployment, reports):
+    deployer.scale(deployment, 2)  # and they are not ready yet
+    containers = ids(deployer, yarn)
+    set_containers(deployer, yarn)
+    look(deployer)
+    set_containers(deployer, yarn, *containers)
+    look(deployer)
+    assert reports == []
+
+
+def test_a_container_that_is_not_replaced_for_want_of_room_is_reported_after_a_minute(
+    deployer, yarn, deployment, reports
+):
+    now = [0.0]
+    deployer.clock = lambda: now[0]
+    deployer.scale(deployment, 2)
+    lost, left = ids(deployer, yarn)
+    set_containers(deployer, yarn, left)
+    look(deployer)
+    assert reports == []
+    now[0] = 60.0
+    look(deployer)
+    ((_, reason),) = reports
+    assert reason.endswith(lost)
+
+
+def test_registrations_of_others_are_left_alone(deployer, yarn, deployment, registry, serving):
+    (listed,) = serving(1)
+    others = ["by-hand", "container_18_0001_01_000002", "container_17_0002_01_000002"]
+    for id in others:
+        register(registry, id)
+    look(deployer)
+    assert sorted(registered(registry)) == sorted([listed, *others])
+    deployer.scale(deployment, 0)
+    assert sorted(registered(registry)) == sorted(others)
+
+
+def test_the_next_service_knows_the_orphans_of_the_one_before(deployer, yarn, registry, serving):
+    (orphan,) = serving(1)
+    lose(deployer, yarn)
+    following = replace(deployer)
+    assert look(following) == 1
+    assert registered(registry) == [orphan]
+    register(registry, *ids(deployer, yarn))
+    look(following)
+    assert registered(registry) == ids(deployer, yarn)
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_service_desires_as_many_as_before_while_a_master_is_restarted(
+    deployer, yarn, store, registry, notes, deployment, restart
+):
+    deployer = replace(deployer, settings=YarnSettings(restart=restart, place_seconds=0.0))
+    service = Service(None, registry, deployer, store, notes, restart=restart)
+    service._wants.want(Wanted(deployment, 2))
+    with ThreadPoolExecutor(1) as pool:
+        for containers in (None, (), None):
+            if containers is not None:
+                kept = yarn.state(deployer.service_name(DGA)).containers
+                for container in kept:
+                    register(registry, container.id)
+                set_containers(deployer, yarn)
+            for _ in range(3):
+                service.reconcile(pool)
+                wait(service._under_way.values())
+            if containers is not None:
+                set_containers(deployer, yarn, *kept)
+    assert [call[0] for call in yarn.calls] == ["create", "resize"]
+    assert service._wants.get(DGA).instances == 2
 
 
 # --- the options

@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 
 import stellar.pipeline.parsers as parsers
-from stellar.maas import client
-from stellar.pipeline.check import GLOBAL_KEYS, PARSER_OPTIONS, checked
+from stellar.pipeline.check import PARSER_OPTIONS, checked
 from stellar.pipeline.config import load
 from stellar.pipeline.places import Place, Problems
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "squid" / "config"
-
-
-def test_every_setting_of_models_is_a_known_key() -> None:
-    assert client._KEYS.keys() <= GLOBAL_KEYS
 
 
 @pytest.mark.parametrize("module", ["csv", "grok", "json_map"])

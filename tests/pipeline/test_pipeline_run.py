@@ -141,7 +141,9 @@ def test_without_a_model_the_record_goes_on_without_a_verdict() -> None:
     pipeline = squid(Context({Registry: registry, ModelClient: ModelClient(registry)}))
     assert "is_malicious" not in one(pipeline, CNN)
     assert "is_alert" not in one(pipeline, CNN)
-    assert pipeline.reports == []
+    assert [(report.stage, report.metadata["model_failure"]) for report in pipeline.reports] == [
+        ("model", "no such model")
+    ] * 2
 
 
 def test_a_dead_model_is_null_and_reported() -> None:

@@ -1,0 +1,31 @@
+"""Runs drills, and prints what came of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from drills import deployments, faults, forks  # noqa: F401  (each adds its drills)
+from drills.drill import DRILLS, Finding
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m drills", description="Timed and long drills of model calls.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DRILLS)}; all by default")
+    names = parser.parse_args().names or list(DRILLS)
+    if unknown := [name for name in names if name not in DRILLS]:
+        parser.error(f"unknown drill {unknown[0]}; known are {', '.join(DRILLS)}")
+    print("| drill | count | required | result |\n| --- | --- | --- | --- |")
+    findings: list[Finding] = []
+    for name in names:
+        begin = time.monotonic()
+        for finding in DRILLS[name]():
+            findings.append(finding)
+            print(finding.row(), flush=True)
+        print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    return 0 if all(finding.met for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
