@@ -152,7 +152,18 @@ def test_a_refused_connection_is_model_unavailable(ask):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "null", "file:///etc/passwd", "ftp://host/x", "http://", "http:/host", "//host", "http://[::1", "http://h:x"],
+    [
+        "",
+        "null",
+        "file:///etc/passwd",
+        "ftp://host/x",
+        "http://",
+        "http:/host",
+        "//host",
+        "http://[::1",
+        "http://h:x",
+        "http://é..x",
+    ],
 )
 def test_only_http_addresses_are_asked(url, ask):
     with pytest.raises(ModelUnavailable):
@@ -540,6 +551,27 @@ def test_settings_come_from_the_keys_of_the_global_configuration():
 def test_a_setting_that_can_not_be_used_is_named(key, value):
     with pytest.raises(ValueError, match=key):
         ClientSettings.from_global({key: value})
+
+
+def test_callers_of_one_that_was_interrupted_make_the_call_themselves(registry):
+    transport, interrupted = Doubled(), []
+    client = ModelClient(registry, transport=transport)
+
+    def get(url):
+        if not interrupted:
+            wait_for(lambda: client.counters().joined == 2, 60)
+            interrupted.append(1)
+            raise KeyboardInterrupt
+        return Doubled.get(transport, url)
+
+    transport.get = get
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(client.apply, ENDPOINT) for _ in range(3)]
+        outcomes = [call.exception() or call.result() for call in calls]
+    assert sorted(map(str, outcomes)) == ["", "{'score': 1}", "{'score': 1}"]
+    counters = client.counters()
+    assert counters.calls == 3
+    assert counters.joined + counters.cache_hits == 1  # of the other two, one made the call
 
 
 def test_closing_the_client_closes_its_transport(registry):
