@@ -344,3 +344,11 @@ def test_what_was_made_of_settings_is_not_there_under_other_settings() -> None:
     other = more.with_services({GlobalSettings: GlobalSettings(size=2)})
     assert other.get_or_make(list, size) == [2]
     assert other.with_services({list: [3]}).get_or_make(list, size) == [3]
+
+
+def test_after_a_fork_a_lock_that_another_thread_held_is_not_waited_for():
+    context = Context()
+    made = context._made
+    made.lock.acquire()
+    made.after_fork()
+    assert context.get_or_make(list, lambda settings: ["made"]) == ["made"]
