@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import subprocess
+import termios
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class Terminal:
         columns: int = 100,
         lines: int = 30,
     ) -> None:
-        self._socket = folder / "tmux"
+        self._name = f"stellar-{uuid.uuid4().hex}"  # of a socket in /tmp: the path of one in `folder` may be too long
         environment = {
             "HOME": str(folder),
             "PATH": os.environ["PATH"],
@@ -46,8 +48,8 @@ class Terminal:
         )
 
     def _tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-S", str(self._socket), *arguments]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        command = ["tmux", "-L", self._name, *arguments]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "TMUX_TMPDIR": "/tmp"}
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
     def type(self, text: str) -> None:
@@ -59,8 +61,25 @@ class Terminal:
         self._tmux("send-keys", *keys)
 
     def shown(self, *, colours: bool = False) -> str:
-        """What the terminal shows; with colours, these are escape sequences in it."""
-        return self._tmux("capture-pane", "-p", *(["-e"] if colours else [])).rstrip("\n")
+        """Return what the terminal shows; with colours, these are escape sequences in it.
+
+        A line that the terminal wraps is one line: what fits in one depends on the length of the paths in it.
+        """
+        shown = self._tmux("capture-pane", "-p", "-J", *(["-e"] if colours else []))
+        return "\n".join(line.rstrip(" ") for line in shown.split("\n")).rstrip("\n")
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C as soon as the program has ended to read keys: the terminal makes a signal of it then.
+
+        Raises AssertionError if the program reads keys for 30 seconds.
+        """
+        deadline = time.monotonic() + SECONDS
+        with open(self._tmux("display-message", "-p", "#{pane_tty}").strip(), "rb", buffering=0) as tty:
+            while not termios.tcgetattr(tty)[3] & termios.ISIG:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"the program reads keys:\n{self.shown()}")
+                time.sleep(0.01)
+        self.press("C-c")
 
     def wait_for(self, pattern: str, *, colours: bool = False) -> str:
         """Wait until that is shown, a regular expression; returns all that is shown then.

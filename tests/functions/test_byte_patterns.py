@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from stellar.functions.byte_patterns import bytearray_matcher
@@ -74,8 +72,7 @@ def test_what_is_no_pattern_is_refused(pattern):
         bytearray_matcher(pattern, b"\x00")
 
 
-def test_a_search_takes_no_more_steps_than_bytes_times_what_is_compared():
-    begin = time.monotonic()
-    assert not bytearray_matcher("[00-FE]{511} FF", bytes(200_000))
-    assert not bytearray_matcher(".{60000} 'x'", bytes(200_000))
-    assert time.monotonic() - begin < 10
+def test_a_search_takes_no_more_steps_than_bytes_times_what_is_compared(bounded):
+    with bounded():
+        assert not bytearray_matcher("[00-FE]{511} FF", bytes(200_000))
+        assert not bytearray_matcher(".{60000} 'x'", bytes(200_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,7 +36,7 @@ values = st.one_of(
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))
-@settings(max_examples=25, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(arguments=st.lists(values, max_size=4))
 def test_a_function_answers_or_refuses(name, arguments):
     names = [f"a{index}" for index in range(len(arguments))]

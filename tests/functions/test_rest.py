@@ -9,10 +9,9 @@ import socket
 import socketserver
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -144,6 +143,7 @@ def contexts() -> Iterator[Callable[..., Context]]:
 
 
 Ask = Callable[..., Any]
+Bounded = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -627,52 +627,49 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ],
 )
 def test_a_server_that_drips_does_not_hold_a_call_up(
-    service: Server, ask: Ask, pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+    service: Server, ask: Ask, pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture, bounded: Bounded
 ) -> None:
     url = service.sends("/x", *pieces, pause=0.02)
-    begin = time.monotonic()
-    assert ask(f"REST_GET('{url}')", timeout=250, error_value_override="late") == "late"
-    assert 0.2 < time.monotonic() - begin < 2
+    with bounded():
+        assert ask(f"REST_GET('{url}')", timeout=250, error_value_override="late") == "late"
     assert "no answer in time" in caplog.text
 
 
-def test_redirects_have_one_time_together(service: Server, ask: Ask) -> None:
+def test_redirects_have_one_time_together(service: Server, ask: Ask, bounded: Bounded) -> None:
     service.sends("/x", HEAD.replace(b"200 OK", b"302 Found") + b"Location: /x\r\nContent-Length: 3\r\n\r\n")
     slow = service.scripts["/x"]
     service.scripts["/x"] = lambda handler: (service.stopping.wait(0.3), slow(handler), handler.wfile.write(b"abc"))
-    begin = time.monotonic()
-    assert ask(f"REST_GET('{service.address}/x')", timeout=1000) is None
-    assert time.monotonic() - begin < 2
-    assert 1 < len(service.asked) < 6
+    with bounded():
+        assert ask(f"REST_GET('{service.address}/x')", timeout=2000) is None
+    assert 1 < len(service.asked) < 9  # which is less than the redirects that are followed
 
 
-def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(service: Server, ask: Ask) -> None:
-    url = service.sends("/x", HEAD, b"", pause=5)
-    begin = time.monotonic()
-    assert ask(f"REST_GET('{url}')", timeout=20_000, socket_timeout=100) is None
-    assert time.monotonic() - begin < 3
+def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(
+    service: Server, ask: Ask, bounded: Bounded
+) -> None:
+    url = service.sends("/x", HEAD, b"", pause=600)
+    with bounded():
+        assert ask(f"REST_GET('{url}')", timeout=600_000, socket_timeout=100) is None
 
 
 def test_a_server_that_takes_no_data_holds_up_no_longer_than_the_call_may_take(
-    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture, bounded: Bounded
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:  # it accepts, and reads nothing
+    with socket.create_server(("127.0.0.1", 0)) as deaf, bounded():  # it accepts, and reads nothing
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
-        begin = time.monotonic()
         assert ask(f"REST_POST('{url}', {{'a': a}})", {"a": "x" * 20_000_000}, timeout=300) is None
-        assert time.monotonic() - begin < 3
     assert "no answer in time" in caplog.text
 
 
-def test_a_handshake_that_does_not_come_holds_up_no_longer_than_a_connection_may_take(ask: Ask) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        begin = time.monotonic()
+def test_a_handshake_that_does_not_come_holds_up_no_longer_than_a_connection_may_take(
+    ask: Ask, bounded: Bounded
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, bounded():
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
-        assert ask(f"REST_GET('{url}')", timeout=20_000, connect_timeout=200) is None
-        assert time.monotonic() - begin < 3
+        assert ask(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
 
 
-def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(ask: Ask) -> None:
+def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(ask: Ask, bounded: Bounded) -> None:
     with socket.socket() as full:  # a queue for one connection, which is taken
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -680,11 +677,9 @@ def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(a
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        begin = time.monotonic()
-        assert (
-            ask(f"REST_GET('http://127.0.0.1:{full.getsockname()[1]}/')", timeout=20_000, connect_timeout=200) is None
-        )
-        assert time.monotonic() - begin < 3
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+        with bounded():
+            assert ask(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
         for each in waiting:
             each.close()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from stellar.functions._typosquat import typosquats
@@ -38,12 +36,11 @@ def test_a_name_in_punycode_is_read_first():
 
 
 @pytest.mark.parametrize("domain", ["", "a", ".", "-", "a.b", "é", "xn--", "xn--99999", "a" * 63, "1" * 63])
-def test_any_name_has_names_other_than_itself(domain):
-    started = time.monotonic()
-    names = typosquats(domain)
+def test_any_name_has_names_other_than_itself(domain, bounded):
+    with bounded():
+        names = typosquats(domain)
     assert domain not in names
     assert {domain + letter for letter in "abcxyz"} <= names
-    assert time.monotonic() - started < 3
 
 
 def test_a_name_longer_than_a_label_is_refused():

@@ -17,7 +17,7 @@ ADD = '{"name":"dga","version":"1.0","numInstances":1,"memory":512,"action":"ADD
 REMOVE = '{"name":"dga","version":"1.0","numInstances":1,"memory":0,"action":"REMOVE","path":null}'
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"

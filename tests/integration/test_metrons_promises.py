@@ -130,9 +130,7 @@ def test_instances_come_and_go_as_asked_and_share_the_load(world, client_of):
     world.start()
     wait_for(lambda: "this service leads" in world.log())
     world.deploy("-lmp", world.model, *ADD, "-ni", 1)
-    begin = time.monotonic()
-    wait_for(lambda: world.deploy("-mo", "LIST").startswith("Model dga @ 1.0\ndga:1.0 @ http://"), 15)
-    assert time.monotonic() - begin < 15
+    wait_for(lambda: world.deploy("-mo", "LIST").startswith("Model dga @ 1.0\ndga:1.0 @ http://"))
     world.deploy(*ADD, "-ni", 2)
     world.ready(3)
     context, _ = client_of(cache_size=0)
@@ -241,7 +239,7 @@ BAD = {
     "another status": lambda path, arguments: (500, b"{}"),
     "no JSON": lambda path, arguments: (200, b"malicious"),
     "an array": lambda path, arguments: (200, b"[1]"),
-    "too late": lambda path, arguments: (time.sleep(0.5), (200, b"{}"))[1],
+    "too late": lambda path, arguments: (time.sleep(5), (200, b"{}"))[1],
 }
 
 
@@ -249,7 +247,7 @@ BAD = {
 def test_a_bad_answer_is_null_and_the_instance_is_avoided_until_its_time_is_over(kind, model, register, client_of):
     now = [0.0]
     breakers = CircuitBreakers(clock=lambda: now[0])
-    context, client = client_of(cache_size=0, retries=0, timeout_ms=200, breaker_failures=1, breakers=breakers)
+    context, client = client_of(cache_size=0, retries=0, timeout_ms=2500, breaker_failures=1, breakers=breakers)
     bad, good = model(BAD[kind]), model(says("good"))
     register(bad)
     wait_for(lambda: len(context[Registry].instances()) == 1)

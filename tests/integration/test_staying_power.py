@@ -16,12 +16,11 @@ from stellar import compile, evaluate_many
 from stellar.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry
 
-from .conftest import ADD, SESSION_SECONDS, lives, wait_for
+from .conftest import ADD, lives, wait_for
 
 pytestmark = pytest.mark.engine
 
 ASK = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
-REPLACED_SECONDS = 10.0
 
 
 class Stream:
@@ -117,14 +116,10 @@ def test_one_of_three_instances_is_killed_at_full_load(victim, world):
         stream.goes_on(300)
         dead = next(iter(before.values()))
         os.kill(pids[dead.id] if victim == "model" else world.runner_of(dead), signal.SIGKILL)
-        killed = time.monotonic()
-        wait_for(lambda: dead.id not in by_id(world), SESSION_SECONDS)
-        gone = time.monotonic() - killed
-        (new,) = wait_for(lambda: new_ones(world, before), REPLACED_SECONDS)
+        wait_for(lambda: dead.id not in by_id(world))
+        (new,) = wait_for(lambda: new_ones(world, before))
         new_pid = pid_of(stream.client, new)
-        wait_for(lambda: stream.answers_by(new_pid) > 1, REPLACED_SECONDS)
-        assert time.monotonic() - killed < REPLACED_SECONDS
-        assert gone < SESSION_SECONDS
+        wait_for(lambda: stream.answers_by(new_pid) > 1)
         stream.goes_on(300)
         wait_for(lambda: not lives(pids[dead.id]))
     assert_nothing_was_lost(stream)
@@ -142,7 +137,7 @@ def test_the_service_is_killed_and_started_again_at_full_load(world):
         service.wait()
         stream.goes_on()
         world.start(log="again.log")
-        wait_for(lambda: "this service leads" in world.log("again.log"), SESSION_SECONDS + 5)
+        wait_for(lambda: "this service leads" in world.log("again.log"))
         assert world.deploy(*ADD, "-ni", 1, "--wait").endswith("dga @ 1.0: 3 ready\n")
         assert by_id(world).keys() > before.keys()
         stream.goes_on()
@@ -168,7 +163,7 @@ def test_a_runner_whose_session_has_ended_registers_its_model_again(world):
         runner = world.runner_of(one)
         os.kill(runner, signal.SIGSTOP)  # as on a machine that stands still
         try:
-            wait_for(lambda: world.registry.instances() == (other,), SESSION_SECONDS + 3)
+            wait_for(lambda: world.registry.instances() == (other,))
             stream.goes_on()
         finally:
             os.kill(runner, signal.SIGCONT)
@@ -213,7 +208,7 @@ def test_calls_go_on_while_zookeeper_is_away_for_a_minute(engines, make_quorum, 
             assert by_id(world) == before  # what was known stays known
             engine.start()
             # All sessions are long over: what lives registers again, what died is followed by another
-            wait_for(lambda: dead not in by_id(world) and len(by_id(world)) == 3, 30)
+            wait_for(lambda: dead not in by_id(world) and len(by_id(world)) == 3)
             assert by_id(world).keys() > {*living}
             stream.goes_on()
         assert_nothing_was_lost(stream)

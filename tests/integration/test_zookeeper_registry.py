@@ -44,7 +44,7 @@ def ids(registry):
     return [one.id for one in registry.instances()]
 
 
-def wait_for(condition, seconds=10.0):
+def wait_for(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -164,14 +164,13 @@ def test_strangers_in_the_queue_are_left_there_and_rubbish_is_handed_over(quorum
     assert [record.getMessage() for record in caplog.records] == ["/maas/queue/other is no request and is left there"]
 
 
-def test_a_queue_that_is_not_there_is_empty_until_it_is_made(quorum, raw):
+def test_a_queue_that_is_not_there_is_empty_until_it_is_made(quorum, raw, bounded):
     with ZooKeeperQueue(quorum) as queue:
         assert queue.take(0) is None
         timer = threading.Timer(0.1, lambda: raw.create("/maas/queue/qn-", b"{}", sequence=True, makepath=True))
         timer.start()
-        started = time.monotonic()
-        assert queue.take(5).data == b"{}"
-        assert time.monotonic() - started < 1.0
+        with bounded():
+            assert queue.take(600).data == b"{}"
         timer.join()
         raw.delete("/maas/queue")  # as newer Curators' containers do
         assert queue.take(0) is None
@@ -297,7 +296,7 @@ def test_what_somebody_else_unregistered_is_not_made_again(connect, raw):
         raw.get("/maas/service/dga/7")
 
 
-def test_the_last_known_instances_stay_while_zookeeper_is_away(engines, make_quorum, connect, caplog):
+def test_the_last_known_instances_stay_while_zookeeper_is_away(engines, make_quorum, connect, caplog, bounded):
     from engines.zookeeper.server import ZooKeeper as Engine
 
     with Engine() as engine:
@@ -315,10 +314,9 @@ def test_the_last_known_instances_stay_while_zookeeper_is_away(engines, make_quo
         writer.register(instance(8))
         wait_for(lambda: ids(reader) == ["7", "8"])
         engine.stop()
-    started = time.monotonic()
-    writer.close()
-    reader.close()
-    assert time.monotonic() - started < 12.0
+    with bounded():
+        writer.close()
+        reader.close()
 
 
 def test_nothing_is_lost_when_the_leader_of_three_servers_is_killed(engines, make_quorum, connect):

@@ -14,7 +14,7 @@ from stellar import compile
 from stellar.context import Context
 from stellar.maas import ModelClient, Registry, ZooKeeper, ZooKeeperQueue
 
-from .conftest import ADD, AT, SESSION_SECONDS, lives, wait_for
+from .conftest import ADD, AT, lives, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -60,7 +60,7 @@ def test_a_runner_that_is_killed_is_unregistered_at_once_and_followed_by_another
     world.deploy("-lmp", world.model, *ADD, "-ni", 1, "--wait")
     (before,) = world.registry.instances()
     os.kill(world.runner_of(before), signal.SIGKILL)
-    wait_for(lambda: before not in world.registry.instances(), SESSION_SECONDS)
+    wait_for(lambda: before not in world.registry.instances())
     (after,) = world.ready(1)
     assert after.id != before.id
     assert world.status()[2].split()[5] == "1"
@@ -74,7 +74,7 @@ def test_without_a_service_a_killed_runner_is_gone_when_its_session_times_out(wo
     service.kill()
     service.wait()
     os.kill(world.runner_of(one), signal.SIGKILL)
-    wait_for(lambda: not world.registry.instances(), SESSION_SECONDS + 2)
+    wait_for(lambda: not world.registry.instances())
 
 
 def test_of_two_services_one_leads_and_when_it_is_killed_the_other_takes_over_what_runs(world):
@@ -88,7 +88,7 @@ def test_of_two_services_one_leads_and_when_it_is_killed_the_other_takes_over_wh
     killed, left = (first, second) if leader == ["0"] else (second, first)
     killed.kill()
     killed.wait()
-    wait_for(lambda: "this service leads" in world.log(*waiting), SESSION_SECONDS + 5)
+    wait_for(lambda: "this service leads" in world.log(*waiting))
     assert world.deploy(*ADD, "-ni", 1, "--wait").endswith("dga @ 1.0: 3 ready\n")
     assert world.urls() > {instance.url for instance in before}
     left.terminate()

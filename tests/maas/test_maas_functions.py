@@ -23,7 +23,7 @@ model_apply = LIBRARY["MAAS_MODEL_APPLY"].implementation
 
 @pytest.fixture
 def context(registry):
-    with ModelClient(registry, ClientSettings(timeout_ms=500)) as client:
+    with ModelClient(registry, ClientSettings(timeout_ms=10_000)) as client:
         yield Context({Registry: registry, ModelClient: client})
 
 

@@ -45,12 +45,12 @@ class World:
         self.registry.plan("dga", TrafficPlan({"1.0": 1}, shadow=Shadow("2.0")))
 
     def _shadowed(self, handler):
-        self.gate.wait(10)
+        self.gate.wait(600)  # longer than any test, which opens it in the end
         body = self.other if isinstance(self.other, bytes) else json.dumps(self.other).encode()
         self._answer(body=body)(handler)
 
     def client(self, **settings):
-        settings = ClientSettings(**{"timeout_ms": 2000, "cache_size": 0, **settings})
+        settings = ClientSettings(**{"timeout_ms": 20_000, "cache_size": 0, **settings})
         return ModelClient(self.registry, settings, on_disagreement=self.told.append)
 
     def ask(self, client, host, version=None, function=None):
@@ -127,13 +127,13 @@ def test_what_the_cache_answers_is_not_shown(world):
     assert counts(client) == (1, 0, 0, 0)
 
 
-def test_a_share_of_the_calls_is_shown(world):
+def test_a_share_of_the_calls_is_shown(world, eventually):
     world.registry.plan("dga", TrafficPlan({"1.0": 1}, shadow=Shadow("2.0", 0.25)))
     with world.client() as client:
         for number in range(400):
             world.ask(client, f"{number}.com")
             if number % 100 == 99:
-                time.sleep(0.1)  # so that none is dropped
+                eventually(lambda: not client._shadows._open)  # so that none is dropped
     compared, *_ = counts(client)
     assert (compared - 100) ** 2 / 100 + (compared - 100) ** 2 / 300 < 33
 
@@ -163,28 +163,26 @@ def test_a_call_that_failed_is_not_shown(world):
     assert counts(client) == (0, 0, 0, 0)
 
 
-def test_a_shadow_that_hangs_keeps_nobody_waiting_and_is_shown_no_more_than_it_can_take(world, monkeypatch):
+def test_a_shadow_that_hangs_keeps_nobody_waiting_and_is_shown_no_more_than_it_can_take(world, monkeypatch, bounded):
     monkeypatch.setattr(module, "MOST_OPEN", 10)
     world.gate.clear()
-    with world.client(shadow_in_flight=2, timeout_ms=4000) as client:
-        begin = time.monotonic()
-        for number in range(100):
-            world.ask(client, f"{number}.com")
-        assert time.monotonic() - begin < 3.5  # less than the shadow's first time-out
+    with world.client(shadow_in_flight=2, timeout_ms=600_000) as client:
+        with bounded():
+            for number in range(100):
+                world.ask(client, f"{number}.com")
         assert counts(client) == (0, 0, 0, 90)
         assert len(world.shadow.paths) <= 2
         world.gate.set()
     assert counts(client) == (10, 0, 0, 90)
 
 
-def test_a_shadow_that_hangs_to_the_end_does_not_keep_the_client_from_closing(world):
+def test_a_shadow_that_hangs_to_the_end_does_not_keep_the_client_from_closing(world, bounded):
     world.gate.clear()
-    client = world.client(shadow_in_flight=2, timeout_ms=300)
+    client = world.client(shadow_in_flight=2, timeout_ms=2000)
     for number in range(20):
         world.ask(client, f"{number}.com")
-    begin = time.monotonic()
-    client.close()
-    assert time.monotonic() - begin < 2
+    with bounded():
+        client.close()
     world.gate.set()
     compared, disagreed, failed, dropped = counts(client)
     assert compared == disagreed == 0

@@ -138,7 +138,7 @@ def deployment(store: LocalStore, collateral: Callable[..., Path]) -> Deployment
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    def wait_for(condition: Callable[[], Any], seconds: float = 8.0) -> Any:
+    def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, "it did not happen in time"
@@ -173,7 +173,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             process = subprocess.Popen(line, cwd=PACKAGES, stdout=log, stderr=log)
             log.close()
             services.append(process)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not FileNotes(place).is_led():
                 assert time.monotonic() < deadline
                 time.sleep(0.02)

@@ -190,25 +190,26 @@ def test_a_model_that_can_not_be_copied_is_an_error_and_leaves_nothing(deployer,
 
 
 def test_calls_under_way_are_answered_when_a_model_is_stopped(
-    make_local_deployer, store, collateral, registry, eventually
+    make_local_deployer, store, collateral, registry, eventually, tmp_path
 ):
     files = {"server.py": SLOW_SERVER}
     store.upload(collateral(**files), "/dga")
-    deployer = make_local_deployer(Limits(drain=1.0))
-    deployment = Deployment(DGA, "/dga")
+    deployer = make_local_deployer(Limits(drain=3.0))
+    deployment = Deployment(DGA, "/dga", environment={"ASKED": str(tmp_path / "asked")})
     deployer.scale(deployment, 1)
     instance = eventually(lambda: registry.instances())[0]
     answers = []
-    with ModelClient(registry, ClientSettings(retries=0)) as client:
+    with ModelClient(registry, ClientSettings(retries=0, timeout_ms=60_000)) as client:
         call = threading.Thread(target=lambda: answers.append(client.apply({"url": instance.url})))
         call.start()
+        eventually(lambda: (tmp_path / "asked").exists())
         deployer.scale(deployment, 0)
         call.join()
     assert answers == [{"slow": True}]
 
 
 SLOW_SERVER = """
-import socket, time
+import os, socket, time
 
 with socket.create_server(("127.0.0.1", 0)) as server:
     with open("endpoint.dat", "w") as file:
@@ -217,6 +218,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
         connection, _ = server.accept()
         with connection:
             if connection.recv(10_000):
+                open(os.environ["ASKED"], "w").close()
                 time.sleep(0.4)
                 connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{"slow": true}')
 """

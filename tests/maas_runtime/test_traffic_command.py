@@ -162,7 +162,7 @@ def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(maas, c
         refused = maas("traffic", "-n", "dga", "--weight", "1.0=1")
         assert "calls of dga move by themselves now" in refused.stderr
         maas(*SERVE)
-        eventually(lambda: [i.model.version for i in registry.instances()] == ["2.0"] * 3, 20)
+        eventually(lambda: [i.model.version for i in registry.instances()] == ["2.0"] * 3)
         eventually(lambda: "rolling" not in run(maas, "status"))
     assert under.versions.keys() == {"1.0", "2.0"}
     assert run(maas, "traffic") == ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,10 @@ def test_a_bad_pattern_is_refused(pattern: str, more: dict[str, str], message: s
     assert str(refused.value).startswith(f"{tmp_path / 'mine'}: LINE: {message}")
 
 
-def test_a_hostile_text_does_not_run_away() -> None:
+def test_a_hostile_text_does_not_run_away(bounded: Callable[[], AbstractContextManager[None]]) -> None:
     grok = Grok("LINE", {"LINE": "(?:(?:a|aa)+)+$"}, timeout_ms=50)
-    begin = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"the pattern LINE took longer than 50 ms"):
+    with bounded(), pytest.raises(TimeoutError, match=r"the pattern LINE took longer than 50 ms"):
         grok.match("a" * 5000 + "!")
-    assert time.monotonic() - begin < 5
 
 
 def test_a_text_that_takes_too_long_is_refused_with_the_way_out(tmp_path: Path) -> None:
