@@ -153,8 +153,8 @@ class CircuitBreakers:
             circuit.trial_until = 0.0
             return True
 
-    def record_beaten(self, url: str, began: float) -> None:
-        """Report that another instance was quicker though it was called later.
+    def record_beaten(self, url: str, began: float) -> bool:
+        """Report that another instance was quicker though it was called later; return True if it opened the circuit.
 
         began: when the call was sent to this one
         """
@@ -163,8 +163,7 @@ class CircuitBreakers:
             if not circuit.failures:
                 circuit.row_began = began
             circuit.failures.append(now)
-            if circuit.has_failed and now >= circuit.open_until:  # it was the trial
-                self._open_if_due(circuit, now)
+            return circuit.has_failed and self._open_if_due(circuit, now)  # it was the trial
 
     def open_if_silent(self, url: str, last_answer: float, seconds: float) -> bool:
         """Open the circuit if there were enough failures in a row and no answer for so long; True if that opened it.

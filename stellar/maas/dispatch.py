@@ -634,7 +634,8 @@ class _Race:
             now = monotonic()
             first.settled = True
             first.load.measure(now - first.began, now)
-            self._dispatcher._breakers.record_beaten(first.url, first.began)
+            opened = self._dispatcher._breakers.record_beaten(first.url, first.began)
+            self._dispatcher._opened(first.url, opened)
 
 
 def _exchange(attempt: _Attempt) -> Exchange:

@@ -308,8 +308,7 @@ def test_a_trial_that_finds_the_instance_busy_is_over(breakers, clock):
 
 
 def test_beaten_calls_alone_open_no_circuit(breakers, clock):
-    for _ in range(100):
-        breakers.record_beaten(URL, clock.now)
+    assert not any(breakers.record_beaten(URL, clock.now) for _ in range(100))
     assert URL not in breakers
     assert not breakers.open_if_silent(URL, clock.now, 0.05)
 
@@ -352,7 +351,8 @@ def test_a_beaten_trial_opens_the_circuit_again_for_twice_as_long(breakers, cloc
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
-    breakers.record_beaten(URL, clock.now)
+    assert breakers.record_beaten(URL, clock.now)
+    assert not breakers.record_beaten(URL, clock.now)  # of a call that began before
     assert state(breakers) == "open"
     clock.now += 1.9
     assert URL in breakers

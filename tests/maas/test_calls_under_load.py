@@ -467,6 +467,28 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
     assert Counter(transport.hosts) == {"quick": 30}
 
 
+def test_a_slower_instance_is_chosen_only_while_the_other_is_so_much_busier(monkeypatch):
+    monkeypatch.setattr("stellar.maas.instances.monotonic", lambda: 1000.0)
+    limiter = ConcurrencyLimiter(0)
+    slow, quick = limiter.of("http://slow"), limiter.of("http://quick")
+    slow.measure(0.1, 1000.0)
+    quick.measure(0.01, 1000.0)
+    chosen = []
+    for _ in range(22):
+        chosen.append(limiter.less_busy(["http://slow", "http://quick"]))
+        limiter.try_enter(limiter.of(chosen[-1]))
+    assert chosen[:9] == ["http://quick"] * 9
+    assert Counter(chosen) == {"http://quick": 20, "http://slow": 2}
+
+
+def test_an_instance_that_has_requests_and_never_answered_gets_no_others_while_another_answers():
+    limiter = ConcurrencyLimiter(0)
+    limiter.of("http://quick").measure(0.01, time.monotonic())
+    assert limiter.less_busy(["http://new", "http://quick"]) == "http://new"  # nothing is known of it yet
+    limiter.try_enter(limiter.of("http://new"))
+    assert {limiter.less_busy(["http://new", "http://quick"]) for _ in range(20)} == {"http://quick"}
+
+
 def test_an_address_has_one_load_in_every_spelling():
     limiter = ConcurrencyLimiter(2)
     loads = [limiter.of(url) for url in ("http://one", "HTTP://One/", "http://one:80")]

@@ -503,6 +503,7 @@ def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve,
     assert client.counters().circuits == {silent.url: "half-open"}
     assert client.apply(at(silent)) == {"from": "quick"}
     assert counts(client) == (2, 1, 0)
+    assert client.counters().quarantined == 1
     assert client.counters().circuits == {silent.url: "open"}
     now[0] = 2.9
     assert client.counters().circuits == {silent.url: "open"}
