@@ -36,7 +36,7 @@ class ResultCache:
         self._begin = clock()
         self._lock = threading.Lock()
         self._stored: OrderedDict[str, bytes] = OrderedDict()  # the least recently used first
-        self.bytes = 0
+        self.bytes = self.epoch = 0
         reset_after_fork(self)
 
     def after_fork(self) -> None:
@@ -59,8 +59,11 @@ class ResultCache:
             self._stored.move_to_end(key)
         return entry[_STAMP_BYTES:]
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store an answer, in place of an earlier one."""
+    def put(self, key: str, data: bytes, epoch: int) -> None:
+        """Store an answer, in place of an earlier one.
+
+        epoch: what it was when the answer was asked for; one that was asked for before a `clear` is not stored
+        """
         if not self.enabled:
             return
         entry = _STAMP.pack(int(self._clock() - self._begin)) + data
@@ -68,6 +71,8 @@ class ResultCache:
         if size > self._max_bytes:
             return
         with self._lock:
+            if epoch != self.epoch:
+                return
             self._drop(key)
             self._stored[key] = entry
             self.bytes += size
@@ -82,6 +87,7 @@ class ResultCache:
         with self._lock:
             self._stored = OrderedDict()
             self.bytes = 0
+            self.epoch += 1
 
 
 def _size(key: str, entry: bytes) -> int:

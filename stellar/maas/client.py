@@ -83,6 +83,7 @@ class _Request:
     model: None for an endpoint written by hand
     deployment: of the model, when this was asked
     key: equal for requests that have the same answer
+    epoch: of the cache, when this was asked
     """
 
     endpoint: Mapping[str, Any]
@@ -93,6 +94,7 @@ class _Request:
     model: Model | None
     deployment: int
     key: str
+    epoch: int
 
 
 class _Abandoned(Exception):
@@ -236,7 +238,7 @@ class ModelClient:
         deployment = 0 if model is None else self._deployments.number(model)
         where = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
         key = f"{where}\0{deployment}\0{path}?{query}"
-        return _Request(endpoint, function, arguments, path, query, model, deployment, key)
+        return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch)
 
     def _count_hit(self) -> None:
         with self._lock:
@@ -265,7 +267,7 @@ class ModelClient:
         try:
             answer, url = self._send(request)
             if request.model is None or self._deployments.is_present(request.model, request.deployment, url):
-                self._cache.put(request.key, answer.data)
+                self._cache.put(request.key, answer.data, request.epoch)
         except BaseException as error:
             self._land(request.key)
             flight.fail(_for_others(error))

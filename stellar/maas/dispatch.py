@@ -355,9 +355,10 @@ class Dispatcher:
             if policy is None or first_until >= attempt.until:
                 raise self._timed_out(attempt) from None
             return self._raced(call, attempt, policy, tried)
+        seconds = monotonic() - attempt.began
         decoded = self._read(call, attempt, answer)
         if policy is not None:
-            policy.record(monotonic() - attempt.began)
+            policy.record(seconds)
         return decoded, attempt.url
 
     def _by_transport(self, call: Call, attempt: _Attempt) -> list[Decoded]:

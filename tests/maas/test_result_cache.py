@@ -24,8 +24,8 @@ def cache_of(entries=10, seconds=600.0, max_bytes=1_000_000, clock=None):
 
 def test_what_is_stored_is_found_as_it_was():
     cache = cache_of()
-    cache.put("a", b'{"a": 1}')
-    cache.put("b", b"")
+    cache.put("a", b'{"a": 1}', cache.epoch)
+    cache.put("b", b"", cache.epoch)
     assert cache.get("a") == b'{"a": 1}'
     assert cache.get("b") == b""
     assert cache.get("c") is None
@@ -33,9 +33,9 @@ def test_what_is_stored_is_found_as_it_was():
 
 def test_a_later_answer_replaces_an_earlier_one():
     cache = cache_of()
-    cache.put("a", b"first answer")
+    cache.put("a", b"first answer", cache.epoch)
     before = cache.bytes
-    cache.put("a", b"second")
+    cache.put("a", b"second", cache.epoch)
     assert cache.get("a") == b"second"
     assert len(cache) == 1
     assert cache.bytes == before - len(b"answer")
@@ -44,9 +44,9 @@ def test_a_later_answer_replaces_an_earlier_one():
 def test_the_least_recently_used_answer_is_dropped_first():
     cache = cache_of(entries=3)
     for key in "abc":
-        cache.put(key, b"x")
+        cache.put(key, b"x", cache.epoch)
     assert cache.get("a") == b"x"
-    cache.put("d", b"x")
+    cache.put("d", b"x", cache.epoch)
     assert [cache.get(key) for key in "abcd"] == [b"x", None, b"x", b"x"]
 
 
@@ -55,7 +55,7 @@ def test_an_answer_is_used_until_it_is_too_old(seconds):
     clock = Clock()
     cache = cache_of(seconds=seconds, clock=clock)
     clock.now += 10.0
-    cache.put("a", b"x")
+    cache.put("a", b"x", cache.epoch)
     clock.now += seconds - 0.5
     assert cache.get("a") == b"x"
     clock.now += 1.0
@@ -66,7 +66,7 @@ def test_an_answer_is_used_until_it_is_too_old(seconds):
 def test_a_hit_does_not_make_an_answer_younger():
     clock = Clock()
     cache = cache_of(seconds=2.0, clock=clock)
-    cache.put("a", b"x")
+    cache.put("a", b"x", cache.epoch)
     for _ in range(3):
         clock.now += 0.6
         assert cache.get("a") == b"x"
@@ -77,7 +77,7 @@ def test_a_hit_does_not_make_an_answer_younger():
 def test_the_memory_is_bounded():
     cache = cache_of(entries=1000, max_bytes=10 * (ENTRY_BYTES + 300))
     for number in range(100):
-        cache.put(f"{number:03}", b"x" * 100)
+        cache.put(f"{number:03}", b"x" * 100, cache.epoch)
     assert 0 < cache.bytes <= 10 * (ENTRY_BYTES + 300)
     assert 10 <= len(cache) < 20
     assert cache.get("099") is not None
@@ -86,8 +86,8 @@ def test_the_memory_is_bounded():
 
 def test_an_answer_that_is_larger_than_the_cache_is_not_stored_and_drops_nothing():
     cache = cache_of(max_bytes=1000)
-    cache.put("a", b"x")
-    cache.put("b", b"x" * 2000)
+    cache.put("a", b"x", cache.epoch)
+    cache.put("b", b"x" * 2000, cache.epoch)
     assert cache.get("b") is None
     assert cache.get("a") == b"x"
 
@@ -95,7 +95,7 @@ def test_an_answer_that_is_larger_than_the_cache_is_not_stored_and_drops_nothing
 def test_the_count_of_bytes_follows_what_is_stored():
     cache = cache_of(entries=5)
     for number in range(50):
-        cache.put(str(number % 7), b"x" * (number % 13))
+        cache.put(str(number % 7), b"x" * (number % 13), cache.epoch)
     assert cache.bytes > 0
     cache.clear()
     assert len(cache) == cache.bytes == 0
@@ -106,17 +106,17 @@ def test_the_count_of_bytes_follows_what_is_stored():
 def test_a_limit_of_zero_switches_it_off(off):
     cache = cache_of(**off)
     assert not cache.enabled
-    cache.put("a", b"x")
+    cache.put("a", b"x", cache.epoch)
     assert cache.get("a") is None
     assert len(cache) == 0
 
 
 def test_the_child_of_a_fork_begins_with_an_empty_cache():
     cache = cache_of()
-    cache.put("a", b"x")
+    cache.put("a", b"x", cache.epoch)
     cache.after_fork()
     assert cache.get("a") is None
-    cache.put("a", b"y")
+    cache.put("a", b"y", cache.epoch)
     assert cache.get("a") == b"y"
 
 
@@ -126,7 +126,7 @@ def test_a_hundred_thousand_small_answers_take_at_most_thirty_megabytes():
     try:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(100_000):
-            cache.put(f"dga\x001.0\x001\x00apply?host=host{number}.com", b'{"is_malicious": "legit"}')
+            cache.put(f"dga\x001.0\x001\x00apply?host=host{number}.com", b'{"is_malicious": "legit"}', cache.epoch)
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
@@ -164,3 +164,13 @@ def test_a_client_without_a_cache_makes_a_request_for_each_call(settings, regist
         for _ in range(3):
             client.apply({"url": "http://one"})
     assert transport.requests == 3
+
+
+def test_an_answer_that_was_asked_for_before_the_cache_was_cleared_is_not_stored():
+    cache = ResultCache(10, 600, 1_000_000)
+    epoch = cache.epoch
+    cache.clear()
+    cache.put("a", b"x", epoch)
+    assert cache.get("a") is None
+    cache.put("a", b"x", cache.epoch)
+    assert cache.get("a") == b"x"
