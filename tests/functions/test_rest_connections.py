@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -63,7 +63,8 @@ class RawServer:
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script, self.tls = script, tls
         self.requests: list[tuple[str, int]] = []
-        self.returned, self.done = threading.Event(), threading.Event()
+        self.returned = threading.Event()
+        self._active, self._changed = 0, threading.Condition()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._peers: list[socket.socket] = []
@@ -92,14 +93,30 @@ class RawServer:
                 self._peers.append(peer)
             with peer, peer.makefile("rb") as reader:
                 while (id := _read_request(reader)) is not None:
-                    self.requests.append((id, number))
-                    ends = self.script(Exchange(self, peer, id, number)) == "close"
-                    if ends:
-                        peer.close()
-                        reader.close()  # the socket ends with its last file
-                    self.done.set()
+                    with self._counted(id, number):
+                        ends = self.script(Exchange(self, peer, id, number)) == "close"
+                        if ends:
+                            peer.close()
+                            reader.close()  # the socket ends with its last file
                     if ends:
                         return
+
+    @contextmanager
+    def _counted(self, id: str, number: int) -> Iterator[None]:
+        with self._changed:
+            self.requests.append((id, number))
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
+
+    def wait_until_idle(self) -> None:
+        """Wait until all that is done for the requests so far is done; a request may have been sent twice."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._active == 0, SECONDS)
 
     def close(self) -> None:
         self.returned.set()
@@ -122,7 +139,8 @@ def _read_request(reader: Any) -> str | None:
         name, _, value = header.partition(": ")
         length = int(value) if name.lower() == "content-length" else length
     reader.read(length)
-    return line.split()[1].removeprefix("/") if line else None
+    words = line.split()
+    return words[1].removeprefix("/") if len(words) == 3 else None  # else it is no client of ours, or the end
 
 
 class Client:
@@ -138,10 +156,9 @@ class Client:
         """The id of the response, or "error"; the server has done all that it does for it."""
         arguments = f"'{self._base}/{id}'" + (", {}" if method == "POST" else "")
         self._server.returned.clear()
-        self._server.done.clear()
         found = stellar.evaluate(f"REST_{method}({arguments})", {}, self.context)
         self._server.returned.set()
-        assert self._server.done.wait(SECONDS)
+        self._server.wait_until_idle()
         return found["id"] if isinstance(found, dict) else found
 
 
