@@ -27,7 +27,7 @@ from stellar.hadoop.webhdfs import CHUNK, WebHdfs
 from stellar.stream import in_order
 
 sys.path.append(str(Path(__file__).parents[1]))
-from forking import SECONDS, in_child
+from forked import SECONDS, run_in_child
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -90,7 +90,7 @@ def call(url: str) -> Iterator[Callable[[str], Any]]:
 
 def test_a_child_uses_connections_of_its_own(call: Callable[[str], Any]) -> None:
     ours = call("/a")["port"]
-    child = in_child(lambda: [call(f"/{n}") for n in range(20)])
+    child = run_in_child(lambda: [call(f"/{n}") for n in range(20)])
     assert [each["path"] for each in child] == [f"/{n}" for n in range(20)]
     assert {each["port"] for each in child} != {ours}
     assert len({each["port"] for each in child}) == 1
@@ -106,7 +106,7 @@ def test_a_child_closes_what_it_inherited_and_the_parent_goes_on(call: Callable[
 
     sockets = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_connected_to_us(fd)}
     assert inherited()
-    assert in_child(inherited) == []
+    assert run_in_child(inherited) == []
     assert call("/b")["port"] == ours
 
 
@@ -124,9 +124,9 @@ def test_a_second_thread_forks_while_another_is_in_a_call(call: Callable[[str], 
         client = None
         while client is None or client._seats._taken.total() < 2:
             client = _client_of(call)
-        child = threads.submit(in_child, lambda: [call(f"/{n}") for n in range(3)]).result(SECONDS)
+        child = threads.submit(run_in_child, lambda: [call(f"/{n}") for n in range(3)]).result(SECONDS)
         assert [each["path"] for each in child] == ["/0", "/1", "/2"]
-        in_child(lambda: call("/go"))
+        run_in_child(lambda: call("/go"))
         assert [each.result(SECONDS)["path"] for each in held] == ["/held", "/held"]
 
 
@@ -141,7 +141,7 @@ def test_locks_that_other_threads_hold_at_the_fork_are_not_waited_for(call: Call
     assert client is not None
     (pool,) = client._pools.values()
     with client._making, client._breaker._lock, client._seats._changed, pool._lock, client._network._resolver._lock:
-        assert in_child(lambda: call("/b")["path"]) == "/b"
+        assert run_in_child(lambda: call("/b")["path"]) == "/b"
 
 
 def test_a_failing_server_is_asked_in_the_child_and_left_alone_in_the_parent(call: Callable[[str], Any]) -> None:
@@ -153,7 +153,7 @@ def test_a_failing_server_is_asked_in_the_child_and_left_alone_in_the_parent(cal
     for _ in range(5):
         stellar.evaluate(f"REST_GET('{url}')", {}, context)
     assert len(client._breaker._known) == 1
-    assert in_child(lambda: len(client._breaker._known)) == 0
+    assert run_in_child(lambda: len(client._breaker._known)) == 0
 
 
 def test_a_pool_of_processes_gets_no_wrong_answer(call: Callable[[str], Any]) -> None:
@@ -195,7 +195,7 @@ def test_a_service_that_another_thread_makes_is_made_in_the_child() -> None:
         context.get_or_make(str, lambda _: (holds.set(), release.wait(SECONDS), "parent")[-1])
 
     thread, release = hold(begin)
-    assert in_child(lambda: [context.get_or_make(str, lambda _: "child"), sharing[str]]) == ["child", "child"]
+    assert run_in_child(lambda: [context.get_or_make(str, lambda _: "child"), sharing[str]]) == ["child", "child"]
     release.set()
     thread.join(SECONDS)
     assert sharing[str] == "parent"
@@ -217,7 +217,7 @@ def test_a_property_that_another_thread_computes_is_computed_in_the_child() -> N
     thread = threading.Thread(target=lambda: slow.value)
     thread.start()
     assert holds.wait(SECONDS)
-    assert in_child(lambda: slow.value) == "computed"
+    assert run_in_child(lambda: slow.value) == "computed"
     release.set()
     thread.join(SECONDS)
     assert vars(slow) == {"value": "computed"}
@@ -238,7 +238,7 @@ def test_an_object_that_another_thread_reads_is_read_in_the_child(tmp_path: Path
     reader.start()
     with open(tmp_path / "slow", "w") as writer:  # opens when the reader is there, with the cache's lock
         assert cache._reading.locked()
-        assert in_child(lambda: cache.get(str(tmp_path / "fast"))) == [1]
+        assert run_in_child(lambda: cache.get(str(tmp_path / "fast"))) == [1]
         writer.write("2")
     reader.join(SECONDS)
     assert cache.get(str(tmp_path / "slow")) == 2
@@ -257,11 +257,11 @@ def test_an_enrichment_that_another_thread_stores_is_not_rolled_back_by_a_child(
     thread, release = hold(begin)
     journal = tmp_path / "x.db-journal"
     assert journal.exists()
-    assert in_child(lambda: [store.get("t", "f", "k", "a"), store.get("t", "f", "k", "b")]) == [{"n": 1}, None]
+    assert run_in_child(lambda: [store.get("t", "f", "k", "a"), store.get("t", "f", "k", "b")]) == [{"n": 1}, None]
     assert journal.exists()
     release.set()
     thread.join(SECONDS)
-    assert in_child(lambda: [store.get("t", "f", "k", "b"), store.put("t", "f", "k", "c", {})]) == [{}, None]
+    assert run_in_child(lambda: [store.get("t", "f", "k", "b"), store.put("t", "f", "k", "c", {})]) == [{}, None]
     assert store.get("t", "f", "k", "c") == {}
     store.close()
 
@@ -269,7 +269,7 @@ def test_an_enrichment_that_another_thread_stores_is_not_rolled_back_by_a_child(
 def test_a_client_of_hdfs_has_connections_of_its_own_in_the_child(url: str) -> None:
     with WebHdfs([url], user="me") as hdfs:
         ours = _port(hdfs)
-        assert in_child(lambda: [_port(hdfs) == ours, hdfs.home()]) == [False, "/webhdfs/v1/"]
+        assert run_in_child(lambda: [_port(hdfs) == ours, hdfs.home()]) == [False, "/webhdfs/v1/"]
         assert _port(hdfs) == ours
 
 
@@ -292,7 +292,7 @@ def test_a_file_of_hdfs_is_read_on_in_the_parent_only() -> None:
                 next(chunks)
             return str(refused.value)
 
-        assert in_child(go_on) == "the reading of /x was begun before a fork and goes on in the parent only"
+        assert run_in_child(go_on) == "the reading of /x was begun before a fork and goes on in the parent only"
         assert len(first) + sum(map(len, chunks)) == 3 * CHUNK
 
 
@@ -309,10 +309,10 @@ def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> 
         return str(refused.value)
 
     if read_before:
-        assert "was begun before a fork" in in_child(go_on)
-        in_child(stream.close)
+        assert "was begun before a fork" in run_in_child(go_on)
+        run_in_child(stream.close)
     else:  # nothing has begun
-        assert in_child(lambda: list(stream)) == list(range(20))
+        assert run_in_child(lambda: list(stream)) == list(range(20))
     assert [*before, *stream] == list(range(20))
 
 
