@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stellar.maas.breaker import CircuitBreakers as CircuitBreakers
     from stellar.maas.client import ClientSettings as ClientSettings
     from stellar.maas.client import ModelClient as ModelClient
     from stellar.maas.errors import MaasError as MaasError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from stellar.maas.zookeeper_registry import ZooKeeperRegistry as ZooKeeperRegistry
 
 _HOMES = {
+    "breaker": ("CircuitBreakers",),
     "client": ("ClientSettings", "ModelClient"),
     "errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
     "files": ("FileQueue", "FileRegistry"),
