@@ -403,7 +403,9 @@ def test_a_setting_that_is_null_is_as_if_it_were_not_there(service: Server, ask:
 
 def test_numbers_and_truth_may_be_texts(service: Server, ask: Ask) -> None:
     url = service.says("/x", OBJECT, 201)
-    assert ask(f"REST_GET('{url}')", timeout="900", response_codes_allowed="201", verify_content_length="yes") == OBJECT
+    assert (
+        ask(f"REST_GET('{url}')", timeout="9000", response_codes_allowed="201", verify_content_length="yes") == OBJECT
+    )
 
 
 # -- Passwords --------------------------------------------------------------------------------------------------------
