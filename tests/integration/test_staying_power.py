@@ -123,10 +123,10 @@ def test_one_of_three_instances_is_killed_at_full_load(victim, world):
         stream.goes_on(300)
         wait_for(lambda: not lives(pids[dead.id]))
     assert_nothing_was_lost(stream)
-    # What failed was under way when it died, or chosen before that was known; after the first nobody chooses it
+    # What failed was under way when it died, or chosen before that was known; then one call now and then tries it,
+    # until it is unregistered
     counters = stream.client.counters()
-    assert counters.quarantined <= 1
-    assert counters.retries <= 32
+    assert counters.retries <= 32 + counters.quarantined
 
 
 def test_the_service_is_killed_and_started_again_at_full_load(world):
