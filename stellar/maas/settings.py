@@ -252,7 +252,7 @@ class ClientSettings:
                 given.setdefault(names[successor], value)
             elif key in names:
                 given[names[key]] = _checked(key, value, cls.__dataclass_fields__[names[key]].metadata["check"])
-            elif isinstance(key, str) and key.startswith(PREFIX) and key not in OTHER_KEYS:
+            elif isinstance(key, str) and key.lower().startswith(PREFIX) and key not in OTHER_KEYS:
                 _check_unknown(key, value, (*names, *OTHER_KEYS))
         return cls(**given)
 
@@ -265,6 +265,7 @@ def _checked(key: str, value: Any, check: Check) -> Any:
 
 
 def _check_unknown(key: str, value: Any, known: tuple[str, ...]) -> None:
-    if close := difflib.get_close_matches(key, known, n=1, cutoff=0.7):
-        raise ValueError(f"unknown key {key} (with the value {value!r}): did you mean {close[0]}?")
+    by_lowercase = {each.lower(): each for each in known}
+    if close := difflib.get_close_matches(key.lower(), by_lowercase, n=1, cutoff=0.7):
+        raise ValueError(f"unknown key {key} (with the value {value!r}): did you mean {by_lowercase[close[0]]}?")
     log.warning("unknown key %s is ignored; known are %s", key, ", ".join(sorted(known)))

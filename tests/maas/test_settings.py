@@ -131,3 +131,9 @@ def test_numbers_may_be_written_as_strings(key, value, used):
 def test_a_hedge_of_none_is_the_default_and_of_zero_is_never():
     assert ClientSettings().hedge_ms is None
     assert ClientSettings.from_global({"maas.http.hedge.ms": 0}).hedge_ms == 0
+
+
+@pytest.mark.parametrize("key", ["Maas.http.timeout.ms", "maas.HTTP.timeout.ms", "maas.cache.maxsize"])
+def test_keys_are_case_sensitive_and_one_in_another_case_is_refused(key):
+    with pytest.raises(ValueError, match=f"unknown key {key} .*: did you mean maas"):
+        ClientSettings.from_global({key: 5})
