@@ -60,7 +60,7 @@ def checked(read: Callable[[Path, str, Problems], SensorConfig], directory: Path
 
 def check_model_settings(config: SensorConfig) -> None:
     """Raise ConfigError if the global configuration says something of models that can't be."""
-    if not any(key.startswith("maas.") for key in config.globals.settings):
+    if not any(key.lower().startswith("maas.") for key in config.globals.settings):
         return  # and no HTTP client is loaded for nothing
     from stellar.maas import ClientSettings
 
@@ -96,7 +96,7 @@ def near_misses(config: SensorConfig) -> list[Remark]:
 
 def _other_than_models(names: Iterable[str]) -> list[str]:
     """The keys but those of models, among which an unknown one is an error."""
-    return [name for name in names if not name.startswith("maas.") or name == ERROR_FIELD_KEY]
+    return [name for name in names if not name.lower().startswith("maas.") or name == ERROR_FIELD_KEY]
 
 
 def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[Remark]:
