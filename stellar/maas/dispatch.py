@@ -278,7 +278,7 @@ class Dispatcher:
     def _await_rest(self, call: Call, error: InstanceBusy) -> None:
         """Wait until a busy instance can be called again. Raises the error if that takes longer than the call may."""
         urls = self._urls(call.model) or (call.given,)
-        pause = min(self._breakers.rest_of(url) for url in urls)
+        pause = min((rest for url in urls if (rest := self._breakers.rest_of(url))), default=0.0)
         if monotonic() + pause >= min(call.until, call.began + self._patience.seconds):
             raise error
         sleep(pause)
