@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ def stream(
     context: Context, source: Iterable[dict[str, Any]], in_flight: int = 64, seconds: float | None = None
 ) -> Calls:
     """Evaluate records, for so many seconds or to their end."""
-    calls, sent = Calls(), []
+    calls, sent = Calls(), deque[dict[str, Any]]()
     begin = time.monotonic()
 
     def keeping() -> Iterator[dict[str, Any]]:
@@ -67,9 +67,8 @@ def stream(
             sent.append(record)
             yield record
 
-    for number, answer in enumerate(stellar.evaluate_many(EXPRESSION, keeping(), context, in_flight=in_flight)):
-        calls.take(sent[number], answer, time.monotonic() - begin)
-        sent[number] = {}
+    for answer in stellar.evaluate_many(EXPRESSION, keeping(), context, in_flight=in_flight):
+        calls.take(sent.popleft(), answer, time.monotonic() - begin)
     return calls
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from drills.calls import Calls, records, stream
 from drills.drill import Finding, drill
 from drills.models import ROOT
+from maas_runtime.notes import FileNotes
 from stellar.context import Context
 from stellar.maas import ClientSettings, FileRegistry, ModelClient, Registry
 
@@ -55,6 +56,9 @@ def _deployed() -> Iterator[Path]:
             stderr=subprocess.DEVNULL,
         )
         try:
+            notes = FileNotes(place)
+            while not notes.is_led():
+                time.sleep(0.05)
             deploy = ("deploy", "--registry", str(place), "-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "1", "-m", "0")
             subprocess.run(
                 _maas(*deploy, "-lmp", str(files), "-hmp", "dga/1.0", "--wait"),

@@ -56,10 +56,10 @@ def killed() -> Iterator[Finding]:
 
 @drill("hang")
 def hang() -> Iterator[Finding]:
-    """One of three instances is stopped under full load; three runs."""
-    for run in range(1, 4):
+    """One of three instances is stopped under full load; three runs, and one without a fault for comparison."""
+    for run in range(4):
         with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, *_):
-            timer = _later(5.5, lambda: three[0].signal(signal.SIGSTOP))
+            timer = _later(5.5, (lambda: three[0].signal(signal.SIGSTOP)) if run else (lambda: None))
             longest = _Longest(context)
             calls = longest.stream(12)
             timer.join()
@@ -68,13 +68,14 @@ def hang() -> Iterator[Finding]:
         normal = sorted(rates[1:5])[2]
         after = [rate / normal for rate in rates[5:]]
         slow, worst = sum(share < 0.8 for share in after), min(after)
+        met = slow <= 1 and worst >= 0.5 and longest.seconds <= 0.5
         yield Finding(
-            f"one of three instances hangs at full load, run {run}",
+            f"one of three instances hangs at full load, run {run}" if run else "the same load without a fault",
             f"{calls.count:,} calls in 12 s",
-            "0 null; at most 1 s below 80 % of the normal rate, none below 50 %; longest call ≤ 500 ms",
+            "0 null; at most 1 s below 80 % of the normal rate, none below 50 %; longest call ≤ 500 ms" if run else "",
             f"{calls.null + calls.wrong} null; {slow} s below 80 %, worst second {worst:.0%}; "
             f"longest call {longest.seconds * 1000:.0f} ms",
-            calls.null + calls.wrong == 0 and slow <= 1 and worst >= 0.5 and longest.seconds <= 0.5,
+            not run or (met and calls.null + calls.wrong == 0),
         )
 
 
