@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stellar.context import Context
 from stellar.conversions import to_text
@@ -16,12 +16,36 @@ from stellar.library import stellar
 if TYPE_CHECKING:
     from stellar.maas.client import ModelClient
     from stellar.maas.errors import MaasError
+    from stellar.maas.registry import Registry
+    from stellar.maas.traffic import Chosen
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# stellar.maas is imported where it is used: expressions that call no model do not load an HTTP client.
+
+class _Loaded(NamedTuple):
+    """What is used of stellar.maas."""
+
+    client: type[ModelClient]
+    registry: type[Registry]
+    chosen: type[Chosen]
+    failure: type[MaasError]
+
+
+@cache
+def _loaded() -> _Loaded:
+    """Load stellar.maas on first use: expressions that call no model do not load an HTTP client.
+
+    Import statements within the functions would cost 3 µs a call.
+    """
+    from stellar.maas.client import ModelClient
+    from stellar.maas.errors import MaasError
+    from stellar.maas.registry import Registry
+    from stellar.maas.traffic import Chosen
+
+    return _Loaded(ModelClient, Registry, Chosen, MaasError)  # type: ignore[type-abstract]
+
 
 # Whether the last endpoint that was looked for was not found, which was reported then: a call with the null that
 # MAAS_GET_ENDPOINT returned is no second failure
@@ -44,27 +68,29 @@ def get_endpoint(
     Of several instances any one is chosen, but one that failed lately only if there is no other. A model that is being
     started is waited for (`maas.wait.ms`). Metron has no traffic plans: it takes the newest version and ignores a key.
     """
-    from stellar.maas.client import ModelClient
-    from stellar.maas.errors import MaasError, ModelNotFound
-    from stellar.maas.registry import Registry
-    from stellar.maas.traffic import Chosen
-
-    registry = _service(context, Registry)  # type: ignore[type-abstract]
-    client = context.get(ModelClient)
+    maas = _loaded()
+    registry = _service(context, maas.registry)
+    client = context.get(maas.client)
     if model is None:
-        error = ModelNotFound("MAAS_GET_ENDPOINT got null for the model's name: is it in quotes?", "no model name")
-        _missing(client, {}, error)
+        _no_name(client)
         return None
     name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
     find = getattr(client, "endpoint", registry.endpoint)
     try:
         endpoint = find(name, version, key).as_map()
-    except MaasError as error:
+    except maas.failure as error:
         _missing(client, {"name": name, "version": version}, error)
         return None
     if _REPORTED.get():
         _REPORTED.set(False)
-    return endpoint if version is not None else Chosen(endpoint, key)
+    return endpoint if version is not None else maas.chosen(endpoint, key)
+
+
+def _no_name(client: ModelClient | None) -> None:
+    from stellar.maas.errors import ModelNotFound
+
+    message = "MAAS_GET_ENDPOINT got null for the model's name: is it in quotes?"
+    _missing(client, {}, ModelNotFound(message, "no model name"))
 
 
 def _missing(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
@@ -93,10 +119,8 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     When an instance fails, another one is called, and one that keeps failing is left alone for a while; a status of 4xx
     rejects the record and is no failure of the instance.
     """
-    from stellar.maas.client import ModelClient
-    from stellar.maas.errors import MaasError
-
-    client = _service(context, ModelClient)
+    maas = _loaded()
+    client = _service(context, maas.client)
     if not isinstance(endpoint, Mapping):
         _no_endpoint(client, endpoint)
         return None
@@ -105,7 +129,7 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     call = client.apply if getattr(client, "gives_way", False) else partial(offload, client.apply)
     try:
         return call(endpoint, function if isinstance(function, str) else None, _parameters(args))
-    except MaasError:  # the client counted and logged it; Metron returns null here
+    except maas.failure:  # the client counted and logged it; Metron returns null here
         return None
 
 

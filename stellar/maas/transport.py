@@ -271,8 +271,9 @@ class HttpTransport:
         Raises ModelUnavailable for a URL that can't be requested.
         """
         exchange = Exchange(url)
-        target, path, host = _parsed(url.partition("?")[0])
-        request = _request(url, path, host, body, self._identification(target))
+        address, _, query = url.partition("?")
+        target, path, host = _parsed(address)
+        request = _request(f"{path}?{query}", host, body, self._identification(target))
         return exchange.follow(self._steps(exchange, target, request))
 
     def close_idle(self, url: str) -> None:
@@ -305,7 +306,11 @@ class HttpTransport:
                     self._pool.distrust(target)
             else:
                 if not parser.surplus and parser.status != REQUEST_TIMEOUT:
-                    return self._release(target, used, parser)
+                    if parser.keeps_alive:
+                        self._pool.put(target, used)
+                    else:
+                        used.close()
+                    return _answer(parser)
                 self._discard(target, used, parser)
         connection = yield from self._connect(exchange, target)
         exchange.connected = True
@@ -459,7 +464,7 @@ def _is_unsolicited(received: bytes) -> bool:
 
 
 def _answer(parser: ResponseParser) -> Answer:
-    if (after := parser.headers.get(b"retry-after")) is None:
+    if parser.status == 200 or (after := parser.headers.get(b"retry-after")) is None:
         return Answer(parser.status, parser.body)
     return Answer(parser.status, parser.body, _seconds(after))
 
@@ -482,10 +487,9 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _request(url: str, path: str, host: str, body: bytes | None, identification: str) -> bytes:
-    target = f"{path}?{url.partition('?')[2]}"
+def _request(target: str, host: str, body: bytes | None, identification: str) -> bytes:
     if _FORBIDDEN.search(target):
-        raise _invalid(url)
+        raise _invalid(f"//{host}{target}")
     if body is None:
         return f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{_HEADERS}{identification}\r\n".encode("ascii")
     head = (

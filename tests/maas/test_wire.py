@@ -225,8 +225,9 @@ def test_an_address_by_ipv6_is_asked(transport):
         transport.get("http://[::1]:1/?")
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
-def test_a_model_that_sends_head_and_body_apart_is_acknowledged_at_once(script, transport, monkeypatch):
+@pytest.fixture
+def options_set(monkeypatch):
+    """The socket options that are set from now on."""
     set_options = []
 
     class Recording(socket.socket):
@@ -235,7 +236,20 @@ def test_a_model_that_sends_head_and_body_apart_is_acknowledged_at_once(script, 
             super().setsockopt(*option)
 
     monkeypatch.setattr(socket, "socket", Recording)
+    return set_options
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
+def test_a_model_that_sends_head_and_body_apart_is_acknowledged_at_once(script, transport, options_set):
     server = script(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 5, stays=True)
     for _ in range(5):
         transport.get(f"{server.url}/")
-    assert set_options.count((socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)) == 5  # the system forgets it in between
+    assert options_set.count((socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)) == 5  # the system forgets it in between
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
+def test_a_model_that_sends_its_responses_in_one_is_not_acknowledged_at_once_for_ever(script, transport, options_set):
+    server = script(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 20, stays=True)
+    for _ in range(20):
+        transport.get(f"{server.url}/")
+    assert options_set.count((socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)) == 8
