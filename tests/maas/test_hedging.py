@@ -315,16 +315,19 @@ def test_an_interrupted_thread_closes_both_connections_and_keeps_no_slot(gate, s
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
-    main = threading.get_ident()
+    main, ended = threading.get_ident(), threading.Event()
 
     def interrupt():
         second.calls.acquire(timeout=60)
-        signal.pthread_kill(main, signal.SIGINT)
+        while not ended.is_set():  # Python drops an interrupt that comes within a weak reference's callback
+            signal.pthread_kill(main, signal.SIGINT)
+            ended.wait(2)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         client.apply(at(one))
+    ended.set()
     thread.join()
     assert first.closed.acquire(timeout=60)
     assert second.closed.acquire(timeout=60)
