@@ -372,12 +372,14 @@ class Hub:
         If the wait is interrupted, the work is cancelled, and has ended when the interrupt is raised.
         """
         over: Promise[None] = Promise()
-        task = self.start(work, lambda _: over.keep(None))
+        task: Task[T] | None = None
         try:
+            task = self.start(work, lambda _: over.keep(None))
             over.get()
         except BaseException:  # an interrupt
-            task.cancel()
-            over.wait()  # what it used can be closed then
+            if task is not None:
+                task.cancel()
+                over.wait()  # what it used can be closed then
             raise
         return task.result()
 
