@@ -18,8 +18,8 @@ Answered = tuple[Decoded, str]
 Send = Callable[[list[Arguments]], list[Answered]]
 
 
-class _Abandoned(Exception):
-    """The caller that was to send the batch was cancelled or interrupted."""
+class Abandoned(Exception):
+    """The caller that was to bring an answer for others too was cancelled or interrupted."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Batcher:
         except RecordRefused:
             if len(batch.members) == 1:
                 raise
-        except _Abandoned:  # each of the others goes on by itself
+        except Abandoned:  # each of the others goes on by itself
             pass
         (answer,) = send([arguments])
         return answer
@@ -86,7 +86,7 @@ class Batcher:
         except BaseException as error:
             self._close(lane, batch)
             for _, waiting in batch.members:
-                waiting.fail(_for_others(error))
+                waiting.fail(for_others(error))
             if not isinstance(error, MaasError):
                 raise
         else:
@@ -99,7 +99,8 @@ class Batcher:
                 del self._open[lane]
 
 
-def _for_others(error: BaseException) -> BaseException:
+def for_others(error: BaseException) -> BaseException:
+    """Return what the callers get that waited for the answer of one that failed."""
     if isinstance(error, MaasError):
         return error
-    return ModelUnavailable(f"interrupted: {error!r}") if isinstance(error, Exception) else _Abandoned()
+    return ModelUnavailable(f"interrupted: {error!r}") if isinstance(error, Exception) else Abandoned()

@@ -21,7 +21,7 @@ from typing import Any, Self
 from stellar.fibers import Promise, offload
 from stellar.forks import reset_after_fork
 from stellar.maas.addresses import AllowedHosts, trouble_with
-from stellar.maas.batches import Batcher
+from stellar.maas.batches import Abandoned, Batcher, for_others
 from stellar.maas.breaker import State
 from stellar.maas.cache import ResultCache
 from stellar.maas.decoding import decode_batch, decode_one
@@ -95,10 +95,6 @@ class _Request:
     deployment: int
     key: str
     epoch: int
-
-
-class _Abandoned(Exception):
-    """The caller that was to bring an answer for others too was cancelled or interrupted."""
 
 
 class ModelClient:
@@ -226,7 +222,7 @@ class ModelClient:
                 break
             try:
                 return _decode(flight.get())
-            except _Abandoned:
+            except Abandoned:
                 self._count_unjoined()
         answer = self._lead(request, flight)
         self._shadows.show(endpoint, function, request.query, answer)
@@ -270,7 +266,7 @@ class ModelClient:
                 self._cache.put(request.key, answer.data, request.epoch)
         except BaseException as error:
             self._land(request.key)
-            flight.fail(_for_others(error))
+            flight.fail(for_others(error))
             raise
         self._land(request.key)
         flight.keep(answer.data)
@@ -348,15 +344,6 @@ class ModelClient:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-def _for_others(error: BaseException) -> BaseException:
-    """What the callers get that waited for the answer of one that failed."""
-    if isinstance(error, MaasError):
-        return error
-    if isinstance(error, Exception):  # a bug
-        return ModelUnavailable(f"interrupted: {error!r}")
-    return _Abandoned()
 
 
 def _decode(data: bytes) -> Result:
