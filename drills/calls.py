@@ -20,7 +20,7 @@ EXPRESSION = stellar.compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host'
 
 @dataclass
 class Calls:
-    """What became of calls.
+    """Outcomes of calls.
 
     ended: when each ended, in seconds since the beginning
     """

@@ -1,4 +1,4 @@
-"""What a drill is, and what it finds."""
+"""The table of drills, and their findings."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 Waits = Literal["no", "in fibers", "in threads"]
-"""How work waits: not at all, by giving way in a fiber, or by keeping a thread."""
+"""The way that work waits: not at all, by giving way in a fiber, or by blocking a thread."""
 
 
 class _SharedHub:

@@ -273,7 +273,7 @@ class Task(Generic[T]):
 
     @property
     def failure(self) -> BaseException | None:
-        """What an ended task raised; None if it returned."""
+        """The exception of an ended task; None if it returned."""
         return self._failure
 
     def result(self) -> T:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class _Loaded(NamedTuple):
-    """What is used of stellar.maas."""
+    """The classes of stellar.maas that are used here."""
 
     client: type[ModelClient]
     registry: type[Registry]

@@ -100,7 +100,7 @@ class Batcher:
 
 
 def for_others(error: BaseException) -> BaseException:
-    """Return what the callers get that waited for the answer of one that failed."""
+    """Return the error for the callers that waited for the answer of one that failed."""
     if isinstance(error, MaasError):
         return error
     return ModelUnavailable(f"interrupted: {error!r}") if isinstance(error, Exception) else Abandoned()

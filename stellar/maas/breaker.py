@@ -47,7 +47,7 @@ def normal_url(url: str) -> str:
 
 @dataclass(slots=True)
 class _Circuit:
-    """What is known of an address that failed; times are monotonic seconds.
+    """The state of the circuit of an address that failed; times are monotonic seconds.
 
     failures: times of the failures in a row
     row_began: when the first request of these was sent
@@ -148,9 +148,8 @@ class CircuitBreakers:
             circuit, now = self._circuit(url), self.clock()
             if now < circuit.open_until:  # one of many at the same time
                 return False
-            circuit.open_until = now + min(MAX_REFUSED_SECONDS, FIRST_REFUSED_SECONDS * 2 ** min(circuit.refused, 30))
+            _open(circuit, now + _double(FIRST_REFUSED_SECONDS, circuit.refused, MAX_REFUSED_SECONDS))
             circuit.refused += 1
-            circuit.trial_until = 0.0
             return True
 
     def record_beaten(self, url: str, began: float) -> bool:
@@ -211,15 +210,23 @@ class CircuitBreakers:
             return False
         if not circuit.has_failed and not self._is_row(circuit, now):
             return False
-        circuit.open_until = now + min(MAX_SECONDS, FIRST_SECONDS * 2 ** min(circuit.opened, 30))
+        _open(circuit, now + _double(FIRST_SECONDS, circuit.opened, MAX_SECONDS))
         circuit.opened += 1
-        circuit.trial_until = 0.0
         return True
 
     def _is_row(self, circuit: _Circuit, now: float) -> bool:
         """True if there were enough failures within the last seconds."""
         failures = circuit.failures
         return len(failures) >= self.failures and now - failures[-self.failures] <= ROW_SECONDS
+
+
+def _open(circuit: _Circuit, until: float) -> None:
+    circuit.open_until, circuit.trial_until = until, 0.0
+
+
+def _double(first: float, times: int, limit: float) -> float:
+    """Return the seconds after so many doublings."""
+    return min(limit, first * 2.0 ** min(times, 30))
 
 
 def _state(circuit: _Circuit, now: float) -> State | None:

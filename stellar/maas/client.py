@@ -47,7 +47,7 @@ OnFailure = Callable[[str | None, str | None, Reason, str | None], object]
 
 @dataclass(slots=True)
 class Counters:
-    """What a client has done so far.
+    """Counters of a client.
 
     calls: of `apply`; each is a cache hit, joined to an equal call under way, or sent
     cache_hits, joined: those that made no request of their own
@@ -78,7 +78,7 @@ class Counters:
 
 @dataclass(slots=True)
 class _Request:
-    """What is asked of a model.
+    """A request to a model.
 
     model: None for an endpoint written by hand
     deployment: of the model, when this was asked
@@ -352,6 +352,6 @@ def _decode(data: bytes) -> Result:
 
 
 def _model(endpoint: Mapping[str, Any]) -> Model | None:
-    """What makes two endpoints the same model; None for a map made by hand without it, which its URL identifies."""
+    """Return the model of an endpoint; None for a map written by hand without one, which its URL identifies."""
     name, version = endpoint.get("name"), endpoint.get("version")
     return None if name is None or version is None else Model(str(name), str(version))

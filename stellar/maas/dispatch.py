@@ -262,7 +262,7 @@ class Dispatcher:
         return url in self._callable or self._trouble(url) is None
 
     def _trouble(self, url: str) -> str | None:
-        """Why a URL must not be called, which is logged once; None if it may be."""
+        """Return the reason why a URL must not be called, and log it once; None if it may be."""
         trouble = trouble_with(url, self._allowed)
         if trouble is None:
             if len(self._callable) >= MAX_CALLABLE:

@@ -1,4 +1,4 @@
-"""What a client knows of the instances that it calls: their load, their latencies, and when all were replaced."""
+"""The instances that a client calls: their load, their latencies, and when all were replaced."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def setting(key: str, default: Any, check: Check, help: str) -> Any:
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """How models are called. Raises ValueError, naming the key, for a value that can't be used."""
+    """Settings of a model client. Raises ValueError, naming the key, for an invalid value."""
 
     cache_size: int = setting("maas.cache.maxSize", 100_000, _integer(0, 100_000_000), "Answers kept; 0 keeps none.")
     cache_minutes: float = setting(

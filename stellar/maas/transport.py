@@ -1,4 +1,4 @@
-"""How a request goes to a model and its response comes back.
+"""Requests to models over HTTP, and their responses.
 
 `Transport` is the seam: one method, so that it can be replaced. `HttpTransport` keeps connections to models alive. It
 offers more than the seam asks for: `begin` gives an Exchange, which its caller can stop waiting for, go on with later,
@@ -62,7 +62,7 @@ _RESET = (errno.ECONNRESET, errno.EPIPE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """A response.
 
     retry_after: seconds for which the server wants to be left alone; None if it does not say so
     """
@@ -73,7 +73,7 @@ class Answer:
 
 
 class Transport(Protocol):
-    """What carries a request to a model. Safe to use from many threads."""
+    """A carrier of requests to models. Safe to use from many threads."""
 
     def get(self, url: str, seconds: float | None = None) -> Answer:
         """The answer to a GET, whatever its status; redirects are not followed.
@@ -93,14 +93,14 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for a connection and for the whole answer, in seconds; how large a body may be, in bytes."""
+    """Time-outs for a connection and for the whole response, in seconds; the largest body, in bytes."""
 
     connect_seconds: float
     seconds: float
     most_bytes: int
 
     def within(self, seconds: float | None) -> float:
-        """How long to wait for an answer that must come within so many seconds."""
+        """Return the seconds to wait for a response that must arrive within so many."""
         return self.seconds if seconds is None else min(self.seconds, seconds)
 
 
@@ -500,7 +500,7 @@ def _request(target: str, host: str, body: bytes | None, identification: str) ->
 
 @lru_cache(1024)
 def _parsed(url: str) -> tuple[Address, str, str]:
-    """Of a URL without a query: where to connect, the path, and the value of the Host header."""
+    """Return the address, the path and the value of the Host header of a URL without a query."""
     try:
         parts = urlsplit(url)
         host, port, tls = parts.hostname or "", parts.port, parts.scheme == "https"

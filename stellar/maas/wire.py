@@ -35,7 +35,7 @@ IN_ONE_PORTION, NEVER_IN_ONE = 8, -(1 << 62)
 
 
 class ProtocolError(Exception):
-    """What was received is not HTTP, or not all of it."""
+    """The bytes received are not HTTP, or not all of a response."""
 
 
 class IncompleteResponse(ProtocolError):
@@ -158,7 +158,7 @@ class ResponseParser:
             raise ProtocolError("too many interim responses")
 
     def _choose_body(self, status: int) -> None:
-        """How the end of the body is told: RFC 9112, section 6.3."""
+        """Choose how to find the end of the body: RFC 9112, section 6.3."""
         length = self.headers.get(b"content-length")
         if status in (204, 304):
             self._complete(b"")
@@ -298,7 +298,7 @@ class Connection:
                 return parser
 
     def _sent(self, request: bytes) -> int:
-        """How much of a request could be sent at once."""
+        """Send a request without waiting; return the number of bytes sent."""
         try:
             return self._socket.send(request)
         except OSError as error:
@@ -323,7 +323,7 @@ class Connection:
         return not self._poll(0)
 
     def received(self) -> bytes:
-        """What is there to be received, after `is_quiet` was false; nothing if the other side has closed."""
+        """Return the bytes received while idle, after `is_quiet` was false; none if the other side has closed."""
         try:
             return self._early + self._socket.recv(RECEIVE_BYTES)
         except OSError:
@@ -394,7 +394,7 @@ def is_pending(error: OSError) -> bool:
 
 
 def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Wanted:
-    """What to wait for after the error of an operation that would have to wait. Raises any other error."""
+    """Return what to wait for after an operation that would block. Raises any other error."""
     if not is_pending(error):
         raise error
     name = type(error).__name__
