@@ -47,7 +47,7 @@ def is_closed(url):
 
 
 @pytest.mark.parametrize("model", CLASSIFIERS)
-def test_a_classifier_is_deployed_asked_and_removed(model, maas, place, need):
+def test_a_classifier_is_deployed_asked_and_removed(model, maas, place, need, eventually):
     folder, programs = CLASSIFIERS[model]
     need(*programs)
     endpoint = deployed(maas, place, folder, f"PYTHON={sys.executable}")
@@ -58,8 +58,8 @@ def test_a_classifier_is_deployed_asked_and_removed(model, maas, place, need):
         assert client.apply(endpoint.as_map(), None, {"host": None}) == {"is_malicious": "malicious"}
         with pytest.raises(RecordRefused, match="404"):
             client.apply(endpoint.as_map(), "nothing", {})
-    removed(maas)
-    assert is_closed(endpoint.url)
+    removed(maas)  # from the registry; the processes end after that
+    assert eventually(lambda: is_closed(endpoint.url))
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def test_the_echo_is_deployed_asked_and_removed_with_all_its_processes(
         assert asked(transport, endpoint.url + path) == expected
     transport.close()
     processes = eventually(lambda: enough if len(enough := processes_in(place / "containers")) >= least else None)
-    removed(maas)
-    assert is_closed(endpoint.url)
-    assert not any(map(is_alive, processes))
+    removed(maas)  # from the registry; the processes end after that
+    assert eventually(lambda: is_closed(endpoint.url))
+    assert eventually(lambda: not any(map(is_alive, processes)))
 
 
 def asked(transport, url):
