@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What of the language must be covered to the last branch
-CORE := stellar/checks.py,stellar/cli/*,stellar/compiler.py,stellar/context.py,stellar/conversions.py,stellar/diagnostics.py,stellar/errors.py,stellar/examples.py,stellar/explain.py,stellar/expression.py,stellar/formatter.py,stellar/interactive/*,stellar/layout.py,stellar/lexing.py,stellar/library.py,stellar/lints.py,stellar/nodes.py,stellar/parser.py,stellar/resolver.py,stellar/runtime.py,stellar/shell.py,stellar/source.py,stellar/statements.py,stellar/tagged.py,stellar/text_tables.py
+CORE := stellar/cli/*,stellar/language/*,stellar/repl/*,stellar/shell.py,stellar/tooling/*,stellar/util/display_width.py,stellar/util/text_tables.py
 
 # What of that needs a ZooKeeper, and is tried with one in `make test`
-ELSEWHERE := stellar/interactive/opening.py
+ELSEWHERE := stellar/repl/startup.py
 
 .PHONY: demo test check bench drills clean
 
@@ -22,7 +22,7 @@ check: .venv/.dev  ## style, types, layers, and the language's tests with all it
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest tests/spec tests/language tests/cli tests/interactive tests/functions/test_conversions.py
+	$(BIN)/coverage run -m pytest tests/spec tests/language tests/tooling tests/cli tests/repl tests/functions/test_conversions.py
 	$(BIN)/coverage report --include '$(CORE)' --omit '$(ELSEWHERE)' --fail-under 100
 
 bench: .venv/.bench  ## the language's speed beside its peers

@@ -21,7 +21,7 @@ from benchmarks.measure import ROOT, interleaved
 from benchmarks.peers import Compile
 from benchmarks.report import Finding, Limit, number, table
 from stellar import compile, evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import stellar
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 

@@ -17,8 +17,8 @@ from typing import Any
 from drills.calls import Calls, records, stream
 from drills.drill import Finding, drill
 from drills.models import ROOT
-from maas_runtime.notes import FileNotes
-from stellar.context import Context
+from maas_runtime.state.store import FileNotes
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, FileRegistry, ModelClient, Registry
 
 STARTER = """#!/bin/sh

@@ -10,7 +10,7 @@ from typing import Any
 from drills.calls import EXPRESSION, Calls, client_of, records, stream
 from drills.drill import Finding, drill
 from drills.models import models
-from stellar.context import Context
+from stellar.language.context import Context
 
 _context: Context
 

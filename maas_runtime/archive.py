@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -37,13 +36,8 @@ OPTIONAL = ("sniffio", "typing_extensions")  # some versions of the others do wi
 OURS = (
     "maas_runtime",
     "stellar.maas",
-    "stellar.commands",
-    "stellar.deadlines",
-    "stellar.fibers",
-    "stellar.forks",
-    "stellar.hadoop",
-    "stellar.hints",
-    "stellar.name_resolution",
+    "stellar.net",
+    "stellar.util",
 )
 _DATA = (".py", ".pem")
 _LEFT_OUT = ("tests", "testing", "__pycache__")
@@ -54,7 +48,7 @@ MAIN = """import sys
 if sys.version_info < (3, 11):
     sys.exit("models need Python 3.11 or newer on every node; %s is %s" % (sys.executable, sys.version.split()[0]))
 
-from maas_runtime.archive import main
+from maas_runtime.archive_main import main
 
 sys.exit(main(sys.argv[1:]))
 """
@@ -131,21 +125,3 @@ def pack(folder: Path, target: Path) -> Path:
         for path in sorted(folder.rglob("*")):
             tar.add(path, path.relative_to(folder), recursive=False, filter=neutral)
     return target
-
-
-def main(argv: list[str]) -> int:
-    """Run what the first word names."""
-    if argv[:1] == ["container"]:
-        from maas_runtime import container
-
-        return container.main()
-    if argv[:1] == ["maas"]:
-        from maas_runtime import cli
-
-        return cli.main(argv[1:])
-    if argv[:1] == ["service"]:
-        from maas_runtime import cli, cluster
-
-        return cli.main(cluster.arguments(Path.cwd()))
-    print(f"{NAME} runs: maas …, container, or service; not {' '.join(argv[:1]) or 'nothing'}", file=sys.stderr)
-    return 1

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from stellar.functions import FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY
-from stellar.library import Function
+from stellar.language.library import Function
 
 PAGE = Path(__file__).parent.parent / "docs" / "functions.md"
 

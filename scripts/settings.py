@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from stellar.maas.settings import ClientSettings
+from stellar.maas.client.settings import ClientSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "maas.md"
 _TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from stellar.errors import StellarError
-from stellar.interactive.rendering import as_text
-from stellar.interactive.session import Session
+from stellar.language.errors import StellarError
+from stellar.repl.rendering import as_text
+from stellar.repl.session import Session
 
 PAGE = Path(__file__).parent.parent / "docs" / "shell.md"
 PROMPT, MORE = "[Stellar]>>> ", "         ... "

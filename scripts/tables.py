@@ -1,4 +1,4 @@
-"""Makes stellar/tables.py, the parser's tables, from stellar/grammar.lark: `python -m scripts.tables`."""
+"""Makes stellar/language/tables.py, the parser's tables, from stellar/grammar.lark: `python -m scripts.tables`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RULES: (symbol made, number of symbols, name of the node or None, which of the s
 
 
 def build() -> str:
-    """The text of stellar/tables.py. Lark's strict mode refuses a grammar with any conflict."""
+    """The text of stellar/language/tables.py. Lark's strict mode refuses a grammar with any conflict."""
     lark = Lark(
         (PACKAGE / "grammar.lark").read_text(), parser="lalr", lexer="basic", strict=True, maybe_placeholders=False
     )
@@ -79,4 +79,4 @@ def describe(rule: Rule) -> tuple[str, int, str | None, tuple[int, ...]]:
 
 
 if __name__ == "__main__":
-    (PACKAGE / "tables.py").write_text(build())
+    (PACKAGE / "language" / "tables.py").write_text(build())

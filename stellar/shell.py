@@ -11,15 +11,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stellar.errors import StellarError
-from stellar.interactive import options
+from stellar.language.errors import StellarError
+from stellar.repl import options
 
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings
 
-    from stellar.interactive.inputrc import Inputrc
-    from stellar.interactive.session import Session
-    from stellar.interactive.terminal import Terminal
+    from stellar.repl.inputrc import Inputrc
+    from stellar.repl.session import Session
+    from stellar.repl.terminal import Terminal
 
 # What has to do with the language is imported where it is used: the first prompt does not wait for it
 
@@ -65,7 +65,7 @@ def opened(given: argparse.Namespace) -> Session:
     Raises ValueError or OSError, with a sentence, if an option can't be followed.
     """
     from stellar.functions.shell import Editor
-    from stellar.interactive import opening
+    from stellar.repl import startup as opening
 
     session = opening.opened(given)
     session.use({Editor: Editor()})
@@ -90,7 +90,7 @@ def execute_each(session: Session, texts: Iterable[Placed], *, debug: bool = Fal
 
 
 def _execute(session: Session, place: str, text: str, debug: bool) -> bool:
-    from stellar.interactive.rendering import plain
+    from stellar.repl.rendering import plain
 
     try:
         if shown := plain(session.execute(text)):
@@ -108,14 +108,14 @@ def _execute(session: Session, place: str, text: str, debug: bool) -> bool:
 
 def of_script(name: str, lines: Iterable[str]) -> Iterator[Placed]:
     """The statements of a script, in which indented lines go on with the one before."""
-    from stellar.statements import statements
+    from stellar.tooling.statements import statements
 
     return ((f"{name}:{statement.line}: ", statement.code) for statement in statements(lines))
 
 
 def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:
     """Lines as they come. One whose expression is not finished goes on in the next."""
-    from stellar.interactive.lines import joined
+    from stellar.repl.lines import joined
 
     return ((f"line {number}: ", text) for number, text in joined(enumerate(lines, 1)))
 
@@ -125,7 +125,7 @@ def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:
 
 def open_terminal(given: argparse.Namespace) -> None:
     """Let the user of a terminal type, with what options ask for; raises what `opened` raises."""
-    from stellar.interactive.terminal import Once, Terminal
+    from stellar.repl.terminal import Once, Terminal
 
     keys = _keys(given.inputrc)
 
@@ -146,7 +146,7 @@ def open_terminal(given: argparse.Namespace) -> None:
 
 def settings_of(session: Session) -> str:
     """The line of the greeting that shows the global configuration, if there is one."""
-    from stellar.conversions import to_text
+    from stellar.language.conversions import to_text
 
     return f"\n{to_text(dict(session.settings))}" if session.settings else ""
 
@@ -156,7 +156,7 @@ def _keys(name: str | None) -> Inputrc | None:
     file = Path(name or os.environ.get("INPUTRC") or "~/.inputrc").expanduser()
     if name is None and not file.is_file():
         return None
-    from stellar.interactive.inputrc import read
+    from stellar.repl.inputrc import read
 
     found = read(file)
     for warning in found.warnings:
@@ -167,7 +167,7 @@ def _keys(name: str | None) -> Inputrc | None:
 def _bindings(keys: Inputrc | None) -> KeyBindings | None:
     if keys is None:
         return None
-    from stellar.interactive.inputrc import key_bindings
+    from stellar.repl.inputrc import key_bindings
 
     return key_bindings(keys)
 

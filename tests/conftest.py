@@ -25,8 +25,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed
 sys.path.append(str(Path(__file__).parent))  # for forked.py
 
 from engines.daemon import missing
-from stellar.context import Context
 from stellar.functions.shell import Editor, ShellVariables
+from stellar.language.context import Context
 
 # No example has a deadline: on a busy machine any may be late. What lands is judged by the same examples each time;
 # new ones are looked for by hand and on developers' machines.

@@ -31,10 +31,10 @@ from pathlib import Path
 import maas_runtime
 from maas_runtime.deployers import Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.processes import kill_marked
-from maas_runtime.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
-from maas_runtime.store import ModelStore
-from stellar.maas.files import is_locked
+from maas_runtime.runner.processes import kill_marked
+from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
+from maas_runtime.store.base import ModelStore
+from stellar.maas.registries.directory import is_locked
 from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class LocalDeployer:
             **self._limits.options(),
         }
         words = [f"{name}={value}" for name, value in options.items()]
-        return [sys.executable, "-m", "maas_runtime.runner", *self._registry, *words]
+        return [sys.executable, "-m", "maas_runtime.runner.runner", *self._registry, *words]
 
     def _stop(self, containers: Sequence[Container]) -> None:
         """Ask instances to end, all at once, and see that they do."""

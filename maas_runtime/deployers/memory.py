@@ -6,7 +6,7 @@ import itertools
 import threading
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.store import ModelStore
+from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 

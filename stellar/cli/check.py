@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from stellar.checks import Problem, problems
 from stellar.cli.reading import FAILED, FINE, UNUSABLE, Unusable, argument, complain, texts_of
-from stellar.errors import ConfigError
-from stellar.expression import default_library
-from stellar.source import Span, position, snippet
-from stellar.statements import statements
+from stellar.language.errors import ConfigError
+from stellar.language.expression import default_library
+from stellar.language.source import Span, position, snippet
+from stellar.tooling.checks import Problem, problems
+from stellar.tooling.statements import statements
 
 DESCRIPTION = """\
 Report errors in expressions, and what is allowed but seldom meant, each with
@@ -67,7 +67,7 @@ def _check_statements(file: str) -> int:
 
 def _check_configuration(file: str) -> int:
     """Report on the Stellar texts of a configuration file; returns the exit status."""
-    from stellar.pipeline.texts import texts_of_file  # loads the pipeline's configuration
+    from stellar.pipeline.config.embedded_expressions import texts_of_file  # loads the pipeline's configuration
 
     source = "\n".join(texts_of(file))
     status = FINE

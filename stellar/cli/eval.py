@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, Unusable, argument, complain, decoded, lines_of
-from stellar.context import NOTHING, Context
-from stellar.errors import StellarError
-from stellar.expression import Expression, shell_library
-from stellar.tagged import decode, to_json
+from stellar.language.context import NOTHING, Context
+from stellar.language.errors import StellarError
+from stellar.language.expression import Expression, shell_library
+from stellar.language.tagged_json import decode, to_json
 
 DESCRIPTION = """\
 Evaluate an expression and print its value as a line of JSON.
@@ -156,7 +156,7 @@ def _context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
         yield NOTHING
         return
     from stellar.maas import ModelClient, Registry
-    from stellar.maas.opening import open_registry
+    from stellar.maas.registries.open import open_registry
 
     try:
         registry = open_registry(directory, zookeeper)

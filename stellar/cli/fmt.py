@@ -12,9 +12,9 @@ from io import StringIO
 from pathlib import Path
 
 from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, UNUSABLE, Unusable, argument, complain, named
-from stellar.errors import ConfigError, ParseError
-from stellar.formatter import WIDTH, StatementError, formatted, formatted_file
-from stellar.source import position, snippet
+from stellar.language.errors import ConfigError, ParseError
+from stellar.language.source import position, snippet
+from stellar.tooling.formatter import WIDTH, StatementError, formatted, formatted_file
 
 DESCRIPTION = """\
 Lay out expressions anew: blanks, line ends, quotes and keywords as they should
@@ -123,7 +123,7 @@ def _formatted(file: str, before: str, width: int) -> str:
     mark = "\ufeff" if before.startswith("\ufeff") else ""
     text = before.removeprefix(mark)
     if file.endswith(".json"):
-        from stellar.pipeline.formatting import formatted_configuration  # loads the pipeline's configuration
+        from stellar.pipeline.config.format import formatted_configuration  # loads the pipeline's configuration
 
         return mark + formatted_configuration(file, text, width)
     return mark + formatted_file(text, width)

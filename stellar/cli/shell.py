@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from stellar import shell
 from stellar.cli import COMMANDS
 from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, Unusable, argument, complain, texts_of
-from stellar.commands import add_version
-from stellar.hints import known_names
+from stellar.util.suggestions import known_names
+from stellar.util.version import add_version
 
 DESCRIPTION = """\
 Stellar, the expression language of Apache Metron.

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from stellar.cached_properties import cached_property
-from stellar.library import Function, Library
+from stellar.language.library import Function, Library
+from stellar.util.cached_properties import cached_property
 
 # What each family has, so that its module need be loaded only when one of its functions is wanted
 FAMILIES = {

@@ -8,10 +8,10 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any
 
-from stellar.conversions import to_double, to_integer
-from stellar.library import stellar
-from stellar.runtime import described
-from stellar.tagged import encode
+from stellar.language.conversions import to_double, to_integer
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.language.tagged_json import encode
 
 EXPECTED, FALSE_POSITIVES = 100_000, 0.01
 LARGEST_BITS = 2**31

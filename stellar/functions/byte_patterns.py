@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from stellar.library import stellar
+from stellar.language.library import stellar
 
 _LONGEST = 65_536
 _DEEPEST = 50

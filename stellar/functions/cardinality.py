@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stellar.conversions import to_integer, to_text
-from stellar.functions._extras import needed
-from stellar.library import stellar
-from stellar.runtime import ABSENT, described
+from stellar.language.conversions import to_integer, to_text
+from stellar.language.library import stellar
+from stellar.language.runtime import ABSENT, described
+from stellar.util.optional_imports import needed
 
 PRECISION, SPARSE_PRECISION = 14, 25
 # What the sketch takes: 2 to this power are its registers

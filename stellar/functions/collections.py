@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import zip_longest as longest
 from typing import Any
 
-from stellar.library import stellar
-from stellar.ordered import OrderedSet
-from stellar.runtime import ABSENT, described, hashable, member
+from stellar.language.library import stellar
+from stellar.language.ordered_set import OrderedSet
+from stellar.language.runtime import ABSENT, described, hashable, member
 
 # An argument that was not given, where that is not the same as null
 _MISSING: Any = object()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stellar import conversions
-from stellar.library import stellar
+from stellar.language import conversions
+from stellar.language.library import stellar
 
 
 @stellar("TO_STRING")

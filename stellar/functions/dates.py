@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from stellar.conversions import to_long, to_text
-from stellar.functions import _date_patterns
-from stellar.functions._calendar import Moment
-from stellar.functions._zones import DEFAULT, Zone, zone
-from stellar.library import stellar
-from stellar.runtime import described
+from stellar.java import date_patterns as _date_patterns
+from stellar.java.calendar import Moment
+from stellar.java.timezones import DEFAULT, Zone, zone
+from stellar.language.conversions import to_long, to_text
+from stellar.language.library import stellar
+from stellar.language.runtime import described
 
 # An argument that was not given, where that is not the same as null
 _MISSING: Any = object()

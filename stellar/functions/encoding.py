@@ -8,7 +8,7 @@ from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stellar.library import UNKNOWN, stellar
+from stellar.language.library import UNKNOWN, stellar
 
 
 @stellar("GET_SUPPORTED_ENCODINGS")

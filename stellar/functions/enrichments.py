@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
-from stellar.context import Context, GlobalSettings
-from stellar.conversions import to_long
-from stellar.forks import reset_after_fork
-from stellar.functions._files import read
-from stellar.library import Written, stellar
-from stellar.runtime import ABSENT, described, member
-from stellar.sqlite_connections import Connections
+from stellar.language.context import Context, GlobalSettings
+from stellar.language.conversions import to_long
+from stellar.language.library import Written, stellar
+from stellar.language.runtime import ABSENT, described, member
+from stellar.util.filesystems import read
+from stellar.util.forks import reset_after_fork
+from stellar.util.sqlite_connections import Connections
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from stellar.conversions import to_boolean
 from stellar.functions.dates import date_format
-from stellar.library import stellar
-from stellar.runtime import described
-from stellar.text_tables import text_table
+from stellar.language.conversions import to_boolean
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
 

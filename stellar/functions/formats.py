@@ -11,12 +11,12 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
-from stellar.conversions import to_long, to_optional_text, to_text
-from stellar.functions._calendar import Moment
-from stellar.functions._date_patterns import HALVES, MONTHS, WEEKDAYS
-from stellar.functions._zones import DEFAULT
-from stellar.library import UNKNOWN, stellar
-from stellar.runtime import described
+from stellar.java.calendar import Moment
+from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
+from stellar.java.timezones import DEFAULT
+from stellar.language.conversions import to_long, to_optional_text, to_text
+from stellar.language.library import UNKNOWN, stellar
+from stellar.language.runtime import described
 
 # No record needs more, and a wrong width must not eat the memory
 _WIDEST = 1_000_000

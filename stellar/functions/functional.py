@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import reduce as fold
 from typing import Any
 
-from stellar.library import stellar
+from stellar.language.library import stellar
 
 
 @stellar("MAP", comprehension="map")

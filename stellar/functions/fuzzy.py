@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stellar.library import stellar
+from stellar.language.library import stellar
 
 _TAGS = """
     ar ar-AE ar-BH ar-DZ ar-EG ar-IQ ar-JO ar-KW ar-LB ar-LY ar-MA ar-OM ar-QA ar-SA ar-SD ar-SY ar-TN ar-YE be be-BY

@@ -12,12 +12,12 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from stellar.cached_properties import cached_property
-from stellar.context import Context, GlobalSettings
-from stellar.conversions import to_text
-from stellar.functions._extras import needed
-from stellar.functions._files import read
-from stellar.library import stellar
+from stellar.language.context import Context, GlobalSettings
+from stellar.language.conversions import to_text
+from stellar.language.library import stellar
+from stellar.util.cached_properties import cached_property
+from stellar.util.filesystems import read
+from stellar.util.optional_imports import needed
 
 D = TypeVar("D")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
-from stellar.conversions import to_double, to_integer
-from stellar.library import stellar
-from stellar.runtime import described
+from stellar.language.conversions import to_double, to_integer
+from stellar.language.library import stellar
+from stellar.language.runtime import described
 
 # An argument that was not given, where that is not the same as null
 _MISSING: Any = object()

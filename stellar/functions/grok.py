@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from stellar.conversions import to_text
-from stellar.grok import Grok, GrokError, NoMatch, common
-from stellar.library import stellar
-from stellar.regexes import TIMEOUT_MS
-from stellar.runtime import described
-from stellar.text_tables import text_table
+from stellar.java.bounded_regex import TIMEOUT_MS
+from stellar.java.grok import Grok, GrokError, NoMatch, common
+from stellar.language.conversions import to_text
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
 

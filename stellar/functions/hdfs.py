@@ -11,16 +11,16 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from stellar.context import Context, GlobalSettings
-from stellar.conversions import to_boolean
 from stellar.functions.dates import date_format
 from stellar.functions.files import COLUMNS
-from stellar.library import stellar
-from stellar.runtime import described
-from stellar.text_tables import text_table
+from stellar.language.context import Context, GlobalSettings
+from stellar.language.conversions import to_boolean
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.util.text_tables import text_table
 
 if TYPE_CHECKING:
-    from stellar.hadoop.webhdfs import Status, WebHdfs
+    from stellar.net.hadoop.webhdfs import Status, WebHdfs
 
 log = logging.getLogger(__name__)
 
@@ -158,13 +158,13 @@ def _configured(settings: GlobalSettings) -> Hdfs:
 def _connected(settings: GlobalSettings) -> WebHdfs:
     from pathlib import Path
 
-    from stellar.hadoop.site import configured
-    from stellar.hadoop.webhdfs import connected
+    from stellar.net.hadoop.site import configured
+    from stellar.net.hadoop.webhdfs import connected
 
     principal, keytab = (settings.get(key) for key in (PRINCIPAL, KEYTAB))
     auth = None
     if principal or keytab or configured("core").get("hadoop.security.authentication") == "kerberos":
-        from stellar.hadoop.kerberos import Identity, Negotiate
+        from stellar.net.hadoop.kerberos import Identity, Negotiate
 
         auth = Negotiate(Identity(principal, Path(str(keytab)) if keytab else None))
     uri = settings.get(URI)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from stellar.library import stellar
+from stellar.language.library import stellar
 
 _BLANKS = " \t\r\n"
 _LONGEST_NUMBER = 4000

@@ -8,16 +8,16 @@ from contextvars import ContextVar
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from stellar.context import Context
-from stellar.conversions import to_text
-from stellar.fibers import offload
-from stellar.library import stellar
+from stellar.language.context import Context
+from stellar.language.conversions import to_text
+from stellar.language.library import stellar
+from stellar.util.scheduler import offload
 
 if TYPE_CHECKING:
-    from stellar.maas.client import ModelClient
+    from stellar.maas.client.client import ModelClient
     from stellar.maas.errors import MaasError
     from stellar.maas.registry import Registry
-    from stellar.maas.traffic import Chosen
+    from stellar.maas.routing import Chosen
 
 T = TypeVar("T")
 
@@ -39,10 +39,10 @@ def _loaded() -> _Loaded:
 
     Import statements within the functions would cost 3 µs a call.
     """
-    from stellar.maas.client import ModelClient
+    from stellar.maas.client.client import ModelClient
     from stellar.maas.errors import MaasError
     from stellar.maas.registry import Registry
-    from stellar.maas.traffic import Chosen
+    from stellar.maas.routing import Chosen
 
     return _Loaded(ModelClient, Registry, Chosen, MaasError)  # type: ignore[type-abstract]
 

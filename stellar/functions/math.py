@@ -7,10 +7,11 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from stellar.conversions import LONG_MAX, LONG_MIN, to_boolean, to_double, to_long, to_optional_text
-from stellar.functions._summaries import OnlineSummary, WindowSummary
-from stellar.library import stellar
-from stellar.runtime import described
+from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.language.conversions import to_boolean, to_double, to_long, to_optional_text
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.sketches.summaries import OnlineSummary, WindowSummary
 
 
 @stellar("ABS")

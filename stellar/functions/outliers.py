@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from stellar.conversions import to_double
-from stellar.functions._digest import TDigest
-from stellar.functions._summaries import ratio
-from stellar.library import stellar
-from stellar.runtime import described, is_number
+from stellar.language.conversions import to_double
+from stellar.language.library import stellar
+from stellar.language.runtime import described, is_number
+from stellar.sketches.summaries import ratio
+from stellar.sketches.tdigest import TDigest
 
 # Makes the median absolute deviation of normal numbers their standard deviation
 SCALE = 0.6745

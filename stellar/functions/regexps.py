@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from stellar.conversions import to_integer, to_text
-from stellar.functions._java_regex import Replacement, everywhere, whole, with_groups
-from stellar.library import UNKNOWN, stellar
+from stellar.java.regex import Replacement, everywhere, whole, with_groups
+from stellar.language.conversions import to_integer, to_text
+from stellar.language.library import UNKNOWN, stellar
 
 _REMEMBERED = 512
 

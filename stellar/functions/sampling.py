@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stellar.conversions import to_integer
-from stellar.library import stellar
-from stellar.runtime import ABSENT, described
+from stellar.language.conversions import to_integer
+from stellar.language.library import stellar
+from stellar.language.runtime import ABSENT, described
 
 SIZE = 1024
 

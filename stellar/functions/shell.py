@@ -14,11 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from stellar.context import Context
-from stellar.conversions import to_integer, to_text
 from stellar.functions.system import SystemProperties
-from stellar.library import stellar
-from stellar.text_tables import text_table
+from stellar.language.context import Context
+from stellar.language.conversions import to_integer, to_text
+from stellar.language.library import stellar
+from stellar.util.text_tables import text_table
 
 _NOT_GIVEN: Mapping[Any, Any] = MappingProxyType({})
 

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stellar.conversions import to_double
-from stellar.functions._summaries import OnlineSummary, Summary, WindowSummary, ratio
 from stellar.functions.math import bin_of
-from stellar.library import stellar
-from stellar.runtime import described
+from stellar.language.conversions import to_double
+from stellar.language.library import stellar
+from stellar.language.runtime import described
+from stellar.sketches.summaries import OnlineSummary, Summary, WindowSummary, ratio
 
 # What STATS_BIN takes in place of a list of percentiles
 BINS = {

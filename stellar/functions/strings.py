@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from stellar.conversions import BLANKS, to_integer, to_optional_text, to_text
-from stellar.functions._memory import remembered
-from stellar.library import stellar
+from stellar.language.conversions import BLANKS, to_integer, to_optional_text, to_text
+from stellar.language.library import stellar
+from stellar.util.memoize import remembered
 
 # No record needs a longer text, and a wrong length must not eat the memory
 LONGEST_FILLED = 10_000_000

@@ -9,8 +9,8 @@ import platform
 import tempfile
 from collections.abc import Callable
 
-from stellar.context import Context
-from stellar.library import stellar
+from stellar.language.context import Context
+from stellar.language.library import stellar
 
 
 class SystemProperties(dict[str, str]):

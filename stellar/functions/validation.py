@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from ipaddress import AddressValueError, IPv6Address
 
-from stellar.conversions import BLANKS, to_text
-from stellar.functions._memory import remembered
-from stellar.functions._suffixes import public_suffix
-from stellar.library import stellar
+from stellar.functions.network.suffixes import public_suffix
+from stellar.language.conversions import BLANKS, to_text
+from stellar.language.library import stellar
+from stellar.util.memoize import remembered
 
 
 @stellar("IS_DOMAIN")

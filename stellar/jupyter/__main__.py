@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from stellar.interactive.options import add_options
+from stellar.repl.options import add_options
 
 DESCRIPTION = """\
 The notebook of Stellar. Jupyter offers it as soon as it is installed; this

@@ -7,23 +7,15 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stellar.errors import StellarError
-from stellar.interactive import explained
-from stellar.interactive.completion import Candidate, call_at
-from stellar.interactive.lines import (
-    COMMENTS,
-    QUESTION,
-    complete_line,
-    expression_begin,
-    is_unfinished,
-    joined,
-    problem,
-)
-from stellar.interactive.magics import MAGICS
-from stellar.interactive.rendering import as_html, as_text, visible
-from stellar.interactive.session import NOTHING_TO_SAY, Quit, Session
-from stellar.source import Span, snippet
-from stellar.statements import Statement, statements
+from stellar.language.errors import StellarError
+from stellar.language.source import Span, snippet
+from stellar.repl.commands import MAGICS
+from stellar.repl.lines import COMMENTS, QUESTION, complete_line, expression_begin, is_unfinished, joined, problem
+from stellar.repl.rendering import as_html, as_text, visible
+from stellar.repl.session import NOTHING_TO_SAY, Quit, Session
+from stellar.tooling import documentation as explained
+from stellar.tooling.completion import Candidate, call_at
+from stellar.tooling.statements import Statement, statements
 
 # How wide a table in a notebook is drawn for who sees no HTML
 WIDTH = 100

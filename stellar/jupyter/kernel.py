@@ -12,9 +12,9 @@ from typing import Any
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 
-from stellar.interactive.opening import opened
-from stellar.interactive.session import Session
 from stellar.jupyter import cells
+from stellar.repl.session import Session
+from stellar.repl.startup import opened
 
 _VERSION = version("stellar-maas")
 _LAST_SECONDS = 5

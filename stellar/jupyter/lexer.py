@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, String, Whitespace
 
-from stellar.interactive.highlighting import coloured_line
-from stellar.statements import statements
+from stellar.repl.lines import coloured_line
+from stellar.tooling.statements import statements
 
 _TOKENS = {
     "stellar.command": Name.Builtin,

@@ -14,24 +14,24 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
-from stellar.cached_properties import cached_property
-from stellar.checks import ERROR, Problem, problems
-from stellar.diagnostics import KEYWORDS
-from stellar.errors import ConfigError, StellarError
-from stellar.expression import default_library
-from stellar.formatter import StatementError, formatted_file
-from stellar.interactive.completion import CallAt, Candidate, Names, call_at, complete
-from stellar.interactive.lines import COMMENTS, expression_begin
-from stellar.lexing import pieces as lexed
-from stellar.library import Library
-from stellar.parser import parse
-from stellar.pipeline.edited import edited, functions_for
-from stellar.pipeline.formatting import formatted_configuration
-from stellar.pipeline.located import Text
-from stellar.pipeline.texts import EmbeddedText, Kind, configuration, kind_of
-from stellar.resolver import resolve
-from stellar.source import Span
-from stellar.statements import Statement, statements
+from stellar.language.diagnostics import KEYWORDS
+from stellar.language.errors import ConfigError, StellarError
+from stellar.language.expression import default_library
+from stellar.language.library import Library
+from stellar.language.parser import parse
+from stellar.language.resolver import resolve
+from stellar.language.source import Span
+from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, configuration, kind_of
+from stellar.pipeline.config.format import formatted_configuration
+from stellar.pipeline.config.json_positions import Text
+from stellar.pipeline.editor import edited, functions_for
+from stellar.repl.lines import COMMENTS, expression_begin
+from stellar.tooling.checks import ERROR, Problem, problems
+from stellar.tooling.completion import CallAt, Candidate, Names, call_at, complete
+from stellar.tooling.formatter import StatementError, formatted_file
+from stellar.tooling.lexing import pieces as lexed
+from stellar.tooling.statements import Statement, statements
+from stellar.util.cached_properties import cached_property
 
 CONFIGURATION = "configuration"
 NOT_JSON = "not-json"

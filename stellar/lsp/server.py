@@ -26,12 +26,12 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
 
-from stellar.cached_properties import cached_property
-from stellar.interactive import explained
-from stellar.interactive.completion import Candidate
+from stellar.language.source import Span
 from stellar.lsp import documents
 from stellar.lsp.documents import Document, Notice, Piece, Word
-from stellar.source import Span
+from stellar.tooling import documentation as explained
+from stellar.tooling.completion import Candidate
+from stellar.util.cached_properties import cached_property
 
 # How long an author must pause before something is said, in seconds; or twice as long as it took the last time
 PAUSE = 0.15

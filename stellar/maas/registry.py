@@ -11,15 +11,15 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from stellar.forks import reset_after_fork
-from stellar.maas.breaker import CircuitBreakers
+from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance, checked_name
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, RegistrySnapshot
 from stellar.maas.snapshots import Instances as Instances
 from stellar.maas.snapshots import VersionSnapshot as VersionSnapshot
-from stellar.maas.traffic import TrafficPlan
 from stellar.maas.versions import VERSION_ORDERS as VERSION_ORDERS
 from stellar.maas.versions import natural_order as natural_order
+from stellar.net.breaker import CircuitBreakers
+from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
 

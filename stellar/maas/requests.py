@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from typing import NamedTuple, Protocol
 
-from stellar.forks import reset_after_fork
 from stellar.maas.schema import ModelRequest
+from stellar.util.forks import reset_after_fork
 
 
 class Item(NamedTuple):

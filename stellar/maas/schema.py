@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
-from stellar.maas.reading import fields_of, read_object
+from stellar.util.json_objects import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
 CONFIG_PATH = "/metron/maas/config"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from stellar.hints import nearest
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import LONGEST_NAME, Model, ServiceInstance
 from stellar.maas.versions import VersionOrder, natural_order
+from stellar.util.suggestions import nearest
 
 Instances = tuple[ServiceInstance, ...]
 Settings = Mapping[str, Any]

@@ -2,8 +2,8 @@
 
 /metron/maas/config            the paths of the queue and of the registrations; may be absent
 /maas/queue/qn-0000000001      a request
-/maas/service/<model>/<id>     a registration; see stellar.maas.zookeeper_registry
-/maas/ext/...                  our own notes; see stellar.maas.extensions
+/maas/service/<model>/<id>     a registration; see stellar.maas.registries.zookeeper
+/maas/ext/...                  our own notes; see stellar.maas.registries.extensions
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from kazoo.hosts import collect_hosts
 from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
-from stellar.forks import reset_after_fork
-from stellar.maas.reading import read_object
 from stellar.maas.requests import ITEM_PREFIX, Item
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, ModelRequest, read_json
+from stellar.util.forks import reset_after_fork
+from stellar.util.json_objects import read_object
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

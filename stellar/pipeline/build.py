@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from stellar import Expression
-from stellar.context import NOTHING, Context, GlobalSettings
-from stellar.errors import StellarError
 from stellar.functions import LIBRARY
-from stellar.functions._rest_settings import check_global
-from stellar.hints import known_names
-from stellar.library import Library, SettingError
-from stellar.pipeline.config import ParserConfig, SensorConfig
-from stellar.pipeline.enrichment import enrichment
-from stellar.pipeline.expressions import Workshop, shortened
-from stellar.pipeline.fields import transformation
-from stellar.pipeline.filters import record_filter
+from stellar.functions.rest.settings import check_global
+from stellar.language.context import NOTHING, Context, GlobalSettings
+from stellar.language.errors import StellarError
+from stellar.language.library import Library, SettingError
+from stellar.pipeline.config.compile import Workshop, shortened
+from stellar.pipeline.config.locations import FIRST, Place, Problems
+from stellar.pipeline.config.schema import ParserConfig, SensorConfig
 from stellar.pipeline.parsers import Parser, Settings, Unreadable, parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
-from stellar.pipeline.places import FIRST, Place, Problems
 from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Stage
-from stellar.pipeline.triage import triage
-from stellar.pipeline.validation import validation
+from stellar.pipeline.stages.enrichment import enrichment
+from stellar.pipeline.stages.fields import transformation
+from stellar.pipeline.stages.filters import record_filter
+from stellar.pipeline.stages.triage import triage
+from stellar.pipeline.stages.validation import validation
+from stellar.util.suggestions import known_names
 
 if TYPE_CHECKING:
     from stellar.maas import MaasError, ModelClient, Registry

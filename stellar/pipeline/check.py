@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stellar.errors import ConfigError
-from stellar.functions._rest_settings import GLOBAL_KEYS as REST_KEYS
-from stellar.lints import lint
+from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
+from stellar.language.errors import ConfigError
+from stellar.language.source import snippet
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build
-from stellar.pipeline.config import SensorConfig
-from stellar.pipeline.places import Place, Problems
-from stellar.source import snippet
+from stellar.pipeline.config.locations import Place, Problems
+from stellar.pipeline.config.schema import SensorConfig
+from stellar.tooling.lints import lint
 
 
 @dataclass(frozen=True, slots=True)

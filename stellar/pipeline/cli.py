@@ -11,16 +11,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from stellar.commands import add_version
-from stellar.errors import ConfigError
+from stellar.language.errors import ConfigError
 from stellar.pipeline.build import Pipeline, build
 from stellar.pipeline.check import Remark, checked
-from stellar.pipeline.config import SensorConfig, load, load_enrichment, sensors
+from stellar.pipeline.config.schema import SensorConfig, load, load_enrichment, sensors
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, lines, size
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run
-from stellar.pipeline.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
-from stellar.pipeline.sources import STANDARD_INPUT, check_readable, lines, size
+from stellar.util.version import add_version
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
@@ -226,7 +226,7 @@ def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry
         from stellar.maas import MemoryRegistry
 
         return MemoryRegistry()
-    from stellar.maas.opening import open_registry
+    from stellar.maas.registries.open import open_registry
 
     return open_registry(options.registry, options.zookeeper, settings)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from stellar.conversions import to_text
+from stellar.language.conversions import to_text
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stellar.cli import main
-from stellar.statements import statements
+from stellar.tooling.statements import statements
 
 # A file, and where its statements begin and what is read of them
 FILES = [

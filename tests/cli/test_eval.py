@@ -19,7 +19,7 @@ import pytest
 from stellar.cli import check, main
 from stellar.cli import eval as eval_
 from stellar.functions import SHELL_LIBRARY
-from stellar.library import Library, SettingError, stellar
+from stellar.language.library import Library, SettingError, stellar
 
 PROGRAM = str(Path(sys.executable).with_name("stellar"))
 

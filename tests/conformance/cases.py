@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stellar.ordered import OrderedSet
-from stellar.runtime import hashable
+from stellar.language.ordered_set import OrderedSet
+from stellar.language.runtime import hashable
 
 DATA = Path(__file__).parent / "data"
 

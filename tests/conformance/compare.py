@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 from cases import Case, Members, Opaque, Pairs
 
-from stellar import runtime
-from stellar.context import Context
-from stellar.errors import ParseError, ResolutionError, StellarError
-from stellar.expression import Expression
 from stellar.functions import SHELL_LIBRARY
-from stellar.library import Library, stellar
+from stellar.language import runtime
+from stellar.language.context import Context
+from stellar.language.errors import ParseError, ResolutionError, StellarError
+from stellar.language.expression import Expression
+from stellar.language.library import Library, stellar
 from stellar.maas import MemoryRegistry, ModelClient, ModelUnavailable, Registry
 
 

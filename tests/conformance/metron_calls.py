@@ -11,7 +11,7 @@ from compare import AnyDigits, is_object
 from metron_numbers import Character, Integer, Long
 from metron_traits import Trait
 
-from stellar.library import Function
+from stellar.language.library import Function
 
 
 class LiteralMap(dict[Any, Any]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from stellar import nodes as n
+from stellar.language import nodes as n
 
 
 def as_metron_groups_lambdas(tree: n.Expr, source: str) -> n.Expr:

@@ -20,12 +20,12 @@ from metron_lambdas import as_metron_groups_lambdas
 from metron_numbers import Character, JavaNumbers, OurNumbers, hash_order
 from metron_traits import NUMBERS, Trait
 
-from stellar import nodes as n
-from stellar import runtime
-from stellar.errors import EvaluationError, StellarError
-from stellar.parser import parse
-from stellar.resolver import arity_problem
-from stellar.source import Span
+from stellar.language import nodes as n
+from stellar.language import runtime
+from stellar.language.errors import EvaluationError, StellarError
+from stellar.language.parser import parse
+from stellar.language.resolver import arity_problem
+from stellar.language.source import Span
 
 
 def metrons_outcome(case: Case, traits: frozenset[Trait]) -> Outcome:

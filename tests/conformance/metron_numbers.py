@@ -11,8 +11,8 @@ from cases import PLAIN, Numbers
 from compare import rounded
 from metron_traits import Trait
 
-from stellar import conversions, runtime
-from stellar.compiler import ARITHMETIC, COMPARISON
+from stellar.language import conversions, runtime
+from stellar.language.compiler import ARITHMETIC, COMPARISON
 
 
 class Integer(int):

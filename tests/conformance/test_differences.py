@@ -13,8 +13,8 @@ from metron_machine import metrons_outcome
 from metron_traits import Form, Trait
 
 from stellar.functions import LIBRARY
-from stellar.lints import lint
-from stellar.parser import parse
+from stellar.language.parser import parse
+from stellar.tooling.lints import lint
 
 
 def test_the_document_has_the_counts_that_are_measured(capsys: pytest.CaptureFixture[str]) -> None:

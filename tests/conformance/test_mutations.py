@@ -13,7 +13,7 @@ from compare import attempt, equivalent, outcome
 from metron_grammar import METRON, OURS, accepts
 from metron_machine import metrons_outcome
 
-from stellar.parser import parse
+from stellar.language.parser import parse
 
 SEEDS = range(4)
 TEXTS_A_SEED = 300

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.conversions import to_boolean, to_double, to_float, to_integer, to_long, to_optional_text, to_text
-from stellar.ordered import OrderedSet
+from stellar.language.conversions import (
+    to_boolean,
+    to_double,
+    to_float,
+    to_integer,
+    to_long,
+    to_optional_text,
+    to_text,
+)
+from stellar.language.ordered_set import OrderedSet
 
 TEXTS = [
     (None, "null"),

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.functions import _date_patterns
-from stellar.functions._calendar import Moment, day_number, year_month_day
-from stellar.functions._date_patterns import read, write
-from stellar.functions._zones import DEFAULT, Zone, zone
+from stellar.java import date_patterns as _date_patterns
+from stellar.java.calendar import Moment, day_number, year_month_day
+from stellar.java.date_patterns import read, write
+from stellar.java.timezones import DEFAULT, Zone, zone
 
 AUTUMN = 1508769960123  # 2017-10-23 14:46:00.123
 

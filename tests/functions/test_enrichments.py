@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import stellar
-from stellar.context import Context, GlobalSettings
 from stellar.functions.enrichments import EnrichmentStore, ObjectCache, SqliteEnrichments, StoreError
+from stellar.language.context import Context, GlobalSettings
 
 
 def context_of(**settings: Any) -> Context:

@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 import stellar
-from stellar.cached_properties import cached_property
-from stellar.context import Context, GlobalSettings
-from stellar.functions._rest_client import RestClient
 from stellar.functions.enrichments import ObjectCache, SqliteEnrichments
-from stellar.hadoop.webhdfs import CHUNK, WebHdfs
-from stellar.stream import in_order
+from stellar.functions.rest.client import RestClient
+from stellar.language.context import Context, GlobalSettings
+from stellar.language.evaluate_many import in_order
+from stellar.net.hadoop.webhdfs import CHUNK, WebHdfs
+from stellar.util.cached_properties import cached_property
 
 sys.path.append(str(Path(__file__).parents[1]))
 from forked import SECONDS, run_in_child
@@ -319,7 +319,7 @@ def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> 
 # A program that forks with documents that are not yet written; the child ends as programs do, with all clean-up
 PROGRAM = """
 import os, sys
-from stellar.pipeline.sinks import Sinks
+from stellar.pipeline.connectors.sinks import Sinks
 
 with Sinks() as sinks:
     targets = [sinks.open(name, "records") for name in ("x.jsonl", "x.db", "-")]

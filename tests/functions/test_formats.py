@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stellar.functions import formats
 from stellar.functions.formats import format_, hash_code
-from stellar.library import UNKNOWN
+from stellar.language.library import UNKNOWN
 
 MOMENT = 1508769960123  # 2017-10-23 14:46:00.123
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pathlib
 import pickle
+import pkgutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 
 import stellar
 from stellar.functions import FAMILIES, LIBRARY, SHELL_FAMILIES, LazyLibrary
-from stellar.library import Library
+from stellar.language.library import Library
 
 OURS = {name for names in FAMILIES.values() for name in names.split()}
 
@@ -76,7 +77,7 @@ def test_a_family_is_listed_as_it_is(family, names):
 
 def test_each_family_is_in_the_list():
     package = pathlib.Path(stellar.functions.__file__).parent
-    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("_")}
+    modules = {module.name for module in pkgutil.iter_modules([str(package)])}
     assert modules == {*FAMILIES, *SHELL_FAMILIES}
 
 

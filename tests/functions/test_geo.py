@@ -14,8 +14,8 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 import stellar
-from stellar.context import Context, GlobalSettings
 from stellar.functions.geo import GeoDatabase
+from stellar.language.context import Context, GlobalSettings
 
 PLACES = {
     "8.8.8.0/24": {

@@ -122,5 +122,5 @@ def test_a_name_in_the_expression_hashes_as_one_in_the_record(name: str, value: 
 def _outcome(expression: stellar.Expression, record: dict[str, object]) -> object:
     try:
         return expression(record)
-    except stellar.errors.EvaluationError as error:
+    except stellar.language.errors.EvaluationError as error:
         return error.message

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import stellar
-from stellar.functions import _java_regex
-from stellar.functions._java_regex import compiled, everywhere, whole
 from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
+from stellar.java import regex as _java_regex
+from stellar.java.regex import compiled, everywhere, whole
 
 MATCHES = [
     (r"a.b", "a\tb", True),

@@ -21,11 +21,11 @@ import pytest
 import trustme
 
 import stellar
-from stellar.context import Context, GlobalSettings
-from stellar.functions._http import CallFailure
-from stellar.functions._rest_client import Breaker, RestClient, Seats
-from stellar.functions._rest_settings import RestSettings
-from stellar.functions._servers import parsed, server, servers
+from stellar.functions.rest.client import Breaker, RestClient, Seats
+from stellar.functions.rest.http import CallFailure
+from stellar.functions.rest.proxies import parsed, server, servers
+from stellar.functions.rest.settings import RestSettings
+from stellar.language.context import Context, GlobalSettings
 
 OBJECT = {"a": 1}
 

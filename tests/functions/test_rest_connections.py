@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stellar
-from stellar.context import Context, GlobalSettings
-from stellar.functions._rest_client import RestClient
+from stellar.functions.rest.client import RestClient
+from stellar.language.context import Context, GlobalSettings
 
 SECONDS = 30.0  # bounds what would hang
 
@@ -236,7 +236,7 @@ def test_bytes_after_a_response_end_the_connection(
 
 def test_a_response_before_the_request_is_not_one(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        from stellar.functions._connections import Connection
+        from stellar.functions.rest.connections import Connection
 
         came = threading.Event()
         send = Connection.exchange

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import stellar
-from stellar import examples
-from stellar.context import NOTHING, Context
 from stellar.functions import LIBRARY, SHELL_FAMILIES, SHELL_LIBRARY
 from stellar.functions.grok import LONGEST_TEXT
 from stellar.functions.system import SystemProperties
-from stellar.text_tables import text_table
+from stellar.language.context import NOTHING, Context
+from stellar.tooling import spec_lines as examples
+from stellar.util.text_tables import text_table
 
 
 def value(expression: str, context: Context = NOTHING, **record: Any) -> Any:

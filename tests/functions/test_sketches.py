@@ -12,12 +12,12 @@ from collections.abc import Callable
 import pytest
 
 import stellar
-from stellar.functions._digest import TDigest
-from stellar.functions._summaries import OnlineSummary, WindowSummary
 from stellar.functions.bloom import BloomFilter
 from stellar.functions.cardinality import Cardinality
 from stellar.functions.outliers import State
 from stellar.functions.sampling import Sampler
+from stellar.sketches.summaries import OnlineSummary, WindowSummary
+from stellar.sketches.tdigest import TDigest
 
 DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
     "uniform": lambda source: source.random(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stellar.functions._typosquat import typosquats
 from stellar.functions.network import domain_typosquat
+from stellar.functions.network.typosquat import typosquats
 
 
 @pytest.mark.parametrize(

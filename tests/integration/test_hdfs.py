@@ -8,10 +8,10 @@ import pytest
 
 import stellar
 from maas_runtime.cli import main
-from stellar.context import Context, GlobalSettings
 from stellar.functions import SHELL_LIBRARY
 from stellar.functions.hdfs import Hdfs
-from stellar.hadoop.webhdfs import WebHdfs, connected
+from stellar.language.context import Context, GlobalSettings
+from stellar.net.hadoop.webhdfs import WebHdfs, connected
 
 from .conftest import ADD, AT, wait_for
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.hdfs import HdfsStore
-from stellar.hadoop.kerberos import Identity, Negotiate
-from stellar.hadoop.webhdfs import WebHdfs, connected
+from maas_runtime.store.hdfs import HdfsStore
+from stellar.net.hadoop.kerberos import Identity, Negotiate
+from stellar.net.hadoop.webhdfs import WebHdfs, connected
 
 pytestmark = pytest.mark.engine
 

@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from stellar import compile
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, Model, ModelClient, Registry, ServiceInstance, ZooKeeperRegistry
-from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.schema import Endpoint
+from stellar.net.breaker import CircuitBreakers
 from stellar.pipeline.build import build
-from stellar.pipeline.config import load
+from stellar.pipeline.config.schema import load
 from stellar.pipeline.records import Raw
 from stellar.pipeline.run import run
 

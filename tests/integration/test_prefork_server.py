@@ -61,7 +61,7 @@ APPLICATION = """
 import json, os
 
 import stellar
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 

@@ -8,7 +8,7 @@ import pytest
 
 from maas_runtime.cli import maas_deploy, main
 from stellar import compile, evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry, TrafficPlan, ZooKeeper
 
 from .conftest import ADD, wait_for

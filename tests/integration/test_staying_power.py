@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from stellar import compile, evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry
 
 from .conftest import ADD, lives, wait_for

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stellar import compile
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry, ZooKeeperRegistry
 
 from .conftest import PACKAGES, lives, wait_for

@@ -19,8 +19,8 @@ from kazoo.client import KazooClient
 
 import maas_runtime
 from maas_runtime.cli import maas_deploy, maas_service, main
-from maas_runtime.deployers.yarn import YarnDeployer
-from maas_runtime.yarn import YarnServices
+from maas_runtime.deployers.yarn.deployer import YarnDeployer
+from maas_runtime.deployers.yarn.rest import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
 
 from .conftest import lives

@@ -18,9 +18,9 @@ from kazoo.exceptions import NoAuthError, NoNodeError
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
 from stellar.maas import MaaSConfig, Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
+from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.schema import Endpoint
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
-from stellar.maas.zookeeper_tree import WatchedTree
 
 pytestmark = pytest.mark.engine
 

@@ -11,7 +11,7 @@ import pytest
 
 from maas_runtime.cli import maas_service
 from stellar import compile
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ModelClient, Registry, ZooKeeper, ZooKeeperQueue
 
 from .conftest import ADD, AT, lives, wait_for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stellar.interactive.session import Session
 from stellar.jupyter.cells import Failed, Note, Shown, complete, inspect, is_complete, run
+from stellar.repl.session import Session
 
 
 def shown(cell: str, session: Session | None = None) -> list[str]:

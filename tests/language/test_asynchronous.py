@@ -10,9 +10,9 @@ from contextlib import aclosing
 import pytest
 
 import stellar
-from stellar import fibers
-from stellar.context import Context
-from stellar.library import Library
+from stellar.language.context import Context
+from stellar.language.library import Library
+from stellar.util import scheduler as fibers
 
 CALLER = contextvars.ContextVar("caller", default="nobody")
 

@@ -16,13 +16,13 @@ from types import MappingProxyType
 import pytest
 
 import stellar
-from stellar import expression as expressions
-from stellar import nodes as n
-from stellar.context import Context
-from stellar.errors import EvaluationError, ParseError, ResolutionError, StellarError
-from stellar.expression import Expression
 from stellar.functions import LIBRARY
-from stellar.library import Library
+from stellar.language import expression as expressions
+from stellar.language import nodes as n
+from stellar.language.context import Context
+from stellar.language.errors import EvaluationError, ParseError, ResolutionError, StellarError
+from stellar.language.expression import Expression
+from stellar.language.library import Library
 from stellar.maas.errors import ModelRefused
 
 

@@ -10,11 +10,11 @@ from typing import Any, Optional, Union
 
 import pytest
 
-from stellar.context import NOTHING, Context, GlobalSettings
-from stellar.errors import ConfigError, EvaluationError, ResolutionError
-from stellar.expression import Expression
 from stellar.functions import LIBRARY, strings
-from stellar.library import UNKNOWN, Function, Kind, Library, Written, kind, read_help, stellar
+from stellar.language.context import NOTHING, Context, GlobalSettings
+from stellar.language.errors import ConfigError, EvaluationError, ResolutionError
+from stellar.language.expression import Expression
+from stellar.language.library import UNKNOWN, Function, Kind, Library, Written, kind, read_help, stellar
 
 
 @stellar("SHOUT")

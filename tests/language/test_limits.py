@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from stellar.errors import EvaluationError, ParseError
-from stellar.expression import Expression
 from stellar.functions import LIBRARY
-from stellar.parser import LONGEST_TEXT
+from stellar.language.errors import EvaluationError, ParseError
+from stellar.language.expression import Expression
+from stellar.language.parser import LONGEST_TEXT
 
 # A construct: what opens and closes a level, the innermost value, and the value of the whole
 NESTED = {

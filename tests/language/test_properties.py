@@ -21,13 +21,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stellar import nodes as n
-from stellar.errors import EvaluationError, StellarError
-from stellar.expression import Expression
 from stellar.functions import LIBRARY
-from stellar.library import Library
-from stellar.parser import parse
-from stellar.runtime import same
+from stellar.language import nodes as n
+from stellar.language.errors import EvaluationError, StellarError
+from stellar.language.expression import Expression
+from stellar.language.library import Library
+from stellar.language.parser import parse
+from stellar.language.runtime import same
 
 bounded = settings(
     max_examples=200, deadline=timedelta(seconds=2), suppress_health_check=[HealthCheck.too_slow], print_blob=False

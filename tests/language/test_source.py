@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stellar.source import LONGEST_LINE, Span, position, snippet
+from stellar.language.source import LONGEST_LINE, Span, position, snippet
 
 
 def test_two_spans_make_the_one_that_holds_both():

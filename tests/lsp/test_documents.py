@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from lsprotocol import types as lsp
 from pygls.workspace import PositionCodec
 
+from stellar.language.source import Span
 from stellar.lsp import documents
 from stellar.lsp.documents import Document, document
 from stellar.lsp.server import OpenText
-from stellar.source import Span
 
 STATEMENTS = """\
 # what a record is

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.maas.addresses import AllowedHosts, trouble_with
+from stellar.net.allowed_hosts import AllowedHosts, trouble_with
 
 LISTS = [
     (["node1"], ["http://node1/", "http://NODE1:8080/", "https://node1./"], ["http://node2/", "http://x.node1/"]),

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from stellar.maas.breaker import CircuitBreakers
 from stellar.maas.registry import MemoryRegistry
+from stellar.net.breaker import CircuitBreakers
 
 URL = "http://one"
 
@@ -381,7 +381,7 @@ def test_states_name_the_circuits_that_are_not_closed(breakers, clock):
 
 
 def test_addresses_without_end_do_not_fill_the_memory(breakers, monkeypatch):
-    monkeypatch.setattr("stellar.maas.breaker.MAX_CIRCUITS", 100)
+    monkeypatch.setattr("stellar.net.breaker.MAX_CIRCUITS", 100)
     for number in range(1000):
         breakers.record_refused(f"http://made-up-{number}")
     assert len(breakers._circuits) == 100

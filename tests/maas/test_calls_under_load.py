@@ -18,7 +18,7 @@ import pytest
 
 import stellar
 from stellar import evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import (
     ClientSettings,
     ModelClient,
@@ -28,9 +28,9 @@ from stellar.maas import (
     RecordRefused,
     Registry,
 )
-from stellar.maas.instances import ConcurrencyLimiter, DeploymentTracker
+from stellar.maas.client.instances import ConcurrencyLimiter, DeploymentTracker
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
-from stellar.maas.transport import Answer, HttpTransport
+from stellar.maas.transport.http import Answer, HttpTransport
 
 # Scores by the length of the host; counts what it was asked. In a process of its own, so that it can be killed
 MODEL = """
@@ -392,8 +392,8 @@ def test_an_instance_that_was_called_just_before_the_deadline_is_not_to_blame(re
         register(f"http://{host}", host)
     client = client_of(Doubled(first=late(0.28), second=late(0.02)), deadline_ms=300, breaker_failures=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stellar.maas.dispatch.monotonic", lambda: 1000.0 + moment[0])
-        patch.setattr("stellar.maas.client.monotonic", lambda: 1000.0)
+        patch.setattr("stellar.maas.client.dispatch.monotonic", lambda: 1000.0 + moment[0])
+        patch.setattr("stellar.maas.client.client.monotonic", lambda: 1000.0)
         with pytest.raises(ModelTimeOut):
             client.apply(given("first"))
     assert client.counters().circuits.keys() == {"http://first"}
@@ -468,7 +468,7 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
 
 
 def test_a_slower_instance_is_chosen_only_while_the_other_is_so_much_busier(monkeypatch):
-    monkeypatch.setattr("stellar.maas.instances.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("stellar.maas.client.instances.monotonic", lambda: 1000.0)
     limiter = ConcurrencyLimiter(0)
     slow, quick = limiter.of("http://slow"), limiter.of("http://quick")
     slow.measure(0.1, 1000.0)
@@ -500,7 +500,7 @@ def test_an_address_has_one_load_in_every_spelling():
 
 
 def test_loads_of_addresses_without_requests_are_forgotten_when_there_are_too_many(monkeypatch):
-    monkeypatch.setattr("stellar.maas.instances.MAX_LOADS", 10)
+    monkeypatch.setattr("stellar.maas.client.instances.MAX_LOADS", 10)
     limiter = ConcurrencyLimiter(2)
     assert limiter.try_enter(limiter.of("http://busy"))
     for number in range(100):
@@ -524,7 +524,7 @@ def test_who_is_interrupted_while_waiting_keeps_no_slot(monkeypatch, woken):
         def wake(self):
             """Too late."""
 
-    monkeypatch.setattr("stellar.maas.instances.waker", Interrupted)
+    monkeypatch.setattr("stellar.maas.client.instances.waker", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         limiter.enter(load, 1)
     if not woken:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stellar.maas import ClientSettings, ModelClient, ModelUnavailable
 from stellar.maas.errors import MaasError, RecordRefused
-from stellar.maas.transport import HttpTransport, Patience
+from stellar.maas.transport.http import HttpTransport, Patience
 
 PATIENCE = Patience(30, 30, 100_000)
 
@@ -537,7 +537,7 @@ def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkey
         transport.get(f"{server.url}/?host=a")
     old = idle(transport)
     assert len(old) == 3
-    monkeypatch.setattr("stellar.maas.transport.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("stellar.maas.transport.http.IDLE_SECONDS", 0.0)
     transport._pool._next_sweep = 0.0
     time.sleep(0.01)
     transport.get(f"{servers[0].url}/?host=b")

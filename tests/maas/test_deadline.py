@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stellar import evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, ModelTimeOut, ModelUnavailable, Registry
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
-from stellar.name_resolution import NameResolver, is_numeric
+from stellar.net.name_resolution import NameResolver, is_numeric
 
 
 class Resolver:
@@ -234,7 +234,7 @@ def test_hosts_are_looked_up_side_by_side(resolver):
 
 
 def test_so_many_threads_look_up_hosts_and_no_more(resolver, monkeypatch):
-    monkeypatch.setattr("stellar.name_resolution.MAX_THREADS", 3)
+    monkeypatch.setattr("stellar.net.name_resolution.MAX_THREADS", 3)
     names = NameResolver()
     promises = [names.begin(f"{number}.example") for number in range(10)]
     until(lambda: len(resolver.hosts) == 3)
@@ -245,7 +245,7 @@ def test_so_many_threads_look_up_hosts_and_no_more(resolver, monkeypatch):
 
 
 def test_hosts_without_end_do_not_fill_the_memory(resolver, monkeypatch):
-    monkeypatch.setattr("stellar.name_resolution.MAX_HOSTS", 10)
+    monkeypatch.setattr("stellar.net.name_resolution.MAX_HOSTS", 10)
     resolver.released.set()
     names = NameResolver()
     for number in range(50):

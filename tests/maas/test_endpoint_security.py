@@ -12,9 +12,9 @@ import pytest
 import trustme
 
 from stellar.maas import ClientSettings, ModelClient
-from stellar.maas.addresses import AllowedHosts, trouble_with
 from stellar.maas.errors import ModelRefused, ModelUnavailable, RecordRefused
-from stellar.maas.transport import Answer
+from stellar.maas.transport.http import Answer
+from stellar.net.allowed_hosts import AllowedHosts, trouble_with
 
 ALLOWED = [
     (["node1"], ["node1", "NODE1", "node1."], ["node2", "node1.evil", "xnode1", ""]),

@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from stellar.maas import ClientSettings, ModelClient
+from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable, RecordRefused
-from stellar.maas.failure_log import FailureLog
-from stellar.maas.transport import Answer
+from stellar.maas.transport.http import Answer
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_what_records_hold_is_logged_at_debug_only(failures, caplog):
 
 
 def test_names_without_end_do_not_fill_the_memory_or_the_log(failures, caplog, monkeypatch):
-    monkeypatch.setattr("stellar.maas.failure_log.MAX_KEYS", 10)
+    monkeypatch.setattr("stellar.maas.client.failure_log.MAX_KEYS", 10)
     for number in range(100):
         failures.record(f"made up {number}", ModelUnavailable("away"))
     for _ in range(5):

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stellar import compile, evaluate_many
-from stellar.context import Context
-from stellar.fibers import Hub, Promise
+from stellar.language.context import Context
+from stellar.language.evaluate_many import in_order
 from stellar.maas import (
     Chosen,
     ClientSettings,
@@ -28,8 +28,8 @@ from stellar.maas import (
     TrafficPlan,
 )
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
-from stellar.name_resolution import NameResolver
-from stellar.stream import in_order
+from stellar.net.name_resolution import NameResolver
+from stellar.util.scheduler import Hub, Promise
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the system can't fork"),
@@ -219,7 +219,7 @@ def test_a_pool_that_is_forked_after_a_stream_gets_no_wrong_answer_and_no_null(s
 SCRIPT = """
 import multiprocessing, sys
 from stellar import evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 

@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stellar import evaluate_many
-from stellar.context import Context
-from stellar.fibers import Cancelled, Hub
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, ModelTimeOut, RecordRefused, Registry
+from stellar.maas.client.instances import HEDGE_BURST, HedgePolicy
 from stellar.maas.errors import ModelRefused
-from stellar.maas.instances import HEDGE_BURST, HedgePolicy
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
+from stellar.util.scheduler import Cancelled, Hub
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 import stellar
 from stellar import compile, evaluate
-from stellar.context import NOTHING, Context
 from stellar.functions import maas
-from stellar.library import Library
+from stellar.language.context import NOTHING, Context
+from stellar.language.library import Library
 from stellar.maas import ClientSettings, ModelClient, Registry, TrafficPlan
 
 LIBRARY = Library.of(maas)

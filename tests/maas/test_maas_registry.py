@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from forked import in_thread
 
-from stellar.maas.breaker import CircuitBreakers, normal_url
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.registry import MemoryRegistry, natural_order
 from stellar.maas.snapshots import MAX_SUGGESTIONS
+from stellar.net.breaker import CircuitBreakers, normal_url
 
 VERSIONS = "0.9 1 1.0-dev 1.0-alpha 1.0-beta2 1.0-rc1 1.0-rc2 1.0 1.0-patch 1.0.1 1.1 v2.0 9.0 10.0 10.0.1"
 ORDERED = VERSIONS.split()

@@ -16,11 +16,11 @@ from dataclasses import replace
 
 import pytest
 
-from stellar.maas.breaker import CircuitBreakers
-from stellar.maas.client import ClientSettings, ModelClient, encode_query, function_path
+from stellar.maas.client.client import ClientSettings, ModelClient, encode_query, function_path
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
 from stellar.maas.registry import MemoryRegistry
-from stellar.maas.transport import Answer, HttpTransport
+from stellar.maas.transport.http import Answer, HttpTransport
+from stellar.net.breaker import CircuitBreakers
 
 SETTINGS = ClientSettings(timeout_ms=10_000, connect_timeout_ms=10_000, retries=0, response_bytes=100_000)
 # For servers that never answer
@@ -224,7 +224,7 @@ def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
 def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeypatch):
     server = serve()
     with ModelClient(registry, ClientSettings(cache_size=0)) as client:
-        monkeypatch.setattr("stellar.maas.transport.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("stellar.maas.transport.http.IDLE_SECONDS", 0.0)
         for _ in range(3):
             client.apply({"url": server.url})
     assert len(server.connections) == 3

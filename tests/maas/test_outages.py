@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from stellar import evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import (
     Chosen,
     ClientSettings,
@@ -20,7 +20,7 @@ from stellar.maas import (
     ModelUnavailable,
     Registry,
 )
-from stellar.maas.outages import Outages
+from stellar.maas.client.outages import Outages
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
 LONG = 60_000  # milliseconds: no test waits for it
@@ -355,7 +355,7 @@ def test_a_record_that_crashes_a_model_that_comes_again_each_time_does_not_loop_
 
 
 def test_of_all_callers_that_wait_one_tries_at_a_time(monkeypatch):
-    monkeypatch.setattr("stellar.maas.outages.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("stellar.maas.client.outages.RETRY_SECONDS", 0.05)
     outages = Outages(60)
     turns = []
 
@@ -389,8 +389,8 @@ def test_versions_have_outages_of_their_own():
 
 
 def test_names_without_end_do_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr("stellar.maas.outages.MAX_OUTAGES", 10)
-    monkeypatch.setattr("stellar.maas.outages.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("stellar.maas.client.outages.MAX_OUTAGES", 10)
+    monkeypatch.setattr("stellar.maas.client.outages.RETRY_SECONDS", 0.0)
     outages = Outages(60)
     for number in range(100):
         assert outages.wait((f"made up {number}", "1.0"), float("inf"))

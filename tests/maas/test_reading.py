@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from stellar.maas.reading import read_object
+from stellar.util.json_objects import read_object
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from stellar.maas import (
     ZooKeeper,
     ZooKeeperRegistry,
 )
-from stellar.maas.files import write_whole
+from stellar.maas.registries.directory import write_whole
 
 
 class Pair(NamedTuple):

@@ -16,7 +16,7 @@ import pytest
 
 import stellar
 from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelNotFound, ModelRequest
-from stellar.maas.files import is_locked, read_config, write_whole
+from stellar.maas.registries.directory import is_locked, read_config, write_whole
 
 PACKAGES = Path(stellar.__file__).parents[1]
 
@@ -130,7 +130,7 @@ def test_what_was_known_stays_known_while_the_directory_can_not_be_read(tmp_path
     def fail(_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("stellar.maas.file_tree.os.scandir", fail)
+    monkeypatch.setattr("stellar.maas.registries.file_tree.os.scandir", fail)
     for _ in range(3):
         assert registry.instances() == (good,)
     assert [record.getMessage() for record in caplog.records] == [
@@ -147,7 +147,7 @@ def test_one_who_may_only_read_ignores_the_registration_of_a_dead_owner(tmp_path
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("stellar.maas.files.os.unlink", refuse)
+    monkeypatch.setattr("stellar.maas.registries.directory.os.unlink", refuse)
     assert FileRegistry(tmp_path).instances() == ()
     assert registrations(tmp_path) == ["maas/service/dga/1"]
 
@@ -158,11 +158,11 @@ def test_a_registration_that_is_written_anew_while_one_looks_is_not_taken_away(t
         looker = FileRegistry(tmp_path)
 
         def meanwhile(handle):
-            monkeypatch.setattr("stellar.maas.files.is_locked", is_locked)
+            monkeypatch.setattr("stellar.maas.registries.directory.is_locked", is_locked)
             owner.register(make_instance("dga", "1.0", "1", "http://h:2"))
             return is_locked(handle)
 
-        monkeypatch.setattr("stellar.maas.files.is_locked", meanwhile)
+        monkeypatch.setattr("stellar.maas.registries.directory.is_locked", meanwhile)
         assert [instance.url for instance in looker.instances()] == ["http://h:2"]
 
 
@@ -178,7 +178,7 @@ def test_a_registry_that_is_only_read_writes_nothing(tmp_path, caplog):
 def test_no_draft_is_left_behind(tmp_path, make_instance, monkeypatch):
     with FileRegistry(tmp_path) as registry:
         registry.register(make_instance("dga", "1.0", "1", "http://h"))
-        monkeypatch.setattr("stellar.maas.files.Path.replace", lambda *_: 1 / 0)
+        monkeypatch.setattr("stellar.maas.registries.directory.Path.replace", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             registry.register(make_instance("dga", "1.0", "2", "http://h"))
     assert list((tmp_path / ".aside").iterdir()) == []
@@ -213,8 +213,8 @@ def test_a_note_that_may_not_be_read_is_ignored_with_one_warning(denied, tmp_pat
         owner.register(make_instance("dga", "1.0", "1", "http://h"), {"hedge": False})
         for path, content in (("traffic/dga", b'{"weights": {"1.0": 1}}'), ("wanted/dga/1.0", b'{"instances": 1}')):
             write_whole(tmp_path, tmp_path / "maas/ext" / path, content).close()
-        monkeypatch.setattr("stellar.maas.file_tree.open", refuse, raising=False)
-        monkeypatch.setattr("stellar.maas.files.Path.read_bytes", read)
+        monkeypatch.setattr("stellar.maas.registries.file_tree.open", refuse, raising=False)
+        monkeypatch.setattr("stellar.maas.registries.directory.Path.read_bytes", read)
         with FileRegistry(tmp_path) as reader:
             for _ in range(3):
                 assert len(reader.instances()) == 1
@@ -274,7 +274,7 @@ def other(tmp_path):
 @pytest.fixture
 def view(tmp_path, clock, monkeypatch):
     """A registry whose clock stands still, and that is not refreshed in the background."""
-    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 600.0)
+    monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as view:
         yield view
 
@@ -322,7 +322,7 @@ def test_nothing_that_is_read_is_older_than_a_second(name, view, other, clock, m
 
 
 def test_while_it_is_used_it_is_read_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
-    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
         assert found(view) is None
@@ -332,7 +332,7 @@ def test_while_it_is_used_it_is_read_in_the_background(tmp_path, other, clock, m
 
 
 def test_nobody_waits_for_the_reading_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
-    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
         scans.gate.clear()
@@ -347,7 +347,7 @@ def test_nobody_waits_for_the_reading_in_the_background(tmp_path, other, clock, 
 def test_the_reading_in_the_background_ends_when_it_is_not_used_and_begins_again(
     tmp_path, clock, monkeypatch, eventually
 ):
-    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         assert view._refresher is None
         view.changes  # noqa: B018

@@ -100,7 +100,7 @@ def find_after(parent, registry):
 
 
 def test_the_first_use_in_a_child_reads_anew(tmp_path, make_instance, clock, monkeypatch):
-    monkeypatch.setattr("stellar.maas.files.REFRESH_SECONDS", 600.0)
+    monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as registry, FileRegistry(tmp_path) as other:
         with pytest.raises(ModelNotFound):
             registry.endpoint("dga")

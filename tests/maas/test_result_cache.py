@@ -7,8 +7,8 @@ import tracemalloc
 import pytest
 
 from stellar.maas import ClientSettings, ModelClient
-from stellar.maas.cache import ENTRY_BYTES, ResultCache
-from stellar.maas.transport import Answer
+from stellar.maas.client.result_cache import ENTRY_BYTES, ResultCache
+from stellar.maas.transport.http import Answer
 
 
 class Clock:

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from stellar.maas import ClientSettings
-from stellar.maas.settings import SUPERSEDED
+from stellar.maas.client.settings import SUPERSEDED
 
 KEYS = {each.metadata["key"]: each for each in fields(ClientSettings)}
 

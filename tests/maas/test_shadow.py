@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stellar import compile, evaluate_many
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import (
     Chosen,
     ClientSettings,
@@ -25,8 +25,8 @@ from stellar.maas import (
     Shadow,
     TrafficPlan,
 )
-from stellar.maas import shadow as module
-from stellar.maas.shadow import BoundedFile, Disagreement, same
+from stellar.maas.client import shadow as module
+from stellar.maas.client.shadow import BoundedFile, Disagreement, same
 
 
 class World:
@@ -280,7 +280,7 @@ def test_one_file_may_be_all(tmp_path):
 
 WRITE_MANY = """
 import sys
-from stellar.maas.shadow import BoundedFile
+from stellar.maas.client.shadow import BoundedFile
 
 path, name = sys.argv[1:]
 file = BoundedFile(path, most=2000, kept=1000)

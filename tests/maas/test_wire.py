@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.transport import Answer, HttpTransport, Patience
+from stellar.maas.transport.http import Answer, HttpTransport, Patience
 
 BODY = b'{"a": 1}'
 

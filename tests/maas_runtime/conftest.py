@@ -19,9 +19,9 @@ import maas_runtime
 from maas_runtime.cli import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.local import LocalDeployer
-from maas_runtime.notes import FileNotes, failed
-from maas_runtime.runner import Limits
-from maas_runtime.store import LocalStore
+from maas_runtime.runner.runner import Limits
+from maas_runtime.state.store import FileNotes, failed
+from maas_runtime.store.base import LocalStore
 from stellar.maas import FileRegistry, Model
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]  # perhaps those of the built distribution
@@ -114,8 +114,8 @@ def make_yarn_deployer(
     yarn: Any, place: Path, store: LocalStore, registry: FileRegistry, notes: FileNotes
 ) -> Iterator[Callable[[], Any]]:
     """A deployer on YARN; each call gives a new one at the same place, as if the service had been started anew."""
-    from maas_runtime.deployers.yarn import YarnDeployer, YarnSettings
-    from maas_runtime.yarn import YarnServices
+    from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
+    from maas_runtime.deployers.yarn.rest import YarnServices
 
     with YarnServices([yarn.url]) as services:
         yield lambda: YarnDeployer(

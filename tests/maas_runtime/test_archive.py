@@ -16,8 +16,8 @@ import pytest
 
 from maas_runtime import archive as archives
 from maas_runtime.archive import NAME, archive, archive_name
-from maas_runtime.container import Description, failures_noted
-from maas_runtime.notes import FileNotes
+from maas_runtime.deployers.yarn.container import Description, failures_noted
+from maas_runtime.state.store import FileNotes
 from stellar.maas import Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
@@ -74,7 +74,12 @@ def test_nothing_in_it_is_compiled_and_nothing_is_missing():
         for name in names
         if name.startswith(("maas_runtime/", "stellar/")) and not name.endswith("__main__.py")
     )
-    assert {"maas_runtime.cli", "maas_runtime.container", "stellar.maas.zookeeper", "stellar.maas.client"} <= {*ours}
+    assert {
+        "maas_runtime.cli",
+        "maas_runtime.deployers.yarn.container",
+        "stellar.maas.zookeeper",
+        "stellar.maas.client.client",
+    } <= {*ours}
     program = f"import sys, importlib; sys.path = [{NAME!r}, *sys.path]; [importlib.import_module(n) for n in {ours}]"
     assert_runs([*BARE, "-c", program])
 

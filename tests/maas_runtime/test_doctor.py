@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from maas_runtime.cli import main
-from maas_runtime.notes import FileNotes
+from maas_runtime.state.store import FileNotes
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
@@ -127,7 +127,7 @@ def test_a_place_where_no_program_may_run_fails(doctor, place):
 
 
 def test_a_disk_without_room_fails(doctor, monkeypatch):
-    monkeypatch.setattr("maas_runtime.doctor.TOO_LITTLE_MB", 1 << 50)
+    monkeypatch.setattr("maas_runtime.cli.doctor.TOO_LITTLE_MB", 1 << 50)
     status, found = doctor()
     assert status == 1
     assert "MB are free" in said(found, "room", "fail")[0]

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.endpoints import Looks, health_path, read_endpoint
-from maas_runtime.runner import Limits
+from maas_runtime.runner.endpoint import Looks, health_path, read_endpoint
+from maas_runtime.runner.runner import Limits
 from stellar.maas import Model
 from stellar.maas.schema import Endpoint
 
@@ -153,7 +153,7 @@ def test_only_2xx_is_well(status, well, server):
 
 
 def test_a_model_that_accepts_and_never_answers_hangs_and_is_found_by_its_path_alone(server, monkeypatch, eventually):
-    monkeypatch.setattr("maas_runtime.endpoints.HEALTH_SECONDS", 0.1)
+    monkeypatch.setattr("maas_runtime.runner.endpoint.HEALTH_SECONDS", 0.1)
     server.status = None
     assert Looks(server.url)()
     looks = Looks(server.url, "health")

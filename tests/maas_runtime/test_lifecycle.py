@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from maas_runtime.lifecycle import ContainerLifecycle, read_hold_seconds, start_order
-from maas_runtime.runner import Instance, ModelFailed
+from maas_runtime.runner.lifecycle import ContainerLifecycle, read_hold_seconds, start_order
+from maas_runtime.runner.runner import Instance, ModelFailed
 from stellar.maas import MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 

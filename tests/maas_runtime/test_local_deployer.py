@@ -15,7 +15,7 @@ import pytest
 
 from maas_runtime.deployers import Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.runner import Limits
+from maas_runtime.runner.runner import Limits
 from stellar.maas import ClientSettings, Model, ModelClient
 
 DGA = Model("dga", "1.0")
@@ -183,7 +183,7 @@ def test_a_model_that_can_not_be_copied_is_an_error_and_leaves_nothing(deployer,
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("maas_runtime.store.shutil.copytree", refuse)
+    monkeypatch.setattr("maas_runtime.store.base.shutil.copytree", refuse)
     with pytest.raises(DeployError, match=r"dga @ 1\.0 can't be started:.*No space left"):
         deployer.scale(deployment, 1)
     assert list((place / "containers").iterdir()) == []

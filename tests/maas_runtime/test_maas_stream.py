@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from stellar import compile
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, FileRegistry, ModelClient, Registry
 
 EXPRESSION = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")

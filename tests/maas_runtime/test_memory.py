@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from maas_runtime import memory
-from maas_runtime.memory import control_group, prepare
+from maas_runtime.runner import memory_limit as memory
+from maas_runtime.runner.memory_limit import control_group, prepare
 
 FILES = ("memory.max", "memory.swap.max", "memory.oom.group", "memory.current", "memory.events", "cgroup.procs")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
-from maas_runtime.logs import LogLimits
-from maas_runtime.processes import ModelProcesses
+from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.processes import ModelProcesses
 
 NO_LIMITS = LogLimits()
 
@@ -113,8 +113,8 @@ def test_leaving_the_context_kills_what_is_left(start, tmp_path, eventually, is_
 # Stands for the runner
 PARENT = """
 import pathlib, signal, sys
-from maas_runtime.logs import LogLimits
-from maas_runtime.processes import ModelProcesses
+from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.processes import ModelProcesses
 folder = pathlib.Path(sys.argv[1])
 ModelProcesses(folder / "run.sh", folder, {}, folder / "stdout", folder / "stderr", LogLimits())
 signal.pause()
@@ -134,8 +134,8 @@ def test_when_its_parent_is_killed_the_whole_group_goes(tmp_path, eventually, is
 # Stands for a runner that adopts: it ends what its script has started when it is told to
 RUNNER = """
 import pathlib, sys
-from maas_runtime.logs import LogLimits
-from maas_runtime.processes import ModelProcesses, Signals, adopt
+from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.processes import ModelProcesses, Signals, adopt
 folder, signals = pathlib.Path(sys.argv[1]), Signals()
 files = folder / "stdout", folder / "stderr"
 with ModelProcesses(folder / "run.sh", folder, {}, *files, LogLimits(), adopts=adopt()) as processes:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.store import LocalStore, ModelSize
+from maas_runtime.store.base import LocalStore, ModelSize
 
 
 def test_a_file_path_is_taken_as_it_stands(store, model, tmp_path, place):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maas_runtime.notes import FileNotes, failed
-from maas_runtime.zookeeper import ZooKeeperNotes
+from maas_runtime.state.store import FileNotes, failed
+from maas_runtime.state.zookeeper import ZooKeeperNotes
 from stellar.maas import MaaSConfig, Model, ZooKeeper
 
 NOTE = {"instances": 2, "path": "/user/me/dga", "memory": 512, "why": "naïve"}

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import failed
-from maas_runtime.rollouts import Wish, rollout_of, wished
-from maas_runtime.service import Service
+from maas_runtime.service.rollouts import Wish, rollout_of, wished
+from maas_runtime.service.service import Service
+from maas_runtime.state.store import failed
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
 from stellar.maas.schema import Endpoint, ServiceInstance
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
-from maas_runtime.endpoints import listens
-from maas_runtime.runner import ModelFailed, reachable
+from maas_runtime.runner.endpoint import listens
+from maas_runtime.runner.runner import ModelFailed, reachable
 from stellar.maas.schema import Endpoint
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
@@ -85,7 +85,9 @@ def run(collateral, place, tmp_path):
         line += ["--container", container, "--drain-seconds", 0, "--end-seconds", 1, *more]
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "maas_runtime.runner", *map(str, line)], cwd=PACKAGES, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "maas_runtime.runner.runner", *map(str, line)],
+                cwd=PACKAGES,
+                stderr=subprocess.DEVNULL,
             )
         )
         return started[-1]

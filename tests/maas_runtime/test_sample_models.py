@@ -14,7 +14,7 @@ import pytest
 
 from stellar.maas import FileRegistry, ModelClient
 from stellar.maas.errors import ModelUnavailable, RecordRefused
-from stellar.maas.transport import HttpTransport, Patience
+from stellar.maas.transport.http import HttpTransport, Patience
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AT = ("-n", "sample", "-v", "1.0")

@@ -10,8 +10,8 @@ import pytest
 
 from maas_runtime.deployers.memory import MemoryDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.notes import failed
-from maas_runtime.service import Service
+from maas_runtime.service.service import Service
+from maas_runtime.state.store import failed
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest
 from stellar.maas.requests import Item
 
@@ -280,7 +280,7 @@ def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
 
 
 def test_a_full_disk_does_not_end_the_service(world, monkeypatch, caplog):
-    monkeypatch.setattr("maas_runtime.service.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("maas_runtime.service.service.TICK_SECONDS", 0.01)
     write = world.notes.write
 
     def refuse(*_):

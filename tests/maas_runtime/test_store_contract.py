@@ -8,8 +8,8 @@ from urllib.request import urlopen
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.hdfs import HdfsStore
-from stellar.hadoop.webhdfs import WebHdfs
+from maas_runtime.store.hdfs import HdfsStore
+from stellar.net.hadoop.webhdfs import WebHdfs
 
 
 @pytest.fixture(params=["local", pytest.param("hdfs", marks=pytest.mark.engine)])

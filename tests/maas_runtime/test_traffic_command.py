@@ -10,7 +10,7 @@ import pytest
 
 from maas_runtime.cli import main
 from stellar import compile
-from stellar.context import Context
+from stellar.language.context import Context
 from stellar.maas import ClientSettings, FileRegistry, Model, ModelClient, Registry, TrafficPlan
 
 SERVE = ("serve", "--drain-seconds", "0.3", "--end-seconds", "2", "--start-seconds", "10")

@@ -12,16 +12,17 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from maas_runtime import cluster, stores
 from maas_runtime.archive import pack
-from maas_runtime.container import note_failed
 from maas_runtime.deployers import Deployment
-from maas_runtime.deployers.yarn import YarnDeployer, YarnSettings
+from maas_runtime.deployers.yarn import cluster
+from maas_runtime.deployers.yarn.container import note_failed
+from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
+from maas_runtime.deployers.yarn.rest import Container, State
 from maas_runtime.errors import DeployError
-from maas_runtime.runner import Limits, options
-from maas_runtime.service import Service
-from maas_runtime.wants import Wanted
-from maas_runtime.yarn import Container, State
+from maas_runtime.runner.runner import Limits, options
+from maas_runtime.service.desired_state import Wanted
+from maas_runtime.service.service import Service
+from maas_runtime.store import options as stores
 from stellar.maas import MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 

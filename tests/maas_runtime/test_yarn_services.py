@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from maas_runtime.deployers.yarn.configuration import configuration, configured_urls, read_site
+from maas_runtime.deployers.yarn.rest import Container, YarnServices, checked_url
 from maas_runtime.errors import DeployError
-from maas_runtime.hadoop import configuration, configured_urls, read_site
-from maas_runtime.yarn import Container, YarnServices, checked_url
 
 RM = "http://rm1:8088"
 SERVICE = {
@@ -40,7 +40,7 @@ def asked():
 @pytest.fixture
 def yarn(asked, monkeypatch):
     """A YARN that answers as told: `yarn((500, {"diagnostics": …}), …)`, the last answer for all that follow."""
-    monkeypatch.setattr("maas_runtime.yarn.PASSING_SECONDS", 0.0)
+    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.PASSING_SECONDS", 0.0)
     made = []
 
     def make(*answers, urls=(RM,)):
@@ -160,7 +160,7 @@ def test_a_yarn_that_is_away_is_no_refusal(answer, sentence, yarn):
 
 def test_what_yarn_can_not_tell_for_a_moment_is_asked_again(yarn, monkeypatch):
     services = yarn((500, {"diagnostics": "No content to map"}), (200, SERVICE))
-    monkeypatch.setattr("maas_runtime.yarn.PASSING_SECONDS", 5.0)
+    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.PASSING_SECONDS", 5.0)
     assert services.state("maas-dga").wanted == 3
 
 

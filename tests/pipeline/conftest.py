@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stellar.context import NOTHING, Context
+from stellar.language.context import NOTHING, Context
 from stellar.pipeline.build import Pipeline, build
-from stellar.pipeline.config import load
+from stellar.pipeline.config.schema import load
 from stellar.pipeline.records import Raw, Record, Rejected
 
 Outcomes = list[Any]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from stellar.errors import ConfigError
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.locations import Place
 from stellar.pipeline.parsers import Settings, Unreadable
 from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
-from stellar.pipeline.places import Place
 from stellar.pipeline.records import Record
 
 PLACE = Place("parsers/x.json", "parserConfig")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stellar.errors import ConfigError
+from stellar.language.errors import ConfigError
 from stellar.pipeline.build import Pipeline
 from stellar.pipeline.records import Raw, Record
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stellar.errors import ConfigError
-from stellar.grok import Grok, NoMatch, common
+from stellar.java.grok import Grok, NoMatch, common
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.locations import Place
 from stellar.pipeline.parsers import Settings, Unreadable
 from stellar.pipeline.parsers.grok import GrokParser
-from stellar.pipeline.places import Place
 
 COMMON = common()
 YAHOO = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://yahoo.com/ - DIRECT/72.30.35.10 text/html"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stellar.grok import NoMatch
+from stellar.java.grok import NoMatch
+from stellar.pipeline.config.locations import Place
 from stellar.pipeline.parsers import Settings
 from stellar.pipeline.parsers.grok import GrokParser
-from stellar.pipeline.places import Place
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "squid" / "make_log.py"
 SQUID = GrokParser(
@@ -59,7 +59,7 @@ def test_garbage_comes_only_when_asked_for() -> None:
 def test_the_example_has_its_own_copy_of_the_shipped_pattern() -> None:
     from importlib.resources import files
 
-    shipped = (files("stellar") / "patterns" / "squid").read_text(encoding="utf-8")
+    shipped = (files("stellar.java") / "patterns" / "squid").read_text(encoding="utf-8")
     assert (PROGRAM.parent / "config" / "patterns" / "squid").read_text(encoding="utf-8") == shipped
 
 

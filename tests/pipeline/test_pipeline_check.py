@@ -9,8 +9,8 @@ import pytest
 
 import stellar.pipeline.parsers as parsers
 from stellar.pipeline.check import PARSER_OPTIONS, checked
-from stellar.pipeline.config import load
-from stellar.pipeline.places import Place, Problems
+from stellar.pipeline.config.locations import Place, Problems
+from stellar.pipeline.config.schema import load
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "squid" / "config"
 

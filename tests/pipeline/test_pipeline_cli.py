@@ -22,9 +22,9 @@ import pytest
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
-from stellar.pipeline.places import without_comments
+from stellar.pipeline.config.locations import without_comments
+from stellar.pipeline.connectors.sinks import Sinks
 from stellar.pipeline.records import Raw, Record
-from stellar.pipeline.sinks import Sinks
 
 CONFIG = Path(__file__).parents[2] / "examples" / "squid" / "config"
 GOOD = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://{}/ - DIRECT/72.30.35.10 text/html\n"
@@ -220,10 +220,10 @@ def test_a_shadow_is_compared_and_what_it_answers_otherwise_is_written_down(
 
 
 def test_a_new_version_is_asked_without_a_restart(tmp_path: Path, model: str, registry: FileRegistry) -> None:
-    from stellar.context import Context
+    from stellar.language.context import Context
     from stellar.maas import ModelClient, Registry
     from stellar.pipeline.build import build
-    from stellar.pipeline.config import load
+    from stellar.pipeline.config.schema import load
 
     with ModelClient(registry) as client:
         pipeline = build(load(CONFIG, "squid"), Context({Registry: registry, ModelClient: client}))

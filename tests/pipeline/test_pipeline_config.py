@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stellar.errors import ConfigError
-from stellar.pipeline.config import load, read_enrichment, read_parser
-from stellar.pipeline.places import Place, without_comments
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.locations import Place, without_comments
+from stellar.pipeline.config.schema import load, read_enrichment, read_parser
 
 
 def write(path: Path, text: str) -> Path:

@@ -11,12 +11,12 @@ import pytest
 
 from stellar.pipeline.build import build
 from stellar.pipeline.cli import main
-from stellar.pipeline.config import load
-from stellar.pipeline.fields import TRANSFORMATIONS
+from stellar.pipeline.config.schema import load
 from stellar.pipeline.parsers import PARSERS
 from stellar.pipeline.records import ERROR_TYPES, Raw, Rejected, error_document
-from stellar.pipeline.triage import AGGREGATORS
-from stellar.pipeline.validation import VALIDATIONS
+from stellar.pipeline.stages.fields import TRANSFORMATIONS
+from stellar.pipeline.stages.triage import AGGREGATORS
+from stellar.pipeline.stages.validation import VALIDATIONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
@@ -46,8 +46,8 @@ def test_the_program_shown_runs(
 
 
 def test_the_parser_shown_is_one() -> None:
+    from stellar.pipeline.config.locations import Place
     from stellar.pipeline.parsers import Settings
-    from stellar.pipeline.places import Place
 
     names: dict[str, type] = {}
     exec(compile(WORDS, "docs/pipeline.md", "exec"), names)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stellar.context import Context
-from stellar.errors import ConfigError
+from stellar.language.context import Context
+from stellar.language.errors import ConfigError
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelTimeOut, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.build import Pipeline

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stellar.context import Context, GlobalSettings
+from stellar.language.context import Context, GlobalSettings
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelUnavailable, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.build import Pipeline, build
-from stellar.pipeline.config import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load
+from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load
 from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, error_document, to_json, to_json_bytes
 from stellar.pipeline.run import run
 
@@ -228,7 +228,7 @@ def test_bytes_that_are_no_text_are_replaced(make_pipeline: Make) -> None:
 
 
 def test_functions_can_be_withheld_by_the_configuration(make_pipeline: Make) -> None:
-    from stellar.errors import ConfigError
+    from stellar.language.errors import ConfigError
 
     parser = transforming({"transformation": "STELLAR", "config": {"y": "TO_UPPER(x)"}})
     with pytest.raises(ConfigError, match="unknown function TO_UPPER"):
@@ -240,7 +240,7 @@ def test_functions_can_be_withheld_by_the_configuration(make_pipeline: Make) -> 
 
 
 def test_the_functions_of_the_shell_are_there_only_where_the_configuration_asks(make_pipeline: Make) -> None:
-    from stellar.errors import ConfigError
+    from stellar.language.errors import ConfigError
 
     parser = transforming({"transformation": "STELLAR", "config": {"y": "SYSTEM_PROPERTY_GET(x)"}})
     with pytest.raises(ConfigError, match="unknown function SYSTEM_PROPERTY_GET"):
@@ -263,7 +263,7 @@ def test_the_functions_of_the_shell_are_there_only_where_the_configuration_asks(
     ],
 )
 def test_a_library_that_is_none_is_refused(name: Any, complaint: str, make_pipeline: Make) -> None:
-    from stellar.errors import ConfigError
+    from stellar.language.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r'global\.json: \["stellar\.function\.library"\]') as refused:
         make_pipeline(globals={"stellar.function.library": name})
@@ -339,7 +339,7 @@ def test_garbage_makes_an_error_document() -> None:
         "message": message,
         "origin": "access.log",
         "line": 17,
-        "exception": f"stellar.grok.NoMatch: {message}",
+        "exception": f"stellar.java.grok.NoMatch: {message}",
         "raw_message": "garbage",
         "error_hash": "795b6904e54f82411df4b0e27a373a55eea3f9d66dac5a9bce1dd92f7b401da5",
     }

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from stellar.conversions import to_boolean
-from stellar.errors import ConfigError
-from stellar.pipeline.config import EnrichmentConfig, read_enrichment
-from stellar.pipeline.expressions import Workshop
-from stellar.pipeline.places import Place
+from stellar.language.conversions import to_boolean
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.compile import Workshop
+from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
 from stellar.pipeline.records import Report
-from stellar.pipeline.triage import aggregated, triage
+from stellar.pipeline.stages.triage import aggregated, triage
 
 DATA = Path(__file__).parents[1] / "conformance" / "data" / "triage.jsonl"
 CASES = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]

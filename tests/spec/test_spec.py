@@ -1,6 +1,6 @@
 """What is written in spec lines holds: the language's specification, the functions' docstrings, the documentation.
 
-The notation is described in docs/spec-lines.md; stellar/examples.py reads it.
+The notation is described in docs/spec-lines.md; stellar/tooling/spec_lines.py reads it.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from pathlib import Path
 
 import pytest
 
-from stellar import examples
-from stellar.errors import StellarError
-from stellar.expression import Expression
 from stellar.functions import SHELL_LIBRARY
+from stellar.language.errors import StellarError
+from stellar.language.expression import Expression
+from stellar.tooling import spec_lines
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 FENCED = re.compile(r"^```stellar\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def specification() -> Iterator[tuple[str, examples.Paragraph]]:
+def specification() -> Iterator[tuple[str, spec_lines.Paragraph]]:
     for file in sorted(HERE.glob("*.stellar")):
-        for paragraph in examples.read(file.read_text()):
+        for paragraph in spec_lines.read(file.read_text()):
             yield f"{file.stem}: {paragraph.claim}", paragraph
 
 
-def documentation() -> Iterator[tuple[str, examples.Paragraph]]:
+def documentation() -> Iterator[tuple[str, spec_lines.Paragraph]]:
     for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if file.name == "functions.md":  # made of the docstrings
             continue
         for number, block in enumerate(FENCED.findall(file.read_text()), start=1):
-            for paragraph in examples.read(block):
+            for paragraph in spec_lines.read(block):
                 yield f"{file.name} block {number}: {paragraph.claim or paragraph.lines[0].expression}", paragraph
 
 
 SPECIFICATION = list(specification())
-ALL = [*SPECIFICATION, *documentation(), *examples.of_library(SHELL_LIBRARY)]
+ALL = [*SPECIFICATION, *documentation(), *spec_lines.of_library(SHELL_LIBRARY)]
 GOLDEN = sorted((HERE / "errors").glob("*.txt"))
 
 
 @pytest.mark.parametrize("paragraph", [pytest.param(paragraph, id=name) for name, paragraph in ALL])
 def test_a_paragraph_holds(paragraph, in_a_shell):
-    wrong = examples.failures(paragraph, SHELL_LIBRARY, in_a_shell) or examples.failures(
+    wrong = spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell) or spec_lines.failures(
         paragraph, SHELL_LIBRARY, in_a_shell, fast=False
     )
     if wrong:
@@ -58,8 +58,8 @@ def test_every_paragraph_of_the_specification_makes_a_claim():
 def test_a_diagnostic_is_whole(file):
     *variables, expression, wanted = re.split(r"^---\n", file.read_text(), flags=re.MULTILINE)
     record = {
-        name: examples.value_of(text, SHELL_LIBRARY)
-        for paragraph in examples.read("".join(variables) + "0  // 0\n")
+        name: spec_lines.value_of(text, SHELL_LIBRARY)
+        for paragraph in spec_lines.read("".join(variables) + "0  // 0\n")
         for name, text in paragraph.variables.items()
     }
     with pytest.raises(StellarError) as caught:

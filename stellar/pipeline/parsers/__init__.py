@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from stellar.hints import known_names
+from stellar.pipeline.config.locations import Place, imported
 from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
-from stellar.pipeline.places import Place, imported
+from stellar.util.suggestions import known_names
 
 __all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "parser_factory"]
 

@@ -6,8 +6,8 @@ import csv
 import logging
 from collections.abc import Iterator
 
-from stellar.conversions import to_long
-from stellar.pipeline.expressions import date_reader
+from stellar.language.conversions import to_long
+from stellar.pipeline.config.compile import date_reader
 from stellar.pipeline.parsers.parser import Settings, Unreadable, lacks_the_usual
 from stellar.pipeline.records import Record, now
 

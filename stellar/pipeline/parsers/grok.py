@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stellar.errors import ConfigError
-from stellar.grok import SHIPPED, Grok, GrokError, NoMatch, common, definitions
-from stellar.hints import known_names
-from stellar.pipeline.expressions import date_reader
+from stellar.java.bounded_regex import TIMEOUT_MS
+from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, common, definitions
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.compile import date_reader
+from stellar.pipeline.config.locations import Place, read_text
 from stellar.pipeline.parsers.parser import Settings, Unreadable
-from stellar.pipeline.places import Place, read_text
 from stellar.pipeline.records import Record
-from stellar.regexes import TIMEOUT_MS
+from stellar.util.suggestions import known_names
 
 log = logging.getLogger(__name__)
 

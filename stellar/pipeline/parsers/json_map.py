@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stellar.hints import known_names
 from stellar.pipeline.parsers.parser import Settings, Unreadable, lacks_the_usual
 from stellar.pipeline.records import Record, now, to_json
+from stellar.util.suggestions import known_names
 
 
 def _unfolded(record: Record, prefix: str = "") -> Record:

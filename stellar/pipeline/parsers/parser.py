@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stellar.pipeline.places import Place
+from stellar.pipeline.config.locations import Place
 from stellar.pipeline.records import Record
 
 

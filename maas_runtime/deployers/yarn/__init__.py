@@ -1,0 +1,1 @@
+"""Models and the service itself on YARN."""

@@ -1,0 +1,1 @@
+"""The state that services share: in a directory or in ZooKeeper."""

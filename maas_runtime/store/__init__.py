@@ -1,0 +1,1 @@
+"""Stores of models: where deployed files are kept."""

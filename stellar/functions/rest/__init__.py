@@ -1,0 +1,132 @@
+"""Calls of web services that answer JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stellar.functions.jsons import DECODER
+from stellar.functions.rest.settings import GET_KEY, POST_KEY, RestSettings
+from stellar.language.context import Context
+from stellar.language.conversions import to_text
+from stellar.language.library import Written, stellar
+from stellar.language.runtime import described
+
+if TYPE_CHECKING:
+    import httpx
+
+    from stellar.functions.rest.client import RestClient
+
+
+@stellar("REST_GET")
+def get(
+    context: Context,
+    url: Written | str | None,
+    config: Mapping[Any, Any] | None = None,
+    query_parameters: Mapping[Any, Any] | None = None,
+) -> Any:
+    """The JSON object that a web service answers to a GET request.
+
+    url: The address. One that is not written in the expression itself must name a host that `hosts.allowed` names
+    config: Settings that go before those of the global configuration
+    queryParameters: A map of texts, each put into the address in place of one of its name
+    returns: The object; what `empty.content.override` says if the answer is empty, and what `error.value.override`
+        says if there is none that can be used, both null by default
+
+    Settings are found under `stellar.rest.settings` and `stellar.rest.get.settings` of the global configuration:
+    `timeout` for the whole call (1000 milliseconds), `connect.timeout`, `connection.request.timeout`, `socket.timeout`;
+    `response.codes.allowed` ([200]), `empty.content.override`, `error.value.override`, `verify.content.length`;
+    `basic.auth.user`, `basic.auth.password.path`, a file that holds the password and nothing else; `proxy.host`,
+    `proxy.port`, `proxy.basic.auth.user`, `proxy.basic.auth.password.path`; `ca.path`, a file of certificates.
+
+    `hosts.allowed`, in the global configuration alone, is a list of what a record may name: hosts such as
+    `example.com` or `example.com:8080`, `*.example.com` for all within a domain, or `*` for any. A redirect leads to
+    the host that was asked, or to one of these.
+
+    A server that fails five times in a row is left alone for 30 seconds.
+    """
+    client = _client(context)
+    settings = RestSettings.of(client.settings, GET_KEY, config)
+    address = _address("REST_GET", url, query_parameters)
+    return client.call("GET", address, settings, trusted=isinstance(url, Written))
+
+
+@stellar("REST_POST")
+def post(
+    context: Context,
+    url: Written | str | None,
+    data: object,
+    config: Mapping[Any, Any] | None = None,
+    query_parameters: Mapping[Any, Any] | None = None,
+) -> Any:
+    """The JSON object that a web service answers to a POST request.
+
+    url: The address. One that is not written in the expression itself must name a host that `hosts.allowed` names
+    data: A map, sent as JSON without its nulls, or the text of a JSON object; null sends nothing
+    config: Settings that go before those of the global configuration
+    queryParameters: A map of texts, each put into the address in place of one of its name
+    returns: As REST_GET
+
+    Settings are those of REST_GET, found under `stellar.rest.settings` and `stellar.rest.post.settings` of the global
+    configuration, and `enforce.json`: if it is false, any text is sent. A redirect is not followed.
+    """
+    client = _client(context)
+    settings = RestSettings.of(client.settings, POST_KEY, config)
+    content = _body(data, settings.enforce_json)
+    address = _address("REST_POST", url, query_parameters)
+    return client.call("POST", address, settings, trusted=isinstance(url, Written), content=content)
+
+
+def _client(context: Context) -> RestClient:
+    from stellar.functions.rest.client import RestClient  # it loads an HTTP client
+
+    return context.get_or_make(RestClient, RestClient)
+
+
+def _address(function: str, url: str | None, parameters: Mapping[Any, Any] | None) -> httpx.URL:
+    from stellar.functions.rest.proxies import parsed
+
+    if url is None:
+        raise ValueError(f"{function} takes an address as url, not null")
+    try:
+        address = parsed(url)
+    except ValueError as error:
+        raise ValueError(f"{function} takes an address as url, and {described(url)} is none: {error}") from error
+    for name, value in (parameters or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"{function} takes texts as queryParameters, not {described(value)} for {to_text(name)}")
+        address = address.copy_set_param(name, value)
+    return address
+
+
+def _body(data: object, enforce_json: bool) -> bytes:
+    if data is None:
+        return b""
+    if isinstance(data, Mapping):
+        try:
+            return json.dumps(_without_nulls(data), ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"REST_POST can't send this as JSON: {error}") from error
+    text = to_text(data)
+    if enforce_json and not _is_object(text):
+        raise ValueError(f"REST_POST takes the text of a JSON object as data, not {described(data)}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"REST_POST can't send this text: {error}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(DECODER.decode(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,357 @@
+"""Calling models: the cache of answers, calls that are merged, and the request to an instance.
+
+A call goes  cache → single flight → batch → dispatch (see `stellar.maas.client.dispatch`); each step is left out where
+it is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from math import inf
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from stellar.maas.client.batching import Abandoned, Batcher, for_others
+from stellar.maas.client.decoding import decode_batch, decode_one
+from stellar.maas.client.dispatch import Call, Decoded, Dispatcher, Read, Result, call_directly
+from stellar.maas.client.encoding import Arguments, encode_query, function_path, to_strings
+from stellar.maas.client.failure_log import FailureLog
+from stellar.maas.client.instances import DeploymentTracker
+from stellar.maas.client.outages import Outages
+from stellar.maas.client.result_cache import ResultCache
+from stellar.maas.client.settings import ClientSettings
+from stellar.maas.client.shadow import BoundedFile, OnDisagreement, Shadows
+from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reason
+from stellar.maas.registry import Registry
+from stellar.maas.routing import Chosen, chosen_anew
+from stellar.maas.schema import Model, ModelEndpoint, read_json
+from stellar.maas.transport.http import HttpTransport, Transport
+from stellar.net.allowed_hosts import AllowedHosts, trouble_with
+from stellar.net.breaker import State
+from stellar.util.forks import reset_after_fork
+from stellar.util.scheduler import Promise, offload
+
+__all__ = ["ClientSettings", "Counters", "ModelClient", "encode_query", "function_path"]
+
+log = logging.getLogger(__name__)
+
+OnFailure = Callable[[str | None, str | None, Reason, str | None], object]
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counters of a client.
+
+    calls: of `apply`; each is a cache hit, joined to an equal call under way, or sent
+    cache_hits, joined: those that made no request of their own
+    requests: to instances, with retries and hedges; a batch is one
+    retries: requests because another one had failed
+    hedged: requests because another one was slow
+    quarantined: how often the circuit of an instance was opened
+    failures: calls without an answer, by their reason; those that named no registered model are not among the calls
+    circuits: the instances whose circuit is not closed, by URL: "open", "half-open" or "resting"
+    compared, disagreed: calls that a shadow answered too, and those of them to which it gave another answer
+    shadow_failed, shadow_dropped: those that it did not answer, and those that it was not sent because it was busy
+    """
+
+    calls: int = 0
+    cache_hits: int = 0
+    joined: int = 0
+    requests: int = 0
+    retries: int = 0
+    hedged: int = 0
+    quarantined: int = 0
+    failures: Counter[Reason] = field(default_factory=Counter)
+    circuits: Mapping[str, State] = field(default_factory=dict)
+    compared: int = 0
+    disagreed: int = 0
+    shadow_failed: int = 0
+    shadow_dropped: int = 0
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request to a model.
+
+    model: None for an endpoint written by hand
+    deployment: of the model, when this was asked
+    key: equal for requests that have the same answer
+    epoch: of the cache, when this was asked
+    """
+
+    endpoint: Mapping[str, Any]
+    function: str | None
+    arguments: Arguments
+    path: str
+    query: str
+    model: Model | None
+    deployment: int
+    key: str
+    epoch: int
+
+
+class ModelClient:
+    """Calls models over HTTP. Safe to use from many threads and fibers, and after a fork; make one and share it.
+
+    registry: the instances
+    transport: what carries the requests; by default HTTP with keep-alive connections. One that has nothing but `get`
+        and `post` is used without hedging
+    clock: seconds, for the age of cached answers
+    on_failure: called with name, version, reason and URL for each call without an answer, in the caller's thread
+    on_disagreement: called for each answer of a shadow that differs from the caller's, in another thread
+
+    An answer is cached by the model's name and version, the function and the arguments, not by the instance that gave
+    it, until all instances of that version have been replaced. Equal calls at the same moment make one request.
+    """
+
+    gives_way = True  # in a fiber, where it waits
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: ClientSettings | None = None,
+        transport: Transport | None = None,
+        clock: Callable[[], float] = monotonic,
+        on_failure: OnFailure | None = None,
+        on_disagreement: OnDisagreement | None = None,
+    ) -> None:
+        self._registry = registry
+        self._settings = settings = settings or ClientSettings()
+        registry.breakers.failures = settings.breaker_failures
+        self._cache = ResultCache(settings.cache_size, settings.cache_minutes * 60, settings.cache_bytes, clock)
+        self._transport = transport or HttpTransport(
+            settings.patience, settings.trust, on_unsolicited=self._cache.clear
+        )
+        self._counters = Counters()
+        self._on_failure = on_failure
+        self._failure_log = FailureLog()
+        close_idle = getattr(self._transport, "close_idle", lambda _: None)
+        self._deployments = DeploymentTracker(registry, close_idle)
+        self._outages = Outages(settings.wait_ms / 1000)
+        self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
+        self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self)
+        self._shadows = Shadows(
+            registry,
+            self._call_shadow,
+            settings.shadow_in_flight,
+            settings.shadow_keys,
+            BoundedFile(settings.shadow_file) if settings.shadow_file else None,
+            on_disagreement,
+        )
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, Promise[bytes]] = {}
+
+    def counters(self) -> Counters:
+        """Return what was done so far, as a copy."""
+        shadows = asdict(self._shadows.counters())
+        circuits = dict(self._registry.breakers.states())
+        with self._lock:
+            return replace(self._counters, failures=Counter(self._counters.failures), circuits=circuits, **shadows)
+
+    def count(self, what: str) -> None:
+        """Add 1 to a counter."""
+        with self._lock:
+            setattr(self._counters, what, getattr(self._counters, what) + 1)
+
+    # --- finding
+
+    def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
+        """Return an instance of a model, as the registry chooses it; one that is wanted and has none is waited for.
+
+        Raises ModelNotFound, or ModelUnavailable for a model of which no instance came in time.
+        """
+        until = self._deadline()
+        while True:
+            try:
+                found = self._registry.endpoint(name, version, key)
+            except ModelNotFound as error:
+                if not self._settings.wait_ms or not self._registry.is_desired(name, version):
+                    raise
+                if not self._outages.wait((name, version), until):
+                    raise ModelUnavailable(f"no instance of {name} {version or ''}".rstrip(), "no instance") from error
+            else:
+                self._outages.end((name, version))
+                return found
+
+    def _deadline(self) -> float:
+        return monotonic() + self._settings.deadline_ms / 1000 if self._settings.deadline_ms else inf
+
+    # --- calling
+
+    def apply(
+        self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Arguments | None = None
+    ) -> Result:
+        """Return the model's answer to these arguments: a JSON object, which is the caller's to change.
+
+        endpoint: a map of name, version and url, and of `endpoint:<function>` where functions have paths of their own
+        function: a function of the endpoint, or a path; by default the function `apply`
+
+        Where the endpoint's version was chosen by the registry, and its last instance is gone when it is called,
+        another one is chosen.
+
+        Raises ModelUnavailable or ModelRefused.
+        """
+        try:
+            return self._apply(endpoint, function, arguments or {})
+        except MaasError as error:
+            if (instead := chosen_anew(endpoint, self._registry)) is not None:
+                log.debug("%s; %s is called instead", error, _model(instead))
+                return self.apply(instead, function, arguments)
+            self.failed(endpoint, error)
+            raise
+
+    def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
+        request = self._new_request(endpoint, function, arguments)
+        while True:
+            if (cached := self._cache.get(request.key)) is not None:
+                self._count_hit()
+                return _decode(cached)
+            flight, leading = self._join(request.key)
+            if leading:
+                break
+            try:
+                return _decode(flight.get())
+            except Abandoned:
+                self._count_unjoined()
+        answer = self._lead(request, flight)
+        self._shadows.show(endpoint, function, request.query, answer)
+        return answer
+
+    def _new_request(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> _Request:
+        path, query = function_path(endpoint, function), encode_query(arguments)
+        model = _model(endpoint)
+        deployment = 0 if model is None else self._deployments.number(model)
+        where = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
+        key = f"{where}\0{deployment}\0{path}?{query}"
+        return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch)
+
+    def _count_hit(self) -> None:
+        with self._lock:
+            self._counters.calls += 1
+            self._counters.cache_hits += 1
+
+    def _count_unjoined(self) -> None:
+        """Take back what `_join` has counted, before it is called again for the same call."""
+        with self._lock:
+            self._counters.calls -= 1
+            self._counters.joined -= 1
+
+    def _join(self, key: str) -> tuple[Promise[bytes], bool]:
+        """The call under way for a key, and True if it is ours to make."""
+        with self._lock:
+            self._counters.calls += 1
+            flight = self._flights.get(key)
+            if flight is not None:
+                self._counters.joined += 1
+                return flight, False
+            flight = self._flights[key] = Promise()
+            return flight, True
+
+    def _lead(self, request: _Request, flight: Promise[bytes]) -> Result:
+        """Call the model, for all that wait for the same answer."""
+        try:
+            answer, url = self._send(request)
+            if request.model is None or self._deployments.is_present(request.model, request.deployment, url):
+                self._cache.put(request.key, answer.data, request.epoch)
+        except BaseException as error:
+            self._land(request.key)
+            flight.fail(for_others(error))
+            raise
+        self._land(request.key)
+        flight.keep(answer.data)
+        return answer.result
+
+    def _land(self, key: str) -> None:
+        with self._lock:
+            del self._flights[key]
+
+    def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+        """Count a call without an answer, log it, and report it to `on_failure`; `apply` does so by itself.
+
+        It is for calls that could not even be made: where no such model is registered, there is none to apply.
+        """
+        with self._lock:
+            self._counters.failures[error.reason] += 1
+        name, version = (None if endpoint.get(key) is None else str(endpoint[key]) for key in ("name", "version"))
+        self._failure_log.record("a model" if name is None else f"{name} {version or ''}".rstrip(), error)
+        if self._on_failure is None:
+            return
+        try:
+            self._on_failure(name, version, error.reason, error.url)
+        except Exception:  # the listener must not change what a call does
+            log.exception("the function that is called for each failed call of a model failed itself")
+
+    # --- one call, alone or with others
+
+    def _send(self, request: _Request) -> tuple[Decoded, str]:
+        endpoint, until = request.endpoint, self._deadline()
+        is_apply = request.function in (None, "apply")
+        if is_apply and self._settings.batch_size > 1 and "endpoint:batch" in endpoint:
+            path = function_path(endpoint, "batch")
+            lane = (request.model or endpoint.get("url"), request.deployment, path)
+            return self._batcher.ask(lane, request.arguments, partial(self._send_batch, endpoint, path, until))
+        hedged = is_apply and self._settings.hedge_ms != 0
+        rest = f"{request.path}?{request.query}"
+        call = self._new_call(endpoint, rest, None, until, decode_one, hedged=hedged)
+        (decoded,), url = self._dispatcher.send(call)
+        return decoded, url
+
+    def _send_batch(
+        self, endpoint: Mapping[str, Any], path: str, until: float, calls: list[Arguments]
+    ) -> list[tuple[Decoded, str]]:
+        members = [to_strings(arguments) for arguments in calls]
+        body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        call = self._new_call(endpoint, path, body, until, partial(decode_batch, len(calls)), hedged=False)
+        answers, url = self._dispatcher.send(call)
+        return [(answer, url) for answer in answers]
+
+    def _new_call(
+        self, endpoint: Mapping[str, Any], rest: str, body: bytes | None, until: float, read: Read, *, hedged: bool
+    ) -> Call:
+        given, chosen = str(endpoint.get("url")), isinstance(endpoint, Chosen)
+        return Call(_model(endpoint), given, rest, body, until, read, hedged, chosen, self._settings.retries)
+
+    def _call_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
+        """The answer of a shadow, which changes no circuit, and for which nobody waits."""
+        url = str(endpoint["url"])
+        if (trouble := trouble_with(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
+            raise ModelUnavailable(trouble, "not allowed")
+        address = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
+        through = call_directly if getattr(self._transport, "gives_way", False) else offload
+        (decoded,) = decode_one(address, through(self._transport.get, address))
+        return decoded.result
+
+    def close(self) -> None:
+        """Close all connections, once shadows have answered what they were sent, and log what was counted."""
+        self._shadows.close(self._settings.timeout_ms / 1000)
+        self._dispatcher.close()
+        self._transport.close()
+        self._failure_log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _decode(data: bytes) -> Result:
+    result: Result = read_json(data)
+    return result
+
+
+def _model(endpoint: Mapping[str, Any]) -> Model | None:
+    """Return the model of an endpoint; None for a map written by hand without one, which its URL identifies."""
+    name, version = endpoint.get("name"), endpoint.get("version")
+    return None if name is None or version is None else Model(str(name), str(version))

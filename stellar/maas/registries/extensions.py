@@ -1,0 +1,63 @@
+"""Our own notes beside the registrations that clients read, where Metron's programs do not look.
+
+    /maas/ext/instances/<model>/<id>       our own keys of the instance's endpoint.dat: {"hedge":false}
+    /maas/ext/wanted/<model>/<version>     the desired state, written by the service: {"instances": 2, ...}
+    /maas/ext/traffic/<model>              a traffic plan; see stellar.maas.routing
+
+Metron's clients refuse a registration with unknown fields, so ours can't be in it. A note that is invalid counts as
+absent, with a warning that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from stellar.maas.schema import read_json
+from stellar.maas.snapshots import NO_SETTINGS, Settings
+
+log = logging.getLogger(__name__)
+
+INSTANCES = "instances"
+WANTED = "wanted"
+
+
+def encode_settings(settings: Settings | None) -> bytes | None:
+    """Return the note that publishes the settings of an instance; None if there are none.
+
+    Raises ValueError for a value that JSON does not have.
+    """
+    if not settings:
+        return None
+    return json.dumps(dict(settings), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def parse_settings(where: str, data: bytes) -> Settings:
+    """Return the settings in a note at `where`; none if it is invalid."""
+    found = _parse_object(where, data, "counts as none")
+    return NO_SETTINGS if found is None else found
+
+
+def parse_desired(where: str, data: bytes) -> int | None:
+    """Return the desired number of instances in a note at `where`; None if it is invalid."""
+    found = _parse_object(where, data, "is ignored")
+    if found is None:
+        return None
+    instances = found.get("instances")
+    if isinstance(instances, bool) or not isinstance(instances, int) or instances < 0:
+        log.warning("%s is ignored: instances: expected an integer of at least 0, got %r", where, instances)
+        return None
+    return instances
+
+
+def _parse_object(where: str, data: bytes, consequence: str) -> dict[str, Any] | None:
+    try:
+        found = read_json(data)
+    except ValueError as error:
+        log.warning("%s %s: %s", where, consequence, error)
+        return None
+    if not isinstance(found, dict):
+        log.warning("%s %s: expected a JSON object, got %s", where, consequence, json.dumps(found)[:80])
+        return None
+    return found

@@ -1,0 +1,339 @@
+"""The registry in ZooKeeper, laid out as Metron's own programs read and write it.
+
+    /maas/service/<model>/<id>     a registration
+    /maas/ext/...                  our own notes; see stellar.maas.registries.extensions
+
+A registration that ends with its owner is an ephemeral node: when the owner dies, ZooKeeper removes it as soon as the
+owner's session has timed out.
+
+How the view follows ZooKeeper: three watched trees (registrations, traffic plans, desired state) mark what changed and
+wake one thread, the follower, which reads it and publishes a new view. It reads the registrations first, and then the
+plans and the desired state of every model of which an instance came, changed or left, whether or not a watch has fired
+for these: a session never reads anything older than what it has read, but a watch's event may still be on its way. So
+whoever sees an instance sees the plan made before it, and whoever sees it gone sees that its version was removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+
+from kazoo import exceptions as refusals
+from kazoo.protocol.states import KazooState
+
+from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
+from stellar.maas.registries.zookeeper_tree import WatchedTree
+from stellar.maas.registry import KnownInstances, Listener, checked_key
+from stellar.maas.routing import TRAFFIC, TrafficPlan, checked_plan
+from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
+from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
+from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, ZooKeeperSettings, persistently, read_config
+from stellar.net.breaker import CircuitBreakers
+from stellar.util.forks import reset_after_fork
+
+log = logging.getLogger(__name__)
+
+
+class _Owned(NamedTuple):
+    """A registration of ours that is to live as long as we do, its settings, and the session in which it was made."""
+
+    data: bytes
+    settings: bytes | None
+    session: int | None
+
+
+class ZooKeeperRegistry(KnownInstances):
+    """A registry in ZooKeeper, which learns of changes by watches, in milliseconds.
+
+    where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others
+    version_order: "natural", where 10.0 comes after 9.0, or "lexical", which is how Metron compares
+    config_path: where in ZooKeeper the configuration is
+    clock: seconds, for the grace of `is_desired`
+
+    While ZooKeeper is away, the last known instances stay. A registration that ends with its owner is made again when
+    the owner's session was lost and a new one begins. In the child of a fork the first use opens a session of its own
+    and reads everything again; if ZooKeeper is away, it goes on trying.
+
+    Raises ConnectionError if no server answers, ValueError if hosts, settings or configuration are invalid.
+    """
+
+    def __init__(
+        self,
+        where: ZooKeeper | ZooKeeperSettings | str,
+        version_order: str = "natural",
+        *,
+        config_path: str = CONFIG_PATH,
+        breakers: CircuitBreakers | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        super().__init__(version_order, breakers, clock)
+        self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
+        self._connection_is_ours = self._zookeeper is not where
+        self._owned: dict[Key, _Owned] = {}
+        self._known: dict[Key, Registration] = {}  # as read, with the settings
+        self._published: object = None  # what the tree of registrations gave when the view was last published
+        self._are_settings_denied = False
+        self._reading = threading.RLock()  # for ZooKeeper, not for reading the view
+        self._awake = threading.Event()
+        self._closed = False
+        self._is_inherited = False  # from the parent of a fork, and not yet read again
+        self._trouble = ""
+        self._follower: threading.Thread | None = None
+        try:
+            config = read_config(self._zookeeper, config_path)
+            ext = config.ext_root
+            self._settings_root = f"{ext}/{INSTANCES}"
+            self._registrations = self._tree(config.service_root, 2, _parse_registration)
+            self._plan_notes = self._tree(f"{ext}/{TRAFFIC}", 1, checked_plan, optional=True)
+            self._wanted_notes = self._tree(f"{ext}/{WANTED}", 2, parse_desired, optional=True)
+            self._zookeeper.listen(self._connection_changed)
+            self._read_changes()
+        except BaseException:
+            self._leave()
+            raise
+        self._start_follower()
+        reset_after_fork(self)
+
+    def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
+        key = checked_key(instance.name, instance.id)
+        owned = _Owned(instance.to_json(), encode_settings(settings), None)
+        self._update_view()
+        with self._reading:
+            session = persistently(lambda: self._write(key, owned, lasting=instance.lasting))
+            self._owned.pop(key, None)
+            if not instance.lasting:
+                self._owned[key] = owned._replace(session=session)
+            self._read_own_change(key)
+        self._notify_listeners()
+
+    def unregister(self, name: str, id: str) -> None:
+        key = checked_key(name, id)
+        self._update_view()
+        with self._reading:
+            self._owned.pop(key, None)
+            self._delete(key)
+            self._read_own_change(key)
+        self._notify_listeners()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        self._update_view()
+        return super().listen(listener)
+
+    def close(self) -> None:
+        super().close()
+        self._closed = True
+        self._awake.set()
+        if self._follower is not None and self._follower is not threading.current_thread():
+            self._follower.join()
+        with self._reading:
+            try:
+                for key in self._owned:
+                    self._delete(key)
+            except OSError as error:
+                log.info("registrations end with the session only: %s", error)
+            self._owned.clear()
+        self._leave()
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._reading, self._awake = threading.RLock(), threading.Event()
+        self._follower = None
+        self._owned = {}  # the registrations are the parent's
+        self._is_inherited = True
+        self._published = None
+        for tree in self._trees:
+            tree.after_fork()
+
+    def _leave(self) -> None:
+        self._zookeeper.stop_listening(self._connection_changed)
+        if self._connection_is_ours:
+            self._zookeeper.close()
+
+    # --- what is written
+
+    def _write(self, key: Key, owned: _Owned, *, lasting: bool) -> int | None:
+        """Write the settings, then the registration; return the session in which that was done."""
+        session = self._zookeeper.session
+        if owned.settings is None:
+            self._delete_settings(key)
+        else:
+            self._create(self._settings_path(key), owned.settings, lasting=lasting)
+        self._create(self._registrations.path(key), owned.data, lasting=lasting)
+        return session
+
+    def _create(self, path: str, data: bytes, *, lasting: bool) -> None:
+        """Create a node, in one step, so that nobody reads half of it."""
+        for _ in range(10):
+            try:
+                self._zookeeper.ask("create", path, data, ephemeral=not lasting, makepath=True)
+            except refusals.NodeExistsError:
+                self._zookeeper.delete(path)  # created, not changed: so Metron's readers notice
+            else:
+                return
+        raise OSError(f"can't create {path}: another client creates it again and again")
+
+    def _delete(self, key: Key) -> None:
+        self._zookeeper.delete(self._registrations.path(key), BRIEF_SECONDS)
+        self._delete_settings(key)
+
+    def _delete_settings(self, key: Key) -> None:
+        """Remove settings, if there are any and we may; who may not is no owner of any, and can still register."""
+        path = self._settings_path(key)
+        try:
+            if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):
+                self._zookeeper.delete(path, BRIEF_SECONDS)
+        except PermissionError as error:
+            log.warning("can't remove the settings %s: %s", path, error)
+
+    def _settings_path(self, key: Key) -> str:
+        return "/".join((self._settings_root, *key))
+
+    def _renew(self) -> None:
+        """Register again what ended with a session that was lost."""
+        with self._reading:
+            for key, owned in list(self._owned.items()):
+                if owned.session != self._zookeeper.session:
+                    self._owned[key] = owned._replace(session=self._write(key, owned, lasting=False))
+                    log.info("%s is registered again", self._registrations.path(key))
+
+    # --- what is read
+
+    @property
+    def _trees(self) -> tuple[WatchedTree[Any], ...]:
+        return self._registrations, self._plan_notes, self._wanted_notes
+
+    def _tree(
+        self, root: str, depth: int, parse: Callable[[str, bytes], Any], *, optional: bool = False
+    ) -> WatchedTree[Any]:
+        return WatchedTree(self._zookeeper, root, depth, parse, self._wake, optional=optional)
+
+    def _wake(self) -> None:
+        self._awake.set()
+
+    def _connection_changed(self, state: str) -> None:
+        if state == KazooState.CONNECTED:  # all watches are gone
+            for tree in self._trees:
+                tree.mark_all()
+            self._awake.set()
+
+    def _update_view(self) -> None:
+        """In the child of a fork, read everything again before the first use."""
+        if not self._is_inherited or self._closed:
+            return
+        with self._reading:
+            if self._is_inherited:
+                try:
+                    self._read_changes()
+                except OSError as error:  # what was known stays known
+                    self._report(error)
+                    self._awake.set()  # the follower goes on trying
+                self._start_follower()
+                self._is_inherited = False
+        self._notify_listeners()
+
+    def _start_follower(self) -> None:
+        self._follower = threading.Thread(target=self._follow, name="model registry", daemon=True)
+        self._follower.start()
+
+    def _follow(self) -> None:
+        while not self._closed:
+            self._awake.wait()
+            self._awake.clear()
+            try:
+                if not self._closed and self._zookeeper.is_connected:
+                    self._renew()
+                    self._read_changes()
+                    self._trouble = ""
+            except OSError as error:  # what was known stays known
+                self._report(error)
+                time.sleep(BRIEF_SECONDS)
+                self._awake.set()
+            except Exception:  # whatever it is, later changes are still to be followed
+                log.exception("can't take in a change of the model registry")
+            self._notify_listeners()
+
+    def _report(self, error: OSError) -> None:
+        if str(error) != self._trouble:
+            log.warning("can't read the model registry: %s", error)
+        self._trouble = str(error)
+
+    def _read_own_change(self, key: Key) -> None:
+        """Take in a change that was made here; if that can't be done now, the follower does it when it can."""
+        self._registrations.mark(key)
+        try:
+            self._read_changes()
+        except ConnectionError:
+            self._awake.set()
+
+    def _read_changes(self) -> None:
+        """Read what changed, and publish it; see the module's docstring for the order."""
+        with self._reading:
+            try:
+                found = self._registrations.read()
+                changes = {} if found is self._published else self._snapshot.changes_to(self._with_settings(found))
+                self._mark_notes(changes)
+                plans, desired = self._read_plans(), self._read_desired()
+                self._forget_unregistered(found)
+            except BaseException:
+                for tree in self._trees:
+                    tree.mark_all()
+                raise
+            self._publish(changes, plans, desired)
+            self._published = found
+
+    def _mark_notes(self, changes: Mapping[Key, Registration | None]) -> None:
+        before = (self._snapshot.registrations.get(key) for key in changes)
+        for name in {each.instance.model.name for each in (*changes.values(), *before) if each is not None}:
+            self._plan_notes.mark_below(name)
+            self._wanted_notes.mark_below(name)
+
+    def _read_plans(self) -> dict[str, TrafficPlan]:
+        return {name: plan for (name,), plan in self._plan_notes.read().items() if plan is not None}
+
+    def _read_desired(self) -> dict[Model, int | None] | None:
+        """Return the desired state by version; None for one that is not known, or for all of them."""
+        notes = self._wanted_notes.read()
+        denied = dict.fromkeys(self._wanted_notes.denied)  # what may not be read was not removed
+        if any(len(path) < 2 for path in denied):
+            return None
+        return {Model(name, version): instances for (name, version), instances in (notes | denied).items()}
+
+    def _with_settings(self, found: Mapping[tuple[str, ...], ServiceInstance | None]) -> dict[Key, Registration]:
+        """Add the settings to valid registrations, after these, for their owners write the settings first."""
+        valid = {(name, id): instance for (name, id), instance in found.items() if instance is not None}
+        known = {key: each for key, each in self._known.items() if valid.get(key) is each.instance}
+        new = [key for key in valid if key not in known]
+        requests = [(key, self._zookeeper.begin("get", self._settings_path(key))) for key in new]
+        read = {key: Registration(valid[key], self._settings_in(key, request)) for key, request in requests}
+        self._known = known | read
+        return self._known
+
+    def _settings_in(self, key: Key, request: Any) -> Settings:
+        try:
+            return parse_settings(self._settings_path(key), self._zookeeper.end(request)[0])
+        except refusals.NoNodeError:
+            return NO_SETTINGS
+        except PermissionError as error:
+            if not self._are_settings_denied:
+                log.warning("can't read %s, so they count as none: %s", self._settings_root, error)
+            self._are_settings_denied = True
+            return NO_SETTINGS
+
+    def _forget_unregistered(self, found: Mapping[tuple[str, ...], object]) -> None:
+        """Forget what is gone though our session lives: another client unregistered it, and it is not made again."""
+        session = self._zookeeper.session
+        for key in [key for key, owned in self._owned.items() if owned.session == session and key not in found]:
+            if self._owned.pop(key).settings is not None:
+                self._delete_settings(key)
+
+
+def _parse_registration(path: str, data: bytes) -> ServiceInstance | None:
+    try:
+        return ServiceInstance.from_json(data)
+    except ValueError as error:
+        log.warning("invalid registration %s, which is ignored: %s", path, error)
+        return None

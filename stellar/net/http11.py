@@ -1,0 +1,425 @@
+"""HTTP/1.1 on one connection, plain or by TLS, within limits of size, in steps that never block.
+
+    connect(address, …)             a Connection
+    Connection.exchange(request)    the complete response
+    ResponseParser                  the bytes of a response, in whatever portions they arrive
+
+The first two are generators: they yield what has to be waited for (a socket, see `stellar.util.scheduler.Wanted`) and
+are sent whether it is ready in time. So the caller decides how to wait and for how long, and may abandon them at any
+time by closing the generator. It is the part of HTTP/1.1 that models need, at a fraction of the cost of a full client.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Generator
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import TYPE_CHECKING, Any
+
+from stellar.util.scheduler import Wanted
+
+if TYPE_CHECKING:
+    import ssl
+
+MAX_LINE = 65_536
+MAX_LINES = 200  # of a head, and of what follows the last chunk
+MAX_INTERIM_RESPONSES = 20  # of status 1xx
+RECEIVE_BYTES = 65_536
+
+# After so many responses that arrived in one portion each, a server is taken for one that sends them so; see
+# `_acknowledge_at_once`
+IN_ONE_PORTION, NEVER_IN_ONE = 8, -(1 << 62)
+
+
+class ProtocolError(Exception):
+    """The bytes received are not HTTP, or not all of a response."""
+
+
+class IncompleteResponse(ProtocolError):
+    """The connection ended within the response."""
+
+
+class ResponseTooLarge(Exception):
+    """The body of the response is larger than allowed."""
+
+
+class ResponseParser:
+    """Assembles one response from the bytes that arrive.
+
+    max_bytes: the largest body
+
+    status, headers (lower-case names), body: of the response, once it is complete
+    surplus: True if more bytes arrived than belong to the response
+    keeps_alive: whether the connection may be used again, as far as the response tells
+    """
+
+    __slots__ = (
+        "_at",
+        "_buffer",
+        "_interim",
+        "_max_bytes",
+        "_missing",
+        "_parts",
+        "_received",
+        "_step",
+        "_trailers",
+        "body",
+        "complete",
+        "headers",
+        "keeps_alive",
+        "status",
+    )
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._buffer, self._at = b"", 0  # what was received, and how much of that is taken
+        self._interim = self._missing = self._received = self._trailers = 0
+        self._parts: list[bytes] = []
+        self._step: Callable[[], bool] = self._read_head
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.complete = self.keeps_alive = False
+
+    @property
+    def surplus(self) -> bool:
+        return self._at < len(self._buffer)
+
+    def feed(self, data: bytes) -> bool:
+        """Take in what was received; return True once the response is complete.
+
+        Raises ProtocolError for what is not HTTP, ResponseTooLarge for a body that is too large.
+        """
+        self._buffer = self._buffer[self._at :] + data if self.surplus else data
+        self._at = 0
+        while not self.complete and self._step():
+            pass
+        return self.complete
+
+    @property
+    def begun(self) -> bool:
+        """True if any part of a response has arrived."""
+        return bool(self.status or self._buffer)
+
+    def end(self) -> None:
+        """Take in that the other side has closed the connection, which completes a body without a length.
+
+        Raises ConnectionResetError if nothing had arrived, IncompleteResponse if the response is not complete.
+        """
+        if self._step == self._read_until_closed:
+            self._complete(b"".join(self._parts))
+        elif self.begun:
+            raise IncompleteResponse("the response ended early")
+        else:
+            raise ConnectionResetError("the connection was closed without a response")
+
+    def _read_head(self) -> bool:
+        buffer, begin = self._buffer, self._at
+        end, bare = buffer.find(b"\n\r\n", begin), buffer.find(b"\n\n", begin)
+        if end >= 0 and not 0 <= bare < end:
+            self._at = end + 3
+        elif bare >= 0:
+            end, self._at = bare, bare + 2
+        else:
+            return self._await_head(buffer[begin:])
+        self._take_head(buffer[begin:end].split(b"\n"))
+        return True
+
+    def _await_head(self, received: bytes) -> bool:
+        if received[:5] != b"HTTP/"[: len(received)]:
+            raise ProtocolError(f"{received[:40]!r} is not HTTP")
+        if len(received) - received.rfind(b"\n") > MAX_LINE:
+            raise ProtocolError("a line of the response does not end")
+        if received.count(b"\n") > MAX_LINES:
+            raise ProtocolError("the response has too many headers")
+        return False
+
+    def _take_head(self, lines: list[bytes]) -> None:
+        if len(lines) > MAX_LINES + 1:
+            raise ProtocolError("the response has too many headers")
+        version, _, rest = lines[0].partition(b" ")
+        code = rest.lstrip()[:3]
+        if not version.startswith(b"HTTP/1.") or not code.isdigit():
+            raise ProtocolError(f"{lines[0][:40]!r} is not HTTP")
+        headers = self.headers = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            headers[name.strip().lower()] = value.strip()
+        self.status = status = int(code)
+        if 100 <= status < 200:
+            self._take_interim()
+            return
+        named = headers.get(b"connection", b"").lower()
+        self.keeps_alive = b"close" not in named if version.rstrip() != b"HTTP/1.0" else b"keep-alive" in named
+        self._choose_body(status)
+
+    def _take_interim(self) -> None:
+        self._interim += 1
+        if self._interim > MAX_INTERIM_RESPONSES:
+            raise ProtocolError("too many interim responses")
+
+    def _choose_body(self, status: int) -> None:
+        """Choose how to find the end of the body: RFC 9112, section 6.3."""
+        length = self.headers.get(b"content-length")
+        if status in (204, 304):
+            self._complete(b"")
+        elif self.headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+            self._step = self._read_chunk_size
+        elif length is None:
+            self.keeps_alive = False
+            self._step = self._read_until_closed
+        elif not length.isdigit():
+            raise ProtocolError(f"{length[:40]!r} is not a length")
+        else:
+            self._missing = int(length) if len(length) <= 18 else self._max_bytes + 1
+            if self._missing > self._max_bytes:
+                raise self._too_large()
+            self._step = self._read_length
+
+    def _read_length(self) -> bool:
+        part = self._buffer[self._at : self._at + self._missing]
+        self._at += len(part)
+        self._missing -= len(part)
+        if self._missing or self._parts:
+            self._parts.append(part)
+        if not self._missing:
+            self._complete(b"".join(self._parts) if self._parts else part)
+        return False
+
+    def _read_until_closed(self) -> bool:
+        part = self._buffer[self._at :]
+        self._parts.append(part)
+        self._at += len(part)
+        self._count(len(part))
+        return False
+
+    def _read_chunk_size(self) -> bool:
+        if (line := self._line()) is None:
+            return False
+        digits = line.partition(b";")[0].strip()
+        if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
+            raise ProtocolError(f"{line[:40]!r} is not the length of a chunk")
+        self._missing = int(digits, 16)
+        self._count(self._missing)
+        self._step = self._read_chunk if self._missing else self._read_trailer
+        return True
+
+    def _read_chunk(self) -> bool:
+        end = self._at + self._missing
+        if len(self._buffer) < end:
+            return False
+        self._parts.append(self._buffer[self._at : end])
+        self._at = end
+        self._step = self._read_chunk_end
+        return True
+
+    def _read_chunk_end(self) -> bool:
+        if (line := self._line()) is None:
+            return False
+        if line:
+            raise ProtocolError("a chunk of the response is longer than it says")
+        self._step = self._read_chunk_size
+        return True
+
+    def _read_trailer(self) -> bool:
+        if (line := self._line()) is None:
+            return False
+        if not line:
+            self._complete(b"".join(self._parts))
+        self._trailers += 1
+        if self._trailers > MAX_LINES:
+            raise ProtocolError("the response has too many headers")
+        return True
+
+    def _line(self) -> bytes | None:
+        """Take the next line; None if it is not complete."""
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            if len(self._buffer) - self._at > MAX_LINE:
+                raise ProtocolError("a line of the response does not end")
+            return None
+        line, self._at = self._buffer[self._at : end], end + 1
+        return line.rstrip(b"\r")
+
+    def _count(self, more: int) -> None:
+        """Raises ResponseTooLarge if the body becomes too large by so many bytes more."""
+        self._received += more
+        if self._received > self._max_bytes:
+            raise self._too_large()
+
+    def _complete(self, body: bytes) -> None:
+        self.body, self.complete = body, True
+
+    def _too_large(self) -> ResponseTooLarge:
+        return ResponseTooLarge(f"the response is larger than {self._max_bytes:,} bytes")
+
+
+class Connection:
+    """A connection to a server, for one exchange at a time."""
+
+    __slots__ = ("__weakref__", "_early", "_in_one", "_poll", "_socket", "_tls")
+
+    def __init__(self, connected: socket.socket, *, tls: bool) -> None:
+        self._socket, self._tls = connected, tls
+        self._poll: Any = None
+        self._in_one = 0  # responses in a row that arrived in one portion
+        self._early = b""  # what was received while nobody asked for anything
+
+    def exchange(self, request: bytes, max_bytes: int) -> Generator[Wanted, bool, ResponseParser]:
+        """Send a request and receive its response. After an exception the connection can't be used again.
+
+        Raises OSError, of which ConnectionResetError if the other side closed without a response; ProtocolError;
+        ResponseTooLarge for a body that is too large.
+        """
+        if (sent := self._sent(request)) < len(request):
+            yield from self._send(request[sent:])
+        if self._in_one < IN_ONE_PORTION:
+            _acknowledge_at_once(self._socket)
+        portions = 0
+        parser = ResponseParser(max_bytes)
+        receive, reading = self._socket.recv, (self._socket, EVENT_READ)
+        wanted: Wanted = reading
+        while True:
+            if not (self._tls and self._socket.pending()):  # type: ignore[attr-defined]
+                yield wanted
+            try:
+                data = receive(RECEIVE_BYTES)
+            except OSError as error:
+                if parser.begun and not is_pending(error):
+                    raise IncompleteResponse(f"the response ended early: {error}") from error
+                wanted = _wanted_after(error, self._socket)
+                continue
+            wanted = reading
+            if not data:
+                parser.end()
+                return parser
+            portions += 1
+            if parser.feed(data):
+                self._in_one = self._in_one + 1 if portions == 1 else NEVER_IN_ONE
+                return parser
+
+    def _sent(self, request: bytes) -> int:
+        """Send a request without waiting; return the number of bytes sent."""
+        try:
+            return self._socket.send(request)
+        except OSError as error:
+            if is_pending(error):
+                return 0
+            raise
+
+    def _send(self, request: bytes) -> Generator[Wanted, bool, None]:
+        left = memoryview(request)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except OSError as error:
+                yield _wanted_after(error, self._socket, EVENT_WRITE)
+
+    def is_quiet(self) -> bool:
+        """True if nothing was received since the last exchange, and the other side has not closed the connection."""
+        if self._tls:
+            return self._is_quiet_by_tls()
+        if self._poll is None:
+            self._poll = _poll_of(self._socket)
+        return not self._poll(0)
+
+    def received(self) -> bytes:
+        """Return the bytes received while idle, after `is_quiet` was false; none if the other side has closed."""
+        try:
+            return self._early + self._socket.recv(RECEIVE_BYTES)
+        except OSError:
+            return self._early
+
+    def _is_quiet_by_tls(self) -> bool:
+        """By TLS something may have been received that is no data, such as session tickets."""
+        try:
+            self._early = self._socket.recv(1)
+        except OSError as error:
+            return is_pending(error)
+        return False
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def connect(
+    family: socket.AddressFamily,
+    address: tuple[str, int],
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
+) -> Generator[Wanted, bool, Connection]:
+    """Connect to a numeric address, by TLS if a context is given.
+
+    server_name: whose certificate is expected
+
+    Raises OSError, of which ssl.SSLError.
+    """
+    connected = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connected.connect(address)
+        except BlockingIOError:
+            if not (yield connected, EVENT_WRITE):
+                raise TimeoutError from None
+            if number := connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise _connect_error(number) from None
+        if tls is not None:
+            connected = tls.wrap_socket(connected, server_hostname=server_name, do_handshake_on_connect=False)
+            yield from _shake_hands(connected)
+    except BaseException:
+        connected.close()
+        raise
+    return Connection(connected, tls=tls is not None)
+
+
+def _connect_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))  # of the subclass that belongs to the number
+
+
+def _shake_hands(connected: Any) -> Generator[Wanted, bool, None]:
+    while True:
+        try:
+            connected.do_handshake()
+        except OSError as error:
+            if not (yield _wanted_after(error, connected)):
+                raise TimeoutError from None
+        else:
+            return
+
+
+def is_pending(error: OSError) -> bool:
+    """True for the error of an operation that would have to wait."""
+    return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
+
+
+def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Wanted:
+    """Return what to wait for after an operation that would block. Raises any other error."""
+    if not is_pending(error):
+        raise error
+    name = type(error).__name__
+    return one, {"SSLWantReadError": EVENT_READ, "SSLWantWriteError": EVENT_WRITE}.get(name, event)
+
+
+def _poll_of(one: socket.socket) -> Callable[[int], object]:
+    if not hasattr(select, "poll"):  # not on every system
+        return lambda _: select.select([one], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(one, select.POLLIN)
+    return poll.poll
+
+
+def _acknowledge_at_once(connection: socket.socket) -> None:
+    """Do not let a model wait 40 ms that sends the head of its response, and the body when that is acknowledged.
+
+    Many do, Python's http.server among them. The system forgets this in between, so it is set each time, except for
+    servers that send the two together: it takes 3 µs.
+    """
+    if _TCP_QUICKACK is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
+
+
+_TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it

@@ -1,0 +1,145 @@
+"""Looking up the addresses of hosts, without ever waiting longer than the caller has time.
+
+`socket.getaddrinfo` can't be interrupted, and waits for as long as the system's resolver likes. So it runs in daemon
+threads, one look-up of a host at a time, and callers wait for the result as long as they want; the exit of the program
+waits for none of them. Addresses are cached. When they are older than the TTL they are looked up again, and the last
+known ones are used until the new ones are there: a resolver that is away does not stop calls to known hosts.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from time import monotonic
+
+from stellar.util.forks import reset_after_fork
+from stellar.util.scheduler import Promise
+
+TTL_SECONDS = 30.0
+FAILURE_SECONDS = 1.0  # a host that could not be found is not looked up again for so long
+MAX_HOSTS = 10_000  # records may bring names without end
+MAX_THREADS = 64
+
+Address = tuple[socket.AddressFamily, str]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The result of the last look-up of a host: addresses, or why there are none."""
+
+    addresses: tuple[Address, ...]
+    failure: OSError | None
+    expires: float
+
+
+class NameResolver:
+    """Addresses of hosts, cached. Safe to use from many threads and fibers.
+
+    ttl: seconds for which addresses are used without looking them up again
+    """
+
+    def __init__(self, ttl: float = TTL_SECONDS) -> None:
+        self._ttl = ttl
+        self._clear()
+        reset_after_fork(self)
+
+    def _clear(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Entry] = OrderedDict()
+        self._running: dict[str, Promise[None]] = {}
+        self._queue: deque[str] = deque()
+        self._threads = 0
+
+    def after_fork(self) -> None:
+        self._clear()
+
+    def resolve(self, host: str, seconds: float) -> tuple[Address, ...]:
+        """Return the addresses of a host, in the order in which to try them.
+
+        Raises TimeoutError if they are not known in so many seconds, OSError if the host has none.
+        """
+        if (found := self.begin(host)) is None or found.wait(max(0.0, seconds)):
+            return self.known(host)
+        raise TimeoutError(f"the name {host} was not resolved in time")
+
+    def begin(self, host: str) -> Promise[None] | None:
+        """Return what ends when the host has been looked up, None if nothing has to be waited for."""
+        if is_numeric(host) or _is_fresh(self._known.get(host)):
+            return None
+        with self._lock:
+            entry = self._known.get(host)
+            if _is_fresh(entry):
+                return None
+            running = self._running.get(host) or self._start(host)
+        return None if entry is not None and entry.addresses else running
+
+    def known(self, host: str) -> tuple[Address, ...]:
+        """Return the addresses that are known, without waiting. Raises OSError if there are none."""
+        if (family := _family(host)) is not None:
+            return ((family, host),)
+        entry = self._known.get(host)
+        if entry is None:
+            raise OSError(f"the host {host} is not known")
+        if not entry.addresses:
+            raise entry.failure or OSError(f"the host {host} has no address")
+        return entry.addresses
+
+    def _start(self, host: str) -> Promise[None]:
+        """Have a host looked up by a thread; the lock is held."""
+        running = self._running[host] = Promise()
+        self._queue.append(host)
+        if self._threads < min(MAX_THREADS, len(self._running)):
+            self._threads += 1
+            threading.Thread(target=self._work, name="name resolution", daemon=True).start()
+        return running
+
+    def _work(self) -> None:
+        """Look up hosts until there are none."""
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._threads -= 1
+                    return
+                host = self._queue.popleft()
+            entry = self._look_up(host)
+            with self._lock:
+                last = self._known.pop(host, None)
+                if not entry.addresses and last is not None:
+                    entry.addresses = last.addresses
+                self._known[host] = entry
+                while len(self._known) > MAX_HOSTS:
+                    self._known.popitem(last=False)
+                running = self._running.pop(host)
+            running.keep(None)
+
+    def _look_up(self, host: str) -> _Entry:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the callers wait for it; a thread must not end so)
+            failure = error if isinstance(error, OSError) else OSError(f"invalid host name {host!r}: {error}")
+            return _Entry((), failure, monotonic() + FAILURE_SECONDS)
+        return _Entry(addresses, None, monotonic() + self._ttl)
+
+
+def _is_fresh(entry: _Entry | None) -> bool:
+    return entry is not None and monotonic() < entry.expires
+
+
+def is_numeric(host: str) -> bool:
+    """True for an IPv4 or IPv6 address."""
+    return _family(host) is not None
+
+
+def _family(host: str) -> socket.AddressFamily | None:
+    if not (host[-1:].isdigit() or ":" in host):  # no name has a colon, and few end in a digit
+        return None
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host.partition("%")[0])
+        except (OSError, ValueError):
+            continue
+        return family
+    return None

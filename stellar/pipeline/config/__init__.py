@@ -1,0 +1,1 @@
+"""The configuration files of a pipeline: schema, locations, the expressions in them."""

@@ -1,0 +1,1 @@
+"""Sources of raw messages and sinks of documents."""

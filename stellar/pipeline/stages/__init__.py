@@ -1,0 +1,1 @@
+"""The stages of a pipeline, each a callable of a record."""

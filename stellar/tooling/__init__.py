@@ -1,0 +1,1 @@
+"""What editors, shells and commands show about expressions: lexing, formatting, lints, explanation, completion."""

@@ -1,0 +1,167 @@
+"""Many records at once: order, the window, failures, and closing early."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import count
+
+import pytest
+
+import stellar
+from stellar import evaluate_many
+from stellar.language.context import Context
+from stellar.language.evaluate_many import in_order
+from stellar.language.library import Library
+
+
+class Gate:
+    """A service at which evaluations wait until so many of them have come."""
+
+    def __init__(self, wanted: int) -> None:
+        self.barrier = threading.Barrier(wanted, timeout=10)
+
+
+@stellar.stellar("MEET")
+def meet(context: Context, number: object) -> object:
+    """Wait for the others.
+
+    number: What to give back
+    returns: The number
+    """
+    context[Gate].barrier.wait()
+    return number
+
+
+MEETING = Library.of(meet)
+WINDOWS = [1, 2, 3, 64]
+
+
+def reading(records, taken):
+    for record in records:
+        taken.append(record)
+        yield record
+
+
+@pytest.mark.parametrize("in_flight", WINDOWS)
+def test_values_come_in_the_order_of_their_records(in_flight):
+    records = [{"n": number} for number in range(200)]
+    assert list(evaluate_many("n * 2", records, in_flight=in_flight)) == [number * 2 for number in range(200)]
+
+
+def test_as_many_records_are_in_the_air_as_were_asked_for():
+    expression = stellar.compile("MEET(n)", library=MEETING)
+    context = Context({Gate: Gate(8)})  # which opens only when 8 have come
+    assert list(evaluate_many(expression, ({"n": n} for n in range(40)), context, in_flight=8)) == list(range(40))
+
+
+def test_a_text_may_call_what_a_library_has():
+    values = evaluate_many("MEET(n)", [{"n": 1}], Context({Gate: Gate(1)}), library=MEETING)
+    assert list(values) == [1]
+
+
+@pytest.mark.parametrize("in_flight", WINDOWS)
+def test_no_more_is_read_ahead_than_is_in_the_air(in_flight):
+    taken: list[object] = []
+    values = evaluate_many("n", reading(({"n": n} for n in count()), taken), in_flight=in_flight)
+    assert taken == []
+    for delivered in range(300):
+        assert next(values) == delivered
+        assert len(taken) - delivered <= in_flight
+    values.close()
+
+
+@pytest.mark.parametrize("in_flight", WINDOWS)
+def test_a_record_that_fails_raises_at_its_place(in_flight):
+    values = evaluate_many("1 / n", [{"n": 1}, {"n": 1}, {"n": 0}, {"n": 1}], in_flight=in_flight)
+    assert [next(values), next(values)] == [1, 1]
+    with pytest.raises(stellar.EvaluationError):
+        next(values)
+
+
+@pytest.mark.parametrize("in_flight", WINDOWS)
+def test_a_record_that_fails_is_given_as_its_error_where_that_is_wanted(in_flight):
+    records = [{"n": 1}, {"n": 0}, {"n": 1}]
+    first, failed, last = evaluate_many("1 / n", records, in_flight=in_flight, failures="yield")
+    assert (first, last) == (1, 1)
+    assert isinstance(failed, stellar.EvaluationError)
+
+
+@pytest.mark.parametrize("in_flight", WINDOWS)
+def test_when_reading_fails_what_was_read_comes_first(in_flight):
+    def source():
+        yield {"n": 1}
+        yield {"n": 2}
+        raise OSError("the disk is gone")
+
+    values = evaluate_many("n", source(), in_flight=in_flight)
+    assert [next(values), next(values)] == [1, 2]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(values)
+
+
+def test_after_an_early_close_nothing_runs_and_no_thread_is_left():
+    begun: list[int] = []
+    taken: list[int] = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.01)
+        return number
+
+    threads = threading.active_count()
+    results = in_order(work, reading(count(), taken), 4)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    results.close()
+    after = list(begun)
+    assert threading.active_count() == threads
+    assert len(taken) <= 3 + 4
+    time.sleep(0.05)
+    assert begun == after
+
+
+def test_a_window_of_one_starts_no_thread():
+    assert list(in_order(lambda _: threading.current_thread(), [1, 2], 1)) == [threading.main_thread()] * 2
+
+
+def test_what_is_ready_does_not_wait_for_a_slow_source_to_fill_the_window():
+    allowed = threading.Event()
+
+    def source():
+        yield 1
+        while not finished:
+            time.sleep(0.001)
+        yield 2
+        assert allowed.is_set(), "the source was asked for a third before the first was given"
+        yield 3
+
+    finished: list[int] = []
+
+    def work(number):
+        finished.append(number)
+        return number
+
+    results = in_order(work, source(), 64)
+    assert next(results) == 1
+    allowed.set()
+    assert list(results) == [2, 3]
+
+
+def test_an_error_that_is_no_evaluation_error_is_raised_whatever_was_asked_for():
+    with pytest.raises(TypeError):
+        list(evaluate_many("n", [1], failures="yield"))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, None])
+def test_a_window_that_can_not_be_is_refused_before_anything_is_read(in_flight):
+    taken: list[object] = []
+    with pytest.raises(ValueError, match="in_flight is a whole number of 1 or more"):
+        evaluate_many("n", reading([{}], taken), in_flight=in_flight)
+    assert taken == []
+
+
+def test_other_options_are_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match="'raise' or 'yield', not 'skip'"):
+        evaluate_many("n", [], failures="skip")  # type: ignore[arg-type]
+    with pytest.raises(stellar.ParseError):
+        evaluate_many("1 +", [])

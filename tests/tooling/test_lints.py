@@ -1,0 +1,322 @@
+"""Each lint fires where it should, there and nowhere else; docs/lints.md says what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stellar.functions import LIBRARY
+from stellar.language.library import Library, stellar
+from stellar.language.parser import parse
+from stellar.language.resolver import resolve
+from stellar.tooling.lints import LINTS, lint
+
+# What fires stands between « and »
+FIRES = {
+    "product-in-divisor": [
+        "«8 / 4 * 2»",
+        "«100 / 5 * 2» / 4",
+        "f(«a / (b) * c»)",
+        "«6 * 3 / 2 * 2»",
+        "«a / // (half\n b * c»",
+        "«a / (b / c) * d»",
+    ],
+    "mixed-and-or": [
+        "«a and b or c»",
+        "«a or b and c»",
+        "«a and b or c and d or e»",
+        "f((«(a) and (b) or (c)»))",
+        "«a and // (\n b or c»",
+        "[«a && b || c»]",
+        "«a and (b or c) or d»",
+        "«a and (b and c or d)»",
+        "not(«a and b or c»)",
+        "«a or f(«b and c or d») and e»",
+    ],
+    "swallowed-comparison": ["«'a' in x == true»", "«'a' not in (x) == true»", "«'a' in x in y»", "y and «a in b < c»"],
+    "chained-comparison": [
+        "«a < b < c»",
+        "«1 == 1 == 1»",
+        "f(«a < b < c»)",
+        "(«a < b < c < d»)",
+        "«a == b == (true or x)»",
+    ],
+    "tight-not": ["«not a == b»", "«not a in b»", "«not // (\na == b»", "x and «not not a == b»"],
+    "swallowed-name": ["1 «not index»", "a «NOT INx.y» or b", "f((1 «not in5»))"],
+    "condition-not-boolean": [
+        "«1» ? 2 : 3",
+        "if «'x'» then 1 else 2",
+        "«[1]» ? 2 : 3",
+        "«{'a' : 1}» ? 2 : 3",
+        "«a + 1» ? 2 : 3",
+        "«-a» ? 2 : 3",
+        "«TO_UPPER(a)» ? 1 : 2",
+        "if «LENGTH(a)» then 1 else 2",
+        "(«x -> x») ? 1 : 2",
+        "match { a => 1, «2» => 2, default => 3 }",
+    ],
+    "literal-match-check": ["match { «true» => 1, default => 2 }", "match { a => 1, «true» => 1, default => 2 }"],
+    "value-as-truth": [
+        "a == 1 or «2»",
+        "not(«'x'»)",
+        "«LENGTH(a)» and b",
+        "a and «SPLIT(b, ',')»",
+        "«{'a' : 1}» or a",
+        "not «TO_INTEGER(x)»",
+    ],
+    "different-kinds": [
+        "«'1' == 1»",
+        "«LENGTH(a) > '5'»",
+        "«TO_UPPER(a) != 5»",
+        "«a + 1 == '2'»",
+        "«[1] == 'a'»",
+        "«SET_INIT([1]) == [1]»",
+        "«(a > 1) == 'true'»",
+    ],
+    "fruitless-in": ["«5 in '123'»", "«LENGTH(a) not in TRIM(b)»", "«a in 5»", "«a in (b + c)»"],
+    "calculation-without-numbers": ["«'a'» + x", "1 + («true»)", "x * «TRIM(y)»", "-«'1'»", "«[1]» + «[2]»"],
+    "truncated-division": ["«1 / 2»", "x + «-5 / 3»", "«(1) / (2)» + 1"],
+    "order-with-null": ["«a > null»", "«null <= a»", "«null < null»"],
+    "compared-with-nan": ["«a == NaN»", "«NaN != a»", "«a < NaN»"],
+    "keyword-as-name": ["a == «True»", "«Null» == a", "a == «None»", "a == «nan»", "x -> «FAlse»"],
+    "name-as-key": ["{«ip» : 1}", "{'a' : (b), «ip» : 1}", "{// (\n«ip» : 1}", "x -> {«ip» : x}"],
+    "repeated-key": ["{'a' : 1, «'a'» : 2}", "{1 : 1, «1.0» : 2, «true» : 3}", "{a == 1 : 1, 1 : 2, «1» : 3}"],
+    "repeated-parameter": ["(x, «x») -> x", "MAP(l, (x, y, // x\n «x», «y») -> (x))"],
+    "surplus-argument": ["TO_UPPER(a, «b»)", "TRIM('a', «b, c(1)»)", "NOTHING(«1»)"],
+    "doubled-backslash": [r"REGEXP_MATCH(x, «'\\\\d+'»)", r"REGEXP_REPLACE(x, «'a\\\\s'», '')"],
+    "always-exists": ["«exists(_)»"],
+}
+QUIET = {
+    "product-in-divisor": [
+        "8 / (4 * 2)",
+        "8 * 4 / 2",
+        "8 / 4 / 2",
+        "(8 / 4) * 2",
+        "8 / // two\n(// of\n4 * 2)",
+        "a / f(b * c)",
+    ],
+    "mixed-and-or": [
+        "a and (b or c)",
+        "(a and b) or c",
+        "a and b and c",
+        "a or f((b and c))",
+        "a and // no\n (b or c)",
+        "a and (b and (c or d))",
+        "x ? a and b : c or d",
+    ],
+    "swallowed-comparison": [
+        "('a' in x) == true",
+        "'a' in (x == true)",
+        "'a' in x and b == c",
+        "'a' in // \n ((x) == y)",
+    ],
+    "chained-comparison": [
+        "a < b and b < c",
+        "(a < b) == c",
+        "a < b == true",
+        "a == (b < c)",
+        "f(a < b) == c",
+        "((a) < b) != c",
+    ],
+    "tight-not": ["not(a == b)", "not(a) == b", "(not a) == b", "not (a) in b", "a == (not b)", "not a and b == c"],
+    "swallowed-name": ["1 not in dex", "1 not in(x)", "1 not in'x'", "not index", "1 in dex", "1 not in [2]"],
+    "condition-not-boolean": [
+        "a ? 1 : 2",
+        "[] ? 1 : 2",
+        "{} ? 1 : 2",
+        "null ? 1 : 2",
+        "IS_EMPTY(a) ? 1 : 2",
+        "SPLIT(a, ',') ? 1 : 2",
+        "GET(a, 0) ? 1 : 2",
+        "match { a == 1 => 1, default => 2 }",
+    ],
+    "literal-match-check": [
+        "match { false => 1, default => 2 }",
+        "true ? 1 : 2",
+        "match { true or a => 1, default => true }",
+    ],
+    "value-as-truth": [
+        "a or IS_EMPTY(b)",
+        "not(exists(a))",
+        "GET(a, 0) or b",
+        "null or a",
+        "a in ['x'] and b",
+        "f(1) and NOPE('x')",
+    ],
+    "different-kinds": [
+        "a == 1",
+        "1 == 1.5",
+        "'a' == TRIM(b)",
+        "null == 1",
+        "GET(a, 0) == 1",
+        "a < b < 3",
+        "MULTISET_INIT(a) == {}",
+        "EITHER() == 1",
+    ],
+    "fruitless-in": [
+        "'a' in 'abc'",
+        "1 in [1]",
+        "a in 'abc'",
+        "'a' in b",
+        "TRIM(a) in 'abc'",
+        "1 in {}",
+        "null in 'abc'",
+    ],
+    "calculation-without-numbers": ["a + 1", "-a", "(null) + 1", "LENGTH(a) * 2", "GET(a, 0) / 2", "NUMBER() + 1"],
+    "truncated-division": ["4 / 2", "1.0 / 2", "1 / 2.0", "a / 2", "1 / 0", "3 * 2"],
+    "order-with-null": ["a == null", "null != a", "a > 1"],
+    "compared-with-nan": ["IS_NAN(a)", "'a' == NaN", "a == 1", "NaN + 1"],
+    "keyword-as-name": [
+        "true",
+        "null",
+        "NaN",
+        "a",
+        "none",
+        "exists(True)",
+        "None -> None",
+        "y -> MAP(a, (b, None) -> MAP(y, c -> None))",
+    ],
+    "name-as-key": [
+        "{'ip' : a}",
+        "{(ip) : 1}",
+        "{'a' : 1, (ip) : 1}",
+        "MAP(l, ip -> {ip : 1})",
+        "{TRIM(a) : 1}",
+        "{1 : a}",
+    ],
+    "repeated-key": ["{'a' : 1, 'b' : 2}", "{'1' : 1, 1 : 2}", "{a : 1, a : 2}", "{}"],
+    "repeated-parameter": ["(x, y) -> x", "x -> (x -> x)", "() -> 1"],
+    "surplus-argument": ["TO_UPPER(a)", "IN_SUBNET(a, b, c, d)", "NOPE(a)", "IS_NAN(a)"],
+    "doubled-backslash": [
+        r"REGEXP_MATCH(x, '\\d+')",
+        r"REGEXP_MATCH(x, 'C:\\\\Windows\\\\system32')",
+        r"REGEXP_MATCH('\\\\d', x)",
+        r"TRIM('\\\\d')",
+        "REGEXP_MATCH(x, 5)",
+        r"NOPE('\\\\d')",
+    ],
+    "always-exists": ["exists(a)", "_"],
+}
+MANUAL = (Path(__file__).parents[2] / "docs" / "lints.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in row.split(" | ")] for row in re.findall(r"^\| (`[a-z].*) \|$", MANUAL, re.MULTILINE)]
+
+
+@stellar("NOTHING")
+def nothing() -> None:
+    """Nothing, of nothing."""
+
+
+@stellar("EITHER")
+def either() -> int | str:
+    """A number or a text."""
+    return 1
+
+
+@stellar("NUMBER")
+def number() -> int | float | None:
+    """A number of either kind."""
+    return 1
+
+
+FUNCTIONS = Library.of(LIBRARY, nothing, either, number)
+
+
+def spans(name: str, text: str) -> list[tuple[int, int]]:
+    return [(f.span.start, f.span.end) for f in lint(parse(text), text, FUNCTIONS) if f.name == name]
+
+
+def marked(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """A text without its marks, and the ranges that they mark."""
+    opened: list[int] = []
+    ranges: list[tuple[int, int]] = []
+    plain = ""
+    for part in re.split("([«»])", text):
+        if part == "«":
+            opened.append(len(plain))
+        elif part == "»":
+            ranges.append((opened.pop(), len(plain)))
+        else:
+            plain += part
+    return plain, sorted(ranges)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FIRES.items() for text in texts])
+def test_it_fires_there(name, text):
+    source, wanted = marked(text)
+    assert spans(name, source) == wanted
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in QUIET.items() for text in texts])
+def test_it_is_quiet(name, text):
+    assert spans(name, text) == []
+
+
+@pytest.mark.parametrize("name", LINTS)
+def test_each_lint_is_tested(name):
+    assert FIRES[name]
+    assert QUIET[name]
+
+
+def test_findings_stand_in_the_order_of_the_text():
+    text = "a or b > null or 2 / 4 * 3 == '5' or c == NaN"
+    assert [finding.name for finding in lint(parse(text), text, LIBRARY)] == [
+        "order-with-null",
+        "different-kinds",
+        "product-in-divisor",
+        "compared-with-nan",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("a or 'x'", ["a text is judged by its text here; only true, yes, y, on and 1 are true"]),
+        ("a or [1]", ["a list is judged by its first item here; only true, yes, y, on and 1 are true"]),
+        ("a or {1 : 2}", ["a map is always false here"]),
+        ("LENGTH(a) == 'x'", ["a number is compared with a text: this is always false"]),
+        ("LENGTH(a) != 'x'", ["a number is compared with a text: this is always true"]),
+        ("LENGTH(a) < 'x'", ["a number is compared with a text: this is an error"]),
+        ("1 in 'x'", ["a number is never in a text"]),
+        ("a in 1", ["`in` looks into a text, list, set or map; with a number it is =="]),
+        ("NaN != a", ["NaN equals nothing, not even itself: this is always true"]),
+        ("None", ["None is the name of a field here"]),
+    ],
+)
+def test_the_message_tells_the_case(text, messages):
+    assert [finding.message for finding in lint(parse(text), text, LIBRARY)] == messages
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a and b or c", "put parentheses round what belongs together: it is read as a and (b or c)"),
+        ("x + 8 / 4 * 2 - 1", "put parentheses round what belongs together: it is read as 8 / (4 * 2)"),
+        ("a and (b and c or d)", "put parentheses round what belongs together: it is read as a and (b and (c or d))"),
+        ("a and\nb or c", "put parentheses round what belongs together"),
+        (f"{'a' * 80} and b or c", "put parentheses round what belongs together"),
+    ],
+)
+def test_the_hint_shows_how_a_short_text_is_read(text, hint):
+    assert [finding.hint for finding in lint(parse(text), text, LIBRARY)] == [hint]
+
+
+def test_the_manual_has_a_row_for_each_lint():
+    assert [row[0].strip("`") for row in ROWS] == list(LINTS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
+def test_the_manual_shows_what_fires_and_how_to_write_it(row):
+    name, fires, _, better = row
+    for text in code(fires):
+        assert spans(name.strip("`"), text), text
+    for text in code(better):
+        assert not lint(parse(text), text, LIBRARY), text
+        assert not resolve(parse(text), LIBRARY, text).problems, text
+    assert code(fires)
+    assert code(better)
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
