@@ -17,7 +17,7 @@ from typing import Any
 from drills.calls import Calls, records, stream
 from drills.drill import Finding, drill
 from drills.models import ROOT
-from maas_runtime.state.store import FileNotes
+from maas_runtime.state.store import DirectoryStateStore
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, FileRegistry, ModelClient, Registry
 
@@ -56,7 +56,7 @@ def _deployed() -> Iterator[Path]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            notes = FileNotes(place)
+            notes = DirectoryStateStore(place)
             while not notes.is_led():
                 time.sleep(0.05)
             deploy = ("deploy", "--registry", str(place), "-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "1", "-m", "0")

@@ -18,13 +18,13 @@ def main(argv: list[str]) -> int:
 
         return container.main()
     if argv[:1] == ["maas"]:
-        from maas_runtime import cli
+        from maas_runtime.cli import main as command
 
-        return cli.main(argv[1:])
+        return command.main(argv[1:])
     if argv[:1] == ["service"]:
-        from maas_runtime import cli
+        from maas_runtime.cli import main as command
         from maas_runtime.deployers.yarn import cluster
 
-        return cli.main(cluster.arguments(Path.cwd()))
+        return command.main(cluster.arguments(Path.cwd()))
     print(f"{NAME} runs: maas …, container, or service; not {' '.join(argv[:1]) or 'nothing'}", file=sys.stderr)
     return 1

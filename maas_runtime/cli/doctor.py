@@ -31,7 +31,7 @@ from kazoo.security import OPEN_ACL_UNSAFE
 from maas_runtime.deployers.yarn.rest import CLUSTER, SERVICES, checked_url
 from maas_runtime.runner.processes import PROC
 from maas_runtime.state import backend as places
-from maas_runtime.state.backend import Place
+from maas_runtime.state.backend import Backend
 from maas_runtime.store import options as stores
 from stellar.maas.probe import reached, silent
 from stellar.maas.schema import MaaSConfig
@@ -344,7 +344,7 @@ def _skew(connection: ZooKeeper) -> Iterator[Finding]:
 # --- who is there
 
 
-def service(subject: Subject, place: Place) -> Iterator[Finding]:
+def service(subject: Subject, place: Backend) -> Iterator[Finding]:
     if place.notes.is_led():
         yield ok("one runs")
     else:
@@ -352,7 +352,7 @@ def service(subject: Subject, place: Place) -> Iterator[Finding]:
         yield warn("none runs, so requests wait", f"start one: maas serve{where}")
 
 
-def registrations(_: Subject, place: Place) -> Iterator[Finding]:
+def registrations(_: Subject, place: Backend) -> Iterator[Finding]:
     instances = place.registry.instances()
     lost = silent(instances)
     yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances listen")
@@ -461,7 +461,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("YARN", yarn),
 )
 # Those that need registry, queue and notes to be there
-WITH_PLACE: tuple[tuple[str, Callable[[Subject, Place], Iterator[Finding]]], ...] = (
+WITH_PLACE: tuple[tuple[str, Callable[[Subject, Backend], Iterator[Finding]]], ...] = (
     ("service", service),
     ("models", registrations),
 )
@@ -496,7 +496,7 @@ def _carefully(findings: Iterator[Finding]) -> Iterator[Finding]:
         yield fail(str(error), AS_SAID)
 
 
-def _opened(subject: Subject) -> AbstractContextManager[Place]:
+def _opened(subject: Subject) -> AbstractContextManager[Backend]:
     if subject.hosts is None:
         return places.directory(subject.directory, subject.config_path)
     return places.zookeeper(subject.hosts, subject.client, subject.config_path)

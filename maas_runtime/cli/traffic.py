@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from maas_runtime.service.rollouts import ENDED, rollout_of
-from maas_runtime.state.backend import Place
-from maas_runtime.state.store import Notes
+from maas_runtime.state.backend import Backend
+from maas_runtime.state.store import StateStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, Shadow, TrafficPlan
 from stellar.maas.schema import checked_name
@@ -63,7 +63,7 @@ def _shadow(text: str) -> Shadow:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form VERSION or VERSION=SHARE") from None
 
 
-def traffic(given: argparse.Namespace, place: Place) -> int:
+def traffic(given: argparse.Namespace, place: Backend) -> int:
     """Change the plan of a model as far as the options say, and show it. Raises ValueError for what can't be meant."""
     changes = given.weight or given.shadow or given.clear or given.per_instance
     if given.name is None:
@@ -80,7 +80,7 @@ def traffic(given: argparse.Namespace, place: Place) -> int:
     return 0
 
 
-def plan_of(notes: Notes, name: str) -> TrafficPlan:
+def plan_of(notes: StateStore, name: str) -> TrafficPlan:
     """The plan of a model, which may say nothing. Raises ValueError, naming the model, for what is no plan."""
     try:
         return TrafficPlan.from_note(notes.read(f"{TRAFFIC}/{name}") or {})
@@ -88,7 +88,7 @@ def plan_of(notes: Notes, name: str) -> TrafficPlan:
         raise ValueError(f"the traffic plan of {name} can't be read; set it anew with --clear: {error}") from None
 
 
-def _changed(given: argparse.Namespace, name: str, notes: Notes) -> TrafficPlan:
+def _changed(given: argparse.Namespace, name: str, notes: StateStore) -> TrafficPlan:
     rollout = rollout_of(notes, name)
     if rollout and rollout.state not in ENDED:
         raise ValueError(f"calls of {name} move by themselves now: {rollout}; wait until that has ended")
@@ -115,7 +115,7 @@ def _warn(name: str, plan: TrafficPlan, registry: Registry) -> None:
             )
 
 
-def plans(registry: Registry, notes: Notes) -> Iterator[str]:
+def plans(registry: Registry, notes: StateStore) -> Iterator[str]:
     """A line for each plan that there is."""
     for name in notes.names(TRAFFIC):
         try:

@@ -20,7 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from stellar.maas.errors import MaasError
 from stellar.maas.schema import Endpoint, read_json
-from stellar.maas.transport.http import HttpTransport, Patience, Transport
+from stellar.maas.transport.base import Timeouts, Transport
+from stellar.maas.transport.http import HttpTransport
 
 MOST_BYTES = 65_536
 LOOK_SECONDS = 1.0
@@ -101,7 +102,7 @@ def listens(url: str, seconds: float = LOOK_SECONDS) -> bool:
     return True
 
 
-class Looks:
+class HealthProbe:
     """Looks whether a model is there: whether it listens or, where it has a path for that, answers by 2xx.
 
     url: its address
@@ -142,7 +143,7 @@ class Looks:
 
 
 def _transport(url: str) -> Transport:
-    patience = Patience(HEALTH_SECONDS, HEALTH_SECONDS, 1 << 20)
+    patience = Timeouts(HEALTH_SECONDS, HEALTH_SECONDS, 1 << 20)
     if urlsplit(url).scheme == "http":
         return HttpTransport(patience)
     # We ask what we have started ourselves, and tell it nothing: whoever else checks its certificate

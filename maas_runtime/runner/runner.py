@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from maas_runtime.runner.endpoint import EndpointFile, Looks, health_path, read_endpoint
+from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, health_path, read_endpoint
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.memory_limit import control_group
 from maas_runtime.runner.processes import ModelProcesses, Signals, adopt
@@ -84,7 +84,7 @@ class ModelFailed(Exception):
     """An instance that did not get ready, or that ended unasked; str() says how."""
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The runner was asked to stop before the model was ready."""
 
 
@@ -165,7 +165,7 @@ def run(
     with processes:
         try:
             _serve(instance, processes, registry, signals, limits, lifecycle)
-        except Stopped:
+        except StopRequested:
             log.info("%s is asked to stop before it is ready", instance.model)
         finally:
             _unregister(instance, registry)
@@ -189,11 +189,11 @@ def _serve(
 ) -> None:
     """From start to end of an instance whose script was started. Returns or raises when it is to end."""
     deadline = monotonic() + limits.start
-    guard = _Guard(instance, processes, limits)
+    guard = InstanceMonitor(instance, processes, limits)
     content = _await_endpoint(instance, guard, signals, deadline)
     endpoint = reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
-    with closing(Looks(endpoint.url, content.health or health_path(limits.health))) as looks:
+    with closing(HealthProbe(endpoint.url, content.health or health_path(limits.health))) as looks:
         _await_answer(looks, guard, signals, deadline)
         _register(registry, registration, content.settings, guard, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
@@ -205,7 +205,7 @@ def _serve(
         signals.wait(drained - monotonic())
 
 
-class _Guard:
+class InstanceMonitor:
     """Sees to it that an instance runs as it should."""
 
     def __init__(self, instance: Instance, processes: ModelProcesses, limits: Limits) -> None:
@@ -242,7 +242,7 @@ class _Guard:
         )  # a terminal will show it
 
 
-def _await_endpoint(instance: Instance, guard: _Guard, signals: Signals, deadline: float) -> EndpointFile:
+def _await_endpoint(instance: Instance, guard: InstanceMonitor, signals: Signals, deadline: float) -> EndpointFile:
     """Return what the model writes to endpoint.dat, as soon as it is complete."""
     file = instance.container / WORK / ENDPOINT_FILE
     trouble = "it wrote no endpoint.dat"
@@ -256,7 +256,7 @@ def _await_endpoint(instance: Instance, guard: _Guard, signals: Signals, deadlin
         _wait(0.1, signals, deadline, trouble)
 
 
-def _await_answer(looks: Looks, guard: _Guard, signals: Signals, deadline: float) -> None:
+def _await_answer(looks: HealthProbe, guard: InstanceMonitor, signals: Signals, deadline: float) -> None:
     while not looks():
         _go_on(guard, signals, "before it listened")
         _wait(0.1, signals, deadline, looks.nothing)
@@ -266,7 +266,7 @@ def _register(
     registry: Registry,
     registration: ServiceInstance,
     settings: Mapping[str, Any],
-    guard: _Guard,
+    guard: InstanceMonitor,
     signals: Signals,
 ) -> None:
     while True:
@@ -278,7 +278,7 @@ def _register(
         signals.wait(1.0)
 
 
-def _watch(looks: Looks, guard: _Guard, signals: Signals, limits: Limits, lifecycle: Lifecycle) -> None:
+def _watch(looks: HealthProbe, guard: InstanceMonitor, signals: Signals, limits: Limits, lifecycle: Lifecycle) -> None:
     """Return when the instance was asked to stop and may do that, or when it is desired no longer.
 
     Raises ModelFailed when the model is lost.
@@ -292,9 +292,9 @@ def _watch(looks: Looks, guard: _Guard, signals: Signals, limits: Limits, lifecy
         signals.wait(min(pause, limits.probe))
 
 
-def _go_on(guard: _Guard, signals: Signals, when: str) -> None:
+def _go_on(guard: InstanceMonitor, signals: Signals, when: str) -> None:
     if signals.stopping:
-        raise Stopped
+        raise StopRequested
     guard.check(when)
 
 
@@ -400,7 +400,7 @@ def main(
                 make_lifecycle(instance, registry, limits),
                 adopts=adopt(),
             )
-    except Stopped:
+    except StopRequested:
         log.info("%s is asked to stop before it is started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:
         log.warning("%s: %s", instance.model, error)
@@ -425,7 +425,7 @@ def _registry(given: argparse.Namespace, signals: Signals) -> FileRegistry | Zoo
             return ZooKeeperRegistry(settings, config_path=given.zk_root)
         except ConnectionError as error:
             log.warning("%s", error)
-    raise Stopped
+    raise StopRequested
 
 
 def _note(container: Path, failure: str | None) -> None:

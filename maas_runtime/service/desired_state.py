@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.state.store import Note, Notes, failures_of
+from maas_runtime.state.store import Note, StateStore, failures_of
 from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DeploymentSpec:
     """How many instances of a deployment there shall be."""
 
     deployment: Deployment
     instances: int
 
     @classmethod
-    def from_note(cls, model: Model, note: Note, environment: Mapping[str, str]) -> Wanted:
+    def from_note(cls, model: Model, note: Note, environment: Mapping[str, str]) -> DeploymentSpec:
         """Raises KeyError if something is missing."""
         return cls(Deployment(model, note["path"], note["memory"], environment), note["instances"])
 
@@ -31,28 +31,28 @@ class Wanted:
 
 
 @dataclass
-class Wants:
+class DesiredState:
     """All that is wanted. It is written down before it counts. Safe to use from many threads.
 
     environment: variables for all models' scripts
     """
 
-    notes: Notes
+    notes: StateStore
     environment: Mapping[str, str] = field(default_factory=dict)
-    _wanted: dict[Model, Wanted] = field(default_factory=dict, init=False)
+    _wanted: dict[Model, DeploymentSpec] = field(default_factory=dict, init=False)
     _changing: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def get(self, model: Model) -> Wanted | None:
+    def get(self, model: Model) -> DeploymentSpec | None:
         return self._wanted.get(model)
 
-    def __iter__(self) -> Iterator[Wanted]:
+    def __iter__(self) -> Iterator[DeploymentSpec]:
         return iter(list(self._wanted.values()))
 
-    def of(self, name: str) -> dict[str, Wanted]:
+    def of(self, name: str) -> dict[str, DeploymentSpec]:
         """What is wanted of each version of a model."""
         return {wanted.deployment.model.version: wanted for wanted in self if wanted.deployment.model.name == name}
 
-    def want(self, wanted: Wanted) -> None:
+    def want(self, wanted: DeploymentSpec) -> None:
         """From now on there shall be so many. Saying it twice changes nothing."""
         model = wanted.deployment.model
         with self._changing:
@@ -62,7 +62,7 @@ class Wants:
             self._wanted[model] = wanted
         log.info("%s: %d instances are wanted", model, wanted.instances)
 
-    def forget(self, wanted: Wanted) -> None:
+    def forget(self, wanted: DeploymentSpec) -> None:
         """The last instance of a removed model is gone."""
         model = wanted.deployment.model
         with self._changing:
@@ -79,7 +79,7 @@ class Wants:
                 model = Model(name, version)
                 try:
                     note = self.notes.read(_note_path(model)) or {}
-                    self._wanted[model] = Wanted.from_note(model, note, self.environment)
+                    self._wanted[model] = DeploymentSpec.from_note(model, note, self.environment)
                 except (KeyError, ValueError):
                     log.exception("what was wanted of %s can't be read, so it is left alone", model)
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.service.desired_state import Wanted, Wants
-from maas_runtime.state.store import Note, Notes, failures_of
+from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
+from maas_runtime.state.store import Note, StateStore, failures_of
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, TrafficPlan
@@ -37,7 +37,7 @@ ENDED = ("done", "failed")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReplaceRequest:
     """So many instances of a version shall take the place of all instances of the model.
 
     seconds: for the next instance to get ready, before the version is given up
@@ -72,7 +72,7 @@ class Rollout:
     """
 
     id: str
-    wish: Wish
+    wish: ReplaceRequest
     before: Mapping[str, Note]
     plan: Note | None
     carried: tuple[str, ...]
@@ -87,7 +87,7 @@ class Rollout:
     def from_note(cls, note: Note) -> Rollout:
         """Raises KeyError, TypeError or ValueError for what is no such note."""
         lists = {key: tuple(note[key]) for key in ("carried", "old")}
-        return cls(**{**note, **lists, "wish": read_object(Wish, note["wish"])})
+        return cls(**{**note, **lists, "wish": read_object(ReplaceRequest, note["wish"])})
 
     def to_note(self) -> Note:
         return asdict(self)
@@ -106,14 +106,14 @@ class Rollout:
         )
 
 
-def wished(notes: Notes, wish: Wish) -> str:
+def wished(notes: StateStore, wish: ReplaceRequest) -> str:
     """Write down a wish for the service; returns its id, by which the service answers in `requests`."""
     id = f"re-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
     notes.write(f"{WISHES}/{id}", asdict(wish))
     return id
 
 
-def rollout_of(notes: Notes, name: str) -> Rollout | None:
+def rollout_of(notes: StateStore, name: str) -> Rollout | None:
     """The last rollout of a model. What can't be read counts as none, with a warning."""
     if (note := notes.read(f"{ROLLOUTS}/{name}")) is None:
         return None
@@ -133,11 +133,11 @@ class Rollouts:
     clock: seconds, for the patience with instances that do not get ready
     """
 
-    notes: Notes
+    notes: StateStore
     registry: Registry
     deployer: Deployer
     store: ModelStore
-    wants: Wants
+    wants: DesiredState
     answer: Callable[[str, Note], None]
     most_instances: int
     clock: Callable[[], float]
@@ -191,9 +191,9 @@ class Rollouts:
             self.answer(id, {"wanted": wish.instances})
         self.notes.write(f"{WISHES}/{id}", None)
 
-    def _accepted(self, note: Note) -> Wish:
+    def _accepted(self, note: Note) -> ReplaceRequest:
         """Raises ValueError or DeployError."""
-        wish = read_object(Wish, note)
+        wish = read_object(ReplaceRequest, note)
         checked_name(wish.name, "model's name")
         checked_name(wish.version, "model's version")
         if not 1 <= wish.instances <= self.most_instances:
@@ -201,7 +201,7 @@ class Rollouts:
         self.store.script(wish.path)
         return wish
 
-    def _begin(self, id: str, wish: Wish) -> None:
+    def _begin(self, id: str, wish: ReplaceRequest) -> None:
         last = self._active.get(wish.name)
         before = {version: wanted.to_note() for version, wanted in self.wants.of(wish.name).items()}
         plan = last.plan if last else self.notes.read(_plan_path(wish.name))
@@ -290,7 +290,7 @@ class Rollouts:
                 surplus -= less
         at_once = 1 if rollout.old else max(1, wish.instances - rollout.total)
         new = ready - surplus if surplus > 0 else min(wish.instances, ready + at_once)
-        self.wants.want(Wanted(self._deployment(wish), new + len(old)))
+        self.wants.want(DeploymentSpec(self._deployment(wish), new + len(old)))
         if ready >= wish.instances and not old and not any(self._others(rollout)):
             self._plan(wish.name, None)
             return replace(rollout, state="done")
@@ -338,16 +338,16 @@ class Rollouts:
     def _failures(self, model: Model) -> int:
         return int((self.notes.read(failures_of(model)) or {}).get("count", 0))
 
-    def _others(self, rollout: Rollout) -> Iterator[tuple[str, Wanted]]:
+    def _others(self, rollout: Rollout) -> Iterator[tuple[str, DeploymentSpec]]:
         wanted = self.wants.of(rollout.wish.name)
         return ((each, wanted[each]) for each in sorted(wanted, key=natural_order) if each != rollout.wish.version)
 
-    def _deployment(self, wish: Wish) -> Deployment:
+    def _deployment(self, wish: ReplaceRequest) -> Deployment:
         return Deployment(wish.model, wish.path, wish.memory, self.wants.environment)
 
-    def _before(self, rollout: Rollout, version: str, instances: int | None = None) -> Wanted:
+    def _before(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
         model = Model(rollout.wish.name, version)
-        wanted = Wanted.from_note(model, rollout.before[version], self.wants.environment)
+        wanted = DeploymentSpec.from_note(model, rollout.before[version], self.wants.environment)
         return wanted if instances is None else replace(wanted, instances=instances)
 
     def _plan(self, name: str, plan: Note | None) -> None:

@@ -10,9 +10,9 @@ from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.service.desired_state import Wanted, Wants
+from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
-from maas_runtime.state.store import Note, Notes, Tell, note_failure, nothing
+from maas_runtime.state.store import Note, StateStore, Tell, note_failure, nothing
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
@@ -36,17 +36,17 @@ class Pace:
 
     starts: int = 0
     last: float = 0.0
-    met: Wanted | None = None
+    met: DeploymentSpec | None = None
 
-    def may_start(self, wanted: Wanted, now: float) -> bool:
+    def may_start(self, wanted: DeploymentSpec, now: float) -> bool:
         if self.met is not wanted:
             self.starts = 0
         return not self.starts or now - self.last >= min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.starts - 1, 10))
 
-    def started(self, wanted: Wanted, now: float) -> None:
+    def started(self, wanted: DeploymentSpec, now: float) -> None:
         self.starts, self.last, self.met = self.starts + 1, now, wanted
 
-    def all_run(self, wanted: Wanted, now: float) -> None:
+    def all_run(self, wanted: DeploymentSpec, now: float) -> None:
         self.met = wanted
         if now - self.last >= STABLE_SECONDS:
             self.starts = 0
@@ -68,7 +68,7 @@ class Service:
     registry: Registry
     deployer: Deployer
     store: ModelStore
-    notes: Notes
+    notes: StateStore
     environment: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
     most_instances: int = 100
@@ -77,7 +77,7 @@ class Service:
     _under_way: dict[Model, Future[None]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._wants = Wants(self.notes, self.environment)
+        self._wants = DesiredState(self.notes, self.environment)
         self._rollouts = Rollouts(
             self.notes,
             self.registry,
@@ -163,7 +163,7 @@ class Service:
         self._wants.want(wanted)
         self._answer(item.name, {"wanted": wanted.instances})
 
-    def _accepted(self, request: ModelRequest) -> Wanted:
+    def _accepted(self, request: ModelRequest) -> DeploymentSpec:
         """What is wanted after a request.
 
         Raises ValueError or DeployError.
@@ -189,9 +189,9 @@ class Service:
         instances = request.num_instances + (before.instances if before else 0)
         if instances > self.most_instances:
             raise ValueError(f"{instances} instances would be more than the {self.most_instances} that are allowed")
-        return Wanted(Deployment(model, request.path, request.memory, self.environment), instances)
+        return DeploymentSpec(Deployment(model, request.path, request.memory, self.environment), instances)
 
-    def _less(self, model: Model, before: Wanted | None, by: int) -> Wanted:
+    def _less(self, model: Model, before: DeploymentSpec | None, by: int) -> DeploymentSpec:
         if before is None:
             raise ValueError(f"there is no {model}")
         if by > before.instances:
@@ -217,7 +217,7 @@ class Service:
                 continue
             self._under_way[model] = pool.submit(self._keep, wanted)
 
-    def _keep(self, wanted: Wanted) -> None:
+    def _keep(self, wanted: DeploymentSpec) -> None:
         """Bring one model to what is wanted of it, if that may be done now."""
         model = wanted.deployment.model
         try:
@@ -230,7 +230,7 @@ class Service:
         except Exception:  # a deployer's fault must not end the service, nor go unseen
             log.exception("%s can't be brought to %d instances", model, wanted.instances)
 
-    def _bring(self, wanted: Wanted, pace: Pace) -> None:
+    def _bring(self, wanted: DeploymentSpec, pace: Pace) -> None:
         running = self.deployer.running(wanted.deployment.model)
         if running == wanted.instances:
             pace.all_run(wanted, self.clock())

@@ -34,7 +34,7 @@ def nothing(_: str) -> None:
     """Tell nobody."""
 
 
-class Notes(Protocol):
+class StateStore(Protocol):
     """Small JSON objects by path, which outlive whoever wrote them. Safe to use from many threads."""
 
     def read(self, path: str) -> Note | None:
@@ -67,14 +67,14 @@ def failures_of(model: Model) -> str:
     return f"failures/{model.name}/{model.version}"
 
 
-def failed(notes: Notes, model: Model, reason: str) -> None:
+def failed(notes: StateStore, model: Model, reason: str) -> None:
     """Write down that an instance failed."""
     path = failures_of(model)
     count = (notes.read(path) or {}).get("count", 0)
     notes.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
 
 
-def note_failure(notes: Notes, model: Model, reason: str) -> None:
+def note_failure(notes: StateStore, model: Model, reason: str) -> None:
     """Write down that an instance failed, if that can be done now; else it stands in the log alone."""
     try:
         failed(notes, model, reason)
@@ -92,7 +92,7 @@ def read_note(data: bytes, where: str) -> Note | None:
     return note if isinstance(note, dict) else None
 
 
-class FileNotes:
+class DirectoryStateStore:
     """Notes in a registry directory of this machine.
 
     ext_root: the path of our notes in the registry, by its configuration

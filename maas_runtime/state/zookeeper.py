@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 NOTE_SECONDS = 15.0  # for a connection to come back, before a note is given up
 
 
-class ZooKeeperNotes:
+class ZooKeeperStateStore:
     """Notes in ZooKeeper. Of several services one leads; when it ends, or is cut off, the next one does."""
 
     def __init__(self, zookeeper: ZooKeeper, config_path: str = CONFIG_PATH) -> None:

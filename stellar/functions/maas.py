@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
 from stellar.language.library import stellar
-from stellar.util.scheduler import offload
+from stellar.util.waiting import offload
 
 if TYPE_CHECKING:
     from stellar.maas.client.client import ModelClient

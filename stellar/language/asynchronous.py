@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Hub, Task
+from stellar.util.scheduler import RunLoop, Task
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -31,16 +31,16 @@ class _SharedHub:
     """The run loop of all coroutines, made on first use. Its daemon thread lives as long as the process."""
 
     def __init__(self) -> None:
-        self._hub: Hub | None = None
+        self._hub: RunLoop | None = None
         reset_after_fork(self)
 
     def after_fork(self) -> None:
         self._hub = None
 
-    def get(self) -> Hub:
+    def get(self) -> RunLoop:
         """For event loops; two at the same time may make one each, of which one is used on."""
         if self._hub is None:
-            self._hub = Hub("stellar async")
+            self._hub = RunLoop("stellar async")
         return self._hub
 
 

@@ -9,7 +9,8 @@ from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.language import nodes as n
-from stellar.language.compiler import Places, compile_tree, filename
+from stellar.language.compiler.link import compile_tree
+from stellar.language.compiler.source_map import SourceMap, filename
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError, ParseError, StellarError
 from stellar.language.library import Library
@@ -233,7 +234,7 @@ def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
     line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
     if line is None or end_line is None or column is None or end_column is None:
         return None
-    return Places(source).span(line, column, end_line, end_column)
+    return SourceMap(source).span(line, column, end_line, end_column)
 
 
 def _show_in_tracebacks(source: str) -> None:

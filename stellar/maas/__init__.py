@@ -16,8 +16,8 @@ from stellar.util.lazy_exports import export_lazily
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from stellar.maas.client.client import ClientSettings as ClientSettings
     from stellar.maas.client.client import ModelClient as ModelClient
+    from stellar.maas.client.settings import ClientSettings as ClientSettings
     from stellar.maas.client.shadow import Disagreement as Disagreement
     from stellar.maas.default_location import home as home
     from stellar.maas.errors import MaasError as MaasError
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from stellar.maas.errors import RecordRefused as RecordRefused
     from stellar.maas.registries.directory import FileQueue as FileQueue
     from stellar.maas.registries.directory import FileRegistry as FileRegistry
+    from stellar.maas.registries.memory import MemoryRegistry as MemoryRegistry
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry as ZooKeeperRegistry
-    from stellar.maas.registry import MemoryRegistry as MemoryRegistry
     from stellar.maas.registry import Registry as Registry
     from stellar.maas.requests import MemoryQueue as MemoryQueue
     from stellar.maas.requests import RequestQueue as RequestQueue
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from stellar.maas.schema import ModelEndpoint as ModelEndpoint
     from stellar.maas.schema import ModelRequest as ModelRequest
     from stellar.maas.schema import ServiceInstance as ServiceInstance
-    from stellar.maas.transport.http import Transport as Transport
+    from stellar.maas.transport.base import Transport as Transport
     from stellar.maas.zookeeper import ZooKeeper as ZooKeeper
     from stellar.maas.zookeeper import ZooKeeperQueue as ZooKeeperQueue
     from stellar.maas.zookeeper import ZooKeeperSettings as ZooKeeperSettings
@@ -50,16 +50,18 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = export_lazily(
     __name__,
     {
-        ".client.client": ("ClientSettings", "ModelClient"),
+        ".client.client": ("ModelClient",),
+        ".client.settings": ("ClientSettings",),
         ".errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
         ".registries.directory": ("FileQueue", "FileRegistry"),
         ".default_location": ("home",),
-        ".registry": ("MemoryRegistry", "Registry"),
+        ".registries.memory": ("MemoryRegistry",),
+        ".registry": ("Registry",),
         ".requests": ("MemoryQueue", "RequestQueue"),
         ".schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),
         ".client.shadow": ("Disagreement",),
         ".routing": ("Chosen", "Shadow", "TrafficPlan"),
-        ".transport.http": ("Transport",),
+        ".transport.base": ("Transport",),
         ".zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperSettings"),
         ".registries.zookeeper": ("ZooKeeperRegistry",),
         "stellar.net.breaker": ("CircuitBreakers",),

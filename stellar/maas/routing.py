@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import checked_name, read_json
 
 if TYPE_CHECKING:
-    from stellar.maas.registry import Registry
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -114,16 +113,6 @@ class TrafficPlan:
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_note()).encode()
-
-
-def chosen_anew(endpoint: Mapping[str, Any], registry: Registry) -> Chosen | None:
-    """Another endpoint for one that was chosen and whose version has no instance any more; None for any other."""
-    if not isinstance(endpoint, Chosen) or registry.instances(endpoint["name"], endpoint["version"]):
-        return None
-    try:
-        return Chosen(registry.endpoint(endpoint["name"], None, endpoint.key).as_map(), endpoint.key)
-    except ModelNotFound:
-        return None
 
 
 def checked_plan(where: str, data: bytes) -> TrafficPlan | None:

@@ -4,7 +4,7 @@
     Connection.exchange(request)    the complete response
     ResponseParser                  the bytes of a response, in whatever portions they arrive
 
-The first two are generators: they yield what has to be waited for (a socket, see `stellar.util.scheduler.Wanted`) and
+The first two are generators: they yield what has to be waited for (a socket, see `stellar.util.waiting.Wanted`) and
 are sent whether it is ready in time. So the caller decides how to wait and for how long, and may abandon them at any
 time by closing the generator. It is the part of HTTP/1.1 that models need, at a fraction of the cost of a full client.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any
 
-from stellar.util.scheduler import Wanted
+from stellar.util.waiting import Wanted
 
 if TYPE_CHECKING:
     import ssl

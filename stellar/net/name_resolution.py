@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Promise
+from stellar.util.waiting import Future
 
 TTL_SECONDS = 30.0
 FAILURE_SECONDS = 1.0  # a host that could not be found is not looked up again for so long
@@ -48,7 +48,7 @@ class NameResolver:
     def _clear(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Entry] = OrderedDict()
-        self._running: dict[str, Promise[None]] = {}
+        self._running: dict[str, Future[None]] = {}
         self._queue: deque[str] = deque()
         self._threads = 0
 
@@ -64,7 +64,7 @@ class NameResolver:
             return self.known(host)
         raise TimeoutError(f"the name {host} was not resolved in time")
 
-    def begin(self, host: str) -> Promise[None] | None:
+    def begin(self, host: str) -> Future[None] | None:
         """Return what ends when the host has been looked up, None if nothing has to be waited for."""
         if is_numeric(host) or _is_fresh(self._known.get(host)):
             return None
@@ -86,9 +86,9 @@ class NameResolver:
             raise entry.failure or OSError(f"the host {host} has no address")
         return entry.addresses
 
-    def _start(self, host: str) -> Promise[None]:
+    def _start(self, host: str) -> Future[None]:
         """Have a host looked up by a thread; the lock is held."""
-        running = self._running[host] = Promise()
+        running = self._running[host] = Future()
         self._queue.append(host)
         if self._threads < min(MAX_THREADS, len(self._running)):
             self._threads += 1
@@ -112,7 +112,7 @@ class NameResolver:
                 while len(self._known) > MAX_HOSTS:
                     self._known.popitem(last=False)
                 running = self._running.pop(host)
-            running.keep(None)
+            running.set_result(None)
 
     def _look_up(self, host: str) -> _Entry:
         try:

@@ -11,7 +11,7 @@ from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
 from stellar.language.errors import ConfigError
 from stellar.language.source import snippet
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build
-from stellar.pipeline.config.locations import Place, Problems
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import SensorConfig
 from stellar.tooling.lints import lint
 
@@ -20,7 +20,7 @@ from stellar.tooling.lints import lint
 class Remark:
     """Something that is allowed, but seldom meant, and where it stands."""
 
-    place: Place
+    place: SourceLocation
     message: str
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class Verdict:
     functions: frozenset[str] = frozenset()
 
 
-def checked(read: Callable[[Path, str, Problems], SensorConfig], directory: Path, sensor: str) -> Verdict:
+def checked(read: Callable[[Path, str, ErrorCollector], SensorConfig], directory: Path, sensor: str) -> Verdict:
     """What there is to say of a sensor's configuration, which is read and built for that."""
     found: list[ConfigError] = []
-    problems = Problems(found)
+    problems = ErrorCollector(found)
     config = problems.attempt(lambda: read(directory, sensor, problems), None)
     if config is None:
         return Verdict(tuple(found))
@@ -99,7 +99,7 @@ def _other_than_models(names: Iterable[str]) -> list[str]:
     return [name for name in names if not name.lower().startswith("maas.") or name == ERROR_FIELD_KEY]
 
 
-def _near_misses(names: Iterable[str], known: frozenset[str], place: Place) -> Iterator[Remark]:
+def _near_misses(names: Iterable[str], known: frozenset[str], place: SourceLocation) -> Iterator[Remark]:
     lower = {name.lower(): name for name in known}
     for name in names:
         near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=_LIKENESS)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.build import Pipeline, build
+from stellar.pipeline.build import build
 from stellar.pipeline.check import Remark, checked
 from stellar.pipeline.config.schema import SensorConfig, load, load_enrichment, sensors
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, lines, size
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.progress import Display, display, shown
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run

@@ -15,7 +15,7 @@ from stellar.language.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build, library_of
 from stellar.pipeline.check import Remark, check_model_settings, near_misses
 from stellar.pipeline.config.embedded_expressions import Kind
-from stellar.pipeline.config.locations import Place, Problems
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import (
     GlobalConfig,
     SensorConfig,
@@ -49,7 +49,7 @@ def edited(source: str, kind: Kind, file: Path) -> Edited:
     if kind == "profiler":
         return Edited()
     found: list[ConfigError] = []
-    problems = Problems(found)
+    problems = ErrorCollector(found)
     with _warnings() as remarks:
         config = _without_imports(_read(source, kind, file, problems))
         build(config, problems=problems)
@@ -82,14 +82,14 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        place = where if isinstance(where, Place) else Place(str(where))
+        place = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
         self.remarks.append(Remark(place, record.getMessage().removeprefix(f"{place}: ")))
 
 
 def functions_for(source: str, kind: Kind, file: Path) -> Library | None:
     """The functions that the Stellar texts of such a file may call; None if only an import could tell."""
     with _warnings():
-        settings = _read(source, kind, file, Problems([])).globals.settings
+        settings = _read(source, kind, file, ErrorCollector([])).globals.settings
     telling = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
     return _functions(json.dumps(telling, sort_keys=True))
 
@@ -100,13 +100,13 @@ def _functions(telling: str) -> Library | None:
     name = settings.get(LIBRARY_KEY)
     if name is not None and not str(name).startswith("stellar.functions:"):
         return None
-    return Problems([]).attempt(lambda: library_of(settings, Place("")), None)
+    return ErrorCollector([]).attempt(lambda: library_of(settings, SourceLocation("")), None)
 
 
-def _read(source: str, kind: Kind, file: Path, problems: Problems) -> SensorConfig:
+def _read(source: str, kind: Kind, file: Path, problems: ErrorCollector) -> SensorConfig:
     directory = file.parent.parent if file.parent.name == kind else file.parent
     config = SensorConfig(file.stem, json_parser(), globals=_saved_globals(directory), directory=directory)
-    place = Place(str(file))
+    place = SourceLocation(str(file))
     match kind:
         case "parsers":
             return replace(config, parser=problems.attempt(lambda: parser_in(source, place), config.parser))
@@ -120,10 +120,10 @@ def _read(source: str, kind: Kind, file: Path, problems: Problems) -> SensorConf
 
 def _saved_globals(directory: Path) -> GlobalConfig:
     path = directory / "global.json"
-    return Problems([]).attempt(lambda: read_global(path), GlobalConfig()) if path.is_file() else GlobalConfig()
+    return ErrorCollector([]).attempt(lambda: read_global(path), GlobalConfig()) if path.is_file() else GlobalConfig()
 
 
-def _place(config: SensorConfig, kind: Kind) -> Place:
+def _place(config: SensorConfig, kind: Kind) -> SourceLocation:
     """Where the pipeline looks for a file of this kind."""
     places = {"parsers": config.parser_place, "enrichments": config.enrichment_place}
     return places.get(kind, config.global_place)

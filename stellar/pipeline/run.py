@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
-from stellar.language.evaluate_many import IN_FLIGHT, in_order
-from stellar.pipeline.build import Outcome, Pipeline
+from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, Report, error_document
+from stellar.util.windowed import IN_FLIGHT, in_order
 
 
 @dataclass

@@ -144,7 +144,7 @@ def python(session: Session, source: str) -> str:
     Operators are written out behind guards for the classes of their operands; what the guards do not let through goes
     to helpers such as add and equal. docs/design.md tells more.
     """
-    from stellar.language.compiler import python_source
+    from stellar.language.compiler.link import python_source
 
     expression = session.compiled(source)
     return python_source(expression.tree, expression.library, source)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stellar.language import nodes as n
-from stellar.language.compiler import Code, Compiler, Places, Scope, linked
+from stellar.language.compiler.codegen import Compiler, Scope
+from stellar.language.compiler.link import linked
+from stellar.language.compiler.pyast import Code
+from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
@@ -69,7 +72,7 @@ class Tracer(Compiler):
     """Compiles a tree so that the value of each node is noted when it is evaluated."""
 
     def __init__(self, expression: Expression) -> None:
-        super().__init__(expression.library, Places(expression.source), strict=False, fast=False)
+        super().__init__(expression.library, SourceMap(expression.source), strict=False, fast=False)
         self.noted: dict[int, _Noted] = {}
 
     def rule(self, node: n.Expr, scope: Scope) -> Code:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard, Union, get_args, get_origin
 
 from stellar.language import nodes as n
-from stellar.language.compiler import static_class
+from stellar.language.compiler.analysis import static_class
 from stellar.language.library import Function, Library
 from stellar.language.source import Span
 

@@ -1,13 +1,5 @@
 """Many waits in one thread: work runs in fibers, each of which gives way where it would wait.
 
-Whoever waits says so by the functions here, which wait as usual in a plain thread, and give way in a fiber:
-
-    readable(socket, seconds)  writable(socket, seconds)      for a socket
-    waker().wait(seconds)                                     for somebody who calls wake()
-    Promise().get()                                           for a value that somebody will bring
-    wait_for(wanted, seconds)                                 for whichever of these a step of a computation wants
-    offload(function, *arguments)                             for what can't give way: it gets a thread
-
 A thread for each wait would do the same. But a switch of threads costs as much as all the rest of a short request.
 
 A task can be cancelled: `Cancelled` is raised where its fiber waits, so its `finally` blocks run. After a fork the
@@ -18,8 +10,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
-import select
 import selectors
 import socket
 import threading
@@ -27,17 +17,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from stellar.util.forks import reset_after_fork
+from stellar.util.waiting import Future, T, Wanted, _here
 
 if TYPE_CHECKING:
     from greenlet import greenlet
 
-T = TypeVar("T")
 
 OFFLOAD_THREADS = 512
 
@@ -51,186 +40,10 @@ class Cancelled(BaseException):
     """The task was cancelled; no Exception, so that nothing takes it for a failure to handle."""
 
 
-class Waker(Protocol):
-    """Lets one who waits be woken, once, from any thread."""
-
-    def wake(self) -> None:
-        """End the wait; if it has not begun, it will not begin."""
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until woken, or for so many seconds; whether it was woken."""
-
-
-def readable(source: socket.socket, seconds: float) -> bool:
-    """Wait until something can be read, or the other side has ended; false if it takes longer.
-
-    What is there already is seen even if no time is left.
-    """
-    hub = current_hub()
-    return _polled(source, seconds, "in") if hub is None else hub.await_socket(source, selectors.EVENT_READ, seconds)
-
-
-def writable(target: socket.socket, seconds: float) -> bool:
-    """Wait until something can be written, or can't ever be; false if it takes longer."""
-    hub = current_hub()
-    return _polled(target, seconds, "out") if hub is None else hub.await_socket(target, selectors.EVENT_WRITE, seconds)
-
-
-def is_ready(wanted: Wanted) -> bool:
-    """True if a socket or a promise need not be waited for."""
-    if isinstance(wanted, Promise):
-        return wanted.done
-    one, event = wanted
-    return _polled(one, 0, "in" if event == selectors.EVENT_READ else "out")
-
-
-def sleep(seconds: float) -> None:
-    """Wait for so many seconds."""
-    waker().wait(seconds)
-
-
-def waker() -> Waker:
-    """A way to be woken, for the thread or fiber that calls this."""
-    hub = current_hub()
-    return _ThreadWaker() if hub is None else _FiberWaker(hub)
-
-
-class Promise(Generic[T]):
-    """A value that is there later, or an error; any number of threads and fibers may wait for it."""
-
-    __slots__ = ("_error", "_kept", "_value", "_waiting")
-
-    def __init__(self) -> None:
-        self._kept = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._waiting: list[Waker] = []
-
-    def keep(self, value: T) -> None:
-        """Here it is."""
-        self._value = value
-        self._end()
-
-    def fail(self, error: BaseException) -> None:
-        """It will never be there, for this reason."""
-        self._error = error
-        self._end()
-
-    @property
-    def done(self) -> bool:
-        """True once the value or the error is there."""
-        return self._kept
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the value or the error is there, at most for so many seconds; return whether it is."""
-        if not self._kept:
-            ended = waker()
-            self._waiting.append(ended)
-            try:
-                if not self._kept:  # else it may have been kept before anybody knew of us
-                    ended.wait(seconds)
-            finally:
-                with suppress(ValueError):  # it is being woken just now
-                    self._waiting.remove(ended)
-        return self._kept
-
-    def when_done(self, wake: Waker) -> None:
-        """Call `wake.wake()` once the value or the error is there, at once if it is."""
-        self._waiting.append(wake)
-        if self._kept:
-            wake.wake()
-
-    def forget(self, wake: Waker) -> None:
-        """Undo `when_done`."""
-        with suppress(ValueError):
-            self._waiting.remove(wake)
-
-    def get(self) -> T:
-        """The value, waiting for it. Raises the error."""
-        if not self._kept:
-            self.wait()
-        if self._error is not None:
-            raise self._error
-        value: T = self._value
-        return value
-
-    def _end(self) -> None:
-        self._kept = True
-        for each in tuple(self._waiting):
-            each.wake()
-
-
-# What a step of a computation waits for: a socket with selectors' EVENT_READ or EVENT_WRITE, or a promise
-Wanted = tuple[socket.socket, int] | Promise[Any]
-
-
-def wait_for(wanted: Wanted, seconds: float) -> bool:
-    """Wait for a socket or a promise; false if it takes longer than so many seconds."""
-    if isinstance(wanted, Promise):
-        return wanted.wait(max(0.0, seconds))
-    one, event = wanted
-    return readable(one, seconds) if event == selectors.EVENT_READ else writable(one, seconds)
-
-
-def offload(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What a function gives that may keep its thread waiting: from a fiber, it is called in another thread.
-
-    Context variables have the same values there.
-    """
-    hub = current_hub()
-    if hub is None:
-        return function(*arguments, **options)
-    ended = waker()
-    future = hub.pool().submit(copy_context().run, function, *arguments, **options)
-    future.add_done_callback(lambda _: ended.wake())
-    ended.wait()
-    return future.result()
-
-
 # --- in a thread
 
 
-class _ThreadWaker:
-    def __init__(self) -> None:
-        self._woken = threading.Lock()
-        self._woken.acquire()
-
-    def wake(self) -> None:
-        with suppress(RuntimeError):  # it was woken already
-            self._woken.release()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        return self._woken.acquire(timeout=-1 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX))
-
-
-def _polled(one: socket.socket, seconds: float, way: str) -> bool:
-    if not hasattr(select, "poll"):  # not on every system
-        ready = select.select([one] * (way == "in"), [one] * (way == "out"), [one], max(0.0, seconds))
-        return any(ready)
-    poll = select.poll()
-    poll.register(one, select.POLLIN if way == "in" else select.POLLOUT)
-    return bool(poll.poll(math.ceil(max(0.0, seconds) * 1000)))
-
-
 # --- in fibers
-
-
-class _Here(threading.local):
-    """The hub that the thread runs; None in any other thread, and in the child of a fork that a fiber made."""
-
-    hub: Hub | None = None
-
-    def after_fork(self) -> None:
-        self.hub = None
-
-
-_here = _Here()
-reset_after_fork(_here)
-
-
-def current_hub() -> Hub | None:
-    """The hub in whose fiber this is called, if it is."""
-    return _here.hub
 
 
 class Task(Generic[T]):
@@ -238,7 +51,7 @@ class Task(Generic[T]):
 
     __slots__ = ("_ended", "_failure", "_hub", "_value", "_work", "cancelled", "ended", "fiber")
 
-    def __init__(self, hub: Hub, work: Callable[[], T], ended: Callable[[Task[T]], object] | None = None) -> None:
+    def __init__(self, hub: RunLoop, work: Callable[[], T], ended: Callable[[Task[T]], object] | None = None) -> None:
         self._hub, self._work, self._ended = hub, work, ended
         self._value: Any = None
         self._failure: BaseException | None = None
@@ -295,7 +108,7 @@ class _Wait:
         self.fiber, self.over = fiber, False
 
 
-class Hub:
+class RunLoop:
     """A thread that runs fibers; used as an executor is, by one thread.
 
     It looks at sockets before it looks at the time: what has come counts, however late anybody could see to it.
@@ -371,11 +184,11 @@ class Hub:
 
         If the wait is interrupted, the work is cancelled, and has ended when the interrupt is raised.
         """
-        over: Promise[None] = Promise()
+        over: Future[None] = Future()
         task: Task[T] | None = None
         try:
-            task = self.start(work, lambda _: over.keep(None))
-            over.get()
+            task = self.start(work, lambda _: over.set_result(None))
+            over.result()
         except BaseException:  # an interrupt
             if task is not None:
                 task.cancel()
@@ -418,12 +231,12 @@ class Hub:
     def await_any(self, wanted: Iterable[Wanted], seconds: float) -> bool:
         """Give way until one of several sockets and promises is ready; false if none is in so many seconds."""
         waiting = self.new_wait()
-        wake = _HubWaker(self, waiting)
+        wake = _LoopEvent(self, waiting)
         sockets: list[socket.socket] = []
-        promises: list[Promise[Any]] = []
+        promises: list[Future[Any]] = []
         try:
             for each in wanted:
-                if isinstance(each, Promise):
+                if isinstance(each, Future):
                     promises.append(each)
                     each.when_done(wake)
                 else:
@@ -485,7 +298,7 @@ class Hub:
             with suppress(OSError):  # it has been called often enough, or is gone
                 self._call.send(b"!")
 
-    def wake(self, waiting: _Wait) -> None:
+    def end_wait(self, waiting: _Wait) -> None:
         """End a fiber's wait."""
         self.post(lambda: self._resume(waiting, True))
 
@@ -593,34 +406,14 @@ class Hub:
         self._fiber = None
 
 
-class _HubWaker:
+class _LoopEvent:
     """Ends one wait of one fiber, from any thread."""
 
-    def __init__(self, hub: Hub, waiting: _Wait) -> None:
+    def __init__(self, hub: RunLoop, waiting: _Wait) -> None:
         self._hub, self._waiting = hub, waiting
 
-    def wake(self) -> None:
-        self._hub.wake(self._waiting)
+    def set(self) -> None:
+        self._hub.end_wait(self._waiting)
 
     def wait(self, seconds: float | None = None) -> bool:
         return self._hub.give_way(self._waiting, seconds)
-
-
-class _FiberWaker:
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._waiting: _Wait | None = None
-        self._woken = False
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._waiting is not None:
-            self._hub.wake(self._waiting)
-
-    def wait(self, seconds: float | None = None) -> bool:
-        waiting = self._waiting = self._hub.new_wait()
-        if self._woken:
-            waiting.over = True
-        else:
-            self._hub.give_way(waiting, seconds)
-        return self._woken

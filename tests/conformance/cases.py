@@ -24,7 +24,7 @@ MALFORMED = frozenset({"NoViableAltException", "LexerNoViableAltException", "Inp
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the original answered.
 
     type: the Java class of the value
@@ -67,7 +67,7 @@ class Case:
     variables: dict[str, Any]
     mode: str
     strict: bool
-    answer: Answer
+    answer: Response
 
     @cached_property
     def malformed(self) -> bool:
@@ -98,7 +98,7 @@ def load(name: str) -> list[Case]:
 def read(raw: dict[str, Any]) -> Case:
     result = raw["result"]
     root = None if result["ok"] else result["root"] or result["error"]
-    answer = Answer(result.get("type"), result.get("value"), result.get("types"), root)
+    answer = Response(result.get("type"), result.get("value"), result.get("types"), root)
     return Case(
         id=raw["id"],
         category=raw["cat"],

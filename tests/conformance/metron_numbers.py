@@ -12,7 +12,7 @@ from compare import rounded
 from metron_traits import Trait
 
 from stellar.language import conversions, runtime
-from stellar.language.compiler import ARITHMETIC, COMPARISON
+from stellar.language.compiler.operators import ARITHMETIC, COMPARISON
 
 
 class Integer(int):

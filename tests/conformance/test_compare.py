@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from cases import Answer, Members, Opaque, Pairs
+from cases import Members, Opaque, Pairs, Response
 from compare import alike
 
 ANSWERS = [
@@ -59,6 +59,6 @@ def test_values_are_alike(ours: object, theirs: object, same: bool) -> None:
     ],
 )
 def test_answers_are_read(value: object, expected: object) -> None:
-    answer = Answer("Object", value, None, None).expected
+    answer = Response("Object", value, None, None).expected
     assert answer == expected
     assert type(answer) in (int, float, bytes, Pairs, Members)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from cases import Answer, Case, load
+from cases import Case, Response, load
 from compare import Outcome, agrees, attempt, equivalent, outcome
 from differences import DOCUMENT, FILES, documented, explain, report, table
 from metron_grammar import METRON, OURS, accepts, forms_needed
@@ -91,7 +91,7 @@ def test_a_text_in_no_listed_form_is_none_of_ours() -> None:
 
 
 def _case(text: str, answer: object, kind: str, root: str | None = None) -> Case:
-    return Case("made up", "", text, {}, "parse", False, Answer(kind, answer, None, root))
+    return Case("made up", "", text, {}, "parse", False, Response(kind, answer, None, root))
 
 
 @pytest.mark.parametrize(

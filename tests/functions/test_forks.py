@@ -22,9 +22,9 @@ import stellar
 from stellar.functions.enrichments import ObjectCache, SqliteEnrichments
 from stellar.functions.rest.client import RestClient
 from stellar.language.context import Context, GlobalSettings
-from stellar.language.evaluate_many import in_order
 from stellar.net.hadoop.webhdfs import CHUNK, WebHdfs
 from stellar.util.cached_properties import cached_property
+from stellar.util.windowed import in_order
 
 sys.path.append(str(Path(__file__).parents[1]))
 from forked import SECONDS, run_in_child

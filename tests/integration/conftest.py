@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
-from maas_runtime.cli import maas_deploy, main
+from maas_runtime.cli.main import main
+from maas_runtime.cli.metron import maas_deploy
 from stellar.maas import ZooKeeperRegistry
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]

@@ -8,7 +8,8 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.security import make_digest_acl
 
-from maas_runtime.cli import maas_deploy, main
+from maas_runtime.cli.main import main
+from maas_runtime.cli.metron import maas_deploy
 from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 

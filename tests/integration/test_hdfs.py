@@ -7,7 +7,7 @@ import getpass
 import pytest
 
 import stellar
-from maas_runtime.cli import main
+from maas_runtime.cli.main import main
 from stellar.functions import SHELL_LIBRARY
 from stellar.functions.hdfs import Hdfs
 from stellar.language.context import Context, GlobalSettings

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from maas_runtime.cli import maas_deploy, main
+from maas_runtime.cli.main import main
+from maas_runtime.cli.metron import maas_deploy
 from stellar import compile, evaluate_many
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry, TrafficPlan, ZooKeeper

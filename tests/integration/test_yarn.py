@@ -18,7 +18,8 @@ import pytest
 from kazoo.client import KazooClient
 
 import maas_runtime
-from maas_runtime.cli import maas_deploy, maas_service, main
+from maas_runtime.cli.main import main
+from maas_runtime.cli.metron import maas_deploy, maas_service
 from maas_runtime.deployers.yarn.deployer import YarnDeployer
 from maas_runtime.deployers.yarn.rest import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry

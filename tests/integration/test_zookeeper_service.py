@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from maas_runtime.cli import maas_service
+from maas_runtime.cli.metron import maas_service
 from stellar import compile
 from stellar.language.context import Context
 from stellar.maas import ModelClient, Registry, ZooKeeper, ZooKeeperQueue

@@ -12,7 +12,7 @@ import pytest
 import stellar
 from stellar.language.context import Context
 from stellar.language.library import Library
-from stellar.util import scheduler as fibers
+from stellar.util import scheduler, waiting
 
 CALLER = contextvars.ContextVar("caller", default="nobody")
 
@@ -21,7 +21,7 @@ class Gate:
     """A service that functions wait for, in fibers and in threads; it records who waited where."""
 
     def __init__(self) -> None:
-        self.open = fibers.Promise()
+        self.open = waiting.Future()
         self.waiting = threading.Semaphore(0)
         self.cancelled = threading.Semaphore(0)
         self.threads: set[str] = set()
@@ -35,7 +35,7 @@ def wait(context: Context, value: object) -> object:
     gate.waiting.release()
     try:
         gate.open.wait(30)
-    except fibers.Cancelled:
+    except scheduler.Cancelled:
         gate.cancelled.release()
         raise
     return value
@@ -64,7 +64,7 @@ def library():
 def gate():
     gate = Gate()
     yield gate
-    gate.open.keep(None)
+    gate.open.set_result(None)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_waits_does_not_keep_the_event_loop(source, waits, thread, library,
         value = asyncio.ensure_future(expression.evaluate_async({"x": 7}, context))
         await asyncio.to_thread(gate.waiting.acquire)
         assert not value.done()
-        gate.open.keep(None)
+        gate.open.set_result(None)
         return await value
 
     assert run(main()) == 7
@@ -109,7 +109,7 @@ def test_what_waits_does_not_keep_the_event_loop(source, waits, thread, library,
 
 
 def test_an_error_is_raised_where_it_is_awaited(library, gate, context):
-    gate.open.keep(None)
+    gate.open.set_result(None)
     with pytest.raises(stellar.EvaluationError, match=r"WAIT\(1\) / 0"):
         run(stellar.Expression("WAIT(1) / 0", library).evaluate_async({}, context))
 
@@ -137,7 +137,7 @@ def test_context_variables_have_the_values_of_the_caller(library, context):
 @pytest.mark.parametrize("source", ["n * 2", "WAIT(n) * 2", "WAIT_IN_A_THREAD(n) * 2"])
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_values_come_in_the_order_of_the_records(source, asynchronous, library, gate, context):
-    gate.open.keep(None)
+    gate.open.set_result(None)
 
     async def numbers():
         for number in range(500):
@@ -174,7 +174,7 @@ def test_no_more_are_in_flight_than_allowed_and_no_more_are_read(library, gate, 
             await asyncio.sleep(0)
             assert read == 5
             assert not gate.waiting.acquire(blocking=False)
-            gate.open.keep(None)
+            gate.open.set_result(None)
             assert await first == 0
 
     run(main())
@@ -209,7 +209,7 @@ def test_cancelling_the_task_cancels_what_is_under_way(library, gate, context):
 
 
 def test_failures_are_raised_or_yielded_at_their_place(library, gate, context):
-    gate.open.keep(None)
+    gate.open.set_result(None)
     records = [{"n": 1}, {"n": 0}, {"n": 2}]
 
     async def values(failures):
@@ -224,7 +224,7 @@ def test_failures_are_raised_or_yielded_at_their_place(library, gate, context):
 
 
 def test_when_the_source_fails_the_values_so_far_come_first(library, gate, context):
-    gate.open.keep(None)
+    gate.open.set_result(None)
 
     async def records():
         yield {"n": 1}
@@ -254,7 +254,7 @@ def test_an_expression_that_is_invalid_is_refused_at_once():
 
 
 def test_several_event_loops_one_after_the_other_share_the_run_loop(library, gate, context):
-    gate.open.keep(None)
+    gate.open.set_result(None)
     expression = stellar.Expression("WAIT(1)", library)
     assert [run(expression.evaluate_async({}, context)) for _ in range(3)] == [1, 1, 1]
     assert gate.threads == {"stellar async"}

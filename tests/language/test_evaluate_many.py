@@ -11,8 +11,8 @@ import pytest
 import stellar
 from stellar import evaluate_many
 from stellar.language.context import Context
-from stellar.language.evaluate_many import in_order
 from stellar.language.library import Library
+from stellar.util.windowed import in_order
 
 
 class Gate:

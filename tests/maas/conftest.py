@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stellar.maas.registry import MemoryRegistry
+from stellar.maas.registries.memory import MemoryRegistry
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stellar.maas.registry import MemoryRegistry
+from stellar.maas.registries.memory import MemoryRegistry
 from stellar.net.breaker import CircuitBreakers
 
 URL = "http://one"

@@ -30,7 +30,8 @@ from stellar.maas import (
 )
 from stellar.maas.client.instances import ConcurrencyLimiter, DeploymentTracker
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
-from stellar.maas.transport.http import Answer, HttpTransport
+from stellar.maas.transport.base import Response
+from stellar.maas.transport.http import HttpTransport
 
 # Scores by the length of the host; counts what it was asked. In a process of its own, so that it can be killed
 MODEL = """
@@ -156,7 +157,7 @@ class Doubled:
 
 
 def score(number):
-    return Answer(200, b'{"score": %d}' % number)
+    return Response(200, b'{"score": %d}' % number)
 
 
 def wait_for(condition):
@@ -260,7 +261,7 @@ def test_a_dead_instance_is_left_alone_after_one_refused_connection(start, regis
 
 
 def test_a_status_of_4xx_is_the_records_fault(register, client_of, registry):
-    transport = Doubled(bad=Answer(422, b""), good=score(1))
+    transport = Doubled(bad=Response(422, b""), good=score(1))
     for host in ("bad", "good"):
         register(f"http://{host}", host)
     client = client_of(transport, retries=5)
@@ -287,8 +288,8 @@ def test_a_circuit_opens_after_so_many_failures_in_a_row(wanted, client_of, regi
 REASONS = {
     "refused": (ModelUnavailable("away"), ModelUnavailable),
     "time-out": (ModelTimeOut("late"), ModelTimeOut),
-    "bad reply": (Answer(500, b""), ModelRefused),
-    "bad request": (Answer(400, b""), RecordRefused),
+    "bad reply": (Response(500, b""), ModelRefused),
+    "bad request": (Response(400, b""), RecordRefused),
 }
 
 
@@ -337,7 +338,7 @@ def test_real_servers_that_are_away_late_or_wrong_are_told_apart(serve, client_o
 def test_a_trial_has_another_instance_as_its_second_try(register, client_of, registry):
     now = [0.0]
     registry.breakers.clock = lambda: now[0]
-    transport = Doubled(bad=Answer(500, b""), good=score(1))
+    transport = Doubled(bad=Response(500, b""), good=score(1))
     for host in ("bad", "good"):
         register(f"http://{host}", host)
     client = client_of(transport, retries=0, cache_size=0)
@@ -546,14 +547,14 @@ def test_who_waits_for_a_slot_of_an_instance_whose_circuit_opens_is_sent_to_anot
     register(silent.url)
     endpoint = registry.endpoint("dga").as_map()
     client = client_of(max_in_flight=1, hedge_ms=0, breaker_failures=1, timeout_ms=60_000, cache_size=0)
-    load = client._dispatcher._limiter.of(silent.url)
+    load = client._dispatcher.limiter.of(silent.url)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.apply, endpoint, None, {"n": 1})
         wait_for(lambda: load.in_flight == 1)
         second = pool.submit(client.apply, endpoint, None, {"n": 2})
         wait_for(lambda: load.waiting)
         register(good.url)
-        client._dispatcher._opened(silent.url, registry.breakers.record_failure(silent.url))
+        client._dispatcher.count_opened(silent.url, registry.breakers.record_failure(silent.url))
         assert second.result() == {"from": "good"}
         release.set()
         assert first.result() == {"from": "silent"}

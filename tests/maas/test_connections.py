@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from stellar.maas import ClientSettings, ModelClient, ModelUnavailable
 from stellar.maas.errors import MaasError, RecordRefused
-from stellar.maas.transport.http import HttpTransport, Patience
+from stellar.maas.transport.base import Timeouts
+from stellar.maas.transport.http import HttpTransport
 
-PATIENCE = Patience(30, 30, 100_000)
+PATIENCE = Timeouts(30, 30, 100_000)
 
 
 class Server:
@@ -497,7 +498,7 @@ def test_a_large_response_by_tls_is_read_whole(start, server_side, secure):
 
 def test_a_handshake_that_never_ends_is_left_in_time(secure):
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        transport = secure(Patience(0.3, 60, 1000))
+        transport = secure(Timeouts(0.3, 60, 1000))
         with pytest.raises(ModelUnavailable, match="accepted no connection in time") as raised:
             transport.get(f"https://localhost:{listening.getsockname()[1]}/?")
         assert raised.value.reason == "time-out"
@@ -537,7 +538,7 @@ def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkey
         transport.get(f"{server.url}/?host=a")
     old = idle(transport)
     assert len(old) == 3
-    monkeypatch.setattr("stellar.maas.transport.http.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("stellar.maas.transport.connection_pool.IDLE_SECONDS", 0.0)
     transport._pool._next_sweep = 0.0
     time.sleep(0.01)
     transport.get(f"{servers[0].url}/?host=b")

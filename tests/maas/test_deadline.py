@@ -317,7 +317,7 @@ def test_waiting_for_a_slot_ends_at_the_deadline(silent, client_of):
         for call in calls:
             with pytest.raises(ModelTimeOut):
                 call.result(30)
-    assert client._dispatcher._limiter.of(endpoint["url"]).requests == 0
+    assert client._dispatcher.limiter.of(endpoint["url"]).requests == 0
 
 
 def test_waiting_for_a_busy_instance_ends_before_the_deadline(serve, client_of, registry):

@@ -13,7 +13,7 @@ import trustme
 
 from stellar.maas import ClientSettings, ModelClient
 from stellar.maas.errors import ModelRefused, ModelUnavailable, RecordRefused
-from stellar.maas.transport.http import Answer
+from stellar.maas.transport.base import Response
 from stellar.net.allowed_hosts import AllowedHosts, trouble_with
 
 ALLOWED = [
@@ -79,7 +79,7 @@ class Doubled:
 
     def get(self, url, seconds=None):
         self.asked.append(url)
-        return Answer(200, b'{"a": 1}')
+        return Response(200, b'{"a": 1}')
 
     def close(self):
         """There is nothing to close."""

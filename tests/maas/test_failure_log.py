@@ -9,7 +9,7 @@ import pytest
 from stellar.maas import ClientSettings, ModelClient
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.errors import ModelRefused, ModelTimeOut, ModelUnavailable, RecordRefused
-from stellar.maas.transport.http import Answer
+from stellar.maas.transport.base import Response
 
 
 class Clock:
@@ -115,7 +115,7 @@ class Doubled:
 def test_the_beginning_of_an_error_body_belongs_to_the_reason_but_not_to_the_log(status, registry, caplog):
     caplog.set_level(logging.WARNING, "stellar.maas")
     body = b"  no host\n\x1b[31m secret \xff" + b"x" * 1000
-    client = ModelClient(registry, ClientSettings(retries=0), Doubled(Answer(status, body)))
+    client = ModelClient(registry, ClientSettings(retries=0), Doubled(Response(status, body)))
     with client, pytest.raises(ModelRefused) as raised:
         client.apply({"name": "dga", "version": "1.0", "url": "http://one"}, None, {"host": "record.example"})
     assert str(raised.value).startswith(f"http://one/apply answered with status {status}, not 200: no host\\n\\x1b[31m")

@@ -17,7 +17,6 @@ import pytest
 
 from stellar import compile, evaluate_many
 from stellar.language.context import Context
-from stellar.language.evaluate_many import in_order
 from stellar.maas import (
     Chosen,
     ClientSettings,
@@ -29,7 +28,9 @@ from stellar.maas import (
 )
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 from stellar.net.name_resolution import NameResolver
-from stellar.util.scheduler import Hub, Promise
+from stellar.util.scheduler import RunLoop
+from stellar.util.waiting import Future
+from stellar.util.windowed import in_order
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="the system can't fork"),
@@ -283,7 +284,7 @@ def test_the_child_does_not_wait_for_the_call_that_the_parent_has_under_way(star
             world.registry.register(ServiceInstance.of(Model("dga", "1.0"), "other", Endpoint(url=other.url)))
             world.registry.unregister("dga", held.url.rpartition(":")[2])
             check(world.client._flights == {})
-            check(world.client._dispatcher._limiter.of(held.url).requests == 0)
+            check(world.client._dispatcher.limiter.of(held.url).requests == 0)
             check(world.call("unheld") == "unheld")
 
         assert in_child(work)
@@ -345,7 +346,7 @@ def check_stream(world, prefix):
 
 def test_a_fiber_may_fork(start, world_of):
     world = world_of(start().url)
-    hub = Hub("test")
+    hub = RunLoop("test")
     assert hub.run(lambda: world.call("a")) == "a"
     assert hub.run(lambda: in_child(lambda: check_stream(world, "child")))
     assert hub.run(lambda: world.call("b")) == "b"
@@ -424,8 +425,8 @@ def test_a_stream_that_was_begun_before_the_fork_goes_on_in_the_parent_only(bloc
 
 
 def test_a_hub_of_the_parent_accepts_no_work_in_the_child():
-    hub = Hub("test")
-    never: Promise[None] = Promise()
+    hub = RunLoop("test")
+    never: Future[None] = Future()
     task = hub.submit(never.get)
 
     def work():
@@ -435,7 +436,7 @@ def test_a_hub_of_the_parent_accepts_no_work_in_the_child():
         hub.shutdown()
 
     assert in_child(work)
-    never.keep(None)
+    never.set_result(None)
     assert task.result() is None
     assert hub.run(lambda: 1) == 1
     hub.shutdown()

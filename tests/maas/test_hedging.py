@@ -19,7 +19,7 @@ from stellar.maas import ClientSettings, ModelClient, ModelTimeOut, RecordRefuse
 from stellar.maas.client.instances import HEDGE_BURST, HedgePolicy
 from stellar.maas.errors import ModelRefused
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
-from stellar.util.scheduler import Cancelled, Hub
+from stellar.util.scheduler import Cancelled, RunLoop
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def in_thread(client, server, **arguments):
 
 
 def in_fiber(client, server, **arguments):
-    hub = Hub("test")
+    hub = RunLoop("test")
     try:
         return hub.run(lambda: client.apply(at(server), None, arguments))
     finally:
@@ -127,7 +127,7 @@ def counts(client):
 
 
 def loads(client, *servers):
-    return [client._dispatcher._limiter.of(server.url).requests for server in servers]
+    return [client._dispatcher.limiter.of(server.url).requests for server in servers]
 
 
 # --- the delay and the budget
@@ -296,7 +296,7 @@ def test_a_cancelled_call_closes_both_connections_and_keeps_no_slot(gate, serve,
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
-    hub = Hub("test")
+    hub = RunLoop("test")
     task = hub.submit(lambda: client.apply(at(one)))
     assert second.calls.acquire(timeout=60)
     task.cancel()
@@ -441,7 +441,7 @@ def test_no_hedge_goes_to_an_instance_that_is_more_than_half_as_busy_until_it_is
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
-    limiter = client._dispatcher._limiter
+    limiter = client._dispatcher.limiter
     assert limiter.try_enter(limiter.of(two.url))  # one request there, and one here
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.apply, at(one))
@@ -585,7 +585,7 @@ def test_no_record_is_without_a_score_while_an_instance_is_stopped(in_flight, pr
     assert scores == [number % 40 for number in range(length)]
     assert client.counters().failures == {}
     assert time.monotonic() - began < 50  # the time-out is a minute: no call waited for it
-    until(lambda: not any(client._dispatcher._limiter.of(each.url).requests for each in registry.instances()))
+    until(lambda: not any(client._dispatcher.limiter.of(each.url).requests for each in registry.instances()))
 
 
 def test_of_three_healthy_instances_no_circuit_opens(processes, client_of, registry):

@@ -9,7 +9,8 @@ import pytest
 from forked import in_thread
 
 from stellar.maas.errors import ModelNotFound
-from stellar.maas.registry import MemoryRegistry, natural_order
+from stellar.maas.registries.memory import MemoryRegistry
+from stellar.maas.registry import natural_order
 from stellar.maas.snapshots import MAX_SUGGESTIONS
 from stellar.net.breaker import CircuitBreakers, normal_url
 

@@ -18,8 +18,9 @@ import pytest
 
 from stellar.maas.client.client import ClientSettings, ModelClient, encode_query, function_path
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.registry import MemoryRegistry
-from stellar.maas.transport.http import Answer, HttpTransport
+from stellar.maas.registries.memory import MemoryRegistry
+from stellar.maas.transport.base import Response
+from stellar.maas.transport.http import HttpTransport
 from stellar.net.breaker import CircuitBreakers
 
 SETTINGS = ClientSettings(timeout_ms=10_000, connect_timeout_ms=10_000, retries=0, response_bytes=100_000)
@@ -30,12 +31,12 @@ IMPATIENT = replace(SETTINGS, timeout_ms=300)
 class Doubled:
     """A transport that answers without a network, and counts."""
 
-    def __init__(self, answer: Answer | Exception | None = None) -> None:
-        self.answer = answer or Answer(200, b'{"score": 1}')
+    def __init__(self, answer: Response | Exception | None = None) -> None:
+        self.answer = answer or Response(200, b'{"score": 1}')
         self.urls: list[str] = []
         self.closed = False
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> Response:
         self.urls.append(url)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -224,7 +225,7 @@ def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
 def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeypatch):
     server = serve()
     with ModelClient(registry, ClientSettings(cache_size=0)) as client:
-        monkeypatch.setattr("stellar.maas.transport.http.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("stellar.maas.transport.connection_pool.IDLE_SECONDS", 0.0)
         for _ in range(3):
             client.apply({"url": server.url})
     assert len(server.connections) == 3
@@ -399,16 +400,16 @@ def test_the_cache_holds_no_more_than_it_was_told(registry):
 
 
 def test_failures_are_not_cached(registry):
-    transport = Doubled(Answer(500, b""))
+    transport = Doubled(Response(500, b""))
     client = ModelClient(registry, transport=transport)
     with pytest.raises(ModelRefused):
         client.apply(ENDPOINT)
-    transport.answer = Answer(200, b'{"a": 1}')
+    transport.answer = Response(200, b'{"a": 1}')
     assert client.apply(ENDPOINT) == {"a": 1}
 
 
 def test_a_caller_may_change_what_it_was_given(registry):
-    client = ModelClient(registry, transport=Doubled(Answer(200, b'{"a": {"b": [1]}}')))
+    client = ModelClient(registry, transport=Doubled(Response(200, b'{"a": {"b": [1]}}')))
     client.apply(ENDPOINT)["a"]["b"].append(2)
     cached = client.apply(ENDPOINT)
     cached["a"]["b"].append(3)
@@ -458,7 +459,7 @@ def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(fai
         list(pool.map(call, range(20)))
     assert len(transport.urls) == 1
     assert client._flights == {}
-    transport.answer, transport.callers = Answer(200, b"{}"), 20
+    transport.answer, transport.callers = Response(200, b"{}"), 20
     assert client.apply(ENDPOINT) == {}
 
 
@@ -501,7 +502,7 @@ def test_an_instance_of_another_version_is_never_asked_instead(serve, registry, 
 def test_no_more_instances_are_tried_than_allowed(retries, requests, registry, make_instance):
     for number in range(3):
         registry.register(make_instance("dga", "1.0", str(number), f"http://node{number}:1"))
-    transport = Doubled(Answer(500, b""))
+    transport = Doubled(Response(500, b""))
     client = ModelClient(registry, ClientSettings(retries=retries), transport)
     with pytest.raises(ModelRefused):
         client.apply({"name": "dga", "version": "1.0", "url": "http://node0:1"})

@@ -8,7 +8,7 @@ import pytest
 
 from stellar.maas import ClientSettings, ModelClient
 from stellar.maas.client.result_cache import ENTRY_BYTES, ResultCache
-from stellar.maas.transport.http import Answer
+from stellar.maas.transport.base import Response
 
 
 class Clock:
@@ -141,7 +141,7 @@ class Doubled:
 
     def get(self, url):
         self.requests += 1
-        return Answer(200, self.body)
+        return Response(200, self.body)
 
     def close(self):
         """Nothing is open."""

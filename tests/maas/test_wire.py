@@ -10,7 +10,8 @@ from contextlib import suppress
 import pytest
 
 from stellar.maas.errors import MaasError, ModelRefused, ModelUnavailable
-from stellar.maas.transport.http import Answer, HttpTransport, Patience
+from stellar.maas.transport.base import Response, Timeouts
+from stellar.maas.transport.http import HttpTransport
 
 BODY = b'{"a": 1}'
 
@@ -57,7 +58,7 @@ def script():
 
 @pytest.fixture
 def transport():
-    transport = HttpTransport(Patience(20, 20, 1000))
+    transport = HttpTransport(Timeouts(20, 20, 1000))
     yield transport
     transport.close()
 
@@ -76,12 +77,12 @@ GOOD = {
 
 @pytest.mark.parametrize("answer", GOOD)
 def test_an_answer_is_read_whole(answer, script, transport):
-    assert transport.get(f"{script(GOOD[answer]).url}/apply?") == Answer(200, BODY)
+    assert transport.get(f"{script(GOOD[answer]).url}/apply?") == Response(200, BODY)
 
 
 def test_an_answer_without_a_body_has_none(script, transport):
     server = script(b"HTTP/1.1 204 No Content\r\n\r\n")
-    assert transport.get(f"{server.url}/?") == Answer(204, b"")
+    assert transport.get(f"{server.url}/?") == Response(204, b"")
 
 
 BAD = {
@@ -151,7 +152,7 @@ ENDLESS = {
 def test_an_answer_without_end_is_left_in_time(answer):
     first, again, message = ENDLESS[answer]
     server = Endless(first, again)
-    transport = HttpTransport(Patience(20.0, 1.0, 30_000_000))
+    transport = HttpTransport(Timeouts(20.0, 1.0, 30_000_000))
     began = time.monotonic()
     with pytest.raises(MaasError, match=message):
         transport.get(f"{server.url}/?")
@@ -188,7 +189,7 @@ KEPT = {
 def test_a_connection_is_used_again_only_if_both_sides_agree(case, script, transport):
     answer, connections = KEPT[case]
     server = script(answer, answer, stays=True)
-    assert [transport.get(f"{server.url}/?") for _ in range(2)] == [Answer(200, b"{}")] * 2
+    assert [transport.get(f"{server.url}/?") for _ in range(2)] == [Response(200, b"{}")] * 2
     assert server.connections == connections
 
 
@@ -214,9 +215,9 @@ def test_an_address_that_could_say_more_than_an_address_is_refused(url, transpor
 
 
 def test_a_request_that_ends_after_the_client_was_closed_keeps_no_connection(script):
-    transport = HttpTransport(Patience(20, 20, 1000))
+    transport = HttpTransport(Timeouts(20, 20, 1000))
     transport.close()
-    assert transport.get(f"{script(ONE, stays=True).url}/?") == Answer(200, b"{}")
+    assert transport.get(f"{script(ONE, stays=True).url}/?") == Response(200, b"{}")
     assert not any(transport._pool._idle.values())
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 import maas_runtime
-from maas_runtime.cli import main
+from maas_runtime.cli.main import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.runner.runner import Limits
-from maas_runtime.state.store import FileNotes, failed
+from maas_runtime.state.store import DirectoryStateStore, failed
 from maas_runtime.store.base import LocalStore
 from stellar.maas import FileRegistry, Model
 
@@ -84,8 +84,8 @@ def store(place: Path) -> LocalStore:
 
 
 @pytest.fixture
-def notes(place: Path) -> FileNotes:
-    return FileNotes(place)
+def notes(place: Path) -> DirectoryStateStore:
+    return DirectoryStateStore(place)
 
 
 @pytest.fixture
@@ -95,7 +95,9 @@ def registry(place: Path) -> Iterator[FileRegistry]:
 
 
 @pytest.fixture
-def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Iterator[Callable[[], LocalDeployer]]:
+def make_local_deployer(
+    place: Path, store: LocalStore, notes: DirectoryStateStore
+) -> Iterator[Callable[[], LocalDeployer]]:
     """A local deployer; each call gives a new one at the same place, as if the service had been started anew."""
     directory = place / "containers"
 
@@ -111,7 +113,7 @@ def make_local_deployer(place: Path, store: LocalStore, notes: FileNotes) -> Ite
 
 @pytest.fixture
 def make_yarn_deployer(
-    yarn: Any, place: Path, store: LocalStore, registry: FileRegistry, notes: FileNotes
+    yarn: Any, place: Path, store: LocalStore, registry: FileRegistry, notes: DirectoryStateStore
 ) -> Iterator[Callable[[], Any]]:
     """A deployer on YARN; each call gives a new one at the same place, as if the service had been started anew."""
     from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
@@ -174,7 +176,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             log.close()
             services.append(process)
             deadline = time.monotonic() + 60
-            while not FileNotes(place).is_led():
+            while not DirectoryStateStore(place).is_led():
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             return process

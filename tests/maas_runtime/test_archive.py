@@ -17,7 +17,7 @@ import pytest
 from maas_runtime import archive as archives
 from maas_runtime.archive import NAME, archive, archive_name
 from maas_runtime.deployers.yarn.container import Description, failures_noted
-from maas_runtime.state.store import FileNotes
+from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
@@ -142,11 +142,11 @@ def ask(instance, target):
 
 def test_what_the_model_prints_is_among_the_logs_and_why_it_failed_among_the_notes(container, place, eventually):
     with container(script="#!/bin/sh\necho out; echo no such luck >&2; exit 3\n"):
-        (failure,) = eventually(lambda: failures_noted(FileNotes(place), DGA)).items()
+        (failure,) = eventually(lambda: failures_noted(DirectoryStateStore(place), DGA)).items()
     assert failure == ("container_1", "rest.sh ended with status 3 before it wrote endpoint.dat: no such luck")
     logs = container.folder / "logs"
     assert ((logs / "model-stdout").read_text(), (logs / "model-stderr").read_text()) == ("out\n", "no such luck\n")
-    assert failures_noted(FileNotes(place), DGA) == {}
+    assert failures_noted(DirectoryStateStore(place), DGA) == {}
 
 
 def test_no_dollar_is_left_for_yarn_to_put_something_in_its_place():

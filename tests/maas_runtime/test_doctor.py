@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from maas_runtime.cli import main
-from maas_runtime.state.store import FileNotes
+from maas_runtime.cli.main import main
+from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
@@ -58,7 +58,7 @@ def as_nobody(*folders):
 
 def test_where_all_is_there_nothing_fails_and_nothing_is_left(doctor, place):
     place.mkdir(mode=0o700)
-    with FileNotes(place).lead(lambda: False):
+    with DirectoryStateStore(place).lead(lambda: False):
         status, found = doctor()
     assert status == 0
     assert {line.split()[0] for line in found} == {"ok"}

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.runner.endpoint import Looks, health_path, read_endpoint
+from maas_runtime.runner.endpoint import HealthProbe, health_path, read_endpoint
 from maas_runtime.runner.runner import Limits
 from stellar.maas import Model
 from stellar.maas.schema import Endpoint
@@ -146,7 +146,7 @@ def server():
 @pytest.mark.parametrize(("status", "well"), [(200, True), (204, True), (302, False), (404, False), (503, False)])
 def test_only_2xx_is_well(status, well, server):
     server.status = status
-    looks = Looks(server.url, "health")
+    looks = HealthProbe(server.url, "health")
     assert looks() is well
     assert server.asked.startswith(b"GET /health? HTTP/1.1\r\n")
     looks.close()
@@ -155,8 +155,8 @@ def test_only_2xx_is_well(status, well, server):
 def test_a_model_that_accepts_and_never_answers_hangs_and_is_found_by_its_path_alone(server, monkeypatch, eventually):
     monkeypatch.setattr("maas_runtime.runner.endpoint.HEALTH_SECONDS", 0.1)
     server.status = None
-    assert Looks(server.url)()
-    looks = Looks(server.url, "health")
+    assert HealthProbe(server.url)()
+    looks = HealthProbe(server.url, "health")
     looks.begin(0.01)
     eventually(lambda: looks.misses >= 3)
     server.status = 200

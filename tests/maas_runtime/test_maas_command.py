@@ -10,7 +10,8 @@ import urllib.request
 
 import pytest
 
-from maas_runtime.cli import listing, main
+from maas_runtime.cli.deploy import listing
+from maas_runtime.cli.main import main
 from stellar.maas import FileQueue, FileRegistry, MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from maas_runtime.cli import maas_deploy, maas_service
+from maas_runtime.cli.metron import maas_deploy, maas_service
 
 
 @pytest.fixture

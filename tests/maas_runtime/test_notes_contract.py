@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maas_runtime.state.store import FileNotes, failed
-from maas_runtime.state.zookeeper import ZooKeeperNotes
+from maas_runtime.state.store import DirectoryStateStore, failed
+from maas_runtime.state.zookeeper import ZooKeeperStateStore
 from stellar.maas import MaaSConfig, Model, ZooKeeper
 
 NOTE = {"instances": 2, "path": "/user/me/dga", "memory": 512, "why": "naïve"}
@@ -15,14 +15,14 @@ NOTE = {"instances": 2, "path": "/user/me/dga", "memory": 512, "why": "naïve"}
 def make_notes(request, tmp_path):
     """Notes at the same place, each as another program sees them."""
     if request.param == "file":
-        yield lambda: FileNotes(tmp_path)
+        yield lambda: DirectoryStateStore(tmp_path)
         return
     quorum = request.getfixturevalue("quorum")
     connections = []
 
     def make():
         connections.append(ZooKeeper(quorum))
-        return ZooKeeperNotes(connections[-1])
+        return ZooKeeperStateStore(connections[-1])
 
     yield make
     for connection in connections:
@@ -78,7 +78,7 @@ def test_the_notes_of_another_registry_stand_beside_that():
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_note_that_can_t_be_read_counts_as_none_and_is_named(tmp_path, caplog, data):
-    notes = FileNotes(tmp_path)
+    notes = DirectoryStateStore(tmp_path)
     notes.write("wanted/dga/1.0", NOTE)
     (file,) = (path for path in tmp_path.rglob("1.0") if path.is_file())
     file.write_bytes(data)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.service.rollouts import Wish, rollout_of, wished
+from maas_runtime.service.rollouts import ReplaceRequest, rollout_of, wished
 from maas_runtime.service.service import Service
 from maas_runtime.state.store import failed
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
@@ -83,7 +83,7 @@ class World:
         self.all_ready()
 
     def replace(self, version, instances, **options):
-        wish = Wish("dga", version, instances, **{"path": "/dga", **options})
+        wish = ReplaceRequest("dga", version, instances, **{"path": "/dga", **options})
         self.id = wished(self.notes, wish)
         self.service._roll()
         return self.notes.read(f"requests/{self.id}")
@@ -401,7 +401,7 @@ def test_a_damaged_rollout_is_left_alone(world, caplog):
 def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
     world.run("1.0", 1)
     running = world.deployer.running
-    wished(world.notes, Wish("dga", "1.0", 1, "/dga"))
+    wished(world.notes, ReplaceRequest("dga", "1.0", 1, "/dga"))
     for fault in (DeployError("no answer"), ZeroDivisionError("odd")):
 
         def fail(model, fault=fault):

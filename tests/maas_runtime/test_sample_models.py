@@ -14,7 +14,8 @@ import pytest
 
 from stellar.maas import FileRegistry, ModelClient
 from stellar.maas.errors import ModelUnavailable, RecordRefused
-from stellar.maas.transport.http import HttpTransport, Patience
+from stellar.maas.transport.base import Timeouts
+from stellar.maas.transport.http import HttpTransport
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 AT = ("-n", "sample", "-v", "1.0")
@@ -100,7 +101,7 @@ def test_the_echo_is_deployed_asked_and_removed_with_all_its_processes(
         "name": "sample", "version": "1.0", "url": None, "endpoint:apply": "echo"
     }  # fmt: skip
     assert endpoint.url == f"http://127.0.0.1:{port}"
-    transport = HttpTransport(Patience(5.0, 5.0, 1000))
+    transport = HttpTransport(Timeouts(5.0, 5.0, 1000))
     answers = {"/echo/foobar": (200, b"foobar"), "/echo/": (200, b""), "/echo/%C3%A4": (200, b"%C3%A4")}
     answers |= dict.fromkeys(("/", "/echo", "/echo?text=foobar", "/other/foobar"), (404, b"not found\n"))
     for path, expected in answers.items():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from maas_runtime.cli import main
+from maas_runtime.cli.main import main
 from stellar import compile
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, FileRegistry, Model, ModelClient, Registry, TrafficPlan

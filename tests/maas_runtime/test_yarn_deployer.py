@@ -20,7 +20,7 @@ from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
 from maas_runtime.deployers.yarn.rest import Container, State
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import Limits, options
-from maas_runtime.service.desired_state import Wanted
+from maas_runtime.service.desired_state import DeploymentSpec
 from maas_runtime.service.service import Service
 from maas_runtime.store import options as stores
 from stellar.maas import MemoryRegistry, Model, ServiceInstance
@@ -540,7 +540,7 @@ def test_a_service_desires_as_many_as_before_while_a_master_is_restarted(
 ):
     deployer = replace(deployer, settings=YarnSettings(restart=restart, place_seconds=0.0))
     service = Service(None, registry, deployer, store, notes, restart=restart)
-    service._wants.want(Wanted(deployment, 2))
+    service._wants.want(DeploymentSpec(deployment, 2))
     with ThreadPoolExecutor(1) as pool:
         for containers in (None, (), None):
             if containers is not None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from stellar.language.context import NOTHING, Context
-from stellar.pipeline.build import Pipeline, build
+from stellar.pipeline.build import build
 from stellar.pipeline.config.schema import load
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record, Rejected
 
 Outcomes = list[Any]

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers import Settings, Unreadable
 from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.records import Record
 
-PLACE = Place("parsers/x.json", "parserConfig")
+PLACE = SourceLocation("parsers/x.json", "parserConfig")
 
 
 def rows(text: str, **options: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.build import Pipeline
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record
 
 from .conftest import own_fields

@@ -11,7 +11,7 @@ import pytest
 
 from stellar.java.grok import Grok, NoMatch, common
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers import Settings, Unreadable
 from stellar.pipeline.parsers.grok import GrokParser
 
@@ -26,7 +26,7 @@ def match(pattern: str, text: str, **more: str) -> dict[str, Any]:
 def parser(tmp_path: Path, pattern: str = "LINE %{GREEDYDATA:all}", **options: Any) -> GrokParser:
     (tmp_path / "mine").write_text(pattern, encoding="utf-8")
     options = {"grokPath": "mine", "patternLabel": "LINE", **options}
-    return GrokParser(Settings(options, Place("parsers/x.json", "parserConfig"), tmp_path))
+    return GrokParser(Settings(options, SourceLocation("parsers/x.json", "parserConfig"), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,9 @@ def test_a_text_that_takes_too_long_is_refused_with_the_way_out(tmp_path: Path) 
 
 
 def test_the_shipped_squid_pattern_reads_a_line_of_squids() -> None:
-    squid = GrokParser(Settings({"grokPath": "/patterns/squid", "patternLabel": "SQUID_DELIMITED"}, Place("x"), None))
+    squid = GrokParser(
+        Settings({"grokPath": "/patterns/squid", "patternLabel": "SQUID_DELIMITED"}, SourceLocation("x"), None)
+    )
     assert list(squid(YAHOO)) == [
         {
             "timestamp": "1571163620.277",

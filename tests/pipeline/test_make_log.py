@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from stellar.java.grok import NoMatch
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers import Settings
 from stellar.pipeline.parsers.grok import GrokParser
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "squid" / "make_log.py"
 SQUID = GrokParser(
     Settings(
-        {"grokPath": "/patterns/squid", "patternLabel": "SQUID_DELIMITED", "timestampField": "timestamp"}, Place("x")
+        {"grokPath": "/patterns/squid", "patternLabel": "SQUID_DELIMITED", "timestampField": "timestamp"},
+        SourceLocation("x"),
     )
 )
 

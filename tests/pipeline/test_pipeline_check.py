@@ -9,7 +9,7 @@ import pytest
 
 import stellar.pipeline.parsers as parsers
 from stellar.pipeline.check import PARSER_OPTIONS, checked
-from stellar.pipeline.config.locations import Place, Problems
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import load
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "squid" / "config"
@@ -33,9 +33,9 @@ def test_a_good_configuration_is_without_warnings() -> None:
 
 def test_of_collected_problems_the_rest_is_what_was_made_otherwise() -> None:
     def bad() -> int:
-        raise Place("x.json").error("no")
+        raise SourceLocation("x.json").error("no")
 
     found: list = []
-    assert Problems(found).attempt(bad, 7) == 7
+    assert ErrorCollector(found).attempt(bad, 7) == 7
     assert [str(problem) for problem in found] == ["x.json: no"]
-    assert Problems().attempt(lambda: 3, 7) == 3
+    assert ErrorCollector().attempt(lambda: 3, 7) == 3

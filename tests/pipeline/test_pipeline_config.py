@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.locations import Place, without_comments
+from stellar.pipeline.config.locations import SourceLocation, without_comments
 from stellar.pipeline.config.schema import load, read_enrichment, read_parser
 
 
@@ -110,7 +110,7 @@ def test_the_global_configuration_is_a_free_map(write_config: Callable[..., Path
     ],
 )
 def test_a_place_is_written_as_one_would_reach_it(steps: tuple[str | int, ...], path: str) -> None:
-    place = Place("f")
+    place = SourceLocation("f")
     for step in steps:
         place = place / step
     assert place.path == path

@@ -46,12 +46,12 @@ def test_the_program_shown_runs(
 
 
 def test_the_parser_shown_is_one() -> None:
-    from stellar.pipeline.config.locations import Place
+    from stellar.pipeline.config.locations import SourceLocation
     from stellar.pipeline.parsers import Settings
 
     names: dict[str, type] = {}
     exec(compile(WORDS, "docs/pipeline.md", "exec"), names)
-    assert names["Words"](Settings({}, Place("x")))("a b") == [{"word": "a"}, {"word": "b"}]
+    assert names["Words"](Settings({}, SourceLocation("x")))("a b") == [{"word": "a"}, {"word": "b"}]
 
 
 @pytest.mark.parametrize("name", [*TRANSFORMATIONS, *VALIDATIONS, *AGGREGATORS, *PARSERS, *ERROR_TYPES])

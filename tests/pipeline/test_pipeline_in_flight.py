@@ -14,8 +14,8 @@ from stellar.language.context import Context
 from stellar.language.errors import ConfigError
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelTimeOut, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
-from stellar.pipeline.build import Pipeline
 from stellar.pipeline.cli import main
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record
 from stellar.pipeline.run import Counts, run
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from stellar.language.context import Context, GlobalSettings
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelUnavailable, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
-from stellar.pipeline.build import Pipeline, build
+from stellar.pipeline.build import build
 from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, error_document, to_json, to_json_bytes
 from stellar.pipeline.run import run
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.language.source import Span
-from stellar.pipeline.build import Pipeline
 from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, configuration, kind_of, replaced, texts
 from stellar.pipeline.config.json_positions import Object, Text, read
+from stellar.pipeline.pipeline import Pipeline
 
 PARSER = {
     "parserClassName": "JSONMap",

@@ -11,8 +11,8 @@ import pytest
 
 from stellar.language.conversions import to_boolean
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.compile import Workshop
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
 from stellar.pipeline.records import Report
 from stellar.pipeline.stages.triage import aggregated, triage
@@ -66,7 +66,7 @@ def test_java_loses_a_message_only_for_a_score_that_is_null(case: dict[str, Any]
 def triaged(case: dict[str, Any]) -> tuple[dict[str, Any], list[Report]]:
     config = EnrichmentConfig.model_validate(case["config"])
     reports: list[Report] = []
-    stage = triage(config.threat_intel, config.configuration, Place("x"), Workshop(report=reports.append))
+    stage = triage(config.threat_intel, config.configuration, SourceLocation("x"), BuildContext(report=reports.append))
     fired = stage.fired(case["message"])
     rules = [
         {"name": f.rule.name, "comment": f.rule.comment, "rule": f.rule.text, "score": f.score, "reason": f.reason}

@@ -13,9 +13,9 @@ import pytest
 import stellar
 from stellar import evaluate_many
 from stellar.language.context import Context
-from stellar.language.evaluate_many import in_order
 from stellar.language.library import Library
-from stellar.util import scheduler as fibers
+from stellar.util import scheduler, waiting
+from stellar.util.windowed import in_order
 
 
 def all_of(work, items, in_flight=64):
@@ -33,11 +33,11 @@ def test_who_waits_gives_way_until_woken():
 
     def work(number):
         if number == 9:
-            for waker in reversed(wakers):
-                waker.wake()
+            for event in reversed(wakers):
+                event.set()
             return number
-        wakers.append(waker := fibers.waker())
-        assert waker.wait(5)
+        wakers.append(event := waiting.new_event())
+        assert event.wait(5)
         order.append(number)
         return number
 
@@ -47,10 +47,10 @@ def test_who_waits_gives_way_until_woken():
 
 def test_who_is_woken_before_waiting_does_not_wait():
     def work(_):
-        waker = fibers.waker()
-        waker.wake()
-        first = waker.wait(0)
-        later = fibers.waker()
+        event = waiting.new_event()
+        event.set()
+        first = event.wait(0)
+        later = waiting.new_event()
         return first, later.wait(0.01)  # what woke the first does not wake the next
 
     assert all_of(work, [1, 2, 3]) == [(True, False)] * 3
@@ -60,17 +60,17 @@ def test_who_is_woken_before_waiting_does_not_wait():
 def test_who_is_not_woken_in_time_goes_on(seconds):
     def work(_):
         begin = time.monotonic()
-        return fibers.waker().wait(seconds), time.monotonic() - begin >= seconds
+        return waiting.new_event().wait(seconds), time.monotonic() - begin >= seconds
 
     assert all_of(work, range(20)) == [(False, True)] * 20
 
 
 def test_one_may_be_woken_by_any_thread():
     def work(number):
-        waker = fibers.waker()
-        timer = threading.Timer(0.01 * (number % 3), waker.wake)
+        event = waiting.new_event()
+        timer = threading.Timer(0.01 * (number % 3), event.set)
         timer.start()
-        woken = waker.wait(5)
+        woken = event.wait(5)
         timer.join()
         return woken
 
@@ -78,32 +78,34 @@ def test_one_may_be_woken_by_any_thread():
 
 
 def test_a_promise_is_kept_to_threads_and_fibers_alike():
-    promise: fibers.Promise[int] = fibers.Promise()
+    promise: waiting.Future[int] = waiting.Future()
     got = []
-    threads = [threading.Thread(target=lambda: got.append(promise.get())) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: got.append(promise.result())) for _ in range(5)]
     for thread in threads:
         thread.start()
-    threading.Timer(0.02, promise.keep, [7]).start()
-    assert all_of(lambda _: promise.get(), range(5)) == [7] * 5
+    threading.Timer(0.02, promise.set_result, [7]).start()
+    assert all_of(lambda _: promise.result(), range(5)) == [7] * 5
     for thread in threads:
         thread.join()
     assert got == [7] * 5
-    assert promise.get() == 7
+    assert promise.result() == 7
 
 
 def test_a_promise_that_is_broken_raises_why():
-    promise: fibers.Promise[int] = fibers.Promise()
-    promise.fail(KeyError("why"))
+    promise: waiting.Future[int] = waiting.Future()
+    promise.set_exception(KeyError("why"))
     with pytest.raises(KeyError, match="why"):
-        promise.get()
+        promise.result()
 
 
 def test_what_can_not_give_way_gets_a_thread():
     barrier = threading.Barrier(8, timeout=5)
-    assert sorted(all_of(lambda _: fibers.offload(barrier.wait), range(8))) == [*range(8)]
-    assert fibers.offload(threading.current_thread) is threading.current_thread()  # outside of fibers it is just called
+    assert sorted(all_of(lambda _: waiting.offload(barrier.wait), range(8))) == [*range(8)]
+    assert (
+        waiting.offload(threading.current_thread) is threading.current_thread()
+    )  # outside of fibers it is just called
     with pytest.raises(ZeroDivisionError):
-        all_of(lambda _: fibers.offload(lambda: 1 / 0), [1])
+        all_of(lambda _: waiting.offload(lambda: 1 / 0), [1])
 
 
 def test_context_variables_are_those_of_the_fiber_wherever_it_works():
@@ -111,8 +113,8 @@ def test_context_variables_are_those_of_the_fiber_wherever_it_works():
 
     def work(number):
         variable.set(number)
-        fibers.waker().wait(0.001)
-        return variable.get(), fibers.offload(variable.get)
+        waiting.new_event().wait(0.001)
+        return variable.get(), waiting.offload(variable.get)
 
     assert all_of(work, range(10)) == [(number, number) for number in range(10)]
     assert variable.get() == -1
@@ -128,7 +130,7 @@ def test_sockets_are_waited_for_side_by_side():
                     there.send(b"x")
                 return b""
             here = pairs[number - 1][0]
-            return here.recv(1) if fibers.readable(here, 5) else None
+            return here.recv(1) if waiting.readable(here, 5) else None
 
         assert all_of(work, [*range(1, 21), 0], 21) == [b"x"] * 20 + [b""]
 
@@ -137,13 +139,13 @@ def test_sockets_are_waited_for_side_by_side():
 def test_a_socket_is_ready_or_it_is_not(where):
     here, there = socket.socketpair()
     with here, there:
-        assert where(lambda _: fibers.writable(here, 0))
-        assert not where(lambda _: fibers.readable(here, 0.01))
+        assert where(lambda _: waiting.writable(here, 0))
+        assert not where(lambda _: waiting.readable(here, 0.01))
         there.send(b"x")
-        assert where(lambda _: fibers.readable(here, 1))
+        assert where(lambda _: waiting.readable(here, 1))
         # What is there counts, though no time is left
-        assert where(lambda _: fibers.readable(here, 0))
-        assert where(lambda _: fibers.readable(here, -1))
+        assert where(lambda _: waiting.readable(here, 0))
+        assert where(lambda _: waiting.readable(here, -1))
 
 
 def test_what_has_come_counts_however_late_it_is_seen():
@@ -152,7 +154,7 @@ def test_what_has_come_counts_however_late_it_is_seen():
 
         def work(number):
             if number == 0:
-                return fibers.readable(here, 0.05)
+                return waiting.readable(here, 0.05)
             there.send(b"x")
             time.sleep(0.1)  # nobody looks meanwhile
             return None
@@ -162,7 +164,7 @@ def test_what_has_come_counts_however_late_it_is_seen():
 
 def test_an_error_is_raised_where_its_result_is_asked_for():
     def work(number):
-        fibers.waker().wait(0.001)
+        waiting.new_event().wait(0.001)
         return 1 // number
 
     results = in_order(work, [1, 0, 1], 3, blocks=False)
@@ -175,7 +177,7 @@ def test_after_an_early_close_what_is_under_way_ends_and_no_thread_is_left():
     ended = []
 
     def work(number):
-        fibers.waker().wait(0.02)
+        waiting.new_event().wait(0.02)
         ended.append(number)
         return number
 
@@ -202,8 +204,8 @@ def test_the_place_of_an_error_is_known_in_fibers_too():
 def test_a_fault_of_the_loop_itself_is_raised_where_a_result_is_asked_for():
     def work(number):
         if number == 3:
-            fibers.current_hub().post(lambda: 1 / 0)
-        fibers.waker().wait(5)
+            waiting.current_loop().post(lambda: 1 / 0)
+        waiting.new_event().wait(5)
 
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError):
@@ -215,10 +217,10 @@ def test_a_stream_that_rests_for_long_goes_on():
     def source():
         for number in range(3):
             yield number
-            time.sleep(2 * fibers.STAYS_AWAKE_SECONDS)
+            time.sleep(2 * scheduler.STAYS_AWAKE_SECONDS)
 
     def work(number):
-        fibers.waker().wait(0.001)
+        waiting.new_event().wait(0.001)
         return number
 
     assert all_of(work, source()) == [0, 1, 2]
@@ -231,7 +233,7 @@ def sleep(seconds: object) -> bool:
     seconds: For so long
     returns: True
     """
-    return fibers.current_hub() is None
+    return waiting.current_loop() is None
 
 
 @stellar.stellar("QUICK", blocks=False)
@@ -240,7 +242,7 @@ def quick(context: Context) -> bool:
 
     returns: Whether this is a fiber
     """
-    return fibers.current_hub() is not None
+    return waiting.current_loop() is not None
 
 
 def test_functions_that_may_wait_get_threads_and_others_do_not():
@@ -257,7 +259,7 @@ def test_functions_that_may_wait_get_threads_and_others_do_not():
 
 @pytest.fixture
 def hub():
-    hub = fibers.Hub("test")
+    hub = scheduler.RunLoop("test")
     yield hub
     hub.shutdown()
 
@@ -275,8 +277,8 @@ def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
     def work():
         try:
             begun.set()
-            fibers.waker().wait(60)
-        except fibers.Cancelled:
+            waiting.new_event().wait(60)
+        except scheduler.Cancelled:
             cleaned.append("except")
             raise
         finally:
@@ -285,25 +287,25 @@ def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
     task = hub.submit(work)
     begun.wait(30)
     task.cancel()
-    with pytest.raises(fibers.Cancelled):
+    with pytest.raises(scheduler.Cancelled):
         task.result()
     assert cleaned == ["except", "finally"]
-    assert isinstance(task.failure, fibers.Cancelled)
+    assert isinstance(task.failure, scheduler.Cancelled)
 
 
 WAITS = {
-    "a waker": lambda here, promise: fibers.waker().wait(),
-    "a time": lambda here, promise: fibers.sleep(60),
-    "a socket": lambda here, promise: fibers.readable(here, 60),
-    "a promise": lambda here, promise: promise.get(),
-    "any of several": lambda here, promise: fibers.current_hub().await_any([(here, 1), promise], 60),
+    "a waker": lambda here, promise: waiting.new_event().wait(),
+    "a time": lambda here, promise: waiting.sleep(60),
+    "a socket": lambda here, promise: waiting.readable(here, 60),
+    "a promise": lambda here, promise: promise.result(),
+    "any of several": lambda here, promise: waiting.current_loop().await_any([(here, 1), promise], 60),
 }
 
 
 @pytest.mark.parametrize("kind", WAITS)
 def test_whatever_a_cancelled_task_waits_for_can_be_waited_for_again(kind, hub):
     here, there = socket.socketpair()
-    promise: fibers.Promise[int] = fibers.Promise()
+    promise: waiting.Future[int] = waiting.Future()
     with here, there:
         begun = threading.Event()
 
@@ -316,11 +318,11 @@ def test_whatever_a_cancelled_task_waits_for_can_be_waited_for_again(kind, hub):
             task = hub.submit(work)
             begun.wait(30)
             task.cancel()
-            with pytest.raises(fibers.Cancelled):
+            with pytest.raises(scheduler.Cancelled):
                 task.result()
         assert promise._waiting == []
         there.send(b"x")
-        assert hub.submit(fibers.readable, here, 30).result()
+        assert hub.submit(waiting.readable, here, 30).result()
 
 
 def test_a_task_that_has_not_begun_never_does_its_work(hub):
@@ -330,7 +332,7 @@ def test_a_task_that_has_not_begun_never_does_its_work(hub):
     task.cancel()
     gate.set()
     assert blocking.result()
-    with pytest.raises(fibers.Cancelled):
+    with pytest.raises(scheduler.Cancelled):
         task.result()
     assert done == []
 
@@ -352,10 +354,10 @@ def test_a_task_that_waits_for_an_offloaded_function_is_cancelled_at_once(hub):
         gate.wait(30)
         over.append(1)
 
-    task = hub.submit(lambda: fibers.offload(slow))
+    task = hub.submit(lambda: waiting.offload(slow))
     begun.wait(30)
     task.cancel()
-    with pytest.raises(fibers.Cancelled):
+    with pytest.raises(scheduler.Cancelled):
         task.result()
     assert over == []
     assert hub.submit(lambda: 1).result() == 1
@@ -369,21 +371,21 @@ def test_a_task_may_wait_while_it_cleans_up(hub):
     def work():
         try:
             begun.set()
-            fibers.waker().wait()
+            waiting.new_event().wait()
         finally:
-            fibers.sleep(0.01)
+            waiting.sleep(0.01)
             cleaned.append(1)
 
     task = hub.submit(work)
     begun.wait(30)
     task.cancel()
-    with pytest.raises(fibers.Cancelled):
+    with pytest.raises(scheduler.Cancelled):
         task.result()
     assert cleaned == [1]
 
 
 def test_cancelled_is_no_exception_that_a_failure_handler_takes():
-    assert not issubclass(fibers.Cancelled, Exception)
+    assert not issubclass(scheduler.Cancelled, Exception)
 
 
 # --- promises
@@ -391,12 +393,12 @@ def test_cancelled_is_no_exception_that_a_failure_handler_takes():
 
 @pytest.mark.parametrize("where", ["thread", "fiber"])
 def test_a_promise_is_waited_for_as_long_as_one_likes(where, hub):
-    promise: fibers.Promise[int] = fibers.Promise()
+    promise: waiting.Future[int] = waiting.Future()
     wait = promise.wait if where == "thread" else lambda seconds=None: hub.run(lambda: promise.wait(seconds))
     assert wait(0) is False
     assert wait(0.01) is False
     assert promise._waiting == []
-    threading.Timer(0.02, promise.keep, [1]).start()
+    threading.Timer(0.02, promise.set_result, [1]).start()
     assert wait() is True
     assert wait(0) is True
     assert promise.done
@@ -409,25 +411,25 @@ def test_who_wants_to_be_woken_when_a_promise_is_kept_is_woken_once_and_at_once_
         def __init__(self, name):
             self.name = name
 
-        def wake(self):
+        def set(self):
             woken.append(self.name)
 
-    promise: fibers.Promise[int] = fibers.Promise()
+    promise: waiting.Future[int] = waiting.Future()
     one, other, late = map(Listener, ("one", "other", "late"))
     promise.when_done(one)
     promise.when_done(other)
     promise.forget(other)
     promise.forget(late)  # which it does not know
-    promise.fail(KeyError("why"))
+    promise.set_exception(KeyError("why"))
     promise.when_done(late)
     assert woken == ["one", "late"]
 
 
 def test_a_promise_that_fails_ends_the_wait_and_raises_for_all(hub):
-    promise: fibers.Promise[int] = fibers.Promise()
-    tasks = [hub.submit(promise.get) for _ in range(3)]
+    promise: waiting.Future[int] = waiting.Future()
+    tasks = [hub.submit(promise.result) for _ in range(3)]
     until(lambda: len(promise._waiting) == 3)
-    promise.fail(KeyError("why"))
+    promise.set_exception(KeyError("why"))
     for task in tasks:
         with pytest.raises(KeyError, match="why"):
             task.result()
@@ -440,7 +442,7 @@ def test_many_threads_run_work_on_one_hub_and_each_gets_its_own_result(hub):
     results = {}
 
     def work(number):
-        fibers.sleep(0.001 * (number % 3))
+        waiting.sleep(0.001 * (number % 3))
         return number, threading.current_thread().name
 
     def caller(number):
@@ -466,19 +468,19 @@ def test_an_interrupted_thread_cancels_its_work_and_goes_on_when_that_has_ended(
     def work():
         try:
             begun.set()
-            fibers.waker().wait(60)
+            waiting.new_event().wait(60)
         finally:
-            fibers.sleep(0.05)
+            waiting.sleep(0.05)
             order.append("cleaned up")
 
-    real = fibers.Promise.get
+    real = waiting.Future.result
 
     def interrupted(promise):
-        monkeypatch.setattr(fibers.Promise, "get", real)
+        monkeypatch.setattr(waiting.Future, "result", real)
         begun.wait(30)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fibers.Promise, "get", interrupted)
+    monkeypatch.setattr(waiting.Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
         hub.run(work)
     order.append("raised")
@@ -487,15 +489,15 @@ def test_an_interrupted_thread_cancels_its_work_and_goes_on_when_that_has_ended(
 
 
 def test_the_listener_of_a_task_is_called_when_it_has_ended(hub):
-    ended: fibers.Promise[object] = fibers.Promise()
-    task = hub.start(lambda: 7, ended.keep)
-    assert ended.get() is task
+    ended: waiting.Future[object] = waiting.Future()
+    task = hub.start(lambda: 7, ended.set_result)
+    assert ended.result() is task
     assert task.result() == 7
 
 
 def test_after_shutdown_no_work_is_accepted_and_what_was_under_way_has_ended():
-    hub = fibers.Hub("test")
-    task = hub.submit(lambda: fibers.sleep(0.05) or 7)
+    hub = scheduler.RunLoop("test")
+    task = hub.submit(lambda: waiting.sleep(0.05) or 7)
     hub.shutdown()
     assert task.result() == 7
     for begin in (lambda: hub.submit(lambda: 1), lambda: hub.run(lambda: 1)):
@@ -504,19 +506,19 @@ def test_after_shutdown_no_work_is_accepted_and_what_was_under_way_has_ended():
 
 
 def test_nobody_waits_for_ever_for_a_hub_whose_loop_failed():
-    hub = fibers.Hub("test")
-    waiting = threading.Event()
+    hub = scheduler.RunLoop("test")
+    begun = threading.Event()
     errors = []
 
     def caller():
         try:
-            hub.run(lambda: waiting.set() or fibers.waker().wait())
+            hub.run(lambda: begun.set() or waiting.new_event().wait())
         except ZeroDivisionError as error:
             errors.append(error)
 
     thread = threading.Thread(target=caller)
     thread.start()
-    waiting.wait(30)
+    begun.wait(30)
     hub.post(lambda: 1 / 0)
     thread.join(30)
     assert len(errors) == 1
@@ -525,7 +527,7 @@ def test_nobody_waits_for_ever_for_a_hub_whose_loop_failed():
 
 def test_shutdowns_and_new_work_at_the_same_moment_leave_nobody_waiting():
     for _ in range(50):
-        hub = fibers.Hub("test")
+        hub = scheduler.RunLoop("test")
         outcomes = []
 
         def caller(hub=hub, outcomes=outcomes):
@@ -550,18 +552,18 @@ def test_shutdowns_and_new_work_at_the_same_moment_leave_nobody_waiting():
 def test_whichever_is_ready_first_ends_the_wait(hub):
     with ExitStack() as stack:
         pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(3)]
-        promise: fibers.Promise[int] = fibers.Promise()
+        promise: waiting.Future[int] = waiting.Future()
         wanted = [*((here, 1) for here, _ in pairs), promise]
 
         def which(seconds=30):
-            ready = fibers.current_hub().await_any(wanted, seconds)
-            return ready, [fibers.is_ready(each) for each in wanted]
+            ready = waiting.current_loop().await_any(wanted, seconds)
+            return ready, [waiting.is_ready(each) for each in wanted]
 
         assert hub.run(lambda: which(0.01)) == (False, [False] * 4)
         threading.Timer(0.02, pairs[1][1].send, [b"x"]).start()
         assert hub.run(which) == (True, [False, True, False, False])
         pairs[1][0].recv(1)
-        threading.Timer(0.02, promise.keep, [1]).start()
+        threading.Timer(0.02, promise.set_result, [1]).start()
         assert hub.run(which) == (True, [False, False, False, True])
         assert hub.run(which) == (True, [False, False, False, True])  # it is ready from the beginning
         assert promise._waiting == []
@@ -570,6 +572,6 @@ def test_whichever_is_ready_first_ends_the_wait(hub):
 def test_a_socket_can_be_waited_for_until_it_can_be_written(hub):
     here, there = socket.socketpair()
     with here, there:
-        assert hub.run(lambda: fibers.current_hub().await_any([(here, 2)], 30))
-        assert fibers.is_ready((here, 2))
-        assert not fibers.is_ready((here, 1))
+        assert hub.run(lambda: waiting.current_loop().await_any([(here, 2)], 30))
+        assert waiting.is_ready((here, 2))
+        assert not waiting.is_ready((here, 1))

@@ -22,8 +22,8 @@ from maas_runtime.deployers.yarn.configuration import configuration, configured_
 from maas_runtime.deployers.yarn.container import NODE_SECONDS
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import Limits
-from maas_runtime.state.backend import Place
-from maas_runtime.state.store import Notes
+from maas_runtime.state.backend import Backend
+from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
 from maas_runtime.store.options import auth, identity
 from stellar.maas.schema import Model, read_json
@@ -130,7 +130,7 @@ def services(given: argparse.Namespace) -> Iterator[YarnServices]:
 
 @contextmanager
 def deployer(
-    given: argparse.Namespace, place: Place, store: ModelStore, report: Callable[[Model, str], None], limits: Limits
+    given: argparse.Namespace, place: Backend, store: ModelStore, report: Callable[[Model, str], None], limits: Limits
 ) -> Iterator[Deployer]:
     """What runs models on YARN, as the options say.
 
@@ -193,7 +193,7 @@ class Home:
         }
 
 
-def start(given: argparse.Namespace, place: Place, store: ModelStore, where: str) -> int:
+def start(given: argparse.Namespace, place: Backend, store: ModelStore, where: str) -> int:
     """Let the service run on YARN, and return when it does: 0, or 2 if it does not in time.
 
     where: how YARN's nodes find the model store
@@ -227,7 +227,7 @@ def _why(yarn: YarnServices, name: str) -> str:
     return f": {said}; see: yarn logs -applicationId {state.application}"
 
 
-def _leads(notes: Notes, deadline: float) -> bool:
+def _leads(notes: StateStore, deadline: float) -> bool:
     while not notes.is_led():
         if time.monotonic() > deadline:
             return False
@@ -235,7 +235,7 @@ def _leads(notes: Notes, deadline: float) -> bool:
     return True
 
 
-def _home(given: argparse.Namespace, place: Place, urls: Sequence[str], store: str) -> Home:
+def _home(given: argparse.Namespace, place: Backend, urls: Sequence[str], store: str) -> Home:
     """Raises ValueError for what a service elsewhere could not use."""
     if given.zk_quorum is None:
         raise ValueError("a service on YARN needs ZooKeeper: -zq HOST:PORT")

@@ -19,7 +19,7 @@ from pathlib import Path
 from maas_runtime.runner import runner
 from maas_runtime.runner.lifecycle import LOOK_SECONDS, ContainerLifecycle, node_manager_listens, read_hold_seconds
 from maas_runtime.runner.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance, Limits
-from maas_runtime.state.store import FileNotes, Notes
+from maas_runtime.state.store import DirectoryStateStore, StateStore
 from stellar.maas.registries.directory import read_config
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model, read_json
@@ -115,19 +115,19 @@ def _report(container: Path, arguments: list[str]) -> None:
     failure = json.loads((container / OUTCOME).read_bytes())["failure"]
     try:
         if given.zk_quorum is None:
-            notes = FileNotes(given.registry, read_config(given.registry, given.zk_root).ext_root)
+            notes = DirectoryStateStore(given.registry, read_config(given.registry, given.zk_root).ext_root)
             note_failed(notes, model, given.container_id, failure)
             return
-        from maas_runtime.state.zookeeper import ZooKeeperNotes
+        from maas_runtime.state.zookeeper import ZooKeeperStateStore
         from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings
 
         with ZooKeeper(ZooKeeperSettings.read(given.zk_quorum, given.zk_client)) as zookeeper:
-            note_failed(ZooKeeperNotes(zookeeper, given.zk_root), model, given.container_id, failure)
+            note_failed(ZooKeeperStateStore(zookeeper, given.zk_root), model, given.container_id, failure)
     except OSError as error:
         log.warning("the failure stands in this log alone: %s", error)
 
 
-def note_failed(notes: Notes, model: Model, id: str, failure: str) -> None:
+def note_failed(notes: StateStore, model: Model, id: str, failure: str) -> None:
     """Write down that an instance failed, for the service to take in.
 
     Raises OSError.
@@ -135,7 +135,7 @@ def note_failed(notes: Notes, model: Model, id: str, failure: str) -> None:
     notes.write(f"{FAILED}/{id}", {**model._asdict(), "failure": failure})
 
 
-def failures_noted(notes: Notes, model: Model) -> dict[str, str]:
+def failures_noted(notes: StateStore, model: Model) -> dict[str, str]:
     """The reasons of instances of a model that failed, by their ids, which are forgotten then."""
     found = {}
     for id in notes.names(FAILED):

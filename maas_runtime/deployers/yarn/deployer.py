@@ -32,7 +32,7 @@ from maas_runtime.deployers.yarn.rest import State, YarnServices
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.lifecycle import start_order
 from maas_runtime.runner.runner import Limits
-from maas_runtime.state.store import Notes
+from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
@@ -97,7 +97,7 @@ class YarnDeployer:
     place: Sequence[str]
     store: ModelStore
     registry: Registry
-    notes: Notes
+    notes: StateStore
     report: Callable[[Model, str], None]
     limits: Limits = field(default_factory=Limits)
     settings: YarnSettings = field(default_factory=YarnSettings)

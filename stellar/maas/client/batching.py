@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from stellar.maas.client.dispatch import Decoded
+from stellar.maas.client.attempts import Decoded
 from stellar.maas.client.encoding import Arguments
 from stellar.maas.errors import MaasError, ModelUnavailable, RecordRefused
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Promise, Waker, waker
+from stellar.util.waiting import Event, Future, new_event
 
 Answered = tuple[Decoded, str]
 """An answer, and the URL of the instance that gave it."""
@@ -24,8 +24,8 @@ class Abandoned(Exception):
 
 @dataclass(slots=True)
 class _Batch:
-    members: list[tuple[Arguments, Promise[Answered]]] = field(default_factory=list)
-    full: Waker = field(default_factory=waker)  # made by the first of them, which waits
+    members: list[tuple[Arguments, Future[Answered]]] = field(default_factory=list)
+    full: Event = field(default_factory=new_event)  # made by the first of them, which waits
 
 
 class Batcher:
@@ -57,7 +57,7 @@ class Batcher:
         if leading:
             self._lead(lane, batch, send)
         try:
-            return mine.get()
+            return mine.result()
         except RecordRefused:
             if len(batch.members) == 1:
                 raise
@@ -66,8 +66,8 @@ class Batcher:
         (answer,) = send([arguments])
         return answer
 
-    def _joined(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Promise[Answered], bool]:
-        mine: Promise[Answered] = Promise()
+    def _joined(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Future[Answered], bool]:
+        mine: Future[Answered] = Future()
         with self._lock:
             batch = self._open.get(lane)
             if leading := batch is None:
@@ -75,7 +75,7 @@ class Batcher:
             batch.members.append((arguments, mine))
             if len(batch.members) >= self._most:
                 del self._open[lane]
-                batch.full.wake()
+                batch.full.set()
         return batch, mine, leading
 
     def _lead(self, lane: Hashable, batch: _Batch, send: Send) -> None:
@@ -86,12 +86,12 @@ class Batcher:
         except BaseException as error:
             self._close(lane, batch)
             for _, waiting in batch.members:
-                waiting.fail(for_others(error))
+                waiting.set_exception(for_others(error))
             if not isinstance(error, MaasError):
                 raise
         else:
             for (_, waiting), answer in zip(batch.members, answers, strict=True):
-                waiting.keep(answer)
+                waiting.set_result(answer)
 
     def _close(self, lane: Hashable, batch: _Batch) -> None:
         with self._lock:

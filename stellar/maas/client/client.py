@@ -18,25 +18,28 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from stellar.maas.client.attempts import Call, Decoded, Read, Result
 from stellar.maas.client.batching import Abandoned, Batcher, for_others
 from stellar.maas.client.decoding import decode_batch, decode_one
-from stellar.maas.client.dispatch import Call, Decoded, Dispatcher, Read, Result, call_directly
+from stellar.maas.client.dispatch import Dispatcher, call_directly
 from stellar.maas.client.encoding import Arguments, encode_query, function_path, to_strings
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.client.instances import DeploymentTracker
 from stellar.maas.client.outages import Outages
+from stellar.maas.client.reselect import chosen_anew
 from stellar.maas.client.result_cache import ResultCache
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.client.shadow import BoundedFile, OnDisagreement, Shadows
 from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reason
 from stellar.maas.registry import Registry
-from stellar.maas.routing import Chosen, chosen_anew
+from stellar.maas.routing import Chosen
 from stellar.maas.schema import Model, ModelEndpoint, read_json
-from stellar.maas.transport.http import HttpTransport, Transport
+from stellar.maas.transport.base import Transport
+from stellar.maas.transport.http import HttpTransport
 from stellar.net.allowed_hosts import AllowedHosts, trouble_with
 from stellar.net.breaker import State
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Promise, offload
+from stellar.util.waiting import Future, offload
 
 __all__ = ["ClientSettings", "Counters", "ModelClient", "encode_query", "function_path"]
 
@@ -111,7 +114,7 @@ class ModelClient:
     it, until all instances of that version have been replaced. Equal calls at the same moment make one request.
     """
 
-    gives_way = True  # in a fiber, where it waits
+    cooperative = True  # in a fiber, where it waits
 
     def __init__(
         self,
@@ -150,7 +153,7 @@ class ModelClient:
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[str, Promise[bytes]] = {}
+        self._flights: dict[str, Future[bytes]] = {}
 
     def counters(self) -> Counters:
         """Return what was done so far, as a copy."""
@@ -221,7 +224,7 @@ class ModelClient:
             if leading:
                 break
             try:
-                return _decode(flight.get())
+                return _decode(flight.result())
             except Abandoned:
                 self._count_unjoined()
         answer = self._lead(request, flight)
@@ -247,7 +250,7 @@ class ModelClient:
             self._counters.calls -= 1
             self._counters.joined -= 1
 
-    def _join(self, key: str) -> tuple[Promise[bytes], bool]:
+    def _join(self, key: str) -> tuple[Future[bytes], bool]:
         """The call under way for a key, and True if it is ours to make."""
         with self._lock:
             self._counters.calls += 1
@@ -255,10 +258,10 @@ class ModelClient:
             if flight is not None:
                 self._counters.joined += 1
                 return flight, False
-            flight = self._flights[key] = Promise()
+            flight = self._flights[key] = Future()
             return flight, True
 
-    def _lead(self, request: _Request, flight: Promise[bytes]) -> Result:
+    def _lead(self, request: _Request, flight: Future[bytes]) -> Result:
         """Call the model, for all that wait for the same answer."""
         try:
             answer, url = self._send(request)
@@ -266,10 +269,10 @@ class ModelClient:
                 self._cache.put(request.key, answer.data, request.epoch)
         except BaseException as error:
             self._land(request.key)
-            flight.fail(for_others(error))
+            flight.set_exception(for_others(error))
             raise
         self._land(request.key)
-        flight.keep(answer.data)
+        flight.set_result(answer.data)
         return answer.result
 
     def _land(self, key: str) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stellar.maas.client.dispatch import Decoded
+from stellar.maas.client.attempts import Decoded
 from stellar.maas.errors import InstanceBusy, ModelRefused, RecordRefused
 from stellar.maas.schema import read_json
-from stellar.maas.transport.http import Answer, shown
+from stellar.maas.transport.base import Response
+from stellar.maas.transport.http import shown
 
 DETAIL_BYTES = 200
 TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
 REST_SECONDS = 1.0  # of an instance that is busy and does not say for how long
 
 
-def decode_one(address: str, answer: Answer) -> list[Decoded]:
+def decode_one(address: str, answer: Response) -> list[Decoded]:
     """Return the JSON object of a response. Raises ModelRefused or InstanceBusy."""
     value = _decode(address, answer)
     if not isinstance(value, dict):
@@ -23,7 +24,7 @@ def decode_one(address: str, answer: Answer) -> list[Decoded]:
     return [Decoded(value, answer.body)]
 
 
-def decode_batch(size: int, address: str, answer: Answer) -> list[Decoded]:
+def decode_batch(size: int, address: str, answer: Response) -> list[Decoded]:
     """Return the JSON objects of a response to a batch of so many calls. Raises ModelRefused or InstanceBusy."""
     value = _decode(address, answer)
     if not isinstance(value, list):
@@ -41,7 +42,7 @@ def _encode(member: dict[str, Any]) -> bytes:
     return json.dumps(member, separators=(",", ":")).encode("ascii")
 
 
-def _decode(address: str, answer: Answer) -> Any:
+def _decode(address: str, answer: Response) -> Any:
     if answer.status != 200:
         raise _refusal(address, answer)
     try:
@@ -50,7 +51,7 @@ def _decode(address: str, answer: Answer) -> Any:
         raise ModelRefused(f"{shown(address)} answered with invalid JSON: {error}") from None
 
 
-def _refusal(address: str, answer: Answer) -> ModelRefused | InstanceBusy:
+def _refusal(address: str, answer: Response) -> ModelRefused | InstanceBusy:
     status = answer.status
     message, details = f"{shown(address)} answered with status {status}, not 200", ""
     if status >= 400:

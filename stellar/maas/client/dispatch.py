@@ -17,13 +17,14 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
+from stellar.maas.client.attempts import Attempt, Call, Counting, Decoded, InstanceSilent, request_url
 from stellar.maas.client.instances import ConcurrencyLimiter, HedgePolicy, InstanceLoad
 from stellar.maas.client.outages import RETRY_SECONDS, Outages
+from stellar.maas.client.race import Race
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.errors import (
     ConnectionLost,
@@ -38,95 +39,18 @@ from stellar.maas.errors import (
 )
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
-from stellar.maas.transport.http import Answer, Exchange, Transport
+from stellar.maas.transport.base import Response, Transport
+from stellar.maas.transport.http import Exchange
 from stellar.net.allowed_hosts import AllowedHosts, trouble_with
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Hub, current_hub, is_ready, offload, sleep
+from stellar.util.scheduler import RunLoop
+from stellar.util.waiting import current_loop, offload, sleep
 
 log = logging.getLogger(__name__)
 
-# An instance whose calls are beaten by hedges must have been silent for so long before its circuit opens: any process
-# may be paused for a moment
-MIN_SILENCE_SECONDS = 0.05
-SILENT_DELAYS = 3
 MAX_POLICIES = 10_000
 MAX_CALLABLE = 4096
 MAX_WARNED = 1000
-
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """An answer, and the bytes that decode to it."""
-
-    result: Result
-    data: bytes
-
-
-Read = Callable[[str, Answer], list[Decoded]]
-
-
-class _Silent(ModelTimeOut):
-    """An instance answers nobody, so a call gives it up; another one is called at no cost."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A request for any instance of a version.
-
-    model: None for an endpoint written by hand
-    given: the URL of the endpoint
-    rest: what follows the URL; body: of a POST
-    until: when the whole call must have ended, monotonic; infinity for no limit
-    read: decodes a response; raises ModelRefused, InstanceBusy
-    hedged: whether a second instance may be called besides
-    chosen: whether another version would do
-
-    retries: how many are left
-    charged: whether the last failure costs a retry; that of a trial does not
-    unreachable: the URLs that could not be reached, since the last wait
-    first_unread: when the request was not read for the first time; infinity if it always was
-    """
-
-    model: Model | None
-    given: str
-    rest: str
-    body: bytes | None
-    until: float
-    read: Read
-    hedged: bool
-    chosen: bool
-    retries: int
-    charged: bool = True
-    began: float = field(default_factory=monotonic)
-    unreachable: set[str] = field(default_factory=set)
-    first_unread: float = inf
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """A request to one instance, which holds a slot of it.
-
-    until: when it has taken too long
-    avoided: whether the circuit of the instance is open, and there was no other
-    trial: whether it decides about a half-open circuit
-    settled: whether its outcome was reported
-    """
-
-    url: str
-    load: InstanceLoad
-    began: float
-    until: float
-    avoided: bool
-    trial: bool
-    exchange: Exchange | None = None
-    settled: bool = False
-
-
-class Counting(Protocol):
-    def count(self, what: str) -> None:
-        """Add 1 to a counter of the client."""
 
 
 class Dispatcher:
@@ -143,16 +67,16 @@ class Dispatcher:
         outages: Outages,
         counting: Counting,
     ) -> None:
-        self._registry, self._settings, self._counting = registry, settings, counting
+        self.registry, self._settings, self.counters = registry, settings, counting
         self._transport = transport
-        self._begin_exchange: Callable[[str, bytes | None], Exchange] | None = getattr(transport, "begin", None)
+        self.begin_exchange: Callable[[str, bytes | None], Exchange] | None = getattr(transport, "begin", None)
         self._cooperative = getattr(transport, "gives_way", False)
         self._patience = settings.patience
         self._allowed = AllowedHosts.of(settings.hosts_allowed)
-        self._breakers = registry.breakers
+        self.breakers = registry.breakers
         self._uniform = settings.choice == "uniform"
         self._outages = outages
-        self._limiter = ConcurrencyLimiter(settings.max_in_flight)
+        self.limiter = ConcurrencyLimiter(settings.max_in_flight)
         self._hedge_seconds = None if settings.hedge_ms is None else settings.hedge_ms / 1000
         self._policies: dict[Model, HedgePolicy] = {}
         self._callable: set[str] = set()  # URLs that were found to be allowed
@@ -162,7 +86,7 @@ class Dispatcher:
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._hub: Hub | None = None
+        self._hub: RunLoop | None = None
 
     def send(self, call: Call) -> tuple[list[Decoded], str]:
         """Return what an instance answered, and its URL.
@@ -190,7 +114,7 @@ class Dispatcher:
         call.unreachable.clear()
         while (url := self._next(call, tried)) is not None:
             if failure is not None:
-                self._counting.count("retries")
+                self.counters.count("retries")
             tried.add(url)
             try:
                 return self._attempt(call, url, tried)
@@ -215,13 +139,13 @@ class Dispatcher:
 
         Raises ModelUnavailable if none may be called, InstanceBusy if all of them are.
         """
-        if not tried and self._breakers.all_closed and self._uniform and self._may_call(call.given):
+        if not tried and self.breakers.all_closed and self._uniform and self.may_call(call.given):
             return call.given  # as usual
-        urls = self._urls(call.model)
+        urls = self.urls_of(call.model)
         if not tried and (first := self._first(call, urls)) is not None:
             return first
-        candidates = [url for url in self._breakers.closed(urls) if url not in tried and self._may_call(url)]
-        awake = [url for url in candidates if not self._breakers.rest_of(url)]
+        candidates = [url for url in self.breakers.closed(urls) if url not in tried and self.may_call(url)]
+        awake = [url for url in candidates if not self.breakers.rest_of(url)]
         if awake:
             return self._choose(awake)
         if candidates:
@@ -230,35 +154,35 @@ class Dispatcher:
             return None
         if (trouble := self._trouble(call.given)) is not None:
             raise ModelUnavailable(trouble, "not allowed")
-        if self._breakers.rest_of(call.given):
+        if self.breakers.rest_of(call.given):
             raise InstanceBusy(f"{call.given} is busy", 0.0)
         return call.given
 
     def _first(self, call: Call, urls: Sequence[str]) -> str | None:
         """The instance that the registry chose, or a less busy one, if it may be called."""
         given = call.given
-        closed = self._breakers.closed(urls)
+        closed = self.breakers.closed(urls)
         if given not in urls:
-            return None if urls and given in self._breakers else self._if_awake(given)
+            return None if urls and given in self.breakers else self._if_awake(given)
         if given not in closed:
             return None
         if not self._uniform:
-            given = self._limiter.less_busy([url for url in closed if self._may_call(url)] or [given])
+            given = self.limiter.less_busy([url for url in closed if self.may_call(url)] or [given])
         return self._if_awake(given)
 
     def _if_awake(self, url: str) -> str | None:
-        return url if self._may_call(url) and not self._breakers.rest_of(url) else None
+        return url if self.may_call(url) and not self.breakers.rest_of(url) else None
 
     def _choose(self, urls: Sequence[str]) -> str:
-        return random.choice(urls) if self._uniform else self._limiter.less_busy(urls)
+        return random.choice(urls) if self._uniform else self.limiter.less_busy(urls)
 
-    def _urls(self, model: Model | None) -> tuple[str, ...]:
+    def urls_of(self, model: Model | None) -> tuple[str, ...]:
         """The instances that are registered."""
-        if model is None or (snapshot := self._registry.version(*model)) is None:
+        if model is None or (snapshot := self.registry.version(*model)) is None:
             return ()
         return snapshot.urls
 
-    def _may_call(self, url: str) -> bool:
+    def may_call(self, url: str) -> bool:
         return url in self._callable or self._trouble(url) is None
 
     def _trouble(self, url: str) -> str | None:
@@ -277,8 +201,8 @@ class Dispatcher:
 
     def _await_rest(self, call: Call, error: InstanceBusy) -> None:
         """Wait until a busy instance can be called again. Raises the error if that takes longer than the call may."""
-        urls = self._urls(call.model) or (call.given,)
-        pause = min((rest for url in urls if (rest := self._breakers.rest_of(url))), default=0.0)
+        urls = self.urls_of(call.model) or (call.given,)
+        pause = min((rest for url in urls if (rest := self.breakers.rest_of(url))), default=0.0)
         if monotonic() + pause >= min(call.until, call.began + self._patience.seconds):
             raise error
         sleep(pause)
@@ -313,15 +237,15 @@ class Dispatcher:
         """True if the model is wanted and has no instance, or none that can be reached."""
         if call.model is None:
             return False
-        if urls := self._urls(call.model):
+        if urls := self.urls_of(call.model):
             return call.unreachable.issuperset(urls)
         if call.chosen and self._has_another_version(call.model.name):
             return False
-        return self._registry.is_desired(*call.model)
+        return self.registry.is_desired(*call.model)
 
     def _has_another_version(self, name: str) -> bool:
         try:
-            self._registry.endpoint(name)
+            self.registry.endpoint(name)
         except ModelNotFound:
             return False
         return True
@@ -333,95 +257,95 @@ class Dispatcher:
         call.charged = True
         attempt = self._enter(call, url, tried)
         try:
-            if self._begin_exchange is None:
+            if self.begin_exchange is None:
                 return self._by_transport(call, attempt), attempt.url
             return self._by_exchange(call, attempt, tried)
         except MaasError as error:
             error.url = error.url or attempt.url
             call.charged = not attempt.trial and not _is_free(error)
-            self._report(call, attempt, error)
+            self.report_failure(call, attempt, error)
             raise
         finally:
-            self._end(attempt)
+            self.end_attempt(attempt)
 
-    def _by_exchange(self, call: Call, attempt: _Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
-        assert self._begin_exchange is not None
-        attempt.exchange = exchange = self._begin_exchange(_address(attempt.url, call), call.body)
+    def _by_exchange(self, call: Call, attempt: Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
+        assert self.begin_exchange is not None
+        attempt.exchange = exchange = self.begin_exchange(request_url(attempt.url, call), call.body)
         policy = self._policy(call, attempt.url) if call.hedged else None
         first_until = attempt.until if policy is None else min(attempt.until, attempt.began + policy.delay)
         try:
             answer = exchange.run(first_until)
         except TimeoutError:
             if policy is None or first_until >= attempt.until:
-                raise self._timed_out(attempt) from None
+                raise self.timeout_error(attempt) from None
             return self._raced(call, attempt, policy, tried)
         seconds = monotonic() - attempt.began
-        decoded = self._read(call, attempt, answer)
+        decoded = self.read_response(call, attempt, answer)
         if policy is not None:
             policy.record(seconds)
         return decoded, attempt.url
 
-    def _by_transport(self, call: Call, attempt: _Attempt) -> list[Decoded]:
+    def _by_transport(self, call: Call, attempt: Attempt) -> list[Decoded]:
         """By a transport that only has `get` and `post`."""
-        address = _address(attempt.url, call)
+        address = request_url(attempt.url, call)
         limits = {} if call.until == inf else {"seconds": attempt.until - attempt.began}
         through = call_directly if self._cooperative else offload
         if call.body is None:
             answer = through(self._transport.get, address, **limits)
         else:
             answer = through(self._transport.post, address, call.body, **limits)
-        return self._read(call, attempt, answer)
+        return self.read_response(call, attempt, answer)
 
-    def _enter(self, call: Call, url: str, tried: set[str]) -> _Attempt:
+    def _enter(self, call: Call, url: str, tried: set[str]) -> Attempt:
         """Take a slot of the instance, or of another one if it has none. Raises ModelTimeOut if none gets free."""
         now = monotonic()
         if now >= call.until:
             raise ModelTimeOut("no instance answered before the call's deadline")
-        load = self._limiter.of(url)
-        if not self._limiter.try_enter(load):
+        load = self.limiter.of(url)
+        if not self.limiter.try_enter(load):
             url, load = self._await_slot(call, url, tried, min(call.until, now + self._patience.seconds))
             now = monotonic()
-        return self._new_attempt(call, url, load, now)
+        return self.new_attempt(call, url, load, now)
 
-    def _new_attempt(self, call: Call, url: str, load: InstanceLoad, now: float) -> _Attempt:
+    def new_attempt(self, call: Call, url: str, load: InstanceLoad, now: float) -> Attempt:
         """An attempt for which a slot was taken."""
-        self._counting.count("requests")
-        avoided, trial = self._breakers.is_open(url), self._breakers.begin_trial(url)
-        return _Attempt(url, load, now, min(call.until, now + self._patience.seconds), avoided, trial)
+        self.counters.count("requests")
+        avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)
+        return Attempt(url, load, now, min(call.until, now + self._patience.seconds), avoided, trial)
 
     def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, InstanceLoad]:
         while True:
-            closed = self._breakers.closed(self._urls(call.model))
-            others = [each for each in closed if each not in tried and self._may_call(each)]
+            closed = self.breakers.closed(self.urls_of(call.model))
+            others = [each for each in closed if each not in tried and self.may_call(each)]
             for other in random.sample(others, len(others)):
-                load = self._limiter.of(other)
-                if self._limiter.try_enter(load):
+                load = self.limiter.of(other)
+                if self.limiter.try_enter(load):
                     tried.add(other)
                     return other, load
-            if others and url in self._breakers:  # nothing to wait for
+            if others and url in self.breakers:  # nothing to wait for
                 tried.add(url := random.choice(others))
-            load = self._limiter.of(url)
-            if self._limiter.enter(load, until - monotonic()):
+            load = self.limiter.of(url)
+            if self.limiter.enter(load, until - monotonic()):
                 return url, load
             if monotonic() >= until:
-                error = self._limiter.timed_out(url)
+                error = self.limiter.timed_out(url)
                 error.url = url
                 raise error
 
-    def _read(self, call: Call, attempt: _Attempt, answer: Answer) -> list[Decoded]:
+    def read_response(self, call: Call, attempt: Attempt, answer: Response) -> list[Decoded]:
         """Decode a response; it is an answer then."""
-        decoded = call.read(_address(attempt.url, call), answer)
+        decoded = call.read(request_url(attempt.url, call), answer)
         self._succeeded(attempt)
         return decoded
 
-    def _succeeded(self, attempt: _Attempt) -> None:
+    def _succeeded(self, attempt: Attempt) -> None:
         now = monotonic()
         attempt.settled = True
         attempt.load.last_answer = now
         attempt.load.measure(now - attempt.began, now)
-        self._breakers.record_success(attempt.url)
+        self.breakers.record_success(attempt.url)
 
-    def _report(self, call: Call, attempt: _Attempt, error: MaasError) -> None:
+    def report_failure(self, call: Call, attempt: Attempt, error: MaasError) -> None:
         """Report the failure of an attempt to the circuit breaker."""
         if attempt.settled:
             return
@@ -430,25 +354,25 @@ class Dispatcher:
         if isinstance(error, RecordRefused):
             self._succeeded(attempt)
         elif isinstance(error, InstanceBusy):
-            self._breakers.rest(url, error.seconds)
+            self.breakers.rest(url, error.seconds)
         elif not self._is_to_blame(attempt, error):
             if attempt.trial:
-                self._breakers.end_trial(url)
+                self.breakers.end_trial(url)
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
                 call.unreachable.add(url)
             refused = isinstance(error, ConnectionRefused)
-            opened = self._breakers.record_refused(url) if refused else self._breakers.record_failure(url)
-            self._opened(url, opened)
+            opened = self.breakers.record_refused(url) if refused else self.breakers.record_failure(url)
+            self.count_opened(url, opened)
             if attempt.avoided:
                 error.reason = "quarantined"
 
-    def _opened(self, url: str, opened: bool) -> None:
+    def count_opened(self, url: str, opened: bool) -> None:
         if opened:
-            self._counting.count("quarantined")
-            self._limiter.evict(url)
+            self.counters.count("quarantined")
+            self.limiter.evict(url)
 
-    def _is_to_blame(self, attempt: _Attempt, error: MaasError) -> bool:
+    def _is_to_blame(self, attempt: Attempt, error: MaasError) -> bool:
         """Not an instance that was called just before the call's deadline, nor one that could not be called by us."""
         if error.reason == "not allowed":
             return False
@@ -458,14 +382,14 @@ class Dispatcher:
         shortest = min(settings.timeout_ms, settings.connect_timeout_ms, settings.deadline_ms)
         return monotonic() - attempt.began >= shortest / 2000  # half of it, as a fair chance
 
-    def _end(self, attempt: _Attempt) -> None:
+    def end_attempt(self, attempt: Attempt) -> None:
         if attempt.exchange is not None:
             attempt.exchange.close()
-        self._limiter.leave(attempt.load)
+        self.limiter.leave(attempt.load)
         if attempt.trial and not attempt.settled:
-            self._breakers.end_trial(attempt.url)
+            self.breakers.end_trial(attempt.url)
 
-    def _timed_out(self, attempt: _Attempt) -> ModelTimeOut:
+    def timeout_error(self, attempt: Attempt) -> ModelTimeOut:
         return ModelTimeOut(f"{attempt.url} gave no answer in time")
 
     # --- two instances at once
@@ -473,7 +397,7 @@ class Dispatcher:
     def _policy(self, call: Call, url: str) -> HedgePolicy | None:
         """When to hedge a call; None for never."""
         model = call.model
-        if model is None or (snapshot := self._registry.version(*model)) is None or len(snapshot.urls) < 2:
+        if model is None or (snapshot := self.registry.version(*model)) is None or len(snapshot.urls) < 2:
             return None
         if snapshot.settings and not snapshot.settings.get(url, {}).get("hedge", True):
             return None
@@ -484,17 +408,17 @@ class Dispatcher:
             policy = self._policies[model] = HedgePolicy(self._hedge_seconds)
         return policy
 
-    def _raced(self, call: Call, first: _Attempt, policy: HedgePolicy, tried: set[str]) -> tuple[list[Decoded], str]:
+    def _raced(self, call: Call, first: Attempt, policy: HedgePolicy, tried: set[str]) -> tuple[list[Decoded], str]:
         """Go on with a slow attempt on a run loop, where a second one can be watched besides."""
-        race = _Race(self, call, first, policy, tried)
-        if current_hub() is not None:
+        race = Race(self, call, first, policy, tried)
+        if current_loop() is not None:
             return race.run()
         return self._run_loop().run(race.run)
 
-    def _run_loop(self) -> Hub:
+    def _run_loop(self) -> RunLoop:
         with self._lock:
             if self._hub is None:
-                self._hub = Hub("model calls")
+                self._hub = RunLoop("model calls")
             return self._hub
 
     def close(self) -> None:
@@ -505,157 +429,10 @@ class Dispatcher:
             hub.shutdown()
 
 
-class _Race:
-    """A slow attempt, and sooner or later a second one on another instance; the first answer wins."""
-
-    def __init__(
-        self, dispatcher: Dispatcher, call: Call, first: _Attempt, policy: HedgePolicy, tried: set[str]
-    ) -> None:
-        self._dispatcher, self._call, self._first, self._policy = dispatcher, call, first, policy
-        self._tried = tried
-        self._running = [first]
-        self._failure: MaasError | None = None
-
-    def run(self) -> tuple[list[Decoded], str]:
-        """Return the first answer. Raises MaasError if both failed, _Silent to give the first up."""
-        hub = current_hub()
-        assert hub is not None, "a race runs on a run loop"
-        next_look = monotonic()
-        try:
-            while self._running:
-                if (now := monotonic()) >= next_look:
-                    self._look(now)
-                    next_look = now + self._policy.delay
-                ends = (min(each.until, _exchange(each).limit) for each in self._running)
-                wanted = [each for each in map(_wanted, self._running) if each is not None]
-                if len(wanted) == len(self._running):  # else one has just begun
-                    hub.await_any(wanted, max(0.0, min(next_look, *ends) - monotonic()))
-                for attempt in tuple(self._running):
-                    if (decoded := self._advance(attempt)) is not None:
-                        return self._won(attempt, decoded)
-            assert self._failure is not None
-            raise self._failure
-        finally:
-            for attempt in self._running:
-                if attempt is not self._first:  # which its caller ends
-                    self._dispatcher._end(attempt)
-
-    def _look(self, now: float) -> None:
-        """Begin the second attempt if there is none and it may be. Raises _Silent if the first has no chance."""
-        dispatcher, first = self._dispatcher, self._first
-        if first not in self._running:
-            return
-        if not first.trial:
-            silence = max(MIN_SILENCE_SECONDS, SILENT_DELAYS * self._policy.delay)
-            opened = dispatcher._breakers.open_if_silent(first.url, first.load.last_answer, silence)
-            dispatcher._opened(first.url, opened)
-        if len(self._running) > 1:
-            return
-        if first.url in dispatcher._breakers and not first.trial and self._others():
-            first.settled = True
-            raise _Silent(f"{first.url} gives no answers")
-        if (url := self._quieter()) is not None and self._policy.take():
-            self._begin(url, now)
-
-    def _others(self) -> list[str]:
-        """The instances besides that could answer."""
-        dispatcher = self._dispatcher
-        urls = dispatcher._urls(self._call.model)
-        return [
-            url
-            for url in urls
-            if url not in self._tried and url not in dispatcher._breakers and dispatcher._may_call(url)
-        ]
-
-    def _quieter(self) -> str | None:
-        """An instance with at most half as many of our requests."""
-        dispatcher, model = self._dispatcher, self._call.model
-        snapshot = None if model is None else dispatcher._registry.version(*model)
-        settings = {} if snapshot is None else snapshot.settings
-        loads = {
-            url: load.requests
-            for url in self._others()
-            if 2 * (load := dispatcher._limiter.of(url)).requests <= self._first.load.requests
-            and settings.get(url, {}).get("hedge", True)
-        }
-        return min(loads, key=lambda url: (loads[url], random.random())) if loads else None
-
-    def _begin(self, url: str, now: float) -> None:
-        dispatcher, call = self._dispatcher, self._call
-        load = dispatcher._limiter.of(url)
-        if not dispatcher._limiter.try_enter(load):
-            return
-        self._tried.add(url)
-        attempt = dispatcher._new_attempt(call, url, load, now)
-        self._running.append(attempt)
-        dispatcher._counting.count("hedged")
-        assert dispatcher._begin_exchange is not None
-        try:
-            attempt.exchange = dispatcher._begin_exchange(_address(url, call), call.body)
-        except MaasError as error:  # the first one goes on
-            error.url = url
-            self._failed(attempt, error)
-
-    def _advance(self, attempt: _Attempt) -> list[Decoded] | None:
-        """Do what can be done for an attempt; its answer if that was all. Raises RecordRefused."""
-        exchange = _exchange(attempt)
-        try:
-            now = monotonic()
-            ready = exchange.wanted is None or is_ready(exchange.wanted)
-            if not ready and now >= attempt.until:
-                raise self._dispatcher._timed_out(attempt)
-            if not ready and now < exchange.limit:
-                return None
-            answer = exchange.step(ready)
-            return None if answer is None else self._dispatcher._read(self._call, attempt, answer)
-        except MaasError as error:
-            error.url = attempt.url
-            self._failed(attempt, error)
-            return None
-
-    def _failed(self, attempt: _Attempt, error: MaasError) -> None:
-        self._dispatcher._report(self._call, attempt, error)
-        self._running.remove(attempt)
-        if attempt is not self._first:
-            self._dispatcher._end(attempt)
-        if isinstance(error, RecordRefused):  # which is an answer
-            self._beat_first(attempt)
-            raise error
-        self._failure = error
-
-    def _won(self, winner: _Attempt, decoded: list[Decoded]) -> tuple[list[Decoded], str]:
-        self._policy.record(monotonic() - self._first.began)
-        self._beat_first(winner)
-        return decoded, winner.url
-
-    def _beat_first(self, winner: _Attempt) -> None:
-        """Report that the first instance was slower, if it was another one and has not answered."""
-        first = self._first
-        if winner is not first and first in self._running:
-            now = monotonic()
-            first.settled = True
-            first.load.measure(now - first.began, now)
-            opened = self._dispatcher._breakers.record_beaten(first.url, first.began)
-            self._dispatcher._opened(first.url, opened)
-
-
-def _exchange(attempt: _Attempt) -> Exchange:
-    assert attempt.exchange is not None
-    return attempt.exchange
-
-
-def _wanted(attempt: _Attempt) -> Any:
-    return _exchange(attempt).wanted
-
-
 def _is_free(error: MaasError) -> bool:
     """True for failures after which another instance is called at no cost."""
-    return isinstance(error, ConnectionRefused | RequestUnread | InstanceBusy | _Silent)
+    return isinstance(error, ConnectionRefused | RequestUnread | InstanceBusy | InstanceSilent)
 
 
-def _address(url: str, call: Call) -> str:
-    return f"{url.removesuffix('/')}/{call.rest}"
-
-
-def call_directly(function: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+def call_directly(function: Callable[..., Response], *arguments: Any, **options: Any) -> Response:
     return function(*arguments, **options)

@@ -15,7 +15,7 @@ from stellar.maas.registry import Registry, VersionSnapshot
 from stellar.maas.schema import Model
 from stellar.net.breaker import normal_url
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Waker, waker
+from stellar.util.waiting import Event, new_event
 
 # Addresses and names that records make up must not fill the memory
 MAX_LOADS = 10_000
@@ -30,7 +30,7 @@ DECAY_SECONDS = 1.0  # of latencies: some seconds after an instance was slow it 
 class _Waiter:
     """Someone who waits for a slot; `granted` once it has one."""
 
-    waker: Waker
+    ready: Event
     granted: bool = False
 
 
@@ -125,10 +125,10 @@ class ConcurrencyLimiter:
             if not self.is_full(load):
                 load.in_flight += 1
                 return True
-            waiter = _Waiter(waker())
+            waiter = _Waiter(new_event())
             load.waiting.append(waiter)
         try:
-            waiter.waker.wait(seconds)
+            waiter.ready.wait(seconds)
         except BaseException:  # an interrupt: who does not wait any more must not keep a slot
             if not self._withdraw(load, waiter):
                 self.leave(load)
@@ -141,7 +141,7 @@ class ConcurrencyLimiter:
             if load.waiting:
                 waiter = load.waiting.popleft()  # it gets our slot
                 waiter.granted = True
-                waiter.waker.wake()
+                waiter.ready.set()
             else:
                 load.in_flight -= 1
 
@@ -151,7 +151,7 @@ class ConcurrencyLimiter:
         with self._lock:
             waiting, load.waiting = load.waiting, deque()
         for waiter in waiting:
-            waiter.waker.wake()
+            waiter.ready.set()
 
     def _withdraw(self, load: InstanceLoad, waiter: _Waiter) -> bool:
         """Take a waiter back; False if it got a slot, perhaps at the last moment."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Promise
+from stellar.util.waiting import Future
 
 RETRY_SECONDS = 0.05
 RECENT_SECONDS = 5.0
@@ -34,7 +34,7 @@ class _Outage:
     until: float
     seen: float
     next_try: float
-    ended: Promise[None] = field(default_factory=Promise)
+    ended: Future[None] = field(default_factory=Future)
 
 
 class Outages:
@@ -80,14 +80,14 @@ class Outages:
             with self._lock:
                 outage = self._outages.pop(name, None)
             if outage is not None:
-                outage.ended.keep(None)
+                outage.ended.set_result(None)
 
     def _of(self, name: Name) -> _Outage:
         with self._lock:
             outage = self._outages.get(name)
             if outage is None:
                 if len(self._outages) >= MAX_OUTAGES:
-                    self._outages.pop(next(iter(self._outages))).ended.keep(None)
+                    self._outages.pop(next(iter(self._outages))).ended.set_result(None)
                 now = monotonic()
                 outage = _Outage(self._begun(name, now) + self._seconds, now, now + RETRY_SECONDS)
                 self._outages[name] = outage

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 from stellar.maas.schema import CONFIG_PATH
-from stellar.maas.transport.http import Patience, Trust
+from stellar.maas.transport.base import Timeouts, TlsSettings
 from stellar.net.allowed_hosts import AllowedHosts
 
 log = logging.getLogger(__name__)
@@ -229,12 +229,12 @@ class ClientSettings:
             raise ValueError("maas.tls.certificate and maas.tls.key go together")
 
     @property
-    def patience(self) -> Patience:
-        return Patience(self.connect_timeout_ms / 1000, self.timeout_ms / 1000, self.response_bytes)
+    def patience(self) -> Timeouts:
+        return Timeouts(self.connect_timeout_ms / 1000, self.timeout_ms / 1000, self.response_bytes)
 
     @property
-    def trust(self) -> Trust:
-        return Trust(self.tls_ca, self.tls_certificate, self.tls_key, self.http_auth, self.http_auth_plain)
+    def trust(self) -> TlsSettings:
+        return TlsSettings(self.tls_ca, self.tls_certificate, self.tls_key, self.http_auth, self.http_auth_plain)
 
     @classmethod
     def from_global(cls, configuration: Mapping[str, Any]) -> ClientSettings:

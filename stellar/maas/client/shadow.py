@@ -25,7 +25,7 @@ from stellar.maas.errors import MaasError
 from stellar.maas.registry import Registry
 from stellar.maas.routing import Chosen
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Hub
+from stellar.util.scheduler import RunLoop
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Shadows:
         """The calls of the parent stay with it."""
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._hub: Hub | None = None  # one thread for all, so that callers lose as little time to it as can be
+        self._hub: RunLoop | None = None  # one thread for all, so that callers lose as little time to it as can be
         self._calls: deque[_Call] = deque()
         self._open = self._fibers = 0
 
@@ -142,7 +142,7 @@ class Shadows:
                 return
             self._fibers += 1
             if self._hub is None:
-                self._hub = Hub("shadow")
+                self._hub = RunLoop("shadow")
             self._hub.submit(self._work_off)
 
     def _work_off(self) -> None:

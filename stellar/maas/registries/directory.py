@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.registries.file_tree import Entry, FileTree, Names, Stamp
-from stellar.maas.registry import Instances, KnownInstances, Listener, checked_key
+from stellar.maas.registry import BaseRegistry, Instances, Listener, checked_key
 from stellar.maas.requests import ITEM_PREFIX, Item, item_name
 from stellar.maas.routing import TRAFFIC, checked_plan
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, Model, ModelRequest, ServiceInstance
@@ -175,7 +175,7 @@ def _has_owner(entry: Entry[Registration]) -> bool:
     return entry.value is not None and not entry.value.instance.lasting
 
 
-class FileRegistry(KnownInstances):
+class FileRegistry(BaseRegistry):
     """A registry in a directory of this machine.
 
     directory: made when it is first written to

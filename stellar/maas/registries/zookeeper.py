@@ -27,7 +27,7 @@ from kazoo.protocol.states import KazooState
 
 from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.registries.zookeeper_tree import WatchedTree
-from stellar.maas.registry import KnownInstances, Listener, checked_key
+from stellar.maas.registry import BaseRegistry, Listener, checked_key
 from stellar.maas.routing import TRAFFIC, TrafficPlan, checked_plan
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
@@ -46,7 +46,7 @@ class _Owned(NamedTuple):
     session: int | None
 
 
-class ZooKeeperRegistry(KnownInstances):
+class ZooKeeperRegistry(BaseRegistry):
     """A registry in ZooKeeper, which learns of changes by watches, in milliseconds.
 
     where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others

@@ -13,17 +13,12 @@ that sent what nobody asked for gets a connection of its own for each request, f
 from __future__ import annotations
 
 import errno
-import logging
 import re
-import threading
-import weakref
-from collections import defaultdict
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from stellar.maas.errors import (
@@ -34,6 +29,8 @@ from stellar.maas.errors import (
     ModelUnavailable,
     RequestUnread,
 )
+from stellar.maas.transport.base import HEADERS, POST_HEADERS, Response, Timeouts, TlsSettings
+from stellar.maas.transport.connection_pool import Address, ConnectionPool
 from stellar.net.http11 import (
     Connection,
     IncompleteResponse,
@@ -44,26 +41,13 @@ from stellar.net.http11 import (
 )
 from stellar.net.name_resolution import NameResolver, is_numeric
 from stellar.util.forks import reset_after_fork
-from stellar.util.scheduler import Wanted, wait_for
+from stellar.util.waiting import Wanted, wait_for
 
 if TYPE_CHECKING:
     import ssl
 
     from stellar.maas.transport.credentials import Authorization
 
-log = logging.getLogger(__name__)
-
-# Sent to every model. A compressed response could grow beyond all bounds, so none is accepted.
-HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
-
-POST_HEADERS = {**HEADERS, "content-type": "application/json"}
-
-# Servers that people run behind models close idle connections after 5 s; be there first
-IDLE_SECONDS = 4.0
-
-# For so long no connection is used again to a server that sent what nobody asked for
-DISTRUST_SECONDS = 600.0
-MAX_DISTRUSTED = 10_000
 
 REQUEST_TIMEOUT = 408
 
@@ -74,79 +58,7 @@ _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENET
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response.
-
-    retry_after: seconds for which the server wants to be left alone; None if it does not say so
-    """
-
-    status: int
-    body: bytes
-    retry_after: float | None = None
-
-
-class Transport(Protocol):
-    """A carrier of requests to models. Safe to use from many threads."""
-
-    def get(self, url: str, seconds: float | None = None) -> Answer:
-        """The answer to a GET, whatever its status; redirects are not followed.
-
-        seconds: how long to wait at most; None for as long as the transport waits by itself
-
-        Raises ModelTimeOut if none came in time, ModelUnavailable if there is none, ModelRefused if it is larger than
-        allowed.
-        """
-
-    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
-        """The answer to a POST of JSON, in the same way. Only endpoints with a function `batch` are asked so."""
-
-    def close(self) -> None:
-        """Let go of all connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Time-outs for a connection and for the whole response, in seconds; the largest body, in bytes."""
-
-    connect_seconds: float
-    seconds: float
-    most_bytes: int
-
-    def within(self, seconds: float | None) -> float:
-        """Return the seconds to wait for a response that must arrive within so many."""
-        return self.seconds if seconds is None else min(self.seconds, seconds)
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whom we trust by https, and who we are.
-
-    ca: a file with the authorities to trust, if not those of the system
-    certificate, key: files with our own
-    authorization: a file that holds what models are told of who we are
-    plain: whether they are told by http too, where others can read along
-    """
-
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    authorization: str | None = None
-    plain: bool = False
-
-
-class Address(NamedTuple):
-    """Where to connect."""
-
-    host: str
-    port: int
-    tls: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-Steps = Generator[Wanted, bool, Answer]
+Steps = Generator[Wanted, bool, Response]
 
 
 class Exchange:
@@ -173,7 +85,7 @@ class Exchange:
         self._steps = steps
         return self
 
-    def run(self, until: float) -> Answer:
+    def run(self, until: float) -> Response:
         """Wait for the answer, but not beyond a monotonic time.
 
         What has arrived by then counts, but once only: it might never end.
@@ -202,7 +114,7 @@ class Exchange:
             raise TimeoutError
         return False
 
-    def step(self, ready: bool) -> Answer | None:
+    def step(self, ready: bool) -> Response | None:
         """Do what can be done without waiting; the answer if that completes it. Raises what `run` raises.
 
         ready: whether what was wanted is there; False if the limit has passed
@@ -210,7 +122,7 @@ class Exchange:
         try:
             self.wanted = next(self._steps) if self.wanted is None else self._steps.send(ready)
         except StopIteration as end:
-            answer: Answer = end.value
+            answer: Response = end.value
             return answer
         except TimeoutError:
             raise ModelTimeOut(f"{shown(self.url)} accepted no connection in time") from None
@@ -246,17 +158,17 @@ class HttpTransport:
     Raises ValueError or OSError for files that can't be used.
     """
 
-    gives_way = True  # in a fiber, where it waits
+    cooperative = True  # in a fiber, where it waits
 
     def __init__(
         self,
-        patience: Patience,
-        trust: Trust | None = None,
+        patience: Timeouts,
+        trust: TlsSettings | None = None,
         resolver: NameResolver | None = None,
         context: ssl.SSLContext | None = None,
         on_unsolicited: Callable[[], object] = lambda: None,
     ) -> None:
-        trust = trust or Trust()
+        trust = trust or TlsSettings()
         self._patience = patience
         self._resolver = resolver or NameResolver()
         self._authorization: Authorization | None = None
@@ -275,10 +187,10 @@ class HttpTransport:
         self._pool.abandon()
         self._pool = ConnectionPool(self._on_unsolicited)
 
-    def get(self, url: str, seconds: float | None = None) -> Answer:
+    def get(self, url: str, seconds: float | None = None) -> Response:
         return self._complete(self.begin(url), seconds)
 
-    def post(self, url: str, body: bytes, seconds: float | None = None) -> Answer:
+    def post(self, url: str, body: bytes, seconds: float | None = None) -> Response:
         return self._complete(self.begin(url, body), seconds)
 
     def begin(self, url: str, body: bytes | None = None) -> Exchange:
@@ -296,7 +208,7 @@ class HttpTransport:
         """Close the connections to an instance that are not in use: it was removed, and waits for us to leave."""
         self._pool.close_idle(_parsed(url)[0])
 
-    def _complete(self, exchange: Exchange, seconds: float | None) -> Answer:
+    def _complete(self, exchange: Exchange, seconds: float | None) -> Response:
         try:
             return exchange.run(monotonic() + self._patience.within(seconds))
         except TimeoutError:
@@ -337,7 +249,7 @@ class HttpTransport:
             raise
         return self._release(target, connection, parser)
 
-    def _release(self, target: Address, connection: Connection, parser: ResponseParser) -> Answer:
+    def _release(self, target: Address, connection: Connection, parser: ResponseParser) -> Response:
         """Keep the connection for the next request if it can be used again; the answer."""
         if parser.keeps_alive and not parser.surplus:
             self._pool.put(target, connection)
@@ -384,105 +296,10 @@ class HttpTransport:
         self._pool.close()
 
 
-class ConnectionPool:
-    """Connections that are not in use, by their address.
-
-    on_unsolicited: called when a server sent what nobody asked for
-    """
-
-    def __init__(self, on_unsolicited: Callable[[], object]) -> None:
-        self._on_unsolicited = on_unsolicited
-        self._idle: defaultdict[Address, list[tuple[Connection, float]]] = defaultdict(list)
-        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._distrusted: dict[Address, float] = {}
-        self._next_sweep = 0.0
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def take(self, target: Address) -> Connection | None:
-        """A connection on which nothing happened since its last use; None if there is none."""
-        if not self._idle:
-            return None
-        while (found := self._pop(target)) is not None:
-            connection, since = found
-            if monotonic() - since < IDLE_SECONDS:
-                if connection.is_quiet():
-                    return connection
-                if _is_unsolicited(connection.received()):
-                    self.distrust(target)
-            connection.close()
-        return None
-
-    def _pop(self, target: Address) -> tuple[Connection, float] | None:
-        with self._lock:
-            kept = self._idle.get(target)
-            return kept.pop() if kept else None
-
-    def put(self, target: Address, connection: Connection) -> None:
-        """Keep a connection for later."""
-        now = monotonic()
-        with self._lock:
-            if self._closed or (self._distrusted and self._distrusted.get(target, 0.0) > now):
-                connection.close()
-                return
-            self._idle[target].append((connection, now))
-            if now >= self._next_sweep:
-                self._next_sweep = now + IDLE_SECONDS
-                self._close_idle_since(now - IDLE_SECONDS)
-
-    def watch(self, connection: Connection) -> None:
-        """Know a connection that was just made, so that it can be abandoned."""
-        self._all.add(connection)
-
-    def distrust(self, target: Address) -> None:
-        """The server sent what nobody asked for: use no connection to it twice for a while."""
-        now = monotonic()
-        with self._lock:
-            if self._distrusted.get(target, 0.0) > now:
-                return
-            if len(self._distrusted) >= MAX_DISTRUSTED:
-                self._distrusted.clear()
-            self._distrusted[target] = now + DISTRUST_SECONDS
-        self.close_idle(target)
-        log.warning("%s sent bytes that belong to no request; its connections are not reused for a while", target)
-        self._on_unsolicited()
-
-    def _close_idle_since(self, moment: float) -> None:
-        for target, kept in list(self._idle.items()):
-            for connection, since in kept:
-                if since < moment:
-                    connection.close()
-            self._idle[target] = [one for one in kept if one[1] >= moment]
-            if not self._idle[target]:
-                del self._idle[target]
-
-    def close_idle(self, target: Address) -> None:
-        """Close the connections to an address that are not in use."""
-        with self._lock:
-            for connection, _ in self._idle.pop(target, ()):
-                connection.close()
-
-    def close(self) -> None:
-        """Close what is not in use, and what is as soon as it is put back."""
-        with self._lock:
-            self._closed = True
-            self._close_idle_since(inf)
-
-    def abandon(self) -> None:
-        """Close the child's copies of all sockets, also of those in use, after a fork. Nothing is sent."""
-        for connection in list(self._all):
-            connection.close()
-
-
-def _is_unsolicited(received: bytes) -> bool:
-    """True for bytes that a server should not have sent: anything but a 408, by which it closes an idle connection."""
-    return bool(received) and received.split(b" ", 2)[1:2] != [b"408"]
-
-
-def _answer(parser: ResponseParser) -> Answer:
+def _answer(parser: ResponseParser) -> Response:
     if parser.status == 200 or (after := parser.headers.get(b"retry-after")) is None:
-        return Answer(parser.status, parser.body)
-    return Answer(parser.status, parser.body, _seconds(after))
+        return Response(parser.status, parser.body)
+    return Response(parser.status, parser.body, _seconds(after))
 
 
 def _seconds(after: bytes) -> float | None:

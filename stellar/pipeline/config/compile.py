@@ -13,7 +13,7 @@ from stellar.functions import LIBRARY
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.library import Library
-from stellar.pipeline.config.locations import FIRST, Place, Problems
+from stellar.pipeline.config.locations import FIRST, ErrorCollector, SourceLocation
 from stellar.pipeline.records import Record, Report, Reporter
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def _unreported(report: Report) -> None:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildContext:
     """What stages are built with.
 
     library: the functions that expressions may call
@@ -43,25 +43,25 @@ class Workshop:
     settings: Mapping[str, Any] = field(default_factory=dict)
     report: Reporter = _unreported
     functions: set[str] = field(default_factory=set)
-    expressions: list[tuple[Place, Expression]] = field(default_factory=list)
-    problems: Problems = FIRST
+    expressions: list[tuple[SourceLocation, Expression]] = field(default_factory=list)
+    problems: ErrorCollector = FIRST
 
-    def expression(self, text: str, place: Place) -> Expression:
+    def expression(self, text: str, place: SourceLocation) -> Expression:
         """The expression that stands at a place. Raises ConfigError, with the expression's own diagnostic in it."""
         return self._compiled(text, place, predicate=False)
 
-    def predicate(self, text: str, place: Place) -> Expression:
+    def predicate(self, text: str, place: SourceLocation) -> Expression:
         """The same for a condition: blank is true, and a result that is neither true nor false is refused."""
         return self._compiled(text, place, predicate=True)
 
-    def _compiled(self, text: str, place: Place, *, predicate: bool) -> Expression:
+    def _compiled(self, text: str, place: SourceLocation, *, predicate: bool) -> Expression:
         expression = self.problems.attempt(lambda: self._made(text, place, predicate=predicate), _NOTHING)
         if expression is not _NOTHING:
             self.functions.update(expression.functions)
             self.expressions.append((place, expression))
         return expression
 
-    def _made(self, text: str, place: Place, *, predicate: bool) -> Expression:
+    def _made(self, text: str, place: SourceLocation, *, predicate: bool) -> Expression:
         try:
             return stellar.compile(text, library=self.library, predicate=predicate)
         except StellarError as error:
@@ -87,7 +87,7 @@ def variables(record: Record, *defaults: Mapping[str, Any]) -> Record:
     return merged
 
 
-def date_reader(pattern: str, zone: str, place: Place) -> Callable[[str], int]:
+def date_reader(pattern: str, zone: str, place: SourceLocation) -> Callable[[str], int]:
     """Reads texts by a Java date pattern into milliseconds since 1970; raises ValueError for a text that does not fit.
 
     Raises ConfigError for a pattern that cannot be.

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from stellar.language.errors import ConfigError
 from stellar.language.source import Span, position
 from stellar.pipeline.config.json_positions import Array, Object, Problem, Text, Value, places, problem, read
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.cached_properties import cached_property
 
 Kind = Literal["parsers", "enrichments", "profiler", "global"]
@@ -245,12 +245,12 @@ def _items(value: Value | None) -> list[Value]:
     return value.items if isinstance(value, Array) else []
 
 
-def _one(value: Value | None, place: Place, *, predicate: bool = False, name: str | None = None) -> Found:
+def _one(value: Value | None, place: SourceLocation, *, predicate: bool = False, name: str | None = None) -> Found:
     if isinstance(value, Text):
         yield EmbeddedText(place.path, value, predicate, name=name)
 
 
-def _mapped(value: Value | None, place: Place) -> Found:
+def _mapped(value: Value | None, place: SourceLocation) -> Found:
     for key, member in _members(value):
         yield from _one(member, place / key.decoded, name=key.decoded)
 
@@ -258,9 +258,9 @@ def _mapped(value: Value | None, place: Place) -> Found:
 def _in_parser(root: Object) -> Found:
     if (root.text("filterClassName") or "").strip() in STELLAR_FILTERS:
         query = _member(root, "parserConfig", "filter.query")
-        yield from _one(query, Place("", "parserConfig") / "filter.query", predicate=True)
+        yield from _one(query, SourceLocation("", "parserConfig") / "filter.query", predicate=True)
     for index, transformation in enumerate(_items(root.get("fieldTransformations"))):
-        place = Place("", "fieldTransformations") / index / "config"
+        place = SourceLocation("", "fieldTransformations") / index / "config"
         config = _member(transformation, "config")
         match _text(transformation, "transformation"):
             case "STELLAR":
@@ -276,7 +276,7 @@ def _text(value: Value | None, name: str) -> str | None:
 def _in_enrichment(root: Object) -> Found:
     for key, part in root.members:
         name = ENRICHMENT_PARTS.get(key.decoded.lower(), key.decoded)
-        place = Place("", name)
+        place = SourceLocation("", name)
         if name in ("enrichment", "threatIntel"):
             yield from _in_adapter(_member(part, "fieldMap", "stellar"), place / "fieldMap" / "stellar" / "config")
         if name == "threatIntel":
@@ -284,7 +284,7 @@ def _in_enrichment(root: Object) -> Found:
             yield from _in_rules(rules, place / "triageConfig" / "riskLevelRules")
 
 
-def _in_adapter(adapter: Value | None, place: Place) -> Found:
+def _in_adapter(adapter: Value | None, place: SourceLocation) -> Found:
     # A list may stand in the place of the map whose `config` it is
     config = adapter if isinstance(adapter, Array) else _member(adapter, "config")
     yield from _assigned(config, place)
@@ -294,14 +294,14 @@ def _in_adapter(adapter: Value | None, place: Place) -> Found:
     yield from _mapped(config, place)
 
 
-def _assigned(value: Value | None, place: Place) -> Found:
+def _assigned(value: Value | None, place: SourceLocation) -> Found:
     for index, item in enumerate(_items(value)):
         if isinstance(item, Text):
             match = ASSIGNMENT.fullmatch(item.decoded)
             yield EmbeddedText((place / index).path, item, assignment=True, name=match[1] if match else None)
 
 
-def _in_rules(rules: Value | None, place: Place) -> Found:
+def _in_rules(rules: Value | None, place: SourceLocation) -> Found:
     for index, rule in enumerate(_items(rules)):
         yield from _one(_member(rule, "rule"), place / index / "rule", predicate=True)
         yield from _one(_member(rule, "score"), place / index / "score")
@@ -315,13 +315,13 @@ def _in_rules(rules: Value | None, place: Place) -> Found:
 def _in_global(root: Object) -> Found:
     for index, validation in enumerate(_items(root.get("fieldValidations"))):
         if _text(validation, "validation") == "STELLAR":
-            place = Place("", "fieldValidations") / index / "config" / "condition"
+            place = SourceLocation("", "fieldValidations") / index / "config" / "condition"
             yield from _one(_member(validation, "config", "condition"), place, predicate=True)
 
 
 def _in_profiler(root: Object) -> Found:
     for index, profile in enumerate(_items(root.get("profiles"))):
-        place = Place("", "profiles") / index
+        place = SourceLocation("", "profiles") / index
         yield from _one(_member(profile, "onlyif"), place / "onlyif", predicate=True)
         yield from _one(_member(profile, "foreach"), place / "foreach")
         for group, item in enumerate(_items(_member(profile, "groupBy"))):

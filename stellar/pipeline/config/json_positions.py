@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from stellar.language.source import Span
-from stellar.pipeline.config.locations import Place, without_comments
+from stellar.pipeline.config.locations import SourceLocation, without_comments
 from stellar.util.cached_properties import cached_property
 
 
@@ -227,7 +227,9 @@ class _Reading:
 
 def places(root: Value | None) -> Iterator[tuple[str, Text | None, Value]]:
     """Every value in a JSON text: its path as a Place writes it, its key if it has one, and the value itself."""
-    waiting: list[tuple[Place, Text | None, Value]] = [] if root is None else [(Place(""), None, root)]
+    waiting: list[tuple[SourceLocation, Text | None, Value]] = (
+        [] if root is None else [(SourceLocation(""), None, root)]
+    )
     while waiting:
         place, key, value = waiting.pop()
         yield place.path, key, value

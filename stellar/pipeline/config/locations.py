@@ -22,19 +22,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceLocation:
     """A place in a configuration file: the file as the user named it, and a path inside its JSON."""
 
     file: str
     path: str = ""
 
-    def __truediv__(self, step: str | int) -> Place:
+    def __truediv__(self, step: str | int) -> SourceLocation:
         """The place of a member or of an element: `place / "config" / 0` is `config[0]`."""
         if isinstance(step, int):
-            return Place(self.file, f"{self.path}[{step}]")
+            return SourceLocation(self.file, f"{self.path}[{step}]")
         if re.fullmatch(r"\w+", step):
-            return Place(self.file, f"{self.path}.{step}" if self.path else step)
-        return Place(self.file, f"{self.path}[{json.dumps(step, ensure_ascii=False)}]")
+            return SourceLocation(self.file, f"{self.path}.{step}" if self.path else step)
+        return SourceLocation(self.file, f"{self.path}[{json.dumps(step, ensure_ascii=False)}]")
 
     def error(self, message: str) -> ConfigError:
         """The complaint about what stands here."""
@@ -44,7 +44,7 @@ class Place:
         return f"{self.file}: {self.path}" if self.path else self.file
 
 
-class Several(ConfigError):
+class ConfigErrors(ConfigError):
     """The first of several complaints about one file.
 
     complaints: all of them
@@ -60,7 +60,7 @@ class Several(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Problems:
+class ErrorCollector:
     """Takes what is wrong with configurations: the first problem is raised, or all are collected.
 
     found: where they are collected; None for raising
@@ -75,17 +75,17 @@ class Problems:
         except ConfigError as error:
             if self.found is None:
                 raise
-            if not isinstance(error, Several):
+            if not isinstance(error, ConfigErrors):
                 self.found.append(error)
                 return otherwise
             self.found.extend(error.complaints)
             return otherwise if error.mended is None else cast(T, error.mended)
 
 
-FIRST = Problems()
+FIRST = ErrorCollector()
 
 
-def imported(name: str, place: Place, wanted: str) -> Callable[..., Any]:
+def imported(name: str, place: SourceLocation, wanted: str) -> Callable[..., Any]:
     """The Python function of a dotted path, which stands at a place and makes what is wanted there.
 
     wanted: what it must make, for complaints; it must at least be callable

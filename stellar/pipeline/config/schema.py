@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.embedded_expressions import ENRICHMENT_PARTS
-from stellar.pipeline.config.locations import FIRST, Place, Problems, Several, object_in, read_text
+from stellar.pipeline.config.locations import FIRST, ConfigErrors, ErrorCollector, SourceLocation, object_in, read_text
 from stellar.util.suggestions import known_names
 
 log = logging.getLogger(__name__)
@@ -197,23 +197,23 @@ class SensorConfig:
     globals: GlobalConfig = field(default_factory=GlobalConfig)
     directory: Path | None = None
 
-    def _place(self, *parts: str) -> Place:
-        return Place(str((self.directory or Path()).joinpath(*parts)))
+    def _place(self, *parts: str) -> SourceLocation:
+        return SourceLocation(str((self.directory or Path()).joinpath(*parts)))
 
     @property
-    def parser_place(self) -> Place:
+    def parser_place(self) -> SourceLocation:
         return self._place("parsers", f"{self.sensor}.json")
 
     @property
-    def enrichment_place(self) -> Place:
+    def enrichment_place(self) -> SourceLocation:
         return self._place("enrichments", f"{self.sensor}.json")
 
     @property
-    def global_place(self) -> Place:
+    def global_place(self) -> SourceLocation:
         return self._place("global.json")
 
 
-def load(directory: Path, sensor: str, problems: Problems = FIRST) -> SensorConfig:
+def load(directory: Path, sensor: str, problems: ErrorCollector = FIRST) -> SensorConfig:
     """The configuration of a sensor from a directory laid out as Metron's: `global.json`, `parsers/`, `enrichments/`.
 
     Only the parser's file must be there.
@@ -238,11 +238,11 @@ def json_parser() -> ParserConfig:
     return ParserConfig.model_validate({"parserClassName": "JSONMap"})
 
 
-def _optional(read: Callable[[Path], M], path: Path, default: M, problems: Problems) -> M:
+def _optional(read: Callable[[Path], M], path: Path, default: M, problems: ErrorCollector) -> M:
     return problems.attempt(lambda: read(path), default) if path.exists() else default
 
 
-def load_enrichment(directory: Path, sensor: str, problems: Problems = FIRST) -> SensorConfig:
+def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = FIRST) -> SensorConfig:
     """The configuration of a sensor that is enriched here and parsed elsewhere: its parser reads JSON.
 
     Raises ConfigError.
@@ -275,45 +275,45 @@ def _no_such_sensor(directory: Path, sensor: str) -> str:
 
 def read_parser(path: Path) -> ParserConfig:
     """A parser's configuration. Raises ConfigError."""
-    return parser_in(read_text(path), Place(str(path)))
+    return parser_in(read_text(path), SourceLocation(str(path)))
 
 
-def parser_in(text: str, place: Place) -> ParserConfig:
+def parser_in(text: str, place: SourceLocation) -> ParserConfig:
     """A parser's configuration, of the text of its file. Raises ConfigError."""
     return _checked(ParserConfig, object_in(text, place.file), place)
 
 
 def read_enrichment(path: Path) -> EnrichmentConfig:
     """An enrichment configuration, older spellings included. Raises ConfigError."""
-    return enrichment_in(read_text(path), Place(str(path)))
+    return enrichment_in(read_text(path), SourceLocation(str(path)))
 
 
-def enrichment_in(text: str, place: Place) -> EnrichmentConfig:
+def enrichment_in(text: str, place: SourceLocation) -> EnrichmentConfig:
     """The same, of the text of its file. Raises ConfigError."""
     return _checked(EnrichmentConfig, _modernised(object_in(text, place.file), place), place)
 
 
 def read_global(path: Path) -> GlobalConfig:
     """The global configuration. Raises ConfigError."""
-    return global_in(read_text(path), Place(str(path)))
+    return global_in(read_text(path), SourceLocation(str(path)))
 
 
-def global_in(text: str, place: Place) -> GlobalConfig:
+def global_in(text: str, place: SourceLocation) -> GlobalConfig:
     """The global configuration, of the text of its file. Raises ConfigError."""
     return _checked(GlobalConfig, object_in(text, place.file), place)
 
 
-def _checked(model: type[M], value: dict[str, Any], place: Place) -> M:
+def _checked(model: type[M], value: dict[str, Any], place: SourceLocation) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
         errors = error.errors()
         complaints = [_complaint(each, place) for each in errors]
         if any(each["type"] != "unknown_key" for each in errors):
-            raise Several(complaints) from error
+            raise ConfigErrors(complaints) from error
         # What is unknown hides what else there is to complain of
-        problems = Problems(complaints)
-        raise Several(
+        problems = ErrorCollector(complaints)
+        raise ConfigErrors(
             complaints, problems.attempt(lambda: _checked(model, _without(value, errors), place), None)
         ) from error
 
@@ -329,7 +329,7 @@ def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str,
     return known
 
 
-def _complaint(error: ErrorDetails, place: Place) -> ConfigError:
+def _complaint(error: ErrorDetails, place: SourceLocation) -> ConfigError:
     for step in error["loc"]:
         place /= step
     match error["type"]:
@@ -378,7 +378,7 @@ def _shown(value: object) -> str:
 _MOVED = {"index", "batchSize"}
 
 
-def _modernised(value: dict[str, Any], place: Place) -> dict[str, Any]:
+def _modernised(value: dict[str, Any], place: SourceLocation) -> dict[str, Any]:
     """The configuration as today's Metron writes it; each change is a warning."""
     modern: dict[str, Any] = {}
     for key, item in value.items():
@@ -393,7 +393,7 @@ def _modernised(value: dict[str, Any], place: Place) -> dict[str, Any]:
     return modern
 
 
-def _rename_comments(config: dict[str, Any], place: Place) -> None:
+def _rename_comments(config: dict[str, Any], place: SourceLocation) -> None:
     """Metron's documentation once calls a rule's `comment` `comments`."""
     inner: Any = config
     for step in ("threatIntel", "triageConfig", "riskLevelRules"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from stellar.pipeline.config.locations import Place, imported
+from stellar.pipeline.config.locations import SourceLocation, imported
 from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
@@ -33,7 +33,7 @@ ELSEWHERE = frozenset({
 _JAVA = "org.apache.metron.parsers."
 
 
-def parser_factory(name: str, place: Place) -> ParserFactory:
+def parser_factory(name: str, place: SourceLocation) -> ParserFactory:
     """What makes the parser of this name. Raises ConfigError if there is none."""
     known = {**_from_entry_points(), **PARSERS}
     short = name.rpartition(".")[2].removesuffix("Parser") if name.startswith(_JAVA) else name.removesuffix("Parser")

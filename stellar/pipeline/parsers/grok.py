@@ -11,7 +11,7 @@ from stellar.java.bounded_regex import TIMEOUT_MS
 from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, common, definitions
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import date_reader
-from stellar.pipeline.config.locations import Place, read_text
+from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.parsers.parser import Settings, Unreadable
 from stellar.pipeline.records import Record
 from stellar.util.suggestions import known_names
@@ -36,7 +36,7 @@ class GrokParser:
         try:
             self.grok = Grok(label, known, _timeout(settings))
         except GrokError as error:
-            raise Place(file, label).error(str(error)) from error
+            raise SourceLocation(file, label).error(str(error)) from error
         self.timestamp_field = settings.text("timestampField", "") or None
         zone = settings.text("timeZone", settings.text("timezone", "UTC"))
         self.time_fields = settings.texts("timeFields")
@@ -137,7 +137,7 @@ def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, st
     raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.place / "grokPath")
 
 
-def _no_pattern_file(grok_path: str, candidates: list[Path], shipped: list[str], place: Place) -> ConfigError:
+def _no_pattern_file(grok_path: str, candidates: list[Path], shipped: list[str], place: SourceLocation) -> ConfigError:
     looked = " and ".join(dict.fromkeys(map(str, candidates)))
     names = ", ".join(f"/{name}" for name in shipped)
     return place.error(f"there is no pattern file {grok_path!r}: looked for {looked}; shipped are {names}")

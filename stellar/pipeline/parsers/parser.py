@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record
 
 
@@ -43,7 +43,7 @@ class Settings:
     """
 
     options: Mapping[str, Any]
-    place: Place
+    place: SourceLocation
     directory: Path | None = None
 
     def text(self, name: str, default: str | None = None) -> str:

@@ -11,9 +11,9 @@ from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import Workshop, shortened, variables
+from stellar.pipeline.config.compile import BuildContext, shortened, variables
 from stellar.pipeline.config.embedded_expressions import ASSIGNMENT
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 from stellar.pipeline.records import Record, Report, Reporter, now
 
@@ -117,7 +117,7 @@ def _timing() -> str:
 
 
 def enrichment(
-    stage: str, config: StageConfig, settings: Mapping[str, Any], place: Place, workshop: Workshop
+    stage: str, config: StageConfig, settings: Mapping[str, Any], place: SourceLocation, workshop: BuildContext
 ) -> Enrich:
     """The enrichments that one stage of a configuration asks for.
 
@@ -133,7 +133,9 @@ def enrichment(
     return Enrich(stage, groups, (config.config, settings), workshop.context, workshop.report)
 
 
-def _adapted(stage: str, name: str, adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[Group, ...]:
+def _adapted(
+    stage: str, name: str, adapter: AdapterConfig, place: SourceLocation, workshop: BuildContext
+) -> tuple[Group, ...]:
     if name not in ADAPTERS[stage]:
         possible = ", ".join(ADAPTERS[stage])
         raise place.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
@@ -144,7 +146,7 @@ def _adapted(stage: str, name: str, adapter: AdapterConfig, place: Place, worksh
     return ()
 
 
-def _groups(adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[Group, ...]:
+def _groups(adapter: AdapterConfig, place: SourceLocation, workshop: BuildContext) -> tuple[Group, ...]:
     if adapter.type is not None and adapter.type.upper() != "STELLAR":
         raise (place / "type").error(f"the adapter stellar is of the type STELLAR, not {adapter.type!r}")
     config, place = adapter.config, place / "config"
@@ -164,13 +166,13 @@ def _groups(adapter: AdapterConfig, place: Place, workshop: Workshop) -> tuple[G
 Steps = tuple[tuple[str, Expression], ...]
 
 
-def _steps(content: dict[str, Any] | list[Any], place: Place, workshop: Workshop) -> Steps:
+def _steps(content: dict[str, Any] | list[Any], place: SourceLocation, workshop: BuildContext) -> Steps:
     if isinstance(content, list):
         return _listed(content, place, workshop)
     return _mapped(content, place, workshop)
 
 
-def _mapped(content: Mapping[str, Any], place: Place, workshop: Workshop) -> Steps:
+def _mapped(content: Mapping[str, Any], place: SourceLocation, workshop: BuildContext) -> Steps:
     steps = [
         workshop.problems.attempt(partial(_step, field, text, place / field, workshop), None)
         for field, text in content.items()
@@ -178,11 +180,11 @@ def _mapped(content: Mapping[str, Any], place: Place, workshop: Workshop) -> Ste
     return tuple(step for step in steps if step is not None)
 
 
-def _step(field: str, text: object, place: Place, workshop: Workshop) -> tuple[str, Expression]:
+def _step(field: str, text: object, place: SourceLocation, workshop: BuildContext) -> tuple[str, Expression]:
     return field, workshop.expression(_expression_text(text, place), place)
 
 
-def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
+def _listed(content: list[Any], place: SourceLocation, workshop: BuildContext) -> Steps:
     steps = [
         workshop.problems.attempt(partial(_assignment, text, place / index, workshop), None)
         for index, text in enumerate(content)
@@ -190,14 +192,14 @@ def _listed(content: list[Any], place: Place, workshop: Workshop) -> Steps:
     return tuple(step for step in steps if step is not None)
 
 
-def _assignment(text: object, place: Place, workshop: Workshop) -> tuple[str, Expression]:
+def _assignment(text: object, place: SourceLocation, workshop: BuildContext) -> tuple[str, Expression]:
     match = ASSIGNMENT.fullmatch(_expression_text(text, place))
     if match is None:
         raise place.error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
     return match[1], workshop.expression(match[2].strip(), place)
 
 
-def _expression_text(value: object, place: Place) -> str:
+def _expression_text(value: object, place: SourceLocation) -> str:
     if isinstance(value, dict | list) or value is None:
         raise place.error("the text of an expression is wanted here")
     return to_text(value)

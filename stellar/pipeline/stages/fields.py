@@ -13,8 +13,8 @@ from stellar.java.bounded_regex import compiled, found
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import Workshop, variables
-from stellar.pipeline.config.locations import Place, imported
+from stellar.pipeline.config.compile import BuildContext, variables
+from stellar.pipeline.config.locations import SourceLocation, imported
 from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
 from stellar.util.suggestions import known_names
@@ -152,10 +152,10 @@ def updated(record: Record, results: Mapping[str, Any]) -> Record:
     return changed
 
 
-Factory = Callable[[Transformation, Place, Workshop], Stage]
+Factory = Callable[[Transformation, SourceLocation, BuildContext], Stage]
 
 
-def _assign(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _assign(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     outputs = _outputs(config)
     kept = set(config.config if outputs is None else outputs)
     steps = [
@@ -173,7 +173,7 @@ def _assign(config: Transformation, place: Place, workshop: Workshop) -> Stage:
     )
 
 
-def _remove(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _remove(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     condition = config.config.get("condition")
     if condition is not None and not isinstance(condition, str):
         raise (place / "config" / "condition").error(f"the text of an expression is wanted, not {condition!r}")
@@ -181,11 +181,11 @@ def _remove(config: Transformation, place: Place, workshop: Workshop) -> Stage:
     return Remove(_wanted_outputs(config, place), predicate, workshop.options, workshop.context)
 
 
-def _select(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _select(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     return Select(frozenset(_wanted_outputs(config, place)) | ALWAYS_SELECTED)
 
 
-def _rename(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _rename(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     for old, new in config.config.items():
         if not isinstance(new, str):
             raise (place / "config" / old).error(f"the new name is wanted, a text, not {new!r}")
@@ -193,12 +193,12 @@ def _rename(config: Transformation, place: Place, workshop: Workshop) -> Stage:
     return Rename(names)
 
 
-def _ip_protocol(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _ip_protocol(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     field = _one_input(config, place)
     return IpProtocol(field, (_outputs(config) or [field])[0], stellar.compile("PROTOCOL_TO_NAME(number)"))
 
 
-def _regex_select(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def _regex_select(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     field = _one_input(config, place)
     choices = [
         (value, pattern)
@@ -209,7 +209,7 @@ def _regex_select(config: Transformation, place: Place, workshop: Workshop) -> S
     return RegexSelect(field, (_outputs(config) or [field])[0], tuple(choices))
 
 
-def _pattern_or_none(text: object, place: Place) -> Any:
+def _pattern_or_none(text: object, place: SourceLocation) -> Any:
     """Metron takes what is no regular expression for one that is never found; so do we, but say so."""
     try:
         return compiled(to_text(text))
@@ -222,14 +222,14 @@ def _outputs(config: Transformation) -> list[str] | None:
     return config.input if config.output is None else config.output
 
 
-def _wanted_outputs(config: Transformation, place: Place) -> tuple[str, ...]:
+def _wanted_outputs(config: Transformation, place: SourceLocation) -> tuple[str, ...]:
     outputs = _outputs(config)
     if not outputs:
         raise (place / "output").error(f"{config.transformation} needs the names of fields as 'output' or 'input'")
     return tuple(outputs)
 
 
-def _one_input(config: Transformation, place: Place) -> str:
+def _one_input(config: Transformation, place: SourceLocation) -> str:
     if not config.input or len(config.input) > 1:
         raise (place / "input").error(f"{config.transformation} needs the name of one field as 'input'")
     return config.input[0]
@@ -246,7 +246,7 @@ TRANSFORMATIONS: dict[str, Factory] = {
 }
 
 
-def transformation(config: Transformation, place: Place, workshop: Workshop) -> Stage:
+def transformation(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
     """The stage that a configuration asks for, by a name of the table or the dotted path of a Python function.
 
     Raises ConfigError for an unknown one, or one whose configuration is not as it should be.

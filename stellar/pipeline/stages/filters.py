@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
-from stellar.pipeline.config.compile import Workshop
+from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.embedded_expressions import STELLAR_FILTERS
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Drop, Record, Stage
 from stellar.util.suggestions import known_names
@@ -42,10 +42,10 @@ class KeepProtocols:
         return record
 
 
-Factory = Callable[[ParserConfig, Place, Workshop], Stage | None]
+Factory = Callable[[ParserConfig, SourceLocation, BuildContext], Stage | None]
 
 
-def _stellar(config: ParserConfig, place: Place, workshop: Workshop) -> Stage:
+def _stellar(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage:
     text = config.parser_config.get("filter.query")
     place = place / "parserConfig" / "filter.query"
     if not isinstance(text, str):
@@ -53,7 +53,7 @@ def _stellar(config: ParserConfig, place: Place, workshop: Workshop) -> Stage:
     return Keep(workshop.predicate(text, place), workshop.context)
 
 
-def _bro(config: ParserConfig, place: Place, workshop: Workshop) -> Stage:
+def _bro(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage:
     place = place / "parserConfig"
     field = config.parser_config.get("bro.filter.source.key")
     protocols = config.parser_config.get("bro.filter.source.known.protocols")
@@ -64,7 +64,7 @@ def _bro(config: ParserConfig, place: Place, workshop: Workshop) -> Stage:
     return KeepProtocols(field, frozenset([protocols] if isinstance(protocols, str) else map(to_text, protocols)))
 
 
-def _none(config: ParserConfig, place: Place, workshop: Workshop) -> None:
+def _none(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> None:
     return None
 
 
@@ -77,7 +77,7 @@ FILTERS: dict[str, Factory] = {
 }
 
 
-def record_filter(config: ParserConfig, place: Place, workshop: Workshop) -> Stage | None:
+def record_filter(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage | None:
     """The filter that a parser's configuration asks for; None for none.
 
     Raises ConfigError for an unknown one, or one whose configuration is not as it should be.

@@ -12,8 +12,8 @@ from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_boolean, to_double, to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import Workshop, shortened, variables
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.compile import BuildContext, shortened, variables
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
 from stellar.util.suggestions import known_names
@@ -200,7 +200,9 @@ def is_alert(record: Record) -> bool | None:
     return any(name.startswith("threatintels") and not name.endswith(".ts") for name in record)
 
 
-def triage(config: ThreatIntelConfig, settings: Mapping[str, Any], place: Place, workshop: Workshop) -> Triage:
+def triage(
+    config: ThreatIntelConfig, settings: Mapping[str, Any], place: SourceLocation, workshop: BuildContext
+) -> Triage:
     """The triage that a configuration asks for.
 
     settings: the map `configuration`, whose members are variables before those of the stage's own `config`
@@ -231,12 +233,12 @@ def triage(config: ThreatIntelConfig, settings: Mapping[str, Any], place: Place,
     )
 
 
-def _check_aggregator(name: str, place: Place) -> None:
+def _check_aggregator(name: str, place: SourceLocation) -> None:
     if name not in AGGREGATORS:
         raise place.error(f"unknown aggregator {name!r}; {known_names(name, AGGREGATORS)}")
 
 
-def _rule(config: RiskRule, place: Place, workshop: Workshop) -> Rule:
+def _rule(config: RiskRule, place: SourceLocation, workshop: BuildContext) -> Rule:
     score_text = to_text(config.score)
     return Rule(
         config.rule,

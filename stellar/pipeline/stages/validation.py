@@ -14,8 +14,8 @@ from stellar.java.bounded_regex import compiled, fits
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.language.conversions import to_text
 from stellar.language.errors import EvaluationError
-from stellar.pipeline.config.compile import Workshop, variables
-from stellar.pipeline.config.locations import Place
+from stellar.pipeline.config.compile import BuildContext, variables
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
 from stellar.util.suggestions import known_names
@@ -56,15 +56,15 @@ def _each(passes: Callable[[Any], bool]) -> Check:
     return lambda record: all(value is None or passes(value) for value in record.values())
 
 
-def _by_expression(text: str) -> Callable[[Validation, Place, Workshop], Check]:
-    def make(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _by_expression(text: str) -> Callable[[Validation, SourceLocation, BuildContext], Check]:
+    def make(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
         expression = stellar.compile(text, predicate=True)
         return _each(lambda value: bool(expression({"value": value})))
 
     return make
 
 
-def _stellar(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _stellar(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     condition = config.config.get("condition")
     if not isinstance(condition, str):
         raise (place / "config" / "condition").error(
@@ -78,7 +78,7 @@ def _stellar(config: Validation, place: Place, workshop: Workshop) -> Check:
 _KINDS = ("IPV4", "IPV6")
 
 
-def _ip(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _ip(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     kinds = config.config.get("type") or list(_KINDS)
     kinds = kinds if isinstance(kinds, list) else [kinds]
     for kind in kinds:
@@ -94,7 +94,7 @@ def _ip(config: Validation, place: Place, workshop: Workshop) -> Check:
     return lambda record: enough(good(value) for value in record.values())
 
 
-def _date(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _date(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     pattern = config.config.get("format")
     if not isinstance(pattern, str):
         raise (place / "config" / "format").error('the validation DATE needs a date pattern here, such as "yyyy-MM-dd"')
@@ -112,14 +112,14 @@ def _date(config: Validation, place: Place, workshop: Workshop) -> Check:
     return check
 
 
-def _check_date_pattern(expression: Expression, pattern: str, place: Place) -> None:
+def _check_date_pattern(expression: Expression, pattern: str, place: SourceLocation) -> None:
     try:
         expression({"value": "x", "format": pattern})
     except EvaluationError as error:
         raise place.error(f"{pattern!r} is no date pattern: {error.__cause__ or error.message}") from error
 
 
-def _integer(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _integer(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     def whole(value: object) -> bool:
         text = to_text(value)
         return bool(re.fullmatch(r"[+-]?[0-9]{1,19}", text)) and LONG_MIN <= int(text) <= LONG_MAX
@@ -127,7 +127,7 @@ def _integer(config: Validation, place: Place, workshop: Workshop) -> Check:
     return _each(whole)
 
 
-def _regex(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _regex(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     text = config.config.get("pattern")
     if not isinstance(text, str):
         raise (place / "config" / "pattern").error("the validation REGEX_MATCH needs a regular expression here")
@@ -138,11 +138,11 @@ def _regex(config: Validation, place: Place, workshop: Workshop) -> Check:
     return _each(lambda value: fits(pattern, to_text(value)))
 
 
-def _not_empty(config: Validation, place: Place, workshop: Workshop) -> Check:
+def _not_empty(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
     return lambda record: all(value is not None and to_text(value).strip() for value in record.values())
 
 
-VALIDATIONS: dict[str, Callable[[Validation, Place, Workshop], Check]] = {
+VALIDATIONS: dict[str, Callable[[Validation, SourceLocation, BuildContext], Check]] = {
     "STELLAR": _stellar,
     "IP": _ip,
     "DOMAIN": _by_expression("IS_DOMAIN(value)"),
@@ -155,14 +155,14 @@ VALIDATIONS: dict[str, Callable[[Validation, Place, Workshop], Check]] = {
 }
 
 
-def validation(configs: Sequence[Validation], place: Place, workshop: Workshop) -> Validate:
+def validation(configs: Sequence[Validation], place: SourceLocation, workshop: BuildContext) -> Validate:
     """The stage for the global `fieldValidations`. Raises ConfigError for what is unknown or not as it should be."""
     attempt = workshop.problems.attempt
     checks = [attempt(partial(_named, config, place / index, workshop), None) for index, config in enumerate(configs)]
     return Validate(tuple(check for check in checks if check is not None))
 
 
-def _named(config: Validation, place: Place, workshop: Workshop) -> Named:
+def _named(config: Validation, place: SourceLocation, workshop: BuildContext) -> Named:
     name = config.validation
     if name not in VALIDATIONS:
         raise (place / "validation").error(f"unknown validation {name!r}; {known_names(name, VALIDATIONS)}")

@@ -13,121 +13,41 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType
 from typing import Any, assert_never
 
 from stellar.language import nodes as n
 from stellar.language import runtime
+from stellar.language.compiler import pyast as py
+from stellar.language.compiler.analysis import (
+    InlineTree,
+    chain,
+    literal_members,
+    may_be_lambda,
+    static_class,
+    surely_accepted,
+)
+from stellar.language.compiler.operators import (
+    ARITHMETIC,
+    COMPARISON,
+    EXACT,
+    LONGEST_INLINE_CHAIN,
+    SMALL,
+)
+from stellar.language.compiler.pyast import (
+    IN,
+    IS,
+    IS_NOT,
+    LESS,
+    LOAD,
+    STORE,
+    Code,
+    HeldValue,
+    Position,
+)
+from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING
-from stellar.language.library import UNKNOWN, Function, Kind, Library, Written
+from stellar.language.library import UNKNOWN, Function, Library, Written
 from stellar.language.resolver import call_problem
-from stellar.language.source import Span
-
-LOAD, STORE = ast.Load(), ast.Store()
-IS, IS_NOT, IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.Lt()
-
-Place = dict[str, int]
-Code = ast.expr
-
-# Operator: the Python node for the inline form, the helper for everything else
-ARITHMETIC: dict[str, tuple[ast.operator, Callable[..., Any]]] = {
-    "+": (ast.Add(), runtime.add),
-    "-": (ast.Sub(), runtime.subtract),
-    "*": (ast.Mult(), runtime.multiply),
-    "/": (ast.Div(), runtime.divide),
-}
-COMPARISON: dict[str, tuple[ast.cmpop, Callable[..., Any]]] = {
-    "==": (ast.Eq(), runtime.equal),
-    "!=": (ast.NotEq(), runtime.unequal),
-    "<": (ast.Lt(), runtime.less),
-    "<=": (ast.LtE(), runtime.less_or_equal),
-    ">": (ast.Gt(), runtime.greater),
-    ">=": (ast.GtE(), runtime.greater_or_equal),
-}
-
-# Up to here an int and the float of the same value are interchangeable
-EXACT = 2**53
-# Inline operations on integers up to here can't reach the limit on results, which the helpers know
-SMALL = 2**62
-MOST_INLINE_OPERATIONS = 16
-MOST_INLINE_VARIABLES = 4
-LONGEST_INLINE_CHAIN = 16
-
-
-def compile_tree(
-    tree: n.Expr,
-    library: Library,
-    source: str,
-    fail: Callable[[Exception, Mapping[str, Any]], Exception],
-    *,
-    predicate: bool = False,
-    strict: bool = False,
-    fast: bool = True,
-) -> Callable[..., Any]:
-    """The Python function `(record, context)` that evaluates a tree.
-
-    fail: makes the error to raise from an exception and the record
-    predicate: the result must be a boolean or null
-    strict: reading a variable that the record does not have is an error
-    fast: write operators inline
-    """
-    return linked(Compiler(library, Places(source), strict, fast), tree, source, fail, predicate=predicate)
-
-
-def linked(
-    compiler: Compiler,
-    tree: n.Expr,
-    source: str,
-    fail: Callable[[Exception, Mapping[str, Any]], Exception],
-    *,
-    predicate: bool = False,
-) -> Callable[..., Any]:
-    """The function that a compiler makes of a tree, with the helpers that its code calls."""
-    module = compiler.module(tree, predicate)
-    namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
-    exec(compile(module, filename(source), "exec"), namespace)
-    function: Callable[..., Any] = namespace["expression"]
-    return function
-
-
-def python_source(tree: n.Expr, library: Library, source: str) -> str:
-    """The Python that a tree becomes, written out for people to read; it is never read back."""
-    return ast.unparse(Compiler(library, Places(source), strict=False, fast=True).module(tree, predicate=False))
-
-
-def filename(source: str) -> str:
-    """The name under which Python's tracebacks know an expression."""
-    return f"<stellar {hash(source) & 0xFFFFFFFFFFFF:012x}>"
-
-
-class Places:
-    """Spans as Python's places (lines from 1, columns in bytes of UTF-8), and the way back."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.single = "\n" not in source and source.isascii()
-
-    def __getitem__(self, span: Span) -> Place:
-        if self.single:
-            return {"lineno": 1, "col_offset": span.start, "end_lineno": 1, "end_col_offset": span.end}
-        line, column = self._line_and_column(span.start)
-        end_line, end_column = self._line_and_column(span.end)
-        return {"lineno": line, "col_offset": column, "end_lineno": end_line, "end_col_offset": end_column}
-
-    def _line_and_column(self, offset: int) -> tuple[int, int]:
-        line_start = self.source.rfind("\n", 0, offset) + 1
-        return self.source.count("\n", 0, offset) + 1, len(
-            self.source[line_start:offset].encode(errors="surrogatepass")
-        )
-
-    def span(self, line: int, column: int, end_line: int, end_column: int) -> Span:
-        return Span(self._offset(line, column), self._offset(end_line, end_column))
-
-    def _offset(self, line: int, column: int) -> int:
-        lines = self.source.split("\n")
-        before = sum(len(text) + 1 for text in lines[: line - 1])
-        in_line = lines[line - 1].encode(errors="surrogatepass")[:column]
-        return before + len(in_line.decode(errors="surrogatepass"))
 
 
 @dataclass(slots=True)
@@ -146,19 +66,11 @@ class Scope:
         return Scope({**self.locals, **parameters}, True)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A value that is used more than once: the code that evaluates it, and the code that means it thereafter."""
-
-    first: Code
-    again: Code
-
-
 class Compiler:
     """Compiles one tree. Code must be made in the order in which it will be evaluated: the first read of a variable
     is the one that puts it into a local."""
 
-    def __init__(self, library: Library, places: Places, strict: bool, fast: bool) -> None:
+    def __init__(self, library: Library, places: SourceMap, strict: bool, fast: bool) -> None:
         self.library = library
         self.places = places
         self.strict = strict
@@ -172,11 +84,11 @@ class Compiler:
         if predicate and static_class(tree, self.library) is not bool:
             result = self.call(runtime.verdict, [result], at)
         raised = ast.Raise(
-            _call(_name("fail", at), [_name("error", at), _name("record", at)], at), _name("error", at), **at
+            py.call(py.load("fail", at), [py.load("error", at), py.load("record", at)], at), py.load("error", at), **at
         )
-        handler = ast.ExceptHandler(_name("Exception", at), "error", [raised], **at)
+        handler = ast.ExceptHandler(py.load("Exception", at), "error", [raised], **at)
         body = ast.Try([ast.Return(result, **at)], [handler], [], [], **at)
-        parameters = [_parameter("record", at), _parameter("context", at)]
+        parameters = [py.parameter("record", at), py.parameter("context", at)]
         arguments = ast.arguments([], parameters, None, [], [], None, [self.known(NOTHING, "NOTHING", at)])
         function = ast.FunctionDef("expression", arguments, [body], [], None, None, **at)
         return ast.Module([function], [])
@@ -187,7 +99,7 @@ class Compiler:
         at = self.places[node.span]
         match node:
             case n.Literal(value):
-                return _constant(value, at)
+                return py.constant(value, at)
             case n.Variable(name):
                 return self.variable(name, scope, at)
             case n.Exists(name):
@@ -223,35 +135,35 @@ class Compiler:
 
     # -- Variables ----------------------------------------------------------------------------------------------------
 
-    def variable(self, name: str, scope: Scope, at: Place) -> Code:
+    def variable(self, name: str, scope: Scope, at: Position) -> Code:
         if (local := scope.locals.get(name)) is not None:
-            return _name(local, at)
+            return py.load(local, at)
         local = scope.locals[name] = f"v_{name}" if name.replace("_", "a").isalnum() else self.fresh("v")
         if name == "_":
-            read = self.call(runtime.Fields, [_name("record", at)], at)
+            read = self.call(runtime.Fields, [py.load("record", at)], at)
         elif self.strict and not scope.in_lambda:
-            read = self.call(runtime.strictly, [_name("record", at), _constant(name, at)], at)
+            read = self.call(runtime.strictly, [py.load("record", at), py.constant(name, at)], at)
         else:
-            read = _read(name, at)
-        return _assigned(local, read, at)
+            read = py.read_field(name, at)
+        return py.assign(local, read, at)
 
-    def exists(self, name: str, scope: Scope, at: Place) -> Code:
+    def exists(self, name: str, scope: Scope, at: Position) -> Code:
         if name == "_" and name not in scope.locals:
-            return _constant(True, at)
+            return py.constant(True, at)
         strict = self.strict and name not in scope.locals
-        value = _read(name, at) if strict else self.variable(name, scope, at)
-        return ast.Compare(value, [IS_NOT], [_constant(None, at)], **at)
+        value = py.read_field(name, at) if strict else self.variable(name, scope, at)
+        return ast.Compare(value, [IS_NOT], [py.constant(None, at)], **at)
 
     # -- Collections --------------------------------------------------------------------------------------------------
 
-    def map_literal(self, pairs: tuple[tuple[n.Expr, n.Expr], ...], scope: Scope, at: Place) -> Code:
+    def map_literal(self, pairs: tuple[tuple[n.Expr, n.Expr], ...], scope: Scope, at: Position) -> Code:
         keys = [key.value for key, _ in pairs if isinstance(key, n.Literal) and isinstance(key.value, str)]
         code = [(self.rule(key, scope), self.rule(value, scope)) for key, value in pairs]
         if len(set(keys)) == len(pairs):
             return ast.Dict([key for key, _ in code], [value for _, value in code], **at)
         return self.call(runtime.make_map, [ast.Tuple(list(pair), LOAD, **at) for pair in code], at)
 
-    def membership(self, item: n.Expr, container: n.Expr, negated: bool, scope: Scope, at: Place) -> Code:
+    def membership(self, item: n.Expr, container: n.Expr, negated: bool, scope: Scope, at: Position) -> Code:
         inline, helper = (ast.NotIn(), runtime.lacks) if negated else (IN, runtime.contains)
         if not self.fast:
             return self.call(helper, [self.rule(item, scope), self.rule(container, scope)], at)
@@ -264,14 +176,14 @@ class Compiler:
             return ast.IfExp(guard, inside, self.call(helper, [held.again, plain], at), **at)
         other = self.hold(container, scope)
         texts = ast.Compare(
-            _class(held.first, at), [IS, IS], [_class(other.first, at), self.known(str, "str", at)], **at
+            py.class_of(held.first, at), [IS, IS], [py.class_of(other.first, at), self.known(str, "str", at)], **at
         )
         inside = ast.Compare(held.again, [inline], [other.again], **at)
         return ast.IfExp(texts, inside, self.call(helper, [held.again, other.again], at), **at)
 
     # -- Arithmetic ---------------------------------------------------------------------------------------------------
 
-    def minus(self, operand: n.Expr, scope: Scope, at: Place) -> Code:
+    def minus(self, operand: n.Expr, scope: Scope, at: Position) -> Code:
         if not self.fast:
             return self.call(runtime.negate, [self.rule(operand, scope)], at)
         held = self.hold(operand, scope)
@@ -297,7 +209,7 @@ class Compiler:
         operator, helper = ARITHMETIC[node.operator]
         if not self.fast or isinstance(left, ast.Constant):
             right = self.rule(node.right, scope)
-            return _folded(helper, left, right, at) or self.call(helper, [left, right], at)
+            return py.fold_constants(helper, left, right, at) or self.call(helper, [left, right], at)
         held, other = self.hold_code(left, at), self.hold(node.right, scope)
         if isinstance(node.right, n.Literal):
             value, number = node.right.value, node.right.value.__class__
@@ -309,7 +221,10 @@ class Compiler:
                 guard = ast.BoolOp(ast.And(), [guard, self.is_small(held.again, at)], **at)
         else:
             guard = ast.Compare(
-                _class(held.first, at), [IS, IS], [_class(other.first, at), self.known(float, "float", at)], **at
+                py.class_of(held.first, at),
+                [IS, IS],
+                [py.class_of(other.first, at), self.known(float, "float", at)],
+                **at,
             )
             if node.operator == "/":
                 guard = ast.BoolOp(ast.And(), [guard, other.again], **at)
@@ -320,19 +235,19 @@ class Compiler:
         """`a + b + c + …` as a tuple of assignments to one local, so that it nests no deeper the longer it is."""
         at = self.places[steps[-1].span]
         total = self.fresh("t")
-        parts: list[Code] = [_assigned(total, self.rule(leftmost, scope), at)]
+        parts: list[Code] = [py.assign(total, self.rule(leftmost, scope), at)]
         for step in steps:
             here = self.places[step.span]
             _, helper = ARITHMETIC[step.operator]
-            value = self.call(helper, [_name(total, here), self.rule(step.right, scope)], here)
-            parts.append(_assigned(total, value, here))
-        return ast.Subscript(ast.Tuple(parts, LOAD, **at), _constant(-1, at), LOAD, **at)
+            value = self.call(helper, [py.load(total, here), self.rule(step.right, scope)], here)
+            parts.append(py.assign(total, value, here))
+        return ast.Subscript(ast.Tuple(parts, LOAD, **at), py.constant(-1, at), LOAD, **at)
 
     def inline_tree(self, node: n.Arithmetic, tree: InlineTree, scope: Scope) -> Code:
         """Calculation with variables and numbers alone: one guard for all of it, first for floats, then for ints."""
         at = self.places[node.span]
         if tree.constant is not None:
-            return _constant(tree.constant, at)
+            return py.constant(tree.constant, at)
         slow = self.helped
         if tree.for_integers:
             return self.guarded(
@@ -341,7 +256,7 @@ class Compiler:
         return self.guarded(tree, float, scope, at, partial(slow, node))
 
     def guarded(
-        self, tree: InlineTree, number: type, scope: Scope, at: Place, otherwise: Callable[[Scope], Code]
+        self, tree: InlineTree, number: type, scope: Scope, at: Position, otherwise: Callable[[Scope], Code]
     ) -> Code:
         """The calculation with numbers of one class, if all its variables are of that class, and fit for it."""
         classes, inside = self.all_of_class(tree.variables, number, scope, at)
@@ -354,18 +269,18 @@ class Compiler:
         inline = self.unguarded(tree.node, inside, number)
         return ast.IfExp(test, inline, otherwise(scope.fork()), **at)
 
-    def is_small(self, code: Code, at: Place) -> Code:
-        return ast.Compare(_constant(-SMALL, at), [LESS, LESS], [code, _constant(SMALL, at)], **at)
+    def is_small(self, code: Code, at: Position) -> Code:
+        return ast.Compare(py.constant(-SMALL, at), [LESS, LESS], [code, py.constant(SMALL, at)], **at)
 
-    def all_of_class(self, variables: list[str], wanted: type, scope: Scope, at: Place) -> tuple[Code, Scope]:
+    def all_of_class(self, variables: list[str], wanted: type, scope: Scope, at: Position) -> tuple[Code, Scope]:
         """`a.__class__ is b.__class__ is … is wanted`, and the scope where it is so.
 
         Whatever the classes are, only the first two variables are surely evaluated.
         """
         surely, perhaps = variables[:2], variables[2:]
-        codes: list[Code] = [_class(self.variable(name, scope, at), at) for name in surely]
+        codes: list[Code] = [py.class_of(self.variable(name, scope, at), at) for name in surely]
         inside = scope.fork()
-        codes += [_class(self.variable(name, inside, at), at) for name in perhaps]
+        codes += [py.class_of(self.variable(name, inside, at), at) for name in perhaps]
         codes.append(self.known(wanted, wanted.__name__, at))
         return ast.Compare(codes[0], [IS] * (len(codes) - 1), codes[1:], **at), inside
 
@@ -373,7 +288,7 @@ class Compiler:
         at = self.places[node.span]
         match node:
             case n.Literal(value):
-                return _constant(number(value), at)
+                return py.constant(number(value), at)
             case n.Minus(operand):
                 return ast.UnaryOp(ast.USub(), self.unguarded(operand, scope, number), **at)
             case n.Arithmetic(symbol, left, right):
@@ -390,12 +305,12 @@ class Compiler:
             case n.Arithmetic(symbol, left, right):
                 first, second = self.helped(left, scope), self.helped(right, scope)
                 helper = ARITHMETIC[symbol][1]
-                return _folded(helper, first, second, at) or self.call(helper, [first, second], at)
+                return py.fold_constants(helper, first, second, at) or self.call(helper, [first, second], at)
         return self.rule(node, scope)
 
     # -- Comparison ---------------------------------------------------------------------------------------------------
 
-    def comparison(self, symbol: str, left: n.Expr, right: n.Expr, scope: Scope, at: Place) -> Code:
+    def comparison(self, symbol: str, left: n.Expr, right: n.Expr, scope: Scope, at: Position) -> Code:
         inline, helper = COMPARISON[symbol]
         if not self.fast:
             return self.call(helper, [self.rule(left, scope), self.rule(right, scope)], at)
@@ -406,26 +321,28 @@ class Compiler:
             return self.with_literal(symbol, right.value, one, result, slow, at)
         if isinstance(left, n.Literal) and not isinstance(right, n.Literal):
             return self.with_literal(symbol, left.value, other, result, slow, at)
-        alike = ast.Compare(_class(one.first, at), [IS], [_class(other.first, at)], **at)
-        kind = _class(one.again, at)
+        alike = ast.Compare(py.class_of(one.first, at), [IS], [py.class_of(other.first, at)], **at)
+        kind = py.class_of(one.again, at)
         plain = ast.BoolOp(
             ast.Or(), [ast.Compare(kind, [IS], [self.known(c, c.__name__, at)], **at) for c in (str, int, float)], **at
         )
         return ast.IfExp(ast.BoolOp(ast.And(), [alike, plain], **at), result, slow, **at)
 
-    def with_literal(self, symbol: str, value: Any, held: Held, result: ast.Compare, slow: Code, at: Place) -> Code:
+    def with_literal(
+        self, symbol: str, value: Any, held: HeldValue, result: ast.Compare, slow: Code, at: Position
+    ) -> Code:
         """A comparison of which one side is a literal, and the other is held."""
         equality = symbol in ("==", "!=")
         if value is None:
             if not equality:
-                return self.call(COMPARISON[symbol][1], [held.first, _constant(None, at)], at)
-            return _is(held.first, None, at, negated=symbol == "!=")
+                return self.call(COMPARISON[symbol][1], [held.first, py.constant(None, at)], at)
+            return py.compare_is(held.first, None, at, negated=symbol == "!=")
         if equality:
             # Python's == is Stellar's where one side is a literal, but that it takes true for 1
             if isinstance(value, bool):
-                return _is(held.first, value, at, negated=symbol == "!=")
+                return py.compare_is(held.first, value, at, negated=symbol == "!=")
             if isinstance(value, str) or (abs(value) < EXACT and value not in (0, 1)):
-                return _replaced(result, held)
+                return py.replace_operand(result, held)
         classes: tuple[type, ...] = (type(value),)
         if not isinstance(value, bool | str) and abs(value) < EXACT:
             classes = (int, float) if isinstance(value, int) else (float, int)
@@ -451,7 +368,7 @@ class Compiler:
         held = self.hold(node, scope)
         return ast.IfExp(self.has_class(held.first, bool, at), held.again, self.call(convert, [held.again], at), **at)
 
-    def conjunction(self, operands: tuple[n.Expr, ...], scope: Scope, at: Place) -> Code:
+    def conjunction(self, operands: tuple[n.Expr, ...], scope: Scope, at: Position) -> Code:
         """`a and b`: ends at the first operand that is false, null or empty; else all must convert to true."""
         tests: list[Code] = []
         conversions: list[Code] = []
@@ -463,18 +380,18 @@ class Compiler:
                 tests.append(
                     ast.BoolOp(
                         ast.Or(),
-                        [_is(held.first, True, at), self.call(runtime.undecided_or_true, [held.again], at)],
+                        [py.compare_is(held.first, True, at), self.call(runtime.undecided_or_true, [held.again], at)],
                         **at,
                     )
                 )
                 converts = self.call(runtime.converted, [held.again], at)
-                conversions.append(ast.BoolOp(ast.Or(), [_is(held.again, True, at), converts], **at))
+                conversions.append(ast.BoolOp(ast.Or(), [py.compare_is(held.again, True, at), converts], **at))
             # Whatever comes after may not be evaluated
             scope = scope.fork()
         tests.append(self.truth(operands[-1], scope))
         return ast.BoolOp(ast.And(), [*tests, *conversions], **at)
 
-    def disjunction(self, operands: tuple[n.Expr, ...], scope: Scope, at: Place) -> Code:
+    def disjunction(self, operands: tuple[n.Expr, ...], scope: Scope, at: Position) -> Code:
         """`a or b`: ends at the first operand that is true; else one must convert to true."""
         tests: list[Code] = []
         conversions: list[Code] = []
@@ -483,7 +400,7 @@ class Compiler:
                 tests.append(self.rule(operand, scope))
             else:
                 held = self.hold(operand, scope)
-                tests.append(_is(held.first, True, at))
+                tests.append(py.compare_is(held.first, True, at))
                 conversions.append(self.call(runtime.converted, [held.again], at))
             scope = scope.fork()
         tests.append(self.truth(operands[-1], scope))
@@ -492,21 +409,21 @@ class Compiler:
     # -- Branches -----------------------------------------------------------------------------------------------------
 
     def conditional(self, node: n.Expr, scope: Scope) -> Code:
-        branches: list[tuple[Code, Code, Place]] = []
+        branches: list[tuple[Code, Code, Position]] = []
         while isinstance(node, n.Conditional):
             at = self.places[node.span]
             test = self.condition(node.condition, scope)
             branches.append((test, self.rule(node.then, scope.fork()), at))
             scope, node = scope.fork(), node.otherwise
-        return _branched(branches, self.rule(node, scope))
+        return py.chain_conditionals(branches, self.rule(node, scope))
 
-    def match(self, clauses: tuple[tuple[n.Expr, n.Expr], ...], default: n.Expr, scope: Scope, at: Place) -> Code:
-        branches: list[tuple[Code, Code, Place]] = []
+    def match(self, clauses: tuple[tuple[n.Expr, n.Expr], ...], default: n.Expr, scope: Scope, at: Position) -> Code:
+        branches: list[tuple[Code, Code, Position]] = []
         for check, action in clauses:
             test = self.condition(check, scope)
             branches.append((test, self.action(action, scope.fork()), at))
             scope = scope.fork()
-        return _branched(branches, self.action(default, scope))
+        return py.chain_conditionals(branches, self.action(default, scope))
 
     def action(self, node: n.Expr, scope: Scope) -> Code:
         """The action of a match clause: if its value is a lambda, that is called with no arguments."""
@@ -516,24 +433,24 @@ class Compiler:
 
     # -- Functions ----------------------------------------------------------------------------------------------------
 
-    def python_lambda(self, parameters: tuple[str, ...], body: n.Expr, scope: Scope, at: Place) -> Code:
+    def python_lambda(self, parameters: tuple[str, ...], body: n.Expr, scope: Scope, at: Position) -> Code:
         """Missing arguments are null, surplus ones are ignored; of two parameters with one name the last is bound."""
         locals_ = [self.fresh("p") for _ in parameters]
         inner = scope.inner(dict(zip(parameters, locals_, strict=True)))
         arguments = ast.arguments(
             [],
-            [_parameter(local, at) for local in locals_],
-            _parameter(self.fresh("surplus"), at),
+            [py.parameter(local, at) for local in locals_],
+            py.parameter(self.fresh("surplus"), at),
             [],
             [],
             None,
-            [_constant(None, at) for _ in locals_],
+            [py.constant(None, at) for _ in locals_],
         )
         return ast.Lambda(arguments, self.rule(body, inner), **at)
 
-    def function_call(self, node: n.Call, scope: Scope, at: Place) -> Code:
+    def function_call(self, node: n.Call, scope: Scope, at: Position) -> Code:
         if problem := call_problem(node, self.library):
-            return self.call(runtime.unavailable, [_constant(problem, at)], at)
+            return self.call(runtime.unavailable, [py.constant(problem, at)], at)
         function = self.library[node.name]
         used = node.arguments[: function.most]
         if self.fast and function.comprehension and self.fits_comprehension(used):
@@ -542,15 +459,15 @@ class Compiler:
             prepared = self.prepared(function, used)
             called = function.implementation if prepared is None else prepared
             name = f"f_{node.name}" if prepared is None else self.fresh(f"f_{node.name}_")
-            arguments: list[Code] = [_name("context", at)] if function.needs_context else []
+            arguments: list[Code] = [py.load("context", at)] if function.needs_context else []
             arguments += [
                 self.argument(function, index, part, scope)
                 for index, part in enumerate(used)
                 if prepared is None or not isinstance(part, n.Literal)
             ]
-            code = _call(self.known(called, name, at), arguments, at)
+            code = py.call(self.known(called, name, at), arguments, at)
         if surplus := [self.rule(part, scope) for part in node.arguments[len(used) :]]:
-            return ast.Subscript(ast.Tuple([code, *surplus], LOAD, **at), _constant(0, at), LOAD, **at)
+            return ast.Subscript(ast.Tuple([code, *surplus], LOAD, **at), py.constant(0, at), LOAD, **at)
         return code
 
     def prepared(self, function: Function, arguments: tuple[n.Expr, ...]) -> Callable[..., Any] | None:
@@ -574,17 +491,17 @@ class Compiler:
         if not kind.classes or surely_accepted(node, kind, self.library):
             return self.rule(node, scope)
         if not self.fast:
-            return _call(self.acceptor(function, index, at), [self.rule(node, scope)], at)
+            return py.call(self.acceptor(function, index, at), [self.rule(node, scope)], at)
         held = self.hold(node, scope)
         classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
         return ast.IfExp(
             self.has_one_of(held, classes, at),
             held.again,
-            _call(self.acceptor(function, index, at), [held.again], at),
+            py.call(self.acceptor(function, index, at), [held.again], at),
             **at,
         )
 
-    def acceptor(self, function: Function, index: int, at: Place) -> Code:
+    def acceptor(self, function: Function, index: int, at: Position) -> Code:
         return self.known(partial(runtime.accept, function, index), f"accept_{function.name}_{index}", at)
 
     def fits_comprehension(self, arguments: tuple[n.Expr, ...]) -> bool:
@@ -603,7 +520,7 @@ class Compiler:
                 return self.makes_closure(node.arguments[0])
         return any(self.makes_closure(part) for part in n.children(node))
 
-    def comprehension(self, function: Function, arguments: tuple[n.Expr, ...], scope: Scope, at: Place) -> Code:
+    def comprehension(self, function: Function, arguments: tuple[n.Expr, ...], scope: Scope, at: Position) -> Code:
         """`[body for p in items]`, or null if they are; a FILTER that the items come from becomes its condition."""
         source, mapper = arguments
         assert isinstance(mapper, n.Lambda)
@@ -616,13 +533,13 @@ class Compiler:
         there = self.places[source.span]
         held = self.hold(source, scope)
         take = self.known(partial(runtime.items, function), f"items_{function.name}", there)
-        to_items = _call(take, [held.again], there)
+        to_items = py.call(take, [held.again], there)
         items = self.hold_code(ast.IfExp(self.has_class(held.first, list, at), held.again, to_items, **at), at)
         conditions = [] if condition is None else [self.kept(condition, variable, scope, at)]
         body = self.rule(mapper.body, scope.inner(dict.fromkeys(mapper.parameters, variable)))
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
-        exists = _is(items.first, None, at, negated=True)
-        return ast.IfExp(exists, ast.ListComp(body, [loop], **at), _constant(None, at), **at)
+        exists = py.compare_is(items.first, None, at, negated=True)
+        return ast.IfExp(exists, ast.ListComp(body, [loop], **at), py.constant(None, at), **at)
 
     def filtered(self, node: n.Expr) -> tuple[Function, tuple[n.Expr, n.Lambda]] | None:
         """A FILTER by a lambda that fits into a comprehension, and what it filters."""
@@ -637,42 +554,42 @@ class Compiler:
         source, condition = node.arguments
         return (function, (source, condition)) if isinstance(condition, n.Lambda) else None
 
-    def kept(self, condition: n.Lambda, variable: str, scope: Scope, at: Place) -> Code:
+    def kept(self, condition: n.Lambda, variable: str, scope: Scope, at: Position) -> Code:
         """Whether FILTER keeps an item: only if its lambda gives true, and nothing that converts to it."""
         code = self.rule(condition.body, scope.inner(dict.fromkeys(condition.parameters, variable)))
-        return code if static_class(condition.body, self.library) is bool else _is(code, True, at)
+        return code if static_class(condition.body, self.library) is bool else py.compare_is(code, True, at)
 
     # -- Pieces -------------------------------------------------------------------------------------------------------
 
-    def hold(self, node: n.Expr, scope: Scope) -> Held:
+    def hold(self, node: n.Expr, scope: Scope) -> HeldValue:
         """A node's value, to be used more than once."""
         return self.hold_code(self.rule(node, scope), self.places[node.span])
 
-    def hold_code(self, code: Code, at: Place) -> Held:
+    def hold_code(self, code: Code, at: Position) -> HeldValue:
         match code:
             case ast.Constant() | ast.Name():
-                return Held(code, code)
+                return HeldValue(code, code)
             case ast.NamedExpr(target=target):
-                return Held(code, _name(target.id, at))
+                return HeldValue(code, py.load(target.id, at))
         local = self.fresh("t")
-        return Held(_assigned(local, code, at), _name(local, at))
+        return HeldValue(py.assign(local, code, at), py.load(local, at))
 
     def fresh(self, prefix: str) -> str:
         self.counter += 1
         return f"{prefix}{self.counter}"
 
-    def known(self, thing: Any, name: str, at: Place) -> ast.Name:
+    def known(self, thing: Any, name: str, at: Position) -> ast.Name:
         """A global name of the generated function."""
         self.names[name] = thing
-        return _name(name, at)
+        return py.load(name, at)
 
-    def call(self, helper: Callable[..., Any], arguments: list[Code], at: Place) -> Code:
-        return _call(self.known(helper, helper.__name__, at), arguments, at)
+    def call(self, helper: Callable[..., Any], arguments: list[Code], at: Position) -> Code:
+        return py.call(self.known(helper, helper.__name__, at), arguments, at)
 
-    def has_class(self, code: Code, wanted: type, at: Place) -> Code:
-        return ast.Compare(_class(code, at), [IS], [self.known(wanted, wanted.__name__, at)], **at)
+    def has_class(self, code: Code, wanted: type, at: Position) -> Code:
+        return ast.Compare(py.class_of(code, at), [IS], [self.known(wanted, wanted.__name__, at)], **at)
 
-    def has_one_of(self, held: Held, classes: tuple[type, ...], at: Place) -> Code:
+    def has_one_of(self, held: HeldValue, classes: tuple[type, ...], at: Position) -> Code:
         """Whether a held value, evaluated here, is of one of these classes; the likeliest is asked for first."""
         first, *others = classes
         guards = [self.has_class(held.first, first, at), *(self.has_class(held.again, c, at) for c in others)]
@@ -682,182 +599,4 @@ class Compiler:
 # -- What can be told from a tree alone -------------------------------------------------------------------------------
 
 
-def static_class(node: n.Expr, library: Library) -> type | None:
-    """The class that a node's value surely has, if that can be told."""
-    match node:
-        case n.Literal(value):
-            return value.__class__
-        case n.Comparison() | n.Membership() | n.Negation() | n.Conjunction() | n.Disjunction() | n.Exists():
-            return bool
-        case n.ListLiteral():
-            return list
-        case n.MapLiteral():
-            return dict
-        case n.Lambda():
-            return FunctionType
-        case n.Call(name) if name in library:
-            returns = library[name].returns
-            # Any and object, which are classes to Python, tell nothing
-            return returns if isinstance(returns, type) and returns not in (Any, object) else None
-    return None
-
-
-def may_be_lambda(node: n.Expr, library: Library) -> bool:
-    if isinstance(node, n.Variable | n.Lambda | n.Conditional | n.Match):
-        return True
-    return isinstance(node, n.Call) and static_class(node, library) is None
-
-
-def surely_accepted(node: n.Expr, kind: Kind, library: Library) -> bool:
-    if isinstance(node, n.Literal):
-        return kind.accepts(node.value)
-    return static_class(node, library) in kind.classes
-
-
-def literal_members(node: n.Expr) -> frozenset[Any] | None:
-    """The items of a list literal of texts alone, or of integers alone; None for anything else."""
-    if not isinstance(node, n.ListLiteral) or not node.items:
-        return None
-    values = [item.value for item in node.items if isinstance(item, n.Literal)]
-    classes = {value.__class__ for value in values}
-    if len(values) == len(node.items) and (classes == {str} or classes == {int}):
-        return frozenset(values)
-    return None
-
-
-def chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
-    """`a + b + c` as a, and the operations from left to right."""
-    steps = [node]
-    while isinstance(steps[-1].left, n.Arithmetic):
-        steps.append(steps[-1].left)
-    return steps[-1].left, steps[::-1]
-
-
-@dataclass(frozen=True, slots=True)
-class InlineTree:
-    """Arithmetic on a few variables and numbers alone, for which one guard serves.
-
-    node: the tree, with what holds only numbers worked out
-    variables: the variables, in the order in which they are read
-    divisors: those that something is divided by
-    for_integers: whether it may be calculated with ints as it may with floats
-    """
-
-    node: n.Expr
-    variables: list[str]
-    divisors: frozenset[str]
-    for_integers: bool
-
-    @property
-    def constant(self) -> int | float | None:
-        value = self.node.value if isinstance(self.node, n.Literal) else None
-        return value if isinstance(value, int | float) else None
-
-    @classmethod
-    def of(cls, node: n.Arithmetic) -> InlineTree | None:
-        """The tree, or None if the node holds anything else, too many variables, or a division that can't be inline."""
-        folded = fold(node)
-        if folded is None:
-            return None
-        parts = list(n.walk(folded))
-        variables = list(dict.fromkeys(part.name for part in parts if isinstance(part, n.Variable)))
-        divisors = [part.right for part in parts if isinstance(part, n.Arithmetic) and part.operator == "/"]
-        numbers = [part.value for part in parts if isinstance(part, n.Literal)]
-        if "_" in variables or len(variables) > MOST_INLINE_VARIABLES:
-            return None
-        if sum(isinstance(part, n.Arithmetic) for part in parts) > MOST_INLINE_OPERATIONS:
-            return None
-        if not all(isinstance(d, n.Variable) or (isinstance(d, n.Literal) and d.value) for d in divisors):
-            return None
-        if any(isinstance(number, int) and abs(number) > EXACT for number in numbers) and variables:
-            return None
-        named = frozenset(d.name for d in divisors if isinstance(d, n.Variable))
-        return cls(folded, variables, named, not divisors and all(isinstance(number, int) for number in numbers))
-
-
-def fold(node: n.Expr) -> n.Expr | None:
-    """A calculation with what holds only numbers worked out; None if it holds more than variables and numbers."""
-    match node:
-        case n.Variable():
-            return node
-        case n.Literal(value):
-            return node if runtime.is_number(value) else None
-        case n.Minus(operand):
-            inner = fold(operand)
-            if isinstance(inner, n.Literal):
-                return n.Literal(runtime.negate(inner.value), span=node.span)
-            return None if inner is None else n.Minus(inner, span=node.span)
-        case n.Arithmetic(symbol, left, right):
-            one, other = fold(left), fold(right)
-            if one is None or other is None:
-                return None
-            if isinstance(one, n.Literal) and isinstance(other, n.Literal):
-                try:
-                    return n.Literal(ARITHMETIC[symbol][1](one.value, other.value), span=node.span)
-                except ValueError:
-                    return None  # it is an error, and must be one when it is reached
-            return n.Arithmetic(symbol, one, other, span=node.span)
-    return None
-
-
 # -- Python nodes -----------------------------------------------------------------------------------------------------
-
-
-def _name(name: str, at: Place) -> ast.Name:
-    return ast.Name(name, LOAD, **at)
-
-
-def _parameter(name: str, at: Place) -> ast.arg:
-    return ast.arg(name, None, None, **at)
-
-
-def _constant(value: Any, at: Place) -> ast.Constant:
-    return ast.Constant(value, None, **at)
-
-
-def _call(function: Code, arguments: list[Code], at: Place) -> ast.Call:
-    return ast.Call(function, arguments, [], **at)
-
-
-def _class(code: Code, at: Place) -> ast.Attribute:
-    return ast.Attribute(code, "__class__", LOAD, **at)
-
-
-def _assigned(local: str, code: Code, at: Place) -> ast.NamedExpr:
-    return ast.NamedExpr(ast.Name(local, STORE, **at), code, **at)
-
-
-def _read(name: str, at: Place) -> Code:
-    return _call(ast.Attribute(_name("record", at), "get", LOAD, **at), [_constant(name, at)], at)
-
-
-def _is(code: Code, value: bool | None, at: Place, *, negated: bool = False) -> Code:
-    """`code is value`"""
-    if isinstance(code, ast.Constant):  # Python warns of `is` with a literal
-        return _constant((code.value is value) is not negated, at)
-    return ast.Compare(code, [IS_NOT if negated else IS], [_constant(value, at)], **at)
-
-
-def _replaced(comparison: ast.Compare, held: Held) -> ast.Compare:
-    """The comparison with the held value evaluated in it, rather than before it."""
-    sides = [held.first if side is held.again else side for side in (comparison.left, *comparison.comparators)]
-    comparison.left, comparison.comparators = sides[0], sides[1:]
-    return comparison
-
-
-def _branched(branches: list[tuple[Code, Code, Place]], otherwise: Code) -> Code:
-    for test, then, at in reversed(branches):
-        otherwise = ast.IfExp(test, then, otherwise, **at)
-    return otherwise
-
-
-def _folded(helper: Callable[..., Any], left: Code, right: Code, at: Place) -> ast.Constant | None:
-    """An operation on two constants, worked out now; None if they are not, or if it is an error."""
-    if not (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
-        return None
-    if not (runtime.is_number(left.value) and runtime.is_number(right.value)):
-        return None
-    try:
-        return _constant(helper(left.value, right.value), at)
-    except ValueError:
-        return None

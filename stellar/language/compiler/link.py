@@ -1,0 +1,53 @@
+"""Python functions linked from generated code and the helpers that it calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stellar.language import nodes as n
+from stellar.language.compiler.codegen import Compiler
+from stellar.language.compiler.source_map import SourceMap, filename
+from stellar.language.library import Library
+
+
+def compile_tree(
+    tree: n.Expr,
+    library: Library,
+    source: str,
+    fail: Callable[[Exception, Mapping[str, Any]], Exception],
+    *,
+    predicate: bool = False,
+    strict: bool = False,
+    fast: bool = True,
+) -> Callable[..., Any]:
+    """The Python function `(record, context)` that evaluates a tree.
+
+    fail: makes the error to raise from an exception and the record
+    predicate: the result must be a boolean or null
+    strict: reading a variable that the record does not have is an error
+    fast: write operators inline
+    """
+    return linked(Compiler(library, SourceMap(source), strict, fast), tree, source, fail, predicate=predicate)
+
+
+def linked(
+    compiler: Compiler,
+    tree: n.Expr,
+    source: str,
+    fail: Callable[[Exception, Mapping[str, Any]], Exception],
+    *,
+    predicate: bool = False,
+) -> Callable[..., Any]:
+    """The function that a compiler makes of a tree, with the helpers that its code calls."""
+    module = compiler.module(tree, predicate)
+    namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
+    exec(compile(module, filename(source), "exec"), namespace)
+    function: Callable[..., Any] = namespace["expression"]
+    return function
+
+
+def python_source(tree: n.Expr, library: Library, source: str) -> str:
+    """The Python that a tree becomes, written out for people to read; it is never read back."""
+    return ast.unparse(Compiler(library, SourceMap(source), strict=False, fast=True).module(tree, predicate=False))

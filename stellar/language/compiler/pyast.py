@@ -1,0 +1,84 @@
+"""Constructors of Python's syntax nodes, each at the position of a Stellar node."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stellar.language import runtime
+
+LOAD, STORE = ast.Load(), ast.Store()
+IS, IS_NOT, IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.Lt()
+
+Position = dict[str, int]
+Code = ast.expr
+
+
+@dataclass(frozen=True, slots=True)
+class HeldValue:
+    """A value that is used more than once: the code that evaluates it, and the code that means it thereafter."""
+
+    first: Code
+    again: Code
+
+
+def load(name: str, at: Position) -> ast.Name:
+    return ast.Name(name, LOAD, **at)
+
+
+def parameter(name: str, at: Position) -> ast.arg:
+    return ast.arg(name, None, None, **at)
+
+
+def constant(value: Any, at: Position) -> ast.Constant:
+    return ast.Constant(value, None, **at)
+
+
+def call(function: Code, arguments: list[Code], at: Position) -> ast.Call:
+    return ast.Call(function, arguments, [], **at)
+
+
+def class_of(code: Code, at: Position) -> ast.Attribute:
+    return ast.Attribute(code, "__class__", LOAD, **at)
+
+
+def assign(local: str, code: Code, at: Position) -> ast.NamedExpr:
+    return ast.NamedExpr(ast.Name(local, STORE, **at), code, **at)
+
+
+def read_field(name: str, at: Position) -> Code:
+    return call(ast.Attribute(load("record", at), "get", LOAD, **at), [constant(name, at)], at)
+
+
+def compare_is(code: Code, value: bool | None, at: Position, *, negated: bool = False) -> Code:
+    """`code is value`"""
+    if isinstance(code, ast.Constant):  # Python warns of `is` with a literal
+        return constant((code.value is value) is not negated, at)
+    return ast.Compare(code, [IS_NOT if negated else IS], [constant(value, at)], **at)
+
+
+def replace_operand(comparison: ast.Compare, held: HeldValue) -> ast.Compare:
+    """The comparison with the held value evaluated in it, rather than before it."""
+    sides = [held.first if side is held.again else side for side in (comparison.left, *comparison.comparators)]
+    comparison.left, comparison.comparators = sides[0], sides[1:]
+    return comparison
+
+
+def chain_conditionals(branches: list[tuple[Code, Code, Position]], otherwise: Code) -> Code:
+    for test, then, at in reversed(branches):
+        otherwise = ast.IfExp(test, then, otherwise, **at)
+    return otherwise
+
+
+def fold_constants(helper: Callable[..., Any], left: Code, right: Code, at: Position) -> ast.Constant | None:
+    """An operation on two constants, worked out now; None if they are not, or if it is an error."""
+    if not (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
+        return None
+    if not (runtime.is_number(left.value) and runtime.is_number(right.value)):
+        return None
+    try:
+        return constant(helper(left.value, right.value), at)
+    except ValueError:
+        return None
