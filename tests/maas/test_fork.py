@@ -427,7 +427,7 @@ def test_a_stream_that_was_begun_before_the_fork_goes_on_in_the_parent_only(bloc
 def test_a_hub_of_the_parent_accepts_no_work_in_the_child():
     hub = RunLoop("test")
     never: Future[None] = Future()
-    task = hub.submit(never.get)
+    task = hub.submit(never.result)
 
     def work():
         for act in (lambda: hub.submit(int), lambda: hub.run(int), task.result):
