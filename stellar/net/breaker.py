@@ -71,12 +71,17 @@ class _Circuit:
 class CircuitBreakers:
     """The circuits of all instances, by URL. Safe to use from many threads.
 
-    failures: in a row within 10 seconds, that open a circuit
+    failures: the number of failures in a row that opens a circuit
     clock: monotonic seconds
+    row_seconds: the seconds within which these failures must occur
+    first_seconds, max_seconds: for how long it is open at first, which doubles each time, and at most
     """
 
     failures: int = FAILURES
     clock: Callable[[], float] = monotonic
+    row_seconds: float = ROW_SECONDS
+    first_seconds: float = FIRST_SECONDS
+    max_seconds: float = MAX_SECONDS
     _circuits: dict[str, _Circuit] = field(default_factory=dict, init=False)  # only of addresses that failed
 
     def __post_init__(self) -> None:
@@ -210,14 +215,14 @@ class CircuitBreakers:
             return False
         if not circuit.has_failed and not self._is_row(circuit, now):
             return False
-        _open(circuit, now + _double(FIRST_SECONDS, circuit.opened, MAX_SECONDS))
+        _open(circuit, now + _double(self.first_seconds, circuit.opened, self.max_seconds))
         circuit.opened += 1
         return True
 
     def _is_row(self, circuit: _Circuit, now: float) -> bool:
         """True if there were enough failures within the last seconds."""
         failures = circuit.failures
-        return len(failures) >= self.failures and now - failures[-self.failures] <= ROW_SECONDS
+        return len(failures) >= self.failures and now - failures[-self.failures] <= self.row_seconds
 
 
 def _open(circuit: _Circuit, until: float) -> None:

@@ -49,6 +49,7 @@ class ResponseParser:
     """Assembles one response from the bytes that arrive.
 
     max_bytes: the largest body
+    has_body: False for a response that consists of its head alone, as to CONNECT
 
     status, headers (lower-case names), body: of the response, once it is complete
     surplus: True if more bytes arrived than belong to the response
@@ -58,6 +59,7 @@ class ResponseParser:
     __slots__ = (
         "_at",
         "_buffer",
+        "_has_body",
         "_interim",
         "_max_bytes",
         "_missing",
@@ -72,8 +74,8 @@ class ResponseParser:
         "status",
     )
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int, *, has_body: bool = True) -> None:
+        self._max_bytes, self._has_body = max_bytes, has_body
         self._buffer, self._at = b"", 0  # what was received, and how much of that is taken
         self._interim = self._missing = self._received = self._trailers = 0
         self._parts: list[bytes] = []
@@ -163,7 +165,7 @@ class ResponseParser:
     def _choose_body(self, status: int) -> None:
         """Choose how to find the end of the body: RFC 9112, section 6.3."""
         length = self.headers.get(b"content-length")
-        if status in (204, 304):
+        if status in (204, 304) or not self._has_body:
             self._complete(b"")
         elif self.headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._step = self._read_chunk_size
@@ -259,13 +261,14 @@ class ResponseParser:
 class Connection:
     """A connection to a server, for one exchange at a time."""
 
-    __slots__ = ("__weakref__", "_early", "_in_one", "_poll", "_socket", "_tls")
+    __slots__ = ("__weakref__", "_early", "_in_one", "_poll", "_socket", "_tls", "is_unsent")
 
     def __init__(self, connected: socket.socket, *, tls: bool) -> None:
         self._socket, self._tls = connected, tls
         self._poll: Any = None
         self._in_one = 0  # responses in a row that arrived in one portion
-        self._early = b""  # what was received while nobody asked for anything
+        self._early = b""  # received while no request was under way
+        self.is_unsent = True  # no byte of the last request was sent
 
     def exchange(self, request: bytes, max_bytes: int) -> Generator[Wanted, bool, ResponseParser]:
         """Send a request and receive its response. After an exception the connection can't be used again.
@@ -273,8 +276,10 @@ class Connection:
         Raises OSError, of which ConnectionResetError if the other side closed without a response; ProtocolError;
         ResponseTooLarge for a body that is too large.
         """
+        self.is_unsent = True
+        rejected: OSError | None = None
         if (sent := self._sent(request)) < len(request):
-            yield from self._send(request[sent:])
+            rejected = yield from self._send(request[sent:])
         if self._in_one < IN_ONE_PORTION:
             _acknowledge_at_once(self._socket)
         portions = 0
@@ -293,6 +298,8 @@ class Connection:
                 continue
             wanted = reading
             if not data:
+                if rejected is not None and not parser.begun:
+                    raise rejected
                 parser.end()
                 return parser
             portions += 1
@@ -303,19 +310,63 @@ class Connection:
     def _sent(self, request: bytes) -> int:
         """Send a request without waiting; return the number of bytes sent."""
         try:
-            return self._socket.send(request)
+            sent = self._socket.send(request)
         except OSError as error:
             if is_pending(error):
                 return 0
             raise
+        self.is_unsent = False
+        return sent
 
-    def _send(self, request: bytes) -> Generator[Wanted, bool, None]:
+    def _send(self, request: bytes) -> Generator[Wanted, bool, OSError | None]:
+        """Send the rest of a request; return the error if the server stopped reading.
+
+        A server may reject a body that it has not read, and close: its response is what to report.
+        """
         left = memoryview(request)
         while left:
             try:
                 left = left[self._socket.send(left) :]
+                self.is_unsent = False
             except OSError as error:
+                if not is_pending(error) and not self.is_unsent:
+                    return error
                 yield _wanted_after(error, self._socket, EVENT_WRITE)
+        return None
+
+    def open_tunnel(self, request: bytes) -> Generator[Wanted, bool, int]:
+        """Send a CONNECT request to a proxy and return the status of its response.
+
+        Raises OSError, ProtocolError; also if bytes follow the head of the response.
+        """
+        yield from self._send(request)
+        parser = ResponseParser(0, has_body=False)
+        while not parser.complete:
+            if not (yield self._socket, EVENT_READ):
+                raise TimeoutError
+            try:
+                data = self._socket.recv(RECEIVE_BYTES)
+            except OSError as error:
+                if not is_pending(error):
+                    raise
+                continue
+            if data:
+                parser.feed(data)
+            else:
+                parser.end()
+        if parser.surplus:
+            raise ProtocolError("the proxy sent data before the TLS handshake")
+        return parser.status
+
+    def secure(self, tls: ssl.SSLContext, server_name: str) -> Generator[Wanted, bool, Connection]:
+        """Begin TLS on this connection; return the secured one, which replaces it."""
+        secured = tls.wrap_socket(self._socket, server_hostname=server_name, do_handshake_on_connect=False)
+        try:
+            yield from _shake_hands(secured)
+        except BaseException:
+            secured.close()
+            raise
+        return Connection(secured, tls=True)
 
     def is_quiet(self) -> bool:
         """True if nothing was received since the last exchange, and the other side has not closed the connection."""

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_a_second_thread_forks_while_another_is_in_a_call(call: Callable[[str], 
     with ThreadPoolExecutor(3) as threads:
         held = [threads.submit(call, "/held") for _ in range(2)]  # as many calls as there may be
         client = None
-        while client is None or client._seats._taken.total() < 2:
+        while client is None or client._all.requests < 2:
             client = _client_of(call)
         child = threads.submit(run_in_child, lambda: [call(f"/{n}") for n in range(3)]).result(SECONDS)
         assert [each["path"] for each in child] == ["/0", "/1", "/2"]
@@ -139,8 +140,11 @@ def test_locks_that_other_threads_hold_at_the_fork_are_not_waited_for(call: Call
     call("/a")
     client = _client_of(call)
     assert client is not None
-    (pool,) = client._pools.values()
-    with client._making, client._breaker._lock, client._seats._changed, pool._lock, client._network._resolver._lock:
+    (http,) = client._clients.values()
+    locks = (client._lock, client.breakers._lock, client._total._lock, http._pool._lock, client._resolver._lock)
+    with ExitStack() as held:
+        for lock in locks:
+            held.enter_context(lock)
         assert run_in_child(lambda: call("/b")["path"]) == "/b"
 
 
@@ -152,8 +156,8 @@ def test_a_failing_server_is_asked_in_the_child_and_left_alone_in_the_parent(cal
     context = Context({RestClient: client})
     for _ in range(5):
         stellar.evaluate(f"REST_GET('{url}')", {}, context)
-    assert len(client._breaker._known) == 1
-    assert run_in_child(lambda: len(client._breaker._known)) == 0
+    assert list(client.breakers.states().values()) == ["open"]
+    assert run_in_child(lambda: client.breakers.states()) == {}
 
 
 def test_a_pool_of_processes_gets_no_wrong_answer(call: Callable[[str], Any]) -> None:

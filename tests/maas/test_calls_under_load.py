@@ -28,10 +28,11 @@ from stellar.maas import (
     RecordRefused,
     Registry,
 )
-from stellar.maas.client.instances import ConcurrencyLimiter, DeploymentTracker
+from stellar.maas.client.instances import DeploymentTracker
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 from stellar.maas.transport.base import Response
 from stellar.maas.transport.http import HttpTransport
+from stellar.net.limits import ConcurrencyLimiter
 
 # Scores by the length of the host; counts what it was asked. In a process of its own, so that it can be killed
 MODEL = """
@@ -76,7 +77,7 @@ class Process:
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def requests(self) -> int:
-        transport = HttpTransport(ClientSettings().patience)
+        transport = HttpTransport(ClientSettings().timeouts)
         count = json.loads(transport.get(f"{self.url}/count?").body)["requests"]
         transport.close()
         return count
@@ -469,7 +470,7 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
 
 
 def test_a_slower_instance_is_chosen_only_while_the_other_is_so_much_busier(monkeypatch):
-    monkeypatch.setattr("stellar.maas.client.instances.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("stellar.net.limits.monotonic", lambda: 1000.0)
     limiter = ConcurrencyLimiter(0)
     slow, quick = limiter.of("http://slow"), limiter.of("http://quick")
     slow.measure(0.1, 1000.0)
@@ -501,7 +502,7 @@ def test_an_address_has_one_load_in_every_spelling():
 
 
 def test_loads_of_addresses_without_requests_are_forgotten_when_there_are_too_many(monkeypatch):
-    monkeypatch.setattr("stellar.maas.client.instances.MAX_LOADS", 10)
+    monkeypatch.setattr("stellar.net.limits.MAX_LOADS", 10)
     limiter = ConcurrencyLimiter(2)
     assert limiter.try_enter(limiter.of("http://busy"))
     for number in range(100):
@@ -522,10 +523,10 @@ def test_who_is_interrupted_while_waiting_keeps_no_slot(monkeypatch, woken):
                 limiter.leave(load)
             raise KeyboardInterrupt
 
-        def wake(self):
+        def set(self):
             """Too late."""
 
-    monkeypatch.setattr("stellar.maas.client.instances.waker", Interrupted)
+    monkeypatch.setattr("stellar.net.limits.new_event", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         limiter.enter(load, 1)
     if not woken:

@@ -112,7 +112,7 @@ def until(condition):
 def idle(client_or_transport):
     """The sockets of connections that may be used again."""
     transport = getattr(client_or_transport, "_transport", client_or_transport)
-    return [connection._socket for kept in transport._pool._idle.values() for connection, _ in kept]
+    return [connection._socket for kept in transport._client._pool._idle.values() for connection, _ in kept]
 
 
 def has_input(one):
@@ -538,8 +538,8 @@ def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkey
         transport.get(f"{server.url}/?host=a")
     old = idle(transport)
     assert len(old) == 3
-    monkeypatch.setattr("stellar.maas.transport.connection_pool.IDLE_SECONDS", 0.0)
-    transport._pool._next_sweep = 0.0
+    monkeypatch.setattr("stellar.net.connection_pool.IDLE_SECONDS", 0.0)
+    transport._client._pool._next_sweep = 0.0
     time.sleep(0.01)
     transport.get(f"{servers[0].url}/?host=b")
     assert [one.fileno() for one in old] == [-1] * 3
@@ -578,7 +578,7 @@ def test_an_exchange_that_is_abandoned_at_any_point_closes_its_connection(start)
         for _ in range(steps - 1):
             exchange.step(exchange._await(0.5))
         exchange.close()
-        assert [connection for connection in transport._pool._all if connection._socket.fileno() >= 0] == []
+        assert [connection for connection in transport._client._pool._all if connection._socket.fileno() >= 0] == []
     assert idle(transport) == []
     held.set()
     transport.close()

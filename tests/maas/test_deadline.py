@@ -125,9 +125,9 @@ def test_the_last_known_address_is_used_while_the_resolver_is_silent(resolver, s
     endpoint = {"url": f"http://model.example:{port(server)}"}
     client.apply(endpoint)
     resolver.released.clear()
-    expire(client._transport._resolver)
+    expire(client._transport._client._resolver)
     for _ in range(3):
-        client._transport._pool._close_idle_since(float("inf"))  # so that each needs a new connection
+        client._transport._client._pool._close_idle_since(float("inf"))  # so that each needs a new connection
         assert client.apply(endpoint) == {"is_malicious": "legit"}
     assert resolver.hosts == ["model.example"] * 2
 

@@ -233,9 +233,9 @@ def test_a_model_that_asks_for_our_certificate_gets_it(secure, authority, ca, ke
 
 def test_files_that_can_not_be_used_are_named_when_the_client_is_made(registry, ca, keep):
     nonsense = keep("nonsense", b"nonsense")
-    with pytest.raises(ValueError, match=r"maas\.tls\.ca: .*nonsense can't be used"):
+    with pytest.raises(ValueError, match=r"can't use the authorities in .*nonsense"):
         ModelClient(registry, ClientSettings(tls_ca=nonsense))
-    with pytest.raises(ValueError, match=r"maas\.tls\.certificate: .* can't be used"):
+    with pytest.raises(ValueError, match=r"can't use the certificate in .*"):
         ModelClient(registry, ClientSettings(tls_ca=ca, tls_certificate=ca, tls_key=nonsense))
 
 
@@ -309,7 +309,7 @@ def test_a_file_that_others_may_read_is_warned_of(keep, registry, caplog):
     file = keep("auth", b"Bearer abc")
     os.chmod(file, 0o644)
     ModelClient(registry, ClientSettings(http_auth=file, hosts_allowed=("h",))).close()
-    assert f"others may read {file}" in caplog.text
+    assert f"credentials in {file} are readable by other users" in caplog.text
     assert "abc" not in caplog.text
 
 

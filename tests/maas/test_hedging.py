@@ -197,7 +197,7 @@ def test_the_connection_of_the_loser_is_closed_and_that_of_the_winner_is_kept(
         assert held.closed.acquire(timeout=60)
     assert len(quick.connections) == 1
     assert len(slow.connections) == 2
-    idle = client._transport._pool._idle
+    idle = client._transport._client._pool._idle
     assert {target.port: len(kept) for target, kept in idle.items() if kept} == {int(quick.url.rpartition(":")[2]): 1}
 
 

@@ -197,7 +197,7 @@ def test_https_is_asked_if_its_certificate_is_trusted(tmp_path, registry):
         with ModelClient(registry) as client, pytest.raises(ModelUnavailable, match="certificate verify failed"):
             client.apply({"url": url})
         context = ssl.create_default_context(cafile=str(tmp_path / "certificate"))
-        trusting = HttpTransport(SETTINGS.patience, context=context)
+        trusting = HttpTransport(SETTINGS.timeouts, context=context)
         with ModelClient(registry, transport=trusting) as client:
             assert client.apply({"url": url}) == {"a": 1}
         thread.join()
@@ -225,7 +225,7 @@ def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
 def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeypatch):
     server = serve()
     with ModelClient(registry, ClientSettings(cache_size=0)) as client:
-        monkeypatch.setattr("stellar.maas.transport.connection_pool.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("stellar.net.connection_pool.IDLE_SECONDS", 0.0)
         for _ in range(3):
             client.apply({"url": server.url})
     assert len(server.connections) == 3

@@ -184,7 +184,7 @@ def test_an_outage_is_waited_for_once_and_then_calls_fail_at_once_until_an_insta
     until(lambda: not _fails(client, endpoint))
     assert client._outages._outages == {}
     one.close()
-    client._transport._pool._close_idle_since(float("inf"))
+    client._transport._client._pool._close_idle_since(float("inf"))
     with pytest.raises(ModelUnavailable):
         client.apply(endpoint)
     assert client.counters().requests > requests + 6  # the next outage is waited for again

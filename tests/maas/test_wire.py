@@ -218,7 +218,7 @@ def test_a_request_that_ends_after_the_client_was_closed_keeps_no_connection(scr
     transport = HttpTransport(Timeouts(20, 20, 1000))
     transport.close()
     assert transport.get(f"{script(ONE, stays=True).url}/?") == Response(200, b"{}")
-    assert not any(transport._pool._idle.values())
+    assert not any(transport._client._pool._idle.values())
 
 
 def test_an_address_by_ipv6_is_asked(transport):

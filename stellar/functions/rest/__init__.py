@@ -85,12 +85,12 @@ def _client(context: Context) -> RestClient:
 
 
 def _address(function: str, url: str | None, parameters: Mapping[Any, Any] | None) -> httpx.URL:
-    from stellar.functions.rest.proxies import parsed
+    from stellar.functions.rest.urls import parse_url
 
     if url is None:
         raise ValueError(f"{function} takes an address as url, not null")
     try:
-        address = parsed(url)
+        address = parse_url(url)
     except ValueError as error:
         raise ValueError(f"{function} takes an address as url, and {described(url)} is none: {error}") from error
     for name, value in (parameters or {}).items():

@@ -1,88 +1,203 @@
-"""Calls of web services: who may be asked, how long, and how many at a time."""
+"""Calls of web services: the allowed hosts, the deadline, redirects, and limits on concurrent calls."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Self
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import Any, NamedTuple, Self
 
 import httpx
-from cachetools import LRUCache
 
 from stellar.functions.jsons import DECODER
-from stellar.functions.rest.connections import ConnectionPool, Response
-from stellar.functions.rest.http import CallFailure, Route, Timeouts, basic_authorization, exchange
-from stellar.functions.rest.proxies import host, parsed, port, server, without_secrets
 from stellar.functions.rest.settings import RestSettings, check_global, limits
+from stellar.functions.rest.urls import address_of, host_of, parse_url, port_of, server_of, without_secrets
 from stellar.language.runtime import described
-from stellar.net.deadlines import DeadlineNetwork
+from stellar.net.breaker import CircuitBreakers
+from stellar.net.connection_pool import Address
+from stellar.net.credentials import basic_authorization, tls_context
+from stellar.net.http import ConnectTimeout, Exchange, HttpClient, Proxy, TunnelRefused, encode_request
+from stellar.net.http11 import ProtocolError, ResponseParser, ResponseTooLarge
+from stellar.net.limits import ConcurrencyLimiter
+from stellar.net.name_resolution import NameResolver
 from stellar.util.filesystems import read
 from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
 
-MOST_REDIRECTS = 10
+MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
+MAX_BODY_BYTES = 16 * 1024 * 1024
+
+FAILURES, OPEN_SECONDS = 5, 30.0
+
+# A small compressed response may be huge when it is decompressed, so none is accepted
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "stellar-maas", "Accept": "application/json"}
+
+
+class CallFailure(Exception):
+    """A call without a usable response.
+
+    is_server_fault: True if the server failed or can't be reached, which counts for its circuit breaker
+    """
+
+    def __init__(self, message: str, *, is_server_fault: bool = False) -> None:
+        super().__init__(message)
+        self.is_server_fault = is_server_fault
+
+
+@dataclass(frozen=True, slots=True)
+class RestResponse:
+    """A status, headers by their lowercase names, and a body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, parser: ResponseParser) -> RestResponse:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in parser.headers.items()}
+        return cls(parser.status, headers, parser.body)
+
+
+class Route(NamedTuple):
+    """The properties on which connections depend.
+
+    proxy: the HTTP proxy, if there is one
+    proxy_authorization: the value of Proxy-Authorization, if the proxy needs one
+    ca_path: a file with the authorities to trust; None for those of the system
+    """
+
+    proxy: Address | None
+    proxy_authorization: str | None
+    ca_path: str | None
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        return {} if self.proxy_authorization is None else {"Proxy-Authorization": self.proxy_authorization}
+
+    def make_client(self, resolver: NameResolver) -> HttpClient[RestResponse]:
+        """Return a new HTTP client. Raises LookupError if the authorities can't be read."""
+        try:
+            context = tls_context(self.ca_path)
+        except ValueError as error:
+            raise LookupError(f"invalid ca.path: {error}") from error
+        proxy = None if self.proxy is None else Proxy(self.proxy, self.proxy_headers)
+        return HttpClient(RestResponse.of, lambda: context, resolver, proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """A call, with all its redirects.
+
+    url: the first URL
+    trusted: True if that was written in the expression, and so may name any host
+    body: of a POST; None for none
+    end: the monotonic time at which the call must have ended
+    """
+
+    method: str
+    url: httpx.URL
+    settings: RestSettings
+    trusted: bool
+    body: bytes | None
+    end: float
+
+    @property
+    def left(self) -> float:
+        """The seconds until the end."""
+        return self.end - time.monotonic()
+
+    def headers(self, url: httpx.URL) -> dict[str, str]:
+        """Return the headers of a request to a URL, which may be that of a redirect."""
+        headers = {"Host": url.netloc.decode("ascii"), **HEADERS}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        if (self.url.scheme, server_of(self.url)) == (url.scheme, server_of(url)):  # else it must not be sent there
+            headers |= self._authorization()
+        return headers
+
+    def _authorization(self) -> dict[str, str]:
+        if self.settings.basic_auth_user is not None:
+            user, password = self.settings.basic_auth_user, _read_password(self.settings.basic_auth_password_path)
+        elif self.url.username or self.url.password:
+            user, password = self.url.username, self.url.password
+        else:
+            return {}
+        return {"Authorization": basic_authorization(user, password)}
+
+    def check_allowed(self, url: httpx.URL) -> None:
+        """Raise CallFailure for a URL that must not be requested."""
+        if self.trusted and host_of(url) == host_of(self.url):
+            return
+        allowed = self.settings.hosts_allowed
+        if not allowed or not allowed.allow(host_of(url), port_of(url)):
+            source = "comes from a record" if url is self.url else f"is a redirect of {server_of(self.url)}"
+            raise CallFailure(f"{server_of(url)} {source}, and hosts.allowed does not contain it")
 
 
 class RestClient:
-    """Calls services. It keeps connections, and leaves a server alone for a while that fails again and again.
+    """Calls web services. It keeps connections alive, and opens a circuit for a server that fails repeatedly.
 
     The child of a fork begins without connections, failures or calls under way.
 
-    settings: the global configuration, which is looked at in each call; but the limits `pooling.max.total` (100) and
-        `pooling.default.max.per.route` (20) only now
+    settings: the global configuration, which is read in each call; only the limits `pooling.max.total` (100) and
+        `pooling.default.max.per.route` (20) are read now
 
-    Raises LookupError for a setting that is unknown or has an invalid value.
+    Raises LookupError for a setting that is unknown or invalid.
     """
 
     def __init__(self, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
         check_global(settings)
         self.settings = settings
         self._clock = clock
-        self._network = DeadlineNetwork()
-        self._pools: dict[Route, ConnectionPool] = {}
+        self._resolver = NameResolver()
+        self._clients: dict[Route, HttpClient[RestResponse]] = {}
         self._reset()
         reset_after_fork(self)
 
     def _reset(self) -> None:
-        self._breaker = Breaker(self._clock)
-        self._seats = Seats(*limits(self.settings))
-        self._pools = {}
-        self._making = threading.Lock()
+        self.breakers = CircuitBreakers(
+            FAILURES, self._clock, row_seconds=inf, first_seconds=OPEN_SECONDS, max_seconds=OPEN_SECONDS
+        )
+        total, per_server = limits(self.settings)
+        self._total, self._per_server = ConcurrencyLimiter(total), ConcurrencyLimiter(per_server)
+        self._all = self._total.of("")
+        self._clients = {}
+        self._lock = threading.Lock()
 
     def after_fork(self) -> None:
-        """Replace what was inherited by what is new. The threads that used it are in the parent only."""
-        for pool in self._pools.values():
-            pool.close_sockets()
+        for client in self._clients.values():
+            client.abandon()
         self._reset()
 
     def call(
         self, method: str, url: httpx.URL, settings: RestSettings, *, trusted: bool, content: bytes | None = None
     ) -> Any:
-        """The JSON object that a service answers; what stands for an empty answer, or for none, where it does not.
+        """Return the JSON object of a response, or what the settings define for an empty response or for none.
 
-        trusted: whether the address was written in the expression, and so may name any host
+        trusted: True if the URL was written in the expression, and so may name any host
 
         Raises LookupError if a password or certificates can't be read.
         """
+        end = time.monotonic() + settings.timeout / 1000
         try:
-            answer = self._final_answer(method, url, settings, trusted, content)
-            return _read_answer(answer, settings)
+            response = self._follow_redirects(RestCall(method, url, settings, trusted, content, end))
+            return _decode(response, settings)
         except CallFailure as failure:
-            log.warning("%s %s: %s", method, without_secrets(url), failure)  # Metron logs it, and gives the override
+            log.warning("%s %s: %s", method, without_secrets(url), failure)  # Metron logs it and returns the override
             return settings.error_value_override
 
     def close(self) -> None:
         """Close the connections."""
-        with self._making:
-            for pool in self._pools.values():
-                pool.close()
-            self._pools.clear()
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -90,196 +205,148 @@ class RestClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _final_answer(
-        self, method: str, url: httpx.URL, settings: RestSettings, trusted: bool, content: bytes | None
-    ) -> Response:
-        limits = Timeouts(
-            settings.seconds(settings.connect_timeout),
-            settings.seconds(settings.socket_timeout),
-            time.monotonic() + settings.timeout / 1000,
+    def _follow_redirects(self, call: RestCall) -> RestResponse:
+        url = call.url
+        for _ in range(MAX_REDIRECTS + 1):
+            call.check_allowed(url)
+            response = self._request(call, url)
+            if call.method != "GET" or response.status not in REDIRECTS or "location" not in response.headers:
+                return response
+            url = _redirect(url, response.headers["location"])
+        raise CallFailure(f"more than {MAX_REDIRECTS} redirects")
+
+    def _request(self, call: RestCall, url: httpx.URL) -> RestResponse:
+        server = f"{url.scheme}://{server_of(url)}"
+        seconds = min(call.settings.seconds(call.settings.connection_request_timeout), call.left)
+        with self._slot(server, seconds), self._circuit(server):
+            response = self._exchange(call, url)
+            if response.status >= 500 and response.status not in call.settings.response_codes_allowed:
+                raise CallFailure(f"the response has the status {response.status}", is_server_fault=True)
+            return response
+
+    def _exchange(self, call: RestCall, url: httpx.URL) -> RestResponse:
+        route, headers, target = _route(call.settings), call.headers(url), url.raw_path.decode("ascii")
+        if route.proxy is not None and url.scheme == "http":
+            headers |= route.proxy_headers
+            target = f"http://{url.netloc.decode('ascii')}{target}"
+        try:
+            request = encode_request(call.method, target, headers, call.body)
+        except ValueError as error:
+            raise CallFailure(str(error)) from error
+        settings = call.settings
+        exchange = self._client(route).begin(
+            Exchange(str(url)),
+            address_of(url),
+            request,
+            connect_seconds=min(settings.seconds(settings.connect_timeout), call.left),
+            max_bytes=MAX_BODY_BYTES,
+            repeatable=call.method == "GET",
         )
-        first = url
-        for _ in range(MOST_REDIRECTS + 1):
-            _check_allowed(url, first, trusted, settings)
-            headers = {"Accept": "application/json", **_authorization(first, url, settings)}
-            if content is not None:
-                headers["Content-Type"] = "application/json"
-            answer = self._answer(method, url, headers, content, settings, limits)
-            if method != "GET" or answer.status not in REDIRECTS or "location" not in answer.headers:
-                return answer
-            url = _following(url, answer.headers["location"])
-        raise CallFailure(f"it leads on more than {MOST_REDIRECTS} times")
+        return _run(exchange, call.end, settings.seconds(settings.socket_timeout))
 
-    def _answer(
-        self,
-        method: str,
-        url: httpx.URL,
-        headers: dict[str, str],
-        content: bytes | None,
-        settings: RestSettings,
-        limits: Timeouts,
-    ) -> Response:
-        asked = server(url)
-        waiting = min(settings.seconds(settings.connection_request_timeout), limits.left)
-        with self._seats.taken(asked, waiting), self._breaker.watched(asked):
-            answer = exchange(self._pool(settings), method, url, headers, content, limits)
-            if answer.status >= 500 and answer.status not in settings.response_codes_allowed:
-                raise CallFailure(f"the answer's status is {answer.status}", unwell=True)
-            return answer
-
-    def _pool(self, settings: RestSettings) -> ConnectionPool:
-        user = settings.proxy_basic_auth_user
-        auth = None if user is None else (user, _password(settings.proxy_basic_auth_password_path))
-        route = Route(_proxy(settings), auth, settings.ca_path)
-        with self._making:
-            if route not in self._pools:
-                self._pools[route] = route.pool(self._network)
-            return self._pools[route]
-
-
-class Breaker:
-    """Keeps away from a server that has failed again and again, and after a while tries it once more.
-
-    clock: tells the time in seconds
-    failures: so many in a row are too many
-    rest: so many seconds it is left alone then
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic, failures: int = 5, rest: float = 30.0) -> None:
-        self._clock = clock
-        self._most = failures
-        self._rest = rest
-        self._lock = threading.Lock()
-        # How many failures in a row, and until when it rests; of the servers of late, as records may name any number
-        self._known: LRUCache[str, tuple[int, float]] = LRUCache(1000)
+    def _client(self, route: Route) -> HttpClient[RestResponse]:
+        with self._lock:
+            if route not in self._clients:
+                self._clients[route] = route.make_client(self._resolver)
+            return self._clients[route]
 
     @contextmanager
-    def watched(self, server: str) -> Iterator[None]:
-        """Ask a server within this.
+    def _slot(self, server: str, seconds: float) -> Iterator[None]:
+        """Occupy a slot of a server, and one of all. Raises CallFailure if none becomes free in so many seconds."""
+        end = time.monotonic() + seconds
+        with ExitStack() as slots:
+            for limiter, load in ((self._per_server, self._per_server.of(server)), (self._total, self._all)):
+                if not limiter.enter(load, max(0.0, end - time.monotonic())):
+                    raise CallFailure("too many concurrent calls, and none of them ended in time")
+                slots.callback(limiter.leave, load)
+            yield
 
-        Raises CallFailure if it is to be left alone.
-        """
-        with self._lock:
-            _, until = self._known.get(server, (0, 0.0))
-        if until > self._clock():
-            raise CallFailure(
-                f"{server} has failed {self._most} times in a row, and is left alone for {self._rest:g} s"
-            )
+    @contextmanager
+    def _circuit(self, server: str) -> Iterator[None]:
+        """Report the outcome of a request to the circuit breaker. Raises CallFailure if the circuit is open."""
+        breakers = self.breakers
+        trial = breakers.begin_trial(server)
+        if not trial and server in breakers:
+            raise CallFailure(f"the circuit of {server} is open: it failed {FAILURES} times in a row")
         try:
             yield
         except CallFailure as failure:
-            if failure.unwell:
-                self._failed(server)
+            if failure.is_server_fault:
+                breakers.record_failure(server)
             else:
-                self._answered(server)
+                breakers.record_success(server)
             raise
-        self._answered(server)
-
-    def _failed(self, server: str) -> None:
-        with self._lock:
-            failures, until = self._known.get(server, (0, 0.0))
-            if failures + 1 < self._most:
-                self._known[server] = failures + 1, until
-            else:  # after the rest, one more failure is enough
-                self._known[server] = self._most - 1, self._clock() + self._rest
-
-    def _answered(self, server: str) -> None:
-        with self._lock:
-            self._known.pop(server, None)
+        except BaseException:
+            if trial:
+                breakers.end_trial(server)
+            raise
+        breakers.record_success(server)
 
 
-class Seats:
-    """Limits how many calls are under way, altogether and to one server."""
-
-    def __init__(self, total: int, each: int) -> None:
-        self._total = total
-        self._each = each
-        self._taken: Counter[str] = Counter()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, server: str, seconds: float) -> Iterator[None]:
-        """Make a call within this.
-
-        Raises CallFailure if it can't begin in that time.
-        """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._is_free(server), max(seconds, 0)):
-                raise CallFailure("too many calls are under way, and none of them ended in time")
-            self._taken[server] += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken[server] -= 1
-                self._taken += Counter()  # without those that are 0
-                self._changed.notify_all()
-
-    def _is_free(self, server: str) -> bool:
-        return self._taken[server] < self._each and self._taken.total() < self._total
-
-
-def _following(url: httpx.URL, location: str) -> httpx.URL:
+def _run(exchange: Exchange[RestResponse], end: float, idle_seconds: float) -> RestResponse:
     try:
-        return parsed(location, url)
+        response = exchange.run(end, idle_seconds)
+    except (ConnectTimeout, TimeoutError) as error:
+        raise CallFailure("no response in time", is_server_fault=True) from error
+    except ResponseTooLarge as error:
+        raise CallFailure(str(error)) from error
+    except (OSError, ProtocolError, TunnelRefused, UnicodeError) as error:
+        raise CallFailure(str(error) or type(error).__name__, is_server_fault=True) from error
+    finally:
+        exchange.close()
+    if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
+        raise CallFailure(f"the response is compressed with {encoding}")
+    return response
+
+
+def _redirect(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return parse_url(location, url)
     except ValueError as error:
-        raise CallFailure(f"it leads to what is no address: {error}") from error
+        raise CallFailure(f"invalid redirect: {error}") from error
 
 
-def _check_allowed(url: httpx.URL, first: httpx.URL, trusted: bool, settings: RestSettings) -> None:
-    """Raises CallFailure for an address that a call, which began at the first, may not ask."""
-    if (trusted and host(url) == host(first)) or any(url in servers for servers in settings.hosts_allowed):
-        return
-    how = "comes from a record" if url is first else f"is where {server(first)} leads to"
-    raise CallFailure(f"{server(url)} {how}, and hosts.allowed does not name it")
-
-
-def _authorization(first: httpx.URL, url: httpx.URL, settings: RestSettings) -> dict[str, str]:
-    """The header that says who asks: only to the server that was meant to know."""
-    if (first.scheme, server(first)) != (url.scheme, server(url)):
-        return {}
-    if settings.basic_auth_user is not None:
-        user, password = settings.basic_auth_user, _password(settings.basic_auth_password_path)
-    elif first.username or first.password:
-        user, password = first.username, first.password
-    else:
-        return {}
-    return {"Authorization": basic_authorization(user, password)}
-
-
-def _proxy(settings: RestSettings) -> tuple[str, int] | None:
+def _route(settings: RestSettings) -> Route:
+    """Return the route of a call. Raises LookupError for an invalid proxy or a password that can't be read."""
     if settings.proxy_host is None:
-        return None
-    named = f"{settings.proxy_host}:{settings.proxy_port or 8080}"
+        return Route(None, None, settings.ca_path)
+    user = settings.proxy_basic_auth_user
+    password = None if user is None else _read_password(settings.proxy_basic_auth_password_path)
+    authorization = None if user is None or password is None else basic_authorization(user, password)
+    return Route(_proxy_address(settings), authorization, settings.ca_path)
+
+
+def _proxy_address(settings: RestSettings) -> Address:
+    name = f"{settings.proxy_host}:{settings.proxy_port or 8080}"
     try:
-        url = parsed(f"http://{named}/")
+        url = parse_url(f"http://{name}/")
         if url.path != "/":
-            raise ValueError("it is more than a host and a port")
+            raise ValueError("expected a host and a port only")
     except ValueError as error:
-        raise LookupError(f"{named}, from proxy.host and proxy.port, is no proxy: {error}") from error
-    return url.raw_host.decode("ascii"), port(url)
+        raise LookupError(f"invalid proxy.host or proxy.port, {name}: {error}") from error
+    return address_of(url)
 
 
-def _password(path: str | None) -> str:
+def _read_password(path: str | None) -> str:
     if path is None:
         return ""
     try:
         return read(path).decode()
     except (OSError, ValueError) as error:
-        raise LookupError(f"the password in {path} can't be read: {error}") from error
+        raise LookupError(f"can't read the password in {path}: {error}") from error
 
 
-def _read_answer(answer: Response, settings: RestSettings) -> Any:
-    if answer.status not in settings.response_codes_allowed:
-        raise CallFailure(f"the answer's status is {answer.status}")
-    if settings.verify_content_length and "content-length" not in answer.headers:
-        raise CallFailure("the answer does not tell its length")
-    if not answer.body.strip():
+def _decode(response: RestResponse, settings: RestSettings) -> Any:
+    if response.status not in settings.response_codes_allowed:
+        raise CallFailure(f"the response has the status {response.status}")
+    if settings.verify_content_length and "content-length" not in response.headers:
+        raise CallFailure("the response has no Content-Length")
+    if not response.body.strip():
         return settings.empty_content_override
     try:
-        found = DECODER.decode(answer.body.decode())
+        value = DECODER.decode(response.body.decode())
     except (ValueError, RecursionError) as error:
-        raise CallFailure(f"the answer is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise CallFailure(f"the answer is no JSON object, but {described(found)}")
-    return found
+        raise CallFailure(f"the response is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CallFailure(f"expected a JSON object, got {described(value)}")
+    return value

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from stellar.language.conversions import to_boolean, to_integer
 from stellar.language.runtime import described
+from stellar.net.allowed_hosts import AllowedHosts
 from stellar.util.suggestions import known_names
-
-if TYPE_CHECKING:
-    from stellar.functions.rest.proxies import Servers
 
 T = TypeVar("T")
 
 _PREFIX = "stellar.rest."
 COMMON_KEY, GET_KEY, POST_KEY = "stellar.rest.settings", "stellar.rest.get.settings", "stellar.rest.post.settings"
 CALL = "config"
+NO_HOSTS = AllowedHosts()
 # The hosts that a record may name are not for a record to say
 _GLOBAL_ALONE = "hosts.allowed"
 
@@ -27,9 +26,8 @@ _GLOBAL_ALONE = "hosts.allowed"
 class RestSettings:
     """How a service is called. The names are Metron's, with dots for underscores; times are in milliseconds.
 
-    hosts_allowed: what an address that a record brings may name: hosts, `*.example.com` for all within a domain, each
-        with a port behind it if that is to be the only one, or `*` for any
-    ca_path: a file of the certificates to trust, in place of the system's
+    hosts_allowed: the hosts that the URL of a record may name, see `stellar.net.allowed_hosts`; none by default
+    ca_path: a file with the authorities to trust; by default those of the system
     """
 
     basic_auth_user: str | None = None
@@ -47,7 +45,7 @@ class RestSettings:
     error_value_override: Any = None
     verify_content_length: bool = False
     enforce_json: bool = True
-    hosts_allowed: tuple[Servers, ...] = ()
+    hosts_allowed: AllowedHosts = NO_HOSTS
     ca_path: str | None = None
 
     @classmethod
@@ -130,15 +128,12 @@ def _boolean(key: str, value: object) -> bool:
     return truth
 
 
-def _servers(key: str, value: object) -> Servers:
-    from stellar.functions.rest.proxies import servers
-
+def _allowed_hosts(key: str, value: object) -> AllowedHosts:
+    entries = value if isinstance(value, list) else [value]
     try:
-        return servers(_string(key, value))
+        return AllowedHosts.of([_string(key, entry) for entry in entries])
     except ValueError as error:
-        raise LookupError(
-            f"invalid {key}: expected hosts such as example.com, *.example.com or [::1]:8080, got {value!r}"
-        ) from error
+        raise LookupError(f"invalid {key}: {error}") from error
 
 
 def _several(read: Callable[[str, object], T]) -> Callable[[str, object], tuple[T, ...]]:
@@ -152,7 +147,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "int | None": _integer,
     "bool": _boolean,
     "tuple[int, ...]": _several(_integer),
-    "tuple[Servers, ...]": _several(_servers),
+    "AllowedHosts": _allowed_hosts,
     "Any": lambda _, value: value,
 }
 _SETTINGS = {field.name.replace("_", "."): field for field in fields(RestSettings)}

@@ -8,13 +8,13 @@ from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
-from stellar.maas.client.instances import InstanceLoad
 from stellar.maas.errors import (
     ModelTimeOut,
 )
 from stellar.maas.schema import Model
 from stellar.maas.transport.base import Response
-from stellar.maas.transport.http import Exchange
+from stellar.maas.transport.http import ModelExchange
+from stellar.net.limits import ServerLoad
 
 Result = dict[str, Any]
 
@@ -78,12 +78,12 @@ class Attempt:
     """
 
     url: str
-    load: InstanceLoad
+    load: ServerLoad
     began: float
     until: float
     avoided: bool
     trial: bool
-    exchange: Exchange | None = None
+    exchange: ModelExchange | None = None
     settled: bool = False
 
 
@@ -92,7 +92,7 @@ class Counting(Protocol):
         """Add 1 to a counter of the client."""
 
 
-def exchange_of(attempt: Attempt) -> Exchange:
+def exchange_of(attempt: Attempt) -> ModelExchange:
     assert attempt.exchange is not None
     return attempt.exchange
 

@@ -129,9 +129,7 @@ class ModelClient:
         self._settings = settings = settings or ClientSettings()
         registry.breakers.failures = settings.breaker_failures
         self._cache = ResultCache(settings.cache_size, settings.cache_minutes * 60, settings.cache_bytes, clock)
-        self._transport = transport or HttpTransport(
-            settings.patience, settings.trust, on_unsolicited=self._cache.clear
-        )
+        self._transport = transport or HttpTransport(settings.timeouts, settings.tls, on_unsolicited=self._cache.clear)
         self._counters = Counters()
         self._on_failure = on_failure
         self._failure_log = FailureLog()

@@ -9,7 +9,7 @@ from stellar.maas.client.attempts import Decoded
 from stellar.maas.errors import InstanceBusy, ModelRefused, RecordRefused
 from stellar.maas.schema import read_json
 from stellar.maas.transport.base import Response
-from stellar.maas.transport.http import shown
+from stellar.net.http import without_query
 
 DETAIL_BYTES = 200
 TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
@@ -20,7 +20,7 @@ def decode_one(address: str, answer: Response) -> list[Decoded]:
     """Return the JSON object of a response. Raises ModelRefused or InstanceBusy."""
     value = _decode(address, answer)
     if not isinstance(value, dict):
-        raise ModelRefused(f"{shown(address)} answered with a JSON {_KINDS[type(value)]}, not an object")
+        raise ModelRefused(f"{without_query(address)} answered with a JSON {_KINDS[type(value)]}, not an object")
     return [Decoded(value, answer.body)]
 
 
@@ -28,13 +28,13 @@ def decode_batch(size: int, address: str, answer: Response) -> list[Decoded]:
     """Return the JSON objects of a response to a batch of so many calls. Raises ModelRefused or InstanceBusy."""
     value = _decode(address, answer)
     if not isinstance(value, list):
-        raise ModelRefused(f"{shown(address)} answered with a JSON {_KINDS[type(value)]}, not an array")
+        raise ModelRefused(f"{without_query(address)} answered with a JSON {_KINDS[type(value)]}, not an array")
     if len(value) != size:
-        raise ModelRefused(f"{shown(address)} answered {len(value)} of {size} calls of a batch")
+        raise ModelRefused(f"{without_query(address)} answered {len(value)} of {size} calls of a batch")
     for member in value:
         if not isinstance(member, dict):
             kind = _KINDS[type(member)]
-            raise ModelRefused(f"{shown(address)} answered with a JSON {kind} in the array, not an object")
+            raise ModelRefused(f"{without_query(address)} answered with a JSON {kind} in the array, not an object")
     return [Decoded(member, _encode(member)) for member in value]
 
 
@@ -48,12 +48,12 @@ def _decode(address: str, answer: Response) -> Any:
     try:
         return read_json(answer.body)
     except ValueError as error:
-        raise ModelRefused(f"{shown(address)} answered with invalid JSON: {error}") from None
+        raise ModelRefused(f"{without_query(address)} answered with invalid JSON: {error}") from None
 
 
 def _refusal(address: str, answer: Response) -> ModelRefused | InstanceBusy:
     status = answer.status
-    message, details = f"{shown(address)} answered with status {status}, not 200", ""
+    message, details = f"{without_query(address)} answered with status {status}, not 200", ""
     if status >= 400:
         details = _details(answer.body)
     if status == TOO_MANY_REQUESTS or (status == UNAVAILABLE and answer.retry_after is not None):

@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Any
 
 from stellar.maas.client.attempts import Attempt, Call, Counting, Decoded, InstanceSilent, request_url
-from stellar.maas.client.instances import ConcurrencyLimiter, HedgePolicy, InstanceLoad
+from stellar.maas.client.instances import HedgePolicy
 from stellar.maas.client.outages import RETRY_SECONDS, Outages
 from stellar.maas.client.race import Race
 from stellar.maas.client.settings import ClientSettings
@@ -40,8 +40,9 @@ from stellar.maas.errors import (
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
 from stellar.maas.transport.base import Response, Transport
-from stellar.maas.transport.http import Exchange
+from stellar.maas.transport.http import ModelExchange
 from stellar.net.allowed_hosts import AllowedHosts, trouble_with
+from stellar.net.limits import ConcurrencyLimiter, ServerLoad
 from stellar.util.forks import reset_after_fork
 from stellar.util.scheduler import RunLoop
 from stellar.util.waiting import current_loop, offload, sleep
@@ -69,9 +70,9 @@ class Dispatcher:
     ) -> None:
         self.registry, self._settings, self.counters = registry, settings, counting
         self._transport = transport
-        self.begin_exchange: Callable[[str, bytes | None], Exchange] | None = getattr(transport, "begin", None)
+        self.begin_exchange: Callable[[str, bytes | None], ModelExchange] | None = getattr(transport, "begin", None)
         self._cooperative = getattr(transport, "gives_way", False)
-        self._patience = settings.patience
+        self._timeouts = settings.timeouts
         self._allowed = AllowedHosts.of(settings.hosts_allowed)
         self.breakers = registry.breakers
         self._uniform = settings.choice == "uniform"
@@ -203,7 +204,7 @@ class Dispatcher:
         """Wait until a busy instance can be called again. Raises the error if that takes longer than the call may."""
         urls = self.urls_of(call.model) or (call.given,)
         pause = min((rest for url in urls if (rest := self.breakers.rest_of(url))), default=0.0)
-        if monotonic() + pause >= min(call.until, call.began + self._patience.seconds):
+        if monotonic() + pause >= min(call.until, call.began + self._timeouts.seconds):
             raise error
         sleep(pause)
 
@@ -303,17 +304,17 @@ class Dispatcher:
             raise ModelTimeOut("no instance answered before the call's deadline")
         load = self.limiter.of(url)
         if not self.limiter.try_enter(load):
-            url, load = self._await_slot(call, url, tried, min(call.until, now + self._patience.seconds))
+            url, load = self._await_slot(call, url, tried, min(call.until, now + self._timeouts.seconds))
             now = monotonic()
         return self.new_attempt(call, url, load, now)
 
-    def new_attempt(self, call: Call, url: str, load: InstanceLoad, now: float) -> Attempt:
+    def new_attempt(self, call: Call, url: str, load: ServerLoad, now: float) -> Attempt:
         """An attempt for which a slot was taken."""
         self.counters.count("requests")
         avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)
-        return Attempt(url, load, now, min(call.until, now + self._patience.seconds), avoided, trial)
+        return Attempt(url, load, now, min(call.until, now + self._timeouts.seconds), avoided, trial)
 
-    def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, InstanceLoad]:
+    def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, ServerLoad]:
         while True:
             closed = self.breakers.closed(self.urls_of(call.model))
             others = [each for each in closed if each not in tried and self.may_call(each)]
@@ -328,7 +329,7 @@ class Dispatcher:
             if self.limiter.enter(load, until - monotonic()):
                 return url, load
             if monotonic() >= until:
-                error = self.limiter.timed_out(url)
+                error = ModelTimeOut(f"{url} was busy with {self._settings.max_in_flight} requests all the time")
                 error.url = url
                 raise error
 

@@ -229,11 +229,11 @@ class ClientSettings:
             raise ValueError("maas.tls.certificate and maas.tls.key go together")
 
     @property
-    def patience(self) -> Timeouts:
+    def timeouts(self) -> Timeouts:
         return Timeouts(self.connect_timeout_ms / 1000, self.timeout_ms / 1000, self.response_bytes)
 
     @property
-    def trust(self) -> TlsSettings:
+    def tls(self) -> TlsSettings:
         return TlsSettings(self.tls_ca, self.tls_certificate, self.tls_key, self.http_auth, self.http_auth_plain)
 
     @classmethod

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Protocol
 
 # Sent to every model. A compressed response could grow beyond all bounds, so none is accepted.
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
-
-
 POST_HEADERS = {**HEADERS, "content-type": "application/json"}
 
 
@@ -53,7 +47,7 @@ class Timeouts:
 
     connect_seconds: float
     seconds: float
-    most_bytes: int
+    max_bytes: int
 
     def within(self, seconds: float | None) -> float:
         """Return the seconds to wait for a response that must arrive within so many."""
@@ -62,12 +56,12 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """Whom we trust by https, and who we are.
+    """The authorities trusted by https, and the client's own credentials; all are paths of files.
 
-    ca: a file with the authorities to trust, if not those of the system
-    certificate, key: files with our own
-    authorization: a file that holds what models are told of who we are
-    plain: whether they are told by http too, where others can read along
+    ca: the authorities to trust; None for those of the system
+    certificate, key: the client's own
+    authorization: holds the Authorization header, see `Authorization`
+    plain: True to send that header by http too, where others can read it
     """
 
     ca: str | None = None

@@ -1,4 +1,4 @@
-"""Who we are, for models that ask: a certificate, and a word kept in a file."""
+"""Credentials for servers: the Authorization header from a file, and TLS certificates."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import re
 import ssl
 from pathlib import Path
 
-from stellar.maas.errors import ModelUnavailable
-
 log = logging.getLogger(__name__)
 
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
 _BASIC = re.compile(r"Basic ([^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*)")
 
 
+class CredentialsError(Exception):
+    """The file with the credentials can't be used any more."""
+
+
 class Authorization:
-    """What a file says of who we are: one line, `Bearer TOKEN` or `Basic USER:PASSWORD`.
+    """The value of the Authorization header, from a file with one line: `Bearer TOKEN` or `Basic USER:PASSWORD`.
 
-    It is read anew when it changes.
+    The file is read again when it changes. Its content is never part of a message.
 
-    plain: whether it may be told where others can read along, by http without TLS
+    plain: True to send it by http too, where others can read it
 
-    It is never part of a message. Raises ValueError if the file holds no such line, OSError if it can't be read.
+    Raises ValueError if the file holds no such line, OSError if it can't be read.
     """
 
     def __init__(self, file: str, *, plain: bool = False) -> None:
@@ -32,19 +34,21 @@ class Authorization:
         self._header = ""
         self._read()
         if self._file.stat().st_mode & 0o077:
-            log.warning("others may read %s, which says who we are; chmod 600 it", file)
+            log.warning("credentials in %s are readable by other users; run chmod 600 on it", file)
 
     def header(self, *, secure: bool) -> str | None:
-        """The header's value, for a connection of this kind; None where it is not to be told.
+        """Return the header's value for a connection; None if it must not be sent there.
 
-        Raises ModelUnavailable if the file can't be used any more.
+        secure: True for a connection by TLS
+
+        Raises CredentialsError if the file can't be used any more.
         """
         if not secure and not self._plain:
             return None
         try:
             self._read()
         except (OSError, ValueError) as error:
-            raise ModelUnavailable(f"nobody can be told who we are: {error}", "not allowed") from None
+            raise CredentialsError(f"can't read the credentials: {error}") from None
         return self._header
 
     def _read(self) -> None:
@@ -63,26 +67,33 @@ def _header(file: Path) -> str:
     if _BEARER.fullmatch(line):
         return line
     if match := _BASIC.fullmatch(line):
-        return f"Basic {base64.b64encode(match[1].encode()).decode()}"
+        user, _, password = match[1].partition(":")
+        return basic_authorization(user, password)
     raise ValueError(f"{file} must hold one line, Bearer TOKEN or Basic USER:PASSWORD")
 
 
-def tls_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """How connections are secured: whom we trust, and who we are.
+def basic_authorization(user: str, password: str) -> str:
+    """Return the value of an Authorization header by RFC 7617, in UTF-8."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def tls_context(ca: str | None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
+    """Return a context for https with HTTP/1.1.
 
     ca: a file with the authorities to trust; None for those of the system
-    certificate, key: files with our own; None if nobody asks for it
+    certificate, key: files with the client's own; None for none
 
     Raises ValueError, naming the files, if they can't be used.
     """
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise ValueError(f"maas.tls.ca: {ca} can't be used: {error}") from None
+        raise ValueError(f"can't use the authorities in {ca}: {error}") from None
+    context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
         try:
-            # A key that asks for a password is refused, or we would wait for somebody to type it
+            # A key with a password is rejected, or the program would wait for input
             context.load_cert_chain(certificate, key, password=lambda: "")
         except OSError as error:
-            raise ValueError(f"maas.tls.certificate: {certificate} with {key} can't be used: {error}") from None
+            raise ValueError(f"can't use the certificate in {certificate} with the key in {key}: {error}") from None
     return context
