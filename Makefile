@@ -7,7 +7,7 @@ CORE := stellar/cli/*,stellar/language/*,stellar/repl/*,stellar/shell.py,stellar
 # What of that needs a ZooKeeper, and is tried with one in `make test`
 ELSEWHERE := stellar/repl/startup.py
 
-.PHONY: demo test check bench drills clean
+.PHONY: demo test check bench drills docs clean
 
 demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
@@ -30,6 +30,16 @@ bench: .venv/.bench  ## the language's speed beside its peers
 
 drills: .venv/.dev  ## model calls while processes are killed, paused and lie
 	$(BIN)/python -m drills
+
+docs: .venv/.dev  ## the documentation site in build/site, after all generators have run
+	$(BIN)/python -m scripts.tables
+	$(BIN)/python -m scripts.functions
+	$(BIN)/python -m scripts.reference
+	$(BIN)/python -m scripts.settings
+	$(BIN)/python -m scripts.shell_page
+	@if command -v tmux >/dev/null; then $(BIN)/python -m scripts.screens; \
+	else echo "docs/screens is not updated: install tmux"; fi
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/.%: pyproject.toml scripts/setup
 	@PYTHON=$(PYTHON) scripts/setup .venv $*

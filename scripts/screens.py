@@ -6,6 +6,7 @@ It needs tmux, and the extras `dev`: pictures are drawn by rich.
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "screens"
 PROGRAMS = Path(sys.executable).parent
 COLUMNS = 100
+START_SECONDS = 30.0
 PROMPT = r"^\[Stellar\]>>> ?\s*\Z"
 
 # rich's own would fetch a font from elsewhere
@@ -90,9 +92,19 @@ def main() -> None:
             try:
                 terminal.wait_for(PROMPT)
                 play(terminal)
-                (FOLDER / f"{name}.svg").write_text(picture(terminal.shown(colours=True)), encoding="utf-8")
+                write_picture(FOLDER / f"{name}.svg", picture(terminal.shown(colours=True)))
             finally:
                 terminal.close()
+
+
+def write_picture(file: Path, content: str) -> None:
+    """Write a picture, unless it differs only in the ports of the instances, which are different in each run."""
+    if not file.exists() or _without_ports(file.read_text(encoding="utf-8")) != _without_ports(content):
+        file.write_text(content, encoding="utf-8")
+
+
+def _without_ports(content: str) -> str:
+    return re.sub(r"(?<=127\.0\.0\.1:)\d+", "", content)
 
 
 @contextmanager
@@ -103,12 +115,26 @@ def service(registry: Path) -> Iterator[Path]:
     registry.mkdir()
     running = subprocess.Popen([maas, "serve", "--registry", str(registry)], stderr=subprocess.DEVNULL)
     try:
+        _await_service(maas, registry)
         what = ["-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "2", "-m", "512", "-lmp", model, "-hmp", "dga/1.0"]
         subprocess.run([maas, "deploy", "--registry", str(registry), *what, "--wait"], check=True)
         yield registry
     finally:
         running.terminate()
         running.wait()
+
+
+def _await_service(maas: str, registry: Path) -> None:
+    """Return when the service runs; `deploy --wait` fails without one."""
+    deadline = time.monotonic() + START_SECONDS
+    command = [maas, "status", "--registry", str(registry)]
+    while (
+        "service: running"
+        not in (status := subprocess.run(command, check=False, capture_output=True, text=True)).stdout
+    ):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the service did not start in {START_SECONDS:g} s: {status.stdout}{status.stderr}")
+        time.sleep(0.1)
 
 
 def picture(shown: str) -> str:

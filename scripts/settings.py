@@ -1,4 +1,4 @@
-"""Generates the table of client settings: `python -m scripts.settings` writes it into docs/maas.md."""
+"""Generates the table of client settings: `python -m scripts.settings` writes it into docs/models/call.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar.maas.client.settings import ClientSettings
 
-PAGE = Path(__file__).parent.parent / "docs" / "maas.md"
+PAGE = Path(__file__).parent.parent / "docs" / "models" / "call.md"
 _TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
 
 

@@ -21,7 +21,7 @@ from stellar.maas.schema import Endpoint
 
 SECONDS = 60.0
 ROOT = Path(stellar.__file__).parents[1]
-PAGE = Path(__file__).parents[2] / "docs" / "processes.md"
+PAGE = Path(__file__).parents[2] / "docs/models/processes.md"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 # A model, as a process of its own: it answers with the arguments, and with what it thinks of a host

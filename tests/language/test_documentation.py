@@ -36,3 +36,9 @@ def test_the_examples_of_embedding_hold(tmp_path, monkeypatch):
 def test_the_names_that_the_documentation_uses_are_public():
     used = set(re.findall(r"(?<![\w.\"])stellar\.(\w+)\(", EMBEDDING.read_text()))
     assert used <= set(stellar.__all__)
+
+
+def test_the_example_of_the_first_page_holds():
+    (block,) = PYTHON.findall((EMBEDDING.parent / "index.md").read_text())
+    example = doctest.DocTestParser().get_doctest(block, {}, "index.md", "index.md", 0)
+    assert doctest.DocTestRunner(verbose=False).run(example) == (0, 3)

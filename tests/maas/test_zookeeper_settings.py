@@ -11,7 +11,7 @@ import pytest
 
 from stellar.maas import ZooKeeperSettings
 
-TEXT = (Path(__file__).parents[2] / "docs/maas.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/models/operate.md").read_text()
 
 REFUSED = [
     ({}, "", "'' is not of the form HOST:PORT,HOST:PORT"),

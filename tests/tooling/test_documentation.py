@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 pytest.importorskip("scripts", reason="the page is in the checkout, not in the wheel")
 
-from scripts.shell_page import PAGE, page
-
-
-def without_durations(text: str) -> str:
-    return re.sub(r"[\d.]+ (?:µs|ms)\b", "5 µs", text)
+from scripts.shell_page import PAGE, page, without_durations
 
 
 def test_the_page_tells_what_the_shell_shows():

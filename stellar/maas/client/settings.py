@@ -190,7 +190,7 @@ class ClientSettings:
         (),
         _hosts,
         "Hosts that may be called: a list of `host`, `host:8080`, `*.suffix`, networks such as `10.0.0.0/8`, or `*`; "
-        "all by default. See [Security](#security).",
+        "all by default. See [Allowed hosts](secure.md#allowed-hosts).",
     )
     tls_ca: str | None = setting(
         "maas.tls.ca", None, _readable, "A file with the authorities to trust by https, if not those of the system."

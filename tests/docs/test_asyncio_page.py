@@ -1,4 +1,4 @@
-"""The program that docs/asyncio.md shows runs, with concurrent requests to a real model."""
+"""The program that docs/models/asyncio.md shows runs, with concurrent requests to a real model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
-PAGE = Path(__file__).parents[1] / "docs" / "asyncio.md"
+PAGE = Path(__file__).parents[2] / "docs/models/asyncio.md"
 
 
 class Handler(BaseHTTPRequestHandler):
