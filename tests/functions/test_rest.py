@@ -367,22 +367,25 @@ def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable
         ({"xyz": 1}, "unknown setting xyz in stellar.rest.settings; known are basic.auth"),
         (
             {"timeout": "soon"},
-            "stellar.rest.settings: invalid timeout: expected milliseconds from 1 to 86400000, got the text 'soon'",
+            "stellar.rest.settings: invalid timeout: expected an integer from 1 to 86,400,000, got 'soon'",
         ),
-        ({"timeout": -1}, "invalid timeout: expected milliseconds from 1 to 86400000, got the whole number -1"),
-        ({"timeout": 0}, "invalid timeout: expected milliseconds from 1 to 86400000, got the whole number 0"),
-        ({"timeout": True}, "invalid timeout: expected milliseconds from 1 to 86400000, got true"),
-        ({"socket.timeout": 10**12}, "invalid socket.timeout: expected milliseconds from 0 to 86400000, got the"),
-        ({"enforce.json": "perhaps"}, "invalid enforce.json: expected true or false, got the text 'perhaps'"),
-        ({"proxy.host": 5}, "invalid proxy.host: expected a text, got the whole number 5"),
-        ({"response.codes.allowed": ["ok"]}, "invalid response.codes.allowed: expected a status from 100 to 599, got"),
-        ({"response.codes.allowed": [20]}, "invalid response.codes.allowed: expected a status from 100 to 599, got"),
+        ({"timeout": -1}, "invalid timeout: expected an integer from 1 to 86,400,000, got -1"),
+        ({"timeout": 0}, "invalid timeout: expected an integer from 1 to 86,400,000, got 0"),
+        ({"timeout": True}, "invalid timeout: expected an integer from 1 to 86,400,000, got True"),
+        ({"socket.timeout": 10**12}, "invalid socket.timeout: expected an integer from 0 to 86,400,000, got 1000"),
+        ({"enforce.json": "perhaps"}, "invalid enforce.json: expected true or false, got 'perhaps'"),
+        ({"proxy.host": 5}, "invalid proxy.host: expected a string, got 5"),
+        (
+            {"response.codes.allowed": ["ok"]},
+            "invalid response.codes.allowed: expected an integer from 100 to",
+        ),
+        ({"response.codes.allowed": [20]}, "invalid response.codes.allowed: expected an integer from 100 to"),
         ({"hosts.allowed": ["exa*mple.com"]}, "invalid hosts.allowed: invalid entry"),
         ({"hosts.allowed": "http://example.com"}, "invalid hosts.allowed: invalid entry"),
         ({"hosts.allowed": "user@example.com"}, "invalid hosts.allowed: invalid entry"),
         ({"ca.path": "/no/such/file"}, "invalid ca.path: can't use the authorities in /no/such/file"),
         ({"proxy.host": "http://proxy"}, "expected a host and a port only"),
-        ({"proxy.host": "proxy", "proxy.port": 70000}, "invalid proxy.port: expected a port from 1 to 65535, got the"),
+        ({"proxy.host": "proxy", "proxy.port": 70000}, "invalid proxy.port: expected an integer from 1 to 65,535, got"),
         ({"proxy.host": "a b"}, "invalid proxy.host or proxy.port, a b:8080"),
         (
             {"basic.auth.user": "u", "basic.auth.password.path": "/no/such/file"},
@@ -472,7 +475,7 @@ def test_an_address_of_a_record_must_name_a_host_that_is_allowed(
 
 def test_a_call_can_not_allow_hosts_itself(service: Server, ask: Ask) -> None:
     record = {"url": service.says("/x"), "config": {"hosts.allowed": ["*"]}}
-    with pytest.raises(stellar.EvaluationError, match=r"hosts\.allowed stands in the global configuration"):
+    with pytest.raises(stellar.EvaluationError, match=r"hosts\.allowed can't be set in a call"):
         ask("REST_GET(url, config)", record)
     assert not service.asked
 
@@ -980,8 +983,8 @@ def test_a_call_that_gets_no_slot_in_time_fails(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pooling.max.total": "many"}, "invalid pooling.max.total: expected a number of calls from 1 to 1000000, got"),
-        ({"pooling.default.max.per.route": 0}, "invalid pooling.default.max.per.route: expected a number of calls"),
+        ({"pooling.max.total": "many"}, "invalid pooling.max.total: expected an integer from 1 to 1,000,000"),
+        ({"pooling.default.max.per.route": 0}, "invalid pooling.default.max.per.route: expected an integer"),
         ({"stellar.rest.setings": {}}, "unknown setting stellar.rest.setings; did you mean stellar.rest.settings?"),
         ({"stellar.rest.put.settings": {}}, "unknown setting stellar.rest.put.settings; did you mean stellar.rest."),
         ({"stellar.rest.post.settings": {"timeout": -5}}, "stellar.rest.post.settings: invalid timeout: expected"),

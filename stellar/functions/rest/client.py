@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from stellar.functions.jsons import DECODER
-from stellar.functions.rest.settings import RestSettings, check_global, limits
+from stellar.functions.rest.settings import RestLimits, RestSettings, check_global
 from stellar.functions.rest.urls import address_of, host_of, parse_url, port_of, server_of, without_secrets
 from stellar.language.runtime import described
 from stellar.net.breaker import CircuitBreakers
@@ -164,8 +164,8 @@ class RestClient:
         self.breakers = CircuitBreakers(
             FAILURES, self._clock, row_seconds=inf, first_seconds=OPEN_SECONDS, max_seconds=OPEN_SECONDS
         )
-        total, per_server = limits(self.settings)
-        self._total, self._per_server = ConcurrencyLimiter(total), ConcurrencyLimiter(per_server)
+        limits = RestLimits.of(self.settings)
+        self._total, self._per_server = ConcurrencyLimiter(limits.total), ConcurrencyLimiter(limits.per_server)
         self._all = self._total.of("")
         self._clients = {}
         self._lock = threading.Lock()

@@ -1,0 +1,118 @@
+"""Settings declared once: the key, the default, the check and the help of each.
+
+Parsing, error messages and the tables in the documentation are derived from the declarations, which are fields of a
+dataclass:
+
+    timeout: float = setting("http.timeout.ms", 1000.0, number(1, DAY_MS), "Milliseconds for the whole response.")
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import Field, field, fields
+from typing import Any, NoReturn
+
+Check = Callable[[Any], Any]
+
+DAY_MS = 86_400_000
+
+
+def setting(key: str, default: Any, check: Check, help: str) -> Any:
+    """Declare a field of a dataclass of settings.
+
+    key: its name in a configuration
+    check: returns the value to use; raises ValueError with what is expected
+    help: one sentence, for the documentation
+    """
+    return field(default=default, metadata={"key": key, "check": check, "help": help})
+
+
+def declared(settings: type) -> dict[str, Field[Any]]:
+    """Return the fields of a dataclass of settings, by key."""
+    return {each.metadata["key"]: each for each in fields(settings)}
+
+
+def check_value(key: str, value: Any, check: Check) -> Any:
+    """Return the value to use for a setting. Raises ValueError, with the key and what is expected."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise ValueError(f"invalid {key}: {error}, got {value!r}") from None
+
+
+def reject(expected: str) -> NoReturn:
+    """Raise ValueError with what is expected."""
+    raise ValueError(f"expected {expected}")
+
+
+# --- checks
+
+
+def number(low: float, high: float) -> Check:
+    """Return a check for a number within limits, which may be given as a string."""
+    expected = f"a number from {low:,} to {high:,}"
+
+    def check(value: Any) -> float:
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        return found if low <= found <= high else reject(expected)
+
+    return check
+
+
+def integer(low: int, high: int) -> Check:
+    """Return a check for an integer within limits, which may be given as a string."""
+    check_number = number(low, high)
+    expected = f"an integer from {low:,} to {high:,}"
+
+    def check(value: Any) -> int:
+        try:
+            found = check_number(value)
+        except ValueError:
+            found = math.nan
+        return int(found) if found == found // 1 else reject(expected)
+
+    return check
+
+
+def one_of(*values: str) -> Check:
+    """Return a check for one of several strings."""
+    return lambda value: value if value in values else reject(" or ".join(values))
+
+
+def list_of(check: Check) -> Check:
+    """Return a check for a list, of which a single value may be given without brackets; it returns a tuple."""
+    return lambda value: tuple(map(check, value if isinstance(value, list | tuple) else [value]))
+
+
+def boolean(value: Any) -> bool:
+    """Check for true or false."""
+    return value if isinstance(value, bool) else reject("true or false")
+
+
+def string(value: Any) -> str:
+    """Check for a string."""
+    return value if isinstance(value, str) else reject("a string")
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """Check for a list of strings."""
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    reject("a list of strings")
+
+
+def readable_file(value: Any) -> str:
+    """Check for the path of a file that can be read."""
+    if not isinstance(value, str) or not os.path.isfile(value) or not os.access(value, os.R_OK):
+        reject("a file that can be read")
+    return value
+
+
+def anything(value: Any) -> Any:
+    """Accept any value."""
+    return value
