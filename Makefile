@@ -1,37 +1,67 @@
-# Each target sets up what it needs, in a virtual environment of its own (.venv); PYTHON names the interpreter.
+# Each target installs what it needs into a virtual environment of the project (.venv); PYTHON names the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
-# What of the language must be covered to the last branch
+
+# The modules of the language that must be covered to the last branch
 CORE := stellar/cli/*,stellar/language/*,stellar/repl/*,stellar/shell.py,stellar/tooling/*,stellar/util/display_width.py,stellar/util/text_tables.py
 
-# What of that needs a ZooKeeper, and is tried with one in `make test`
+# The modules of these that need a ZooKeeper; `make test` tests them with one
 ELSEWHERE := stellar/repl/startup.py
 
-.PHONY: demo test check bench drills docs clean
+# The tests that cover them; the others run against the built package
+COVERING := tests/spec tests/language tests/tooling tests/cli tests/repl tests/functions/test_conversions.py
+OTHERS = PYTHONPATH=build/installed $(BIN)/pytest $(addprefix --ignore=,$(COVERING))
+# One process more than cores, as tests of servers wait most of the time; tests/scheduling.py distributes them
+PARALLEL = -n 3 --no-loadscope-reorder --max-worker-restart 0
 
-demo: .venv/.demo  ## the squid walkthrough: deploy a model, score a log, show the alerts
+.PHONY: help demo test check static covered unit engines interpreters pure package bench drills docs constraints clean
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "%-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.demo  ## run the squid walkthrough: deploy a model, score a log, show the alerts
 	$(BIN)/python examples/squid/demo.py
 
-test: check  ## everything: what check does, then all tests against the built package
+test: check interpreters package  ## run everything: the checks, then the other tests against the built package
 	@[ -z "$$CI" ] || scripts/engines
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/installed .
-	PYTHONPATH=build/installed $(BIN)/pytest
+	$(OTHERS) $(PARALLEL) -m 'not serial'
+	$(OTHERS) -m serial
 
-check: .venv/.dev  ## style, types, layers, and the language's tests with all its branches covered
+check: static covered  ## run the static checks, and the tests of the language with every branch covered
+
+static: .venv/.dev  ## check style, types, layers, changelog fragments and workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/coverage run -m pytest tests/spec tests/language tests/tooling tests/cli tests/repl tests/functions/test_conversions.py
+	$(BIN)/towncrier build --draft --version next >/dev/null
+	@if command -v actionlint; then actionlint; else echo "actionlint not found: workflows not checked"; fi
+
+covered: .venv/.dev  ## run the tests of the language and measure their coverage
+	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0 --cov --cov-report= $(COVERING)
 	$(BIN)/coverage report --include '$(CORE)' --omit '$(ELSEWHERE)' --fail-under 100
 
-bench: .venv/.bench  ## the language's speed beside its peers
+unit: package  ## run the tests that need neither coverage nor servers
+	$(OTHERS) $(PARALLEL) -m 'not engine and not serial'
+	$(OTHERS) -m 'not engine and serial'
+
+engines: package  ## run the tests that need ZooKeeper, YARN, HDFS or Kerberos
+	@[ -z "$$CI" ] || scripts/engines
+	$(OTHERS) $(PARALLEL) -m engine
+
+interpreters: .venv/.dev  ## run the pure tests on each other Python version of this machine
+	scripts/interpreters
+
+pure:  ## run the pure tests, which need neither extras nor Linux, on PYTHON
+	scripts/interpreters $(PYTHON)
+
+bench: .venv/.bench  ## measure the speed of the language beside its peers
 	$(BIN)/python -m benchmarks
 
-drills: .venv/.dev  ## model calls while processes are killed, paused and lie
+drills: .venv/.dev  ## call models while processes are killed, paused and misbehave
 	$(BIN)/python -m drills
 
-docs: .venv/.dev  ## the documentation site in build/site, after all generators have run
+docs: .venv/.dev  ## run all generators and build the documentation site in build/site
 	$(BIN)/python -m scripts.tables
 	$(BIN)/python -m scripts.functions
 	$(BIN)/python -m scripts.reference
@@ -41,9 +71,15 @@ docs: .venv/.dev  ## the documentation site in build/site, after all generators 
 	else echo "docs/screens is not updated: install tmux"; fi
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.venv/.%: pyproject.toml scripts/setup
+constraints:  ## resolve the dependencies again and write their versions to constraints.txt
+	PYTHON=$(PYTHON) scripts/constraints
+
+package: .venv/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --upgrade --target build/installed .
+
+.venv/.%: pyproject.toml constraints.txt scripts/setup
 	@PYTHON=$(PYTHON) scripts/setup .venv $*
 	@touch $@
 
-clean:
+clean:  ## remove everything that is installed or built here
 	rm -rf .venv build dist

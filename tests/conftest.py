@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
-sys.path.append(str(Path(__file__).parent))  # for forked.py
+sys.path.append(str(Path(__file__).parent))  # for forked.py and scheduling.py
+
+from scheduling import EngineScheduling, mark_and_sort
 
 from engines.daemon import missing
 from stellar.functions.shell import Editor, ShellVariables
@@ -37,7 +39,18 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 HANG_SECONDS = 120.0
 
 
+def pytest_configure() -> None:
+    # A shell lets what it runs in the background ignore SIGINT, and tests send themselves that signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> EngineScheduling:
+    return EngineScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_and_sort(items)
     why = missing()
     if why is None or os.environ.get("CI"):
         return

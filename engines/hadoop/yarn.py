@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from engines.daemon import Engine, free_ports, until_interrupted
 from engines.hadoop.hdfs import Hdfs
@@ -189,9 +190,19 @@ class Yarn(Engine):
 
     def services(self) -> list[str]:
         """The names of all services that run, or will."""
+        return [app["name"] for app in self._applications()]
+
+    def running_containers(self) -> int:
+        """Return the number of containers that the resource manager knows to run, those of masters included.
+
+        After a restart it knows them when their nodes have registered again.
+        """
+        return sum(max(0, app["runningContainers"]) for app in self._applications())  # -1 if it doesn't know
+
+    def _applications(self) -> list[dict[str, Any]]:
         states = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
         answer = asked(f"{self.url}/ws/v1/cluster/apps?applicationTypes=yarn-service&states={states}") or {}
-        return [app["name"] for app in (answer.get("apps") or {}).get("app", [])]
+        return list((answer.get("apps") or {}).get("app", []))
 
     def processes(self) -> list[int]:
         """The processes of all containers."""

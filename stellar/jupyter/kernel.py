@@ -6,7 +6,6 @@ import argparse
 import fnmatch
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
@@ -15,8 +14,8 @@ from ipykernel.kernelbase import Kernel
 from stellar.jupyter import cells
 from stellar.repl.session import Session
 from stellar.repl.startup import opened
+from stellar.util.version import VERSION
 
-_VERSION = version("stellar-maas")
 _LAST_SECONDS = 5
 
 Reply = dict[str, Any]
@@ -36,11 +35,11 @@ class StellarKernel(Kernel):
     """A kernel whose language is Stellar. Its session is opened when it is first wanted, and again if that failed."""
 
     implementation = "stellar"
-    implementation_version = _VERSION
-    banner = f"Stellar {_VERSION}: ?NAME shows the help of a function, %help the commands"
+    implementation_version = VERSION
+    banner = f"Stellar {VERSION}: ?NAME shows the help of a function, %help the commands"
     language_info = {  # noqa: RUF012 - so Kernel has it
         "name": "stellar",
-        "version": _VERSION,
+        "version": VERSION,
         "mimetype": "text/x-stellar",
         "file_extension": ".stellar",
         "pygments_lexer": "stellar",

@@ -16,7 +16,6 @@ import traceback
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from stellar.lsp.documents import Document, Notice, Piece, Word
 from stellar.tooling import documentation as explained
 from stellar.tooling.completion import Candidate
 from stellar.util.cached_properties import cached_property
+from stellar.util.version import VERSION
 
 # How long an author must pause before something is said, in seconds; or twice as long as it took the last time
 PAUSE = 0.15
@@ -112,7 +112,7 @@ class StellarServer(LanguageServer):
     """The server, and what it is about to say."""
 
     def __init__(self) -> None:
-        super().__init__("stellar", version("stellar-maas"))
+        super().__init__("stellar", VERSION)
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._took: dict[str, float] = {}
 

@@ -132,7 +132,9 @@ def test_a_database_that_is_not_there_is_an_error_that_tells_what_to_do(settings
     assert refused.value.message.startswith(message)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a database", gzip.compress(b"nor this")])
+@pytest.mark.parametrize(
+    "data", [b"", b"not a database", gzip.compress(b"nor this")], ids=["empty", "text", "compressed text"]
+)
 def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "rubbish.mmdb"
     path.write_bytes(data)

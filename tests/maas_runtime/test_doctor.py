@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -56,6 +57,10 @@ def as_nobody(*folders):
         os.seteuid(0)
 
 
+def closed_to_others(folder):
+    return [place for place in (folder, *folder.parents) if not place.stat().st_mode & stat.S_IXOTH]
+
+
 def test_where_all_is_there_nothing_fails_and_nothing_is_left(doctor, place):
     place.mkdir(mode=0o700)
     with DirectoryStateStore(place).lead(lambda: False):
@@ -88,7 +93,7 @@ def test_a_directory_that_others_own_fails(doctor, place, tmp_path):
     (place / "store").mkdir(mode=0o755)
     for folder in (place, place / "store"):
         os.chmod(folder, 0o555)
-    with as_nobody(tmp_path, *tmp_path.parents[:2]):
+    with as_nobody(*closed_to_others(tmp_path)):
         status, found = doctor()
     assert status == 1
     assert f"{place} can't be written to" in said(found, "directory", "fail")[0]

@@ -478,7 +478,9 @@ def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"not packed", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:10] + b"!" * 9]
+    "damage",
+    [b"not packed", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:10] + b"!" * 9],
+    ids=["not packed", "cut off", "not deflated"],
 )
 def test_a_damaged_file_is_named(damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.log.gz"

@@ -49,6 +49,9 @@ from stellar.language.context import NOTHING
 from stellar.language.library import UNKNOWN, Function, Library, Written
 from stellar.language.resolver import call_problem
 
+# CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, which comprehensions are there
+MOST_NESTED_COMPREHENSIONS = 16
+
 
 @dataclass(slots=True)
 class Scope:
@@ -56,14 +59,15 @@ class Scope:
 
     locals: dict[str, str] = field(default_factory=dict)
     in_lambda: bool = False
+    loops: int = 0  # the comprehensions around it, up to the next Python lambda
 
     def fork(self) -> Scope:
         """The scope of a part that may not be evaluated."""
-        return Scope(dict(self.locals), self.in_lambda)
+        return Scope(dict(self.locals), self.in_lambda, self.loops)
 
-    def inner(self, parameters: Mapping[str, str]) -> Scope:
-        """The scope of a lambda's body."""
-        return Scope({**self.locals, **parameters}, True)
+    def inner(self, parameters: Mapping[str, str], loops: int = 0) -> Scope:
+        """Return the scope of a lambda's body."""
+        return Scope({**self.locals, **parameters}, True, loops)
 
 
 class Compiler:
@@ -453,7 +457,12 @@ class Compiler:
             return self.call(runtime.unavailable, [py.constant(problem, at)], at)
         function = self.library[node.name]
         used = node.arguments[: function.most]
-        if self.fast and function.comprehension and self.fits_comprehension(used):
+        if (
+            self.fast
+            and function.comprehension
+            and scope.loops < MOST_NESTED_COMPREHENSIONS
+            and self.fits_comprehension(used)
+        ):
             code = self.comprehension(function, used, scope, at)
         else:
             prepared = self.prepared(function, used)
@@ -536,7 +545,7 @@ class Compiler:
         to_items = py.call(take, [held.again], there)
         items = self.hold_code(ast.IfExp(self.has_class(held.first, list, at), held.again, to_items, **at), at)
         conditions = [] if condition is None else [self.kept(condition, variable, scope, at)]
-        body = self.rule(mapper.body, scope.inner(dict.fromkeys(mapper.parameters, variable)))
+        body = self.rule(mapper.body, scope.inner(dict.fromkeys(mapper.parameters, variable), scope.loops + 1))
         loop = ast.comprehension(ast.Name(variable, STORE, **at), items.again, conditions, 0)
         exists = py.compare_is(items.first, None, at, negated=True)
         return ast.IfExp(exists, ast.ListComp(body, [loop], **at), py.constant(None, at), **at)
@@ -556,7 +565,7 @@ class Compiler:
 
     def kept(self, condition: n.Lambda, variable: str, scope: Scope, at: Position) -> Code:
         """Whether FILTER keeps an item: only if its lambda gives true, and nothing that converts to it."""
-        code = self.rule(condition.body, scope.inner(dict.fromkeys(condition.parameters, variable)))
+        code = self.rule(condition.body, scope.inner(dict.fromkeys(condition.parameters, variable), scope.loops + 1))
         return code if static_class(condition.body, self.library) is bool else py.compare_is(code, True, at)
 
     # -- Pieces -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""Distribution of tests to the workers of pytest-xdist: whole files, and all files of an engine to one worker.
+
+A worker starts an engine when a test first requests it, and stops it at the end, so each engine is started once. YARN
+has a worker of its own, with a ZooKeeper of its own; its tests take as long as those of all other engines. Both come
+first, since the longest work must not begin last. Tests of signals, forks and races run alone, in a second run.
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# Scopes, and how the ids of their tests start
+SCOPES = {
+    "yarn": [
+        "docs/test_command_blocks.py::test_each_command_with_yarn",
+        "integration/test_yarn.py",
+        "maas_runtime/test_deployer_contract.py",
+    ],
+    "engines": [
+        "docs/test_command_blocks.py::test_each_command_with_zookeeper_and_hdfs",
+        "integration/",
+        "maas/test_registry_contract.py",
+        "maas/test_request_queue.py",
+        "maas_runtime/test_notes_contract.py",
+        "maas_runtime/test_store_contract.py",
+        "test_benchmarks_of_models.py",
+    ],
+}
+
+SERIAL = (
+    "functions/test_forks.py",
+    "maas/test_breaker.py",
+    "maas/test_calls_under_load.py",
+    "maas/test_deadline.py",
+    "maas/test_fork.py",
+    "maas/test_hedging.py",
+    "maas/test_outages.py",
+    "maas/test_registry_forks.py",
+    "test_drills.py",
+    "util/test_scheduler.py",
+)
+
+
+def path_of(nodeid: str) -> str:
+    """Return the path of a test's file below tests/."""
+    return nodeid.partition("::")[0].removeprefix("tests/")
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the unit of distribution that a test belongs to: its engine, or else its file."""
+    inner = nodeid.removeprefix("tests/")
+    return next((scope for scope, starts in SCOPES.items() if inner.startswith(tuple(starts))), path_of(nodeid))
+
+
+def mark_and_sort(items: list[pytest.Item]) -> None:
+    """Mark serial tests, and move the tests of engines to the front; other tests keep their order."""
+    for item in items:
+        if path_of(item.nodeid) in SERIAL:
+            item.add_marker(pytest.mark.serial)
+    ranks = {scope: rank for rank, scope in enumerate(SCOPES)}
+    items.sort(key=lambda item: ranks.get(scope_of(item.nodeid), len(ranks)))
+
+
+class EngineScheduling(LoadScopeScheduling):
+    """Distribute tests by `scope_of`, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
