@@ -1,4 +1,4 @@
-"""Runs drills, and prints what came of them."""
+"""Run drills, and print their findings as a table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 import time
 
-from drills import deployments, faults, forks  # noqa: F401  (each adds its drills)
+from drills import deployments, faults, forks  # noqa: F401  (each module registers its drills)
 from drills.drill import DRILLS, Finding
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m drills", description="Timed and long drills of model calls.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(DRILLS)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"drills to run; all by default: {', '.join(DRILLS)}")
     names = parser.parse_args().names or list(DRILLS)
     if unknown := [name for name in names if name not in DRILLS]:
         parser.error(f"unknown drill {unknown[0]}; known are {', '.join(DRILLS)}")

@@ -1,4 +1,4 @@
-"""Streams of calls, and what became of each."""
+"""Streams of calls, and their outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ EXPRESSION = stellar.compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host'
 class Calls:
     """Outcomes of calls.
 
-    ended: when each ended, in seconds since the beginning
+    wrong, null: number of calls with the result of another record, and without a result
+    ended: time at which each call ended, in seconds since the beginning
+    instances: number of correct results by process id of the instance
     """
 
     wrong: int = 0
@@ -34,47 +36,49 @@ class Calls:
     def count(self) -> int:
         return len(self.ended)
 
-    def take(self, record: dict[str, Any], answer: Any, moment: float) -> None:
-        self.ended.append(moment)
-        if answer is None:
+    def add(self, record: dict[str, Any], result: Any, time: float) -> None:
+        """Add the outcome of a call that ended at a time."""
+        self.ended.append(time)
+        if result is None:
             self.null += 1
-        elif answer["host"] != record["host"]:
+        elif result["host"] != record["host"]:
             self.wrong += 1
         else:
-            self.instances[answer["pid"]] += 1
+            self.instances[result["pid"]] += 1
 
     def rates(self) -> list[int]:
-        """Calls in each whole second."""
-        counted = Counter(int(moment) for moment in self.ended)
+        """Return the number of calls that ended in each full second."""
+        counted = Counter(int(time) for time in self.ended)
         return [counted[second] for second in range(int(max(self.ended, default=0)))]
 
 
 def records(count: int, tag: str = "") -> Iterator[dict[str, Any]]:
+    """Yield records with distinct hosts."""
     return ({"host": f"{tag}{number}"} for number in range(count))
 
 
 def stream(
     context: Context, source: Iterable[dict[str, Any]], in_flight: int = 64, seconds: float | None = None
 ) -> Calls:
-    """Evaluate records, for so many seconds or to their end."""
+    """Evaluate records for so many seconds, or all of them; return the outcomes."""
     calls, sent = Calls(), deque[dict[str, Any]]()
     begin = time.monotonic()
 
-    def keeping() -> Iterator[dict[str, Any]]:
+    def track() -> Iterator[dict[str, Any]]:
         for record in source:
             if seconds is not None and time.monotonic() - begin >= seconds:
                 return
             sent.append(record)
             yield record
 
-    for answer in stellar.evaluate_many(EXPRESSION, keeping(), context, in_flight=in_flight):
-        calls.take(sent.popleft(), answer, time.monotonic() - begin)
+    for result in stellar.evaluate_many(EXPRESSION, track(), context, in_flight=in_flight):
+        calls.add(sent.popleft(), result, time.monotonic() - begin)
     return calls
 
 
 @contextmanager
 def client_of(urls: Sequence[str], **settings: Any) -> Iterator[tuple[Context, ModelClient, MemoryRegistry]]:
-    """A client of these instances, without a cache."""
+    """Yield a context, a client without a cache, and a registry for these instances."""
     registry = MemoryRegistry()
     for url in urls:
         registry.register(ServiceInstance.of(Model("dga", "1.0"), url.rpartition(":")[2], Endpoint(url=url)))
@@ -83,7 +87,7 @@ def client_of(urls: Sequence[str], **settings: Any) -> Iterator[tuple[Context, M
 
 
 class Timed:
-    """Calls by threads, each as long as it takes; the seconds of every one."""
+    """Synchronous calls, and the duration of each in seconds."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -92,10 +96,11 @@ class Timed:
         self.seconds: list[float] = []
 
     def call(self, host: str) -> None:
+        """Evaluate one record, and record its outcome and duration."""
         record = {"host": host}
         begin = time.monotonic()
-        answer = EXPRESSION(record, self._context)
+        result = EXPRESSION(record, self._context)
         end = time.monotonic()
         with self._lock:
-            self.calls.take(record, answer, end)
+            self.calls.add(record, result, end)
             self.seconds.append(end - begin)

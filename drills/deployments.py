@@ -1,4 +1,4 @@
-"""A deployed model, of which all that runs is killed; the service starts it again."""
+"""Drills of a deployed model whose processes are killed; the service restarts it."""
 
 from __future__ import annotations
 
@@ -43,30 +43,44 @@ def _maas(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def _deployed() -> Iterator[Path]:
-    """A service with one instance of the model."""
+def _deploy_model() -> Iterator[Path]:
+    """Run a service with one instance of the model; yield the registry directory."""
     with tempfile.TemporaryDirectory() as folder:
-        place, files = Path(folder, "registry"), Path(folder, "dga")
+        location, files = Path(folder, "registry"), Path(folder, "dga")
         files.mkdir()
         (files / "dga.sh").write_text(STARTER)
         service = subprocess.Popen(
-            _maas("serve", "--registry", str(place), "-e", f"PYTHON={sys.executable}", "-e", f"ROOT={ROOT}"),
+            _maas("serve", "--registry", str(location), "-e", f"PYTHON={sys.executable}", "-e", f"ROOT={ROOT}"),
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
-            notes = DirectoryStateStore(place)
-            while not notes.is_led():
+            states = DirectoryStateStore(location)
+            while not states.is_led():
                 time.sleep(0.05)
-            deploy = ("deploy", "--registry", str(place), "-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "1", "-m", "0")
+            deploy = (
+                "deploy",
+                "--registry",
+                str(location),
+                "-mo",
+                "ADD",
+                "-n",
+                "dga",
+                "-v",
+                "1.0",
+                "-ni",
+                "1",
+                "-m",
+                "0",
+            )
             subprocess.run(
                 _maas(*deploy, "-lmp", str(files), "-hmp", "dga/1.0", "--wait"),
                 cwd=ROOT,
                 check=True,
                 capture_output=True,
             )
-            yield place
+            yield location
         finally:
             service.send_signal(signal.SIGINT)
             service.wait()
@@ -76,11 +90,11 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _while_killed(kill: Any) -> tuple[Calls, float]:
-    """Calls for 12 seconds, in the third of which something is killed; and how long no call ended."""
+def _call_during_kill(kill: Any) -> tuple[Calls, float]:
+    """Call the model for 12 seconds, and kill a process after 3; return the outcomes and the longest gap in seconds."""
     with (
-        _deployed() as place,
-        FileRegistry(place) as registry,
+        _deploy_model() as registry_directory,
+        FileRegistry(registry_directory) as registry,
         ModelClient(registry, ClientSettings(cache_size=0)) as client,
     ):
         context = Context({Registry: registry, ModelClient: client})
@@ -98,21 +112,21 @@ def _kill_model(pid: int) -> None:
 
 
 def _kill_with_runner(pid: int) -> None:
-    """The runner first, so that it unregisters nothing."""
+    """Kill the runner first, so that it does not unregister the instance."""
     runner = _parent(pid)
     os.kill(runner, signal.SIGKILL)
     time.sleep(0.001)
-    with suppress(ProcessLookupError):  # its guardian was quicker
+    with suppress(ProcessLookupError):  # the monitor of the runner was faster
         os.kill(pid, signal.SIGKILL)
 
 
 @drill("only")
-def only() -> Iterator[Finding]:
-    """The only instance of a model is killed, alone and with its runner."""
-    for what, kill in (("the only instance", _kill_model), ("the only instance with its runner", _kill_with_runner)):
-        calls, gap = _while_killed(kill)
+def kill_only_instance() -> Iterator[Finding]:
+    """Kill the only instance of a model, alone and together with its runner."""
+    for subject, kill in (("the only instance", _kill_model), ("the only instance with its runner", _kill_with_runner)):
+        calls, gap = _call_during_kill(kill)
         yield Finding(
-            f"{what} killed",
+            f"{subject} killed",
             f"{calls.count:,} calls in 12 s",
             "0 null, calls go on within 3 s",
             f"{calls.null + calls.wrong} null, no call ended for {gap:.1f} s",

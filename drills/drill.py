@@ -1,4 +1,4 @@
-"""The table of drills, and their findings."""
+"""The registry of drills, and their findings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the table.
+    """The result of a drill: one row of the table.
 
-    drill: what was done
-    count: how often
-    required, result: in words
-    met: whether the result is what is required
+    drill: description of the fault and the load
+    count: number of calls or runs
+    required, result: the requirement and the measurement, in words
+    met: True if the result meets the requirement
     """
 
     drill: str
@@ -23,6 +23,7 @@ class Finding:
     met: bool
 
     def row(self) -> str:
+        """Return the finding as a row of a Markdown table."""
         missed = "" if self.met else " **missed**"
         return f"| {self.drill} | {self.count} | {self.required} | {self.result}{missed} |"
 
@@ -32,7 +33,7 @@ DRILLS: dict[str, Drill] = {}
 
 
 def drill(name: str) -> Callable[[Drill], Drill]:
-    """Add a drill under a name for the command line."""
+    """Return a decorator that registers a drill under its name on the command line."""
 
     def add(function: Drill) -> Drill:
         DRILLS[name] = function

@@ -1,4 +1,4 @@
-"""Instances that are killed, hang, pause, lie or are slow; a resolver that is silent."""
+"""Drills of instances that are killed, hang, pause, are slow or send stray bytes, and of a resolver that hangs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from drills.models import Model, models
 SECOND = 1.0
 
 
-def _later(seconds: float, *acts: Callable[[], object]) -> threading.Timer:
+def _later(seconds: float, *actions: Callable[[], object]) -> threading.Timer:
     def act() -> None:
-        for each in acts:
+        for each in actions:
             each()
 
     timer = threading.Timer(seconds, act)
@@ -28,20 +28,20 @@ def _later(seconds: float, *acts: Callable[[], object]) -> threading.Timer:
 
 
 @drill("stray")
-def stray() -> Iterator[Finding]:
-    """10,000 calls of a model that sends what nobody asked for."""
+def send_stray_bytes() -> Iterator[Finding]:
+    """Call a model 10,000 times that sends unsolicited bytes."""
     with (
-        models(1, "lying") as (model,),
+        models(1, "faulty") as (model,),
         client_of([model.url], retries=0, wait_ms=0, breaker_failures=1000) as (context, *_),
     ):
         calls = stream(context, records(10_000), in_flight=8)
-    result = f"{calls.wrong} wrong ({calls.null:,} null, of answers that were cut off)"
+    result = f"{calls.wrong} wrong ({calls.null:,} null, from responses that were cut off)"
     yield Finding("a model that sends stray bytes", f"{calls.count:,} calls", "0 wrong", result, not calls.wrong)
 
 
 @drill("killed")
-def killed() -> Iterator[Finding]:
-    """Two of three instances are killed at once, under full load."""
+def kill_two() -> Iterator[Finding]:
+    """Kill two of three instances at the same time, under full load."""
     null = count = 0
     for _ in range(3):
         with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, *_):
@@ -56,11 +56,11 @@ def killed() -> Iterator[Finding]:
 
 @drill("hang")
 def hang() -> Iterator[Finding]:
-    """One of three instances is stopped under full load; three runs, and one without a fault for comparison."""
+    """Stop one of three instances under full load; three runs, and one without a fault for comparison."""
     for run in range(4):
         with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, *_):
             timer = _later(5.5, (lambda: three[0].signal(signal.SIGSTOP)) if run else (lambda: None))
-            longest = _Longest(context)
+            longest = _LatencyMeter(context)
             calls = longest.stream(12)
             timer.join()
             three[0].signal(signal.SIGCONT)
@@ -79,8 +79,8 @@ def hang() -> Iterator[Finding]:
         )
 
 
-class _Longest:
-    """A stream of which the longest call is known."""
+class _LatencyMeter:
+    """A stream of calls that measures the longest call."""
 
     def __init__(self, context: Any) -> None:
         from stellar.maas import ModelClient
@@ -104,7 +104,7 @@ class _Longest:
 
 @drill("pause")
 def pause() -> Iterator[Finding]:
-    """One of three instances is stopped for 3 seconds; how soon it gets calls again."""
+    """Stop one of three instances for 3 seconds, and measure when it gets calls again."""
     with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, *_):
         begin = time.monotonic()
         timers = [
@@ -127,10 +127,10 @@ def pause() -> Iterator[Finding]:
 
 
 @drill("resolver")
-def resolver() -> Iterator[Finding]:
-    """Host names that are never resolved, with a deadline of 1 s, by 32 threads."""
-    real, silent = socket.getaddrinfo, threading.Event()
-    socket.getaddrinfo = lambda *_, **__: silent.wait(60) or []  # type: ignore[assignment]
+def hang_resolver() -> Iterator[Finding]:
+    """Call hosts whose names are never resolved, with a deadline of 1 s, from 32 threads."""
+    real, released = socket.getaddrinfo, threading.Event()
+    socket.getaddrinfo = lambda *_, **__: released.wait(60) or []  # type: ignore[assignment]
     try:
         urls = [f"http://model{number}.invalid:80" for number in range(3)]
         with client_of(urls, deadline_ms=1000, connect_timeout_ms=5000, breaker_failures=1000) as (context, *_):
@@ -139,11 +139,11 @@ def resolver() -> Iterator[Finding]:
                 list(pool.map(timed.call, map(str, range(1000))))
     finally:
         socket.getaddrinfo = real
-        silent.set()
+        released.set()
     over = sorted(seconds - SECOND for seconds in timed.seconds)
     late = sum(each > 0.05 for each in over)
     yield Finding(
-        "a resolver that is silent, deadline 1 s",
+        "a resolver that hangs, deadline 1 s",
         f"{len(over):,} calls",
         "99.9 % within the deadline + 50 ms, all within + 250 ms",
         f"{100 - late / len(over) * 100:.1f} % within + 50 ms, the last at + {over[-1] * 1000:.0f} ms",
@@ -152,18 +152,18 @@ def resolver() -> Iterator[Finding]:
 
 
 @drill("healthy")
-def healthy() -> Iterator[Finding]:
-    """Three healthy instances, 1,000 calls a second for a minute."""
+def run_healthy() -> Iterator[Finding]:
+    """Call three healthy instances 1,000 times a second for a minute."""
     with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, client, _):
 
-        def paced() -> Iterator[dict[str, Any]]:
+        def pace() -> Iterator[dict[str, Any]]:
             begin = time.monotonic()
             for number, record in enumerate(records(60_000)):
                 if (early := begin + number / 1000 - time.monotonic()) > 0:
                     time.sleep(early)
                 yield record
 
-        calls = stream(context, paced())
+        calls = stream(context, pace())
         counters = client.counters()
     yield Finding(
         "three healthy instances, 1,000 calls/s",
@@ -175,8 +175,8 @@ def healthy() -> Iterator[Finding]:
 
 
 @drill("saturated")
-def saturated() -> Iterator[Finding]:
-    """Two models of one thread that take 100 ms, and more and more callers; with hedging and without."""
+def saturate() -> Iterator[Finding]:
+    """Call two single-threaded models of 100 ms from more and more callers, with hedging and without."""
     timeouts = {True: 0, False: 0}
     count = 0
     for callers in (10, 20, 40, 60):
@@ -201,8 +201,8 @@ def saturated() -> Iterator[Finding]:
 
 
 @drill("slow")
-def slow() -> Iterator[Finding]:
-    """`least-busy` with one instance that is ten times slower than the two others."""
+def slow_down() -> Iterator[Finding]:
+    """Use `least-busy` with one instance that is ten times slower than the two others."""
     with models(2, seconds=0.004) as quick, models(1, seconds=0.04) as (other,):
         urls = [each.url for each in (*quick, other)]
         with client_of(urls, choice="least-busy", hedge_ms=0) as (context, *_):
@@ -219,8 +219,8 @@ def slow() -> Iterator[Finding]:
 
 
 @drill("between")
-def between() -> Iterator[Finding]:
-    """A model that listens only between two calls, as one of `nc` in a loop does."""
+def listen_between_calls() -> Iterator[Finding]:
+    """Call a model that listens only between two calls, like `nc -l` in a loop."""
     model = Model("between calls", 0.02)
     try:
         with client_of([model.url]) as (context, *_):

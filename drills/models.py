@@ -1,6 +1,6 @@
 """Models for drills, each in a process of its own: `python -m drills.models KIND SECONDS [PORT]` prints its port.
 
-A model answers {"host": <what it was asked>, "pid": …}, so a caller sees whether an answer is its own.
+A model responds with {"host": <the requested host>, "pid": …}, so a caller can check that a response is its own.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 ROOT = Path(__file__).parents[1]
 
 
-def response(request: bytes, status: str = "200 OK") -> bytes:
-    """The response to a request, by HTTP/1.1."""
+def encode_response(request: bytes, status: str = "200 OK") -> bytes:
+    """Return the HTTP/1.1 response to a request."""
     query = urlsplit(request.split(b" ", 2)[1].decode()).query
     host = parse_qs(query).get("host", [""])[0]
     body = json.dumps({"host": host, "pid": os.getpid()}).encode()
@@ -31,7 +31,7 @@ def response(request: bytes, status: str = "200 OK") -> bytes:
 
 
 class Concurrent(asyncio.Protocol):
-    """Answers any number of requests at the same time, each after some seconds."""
+    """A model that serves any number of concurrent requests, each after some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -45,65 +45,66 @@ class Concurrent(asyncio.Protocol):
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             request, self._received = self._received[:end], self._received[end + 4 :]
-            asyncio.get_running_loop().call_later(self._seconds, self.answer, request)
+            asyncio.get_running_loop().call_later(self._seconds, self.respond, request)
 
-    def answer(self, request: bytes) -> None:
-        self.transport.write(response(request))
+    def respond(self, request: bytes) -> None:
+        """Send the response to a request."""
+        self.transport.write(encode_response(request))
 
 
-class Lying(Concurrent):
-    """Answers, and sends what nobody asked for: before, within and after its answers, and while nothing is asked."""
+class Faulty(Concurrent):
+    """A model that also sends stray bytes: before, within and after its responses, and on idle connections."""
 
     earlier = b""
 
-    def answer(self, request: bytes) -> None:
-        own = response(request)
+    def respond(self, request: bytes) -> None:
+        own = encode_response(request)
         write, later = self.transport.write, asyncio.get_running_loop().call_later
-        lie = random.choice(("none",) * 6 + LIES)
-        if lie == "twice":
+        fault = random.choice(("none",) * 6 + FAULTS)
+        if fault == "twice":
             write(own + own)
-        elif lie == "twice, in two writes":
+        elif fault == "twice, in two writes":
             write(own)
             later(random.choice((0, 0.0005)), write, own)
-        elif lie == "a timeout while idle":
+        elif fault == "a timeout while idle":
             write(own)
             later(0, write, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             later(0.0001, self.transport.close)
-        elif lie == "garbage while idle":
+        elif fault == "garbage while idle":
             write(own)
             later(0, write, b"\x16\x03\x01 not HTTP")
-        elif lie == "an earlier answer while idle" and Lying.earlier:
+        elif fault == "an earlier response while idle" and Faulty.earlier:
             write(own)
-            later(0, write, Lying.earlier)
-        elif lie == "more bytes than said":
+            later(0, write, Faulty.earlier)
+        elif fault == "surplus bytes":
             write(own + b" and more")
-        elif lie == "closed without an answer":
+        elif fault == "closed without a response":
             self.transport.close()
-        elif lie == "closed within":
+        elif fault == "closed within":
             write(own[: len(own) // 2])
             self.transport.close()
-        elif lie == "interim responses":
+        elif fault == "interim responses":
             write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3 + own)
         else:
             write(own)
-        Lying.earlier = own
+        Faulty.earlier = own
 
 
-LIES = (
+FAULTS = (
     "twice",
     "twice, in two writes",
     "a timeout while idle",
     "garbage while idle",
-    "an earlier answer while idle",
-    "more bytes than said",
-    "closed without an answer",
+    "an earlier response while idle",
+    "surplus bytes",
+    "closed without a response",
     "closed within",
     "interim responses",
 )
 
 
-def one_by_one(seconds: float, port: int) -> None:
-    """A model of one thread: it answers one request after the other, on a connection each."""
+def serve_sequentially(seconds: float, port: int) -> None:
+    """Serve one request after the other, each on a connection of its own, like a single-threaded model."""
     with socket.create_server(("127.0.0.1", port), backlog=128) as listening:
         print(listening.getsockname()[1], flush=True)
         while True:
@@ -112,11 +113,11 @@ def one_by_one(seconds: float, port: int) -> None:
                 request = connection.recv(65_536)
                 if request:
                     time.sleep(seconds)
-                    connection.sendall(response(request).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+                    connection.sendall(encode_response(request).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
 
-def between_calls(seconds: float, port: int) -> None:
-    """A model like `nc -l` in a loop: it listens only between two calls."""
+def serve_between_calls(seconds: float, port: int) -> None:
+    """Listen only between two calls, like `nc -l` in a loop."""
     while True:
         with socket.create_server(("127.0.0.1", port)) as listening:
             if not port:
@@ -124,7 +125,9 @@ def between_calls(seconds: float, port: int) -> None:
                 print(port, flush=True)
             connection, _ = listening.accept()
         with connection, suppress(OSError):
-            connection.sendall(response(connection.recv(65_536)).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            connection.sendall(
+                encode_response(connection.recv(65_536)).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+            )
         time.sleep(seconds)
 
 
@@ -136,7 +139,11 @@ async def _serve(kind: type[Concurrent], seconds: float, port: int) -> None:
 
 
 class Model:
-    """A model in a process of its own."""
+    """A model in a process of its own.
+
+    kind: "concurrent", "faulty", "one by one" or "between calls"
+    seconds: time for each request
+    """
 
     def __init__(self, kind: str = "concurrent", seconds: float = 0.0, port: int = 0) -> None:
         command = [sys.executable, "-m", "drills.models", kind, str(seconds), str(port)]
@@ -146,9 +153,11 @@ class Model:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
         os.kill(self.process.pid, number)
 
     def close(self) -> None:
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
@@ -157,7 +166,7 @@ class Model:
 
 @contextmanager
 def models(count: int, kind: str = "concurrent", seconds: float = 0.0) -> Iterator[list[Model]]:
-    """So many models, which end with this."""
+    """Start a number of models; kill them at the end of the block."""
     started: list[Model] = []
     try:
         for _ in range(count):
@@ -169,12 +178,13 @@ def models(count: int, kind: str = "concurrent", seconds: float = 0.0) -> Iterat
 
 
 def main(kind: str, seconds: float, port: int) -> None:
+    """Serve a model of a kind; print its port."""
     if kind == "one by one":
-        one_by_one(seconds, port)
+        serve_sequentially(seconds, port)
     elif kind == "between calls":
-        between_calls(seconds, port)
+        serve_between_calls(seconds, port)
     else:
-        asyncio.run(_serve({"concurrent": Concurrent, "lying": Lying}[kind], seconds, port))
+        asyncio.run(_serve({"concurrent": Concurrent, "faulty": Faulty}[kind], seconds, port))
 
 
 if __name__ == "__main__":

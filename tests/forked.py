@@ -1,4 +1,4 @@
-"""Running a function in a child of a real fork."""
+"""Functions that run in a child of a real fork."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = 60.0  # a child that takes longer hangs
 
 
 class Child:
-    """A forked process that runs `function(wait, *arguments)`, where `wait()` returns when `go` is called here."""
+    """A forked process that runs `function(parent, *arguments)`; see `Parent`."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         context = multiprocessing.get_context("fork")
@@ -27,21 +27,22 @@ class Child:
         theirs.close()
 
     def go(self) -> None:
+        """Let `parent.wait()` return in the child."""
         self._ours.send("go")
 
-    def said(self) -> Any:
-        """Return what the child sends next by `wait.say`."""
-        return self._received()
+    def receive(self) -> Any:
+        """Return the next value that the child sent by `parent.send`."""
+        return self._receive()
 
     def result(self) -> Any:
-        """Return what the function returned, after the child has ended."""
-        result = self._received()
+        """Return the result of the function, after the child has exited."""
+        result = self._receive()
         self._process.join(SECONDS)
         assert self._process.exitcode == 0, f"the child ended with {self._process.exitcode}"
         self._ours.close()
         return result
 
-    def _received(self) -> Any:
+    def _receive(self) -> Any:
         if not self._ours.poll(SECONDS):
             self._process.kill()
             self._process.join()
@@ -52,7 +53,7 @@ class Child:
 
 
 class Parent:
-    """What a child knows of its parent."""
+    """The child's end of the pipe to its parent."""
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
@@ -62,7 +63,8 @@ class Parent:
         assert self._pipe.poll(SECONDS)
         self._pipe.recv()
 
-    def say(self, result: Any) -> None:
+    def send(self, result: Any) -> None:
+        """Send a value to the parent, before the result."""
         self._pipe.send((False, result))
 
 
@@ -76,15 +78,15 @@ def _run(pipe: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) ->
         pipe.close()
 
 
-def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what `function(parent, *arguments)` returns in a child of a fork."""
+def call_in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of `function(parent, *arguments)` in a child of a fork."""
     return Child(function, *arguments).result()
 
 
 def run_in_child(function: Callable[[], Any]) -> Any:
-    """Return what a function returns in a forked child, by way of JSON; the child exits without any clean-up.
+    """Return the result of a function in a forked child, encoded as JSON; the child exits without clean-up.
 
-    Raises AssertionError if it raises there.
+    Raises AssertionError if the function raises.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -97,27 +99,27 @@ def run_in_child(function: Callable[[], Any]) -> Any:
             hung = not select.select([pipe], [], [], SECONDS)[0]
             if hung:
                 os.kill(pid, signal.SIGKILL)
-            said = pipe.read()
+            output = pipe.read()
     finally:
         os.waitpid(pid, 0)
     assert not hung, "the child hung"
-    value, error = json.loads(said)
+    value, error = json.loads(output)
     assert error is None, f"in the child: {error}"
     return value
 
 
 def _report(function: Callable[[], Any], pipe: int) -> None:
     try:
-        said = [function(), None]
+        output = [function(), None]
     except BaseException:  # noqa: BLE001 (the parent reports it)
-        said = [None, traceback.format_exc()]
-    os.write(pipe, json.dumps(said).encode())
+        output = [None, traceback.format_exc()]
+    os.write(pipe, json.dumps(output).encode())
     os._exit(0)
 
 
 @contextmanager
-def held(*locks: Any) -> Iterator[None]:
-    """Let another thread hold these locks."""
+def hold_locks(*locks: Any) -> Iterator[None]:
+    """Let another thread hold these locks during the block."""
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -138,8 +140,8 @@ def held(*locks: Any) -> Iterator[None]:
         thread.join()
 
 
-def in_thread(function: Callable[[], Any]) -> Any:
-    """Return what a function returns in a thread of its own."""
+def call_in_thread(function: Callable[[], Any]) -> Any:
+    """Return the result of a function in a thread of its own."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(function()))
     thread.start()

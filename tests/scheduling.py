@@ -20,8 +20,8 @@ SCOPES = {
     "engines": [
         "docs/test_command_blocks.py::test_each_command_with_zookeeper_and_hdfs",
         "integration/",
-        "maas/test_registry_contract.py",
-        "maas/test_request_queue.py",
+        "maas/registries/test_registry_contract.py",
+        "maas/registries/test_request_queue.py",
         "maas_runtime/test_notes_contract.py",
         "maas_runtime/test_store_contract.py",
         "test_benchmarks_of_models.py",
@@ -30,13 +30,13 @@ SCOPES = {
 
 SERIAL = (
     "functions/test_forks.py",
-    "maas/test_breaker.py",
-    "maas/test_calls_under_load.py",
-    "maas/test_deadline.py",
-    "maas/test_fork.py",
-    "maas/test_hedging.py",
-    "maas/test_outages.py",
-    "maas/test_registry_forks.py",
+    "maas/client/test_calls_under_load.py",
+    "maas/client/test_deadline.py",
+    "maas/client/test_fork.py",
+    "maas/client/test_hedging.py",
+    "maas/client/test_outages.py",
+    "maas/registries/test_registry_forks.py",
+    "net/test_breaker.py",
     "test_drills.py",
     "util/test_scheduler.py",
 )

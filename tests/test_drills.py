@@ -1,4 +1,4 @@
-"""The drills that count, and do not time, hold on any machine."""
+"""The drills that only count calls pass on any machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def run(*names: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["fork", "between"])
-def test_a_drill_finds_what_is_required(name: str) -> None:
+def test_a_drill_meets_its_requirement(name: str) -> None:
     drill = run(name)
     assert drill.returncode == 0, drill.stdout + drill.stderr
-    assert len(drill.stdout.splitlines()) == 3  # the head of the table and one finding
+    assert len(drill.stdout.splitlines()) == 3  # the header of the table and one finding
 
 
-def test_an_unknown_drill_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_drill_is_rejected_with_the_known_names() -> None:
     drill = run("flood")
     assert drill.returncode == 2
     assert "unknown drill flood; known are" in drill.stderr

@@ -24,10 +24,10 @@ def test_a_path_of_the_tables_exists(path):
     [
         ("tests/integration/test_yarn.py::test_a[x-y]", "yarn"),
         ("tests/integration/test_hdfs.py::test_a", "engines"),
-        ("tests/maas/test_request_queue.py::test_a[memory]", "engines"),
+        ("tests/maas/registries/test_request_queue.py::test_a[memory]", "engines"),
         ("tests/docs/test_command_blocks.py::test_each_command_with_yarn_prints_it", "yarn"),
         ("tests/docs/test_command_blocks.py::test_each_command_prints_it", "docs/test_command_blocks.py"),
-        ("tests/maas/test_wire.py::test_a", "maas/test_wire.py"),
+        ("tests/maas/transport/test_wire.py::test_a", "maas/transport/test_wire.py"),
     ],
 )
 def test_files_are_distributed_whole_and_those_of_an_engine_together(nodeid, scope):

@@ -19,9 +19,9 @@ from maas_runtime.service.rollouts import ENDED, READY_SECONDS, ReplaceRequest, 
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import Note, StateStore, failures_of
 from maas_runtime.store import options as stores
-from stellar.maas.probe import silent
+from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
-from stellar.maas.schema import Model, ModelRequest, checked_name
+from stellar.maas.schema import Model, ModelRequest, validate_name
 
 
 def add_deploy_options(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +105,7 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(f"{given.mode} needs {', '.join(missing)}")
     for text, what in ((given.name, "model's name"), (given.version, "model's version")):
         if text is not None:
-            checked_name(text, what)
+            validate_name(text, what)
     if given.mode != "LIST" and given.num_instances < 1:
         raise ValueError(f"-ni must be 1 or more, not {given.num_instances}")
     if given.mode == "ADD" and given.memory < 0:
@@ -120,7 +120,7 @@ def prune(registry: Registry, name: str | None, version: str | None, *, unreacha
     """Unregister lasting entries at which nobody listens, and say so of each."""
     lasting = [instance for instance in registry.instances(name, version) if instance.lasting]
     removed = 0
-    for instance, why in silent(lasting):
+    for instance, why in find_unreachable(lasting):
         if why == "refused" or unreachable_too:
             registry.unregister(instance.name, instance.id)
             removed += 1

@@ -33,7 +33,7 @@ from maas_runtime.runner.processes import PROC
 from maas_runtime.state import backend as places
 from maas_runtime.state.backend import Backend
 from maas_runtime.store import options as stores
-from stellar.maas.probe import reached, silent
+from stellar.maas.probe import find_unreachable, probe_url
 from stellar.maas.schema import MaaSConfig
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
 from stellar.net.hadoop.webhdfs import WebHdfs
@@ -233,7 +233,7 @@ def _by_name(subject: Subject, port: int) -> Iterator[Finding]:
     except (OSError, UnicodeError) as error:
         yield fail(f"{subject.host} is no name or address: {error}", "give a name that all callers know with --host")
         return
-    if reached(f"http://{subject.host}:{port}") != "listens":
+    if probe_url(f"http://{subject.host}:{port}") != "listens":
         yield fail(
             f"a server on this machine is not reached as {subject.host} ({', '.join(sorted(addresses))})",
             "give a name of this machine with --host, and let its firewall pass",
@@ -305,14 +305,14 @@ def _may_write(connection: ZooKeeper, path: str) -> Iterator[Finding]:
 
 def _exists(connection: ZooKeeper, path: str) -> bool:
     try:
-        return connection.ask("exists", path) is not None
+        return connection.request("exists", path) is not None
     except PermissionError:  # newer servers do not even tell that, and not of what is not there
         return True
 
 
 def _open_to_all(connection: ZooKeeper, queue: str) -> Iterator[Finding]:
     with suppress(refusals.NoNodeError, PermissionError):  # what we may not even read is not open to all
-        acls, _ = connection.ask("get_acls", queue)
+        acls, _ = connection.request("get_acls", queue)
         if any(acl.id.scheme == "world" and "CREATE" in _rights(acl.acl_list) for acl in acls):
             yield warn(
                 f"everyone who reaches ZooKeeper may write to {queue}, and so have programs run",
@@ -327,11 +327,11 @@ def _rights(named: Sequence[str]) -> set[str]:
 def _skew(connection: ZooKeeper) -> Iterator[Finding]:
     """How far the server's clock is from ours."""
     try:
-        path = connection.ask("create", "/doctor-", b"", ephemeral=True, sequence=True)
+        path = connection.request("create", "/doctor-", b"", ephemeral=True, sequence=True)
     except OSError:
         return  # its root is not ours to write to
     before = time.time()
-    made = connection.ask("exists", path).ctime / 1000
+    made = connection.request("exists", path).ctime / 1000
     connection.delete(path)
     if abs(made - before) > MOST_SKEW_SECONDS:
         yield warn(
@@ -354,7 +354,7 @@ def service(subject: Subject, place: Backend) -> Iterator[Finding]:
 
 def registrations(_: Subject, place: Backend) -> Iterator[Finding]:
     instances = place.registry.instances()
-    lost = silent(instances)
+    lost = find_unreachable(instances)
     yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances listen")
     for lasting, mend in (
         (True, "maas deploy --prune removes those that refuse, --prune=unreachable the others too"),

@@ -12,7 +12,7 @@ from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, Shadow, TrafficPlan
-from stellar.maas.schema import checked_name
+from stellar.maas.schema import validate_name
 
 EXAMPLES = """examples:
   maas traffic -n dga --weight 1.0=90 --weight 2.0=10
@@ -71,7 +71,7 @@ def traffic(given: argparse.Namespace, place: Backend) -> int:
             raise ValueError("which model? It is named by -n (--name)")
         sys.stdout.writelines(f"{line}\n" for line in plans(place.registry, place.notes))
         return 0
-    name = checked_name(given.name, "model's name")
+    name = validate_name(given.name, "model's name")
     plan = _changed(given, name, place.notes) if changes else plan_of(place.notes, name)
     if changes:
         _warn(name, plan, place.registry)

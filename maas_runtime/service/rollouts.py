@@ -23,7 +23,7 @@ from maas_runtime.state.store import Note, StateStore, failures_of
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, TrafficPlan
-from stellar.maas.schema import Model, checked_name
+from stellar.maas.schema import Model, validate_name
 from stellar.util.json_objects import read_object
 
 log = logging.getLogger(__name__)
@@ -194,8 +194,8 @@ class Rollouts:
     def _accepted(self, note: Note) -> ReplaceRequest:
         """Raises ValueError or DeployError."""
         wish = read_object(ReplaceRequest, note)
-        checked_name(wish.name, "model's name")
-        checked_name(wish.version, "model's version")
+        validate_name(wish.name, "model's name")
+        validate_name(wish.version, "model's version")
         if not 1 <= wish.instances <= self.most_instances:
             raise ValueError(f"{wish.instances} instances are asked for; 1 to {self.most_instances} are allowed")
         self.store.script(wish.path)

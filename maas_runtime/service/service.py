@@ -16,7 +16,7 @@ from maas_runtime.state.store import Note, StateStore, Tell, note_failure, nothi
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
-from stellar.maas.schema import Model, ModelRequest, checked_name
+from stellar.maas.schema import Model, ModelRequest, validate_name
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class Service:
         Raises ValueError or DeployError.
         """
         model = Model(
-            checked_name(request.name or "", "model's name"), checked_name(request.version or "", "model's version")
+            validate_name(request.name or "", "model's name"), validate_name(request.version or "", "model's version")
         )
         if request.num_instances < 1:
             raise ValueError(f"{request.num_instances} instances are asked for")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from maas_runtime.errors import DeployError
-from stellar.maas.registries.directory import below, is_locked, write_whole
+from stellar.maas.registries.directory import is_locked, resolve_path, write_atomically
 from stellar.maas.schema import EXT_PATH, Model
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,8 @@ class DirectoryStateStore:
 
     def __init__(self, directory: Path, ext_root: str = EXT_PATH) -> None:
         self._directory = directory
-        self._root = below(directory, ext_root)
-        self._lock = below(directory, f"{ext_root}/service.lock")
+        self._root = resolve_path(directory, ext_root)
+        self._lock = resolve_path(directory, f"{ext_root}/service.lock")
 
     def read(self, path: str) -> Note | None:
         try:
@@ -114,7 +114,7 @@ class DirectoryStateStore:
         if note is None:
             (self._root / path).unlink(missing_ok=True)
         else:
-            write_whole(self._directory, self._root / path, json.dumps(note).encode()).close()
+            write_atomically(self._directory, self._root / path, json.dumps(note).encode()).close()
 
     def names(self, path: str) -> list[str]:
         try:

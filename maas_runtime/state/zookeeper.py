@@ -21,7 +21,7 @@ from kazoo.recipe.lock import Lock
 
 from maas_runtime.state.store import Note, Tell, nothing, read_note
 from stellar.maas.schema import CONFIG_PATH
-from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, persistently, read_config
+from stellar.maas.zookeeper import SHORT_REQUEST_SECONDS, ZooKeeper, read_config, retry_while_disconnected
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +37,18 @@ class ZooKeeperStateStore:
         self._am = f"{self._root}/am"
 
     def read(self, path: str) -> Note | None:
-        data = persistently(lambda: self._zookeeper.read(f"{self._root}/{path}"), NOTE_SECONDS)
+        data = retry_while_disconnected(lambda: self._zookeeper.read(f"{self._root}/{path}"), NOTE_SECONDS)
         return read_note(data, f"{self._root}/{path}") if data else None
 
     def write(self, path: str, note: Note | None) -> None:
         place = f"{self._root}/{path}"
         if note is None:
-            persistently(lambda: self._zookeeper.delete(place), NOTE_SECONDS)
+            retry_while_disconnected(lambda: self._zookeeper.delete(place), NOTE_SECONDS)
         else:
-            persistently(lambda: self._zookeeper.write(place, json.dumps(note).encode()), NOTE_SECONDS)
+            retry_while_disconnected(lambda: self._zookeeper.write(place, json.dumps(note).encode()), NOTE_SECONDS)
 
     def names(self, path: str) -> list[str]:
-        return persistently(lambda: self._zookeeper.names(f"{self._root}/{path}"), NOTE_SECONDS)
+        return retry_while_disconnected(lambda: self._zookeeper.children(f"{self._root}/{path}"), NOTE_SECONDS)
 
     @contextmanager
     def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
@@ -62,10 +62,10 @@ class ZooKeeperStateStore:
             yield lambda: self._leads(node, session, stopping)
         finally:
             with suppress(OSError):  # the end of the session takes it away
-                self._zookeeper.delete(node, BRIEF_SECONDS)
+                self._zookeeper.delete(node, SHORT_REQUEST_SECONDS)
 
     def is_led(self) -> bool:
-        return bool(self._zookeeper.names(self._am))
+        return bool(self._zookeeper.children(self._am))
 
     def _acquired(self, lock: Lock, stopping: Callable[[], bool], tell: Tell) -> bool:
         """Wait until the lock is ours; false if we are to stop before."""
@@ -81,7 +81,7 @@ class ZooKeeperStateStore:
 
         waiting = threading.Thread(target=acquire, name="waiting to lead", daemon=True)
         waiting.start()
-        waiting.join(BRIEF_SECONDS)
+        waiting.join(SHORT_REQUEST_SECONDS)
         if waiting.is_alive():
             log.info("another service leads; this one waits for its end")
             tell("waiting")
@@ -89,13 +89,13 @@ class ZooKeeperStateStore:
             waiting.join(0.1)
         if waiting.is_alive():
             lock.cancel()
-            waiting.join(BRIEF_SECONDS)
+            waiting.join(SHORT_REQUEST_SECONDS)
         return gotten == [True]
 
     def _leads(self, node: str, session: int | None, stopping: Callable[[], bool]) -> bool:
         while True:
             try:
-                status = self._zookeeper.ask("exists", node, seconds=0.5)
+                status = self._zookeeper.request("exists", node, seconds=0.5)
             except ConnectionError:  # nobody can know now, and nothing is begun meanwhile
                 if stopping():
                     return True

@@ -101,7 +101,7 @@ def _missing(client: ModelClient | None, endpoint: Mapping[str, Any], error: Maa
 
 def _report(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
     if client is not None:
-        client.failed(endpoint, error)
+        client.record_failure(endpoint, error)
     else:
         log.warning("%s", error)
 
@@ -126,7 +126,7 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
         return None
     if isinstance(function, Mapping) and args is None:
         function, args = None, function
-    call = client.apply if getattr(client, "gives_way", False) else partial(offload, client.apply)
+    call = client.apply if getattr(client, "cooperative", False) else partial(offload, client.apply)
     try:
         return call(endpoint, function if isinstance(function, str) else None, _parameters(args))
     except maas.failure:  # the client counted and logged it; Metron returns null here
@@ -141,7 +141,7 @@ def _no_endpoint(client: ModelClient, endpoint: object) -> None:
         return
     got = "null" if endpoint is None else type(endpoint).__name__
     message = f"MAAS_MODEL_APPLY expected an endpoint as MAAS_GET_ENDPOINT returns it, got {got}"
-    client.failed({}, ModelUnavailable(message, "no endpoint"))
+    client.record_failure({}, ModelUnavailable(message, "no endpoint"))
 
 
 def _service(context: Context, kind: type[T]) -> T:

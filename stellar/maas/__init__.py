@@ -1,4 +1,4 @@
-"""The client side of Model as a Service; it knows nothing of the language.
+"""The client side of Model as a Service; independent of the language.
 
     from stellar.maas import FileRegistry, ModelClient
 
@@ -6,7 +6,7 @@
         endpoint = registry.endpoint("dga")
         client.apply(endpoint.as_map(), arguments={"host": "yahoo.com"})
 
-Each name is loaded when it is first used, so that who only registers a model does not load an HTTP client.
+Each name is loaded when it is first used, so that a program that only registers a model does not load an HTTP client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the registry is of who names none."""
+"""The default registry location."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The registry directory of who names none: $MAAS_HOME, else `.maas` in the user's home."""
+    """Return the default registry directory: $MAAS_HOME, or else `.maas` in the user's home directory."""
     return Path(os.environ.get("MAAS_HOME") or Path.home() / ".maas")

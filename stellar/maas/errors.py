@@ -1,14 +1,14 @@
-"""What can go wrong when a model is called.
+"""Errors of model calls.
 
 MaasError
-├─ ModelNotFound       no such model, or no such version of it, is registered    no such model, no model name
+├─ ModelNotFound       the model, or this version of it, is not registered       no such model, no model name
 ├─ ModelUnavailable    no instance could be reached                              refused, no instance, busy,
 │  │                                                                             not allowed, quarantined, no endpoint
-│  └─ ModelTimeOut     none answered in time                                     time-out
-└─ ModelRefused        an instance answered, but not as a model does             bad reply
-   └─ RecordRefused    it rejected the arguments: status 4xx                     bad request
+│  └─ ModelTimeOut     no response in time                                       time-out
+└─ ModelRefused        invalid response                                          bad reply
+   └─ RecordRefused    the arguments were rejected: status 4xx                   bad request
 
-On the right is `reason`, for programs.
+The column on the right lists the values of `reason`, for programs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Reason = Literal[
 
 
 class MaasError(Exception):
-    """A call without an answer; str() is one sentence that names the model and the cause.
+    """A failed call; str() is one sentence that names the model and the cause.
 
-    reason: one of the fixed words of Reason
-    url: the instance that was called last; None if none was
-    details: the first bytes of the body of an error response, escaped; may hold what the record said
-    summary: the sentence without these, for logs
+    reason: one of the constants of Reason
+    url: the instance that was called last; None if no instance was called
+    details: the first bytes of the body of an error response, escaped; may contain values of the record
+    summary: the message without `details`, for logs
     """
 
     default_reason: ClassVar[Reason] = "bad reply"
@@ -50,7 +50,7 @@ class MaasError(Exception):
 
 
 class ModelNotFound(MaasError):
-    """No such model, or no such version of it, is registered."""
+    """The model, or this version of it, is not registered."""
 
     default_reason: ClassVar[Reason] = "no such model"
 
@@ -62,7 +62,7 @@ class ModelUnavailable(MaasError):
 
 
 class ConnectionRefused(ModelUnavailable):
-    """Nothing listens at the address of an instance, or there is no way to it; the request was not sent."""
+    """The connection to an instance was refused, or there is no route to its host; the request was not sent."""
 
 
 class ConnectionLost(ModelUnavailable):
@@ -70,14 +70,17 @@ class ConnectionLost(ModelUnavailable):
 
 
 class RequestUnread(ConnectionLost):
-    """The connection was reset before anything was received, so the instance has hardly read the request.
+    """The connection was reset before anything was received, so the instance has probably not read the request.
 
-    That is what becomes of connections that wait to be accepted when a server ends, or stops listening.
+    This happens to connections in the accept queue when a server exits or stops listening.
     """
 
 
 class InstanceBusy(ModelUnavailable):
-    """An instance wants to be left alone for some seconds: status 429, or 503 with Retry-After."""
+    """An instance accepts no requests for some seconds: status 429, or 503 with Retry-After.
+
+    seconds: until it may be called again
+    """
 
     default_reason: ClassVar[Reason] = "busy"
 
@@ -87,16 +90,16 @@ class InstanceBusy(ModelUnavailable):
 
 
 class ModelTimeOut(ModelUnavailable):
-    """No answer came in time."""
+    """No response arrived in time."""
 
     default_reason: ClassVar[Reason] = "time-out"
 
 
 class ModelRefused(MaasError):
-    """An instance answered, but not with status 200 and a JSON object."""
+    """An instance responded, but not with status 200 and a JSON object."""
 
 
 class RecordRefused(ModelRefused):
-    """An instance rejected the arguments by a status of 4xx: another would do the same."""
+    """An instance rejected the arguments with status 4xx, as every other instance would."""
 
     default_reason: ClassVar[Reason] = "bad request"

@@ -1,4 +1,4 @@
-"""Whether anybody listens at an address."""
+"""Probes of instances: does a server accept connections at a URL?"""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from urllib.parse import urlsplit
 
 from stellar.maas.schema import ServiceInstance
 
-Reached = Literal["listens", "refused", "unreachable"]
+ProbeResult = Literal["listens", "refused", "unreachable"]
 
-ANSWER_SECONDS = 1.0
-TRIES = 3
+PROBE_SECONDS = 1.0
+ATTEMPTS = 3
 _PORTS = {"http": 80, "https": 443}
 
 
-def reached(url: str, seconds: float = ANSWER_SECONDS) -> Reached:
-    """Whether something accepts connections at the host and port of an address.
+def probe_url(url: str, seconds: float = PROBE_SECONDS) -> ProbeResult:
+    """Return the result of one connection to the host and port of a URL.
 
-    "refused": the machine answers, and nobody listens there. "unreachable": the machine itself gives no answer from
-    here, which may be due to what is in between; also what is no address.
+    "listens": the connection was accepted. "refused": the host is up, but no server listens on the port.
+    "unreachable": no connection within `seconds`, possibly because of the network in between; also for an invalid URL.
     """
     try:
         parts = urlsplit(url)
-        place = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        socket.create_connection(place, timeout=seconds).close()
+        address = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        socket.create_connection(address, timeout=seconds).close()
     except ConnectionRefusedError:
         return "refused"
     except (OSError, ValueError, KeyError):
@@ -34,17 +34,17 @@ def reached(url: str, seconds: float = ANSWER_SECONDS) -> Reached:
     return "listens"
 
 
-def silent(instances: Iterable[ServiceInstance]) -> Sequence[tuple[ServiceInstance, Reached]]:
-    """Those of the instances at which nobody listened, however often they were tried."""
-    with ThreadPoolExecutor(32, "reach") as pool:
+def find_unreachable(instances: Iterable[ServiceInstance]) -> Sequence[tuple[ServiceInstance, ProbeResult]]:
+    """Return the instances that accepted no connection in several attempts, with the result of the last one."""
+    with ThreadPoolExecutor(32, "probe") as pool:
         instances = tuple(instances)
-        found = pool.map(lambda instance: _reached_at_last(instance.url), instances)
-        return [pair for pair in zip(instances, found, strict=True) if pair[1] != "listens"]
+        results = pool.map(lambda instance: _probe_repeatedly(instance.url), instances)
+        return [pair for pair in zip(instances, results, strict=True) if pair[1] != "listens"]
 
 
-def _reached_at_last(url: str) -> Reached:
-    found: Reached = "unreachable"
-    for _ in range(TRIES):
-        if (found := reached(url)) == "listens":
+def _probe_repeatedly(url: str) -> ProbeResult:
+    result: ProbeResult = "unreachable"
+    for _ in range(ATTEMPTS):
+        if (result := probe_url(url)) == "listens":
             break
-    return found
+    return result

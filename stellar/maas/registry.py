@@ -1,4 +1,4 @@
-"""The registry of models: which instances of which models run, and which of them to call."""
+"""Registries of models: the interface, and the view of the registered instances that all of them share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from stellar.maas.routing import TrafficPlan
-from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance, checked_name
+from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance, validate_name
 from stellar.maas.snapshots import Instances as Instances
 from stellar.maas.snapshots import Key, Registration, RegistrySnapshot
 from stellar.maas.snapshots import VersionSnapshot as VersionSnapshot
@@ -25,53 +25,53 @@ log = logging.getLogger(__name__)
 Listener = Callable[[Instances, Instances], None]
 
 GRACE_SECONDS = 5.0
-MAX_REMOVED = 10_000  # versions that are remembered as removed
+MAX_REMOVED = 10_000  # removed versions to track
 
 
 class Registry(Protocol):
-    """The instances that run, as their runners registered them. Safe to use from many threads, and after a fork.
+    """The running instances of models, as their runners registered them. Thread-safe, and usable after a fork.
 
-    A registration lives as long as the registry object that made it: closing that, or the death of its process, ends
-    it. Only one whose `service_type` is STATIC stays until it is unregistered. In the child of a fork the registrations
+    A registration lasts as long as the registry object that made it: it ends when that is closed, or when its process
+    dies. One whose `service_type` is STATIC stays until it is unregistered. In the child of a fork the registrations
     remain the parent's, and the first use reads the source again.
     """
 
     @property
     def breakers(self) -> CircuitBreakers:
-        """The circuits of the instances: which of them to leave alone, because they failed."""
+        """The circuit breakers of the instances."""
 
     @property
     def changes(self) -> int:
-        """A number that grows with each change of the instances, their settings or the desired state; 0 before any."""
+        """A counter of changes to the instances, their settings and the desired state."""
 
     def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
         """Return any one instance of the model, preferably one whose circuit is closed.
 
-        Without a version it is of the one that the traffic plan chooses, by the key if there is one; without a plan, or
-        if that has no instance, of the newest.
+        Without a version, the traffic plan chooses one, by the key if there is one. Without a plan, or if no version of
+        the plan has an instance, it is the newest version.
 
-        What it knows is at most a second old; while the source can't be reached, it is what was last known.
+        The view is at most a second old; while the source can't be reached, it is the last one that was read.
         Raises ModelNotFound.
         """
 
     def version(self, name: str, version: str) -> VersionSnapshot | None:
-        """Return what is known of a version now, without reading the source: a look-up by name.
+        """Return the current snapshot of a version, without reading the source; None if it has no instance.
 
-        It is the same object as long as its instances stay the same. None if it has no instance.
+        It is the same object as long as its instances stay the same.
         """
 
     def is_desired(self, name: str, version: str | None = None) -> bool:
-        """Return whether instances of a version should exist; without a version, of any version of the model.
+        """Return True if instances of a version should exist; without a version, of any version of the model.
 
         True if `ext/wanted` names it with more than 0 instances. False if `ext/wanted` names it with 0, or named it
-        before and does so no more: it was removed. A version that `ext/wanted` never named, because none of our
+        before and no longer does: it was removed. A version that `ext/wanted` never named, because none of our
         services deploys it, is desired while it has instances, and for 5 seconds after the last one left.
         """
 
     def traffic(self, name: str) -> TrafficPlan | None:
-        """Return the traffic plan of the model, if there is one; as old as what `endpoint` knows.
+        """Return the traffic plan of the model, as current as the view of `endpoint`; None without a plan.
 
-        An invalid one counts as none, with a warning.
+        An invalid plan is ignored, with a warning.
         """
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
@@ -80,29 +80,30 @@ class Registry(Protocol):
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
         """Register an instance; one with the same name and id is replaced.
 
-        settings: our own keys of its `endpoint.dat`, such as {"hedge": False}, which are published beside it
+        settings: our own keys of its `endpoint.dat`, such as {"hedge": False}, which are published next to it
 
         Raises ValueError if the name, the id or the settings are invalid, OSError if the registration can't be written.
         """
 
     def unregister(self, name: str, id: str) -> None:
-        """Remove an instance and its settings. It is no error if it does not exist."""
+        """Remove an instance and its settings, if it exists."""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(added, removed)` after each change, within about a second; return a function that ends that.
+        """Call `listener(added, removed)` after each change, within about a second; return a function that stops it.
 
-        It is called without any lock of the registry, by one thread at a time, and is kept in the child of a fork.
+        It is called without any lock of the registry, by one thread at a time, and stays registered in the child of a
+        fork.
         """
 
     def close(self) -> None:
-        """End the registrations made here, and the listening."""
+        """Remove the registrations made by this object, and all listeners."""
 
 
 class BaseRegistry:
-    """The view that every registry has of its instances: how it is read, how it is changed, who is told of changes.
+    """The view of the registered instances that all registries share: reading, publishing changes, listeners.
 
     version_order: "natural", where 10.0 comes after 9.0, or "lexical", which is how Metron compares
-    clock: seconds, for the grace of `is_desired`
+    clock: monotonic seconds, for the grace period of `is_desired`
 
     Readers take no lock: a change replaces the snapshot, in one assignment, after the plans and the desired state.
     """
@@ -121,8 +122,8 @@ class BaseRegistry:
         self._clock = clock
         self._snapshot = RegistrySnapshot()
         self._plans: Mapping[str, TrafficPlan] = {}
-        self._desired: Mapping[Model, int] = {}  # 0 for what was removed
-        self._departed: Mapping[Model, float] = {}  # when the last instance of a version left
+        self._desired: Mapping[Model, int] = {}  # 0 for removed versions
+        self._departed: Mapping[Model, float] = {}  # time at which the last instance of a version left
         self._changes = 0
         self._listeners: list[Listener] = []
         self._pending: deque[tuple[Instances, Instances]] = deque()
@@ -186,7 +187,7 @@ class BaseRegistry:
 
     def after_fork(self) -> None:
         self._publishing, self._notifying = threading.RLock(), threading.Lock()
-        self._pending = deque()  # the parent notifies of these
+        self._pending = deque()  # the parent notifies its own listeners
 
     def __enter__(self) -> Self:
         return self
@@ -195,7 +196,7 @@ class BaseRegistry:
         self.close()
 
     def _update_view(self) -> None:
-        """Bring the view up to date before it is read, where it does not follow its source by itself."""
+        """Update the view before it is read; for registries that do not follow their source in the background."""
 
     def _is_version_desired(self, model: Model) -> bool:
         if (instances := self._desired.get(model)) is not None:
@@ -211,11 +212,11 @@ class BaseRegistry:
         plans: Mapping[str, TrafficPlan] | None = None,
         desired: Mapping[Model, int | None] | None = None,
     ) -> None:
-        """Change the view; `_notify_listeners` is to be called afterwards, without a lock.
+        """Change the view. The caller must call `_notify_listeners` afterwards, without a lock.
 
-        changes: registrations that are new or differ; None for one that is gone
+        changes: new and changed registrations; None for a removed one
         plans: all traffic plans; None if they are the same
-        desired: all versions that are named, None for one whose number is not known; None if they are the same
+        desired: desired instances of all named versions, None for an unknown number; None if they are the same
 
         The order matters: a reader that sees an instance sees the plan made before it, and one that no longer sees it
         sees that its version was removed.
@@ -228,15 +229,15 @@ class BaseRegistry:
                 merged = _merge_desired(self._desired, desired)
                 is_changed |= merged != self._desired
                 self._desired = merged
-            self._departed = self._departed_after(before, after, changes)
+            self._departed = self._update_departed(before, after, changes)
             self._snapshot = after
             self._changes += is_changed
-            if any(difference := _difference(before, after, changes)):
+            if any(difference := _diff(before, after, changes)):
                 self._pending.append(difference)
-                for instance in difference[0]:  # it is another one, even at the same URL
+                for instance in difference[0]:  # a new instance, even at the same URL
                     self._breakers.record_success(instance.url)
 
-    def _departed_after(
+    def _update_departed(
         self, before: RegistrySnapshot, after: RegistrySnapshot, changes: Mapping[Key, Registration | None]
     ) -> Mapping[Model, float]:
         changed = (before.registrations[key].instance.model for key in changes if key in before.registrations)
@@ -248,7 +249,7 @@ class BaseRegistry:
         return recent | dict.fromkeys(gone, now)
 
     def _notify_listeners(self) -> None:
-        """Call the listeners with the changes not yet notified, in order. If another thread does so, it goes on."""
+        """Call the listeners with all pending changes, in order, unless another thread is doing so already."""
         turn = self._notifying
         while self._pending and turn.acquire(blocking=False):
             try:
@@ -267,13 +268,13 @@ def _merge_desired(before: Mapping[Model, int], named: Mapping[Model, int | None
     return merged | {model: instances for model, instances in known.items() if instances is not None}
 
 
-def _difference(
+def _diff(
     before: RegistrySnapshot, after: RegistrySnapshot, changes: Mapping[Key, Registration | None]
 ) -> tuple[Instances, Instances]:
-    """Return the instances added and removed by changes; one that was replaced by another is in both."""
+    """Return the added and the removed instances; a replaced instance is in both."""
     pairs = [(_instance(before, key), _instance(after, key)) for key in changes]
     differing = [(old, new) for old, new in pairs if old != new]
-    return _in_order(new for _, new in differing), _in_order(old for old, _ in differing)
+    return _sort_instances(new for _, new in differing), _sort_instances(old for old, _ in differing)
 
 
 def _instance(snapshot: RegistrySnapshot, key: Key) -> ServiceInstance | None:
@@ -281,7 +282,7 @@ def _instance(snapshot: RegistrySnapshot, key: Key) -> ServiceInstance | None:
     return None if found is None else found.instance
 
 
-def _in_order(instances: Iterable[ServiceInstance | None]) -> Instances:
+def _sort_instances(instances: Iterable[ServiceInstance | None]) -> Instances:
     present = (instance for instance in instances if instance is not None)
     return tuple(sorted(present, key=lambda each: (each.model.name, natural_order(each.model.version), each.id)))
 
@@ -289,13 +290,13 @@ def _in_order(instances: Iterable[ServiceInstance | None]) -> Instances:
 def _call_listener(listener: Listener, added: Instances, removed: Instances) -> None:
     try:
         listener(added, removed)
-    except Exception:  # a listener's fault must not stop the others, nor the registry
-        log.exception("a listener to changes of the model registry failed")
+    except Exception:  # an error in one listener must stop neither the others nor the registry
+        log.exception("a listener of the model registry raised an error")
 
 
-def checked_key(name: str, id: str) -> Key:
-    """Return where an instance is registered.
+def validate_key(name: str, id: str) -> Key:
+    """Return the key of a registration.
 
-    Raises ValueError if the name or the id can't be an element of a path.
+    Raises ValueError if the name or the id is not a valid element of a path.
     """
-    return checked_name(name, "model's name"), checked_name(id, "instance's id")
+    return validate_name(name, "model's name"), validate_name(id, "instance's id")

@@ -11,7 +11,7 @@ from stellar.util.forks import reset_after_fork
 
 
 class Item(NamedTuple):
-    """What stood on the queue: its name there, such as `qn-0000000001`, and its bytes as they were sent."""
+    """An item taken off the queue: its name there, such as `qn-0000000001`, and its bytes as they were sent."""
 
     name: str
     data: bytes
@@ -21,16 +21,16 @@ class RequestQueue(Protocol):
     """Requests in the order they were made. Safe to use from many threads and processes."""
 
     def enqueue(self, request: ModelRequest) -> str:
-        """Put a request at the end; returns the item's name, which no later item gets.
+        """Add a request at the end of the queue; return the item's name, which is never reused.
 
         Raises OSError if it can't be written.
         """
 
     def take(self, seconds: float) -> Item | None:
-        """Take the oldest item off, waiting so long for one; None if none came.
+        """Remove and return the oldest item, waiting up to so many seconds; None if the queue stayed empty.
 
-        No two takers get the same item. It is gone once taken, whether or not it is handled. What it holds may be
-        anything: others write to the queue too.
+        No two consumers get the same item. It is removed before it is handled. Its data may be arbitrary bytes: other
+        programs write to the queue too.
         """
 
 
@@ -38,11 +38,12 @@ ITEM_PREFIX = "qn-"
 
 
 def item_name(number: int) -> str:
+    """Return the name of an item, as ZooKeeper names sequence nodes."""
     return f"{ITEM_PREFIX}{number:010d}"
 
 
 class MemoryQueue:
-    """A queue within this process. The child of a fork goes on with a copy."""
+    """A queue within this process. The child of a fork has a copy of its own."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
@@ -57,7 +58,7 @@ class MemoryQueue:
         return self.put(request.to_json())
 
     def put(self, data: bytes) -> str:
-        """Put any bytes at the end, as a stranger might."""
+        """Add arbitrary bytes at the end of the queue, as another program might."""
         with self._changed:
             name = item_name(self._number)
             self._number += 1

@@ -1,6 +1,6 @@
-"""Where calls go that name no version of a model: by weight, by instance, and to whom they are shown besides.
+"""Traffic plans: which version of a model gets the calls that name no version, and which one shadows them.
 
-A plan stands beside the registrations, where Metron's programs do not look. Each part may be left out:
+A plan is a node next to the registrations, which Metron's programs do not read. Each key is optional:
 
     /maas/ext/traffic/<model>   {"weights": {"1.0": 90, "2.0": 10}, "per": "instance",
                                  "shadow": {"version": "2.0", "share": 0.5}}
@@ -15,22 +15,19 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stellar.maas.schema import checked_name, read_json
-
-if TYPE_CHECKING:
-    pass
+from stellar.maas.schema import read_json, validate_name
 
 log = logging.getLogger(__name__)
 
-TRAFFIC = "traffic"  # the folder of the plans, below that of all our notes
+TRAFFIC = "traffic"  # the directory of the plans, below `ext`
 
 
 class Chosen(dict[str, Any]):
-    """An endpoint as a map, of a version that nobody named: the plan has chosen it, or it is the newest.
+    """An endpoint as a map, whose version the caller left open: chosen by the plan, or the newest.
 
-    key: what was given so that the same version is chosen each time
+    key: the caller's key, which always chooses the same version; None without a key
     """
 
     def __init__(self, endpoint: Mapping[str, Any], key: str | None = None) -> None:
@@ -40,9 +37,9 @@ class Chosen(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Shadow:
-    """A version to which calls are sent too, so that its answers can be compared.
+    """A version that gets copies of calls, so that its results can be compared.
 
-    share: of the calls, from 0 to 1
+    share: fraction of the calls, above 0 and at most 1
     """
 
     version: str
@@ -51,11 +48,11 @@ class Shadow:
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """Where calls go that name no version of a model.
+    """The distribution over versions of calls that name no version.
 
-    weights: of each version; a version that is left out gets nothing. None at all: to the newest version
-    per_instance: whether a weight counts for each instance of the version
-    shadow: who gets the calls besides
+    weights: by version; a version without a weight gets no calls. Empty: all calls go to the newest version
+    per_instance: True if a weight applies to each instance, False if to the version as a whole
+    shadow: the version that gets copies of the calls; None for no shadow
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -63,10 +60,11 @@ class TrafficPlan:
     shadow: Shadow | None = None
 
     def choose(self, instances: Mapping[str, int], name: str, key: str | None = None) -> str | None:
-        """The version for a call, of those that have instances; None if the plan says nothing of these.
+        """Return the version for a call; None if no version with a weight has an instance.
 
-        instances: how many there are of each version
-        key: the same key is given the same version, as long as the weights stay; one that grows only draws keys to it
+        instances: number of instances by version
+        key: always chooses the same version while the weights stay the same. A version whose weight grows gains keys,
+            and the other keys stay where they are
         """
         weights = {
             version: weight * (instances[version] if self.per_instance else 1)
@@ -81,14 +79,14 @@ class TrafficPlan:
 
     @classmethod
     def from_note(cls, note: Any) -> TrafficPlan:
-        """The plan that a JSON object holds; other keys than those of a plan are left alone.
+        """Return the plan in a parsed JSON object; unknown keys are ignored.
 
-        Raises ValueError, saying what is wrong.
+        Raises ValueError for an invalid plan.
         """
         if not isinstance(note, dict):
-            raise ValueError("a JSON object is needed here")
+            raise ValueError(f"expected a JSON object, got {note!r}")
         if note.get("per", "version") not in ("version", "instance"):
-            raise ValueError(f'per: "version" or "instance", not {note["per"]!r}')
+            raise ValueError(f'invalid per: expected "version" or "instance", got {note["per"]!r}')
         shadow = note.get("shadow")
         return cls(
             _weights(note.get("weights") or {}),
@@ -98,10 +96,11 @@ class TrafficPlan:
 
     @classmethod
     def from_json(cls, data: bytes) -> TrafficPlan:
-        """Raises ValueError, saying what is wrong."""
+        """Return the plan in a JSON document. Raises ValueError for an invalid plan."""
         return cls.from_note(read_json(data))
 
     def to_note(self) -> dict[str, Any]:
+        """Return the plan as a JSON object, without defaults."""
         note: dict[str, Any] = {}
         if self.weights:
             note["weights"] = dict(self.weights)
@@ -115,47 +114,49 @@ class TrafficPlan:
         return json.dumps(self.to_note()).encode()
 
 
-def checked_plan(where: str, data: bytes) -> TrafficPlan | None:
-    """The plan that these bytes hold. What is none counts as absent, and a warning names it."""
+def parse_plan(where: str, data: bytes) -> TrafficPlan | None:
+    """Return the plan in a node at `where`; None, with a warning, if it is invalid. None for empty data too."""
     if not data:
         return None
     try:
         return TrafficPlan.from_json(data)
     except ValueError as error:
-        log.warning("%s is no traffic plan and counts as none: %s", where, error)
+        log.warning("invalid traffic plan %s is ignored: %s", where, error)
         return None
 
 
 def _draw(name: str, version: str, key: str, weight: float) -> float:
-    """What a version draws for a key; the highest draw wins, and each wins as often as its weight says.
+    """Return the score of a version for a key, by weighted rendezvous hashing; the highest score wins.
 
-    Another version's weight, or absence, changes nothing here. So a key changes its version only if that one loses it,
-    or another one gains it (weighted rendezvous hashing).
+    Each version wins a share of the keys in proportion to its weight. The score does not depend on the other versions,
+    so a change of one weight only moves keys to or from that version.
     """
-    text = "\0".join((name, version, key)).encode("utf-8", "surrogatepass")
-    number = int.from_bytes(blake2b(text, digest_size=6).digest(), "big")
+    data = "\0".join((name, version, key)).encode("utf-8", "surrogatepass")
+    number = int.from_bytes(blake2b(data, digest_size=6).digest(), "big")
     return weight / -math.log((number + 0.5) / 2**48)
 
 
 def _weights(given: Any) -> dict[str, float]:
     if not isinstance(given, dict):
-        raise ValueError(f'weights: a JSON object such as {{"1.0": 90, "2.0": 10}} is needed here, not {given!r}')
-    weights = {checked_name(version, "version"): _number(weight, version) for version, weight in given.items()}
+        raise ValueError(f'invalid weights: expected a JSON object such as {{"1.0": 90, "2.0": 10}}, got {given!r}')
+    weights = {validate_name(version, "version"): _number(weight, version) for version, weight in given.items()}
     if weights and not any(weights.values()):
-        raise ValueError("weights: one of them must be more than 0")
+        raise ValueError("invalid weights: at least one must be more than 0")
     return weights
 
 
 def _number(weight: Any, version: str) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e9:
-        raise ValueError(f"weights: version {version!r} needs a number from 0 to 1000000000, not {weight!r}")
+        raise ValueError(
+            f"invalid weight of version {version!r}: expected a number from 0 to 1000000000, got {weight!r}"
+        )
     return weight
 
 
 def _shadow(given: Any) -> Shadow:
     if not isinstance(given, dict) or not isinstance(given.get("version"), str):
-        raise ValueError(f'shadow: a JSON object such as {{"version": "2.0"}} is needed here, not {given!r}')
+        raise ValueError(f'invalid shadow: expected a JSON object such as {{"version": "2.0"}}, got {given!r}')
     share = given.get("share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ValueError(f"shadow: the share is a number above 0, and at most 1, not {share!r}")
-    return Shadow(checked_name(given["version"], "version"), share)
+        raise ValueError(f"invalid share of the shadow: expected a number above 0 and at most 1, got {share!r}")
+    return Shadow(validate_name(given["version"], "version"), share)

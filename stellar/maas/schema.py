@@ -1,4 +1,4 @@
-"""The JSON that deployers, runners and clients exchange, byte for byte as Metron writes it."""
+"""The JSON documents that deployers, runners and clients exchange, byte for byte as Metron writes them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stellar.util.json_objects import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
 CONFIG_PATH = "/metron/maas/config"
-EXT_PATH = "/maas/ext"  # what is ours alone, where Metron's programs do not look
+EXT_PATH = "/maas/ext"  # nodes that Metron's programs do not read
 DEFAULT_FUNCTIONS = {"apply": "apply"}
 LONGEST_NAME = 200  # a name becomes a file or a znode
 
-# Those names that are not simply the camel case of ours
+# Names that are not the camel case of the field name
 _WIRE_NAMES = {"class_": "@class", "registration_time_utc": "registrationTimeUTC", "zk_path": "zk_path"}
 
 
 class Model(NamedTuple):
-    """A version of a model; both are plain texts, compared as they stand."""
+    """A version of a model: two strings, compared exactly."""
 
     name: str
     version: str
@@ -31,17 +31,17 @@ class Model(NamedTuple):
 
 
 def read_json(data: bytes | str) -> Any:
-    """The value of a JSON text in UTF-8.
+    """Parse a JSON document in UTF-8.
 
-    Raises ValueError for anything else, also for NaN, Infinity and nesting beyond reason.
+    Raises ValueError for invalid JSON, for NaN and Infinity, and for nesting that is too deep.
     """
     return _loads(data, _STRICT)
 
 
 def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
-    text = data if isinstance(data, str) else data.decode("utf-8")
+    document = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        return decoder.decode(text)
+        return decoder.decode(document)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
 
@@ -60,21 +60,21 @@ def _wire_name(name: str) -> str:
 
 
 class _Wire:
-    """Fields in the order of the wire. Unknown ones are ignored when read, and so never passed on."""
+    """A JSON object with its fields in Metron's order. Unknown fields are dropped when it is read."""
 
     def to_json(self) -> bytes:
-        """Compact JSON, UTF-8, no newline."""
+        """Return compact JSON in UTF-8, without a newline."""
         return json.dumps(_as_object(self), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Read it, generously.
+        """Parse JSON leniently: unknown fields are ignored, and numbers are accepted as strings.
 
-        Raises ValueError with one sentence for what is not such a JSON object.
+        Raises ValueError for anything but such a JSON object.
         """
         value = _loads(data, _WITH_NUMBERS_AS_WRITTEN)  # so version 1.10 does not become 1.1
         if not isinstance(value, dict):
-            raise ValueError(f"a JSON object is needed here, not {json.dumps(value)[:80]}")
+            raise ValueError(f"expected a JSON object, got {json.dumps(value)[:80]}")
         return read_object(cls, value, _wire_name, numbers_are_texts=True, strangers=True)
 
 
@@ -86,7 +86,7 @@ def _as_object(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class MaaSConfig(_Wire):
-    """Where the queue and the registrations are; each field may be left out."""
+    """Metron's configuration node: the paths of the queue and of the registrations; each field is optional."""
 
     queue: Literal["ZOOKEEPER"] = "ZOOKEEPER"
     queue_config: dict[str, Any] = field(default_factory=lambda: {"zk_path": "/maas/queue"})
@@ -97,7 +97,7 @@ class MaaSConfig(_Wire):
             raise ValueError("You must specify zk_path for a zk queue")
         for path in (self.queue_path, self.service_root):
             if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
-                raise ValueError(f"{path!r} is not an absolute path such as /maas/queue")
+                raise ValueError(f"invalid path {path!r}: expected an absolute path such as /maas/queue")
 
     @property
     def queue_path(self) -> str:
@@ -105,7 +105,7 @@ class MaaSConfig(_Wire):
 
     @property
     def ext_root(self) -> str:
-        """Where our own notes stand: beside the registrations."""
+        """The root of our own nodes, next to the registrations."""
         return EXT_PATH if self.service_root == "/maas/service" else f"{self.service_root}-ext"
 
 
@@ -114,10 +114,10 @@ Action = Literal["ADD", "REMOVE"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRequest(_Wire):
-    """A wish on the queue: so many more instances of a model, or so many less.
+    """A request on the queue: start or stop a number of instances of a model.
 
-    memory: MB for each instance; 0 when it does not matter
-    path: where the model's files are in the model store
+    memory: MB for each instance; 0 for no limit
+    path: of the model's files in the model store
     """
 
     name: str | None = None
@@ -130,7 +130,7 @@ class ModelRequest(_Wire):
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint(_Wire):
-    """Where an instance listens, and the path of each function; the content of `endpoint.dat`."""
+    """The URL of an instance, and the path of each function; the content of `endpoint.dat`."""
 
     url: str
     functions: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_FUNCTIONS))
@@ -155,14 +155,14 @@ class ModelEndpoint(_Wire):
         return self.endpoint.url
 
     def as_map(self) -> dict[str, Any]:
-        """As MAAS_GET_ENDPOINT gives it: name, version, url, and `endpoint:<function>` for each function."""
+        """Return the value of MAAS_GET_ENDPOINT: name, version, url, and `endpoint:<function>` for each function."""
         functions = {f"endpoint:{function}": path for function, path in self.endpoint.functions.items()}
         return {"name": self.name, "version": self.version, "url": self.url, **functions}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceInstance(_Wire):
-    """A registration: one instance of a model, and where it can be called."""
+    """A registration: one instance of a model and its endpoint."""
 
     name: str
     id: str
@@ -178,10 +178,10 @@ class ServiceInstance(_Wire):
     def of(
         cls, model: Model, id: str, endpoint: Endpoint, *, lasting: bool = False, now: float | None = None
     ) -> ServiceInstance:
-        """The registration of an instance that was just found ready.
+        """Return the registration of an instance that is ready.
 
-        lasting: whether it stays when whoever registered it is gone, as Metron's own registrations do
-        now: seconds since the epoch, if not this moment
+        lasting: True if it outlives the process that registers it, as Metron's own registrations do
+        now: time of registration, in seconds since the epoch; defaults to the current time
         """
         url = urlsplit(endpoint.url)
         return cls(
@@ -207,15 +207,17 @@ class ServiceInstance(_Wire):
         return self.service_type != "DYNAMIC"
 
 
-def checked_name(text: str, what: str) -> str:
-    """The text, if it can stand for a model, a version or an instance: it becomes one element of a path.
+def validate_name(name: str, subject: str) -> str:
+    """Return a name of a model, a version or an instance if it is valid: it becomes one element of a path.
 
-    Raises ValueError, naming `what`, if it is empty, `.` or `..`, holds `/` or a control character, or is too long.
+    subject: the noun for the error message
+
+    Raises ValueError if it is empty or whitespace, `.` or `..`, contains `/` or a control character, or is too long.
     """
-    if not text.strip():
-        raise ValueError(f"the {what} is empty")
-    if text in (".", "..") or "/" in text or not text.isprintable():
-        raise ValueError(f"the {what} {text!r} can't be . or .. nor hold / or control characters")
-    if len(text.encode()) > LONGEST_NAME:
-        raise ValueError(f"the {what} is longer than {LONGEST_NAME} bytes")
-    return text
+    if not name.strip():
+        raise ValueError(f"the {subject} is empty")
+    if name in (".", "..") or "/" in name or not name.isprintable():
+        raise ValueError(f"the {subject} {name!r} is invalid: must not be . or .., nor contain / or control characters")
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"the {subject} is longer than {LONGEST_NAME} bytes")
+    return name

@@ -1,8 +1,8 @@
-"""The index of a registry: an immutable snapshot of its instances, by model and version.
+"""Immutable snapshots of a registry, indexed by model and version.
 
-A change makes a new snapshot that shares with the previous one whatever did not change: a changed instance replaces the
-snapshot of its version and that of its model, and copies three dictionaries. So readers need no lock, and see by
-identity (`is`) that a version is the same as before.
+A change creates a new snapshot, which shares all unchanged models with the previous one: a changed instance replaces
+the snapshots of its version and its model, and three dictionaries are copied. So readers need no lock, and detect by
+identity (`is`) that a version has not changed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stellar.util.suggestions import nearest
 Instances = tuple[ServiceInstance, ...]
 Settings = Mapping[str, Any]
 Key = tuple[str, str]
-"""Where an instance is registered: the model's name and the instance's id as they are in the path."""
+"""The key of a registration: the model's name and the instance's id, as in its path."""
 
 NO_SETTINGS: Settings = MappingProxyType({})
-MAX_SUGGESTIONS = 256  # names come from records, and comparing one with all models takes milliseconds
+MAX_SUGGESTIONS = 256  # names may come from records, and comparing one with all models takes milliseconds
 
 
 class Registration(NamedTuple):
@@ -35,11 +35,11 @@ class Registration(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VersionSnapshot:
-    """The instances of one version of a model at a moment; replaced, not changed, when they change.
+    """The instances of one version of a model; immutable, so a change replaces the snapshot.
 
     instances: by id
     urls: distinct, sorted
-    settings: our own keys of `endpoint.dat`, by URL; only URLs that have any
+    settings: our own keys of `endpoint.dat`, by URL; URLs without settings are left out
     """
 
     model: Model
@@ -60,7 +60,7 @@ class VersionSnapshot:
 class ModelSnapshot:
     """The versions of a model that have instances, in natural order.
 
-    newest: by the order that the registry was given
+    newest: the last version in the order of the registry
     """
 
     versions: Mapping[str, VersionSnapshot]
@@ -74,13 +74,13 @@ class ModelSnapshot:
 
 @dataclass(slots=True)
 class Suggestions:
-    """Suggests the nearest registered name for unknown ones: a limited number, each computed once."""
+    """Suggestions of registered names for unknown ones, computed once each and limited in number."""
 
     names: frozenset[str]
     _nearest: dict[str, str | None] = field(default_factory=dict)
 
     def hint(self, name: str) -> str:
-        """Return the end of a message about an unknown name; empty if none is near, or the limit is reached."""
+        """Return the suggestion for an unknown name, to be appended to a message, or an empty string."""
         if (trimmed := name.strip()) in self.names:
             return f"; did you mean {trimmed!r}, without the surrounding whitespace?"
         if name not in self._nearest and len(self._nearest) < MAX_SUGGESTIONS and len(name) <= LONGEST_NAME:
@@ -91,7 +91,7 @@ class Suggestions:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySnapshot:
-    """All instances of a registry at a moment."""
+    """All instances of a registry."""
 
     registrations: Mapping[Key, Registration] = field(default_factory=dict)
     models: Mapping[str, ModelSnapshot] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class RegistrySnapshot:
     def find(self, name: str, version: str | None) -> VersionSnapshot:
         """Return the version of a model, or its newest one.
 
-        Raises ModelNotFound, suggesting a name or listing the versions.
+        Raises ModelNotFound, with a suggested name or the list of versions.
         """
         if (model := self.models.get(name)) is None:
             raise ModelNotFound(f"no model {name!r} is registered{self._suggestions.hint(name)}")
@@ -131,7 +131,7 @@ class RegistrySnapshot:
         )
 
     def changes_to(self, registrations: Mapping[Key, Registration]) -> dict[Key, Registration | None]:
-        """Return what differs in a complete set of registrations; None for one that is gone."""
+        """Return the differences to a complete set of registrations; None for a removed one."""
         known = self.registrations
         changes: dict[Key, Registration | None] = {
             key: new for key, new in registrations.items() if (old := known.get(key)) is not new and old != new
@@ -139,12 +139,12 @@ class RegistrySnapshot:
         return changes | dict.fromkeys(known.keys() - registrations.keys())
 
     def with_changes(self, changes: Mapping[Key, Registration | None], order: VersionOrder) -> RegistrySnapshot:
-        """Return the snapshot after these changes; this very one if they change nothing."""
+        """Return the snapshot after these changes; this object itself if they change nothing."""
         changes = {key: new for key, new in changes.items() if self.registrations.get(key) != new}
         if not changes:
             return self
         registrations = dict(self.registrations)
-        fresh: dict[Model, dict[Key, Registration]] = {}  # the members of the versions concerned
+        fresh: dict[Model, dict[Key, Registration]] = {}  # members of the changed versions
         for key, new in changes.items():
             if (old := registrations.pop(key, None)) is not None:
                 self._fresh_members(fresh, old).pop(key, None)

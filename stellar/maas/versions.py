@@ -1,4 +1,4 @@
-"""The order of a model's versions, by which the newest is found."""
+"""Orders of versions, which define the newest version of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _PRE_RELEASE, _END, _WORD, _NUMBER = range(4)
 
 
 def natural_order(version: str) -> tuple[object, ...]:
-    """Return a key that sorts versions as people read them: 1.0-rc1 < 1.0 < 1.0-patch < 1.0.1 < 9.0 < 10.0."""
+    """Return a sort key for versions, with numbers by value and pre-releases first.
+
+    1.0-rc1 < 1.0 < 1.0-patch < 1.0.1 < 9.0 < 10.0
+    """
     words = re.findall(r"[0-9]+|[a-z]+", re.sub(r"^v(?=[0-9])", "", version.lower()))
     return ([*map(_rank, words), (_END, 0, "")], version)
 

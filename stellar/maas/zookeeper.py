@@ -3,7 +3,7 @@
 /metron/maas/config            the paths of the queue and of the registrations; may be absent
 /maas/queue/qn-0000000001      a request
 /maas/service/<model>/<id>     a registration; see stellar.maas.registries.zookeeper
-/maas/ext/...                  our own notes; see stellar.maas.registries.extensions
+/maas/ext/...                  our own nodes; see stellar.maas.registries.extensions
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 5.0
-BRIEF_SECONDS = 1.0  # for what ZooKeeper does by itself in the end
+SHORT_REQUEST_SECONDS = 1.0  # for deletions, which the end of the session makes up for
 SETTINGS_VARIABLE = "MAAS_ZK_CLIENT"
 
 _ACLS = {
@@ -47,7 +47,7 @@ _ACLS = {
     "read": [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE],
     "none": CREATOR_ALL_ACL,
 }
-# A connection that was lost is tried again at least every second: a session does not last much longer
+# Reconnect at least every second: a session does not last much longer
 _RECONNECT = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.2}
 
 _CLOSED = (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
@@ -61,16 +61,16 @@ _AWAY = (
 
 @dataclass(frozen=True, kw_only=True)
 class ZooKeeperSettings:
-    """Where ZooKeeper is, and how to speak with it.
+    """Settings of a connection to ZooKeeper: hosts, session, authentication, access control and TLS.
 
-    hosts: `node1:2181,node2:2181`; a path at the end, `node1:2181/metron`, stands before all others
-    session_seconds: what we registered is taken away after so long without a sign of life from us; the servers keep
-        it within limits of their own, by default 4 to 40 seconds
-    user, password: who we are, by ZooKeeper's scheme `digest`
+    hosts: `node1:2181,node2:2181`; a path at the end, as in `node1:2181/metron`, is the root of all other paths
+    session_seconds: session time-out, after which registrations of a dead process are removed; the servers limit it,
+        by default to 4 to 40 seconds
+    user, password: credentials for ZooKeeper's scheme `digest`
     sasl: options for SASL as kazoo takes them, such as `mechanism`, `username` and `password`; needs `pure-sasl`
-    others: what everybody else may do with what we write: "all", as Metron leaves it, "read", or "none"
-    tls: whether to connect by TLS
-    ca, certificate, key: files for TLS; without `ca`, the authorities that the system trusts
+    others: access of other users to the nodes we create: "all", which is Metron's default, "read", or "none"
+    tls: True to connect by TLS
+    ca, certificate, key: files for TLS; without `ca`, the system's trusted authorities are used
     """
 
     hosts: str
@@ -89,28 +89,28 @@ class ZooKeeperSettings:
         if not 0 < self.session_seconds < inf:
             raise ValueError("session_seconds: Input should be greater than 0, and finite")
         if (self.user is None) != (self.password is None) or ":" in (self.user or ""):
-            raise ValueError("user and password go together, and the user's name has no colon")
+            raise ValueError("user and password must be set together, and the user must not contain a colon")
         if self.others != "all" and self.user is None and self.sasl is None:
-            raise ValueError(f"others: {self.others!r} needs somebody who is not others: user and password, or sasl")
+            raise ValueError(f"others: {self.others!r} needs credentials: set user and password, or sasl")
         if not self.tls and (self.ca or self.certificate or self.key):
-            raise ValueError("ca, certificate and key are for TLS; set tls to true")
+            raise ValueError("ca, certificate and key need TLS; set tls to true")
         if self.sasl is not None and find_spec("puresasl") is None:
-            raise ValueError("sasl needs another package: pip install 'stellar-maas[sasl]'")
+            raise ValueError("sasl needs an optional package: pip install 'stellar-maas[sasl]'")
         for file in filter(None, (self.ca, self.certificate, self.key)):
             if not os.access(file, os.R_OK):
                 raise ValueError(f"the file {file} can't be read")
 
     @classmethod
     def read(cls, hosts: str, file: str | os.PathLike[str] | None = None) -> Self:
-        """Settings for these hosts, the others from a JSON file: the one given, else that of $MAAS_ZK_CLIENT, if any.
+        """Return settings for these hosts; the others come from a JSON file, if any; by default $MAAS_ZK_CLIENT.
 
-        Raises ValueError for hosts or settings that can't be used, OSError for a file that can't be read.
+        Raises ValueError for invalid hosts or settings, OSError for an unreadable file.
         """
         source = file or os.environ.get(SETTINGS_VARIABLE)
         try:
             more = read_json(Path(source).read_bytes()) if source else {}
             if not isinstance(more, dict) or "hosts" in more:
-                raise ValueError("a JSON object without hosts is needed here")
+                raise ValueError("expected a JSON object without hosts")
             return read_object(cls, {**more, "hosts": hosts})
         except ValueError as error:
             raise ValueError(f"{source}: {error}" if source else str(error)) from None
@@ -120,19 +120,18 @@ def _check_hosts(hosts: str) -> None:
     try:
         collect_hosts(hosts)
     except ValueError:
-        raise ValueError(f"{hosts!r} is not of the form HOST:PORT,HOST:PORT") from None
+        raise ValueError(f"invalid hosts {hosts!r}: expected HOST:PORT,HOST:PORT") from None
     if hosts != "".join(hosts.split()):
-        raise ValueError(f"{hosts!r} has blanks in it")
+        raise ValueError(f"invalid hosts {hosts!r}: must not contain whitespace")
 
 
 class ZooKeeper:
-    """A connection to ZooKeeper, which comes back by itself when it is lost. Safe to use from many threads.
+    """A connection to ZooKeeper, which reconnects when it is lost. Thread-safe.
 
-    In the child of a fork the parent's session is neither used nor ended: the first request opens a session of the
-    child's own.
+    In the child of a fork the parent's session is neither used nor ended: the first request opens a new session.
 
-    Raises ConnectionError if no server answers within 10 seconds, PermissionError if they do not take us for who we
-    say, ValueError for invalid hosts.
+    Raises ConnectionError if no server responds within 10 seconds, PermissionError if the credentials are rejected,
+    ValueError for invalid hosts.
     """
 
     def __init__(self, where: ZooKeeperSettings | str) -> None:
@@ -140,14 +139,14 @@ class ZooKeeper:
         self._listeners: tuple[Callable[[str], object], ...] = ()
         self._opening = threading.Lock()
         self._client: KazooClient | None = None
-        self._live = threading.Event()  # set while there is a connection
+        self._live = threading.Event()  # set while connected
         self._was_connected = False
         self._is_closed = False
         reset_after_fork(self)
         try:
             if not (self.client.connected or self._live.wait(CONNECT_SECONDS)):
-                raise self._away(f"no server has answered within {CONNECT_SECONDS:g} seconds")
-            self.ask("exists", "/")  # tells whether we may
+                raise self._unreachable_error(f"no server responded within {CONNECT_SECONDS:g} seconds")
+            self.request("exists", "/")  # fails if the credentials are rejected
         except BaseException:
             self.close()
             raise
@@ -158,9 +157,9 @@ class ZooKeeper:
 
     @property
     def client(self) -> KazooClient:
-        """The client of this process, which connects in the background.
+        """The kazoo client of this process, which connects in the background.
 
-        Raises ConnectionError if the connection was closed before there was one.
+        Raises ConnectionError if this object was closed before it was opened.
         """
         if self._client is None:
             with self._opening:
@@ -170,7 +169,7 @@ class ZooKeeper:
 
     @property
     def session(self) -> int | None:
-        """The number of the session; None while there is no connection."""
+        """The session id; None while there is no connection."""
         known = None if self._client is None else self._client.client_id
         return known[0] if known else None
 
@@ -185,26 +184,29 @@ class ZooKeeper:
     def stop_listening(self, listener: Callable[[str], object]) -> None:
         self._listeners = tuple(each for each in self._listeners if each != listener)
 
-    def begin(self, request: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
-        """Send a request, such as "get" or "create", as soon as there is a connection; pass the result to `end`.
+    def begin(self, operation: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
+        """Send a request as soon as there is a connection; return a pending result for `end`.
 
-        Raises ConnectionError if there is none within so many seconds.
+        operation: a method of kazoo's client, such as "get" or "create"
+        seconds: how long to wait for a connection
+
+        Raises ConnectionError if there is no connection in that time.
         """
         client = self.client
         deadline = time.monotonic() + seconds
         while not client.connected:
             if self._has_ended(client):
-                raise self._ended()
+                raise self._final_error()
             if time.monotonic() > deadline:
-                raise self._away("there is no connection")
+                raise self._unreachable_error("there is no connection")
             self._live.wait(0.02)
-        return getattr(client, f"{request}_async")(*arguments, **options)
+        return getattr(client, f"{operation}_async")(*arguments, **options)
 
     def end(self, result: Any, seconds: float = REQUEST_SECONDS) -> Any:
-        """What a request has brought.
+        """Wait for a pending result, and return it.
 
-        Raises NoNodeError, NodeExistsError, ConnectionError, PermissionError, ValueError for a path that can't be,
-        and OSError for whatever else ZooKeeper refuses.
+        Raises NoNodeError, NodeExistsError, ConnectionError, PermissionError, ValueError for an invalid path, and
+        OSError for any other error of ZooKeeper.
         """
         try:
             return result.get(timeout=seconds)
@@ -212,61 +214,63 @@ class ZooKeeper:
             raise
         except (KazooTimeoutError, refusals.AuthFailedError, *_AWAY) as error:
             if self._has_ended(self.client):
-                raise self._ended() from error
-            raise self._away(type(error).__name__) from error
+                raise self._final_error() from error
+            raise self._unreachable_error(type(error).__name__) from error
         except refusals.NoAuthError as error:
             raise PermissionError(f"ZooKeeper at {self.hosts} does not allow this: {error}") from error
         except refusals.BadArgumentsError as error:
-            raise ValueError(f"ZooKeeper does not take this path: {error}") from error
+            raise ValueError(f"invalid path: {error}") from error
         except refusals.KazooException as error:
-            raise OSError(f"ZooKeeper at {self.hosts} refuses: {type(error).__name__} {error}".rstrip()) from error
+            raise OSError(
+                f"ZooKeeper at {self.hosts} rejected the request: {type(error).__name__} {error}".rstrip()
+            ) from error
 
-    def ask(self, request: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
-        """Send a request and wait for what it brings; raises what `begin` and `end` raise."""
-        return self.end(self.begin(request, *arguments, seconds=seconds, **options), seconds)
+    def request(self, operation: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
+        """Send a request and return its result; raises the errors of `begin` and `end`."""
+        return self.end(self.begin(operation, *arguments, seconds=seconds, **options), seconds)
 
     def read(self, path: str) -> bytes | None:
-        """The data at a path; None if nothing is there."""
+        """Return the data of a node; None if it does not exist."""
         try:
-            data: bytes = self.ask("get", path)[0]
+            data: bytes = self.request("get", path)[0]
         except refusals.NoNodeError:
             return None
         return data
 
-    def names(self, path: str) -> list[str]:
-        """What stands below a path, sorted; nothing if the path is not there."""
+    def children(self, path: str) -> list[str]:
+        """Return the names of a node's children, sorted; empty if the node does not exist."""
         try:
-            return sorted(self.ask("get_children", path))
+            return sorted(self.request("get_children", path))
         except refusals.NoNodeError:
             return []
 
     def write(self, path: str, data: bytes) -> None:
-        """Put data at a path, with what is missing above it."""
+        """Set the data of a node; create it and its missing parents."""
         while True:
             try:
-                self.ask("set", path, data)
+                self.request("set", path, data)
             except refusals.NoNodeError:
                 try:
-                    self.ask("create", path, data, makepath=True)
+                    self.request("create", path, data, makepath=True)
                 except refusals.NodeExistsError:
-                    continue  # somebody was quicker
+                    continue  # another client created it first
             return
 
     def delete(self, path: str, seconds: float = REQUEST_SECONDS) -> bool:
-        """Take a node away; whether it was there."""
+        """Delete a node; return True if it existed."""
         try:
-            self.ask("delete", path, seconds=seconds)
+            self.request("delete", path, seconds=seconds)
         except refusals.NoNodeError:
             return False
         return True
 
     def close(self) -> None:
-        """End the session, and with it what is registered in it; in the child of a fork, only the child's own."""
+        """End the session and with it its ephemeral nodes; in the child of a fork, only the child's session."""
         self._is_closed = True
         with self._opening:
             client = self._client
         if client is not None:
-            client.remove_listener(self._state_changed)
+            client.remove_listener(self._on_state_change)
             client.stop()
             client.close()
 
@@ -286,7 +290,7 @@ class ZooKeeper:
 
     def _open(self) -> None:
         if self._is_closed:
-            raise self._ended()
+            raise self._final_error()
         settings = self.settings
         self._client = client = KazooClient(
             hosts=settings.hosts,
@@ -302,25 +306,23 @@ class ZooKeeper:
             check_hostname=settings.tls,
             logger=_quiet,
         )
-        client.add_listener(self._state_changed)
+        client.add_listener(self._on_state_change)
         client.start_async()
 
     def _has_ended(self, client: KazooClient) -> bool:
-        """Return whether there will be no connection any more. A new client is in state CLOSED until it connects."""
+        """Return True if the client will not reconnect. A new client is in state CLOSED until it connects."""
         return self._is_closed or (self._was_connected and client.client_state in _CLOSED)
 
-    def _away(self, why: str) -> ConnectionError:
+    def _unreachable_error(self, why: str) -> ConnectionError:
         return ConnectionError(f"ZooKeeper at {self.hosts} can't be reached: {why}")
 
-    def _ended(self) -> OSError:
-        """Return the reason why there will be no connection any more."""
+    def _final_error(self) -> OSError:
+        """Return the error for a connection that will not come back."""
         if self._is_closed:
-            return self._away("the connection is closed")
-        return PermissionError(
-            f"ZooKeeper at {self.hosts} does not take us for who we say; see user, password and sasl"
-        )
+            return self._unreachable_error("the connection is closed")
+        return PermissionError(f"ZooKeeper at {self.hosts} rejected the credentials; check user, password and sasl")
 
-    def _state_changed(self, state: str) -> None:
+    def _on_state_change(self, state: str) -> None:
         if state == KazooState.CONNECTED:
             self._was_connected = True
             self._live.set()
@@ -328,19 +330,19 @@ class ZooKeeper:
         else:
             self._live.clear()
             if state == KazooState.SUSPENDED:
-                log.warning("the connection to ZooKeeper at %s is lost; what is known stays known", self.hosts)
+                log.warning("lost the connection to ZooKeeper at %s; the last known state stays in use", self.hosts)
             else:
-                log.warning("the session with ZooKeeper at %s has ended", self.hosts)
+                log.warning("the session with ZooKeeper at %s has expired", self.hosts)
         for listener in self._listeners:
             listener(state)
 
 
 def _abandon(client: KazooClient) -> None:
-    """Close the child's copies of a parent's sockets, without a word to the server, and leave the rest as it is.
+    """Close the child's copies of a parent's sockets, without sending anything to the server.
 
-    A fork copies kazoo's client, but none of its threads: to stop it would raise or wait forever, and what it would
-    send would end the parent's session. Closing a descriptor only frees the child's copy. What kazoo calls its sockets
-    is its own affair; if that changes, they stay open until the child ends.
+    A fork copies kazoo's client, but none of its threads: stopping it would raise or wait forever, and would end the
+    parent's session. Closing a descriptor only frees the child's copy. The attributes are internals of kazoo; if they
+    are renamed, the sockets stay open until the child exits.
     """
     handler, connection = getattr(client, "handler", None), getattr(client, "_connection", None)
     if (stop := getattr(handler, "stop", None)) is not None:
@@ -352,13 +354,13 @@ def _abandon(client: KazooClient) -> None:
 
 
 _quiet = logging.getLogger(f"{__name__}.kazoo")
-_quiet.setLevel(logging.CRITICAL)  # it warns at every attempt; that the connection is lost is said once, above
+_quiet.setLevel(logging.CRITICAL)  # kazoo warns at every attempt; ZooKeeper logs a lost connection once
 
 
-def persistently(do: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
-    """What comes of something that may be done twice: it is done again if the connection is lost under it.
+def retry_while_disconnected(do: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
+    """Return the result of an idempotent function, which is called again while the connection is lost.
 
-    Raises ConnectionError if there is none within so many seconds.
+    Raises ConnectionError if the connection does not come back within so many seconds.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -371,13 +373,13 @@ def persistently(do: Callable[[], T], seconds: float = REQUEST_SECONDS) -> T:
 
 
 def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
-    """The configuration in ZooKeeper; the defaults if there is none.
+    """Return the configuration in ZooKeeper; the defaults if the node does not exist.
 
-    Raises ValueError, naming the path, if it can't be used.
+    Raises ValueError, naming the path, for an invalid configuration.
     """
     if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
-        raise ValueError(f"{path!r} is not an absolute path such as {CONFIG_PATH}")
-    data = persistently(lambda: zookeeper.read(path))
+        raise ValueError(f"invalid path {path!r}: expected an absolute path such as {CONFIG_PATH}")
+    data = retry_while_disconnected(lambda: zookeeper.read(path))
     try:
         return MaaSConfig() if data is None else MaaSConfig.from_json(data)
     except ValueError as error:
@@ -389,14 +391,14 @@ class ZooKeeperQueue:
 
     where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others
 
-    Raises ConnectionError if no server answers, ValueError if hosts, settings or configuration can't be used.
+    Raises ConnectionError if no server responds, ValueError for invalid hosts, settings or configuration.
     """
 
     def __init__(self, where: ZooKeeper | ZooKeeperSettings | str, config_path: str = CONFIG_PATH) -> None:
         self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
         self._connection_is_ours = self._zookeeper is not where
         self._awake = threading.Event()
-        self._strangers: set[str] = set()
+        self._foreign: set[str] = set()
         reset_after_fork(self)
         try:
             self._queue = read_config(self._zookeeper, config_path).queue_path
@@ -408,58 +410,58 @@ class ZooKeeperQueue:
         return self.put(request.to_json())
 
     def put(self, data: bytes) -> str:
-        """Put any bytes at the end, as a stranger might."""
+        """Add arbitrary bytes at the end of the queue, as another program might."""
         path = f"{self._queue}/{ITEM_PREFIX}"
-        made: str = self._zookeeper.ask("create", path, data, sequence=True, makepath=True)
-        return made.rpartition("/")[2]
+        created: str = self._zookeeper.request("create", path, data, sequence=True, makepath=True)
+        return created.rpartition("/")[2]
 
     def take(self, seconds: float) -> Item | None:
         deadline = time.monotonic() + seconds
         while True:
             self._awake.clear()
-            if (item := self._first()) is not None:
+            if (item := self._take_first()) is not None:
                 return item
             if (left := deadline - time.monotonic()) <= 0:
                 return None
             self._awake.wait(left)
 
-    def _first(self) -> Item | None:
+    def _take_first(self) -> Item | None:
         for name in sorted(self._items()):
             path = f"{self._queue}/{name}"
-            if (data := self._zookeeper.read(path)) is not None and self._claimed(path, data):
+            if (data := self._zookeeper.read(path)) is not None and self._claim(path, data):
                 return Item(name, data)
         return None
 
     def _items(self) -> list[str]:
-        watch = self._woken  # the same for all, so that no more than one is left behind
+        watch = self._on_event  # always the same callable, so that ZooKeeper's client holds one at most
         try:
-            children: list[str] = self._zookeeper.ask("get_children", self._queue, watch=watch)
+            children: list[str] = self._zookeeper.request("get_children", self._queue, watch=watch)
         except refusals.NoNodeError:
-            if self._zookeeper.ask("exists", self._queue, watch=watch):
-                return self._items()  # it was made just now
+            if self._zookeeper.request("exists", self._queue, watch=watch):
+                return self._items()  # it was created just now
             return []
-        strangers = {name for name in children if not name.startswith(ITEM_PREFIX)}
-        for name in strangers - self._strangers:
-            log.warning("%s/%s is no request and is left there", self._queue, name)
-        self._strangers = strangers
-        return [name for name in children if name not in strangers]
+        foreign = {name for name in children if not name.startswith(ITEM_PREFIX)}
+        for name in foreign - self._foreign:
+            log.warning("%s/%s is not a request and is ignored", self._queue, name)
+        self._foreign = foreign
+        return [name for name in children if name not in foreign]
 
-    def _claimed(self, path: str, data: bytes) -> bool:
-        """Take the item away; whether that was us."""
+    def _claim(self, path: str, data: bytes) -> bool:
+        """Claim an item by deleting it; return False if another service was faster."""
         try:
             return self._zookeeper.delete(path)
         except ConnectionError:
-            log.warning("whether %s was taken is not known; it may be lost: %r", path, data)
+            log.warning("lost the connection while claiming %s; the request may be lost: %r", path, data)
             raise
 
-    def _woken(self, _: WatchedEvent) -> None:
+    def _on_event(self, _: WatchedEvent) -> None:
         self._awake.set()
 
     def after_fork(self) -> None:
         self._awake = threading.Event()
 
     def close(self) -> None:
-        """Close the connection, if it is ours alone."""
+        """Close the connection, unless it is shared."""
         if self._connection_is_ours:
             self._zookeeper.close()
 

@@ -1,4 +1,4 @@
-"""Keep-alive connections that are not in use."""
+"""The pool of idle keep-alive connections."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stellar.net.http11 import Connection
 
 log = logging.getLogger(__name__)
 
-# Servers that people run behind models close idle connections after 5 s; be there first
+# Common model servers close idle connections after 5 s; close them before
 IDLE_SECONDS = 4.0
 
-# For so long no connection is used again to a server that sent what nobody asked for
+# How long connections to a server are not reused after it sent unsolicited bytes
 DISTRUST_SECONDS = 600.0
 MAX_DISTRUSTED = 10_000
 
 
 class Address(NamedTuple):
-    """Where to connect."""
+    """The host and port of a server, and whether to use TLS."""
 
     host: str
     port: int
@@ -35,9 +35,9 @@ class Address(NamedTuple):
 
 
 class ConnectionPool:
-    """Connections that are not in use, by their address.
+    """Idle connections by address.
 
-    on_unsolicited: called when a server sent what nobody asked for
+    on_unsolicited: called when a server sent unsolicited bytes
     """
 
     def __init__(self, on_unsolicited: Callable[[], object]) -> None:
@@ -50,7 +50,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
 
     def take(self, target: Address) -> Connection | None:
-        """A connection on which nothing happened since its last use; None if there is none."""
+        """Return an open connection on which nothing arrived since its last use, if any."""
         if not self._idle:
             return None
         while (found := self._pop(target)) is not None:
@@ -65,11 +65,11 @@ class ConnectionPool:
 
     def _pop(self, target: Address) -> tuple[Connection, float] | None:
         with self._lock:
-            kept = self._idle.get(target)
-            return kept.pop() if kept else None
+            idle = self._idle.get(target)
+            return idle.pop() if idle else None
 
     def put(self, target: Address, connection: Connection) -> None:
-        """Keep a connection for later."""
+        """Add an idle connection, unless its server is distrusted or the pool is closed."""
         now = monotonic()
         with self._lock:
             if self._closed or (self._distrusted and self._distrusted.get(target, 0.0) > now):
@@ -81,11 +81,11 @@ class ConnectionPool:
                 self._close_idle_since(now - IDLE_SECONDS)
 
     def watch(self, connection: Connection) -> None:
-        """Know a connection that was just made, so that it can be abandoned."""
+        """Track a new connection, so that `abandon` can close it."""
         self._all.add(connection)
 
     def distrust(self, target: Address) -> None:
-        """The server sent what nobody asked for: use no connection to it twice for a while."""
+        """Use each connection to a server only once for a while, because it sent unsolicited bytes."""
         now = monotonic()
         with self._lock:
             if self._distrusted.get(target, 0.0) > now:
@@ -94,36 +94,38 @@ class ConnectionPool:
                 self._distrusted.clear()
             self._distrusted[target] = now + DISTRUST_SECONDS
         self.close_idle(target)
-        log.warning("%s sent bytes that belong to no request; its connections are not reused for a while", target)
+        log.warning(
+            "%s sent bytes that belong to no request; connections are not reused for %d s", target, DISTRUST_SECONDS
+        )
         self._on_unsolicited()
 
-    def _close_idle_since(self, moment: float) -> None:
-        for target, kept in list(self._idle.items()):
-            for connection, since in kept:
-                if since < moment:
+    def _close_idle_since(self, before: float) -> None:
+        for target, idle in list(self._idle.items()):
+            for connection, since in idle:
+                if since < before:
                     connection.close()
-            self._idle[target] = [one for one in kept if one[1] >= moment]
+            self._idle[target] = [one for one in idle if one[1] >= before]
             if not self._idle[target]:
                 del self._idle[target]
 
     def close_idle(self, target: Address) -> None:
-        """Close the connections to an address that are not in use."""
+        """Close the idle connections to an address."""
         with self._lock:
             for connection, _ in self._idle.pop(target, ()):
                 connection.close()
 
     def close(self) -> None:
-        """Close what is not in use, and what is as soon as it is put back."""
+        """Close all idle connections now, and the others when they are put back."""
         with self._lock:
             self._closed = True
             self._close_idle_since(inf)
 
     def abandon(self) -> None:
-        """Close the child's copies of all sockets, also of those in use, after a fork. Nothing is sent."""
+        """Close the child's copies of all sockets after a fork, those in use included, without sending anything."""
         for connection in list(self._all):
             connection.close()
 
 
 def _is_unsolicited(received: bytes) -> bool:
-    """True for bytes that a server should not have sent: anything but a 408, by which it closes an idle connection."""
+    """Return True for unsolicited bytes, except a response 408, by which servers close idle connections."""
     return bool(received) and received.split(b" ", 2)[1:2] != [b"408"]

@@ -83,7 +83,7 @@ def tls_context(ca: str | None, certificate: str | None = None, key: str | None 
     ca: a file with the authorities to trust; None for those of the system
     certificate, key: files with the client's own; None for none
 
-    Raises ValueError, naming the files, if they can't be used.
+    Raises ValueError, naming the files, if they are invalid or unreadable.
     """
     try:
         context = ssl.create_default_context(cafile=ca)

@@ -44,7 +44,7 @@ class ReportingClient:
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
-        self.cooperative = getattr(client, "gives_way", False)
+        self.cooperative = getattr(client, "cooperative", False)
         if (find := getattr(client, "endpoint", None)) is not None:  # a test double may lack it
             self.endpoint = find
 
@@ -57,10 +57,10 @@ class ReportingClient:
             _report_model(endpoint, error)
             raise
 
-    def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+    def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
         """Report a call that could not be made."""
         _report_model(endpoint, error)
-        self._client.failed(endpoint, error)
+        self._client.record_failure(endpoint, error)
 
 
 def _report_model(endpoint: Mapping[str, Any], error: MaasError) -> None:

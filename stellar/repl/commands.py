@@ -279,10 +279,10 @@ _COLUMNS = ("MODEL", "VERSION", "URL", "FUNCTIONS", "HEALTH")
 
 
 def _instances(registry: Registry) -> Iterator[tuple[str, ...]]:
-    from stellar.maas.probe import silent
+    from stellar.maas.probe import find_unreachable
 
     instances = registry.instances()
-    unheard = {instance.url: why for instance, why in silent(instances)}
+    unheard = {instance.url: why for instance, why in find_unreachable(instances)}
     for instance in instances:
         health = unheard.get(instance.url, "answers")
         if instance.url in registry.breakers:

@@ -107,9 +107,9 @@ def strings(value: Any) -> tuple[str, ...]:
 
 
 def readable_file(value: Any) -> str:
-    """Check for the path of a file that can be read."""
+    """Check for the path of a readable file."""
     if not isinstance(value, str) or not os.path.isfile(value) or not os.access(value, os.R_OK):
-        reject("a file that can be read")
+        reject("a readable file")
     return value
 
 

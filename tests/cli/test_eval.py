@@ -144,14 +144,14 @@ def test_a_registry_that_is_broken_is_refused(tmp_path, capsys):
     config.parent.mkdir(parents=True)
     config.write_text("nope")
     assert main(["eval", "-e", "1", "--registry", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"stellar: can't use the registry {tmp_path}: ")
+    assert capsys.readouterr().err.startswith(f"stellar: can't open the registry {tmp_path}: ")
 
 
 def test_a_zookeeper_that_can_not_be_reached_is_said_to_be_so(monkeypatch, capsys):
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.2)
     assert main(["eval", "-e", "1", "-z", "127.0.0.1:1"]) == 2
     assert capsys.readouterr().err.startswith(
-        "stellar: can't use the registry 127.0.0.1:1: ZooKeeper at 127.0.0.1:1 can't be reached: "
+        "stellar: can't open the registry 127.0.0.1:1: ZooKeeper at 127.0.0.1:1 can't be reached: "
     )
 
 

@@ -134,9 +134,9 @@ def test_a_canary_by_weight_and_by_key(world):
         expected = [plan.choose({"1.0": 1, "2.0": 1}, "dga", record["key"]) for record in records]
         assert chosen == expected
         with ZooKeeper(world.hosts) as zookeeper:  # Metron's programs read all that is there
-            assert zookeeper.names("/maas/queue") == []
-            assert zookeeper.names("/maas/service") == ["dga"]
-            assert sorted(zookeeper.names("/maas/service/dga")) == sorted(by_id(world))
+            assert zookeeper.children("/maas/queue") == []
+            assert zookeeper.children("/maas/service") == ["dga"]
+            assert sorted(zookeeper.children("/maas/service/dga")) == sorted(by_id(world))
 
 
 def test_a_shadow_sees_a_stream_and_the_stream_does_not_see_the_shadow(world, tmp_path):

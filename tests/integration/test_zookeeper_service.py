@@ -118,7 +118,7 @@ def test_a_service_whose_session_has_ended_leads_no_longer_until_it_is_its_turn_
     world.deploy("-lmp", world.model, *ADD, "-ni", 1, "--wait")
     before = world.registry.instances()
     with ZooKeeper(world.hosts) as zookeeper:
-        for name in zookeeper.names("/maas/ext/am"):
+        for name in zookeeper.children("/maas/ext/am"):
             zookeeper.delete(f"/maas/ext/am/{name}")  # as the end of its session would
     wait_for(lambda: world.log().count("this service leads") >= 3)  # leads, leads no longer, leads
     assert "this service leads no longer; what it runs goes on" in world.log()

@@ -1,4 +1,4 @@
-"""Models for the tests: small real HTTP servers on loopback."""
+"""Fixtures: models as small HTTP servers on loopback, registries and instances."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
 
 class Server(ThreadingHTTPServer):
-    request_queue_size = 256  # so many may call at once
+    request_queue_size = 256  # concurrent connections
 
 
 class ModelServer:
-    """A server whose behaviour is a function of the request; `paths` are the requests it saw."""
+    """A server whose behaviour is a function of the request; `paths` records the requests."""
 
     def __init__(self, behaviour: Callable[[BaseHTTPRequestHandler], None]) -> None:
         self.paths: list[str] = []
@@ -39,11 +39,11 @@ class ModelServer:
                 behaviour(self)
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that leaves is no news
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] - clients may disconnect
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
@@ -57,7 +57,7 @@ class ModelServer:
         self._thread.join()
 
 
-def answer(status: int = 200, body: bytes = b'{"is_malicious": "legit"}', **headers: str) -> Callable[..., None]:
+def respond(status: int = 200, body: bytes = b'{"is_malicious": "legit"}', **headers: str) -> Callable[..., None]:
     def behaviour(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(body)))
@@ -70,21 +70,21 @@ def answer(status: int = 200, body: bytes = b'{"is_malicious": "legit"}', **head
 
 
 def echo(handler: BaseHTTPRequestHandler) -> None:
-    """Answer with the request's path and query, as they came."""
+    """Respond with the path and query of the request, as received."""
     path, _, query = handler.path.partition("?")
-    answer(body=json.dumps({"path": path, "query": query}).encode())(handler)
+    respond(body=json.dumps({"path": path, "query": query}).encode())(handler)
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ModelServer]]:
-    """Starts a model: `serve(answer(500))`."""
+    """Return a function that starts a model: `serve(respond(500))`."""
     servers: list[ModelServer] = []
 
     def start(behaviour: Callable[[BaseHTTPRequestHandler], None] | None = None) -> ModelServer:
-        servers.append(ModelServer(behaviour or answer()))
+        servers.append(ModelServer(behaviour or respond()))
         return servers[-1]
 
-    start.answer, start.echo = answer, echo  # type: ignore[attr-defined]
+    start.respond, start.echo = respond, echo  # type: ignore[attr-defined]
     yield start
     for server in servers:
         server.close()
@@ -106,10 +106,10 @@ def registry() -> Iterator[MemoryRegistry]:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What the condition gives, as soon as it is true."""
+    """Return the result of a condition as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
     return found
 

@@ -34,7 +34,7 @@ def model(serve, registry, make_instance):
     return server
 
 
-def test_an_endpoint_is_a_map_of_texts(context, model):
+def test_an_endpoint_is_a_map_of_strings(context, model):
     expected = {"name": "dga", "version": "1.0", "url": model.url, "endpoint:apply": "apply"}
     assert get_endpoint(context, "dga") == expected
     assert get_endpoint(context, "dga", "1.0") == expected
@@ -42,11 +42,11 @@ def test_an_endpoint_is_a_map_of_texts(context, model):
 
 
 @pytest.mark.parametrize("arguments", [(), (None,), (None, "1.0"), ("other",), ("dga", "2.0"), ("dga   ",)])
-def test_without_such_a_model_the_endpoint_is_null(arguments, context, model):
+def test_the_endpoint_of_an_unknown_model_is_null(arguments, context, model):
     assert get_endpoint(context, *arguments) is None
 
 
-def test_a_model_that_is_missed_by_blanks_is_named_in_the_log(context, model, caplog):
+def test_a_name_with_surrounding_whitespace_is_hinted_at_in_the_log(context, model, caplog):
     get_endpoint(context, "dga   ")
     assert "did you mean 'dga', without the surrounding whitespace?" in caplog.text
 
@@ -56,21 +56,21 @@ def test_without_a_version_the_traffic_plan_chooses_by_the_key(registry, make_in
         registry.register(make_instance("dga", version, version, f"http://{version}"))
     registry.plan("dga", plan := TrafficPlan({"1.0": 50, "2.0": 50}))
     context = Context({Registry: registry})
-    ask = compile("MAP_GET('version', MAAS_GET_ENDPOINT('dga', null, user))")
-    chosen = {user: ask({"user": user}, context) for user in range(100)}
-    assert chosen == {user: ask({"user": user}, context) for user in range(100)}
+    call = compile("MAP_GET('version', MAAS_GET_ENDPOINT('dga', null, user))")
+    chosen = {user: call({"user": user}, context) for user in range(100)}
+    assert chosen == {user: call({"user": user}, context) for user in range(100)}
     assert chosen == {user: plan.choose({"1.0": 1, "2.0": 1}, "dga", str(user)) for user in range(100)}
-    assert {ask({"user": None}, context) for _ in range(100)} == {"1.0", "2.0"}
+    assert {call({"user": None}, context) for _ in range(100)} == {"1.0", "2.0"}
     explicit = compile("MAP_GET('version', MAAS_GET_ENDPOINT('dga', '2.0', user))")
     assert {explicit({"user": user}, context) for user in range(100)} == {"2.0"}
 
 
-@pytest.mark.parametrize("wanted", [("other", None), ("dga", "2.0")])
-def test_a_model_that_is_not_registered_is_counted_as_a_failure(wanted, registry, model):
-    told = []
-    with ModelClient(registry, on_failure=lambda *why: told.append(why)) as client:
-        assert get_endpoint(Context({Registry: registry, ModelClient: client}), *wanted) is None
-    assert told == [(*wanted, "no such model", None)]
+@pytest.mark.parametrize("expected", [("other", None), ("dga", "2.0")])
+def test_a_model_that_is_not_registered_is_counted_as_a_failure(expected, registry, model):
+    reported = []
+    with ModelClient(registry, on_failure=lambda *why: reported.append(why)) as client:
+        assert get_endpoint(Context({Registry: registry, ModelClient: client}), *expected) is None
+    assert reported == [(*expected, "no such model", None)]
     assert (client.counters().calls, client.counters().failures) == (0, {"no such model": 1})
 
 
@@ -89,14 +89,14 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("arguments", "request_line"), CALLS)
-def test_the_function_may_be_left_out(arguments, request_line, context, model):
+def test_the_function_is_optional(arguments, request_line, context, model):
     result = model_apply(context, get_endpoint(context, "dga"), *arguments)
     assert model.paths == [request_line]
     assert result == dict(zip(("path", "query"), request_line.split("?"), strict=True))
 
 
 @pytest.mark.parametrize("endpoint", [None, "http://host", 1, []])
-def test_without_an_endpoint_the_answer_is_null_and_no_model_is_asked(endpoint, context, model, caplog):
+def test_without_an_endpoint_the_result_is_null_and_no_model_is_called(endpoint, context, model, caplog):
     assert model_apply(context, endpoint, {"host": "a"}) is None
     assert model.paths == []
     assert context[ModelClient].counters().failures == {"no endpoint": 1}
@@ -106,26 +106,26 @@ def test_without_an_endpoint_the_answer_is_null_and_no_model_is_asked(endpoint, 
 @pytest.mark.parametrize(
     "endpoint", [{}, {"url": None}, {"url": "nowhere"}, {"name": "x", "url": "file:///etc/passwd"}]
 )
-def test_an_endpoint_without_an_address_gives_null_and_a_line_in_the_log(endpoint, context, caplog):
+def test_an_endpoint_without_a_url_returns_null_and_is_logged(endpoint, context, caplog):
     assert model_apply(context, endpoint, {"host": "a"}) is None
     assert "is not an http or https address" in caplog.text
 
 
-def test_a_model_that_fails_gives_null_and_a_line_in_the_log(serve, context, caplog):
-    server = serve(serve.answer(500))
+def test_a_failing_model_returns_null_and_is_logged(serve, context, caplog):
+    server = serve(serve.respond(500))
     with caplog.at_level(logging.WARNING):
         assert model_apply(context, {"url": server.url}, {"host": "a"}) is None
     assert "status 500" in caplog.text
 
 
-def test_a_context_without_a_registry_or_a_client_says_so():
+def test_a_context_without_a_registry_or_a_client_is_an_error():
     with pytest.raises(LookupError, match="no model registry configured"):
         get_endpoint(NOTHING, "dga")
     with pytest.raises(LookupError, match="no model registry configured"):
         model_apply(NOTHING, {"url": "http://x"}, {})
 
 
-def test_the_help_tells_what_the_functions_take():
+def test_the_help_describes_the_parameters():
     assert LIBRARY["MAAS_GET_ENDPOINT"].usage == "MAAS_GET_ENDPOINT(model?, version?, key?)"
     apply = LIBRARY["MAAS_MODEL_APPLY"]
     assert "MAAS_MODEL_APPLY(endpoint, function?, args)" in apply.help.summary
@@ -153,11 +153,11 @@ EXPRESSIONS = [
 
 
 @pytest.mark.parametrize(("expression", "value"), EXPRESSIONS)
-def test_expressions_ask_models(expression, value, context, model):
+def test_expressions_call_models(expression, value, context, model):
     assert evaluate(expression, {"host": "yahoo.com"}, context) == value
 
 
-def test_a_new_version_is_asked_without_a_restart(context, model, serve, registry, make_instance):
+def test_a_new_version_is_called_without_a_restart(context, model, serve, registry, make_instance):
     expression = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
     expression({"host": "a.com"}, context)
     newer = serve(serve.echo)
@@ -170,6 +170,6 @@ def test_a_new_version_is_asked_without_a_restart(context, model, serve, registr
 
 
 @pytest.mark.parametrize("expression", ["MAAS_GET_ENDPOINT('dga')", "MAAS_MODEL_APPLY({'url' : 'http://x'}, {})"])
-def test_without_a_registry_the_error_says_how_to_name_one(expression):
+def test_without_a_registry_the_error_explains_how_to_configure_one(expression):
     with pytest.raises(stellar.EvaluationError, match=r"pass --registry DIR or add a Registry to the context"):
         stellar.evaluate(expression, {})

@@ -1,4 +1,4 @@
-"""Traffic plans: how often which version is chosen, and for which key."""
+"""Traffic plans: distribution of calls and keys over versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def chi_square(counts, expected):
     return sum((counts[each] - wanted) ** 2 / wanted for each, wanted in expected.items())
 
 
-# A right program fails these once in a hundred million times: chi-square of 1 degree of freedom above 33, of 2 above 37
+# A correct program fails once in a hundred million runs: chi-square of 1 degree of freedom above 33, of 2 above 37
 @pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize(
     ("plan", "instances", "shares"),
@@ -31,7 +31,7 @@ def chi_square(counts, expected):
         (TrafficPlan({"1.0": 0.5, "2.0": 0.25, "3.0": 99}), BOTH, {"1.0": 2 / 3, "2.0": 1 / 3}),
     ],
 )
-def test_each_version_is_chosen_as_often_as_its_weight_says(keyed, plan, instances, shares):
+def test_each_version_is_chosen_in_proportion_to_its_weight(keyed, plan, instances, shares):
     calls = 20_000
     counts = Counter(plan.choose(instances, "dga", f"key {n}" if keyed else None) for n in range(calls))
     assert counts.keys() == shares.keys()
@@ -39,11 +39,11 @@ def test_each_version_is_chosen_as_often_as_its_weight_says(keyed, plan, instanc
 
 
 @pytest.mark.parametrize("instances", [{}, {"3.0": 1}, {"1.0": 0}])
-def test_a_plan_without_instances_says_nothing(instances):
+def test_a_plan_without_instances_chooses_no_version(instances):
     assert TrafficPlan({"1.0": 90, "2.0": 10}).choose(instances, "dga") is None
 
 
-def test_no_weight_says_nothing_and_a_weight_of_0_is_never_chosen():
+def test_a_missing_weight_or_a_weight_of_0_is_never_chosen():
     assert TrafficPlan(shadow=Shadow("2.0")).choose(BOTH, "dga") is None
     assert {TrafficPlan({"1.0": 1, "2.0": 0}).choose(BOTH, "dga") for _ in range(100)} == {"1.0"}
     assert TrafficPlan({"1.0": 1, "2.0": 0}).choose({"2.0": 1}, "dga") is None
@@ -52,17 +52,17 @@ def test_no_weight_says_nothing_and_a_weight_of_0_is_never_chosen():
 KEYS = [f"10.0.{n // 256}.{n % 256}" for n in range(4000)]
 
 
-def test_the_same_key_is_given_the_same_version_whatever_the_order_of_the_weights():
+def test_the_same_key_always_gets_the_same_version():
     one, other = TrafficPlan({"1.0": 90, "2.0": 10}), TrafficPlan({"2.0": 1, "1.0": 9})
     assert drawn(one, KEYS) == drawn(one, KEYS) == drawn(other, KEYS)
 
 
-def test_another_model_draws_otherwise():
+def test_keys_are_distributed_independently_for_each_model():
     plan = TrafficPlan({"1.0": 1, "2.0": 1})
     assert [plan.choose(BOTH, "dga", key) for key in KEYS] != [plan.choose(BOTH, "spam", key) for key in KEYS]
 
 
-def test_a_canary_that_grows_only_draws_keys_to_it():
+def test_a_growing_canary_only_gains_keys():
     instances = {**BOTH, "3.0": 1}
     before = drawn(TrafficPlan({"1.0": 60, "2.0": 30, "3.0": 5}), KEYS, instances)
     for weight in (10, 40, 500):
@@ -73,7 +73,7 @@ def test_a_canary_that_grows_only_draws_keys_to_it():
         before = after
 
 
-def test_only_the_keys_of_a_version_that_is_gone_move_and_they_come_back():
+def test_only_the_keys_of_a_missing_version_move_and_they_return():
     plan = TrafficPlan({"1.0": 60, "2.0": 30, "3.0": 10})
     all_there = drawn(plan, KEYS, {**BOTH, "3.0": 1})
     without = drawn(plan, KEYS)
@@ -81,7 +81,7 @@ def test_only_the_keys_of_a_version_that_is_gone_move_and_they_come_back():
 
 
 @pytest.mark.parametrize("key", ["", "\0", "\ud800", "naïve", "x" * 100_000])
-def test_any_text_is_a_key(key):
+def test_any_string_is_a_key(key):
     assert TrafficPlan({"1.0": 1, "2.0": 1}).choose(BOTH, "dga", key) in BOTH
 
 
@@ -93,33 +93,36 @@ def test_any_text_is_a_key(key):
         TrafficPlan(shadow=Shadow("2.0")),
     ],
 )
-def test_a_plan_is_read_as_it_was_written(plan):
+def test_a_plan_survives_a_round_trip(plan):
     assert TrafficPlan.from_json(plan.to_json()) == plan
 
 
-def test_other_keys_are_left_alone():
+def test_unknown_keys_are_ignored():
     assert TrafficPlan.from_json(b'{"weights": {"1.0": 1}, "note": "by me"}') == TrafficPlan({"1.0": 1})
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[]", "a JSON object is needed here"),
-        ('{"weights": [1]}', "weights: a JSON object such as"),
-        ('{"weights": {"1.0": "90"}}', "weights: version '1.0' needs a number from 0 to 1000000000, not '90'"),
-        ('{"weights": {"1.0": true}}', "needs a number"),
-        ('{"weights": {"1.0": -1}}', "needs a number"),
-        ('{"weights": {"1.0": 1e10}}', "needs a number"),
-        ('{"weights": {"../x": 1}}', "the version '../x' can't be"),
-        ('{"weights": {"1.0": 0, "2.0": 0}}', "one of them must be more than 0"),
-        ('{"per": "request"}', 'per: "version" or "instance", not \'request\''),
-        ('{"shadow": "2.0"}', "shadow: a JSON object such as"),
-        ('{"shadow": {"version": 2}}', "shadow: a JSON object such as"),
+        ("[]", "expected a JSON object"),
+        ('{"weights": [1]}', "invalid weights: expected a JSON object such as"),
+        (
+            '{"weights": {"1.0": "90"}}',
+            "invalid weight of version '1.0': expected a number from 0 to 1000000000, got '90'",
+        ),
+        ('{"weights": {"1.0": true}}', "expected a number"),
+        ('{"weights": {"1.0": -1}}', "expected a number"),
+        ('{"weights": {"1.0": 1e10}}', "expected a number"),
+        ('{"weights": {"../x": 1}}', "the version '../x' is invalid"),
+        ('{"weights": {"1.0": 0, "2.0": 0}}', "at least one must be more than 0"),
+        ('{"per": "request"}', 'invalid per: expected "version" or "instance", got \'request\''),
+        ('{"shadow": "2.0"}', "invalid shadow: expected a JSON object such as"),
+        ('{"shadow": {"version": 2}}', "invalid shadow: expected a JSON object such as"),
         ('{"shadow": {"version": ""}}', "the version is empty"),
-        ('{"shadow": {"version": "2.0", "share": 0}}', "the share is a number above 0, and at most 1, not 0"),
-        ('{"shadow": {"version": "2.0", "share": 1.5}}', "the share is a number above 0, and at most 1, not 1.5"),
+        ('{"shadow": {"version": "2.0", "share": 0}}', "expected a number above 0 and at most 1, got 0"),
+        ('{"shadow": {"version": "2.0", "share": 1.5}}', "expected a number above 0 and at most 1, got 1.5"),
     ],
 )
-def test_what_is_no_plan_is_refused_with_the_reason(text, reason):
+def test_an_invalid_plan_is_rejected_with_the_reason(text, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         TrafficPlan.from_json(text.encode())

@@ -107,8 +107,8 @@ REFUSED = [
     ("-mo REMOVE -n dga -v 1.0 -ni one", "invalid int value: 'one'"),
     ("-mo REMOVE -n dga -v 1.0 -ni 0", "-ni must be 1 or more, not 0"),
     ("-mo REMOVE -n dga -v 1.0 -ni -1", "-ni must be 1 or more, not -1"),
-    ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' can't be"),
-    ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' can't be"),
+    ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' is invalid"),
+    ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' is invalid"),
     ("-mo LIST -lmp {dir}", "LIST needs -hmp (--hdfs_model_path)"),
     ("-mo ADD -n dga -v 1 -ni 1 -m -5 -hmp /x -lmp {dir}", "-m must be 0 or more, not -5"),
     (
@@ -120,9 +120,9 @@ REFUSED = [
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script goes with -lmp"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "has no script a.sh; at its top: rest.sh"),
-    ("-mo LIST -zq node1:x", "'node1:x' is not of the form HOST:PORT,HOST:PORT"),
+    ("-mo LIST -zq node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
     ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
-    ("-mo LIST -zr nowhere/../..", "is not an absolute path such as /metron/maas/config"),
+    ("-mo LIST -zr nowhere/../..", "expected an absolute path such as /metron/maas/config"),
     ("-mo LIST --nam dga", "unrecognized arguments: --nam dga"),
 ]
 
@@ -162,7 +162,7 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
     [
         (["-e", "=x"], "'=x' is not of the form NAME=VALUE"),
         (["--drain-seconds", "nan"], "'nan' is not a number of seconds"),
-        (["-zq", "node1:2181,"], "'node1:2181,' is not of the form HOST:PORT,HOST:PORT"),
+        (["-zq", "node1:2181,"], "invalid hosts 'node1:2181,': expected HOST:PORT,HOST:PORT"),
     ],
 )
 def test_serve_refuses_what_can_not_be_meant(options, message, run):

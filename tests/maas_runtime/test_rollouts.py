@@ -365,7 +365,7 @@ def test_the_plan_that_was_there_outlives_a_replacement_of_a_replacement_that_fa
 
 
 REFUSED = [
-    ({"version": "../x"}, "the model's version '../x' can't be"),
+    ({"version": "../x"}, "the model's version '../x' is invalid"),
     ({"name": ""}, "the model's name is empty"),
     ({"instances": 0}, "0 instances are asked for; 1 to 20 are allowed"),
     ({"instances": 21}, "21 instances are asked for"),

@@ -262,16 +262,22 @@ def test_a_version_that_is_not_there_is_warned_of(two_versions, maas):
 
 WRONG = [
     (["--weight", "1.0=1"], "which model? It is named by -n (--name)"),
-    (["-n", "../x", "--weight", "1.0=1"], "the model's name '../x' can't be"),
+    (["-n", "../x", "--weight", "1.0=1"], "the model's name '../x' is invalid"),
     (["-n", "dga", "--weight", "1.0"], "'1.0' is not of the form VERSION=NUMBER, such as 2.0=10"),
     (["-n", "dga", "--weight", "1.0=x"], "'1.0=x' is not of the form VERSION=NUMBER"),
-    (["-n", "dga", "--weight", "1.0=-1"], "weights: version '1.0' needs a number from 0 to 1000000000, not -1"),
+    (
+        ["-n", "dga", "--weight", "1.0=-1"],
+        "invalid weight of version '1.0': expected a number from 0 to 1000000000, got -1",
+    ),
     (["-n", "dga", "--weight", "1.0=nan"], "is not of the form VERSION=NUMBER"),
-    (["-n", "dga", "--weight", "1.0=1e999"], "needs a number from 0 to 1000000000, not inf"),
-    (["-n", "dga", "--weight", "1.0=0"], "weights: one of them must be more than 0"),
+    (["-n", "dga", "--weight", "1.0=1e999"], "expected a number from 0 to 1000000000, got inf"),
+    (["-n", "dga", "--weight", "1.0=0"], "invalid weights: at least one must be more than 0"),
     (["-n", "dga", "--weight", "1.0=1", "--weight", "1.0=2"], "--weight: a version is given twice"),
     (["-n", "dga", "--per-instance"], "--per-instance goes with --weight"),
-    (["-n", "dga", "--shadow", "2.0=2"], "shadow: the share is a number above 0, and at most 1, not 2.0"),
+    (
+        ["-n", "dga", "--shadow", "2.0=2"],
+        "invalid share of the shadow: expected a number above 0 and at most 1, got 2.0",
+    ),
     (["-n", "dga", "--shadow", "2.0=x"], "'2.0=x' is not of the form VERSION or VERSION=SHARE"),
     (["-n", "dga", "--shadow", ""], "the version is empty"),
 ]

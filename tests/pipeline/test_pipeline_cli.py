@@ -143,9 +143,9 @@ def test_the_pipeline_is_built_once(tmp_path: Path, model: str, registry: FileRe
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        ("fails.com", "answered with status 500, not 200"),
-        ("page.com", "answered with invalid JSON"),
-        ("list.com", "answered with a JSON array, not an object"),
+        ("fails.com", "responded with status 500, not 200"),
+        ("page.com", "responded with invalid JSON"),
+        ("list.com", "responded with a JSON array, not an object"),
     ],
 )
 def test_an_answer_that_is_none_is_null_and_reported(
@@ -417,7 +417,7 @@ def test_check_looks_at_every_sensor(write_config: Callable[..., Path], capsys: 
         ),
         (
             ["run", "--config", str(CONFIG), "--sensor", "squid", "--registry", "nowhere"],
-            "there is no registry directory nowhere; `maas serve --registry nowhere` makes one",
+            "the registry directory nowhere does not exist; `maas serve --registry nowhere` creates it",
         ),
         (["check", "--config", "nowhere"], "nowhere: configures no sensor"),
     ],

@@ -218,7 +218,7 @@ def test_models_are_looked_for_in_the_place_that_is_named(session, tmp_path):
     with session:
         assert session.execute(f"%maas {tmp_path}").table.rows == []
         assert session.execute("%maas") == ""
-        with pytest.raises(ValueError, match=f"there is no registry directory {tmp_path}/nowhere; `maas serve"):
+        with pytest.raises(ValueError, match=f"the registry directory {tmp_path}/nowhere does not exist; `maas serve"):
             session.execute(f"%maas {tmp_path}/nowhere")
         with pytest.raises(ValueError, match="there is no host nowhere"):
             session.execute("%maas nowhere.invalid:2181")

@@ -1,1 +1,1 @@
-"""Calls of models: cache, batches, choice of an instance, hedging, shadows, failures."""
+"""Calls of models: result cache, batches, choice of an instance, hedging, shadows, failures."""

@@ -1,4 +1,4 @@
-"""A call, and its attempts at instances."""
+"""The state of a call and of its attempts at instances."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
-from stellar.maas.errors import (
-    ModelTimeOut,
-)
+from stellar.maas.errors import ModelTimeOut
 from stellar.maas.schema import Model
 from stellar.maas.transport.base import Response
 from stellar.maas.transport.http import ModelExchange
@@ -21,7 +19,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An answer, and the bytes that decode to it."""
+    """A decoded result, and the bytes it was decoded from."""
 
     result: Result
     data: bytes
@@ -31,25 +29,26 @@ Read = Callable[[str, Response], list[Decoded]]
 
 
 class InstanceSilent(ModelTimeOut):
-    """An instance answers nobody, so a call gives it up; another one is called at no cost."""
+    """An instance that stopped responding to all callers; another one is called without costing a retry."""
 
 
 @dataclass(slots=True)
-class Call:
+class ModelCall:
     """A request for any instance of a version.
 
     model: None for an endpoint written by hand
     given: the URL of the endpoint
-    rest: what follows the URL; body: of a POST
-    until: when the whole call must have ended, monotonic; infinity for no limit
+    rest: path and query, appended to the URL
+    body: of a POST; None for a GET
+    until: deadline of the whole call, monotonic; infinity for none
     read: decodes a response; raises ModelRefused, InstanceBusy
-    hedged: whether a second instance may be called besides
-    chosen: whether another version would do
+    hedged: True if a second instance may be called concurrently
+    chosen: True if any version of the model may be called
 
     retries: how many are left
-    charged: whether the last failure costs a retry; that of a trial does not
+    charged: True if the last failure costs a retry; the failure of a trial does not
     unreachable: the URLs that could not be reached, since the last wait
-    first_unread: when the request was not read for the first time; infinity if it always was
+    first_unread: time at which an instance first left the request unread, monotonic; infinity if none did
     """
 
     model: Model | None
@@ -69,12 +68,12 @@ class Call:
 
 @dataclass(slots=True)
 class Attempt:
-    """A request to one instance, which holds a slot of it.
+    """A request to one instance, which holds one of its slots.
 
-    until: when it has taken too long
-    avoided: whether the circuit of the instance is open, and there was no other
-    trial: whether it decides about a half-open circuit
-    settled: whether its outcome was reported
+    until: deadline of the attempt, monotonic
+    avoided: True if the circuit of the instance is open, and there was no other instance
+    trial: True if it is the trial call of a half-open circuit
+    settled: True if its outcome was reported
     """
 
     url: str
@@ -88,14 +87,18 @@ class Attempt:
 
 
 class Counting(Protocol):
+    """A set of named counters."""
+
     def count(self, what: str) -> None:
-        """Add 1 to a counter of the client."""
+        """Add 1 to a counter."""
 
 
 def exchange_of(attempt: Attempt) -> ModelExchange:
+    """Return the exchange of an attempt that was begun."""
     assert attempt.exchange is not None
     return attempt.exchange
 
 
-def request_url(url: str, call: Call) -> str:
+def request_url(url: str, call: ModelCall) -> str:
+    """Return the URL of a call, with path and query, at one instance."""
     return f"{url.removesuffix('/')}/{call.rest}"

@@ -1,4 +1,4 @@
-"""Calls that come at about the same moment, merged into one request."""
+"""Batches: concurrent calls merged into one request."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from stellar.maas.errors import MaasError, ModelUnavailable, RecordRefused
 from stellar.util.forks import reset_after_fork
 from stellar.util.waiting import Event, Future, new_event
 
-Answered = tuple[Decoded, str]
-"""An answer, and the URL of the instance that gave it."""
+SourcedResult = tuple[Decoded, str]
+"""A result, and the URL of the instance that returned it."""
 
-Send = Callable[[list[Arguments]], list[Answered]]
+Send = Callable[[list[Arguments]], list[SourcedResult]]
 
 
 class Abandoned(Exception):
-    """The caller that was to bring an answer for others too was cancelled or interrupted."""
+    """The caller that made a request for others too was cancelled or interrupted."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    members: list[tuple[Arguments, Future[Answered]]] = field(default_factory=list)
-    full: Event = field(default_factory=new_event)  # made by the first of them, which waits
+    members: list[tuple[Arguments, Future[SourcedResult]]] = field(default_factory=list)
+    full: Event = field(default_factory=new_event)  # created by the first caller, which waits for it
 
 
 class Batcher:
-    """Merges calls: the first one waits a moment for others, and sends them all.
+    """Merges calls: the first caller waits briefly for others, and sends one request for all of them.
 
-    most: how many calls a request may hold
-    seconds: how long the first one waits for the request to become full
+    most: maximum number of calls in a request
+    seconds: how long the first caller waits for a full request
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -45,15 +45,16 @@ class Batcher:
         self._open: dict[Hashable, _Batch] = {}
         self._lock = threading.Lock()
 
-    def ask(self, lane: Hashable, arguments: Arguments, send: Send) -> Answered:
-        """The answer to these arguments, asked together with others of the same lane.
+    def call(self, lane: Hashable, arguments: Arguments, send: Send) -> SourcedResult:
+        """Return the result for these arguments, requested together with other calls.
 
-        send: sends a request and gives as many answers as there were arguments; the first caller's is used
+        lane: key of the calls that may share a request
+        send: sends a request and returns one result for each set of arguments; the function of the first caller is used
 
-        All callers get the error that a request ends with. But where a model finds fault with what it was asked, each
-        asks again for itself, so that only those fail that are to blame.
+        An error of the request is raised in all its callers. But if the model rejects the arguments, each caller sends
+        a request of its own, so that only the calls with invalid arguments fail.
         """
-        batch, mine, leading = self._joined(lane, arguments)
+        batch, mine, leading = self._join_batch(lane, arguments)
         if leading:
             self._lead(lane, batch, send)
         try:
@@ -61,13 +62,13 @@ class Batcher:
         except RecordRefused:
             if len(batch.members) == 1:
                 raise
-        except Abandoned:  # each of the others goes on by itself
+        except Abandoned:  # send a request of our own
             pass
-        (answer,) = send([arguments])
-        return answer
+        (result,) = send([arguments])
+        return result
 
-    def _joined(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Future[Answered], bool]:
-        mine: Future[Answered] = Future()
+    def _join_batch(self, lane: Hashable, arguments: Arguments) -> tuple[_Batch, Future[SourcedResult], bool]:
+        mine: Future[SourcedResult] = Future()
         with self._lock:
             batch = self._open.get(lane)
             if leading := batch is None:
@@ -82,16 +83,16 @@ class Batcher:
         try:
             if not batch.full.wait(self._seconds):
                 self._close(lane, batch)
-            answers = send([arguments for arguments, _ in batch.members])
+            results = send([arguments for arguments, _ in batch.members])
         except BaseException as error:
             self._close(lane, batch)
             for _, waiting in batch.members:
-                waiting.set_exception(for_others(error))
+                waiting.set_exception(error_for_others(error))
             if not isinstance(error, MaasError):
                 raise
         else:
-            for (_, waiting), answer in zip(batch.members, answers, strict=True):
-                waiting.set_result(answer)
+            for (_, waiting), result in zip(batch.members, results, strict=True):
+                waiting.set_result(result)
 
     def _close(self, lane: Hashable, batch: _Batch) -> None:
         with self._lock:
@@ -99,8 +100,8 @@ class Batcher:
                 del self._open[lane]
 
 
-def for_others(error: BaseException) -> BaseException:
-    """Return the error for the callers that waited for the answer of one that failed."""
+def error_for_others(error: BaseException) -> BaseException:
+    """Return the error for the callers that waited for the request of a caller that failed."""
     if isinstance(error, MaasError):
         return error
     return ModelUnavailable(f"interrupted: {error!r}") if isinstance(error, Exception) else Abandoned()

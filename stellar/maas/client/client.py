@@ -1,7 +1,7 @@
-"""Calling models: the cache of answers, calls that are merged, and the request to an instance.
+"""The model client: result cache, single flight, batches and dispatch to an instance.
 
-A call goes  cache → single flight → batch → dispatch (see `stellar.maas.client.dispatch`); each step is left out where
-it is not needed.
+A call goes through  cache → single flight → batch → dispatch (see `stellar.maas.client.dispatch`); steps that are
+switched off are skipped.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from stellar.maas.client.attempts import Call, Decoded, Read, Result
-from stellar.maas.client.batching import Abandoned, Batcher, for_others
+from stellar.maas.client.attempts import Decoded, ModelCall, Read, Result
+from stellar.maas.client.batching import Abandoned, Batcher, error_for_others
 from stellar.maas.client.decoding import decode_batch, decode_one
 from stellar.maas.client.dispatch import Dispatcher, call_directly
 from stellar.maas.client.encoding import Arguments, encode_query, function_path, to_strings
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.client.instances import DeploymentTracker
 from stellar.maas.client.outages import Outages
-from stellar.maas.client.reselect import chosen_anew
+from stellar.maas.client.reselect import choose_again
 from stellar.maas.client.result_cache import ResultCache
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.client.shadow import BoundedFile, OnDisagreement, Shadows
@@ -52,16 +52,16 @@ OnFailure = Callable[[str | None, str | None, Reason, str | None], object]
 class Counters:
     """Counters of a client.
 
-    calls: of `apply`; each is a cache hit, joined to an equal call under way, or sent
-    cache_hits, joined: those that made no request of their own
-    requests: to instances, with retries and hedges; a batch is one
-    retries: requests because another one had failed
-    hedged: requests because another one was slow
-    quarantined: how often the circuit of an instance was opened
-    failures: calls without an answer, by their reason; those that named no registered model are not among the calls
-    circuits: the instances whose circuit is not closed, by URL: "open", "half-open" or "resting"
-    compared, disagreed: calls that a shadow answered too, and those of them to which it gave another answer
-    shadow_failed, shadow_dropped: those that it did not answer, and those that it was not sent because it was busy
+    calls: calls of `apply`; each is a cache hit, joined to an equal call in flight, or sent
+    cache_hits, joined: calls that made no request of their own
+    requests: requests to instances, retries and hedges included; a batch is one request
+    retries: requests made because another one had failed
+    hedged: requests made because another one was slow
+    quarantined: number of times that a circuit was opened
+    failures: failed calls by reason; failures to find a model are not included in `calls`
+    circuits: state of each circuit that is not closed, by URL: "open", "half-open" or "resting"
+    compared, disagreed: calls whose result was compared with a shadow's, and those with a different result
+    shadow_failed, shadow_dropped: calls that failed at the shadow, and calls that it was not sent because it was busy
     """
 
     calls: int = 0
@@ -84,9 +84,9 @@ class _Request:
     """A request to a model.
 
     model: None for an endpoint written by hand
-    deployment: of the model, when this was asked
-    key: equal for requests that have the same answer
-    epoch: of the cache, when this was asked
+    deployment: number of the model's deployment when the call began
+    key: key of the result in the cache
+    epoch: of the cache when the call began
     """
 
     endpoint: Mapping[str, Any]
@@ -101,20 +101,20 @@ class _Request:
 
 
 class ModelClient:
-    """Calls models over HTTP. Safe to use from many threads and fibers, and after a fork; make one and share it.
+    """A client for models over HTTP. Create one and share it: it is safe for threads, fibers and forks.
 
-    registry: the instances
-    transport: what carries the requests; by default HTTP with keep-alive connections. One that has nothing but `get`
-        and `post` is used without hedging
-    clock: seconds, for the age of cached answers
-    on_failure: called with name, version, reason and URL for each call without an answer, in the caller's thread
-    on_disagreement: called for each answer of a shadow that differs from the caller's, in another thread
+    registry: source of the instances
+    transport: sends the requests; by default HTTP with keep-alive connections. A transport with only `get` and `post`
+        is used without hedging
+    clock: monotonic seconds, for the age of cached results
+    on_failure: called with name, version, reason and URL for each failed call, in the caller's thread
+    on_disagreement: called for each result of a shadow that differs from the caller's, in another thread
 
-    An answer is cached by the model's name and version, the function and the arguments, not by the instance that gave
-    it, until all instances of that version have been replaced. Equal calls at the same moment make one request.
+    Results are cached by the model's name and version, the function and the arguments, independent of the instance,
+    until all instances of that version have been replaced. Concurrent equal calls share one request.
     """
 
-    cooperative = True  # in a fiber, where it waits
+    cooperative = True  # waiting in a fiber yields to other fibers
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class ModelClient:
         self._flights: dict[str, Future[bytes]] = {}
 
     def counters(self) -> Counters:
-        """Return what was done so far, as a copy."""
+        """Return a copy of the counters."""
         shadows = asdict(self._shadows.counters())
         circuits = dict(self._registry.breakers.states())
         with self._lock:
@@ -165,12 +165,12 @@ class ModelClient:
         with self._lock:
             setattr(self._counters, what, getattr(self._counters, what) + 1)
 
-    # --- finding
+    # --- look-up
 
     def endpoint(self, name: str, version: str | None = None, key: str | None = None) -> ModelEndpoint:
-        """Return an instance of a model, as the registry chooses it; one that is wanted and has none is waited for.
+        """Return an instance of a model, as the registry chooses it; wait for one if the model is desired but absent.
 
-        Raises ModelNotFound, or ModelUnavailable for a model of which no instance came in time.
+        Raises ModelNotFound, or ModelUnavailable if no instance of a desired model is registered in time.
         """
         until = self._deadline()
         while True:
@@ -193,23 +193,23 @@ class ModelClient:
     def apply(
         self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Arguments | None = None
     ) -> Result:
-        """Return the model's answer to these arguments: a JSON object, which is the caller's to change.
+        """Return the model's result for these arguments: a JSON object, a new one for each call.
 
-        endpoint: a map of name, version and url, and of `endpoint:<function>` where functions have paths of their own
-        function: a function of the endpoint, or a path; by default the function `apply`
+        endpoint: a map with name, version and url, and `endpoint:<function>` for functions with a path of their own
+        function: a function of the endpoint, or a path; defaults to `apply`
+        arguments: sent as a query; null values become bare names
 
-        Where the endpoint's version was chosen by the registry, and its last instance is gone when it is called,
-        another one is chosen.
+        If the registry chose the endpoint's version, and its last instance is gone, another version is chosen.
 
         Raises ModelUnavailable or ModelRefused.
         """
         try:
             return self._apply(endpoint, function, arguments or {})
         except MaasError as error:
-            if (instead := chosen_anew(endpoint, self._registry)) is not None:
-                log.debug("%s; %s is called instead", error, _model(instead))
-                return self.apply(instead, function, arguments)
-            self.failed(endpoint, error)
+            if (substitute := choose_again(endpoint, self._registry)) is not None:
+                log.debug("%s; calling %s instead", error, _model(substitute))
+                return self.apply(substitute, function, arguments)
+            self.record_failure(endpoint, error)
             raise
 
     def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
@@ -224,17 +224,17 @@ class ModelClient:
             try:
                 return _decode(flight.result())
             except Abandoned:
-                self._count_unjoined()
-        answer = self._lead(request, flight)
-        self._shadows.show(endpoint, function, request.query, answer)
-        return answer
+                self._uncount_join()
+        result = self._lead(request, flight)
+        self._shadows.submit(endpoint, function, request.query, result)
+        return result
 
     def _new_request(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> _Request:
         path, query = function_path(endpoint, function), encode_query(arguments)
         model = _model(endpoint)
         deployment = 0 if model is None else self._deployments.number(model)
-        where = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
-        key = f"{where}\0{deployment}\0{path}?{query}"
+        identity = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
+        key = f"{identity}\0{deployment}\0{path}?{query}"
         return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch)
 
     def _count_hit(self) -> None:
@@ -242,14 +242,14 @@ class ModelClient:
             self._counters.calls += 1
             self._counters.cache_hits += 1
 
-    def _count_unjoined(self) -> None:
-        """Take back what `_join` has counted, before it is called again for the same call."""
+    def _uncount_join(self) -> None:
+        """Undo the counting of `_join`, before it is called again for the same call."""
         with self._lock:
             self._counters.calls -= 1
             self._counters.joined -= 1
 
     def _join(self, key: str) -> tuple[Future[bytes], bool]:
-        """The call under way for a key, and True if it is ours to make."""
+        """Return the call in flight for a key, and True if this caller has to make it."""
         with self._lock:
             self._counters.calls += 1
             flight = self._flights.get(key)
@@ -260,27 +260,27 @@ class ModelClient:
             return flight, True
 
     def _lead(self, request: _Request, flight: Future[bytes]) -> Result:
-        """Call the model, for all that wait for the same answer."""
+        """Call the model on behalf of all callers that wait for the same result."""
         try:
-            answer, url = self._send(request)
-            if request.model is None or self._deployments.is_present(request.model, request.deployment, url):
-                self._cache.put(request.key, answer.data, request.epoch)
+            decoded, url = self._send(request)
+            if request.model is None or self._deployments.is_current(request.model, request.deployment, url):
+                self._cache.put(request.key, decoded.data, request.epoch)
         except BaseException as error:
-            self._land(request.key)
-            flight.set_exception(for_others(error))
+            self._end_flight(request.key)
+            flight.set_exception(error_for_others(error))
             raise
-        self._land(request.key)
-        flight.set_result(answer.data)
-        return answer.result
+        self._end_flight(request.key)
+        flight.set_result(decoded.data)
+        return decoded.result
 
-    def _land(self, key: str) -> None:
+    def _end_flight(self, key: str) -> None:
         with self._lock:
             del self._flights[key]
 
-    def failed(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
-        """Count a call without an answer, log it, and report it to `on_failure`; `apply` does so by itself.
+    def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
+        """Count a failed call, log it, and report it to `on_failure`.
 
-        It is for calls that could not even be made: where no such model is registered, there is none to apply.
+        `apply` calls this itself. Callers need it for calls that could not be made, as no instance was found.
         """
         with self._lock:
             self._counters.failures[error.reason] += 1
@@ -290,10 +290,10 @@ class ModelClient:
             return
         try:
             self._on_failure(name, version, error.reason, error.url)
-        except Exception:  # the listener must not change what a call does
-            log.exception("the function that is called for each failed call of a model failed itself")
+        except Exception:  # an error in the callback must not change the outcome of the call
+            log.exception("the callback for failed model calls raised an error")
 
-    # --- one call, alone or with others
+    # --- requests
 
     def _send(self, request: _Request) -> tuple[Decoded, str]:
         endpoint, until = request.endpoint, self._deadline()
@@ -301,7 +301,7 @@ class ModelClient:
         if is_apply and self._settings.batch_size > 1 and "endpoint:batch" in endpoint:
             path = function_path(endpoint, "batch")
             lane = (request.model or endpoint.get("url"), request.deployment, path)
-            return self._batcher.ask(lane, request.arguments, partial(self._send_batch, endpoint, path, until))
+            return self._batcher.call(lane, request.arguments, partial(self._send_batch, endpoint, path, until))
         hedged = is_apply and self._settings.hedge_ms != 0
         rest = f"{request.path}?{request.query}"
         call = self._new_call(endpoint, rest, None, until, decode_one, hedged=hedged)
@@ -314,27 +314,27 @@ class ModelClient:
         members = [to_strings(arguments) for arguments in calls]
         body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         call = self._new_call(endpoint, path, body, until, partial(decode_batch, len(calls)), hedged=False)
-        answers, url = self._dispatcher.send(call)
-        return [(answer, url) for answer in answers]
+        results, url = self._dispatcher.send(call)
+        return [(result, url) for result in results]
 
     def _new_call(
         self, endpoint: Mapping[str, Any], rest: str, body: bytes | None, until: float, read: Read, *, hedged: bool
-    ) -> Call:
+    ) -> ModelCall:
         given, chosen = str(endpoint.get("url")), isinstance(endpoint, Chosen)
-        return Call(_model(endpoint), given, rest, body, until, read, hedged, chosen, self._settings.retries)
+        return ModelCall(_model(endpoint), given, rest, body, until, read, hedged, chosen, self._settings.retries)
 
     def _call_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
-        """The answer of a shadow, which changes no circuit, and for which nobody waits."""
+        """Return the result of a shadow. It is not reported to the circuit breaker."""
         url = str(endpoint["url"])
-        if (trouble := trouble_with(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
-            raise ModelUnavailable(trouble, "not allowed")
-        address = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
-        through = call_directly if getattr(self._transport, "gives_way", False) else offload
-        (decoded,) = decode_one(address, through(self._transport.get, address))
+        if (refusal := trouble_with(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
+            raise ModelUnavailable(refusal, "not allowed")
+        target = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
+        call = call_directly if getattr(self._transport, "cooperative", False) else offload
+        (decoded,) = decode_one(target, call(self._transport.get, target))
         return decoded.result
 
     def close(self) -> None:
-        """Close all connections, once shadows have answered what they were sent, and log what was counted."""
+        """Wait for the calls of shadows, close all connections, and log the failures that were counted."""
         self._shadows.close(self._settings.timeout_ms / 1000)
         self._dispatcher.close()
         self._transport.close()

@@ -1,4 +1,4 @@
-"""The response of a model: an answer, or why it is none."""
+"""Decoding of responses: results, or errors."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from stellar.net.http import without_query
 
 DETAIL_BYTES = 200
 TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
-REST_SECONDS = 1.0  # of an instance that is busy and does not say for how long
+REST_SECONDS = 1.0  # pause of a busy instance without Retry-After
 
 
-def decode_one(address: str, answer: Response) -> list[Decoded]:
+def decode_one(url: str, response: Response) -> list[Decoded]:
     """Return the JSON object of a response. Raises ModelRefused or InstanceBusy."""
-    value = _decode(address, answer)
+    value = _decode(url, response)
     if not isinstance(value, dict):
-        raise ModelRefused(f"{without_query(address)} answered with a JSON {_KINDS[type(value)]}, not an object")
-    return [Decoded(value, answer.body)]
+        raise ModelRefused(f"{without_query(url)} responded with a JSON {_KINDS[type(value)]}, not an object")
+    return [Decoded(value, response.body)]
 
 
-def decode_batch(size: int, address: str, answer: Response) -> list[Decoded]:
-    """Return the JSON objects of a response to a batch of so many calls. Raises ModelRefused or InstanceBusy."""
-    value = _decode(address, answer)
+def decode_batch(size: int, url: str, response: Response) -> list[Decoded]:
+    """Return the JSON objects of a response to a batch of `size` calls. Raises ModelRefused or InstanceBusy."""
+    value = _decode(url, response)
     if not isinstance(value, list):
-        raise ModelRefused(f"{without_query(address)} answered with a JSON {_KINDS[type(value)]}, not an array")
+        raise ModelRefused(f"{without_query(url)} responded with a JSON {_KINDS[type(value)]}, not an array")
     if len(value) != size:
-        raise ModelRefused(f"{without_query(address)} answered {len(value)} of {size} calls of a batch")
+        raise ModelRefused(f"{without_query(url)} returned {len(value)} results for {size} calls of a batch")
     for member in value:
         if not isinstance(member, dict):
             kind = _KINDS[type(member)]
-            raise ModelRefused(f"{without_query(address)} answered with a JSON {kind} in the array, not an object")
+            raise ModelRefused(f"{without_query(url)} responded with a JSON {kind} in the array, not an object")
     return [Decoded(member, _encode(member)) for member in value]
 
 
@@ -42,28 +42,28 @@ def _encode(member: dict[str, Any]) -> bytes:
     return json.dumps(member, separators=(",", ":")).encode("ascii")
 
 
-def _decode(address: str, answer: Response) -> Any:
-    if answer.status != 200:
-        raise _refusal(address, answer)
+def _decode(url: str, response: Response) -> Any:
+    if response.status != 200:
+        raise _refusal(url, response)
     try:
-        return read_json(answer.body)
+        return read_json(response.body)
     except ValueError as error:
-        raise ModelRefused(f"{without_query(address)} answered with invalid JSON: {error}") from None
+        raise ModelRefused(f"{without_query(url)} responded with invalid JSON: {error}") from None
 
 
-def _refusal(address: str, answer: Response) -> ModelRefused | InstanceBusy:
-    status = answer.status
-    message, details = f"{without_query(address)} answered with status {status}, not 200", ""
+def _refusal(url: str, response: Response) -> ModelRefused | InstanceBusy:
+    status = response.status
+    message, details = f"{without_query(url)} responded with status {status}, not 200", ""
     if status >= 400:
-        details = _details(answer.body)
-    if status == TOO_MANY_REQUESTS or (status == UNAVAILABLE and answer.retry_after is not None):
-        return InstanceBusy(message, REST_SECONDS if answer.retry_after is None else answer.retry_after, details)
+        details = _details(response.body)
+    if status == TOO_MANY_REQUESTS or (status == UNAVAILABLE and response.retry_after is not None):
+        return InstanceBusy(message, REST_SECONDS if response.retry_after is None else response.retry_after, details)
     kind = RecordRefused if 400 <= status < 500 else ModelRefused
     return kind(message, details=details)
 
 
 def _details(body: bytes) -> str:
-    """The beginning of a body as one line of ASCII."""
+    """Return the beginning of a body as one line of ASCII."""
     return body[:DETAIL_BYTES].decode("utf-8", "replace").strip().encode("unicode_escape").decode("ascii")
 
 

@@ -1,14 +1,14 @@
-"""Sending a call to an instance of a model: which one, when a second one, and what to do when it fails.
+"""Dispatch of calls: choice of an instance, concurrency limit, hedging, retries, and waiting during an outage.
 
-    instance: closed circuits first, uniformly or the less busy of two
-      → slot among the concurrent requests of the instance
-        → exchange; if it is slow, a second one besides (the race), and the first answer wins
+    choose an instance: closed circuits first, uniformly or the less busy of two
+      → take one of the instance's slots (concurrency limit)
+        → exchange; if it is slow, hedge it by a second one (see `Race`), and the first response wins
     a failure costs a retry on another instance; a refused connection, a trial and a busy instance cost none
-    no instance left → the outage is waited for, if the model is wanted
+    no instance left → wait for the outage to end, if the model is desired
 
 Each outcome is reported to the circuit breaker. The common call is one exchange in the caller's own thread or fiber.
-Only a slow one is handed to a run loop (`stellar.util.scheduler.Hub`), which watches both exchanges at once; so hedging
-costs nothing until it is needed, and no thread per call.
+Only a slow one is moved to a run loop (`stellar.util.scheduler.RunLoop`), which waits for both exchanges at once; so
+hedging costs nothing until it is needed, and no thread per call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from stellar.maas.client.attempts import Attempt, Call, Counting, Decoded, InstanceSilent, request_url
+from stellar.maas.client.attempts import Attempt, Counting, Decoded, InstanceSilent, ModelCall, request_url
 from stellar.maas.client.instances import HedgePolicy
 from stellar.maas.client.outages import RETRY_SECONDS, Outages
 from stellar.maas.client.race import Race
@@ -57,7 +57,7 @@ MAX_WARNED = 1000
 class Dispatcher:
     """Sends calls to instances. Safe to use from many threads and fibers.
 
-    counting: counts requests, retries, hedged and quarantined
+    counting: the counters requests, retries, hedged and quarantined
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Dispatcher:
         self.registry, self._settings, self.counters = registry, settings, counting
         self._transport = transport
         self.begin_exchange: Callable[[str, bytes | None], ModelExchange] | None = getattr(transport, "begin", None)
-        self._cooperative = getattr(transport, "gives_way", False)
+        self._cooperative = getattr(transport, "cooperative", False)
         self._timeouts = settings.timeouts
         self._allowed = AllowedHosts.of(settings.hosts_allowed)
         self.breakers = registry.breakers
@@ -80,23 +80,23 @@ class Dispatcher:
         self.limiter = ConcurrencyLimiter(settings.max_in_flight)
         self._hedge_seconds = None if settings.hedge_ms is None else settings.hedge_ms / 1000
         self._policies: dict[Model, HedgePolicy] = {}
-        self._callable: set[str] = set()  # URLs that were found to be allowed
+        self._callable: set[str] = set()  # URLs known to be allowed
         self._warned: set[str] = set()
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._hub: RunLoop | None = None
+        self._loop: RunLoop | None = None
 
-    def send(self, call: Call) -> tuple[list[Decoded], str]:
-        """Return what an instance answered, and its URL.
+    def send(self, call: ModelCall) -> tuple[list[Decoded], str]:
+        """Return the decoded response of an instance, and the URL of the instance.
 
         Raises MaasError.
         """
         while True:
             try:
-                answer = self._send(call)
+                outcome = self._send(call)
             except RecordRefused:
                 raise
             except InstanceBusy as error:
@@ -106,14 +106,14 @@ class Dispatcher:
             else:
                 if call.model is not None:
                     self._outages.end(call.model)
-                return answer
+                return outcome
 
-    def _send(self, call: Call) -> tuple[list[Decoded], str]:
-        """Try instances until one answers, there is none left, or no retry is left."""
+    def _send(self, call: ModelCall) -> tuple[list[Decoded], str]:
+        """Call instances until one responds, none is left, or no retry is left."""
         tried: set[str] = set()
         failure: MaasError | None = None
         call.unreachable.clear()
-        while (url := self._next(call, tried)) is not None:
+        while (url := self._next_url(call, tried)) is not None:
             if failure is not None:
                 self.counters.count("retries")
             tried.add(url)
@@ -130,86 +130,87 @@ class Dispatcher:
                     call.retries -= 1
         else:
             if failure is not None and call.charged:
-                call.retries += 1  # there was no other instance to call for it
+                call.retries += 1  # there was no other instance to spend it on
         raise failure or ModelUnavailable("no instance was called")
 
-    # --- which instance
+    # --- choice of an instance
 
-    def _next(self, call: Call, tried: set[str]) -> str | None:
-        """The instance to call; None if all were tried.
+    def _next_url(self, call: ModelCall, tried: set[str]) -> str | None:
+        """Return the URL of the instance to call; None if all were tried.
 
-        Raises ModelUnavailable if none may be called, InstanceBusy if all of them are.
+        Raises ModelUnavailable if no instance is allowed, InstanceBusy if all are busy.
         """
-        if not tried and self.breakers.all_closed and self._uniform and self.may_call(call.given):
-            return call.given  # as usual
+        if not tried and self.breakers.all_closed and self._uniform and self.is_allowed(call.given):
+            return call.given  # the common case
         urls = self.urls_of(call.model)
-        if not tried and (first := self._first(call, urls)) is not None:
+        if not tried and (first := self._first_url(call, urls)) is not None:
             return first
-        candidates = [url for url in self.breakers.closed(urls) if url not in tried and self.may_call(url)]
-        awake = [url for url in candidates if not self.breakers.rest_of(url)]
-        if awake:
-            return self._choose(awake)
+        candidates = [url for url in self.breakers.closed(urls) if url not in tried and self.is_allowed(url)]
+        rested = [url for url in candidates if not self.breakers.rest_of(url)]
+        if rested:
+            return self._choose(rested)
         if candidates:
             raise InstanceBusy(f"all instances of {call.model} are busy", 0.0)
         if tried:
             return None
-        if (trouble := self._trouble(call.given)) is not None:
-            raise ModelUnavailable(trouble, "not allowed")
+        if (refusal := self._refusal_of(call.given)) is not None:
+            raise ModelUnavailable(refusal, "not allowed")
         if self.breakers.rest_of(call.given):
             raise InstanceBusy(f"{call.given} is busy", 0.0)
         return call.given
 
-    def _first(self, call: Call, urls: Sequence[str]) -> str | None:
-        """The instance that the registry chose, or a less busy one, if it may be called."""
+    def _first_url(self, call: ModelCall, urls: Sequence[str]) -> str | None:
+        """Return the instance that the registry chose, or a less busy one; None if it must not be called."""
         given = call.given
         closed = self.breakers.closed(urls)
         if given not in urls:
-            return None if urls and given in self.breakers else self._if_awake(given)
+            return None if urls and given in self.breakers else self._unless_resting(given)
         if given not in closed:
             return None
         if not self._uniform:
-            given = self.limiter.less_busy([url for url in closed if self.may_call(url)] or [given])
-        return self._if_awake(given)
+            given = self.limiter.less_busy([url for url in closed if self.is_allowed(url)] or [given])
+        return self._unless_resting(given)
 
-    def _if_awake(self, url: str) -> str | None:
-        return url if self.may_call(url) and not self.breakers.rest_of(url) else None
+    def _unless_resting(self, url: str) -> str | None:
+        return url if self.is_allowed(url) and not self.breakers.rest_of(url) else None
 
     def _choose(self, urls: Sequence[str]) -> str:
         return random.choice(urls) if self._uniform else self.limiter.less_busy(urls)
 
     def urls_of(self, model: Model | None) -> tuple[str, ...]:
-        """The instances that are registered."""
+        """Return the URLs of the registered instances of a model."""
         if model is None or (snapshot := self.registry.version(*model)) is None:
             return ()
         return snapshot.urls
 
-    def may_call(self, url: str) -> bool:
-        return url in self._callable or self._trouble(url) is None
+    def is_allowed(self, url: str) -> bool:
+        """Return True if `maas.hosts.allowed` permits calls of a URL."""
+        return url in self._callable or self._refusal_of(url) is None
 
-    def _trouble(self, url: str) -> str | None:
-        """Return the reason why a URL must not be called, and log it once; None if it may be."""
-        trouble = trouble_with(url, self._allowed)
-        if trouble is None:
+    def _refusal_of(self, url: str) -> str | None:
+        """Return the reason why a URL must not be called, and log it once; None if it is allowed."""
+        refusal = trouble_with(url, self._allowed)
+        if refusal is None:
             if len(self._callable) >= MAX_CALLABLE:
                 self._callable.clear()
             self._callable.add(url)
         elif url not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(url)
-            log.warning("an endpoint is not called: %s", trouble)
-        return trouble
+            log.warning("endpoint not allowed: %s", refusal)
+        return refusal
 
-    # --- no instance
+    # --- waiting for an instance
 
-    def _await_rest(self, call: Call, error: InstanceBusy) -> None:
-        """Wait until a busy instance can be called again. Raises the error if that takes longer than the call may."""
+    def _await_rest(self, call: ModelCall, error: InstanceBusy) -> None:
+        """Wait until a busy instance can be called again. Raises the error if that is after the call's deadline."""
         urls = self.urls_of(call.model) or (call.given,)
         pause = min((rest for url in urls if (rest := self.breakers.rest_of(url))), default=0.0)
         if monotonic() + pause >= min(call.until, call.began + self._timeouts.seconds):
             raise error
         sleep(pause)
 
-    def _await_instance(self, call: Call, error: MaasError) -> None:
-        """Wait for an instance of a model that is wanted and can't be reached. Raises the error if it is not that."""
+    def _await_instance(self, call: ModelCall, error: MaasError) -> None:
+        """Wait for an instance of a desired model that can't be reached. Raises the error for any other failure."""
         if not self._settings.wait_ms or not self._is_absent(call):
             raise error
         if isinstance(error, ConnectionLost):
@@ -218,24 +219,25 @@ class Dispatcher:
         if not self._outages.wait(call.model, call.until):
             raise ModelUnavailable(f"no instance of {call.model} can be reached: {error.summary}", "no instance")
 
-    def _charge(self, call: Call, error: ConnectionLost) -> None:
-        """Let a lost connection cost a retry, or some time if the request was not read. Raises the error if it can't.
+    def _charge(self, call: ModelCall, error: ConnectionLost) -> None:
+        """Charge a lost connection: a retry, or some time if the request was unread. Raises the error if none is left.
 
-        One who listens between two calls only resets all connections but one: that record is not to blame.
+        A server that listens only between two calls resets all connections but one, so resets alone must not use up the
+        retries of a call.
         """
         if isinstance(error, RequestUnread):
             now = monotonic()
             call.first_unread = min(call.first_unread, now)
             if now < call.first_unread + self._settings.wait_ms / 1000:
-                # Or all who were reset at one moment would come back at one moment
+                # at random, or all callers that were reset together would come back together
                 sleep(min(random.uniform(0, RETRY_SECONDS), max(0.0, call.until - now)))
                 return
         if not call.retries:
             raise error
         call.retries -= 1
 
-    def _is_absent(self, call: Call) -> bool:
-        """True if the model is wanted and has no instance, or none that can be reached."""
+    def _is_absent(self, call: ModelCall) -> bool:
+        """Return True if the model is desired and has no instance, or none that can be reached."""
         if call.model is None:
             return False
         if urls := self.urls_of(call.model):
@@ -253,14 +255,14 @@ class Dispatcher:
 
     # --- one attempt
 
-    def _attempt(self, call: Call, url: str, tried: set[str]) -> tuple[list[Decoded], str]:
-        """Call an instance while holding a slot of it, and report the outcome."""
+    def _attempt(self, call: ModelCall, url: str, tried: set[str]) -> tuple[list[Decoded], str]:
+        """Call an instance while holding one of its slots, and report the outcome."""
         call.charged = True
-        attempt = self._enter(call, url, tried)
+        attempt = self._take_slot(call, url, tried)
         try:
             if self.begin_exchange is None:
-                return self._by_transport(call, attempt), attempt.url
-            return self._by_exchange(call, attempt, tried)
+                return self._send_by_transport(call, attempt), attempt.url
+            return self._send_by_exchange(call, attempt, tried)
         except MaasError as error:
             error.url = error.url or attempt.url
             call.charged = not attempt.trial and not _is_free(error)
@@ -269,94 +271,94 @@ class Dispatcher:
         finally:
             self.end_attempt(attempt)
 
-    def _by_exchange(self, call: Call, attempt: Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
+    def _send_by_exchange(self, call: ModelCall, attempt: Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
         assert self.begin_exchange is not None
         attempt.exchange = exchange = self.begin_exchange(request_url(attempt.url, call), call.body)
         policy = self._policy(call, attempt.url) if call.hedged else None
         first_until = attempt.until if policy is None else min(attempt.until, attempt.began + policy.delay)
         try:
-            answer = exchange.run(first_until)
+            response = exchange.run(first_until)
         except TimeoutError:
             if policy is None or first_until >= attempt.until:
                 raise self.timeout_error(attempt) from None
-            return self._raced(call, attempt, policy, tried)
+            return self._race(call, attempt, policy, tried)
         seconds = monotonic() - attempt.began
-        decoded = self.read_response(call, attempt, answer)
+        decoded = self.read_response(call, attempt, response)
         if policy is not None:
             policy.record(seconds)
         return decoded, attempt.url
 
-    def _by_transport(self, call: Call, attempt: Attempt) -> list[Decoded]:
-        """By a transport that only has `get` and `post`."""
-        address = request_url(attempt.url, call)
+    def _send_by_transport(self, call: ModelCall, attempt: Attempt) -> list[Decoded]:
+        """Send an attempt by a transport that only has `get` and `post`."""
+        url = request_url(attempt.url, call)
         limits = {} if call.until == inf else {"seconds": attempt.until - attempt.began}
-        through = call_directly if self._cooperative else offload
+        send = call_directly if self._cooperative else offload
         if call.body is None:
-            answer = through(self._transport.get, address, **limits)
+            response = send(self._transport.get, url, **limits)
         else:
-            answer = through(self._transport.post, address, call.body, **limits)
-        return self.read_response(call, attempt, answer)
+            response = send(self._transport.post, url, call.body, **limits)
+        return self.read_response(call, attempt, response)
 
-    def _enter(self, call: Call, url: str, tried: set[str]) -> Attempt:
-        """Take a slot of the instance, or of another one if it has none. Raises ModelTimeOut if none gets free."""
+    def _take_slot(self, call: ModelCall, url: str, tried: set[str]) -> Attempt:
+        """Take a slot of the instance, or of another one if it is full. Raises ModelTimeOut if no slot becomes free."""
         now = monotonic()
         if now >= call.until:
-            raise ModelTimeOut("no instance answered before the call's deadline")
+            raise ModelTimeOut("no instance responded before the deadline of the call")
         load = self.limiter.of(url)
         if not self.limiter.try_enter(load):
             url, load = self._await_slot(call, url, tried, min(call.until, now + self._timeouts.seconds))
             now = monotonic()
         return self.new_attempt(call, url, load, now)
 
-    def new_attempt(self, call: Call, url: str, load: ServerLoad, now: float) -> Attempt:
-        """An attempt for which a slot was taken."""
+    def new_attempt(self, call: ModelCall, url: str, load: ServerLoad, now: float) -> Attempt:
+        """Return an attempt for which a slot was taken."""
         self.counters.count("requests")
         avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)
         return Attempt(url, load, now, min(call.until, now + self._timeouts.seconds), avoided, trial)
 
-    def _await_slot(self, call: Call, url: str, tried: set[str], until: float) -> tuple[str, ServerLoad]:
+    def _await_slot(self, call: ModelCall, url: str, tried: set[str], until: float) -> tuple[str, ServerLoad]:
         while True:
             closed = self.breakers.closed(self.urls_of(call.model))
-            others = [each for each in closed if each not in tried and self.may_call(each)]
+            others = [each for each in closed if each not in tried and self.is_allowed(each)]
             for other in random.sample(others, len(others)):
                 load = self.limiter.of(other)
                 if self.limiter.try_enter(load):
                     tried.add(other)
                     return other, load
-            if others and url in self.breakers:  # nothing to wait for
+            if others and url in self.breakers:  # its circuit is open: wait for another instance
                 tried.add(url := random.choice(others))
             load = self.limiter.of(url)
             if self.limiter.enter(load, until - monotonic()):
                 return url, load
             if monotonic() >= until:
-                error = ModelTimeOut(f"{url} was busy with {self._settings.max_in_flight} requests all the time")
+                error = ModelTimeOut(f"{url} was busy with {self._settings.max_in_flight} requests until the time-out")
                 error.url = url
                 raise error
 
-    def read_response(self, call: Call, attempt: Attempt, answer: Response) -> list[Decoded]:
-        """Decode a response; it is an answer then."""
-        decoded = call.read(request_url(attempt.url, call), answer)
-        self._succeeded(attempt)
+    def read_response(self, call: ModelCall, attempt: Attempt, response: Response) -> list[Decoded]:
+        """Decode a response, and report success."""
+        decoded = call.read(request_url(attempt.url, call), response)
+        self._record_success(attempt)
         return decoded
 
-    def _succeeded(self, attempt: Attempt) -> None:
+    def _record_success(self, attempt: Attempt) -> None:
         now = monotonic()
         attempt.settled = True
         attempt.load.last_answer = now
         attempt.load.measure(now - attempt.began, now)
         self.breakers.record_success(attempt.url)
 
-    def report_failure(self, call: Call, attempt: Attempt, error: MaasError) -> None:
+    def report_failure(self, call: ModelCall, attempt: Attempt, error: MaasError) -> None:
         """Report the failure of an attempt to the circuit breaker."""
         if attempt.settled:
             return
         attempt.settled = True
         url = attempt.url
         if isinstance(error, RecordRefused):
-            self._succeeded(attempt)
+            self._record_success(attempt)
         elif isinstance(error, InstanceBusy):
             self.breakers.rest(url, error.seconds)
-        elif not self._is_to_blame(attempt, error):
+        elif not self._is_instance_failure(attempt, error):
             if attempt.trial:
                 self.breakers.end_trial(url)
         else:
@@ -369,21 +371,23 @@ class Dispatcher:
                 error.reason = "quarantined"
 
     def count_opened(self, url: str, opened: bool) -> None:
+        """Count a circuit that was opened, and release the callers that wait for a slot of the instance."""
         if opened:
             self.counters.count("quarantined")
             self.limiter.evict(url)
 
-    def _is_to_blame(self, attempt: Attempt, error: MaasError) -> bool:
-        """Not an instance that was called just before the call's deadline, nor one that could not be called by us."""
+    def _is_instance_failure(self, attempt: Attempt, error: MaasError) -> bool:
+        """Return False if the failure is due to our own allow-list, or to an attempt begun just before the deadline."""
         if error.reason == "not allowed":
             return False
         if error.reason != "time-out" or not self._settings.deadline_ms:
             return True
         settings = self._settings
         shortest = min(settings.timeout_ms, settings.connect_timeout_ms, settings.deadline_ms)
-        return monotonic() - attempt.began >= shortest / 2000  # half of it, as a fair chance
+        return monotonic() - attempt.began >= shortest / 2000  # it had at least half of that time
 
     def end_attempt(self, attempt: Attempt) -> None:
+        """Close the exchange of an attempt, and free its slot."""
         if attempt.exchange is not None:
             attempt.exchange.close()
         self.limiter.leave(attempt.load)
@@ -391,12 +395,13 @@ class Dispatcher:
             self.breakers.end_trial(attempt.url)
 
     def timeout_error(self, attempt: Attempt) -> ModelTimeOut:
-        return ModelTimeOut(f"{attempt.url} gave no answer in time")
+        """Return the error for an attempt that reached its deadline."""
+        return ModelTimeOut(f"{attempt.url} did not respond in time")
 
-    # --- two instances at once
+    # --- hedging
 
-    def _policy(self, call: Call, url: str) -> HedgePolicy | None:
-        """When to hedge a call; None for never."""
+    def _policy(self, call: ModelCall, url: str) -> HedgePolicy | None:
+        """Return the hedging policy of a call; None if it must not be hedged."""
         model = call.model
         if model is None or (snapshot := self.registry.version(*model)) is None or len(snapshot.urls) < 2:
             return None
@@ -409,8 +414,8 @@ class Dispatcher:
             policy = self._policies[model] = HedgePolicy(self._hedge_seconds)
         return policy
 
-    def _raced(self, call: Call, first: Attempt, policy: HedgePolicy, tried: set[str]) -> tuple[list[Decoded], str]:
-        """Go on with a slow attempt on a run loop, where a second one can be watched besides."""
+    def _race(self, call: ModelCall, first: Attempt, policy: HedgePolicy, tried: set[str]) -> tuple[list[Decoded], str]:
+        """Continue a slow attempt on a run loop, concurrently with a second one."""
         race = Race(self, call, first, policy, tried)
         if current_loop() is not None:
             return race.run()
@@ -418,22 +423,23 @@ class Dispatcher:
 
     def _run_loop(self) -> RunLoop:
         with self._lock:
-            if self._hub is None:
-                self._hub = RunLoop("model calls")
-            return self._hub
+            if self._loop is None:
+                self._loop = RunLoop("model calls")
+            return self._loop
 
     def close(self) -> None:
-        """End the run loop, once the calls on it have ended."""
+        """End the run loop after the calls on it have ended."""
         with self._lock:
-            hub, self._hub = self._hub, None
-        if hub is not None:
-            hub.shutdown()
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.shutdown()
 
 
 def _is_free(error: MaasError) -> bool:
-    """True for failures after which another instance is called at no cost."""
+    """Return True for failures that do not cost a retry."""
     return isinstance(error, ConnectionRefused | RequestUnread | InstanceBusy | InstanceSilent)
 
 
 def call_directly(function: Callable[..., Response], *arguments: Any, **options: Any) -> Response:
+    """Call a function in this thread; the counterpart of `offload` for cooperative transports."""
     return function(*arguments, **options)

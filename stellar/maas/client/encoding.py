@@ -1,4 +1,4 @@
-"""The request of a call: its path, its query as Metron's client encodes it, and the arguments of a batch."""
+"""Encoding of requests: the path, the query as Metron's client encodes it, and the arguments of a batch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _quote_path(path: str) -> str:
 
 
 def encode_query(arguments: Arguments) -> str:
-    """Return the arguments as a form's query in UTF-8, in their order; one that is null is a bare name.
+    """Return the arguments as a form-encoded query in UTF-8, in their order; a null value becomes a bare name.
 
     Booleans are `true` and `false`, lists and maps compact JSON.
     """
@@ -41,17 +41,17 @@ def encode_query(arguments: Arguments) -> str:
 
 
 def to_strings(arguments: Arguments) -> dict[str, str | None]:
-    """Return the arguments of one call in a batch: the same strings that a query would hold."""
+    """Return the arguments of one call in a batch, as the same strings as in a query."""
     return {_to_string(name): None if value is None else _to_string(value) for name, value in arguments.items()}
 
 
 _is_safe = re.compile(r"[A-Za-z0-9._*-]*").fullmatch
 
 
-def _encode(text: str) -> str:
-    if _is_safe(text):  # as most are
-        return text
-    return quote_plus(text, safe="*", errors="replace").replace("~", "%7E")
+def _encode(value: str) -> str:
+    if _is_safe(value):  # the common case
+        return value
+    return quote_plus(value, safe="*", errors="replace").replace("~", "%7E")
 
 
 def _to_string(value: Any) -> str:
@@ -63,7 +63,7 @@ def _to_string(value: Any) -> str:
 
 
 def _to_json(value: Any) -> Any:
-    """Return the value as JSON can hold it: NaN and infinities as null, what JSON does not have as a string."""
+    """Return the value with NaN and infinities as null, and values that JSON does not have as strings."""
     if isinstance(value, Mapping):
         return {_to_string(key): _to_json(member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

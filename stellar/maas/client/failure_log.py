@@ -1,6 +1,6 @@
-"""Logging calls without an answer: one warning for each model and reason, then a count a minute.
+"""The log of failed calls: one warning for each model and reason, then one count a minute.
 
-A model that is away fails thousands of records a second. What records say is logged at DEBUG only.
+An unavailable model may fail thousands of calls a second. Values of records are logged at DEBUG only.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from stellar.util.forks import reset_after_fork
 log = logging.getLogger(__name__)
 
 COUNT_SECONDS = 60.0
-MAX_KEYS = 1000  # names come from records
+MAX_KEYS = 1000  # names may come from records
 
 _Key = tuple[str, str]
 
 
 @dataclass(slots=True)
 class _Count:
-    """Failures since the last line of the log, which was written at `logged`."""
+    """Failures since the last line of the log, which was written at time `logged`."""
 
     logged: float
     failures: int = 0
 
 
 class FailureLog:
-    """Counts failures by model and reason. Safe to use from many threads.
+    """Counts and logs failures by model and reason. Thread-safe.
 
     clock: monotonic seconds
     """
@@ -46,7 +46,7 @@ class FailureLog:
         self._counts: dict[_Key, _Count] = {}
 
     def record(self, model: str, error: MaasError) -> None:
-        """Take in a call without an answer, and log what is due."""
+        """Count a failed call; log it if it is the first of its kind, or if the minute is over."""
         log.debug("%s: %s", model, error)
         now = self._clock()
         with self._lock:
@@ -58,7 +58,7 @@ class FailureLog:
                 count.failures, count.logged = 0, now
         if first:
             log.warning(
-                "%s: %s (%s); more of these are counted, details are at DEBUG", model, error.summary, error.reason
+                "%s: %s (%s); further ones are counted, details are logged at DEBUG", model, error.summary, error.reason
             )
         elif due:
             _log_count(key, due)
@@ -68,12 +68,12 @@ class FailureLog:
         return key if key in self._counts or len(self._counts) < MAX_KEYS else ("other models", error.reason)
 
     def _due(self, count: _Count, now: float) -> int:
-        """The failures to be logged now, this one included; 0 if the minute is not over."""
+        """Return the number of failures to log now, this one included; 0 if the minute is not over."""
         count.failures += 1
         return count.failures if now - count.logged >= COUNT_SECONDS else 0
 
     def close(self) -> None:
-        """Log what was counted since the last line."""
+        """Log the failures counted since the last line."""
         with self._lock:
             counts, self._counts = self._counts, {}
         for key, count in counts.items():
@@ -83,4 +83,4 @@ class FailureLog:
 
 def _log_count(key: _Key, failures: int) -> None:
     model, reason = key
-    log.warning("%s: %s more calls without an answer (%s)", model, f"{failures:,}", reason)
+    log.warning("%s: %s more failed calls (%s)", model, f"{failures:,}", reason)

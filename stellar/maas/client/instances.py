@@ -1,4 +1,4 @@
-"""The instances that a client calls: their load, their latencies, and when all were replaced."""
+"""The state of instances in a client: load, latency, hedging, and complete replacements."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from stellar.util.forks import reset_after_fork
 # --- hedging
 
 MIN_HEDGE_SECONDS = 0.010
-FIRST_HEDGE_SECONDS = 0.100  # as long as little is known of a model
+FIRST_HEDGE_SECONDS = 0.100  # until there are enough samples
 HEDGE_SHARE = 0.05
 HEDGE_BURST = 100.0
 MIN_SAMPLES, MAX_SAMPLES, SAMPLES_A_TURN = 16, 256, 32
 
 
 class HedgePolicy:
-    """When a second instance of one model is called besides the first, and how often that may be.
+    """The hedging policy of one model: the delay before a second instance is called, and a budget.
 
     seconds: the delay; None for the 95th percentile of the recent latencies, at least 10 ms
 
-    At most 5 % of the requests are hedges, and 100 at once. Not exact under concurrency, and it need not be.
+    At most 5 % of the requests are hedges, in bursts of at most 100. Approximate under concurrency, because it takes no
+    lock.
     """
 
     __slots__ = ("_fixed", "_latencies", "_since", "_tokens", "delay")
@@ -39,7 +40,7 @@ class HedgePolicy:
         self._tokens = HEDGE_BURST
 
     def record(self, seconds: float) -> None:
-        """Take in a request and how long its answer took."""
+        """Record a request and the latency of its response."""
         if self._tokens < HEDGE_BURST:
             self._tokens += HEDGE_SHARE
         if self._fixed:
@@ -52,7 +53,7 @@ class HedgePolicy:
             self.delay = max(MIN_HEDGE_SECONDS, ordered[int(len(ordered) * (1 - HEDGE_SHARE))])
 
     def take(self) -> bool:
-        """Claim a hedge; False if there were too many."""
+        """Take a hedge from the budget; return False if it is used up."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -64,9 +65,10 @@ class HedgePolicy:
 
 @dataclass(slots=True)
 class _Deployment:
-    """The instances of a version between two complete replacements; `number` tells deployments apart.
+    """A deployment: the instances that existed between two complete replacements.
 
-    first: the identities of the instances when it began
+    number: identifies the deployment
+    first: identities of the instances when it began
     """
 
     number: int
@@ -76,11 +78,11 @@ class _Deployment:
 
 
 class DeploymentTracker:
-    """Notices when all instances of a version have been replaced by others, so that cached answers are void.
+    """Detects when all instances of a version have been replaced, which invalidates cached results.
 
-    An instance that comes back with the same id, URL and time of registration is the same one.
+    An instance that comes back with the same id, URL and time of registration is the same instance.
 
-    on_removed: called with each URL at which there is no instance of a version any more
+    on_removed: called with each URL that no longer has an instance of a version
     """
 
     def __init__(self, registry: Registry, on_removed: Callable[[str], object] = lambda _: None) -> None:
@@ -95,16 +97,16 @@ class DeploymentTracker:
         self._lock = threading.Lock()
 
     def number(self, model: Model) -> int:
-        """Return the number of the present deployment; 0 for a version of which no instance was ever registered."""
-        known = self._present(model)
+        """Return the number of the current deployment; 0 for a version that never had an instance."""
+        known = self._find_current(model)
         return 0 if known is None else known.number
 
-    def is_present(self, model: Model, number: int, url: str) -> bool:
-        """True if an answer that this address gave to a deployment still counts."""
-        known = self._present(model)
+    def is_current(self, model: Model, number: int, url: str) -> bool:
+        """Return True if the deployment is still current, and the instance at this URL is part of it."""
+        known = self._find_current(model)
         return number == 0 if known is None else known.number == number and normal_url(url) in known.urls
 
-    def _present(self, model: Model) -> _Deployment | None:
+    def _find_current(self, model: Model) -> _Deployment | None:
         snapshot = self._registry.version(*model)
         known = self._known.get(model)
         if known is None and snapshot is None:

@@ -1,8 +1,8 @@
-"""Waiting for a model of which no instance can be reached at the moment.
+"""Outages: waiting for a desired model without a reachable instance.
 
-A model that is wanted and has no instance, or only instances that refuse connections, is on its way: it was killed and
-is being started again, or it listens only between two calls. Its callers wait, once per outage. When the time is over,
-calls fail at once until an instance answers.
+A desired model without instances, or with instances that refuse connections, is probably being restarted, or listens
+only between two calls. Its callers wait, once per outage. After the time limit calls fail at once, until an instance
+responds.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ RECENT_SECONDS = 5.0
 MAX_OUTAGES = 1000
 
 Name = tuple[str, str | None]
-"""A model's name and version; without a version for calls that name none."""
+"""A model's name and version; the version is None for calls that name no version."""
 
 
 @dataclass(slots=True)
 class _Outage:
     """An outage; times are monotonic seconds.
 
-    until: when waiting is over
-    seen: when a caller last met it
-    next_try: when one of the callers is to try again
+    until: end of the waiting time
+    seen: time of the last call during the outage
+    next_attempt: time at which one of the callers tries again
     """
 
     until: float
     seen: float
-    next_try: float
+    next_attempt: float
     ended: Future[None] = field(default_factory=Future)
 
 
 class Outages:
     """The outages of all models. Safe to use from many threads and fibers.
 
-    seconds: how long callers wait, from the beginning of an outage
+    seconds: how long callers wait, from the beginning of an outage; 0 for not at all
     """
 
     def __init__(self, seconds: float) -> None:
@@ -53,48 +53,48 @@ class Outages:
         self._outages: dict[Name, _Outage] = {}
 
     def wait(self, name: Name, until: float) -> bool:
-        """Wait until it is this caller's turn to try again; False if the outage has lasted, or the time is over.
+        """Wait until it is this caller's turn to retry; return False if the outage lasts too long, or at the deadline.
 
-        Of all callers that wait, one tries every 50 ms, and all of them once the outage has ended.
+        Of all waiting callers one retries every 50 ms, and all of them after the outage has ended.
 
-        until: monotonic time
+        until: deadline of the call, monotonic
         """
         if not self._seconds:
             return False
-        outage = self._of(name)
+        outage = self._find_or_begin(name)
         while not outage.ended.done:
             now = outage.seen = monotonic()
             end = min(outage.until, until)
             if now >= end:
                 return False
             with self._lock:
-                if now >= outage.next_try:
-                    outage.next_try = now + RETRY_SECONDS
+                if now >= outage.next_attempt:
+                    outage.next_attempt = now + RETRY_SECONDS
                     return True
-            outage.ended.wait(min(outage.next_try, end) - now)
+            outage.ended.wait(min(outage.next_attempt, end) - now)
         return True
 
     def end(self, name: Name) -> None:
-        """Report that an instance can be called."""
-        if self._outages:  # seldom
+        """End the outage, after an instance has responded."""
+        if self._outages:  # rarely
             with self._lock:
                 outage = self._outages.pop(name, None)
             if outage is not None:
                 outage.ended.set_result(None)
 
-    def _of(self, name: Name) -> _Outage:
+    def _find_or_begin(self, name: Name) -> _Outage:
         with self._lock:
             outage = self._outages.get(name)
             if outage is None:
                 if len(self._outages) >= MAX_OUTAGES:
                     self._outages.pop(next(iter(self._outages))).ended.set_result(None)
                 now = monotonic()
-                outage = _Outage(self._begun(name, now) + self._seconds, now, now + RETRY_SECONDS)
+                outage = _Outage(self._begin_time(name, now) + self._seconds, now, now + RETRY_SECONDS)
                 self._outages[name] = outage
             return outage
 
-    def _begun(self, name: Name, now: float) -> float:
-        """When the outage began: its callers may have met it under another name, with a version or without."""
+    def _begin_time(self, name: Name, now: float) -> float:
+        """Return the time at which the outage began, perhaps seen first by calls with, or without, a version."""
         others = [
             outage.until - self._seconds
             for (model, version), outage in self._outages.items()

@@ -1,4 +1,4 @@
-"""Another endpoint for one whose version is gone."""
+"""Choice of another version for a call whose chosen version is gone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stellar.maas.errors import ModelNotFound
+from stellar.maas.routing import Chosen
 
 if TYPE_CHECKING:
     from stellar.maas.registry import Registry
-from stellar.maas.routing import Chosen
 
 
-def chosen_anew(endpoint: Mapping[str, Any], registry: Registry) -> Chosen | None:
-    """Another endpoint for one that was chosen and whose version has no instance any more; None for any other."""
+def choose_again(endpoint: Mapping[str, Any], registry: Registry) -> Chosen | None:
+    """Return an endpoint of another version if the endpoint's version was chosen and is gone; None otherwise."""
     if not isinstance(endpoint, Chosen) or registry.instances(endpoint["name"], endpoint["version"]):
         return None
     try:

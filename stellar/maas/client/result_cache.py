@@ -1,8 +1,8 @@
-"""The answers of models, kept as the bytes that arrived.
+"""A cache of results, stored as the bytes that arrived.
 
-Decoded answers would be some million dicts, among which Python's garbage collector looks for cycles again and again:
-pauses of 0.2 to 0.5 s were measured. Bytes are not looked at, and take a third of the memory; a hit decodes them, which
-also gives every caller an object of its own.
+Decoded results would be millions of dicts, which Python's garbage collector scans for cycles: pauses of 0.2 to 0.5 s
+were measured. Bytes are not scanned, and take a third of the memory; a hit decodes them, so that every caller gets an
+object of its own.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from time import monotonic
 
 from stellar.util.forks import reset_after_fork
 
-ENTRY_BYTES = 120  # of the dictionary itself, for each entry
+ENTRY_BYTES = 120  # overhead of the dictionary for each entry
 
-_STAMP = struct.Struct(">I")  # when an answer was stored, in seconds of the clock, before its bytes
+_STAMP = struct.Struct(">I")  # time at which a result was stored, in seconds of the clock, in front of its bytes
 _STAMP_BYTES = _STAMP.size
 
 
 class ResultCache:
-    """A least-recently-used cache with a limited age. Safe to use from many threads.
+    """A least-recently-used cache with an expiry time. Thread-safe.
 
-    entries, max_bytes: limits of the number of answers, and of the memory that they take
-    seconds: how long an answer is used
+    entries, max_bytes: maximum number of results, and maximum memory; 0 switches the cache off
+    seconds: time after which a result expires; 0 switches the cache off
     clock: monotonic seconds
     """
 
@@ -47,7 +47,7 @@ class ResultCache:
         return len(self._stored)
 
     def get(self, key: str) -> bytes | None:
-        """Return what is stored and not too old."""
+        """Return the stored bytes; None if they are missing or expired."""
         if not self.enabled:
             return None
         with self._lock:
@@ -60,9 +60,9 @@ class ResultCache:
         return entry[_STAMP_BYTES:]
 
     def put(self, key: str, data: bytes, epoch: int) -> None:
-        """Store an answer, in place of an earlier one.
+        """Store a result; replace an earlier one.
 
-        epoch: what it was when the answer was asked for; one that was asked for before a `clear` is not stored
+        epoch: of the cache when the request was made; a result requested before the last `clear` is not stored
         """
         if not self.enabled:
             return
@@ -84,6 +84,7 @@ class ResultCache:
             self.bytes -= _size(key, entry)
 
     def clear(self) -> None:
+        """Remove all results, and begin a new epoch."""
         with self._lock:
             self._stored = OrderedDict()
             self.bytes = 0

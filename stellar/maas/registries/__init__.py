@@ -1,1 +1,1 @@
-"""Registries of models: in a directory, in ZooKeeper, and how one is opened."""
+"""Registries of models: in memory, in a directory, in ZooKeeper."""

@@ -1,10 +1,10 @@
-"""Our own notes beside the registrations that clients read, where Metron's programs do not look.
+"""Our own nodes next to the registrations, which Metron's programs do not read.
 
     /maas/ext/instances/<model>/<id>       our own keys of the instance's endpoint.dat: {"hedge":false}
     /maas/ext/wanted/<model>/<version>     the desired state, written by the service: {"instances": 2, ...}
     /maas/ext/traffic/<model>              a traffic plan; see stellar.maas.routing
 
-Metron's clients refuse a registration with unknown fields, so ours can't be in it. A note that is invalid counts as
+Metron's clients reject registrations with unknown fields, so these can't be part of them. An invalid node counts as
 absent, with a warning that names it.
 """
 
@@ -24,9 +24,9 @@ WANTED = "wanted"
 
 
 def encode_settings(settings: Settings | None) -> bytes | None:
-    """Return the note that publishes the settings of an instance; None if there are none.
+    """Return the content of the node for an instance's settings; None if there are no settings.
 
-    Raises ValueError for a value that JSON does not have.
+    Raises ValueError for values that JSON can't represent.
     """
     if not settings:
         return None
@@ -34,13 +34,13 @@ def encode_settings(settings: Settings | None) -> bytes | None:
 
 
 def parse_settings(where: str, data: bytes) -> Settings:
-    """Return the settings in a note at `where`; none if it is invalid."""
-    found = _parse_object(where, data, "counts as none")
+    """Return the settings in a node at `where`; an empty map, with a warning, if it is invalid."""
+    found = _parse_object(where, data, "is ignored")
     return NO_SETTINGS if found is None else found
 
 
 def parse_desired(where: str, data: bytes) -> int | None:
-    """Return the desired number of instances in a note at `where`; None if it is invalid."""
+    """Return the desired number of instances in a node at `where`; None, with a warning, if it is invalid."""
     found = _parse_object(where, data, "is ignored")
     if found is None:
         return None

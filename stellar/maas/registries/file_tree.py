@@ -1,4 +1,4 @@
-"""Small files of a directory tree, parsed, of which only changed ones are read again."""
+"""Parsed values of the small files in a directory tree; only changed files are read again."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Names = tuple[str, ...]
-"""The path of a file below the root of its tree."""
+"""The path of a file, relative to the root of its tree."""
 
 
 class Stamp(NamedTuple):
-    """What changes when a file is replaced."""
+    """The metadata by which a replaced file is detected."""
 
     inode: int = 0
     changed: int = 0
@@ -28,8 +28,8 @@ class Stamp(NamedTuple):
         return cls(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-class Entry(NamedTuple, Generic[T]):
-    """A file as it was last read; the value is None if it is invalid."""
+class CachedFile(NamedTuple, Generic[T]):
+    """A file as last read; the value is None if it is invalid."""
 
     stamp: Stamp
     value: T | None
@@ -39,16 +39,16 @@ class FileTree(Generic[T]):
     """The files at one depth below a directory, which need not exist.
 
     depth: 1 for the files of the directory itself, 2 for those of its subdirectories
-    parse: makes a value of a file's path and content; None if the content is invalid, after a warning
+    parse: returns the value of a file with this path and content; logs a warning and returns None for invalid content
 
-    Not safe to use from many threads at once.
+    Not thread-safe.
     """
 
     def __init__(self, root: Path, depth: int, parse: Callable[[str, bytes], T | None]) -> None:
         self.root = root
         self._depth = depth
         self._parse = parse
-        self._entries: dict[Names, Entry[T]] = {}
+        self._entries: dict[Names, CachedFile[T]] = {}
         self._denied: set[str] = set()
 
     @property
@@ -56,9 +56,9 @@ class FileTree(Generic[T]):
         return {names: entry.value for names, entry in self._entries.items()}
 
     def read(self, *below: str) -> Mapping[Names, T | None]:
-        """Read what changed in the tree, or below (or at) one path of it; return the values of the whole tree.
+        """Read the changed files of the tree, or those below or at one path; return the values of the whole tree.
 
-        What may not be read keeps its last values, with one warning. Raises OSError for any other failure.
+        Files without read permission have their last values, with one warning. Raises OSError for any other failure.
         """
         names = tuple(below)
         try:
@@ -87,14 +87,14 @@ class FileTree(Generic[T]):
             return list(entries)
         return []
 
-    def _read(self, names: Names, file: str) -> Entry[T] | None:
-        """Return what a file contains now; None if it does not exist."""
+    def _read(self, names: Names, file: str) -> CachedFile[T] | None:
+        """Return the current entry of a file; None if it does not exist."""
         known = self._entries.get(names)
         try:
             if known and known.stamp == Stamp.of(os.stat(file)):
                 return known
             with open(file, "rb", buffering=0) as handle:
-                return Entry(Stamp.of(os.fstat(handle.fileno())), self._parse(file, handle.read()))
+                return CachedFile(Stamp.of(os.fstat(handle.fileno())), self._parse(file, handle.read()))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
@@ -104,4 +104,4 @@ class FileTree(Generic[T]):
     def _deny(self, path: str, error: PermissionError) -> None:
         if path not in self._denied:
             self._denied.add(path)
-            log.warning("can't read %s, so it is ignored: %s", path, error)
+            log.warning("can't read %s, which is ignored: %s", path, error)

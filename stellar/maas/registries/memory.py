@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from stellar.maas.registry import BaseRegistry, checked_key
+from stellar.maas.registry import BaseRegistry, validate_key
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Registration
@@ -21,7 +21,7 @@ from stellar.util.forks import reset_after_fork
 class MemoryRegistry(BaseRegistry):
     """A registry within this process: for tests, and for programs that run their models themselves.
 
-    The child of a fork goes on with a copy.
+    The child of a fork has a copy of its own.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class MemoryRegistry(BaseRegistry):
         reset_after_fork(self)
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
-        key = checked_key(instance.name, instance.id)
+        key = validate_key(instance.name, instance.id)
         self._publish({key: Registration(instance, dict(settings) if settings else NO_SETTINGS)})
         self._notify_listeners()
 
@@ -49,7 +49,7 @@ class MemoryRegistry(BaseRegistry):
             self._plans = others if plan is None else {**others, name: plan}
 
     def desire(self, name: str, version: str, instances: int) -> None:
-        """Set the desired number of instances of a version, as a service does; 0 means that it was removed."""
+        """Set the desired number of instances of a version, as a service does; 0 removes the version."""
         with self._publishing:
             others = {model: known for model, known in self._desired.items() if known}
             self._publish({}, desired={**others, Model(name, version): instances})

@@ -1,4 +1,4 @@
-"""Opening the registry that a user names: a directory, or hosts of ZooKeeper."""
+"""Open a registry by its directory or its ZooKeeper hosts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ def open_registry(
     zookeeper: ZooKeeper | str | None,
     settings: ClientSettings | None = None,
 ) -> FileRegistry | ZooKeeperRegistry:
-    """The registry in a directory, or in ZooKeeper by its hosts or a connection; one of the two is given.
+    """Return the registry in a directory, or in ZooKeeper; exactly one of the two must be given.
 
-    Raises ValueError, with a sentence, if there is none or it can't be used.
+    Raises ValueError if it does not exist or can't be opened.
     """
     settings = settings or ClientSettings()
     if directory is not None and not os.path.isdir(directory):
-        raise ValueError(f"there is no registry directory {directory}; `maas serve --registry {directory}` makes one")
+        raise ValueError(
+            f"the registry directory {directory} does not exist; `maas serve --registry {directory}` creates it"
+        )
     try:
         if directory is not None:
             return FileRegistry(directory, settings.version_order, config_path=settings.config_path)
-        from stellar.maas.registries.zookeeper import ZooKeeperRegistry  # loads a client of ZooKeeper, which few need
+        from stellar.maas.registries.zookeeper import ZooKeeperRegistry  # loads kazoo
 
         return ZooKeeperRegistry(zookeeper or "", settings.version_order, config_path=settings.config_path)
     except (OSError, ValueError) as error:
-        place = directory or zookeeper if isinstance(zookeeper, str | None) else zookeeper.hosts
-        raise ValueError(f"can't use the registry {place}: {error}") from error
+        location = directory or zookeeper if isinstance(zookeeper, str | None) else zookeeper.hosts
+        raise ValueError(f"can't open the registry {location}: {error}") from error

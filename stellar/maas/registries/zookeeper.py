@@ -1,16 +1,24 @@
 """The registry in ZooKeeper, laid out as Metron's own programs read and write it.
 
     /maas/service/<model>/<id>     a registration
-    /maas/ext/...                  our own notes; see stellar.maas.registries.extensions
+    /maas/ext/...                  our own nodes; see stellar.maas.registries.extensions
 
 A registration that ends with its owner is an ephemeral node: when the owner dies, ZooKeeper removes it as soon as the
-owner's session has timed out.
+owner's session times out.
 
-How the view follows ZooKeeper: three watched trees (registrations, traffic plans, desired state) mark what changed and
-wake one thread, the follower, which reads it and publishes a new view. It reads the registrations first, and then the
-plans and the desired state of every model of which an instance came, changed or left, whether or not a watch has fired
-for these: a session never reads anything older than what it has read, but a watch's event may still be on its way. So
-whoever sees an instance sees the plan made before it, and whoever sees it gone sees that its version was removed.
+How the view follows ZooKeeper: there are three watched trees (registrations, traffic plans, desired state) and one
+thread, the follower.
+
+1. A watch fires in kazoo's event thread. The tree marks the path and wakes the follower. It must not read there: a
+   callback that waits holds up all later events.
+2. The follower reads all marked registrations, and publishes one new view for all changes it finds.
+3. In between it reads the plans and the desired state of every model with an instance that came, changed or left, even
+   if no watch has fired for them. Within a session reads never go back in time, but events may be late; by reading
+   these nodes after the registrations, a caller that sees an instance also sees the plan written before it, and a
+   caller that no longer sees an instance also sees that its version was removed.
+4. If a request fails, all trees are marked, and the follower tries again after a second. Until then the last view stays
+   in use. A new connection also marks all trees, because kazoo drops the watches with the old one.
+5. When the session was lost, the follower first registers the ephemeral nodes of this process again.
 """
 
 from __future__ import annotations
@@ -27,11 +35,17 @@ from kazoo.protocol.states import KazooState
 
 from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.registries.zookeeper_tree import WatchedTree
-from stellar.maas.registry import BaseRegistry, Listener, checked_key
-from stellar.maas.routing import TRAFFIC, TrafficPlan, checked_plan
+from stellar.maas.registry import BaseRegistry, Listener, validate_key
+from stellar.maas.routing import TRAFFIC, TrafficPlan, parse_plan
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
-from stellar.maas.zookeeper import BRIEF_SECONDS, ZooKeeper, ZooKeeperSettings, persistently, read_config
+from stellar.maas.zookeeper import (
+    SHORT_REQUEST_SECONDS,
+    ZooKeeper,
+    ZooKeeperSettings,
+    read_config,
+    retry_while_disconnected,
+)
 from stellar.net.breaker import CircuitBreakers
 from stellar.util.forks import reset_after_fork
 
@@ -39,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class _Owned(NamedTuple):
-    """A registration of ours that is to live as long as we do, its settings, and the session in which it was made."""
+    """An ephemeral registration of this process, its settings, and the session in which it was created."""
 
     data: bytes
     settings: bytes | None
@@ -47,18 +61,18 @@ class _Owned(NamedTuple):
 
 
 class ZooKeeperRegistry(BaseRegistry):
-    """A registry in ZooKeeper, which learns of changes by watches, in milliseconds.
+    """A registry in ZooKeeper, which follows changes by watches, within milliseconds.
 
     where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others
     version_order: "natural", where 10.0 comes after 9.0, or "lexical", which is how Metron compares
-    config_path: where in ZooKeeper the configuration is
-    clock: seconds, for the grace of `is_desired`
+    config_path: path of the configuration node
+    clock: monotonic seconds, for the grace period of `is_desired`
 
-    While ZooKeeper is away, the last known instances stay. A registration that ends with its owner is made again when
-    the owner's session was lost and a new one begins. In the child of a fork the first use opens a session of its own
-    and reads everything again; if ZooKeeper is away, it goes on trying.
+    While ZooKeeper can't be reached, the last known instances stay. An ephemeral registration is made again when the
+    session was lost and a new one begins. In the child of a fork the first use opens a session of its own and reads
+    everything again; if ZooKeeper can't be reached, it retries in the background.
 
-    Raises ConnectionError if no server answers, ValueError if hosts, settings or configuration are invalid.
+    Raises ConnectionError if no server responds, ValueError if hosts, settings or configuration are invalid.
     """
 
     def __init__(
@@ -74,22 +88,22 @@ class ZooKeeperRegistry(BaseRegistry):
         self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
         self._connection_is_ours = self._zookeeper is not where
         self._owned: dict[Key, _Owned] = {}
-        self._known: dict[Key, Registration] = {}  # as read, with the settings
-        self._published: object = None  # what the tree of registrations gave when the view was last published
+        self._known: dict[Key, Registration] = {}  # with settings, as last read
+        self._published: object = None  # values of the registration tree in the published view
         self._are_settings_denied = False
         self._reading = threading.RLock()  # for ZooKeeper, not for reading the view
         self._awake = threading.Event()
         self._closed = False
         self._is_inherited = False  # from the parent of a fork, and not yet read again
-        self._trouble = ""
+        self._last_error = ""
         self._follower: threading.Thread | None = None
         try:
             config = read_config(self._zookeeper, config_path)
             ext = config.ext_root
             self._settings_root = f"{ext}/{INSTANCES}"
             self._registrations = self._tree(config.service_root, 2, _parse_registration)
-            self._plan_notes = self._tree(f"{ext}/{TRAFFIC}", 1, checked_plan, optional=True)
-            self._wanted_notes = self._tree(f"{ext}/{WANTED}", 2, parse_desired, optional=True)
+            self._plan_nodes = self._tree(f"{ext}/{TRAFFIC}", 1, parse_plan, optional=True)
+            self._desired_nodes = self._tree(f"{ext}/{WANTED}", 2, parse_desired, optional=True)
             self._zookeeper.listen(self._connection_changed)
             self._read_changes()
         except BaseException:
@@ -99,11 +113,11 @@ class ZooKeeperRegistry(BaseRegistry):
         reset_after_fork(self)
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
-        key = checked_key(instance.name, instance.id)
+        key = validate_key(instance.name, instance.id)
         owned = _Owned(instance.to_json(), encode_settings(settings), None)
         self._update_view()
         with self._reading:
-            session = persistently(lambda: self._write(key, owned, lasting=instance.lasting))
+            session = retry_while_disconnected(lambda: self._write(key, owned, lasting=instance.lasting))
             self._owned.pop(key, None)
             if not instance.lasting:
                 self._owned[key] = owned._replace(session=session)
@@ -111,7 +125,7 @@ class ZooKeeperRegistry(BaseRegistry):
         self._notify_listeners()
 
     def unregister(self, name: str, id: str) -> None:
-        key = checked_key(name, id)
+        key = validate_key(name, id)
         self._update_view()
         with self._reading:
             self._owned.pop(key, None)
@@ -134,7 +148,7 @@ class ZooKeeperRegistry(BaseRegistry):
                 for key in self._owned:
                     self._delete(key)
             except OSError as error:
-                log.info("registrations end with the session only: %s", error)
+                log.info("registrations are removed with the session only: %s", error)
             self._owned.clear()
         self._leave()
 
@@ -153,10 +167,10 @@ class ZooKeeperRegistry(BaseRegistry):
         if self._connection_is_ours:
             self._zookeeper.close()
 
-    # --- what is written
+    # --- writing
 
     def _write(self, key: Key, owned: _Owned, *, lasting: bool) -> int | None:
-        """Write the settings, then the registration; return the session in which that was done."""
+        """Write the settings, then the registration; return the session in which they were written."""
         session = self._zookeeper.session
         if owned.settings is None:
             self._delete_settings(key)
@@ -166,26 +180,26 @@ class ZooKeeperRegistry(BaseRegistry):
         return session
 
     def _create(self, path: str, data: bytes, *, lasting: bool) -> None:
-        """Create a node, in one step, so that nobody reads half of it."""
+        """Create a node with its data in one step; replace an existing one."""
         for _ in range(10):
             try:
-                self._zookeeper.ask("create", path, data, ephemeral=not lasting, makepath=True)
+                self._zookeeper.request("create", path, data, ephemeral=not lasting, makepath=True)
             except refusals.NodeExistsError:
                 self._zookeeper.delete(path)  # created, not changed: so Metron's readers notice
             else:
                 return
-        raise OSError(f"can't create {path}: another client creates it again and again")
+        raise OSError(f"can't create {path}: another client keeps creating it")
 
     def _delete(self, key: Key) -> None:
-        self._zookeeper.delete(self._registrations.path(key), BRIEF_SECONDS)
+        self._zookeeper.delete(self._registrations.path(key), SHORT_REQUEST_SECONDS)
         self._delete_settings(key)
 
     def _delete_settings(self, key: Key) -> None:
-        """Remove settings, if there are any and we may; who may not is no owner of any, and can still register."""
+        """Remove the settings, if they exist; a missing permission is logged, as it must not prevent registering."""
         path = self._settings_path(key)
         try:
-            if self._zookeeper.ask("exists", path, seconds=BRIEF_SECONDS):
-                self._zookeeper.delete(path, BRIEF_SECONDS)
+            if self._zookeeper.request("exists", path, seconds=SHORT_REQUEST_SECONDS):
+                self._zookeeper.delete(path, SHORT_REQUEST_SECONDS)
         except PermissionError as error:
             log.warning("can't remove the settings %s: %s", path, error)
 
@@ -193,18 +207,18 @@ class ZooKeeperRegistry(BaseRegistry):
         return "/".join((self._settings_root, *key))
 
     def _renew(self) -> None:
-        """Register again what ended with a session that was lost."""
+        """Register again the instances whose session was lost."""
         with self._reading:
             for key, owned in list(self._owned.items()):
                 if owned.session != self._zookeeper.session:
                     self._owned[key] = owned._replace(session=self._write(key, owned, lasting=False))
-                    log.info("%s is registered again", self._registrations.path(key))
+                    log.info("registered %s again", self._registrations.path(key))
 
-    # --- what is read
+    # --- reading
 
     @property
     def _trees(self) -> tuple[WatchedTree[Any], ...]:
-        return self._registrations, self._plan_notes, self._wanted_notes
+        return self._registrations, self._plan_nodes, self._desired_nodes
 
     def _tree(
         self, root: str, depth: int, parse: Callable[[str, bytes], Any], *, optional: bool = False
@@ -221,16 +235,16 @@ class ZooKeeperRegistry(BaseRegistry):
             self._awake.set()
 
     def _update_view(self) -> None:
-        """In the child of a fork, read everything again before the first use."""
+        """Read everything again before the first use in the child of a fork."""
         if not self._is_inherited or self._closed:
             return
         with self._reading:
             if self._is_inherited:
                 try:
                     self._read_changes()
-                except OSError as error:  # what was known stays known
+                except OSError as error:  # the last view stays in use
                     self._report(error)
-                    self._awake.set()  # the follower goes on trying
+                    self._awake.set()  # the follower retries
                 self._start_follower()
                 self._is_inherited = False
         self._notify_listeners()
@@ -247,22 +261,22 @@ class ZooKeeperRegistry(BaseRegistry):
                 if not self._closed and self._zookeeper.is_connected:
                     self._renew()
                     self._read_changes()
-                    self._trouble = ""
-            except OSError as error:  # what was known stays known
+                    self._last_error = ""
+            except OSError as error:  # the last view stays in use
                 self._report(error)
-                time.sleep(BRIEF_SECONDS)
+                time.sleep(SHORT_REQUEST_SECONDS)
                 self._awake.set()
-            except Exception:  # whatever it is, later changes are still to be followed
-                log.exception("can't take in a change of the model registry")
+            except Exception:  # the follower must survive, to follow later changes
+                log.exception("can't read a change of the model registry")
             self._notify_listeners()
 
     def _report(self, error: OSError) -> None:
-        if str(error) != self._trouble:
+        if str(error) != self._last_error:
             log.warning("can't read the model registry: %s", error)
-        self._trouble = str(error)
+        self._last_error = str(error)
 
     def _read_own_change(self, key: Key) -> None:
-        """Take in a change that was made here; if that can't be done now, the follower does it when it can."""
+        """Read a change that this object made; without a connection, leave it to the follower."""
         self._registrations.mark(key)
         try:
             self._read_changes()
@@ -270,12 +284,12 @@ class ZooKeeperRegistry(BaseRegistry):
             self._awake.set()
 
     def _read_changes(self) -> None:
-        """Read what changed, and publish it; see the module's docstring for the order."""
+        """Read and publish all changes; see the module's docstring for the order."""
         with self._reading:
             try:
                 found = self._registrations.read()
                 changes = {} if found is self._published else self._snapshot.changes_to(self._with_settings(found))
-                self._mark_notes(changes)
+                self._mark_extensions(changes)
                 plans, desired = self._read_plans(), self._read_desired()
                 self._forget_unregistered(found)
             except BaseException:
@@ -285,25 +299,25 @@ class ZooKeeperRegistry(BaseRegistry):
             self._publish(changes, plans, desired)
             self._published = found
 
-    def _mark_notes(self, changes: Mapping[Key, Registration | None]) -> None:
+    def _mark_extensions(self, changes: Mapping[Key, Registration | None]) -> None:
         before = (self._snapshot.registrations.get(key) for key in changes)
         for name in {each.instance.model.name for each in (*changes.values(), *before) if each is not None}:
-            self._plan_notes.mark_below(name)
-            self._wanted_notes.mark_below(name)
+            self._plan_nodes.mark_below(name)
+            self._desired_nodes.mark_below(name)
 
     def _read_plans(self) -> dict[str, TrafficPlan]:
-        return {name: plan for (name,), plan in self._plan_notes.read().items() if plan is not None}
+        return {name: plan for (name,), plan in self._plan_nodes.read().items() if plan is not None}
 
     def _read_desired(self) -> dict[Model, int | None] | None:
-        """Return the desired state by version; None for one that is not known, or for all of them."""
-        notes = self._wanted_notes.read()
-        denied = dict.fromkeys(self._wanted_notes.denied)  # what may not be read was not removed
+        """Return the desired state by version, None for an unreadable version; None if the tree is unreadable."""
+        read = self._desired_nodes.read()
+        denied = dict.fromkeys(self._desired_nodes.denied)  # unreadable does not mean removed
         if any(len(path) < 2 for path in denied):
             return None
-        return {Model(name, version): instances for (name, version), instances in (notes | denied).items()}
+        return {Model(name, version): instances for (name, version), instances in (read | denied).items()}
 
     def _with_settings(self, found: Mapping[tuple[str, ...], ServiceInstance | None]) -> dict[Key, Registration]:
-        """Add the settings to valid registrations, after these, for their owners write the settings first."""
+        """Add the settings to valid registrations; they are read last, because their owners write them first."""
         valid = {(name, id): instance for (name, id), instance in found.items() if instance is not None}
         known = {key: each for key, each in self._known.items() if valid.get(key) is each.instance}
         new = [key for key in valid if key not in known]
@@ -319,12 +333,12 @@ class ZooKeeperRegistry(BaseRegistry):
             return NO_SETTINGS
         except PermissionError as error:
             if not self._are_settings_denied:
-                log.warning("can't read %s, so they count as none: %s", self._settings_root, error)
+                log.warning("can't read %s; instances have no settings: %s", self._settings_root, error)
             self._are_settings_denied = True
             return NO_SETTINGS
 
     def _forget_unregistered(self, found: Mapping[tuple[str, ...], object]) -> None:
-        """Forget what is gone though our session lives: another client unregistered it, and it is not made again."""
+        """Forget own registrations that are gone although the session is alive: another client removed them."""
         session = self._zookeeper.session
         for key in [key for key, owned in self._owned.items() if owned.session == session and key not in found]:
             if self._owned.pop(key).settings is not None:
@@ -335,5 +349,5 @@ def _parse_registration(path: str, data: bytes) -> ServiceInstance | None:
     try:
         return ServiceInstance.from_json(data)
     except ValueError as error:
-        log.warning("invalid registration %s, which is ignored: %s", path, error)
+        log.warning("invalid registration %s is ignored: %s", path, error)
         return None

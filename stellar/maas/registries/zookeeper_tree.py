@@ -1,17 +1,21 @@
 """A tree of nodes in ZooKeeper, kept current by watches.
 
-A watch fires once, when its node changes; it names the node, but not what it contains now. So a change is taken in by
-reading the node again, which sets the next watch: whatever happens in between, either the watch fires later or the
-response has it already. An event only marks a path; `read`, called by one thread at a time, reads what is marked:
+A watch fires once, when its node changes. The event names the node, but does not contain its data. So the node is read
+again, which also sets the next watch: a change in between is either in the response or fires that watch. No change is
+lost, but several changes may be seen as one.
 
-1. The children of marked inner nodes, level by level. A name that is new there is marked itself.
-2. The data of marked leaves.
+An event only marks a path. `read`, which is called by one thread at a time, takes the marks and reads
 
-All requests of a level are sent before the first response is waited for. A node that has gone before it was read is
-removed from its parent's children: if it comes back, the parent's watch has fired, and it is found to be new there.
+1. the children of marked inner nodes, level by level from the root; new children are marked in turn,
+2. the data of marked leaves.
 
-When the connection was lost, so were the watches: `mark_all` forgets all children, which makes each of them new. A leaf
-that was not written meanwhile (by its `mzxid`, the transaction that wrote it) keeps its parsed value.
+All requests of a level are sent before the first response is awaited, so a level costs one round trip, however many
+nodes it has. A node that was deleted before it was read is removed from its parent's children; if it is created again,
+the parent's watch fires and the node is new once more. The root need not exist: an `exists` watch reports its creation.
+
+When a connection was lost, so were its watches: `mark_all` forgets all children, so that each is new and is read again.
+A leaf with the same `mzxid` (the transaction that last wrote it) is not parsed again. After a failed read everything is
+marked, as it is unknown which watches were set. If nothing changed, `read` returns the same dictionary as before.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from stellar.maas.zookeeper import ZooKeeper
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-Path = tuple[str, ...]  # below the root of a tree
+Path = tuple[str, ...]  # relative to the root of a tree
 
 
 class _Leaf(NamedTuple, Generic[T]):
@@ -43,9 +47,9 @@ class WatchedTree(Generic[T]):
     """The leaves at one depth below a node, which need not exist.
 
     depth: 1 if the leaves are the children of the root
-    parse: makes a value of a leaf's path and data; None if the data is invalid, after a warning
-    changed: called when something is to be read again, in a thread that must not wait for ZooKeeper
-    optional: whether a node that may not be read counts as absent, with one warning, instead of raising PermissionError
+    parse: returns the value of a leaf with this path and data; logs a warning and returns None for invalid data
+    changed: called after a path was marked, in a thread that must not wait for ZooKeeper
+    optional: True if an unreadable node counts as absent, with one warning, instead of raising PermissionError
     """
 
     def __init__(
@@ -64,13 +68,13 @@ class WatchedTree(Generic[T]):
         self._parse = parse
         self._changed = changed
         self._optional = optional
-        self.denied: set[Path] = set()  # what may not be read
+        self.denied: set[Path] = set()  # nodes that we have no permission to read
         self._children: dict[Path, set[str]] = {}
         self._leaves: dict[Path, _Leaf[T]] = {}
         self._values: dict[Path, T | None] = {}
-        self._is_changed = False  # whether the leaves differ from the values
-        self._is_cut = False  # whether there may be leaves without a parent
-        self._is_absent = False  # whether the root did not exist
+        self._is_changed = False  # the leaves differ from the values
+        self._is_cut = False  # there may be leaves without a parent
+        self._is_absent = False  # the root did not exist when it was last read
         self._marked: set[Path] = {()}
         self._is_all_marked = True
         self._marking = threading.Lock()
@@ -80,18 +84,18 @@ class WatchedTree(Generic[T]):
         return "/".join((self.root, *path))
 
     def mark(self, path: Path) -> None:
-        """Read a leaf again, with what leads to it."""
+        """Mark a leaf and the nodes above it."""
         with self._marking:
             self._marked |= {path[:length] for length in range(len(path) + 1)}
 
     def mark_below(self, name: str) -> None:
-        """Read a child of the root again, with all that is known below it; or the root, if there is none yet."""
+        """Mark a child of the root and all known leaves below it; or the root, if that child is unknown."""
         known = {(name,), *(path for path in self._leaves if path[0] == name)}
         with self._marking:
             self._marked |= known if self._is_known((name,)) else {()}
 
     def mark_all(self) -> None:
-        """Read everything again: all watches are gone, or a reading failed."""
+        """Mark everything: all watches were lost, or a read failed."""
         with self._marking:
             self._is_all_marked = True
 
@@ -100,15 +104,15 @@ class WatchedTree(Generic[T]):
         self._is_all_marked = True
 
     def read(self) -> dict[Path, T | None]:
-        """Read what is marked; return the values of all leaves, the same object as long as they are the same.
+        """Read all marked nodes; return the values of all leaves, the same object as long as nothing changed.
 
-        Raises OSError, after which everything is to be read again.
+        Raises OSError, after which everything is marked.
         """
         marked = self._take_marks()
         try:
             for level in range(self._depth):
-                marked |= self._read_children(self._known(marked, level))
-            self._read_leaves(self._known(marked, self._depth))
+                marked |= self._read_children(self._select_known(marked, level))
+            self._read_leaves(self._select_known(marked, self._depth))
         except BaseException:
             self.mark_all()
             raise
@@ -130,14 +134,14 @@ class WatchedTree(Generic[T]):
                 self._is_cut = self._is_changed = True
         return marked
 
-    def _known(self, paths: Iterable[Path], length: int) -> list[Path]:
+    def _select_known(self, paths: Iterable[Path], length: int) -> list[Path]:
         return [path for path in paths if len(path) == length and self._is_known(path)]
 
     def _is_known(self, path: Path) -> bool:
         return not path or path[-1] in self._children.get(path[:-1], ())
 
     def _read_children(self, paths: list[Path]) -> set[Path]:
-        """Read the children of nodes; return those that are new."""
+        """Read the children of nodes; return the new ones."""
         new: set[Path] = set()
         if paths == [()] and self._is_absent and not self._exists_now():
             return new
@@ -170,8 +174,8 @@ class WatchedTree(Generic[T]):
         return names
 
     def _exists_now(self) -> bool:
-        """Return whether the root exists, which it did not before; if it still does not, watch for it."""
-        self._is_absent = not self._zookeeper.ask("exists", self.root, watch=self._on_event)
+        """Return True if the root exists by now; otherwise set a watch for its creation."""
+        self._is_absent = not self._zookeeper.request("exists", self.root, watch=self._on_event)
         return not self._is_absent
 
     def _read_leaves(self, paths: list[Path]) -> None:
@@ -195,7 +199,7 @@ class WatchedTree(Generic[T]):
             self._is_changed = True
 
     def _begin(self, request: str, paths: Iterable[Path]) -> list[tuple[Path, Any]]:
-        # All with the same watch, of which ZooKeeper's client keeps no more than one for each node
+        # Always the same callable, so that ZooKeeper's client holds one watch per node
         return [(path, self._zookeeper.begin(request, self.path(path), watch=self._on_event)) for path in paths]
 
     def _forget(self, path: Path) -> None:
@@ -210,7 +214,7 @@ class WatchedTree(Generic[T]):
             raise error
         if path not in self.denied:
             self.denied.add(path)
-            log.warning("can't read %s, so it is ignored: %s", self.path(path), error)
+            log.warning("can't read %s, which is ignored: %s", self.path(path), error)
 
     def _on_event(self, event: WatchedEvent) -> None:
         if event.path is not None:

@@ -1,1 +1,1 @@
-"""How a request reaches an instance of a model."""
+"""Transports: connections, requests and credentials for instances of models."""

@@ -1,20 +1,20 @@
-"""What every transport gives and takes: responses, time-outs, TLS settings."""
+"""The interface of transports: responses, time-outs, TLS settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-# Sent to every model. A compressed response could grow beyond all bounds, so none is accepted.
+# Compression is not accepted, as a small response could grow to any size
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 POST_HEADERS = {**HEADERS, "content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response.
+    """An HTTP response.
 
-    retry_after: seconds for which the server wants to be left alone; None if it does not say so
+    retry_after: seconds after which the server may be called again; None without a valid Retry-After header
     """
 
     status: int
@@ -23,22 +23,22 @@ class Response:
 
 
 class Transport(Protocol):
-    """A carrier of requests to models. Safe to use from many threads."""
+    """Sends requests to instances. Thread-safe."""
 
     def get(self, url: str, seconds: float | None = None) -> Response:
-        """The answer to a GET, whatever its status; redirects are not followed.
+        """Send a GET; return the response with any status. Redirects are not followed.
 
-        seconds: how long to wait at most; None for as long as the transport waits by itself
+        seconds: time-out; defaults to that of the transport
 
-        Raises ModelTimeOut if none came in time, ModelUnavailable if there is none, ModelRefused if it is larger than
-        allowed.
+        Raises ModelTimeOut if the response does not arrive in time, ModelUnavailable if the instance can't be reached,
+        ModelRefused if the response is too large.
         """
 
     def post(self, url: str, body: bytes, seconds: float | None = None) -> Response:
-        """The answer to a POST of JSON, in the same way. Only endpoints with a function `batch` are asked so."""
+        """Send a POST with a JSON body, like `get`. Only used for endpoints with a function `batch`."""
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Timeouts:
     max_bytes: int
 
     def within(self, seconds: float | None) -> float:
-        """Return the seconds to wait for a response that must arrive within so many."""
+        """Return the time-out for a response; `seconds` can shorten it."""
         return self.seconds if seconds is None else min(self.seconds, seconds)
 
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """The authorities trusted by https, and the client's own credentials; all are paths of files.
+    """TLS settings and credentials.
 
-    ca: the authorities to trust; None for those of the system
-    certificate, key: the client's own
-    authorization: holds the Authorization header, see `Authorization`
-    plain: True to send that header by http too, where others can read it
+    ca: file with trusted certificate authorities; None for those of the system
+    certificate, key: files of the client certificate
+    authorization: file with the credentials to send
+    plain: True to send the credentials by http too, unencrypted
     """
 
     ca: str | None = None

@@ -1,7 +1,7 @@
-"""Requests to models over HTTP.
+"""The HTTP transport: requests to models over keep-alive connections.
 
-`HttpTransport` keeps connections to models alive. It offers more than the Transport protocol demands: `begin` returns
-an exchange, which its caller can stop waiting for, resume, compare with a second one, or abandon.
+`HttpTransport` implements the protocol `Transport`, and one method more: `begin` returns an exchange, which can be
+waited for in steps, concurrently with a second one, and abandoned.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
     from stellar.net.credentials import Authorization
 
-# Errors of connecting after which the server has certainly received nothing
+# Errors of a connection that could not be opened, so the server has received nothing
 _REFUSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 
-# Errors of a connection whose other side ended without having read all that was sent
+# Errors of a connection that the server closed without having read all of the request
 _RESET = (errno.ECONNRESET, errno.EPIPE)
 
 
@@ -70,17 +70,16 @@ class ModelExchange(Exchange[Response]):
 
 
 class HttpTransport:
-    """Keep-alive connections to models by http and https, shared by all threads and fibers.
+    """A transport over http and https, with a connection pool shared by all threads and fibers.
 
-    tls: the authorities to trust and the client's own credentials
-    context: the TLS context; by default one made as `tls` says
-    on_unsolicited: called when a server sent bytes that belong to no request: an earlier response of it may have been
-        that to another request
+    tls: trusted authorities and credentials
+    context: for https; by default made from `tls`
+    on_unsolicited: called when a server sent unsolicited bytes, so its earlier responses may have been mixed up
 
-    Raises ValueError or OSError for files that can't be used.
+    Raises ValueError or OSError for invalid or unreadable files.
     """
 
-    cooperative = True  # in a fiber, where it waits
+    cooperative = True  # waiting in a fiber yields to other fibers
 
     def __init__(
         self,
@@ -94,7 +93,7 @@ class HttpTransport:
         self._authorization: Authorization | None = None
         self._context = context
         if tls is not None and (tls.authorization or tls.ca or tls.certificate):
-            from stellar.net import credentials  # loads ssl, which few need
+            from stellar.net import credentials  # loads ssl
 
             if tls.authorization is not None:
                 self._authorization = credentials.Authorization(tls.authorization, plain=tls.plain)
@@ -114,9 +113,9 @@ class HttpTransport:
         return self._complete(self.begin(url, body), seconds)
 
     def begin(self, url: str, body: bytes | None = None) -> ModelExchange:
-        """Return a GET or, with a body, a POST, as an exchange that has not begun.
+        """Return the exchange for a GET or, with a body, a POST; nothing is sent yet.
 
-        Raises ModelUnavailable for a URL that can't be requested.
+        Raises ModelUnavailable for an invalid URL, and for credentials that can't be read.
         """
         exchange = ModelExchange(url)
         base, _, query = url.partition("?")
@@ -132,7 +131,7 @@ class HttpTransport:
         return exchange
 
     def close_idle(self, url: str) -> None:
-        """Close the connections to an instance that are not in use: it was removed, and drains."""
+        """Close the idle connections to an instance that was removed, so that it can shut down gracefully."""
         self._client.close_idle(_parse(url).address)
 
     def close(self) -> None:
@@ -142,12 +141,12 @@ class HttpTransport:
         try:
             return exchange.run(monotonic() + self._timeouts.within(seconds))
         except TimeoutError:
-            raise ModelTimeOut(f"no response from {without_query(exchange.url)} in time") from None
+            raise ModelTimeOut(f"{without_query(exchange.url)} did not respond in time") from None
         finally:
             exchange.close()
 
     def _authorization_header(self, target: Target) -> str:
-        """Return the line of the head with the credentials; empty where they must not be sent."""
+        """Return the Authorization header line; empty if it must not be sent to this address."""
         if self._authorization is None:
             return ""
         from stellar.net.credentials import CredentialsError
@@ -160,7 +159,7 @@ class HttpTransport:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            import ssl  # which few need
+            import ssl  # only for https
 
             self._context = ssl.create_default_context()
         return self._context

@@ -1,4 +1,4 @@
-"""The deadline of a call, which covers name resolution, slots, retries and hedges; and the name resolver itself."""
+"""The deadline of a call, including name resolution, slots, retries and hedges; and the name resolver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stellar.net.name_resolution import NameResolver, is_numeric
 
 
 class Resolver:
-    """Replaces `socket.getaddrinfo`. A look-up of a host waits until `release`, or answers at once after it."""
+    """A fake `socket.getaddrinfo`, which blocks until `release` was called for the host."""
 
     def __init__(self, monkeypatch):
         self.released = threading.Event()
@@ -64,14 +64,14 @@ def port(server):
 def until(condition):
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.002)
 
 
-# --- a resolver that is silent
+# --- a resolver that hangs
 
 
-def test_a_call_to_a_host_that_is_not_resolved_in_time_ends_with_a_time_out(resolver, client_of):
+def test_a_host_that_is_not_resolved_in_time_causes_a_time_out(resolver, client_of):
     began = time.monotonic()
     with pytest.raises(ModelTimeOut) as raised:
         client_of(deadline_ms=200).apply({"url": "http://model.example:1"})
@@ -85,7 +85,7 @@ def test_the_time_out_of_a_connection_covers_name_resolution(resolver, client_of
     assert raised.value.reason == "time-out"
 
 
-def test_many_calls_to_one_host_make_one_look_up(resolver, serve, client_of):
+def test_concurrent_calls_to_one_host_share_one_look_up(resolver, serve, client_of):
     server = serve()
     client = client_of()
     with ThreadPoolExecutor(16) as pool:
@@ -98,8 +98,8 @@ def test_many_calls_to_one_host_make_one_look_up(resolver, serve, client_of):
     assert resolver.hosts == ["model.example"]
 
 
-def test_a_stream_of_records_waits_for_one_look_up_side_by_side(resolver, serve, registry, client_of):
-    server = serve(serve.answer(body=b'{"score": 1}'))
+def test_all_records_of_a_stream_wait_for_one_look_up(resolver, serve, registry, client_of):
+    server = serve(serve.respond(body=b'{"score": 1}'))
     endpoint = Endpoint(url=f"http://model.example:{port(server)}")
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", endpoint))
     client = client_of(deadline_ms=60_000)
@@ -118,7 +118,7 @@ def test_a_stream_of_records_waits_for_one_look_up_side_by_side(resolver, serve,
     assert resolver.hosts == ["model.example"]
 
 
-def test_the_last_known_address_is_used_while_the_resolver_is_silent(resolver, serve, client_of, monkeypatch):
+def test_the_last_known_address_is_used_while_the_resolver_hangs(resolver, serve, client_of, monkeypatch):
     resolver.released.set()
     server = serve()
     client = client_of()
@@ -138,19 +138,19 @@ def test_a_numeric_host_is_never_looked_up(host, resolver, serve, client_of):
     try:
         client_of(retries=0, connect_timeout_ms=2000).apply({"url": f"http://{host}:{port(server)}"})
     except ModelUnavailable:
-        assert host == "[::1]"  # where nothing listens
+        assert host == "[::1]"  # no server listens
     assert resolver.hosts == []
 
 
-def test_a_host_without_an_address_is_unavailable_and_that_is_no_refused_connection(resolver, client_of, registry):
+def test_a_host_without_an_address_is_unavailable_but_not_refused(resolver, client_of, registry):
     resolver.error = socket.gaierror(socket.EAI_NONAME, "no such host")
     resolver.released.set()
     with pytest.raises(ModelUnavailable, match="no such host"):
         client_of(retries=0).apply({"url": "http://model.example:1"})
-    assert registry.breakers.states() == {}  # one failure, where a refused connection opens a circuit
+    assert registry.breakers.states() == {}  # one failure; a refused connection would open the circuit
 
 
-def test_the_next_address_is_tried_where_one_refuses(resolver, serve, client_of):
+def test_the_next_address_is_tried_after_a_refused_connection(resolver, serve, client_of):
     resolver.addresses = ["127.0.0.2", "127.0.0.1"]
     resolver.released.set()
     server = serve()
@@ -192,13 +192,13 @@ def test_addresses_are_cached_until_they_expire(resolver):
     assert resolver.hosts == ["a.example"]
     expire(names)
     resolver.addresses = ["127.0.0.9"]
-    assert names.resolve("a.example", 30) == ((socket.AF_INET, "127.0.0.1"),)  # the last known one, at once
+    assert names.resolve("a.example", 30) == ((socket.AF_INET, "127.0.0.1"),)  # the last known address, at once
     until(lambda: names.known("a.example") == ((socket.AF_INET, "127.0.0.9"),))
     assert resolver.hosts == ["a.example"] * 2
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(-2, "no such host"), UnicodeError("too long"), ValueError("null")])
-def test_a_failure_is_cached_for_a_moment(error, resolver):
+def test_a_failed_look_up_is_cached_briefly(error, resolver):
     resolver.error = error
     resolver.released.set()
     names = NameResolver()
@@ -212,7 +212,7 @@ def test_a_failure_is_cached_for_a_moment(error, resolver):
     assert resolver.hosts == ["a.example"] * 2
 
 
-def test_a_known_address_outlives_a_failure(resolver):
+def test_a_known_address_survives_a_failed_look_up(resolver):
     resolver.released.set()
     names = NameResolver()
     names.resolve("a.example", 30)
@@ -223,7 +223,7 @@ def test_a_known_address_outlives_a_failure(resolver):
     assert names.resolve("a.example", 30) == ((socket.AF_INET, "127.0.0.1"),)
 
 
-def test_hosts_are_looked_up_side_by_side(resolver):
+def test_hosts_are_looked_up_concurrently(resolver):
     names = NameResolver()
     promises = [names.begin(f"{number}.example") for number in range(10)]
     until(lambda: len(resolver.hosts) == 10)
@@ -233,7 +233,7 @@ def test_hosts_are_looked_up_side_by_side(resolver):
     until(lambda: names._threads == 0)
 
 
-def test_so_many_threads_look_up_hosts_and_no_more(resolver, monkeypatch):
+def test_the_number_of_look_up_threads_is_limited(resolver, monkeypatch):
     monkeypatch.setattr("stellar.net.name_resolution.MAX_THREADS", 3)
     names = NameResolver()
     promises = [names.begin(f"{number}.example") for number in range(10)]
@@ -244,7 +244,7 @@ def test_so_many_threads_look_up_hosts_and_no_more(resolver, monkeypatch):
     assert len(resolver.hosts) == 10
 
 
-def test_hosts_without_end_do_not_fill_the_memory(resolver, monkeypatch):
+def test_any_number_of_hosts_takes_bounded_memory(resolver, monkeypatch):
     monkeypatch.setattr("stellar.net.name_resolution.MAX_HOSTS", 10)
     resolver.released.set()
     names = NameResolver()
@@ -272,7 +272,7 @@ def test_a_wait_that_is_too_short_ends_with_a_time_out(resolver):
         ("", False),
     ],
 )
-def test_numeric_hosts_are_told_from_names(host, numeric):
+def test_numeric_hosts_are_distinguished_from_names(host, numeric):
     assert is_numeric(host) is numeric
 
 
@@ -281,7 +281,7 @@ def test_numeric_hosts_are_told_from_names(host, numeric):
 
 @pytest.fixture
 def silent(serve, registry):
-    """Registers so many instances that never answer: `silent(3)`."""
+    """Return a function that registers instances that never respond: `silent(3)`."""
     release = threading.Event()
 
     def hang(handler):
@@ -321,7 +321,7 @@ def test_waiting_for_a_slot_ends_at_the_deadline(silent, client_of):
 
 
 def test_waiting_for_a_busy_instance_ends_before_the_deadline(serve, client_of, registry):
-    server = serve(serve.answer(429, b"", **{"Retry-After": "3"}))
+    server = serve(serve.respond(429, b"", **{"Retry-After": "3"}))
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", Endpoint(url=server.url)))
     client = client_of(deadline_ms=1000)
     with pytest.raises(ModelUnavailable) as raised:
@@ -331,8 +331,8 @@ def test_waiting_for_a_busy_instance_ends_before_the_deadline(serve, client_of, 
 
 
 @pytest.mark.parametrize("after", ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 30])
-def test_a_busy_instance_is_not_called_without_pause(after, serve, client_of, registry):
-    server = serve(serve.answer(503, b"", **{"Retry-After": after}))
+def test_a_busy_instance_is_not_called_during_its_rest(after, serve, client_of, registry):
+    server = serve(serve.respond(503, b"", **{"Retry-After": after}))
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", Endpoint(url=server.url)))
     client = client_of(deadline_ms=400)
     with pytest.raises(Exception, match=r"status 503|busy"):
@@ -341,8 +341,8 @@ def test_a_busy_instance_is_not_called_without_pause(after, serve, client_of, re
 
 
 def test_a_busy_instance_is_called_again_after_its_rest(serve, client_of, registry):
-    answers = [serve.answer(429, b"", **{"Retry-After": "1"}), serve.answer()]
-    server = serve(lambda handler: answers.pop(0)(handler))
+    results = [serve.respond(429, b"", **{"Retry-After": "1"}), serve.respond()]
+    server = serve(lambda handler: results.pop(0)(handler))
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", Endpoint(url=server.url)))
     client = client_of()
     assert client.apply(registry.endpoint("dga").as_map()) == {"is_malicious": "legit"}
@@ -350,8 +350,8 @@ def test_a_busy_instance_is_called_again_after_its_rest(serve, client_of, regist
     assert client.counters().quarantined == 0
 
 
-def test_another_instance_is_called_instead_of_a_busy_one_at_no_cost(serve, client_of, registry):
-    busy, good = serve(serve.answer(429, b"slow down", **{"Retry-After": "5"})), serve()
+def test_calling_another_instance_instead_of_a_busy_one_costs_no_retry(serve, client_of, registry):
+    busy, good = serve(serve.respond(429, b"slow down", **{"Retry-After": "5"})), serve()
     for server in (busy, good):
         registry.register(ServiceInstance.of(Model("dga", "1.0"), port(server), Endpoint(url=server.url)))
     client = client_of(retries=0)

@@ -1,4 +1,4 @@
-"""The cache of answers: encoded, bounded, and of limited age."""
+"""The result cache: encoding, limits and expiry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cache_of(entries=10, seconds=600.0, max_bytes=1_000_000, clock=None):
     return ResultCache(entries, seconds, max_bytes, clock or Clock())
 
 
-def test_what_is_stored_is_found_as_it_was():
+def test_stored_bytes_are_returned_unchanged():
     cache = cache_of()
     cache.put("a", b'{"a": 1}', cache.epoch)
     cache.put("b", b"", cache.epoch)
@@ -31,7 +31,7 @@ def test_what_is_stored_is_found_as_it_was():
     assert cache.get("c") is None
 
 
-def test_a_later_answer_replaces_an_earlier_one():
+def test_a_later_result_replaces_an_earlier_one():
     cache = cache_of()
     cache.put("a", b"first answer", cache.epoch)
     before = cache.bytes
@@ -41,7 +41,7 @@ def test_a_later_answer_replaces_an_earlier_one():
     assert cache.bytes == before - len(b"answer")
 
 
-def test_the_least_recently_used_answer_is_dropped_first():
+def test_the_least_recently_used_result_is_dropped_first():
     cache = cache_of(entries=3)
     for key in "abc":
         cache.put(key, b"x", cache.epoch)
@@ -51,7 +51,7 @@ def test_the_least_recently_used_answer_is_dropped_first():
 
 
 @pytest.mark.parametrize("seconds", [1.0, 600.0])
-def test_an_answer_is_used_until_it_is_too_old(seconds):
+def test_a_result_is_used_until_it_expires(seconds):
     clock = Clock()
     cache = cache_of(seconds=seconds, clock=clock)
     clock.now += 10.0
@@ -63,7 +63,7 @@ def test_an_answer_is_used_until_it_is_too_old(seconds):
     assert len(cache) == cache.bytes == 0
 
 
-def test_a_hit_does_not_make_an_answer_younger():
+def test_a_hit_does_not_extend_the_expiry_time():
     clock = Clock()
     cache = cache_of(seconds=2.0, clock=clock)
     cache.put("a", b"x", cache.epoch)
@@ -84,7 +84,7 @@ def test_the_memory_is_bounded():
     assert cache.get("000") is None
 
 
-def test_an_answer_that_is_larger_than_the_cache_is_not_stored_and_drops_nothing():
+def test_a_result_larger_than_the_cache_is_not_stored_and_drops_nothing():
     cache = cache_of(max_bytes=1000)
     cache.put("a", b"x", cache.epoch)
     cache.put("b", b"x" * 2000, cache.epoch)
@@ -92,7 +92,7 @@ def test_an_answer_that_is_larger_than_the_cache_is_not_stored_and_drops_nothing
     assert cache.get("a") == b"x"
 
 
-def test_the_count_of_bytes_follows_what_is_stored():
+def test_the_number_of_bytes_matches_the_stored_entries():
     cache = cache_of(entries=5)
     for number in range(50):
         cache.put(str(number % 7), b"x" * (number % 13), cache.epoch)
@@ -120,7 +120,7 @@ def test_the_child_of_a_fork_begins_with_an_empty_cache():
     assert cache.get("a") == b"y"
 
 
-def test_a_hundred_thousand_small_answers_take_at_most_thirty_megabytes():
+def test_a_hundred_thousand_small_results_take_at_most_thirty_megabytes():
     cache = cache_of(entries=100_000, max_bytes=64_000_000)
     tracemalloc.start()
     try:
@@ -132,7 +132,7 @@ def test_a_hundred_thousand_small_answers_take_at_most_thirty_megabytes():
         tracemalloc.stop()
     assert len(cache) == 100_000
     assert taken <= 30_000_000
-    assert 0.7 * taken <= cache.bytes <= 1.3 * taken  # the bound holds for what is really used
+    assert 0.7 * taken <= cache.bytes <= 1.3 * taken  # the limit holds for the memory that is really used
 
 
 class Doubled:
@@ -144,15 +144,15 @@ class Doubled:
         return Response(200, self.body)
 
     def close(self):
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
-def test_each_hit_is_decoded_afresh(registry):
+def test_each_hit_returns_a_new_object(registry):
     transport = Doubled(b'{"a": [1, {"b": null}], "c": 1e3}')
     with ModelClient(registry, transport=transport) as client:
-        answers = [client.apply({"url": "http://one"}) for _ in range(3)]
-        answers[1]["a"][1]["b"] = "changed"
-        assert client.apply({"url": "http://one"}) == answers[0] == answers[2] == {"a": [1, {"b": None}], "c": 1000.0}
+        results = [client.apply({"url": "http://one"}) for _ in range(3)]
+        results[1]["a"][1]["b"] = "changed"
+        assert client.apply({"url": "http://one"}) == results[0] == results[2] == {"a": [1, {"b": None}], "c": 1000.0}
     assert transport.requests == 1
     assert client.counters().cache_hits == 3
 
@@ -166,7 +166,7 @@ def test_a_client_without_a_cache_makes_a_request_for_each_call(settings, regist
     assert transport.requests == 3
 
 
-def test_an_answer_that_was_asked_for_before_the_cache_was_cleared_is_not_stored():
+def test_a_result_requested_before_a_clear_is_not_stored():
     cache = ResultCache(10, 600, 1_000_000)
     epoch = cache.epoch
     cache.clear()

@@ -1,4 +1,4 @@
-"""A second instance besides a slow one: when it is called, how often, and what that means for the first."""
+"""Hedging: the delay, the budget, and the effect on the circuit of the slow instance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stellar.util.scheduler import Cancelled, RunLoop
 
 @pytest.fixture
 def client_of(registry):
-    """Makes clients without a cache: `client_of(hedge_ms=20)`."""
+    """Return a function that makes clients without a cache: `client_of(hedge_ms=20)`."""
     clients = []
 
     def make(**settings):
@@ -39,7 +39,7 @@ def client_of(registry):
 
 @pytest.fixture
 def register(registry):
-    """Registers an instance of the model dga 1.0; keyword arguments are our own keys of its `endpoint.dat`."""
+    """Return a function that registers an instance of dga 1.0; keyword arguments are settings of its `endpoint.dat`."""
 
     def register(url, functions=None, **settings):
         endpoint = Endpoint(url=url, functions={"apply": "apply", **(functions or {})})
@@ -49,10 +49,10 @@ def register(registry):
 
 
 class Gate:
-    """A behaviour of a model that answers once it may; `closed` is how many clients gave up."""
+    """A behaviour that responds after it was opened; `closed` counts the clients that disconnected."""
 
-    def __init__(self, answer):
-        self._answer = answer
+    def __init__(self, respond):
+        self._respond = respond
         self.opened = threading.Event()
         self.calls = threading.Semaphore(0)
         self.closed = threading.Semaphore(0)
@@ -71,7 +71,7 @@ class Gate:
                 break
         else:
             handler.connection.settimeout(None)
-            self._answer(self.status, b'{"from": "gate"}')(handler)
+            self._respond(self.status, b'{"from": "gate"}')(handler)
             return
         self.closed.release()
         handler.close_connection = True
@@ -82,7 +82,7 @@ def gate(serve):
     gates = []
 
     def make():
-        gates.append(Gate(serve.answer))
+        gates.append(Gate(serve.respond))
         return gates[-1]
 
     yield make
@@ -92,7 +92,7 @@ def gate(serve):
 
 @pytest.fixture
 def quick(serve):
-    return serve(serve.answer(body=b'{"from": "quick"}'))
+    return serve(serve.respond(body=b'{"from": "quick"}'))
 
 
 def at(server):
@@ -102,7 +102,7 @@ def at(server):
 def until(condition):
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.002)
 
 
@@ -111,11 +111,11 @@ def in_thread(client, server, **arguments):
 
 
 def in_fiber(client, server, **arguments):
-    hub = RunLoop("test")
+    loop = RunLoop("test")
     try:
-        return hub.run(lambda: client.apply(at(server), None, arguments))
+        return loop.run(lambda: client.apply(at(server), None, arguments))
     finally:
-        hub.shutdown()
+        loop.shutdown()
 
 
 EITHER = pytest.mark.parametrize("call", [in_thread, in_fiber])
@@ -135,7 +135,7 @@ def loads(client, *servers):
 
 def test_the_delay_is_the_95th_percentile_of_the_recent_latencies():
     policy = HedgePolicy(None)
-    assert policy.delay == 0.1  # as long as little is known
+    assert policy.delay == 0.1  # until there are enough samples
     for number in random.Random(1).sample(range(100), 100):
         policy.record(0.1 + number / 1000)
     assert 0.19 <= policy.delay <= 0.2
@@ -151,14 +151,14 @@ def test_the_delay_is_at_least_ten_milliseconds():
     assert policy.delay == 0.01
 
 
-def test_a_delay_that_was_set_stays():
+def test_a_configured_delay_is_fixed():
     policy = HedgePolicy(0.002)
     for _ in range(100):
         policy.record(0.5)
     assert policy.delay == 0.002
 
 
-def test_a_hundred_hedges_may_come_at_once_and_then_one_in_twenty_calls():
+def test_the_budget_is_a_hundred_hedges_and_then_one_in_twenty_calls():
     policy = HedgePolicy(None)
     assert sum(policy.take() for _ in range(1000)) == HEDGE_BURST == 100
     for _ in range(1000):
@@ -169,7 +169,7 @@ def test_a_hundred_hedges_may_come_at_once_and_then_one_in_twenty_calls():
     assert sum(policy.take() for _ in range(1000)) == 100
 
 
-# --- one call
+# --- a single call
 
 
 @EITHER
@@ -184,9 +184,7 @@ def test_by_default_a_second_instance_is_called_when_the_first_is_slow(call, gat
 
 
 @EITHER
-def test_the_connection_of_the_loser_is_closed_and_that_of_the_winner_is_kept(
-    call, gate, serve, quick, register, client_of
-):
+def test_the_losing_connection_is_closed_and_the_winning_one_is_pooled(call, gate, serve, quick, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url)
@@ -202,17 +200,17 @@ def test_the_connection_of_the_loser_is_closed_and_that_of_the_winner_is_kept(
 
 
 @EITHER
-def test_the_first_may_still_win(call, gate, serve, register, client_of):
+def test_the_first_attempt_can_still_win(call, gate, serve, register, client_of):
     first, second = gate(), gate()
     one, two = serve(first), serve(second)
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(call, client, one)
+        future = pool.submit(call, client, one)
         assert second.calls.acquire(timeout=60)  # it is hedged
         first.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     assert second.closed.acquire(timeout=60)
     assert counts(client) == (2, 1, 0)
     assert client._registry.breakers.all_closed
@@ -220,20 +218,20 @@ def test_the_first_may_still_win(call, gate, serve, register, client_of):
 
 
 @EITHER
-def test_a_first_that_fails_after_the_hedge_was_sent_does_not_end_the_call(call, gate, serve, register, client_of):
+def test_a_failure_of_the_first_attempt_after_the_hedge_does_not_end_the_call(call, gate, serve, register, client_of):
     first, second = gate(), gate()
     one, two = serve(first), serve(second)
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10, retries=0)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(call, client, one)
+        future = pool.submit(call, client, one)
         assert second.calls.acquire(timeout=60)
         first.status = 500
         first.opened.set()
         until(lambda: not client._registry.breakers.all_closed)  # the failure was recorded
         second.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     assert loads(client, one, two) == [0, 0]
 
 
@@ -246,14 +244,14 @@ def test_when_both_fail_the_error_is_raised(retries, call, gate, serve, register
     register(two.url)
     client = client_of(hedge_ms=10, retries=retries)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(call, client, one)
+        future = pool.submit(call, client, one)
         assert second.calls.acquire(timeout=60)
         first.status = second.status = 500
         second.opened.set()
         until(lambda: not client._registry.breakers.all_closed)
         first.opened.set()
         with pytest.raises(ModelRefused, match="status 500") as raised:
-            answer.result()
+            future.result()
     assert raised.value.url == one.url
     assert client.counters().failures == {"bad reply": 1}
     assert client.counters().requests == 2
@@ -261,10 +259,10 @@ def test_when_both_fail_the_error_is_raised(retries, call, gate, serve, register
 
 
 @EITHER
-def test_a_hedge_that_rejects_the_record_ends_the_call_and_is_no_answer_of_the_first(
+def test_a_rejected_record_ends_the_call_without_a_success_of_the_first_instance(
     call, gate, serve, register, client_of, registry
 ):
-    one, two = serve(gate()), serve(serve.answer(422, b"no host"))
+    one, two = serve(gate()), serve(serve.respond(422, b"no host"))
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
@@ -272,7 +270,7 @@ def test_a_hedge_that_rejects_the_record_ends_the_call_and_is_no_answer_of_the_f
     registry.breakers.record_failure(one.url)
     with pytest.raises(RecordRefused, match="status 422"):
         call(client, one)
-    assert registry.breakers.record_failure(one.url)  # the row was not ended, and this is at least the third
+    assert registry.breakers.record_failure(one.url)  # the count was not reset, and this is at least the third failure
     assert loads(client, one, two) == [0, 0]
 
 
@@ -290,14 +288,14 @@ def test_the_deadline_holds_for_hedges_too(call, gate, serve, register, client_o
     assert loads(client, one, two) == [0, 0]
 
 
-def test_a_cancelled_call_closes_both_connections_and_keeps_no_slot(gate, serve, register, client_of):
+def test_a_cancelled_call_closes_both_connections_and_frees_its_slots(gate, serve, register, client_of):
     first, second = gate(), gate()
     one, two = serve(first), serve(second)
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
-    hub = RunLoop("test")
-    task = hub.submit(lambda: client.apply(at(one)))
+    loop = RunLoop("test")
+    task = loop.submit(lambda: client.apply(at(one)))
     assert second.calls.acquire(timeout=60)
     task.cancel()
     with pytest.raises(Cancelled):
@@ -306,10 +304,12 @@ def test_a_cancelled_call_closes_both_connections_and_keeps_no_slot(gate, serve,
     assert second.closed.acquire(timeout=60)
     assert loads(client, one, two) == [0, 0]
     assert client._flights == {}
-    hub.shutdown()
+    loop.shutdown()
 
 
-def test_an_interrupted_thread_closes_both_connections_and_keeps_no_slot(gate, serve, register, client_of, monkeypatch):
+def test_an_interrupted_thread_closes_both_connections_and_frees_its_slots(
+    gate, serve, register, client_of, monkeypatch
+):
     first, second = gate(), gate()
     one, two = serve(first), serve(second)
     register(one.url)
@@ -335,21 +335,21 @@ def test_an_interrupted_thread_closes_both_connections_and_keeps_no_slot(gate, s
     assert client._flights == {}
 
 
-# --- where there is no hedge
+# --- calls without a hedge
 
 
 def slow_call(client, held, server, function=None):
-    """The counts of a call that stayed with one instance, which answered in the end."""
+    """Make a call to one slow instance; return the counters."""
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.apply, at(server), function)
+        future = pool.submit(client.apply, at(server), function)
         assert held.calls.acquire(timeout=60)
-        time.sleep(0.1)  # time for a hedge, where there were one
+        time.sleep(0.1)  # time enough for a hedge
         held.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     return counts(client)
 
 
-def test_hedging_is_switched_off_by_zero(gate, serve, quick, register, client_of):
+def test_a_delay_of_zero_switches_hedging_off(gate, serve, quick, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url)
@@ -357,7 +357,7 @@ def test_hedging_is_switched_off_by_zero(gate, serve, quick, register, client_of
     assert slow_call(client_of(hedge_ms=0), held, slow) == (1, 0, 0)
 
 
-def test_a_model_may_opt_out(gate, serve, quick, register, client_of):
+def test_a_model_can_opt_out(gate, serve, quick, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url, hedge=False)
@@ -365,7 +365,7 @@ def test_a_model_may_opt_out(gate, serve, quick, register, client_of):
     assert slow_call(client_of(hedge_ms=10), held, slow) == (1, 0, 0)
 
 
-def test_an_instance_that_opted_out_gets_no_hedges_of_others(gate, serve, quick, register, client_of):
+def test_an_instance_that_opted_out_gets_no_hedges(gate, serve, quick, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url)
@@ -373,14 +373,14 @@ def test_an_instance_that_opted_out_gets_no_hedges_of_others(gate, serve, quick,
     assert slow_call(client_of(hedge_ms=10), held, slow) == (1, 0, 0)
 
 
-def test_the_only_instance_is_waited_for(gate, serve, register, client_of):
+def test_calls_to_the_only_instance_are_not_hedged(gate, serve, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url)
     assert slow_call(client_of(hedge_ms=10), held, slow) == (1, 0, 0)
 
 
-def test_the_only_healthy_instance_is_waited_for(gate, serve, quick, register, client_of, registry):
+def test_calls_to_the_only_healthy_instance_are_not_hedged(gate, serve, quick, register, client_of, registry):
     registry.breakers.clock = lambda: 0.0
     held = gate()
     slow = serve(held)
@@ -404,11 +404,11 @@ def test_an_endpoint_written_by_hand_is_not_hedged(gate, serve, quick, register,
     register(quick.url)
     client = client_of(hedge_ms=10)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.apply, {"url": slow.url})
+        future = pool.submit(client.apply, {"url": slow.url})
         assert held.calls.acquire(timeout=60)
         time.sleep(0.1)
         held.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     assert counts(client) == (1, 0, 0)
 
 
@@ -420,42 +420,42 @@ def test_batches_are_not_hedged(gate, serve, quick, register, client_of):
         handler.rfile.read(int(handler.headers["content-length"]))
         held.calls.release()
         held.opened.wait(60)
-        serve.answer(body=b'[{"from": "gate"}]')(handler)
+        serve.respond(body=b'[{"from": "gate"}]')(handler)
 
     slow._server.RequestHandlerClass.do_POST = post
     register(slow.url, {"batch": "many"})
     register(quick.url, {"batch": "many"})
     client = client_of(hedge_ms=10, batch_wait_ms=0)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.apply, {**at(slow), "endpoint:batch": "many"})
+        future = pool.submit(client.apply, {**at(slow), "endpoint:batch": "many"})
         assert held.calls.acquire(timeout=60)
         time.sleep(0.1)
         held.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     assert counts(client) == (1, 0, 0)
 
 
-def test_no_hedge_goes_to_an_instance_that_is_more_than_half_as_busy_until_it_is_less(gate, serve, register, client_of):
+def test_an_instance_more_than_half_as_busy_gets_no_hedge(gate, serve, register, client_of):
     first, second = gate(), gate()
     one, two = serve(first), serve(second)
     register(one.url)
     register(two.url)
     client = client_of(hedge_ms=10)
     limiter = client._dispatcher.limiter
-    assert limiter.try_enter(limiter.of(two.url))  # one request there, and one here
+    assert limiter.try_enter(limiter.of(two.url))  # one request at each instance
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.apply, at(one))
+        future = pool.submit(client.apply, at(one))
         assert first.calls.acquire(timeout=60)
         time.sleep(0.1)
         assert client.counters().hedged == 0
         limiter.leave(limiter.of(two.url))
-        assert second.calls.acquire(timeout=60)  # it was looked at again
+        assert second.calls.acquire(timeout=60)  # it was checked again
         second.opened.set()
-        assert answer.result() == {"from": "gate"}
+        assert future.result() == {"from": "gate"}
     assert client.counters().hedged == 1
 
 
-def test_without_a_budget_the_first_is_waited_for(gate, serve, quick, register, client_of):
+def test_without_a_budget_there_is_no_hedge(gate, serve, quick, register, client_of):
     held = gate()
     slow = serve(held)
     register(slow.url)
@@ -467,10 +467,10 @@ def test_without_a_budget_the_first_is_waited_for(gate, serve, quick, register, 
     assert slow_call(client, held, slow) == (1, 0, 0)
 
 
-# --- what it means for the circuit
+# --- the circuit of the slow instance
 
 
-def test_three_beaten_calls_in_a_row_open_the_circuit_of_a_silent_instance_and_free_its_callers(
+def test_three_lost_races_open_the_circuit_of_an_unresponsive_instance_and_release_its_callers(
     gate, serve, quick, register, client_of, registry
 ):
     held = gate()
@@ -481,10 +481,10 @@ def test_three_beaten_calls_in_a_row_open_the_circuit_of_a_silent_instance_and_f
     policy = client._dispatcher._policies.setdefault(Model("dga", "1.0"), HedgePolicy(0.02))
     while policy.take():
         pass
-    policy._tokens = 3.0  # three hedges are all that there may be
+    policy._tokens = 3.0  # the budget is three hedges
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda number: client.apply(at(silent), None, {"n": number}), range(16)))
-    assert answers == [{"from": "quick"}] * 16
+        results = list(pool.map(lambda number: client.apply(at(silent), None, {"n": number}), range(16)))
+    assert results == [{"from": "quick"}] * 16
     counters = client.counters()
     assert counters.hedged <= 3
     assert counters.quarantined >= 1
@@ -512,7 +512,7 @@ def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve,
     assert client.counters().circuits == {silent.url: "open"}
 
 
-def test_a_trial_that_is_answered_closes_the_circuit(serve, quick, register, client_of, registry):
+def test_a_successful_trial_closes_the_circuit(serve, quick, register, client_of, registry):
     now = [0.0]
     registry.breakers.clock = lambda: now[0]
     one = serve()
@@ -526,7 +526,7 @@ def test_a_trial_that_is_answered_closes_the_circuit(serve, quick, register, cli
     assert client.counters().circuits == {}
 
 
-# --- a stream of records, of which one instance stops
+# --- a stream of records while an instance is stopped
 
 MODEL = """
 import asyncio
@@ -554,7 +554,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def processes(register):
-    """Three models in processes of their own."""
+    """Start three models in processes of their own."""
     started = [subprocess.Popen([sys.executable, "-c", MODEL], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for process in started:
         register(f"http://127.0.0.1:{int(process.stdout.readline())}")
@@ -588,7 +588,7 @@ def test_no_record_is_without_a_score_while_an_instance_is_stopped(in_flight, pr
     until(lambda: not any(client._dispatcher.limiter.of(each.url).requests for each in registry.instances()))
 
 
-def test_of_three_healthy_instances_no_circuit_opens(processes, client_of, registry):
+def test_no_circuit_of_three_healthy_instances_opens(processes, client_of, registry):
     client = client_of()
     context = Context({Registry: registry, ModelClient: client})
     records = [{"host": "x" * (number % 40)} for number in range(3000)]

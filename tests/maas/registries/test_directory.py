@@ -1,4 +1,4 @@
-"""What is special about a registry of files: owners that die, strangers that write, disks that fail."""
+"""The registry in a directory: dead owners, foreign files, unreadable directories, background refresh."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 import stellar
 from stellar.maas import FileQueue, FileRegistry, MaaSConfig, ModelNotFound, ModelRequest
-from stellar.maas.registries.directory import is_locked, read_config, write_whole
+from stellar.maas.registries.directory import is_locked, read_config, write_atomically
 
 PACKAGES = Path(stellar.__file__).parents[1]
 
@@ -33,7 +33,7 @@ time.sleep(60)
 
 @pytest.fixture
 def owner(tmp_path):
-    """Another process that has registered an instance."""
+    """Start another process that registers an instance."""
     with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, cwd=PACKAGES) as process:
         assert process.stdout.readline() == b"registered\n"
         yield process
@@ -44,7 +44,7 @@ def registrations(directory):
     return sorted(str(file.relative_to(directory)) for file in directory.glob("maas/service/*/*"))
 
 
-def test_a_registration_vanishes_when_its_owner_is_killed(tmp_path, owner, eventually):
+def test_a_registration_disappears_when_its_owner_is_killed(tmp_path, owner, eventually):
     registry = FileRegistry(tmp_path)
     heard = []
     registry.listen(lambda added, removed: heard.extend(instance.id for instance in removed))
@@ -61,17 +61,17 @@ def test_a_registration_vanishes_when_its_owner_is_killed(tmp_path, owner, event
 
 def test_the_layout_is_that_of_zookeeper(tmp_path, make_instance):
     with FileRegistry(tmp_path) as registry:
-        made = make_instance("dga", "1.0", "7", "http://h:1")
-        registry.register(made)
+        instance = make_instance("dga", "1.0", "7", "http://h:1")
+        registry.register(instance)
         FileQueue(tmp_path).enqueue(ModelRequest(name="dga"))
-        assert (tmp_path / "maas/service/dga/7").read_bytes() == made.to_json()
-        assert not (tmp_path / "maas/ext").exists()  # there are no settings
+        assert (tmp_path / "maas/service/dga/7").read_bytes() == instance.to_json()
+        assert not (tmp_path / "maas/ext").exists()  # without settings
         assert (tmp_path / "maas/queue/qn-0000000000").read_bytes() == ModelRequest(name="dga").to_json()
     assert registrations(tmp_path) == []
     assert (tmp_path / "maas/service/dga").is_dir()
 
 
-def test_the_configuration_says_where_things_are(tmp_path, make_instance):
+def test_the_configuration_sets_the_paths(tmp_path, make_instance):
     config = tmp_path / "metron/maas/config"
     config.parent.mkdir(parents=True)
     config.write_bytes(MaaSConfig(service_root="/s/r", queue_config={"zk_path": "/q"}).to_json())
@@ -83,11 +83,11 @@ def test_the_configuration_says_where_things_are(tmp_path, make_instance):
         assert (tmp_path / "q/qn-0000000000").exists()
 
 
-def test_a_configuration_that_can_not_be_used_is_named(tmp_path):
+def test_an_invalid_configuration_is_named_in_the_error(tmp_path):
     (tmp_path / "other").write_text("{")
     with pytest.raises(ValueError, match=r"/other: Expecting property name"):
         FileRegistry(tmp_path, config_path="/other")
-    with pytest.raises(ValueError, match=r"'/\.\./other' is not an absolute path"):
+    with pytest.raises(ValueError, match=r"invalid path '/\.\./other'"):
         read_config(tmp_path, "/../other")
 
 
@@ -98,7 +98,7 @@ def lasting(tmp_path, id, data):
     return file
 
 
-def test_a_bad_entry_is_left_out_with_one_warning_and_the_others_stay(tmp_path, make_instance, caplog):
+def test_an_invalid_registration_is_ignored_with_one_warning(tmp_path, make_instance, caplog):
     good = make_instance("dga", "1.0", "1", "http://h", lasting=True)
     lasting(tmp_path, "1", good.to_json())
     registry = FileRegistry(tmp_path)
@@ -111,10 +111,10 @@ def test_a_bad_entry_is_left_out_with_one_warning_and_the_others_stay(tmp_path, 
     for _ in range(3):
         assert registry.instances() == (good,)
     assert len(caplog.records) == 3
-    assert re.search("invalid registration .*/dga/2, which is ignored: Expecting value", caplog.text)
+    assert re.search("invalid registration .*/dga/2 is ignored: Expecting value", caplog.text)
 
 
-def test_an_entry_that_was_written_anew_is_read_anew(tmp_path, make_instance):
+def test_a_replaced_file_is_read_again(tmp_path, make_instance):
     registry = FileRegistry(tmp_path)
     for port in (1, 2):
         draft = lasting(tmp_path, "draft", make_instance("dga", "1.0", "1", f"http://h:{port}", lasting=True).to_json())
@@ -122,7 +122,7 @@ def test_an_entry_that_was_written_anew_is_read_anew(tmp_path, make_instance):
         assert [instance.url for instance in registry.instances()] == [f"http://h:{port}"]
 
 
-def test_what_was_known_stays_known_while_the_directory_can_not_be_read(tmp_path, make_instance, monkeypatch, caplog):
+def test_the_last_view_stays_while_the_directory_is_unreadable(tmp_path, make_instance, monkeypatch, caplog):
     good = make_instance("dga", "1.0", "1", "http://h", lasting=True)
     lasting(tmp_path, "1", good.to_json())
     registry = FileRegistry(tmp_path)
@@ -141,8 +141,8 @@ def test_what_was_known_stays_known_while_the_directory_can_not_be_read(tmp_path
     assert registry.instances() == ()
 
 
-def test_one_who_may_only_read_ignores_the_registration_of_a_dead_owner(tmp_path, make_instance, monkeypatch):
-    lasting(tmp_path, "1", make_instance("dga", "1.0", "1", "http://h").to_json())  # nobody holds its lock
+def test_without_write_permission_registrations_of_dead_owners_are_ignored(tmp_path, make_instance, monkeypatch):
+    lasting(tmp_path, "1", make_instance("dga", "1.0", "1", "http://h").to_json())  # not locked
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
@@ -152,7 +152,7 @@ def test_one_who_may_only_read_ignores_the_registration_of_a_dead_owner(tmp_path
     assert registrations(tmp_path) == ["maas/service/dga/1"]
 
 
-def test_a_registration_that_is_written_anew_while_one_looks_is_not_taken_away(tmp_path, make_instance, monkeypatch):
+def test_a_registration_replaced_during_a_read_is_not_removed(tmp_path, make_instance, monkeypatch):
     with FileRegistry(tmp_path) as owner:
         owner.register(make_instance("dga", "1.0", "1", "http://h:1"))
         looker = FileRegistry(tmp_path)
@@ -166,7 +166,7 @@ def test_a_registration_that_is_written_anew_while_one_looks_is_not_taken_away(t
         assert [instance.url for instance in looker.instances()] == ["http://h:2"]
 
 
-def test_a_registry_that_is_only_read_writes_nothing(tmp_path, caplog):
+def test_reading_a_registry_writes_nothing(tmp_path, caplog):
     directory = tmp_path / "not there"
     with caplog.at_level(logging.WARNING):
         assert FileRegistry(directory).instances() == ()
@@ -175,7 +175,7 @@ def test_a_registry_that_is_only_read_writes_nothing(tmp_path, caplog):
     assert caplog.records == []
 
 
-def test_no_draft_is_left_behind(tmp_path, make_instance, monkeypatch):
+def test_no_draft_remains(tmp_path, make_instance, monkeypatch):
     with FileRegistry(tmp_path) as registry:
         registry.register(make_instance("dga", "1.0", "1", "http://h"))
         monkeypatch.setattr("stellar.maas.registries.directory.Path.replace", lambda *_: 1 / 0)
@@ -185,7 +185,7 @@ def test_no_draft_is_left_behind(tmp_path, make_instance, monkeypatch):
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"\xff"])
-def test_invalid_settings_count_as_none_with_one_warning(rubbish, tmp_path, make_instance, caplog):
+def test_invalid_settings_are_ignored_with_one_warning(rubbish, tmp_path, make_instance, caplog):
     with FileRegistry(tmp_path) as owner:
         settings = tmp_path / "maas/ext/instances/dga/1"
         settings.parent.mkdir(parents=True)
@@ -195,11 +195,11 @@ def test_invalid_settings_count_as_none_with_one_warning(rubbish, tmp_path, make
             for _ in range(3):
                 assert len(reader.instances()) == 1
             assert reader.version("dga", "1.0").settings == {}
-    assert [record.getMessage().partition(" counts as none: ")[0] for record in caplog.records] == [str(settings)]
+    assert [record.getMessage().partition(" is ignored: ")[0] for record in caplog.records] == [str(settings)]
 
 
 @pytest.mark.parametrize("denied", ["maas/ext/instances/dga/1", "maas/ext/traffic/dga", "maas/ext/wanted/dga/1.0"])
-def test_a_note_that_may_not_be_read_is_ignored_with_one_warning(denied, tmp_path, make_instance, monkeypatch, caplog):
+def test_an_unreadable_extension_file_is_ignored_with_one_warning(denied, tmp_path, make_instance, monkeypatch, caplog):
     def refuse(file, *arguments, **options):
         if str(file).endswith(denied):
             raise PermissionError(13, "Permission denied")
@@ -212,7 +212,7 @@ def test_a_note_that_may_not_be_read_is_ignored_with_one_warning(denied, tmp_pat
     with FileRegistry(tmp_path) as owner:
         owner.register(make_instance("dga", "1.0", "1", "http://h"), {"hedge": False})
         for path, content in (("traffic/dga", b'{"weights": {"1.0": 1}}'), ("wanted/dga/1.0", b'{"instances": 1}')):
-            write_whole(tmp_path, tmp_path / "maas/ext" / path, content).close()
+            write_atomically(tmp_path, tmp_path / "maas/ext" / path, content).close()
         monkeypatch.setattr("stellar.maas.registries.file_tree.open", refuse, raising=False)
         monkeypatch.setattr("stellar.maas.registries.directory.Path.read_bytes", read)
         with FileRegistry(tmp_path) as reader:
@@ -233,11 +233,11 @@ def test_unchanged_files_are_not_read_again(tmp_path, make_instance):
         assert all(again is known for again, known in zip(reader.instances(), before, strict=True))
 
 
-# --- how old the view may be
+# --- age of the view
 
 
 class Scans:
-    """Counts the scans of a registry, by thread; they wait as long as `gate` is not set."""
+    """Counts the scans of a registry by thread; scans wait until `gate` is set."""
 
     def __init__(self, registry, monkeypatch):
         self.threads = []
@@ -246,10 +246,10 @@ class Scans:
         self._read = registry._registration_files.read
         monkeypatch.setattr(registry._registration_files, "read", self)
 
-    def __call__(self, *below):
+    def __call__(self, *resolve_path):
         self.threads.append(threading.current_thread().name)
         assert self.gate.wait(60)
-        return self._read(*below)
+        return self._read(*resolve_path)
 
 
 class Clock:
@@ -266,14 +266,14 @@ def clock():
 
 @pytest.fixture
 def other(tmp_path):
-    """Another registry of the same directory, which writes."""
+    """Another registry of the same directory, for writing."""
     with FileRegistry(tmp_path) as other:
         yield other
 
 
 @pytest.fixture
 def view(tmp_path, clock, monkeypatch):
-    """A registry whose clock stands still, and that is not refreshed in the background."""
+    """A registry with a fake clock and without background refresh."""
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as view:
         yield view
@@ -286,7 +286,7 @@ def found(view):
         return None
 
 
-def test_after_a_pause_one_caller_reads_and_the_others_wait_for_it(view, other, clock, make_instance, monkeypatch):
+def test_after_a_pause_one_caller_reads_and_the_others_wait(view, other, clock, make_instance, monkeypatch):
     assert found(view) is None
     other.register(make_instance("dga", "1.0", "7", "http://h:7"))
     assert found(view) is None
@@ -294,12 +294,12 @@ def test_after_a_pause_one_caller_reads_and_the_others_wait_for_it(view, other, 
     clock.now += 1.5
     barrier = threading.Barrier(4)
 
-    def ask(_):
+    def call(_):
         barrier.wait(60)
         return found(view)
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(ask, range(4))) == ["http://h:7"] * 4
+        assert list(pool.map(call, range(4))) == ["http://h:7"] * 4
     assert len(scans.threads) == 1
 
 
@@ -312,16 +312,16 @@ READS = {
 
 
 @pytest.mark.parametrize("name", READS)
-def test_nothing_that_is_read_is_older_than_a_second(name, view, other, clock, make_instance, tmp_path):
+def test_the_view_is_never_older_than_a_second(name, view, other, clock, make_instance, tmp_path):
     assert not READS[name](view)
-    write_whole(tmp_path, tmp_path / "maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}').close()
-    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
+    write_atomically(tmp_path, tmp_path / "maas/ext/traffic/dga", b'{"weights": {"1.0": 1}}').close()
+    write_atomically(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
     other.register(make_instance("dga", "1.0", "7", "http://h:7"))
     clock.now += 1.5
     assert READS[name](view)
 
 
-def test_while_it_is_used_it_is_read_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+def test_a_registry_in_use_is_read_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
@@ -331,7 +331,7 @@ def test_while_it_is_used_it_is_read_in_the_background(tmp_path, other, clock, m
         assert {*scans.threads} == {"model registry"}
 
 
-def test_nobody_waits_for_the_reading_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+def test_no_caller_waits_for_the_background_refresh(tmp_path, other, clock, make_instance, monkeypatch, eventually):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
@@ -339,14 +339,12 @@ def test_nobody_waits_for_the_reading_in_the_background(tmp_path, other, clock, 
         assert found(view) is None
         other.register(make_instance("dga", "1.0", "7", "http://h:7"))
         eventually(lambda: scans.threads, 30.0)
-        assert found(view) is None  # it is still being read
+        assert found(view) is None  # still reading
         scans.gate.set()
         assert eventually(lambda: found(view), 30.0) == "http://h:7"
 
 
-def test_the_reading_in_the_background_ends_when_it_is_not_used_and_begins_again(
-    tmp_path, clock, monkeypatch, eventually
-):
+def test_the_background_refresh_stops_when_idle_and_starts_again(tmp_path, clock, monkeypatch, eventually):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         assert view._refresher is None
@@ -358,17 +356,15 @@ def test_the_reading_in_the_background_ends_when_it_is_not_used_and_begins_again
         assert view._refresher.is_alive()
 
 
-def test_what_is_changed_here_is_known_here_at_once_without_reading_everything(
-    view, make_instance, monkeypatch, tmp_path
-):
+def test_own_changes_are_visible_at_once_without_a_full_scan(view, make_instance, monkeypatch, tmp_path):
     view.register(make_instance("other", "1.0", "1", "http://h:1"))
     read = []
     monkeypatch.setattr(view, "_read_all", lambda: read.append("all"))
-    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
+    write_atomically(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 1}').close()
     view.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
     assert view.endpoint("dga").url == "http://h:7"
     assert view.is_desired("dga", "1.0")
-    write_whole(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 0}').close()
+    write_atomically(tmp_path, tmp_path / "maas/ext/wanted/dga/1.0", b'{"instances": 0}').close()
     view.unregister("dga", "7")
     assert found(view) is None
     assert not view.is_desired("dga", "1.0")
@@ -376,7 +372,7 @@ def test_what_is_changed_here_is_known_here_at_once_without_reading_everything(
     assert read == []
 
 
-def test_a_registration_that_can_not_be_written_leaves_no_settings(tmp_path, make_instance):
+def test_a_failed_registration_leaves_no_settings(tmp_path, make_instance):
     (tmp_path / "maas").mkdir()
     (tmp_path / "maas/service").write_text("in the way")
     with FileRegistry(tmp_path) as registry, pytest.raises(OSError, match="service"):

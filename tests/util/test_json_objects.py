@@ -1,4 +1,4 @@
-"""JSON objects as dataclasses: what is taken, and what is said of the rest."""
+"""Parsing of JSON objects into dataclasses, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def test_an_object_is_read_by_the_types_of_the_fields(value, expected):
         ({"count": "x", "on": 1}, "name: Field required; count: Input should be a valid integer; on: Input should be"),
     ],
 )
-def test_what_is_wrong_is_said_of_each_field(value, reason):
+def test_each_invalid_field_is_reported(value, reason):
     with pytest.raises(ValueError, match="^" + reason.replace(".", r"\.")):
         read_object(Outer, value)
 
 
-def test_strangers_may_be_there_where_that_is_allowed():
+def test_unknown_fields_are_accepted_if_allowed():
     assert read_object(Outer, {"name": "n", "other": 1}, strangers=True) == Outer("n")
 
 
-def test_numbers_are_texts_where_that_is_allowed():
+def test_numbers_are_accepted_as_strings_if_allowed():
     assert read_object(Outer, {"name": 10}, numbers_are_texts=True) == Outer("10")
     with pytest.raises(ValueError, match="name: Input should be a valid string"):
         read_object(Outer, {"name": True}, numbers_are_texts=True)
 
 
-def test_names_in_json_may_be_others():
+def test_names_in_json_can_be_mapped():
     assert read_object(Inner, {"URL": "u"}, str.upper) == Inner("u")

@@ -1,4 +1,4 @@
-"""The list of hosts that models may be at: one syntax, and no way around it by another spelling of a host."""
+"""The allow-list of hosts: its syntax, and unusual spellings of a host that must not bypass it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ WIDE = ["127.0.0.１", "１２７.1", "2130706433。"]
 
 @pytest.mark.parametrize("host", [*UNUSUAL, *WIDE[1:]])
 @pytest.mark.parametrize("entry", ["127.0.0.1", "127.0.0.0/8", "0.0.0.0/0", "*.1", "*.example", "localhost"])
-def test_no_unusual_spelling_of_an_address_passes_a_rule(host: str, entry: str) -> None:
+def test_no_unusual_spelling_of_an_address_bypasses_a_rule(host: str, entry: str) -> None:
     if entry == "*.1":
         with pytest.raises(ValueError, match="is not the end of a host name"):
             AllowedHosts.of([entry])
@@ -69,21 +69,21 @@ def test_an_address_in_wide_digits_is_that_address() -> None:
 
 
 @pytest.mark.parametrize("host", ["straße.example", "ς.example", "a\u200db.example", "a" * 64, "a..example", "%6eode1"])
-def test_a_host_that_is_not_certain_is_refused(host: str) -> None:
+def test_an_ambiguous_host_is_rejected(host: str) -> None:
     hosts = AllowedHosts.of(["strasse.example", "*.example", "node1"])
     assert trouble_with(f"http://{host}/", hosts) is not None
 
 
 @given(st.text(alphabet="0123456789abcdefx.-_%:[]１。ß", min_size=1, max_size=24))
-def test_what_the_system_takes_for_an_address_is_judged_as_that_address_or_refused(host: str) -> None:
+def test_a_host_that_the_system_resolves_as_an_address_is_checked_as_one_or_rejected(host: str) -> None:
     try:
         found = socket.getaddrinfo(host, 80, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return
     address = found[0][4][0]
     if AllowedHosts.of(["0.0.0.0/0", "::/0"]).allow(host):
-        shown = f"[{address}]" if ":" in address else address
-        assert AllowedHosts.of([shown]).allow(host)
+        without_query = f"[{address}]" if ":" in address else address
+        assert AllowedHosts.of([without_query]).allow(host)
     assert not AllowedHosts.of(["a", "*.a", "*.x", "*.b-c"]).allow(host)
 
 
@@ -127,7 +127,7 @@ def test_what_the_system_takes_for_an_address_is_judged_as_that_address_or_refus
         ("straße", "write it in ASCII"),
     ],
 )
-def test_an_entry_without_a_meaning_is_named_with_what_is_expected(entry: str, problem: str) -> None:
+def test_an_invalid_entry_is_rejected_with_the_expected_form(entry: str, problem: str) -> None:
     with pytest.raises(ValueError, match="expected a host, host:port") as refused:
         AllowedHosts.of(["node1", entry])
     assert str(refused.value).startswith(f"invalid entry {entry!r}: ")
@@ -135,7 +135,7 @@ def test_an_entry_without_a_meaning_is_named_with_what_is_expected(entry: str, p
 
 
 @given(st.text(alphabet="abz019.-_*:/[]x@% é", max_size=20))
-def test_an_entry_is_a_rule_or_a_value_error(entry: str) -> None:
+def test_every_entry_is_a_rule_or_raises_value_error(entry: str) -> None:
     try:
         rules = AllowedHosts.of([entry]).rules
     except ValueError as error:

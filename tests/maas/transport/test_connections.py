@@ -1,4 +1,4 @@
-"""Connections that are used again: whatever a server sends at whatever time, no record gets the answer to another."""
+"""Reuse of connections: no record gets the response of another one, whatever bytes a server sends, and whenever."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stellar.maas.errors import MaasError, RecordRefused
 from stellar.maas.transport.base import Timeouts
 from stellar.maas.transport.http import HttpTransport
 
-PATIENCE = Timeouts(30, 30, 100_000)
+TIMEOUTS = Timeouts(30, 30, 100_000)
 
 
 class Server:
@@ -105,18 +105,18 @@ def ok(tag, status=b"200 OK"):
 def until(condition):
     end = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.001)
 
 
 def idle(client_or_transport):
-    """The sockets of connections that may be used again."""
+    """Return the sockets of idle connections."""
     transport = getattr(client_or_transport, "_transport", client_or_transport)
     return [connection._socket for kept in transport._client._pool._idle.values() for connection, _ in kept]
 
 
 def has_input(one):
-    """True if something can be read from a socket, or the other side has closed it."""
+    """Return True if a socket is readable, or was closed by the other side."""
     one.setblocking(False)
     try:
         one.recv(1, socket.MSG_PEEK)
@@ -125,15 +125,15 @@ def has_input(one):
     return True
 
 
-def outcomes(client, server, count):
-    """Call with a tag each; return how many calls got their own tag. Fails where one got another's."""
+def count_correct(client, server, count):
+    """Make calls with distinct tags; return the number of correct responses. Fails on the tag of another call."""
     own = 0
     for number in range(count):
         tag = f"r{number}"
         with suppress(MaasError):
             assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
             own += 1
-    for number in range(count):  # what is in the cache by now is right too
+    for number in range(count):  # the results cached by now are correct too
         tag = f"r{number}"
         key = next((key for key in client._cache._stored if key.endswith(f"host={tag}")), None)
         if key is not None:
@@ -141,7 +141,7 @@ def outcomes(client, server, count):
     return own
 
 
-# --- scripts
+# --- scripted servers
 
 
 def twice_at_once(connection, tag, number):
@@ -167,10 +167,10 @@ def a_second_one_without_end(connection, tag, number):
 @pytest.mark.parametrize(
     "handle", [twice_at_once, other_twice_at_once, extra_line, too_long_a_body, a_second_one_without_end]
 )
-def test_after_bytes_beyond_the_response_a_connection_is_not_used_again(handle, start, client_of):
+def test_a_connection_with_bytes_beyond_the_response_is_not_reused(handle, start, client_of):
     server = start(handle)
     client = client_of()
-    assert outcomes(client, server, 20) == 20
+    assert count_correct(client, server, 20) == 20
     assert len(server.connections) == 20
     assert idle(client) == []
 
@@ -186,7 +186,7 @@ STRAY = {
 
 
 @pytest.mark.parametrize("stray", STRAY)
-def test_bytes_that_arrive_on_an_idle_connection_are_no_answer_to_the_next_request(stray, start, client_of):
+def test_bytes_on_an_idle_connection_never_become_the_next_response(stray, start, client_of):
     server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
     client = client_of()
     for tag in ("a", "b"):
@@ -196,14 +196,14 @@ def test_bytes_that_arrive_on_an_idle_connection_are_no_answer_to_the_next_reque
     until(lambda: has_input(one))
     assert client.apply({"url": server.url}, None, {"host": "c"}) == {"tag": "c"}
     assert len(server.connections) == 2
-    # Nothing of what was answered before is believed, and no connection to that server is used twice
+    # Earlier results are dropped from the cache, and no connection to that server is reused
     assert client.apply({"url": server.url}, None, {"host": "a"}) == {"tag": "a"}
     assert len(server.connections) == 3
     assert client.counters().cache_hits == 0
     assert client.counters().failures == {}
 
 
-def test_a_408_on_an_idle_connection_is_no_answer_and_no_distrust(start, client_of):
+def test_a_408_on_an_idle_connection_closes_it_without_distrust(start, client_of):
     server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
     client = client_of()
     client.apply({"url": server.url}, None, {"host": "a"})
@@ -212,12 +212,12 @@ def test_a_408_on_an_idle_connection_is_no_answer_and_no_distrust(start, client_
     until(lambda: has_input(one))
     for tag in ("b", "c"):
         assert client.apply({"url": server.url}, None, {"host": tag}) == {"tag": tag}
-    assert len(server.connections) == 2  # the second one is used again
+    assert len(server.connections) == 2  # the second one is reused
     client.apply({"url": server.url}, None, {"host": "a"})
-    assert client.counters().cache_hits == 1  # and the cache is still believed
+    assert client.counters().cache_hits == 1  # and the cache is not cleared
 
 
-def test_a_408_in_answer_to_a_request_on_a_used_connection_is_retried_on_a_fresh_one(start, client_of, registry):
+def test_a_408_on_a_reused_connection_is_retried_on_a_new_one(start, client_of, registry):
     def handle(connection, tag, number):
         connection.sendall(ok(tag) if number != 2 else b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
 
@@ -230,7 +230,7 @@ def test_a_408_in_answer_to_a_request_on_a_used_connection_is_retried_on_a_fresh
     assert client.counters().retries == 0
 
 
-def test_a_408_on_a_fresh_connection_is_a_bad_request(start, client_of, registry):
+def test_a_408_on_a_new_connection_is_a_bad_request(start, client_of, registry):
     server = start(lambda connection, tag, number: connection.sendall(ok(tag, b"408 Request Timeout")))
     client = client_of(retries=3)
     with pytest.raises(RecordRefused, match="status 408") as raised:
@@ -241,7 +241,7 @@ def test_a_408_on_a_fresh_connection_is_a_bad_request(start, client_of, registry
 
 
 @pytest.mark.parametrize("sent", [0, 1, 8, 17, 30, 36, 40, 45, 50])
-def test_a_connection_that_is_closed_at_any_point_when_it_is_used_again_is_no_failure(sent, start, client_of, registry):
+def test_a_reused_connection_that_closes_at_any_point_causes_no_failure(sent, start, client_of, registry):
     def handle(connection, tag, number):
         if number == 2:
             connection.sendall(ok(tag)[:sent])
@@ -258,7 +258,7 @@ def test_a_connection_that_is_closed_at_any_point_when_it_is_used_again_is_no_fa
 
 
 @pytest.mark.parametrize("sent", [0, 1, 8, 17, 30, 36, 40, 45, 50])
-def test_a_fresh_connection_that_is_closed_at_any_point_is_an_error(sent, start, client_of):
+def test_a_new_connection_that_closes_at_any_point_is_an_error(sent, start, client_of):
     def handle(connection, tag, number):
         connection.sendall(ok(tag)[:sent])
         return False
@@ -270,7 +270,7 @@ def test_a_fresh_connection_that_is_closed_at_any_point_is_an_error(sent, start,
     assert len(server.requests) == 1
 
 
-def test_a_connection_that_the_server_closed_while_it_was_idle_is_not_used(start, client_of, registry):
+def test_a_connection_closed_while_idle_is_not_reused(start, client_of, registry):
     closing = threading.Event()
 
     def handle(connection, tag, number):
@@ -302,7 +302,7 @@ LENGTHS = {
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_wrong_lengths_shift_no_answer(length, start, client_of):
+def test_wrong_lengths_do_not_mix_up_responses(length, start, client_of):
     def handle(connection, tag, number):
         connection.sendall(ok(tag) if number % 2 else LENGTHS[length] + b'{"tag": "wrong"}')
         return bool(number % 2)
@@ -313,7 +313,10 @@ def test_wrong_lengths_shift_no_answer(length, start, client_of):
     for number in range(10):
         with suppress(MaasError):
             found = client.apply({"url": server.url}, None, {"host": f"r{number}"})
-            wrong += found not in ({"tag": f"r{number}"}, {"tag": "wrong"})  # its own, or what the server meant for it
+            wrong += found not in (
+                {"tag": f"r{number}"},
+                {"tag": "wrong"},
+            )  # its own response, or the one the server sent for it
     assert wrong == 0
 
 
@@ -321,10 +324,10 @@ def test_wrong_lengths_shift_no_answer(length, start, client_of):
 def test_interim_responses_are_skipped_up_to_a_limit(interim, start, client_of):
     server = start(lambda c, tag, number: c.sendall(b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n" * interim + ok(tag)))
     client = client_of()
-    assert outcomes(client, server, 3) == (3 if interim <= 20 else 0)
+    assert count_correct(client, server, 3) == (3 if interim <= 20 else 0)
 
 
-def test_an_answer_that_comes_again_with_the_next_one_is_no_answer_to_the_next_request(start, client_of):
+def test_a_repeated_response_never_becomes_the_next_response(start, client_of):
     last = {}
 
     def handle(connection, tag, number):
@@ -333,18 +336,18 @@ def test_an_answer_that_comes_again_with_the_next_one_is_no_answer_to_the_next_r
 
     server = start(handle)
     client = client_of()
-    assert outcomes(client, server, 20) == 20
+    assert count_correct(client, server, 20) == 20
     assert client.apply({"url": server.url}, None, {"host": "r0"}) == {"tag": "r0"}
     assert client.counters().failures == {}
 
 
-# --- chance
+# --- random servers
 
 ACTIONS = ("answer", "twice", "extra", "garbage", "408", "close", "cut", "interim", "silent close")
 
 
 def act(action, connection, tag, rng):
-    """Do what a server may do with a request; return False if the connection is to be closed."""
+    """Behave like a server, correct or faulty; return False to close the connection."""
     response = ok(tag)
     if action == "twice":
         connection.sendall(response * 2)
@@ -370,7 +373,7 @@ def act(action, connection, tag, rng):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_record_gets_the_answer_to_another_whatever_a_server_does(seed, start, client_of):
+def test_no_record_gets_the_response_of_another_from_a_random_server(seed, start, client_of):
     rng = random.Random(seed)
 
     def handle(connection, tag, number):
@@ -378,7 +381,7 @@ def test_no_record_gets_the_answer_to_another_whatever_a_server_does(seed, start
 
     server = start(handle)
     client = client_of(retries=1, breaker_failures=1000)
-    assert outcomes(client, server, 150) > 20
+    assert count_correct(client, server, 150) > 20
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -396,7 +399,7 @@ def test_no_record_gets_the_answer_to_another_whatever_a_server_does(seed, start
         max_size=6,
     )
 )
-def test_any_bytes_before_within_and_after_a_response_shift_no_answer(responses, registry):
+def test_stray_bytes_anywhere_do_not_mix_up_responses(responses, registry):
     def handle(connection, tag, number):
         before, cut, after, stays = responses[(number - 1) % len(responses)]
         response = ok(tag)
@@ -409,12 +412,12 @@ def test_any_bytes_before_within_and_after_a_response_shift_no_answer(responses,
     server = Server(handle)
     try:
         with ModelClient(registry, ClientSettings(timeout_ms=30_000, breaker_failures=1000)) as client:
-            outcomes(client, server, 8)
+            count_correct(client, server, 8)
     finally:
         server.close()
 
 
-# --- by TLS
+# --- TLS
 
 
 @pytest.fixture(scope="module")
@@ -431,14 +434,14 @@ def server_side(authority):
 
 @pytest.fixture
 def secure(authority):
-    """Makes transports that trust the authority."""
+    """Return a function that makes transports that trust the authority."""
     transports = []
 
-    def make(patience=PATIENCE, trusted=True, **options):
+    def make(timeouts=TIMEOUTS, trusted=True, **options):
         context = ssl.create_default_context()
         if trusted:
             authority.configure_trust(context)
-        transports.append(HttpTransport(patience, context=context, **options))
+        transports.append(HttpTransport(timeouts, context=context, **options))
         return transports[-1]
 
     yield make
@@ -447,17 +450,17 @@ def secure(authority):
 
 
 @pytest.mark.parametrize("tickets", [0, 2, 8])
-def test_tls_connections_are_used_again_whatever_session_tickets_arrive(tickets, start, server_side, secure, client_of):
+def test_tls_connections_are_reused_despite_session_tickets(tickets, start, server_side, secure, client_of):
     server_side.num_tickets = tickets
     server = start(lambda connection, tag, number: connection.sendall(ok(tag)), server_side)
     client = client_of(secure())
-    assert outcomes(client, server, 20) == 20
+    assert count_correct(client, server, 20) == 20
     assert len(server.connections) == 1
 
 
 @pytest.mark.parametrize("stray", STRAY)
-def test_bytes_that_arrive_on_an_idle_tls_connection_are_no_answer(stray, start, server_side, secure):
-    server_side.num_tickets = 0  # then nothing else arrives
+def test_bytes_on_an_idle_tls_connection_never_become_a_response(stray, start, server_side, secure):
+    server_side.num_tickets = 0  # then no more bytes arrive
     answered, heard = threading.Event(), []
 
     def handle(connection, tag, number):
@@ -477,16 +480,14 @@ def test_bytes_that_arrive_on_an_idle_tls_connection_are_no_answer(stray, start,
     assert heard == [1]
 
 
-def test_bytes_beyond_a_response_by_tls_are_seen_even_if_they_came_in_the_same_record(
-    start, server_side, secure, client_of
-):
+def test_surplus_bytes_in_the_same_tls_record_are_detected(start, server_side, secure, client_of):
     server = start(twice_at_once, server_side)
     client = client_of(secure())
-    assert outcomes(client, server, 10) == 10
+    assert count_correct(client, server, 10) == 10
     assert len(server.connections) == 10
 
 
-def test_a_large_response_by_tls_is_read_whole(start, server_side, secure):
+def test_a_large_response_by_tls_is_read_completely(start, server_side, secure):
     body = b'{"tag": "%s"}' % (b"x" * 90_000)
     response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     server = start(lambda connection, tag, number: connection.sendall(response), server_side)
@@ -496,7 +497,7 @@ def test_a_large_response_by_tls_is_read_whole(start, server_side, secure):
     assert len(server.connections) == 1
 
 
-def test_a_handshake_that_never_ends_is_left_in_time(secure):
+def test_a_handshake_that_never_ends_times_out(secure):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         transport = secure(Timeouts(0.3, 60, 1000))
         with pytest.raises(ModelUnavailable, match="accepted no connection in time") as raised:
@@ -511,7 +512,7 @@ def test_a_server_whose_certificate_is_not_trusted_gets_no_request(start, server
     assert server.requests == []
 
 
-def test_a_server_that_speaks_no_tls_gets_no_request(start, secure):
+def test_a_server_without_tls_gets_no_request(start, secure):
     server = start(lambda connection, tag, number: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"))
     with pytest.raises(ModelUnavailable, match="can't be reached"):
         secure().get(f"{server.url.replace('http://127.0.0.1', 'https://localhost')}/?host=secret")
@@ -521,9 +522,9 @@ def test_a_server_that_speaks_no_tls_gets_no_request(start, secure):
 # --- the pool
 
 
-def test_a_closed_transport_keeps_no_connection_open(start):
+def test_a_closed_transport_has_no_open_connection(start):
     server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
-    transport = HttpTransport(PATIENCE)
+    transport = HttpTransport(TIMEOUTS)
     transport.get(f"{server.url}/?host=a")
     (one,) = idle(transport)
     transport.close()
@@ -531,9 +532,9 @@ def test_a_closed_transport_keeps_no_connection_open(start):
     assert idle(transport) == []
 
 
-def test_connections_of_servers_that_are_called_no_more_are_closed(start, monkeypatch):
+def test_idle_connections_are_closed_after_a_while(start, monkeypatch):
     servers = [start(lambda connection, tag, number: connection.sendall(ok(tag))) for _ in range(3)]
-    transport = HttpTransport(PATIENCE)
+    transport = HttpTransport(TIMEOUTS)
     for server in servers:
         transport.get(f"{server.url}/?host=a")
     old = idle(transport)
@@ -562,7 +563,7 @@ def test_idle_connections_to_an_instance_that_was_removed_are_closed_with_the_ne
     assert len(idle(client)) == 1
 
 
-def test_an_exchange_that_is_abandoned_at_any_point_closes_its_connection(start):
+def test_an_exchange_abandoned_at_any_point_closes_its_connection(start):
     held = threading.Event()
 
     def handle(connection, tag, number):
@@ -571,7 +572,7 @@ def test_an_exchange_that_is_abandoned_at_any_point_closes_its_connection(start)
         return False
 
     server = start(handle)
-    transport = HttpTransport(PATIENCE)
+    transport = HttpTransport(TIMEOUTS)
     for steps in range(4):
         exchange = transport.begin(f"{server.url}/?host=a")
         exchange.step(True) if steps else None

@@ -1,4 +1,4 @@
-"""What every request queue promises, asked of each."""
+"""The contract of request queues, tested with each implementation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def queue(request):
         queue.close()
 
 
-def test_requests_come_out_in_the_order_they_went_in(queue):
+def test_requests_are_taken_in_order(queue):
     names = [queue.enqueue(ModelRequest(name=str(number))) for number in range(12)]
     assert names == [f"qn-{number:010d}" for number in range(12)]
     taken = [queue.take(0) for _ in range(12)]
@@ -36,7 +36,7 @@ def test_requests_come_out_in_the_order_they_went_in(queue):
     assert queue.take(0) is None
 
 
-def test_an_item_holds_the_bytes_that_were_sent(queue):
+def test_an_item_contains_the_bytes_that_were_sent(queue):
     queue.enqueue(ADD)
     assert queue.take(0).data == ADD.to_json()
     for data in (b"null", b"", b"\xff not json"):
@@ -44,7 +44,7 @@ def test_an_item_holds_the_bytes_that_were_sent(queue):
         assert queue.take(0).data == data
 
 
-def test_a_name_is_never_used_again(queue):
+def test_a_name_is_never_reused(queue):
     names = []
     for _ in range(3):
         names.append(queue.enqueue(ADD))
@@ -52,7 +52,7 @@ def test_a_name_is_never_used_again(queue):
     assert len(set(names)) == 3
 
 
-def test_taking_waits_for_an_item_but_no_longer_than_asked(queue, bounded):
+def test_taking_waits_for_an_item_up_to_its_time_limit(queue, bounded):
     with bounded():
         assert queue.take(0.05) is None
         timer = threading.Timer(0.05, queue.enqueue, [ADD])
@@ -61,7 +61,7 @@ def test_taking_waits_for_an_item_but_no_longer_than_asked(queue, bounded):
     timer.join()
 
 
-def test_many_takers_and_many_senders_lose_nothing_and_double_nothing(queue):
+def test_concurrent_producers_and_consumers_lose_and_duplicate_nothing(queue):
     with ThreadPoolExecutor(8) as pool:
         sent = list(pool.map(lambda number: queue.enqueue(ModelRequest(name=str(number))), range(60)))
         taken = list(pool.map(lambda _: queue.take(1), range(60)))
@@ -70,7 +70,7 @@ def test_many_takers_and_many_senders_lose_nothing_and_double_nothing(queue):
     assert queue.take(0) is None
 
 
-def test_what_strangers_leave_in_the_directory_is_left_there(tmp_path):
+def test_foreign_files_in_the_directory_are_left_alone(tmp_path):
     queue = FileQueue(tmp_path)
     queue.enqueue(ADD)
     for name in ("other", "qn-x"):
@@ -79,7 +79,7 @@ def test_what_strangers_leave_in_the_directory_is_left_there(tmp_path):
     assert (tmp_path / "maas/queue/other").exists()
 
 
-def test_numbers_go_on_where_others_left_them(tmp_path):
+def test_numbers_continue_after_existing_items(tmp_path):
     queue = FileQueue(tmp_path)
     queue.enqueue(ADD)
     (tmp_path / "maas/queue/qn-0000000041").write_bytes(ADD.to_json())

@@ -1,4 +1,4 @@
-"""After a fork the child uses nothing that its parent had opened, and the parent goes on as if nothing had happened."""
+"""Forks: the child uses no resource of its parent, and the parent is not affected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
-# Answers with the host that it was asked for, and with its number; `hold` waits for a line from its standard input
+# Responds with the requested host and its own number; `hold` waits for a line on its standard input
 MODEL = """
 import asyncio, json, sys
 
@@ -78,7 +78,7 @@ asyncio.run(main())
 
 
 class Process:
-    """A model in a process of its own, so that none of its sockets is inherited by our children."""
+    """A model in a process of its own, so that forked children do not inherit its sockets."""
 
     def __init__(self):
         pipe = subprocess.PIPE
@@ -153,22 +153,22 @@ def world_of():
 
 
 def begin_child(work):
-    """Fork; the child does the work and exits with 0, or with 1 if that raises."""
+    """Fork a child that calls a function, and exits with 0, or with 1 if that raises."""
     pid = os.fork()
     if pid:
         return pid
     try:
         work()
         os._exit(0)
-    except BaseException:  # noqa: BLE001 (whatever it is, the child must not go on as the parent)
+    except BaseException:  # noqa: BLE001 (the child must not continue as the parent)
         traceback.print_exc()
         sys.stderr.flush()
     finally:
         os._exit(1)
 
 
-def succeeded(pid):
-    """True if a child exits with 0, False if it does not, or hangs."""
+def has_succeeded(pid):
+    """Return True if a child exits with 0, False if it fails or hangs."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -181,18 +181,18 @@ def succeeded(pid):
 
 
 def in_child(work):
-    return succeeded(begin_child(work))
+    return has_succeeded(begin_child(work))
 
 
 def check(condition):
-    assert condition  # in a child, where pytest shows no values
+    assert condition  # pytest shows no values of a child
 
 
 def hosts(prefix, count):
     return [f"{prefix}{number}" for number in range(count)]
 
 
-# --- pools of processes
+# --- process pools
 
 _world: World
 
@@ -201,7 +201,7 @@ def _score(host):
     return _world.score(host)
 
 
-def test_a_pool_that_is_forked_after_a_stream_gets_no_wrong_answer_and_no_null(start, world_of):
+def test_a_pool_forked_after_a_stream_gets_only_correct_results(start, world_of):
     global _world
     _world = world = world_of(start().url, start().url)
     before = hosts("before", 200)
@@ -243,7 +243,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_workers_of_every_start_method_make_their_own_clients(method, start, tmp_path):
+def test_workers_of_every_start_method_create_their_own_clients(method, start, tmp_path):
     (script := tmp_path / "workers.py").write_text(SCRIPT)
     ended = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", script, method, start().url],
@@ -254,10 +254,10 @@ def test_workers_of_every_start_method_make_their_own_clients(method, start, tmp
     assert (ended.stdout, ended.returncode) == ("right\n", 0), ended.stderr
 
 
-# --- a fork at any moment
+# --- forks during calls
 
 
-def test_a_second_thread_may_fork_while_the_main_thread_is_in_a_call(start, world_of):
+def test_a_second_thread_can_fork_during_a_call_of_the_main_thread(start, world_of):
     model = start()
     world = world_of(model.url)
     with ThreadPoolExecutor(1) as pool:
@@ -273,7 +273,7 @@ def test_a_second_thread_may_fork_while_the_main_thread_is_in_a_call(start, worl
         assert forked.result()
 
 
-def test_the_child_does_not_wait_for_the_call_that_the_parent_has_under_way(start, world_of):
+def test_the_child_does_not_wait_for_a_call_of_the_parent(start, world_of):
     held, other = start(), start()
     world = world_of(held.url)
     with ThreadPoolExecutor(1) as pool:
@@ -292,7 +292,7 @@ def test_the_child_does_not_wait_for_the_call_that_the_parent_has_under_way(star
         assert call.result() == "hold-me"
 
 
-def test_forks_while_many_threads_are_in_calls_leave_no_lock_held(start, world_of):
+def test_forks_during_calls_of_many_threads_leave_no_lock_held(start, world_of):
     world = world_of(start().url, start().url, hedge_ms=1, cache_size=50)
     ending = threading.Event()
     wrong = []
@@ -324,7 +324,7 @@ def test_forks_while_many_threads_are_in_calls_leave_no_lock_held(start, world_o
     assert world.client.counters().failures == {}
 
 
-def test_forks_while_a_stream_is_under_way_disturb_neither(start, world_of):
+def test_forks_during_a_stream_affect_neither_process(start, world_of):
     world = world_of(start().url)
     records = hosts("record", 300)
     children = []
@@ -336,7 +336,7 @@ def test_forks_while_a_stream_is_under_way_disturb_neither(start, world_of):
             yield host
 
     assert list(world.stream(source())) == records
-    assert [succeeded(child) for child in children] == [True] * 3
+    assert [has_succeeded(child) for child in children] == [True] * 3
 
 
 def check_stream(world, prefix):
@@ -344,16 +344,16 @@ def check_stream(world, prefix):
     check(list(world.stream(records)) == records)
 
 
-def test_a_fiber_may_fork(start, world_of):
+def test_a_fiber_can_fork(start, world_of):
     world = world_of(start().url)
-    hub = RunLoop("test")
-    assert hub.run(lambda: world.call("a")) == "a"
-    assert hub.run(lambda: in_child(lambda: check_stream(world, "child")))
-    assert hub.run(lambda: world.call("b")) == "b"
-    hub.shutdown()
+    loop = RunLoop("test")
+    assert loop.run(lambda: world.call("a")) == "a"
+    assert loop.run(lambda: in_child(lambda: check_stream(world, "child")))
+    assert loop.run(lambda: world.call("b")) == "b"
+    loop.shutdown()
 
 
-def test_the_child_of_a_child_is_a_child_too(start, world_of):
+def test_a_child_can_fork_again(start, world_of):
     world = world_of(start().url)
     check_stream(world, "parent")
 
@@ -366,10 +366,10 @@ def test_the_child_of_a_child_is_a_child_too(start, world_of):
     check_stream(world, "parent-again")
 
 
-# --- what is inherited
+# --- inherited resources
 
 
-def test_closing_the_client_in_the_child_returns_and_leaves_the_parents_alone(start, world_of):
+def test_closing_the_client_in_the_child_does_not_affect_the_parent(start, world_of):
     model = start()
     world = world_of(model.url, start().url, hedge_ms=1)
     check_stream(world, "before")
@@ -383,7 +383,7 @@ def test_no_socket_of_the_parent_stays_open_in_the_child(start, world_of):
     model, other = start(), start()
     world = world_of(model.url, other.url, hedge_ms=1)
     stream = world.stream(hosts("s", 500), in_flight=8)
-    assert next(stream) == "s0"  # its hub lives
+    assert next(stream) == "s0"  # its run loop is alive
     check_stream(world, "before")
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(world.client.apply, {"url": model.url}, None, {"host": f"hold{n}"}) for n in range(3)]
@@ -397,12 +397,12 @@ def test_no_socket_of_the_parent_stays_open_in_the_child(start, world_of):
 
 
 def sockets():
-    """The inodes of all open sockets of this process."""
+    """Return the inodes of all open sockets of this process."""
     found = set()
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except FileNotFoundError:  # of the listing itself
+        except FileNotFoundError:  # the directory listing itself
             continue
         if target.startswith("socket:"):
             found.add(target)
@@ -410,7 +410,7 @@ def sockets():
 
 
 @pytest.mark.parametrize("blocks", [False, True])
-def test_a_stream_that_was_begun_before_the_fork_goes_on_in_the_parent_only(blocks):
+def test_a_stream_begun_before_the_fork_continues_in_the_parent_only(blocks):
     stream = in_order(lambda number: number, range(100), 4, blocks=blocks)
     assert next(stream) == 0
 
@@ -424,22 +424,22 @@ def test_a_stream_that_was_begun_before_the_fork_goes_on_in_the_parent_only(bloc
     assert list(stream) == [*range(1, 100)]
 
 
-def test_a_hub_of_the_parent_accepts_no_work_in_the_child():
-    hub = RunLoop("test")
+def test_a_run_loop_of_the_parent_accepts_no_work_in_the_child():
+    loop = RunLoop("test")
     never: Future[None] = Future()
-    task = hub.submit(never.result)
+    task = loop.submit(never.result)
 
     def work():
-        for act in (lambda: hub.submit(int), lambda: hub.run(int), task.result):
+        for act in (lambda: loop.submit(int), lambda: loop.run(int), task.result):
             with pytest.raises(RuntimeError, match="begun before a fork"):
                 act()
-        hub.shutdown()
+        loop.shutdown()
 
     assert in_child(work)
     never.set_result(None)
     assert task.result() is None
-    assert hub.run(lambda: 1) == 1
-    hub.shutdown()
+    assert loop.run(lambda: 1) == 1
+    loop.shutdown()
 
 
 def test_the_child_has_a_cache_of_its_own(start, world_of):
@@ -455,7 +455,7 @@ def test_the_child_has_a_cache_of_its_own(start, world_of):
     assert in_child(work)
 
 
-def test_the_child_looks_up_names_by_itself_while_the_parents_look_up_hangs(monkeypatch):
+def test_the_child_resolves_names_while_a_look_up_of_the_parent_hangs(monkeypatch):
     release, main = threading.Event(), os.getpid()
 
     def look_up(host, *arguments, **options):
@@ -472,7 +472,7 @@ def test_the_child_looks_up_names_by_itself_while_the_parents_look_up_hangs(monk
     assert promise.wait(60)
 
 
-def test_calls_are_hedged_in_the_child_after_they_were_in_the_parent(start, world_of):
+def test_calls_are_hedged_in_the_child_too(start, world_of):
     stopped, quick = start(), start()
     world = world_of(stopped.url, quick.url, hedge_ms=20, cache_size=0)
     stopped.stop()
@@ -488,11 +488,11 @@ def test_calls_are_hedged_in_the_child_after_they_were_in_the_parent(start, worl
     work()
 
 
-def test_batches_of_the_child_are_its_own(start, world_of):
+def test_the_child_has_batches_of_its_own(start, world_of):
     model = start()
     world = world_of(model.url, functions={"batch": "batch"}, batch_size=2, batch_wait_ms=60_000, cache_size=0)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(world.call, "first")  # waits for a second one
+        first = pool.submit(world.call, "first")  # waits for a second call
         end = time.monotonic() + 60
         while not world.client._batcher._open:
             assert time.monotonic() < end
@@ -509,7 +509,7 @@ def test_batches_of_the_child_are_its_own(start, world_of):
         assert first.result() == "first"
 
 
-def test_shadows_of_the_child_are_its_own(start, world_of):
+def test_the_child_has_shadows_of_its_own(start, world_of):
     model, shadow = start(), start()
     world = world_of(model.url, cache_size=0)
     world.registry.register(ServiceInstance.of(Model("dga", "2.0"), "shadow", Endpoint(url=shadow.url)))

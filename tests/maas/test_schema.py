@@ -1,4 +1,4 @@
-"""The JSON of Metron's model service, byte for byte."""
+"""The JSON documents of Metron's model service, byte for byte."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stellar.maas.schema import (
     ModelEndpoint,
     ModelRequest,
     ServiceInstance,
-    checked_name,
     read_json,
+    validate_name,
 )
 
 CONFIG = b'{"queue":"ZOOKEEPER","queueConfig":{"zk_path":"/maas/queue"},"serviceRoot":"/maas/service"}'
@@ -27,7 +27,7 @@ INSTANCE = (
 DGA = Model("dga", "1.0")
 
 
-def test_what_is_written_has_metrons_bytes():
+def test_documents_have_metrons_bytes():
     assert MaaSConfig().to_json() == CONFIG
     assert len(CONFIG) == 91
     add = ModelRequest(name="dga", version="1.0", num_instances=1, memory=512, action="ADD", path="/user/root/models")
@@ -46,7 +46,7 @@ def test_a_registration_that_ends_with_its_owner_is_dynamic():
     assert instance.to_json() == INSTANCE.replace(b"STATIC", b"DYNAMIC")
 
 
-def test_texts_beyond_ascii_are_written_as_utf_8():
+def test_strings_beyond_ascii_are_encoded_as_utf_8():
     assert '"name":"modèle"'.encode() in ModelRequest(name="modèle").to_json()
 
 
@@ -54,7 +54,7 @@ def test_texts_beyond_ascii_are_written_as_utf_8():
     ("url", "address", "port"),
     [("http://h:1/x", "h", 1), ("http://h", "h", -1), ("http://[::1]:80", "::1", 80), ("https://H:443", "h", 443)],
 )
-def test_a_registration_tells_host_and_port_and_minus_one_for_no_port(url, address, port):
+def test_a_registration_has_host_and_port_or_minus_one_for_no_port(url, address, port):
     instance = ServiceInstance.of(DGA, "2", Endpoint(url=url))
     assert (instance.address, instance.port) == (address, port)
 
@@ -71,15 +71,15 @@ def test_a_registration_tells_host_and_port_and_minus_one_for_no_port(url, addre
         (b'{"path":"p","extra":{"a":1},"name":"n"}', ModelRequest(path="p", name="n")),
     ],
 )
-def test_a_request_may_be_written_in_other_ways(data, request_):
+def test_a_request_is_parsed_leniently(data, request_):
     assert ModelRequest.from_json(data) == request_
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"null", "a JSON object is needed here, not null"),
-        (b"[]", "a JSON object is needed here"),
+        (b"null", "expected a JSON object, got null"),
+        (b"[]", "expected a JSON object"),
         (b"not json", "Expecting value"),
         (b"", "Expecting value"),
         (b"\xff", "can't decode"),
@@ -89,7 +89,7 @@ def test_a_request_may_be_written_in_other_ways(data, request_):
         (b'{"name":{}}', "name: Input should be a valid string"),
     ],
 )
-def test_what_is_no_request_is_refused_with_the_reason(data, reason):
+def test_an_invalid_request_is_rejected_with_the_reason(data, reason):
     with pytest.raises(ValueError, match=reason):
         ModelRequest.from_json(data)
 
@@ -106,7 +106,7 @@ def test_what_is_no_request_is_refused_with_the_reason(data, reason):
         INSTANCE.replace(b'"containerId"', b'"health":"ok","containerId"'),
     ],
 )
-def test_a_registration_may_be_written_in_other_ways(data):
+def test_a_registration_is_parsed_leniently(data):
     instance = ServiceInstance.from_json(data)
     assert (instance.model, instance.id, instance.url) == (DGA, "2", "http://node1:36161")
     assert instance.payload.endpoint.functions == {"apply": "apply"}
@@ -122,7 +122,7 @@ def test_a_registration_may_be_written_in_other_ways(data):
         (b'{"queueConfig":{"zk_path":"/q","more":1}}', MaaSConfig(queue_config={"zk_path": "/q", "more": 1})),
     ],
 )
-def test_a_configuration_may_leave_anything_out(data, config):
+def test_all_fields_of_a_configuration_are_optional(data, config):
     assert MaaSConfig.from_json(data) == config
 
 
@@ -131,12 +131,12 @@ def test_a_configuration_may_leave_anything_out(data, config):
     [
         (b'{"queueConfig":{}}', "You must specify zk_path for a zk queue"),
         (b'{"queue":"KAFKA"}', "queue: Input should be 'ZOOKEEPER'"),
-        (b'{"serviceRoot":"maas"}', "'maas' is not an absolute path"),
-        (b'{"serviceRoot":"/../etc"}', "'/../etc' is not an absolute path"),
-        (b'{"queueConfig":{"zk_path":"/"}}', "'/' is not an absolute path"),
+        (b'{"serviceRoot":"maas"}', "invalid path 'maas'"),
+        (b'{"serviceRoot":"/../etc"}', "invalid path '/../etc'"),
+        (b'{"queueConfig":{"zk_path":"/"}}', "invalid path '/'"),
     ],
 )
-def test_a_configuration_that_leads_nowhere_is_refused(data, reason):
+def test_a_configuration_with_an_invalid_path_is_rejected(data, reason):
     with pytest.raises(ValueError, match=reason):
         MaaSConfig.from_json(data)
 
@@ -152,19 +152,19 @@ def test_a_configuration_that_leads_nowhere_is_refused(data, reason):
         (b'{"url":""}', "", {"apply": "apply"}),
     ],
 )
-def test_endpoint_dat_is_read(data, url, functions):
+def test_endpoint_dat_is_parsed(data, url, functions):
     endpoint = Endpoint.from_json(data)
     assert (endpoint.url, endpoint.functions) == (url, functions)
     assert b"more" not in endpoint.to_json()
 
 
 @pytest.mark.parametrize("data", [b"", b"{'url': 'http://h'}", b'"http://h"', b'{"url" : "ht', b'{"functions":{}}'])
-def test_endpoint_dat_that_is_not_whole_or_not_json_is_refused(data):
+def test_an_incomplete_endpoint_dat_is_rejected(data):
     with pytest.raises(ValueError, match=r".+"):
         Endpoint.from_json(data)
 
 
-def test_an_endpoint_as_a_map_names_each_function():
+def test_an_endpoint_as_a_map_contains_each_function():
     endpoint = Endpoint(url="http://h:1", functions={"apply": "a", "score": "s"})
     assert ModelEndpoint(endpoint=endpoint, name="dga", version="1.0", container_id="2").as_map() == {
         "name": "dga",
@@ -175,18 +175,18 @@ def test_an_endpoint_as_a_map_names_each_function():
     }
 
 
-@pytest.mark.parametrize("text", ["", "  ", ".", "..", "a/b", "/", "a\n", "a\0", "\x1b[2J", "x" * 201, "é" * 101])
-def test_a_text_that_can_not_be_part_of_a_path_is_no_name(text):
+@pytest.mark.parametrize("name", ["", "  ", ".", "..", "a/b", "/", "a\n", "a\0", "\x1b[2J", "x" * 201, "é" * 101])
+def test_a_name_that_is_not_a_valid_path_element_is_rejected(name):
     with pytest.raises(ValueError, match="the model's name"):
-        checked_name(text, "model's name")
+        validate_name(name, "model's name")
 
 
-@pytest.mark.parametrize("text", ["dga", "1.0", "a b", "a;rm -rf $HOME", "-n", "...", "modèle"])
-def test_other_texts_are_names_as_they_stand(text):
-    assert checked_name(text, "model's name") == text
+@pytest.mark.parametrize("name", ["dga", "1.0", "a b", "a;rm -rf $HOME", "-n", "...", "modèle"])
+def test_other_names_are_accepted_unchanged(name):
+    assert validate_name(name, "model's name") == name
 
 
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "[1,]", "// x\n1", "[" * 100_000])
-def test_only_json_is_read_as_json(text):
+@pytest.mark.parametrize("document", ["NaN", "Infinity", "-Infinity", "[1,]", "// x\n1", "[" * 100_000])
+def test_only_valid_json_is_parsed(document):
     with pytest.raises(ValueError, match=r".+"):
-        read_json(text)
+        read_json(document)

@@ -1,4 +1,4 @@
-"""Models of which no instance can be reached at the moment: who waits, for how long, and what comes of it."""
+"""Outages: waiting for models without a reachable instance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stellar.maas import (
 from stellar.maas.client.outages import Outages
 from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
-LONG = 60_000  # milliseconds: no test waits for it
+LONG = 60_000  # milliseconds; no test waits that long
 
 
 @pytest.fixture
@@ -52,21 +52,21 @@ def register(registry):
 def until(condition):
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.002)
 
 
 class Flaky:
-    """A model at a port of its own that listens only after `start`; it answers with the host's length.
+    """A model at a port of its own that listens only after `start`, and responds with the length of the host.
 
-    pause: seconds after each connection in which it does not listen; None if it listens all the time
+    pause: seconds without listening after each connection; None to listen all the time
     """
 
     def __init__(self, pause=None, crashes=lambda query: False):
         self._pause, self._crashes = pause, crashes
         self._bound = socket.socket()
         self._bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._bound.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens there
+        self._bound.bind(("127.0.0.1", 0))  # reserve the port without listening
         self.url = f"http://127.0.0.1:{self._bound.getsockname()[1]}"
         self.accepted = self.crashed = 0
         self._listening = None
@@ -158,7 +158,7 @@ def test_calls_wait_until_one_of_the_instances_that_refuse_connections_listens(i
     assert client._outages._outages == {}
 
 
-def test_without_waiting_the_reason_is_what_the_instance_did(model, register, client_of):
+def test_without_waiting_the_reason_is_the_instances_failure(model, register, client_of):
     endpoint = register(model().url)
     client = client_of(wait_ms=0, retries=0)
     with pytest.raises(ModelUnavailable, match="can't be reached") as raised:
@@ -167,7 +167,7 @@ def test_without_waiting_the_reason_is_what_the_instance_did(model, register, cl
     assert client._outages._outages == {}
 
 
-def test_an_outage_is_waited_for_once_and_then_calls_fail_at_once_until_an_instance_answers(model, register, client_of):
+def test_calls_wait_once_per_outage_and_then_fail_at_once_until_an_instance_responds(model, register, client_of):
     one = model()
     endpoint = register(one.url)
     client = client_of(wait_ms=200, retries=0)
@@ -179,7 +179,7 @@ def test_an_outage_is_waited_for_once_and_then_calls_fail_at_once_until_an_insta
         with pytest.raises(ModelUnavailable) as raised:
             client.apply(endpoint)
         assert raised.value.reason == "no instance"
-    assert client.counters().requests == requests + 5  # each was tried once, and none was waited for
+    assert client.counters().requests == requests + 5  # each was called once, without waiting
     one.start()
     until(lambda: not _fails(client, endpoint))
     assert client._outages._outages == {}
@@ -187,7 +187,7 @@ def test_an_outage_is_waited_for_once_and_then_calls_fail_at_once_until_an_insta
     client._transport._client._pool._close_idle_since(float("inf"))
     with pytest.raises(ModelUnavailable):
         client.apply(endpoint)
-    assert client.counters().requests > requests + 6  # the next outage is waited for again
+    assert client.counters().requests > requests + 6  # calls wait again in the next outage
 
 
 def _fails(client, endpoint):
@@ -208,15 +208,15 @@ def test_waiting_ends_at_the_deadline(model, register, client_of):
     assert time.monotonic() - began < 30
 
 
-def test_an_endpoint_written_by_hand_is_not_waited_for(model, client_of):
+def test_calls_of_an_endpoint_written_by_hand_do_not_wait(model, client_of):
     client = client_of(wait_ms=LONG)
     with pytest.raises(ModelUnavailable) as raised:
         client.apply({"url": model().url})
     assert raised.value.reason == "refused"
 
 
-def test_an_instance_that_answers_with_errors_is_not_absent(serve, register, client_of):
-    endpoint = register(serve(serve.answer(500)).url)
+def test_an_instance_that_responds_with_errors_is_not_absent(serve, register, client_of):
+    endpoint = register(serve(serve.respond(500)).url)
     client = client_of(wait_ms=LONG)
     with pytest.raises(Exception, match="status 500"):
         client.apply(endpoint)
@@ -227,7 +227,7 @@ def test_an_instance_that_answers_with_errors_is_not_absent(serve, register, cli
 
 
 @pytest.mark.parametrize("version", ["1.0", None])
-def test_a_model_that_is_desired_and_has_no_instance_is_waited_for(version, model, register, client_of, registry):
+def test_calls_wait_for_a_desired_model_without_an_instance(version, model, register, client_of, registry):
     registry.desire("dga", "1.0", 1)
     client = client_of(wait_ms=LONG)
     one = model()
@@ -240,7 +240,7 @@ def test_a_model_that_is_desired_and_has_no_instance_is_waited_for(version, mode
     assert client._outages._outages == {}
 
 
-def test_a_model_that_is_desired_and_never_comes_is_waited_for_once(client_of, registry):
+def test_calls_wait_once_for_a_desired_model_that_never_starts(client_of, registry):
     registry.desire("dga", "1.0", 2)
     client = client_of(wait_ms=200)
     for _ in range(3):
@@ -249,7 +249,7 @@ def test_a_model_that_is_desired_and_never_comes_is_waited_for_once(client_of, r
         assert raised.value.reason == "no instance"
 
 
-def test_a_call_whose_instance_left_waits_for_the_next_one(model, register, client_of, registry):
+def test_a_call_waits_for_the_next_instance(model, register, client_of, registry):
     registry.desire("dga", "1.0", 1)
     old, new = model(), model()
     endpoint = register(old.url)
@@ -264,14 +264,14 @@ def test_a_call_whose_instance_left_waits_for_the_next_one(model, register, clie
 
 
 @pytest.mark.parametrize("name", ["dga", "made up"])
-def test_a_model_that_nobody_desires_is_not_waited_for(name, client_of, registry):
+def test_calls_do_not_wait_for_a_model_that_is_not_desired(name, client_of, registry):
     registry.desire("other", "1.0", 1)
     with pytest.raises(ModelNotFound) as raised:
         client_of(wait_ms=LONG).endpoint(name)
     assert raised.value.reason == "no such model"
 
 
-def test_a_model_that_was_removed_is_not_waited_for(register, client_of, registry):
+def test_calls_do_not_wait_for_a_removed_model(register, client_of, registry):
     registry.desire("dga", "1.0", 1)
     endpoint = register("http://127.0.0.1:1")
     registry.desire("dga", "1.0", 0)
@@ -285,7 +285,7 @@ def test_a_model_that_was_removed_is_not_waited_for(register, client_of, registr
     assert client._outages._outages == {}
 
 
-def test_without_a_service_a_model_is_waited_for_after_its_last_instance_left(model, register, client_of, registry):
+def test_without_a_service_calls_wait_after_the_last_instance_left(model, register, client_of, registry):
     one = model()
     register(one.url)
     registry.unregister("dga", one.url.rpartition(":")[2])
@@ -298,7 +298,7 @@ def test_without_a_service_a_model_is_waited_for_after_its_last_instance_left(mo
         assert found.result().url == one.url
 
 
-def test_another_version_is_called_instead_of_waiting_where_any_would_do(model, register, client_of, registry):
+def test_a_call_without_a_version_uses_another_version_instead_of_waiting(model, register, client_of, registry):
     registry.desire("dga", "2.0", 1)
     one = model()
     one.start()
@@ -308,11 +308,11 @@ def test_another_version_is_called_instead_of_waiting_where_any_would_do(model, 
     assert client_of(wait_ms=LONG).apply(Chosen(gone), None, {"host": "abc"}) == {"score": 3}
 
 
-# --- models that come and go
+# --- models that listen only at times
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.002, 0.02])
-def test_a_model_that_listens_only_between_two_calls_answers_every_record(pause, model, register, client_of, registry):
+def test_a_model_that_listens_only_between_two_calls_serves_every_record(pause, model, register, client_of, registry):
     one = model(pause)
     register(one.url)
     one.start()
@@ -325,7 +325,7 @@ def test_a_model_that_listens_only_between_two_calls_answers_every_record(pause,
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_record_that_crashes_its_model_is_sent_as_often_as_there_are_retries(retries, model, register, client_of):
+def test_a_record_that_crashes_its_model_uses_up_its_retries(retries, model, register, client_of):
     one = model(crashes=lambda query: b"poison" in query)
     endpoint = register(one.url)
     one.start()
@@ -337,24 +337,24 @@ def test_a_record_that_crashes_its_model_is_sent_as_often_as_there_are_retries(r
     assert client.apply(endpoint, None, {"host": "abc"}) == {"score": 3}
 
 
-def test_a_record_that_crashes_a_model_that_comes_again_each_time_does_not_loop_for_ever(model, register, client_of):
+def test_a_record_that_crashes_a_restarting_model_does_not_loop_forever(model, register, client_of):
     one = model(pause=0.02, crashes=lambda query: b"poison" in query)
     endpoint = register(one.url)
     one.start()
     client = client_of(wait_ms=LONG)
     with ThreadPoolExecutor(2) as pool:
         poison = pool.submit(client.apply, endpoint, None, {"host": "poison"})
-        while not poison.done():  # others, who end the outage again and again
+        while not poison.done():  # other callers, which end the outage again and again
             client.apply(endpoint, None, {"host": "abc"})
         with pytest.raises(ModelUnavailable):
             poison.result()
     assert one.crashed <= 20
 
 
-# --- whose turn it is
+# --- one attempt at a time
 
 
-def test_of_all_callers_that_wait_one_tries_at_a_time(monkeypatch):
+def test_one_waiting_caller_retries_at_a_time(monkeypatch):
     monkeypatch.setattr("stellar.maas.client.outages.RETRY_SECONDS", 0.05)
     outages = Outages(60)
     turns = []
@@ -373,7 +373,7 @@ def test_of_all_callers_that_wait_one_tries_at_a_time(monkeypatch):
     assert turns == [True] * 8
 
 
-def test_an_outage_met_with_and_without_a_version_is_waited_for_once():
+def test_an_outage_is_shared_by_calls_with_and_without_a_version():
     outages = Outages(0.1)
     while outages.wait(("dga", "1.0"), float("inf")):
         pass
@@ -388,7 +388,7 @@ def test_versions_have_outages_of_their_own():
     assert outages.wait(("other", "1.0"), float("inf"))
 
 
-def test_names_without_end_do_not_fill_the_memory(monkeypatch):
+def test_any_number_of_names_takes_bounded_memory(monkeypatch):
     monkeypatch.setattr("stellar.maas.client.outages.MAX_OUTAGES", 10)
     monkeypatch.setattr("stellar.maas.client.outages.RETRY_SECONDS", 0.0)
     outages = Outages(60)
@@ -397,14 +397,14 @@ def test_names_without_end_do_not_fill_the_memory(monkeypatch):
     assert len(outages._outages) == 10
 
 
-def test_waiting_is_switched_off_by_zero():
+def test_a_waiting_time_of_zero_switches_waiting_off():
     outages = Outages(0)
     assert not outages.wait(("dga", "1.0"), float("inf"))
     assert outages._outages == {}
 
 
-def test_a_server_that_resets_every_connection_is_given_up(register, client_of):
-    """As a firewall may do: it accepts, and resets before it has read the request."""
+def test_a_call_to_a_server_that_resets_every_connection_fails(register, client_of):
+    """A firewall may accept connections, and reset them before it has read the request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         accepted = []
 

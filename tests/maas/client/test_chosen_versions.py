@@ -1,4 +1,4 @@
-"""Endpoints of a version that nobody named, when that version is gone before they are asked."""
+"""Calls whose version was chosen by the registry, and is gone when the call is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stellar.maas import Chosen, ClientSettings, ModelClient, ModelUnavailable, 
 
 @pytest.fixture
 def gone(serve, registry, make_instance):
-    """An endpoint of version 1.0, which ran where nobody listens now; 2.0 runs."""
+    """An endpoint of version 1.0, whose instance is gone; 2.0 runs."""
     server = serve()
     server.close()
     registry.register(make_instance("dga", "1.0", "1", server.url))
@@ -25,18 +25,18 @@ def client(registry):
         yield client
 
 
-def test_a_call_that_named_no_version_goes_to_another_one(gone, client):
+def test_a_call_without_a_version_moves_to_another_version(gone, client):
     assert client.apply(Chosen(gone), "score", {"host": "a"}) == {"path": "/score", "query": "host=a"}
     assert client.counters().failures == {}
 
 
-def test_a_call_that_named_its_version_does_not(gone, client):
+def test_a_call_with_a_version_does_not_move(gone, client):
     with pytest.raises(ModelUnavailable):
         client.apply(gone, None, {"host": "a"})
     assert client.counters().failures.total() == 1
 
 
-def test_as_long_as_the_version_has_instances_it_is_asked(gone, client, registry, make_instance):
+def test_a_version_with_instances_is_called(gone, client, registry, make_instance):
     registry.register(make_instance("dga", "1.0", "9", gone["url"]))
     with pytest.raises(ModelUnavailable):
         client.apply(Chosen(gone), None, {"host": "a"})
@@ -49,10 +49,10 @@ def test_without_any_version_the_call_fails_and_is_counted_once(gone, client, re
     assert client.counters().failures.total() == 1
 
 
-def test_the_other_version_is_that_of_the_key(gone, client, registry, make_instance, serve):
-    three = serve(serve.answer(body=b'{"version": 3}'))
+def test_the_other_version_is_chosen_by_the_key(gone, client, registry, make_instance, serve):
+    three = serve(serve.respond(body=b'{"version": 3}'))
     registry.register(make_instance("dga", "3.0", "3", three.url))
     registry.plan("dga", plan := TrafficPlan({"2.0": 1, "3.0": 1}))
     for key in map(str, range(20)):
-        answer = client.apply(Chosen(gone, key), None, {"host": "a"})
-        assert ("version" in answer) == (plan.choose({"2.0": 1, "3.0": 1}, "dga", key) == "3.0")
+        result = client.apply(Chosen(gone, key), None, {"host": "a"})
+        assert ("version" in result) == (plan.choose({"2.0": 1, "3.0": 1}, "dga", key) == "3.0")

@@ -1,4 +1,4 @@
-"""Calls that hold under load: many at once, instances that die, hang or are replaced, batches, deadlines."""
+"""Calls under load: concurrency, instances that die, hang or are replaced, batches, deadlines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from stellar.maas.transport.base import Response
 from stellar.maas.transport.http import HttpTransport
 from stellar.net.limits import ConcurrencyLimiter
 
-# Scores by the length of the host; counts what it was asked. In a process of its own, so that it can be killed
+# Scores by the length of the host, and counts requests. In a process of its own, so that it can be killed
 MODEL = """
 import asyncio, json, sys
 
@@ -67,7 +67,7 @@ asyncio.run(main())
 
 
 class Process:
-    """A model in a process of its own; each answer takes so many seconds."""
+    """A model in a process of its own; each response takes so many seconds."""
 
     def __init__(self, seconds: float = 0) -> None:
         command = [sys.executable, "-c", MODEL, str(seconds)]
@@ -93,7 +93,7 @@ class Process:
 
 @pytest.fixture
 def start():
-    """Starts models in processes of their own."""
+    """Return a function that starts models in processes of their own."""
     started = []
 
     def start(seconds=0):
@@ -107,7 +107,7 @@ def start():
 
 @pytest.fixture
 def client_of(registry):
-    """Makes clients: `client_of(timeout_ms=500)`."""
+    """Return a function that makes clients: `client_of(timeout_ms=500)`."""
     clients = []
 
     def make(transport=None, on_failure=None, **settings):
@@ -121,7 +121,7 @@ def client_of(registry):
 
 @pytest.fixture
 def register(registry, make_instance):
-    """Registers an instance of the model dga 1.0; its id is the address if it has no other."""
+    """Return a function that registers an instance of dga 1.0; the id defaults to the URL."""
 
     def register(url, id=None, **functions):
         endpoint = Endpoint(url=url, functions={"apply": "apply", **functions})
@@ -131,10 +131,10 @@ def register(registry, make_instance):
 
 
 class Doubled:
-    """A transport that answers by a table of addresses, without a network, and counts."""
+    """A fake transport that responds by URL, and counts requests."""
 
-    def __init__(self, **answers):
-        self.answers = answers  # by host
+    def __init__(self, **results):
+        self.results = results  # by host
         self.hosts = []
         self.bodies = []
         self.seconds = []
@@ -143,11 +143,11 @@ class Doubled:
         host = url.split("/")[2]
         self.hosts.append(host)
         self.seconds.append(seconds)
-        answer = self.answers[host]
-        answer = answer(url) if callable(answer) else answer
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        outcome = self.results[host]
+        outcome = outcome(url) if callable(outcome) else outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def post(self, url, body, seconds=None):
         self.bodies.append(json.loads(body))
@@ -162,10 +162,10 @@ def score(number):
 
 
 def wait_for(condition):
-    """Wait until a condition is true, which other threads bring about."""
+    """Wait until other threads have made a condition true."""
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.002)
 
 
@@ -173,12 +173,12 @@ def given(host):
     return {"name": "dga", "version": "1.0", "url": f"http://{host}"}
 
 
-# --- many at once
+# --- concurrency
 
 EXPRESSION = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))"
 
 
-def test_a_thousand_equal_calls_at_one_moment_make_exactly_one_request(start, register, client_of):
+def test_a_thousand_concurrent_equal_calls_make_exactly_one_request(start, register, client_of):
     model = start(0.3)
     register(model.url)
     client = client_of()
@@ -189,15 +189,15 @@ def test_a_thousand_equal_calls_at_one_moment_make_exactly_one_request(start, re
         return client.apply({"name": "dga", "version": "1.0", "url": model.url}, None, {"host": "a.com"})
 
     with ThreadPoolExecutor(1000) as pool:
-        answers = list(pool.map(call, range(1000)))
-    assert [answer["score"] for answer in answers] == [5] * 1000
+        results = list(pool.map(call, range(1000)))
+    assert [result["score"] for result in results] == [5] * 1000
     assert model.requests() == 1
     counters = client.counters()
     assert (counters.calls, counters.requests) == (1000, 1)
     assert counters.joined + counters.cache_hits == 999
 
 
-def test_every_repeat_is_answered_by_the_cache(start, register, client_of, registry):
+def test_every_repeated_call_is_a_cache_hit(start, register, client_of, registry):
     model = start()
     register(model.url)
     client = client_of()
@@ -246,7 +246,7 @@ def test_no_record_is_without_a_score_when_two_of_three_instances_are_killed_and
     assert client.counters().circuits.keys() == {model.url for model in models[:2]}
 
 
-def test_a_dead_instance_is_left_alone_after_one_refused_connection(start, register, client_of, registry):
+def test_a_dead_instance_is_not_called_after_one_refused_connection(start, register, client_of, registry):
     registry.breakers.clock = lambda: 0.0
     models = [start() for _ in range(3)]
     for model in models:
@@ -258,10 +258,10 @@ def test_a_dead_instance_is_left_alone_after_one_refused_connection(start, regis
     assert client.counters().retries == client.counters().quarantined == 1
 
 
-# --- what counts against an instance
+# --- failures of an instance
 
 
-def test_a_status_of_4xx_is_the_records_fault(register, client_of, registry):
+def test_a_status_of_4xx_does_not_count_against_the_instance(register, client_of, registry):
     transport = Doubled(bad=Response(422, b""), good=score(1))
     for host in ("bad", "good"):
         register(f"http://{host}", host)
@@ -273,12 +273,12 @@ def test_a_status_of_4xx_is_the_records_fault(register, client_of, registry):
     assert client.counters().failures == {"bad request": 1}
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 3])
-def test_a_circuit_opens_after_so_many_failures_in_a_row(wanted, client_of, registry):
+@pytest.mark.parametrize("expected", [1, 2, 3])
+def test_a_circuit_opens_after_the_configured_number_of_failures(expected, client_of, registry):
     registry.breakers.clock = lambda: 0.0
-    answers = [ModelUnavailable("away")] * (wanted - 1) + [score(1)] + [ModelUnavailable("away")] * wanted
-    client = client_of(Doubled(one=lambda _: answers.pop(0)), breaker_failures=wanted, retries=0, cache_size=0)
-    for number in range(2 * wanted):
+    results = [ModelUnavailable("away")] * (expected - 1) + [score(1)] + [ModelUnavailable("away")] * expected
+    client = client_of(Doubled(one=lambda _: results.pop(0)), breaker_failures=expected, retries=0, cache_size=0)
+    for number in range(2 * expected):
         assert client.counters().circuits == {}, number
         with suppress(ModelUnavailable):
             client.apply(given("one"))
@@ -295,14 +295,14 @@ REASONS = {
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_why_there_is_no_answer_is_told_as_data(reason, client_of):
-    answer, error = REASONS[reason]
-    told = []
-    client = client_of(Doubled(one=answer), on_failure=lambda *why: told.append(why))
+def test_the_reason_of_a_failure_is_available_as_data(reason, client_of):
+    outcome, error = REASONS[reason]
+    reported = []
+    client = client_of(Doubled(one=outcome), on_failure=lambda *why: reported.append(why))
     with pytest.raises(error) as raised:
         client.apply(given("one"))
     assert raised.value.reason == reason
-    assert told == [("dga", "1.0", reason, "http://one")]
+    assert reported == [("dga", "1.0", reason, "http://one")]
     assert client.counters().failures == {reason: 1}
 
 
@@ -314,29 +314,29 @@ def test_an_instance_that_fails_again_because_no_other_is_left_is_reported_as_qu
     assert raised.value.reason == "quarantined"
 
 
-def test_one_who_listens_to_failures_and_fails_changes_nothing(client_of, caplog):
+def test_an_error_in_the_failure_callback_changes_nothing(client_of, caplog):
     client = client_of(Doubled(one=ModelUnavailable("away")), on_failure=lambda *_: 1 / 0)
     with pytest.raises(ModelUnavailable, match="away"):
         client.apply(given("one"))
-    assert "failed itself" in caplog.text
+    assert "raised an error" in caplog.text
 
 
-def test_real_servers_that_are_away_late_or_wrong_are_told_apart(serve, client_of):
-    told = []
-    client = client_of(on_failure=lambda *why: told.append(why[2]), retries=0, timeout_ms=1000)
+def test_unreachable_slow_and_faulty_servers_have_different_reasons(serve, client_of):
+    reported = []
+    client = client_of(on_failure=lambda *why: reported.append(why[2]), retries=0, timeout_ms=1000)
     late = threading.Event()
     gone = serve()
     gone.close()
-    for behaviour in (serve.answer(500), serve.answer(404), serve.answer(body=b"["), lambda _: late.wait(60)):
+    for behaviour in (serve.respond(500), serve.respond(404), serve.respond(body=b"["), lambda _: late.wait(60)):
         with pytest.raises((ModelUnavailable, ModelRefused)):
             client.apply({"url": serve(behaviour).url})
     late.set()
     with pytest.raises(ModelUnavailable):
         client.apply({"url": gone.url})
-    assert told == ["bad reply", "bad request", "bad reply", "time-out", "refused"]
+    assert reported == ["bad reply", "bad request", "bad reply", "time-out", "refused"]
 
 
-def test_a_trial_has_another_instance_as_its_second_try(register, client_of, registry):
+def test_a_failed_trial_is_retried_on_another_instance(register, client_of, registry):
     now = [0.0]
     registry.breakers.clock = lambda: now[0]
     transport = Doubled(bad=Response(500, b""), good=score(1))
@@ -353,10 +353,10 @@ def test_a_trial_has_another_instance_as_its_second_try(register, client_of, reg
     assert transport.hosts[5:] == ["good"]
 
 
-# --- time
+# --- deadlines
 
 
-def test_all_tries_together_end_at_the_deadline(serve, register, client_of, registry):
+def test_all_attempts_together_end_at_the_deadline(serve, register, client_of, registry):
     release = threading.Event()
 
     def hang(handler):
@@ -369,10 +369,10 @@ def test_all_tries_together_end_at_the_deadline(serve, register, client_of, regi
     with pytest.raises(ModelTimeOut):
         client.apply(registry.endpoint("dga").as_map())
     release.set()
-    assert 1 <= client.counters().requests <= 2  # ten tries of 400 ms would take 4 s
+    assert 1 <= client.counters().requests <= 2  # ten attempts of 400 ms would take 4 s
 
 
-def test_a_try_gets_no_more_time_than_is_left(client_of):
+def test_an_attempt_gets_no_more_time_than_is_left(client_of):
     transport = Doubled(one=score(1))
     client_of(transport, deadline_ms=400).apply(given("one"))
     client_of(transport).apply(given("one"))
@@ -380,15 +380,15 @@ def test_a_try_gets_no_more_time_than_is_left(client_of):
     assert transport.seconds[1] is None
 
 
-def test_an_instance_that_was_called_just_before_the_deadline_is_not_to_blame(register, client_of, registry):
+def test_an_attempt_begun_just_before_the_deadline_does_not_count_as_a_failure(register, client_of, registry):
     moment = [0.0]
 
     def late(seconds):
-        def answer(_):
+        def respond(_):
             moment[0] += seconds
             return ModelTimeOut("late")
 
-        return answer
+        return respond
 
     for host in ("first", "second"):
         register(f"http://{host}", host)
@@ -412,7 +412,7 @@ def test_no_more_requests_go_to_one_instance_at_a_time_than_allowed(serve, clien
         release.wait(60)
         with lock:
             now -= 1
-        serve.answer()(handler)
+        serve.respond()(handler)
 
     url = serve(behaviour).url
     client = client_of(max_in_flight=3, timeout_ms=60_000)
@@ -424,7 +424,7 @@ def test_no_more_requests_go_to_one_instance_at_a_time_than_allowed(serve, clien
     assert most == 3
 
 
-def test_one_who_finds_no_place_in_time_does_not_blame_the_instance(registry, client_of):
+def test_a_call_without_a_slot_in_time_does_not_count_against_the_instance(registry, client_of):
     release, begun = threading.Event(), threading.Event()
 
     def slow(_):
@@ -443,7 +443,7 @@ def test_one_who_finds_no_place_in_time_does_not_blame_the_instance(registry, cl
     assert registry.breakers.all_closed
 
 
-def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
+def test_the_less_busy_of_two_instances_is_called(register, client_of, registry):
     release, begun = threading.Event(), threading.Semaphore(0)
 
     def slow(url):
@@ -456,7 +456,7 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
         register(f"http://{host}", host)
     client = client_of(transport, choice="least-busy", cache_size=0)
     with ThreadPoolExecutor(1) as pool:
-        while True:  # until one call has come to the slow one
+        while True:  # until one call has reached the slow one
             held = pool.submit(client.apply, given("slow"), None, {"n": len(transport.hosts)})
             if transport.hosts[-1:] == ["slow"] or begun.acquire(timeout=0.1):
                 break
@@ -469,7 +469,7 @@ def test_the_less_busy_of_two_instances_is_asked(register, client_of, registry):
     assert Counter(transport.hosts) == {"quick": 30}
 
 
-def test_a_slower_instance_is_chosen_only_while_the_other_is_so_much_busier(monkeypatch):
+def test_a_slower_instance_is_chosen_only_while_the_other_is_much_busier(monkeypatch):
     monkeypatch.setattr("stellar.net.limits.monotonic", lambda: 1000.0)
     limiter = ConcurrencyLimiter(0)
     slow, quick = limiter.of("http://slow"), limiter.of("http://quick")
@@ -483,15 +483,15 @@ def test_a_slower_instance_is_chosen_only_while_the_other_is_so_much_busier(monk
     assert Counter(chosen) == {"http://quick": 20, "http://slow": 2}
 
 
-def test_an_instance_that_has_requests_and_never_answered_gets_no_others_while_another_answers():
+def test_an_instance_that_never_responded_gets_no_more_requests_while_another_responds():
     limiter = ConcurrencyLimiter(0)
     limiter.of("http://quick").measure(0.01, time.monotonic())
-    assert limiter.less_busy(["http://new", "http://quick"]) == "http://new"  # nothing is known of it yet
+    assert limiter.less_busy(["http://new", "http://quick"]) == "http://new"  # it has no samples yet
     limiter.try_enter(limiter.of("http://new"))
     assert {limiter.less_busy(["http://new", "http://quick"]) for _ in range(20)} == {"http://quick"}
 
 
-def test_an_address_has_one_load_in_every_spelling():
+def test_a_url_has_one_load_in_every_spelling():
     limiter = ConcurrencyLimiter(2)
     loads = [limiter.of(url) for url in ("http://one", "HTTP://One/", "http://one:80")]
     assert [limiter.try_enter(load) for load in loads] == [True, True, False]
@@ -501,7 +501,7 @@ def test_an_address_has_one_load_in_every_spelling():
     assert limiter.of("http://one").requests == 0
 
 
-def test_loads_of_addresses_without_requests_are_forgotten_when_there_are_too_many(monkeypatch):
+def test_loads_of_idle_urls_are_dropped_when_there_are_too_many(monkeypatch):
     monkeypatch.setattr("stellar.net.limits.MAX_LOADS", 10)
     limiter = ConcurrencyLimiter(2)
     assert limiter.try_enter(limiter.of("http://busy"))
@@ -512,19 +512,19 @@ def test_loads_of_addresses_without_requests_are_forgotten_when_there_are_too_ma
 
 
 @pytest.mark.parametrize("woken", [False, True])
-def test_who_is_interrupted_while_waiting_keeps_no_slot(monkeypatch, woken):
+def test_a_caller_interrupted_while_waiting_holds_no_slot(monkeypatch, woken):
     limiter = ConcurrencyLimiter(1)
     load = limiter.of("http://one")
     assert limiter.try_enter(load)
 
     class Interrupted:
         def wait(self, seconds):
-            if woken:  # a slot came free just then
+            if woken:  # a slot became free meanwhile
                 limiter.leave(load)
             raise KeyboardInterrupt
 
         def set(self):
-            """Too late."""
+            """Do nothing: the waiter was interrupted."""
 
     monkeypatch.setattr("stellar.net.limits.new_event", Interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -534,7 +534,7 @@ def test_who_is_interrupted_while_waiting_keeps_no_slot(monkeypatch, woken):
     assert load.requests == 0
 
 
-def test_who_waits_for_a_slot_of_an_instance_whose_circuit_opens_is_sent_to_another(
+def test_a_caller_waiting_for_a_slot_moves_to_another_instance_when_the_circuit_opens(
     serve, register, client_of, registry
 ):
     registry.breakers.clock = lambda: 0.0
@@ -542,9 +542,9 @@ def test_who_waits_for_a_slot_of_an_instance_whose_circuit_opens_is_sent_to_anot
 
     def hang(handler):
         release.wait(60)
-        serve.answer(body=b'{"from": "silent"}')(handler)
+        serve.respond(body=b'{"from": "silent"}')(handler)
 
-    silent, good = serve(hang), serve(serve.answer(body=b'{"from": "good"}'))
+    silent, good = serve(hang), serve(serve.respond(body=b'{"from": "good"}'))
     register(silent.url)
     endpoint = registry.endpoint("dga").as_map()
     client = client_of(max_in_flight=1, hedge_ms=0, breaker_failures=1, timeout_ms=60_000, cache_size=0)
@@ -565,7 +565,7 @@ def test_who_waits_for_a_slot_of_an_instance_whose_circuit_opens_is_sent_to_anot
 # --- retries
 
 
-def test_a_failure_is_retried_at_once_and_is_no_hedge(register, client_of):
+def test_a_failure_is_retried_at_once_without_a_hedge(register, client_of):
     transport = Doubled(one=ModelUnavailable("away"), two=score(2))
     for host in ("one", "two"):
         register(f"http://{host}", host)
@@ -575,7 +575,7 @@ def test_a_failure_is_retried_at_once_and_is_no_hedge(register, client_of):
 
 
 @pytest.mark.parametrize(("retries", "requests"), [(0, 1), (1, 2), (2, 3)])
-def test_no_more_instances_are_tried_after_failures_than_allowed(retries, requests, register, client_of):
+def test_failures_cause_no_more_retries_than_allowed(retries, requests, register, client_of):
     hosts = ("one", "two", "three", "four")
     transport = Doubled(**dict.fromkeys(hosts, ModelUnavailable("away")))
     for host in hosts:
@@ -586,10 +586,10 @@ def test_no_more_instances_are_tried_after_failures_than_allowed(retries, reques
     assert len(transport.hosts) == requests
 
 
-# --- a model that is replaced
+# --- redeployment
 
 
-def test_after_a_redeploy_no_answer_is_that_of_the_old_model(register, registry, client_of):
+def test_no_cached_result_survives_a_redeployment(register, registry, client_of):
     transport = Doubled(old=score(1), new=score(2))
     client = client_of(transport)
     register("http://old", "1")
@@ -599,32 +599,32 @@ def test_after_a_redeploy_no_answer_is_that_of_the_old_model(register, registry,
     assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
 
 
-def test_a_redeploy_to_the_same_address_is_one_too(register, registry, client_of):
+def test_a_redeployment_at_the_same_url_is_detected(register, registry, client_of):
     transport = Doubled(one=score(1))
     client = client_of(transport)
     register("http://one", "1")
     assert client.apply(registry.endpoint("dga").as_map()) == {"score": 1}
     registry.unregister("dga", "1")
-    transport.answers["one"] = score(2)
+    transport.results["one"] = score(2)
     register("http://one", "2")
     assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
 
 
-def test_a_model_replaced_instance_by_instance_is_replaced_when_the_last_is_gone(register, registry, client_of):
+def test_a_rolling_replacement_is_complete_when_the_last_instance_is_gone(register, registry, client_of):
     transport = Doubled(a=score(1), b=score(1), c=score(2), d=score(2))
     client = client_of(transport)
     for host in "ab":
         register(f"http://{host}", host)
-    ask = lambda: client.apply(registry.endpoint("dga").as_map())["score"]  # noqa: E731
-    assert ask() == 1
+    call = lambda: client.apply(registry.endpoint("dga").as_map())["score"]  # noqa: E731
+    assert call() == 1
     for come, go, seen in [("c", "a", 1), ("d", "b", 2)]:
         register(f"http://{come}", come)
-        assert ask() == 1
+        assert call() == 1
         registry.unregister("dga", go)
-        assert ask() == seen
+        assert call() == seen
 
 
-def test_one_instance_more_or_less_keeps_the_answers(register, registry, client_of):
+def test_scaling_does_not_clear_the_cache(register, registry, client_of):
     transport = Doubled(one=score(1), two=score(2))
     client = client_of(transport)
     register("http://one", "1")
@@ -636,11 +636,11 @@ def test_one_instance_more_or_less_keeps_the_answers(register, registry, client_
     assert transport.hosts == ["one"]
 
 
-def test_an_answer_of_the_old_model_that_comes_after_the_redeploy_is_not_kept(register, registry, client_of):
-    asked, release = threading.Event(), threading.Event()
+def test_a_late_response_of_the_old_deployment_is_not_cached(register, registry, client_of):
+    requested, release = threading.Event(), threading.Event()
 
     def late(_):
-        asked.set()
+        requested.set()
         release.wait(10)
         return score(1)
 
@@ -649,7 +649,7 @@ def test_an_answer_of_the_old_model_that_comes_after_the_redeploy_is_not_kept(re
     before = registry.endpoint("dga").as_map()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.apply, before)
-        asked.wait(10)
+        requested.wait(10)
         registry.unregister("dga", "1")
         register("http://new", "2")
         assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}  # and it does not join the old call
@@ -660,7 +660,7 @@ def test_an_answer_of_the_old_model_that_comes_after_the_redeploy_is_not_kept(re
     register("http://newer", "3")
 
 
-def test_an_old_endpoint_asked_after_the_redeploy_gives_nothing_to_the_cache(register, registry, client_of):
+def test_a_call_of_an_old_endpoint_is_not_cached(register, registry, client_of):
     client = client_of(Doubled(old=score(1), new=score(2)))
     register("http://old", "1")
     before = registry.endpoint("dga").as_map()
@@ -670,37 +670,37 @@ def test_an_old_endpoint_asked_after_the_redeploy_gives_nothing_to_the_cache(reg
     assert client.apply(registry.endpoint("dga").as_map()) == {"score": 2}
 
 
-def test_deployments_are_known_only_of_models_that_were_registered(registry):
+def test_only_registered_models_have_a_deployment(registry):
     deployments = DeploymentTracker(registry)
     for number in range(100):
         assert deployments.number(Model(f"made up {number}", "1")) == 0
     assert deployments._known == {}
-    assert deployments.is_present(Model("made up 1", "1"), 0, "http://anywhere")
+    assert deployments.is_current(Model("made up 1", "1"), 0, "http://anywhere")
 
 
 # --- batches
 
 
 def scores(handler):
-    """Answers a batch: for each map the length of its host, and how large the batch was."""
-    asked = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
-    handler.batches.append(asked)
-    return [{"score": len(each["host"]), "batch": len(asked)} for each in asked]
+    """Respond to a batch with the length of each host, and the size of the batch."""
+    requested = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+    handler.batches.append(requested)
+    return [{"score": len(each["host"]), "batch": len(requested)} for each in requested]
 
 
 @pytest.fixture
 def serve_batches(serve):
-    """Starts a model with a function `batch`; `batches` are those it saw."""
+    """Start a model with a function `batch`; `batches` records the requests."""
 
-    def start(answer=None):
+    def start(respond=None):
         server = serve()
         server.batches = []
         handler_class = server._server.RequestHandlerClass
 
         def do_post(handler):
             handler.batches = server.batches
-            status, results = (200, scores(handler)) if answer is None else answer(scores(handler))
-            serve.answer(status, json.dumps(results).encode())(handler)
+            status, results = (200, scores(handler)) if respond is None else respond(scores(handler))
+            serve.respond(status, json.dumps(results).encode())(handler)
 
         handler_class.do_POST = do_post
         return server
@@ -713,34 +713,36 @@ def at_once(client, endpoint, hosts):
         return list(pool.map(lambda host: client.apply(endpoint, None, {"host": host}), hosts))
 
 
-def test_calls_at_one_moment_are_merged_and_each_gets_its_own_answer(serve_batches, register, registry, client_of):
+def test_concurrent_calls_are_merged_and_each_gets_its_own_result(serve_batches, register, registry, client_of):
     server = serve_batches()
     register(server.url, batch="many")
-    client = client_of(batch_size=8, batch_wait_ms=60_000, timeout_ms=60_000)  # sent when full: 16 calls make two
-    answers = at_once(client, registry.endpoint("dga").as_map(), ["x" * number for number in range(16)])
-    assert answers == [{"score": number, "batch": 8} for number in range(16)]
+    client = client_of(
+        batch_size=8, batch_wait_ms=60_000, timeout_ms=60_000
+    )  # sent when full: 16 calls make two batches
+    results = at_once(client, registry.endpoint("dga").as_map(), ["x" * number for number in range(16)])
+    assert results == [{"score": number, "batch": 8} for number in range(16)]
     assert [len(batch) for batch in server.batches] == [8, 8]
     assert server.paths == []
     assert client.counters().requests == 2
     client.apply(registry.endpoint("dga").as_map(), None, {"host": "xx"})
-    assert len(server.batches) == 2  # what came in a batch is cached call by call
+    assert len(server.batches) == 2  # results of a batch are cached call by call
 
 
-def test_a_call_that_stays_alone_is_sent_when_it_has_waited(serve_batches, register, registry, client_of):
+def test_a_single_call_is_sent_after_the_waiting_time(serve_batches, register, registry, client_of):
     server = serve_batches()
     register(server.url, batch="many")
     client = client_of(batch_wait_ms=1)
     assert client.apply(registry.endpoint("dga").as_map(), None, {"host": "abc"}) == {"score": 3, "batch": 1}
 
 
-def test_arguments_in_a_batch_are_the_texts_of_a_query(serve_batches, register, registry, client_of):
+def test_arguments_in_a_batch_are_the_strings_of_a_query(serve_batches, register, registry, client_of):
     server = serve_batches()
     register(server.url, batch="many")
     client_of().apply(registry.endpoint("dga").as_map(), "apply", {"host": "é", "n": 1, "t": True, "l": [1], "z": None})
     assert server.batches == [[{"host": "é", "n": "1", "t": "true", "l": "[1]", "z": None}]]
 
 
-def test_other_functions_and_other_endpoints_are_asked_one_by_one(serve, serve_batches, register, registry, client_of):
+def test_other_functions_and_other_endpoints_are_not_batched(serve, serve_batches, register, registry, client_of):
     server, plain = serve_batches(), serve(serve.echo)
     register(server.url, batch="many")
     client = client_of()
@@ -752,8 +754,8 @@ def test_other_functions_and_other_endpoints_are_asked_one_by_one(serve, serve_b
 
 
 BAD_BATCHES = {
-    "too short": (lambda results: (200, results[1:]), "answered 3 of 4 calls of a batch"),
-    "too long": (lambda results: (200, [*results, {}]), "answered 5 of 4 calls of a batch"),
+    "too short": (lambda results: (200, results[1:]), "returned 3 results for 4 calls of a batch"),
+    "too long": (lambda results: (200, [*results, {}]), "returned 5 results for 4 calls of a batch"),
     "no list": (lambda results: (200, {}), "a JSON object, not an array"),
     "no maps": (lambda results: (200, [1] * len(results)), "a JSON number in the array"),
     "500": (lambda results: (500, results), "status 500"),
@@ -761,9 +763,9 @@ BAD_BATCHES = {
 
 
 @pytest.mark.parametrize("bad", BAD_BATCHES)
-def test_a_batch_that_fails_goes_to_another_instance(bad, serve_batches, register, registry, client_of):
-    answer, message = BAD_BATCHES[bad]
-    failing, good = serve_batches(answer), serve_batches()
+def test_a_failed_batch_is_retried_on_another_instance(bad, serve_batches, register, registry, client_of):
+    respond, message = BAD_BATCHES[bad]
+    failing, good = serve_batches(respond), serve_batches()
     register(failing.url, batch="many")
     first = registry.endpoint("dga").as_map()
     register(good.url, batch="many")
@@ -781,7 +783,7 @@ def test_a_batch_that_fails_goes_to_another_instance(bad, serve_batches, registe
     assert client.counters().failures == {"quarantined": 4}
 
 
-def test_in_a_batch_only_the_call_that_is_to_blame_fails(serve_batches, register, registry, client_of):
+def test_in_a_batch_only_the_invalid_call_fails(serve_batches, register, registry, client_of):
     server = serve_batches(lambda results: (400 if any(r["score"] == 3 for r in results) else 200, results))
     register(server.url, batch="many")
     client = client_of(batch_size=4, batch_wait_ms=60_000)
@@ -795,7 +797,7 @@ def test_in_a_batch_only_the_call_that_is_to_blame_fails(serve_batches, register
     assert client.counters().failures == {"bad request": 1}
 
 
-def test_a_bug_in_a_batch_reaches_all_its_callers(register, registry, client_of):
+def test_an_unexpected_error_in_a_batch_is_raised_in_all_callers(register, registry, client_of):
     register("http://one", "1", batch="many")
 
     def bug(_):
@@ -846,6 +848,6 @@ def test_the_settings_of_load_come_from_the_global_configuration():
         ("maas.batch.wait.ms", -1),
     ],
 )
-def test_a_setting_of_load_that_can_not_be_used_is_named(key, value):
+def test_an_invalid_load_setting_is_rejected_by_its_key(key, value):
     with pytest.raises(ValueError, match=key):
         ClientSettings.from_global({key: value})

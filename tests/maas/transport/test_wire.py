@@ -1,4 +1,4 @@
-"""Answers byte by byte: those that HTTP allows, and those that no server should give."""
+"""Responses byte by byte: valid and invalid HTTP."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ BODY = b'{"a": 1}'
 
 
 class Scripted:
-    """A server that gives each connection the answers of a script, one for each request; it keeps what it was asked."""
+    """A server that sends each connection the responses of a script, one for each request, and records the requests."""
 
-    def __init__(self, *answers: bytes, stays: bool = False) -> None:
+    def __init__(self, *results: bytes, stays: bool = False) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self.asked: list[bytes] = []
+        self.requested: list[bytes] = []
         self.connections = 0
-        self._thread = threading.Thread(target=self._serve, args=(list(answers), stays), daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(list(results), stays), daemon=True)
         self._thread.start()
 
-    def _serve(self, answers: list[bytes], stays: bool) -> None:
+    def _serve(self, results: list[bytes], stays: bool) -> None:
         with suppress(OSError):
-            while answers:
+            while results:
                 connection, _ = self._listening.accept()
                 self.connections += 1
                 with connection:
-                    while answers and (asked := connection.recv(100_000)):
-                        self.asked.append(asked)
-                        connection.sendall(answers.pop(0))
+                    while results and (requested := connection.recv(100_000)):
+                        self.requested.append(requested)
+                        connection.sendall(results.pop(0))
                         if not stays:
                             break
 
@@ -47,8 +47,8 @@ class Scripted:
 def script():
     servers = []
 
-    def start(*answers, stays=False):
-        servers.append(Scripted(*answers, stays=stays))
+    def start(*results, stays=False):
+        servers.append(Scripted(*results, stays=stays))
         return servers[-1]
 
     yield start
@@ -75,12 +75,12 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("answer", GOOD)
-def test_an_answer_is_read_whole(answer, script, transport):
-    assert transport.get(f"{script(GOOD[answer]).url}/apply?") == Response(200, BODY)
+@pytest.mark.parametrize("response", GOOD)
+def test_a_response_is_read_completely(response, script, transport):
+    assert transport.get(f"{script(GOOD[response]).url}/apply?") == Response(200, BODY)
 
 
-def test_an_answer_without_a_body_has_none(script, transport):
+def test_a_response_without_a_body_is_empty(script, transport):
     server = script(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert transport.get(f"{server.url}/?") == Response(204, b"")
 
@@ -109,15 +109,15 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("answer", BAD)
-def test_an_answer_that_is_no_http_says_what_is_wrong(answer, script, transport):
-    data, message = BAD[answer]
+@pytest.mark.parametrize("response", BAD)
+def test_an_invalid_response_is_reported_with_the_reason(response, script, transport):
+    data, message = BAD[response]
     with pytest.raises(ModelUnavailable, match=message):
         transport.get(f"{script(data, data).url}/?")
 
 
 class Endless:
-    """A server that says the same again and again, as long as somebody listens."""
+    """A server that sends the same bytes repeatedly until the client disconnects."""
 
     def __init__(self, first: bytes, again: bytes) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -148,9 +148,9 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("answer", ENDLESS)
-def test_an_answer_without_end_is_left_in_time(answer):
-    first, again, message = ENDLESS[answer]
+@pytest.mark.parametrize("response", ENDLESS)
+def test_an_endless_response_times_out(response):
+    first, again, message = ENDLESS[response]
     server = Endless(first, again)
     transport = HttpTransport(Timeouts(20.0, 1.0, 30_000_000))
     began = time.monotonic()
@@ -169,10 +169,10 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("answer", LARGE)
-def test_an_answer_that_is_too_large_is_refused(answer, script, transport):
+@pytest.mark.parametrize("response", LARGE)
+def test_a_response_that_is_too_large_is_rejected(response, script, transport):
     with pytest.raises(ModelRefused, match="larger than 1,000 bytes"):
-        transport.get(f"{script(LARGE[answer]).url}/?")
+        transport.get(f"{script(LARGE[response]).url}/?")
 
 
 ONE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -186,20 +186,20 @@ KEPT = {
 
 
 @pytest.mark.parametrize("case", KEPT)
-def test_a_connection_is_used_again_only_if_both_sides_agree(case, script, transport):
-    answer, connections = KEPT[case]
-    server = script(answer, answer, stays=True)
+def test_a_connection_is_reused_only_if_both_sides_agree(case, script, transport):
+    response, connections = KEPT[case]
+    server = script(response, response, stays=True)
     assert [transport.get(f"{server.url}/?") for _ in range(2)] == [Response(200, b"{}")] * 2
     assert server.connections == connections
 
 
-def test_a_request_says_what_it_must(script, transport):
+def test_a_request_has_the_required_headers(script, transport):
     server = script(ONE, ONE)
     transport.get(f"{server.url}/apply?host=a.com")
     transport.post(f"{server.url}/batch", b"[{}]")
     host = server.url.removeprefix("http://").encode()
     accept = b"\r\naccept: application/json\r\naccept-encoding: identity\r\n"
-    assert server.asked == [
+    assert server.requested == [
         b"GET /apply?host=a.com HTTP/1.1\r\nHost: " + host + accept + b"\r\n",
         b"POST /batch? HTTP/1.1\r\nHost: "
         + host
@@ -209,26 +209,26 @@ def test_a_request_says_what_it_must(script, transport):
 
 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a b/", "http://a/?x y", "http://a/\x0bx", "http://a\x7f/"])
-def test_an_address_that_could_say_more_than_an_address_is_refused(url, transport):
+def test_a_url_with_control_characters_is_rejected(url, transport):
     with pytest.raises(ModelUnavailable, match="invalid URL"):
         transport.get(url)
 
 
-def test_a_request_that_ends_after_the_client_was_closed_keeps_no_connection(script):
+def test_a_request_that_ends_after_close_leaves_no_connection(script):
     transport = HttpTransport(Timeouts(20, 20, 1000))
     transport.close()
     assert transport.get(f"{script(ONE, stays=True).url}/?") == Response(200, b"{}")
     assert not any(transport._client._pool._idle.values())
 
 
-def test_an_address_by_ipv6_is_asked(transport):
+def test_an_ipv6_url_is_called(transport):
     with pytest.raises(MaasError, match=r"http://\[::1\]:1/"):
         transport.get("http://[::1]:1/?")
 
 
 @pytest.fixture
 def options_set(monkeypatch):
-    """The socket options that are set from now on."""
+    """Record the socket options that are set."""
     set_options = []
 
     class Recording(socket.socket):
@@ -241,15 +241,15 @@ def options_set(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
-def test_a_model_that_sends_head_and_body_apart_is_acknowledged_at_once(script, transport, options_set):
+def test_a_response_in_two_packets_is_acknowledged_at_once(script, transport, options_set):
     server = script(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 5, stays=True)
     for _ in range(5):
         transport.get(f"{server.url}/")
-    assert options_set.count((socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)) == 5  # the system forgets it in between
+    assert options_set.count((socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)) == 5  # the system resets the option
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux lets a program ask for it")
-def test_a_model_that_sends_its_responses_in_one_is_not_acknowledged_at_once_for_ever(script, transport, options_set):
+def test_quick_acknowledgement_ends_when_responses_come_in_one_packet(script, transport, options_set):
     server = script(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 20, stays=True)
     for _ in range(20):
         transport.get(f"{server.url}/")

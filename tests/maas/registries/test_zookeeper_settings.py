@@ -1,4 +1,4 @@
-"""How to speak with ZooKeeper: what settings can be meant."""
+"""Settings of the connection to ZooKeeper."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pytest
 
 from stellar.maas import ZooKeeperSettings
 
-TEXT = (Path(__file__).parents[2] / "docs/models/operate.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs/models/operate.md").read_text()
 
-REFUSED = [
-    ({}, "", "'' is not of the form HOST:PORT,HOST:PORT"),
-    ({}, "node1:x", "'node1:x' is not of the form HOST:PORT,HOST:PORT"),
-    ({}, "node1:2181, node2:2181", "'node1:2181, node2:2181' has blanks in it"),
+INVALID = [
+    ({}, "", "invalid hosts '': expected HOST:PORT,HOST:PORT"),
+    ({}, "node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
+    ({}, "node1:2181, node2:2181", "invalid hosts 'node1:2181, node2:2181': must not contain whitespace"),
     ({"session_second": 1}, "h", "session_second: Extra inputs are not permitted"),
     ({"session_seconds": 0}, "h", "session_seconds: Input should be greater than 0"),
-    ({"user": "me"}, "h", "user and password go together"),
-    ({"user": "a:b", "password": "x"}, "h", "the user's name has no colon"),
-    ({"others": "none"}, "h", "others: 'none' needs somebody who is not others"),
+    ({"user": "me"}, "h", "user and password must be set together"),
+    ({"user": "a:b", "password": "x"}, "h", "the user must not contain a colon"),
+    ({"others": "none"}, "h", "others: 'none' needs credentials"),
     ({"others": "some"}, "h", "others: Input should be 'all', 'read' or 'none'"),
-    ({"ca": "ca.pem"}, "h", "ca, certificate and key are for TLS; set tls to true"),
+    ({"ca": "ca.pem"}, "h", "ca, certificate and key need TLS; set tls to true"),
     ({"tls": True, "ca": "/no/such/file"}, "h", "the file /no/such/file can't be read"),
-    ({"hosts": "other"}, "h", "a JSON object without hosts is needed here"),
-    ([], "h", "a JSON object without hosts is needed here"),
+    ({"hosts": "other"}, "h", "expected a JSON object without hosts"),
+    ([], "h", "expected a JSON object without hosts"),
     ("{", "h", "Expecting property name"),
 ]
 
 
-@pytest.mark.parametrize(("content", "hosts", "reason"), REFUSED)
-def test_settings_that_can_not_be_meant_are_refused(content, hosts, reason, tmp_path):
+@pytest.mark.parametrize(("content", "hosts", "reason"), INVALID)
+def test_invalid_settings_are_rejected(content, hosts, reason, tmp_path):
     file = tmp_path / "zk.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(ValueError, match=r"zk\.json: ") as refused:
@@ -40,7 +40,7 @@ def test_settings_that_can_not_be_meant_are_refused(content, hosts, reason, tmp_
     assert reason in str(refused.value)
 
 
-def test_the_file_is_that_of_the_environment_where_none_is_given(tmp_path, monkeypatch):
+def test_the_file_defaults_to_the_environment_variable(tmp_path, monkeypatch):
     (tmp_path / "zk.json").write_text('{"session_seconds": 4, "user": "me", "password": "it is secret"}')
     monkeypatch.setenv("MAAS_ZK_CLIENT", str(tmp_path / "zk.json"))
     settings = ZooKeeperSettings.read("node1:2181,node2:2181/metron")
@@ -55,7 +55,7 @@ def test_every_setting_is_documented():
     assert {field.name for field in fields(ZooKeeperSettings)} - {"hosts"} <= keys
 
 
-def test_a_password_is_not_told_where_something_else_is_wrong(tmp_path):
+def test_a_password_does_not_appear_in_error_messages(tmp_path):
     (tmp_path / "zk.json").write_text('{"user": "me", "password": 12345678, "sasl": "s3cret"}')
     with pytest.raises(ValueError, match="password") as refused:
         ZooKeeperSettings.read("node1", tmp_path / "zk.json")

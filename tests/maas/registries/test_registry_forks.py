@@ -1,4 +1,4 @@
-"""Registries and queues in the child of a fork: nothing inherited is used, and nothing of the parent's is ended."""
+"""Registries and queues in the child of a fork, which must not use or end the parent's resources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from forked import Child, held, in_child, in_thread
+from forked import Child, call_in_child, call_in_thread, hold_locks
 
 import stellar
 from stellar.maas import FileQueue, FileRegistry, MemoryQueue, MemoryRegistry, ModelNotFound, ModelRequest
@@ -28,43 +28,43 @@ def registry(request, tmp_path):
         yield registry
 
 
-def use(_, registry, made):
-    """Use all of a registry; return what was there before, and what the listener heard."""
+def use(_, registry, instance):
+    """Use all methods of a registry; return the instances before, and the notified changes."""
     heard = []
     registry.listen(lambda added, removed: heard.extend(ids(added)))
     before = ids(registry.instances())
-    registry.register(made, {"hedge": False})
+    registry.register(instance, {"hedge": False})
     found = registry.endpoint("dga", "2.0").url, registry.version("dga", "2.0").urls, registry.is_desired("dga")
-    registry.unregister("dga", made.id)
+    registry.unregister("dga", instance.id)
     registry.close()
     return before, heard, found
 
 
-@pytest.mark.parametrize("run", [lambda function: function(), in_thread], ids=["main thread", "other thread"])
+@pytest.mark.parametrize("run", [lambda function: function(), call_in_thread], ids=["main thread", "other thread"])
 def test_a_child_does_not_wait_for_locks_that_the_parents_threads_hold(run, registry, make_instance):
     registry.register(make_instance("dga", "1.0", "7", "http://h:7"))
-    made = make_instance("dga", "2.0", "8", "http://h:8")
+    instance = make_instance("dga", "2.0", "8", "http://h:8")
     locks = [getattr(registry, name) for name in ("_reading", "_publishing", "_notifying", "_starting")
              if hasattr(registry, name)]  # fmt: skip
-    with held(*locks):
-        before, heard, found = run(lambda: in_child(use, registry, made))
+    with hold_locks(*locks):
+        before, heard, found = run(lambda: call_in_child(use, registry, instance))
     assert (before, heard) == (["7"], ["8"])
     assert found == ("http://h:8", ("http://h:8",), True)
     assert ids(registry.instances()) == ["7"]
 
 
-def test_a_queue_in_memory_is_copied_and_its_lock_is_not(request):
+def test_a_queue_in_memory_is_copied_without_its_lock(request):
     queue = MemoryQueue()
     queue.put(b"1")
-    with held(queue._changed):
-        assert in_child(lambda _: (queue.take(0).data, queue.put(b"2"))) == (b"1", "qn-0000000001")
+    with hold_locks(queue._changed):
+        assert call_in_child(lambda _: (queue.take(0).data, queue.put(b"2"))) == (b"1", "qn-0000000001")
     assert queue.take(0).data == b"1"
 
 
 def test_a_queue_of_files_is_shared(tmp_path):
     queue = FileQueue(tmp_path)
     queue.put(b"1")
-    assert in_child(lambda _: (queue.take(0).data, queue.enqueue(ModelRequest()))) == (b"1", "qn-0000000001")
+    assert call_in_child(lambda _: (queue.take(0).data, queue.enqueue(ModelRequest()))) == (b"1", "qn-0000000001")
     assert queue.take(0).name == "qn-0000000001"
 
 
@@ -80,7 +80,7 @@ def test_a_lock_of_the_counter_that_a_child_inherits_does_not_outlive_its_use(tm
 
     monkeypatch.setattr(queue, "_items", fork_meanwhile)
     assert queue.put(b"1") == "qn-0000000000"
-    assert in_thread(lambda: FileQueue(tmp_path).put(b"2")) == "qn-0000000001"
+    assert call_in_thread(lambda: FileQueue(tmp_path).put(b"2")) == "qn-0000000001"
     children[0].go()
     children[0].result()
 
@@ -90,7 +90,7 @@ def test_a_lock_of_the_counter_that_a_child_inherits_does_not_outlive_its_use(tm
 
 @pytest.fixture
 def clock():
-    """A clock that stands still, so that nothing grows old."""
+    """A fake clock that never advances, so that the view does not become stale."""
     return lambda: 1000.0
 
 
@@ -99,7 +99,7 @@ def find_after(parent, registry):
     return registry.endpoint("dga").url
 
 
-def test_the_first_use_in_a_child_reads_anew(tmp_path, make_instance, clock, monkeypatch):
+def test_the_first_use_in_a_child_reads_again(tmp_path, make_instance, clock, monkeypatch):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as registry, FileRegistry(tmp_path) as other:
         with pytest.raises(ModelNotFound):
@@ -112,29 +112,29 @@ def test_the_first_use_in_a_child_reads_anew(tmp_path, make_instance, clock, mon
             registry.endpoint("dga")
 
 
-def test_a_child_goes_on_to_notice_changes(tmp_path, make_instance, eventually):
+def test_a_child_notices_changes(tmp_path, make_instance, eventually):
     def follow(parent, registry):
         registry.version("dga", "1.0")
-        parent.say("ready")
+        parent.send("ready")
         eventually(lambda: registry.version("dga", "1.0"), 30.0)
         return threading.active_count() > 1
 
     with FileRegistry(tmp_path) as registry, FileRegistry(tmp_path) as other:
         registry.version("dga", "1.0")
         child = Child(follow, registry)
-        assert child.said() == "ready"
+        assert child.receive() == "ready"
         other.register(make_instance("dga", "1.0", "7", "http://h:7"))
         assert child.result()
 
 
-def test_the_parents_registrations_are_its_own(tmp_path, make_instance):
+def test_a_child_does_not_own_the_parents_registrations(tmp_path, make_instance):
     def leave(_, registry):
         registry.instances()
         registry.close()
 
     with FileRegistry(tmp_path) as registry, FileRegistry(tmp_path) as other:
         registry.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
-        in_child(leave, registry)
+        call_in_child(leave, registry)
         assert ids(other.instances()) == ["7"]
         assert other.version("dga", "1.0").settings == {"http://h:7": {"hedge": False}}
 
@@ -142,13 +142,13 @@ def test_the_parents_registrations_are_its_own(tmp_path, make_instance):
 def test_a_childs_registration_ends_with_the_child(tmp_path, make_instance):
     def register(parent, registry):
         registry.register(make_instance("dga", "1.0", "8", "http://h:8"), {"hedge": True})
-        parent.say("registered")
+        parent.send("registered")
         parent.wait()
 
     with FileRegistry(tmp_path) as registry:
         registry.register(make_instance("dga", "1.0", "7", "http://h:7"))
         child = Child(register, registry)
-        assert child.said() == "registered"
+        assert child.receive() == "registered"
         assert ids(registry.instances()) == ["7", "8"]
         child.go()
         child.result()
@@ -156,29 +156,29 @@ def test_a_childs_registration_ends_with_the_child(tmp_path, make_instance):
         assert not (tmp_path / "maas/ext/instances/dga/8").exists()
 
 
-def test_listeners_are_kept_in_the_child(tmp_path, make_instance, eventually):
+def test_listeners_stay_registered_in_the_child(tmp_path, make_instance, eventually):
     heard = []
 
     def follow(parent, registry):
         registry.instances()
-        parent.say("ready")
+        parent.send("ready")
         eventually(lambda: heard, 30.0)
         return heard
 
     with FileRegistry(tmp_path) as registry, FileRegistry(tmp_path) as other:
         registry.listen(lambda added, removed: heard.append((os.getpid(), ids(added))))
         child = Child(follow, registry)
-        assert child.said() == "ready"
+        assert child.receive() == "ready"
         other.register(make_instance("dga", "1.0", "7", "http://h:7"))
         (event,) = child.result()
         assert event[0] != os.getpid()
         assert event[1] == ["7"]
 
 
-def test_closing_a_closed_registry_in_a_child_is_no_error(tmp_path):
+def test_a_closed_registry_can_be_closed_in_a_child(tmp_path):
     registry = FileRegistry(tmp_path)
     registry.close()
-    assert in_child(lambda _: (registry.close(), registry.instances())) == (None, ())
+    assert call_in_child(lambda _: (registry.close(), registry.instances())) == (None, ())
 
 
 PARENT = """
@@ -193,7 +193,7 @@ time.sleep(120)
 """
 
 
-def test_a_registration_vanishes_with_its_owner_though_a_child_of_that_lives(tmp_path):
+def test_a_registration_disappears_with_its_owner_despite_a_living_child(tmp_path):
     with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], stdout=subprocess.PIPE, cwd=PACKAGES) as process:
         child = int(process.stdout.readline())
         try:

@@ -1,4 +1,4 @@
-"""The client against real servers that behave, and that do not."""
+"""The client against real servers, correct and faulty ones."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ from stellar.maas.transport.http import HttpTransport
 from stellar.net.breaker import CircuitBreakers
 
 SETTINGS = ClientSettings(timeout_ms=10_000, connect_timeout_ms=10_000, retries=0, response_bytes=100_000)
-# For servers that never answer
+# for servers that never respond
 IMPATIENT = replace(SETTINGS, timeout_ms=300)
 
 
 class Doubled:
-    """A transport that answers without a network, and counts."""
+    """A fake transport that counts requests."""
 
-    def __init__(self, answer: Response | Exception | None = None) -> None:
-        self.answer = answer or Response(200, b'{"score": 1}')
+    def __init__(self, response: Response | Exception | None = None) -> None:
+        self.response = response or Response(200, b'{"score": 1}')
         self.urls: list[str] = []
         self.closed = False
 
     def get(self, url: str) -> Response:
         self.urls.append(url)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+        if isinstance(self.response, Exception):
+            raise self.response
+        return self.response
 
     def close(self) -> None:
         self.closed = True
 
 
 def wait_for(condition, seconds):
-    """Wait until a condition is true, which other threads bring about."""
+    """Wait until other threads have made a condition true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition was not met"
         time.sleep(0.002)
 
 
 @pytest.fixture
-def ask(registry):
-    """Asks one address once: `ask(url)`."""
+def call(registry):
+    """Return a function that calls one URL once."""
     clients = []
 
-    def ask(url, function=None, arguments=None, settings=SETTINGS):
+    def call(url, function=None, arguments=None, settings=SETTINGS):
         clients.append(ModelClient(registry, settings))
         return clients[-1].apply({"name": "dga", "version": "1.0", "url": url}, function, arguments)
 
-    yield ask
+    yield call
     for client in clients:
         client.close()
 
@@ -78,14 +78,14 @@ def close_in_the_body(handler):
 
 
 def until_closed(handler):
-    """Return once the client has closed the connection."""
+    """Wait until the client has closed the connection."""
     with suppress(OSError):
         handler.connection.recv(1)
     handler.close_connection = True
 
 
 def drip(handler, head=b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"):
-    """Send a byte now and then until the client has closed the connection."""
+    """Send a byte at intervals until the client has closed the connection."""
     with suppress(OSError):
         handler.wfile.write(head)
         while True:
@@ -96,32 +96,32 @@ def drip(handler, head=b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"):
 
 
 def compressed(serve):
-    return serve.answer(200, gzip.compress(b'{"a": 1}'), **{"Content-Encoding": "gzip"})
+    return serve.respond(200, gzip.compress(b'{"a": 1}'), **{"Content-Encoding": "gzip"})
 
 
 BAD = {
-    "status 500": (lambda s: s.answer(500), ModelRefused, "status 500"),
-    "status 503": (lambda s: s.answer(503), ModelRefused, "status 503"),
-    "status 201": (lambda s: s.answer(201), ModelRefused, "status 201"),
-    "status 204": (lambda s: s.answer(204, b""), ModelRefused, "status 204"),
-    "a redirect": (lambda s: s.answer(302, Location="/elsewhere"), ModelRefused, "status 302"),
-    "html": (lambda s: s.answer(body=b"<html>"), ModelRefused, "answered with invalid JSON"),
-    "nothing": (lambda s: s.answer(body=b""), ModelRefused, "answered with invalid JSON"),
-    "half a JSON": (lambda s: s.answer(body=b'{"a": '), ModelRefused, "answered with invalid JSON"),
-    "a comment": (lambda s: s.answer(body=b'{"a": 1} // one'), ModelRefused, "answered with invalid JSON"),
-    "NaN": (lambda s: s.answer(body=b'{"a": NaN}'), ModelRefused, "invalid JSON: NaN is not JSON"),
-    "latin-1": (lambda s: s.answer(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "answered with invalid JSON"),
-    "deep nesting": (lambda s: s.answer(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
+    "status 500": (lambda s: s.respond(500), ModelRefused, "status 500"),
+    "status 503": (lambda s: s.respond(503), ModelRefused, "status 503"),
+    "status 201": (lambda s: s.respond(201), ModelRefused, "status 201"),
+    "status 204": (lambda s: s.respond(204, b""), ModelRefused, "status 204"),
+    "a redirect": (lambda s: s.respond(302, Location="/elsewhere"), ModelRefused, "status 302"),
+    "html": (lambda s: s.respond(body=b"<html>"), ModelRefused, "responded with invalid JSON"),
+    "nothing": (lambda s: s.respond(body=b""), ModelRefused, "responded with invalid JSON"),
+    "half a JSON": (lambda s: s.respond(body=b'{"a": '), ModelRefused, "responded with invalid JSON"),
+    "a comment": (lambda s: s.respond(body=b'{"a": 1} // one'), ModelRefused, "responded with invalid JSON"),
+    "NaN": (lambda s: s.respond(body=b'{"a": NaN}'), ModelRefused, "invalid JSON: NaN is not JSON"),
+    "latin-1": (lambda s: s.respond(body='{"a": "é"}'.encode("latin-1")), ModelRefused, "responded with invalid JSON"),
+    "deep nesting": (lambda s: s.respond(body=b"[" * 99_000), ModelRefused, "nested too deeply"),
     "a number of 5,000 digits": (
-        lambda s: s.answer(body=b'{"a": ' + b"9" * 5000 + b"}"),
+        lambda s: s.respond(body=b'{"a": ' + b"9" * 5000 + b"}"),
         ModelRefused,
-        "answered with invalid JSON",
+        "responded with invalid JSON",
     ),
-    "an array": (lambda s: s.answer(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
-    "a string": (lambda s: s.answer(body=b'"legit"'), ModelRefused, "a JSON string"),
-    "null": (lambda s: s.answer(body=b"null"), ModelRefused, "a JSON null"),
-    "a huge body": (lambda s: s.answer(body=b" " * 300_000), ModelRefused, "larger than 100,000 bytes"),
-    "a body not asked to be compressed": (compressed, ModelRefused, "answered with invalid JSON"),
+    "an array": (lambda s: s.respond(body=b'[{"a": 1}]'), ModelRefused, "a JSON array"),
+    "a string": (lambda s: s.respond(body=b'"legit"'), ModelRefused, "a JSON string"),
+    "null": (lambda s: s.respond(body=b"null"), ModelRefused, "a JSON null"),
+    "a huge body": (lambda s: s.respond(body=b" " * 300_000), ModelRefused, "larger than 100,000 bytes"),
+    "a body not asked to be compressed": (compressed, ModelRefused, "responded with invalid JSON"),
     "a hang": (lambda s: until_closed, ModelUnavailable, "in time"),
     "a drip": (lambda s: drip, ModelUnavailable, "in time"),
     "a close": (lambda s: close_at_once, ModelUnavailable, "can't be reached"),
@@ -130,7 +130,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_what_is_no_answer_is_an_error_and_three_in_a_row_open_the_circuit(bad, serve, registry, make_instance):
+def test_an_invalid_response_is_an_error_and_three_open_the_circuit(bad, serve, registry, make_instance):
     behaviour, error, message = BAD[bad]
     server = serve(behaviour(serve))
     settings = IMPATIENT if message == "in time" else SETTINGS
@@ -144,11 +144,11 @@ def test_what_is_no_answer_is_an_error_and_three_in_a_row_open_the_circuit(bad, 
     assert [path for path in server.paths if path != "/apply?"] == []
 
 
-def test_a_refused_connection_is_model_unavailable(ask):
+def test_a_refused_connection_is_model_unavailable(call):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ModelUnavailable, match="can't be reached"):
-            ask(f"http://127.0.0.1:{taken.getsockname()[1]}")
+            call(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(
@@ -166,21 +166,21 @@ def test_a_refused_connection_is_model_unavailable(ask):
         "http://é..x",
     ],
 )
-def test_only_http_addresses_are_asked(url, ask):
+def test_only_http_urls_are_called(url, call):
     with pytest.raises(ModelUnavailable):
-        ask(url)
+        call(url)
 
 
-def test_an_answer_of_any_json_values_comes_back_as_it_is(serve, ask):
+def test_a_result_with_any_json_values_is_returned_unchanged(serve, call):
     result = {"text": "é", "true": True, "null": None, "int": 2**70, "float": 0.5, "list": [1], "map": {"a": {}}}
-    assert ask(serve(serve.answer(body=json.dumps(result).encode())).url) == result
+    assert call(serve(serve.respond(body=json.dumps(result).encode())).url) == result
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="it takes openssl to make a certificate")
-def test_https_is_asked_if_its_certificate_is_trusted(tmp_path, registry):
-    made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
-    made += f" -addext subjectAltName=DNS:localhost -keyout {tmp_path}/key -out {tmp_path}/certificate"
-    subprocess.run(["openssl", *made.split()], check=True, capture_output=True)
+def test_https_is_used_if_the_certificate_is_trusted(tmp_path, registry):
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2"
+    options += f" -addext subjectAltName=DNS:localhost -keyout {tmp_path}/key -out {tmp_path}/certificate"
+    subprocess.run(["openssl", *options.split()], check=True, capture_output=True)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -203,7 +203,7 @@ def test_https_is_asked_if_its_certificate_is_trusted(tmp_path, registry):
         thread.join()
 
 
-def test_a_kept_connection_that_the_model_closed_is_no_failure(registry):
+def test_an_idle_connection_closed_by_the_model_causes_no_failure(registry):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer_two_connections():
@@ -231,25 +231,25 @@ def test_connections_that_were_idle_too_long_are_closed(serve, registry, monkeyp
     assert len(server.connections) == 3
 
 
-def test_headers_that_drip_are_cut_off_in_time(serve, ask):
+def test_slowly_sent_headers_time_out(serve, call):
     with pytest.raises(ModelUnavailable, match="in time"):
-        ask(serve(lambda handler: drip(handler, b"HTTP/1.1 200 OK\r\nx: 1")).url, settings=IMPATIENT)
+        call(serve(lambda handler: drip(handler, b"HTTP/1.1 200 OK\r\nx: 1")).url, settings=IMPATIENT)
 
 
-def test_an_answer_in_chunks_is_put_together(serve, ask):
+def test_a_chunked_response_is_assembled(serve, call):
     def chunks(handler):
         handler.wfile.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n')
         handler.close_connection = True
 
-    assert ask(serve(chunks).url) == {"a": 1}
+    assert call(serve(chunks).url) == {"a": 1}
 
 
-def test_a_base_address_beyond_ascii_is_encoded(serve, ask):
+def test_a_url_beyond_ascii_is_encoded(serve, call):
     server = serve(serve.echo)
-    assert ask(f"{server.url}/modèle")["path"] == "/mod%C3%A8le/apply"
+    assert call(f"{server.url}/modèle")["path"] == "/mod%C3%A8le/apply"
 
 
-def test_a_server_that_ends_lines_with_a_bare_newline_and_gives_no_length_is_understood(registry, ask):
+def test_bare_newlines_and_a_missing_length_are_accepted(registry, call):
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer_once():
@@ -260,11 +260,11 @@ def test_a_server_that_ends_lines_with_a_bare_newline_and_gives_no_length_is_und
 
         thread = threading.Thread(target=answer_once)
         thread.start()
-        assert ask(f"http://127.0.0.1:{listening.getsockname()[1]}") == {"a": 1}
+        assert call(f"http://127.0.0.1:{listening.getsockname()[1]}") == {"a": 1}
         thread.join()
 
 
-def test_json_is_asked_for_and_connections_are_kept(serve, registry):
+def test_json_is_requested_and_connections_are_reused(serve, registry):
     server = serve(serve.echo)
     with ModelClient(registry) as client:
         for host in "abc":
@@ -312,20 +312,20 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("endpoint", "function", "path"), PATHS)
-def test_a_function_is_looked_up_in_the_endpoint_before_it_is_a_path(endpoint, function, path):
+def test_a_function_of_the_endpoint_has_precedence_over_a_path(endpoint, function, path):
     assert function_path(endpoint, function) == path
 
 
 @pytest.mark.parametrize("function", ["..", "../admin", "a/../../b", "/./x"])
-def test_a_function_can_not_leave_the_model(function):
+def test_a_function_path_can_not_leave_the_models_url(function):
     with pytest.raises(ModelRefused, match="leads out"):
         function_path({}, function)
 
 
 @pytest.mark.parametrize(("base", "path"), [("", "/apply"), ("/", "/apply"), ("/base/", "/base/apply")])
-def test_the_function_follows_the_base_address(base, path, serve, ask):
+def test_the_function_is_appended_to_the_url(base, path, serve, call):
     server = serve(serve.echo)
-    ask(server.url + base, arguments={"host": "a.com"})
+    call(server.url + base, arguments={"host": "a.com"})
     assert server.paths == [f"{path}?host=a.com"]
 
 
@@ -348,7 +348,7 @@ def test_an_equal_call_within_ten_minutes_makes_no_request(registry):
     assert len(transport.urls) == 2
 
 
-def test_the_cache_does_not_care_which_instance_answered(registry):
+def test_the_cache_is_shared_by_all_instances(registry):
     transport = Doubled()
     client = ModelClient(registry, transport=transport)
     for number in range(5):
@@ -366,7 +366,7 @@ def test_the_cache_does_not_care_which_instance_answered(registry):
         (ENDPOINT, None, {}),
     ],
 )
-def test_another_model_version_function_or_argument_is_another_answer(other, registry):
+def test_model_version_function_and_arguments_are_part_of_the_cache_key(other, registry):
     transport = Doubled()
     client = ModelClient(registry, transport=transport)
     client.apply(ENDPOINT, None, {"host": "a"})
@@ -374,7 +374,7 @@ def test_another_model_version_function_or_argument_is_another_answer(other, reg
     assert len(transport.urls) == 2
 
 
-def test_endpoints_without_a_name_are_told_apart_by_their_address(registry):
+def test_endpoints_without_a_name_are_identified_by_their_url(registry):
     transport = Doubled()
     client = ModelClient(registry, transport=transport)
     client.apply({"url": "http://node1:1"})
@@ -383,7 +383,7 @@ def test_endpoints_without_a_name_are_told_apart_by_their_address(registry):
 
 
 @pytest.mark.parametrize("settings", [ClientSettings(cache_size=0), ClientSettings(cache_minutes=0)])
-def test_a_cache_of_nothing_is_off(settings, registry):
+def test_a_cache_size_of_zero_switches_the_cache_off(settings, registry):
     transport = Doubled()
     client = ModelClient(registry, settings, transport)
     client.apply(ENDPOINT)
@@ -391,7 +391,7 @@ def test_a_cache_of_nothing_is_off(settings, registry):
     assert len(transport.urls) == 2
 
 
-def test_the_cache_holds_no_more_than_it_was_told(registry):
+def test_the_cache_size_is_limited(registry):
     transport = Doubled()
     client = ModelClient(registry, ClientSettings(cache_size=2), transport)
     for host in ("a", "b", "c", "a"):
@@ -404,11 +404,11 @@ def test_failures_are_not_cached(registry):
     client = ModelClient(registry, transport=transport)
     with pytest.raises(ModelRefused):
         client.apply(ENDPOINT)
-    transport.answer = Response(200, b'{"a": 1}')
+    transport.response = Response(200, b'{"a": 1}')
     assert client.apply(ENDPOINT) == {"a": 1}
 
 
-def test_a_caller_may_change_what_it_was_given(registry):
+def test_callers_can_modify_results(registry):
     client = ModelClient(registry, transport=Doubled(Response(200, b'{"a": {"b": [1]}}')))
     client.apply(ENDPOINT)["a"]["b"].append(2)
     cached = client.apply(ENDPOINT)
@@ -417,14 +417,14 @@ def test_a_caller_may_change_what_it_was_given(registry):
     assert client.apply(ENDPOINT) == {"a": {"b": [1]}}
 
 
-# --- many callers
+# --- concurrent callers
 
 
-class Held(Doubled):
-    """Answers once so many callers wait for the same answer."""
+class Barrier(Doubled):
+    """A fake transport that responds when enough callers wait for the same result."""
 
-    def __init__(self, callers, answer=None):
-        super().__init__(answer)
+    def __init__(self, callers, response=None):
+        super().__init__(response)
         self.callers = callers
 
     def get(self, url):
@@ -436,8 +436,8 @@ class Held(Doubled):
         return self.client
 
 
-def test_equal_calls_at_one_moment_make_one_request(registry):
-    transport = Held(100)
+def test_concurrent_equal_calls_share_one_request(registry):
+    transport = Barrier(100)
     client = transport.client_of(registry)
     with ThreadPoolExecutor(100) as pool:
         results = list(pool.map(lambda _: client.apply(ENDPOINT, None, {"host": "a"}), range(100)))
@@ -447,8 +447,8 @@ def test_equal_calls_at_one_moment_make_one_request(registry):
 
 
 @pytest.mark.parametrize("failure", [ModelUnavailable("away"), ZeroDivisionError("a bug")])
-def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(failure, registry):
-    transport = Held(20, failure)
+def test_concurrent_equal_calls_fail_together_and_the_next_one_is_sent(failure, registry):
+    transport = Barrier(20, failure)
     client = transport.client_of(registry, retries=0)
 
     def call(_):
@@ -459,11 +459,11 @@ def test_equal_calls_at_one_moment_fail_together_and_the_next_one_asks_again(fai
         list(pool.map(call, range(20)))
     assert len(transport.urls) == 1
     assert client._flights == {}
-    transport.answer, transport.callers = Response(200, b"{}"), 20
+    transport.response, transport.callers = Response(200, b"{}"), 20
     assert client.apply(ENDPOINT) == {}
 
 
-def test_many_threads_with_different_calls_all_get_their_own_answer(serve, registry):
+def test_many_threads_get_their_own_results(serve, registry):
     server = serve(serve.echo)
     with ModelClient(registry) as client, ThreadPoolExecutor(16) as pool:
         calls = [{"host": f"h{number % 50}"} for number in range(300)]
@@ -475,9 +475,9 @@ def test_many_threads_with_different_calls_all_get_their_own_answer(serve, regis
 # --- failing instances
 
 
-def test_when_one_instance_fails_another_is_called_and_it_is_left_alone_after_three_failures(serve, make_instance):
+def test_a_failing_instance_is_replaced_by_another_and_skipped_after_three_failures(serve, make_instance):
     registry = MemoryRegistry(breakers=CircuitBreakers(clock=lambda: 0.0))
-    bad, good = serve(serve.answer(500)), serve()
+    bad, good = serve(serve.respond(500)), serve()
     registry.register(make_instance("dga", "1.0", "1", bad.url))
     registry.register(make_instance("dga", "1.0", "2", good.url))
     with ModelClient(registry) as client:
@@ -489,8 +489,8 @@ def test_when_one_instance_fails_another_is_called_and_it_is_left_alone_after_th
     assert len(good.paths) == 20
 
 
-def test_an_instance_of_another_version_is_never_asked_instead(serve, registry, make_instance):
-    bad, other = serve(serve.answer(500)), serve()
+def test_an_instance_of_another_version_is_never_called_instead(serve, registry, make_instance):
+    bad, other = serve(serve.respond(500)), serve()
     registry.register(make_instance("dga", "1.0", "1", bad.url))
     registry.register(make_instance("dga", "2.0", "2", other.url))
     with ModelClient(registry) as client, pytest.raises(ModelRefused):
@@ -499,7 +499,7 @@ def test_an_instance_of_another_version_is_never_asked_instead(serve, registry, 
 
 
 @pytest.mark.parametrize(("retries", "requests"), [(0, 1), (1, 2), (2, 3), (9, 3)])
-def test_no_more_instances_are_tried_than_allowed(retries, requests, registry, make_instance):
+def test_no_more_instances_are_called_than_allowed(retries, requests, registry, make_instance):
     for number in range(3):
         registry.register(make_instance("dga", "1.0", str(number), f"http://node{number}:1"))
     transport = Doubled(Response(500, b""))
@@ -549,12 +549,12 @@ def test_settings_come_from_the_keys_of_the_global_configuration():
         ("maas.zk.config.path", 1),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_named(key, value):
+def test_an_invalid_setting_is_rejected_by_its_key(key, value):
     with pytest.raises(ValueError, match=key):
         ClientSettings.from_global({key: value})
 
 
-def test_callers_of_one_that_was_interrupted_make_the_call_themselves(registry):
+def test_callers_that_joined_an_interrupted_call_make_it_themselves(registry):
     transport, interrupted = Doubled(), []
     client = ModelClient(registry, transport=transport)
 
@@ -568,8 +568,8 @@ def test_callers_of_one_that_was_interrupted_make_the_call_themselves(registry):
     transport.get = get
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(client.apply, ENDPOINT) for _ in range(3)]
-        outcomes = [call.exception() or call.result() for call in calls]
-    assert sorted(map(str, outcomes)) == ["", "{'score': 1}", "{'score': 1}"]
+        count_correct = [call.exception() or call.result() for call in calls]
+    assert sorted(map(str, count_correct)) == ["", "{'score': 1}", "{'score': 1}"]
     counters = client.counters()
     assert counters.calls == 3
     assert counters.joined + counters.cache_hits == 1  # of the other two, one made the call

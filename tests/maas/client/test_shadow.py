@@ -1,4 +1,4 @@
-"""Shadows: calls that another version sees too, and what becomes of what it answers."""
+"""Shadow calls: copies of calls to another version, and the comparison of the results."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from stellar.maas import (
     TrafficPlan,
 )
 from stellar.maas.client import shadow as module
-from stellar.maas.client.shadow import BoundedFile, Disagreement, same
+from stellar.maas.client.shadow import BoundedFile, Disagreement, is_same_json
 
 
 class World:
-    """Two versions, of which the second is the shadow: `world.ask("a.com")` asks by name alone."""
+    """Two versions, the second of which is the shadow; `world.call("a.com")` names no version."""
 
     def __init__(self, serve, make_instance):
         self.registry = MemoryRegistry()
-        self.told, self.gate = [], threading.Event()
+        self.reported, self.gate = [], threading.Event()
         self.gate.set()
-        self.other = {"is_malicious": "legit"}  # what the shadow answers; bytes as they stand
+        self.other = {"is_malicious": "legit"}  # the shadow's response; bytes are sent unchanged
         self.model = serve()
         self.shadow = serve(self._shadowed)
-        self._answer = serve.answer
+        self._to_response = serve.respond
         for version, server in (("1.0", self.model), ("2.0", self.shadow)):
             self.registry.register(make_instance("dga", version, version, server.url))
         self.registry.plan("dga", TrafficPlan({"1.0": 1}, shadow=Shadow("2.0")))
 
     def _shadowed(self, handler):
-        self.gate.wait(600)  # longer than any test, which opens it in the end
+        self.gate.wait(600)  # longer than any test; opened at its end
         body = self.other if isinstance(self.other, bytes) else json.dumps(self.other).encode()
-        self._answer(body=body)(handler)
+        self._to_response(body=body)(handler)
 
     def client(self, **settings):
         settings = ClientSettings(**{"timeout_ms": 20_000, "cache_size": 0, **settings})
-        return ModelClient(self.registry, settings, on_disagreement=self.told.append)
+        return ModelClient(self.registry, settings, on_disagreement=self.reported.append)
 
-    def ask(self, client, host, version=None, function=None):
+    def call(self, client, host, version=None, function=None):
         endpoint = self.registry.endpoint("dga", version).as_map()
         return client.apply(Chosen(endpoint) if version is None else endpoint, function, {"host": host})
 
@@ -68,24 +68,24 @@ def counts(client):
     return counted.compared, counted.disagreed, counted.shadow_failed, counted.shadow_dropped
 
 
-def test_a_shadow_sees_what_was_asked_by_name_and_agrees(world):
+def test_a_shadow_gets_calls_without_a_version_and_agrees(world):
     with world.client() as client:
         for host in ("a.com", "b.com"):
-            assert world.ask(client, host) == {"is_malicious": "legit"}
+            assert world.call(client, host) == {"is_malicious": "legit"}
     assert sorted(world.shadow.paths) == sorted(world.model.paths) == ["/apply?host=a.com", "/apply?host=b.com"]
     assert counts(client) == (2, 0, 0, 0)
     assert (client.counters().calls, client.counters().requests) == (2, 2)
-    assert world.told == []
+    assert world.reported == []
 
 
-def test_what_a_shadow_answers_otherwise_is_told_and_the_caller_gets_the_answer(world):
+def test_a_disagreement_is_reported_and_the_caller_gets_the_models_result(world):
     world.other = {"is_malicious": "malicious", "score": 7}
     with world.client() as client:
-        assert world.ask(client, "a.com", function="score/x") == {"is_malicious": "legit"}
-    (told,) = world.told
-    assert abs(told.at - time.time() * 1000) < 60_000
-    assert told == Disagreement(
-        told.at,
+        assert world.call(client, "a.com", function="score/x") == {"is_malicious": "legit"}
+    (reported,) = world.reported
+    assert abs(reported.at - time.time() * 1000) < 60_000
+    assert reported == Disagreement(
+        reported.at,
         "dga",
         "1.0",
         "2.0",
@@ -97,90 +97,90 @@ def test_what_a_shadow_answers_otherwise_is_told_and_the_caller_gets_the_answer(
     assert counts(client) == (1, 1, 0, 0)
 
 
-def test_only_some_keys_may_be_compared(world):
+def test_the_compared_keys_can_be_restricted(world):
     world.other = {"is_malicious": "legit", "version": "2.0"}
     with world.client(shadow_keys=("is_malicious",)) as client:
-        world.ask(client, "a.com")
+        world.call(client, "a.com")
     assert counts(client) == (1, 0, 0, 0)
     world.other = {"version": "2.0"}
     with world.client(shadow_keys=("is_malicious",)) as client:
-        world.ask(client, "a.com")
+        world.call(client, "a.com")
     assert counts(client) == (1, 1, 0, 0)
 
 
-def test_who_names_a_version_is_shown_to_nobody_and_neither_is_what_the_shadow_answers(world):
+def test_calls_with_a_version_and_calls_of_the_shadow_are_not_copied(world):
     with world.client() as client:
-        world.ask(client, "a.com", version="1.0")
-        world.ask(client, "a.com", version="2.0")
+        world.call(client, "a.com", version="1.0")
+        world.call(client, "a.com", version="2.0")
         world.registry.plan("dga", TrafficPlan({"2.0": 1}, shadow=Shadow("2.0")))
-        world.ask(client, "a.com")
+        world.call(client, "a.com")
         client.apply({"url": world.model.url}, None, {"host": "made.by.hand"})
     assert counts(client) == (0, 0, 0, 0)
     assert len(world.shadow.paths) == 2
 
 
-def test_what_the_cache_answers_is_not_shown(world):
+def test_cache_hits_are_not_copied(world):
     with world.client(cache_size=10) as client:
         for _ in range(5):
-            world.ask(client, "a.com")
+            world.call(client, "a.com")
     assert client.counters().cache_hits == 4
     assert counts(client) == (1, 0, 0, 0)
 
 
-def test_a_share_of_the_calls_is_shown(world, eventually):
+def test_a_share_of_the_calls_is_copied(world, eventually):
     world.registry.plan("dga", TrafficPlan({"1.0": 1}, shadow=Shadow("2.0", 0.25)))
     with world.client() as client:
         for number in range(400):
-            world.ask(client, f"{number}.com")
+            world.call(client, f"{number}.com")
             if number % 100 == 99:
                 eventually(lambda: not client._shadows._open)  # so that none is dropped
     compared, *_ = counts(client)
     assert (compared - 100) ** 2 / 100 + (compared - 100) ** 2 / 300 < 33
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"[1]", b"", b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}"])
-def test_a_shadow_that_does_not_answer_properly_is_counted_and_does_not_harm(answer, world):
-    world.other = answer
+@pytest.mark.parametrize("response", [b"<html>", b"[1]", b"", b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}"])
+def test_an_invalid_response_of_a_shadow_is_counted_and_harmless(response, world):
+    world.other = response
     with world.client() as client:
-        assert world.ask(client, "a.com") == {"is_malicious": "legit"}
+        assert world.call(client, "a.com") == {"is_malicious": "legit"}
     assert counts(client) == (0, 0, 1, 0)
     assert world.registry.breakers.all_closed
     assert client.counters().failures == {}
-    assert world.told == []
+    assert world.reported == []
 
 
-def test_a_shadow_that_is_not_there_is_counted(world):
+def test_an_unreachable_shadow_is_counted(world):
     world.registry.unregister("dga", "2.0")
     with world.client() as client:
-        world.ask(client, "a.com")
+        world.call(client, "a.com")
     assert counts(client) == (0, 0, 1, 0)
 
 
-def test_a_call_that_failed_is_not_shown(world):
+def test_failed_calls_are_not_copied(world):
     world.model.close()
     with world.client(retries=0, wait_ms=0) as client, pytest.raises(ModelUnavailable):
-        world.ask(client, "a.com")
+        world.call(client, "a.com")
     assert counts(client) == (0, 0, 0, 0)
 
 
-def test_a_shadow_that_hangs_keeps_nobody_waiting_and_is_shown_no_more_than_it_can_take(world, monkeypatch, bounded):
+def test_a_hanging_shadow_delays_no_caller_and_gets_a_limited_number_of_calls(world, monkeypatch, bounded):
     monkeypatch.setattr(module, "MOST_OPEN", 10)
     world.gate.clear()
     with world.client(shadow_in_flight=2, timeout_ms=600_000) as client:
         with bounded():
             for number in range(100):
-                world.ask(client, f"{number}.com")
+                world.call(client, f"{number}.com")
         assert counts(client) == (0, 0, 0, 90)
         assert len(world.shadow.paths) <= 2
         world.gate.set()
     assert counts(client) == (10, 0, 0, 90)
 
 
-def test_a_shadow_that_hangs_to_the_end_does_not_keep_the_client_from_closing(world, bounded):
+def test_a_hanging_shadow_does_not_block_the_closing_of_the_client(world, bounded):
     world.gate.clear()
     client = world.client(shadow_in_flight=2, timeout_ms=2000)
     for number in range(20):
-        world.ask(client, f"{number}.com")
+        world.call(client, f"{number}.com")
     with bounded():
         client.close()
     world.gate.set()
@@ -190,54 +190,54 @@ def test_a_shadow_that_hangs_to_the_end_does_not_keep_the_client_from_closing(wo
     assert failed >= 2
 
 
-def test_what_waits_is_shown_before_the_client_closes(world):
+def test_pending_calls_are_sent_before_the_client_closes(world):
     world.gate.clear()
     client = world.client(shadow_in_flight=1)
     for number in range(20):
-        world.ask(client, f"{number}.com")
+        world.call(client, f"{number}.com")
     threading.Timer(0.2, world.gate.set).start()
     client.close()
     assert counts(client) == (20, 0, 0, 0)
 
 
-def test_who_is_told_may_fail(world, caplog):
+def test_an_error_in_the_callback_is_logged(world, caplog):
     world.other = {}
     with ModelClient(world.registry, on_disagreement=lambda _: 1 / 0) as client:
-        world.ask(client, "a.com")
-        world.ask(client, "b.com")
+        world.call(client, "a.com")
+        world.call(client, "b.com")
     assert counts(client) == (2, 2, 0, 0)
-    assert "what is called for each disagreement failed itself" in caplog.text
+    assert "the callback for disagreements of shadows raised an error" in caplog.text
 
 
 def test_a_stream_of_records_is_compared(world):
     world.other = {"is_malicious": "malicious"}
-    ask = compile("MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))")
+    call = compile("MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))")
     records = [{"host": f"{number}.com"} for number in range(200)]
     with world.client(batch_size=1) as client:
         context = Context({Registry: world.registry, ModelClient: client})
-        answers = list(evaluate_many(ask, records, context, in_flight=16))
-    assert answers == ["legit"] * 200
+        results = list(evaluate_many(call, records, context, in_flight=16))
+    assert results == ["legit"] * 200
     assert counts(client) == (200, 200, 0, 0)
-    assert {told.arguments["host"] for told in world.told} == {record["host"] for record in records}
+    assert {reported.arguments["host"] for reported in world.reported} == {record["host"] for record in records}
 
 
 # --- the file
 
 
-def test_disagreements_are_lines_of_json_whatever_the_arguments_hold(world, tmp_path):
+def test_disagreements_are_lines_of_json_for_any_arguments(world, tmp_path):
     file = tmp_path / "shadow.jsonl"
     world.other = b'{"x": 1e999, "y": "\\ud800", "z": "a\\nb"}'
     hosts = ["plain", "two\nlines", '"},{"', "naïve \u2028 \x1b[31m", "\ud800", "a&b=c+d%20~"]
     with world.client(shadow_file=str(file)) as client:
         for host in hosts:
-            world.ask(client, host)
+            world.call(client, host)
         endpoint = Chosen(world.registry.endpoint("dga").as_map())
         client.apply(endpoint, None, {"nothing": None, "empty": "", "list": [1, None]})
     assert file.read_bytes().isascii()
     lines = [json.loads(line, parse_constant=pytest.fail) for line in file.read_text().splitlines()]
-    asked = [line["arguments"] for line in lines]
-    assert {"nothing": None, "empty": "", "list": "[1,null]"} in asked
-    assert {each.get("host") for each in asked} == {*hosts[:4], "?", hosts[5], None}  # as the models saw it
+    requested = [line["arguments"] for line in lines]
+    assert {"nothing": None, "empty": "", "list": "[1,null]"} in requested
+    assert {each.get("host") for each in requested} == {*hosts[:4], "?", hosts[5], None}  # as the models received it
     assert lines[0]["shadow_answer"] == {"x": None, "y": "\ud800", "z": "a\nb"}
     assert lines[0].keys() == {
         *("at", "model", "version", "shadow", "function", "arguments", "answer", "shadow_answer"),
@@ -245,33 +245,33 @@ def test_disagreements_are_lines_of_json_whatever_the_arguments_hold(world, tmp_
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_file_that_can_t_be_written_is_said_once_and_does_not_harm(world, tmp_path, caplog):
+def test_an_unwritable_file_is_reported_once_and_harmless(world, tmp_path, caplog):
     world.other = {}
     with world.client(shadow_file=str(tmp_path / "no" / "such")) as client:
         for host in ("a", "b"):
-            assert world.ask(client, host) == {"is_malicious": "legit"}
+            assert world.call(client, host) == {"is_malicious": "legit"}
     assert counts(client) == (2, 2, 0, 0)
-    assert len([r for r in caplog.records if "can't be written down" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "can't write disagreements of a shadow" in r.getMessage()]) == 1
 
 
 def lines_of(path):
     return [line for file in path.parent.glob(f"{path.name}*") for line in file.read_text().splitlines()]
 
 
-def test_a_full_file_is_begun_anew_and_the_last_ones_are_kept(tmp_path):
-    file = BoundedFile(path := tmp_path / "log", most=100, kept=3)
+def test_a_full_file_is_rotated(tmp_path):
+    file = BoundedFile(path := tmp_path / "log", most=100, files=3)
     for number in range(100):
-        file.write(f"line {number:03}")  # 9 bytes with its end
+        file.write(f"line {number:03}")  # 9 bytes with the newline
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
     assert path.read_text() == "line 099\n"
     assert (tmp_path / "log.1").read_text().splitlines()[0] == "line 088"
     assert sorted(lines_of(path)) == [f"line {number:03}" for number in range(77, 100)]
-    file.write("x" * 500)  # longer than a file may be: it gets one of its own
+    file.write("x" * 500)  # longer than the limit: it gets a file of its own
     assert path.read_text() == "x" * 500 + "\n"
 
 
-def test_one_file_may_be_all(tmp_path):
-    file = BoundedFile(path := tmp_path / "log", most=20, kept=1)
+def test_one_file_without_rotation_is_possible(tmp_path):
+    file = BoundedFile(path := tmp_path / "log", most=20, files=1)
     for number in range(5):
         file.write(f"line {number:03}")
     assert [*tmp_path.iterdir()] == [path]
@@ -283,15 +283,15 @@ import sys
 from stellar.maas.client.shadow import BoundedFile
 
 path, name = sys.argv[1:]
-file = BoundedFile(path, most=2000, kept=1000)
+file = BoundedFile(path, most=2000, files=1000)
 for number in range(300):
     file.write(f"{name} {number} {'x' * 20}")
 """
 
 
-def test_several_programs_and_threads_write_one_file_and_lose_nothing(tmp_path):
+def test_several_processes_and_threads_can_write_one_file(tmp_path):
     path = tmp_path / "log"
-    file = BoundedFile(path, most=2000, kept=1000)
+    file = BoundedFile(path, most=2000, files=1000)
     programs = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, path, name]) for name in ("p0", "p1")]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(file.write, (f"{name} {number} {'x' * 20}" for name in ("t0", "t1") for number in range(300))))
@@ -319,8 +319,8 @@ def test_several_programs_and_threads_write_one_file_and_lose_nothing(tmp_path):
     ],
 )
 def test_values_are_compared_as_json(one, other, are_same):
-    assert same(one, other) is are_same
-    assert same(other, one) is are_same
+    assert is_same_json(one, other) is are_same
+    assert is_same_json(other, one) is are_same
 
 
 @pytest.mark.parametrize(
@@ -339,6 +339,6 @@ def test_settings_come_from_the_global_configuration(key, value, field, read):
     ("key", "value"),
     [("maas.shadow.file", 7), ("maas.shadow.keys", "a"), ("maas.shadow.keys", [1]), ("maas.shadow.in.flight", 0)],
 )
-def test_settings_that_can_not_be_used_are_refused_by_their_key(key, value):
+def test_an_invalid_setting_is_rejected_by_its_key(key, value):
     with pytest.raises(ValueError, match=key):
         ClientSettings.from_global({key: value})

@@ -1,4 +1,4 @@
-"""Choosing an instance: versions, load, circuits."""
+"""Choice of an instance: versions, load, circuits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from forked import in_thread
+from forked import call_in_thread
 
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.registries.memory import MemoryRegistry
@@ -24,12 +24,12 @@ def test_versions_are_ordered_as_people_read_them():
 
 
 @pytest.mark.parametrize("version", ["", "final", "²", "1..2", "٣", "é" * 100, "9" * 5000])
-def test_any_text_has_a_place_in_the_order(version):
+def test_every_string_can_be_ordered(version):
     assert sorted([version, "1.0"], key=natural_order)
 
 
 @pytest.mark.parametrize(("order", "newest"), [("natural", "10.0"), ("lexical", "9.0")])
-def test_without_a_version_the_newest_one_is_meant(order, newest, make_instance):
+def test_the_version_defaults_to_the_newest(order, newest, make_instance):
     registry = MemoryRegistry(order)
     for version in ("1.0", "9.0", "10.0"):
         registry.register(make_instance("dga", version, version, f"http://h/{version}"))
@@ -37,14 +37,14 @@ def test_without_a_version_the_newest_one_is_meant(order, newest, make_instance)
     assert registry.endpoint("dga", "1.0").version == "1.0"
 
 
-def test_the_newest_version_counts_even_if_the_circuits_of_all_its_instances_are_open(registry, make_instance):
+def test_the_newest_version_is_chosen_even_if_all_its_circuits_are_open(registry, make_instance):
     for version in ("1.0", "2.0"):
         registry.register(make_instance("dga", version, version, f"http://h/{version}"))
     registry.breakers.record_refused("http://h/2.0")
     assert registry.endpoint("dga").version == "2.0"
 
 
-def test_an_unknown_order_is_refused():
+def test_an_unknown_order_is_rejected():
     with pytest.raises(ValueError, match="unknown order of versions 'newest': expected natural or lexical"):
         MemoryRegistry("newest")
 
@@ -59,7 +59,7 @@ def test_an_unknown_order_is_refused():
         (("dga", "3.0"), "model 'dga' has no version '3.0'; registered: 1.0, 2.0"),
     ],
 )
-def test_a_model_that_is_not_there_is_named(arguments, message, registry, make_instance):
+def test_an_unknown_model_is_named_in_the_error(arguments, message, registry, make_instance):
     for version in ("2.0", "1.0"):
         registry.register(make_instance("dga", version, version, "http://h"))
     with pytest.raises(ModelNotFound) as raised:
@@ -90,7 +90,7 @@ def test_an_instance_is_avoided_while_its_circuit_is_open(make_instance):
     assert {registry.endpoint("dga").url for _ in range(100)} == {"http://h0:80/", "http://h1:80/"}
 
 
-def test_if_the_circuits_of_all_instances_are_open_one_is_returned_still(registry, make_instance):
+def test_an_instance_is_returned_even_if_all_circuits_are_open(registry, make_instance):
     registry.register(make_instance("dga", "1.0", "1", "http://h"))
     registry.breakers.record_refused("http://h")
     assert registry.endpoint("dga").url == "http://h"
@@ -106,11 +106,11 @@ def test_if_the_circuits_of_all_instances_are_open_one_is_returned_still(registr
         ("nonsense", "nonsense"),
     ],
 )
-def test_an_address_has_one_normal_spelling(url, normal):
+def test_a_url_has_one_normal_form(url, normal):
     assert normal_url(url) == normal
 
 
-def test_names_that_records_make_up_are_compared_a_limited_number_of_times(registry, make_instance, monkeypatch):
+def test_suggestions_for_unknown_names_are_limited(registry, make_instance, monkeypatch):
     compared = []
     monkeypatch.setattr("stellar.maas.snapshots.nearest", lambda name, known: compared.append(name))
     registry.register(make_instance("dga", "1.0", "1", "http://h"))
@@ -129,7 +129,7 @@ def test_names_that_records_make_up_are_compared_a_limited_number_of_times(regis
     assert compared[-1] == "made up 5"
 
 
-def test_listeners_get_the_changes_that_another_listener_makes_after_its_own(registry, make_instance):
+def test_changes_made_by_a_listener_are_notified_in_order(registry, make_instance):
     heard = []
 
     def answer_with_a_change(added, removed):
@@ -150,12 +150,12 @@ def test_no_lock_is_held_while_listeners_are_called(registry, make_instance):
         registry.unregister("dga", "none")
         done.append(registry.endpoint("dga").url)
 
-    registry.listen(lambda *change: in_thread(lambda: use(*change)))
+    registry.listen(lambda *change: call_in_thread(lambda: use(*change)))
     registry.register(make_instance("dga", "1.0", "1", "http://h"))
     assert done == ["http://h"]
 
 
-def test_the_number_of_versions_remembered_as_removed_is_limited(registry, monkeypatch):
+def test_the_number_of_tracked_removed_versions_is_limited(registry, monkeypatch):
     monkeypatch.setattr("stellar.maas.registry.MAX_REMOVED", 3)
     for number in range(10):
         registry.desire("dga", str(number), 1)

@@ -1,4 +1,4 @@
-"""What every registry promises, asked of each; `writer` and `reader` look at one source."""
+"""The contract of registries, tested with each implementation; `writer` and `reader` share one source."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from stellar.maas import (
     ZooKeeper,
     ZooKeeperRegistry,
 )
-from stellar.maas.registries.directory import write_whole
+from stellar.maas.registries.directory import write_atomically
 
 
 class Pair(NamedTuple):
-    """Two registries of one source.
+    """Two registries that share a source.
 
-    put: writes bytes as the traffic plan of a model, as another program does; None removes it
-    want: writes how many instances of a version of `dga` are desired, as a service does; None removes the note
+    put: write bytes as the traffic plan of a model, like another program; None removes it
+    want: write the desired number of instances of a version of `dga`, like a service; None removes the node
     """
 
     writer: Registry
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A fake clock."""
 
     now = 1000.0
 
@@ -69,7 +69,7 @@ def files(request):
 
     def put(path, data):
         file = directory / "maas/ext" / path
-        file.unlink() if data is None else write_whole(directory, file, data).close()
+        file.unlink() if data is None else write_atomically(directory, file, data).close()
 
     return Pair(
         FileRegistry(directory, clock=clock),
@@ -106,10 +106,10 @@ def pair(request):
 
 @pytest.fixture
 def soon(eventually):
-    """What one registry knows of what the other did: `soon(lambda: ids(...), ["7"])`."""
+    """Wait until one registry has seen a change of the other: `soon(lambda: ids(...), ["7"])`."""
 
-    def soon(ask, wanted):
-        eventually(lambda: ask() == wanted)
+    def soon(call, wanted):
+        eventually(lambda: call() == wanted)
 
     return soon
 
@@ -118,10 +118,10 @@ def ids(instances):
     return [instance.id for instance in instances]
 
 
-def test_what_is_registered_is_found(pair, make_instance, soon):
-    made = make_instance("dga", "1.0", "7", "http://h:1")
-    pair.writer.register(made)
-    soon(lambda: pair.reader.instances(), (made,))
+def test_registered_instances_are_found(pair, make_instance, soon):
+    instance = make_instance("dga", "1.0", "7", "http://h:1")
+    pair.writer.register(instance)
+    soon(lambda: pair.reader.instances(), (instance,))
 
 
 def test_an_endpoint_is_found_soon(pair, make_instance, eventually):
@@ -136,7 +136,7 @@ def test_an_endpoint_is_found_soon(pair, make_instance, eventually):
             return None
 
     assert eventually(found).url == "http://h:1"
-    assert pair.writer.endpoint("dga").url == "http://h:1"  # its own it knows at once
+    assert pair.writer.endpoint("dga").url == "http://h:1"  # its own change, seen at once
 
 
 def test_instances_are_listed_by_name_then_natural_version(pair, make_instance, soon):
@@ -149,7 +149,7 @@ def test_instances_are_listed_by_name_then_natural_version(pair, make_instance, 
     soon(lambda: pair.reader.instances("a", "9"), ())
 
 
-def test_each_change_is_counted_and_nothing_else(pair, make_instance, soon):
+def test_only_changes_are_counted(pair, make_instance, soon):
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h:1"))
     soon(lambda: ids(pair.reader.instances()), ["7"])
     before = pair.reader.changes
@@ -166,14 +166,14 @@ def test_registering_again_replaces(pair, make_instance, soon):
     soon(lambda: [instance.url for instance in pair.reader.instances()], ["http://h:2"])
 
 
-def test_one_id_may_be_used_for_two_models(pair, make_instance, soon):
+def test_one_id_can_be_used_for_two_models(pair, make_instance, soon):
     for name in ("a", "b"):
         pair.writer.register(make_instance(name, "1.0", "7", "http://h"))
     pair.writer.unregister("a", "7")
     soon(lambda: [instance.name for instance in pair.reader.instances()], ["b"])
 
 
-def test_unregistering_twice_or_what_was_never_there_is_no_error(pair, make_instance, soon):
+def test_unregistering_is_idempotent(pair, make_instance, soon):
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
     for _ in range(2):
         pair.writer.unregister("dga", "7")
@@ -181,7 +181,7 @@ def test_unregistering_twice_or_what_was_never_there_is_no_error(pair, make_inst
     soon(lambda: pair.reader.instances(), ())
 
 
-def test_anyone_may_unregister(pair, make_instance, soon):
+def test_any_registry_can_unregister_an_instance(pair, make_instance, soon):
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
     pair.reader.unregister("dga", "7")
     soon(lambda: pair.writer.instances(), ())
@@ -197,13 +197,13 @@ def test_a_registration_ends_with_its_owner_unless_it_is_lasting(pair, make_inst
 
 
 @pytest.mark.parametrize(("name", "id"), [("../x", "1"), ("a/b", "1"), ("", "1"), ("a", ".."), ("a", ""), ("a", "1/2")])
-def test_a_name_or_id_that_is_no_part_of_a_path_is_refused(name, id, pair, make_instance, soon):
+def test_an_invalid_name_or_id_is_rejected(name, id, pair, make_instance, soon):
     with pytest.raises(ValueError, match=r"the (model's name|instance's id)"):
         pair.writer.register(make_instance(name, "1.0", id, "http://h"))
     soon(lambda: pair.reader.instances(), ())
 
 
-def test_listeners_hear_of_what_came_and_what_went(pair, make_instance, eventually, soon):
+def test_listeners_are_notified_of_added_and_removed_instances(pair, make_instance, eventually, soon):
     heard = []
     stop = pair.reader.listen(lambda added, removed: heard.append((ids(added), ids(removed))))
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
@@ -217,13 +217,13 @@ def test_listeners_hear_of_what_came_and_what_went(pair, make_instance, eventual
     assert len(heard) == 2
 
 
-def test_a_listener_may_ask_the_registry_and_may_fail(pair, make_instance, eventually, caplog):
+def test_a_listener_can_use_the_registry_and_can_fail(pair, make_instance, eventually, caplog):
     heard = []
     pair.reader.listen(lambda added, removed: 1 / 0)
     pair.reader.listen(lambda added, removed: heard.append(ids(pair.reader.instances())))
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
     eventually(lambda: heard == [["7"]])
-    assert "a listener to changes of the model registry failed" in caplog.text
+    assert "a listener of the model registry raised an error" in caplog.text
 
 
 # --- traffic plans
@@ -234,7 +234,7 @@ CANARY = TrafficPlan({"1.0": 75, "2.0": 25})
 
 @pytest.fixture
 def versions(pair, make_instance, soon):
-    """Makes so many instances of each version: `versions({"1.0": 2})`."""
+    """Return a function that registers instances of versions: `versions({"1.0": 2})`."""
 
     def make(instances):
         for version, count in instances.items():
@@ -247,11 +247,11 @@ def versions(pair, make_instance, soon):
     return make
 
 
-def asked(registry, times, *arguments):
+def requested(registry, times, *arguments):
     return Counter(registry.endpoint("dga", *arguments).version for _ in range(times))
 
 
-def test_a_plan_is_known_within_a_second_changed_and_forgotten(pair, soon):
+def test_a_plan_is_seen_changed_and_removed_within_a_second(pair, soon):
     assert pair.reader.traffic("dga") is None
     for plan in (CANARY, TrafficPlan(shadow=Shadow("2.0", 0.5)), TrafficPlan({"1.0": 1, "2.0": 1}, per_instance=True)):
         pair.put("dga", plan.to_json())
@@ -263,15 +263,15 @@ def test_a_plan_is_known_within_a_second_changed_and_forgotten(pair, soon):
     soon(lambda: pair.reader.traffic("dga"), CANARY)
 
 
-def test_calls_without_a_version_go_where_the_plan_says_and_others_where_they_say(pair, versions, soon):
+def test_the_plan_applies_only_to_calls_without_a_version(pair, versions, soon):
     versions({"1.0": 1, "2.0": 1, "3.0": 1})
     pair.put("dga", CANARY.to_json())
     soon(lambda: pair.reader.traffic("dga"), CANARY)
-    assert asked(pair.reader, 400).keys() == {"1.0", "2.0"}
-    assert asked(pair.reader, 10, "3.0").keys() == {"3.0"}
+    assert requested(pair.reader, 400).keys() == {"1.0", "2.0"}
+    assert requested(pair.reader, 10, "3.0").keys() == {"3.0"}
     with pytest.raises(ModelNotFound, match=r"has no version '4.0'"):
         pair.reader.endpoint("dga", "4.0")
-    assert len(asked(pair.reader, 50, None, "a key")) == 1
+    assert len(requested(pair.reader, 50, None, "a key")) == 1
 
 
 def test_a_plan_never_leads_to_a_version_without_instances(pair, versions, soon):
@@ -280,25 +280,25 @@ def test_a_plan_never_leads_to_a_version_without_instances(pair, versions, soon)
     with pytest.raises(ModelNotFound):
         pair.reader.endpoint("dga")
     versions({"0.9": 1, "3.0": 1})
-    assert asked(pair.reader, 20) == {"3.0": 20}
+    assert requested(pair.reader, 20) == {"3.0": 20}
     versions({"0.9": 1, "3.0": 1, "2.0": 1})
-    assert asked(pair.reader, 20) == {"2.0": 20}
+    assert requested(pair.reader, 20) == {"2.0": 20}
 
 
-def test_a_plan_counts_from_the_first_look(pair, versions, soon):
-    """Who sees an instance sees the plan that was made before it."""
+def test_a_plan_applies_from_the_first_read(pair, versions, soon):
+    """A reader that sees an instance also sees the plan written before it."""
     versions({"1.0": 1})
     pair.reader.endpoint("dga")
     for number in range(10):
         version = f"2.{number}"
         pair.put("dga", TrafficPlan({"1.0": 1, version: 0}).to_json())
         versions({"1.0": 1, version: 1})
-        assert asked(pair.reader, 5) == {"1.0": 5}
+        assert requested(pair.reader, 5) == {"1.0": 5}
         pair.writer.unregister("dga", f"{version}-0")
         soon(lambda: len(pair.reader.instances()), 1)
 
 
-def test_a_plan_is_no_change_of_the_instances(pair, versions, soon):
+def test_a_plan_does_not_count_as_a_change(pair, versions, soon):
     versions({"1.0": 1})
     before = pair.reader.changes
     pair.put("dga", CANARY.to_json())
@@ -308,19 +308,19 @@ def test_a_plan_is_no_change_of_the_instances(pair, versions, soon):
 
 @pytest.mark.parametrize("pair", [files, pytest.param(zookeeper, marks=pytest.mark.engine)], indirect=True)
 @pytest.mark.parametrize("rubbish", [b"{", b"[]", b"\xff", b'{"weights": {"1.0": -1}}', b'{"weights": {"1.0": 0}}'])
-def test_a_plan_that_is_none_counts_as_none_with_one_warning(rubbish, pair, versions, soon, caplog):
+def test_an_invalid_plan_is_ignored_with_one_warning(rubbish, pair, versions, soon, caplog):
     versions({"1.0": 1, "2.0": 1})
     pair.put("dga", TrafficPlan({"1.0": 1}).to_json())
     soon(lambda: pair.reader.endpoint("dga").version, "1.0")
     pair.put("dga", rubbish)
     soon(lambda: pair.reader.endpoint("dga").version, "2.0")
     pair.reader.instances()
-    warnings = [r.getMessage() for r in caplog.records if "is no traffic plan and counts as none" in r.getMessage()]
-    assert 1 <= len(warnings) <= 2  # one of each registry that has looked
+    warnings = [r.getMessage() for r in caplog.records if "invalid traffic plan" in r.getMessage()]
+    assert 1 <= len(warnings) <= 2  # one for each registry that has read it
     assert "traffic/dga" in warnings[0]
 
 
-# --- the index
+# --- snapshots
 
 
 def test_only_the_version_that_changes_gets_a_new_snapshot(pair, make_instance, soon):
@@ -338,7 +338,7 @@ def test_only_the_version_that_changes_gets_a_new_snapshot(pair, make_instance, 
     assert pair.reader.version("a", "2.0") is pair.reader.version("a", "2.0")
 
 
-def test_a_snapshot_has_the_instances_by_id_and_each_url_once(pair, make_instance, soon):
+def test_a_snapshot_sorts_instances_by_id_and_has_distinct_urls(pair, make_instance, soon):
     for id, port in (("3", 1), ("1", 2), ("2", 1)):
         pair.writer.register(make_instance("dga", "1.0", id, f"http://h:{port}"))
     soon(lambda: len(pair.reader.instances()), 3)
@@ -377,10 +377,10 @@ def settings(registry, version="1.0"):
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-def test_settings_are_known_with_the_instance_and_replaced_with_it(lasting, pair, make_instance, soon):
+def test_settings_are_seen_and_replaced_with_the_instance(lasting, pair, make_instance, soon):
     for id in ("7", "8"):
-        made = make_instance("dga", "1.0", id, f"http://h:{id}", lasting=lasting)
-        pair.writer.register(made, {"hedge": False} if id == "7" else None)
+        instance = make_instance("dga", "1.0", id, f"http://h:{id}", lasting=lasting)
+        pair.writer.register(instance, {"hedge": False} if id == "7" else None)
     soon(lambda: len(pair.reader.instances()), 2)
     assert settings(pair.reader) == {"http://h:7": {"hedge": False}}
     again = make_instance("dga", "1.0", "7", "http://h:7", lasting=lasting, now=1.0)
@@ -391,16 +391,16 @@ def test_settings_are_known_with_the_instance_and_replaced_with_it(lasting, pair
 
 
 def test_a_change_of_the_settings_alone_is_a_change(pair, make_instance, soon):
-    made = make_instance("dga", "1.0", "7", "http://h:7")
-    pair.writer.register(made)
+    instance = make_instance("dga", "1.0", "7", "http://h:7")
+    pair.writer.register(instance)
     soon(lambda: settings(pair.reader), {})
     before = pair.reader.changes
-    pair.writer.register(made, {"hedge": False})
+    pair.writer.register(instance, {"hedge": False})
     soon(lambda: settings(pair.reader), {"http://h:7": {"hedge": False}})
     assert pair.reader.changes > before
 
 
-def test_an_instance_registered_again_by_another_one_has_the_settings_of_that(pair, make_instance, soon):
+def test_an_instance_registered_by_another_owner_has_the_new_settings(pair, make_instance, soon):
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
     pair.writer.unregister("dga", "7")
     soon(lambda: pair.reader.instances(), ())
@@ -408,7 +408,7 @@ def test_an_instance_registered_again_by_another_one_has_the_settings_of_that(pa
     assert settings(pair.reader) == {}
 
 
-def test_settings_that_json_does_not_have_are_refused(pair, make_instance):
+def test_settings_that_json_can_not_represent_are_rejected(pair, make_instance):
     if not isinstance(pair.writer, MemoryRegistry):
         with pytest.raises(ValueError, match="not JSON compliant"):
             pair.writer.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": float("nan")})
@@ -418,7 +418,7 @@ def test_settings_that_json_does_not_have_are_refused(pair, make_instance):
 # --- the desired state
 
 
-def test_what_is_named_with_instances_is_desired_and_what_was_removed_is_not(pair, soon):
+def test_a_version_is_desired_until_it_is_removed(pair, soon):
     assert not pair.reader.is_desired("dga")
     assert not pair.reader.is_desired("dga", "1.0")
     pair.want("1.0", 2)
@@ -451,7 +451,7 @@ def test_one_desired_version_makes_its_model_desired(pair, soon):
     assert not pair.reader.is_desired("dga", "1.0")
 
 
-def test_what_was_never_named_is_desired_for_five_seconds_after_its_last_instance_left(
+def test_an_unmanaged_version_is_desired_for_five_seconds_after_its_last_instance_left(
     pair, make_instance, soon, clock
 ):
     for id in ("7", "8"):
@@ -470,7 +470,7 @@ def test_what_was_never_named_is_desired_for_five_seconds_after_its_last_instanc
     assert not pair.reader.is_desired("dga")
 
 
-def test_what_was_removed_is_not_desired_while_its_instances_are_still_there(pair, make_instance, soon):
+def test_a_removed_version_is_not_desired_while_it_still_has_instances(pair, make_instance, soon):
     pair.want("1.0", 1)
     pair.writer.register(make_instance("dga", "1.0", "7", "http://h"))
     soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
@@ -480,7 +480,7 @@ def test_what_was_removed_is_not_desired_while_its_instances_are_still_there(pai
     assert not pair.reader.is_desired("dga")
 
 
-def test_who_sees_the_last_instance_gone_sees_that_the_version_was_removed(pair, make_instance, eventually):
+def test_the_removal_of_a_version_is_seen_before_its_last_instance_leaves(pair, make_instance, eventually):
     """The service writes that a version is removed before it unregisters its instances."""
     for number in range(20):
         version = f"1.{number}"
@@ -495,7 +495,7 @@ def test_who_sees_the_last_instance_gone_sees_that_the_version_was_removed(pair,
 
 @pytest.mark.parametrize("pair", [files, pytest.param(zookeeper, marks=pytest.mark.engine)], indirect=True)
 @pytest.mark.parametrize("rubbish", [b"", b"{", b"7", b"\xff", b'{"instances": -1}', b'{"instances": true}', b"{}"])
-def test_an_invalid_note_of_the_desired_state_changes_nothing(rubbish, pair, soon, caplog):
+def test_an_invalid_desired_state_changes_nothing(rubbish, pair, soon, caplog):
     pair.want("1.0", 1)
     soon(lambda: pair.reader.is_desired("dga", "1.0"), True)
     pair.want("1.0", rubbish)

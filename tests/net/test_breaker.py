@@ -1,4 +1,4 @@
-"""The state machine of the circuit breakers, with a clock that the tests set."""
+"""The state machine of the circuit breakers, with a fake clock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from stellar.maas.registries.memory import MemoryRegistry
+from stellar.maas.schema import Endpoint, Model, ServiceInstance
 from stellar.net.breaker import CircuitBreakers
 
 URL = "http://one"
@@ -38,10 +39,10 @@ def state(breakers, url=URL):
     return breakers.states().get(url, "closed")
 
 
-# --- failures in a row
+# --- consecutive failures
 
 
-def test_three_failures_in_a_row_open_a_circuit_for_a_second(breakers, clock):
+def test_three_consecutive_failures_open_a_circuit_for_a_second(breakers, clock):
     assert fail(breakers, 2) == [False, False]
     assert URL not in breakers
     assert state(breakers) == "closed"
@@ -55,7 +56,7 @@ def test_three_failures_in_a_row_open_a_circuit_for_a_second(breakers, clock):
     assert state(breakers) == "half-open"
 
 
-def test_a_good_answer_ends_the_row(breakers):
+def test_a_success_resets_the_failure_count(breakers):
     for _ in range(5):
         assert fail(breakers, 2) == [False, False]
         breakers.record_success(URL)
@@ -76,13 +77,13 @@ def test_failures_that_are_ten_seconds_apart_still_count(breakers, clock):
 
 
 @pytest.mark.parametrize("failures", [1, 2, 5])
-def test_the_number_of_failures_is_a_setting(failures, clock):
+def test_the_failure_threshold_is_a_setting(failures, clock):
     breakers = CircuitBreakers(failures, clock)
     assert fail(breakers, failures) == [False] * (failures - 1) + [True]
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 2), (3, 1)])
-def test_the_number_of_failures_may_be_lowered_while_a_row_is_under_way(before, after, clock):
+def test_the_failure_threshold_can_be_lowered_between_failures(before, after, clock):
     breakers = CircuitBreakers(before, clock)
     fail(breakers, 2)
     breakers.failures = after
@@ -97,7 +98,7 @@ def test_a_circuit_stays_open_twice_as_long_each_time_and_at_most_ten_minutes(br
         clock.now += 0.001
         assert URL not in breakers, seconds
         assert breakers.begin_trial(URL)
-        assert breakers.record_failure(URL)  # a single one is enough when the circuit is half-open
+        assert breakers.record_failure(URL)  # one failure is enough for a half-open circuit
 
 
 def test_the_number_of_openings_has_no_bound(breakers, clock):
@@ -107,7 +108,7 @@ def test_the_number_of_openings_has_no_bound(breakers, clock):
     assert URL not in breakers
 
 
-def test_failures_of_calls_that_began_before_it_opened_prolong_nothing(breakers, clock):
+def test_failures_of_calls_that_began_before_the_opening_do_not_prolong_it(breakers, clock):
     fail(breakers)
     clock.now += 0.5
     assert fail(breakers, 10) == [False] * 10
@@ -127,7 +128,7 @@ def test_one_refused_connection_opens_a_circuit_for_a_tenth_of_a_second(breakers
     assert state(breakers) == "half-open"
 
 
-def test_of_many_refused_at_the_same_time_one_counts(breakers, clock):
+def test_simultaneous_refused_connections_count_once(breakers, clock):
     assert [breakers.record_refused(URL) for _ in range(10)] == [True] + [False] * 9
     clock.now += 0.11
     assert URL not in breakers
@@ -142,7 +143,7 @@ def test_refused_connections_open_a_circuit_for_at_most_thirty_seconds(breakers,
         assert URL not in breakers, seconds
 
 
-def test_success_begins_with_the_shortest_time_again(breakers, clock):
+def test_a_success_resets_the_open_time(breakers, clock):
     for _ in range(5):
         breakers.record_refused(URL)
         clock.now += 30
@@ -160,11 +161,11 @@ def test_a_half_open_circuit_lets_one_call_through(breakers, clock):
     clock.now += 1
     assert URL not in breakers
     assert [breakers.begin_trial(URL) for _ in range(3)] == [True, False, False]
-    assert URL in breakers  # for the others
+    assert URL in breakers  # for other calls
     assert state(breakers) == "half-open"
 
 
-def test_one_of_many_threads_gets_the_trial(breakers, clock):
+def test_only_one_of_many_threads_gets_the_trial(breakers, clock):
     fail(breakers)
     clock.now += 1
     barrier, claimed = threading.Barrier(16), []
@@ -190,7 +191,7 @@ def test_there_is_no_trial_of_a_circuit_that_is_closed_or_open(opened, breakers)
     assert not breakers.begin_trial(URL)
 
 
-def test_a_row_that_opened_nothing_needs_no_trial(breakers):
+def test_failures_below_the_threshold_need_no_trial(breakers):
     fail(breakers, 2)
     assert not breakers.begin_trial(URL)
     assert URL not in breakers
@@ -205,7 +206,7 @@ def test_success_of_the_trial_closes_the_circuit(breakers, clock):
     assert fail(breakers, 2) == [False, False]
 
 
-def test_a_trial_that_decided_nothing_may_be_made_by_another_call(breakers, clock):
+def test_an_inconclusive_trial_can_be_repeated_by_another_call(breakers, clock):
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
@@ -215,7 +216,7 @@ def test_a_trial_that_decided_nothing_may_be_made_by_another_call(breakers, cloc
     breakers.end_trial("http://unknown")
 
 
-def test_a_trial_that_is_never_reported_is_over_after_a_minute(breakers, clock):
+def test_a_trial_that_is_never_reported_ends_after_a_minute(breakers, clock):
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
@@ -225,7 +226,7 @@ def test_a_trial_that_is_never_reported_is_over_after_a_minute(breakers, clock):
     assert breakers.begin_trial(URL)
 
 
-def test_the_child_of_a_fork_has_no_trial_of_its_parent(breakers, clock):
+def test_the_child_of_a_fork_does_not_inherit_a_trial(breakers, clock):
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
@@ -233,33 +234,37 @@ def test_the_child_of_a_fork_has_no_trial_of_its_parent(breakers, clock):
     assert breakers.begin_trial(URL)
 
 
+def instance(id, url):
+    return ServiceInstance.of(Model("dga", "1.0"), id, Endpoint(url=url))
+
+
 @pytest.mark.parametrize("url", [URL, "http://other"])
-def test_a_new_registration_at_the_same_address_closes_the_circuit(url, breakers, make_instance):
+def test_a_new_registration_at_the_same_url_closes_the_circuit(url, breakers):
     registry = MemoryRegistry(breakers=breakers)
-    registry.register(make_instance("dga", "1.0", "old", URL))
+    registry.register(instance("old", URL))
     fail(breakers)
-    registry.register(make_instance("dga", "1.0", "new", url))
+    registry.register(instance("new", url))
     assert (URL in breakers) is (url != URL)
 
 
-# --- which of the instances to choose from
+# --- choice of instances
 
 FOUR = ("http://one", "http://two", "http://three", "http://four")
 
 
 @pytest.mark.parametrize(("opened", "closed"), [(0, FOUR), (1, FOUR[1:]), (2, FOUR[2:]), (3, FOUR), (4, FOUR)])
-def test_if_more_than_half_of_the_circuits_are_open_all_instances_are_used(opened, closed, breakers):
+def test_all_instances_are_used_if_more_than_half_of_the_circuits_are_open(opened, closed, breakers):
     for url in FOUR[:opened]:
         breakers.record_refused(url)
     assert tuple(breakers.closed(FOUR)) == closed
 
 
-def test_without_instances_there_is_nothing_to_choose_from(breakers):
+def test_without_instances_the_choice_is_empty(breakers):
     breakers.record_refused(URL)
     assert list(breakers.closed(())) == []
 
 
-def test_an_address_is_the_same_in_every_spelling(breakers):
+def test_a_url_has_one_circuit_in_every_spelling(breakers):
     breakers.record_refused("HTTP://One:80/")
     assert "http://one" in breakers
     assert breakers.states() == {"http://one": "open"}
@@ -269,7 +274,7 @@ def test_an_address_is_the_same_in_every_spelling(breakers):
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(2.0, 2.0), (5.0, 5.0), (3600.0, 5.0)])
-def test_a_busy_instance_rests_as_long_as_it_says_and_at_most_five_seconds(seconds, expected, breakers, clock):
+def test_a_busy_instance_rests_for_its_retry_after_and_at_most_five_seconds(seconds, expected, breakers, clock):
     breakers.rest(URL, seconds)
     assert URL in breakers
     assert state(breakers) == "resting"
@@ -281,12 +286,12 @@ def test_a_busy_instance_rests_as_long_as_it_says_and_at_most_five_seconds(secon
 
 
 @pytest.mark.parametrize("seconds", [0.0, -7.0])
-def test_a_busy_instance_rests_for_a_moment_even_if_it_says_otherwise(seconds, breakers):
+def test_a_busy_instance_rests_for_a_minimum_time(seconds, breakers):
     breakers.rest(URL, seconds)
     assert 0 < breakers.rest_of(URL) < 1
 
 
-def test_resting_is_no_failure(breakers, clock):
+def test_resting_does_not_count_as_a_failure(breakers, clock):
     for _ in range(10):
         breakers.rest(URL, 1)
     clock.now += 1
@@ -294,7 +299,7 @@ def test_resting_is_no_failure(breakers, clock):
     assert fail(breakers, 2) == [False, False]
 
 
-def test_a_trial_that_finds_the_instance_busy_is_over(breakers, clock):
+def test_a_busy_response_ends_the_trial(breakers, clock):
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
@@ -304,42 +309,42 @@ def test_a_trial_that_finds_the_instance_busy_is_over(breakers, clock):
     assert breakers.begin_trial(URL)
 
 
-# --- hedges that won
+# --- lost to hedges
 
 
-def test_beaten_calls_alone_open_no_circuit(breakers, clock):
+def test_lost_races_alone_open_no_circuit(breakers, clock):
     assert not any(breakers.record_beaten(URL, clock.now) for _ in range(100))
     assert URL not in breakers
     assert not breakers.open_if_silent(URL, clock.now, 0.05)
 
 
-def test_beaten_calls_open_a_circuit_when_the_instance_has_been_silent(breakers, clock):
+def test_lost_races_open_the_circuit_of_an_unresponsive_instance(breakers, clock):
     last_answer = clock.now
     clock.now += 5
     for _ in range(3):
         breakers.record_beaten(URL, clock.now)
     clock.now += 0.04
-    assert not breakers.open_if_silent(URL, last_answer, 0.05)  # it was idle before, not silent
+    assert not breakers.open_if_silent(URL, last_answer, 0.05)  # the instance was idle before, not unresponsive
     clock.now += 0.02
     assert breakers.open_if_silent(URL, last_answer, 0.05)
     assert state(breakers) == "open"
     assert not breakers.open_if_silent(URL, last_answer, 0.05)
 
 
-def test_two_beaten_calls_are_too_few_however_long_the_silence(breakers, clock):
+def test_two_lost_races_open_no_circuit(breakers, clock):
     for _ in range(2):
         breakers.record_beaten(URL, clock.now)
     clock.now += 9
     assert not breakers.open_if_silent(URL, 0.0, 0.05)
 
 
-def test_beaten_calls_and_failures_are_one_row(breakers, clock):
+def test_lost_races_and_failures_are_counted_together(breakers, clock):
     breakers.record_beaten(URL, clock.now)
     breakers.record_beaten(URL, clock.now)
     assert breakers.record_failure(URL)
 
 
-def test_an_answer_ends_a_row_of_beaten_calls(breakers, clock):
+def test_a_response_resets_the_count_of_lost_races(breakers, clock):
     for _ in range(3):
         breakers.record_beaten(URL, clock.now)
     breakers.record_success(URL)
@@ -347,12 +352,12 @@ def test_an_answer_ends_a_row_of_beaten_calls(breakers, clock):
     assert not breakers.open_if_silent(URL, 0.0, 0.05)
 
 
-def test_a_beaten_trial_opens_the_circuit_again_for_twice_as_long(breakers, clock):
+def test_a_trial_that_loses_its_race_opens_the_circuit_for_twice_as_long(breakers, clock):
     fail(breakers)
     clock.now += 1
     assert breakers.begin_trial(URL)
     assert breakers.record_beaten(URL, clock.now)
-    assert not breakers.record_beaten(URL, clock.now)  # of a call that began before
+    assert not breakers.record_beaten(URL, clock.now)  # of an earlier call
     assert state(breakers) == "open"
     clock.now += 1.9
     assert URL in breakers
@@ -360,14 +365,14 @@ def test_a_beaten_trial_opens_the_circuit_again_for_twice_as_long(breakers, cloc
     assert breakers.begin_trial(URL)
 
 
-def test_an_unknown_address_was_not_silent(breakers):
+def test_an_unknown_url_is_not_unresponsive(breakers):
     assert not breakers.open_if_silent("http://unknown", 0.0, 0.05)
 
 
-# --- all together
+# --- snapshots of all circuits
 
 
-def test_states_name_the_circuits_that_are_not_closed(breakers, clock):
+def test_states_contain_the_circuits_that_are_not_closed(breakers, clock):
     fail(breakers, url="http://half-open")
     clock.now += 1
     fail(breakers, url="http://open")
@@ -380,7 +385,7 @@ def test_states_name_the_circuits_that_are_not_closed(breakers, clock):
     }
 
 
-def test_addresses_without_end_do_not_fill_the_memory(breakers, monkeypatch):
+def test_any_number_of_urls_takes_bounded_memory(breakers, monkeypatch):
     monkeypatch.setattr("stellar.net.breaker.MAX_CIRCUITS", 100)
     for number in range(1000):
         breakers.record_refused(f"http://made-up-{number}")

@@ -1,4 +1,4 @@
-"""The settings of a client: every key has a check that its default passes, and says what it expects."""
+"""The settings of a client: keys, checks, defaults and error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stellar.maas.client.settings import SUPERSEDED
 
 KEYS = {each.metadata["key"]: each for each in fields(ClientSettings)}
 
-# For each key values that can't be meant, and what is expected instead
+# invalid values of each key, and the expectation in the message
 NUMBERS = [-1, "soon", True, None, [], float("nan"), float("inf"), "1e400", 10**400]
 INTEGERS = [*NUMBERS, 1.5, "2.5"]
 BAD: dict[str, tuple[list[object], str]] = {
@@ -37,15 +37,15 @@ BAD: dict[str, tuple[list[object], str]] = {
     "maas.shadow.file": ([1, None, ["a"]], "a path"),
     "maas.shadow.keys": (["a", [1], None, {"a": 1}], "a list of strings"),
     "maas.hosts.allowed": ([[], "", [1], None, 7], "a list of hosts"),
-    "maas.tls.ca": (["/no/such/file", "/", 1], "a file that can be read"),
-    "maas.tls.certificate": (["/no/such/file", 1], "a file that can be read"),
-    "maas.tls.key": (["/no/such/file", 1], "a file that can be read"),
-    "maas.http.auth": (["/no/such/file", 1], "a file that can be read"),
+    "maas.tls.ca": (["/no/such/file", "/", 1], "a readable file"),
+    "maas.tls.certificate": (["/no/such/file", 1], "a readable file"),
+    "maas.tls.key": (["/no/such/file", 1], "a readable file"),
+    "maas.http.auth": (["/no/such/file", 1], "a readable file"),
     "maas.http.auth.plain": (["yes", 1, None], "true or false"),
 }
 
 
-def test_every_key_has_values_here_that_it_rejects():
+def test_every_key_has_invalid_values_to_test():
     assert BAD.keys() == KEYS.keys()
 
 
@@ -66,7 +66,7 @@ def test_every_key_is_documented_in_a_sentence(key):
 @pytest.mark.parametrize(
     ("key", "index"), [(key, index) for key, (values, _) in BAD.items() for index in range(len(values))]
 )
-def test_a_bad_value_is_refused_by_key_value_and_expectation(key, index):
+def test_an_invalid_value_is_rejected_with_key_value_and_expectation(key, index):
     value = BAD[key][0][index]
     with pytest.raises(ValueError, match=r"^invalid maas\.") as raised:
         ClientSettings.from_global({key: value})
@@ -76,20 +76,20 @@ def test_a_bad_value_is_refused_by_key_value_and_expectation(key, index):
 
 
 @pytest.mark.parametrize("key", [key for key, each in KEYS.items() if each.default is not None])
-def test_a_bad_value_is_refused_by_the_constructor_too(key):
+def test_an_invalid_value_is_rejected_by_the_constructor_too(key):
     value = BAD[key][0][0]
     with pytest.raises(ValueError, match=f"^invalid {key}: expected"):
         ClientSettings(**{KEYS[key].name: value})
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_an_unknown_key_near_a_known_one_is_refused_with_the_suggestion(key):
+def test_an_unknown_key_near_a_known_one_is_rejected_with_a_suggestion(key):
     misspelt = key[:-1] if key != "maas.tls.key" else "maas.tls.kye"
     with pytest.raises(ValueError, match=f"^unknown key {misspelt} .*'value'.*did you mean {key}"):
         ClientSettings.from_global({misspelt: "value"})
 
 
-def test_an_unknown_key_that_is_near_none_is_ignored_with_a_warning(caplog):
+def test_any_other_unknown_key_is_ignored_with_a_warning(caplog):
     assert ClientSettings.from_global({"maas.xyzzy": 1, "es.ip": "node1", "maas": 2, 7: 8}) == ClientSettings()
     assert [record.getMessage().partition(";")[0] for record in caplog.records] == ["unknown key maas.xyzzy is ignored"]
 
@@ -124,16 +124,16 @@ def test_a_superseded_key_is_checked_like_its_successor(value):
 @pytest.mark.parametrize(
     ("key", "value", "used"), [("maas.http.retries", "2", 2), ("maas.http.timeout.ms", "1e3", 1000)]
 )
-def test_numbers_may_be_written_as_strings(key, value, used):
+def test_numbers_can_be_given_as_strings(key, value, used):
     assert getattr(ClientSettings.from_global({key: value}), KEYS[key].name) == used
 
 
-def test_a_hedge_of_none_is_the_default_and_of_zero_is_never():
+def test_a_hedging_delay_of_null_is_the_default_and_of_zero_is_never():
     assert ClientSettings().hedge_ms is None
     assert ClientSettings.from_global({"maas.http.hedge.ms": 0}).hedge_ms == 0
 
 
 @pytest.mark.parametrize("key", ["Maas.http.timeout.ms", "maas.HTTP.timeout.ms", "maas.cache.maxsize"])
-def test_keys_are_case_sensitive_and_one_in_another_case_is_refused(key):
+def test_a_key_in_another_case_is_rejected(key):
     with pytest.raises(ValueError, match=f"unknown key {key} .*: did you mean maas"):
         ClientSettings.from_global({key: 5})
