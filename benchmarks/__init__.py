@@ -1,1 +1,1 @@
-"""Speed of the language beside its peers, printed as ratios: `python -m benchmarks`."""
+"""Benchmarks of the language and the library, with peers for comparison: `python -m benchmarks`."""

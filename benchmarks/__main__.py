@@ -1,19 +1,21 @@
-"""The command: `python -m benchmarks [--quick] [PART ...]`."""
+"""The command: `python -m benchmarks [--quick] [GROUP ...]`; for `compare`, see `benchmarks.compare`."""
 
 from __future__ import annotations
 
 import argparse
 import platform
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from benchmarks import compare
 from benchmarks.cold import cold
 from benchmarks.functions import functions
 from benchmarks.java import java
-from benchmarks.language import Part, compilation, tasks, width
+from benchmarks.language import GroupResult, compilation, tasks, width
 from benchmarks.models import models
-from benchmarks.peers import PEERS, Compile, loaded
+from benchmarks.peers import PEERS, Compile, load_peers
 from benchmarks.prompt import prompts
 from benchmarks.registry import registry
 from benchmarks.report import findings
@@ -21,8 +23,8 @@ from benchmarks.startup import startup
 
 Peers = dict[str, Compile | None]
 
-# How much each part measures: seconds of CPU for each of its slices, or rounds of processes; in full, and quickly
-PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
+# The effort of each group: seconds of CPU per slice, or rounds of processes; by default, and with --quick
+GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = {
     "tasks": (tasks, 0.6, 0.08),
     "java": (java, 0.4, 0.08),
     "functions": (functions, 0.2, 0.05),
@@ -37,15 +39,17 @@ PARTS: dict[str, tuple[Callable[[Peers, float], Part], float, float]] = {
 
 
 def main() -> None:
-    """Run what was asked for, or everything."""
-    arguments = _arguments()
+    """Run the selected groups, or all of them."""
+    if sys.argv[1:2] == ["compare"]:
+        sys.exit(compare.main(sys.argv[2:], list(GROUPS)))
+    arguments = _parse_arguments()
     begin = time.perf_counter()
-    peers = loaded()
+    peers = load_peers()
     print(_heading(), end="\n\n")
     found = []
-    for name in arguments.parts or PARTS:
-        part, full, quick = PARTS[name]
-        text, measured = part(peers, quick if arguments.quick else full)
+    for name in arguments.groups or GROUPS:
+        group, full, quick = GROUPS[name]
+        text, measured = group(peers, quick if arguments.quick else full)
         print(text, flush=True)
         found += measured
     if found:
@@ -53,22 +57,22 @@ def main() -> None:
     print(f"{time.perf_counter() - begin:.0f} s in all")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed of the language beside its peers.")
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed, compared with peers.")
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)}; all of it if none"
+        "groups", nargs="*", metavar="GROUP", help=f"groups to measure, by default all: {', '.join(GROUPS)}"
     )
-    parser.add_argument("--quick", action="store_true", help="measure less: half a minute, and rougher figures")
+    parser.add_argument("--quick", action="store_true", help="measure for half a minute, with less precision")
     arguments = parser.parse_args()
-    if unknown := [part for part in arguments.parts if part not in PARTS]:
-        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if unknown := [group for group in arguments.groups if group not in GROUPS]:
+        parser.error(f"unknown group {unknown[0]!r}; known groups are {', '.join(GROUPS)}")
     return arguments
 
 
 def _heading() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}"
     others = ", ".join(_with_version(peer.name) for peer in PEERS if peer.name != "stellar")
-    return f"{python}; CPU time, the least of many runs in turn\nstellar, beside {others}"
+    return f"{python}; CPU time, the minimum of many interleaved runs\nstellar, compared with {others}"
 
 
 def _with_version(distribution: str) -> str:

@@ -1,22 +1,22 @@
-"""A rule set in a process that has just begun: `python -m benchmarks.cold PEER COUNT`."""
+"""A rule set in a fresh process: `python -m benchmarks.cold PEER COUNT`."""
 
 from __future__ import annotations
 
 import sys
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import Part
+from benchmarks.language import GroupResult
 from benchmarks.measure import cpu_of, process
 from benchmarks.peers import PEERS, Compile
 from benchmarks.report import Finding, Limit, number, ratio, table
-from benchmarks.rules import mixed_rules
+from benchmarks.rules import make_mixed_rules
 from benchmarks.tasks import Record, records
 
 COLD = Limit("1,000 different rules, cold", must=800, aim=400, unit="ms")
 
 
-def cold(peers: dict[str, Compile | None], rounds: int) -> Part:
-    """1,000 rules by each peer, in a process of its own."""
+def cold(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
+    """Measure 1,000 rules in a fresh process for each peer."""
     fewest: dict[str, float] = {}
     with TemporaryDirectory() as bytecode:
         for _ in range(rounds):
@@ -33,13 +33,13 @@ def cold(peers: dict[str, Compile | None], rounds: int) -> Part:
     text = table(
         "1,000 different rules in a fresh process, each compiled and evaluated once", ["", "CPU", "to stellar"], rows
     )
-    return Part(text, [Finding(COLD, fewest["stellar"])] if "stellar" in fewest else [])
+    return GroupResult(text, [Finding(COLD, fewest["stellar"])] if "stellar" in fewest else [])
 
 
 def main(peer: str, count: int) -> None:
-    """Print the milliseconds of CPU that the rules take once the peer is imported."""
+    """Print the CPU time of the rules in milliseconds, without the import of the peer."""
     compile_rule = {known.name: known.load for known in PEERS}[peer]()
-    rules = mixed_rules(peer, count)
+    rules = make_mixed_rules(peer, count)
     [record] = records(1)
     print(cpu_of(lambda: _run(compile_rule, rules, record)) / 1e6)
 

@@ -1,4 +1,4 @@
-"""The functions of the library beside the Python that a person would write in their place."""
+"""Functions of the library, compared with equivalent hand-written Python code."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from benchmarks.language import BY_HAND, Part
-from benchmarks.measure import Slice, geometric_mean, interleaved, over_next
+from benchmarks.language import BY_HAND, GroupResult
+from benchmarks.measure import Slice, geometric_mean, interleave, over_next
 from benchmarks.peers import Compile, Evaluate
 from benchmarks.report import Finding, Limit, number, ratio, table
 from benchmarks.tasks import Record, host, same
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 RECORDS_A_SLICE = 1000
-# More than any of the library's memories holds, so that no answer comes from one
-BEYOND_MEMORY = 10_000
-REMEMBERED = ("URL_", "DOMAIN_", "IN_SUBNET")
+# More than the caches of the library hold, so that no result is cached
+BEYOND_CACHES = 10_000
+CACHED = ("URL_", "DOMAIN_", "IN_SUBNET")
 
 GEOMEAN = Limit("geomean of functions, to Python written by hand", must=2, aim=1.5)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An expression, and the Python for the same answer: types known, nulls treated as Stellar does.
+    """An expression, and the equivalent Python function, for known types and with Stellar's treatment of null.
 
-    means: what the Python is made of
-    needs: the fields that may not be null: what is then answered depends on the clock, is NaN or an error
-    kept: fields of the record that both change as records go by, each by what makes it: an expression, or Python
-    afterwards: of such, what both must agree on once records went by: an expression, and the Python beside it; their
-        answers are not compared then
+    means: the Python functions that are used, for the table
+    needs: fields that must not be null, for which the result depends on the clock, is NaN or an error
+    state: fields that accumulate over the records, with their initial values as expressions or Python functions
+    afterwards: for such fields, an expression and a Python function whose results must agree after some records; the
+        results for single records are not compared then
     """
 
     stellar: str
     means: str
     by_hand: Callable[[Record], Any]
     needs: tuple[str, ...] = ()
-    kept: dict[str, str | Callable[[], Any]] = field(default_factory=dict)
+    state: dict[str, str | Callable[[], Any]] = field(default_factory=dict)
     afterwards: tuple[str, Callable[[Record], Any]] | None = None
 
 
@@ -82,7 +82,7 @@ def without_digits(record: Record) -> str | None:
     return None if line is None else _DIGITS.sub("#", line)
 
 
-def swapped(record: Record) -> str | None:
+def swap(record: Record) -> str | None:
     line = record.get("line")
     return None if line is None else _FROM.sub(r"\2@\1", line)
 
@@ -118,7 +118,7 @@ def epoch_there(record: Record) -> int | None:
     return int(datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=_NEW_YORK).timestamp() * 1000)
 
 
-def formatted(record: Record) -> str:
+def format_pair(record: Record) -> str:
     user, count = record.get("user"), record.get("count")
     return "%s-%s" % ("null" if user is None else user, "null" if count is None else count)  # noqa: UP031
 
@@ -160,7 +160,7 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-def registered(record: Record) -> str | None:
+def find_registered_domain(record: Record) -> str | None:
     name = record.get("host")
     return None if name is None else _suffixes().privatesuffix(name)
 
@@ -194,12 +194,12 @@ def digest(algorithm: Callable[..., Any]) -> Callable[[Record], str]:
     return by_hand
 
 
-def encoded(record: Record) -> str | None:
+def encode(record: Record) -> str | None:
     line = record.get("line")
     return None if line is None else base64.b64encode(line.encode()).decode()
 
 
-def decoded(record: Record) -> str | None:
+def decode(record: Record) -> str | None:
     text = record.get("base64")
     return None if text is None else base64.b64decode(text).decode()
 
@@ -224,13 +224,13 @@ def split(record: Record) -> list[str]:
     return [] if line is None else line.split(" ")
 
 
-def joined(record: Record) -> str:
+def join(record: Record) -> str:
     words = record.get("words")
     return "" if words is None else ", ".join(words)
 
 
 def score(record: Record) -> int:
-    """Letters of a query that come in a text in this order: one each, and two more for neighbours."""
+    """Score the characters of a query that occur in a string in order: 1 each, and 2 more if adjacent."""
     term, query = record.get("host"), record.get("user")
     if term is None or query is None:
         return 0
@@ -254,7 +254,7 @@ def geohash(record: Record) -> str | None:
     digits = ""
     bits = value = 0
     while len(digits) < 8:
-        if bits % 2 == len(digits) % 2:  # five bits a digit, so that each second digit begins with the other
+        if bits % 2 == len(digits) % 2:  # a digit has five bits, so the first coordinate alternates
             middle = (west + east) / 2
             upper = longitude >= middle
             west, east = (middle, east) if upper else (west, middle)
@@ -270,11 +270,11 @@ def geohash(record: Record) -> str | None:
     return digits
 
 
-# -- What is kept of many records -------------------------------------------------------------------------------------
+# -- State over many records -------------------------------------------------------------------------------------
 
 
 class Welford:
-    """The running mean and variance, after Welford, and nothing else."""
+    """The running mean and variance, by Welford's algorithm."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -299,7 +299,7 @@ def append(record: Record) -> None:
         record["seen"].append(share)
 
 
-def described(record: Record) -> list[list[float]]:
+def describe(record: Record) -> list[list[float]]:
     numbers = record["shares"]
     return [
         [statistics.fmean(numbers), statistics.stdev(numbers), statistics.quantiles(numbers, method="inclusive")[2]]
@@ -316,7 +316,7 @@ def in_set(record: Record) -> bool:
     return record.get("host") in record["seen"]
 
 
-def known_hosts() -> set[str]:
+def make_known_hosts() -> set[str]:
     return {record["host"] for record in records()[::2]}
 
 
@@ -332,7 +332,7 @@ _USERS = ("root", "admin", "mary", "ubuntu", "www", "postgres")
 def records() -> list[Record]:
     """Records that differ, the same ones each time."""
     chance = random.Random(7)
-    return [_record(chance, count) for count in range(BEYOND_MEMORY)]
+    return [_record(chance, count) for count in range(BEYOND_CACHES)]
 
 
 def _record(chance: random.Random, count: int) -> Record:
@@ -358,7 +358,7 @@ def _record(chance: random.Random, count: int) -> Record:
         "shares": [chance.uniform(0, 100) for _ in range(100)],
         "latitude": chance.uniform(-90, 90),
         "longitude": chance.uniform(-180, 180),
-        # Three, so that none of the functions finds in memory what another left there
+        # Three strings, so that no function gets a result that another one has cached
         **{field: _url(chance, name, count, field) for field in ("url", "referrer", "location")},
     }
 
@@ -373,7 +373,7 @@ PAIRS = (
     Pair(r"REGEXP_MATCH(host, '([a-z0-9-]+\\.)+(com|org)')", "re", matches(_LABELS, "host")),
     Pair(r"REGEXP_GROUP_VAL(line, '.* for (\\w+) from .*', 1)", "re", group),
     Pair(r"REGEXP_REPLACE(line, '\\d+', '#')", "re", without_digits),
-    Pair(r"REGEXP_REPLACE(line, 'from (\\S+) port (\\d+)', '$2@$1')", "re", swapped),
+    Pair(r"REGEXP_REPLACE(line, 'from (\\S+) port (\\d+)', '$2@$1')", "re", swap),
     Pair("DATE_FORMAT('yyyy-MM-dd HH:mm:ss', time)", "datetime.strftime", date),
     Pair(
         "DATE_FORMAT('EEE, dd MMM yyyy HH:mm z', time, 'America/New_York')",
@@ -387,29 +387,29 @@ PAIRS = (
         "datetime.strptime, zoneinfo",
         epoch_there,
     ),
-    Pair("FORMAT('%s-%d', user, count)", "%", formatted),
+    Pair("FORMAT('%s-%d', user, count)", "%", format_pair),
     Pair("FORMAT('%-12s|%.2f|%05d', user, share, count)", "%", with_decimals),
     Pair("URL_TO_HOST(url)", "urlsplit", url_host),
     Pair("URL_TO_PORT(referrer)", "urlsplit", url_port),
     Pair("URL_TO_PATH(location)", "urlsplit", url_path),
-    Pair("DOMAIN_REMOVE_SUBDOMAINS(host)", "publicsuffixlist", registered),
+    Pair("DOMAIN_REMOVE_SUBDOMAINS(host)", "publicsuffixlist", find_registered_domain),
     Pair("IN_SUBNET(ip, '192.168.0.0/16', '10.0.0.0/8')", "ipaddress", in_subnets),
     Pair("IS_IP(ip)", "ipaddress", is_ip),
     Pair("HASH(line, 'MD5')", "hashlib", digest(hashlib.md5)),
     Pair("HASH(line, 'SHA-256')", "hashlib", digest(hashlib.sha256)),
-    Pair("ENCODE(line, 'BASE64')", "base64", encoded),
-    Pair("DECODE(base64, 'BASE64')", "base64", decoded),
+    Pair("ENCODE(line, 'BASE64')", "base64", encode),
+    Pair("DECODE(base64, 'BASE64')", "base64", decode),
     Pair("ENCODE(line, 'HEX')", "bytes.hex", hexadecimal),
     Pair("DECODE(hex, 'HEX')", "bytes.fromhex", from_hexadecimal),
     Pair("TO_JSON_MAP(json)", "json.loads", from_json),
     Pair("SPLIT(line, ' ')", "str.split", split),
-    Pair("JOIN(words, ', ')", "str.join", joined, ("words",)),
+    Pair("JOIN(words, ', ')", "str.join", join, ("words",)),
     Pair("FUZZY_SCORE(host, user, 'en')", "two loops", score),
     Pair("GEOHASH_FROM_LATLONG(latitude, longitude, 8)", "one loop", geohash),
     Pair(
         "MAP([STATS_ADD(null, shares)], s -> [STATS_MEAN(s), STATS_SD(s), STATS_PERCENTILE(s, 75)])",
         "statistics",
-        described,
+        describe,
         ("shares",),
     ),
     Pair(
@@ -449,27 +449,27 @@ PAIRS = (
         "in a set",
         in_set,
         (),
-        {"bloom": "REDUCE(hosts, (bloom, host) -> BLOOM_ADD(bloom, host), BLOOM_INIT())", "seen": known_hosts},
+        {"bloom": "REDUCE(hosts, (bloom, host) -> BLOOM_ADD(bloom, host), BLOOM_INIT())", "seen": make_known_hosts},
     ),
 )
 
 
-def functions(peers: dict[str, Compile | None], share: float) -> Part:
-    """Each function, beside Python."""
+def functions(peers: dict[str, Compile | None], share: float) -> GroupResult:
+    """Measure each function and the equivalent Python function."""
     compile_rule = peers["stellar"]
     if compile_rule is None:
-        return Part("stellar is not installed\n", [])
+        return GroupResult("stellar is not installed\n", [])
     slices: dict[tuple[int, str], Slice] = {}
     problems: dict[int, str] = {}
     for index, pair in enumerate(PAIRS):
-        evaluate = checked(pair, compile_rule)
+        evaluate = compile_pair(pair, compile_rule)
         if isinstance(evaluate, str):
             problems[index] = evaluate
             continue
-        given = with_kept(pair, compile_rule, BEYOND_MEMORY if pair.stellar.startswith(REMEMBERED) else RECORDS_A_SLICE)
+        given = make_records(pair, compile_rule, BEYOND_CACHES if pair.stellar.startswith(CACHED) else RECORDS_A_SLICE)
         slices[index, BY_HAND] = over_next(pair.by_hand, given, RECORDS_A_SLICE)
         slices[index, "stellar"] = over_next(evaluate, given, RECORDS_A_SLICE)
-    taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleaved(slices, share).items()}
+    taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleave(slices, share).items()}
     ratios = {
         index: taken[index, "stellar"] / taken[index, BY_HAND] for index in range(len(PAIRS)) if index not in problems
     }
@@ -482,31 +482,31 @@ def functions(peers: dict[str, Compile | None], share: float) -> Part:
     if not problems:
         rows.append(["geomean", "", "", ratio(geometric_mean(ratios.values()))])
     text = table(
-        f"Functions: how many times the CPU of Python written by hand, over {RECORDS_A_SLICE:,} records; over "
-        f"{BEYOND_MEMORY:,} where answers are remembered",
+        f"Functions: CPU time relative to hand-written Python, over {RECORDS_A_SLICE:,} records; over "
+        f"{BEYOND_CACHES:,} for functions with a cache",
         ["expression", "Python", BY_HAND, "stellar"],
         rows,
     )
-    return Part(text, [] if problems else [Finding(GEOMEAN, geometric_mean(ratios.values()))])
+    return GroupResult(text, [] if problems else [Finding(GEOMEAN, geometric_mean(ratios.values()))])
 
 
-def with_kept(pair: Pair, compile_rule: Compile, count: int) -> list[Record]:
-    """So many records, with the fields that a pair keeps."""
-    everything = {"hosts": sorted(known_hosts())}
-    kept = {name: make() if callable(make) else compile_rule(make)(everything) for name, make in pair.kept.items()}
-    return [{**record, **kept} if kept else record for record in records()[:count]]
+def make_records(pair: Pair, compile_rule: Compile, count: int) -> list[Record]:
+    """Return records with the state of a pair."""
+    everything = {"hosts": sorted(make_known_hosts())}
+    state = {name: make() if callable(make) else compile_rule(make)(everything) for name, make in pair.state.items()}
+    return [{**record, **state} if state else record for record in records()[:count]]
 
 
-def checked(pair: Pair, compile_rule: Compile) -> Evaluate | str:
-    """The expression, compiled, once its answers were seen to be right; else why it can't be compared."""
+def compile_pair(pair: Pair, compile_rule: Compile) -> Evaluate | str:
+    """Compile an expression and check its results; return the reason if it cannot be compared."""
     try:
         evaluate = compile_rule(pair.stellar)
-        sample = with_kept(pair, compile_rule, 200)
-        nulls = {name: value for name, value in sample[0].items() if name in pair.kept or name in pair.needs}
-        answers = [(evaluate(record), pair.by_hand(record)) for record in [*sample, nulls]]
+        sample = make_records(pair, compile_rule, 200)
+        nulls = {name: value for name, value in sample[0].items() if name in pair.state or name in pair.needs}
+        results = [(evaluate(record), pair.by_hand(record)) for record in [*sample, nulls]]
         if pair.afterwards:
-            ask, by_hand = compile_rule(pair.afterwards[0]), pair.afterwards[1]
-            answers = [(ask(record), by_hand(record)) for record in sample[::20]]
+            evaluate_state, by_hand = compile_rule(pair.afterwards[0]), pair.afterwards[1]
+            results = [(evaluate_state(record), by_hand(record)) for record in sample[::20]]
     except Exception as error:  # noqa: BLE001  shown in the row
         return f"raises {type(error).__name__}"
-    return evaluate if all(same(ours, expected) for ours, expected in answers) else "wrong answer"
+    return evaluate if all(same(ours, expected) for ours, expected in results) else "wrong result"

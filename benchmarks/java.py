@@ -1,7 +1,7 @@
-"""The same expressions beside Metron's own engine on the JVM, as a ratio of ratios.
+"""Compares expressions with Metron's engine on the JVM, as a ratio of ratios.
 
-The JVM was timed elsewhere, next to Python functions of the same meaning. Timing such functions here carries it over:
-(stellar / function) here, to (JVM / function) there. Below 1 is faster than the JVM.
+The JVM was measured on another machine, together with equivalent Python functions. These are measured here too, so the
+result is (stellar / function) on this machine to (JVM / function) on that one. Below 1 is faster than the JVM.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.language import Part
-from benchmarks.measure import Slice, geometric_mean, interleaved, over
+from benchmarks.language import GroupResult
+from benchmarks.measure import Slice, geometric_mean, interleave, over
 from benchmarks.peers import Compile, Evaluate
 from benchmarks.report import Finding, Limit, number, ratio, table
 from benchmarks.tasks import Record, same
@@ -46,7 +46,7 @@ def map_get(record: Record) -> bool:
 
 
 def in_list_hit(record: Record) -> bool:
-    # The address of the measured record is in the list, so that the subnet is never asked
+    # The address of the measured record is in the list, so the subnet is never tested
     return record.get("ip_src_addr") in {"1.1.1.1", "2.2.2.2"}
 
 
@@ -114,11 +114,11 @@ FUNCTIONS: dict[str, Callable[[Record], Any]] = {
 }
 
 
-def java(peers: dict[str, Compile | None], share: float) -> Part:
-    """Every expression that was timed on the JVM beside a Python function."""
+def java(peers: dict[str, Compile | None], share: float) -> GroupResult:
+    """Measure the expressions that were measured on the JVM, and the equivalent Python functions."""
     cases = json.loads(DATA.read_text())
     compile_rule = peers["stellar"]
-    evaluates = {case["id"]: _checked(compile_rule, case) for case in cases} if compile_rule else {}
+    evaluates = {case["id"]: _compile_case(compile_rule, case) for case in cases} if compile_rule else {}
     slices: dict[tuple[str, str], Slice] = {}
     for case in cases:
         identifier, record = case["id"], case["vars"]
@@ -126,7 +126,7 @@ def java(peers: dict[str, Compile | None], share: float) -> Part:
         if isinstance(evaluate := evaluates.get(identifier, "not installed"), str):
             continue
         slices[identifier, "stellar"] = over(evaluate, [record] * EVALUATIONS_A_SLICE)
-    taken = {key: fewest / EVALUATIONS_A_SLICE for key, fewest in interleaved(slices, share).items()}
+    taken = {key: fewest / EVALUATIONS_A_SLICE for key, fewest in interleave(slices, share).items()}
     rows = []
     quotients = []
     for case in cases:
@@ -149,15 +149,15 @@ def java(peers: dict[str, Compile | None], share: float) -> Part:
         rows,
     )
     if not quotients:
-        return Part(text, [])
-    return Part(text, [Finding(GEOMEAN, geometric_mean(quotients)), Finding(WORST, max(quotients))])
+        return GroupResult(text, [])
+    return GroupResult(text, [Finding(GEOMEAN, geometric_mean(quotients)), Finding(WORST, max(quotients))])
 
 
-def _checked(compile_rule: Compile, case: dict[str, Any]) -> Evaluate | str:
-    """The expression, compiled, once its answer was seen to be right; else why it can't be compared."""
+def _compile_case(compile_rule: Compile, case: dict[str, Any]) -> Evaluate | str:
+    """Compile an expression and check its result; return the reason if it cannot be compared."""
     try:
         evaluate = compile_rule(case["expr"])
-        answer = evaluate(case["vars"])
+        result = evaluate(case["vars"])
     except Exception as error:  # noqa: BLE001  shown in the row
         return f"raises {type(error).__name__}"
-    return evaluate if same(answer, FUNCTIONS[case["id"]](case["vars"])) else "wrong answer"
+    return evaluate if same(result, FUNCTIONS[case["id"]](case["vars"])) else "wrong result"

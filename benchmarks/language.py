@@ -1,18 +1,18 @@
-"""How fast rules are evaluated and compiled, in a process that is warm."""
+"""The speed of evaluation and compilation in a warm process."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.measure import Slice, geometric_mean, interleaved, over, over_next
+from benchmarks.measure import Slice, geometric_mean, interleave, over, over_next
 from benchmarks.peers import Compile, Evaluate
 from benchmarks.report import Finding, Limit, number, ratio, table
-from benchmarks.rules import short_rules
+from benchmarks.rules import make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Record, Task, records, same
 
 BY_HAND = "by hand"
-RULE = TASKS[0]  # the rule that is tried on narrow and wide records
+RULE = TASKS[0]  # the rule for narrow and wide records
 
 GEOMEAN = Limit("geomean of T1-T7, to a hand-written function", must=3, aim=2)
 WORST = Limit("worst of T1-T7, to a hand-written function", must=4, aim=4)
@@ -25,15 +25,15 @@ RECORDS_A_SLICE = 1000
 Key = tuple[str, str]
 
 
-class Part(NamedTuple):
-    """What a part of the benchmark has to say."""
+class GroupResult(NamedTuple):
+    """The result of a group of benchmarks: its tables, and the figures with limits."""
 
     text: str
     findings: list[Finding]
 
 
-def tasks(peers: dict[str, Compile | None], share: float) -> Part:
-    """The tasks, each by every language that can express it."""
+def tasks(peers: dict[str, Compile | None], share: float) -> GroupResult:
+    """Measure each task in every language that can express it."""
     given = records(max(task.variety for task in TASKS))
     slices: dict[Key, Slice] = {
         (task.name, BY_HAND): over_next(task.by_hand, given[: task.variety], RECORDS_A_SLICE) for task in TASKS
@@ -41,12 +41,12 @@ def tasks(peers: dict[str, Compile | None], share: float) -> Part:
     cells: dict[Key, str] = {}
     for task in TASKS:
         for peer, compile_rule in peers.items():
-            evaluate, reason = _prepared(task, peer, compile_rule, given[:50])
+            evaluate, reason = _prepare(task, peer, compile_rule, given[:50])
             if evaluate is None:
                 cells[task.name, peer] = reason
             else:
                 slices[task.name, peer] = over_next(evaluate, given[: task.variety], RECORDS_A_SLICE)
-    taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleaved(slices, share).items()}
+    taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleave(slices, share).items()}
     ratios = {(name, who): ns / taken[name, BY_HAND] for (name, who), ns in taken.items()}
     cells |= {key: ratio(value) for key, value in ratios.items()}
     rows = [
@@ -54,24 +54,24 @@ def tasks(peers: dict[str, Compile | None], share: float) -> Part:
         + [cells[task.name, peer] for peer in peers]
         for task in TASKS
     ]
-    judged = [task.name for task in TASKS[:7]]
-    rows.append(["geomean of T1-T7", ""] + [_mean(ratios, judged, peer) for peer in peers])
+    measured = [task.name for task in TASKS[:7]]
+    rows.append(["geomean of T1-T7", ""] + [_mean(ratios, measured, peer) for peer in peers])
     rows.append(["stellar is faster, in geomean", ""] + [_advantage(ratios, peer) for peer in peers])
     text = table(
         "Evaluation: how many times the CPU of a hand-written Python function, over 1,000 records of 9 fields",
         ["task", BY_HAND, *peers],
         rows,
     )
-    ours = [ratios[name, "stellar"] for name in judged if (name, "stellar") in ratios]
-    if len(ours) < len(judged):
-        return Part(text, [])
-    return Part(text, [Finding(GEOMEAN, geometric_mean(ours)), Finding(WORST, max(ours))])
+    ours = [ratios[name, "stellar"] for name in measured if (name, "stellar") in ratios]
+    if len(ours) < len(measured):
+        return GroupResult(text, [])
+    return GroupResult(text, [Finding(GEOMEAN, geometric_mean(ours)), Finding(WORST, max(ours))])
 
 
-def _prepared(
+def _prepare(
     task: Task, peer: str, compile_rule: Compile | None, sample: Sequence[Record]
 ) -> tuple[Evaluate | None, str]:
-    """The task as this peer evaluates it, once its answers were seen to be right; else None and why not."""
+    """Compile a task for a peer, and check its results; return None and the reason if it cannot be measured."""
     if compile_rule is None:
         return None, "not installed"
     text = task.text(peer)
@@ -82,13 +82,13 @@ def _prepared(
     try:
         evaluate = compile_rule(text)
         right = all(same(evaluate(record), task.by_hand(record)) for record in sample)
-    except Exception as error:  # noqa: BLE001  whatever a peer raises is shown in its row
+    except Exception as error:  # noqa: BLE001  an error of a peer is shown in its row
         return None, f"raises {type(error).__name__}"
-    return (evaluate, "") if right else (None, "wrong answer")
+    return (evaluate, "") if right else (None, "wrong result")
 
 
 def _mean(ratios: dict[Key, float], names: Sequence[str], peer: str) -> str:
-    """The mean over the tasks that a peer can express, with their number where some are missing."""
+    """Return the mean over the tasks that a peer can express, with their number if some are missing."""
     known = [ratios[name, peer] for name in names if (name, peer) in ratios]
     if not known:
         return "–"
@@ -97,7 +97,7 @@ def _mean(ratios: dict[Key, float], names: Sequence[str], peer: str) -> str:
 
 
 def _advantage(ratios: dict[Key, float], peer: str) -> str:
-    """How many times faster stellar is than a peer, over all tasks that both have."""
+    """Return the speed of stellar relative to a peer, over the tasks that both can express."""
     quotients = [
         ratios[task.name, peer] / ratios[task.name, "stellar"]
         for task in TASKS
@@ -106,14 +106,14 @@ def _advantage(ratios: dict[Key, float], peer: str) -> str:
     return ratio(geometric_mean(quotients)) if quotients and peer != "stellar" else ""
 
 
-def width(peers: dict[str, Compile | None], share: float) -> Part:
-    """The same rule on records of 2 and of 69 fields."""
+def width(peers: dict[str, Compile | None], share: float) -> GroupResult:
+    """Measure a rule on records with 2 and with 69 fields."""
     narrow, wide = (records(200, fields) for fields in (2, 69))
     slices: dict[Key, Slice] = {}
-    for who, evaluate in {BY_HAND: RULE.by_hand, **_compiled(RULE, peers)}.items():
+    for who, evaluate in {BY_HAND: RULE.by_hand, **_compile(RULE, peers)}.items():
         slices[who, "narrow"] = over(evaluate, narrow)
         slices[who, "wide"] = over(evaluate, wide)
-    taken = {key: fewest / len(narrow) for key, fewest in interleaved(slices, share).items()}
+    taken = {key: fewest / len(narrow) for key, fewest in interleave(slices, share).items()}
     rows = [
         [who, f"{number(taken[who, 'narrow'])} ns", f"{number(taken[who, 'wide'])} ns", ratio(_growth(taken, who))]
         if (who, "narrow") in taken
@@ -121,31 +121,35 @@ def width(peers: dict[str, Compile | None], share: float) -> Part:
         for who in (BY_HAND, *peers)
     ]
     text = table(f"Width of the record: {RULE.stellar}", ["", "2 fields", "69 fields", "ratio"], rows)
-    return Part(text, [Finding(WIDTH, _growth(taken, "stellar"))] if ("stellar", "wide") in taken else [])
+    return GroupResult(text, [Finding(WIDTH, _growth(taken, "stellar"))] if ("stellar", "wide") in taken else [])
 
 
 def _growth(taken: dict[Key, float], who: str) -> float:
     return taken[who, "wide"] / taken[who, "narrow"]
 
 
-def _compiled(task: Task, peers: dict[str, Compile | None]) -> dict[str, Evaluate]:
+def _compile(task: Task, peers: dict[str, Compile | None]) -> dict[str, Evaluate]:
     found = {peer: (compile_rule, task.text(peer)) for peer, compile_rule in peers.items()}
     return {peer: compile_rule(text) for peer, (compile_rule, text) in found.items() if compile_rule and text}
 
 
-def compilation(peers: dict[str, Compile | None], share: float) -> Part:
-    """From text to something that can be evaluated. There are more texts than a cache of rules would hold."""
+def compilation(peers: dict[str, Compile | None], share: float) -> GroupResult:
+    """Measure compilation, on more different rules than a cache of rules holds."""
     slices: dict[str, Slice] = {
-        peer: over_next(compile_rule, short_rules(peer), TEXTS_A_SLICE)
+        peer: over_next(compile_rule, make_short_rules(peer), TEXTS_A_SLICE)
         for peer, compile_rule in peers.items()
         if compile_rule
     }
-    taken = {peer: fewest / TEXTS_A_SLICE / 1e3 for peer, fewest in interleaved(slices, share).items()}
+    taken = {peer: fewest / TEXTS_A_SLICE / 1e3 for peer, fewest in interleave(slices, share).items()}
     rows = [
         [peer, f"{number(taken[peer])} µs", ratio(taken[peer] / taken["stellar"]) if "stellar" in taken else ""]
         if peer in taken
         else [peer, "not installed", ""]
         for peer in peers
     ]
-    text = table(f"Compilation of texts such as {short_rules('stellar')[0]}", ["", "a text", "to stellar"], rows)
-    return Part(text, [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])
+    text = table(
+        f"Compilation of expressions such as {make_short_rules('stellar')[0]}",
+        ["", "an expression", "to stellar"],
+        rows,
+    )
+    return GroupResult(text, [Finding(COMPILE, taken["stellar"])] if "stellar" in taken else [])

@@ -1,4 +1,4 @@
-"""CPU time of small pieces of work, taken in turns, so that a machine that drifts drifts for all of them."""
+"""Interleaved measurement of CPU time, so that a change in machine speed affects all contestants."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from typing import Any, NamedTuple, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Slice = Callable[[], object]
 
-# How many seconds one turn lasts
+# Duration of a turn in seconds
 TURN = 0.004
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def interleaved(slices: Mapping[Key, Slice], share: float, least: int = 4) -> dict[Key, float]:
-    """The fewest nanoseconds of CPU that each slice took.
+def interleave(slices: Mapping[Key, Slice], share: float, least: int = 4) -> dict[Key, float]:
+    """Return the minimum CPU time of each slice, in nanoseconds.
 
-    share: seconds of CPU that each slice gets in all, whether it is quick or slow
-    least: how often each one is measured at any rate
+    share: total CPU time for each slice, in seconds, whether it is fast or slow
+    least: minimum number of measurements of each slice
 
-    Whichever has had the least time so far goes next. So they take turns, all of them spread over the whole run. Quick
-    slices are repeated until they last as long as slow ones: a processor runs faster for moments, and a short piece of
-    work would fit into such a moment sooner than a long one.
+    The slice with the least total time runs next, so all slices are spread over the whole run. Fast slices are repeated
+    until a turn is as long as that of slow ones: a processor is faster for short periods, which a short turn would fit
+    into more easily than a long one.
     """
     with no_collection():
         repeats = {key: max(1, round(TURN * 1e9 / cpu_of(work))) for key, work in slices.items()}
-        turns = {key: repeated(work, repeats[key]) for key, work in slices.items()}
+        turns = {key: repeat(work, repeats[key]) for key, work in slices.items()}
         fewest: dict[Key, float] = dict.fromkeys(slices, math.inf)
         spent = dict.fromkeys(slices, 0)
         runs = dict.fromkeys(slices, 0)
@@ -49,8 +49,8 @@ def interleaved(slices: Mapping[Key, Slice], share: float, least: int = 4) -> di
     return fewest
 
 
-def repeated(work: Slice, times: int) -> Slice:
-    """A slice that is another one, several times."""
+def repeat(work: Slice, times: int) -> Slice:
+    """Return a slice that runs another one several times."""
 
     def run() -> None:
         for _ in range(times):
@@ -60,7 +60,7 @@ def repeated(work: Slice, times: int) -> Slice:
 
 
 def cpu_of(work: Slice) -> int:
-    """The nanoseconds of this thread's CPU that one run takes."""
+    """Return the CPU time of one run in this thread, in nanoseconds."""
     begin = time.thread_time_ns()
     work()
     return time.thread_time_ns() - begin
@@ -68,7 +68,7 @@ def cpu_of(work: Slice) -> int:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Keep the cyclic garbage collector out of the measurement, as timeit does."""
+    """Disable the cyclic garbage collector during a measurement, as timeit does."""
     gc.collect()
     gc.disable()
     try:
@@ -78,7 +78,7 @@ def no_collection() -> Iterator[None]:
 
 
 def over(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Slice:
-    """A slice that gives each of the inputs to the call, in a plain loop as a program would."""
+    """Return a slice that calls a function with each input, in a plain loop."""
 
     def run() -> None:
         for given in inputs:
@@ -88,7 +88,7 @@ def over(call: Callable[[Any], Any], inputs: Sequence[Any]) -> Slice:
 
 
 def over_next(call: Callable[[Any], Any], inputs: Sequence[Any], count: int) -> Slice:
-    """A slice that gives the next few of the inputs to the call, and begins again after the last."""
+    """Return a slice that calls a function with the next inputs, and starts over after the last."""
     following = cycle(inputs)
 
     def run() -> None:
@@ -99,16 +99,16 @@ def over_next(call: Callable[[Any], Any], inputs: Sequence[Any], count: int) -> 
 
 
 class Process(NamedTuple):
-    """What a whole process took, in milliseconds."""
+    """The time of a whole process, in milliseconds."""
 
     cpu: float
     wall: float
 
 
 def process(arguments: Sequence[str], bytecode: str) -> tuple[Process, str]:
-    """Run this Python with the arguments, from the root of the checkout; what it took and what it printed.
+    """Run this Python interpreter in the root of the checkout; return its time and its output.
 
-    bytecode: a directory for compiled modules. The first run fills it; later ones begin as an installed program does
+    bytecode: a directory for compiled modules, which the first run fills, as those of an installed program are
     """
     command = [sys.executable, *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -123,12 +123,12 @@ def process(arguments: Sequence[str], bytecode: str) -> tuple[Process, str]:
 
 
 def environment(bytecode: str) -> dict[str, str]:
-    """The environment of a process that keeps its compiled modules in a directory."""
+    """Return the environment of a process with a directory for compiled modules."""
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**ours, "PYTHONPYCACHEPREFIX": bytecode}
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """The mean that is right for ratios; NaN for none."""
+    """Return the geometric mean; NaN for an empty input."""
     logarithms = [math.log(ratio) for ratio in ratios]
     return math.exp(sum(logarithms) / len(logarithms)) if logarithms else math.nan

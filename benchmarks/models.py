@@ -1,4 +1,4 @@
-"""Records that ask a model over HTTP, beside plain HTTP clients; the model runs in a process of its own."""
+"""Records that call a model over HTTP, compared with plain HTTP clients; the model runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import aiohttp
 import httpx
 
-from benchmarks.language import Part
-from benchmarks.measure import ROOT, interleaved
+from benchmarks.language import GroupResult
+from benchmarks.measure import ROOT, interleave
 from benchmarks.peers import Compile
 from benchmarks.report import Finding, Limit, number, table
 from stellar import compile, evaluate_many
@@ -25,11 +25,11 @@ from stellar.language.context import Context
 from stellar.maas import ClientSettings, MemoryRegistry, Model, ModelClient, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 
-# How long the model thinks about a request
+# Latency of the model
 SECONDS = 0.005
-# So many records are in the air at once; with a function `batch`, of which a request takes up to 64, four times as many
+# Records in flight; four times as many with a function `batch`, for which a request has up to 64 records
 IN_FLIGHT, IN_BATCHES = 64, 256
-# Hosts as a log has them: the n-th most frequent is there n ** -ZIPF as often as the most frequent
+# Hosts with the distribution of a log: the n-th most frequent is n ** -ZIPF times as frequent as the first
 KEYS, ZIPF, REPEATING = 10_000, 1.1, 100_000
 
 CALL = Limit("CPU of one model call, to httpx.Client", must=0.25, aim=0.2)
@@ -42,7 +42,7 @@ REPEATS = Limit("requests for repeated records, to the different ones among them
 EXPRESSION = compile("MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host': host}))")
 
 Records = Sequence[dict[str, str]]
-Ask = Callable[[Records], list[Any]]
+Client = Callable[[Records], list[Any]]
 
 SEQUENTIAL = "httpx.Client, one after the other"
 GATHERED = f"aiohttp, gathers of {IN_FLIGHT}"
@@ -52,14 +52,14 @@ BATCHED = f"evaluate_many, {IN_BATCHES} in flight, with a function batch"
 CACHING = "evaluate_many, records that repeat"
 
 
-def models(peers: dict[str, Compile | None], seconds: float) -> Part:
-    """Single calls by their CPU, and streams of records by the clock.
+def models(peers: dict[str, Compile | None], seconds: float) -> GroupResult:
+    """Measure the CPU time of single calls, and the wall-clock time of streams of records.
 
-    seconds: how long each figure is measured
+    seconds: duration of each measurement
     """
-    with _serving(0) as quick, _serving(SECONDS) as slow:
-        calls = _calls(quick, seconds)
-        rates, requests = _streams(slow, seconds)
+    with _serve_model(0) as quick, _serve_model(SECONDS) as slow:
+        calls = _measure_calls(quick, seconds)
+        rates, requests = _measure_streams(slow, seconds)
     httpx_call, sequential = calls["httpx.Client"], rates[SEQUENTIAL][0]
     text = table(
         "One call to a model, kept-alive http",
@@ -69,7 +69,10 @@ def models(peers: dict[str, Compile | None], seconds: float) -> Part:
     text += "\n" + table(
         f"Records through a model that takes {SECONDS * 1000:.0f} ms for a request",
         ["", "records/s", "to one by one", "requests a record"],
-        [[name, number(rate), f"{number(rate / sequential)}×", number(asked)] for name, (rate, asked) in rates.items()],
+        [
+            [name, number(rate), f"{number(rate / sequential)}×", number(per_record)]
+            for name, (rate, per_record) in rates.items()
+        ],
     )
     found = [
         Finding(CALL, calls["stellar.maas"] / httpx_call),
@@ -79,14 +82,14 @@ def models(peers: dict[str, Compile | None], seconds: float) -> Part:
         Finding(CACHED, 100 * sequential / rates[CACHING][0]),
         Finding(REPEATS, requests),
     ]
-    return Part(text, found)
+    return GroupResult(text, found)
 
 
-def _calls(url: str, seconds: float) -> dict[str, float]:
-    """The nanoseconds of CPU that one call takes here, without those of the model."""
+def _measure_calls(url: str, seconds: float) -> dict[str, float]:
+    """Return the CPU time of one call in nanoseconds, without that of the model."""
     endpoint = {"name": "dga", "version": "1.0", "url": url}
     with ModelClient(MemoryRegistry(), ClientSettings(cache_size=0)) as ours, httpx.Client() as theirs:
-        return interleaved(
+        return interleave(
             {
                 "httpx.Client": lambda: theirs.get(f"{url}/apply", params={"host": "yahoo.com"}).json(),
                 "stellar.maas": lambda: ours.apply(endpoint, None, {"host": "yahoo.com"}),
@@ -95,38 +98,38 @@ def _calls(url: str, seconds: float) -> dict[str, float]:
         )
 
 
-def _streams(url: str, seconds: float) -> tuple[dict[str, tuple[float, float]], float]:
-    """Records a second and requests a record, for each way; and how often repeated records were asked for."""
+def _measure_streams(url: str, seconds: float) -> tuple[dict[str, tuple[float, float]], float]:
+    """Return records per second and requests per record of each client, and requests per different repeated record."""
     with httpx.Client() as http:
-        theirs: dict[str, Ask] = {
-            SEQUENTIAL: lambda records: _one_by_one(http, url, records),
-            GATHERED: lambda records: asyncio.run(_gathered(url, records)),
-            SLIDING: lambda records: asyncio.run(_sliding(url, records)),
+        theirs: dict[str, Client] = {
+            SEQUENTIAL: lambda records: _call_one_by_one(http, url, records),
+            GATHERED: lambda records: asyncio.run(_gather(url, records)),
+            SLIDING: lambda records: asyncio.run(_slide(url, records)),
         }
-        rates = {name: (_rate(ask, seconds), 1.0) for name, ask in theirs.items()}
-    rates[OURS] = _stream(url, seconds, IN_FLIGHT)
-    rates[BATCHED] = _stream(url, seconds, IN_BATCHES, batch="batch")
-    repeats = _repeating(REPEATING if seconds >= 1 else 1000)
-    with _context(url, ClientSettings()) as (context, client):
-        taken = _timed(lambda records: _evaluated(records, context, IN_FLIGHT), repeats)
-        asked = client.counters().requests
-    rates[CACHING] = len(repeats) / taken, asked / len(repeats)
-    return rates, asked / len({record["host"] for record in repeats})
+        rates = {name: (_measure_rate(client, seconds), 1.0) for name, client in theirs.items()}
+    rates[OURS] = _measure_stream(url, seconds, IN_FLIGHT)
+    rates[BATCHED] = _measure_stream(url, seconds, IN_BATCHES, batch="batch")
+    repeats = _make_repeating(REPEATING if seconds >= 1 else 1000)
+    with _open_context(url, ClientSettings()) as (context, client):
+        taken = _measure_time(lambda records: _evaluate(records, context, IN_FLIGHT), repeats)
+        requests = client.counters().requests
+    rates[CACHING] = len(repeats) / taken, requests / len(repeats)
+    return rates, requests / len({record["host"] for record in repeats})
 
 
-def _stream(url: str, seconds: float, in_flight: int, **functions: str) -> tuple[float, float]:
-    with _context(url, ClientSettings(cache_size=0), **functions) as (context, client):
-        rate = _rate(lambda records: _evaluated(records, context, in_flight), seconds)
+def _measure_stream(url: str, seconds: float, in_flight: int, **functions: str) -> tuple[float, float]:
+    with _open_context(url, ClientSettings(cache_size=0), **functions) as (context, client):
+        rate = _measure_rate(lambda records: _evaluate(records, context, in_flight), seconds)
         counters = client.counters()
     return rate, counters.requests / counters.calls
 
 
-def _evaluated(records: Records, context: Context, in_flight: int) -> list[Any]:
+def _evaluate(records: Records, context: Context, in_flight: int) -> list[Any]:
     return list(evaluate_many(EXPRESSION, records, context, in_flight=in_flight))
 
 
 @contextmanager
-def _context(url: str, settings: ClientSettings, **functions: str) -> Iterator[tuple[Context, ModelClient]]:
+def _open_context(url: str, settings: ClientSettings, **functions: str) -> Iterator[tuple[Context, ModelClient]]:
     registry = MemoryRegistry()
     endpoint = Endpoint(url=url, functions={"apply": "apply", **functions})
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", endpoint))
@@ -134,66 +137,66 @@ def _context(url: str, settings: ClientSettings, **functions: str) -> Iterator[t
         yield Context({Registry: registry, ModelClient: client}), client
 
 
-def _different(count: int, turn: int) -> Records:
+def _make_different(count: int, turn: int) -> Records:
     return [{"host": f"{turn}-{index}.example.com"} for index in range(count)]
 
 
-def _repeating(count: int) -> Records:
+def _make_repeating(count: int) -> Records:
     ranks = range(1, KEYS + 1)
     chosen = random.Random(1).choices(ranks, [rank**-ZIPF for rank in ranks], k=count)
     return [{"host": f"{rank}.example.com"} for rank in chosen]
 
 
-def _rate(ask: Ask, seconds: float) -> float:
-    """The most records a second of several turns by the clock."""
+def _measure_rate(client: Client, seconds: float) -> float:
+    """Return the maximum records per second of several turns."""
     best, count, turn, until = 0.0, 32, 0, time.perf_counter() + seconds
     while turn < 3 or time.perf_counter() < until:
-        taken = _timed(ask, _different(count, turn))
+        taken = _measure_time(client, _make_different(count, turn))
         best, turn = max(best, count / taken), turn + 1
         if taken < seconds / 4:
             count *= 2
     return best
 
 
-def _timed(ask: Ask, records: Records) -> float:
-    """How long it takes, by the clock. Every answer is looked at."""
+def _measure_time(client: Client, records: Records) -> float:
+    """Return the wall-clock time of a stream, and check every result."""
     begin = time.perf_counter()
-    scores = ask(records)
+    scores = client(records)
     taken = time.perf_counter() - begin
     if scores != [len(record["host"]) for record in records]:
-        raise RuntimeError("a record has a score that is not its own")
+        raise RuntimeError("a record has the score of another record")
     return taken
 
 
-def _one_by_one(http: httpx.Client, url: str, records: Records) -> list[Any]:
+def _call_one_by_one(http: httpx.Client, url: str, records: Records) -> list[Any]:
     return [http.get(f"{url}/apply", params={"host": record["host"]}).json()["score"] for record in records]
 
 
-async def _gathered(url: str, records: Records) -> list[Any]:
+async def _gather(url: str, records: Records) -> list[Any]:
     async with _session() as http:
         return [
             score
             for begin in range(0, len(records), IN_FLIGHT)
-            for score in await asyncio.gather(*(_ask(http, url, r) for r in records[begin : begin + IN_FLIGHT]))
+            for score in await asyncio.gather(*(_request(http, url, r) for r in records[begin : begin + IN_FLIGHT]))
         ]
 
 
-async def _sliding(url: str, records: Records) -> list[Any]:
-    places = asyncio.Semaphore(IN_FLIGHT)
+async def _slide(url: str, records: Records) -> list[Any]:
+    slots = asyncio.Semaphore(IN_FLIGHT)
     async with _session() as http:
 
-        async def ask(record: dict[str, str]) -> Any:
-            async with places:
-                return await _ask(http, url, record)
+        async def request(record: dict[str, str]) -> Any:
+            async with slots:
+                return await _request(http, url, record)
 
-        return await asyncio.gather(*map(ask, records))
+        return await asyncio.gather(*map(request, records))
 
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT))
 
 
-async def _ask(http: aiohttp.ClientSession, url: str, record: dict[str, str]) -> Any:
+async def _request(http: aiohttp.ClientSession, url: str, record: dict[str, str]) -> Any:
     async with http.get(f"{url}/apply?host={quote_plus(record['host'])}") as response:
         return (await response.json(content_type=None))["score"]
 
@@ -201,8 +204,8 @@ async def _ask(http: aiohttp.ClientSession, url: str, record: dict[str, str]) ->
 # -- The model
 
 
-class Scoring(asyncio.Protocol):
-    """Scores a host by its length, some seconds after it was asked; batches likewise, in one go."""
+class ScoringModel(asyncio.Protocol):
+    """A model that scores a host by its length after a latency; a batch has the latency of one request."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -215,17 +218,17 @@ class Scoring(asyncio.Protocol):
         self._received += data
         while (request := self._next()) is not None:
             body = json.dumps(request).encode()
-            answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+            response = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
                 len(body),
                 body,
             )
             if self._seconds:
-                asyncio.get_running_loop().call_later(self._seconds, self._transport.write, answer)
+                asyncio.get_running_loop().call_later(self._seconds, self._transport.write, response)
             else:
-                self._transport.write(answer)
+                self._transport.write(response)
 
     def _next(self) -> Any:
-        """The answer to the next request that is whole; None if there is none."""
+        """Return the result of the next complete request; None if it is incomplete."""
         head, end, rest = self._received.partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
         if not end or len(rest) < length:
@@ -238,14 +241,14 @@ class Scoring(asyncio.Protocol):
 
 
 async def _serve(seconds: float) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Scoring(seconds), "127.0.0.1", 0, backlog=256)
+    server = await asyncio.get_running_loop().create_server(lambda: ScoringModel(seconds), "127.0.0.1", 0, backlog=256)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def _serving(seconds: float) -> Iterator[str]:
-    """The address of a model in a process of its own."""
+def _serve_model(seconds: float) -> Iterator[str]:
+    """Run a model in a process of its own; yield its URL."""
     command = [sys.executable, "-m", "benchmarks.models", str(seconds)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

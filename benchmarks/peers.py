@@ -1,13 +1,13 @@
-"""The languages that are compared, each used the way its own documentation says: compiled once, evaluated often.
+"""The languages for comparison, each used as its documentation recommends: compiled once, evaluated many times.
 
-stellar                       this one
-cel-python                    Google's CEL, in Python; its compiled runner, the faster of its two, where that serves
-common-expression-language    CEL in Rust; variables by resolver, so that it converts only what a rule reads
+stellar                       this project
+cel-python                    Google's CEL, in Python; with its faster, compiled runner where possible
+common-expression-language    CEL in Rust; variables by resolver, so that it converts only the fields that a rule reads
 rule-engine                   rules over objects
 simpleeval                    Python's own expressions, made safe
 jmespath                      queries over JSON; no arithmetic
 
-What a task needs and a language lacks (trimming a text, the host of a URL) is lent to it as a Python function.
+A function that a task needs and a language lacks (trimming, the host of a URL) is added as a Python function.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Compile = Callable[[str], Evaluate]
 class Peer:
     """A language: its name on PyPI, the module to import, and how to get its compile function.
 
-    load: raises ImportError where it is not installed
+    load: raises ImportError if it is not installed
     """
 
     name: str
@@ -56,7 +56,7 @@ def cel_python() -> Compile:
 
     functions = {"trim": trim, "upper": upper, "url_to_host": url_to_host}
     compiled = celpy.Environment(runner_class=celpy.CompiledRunner)
-    interpreted = celpy.Environment()  # the compiled runner can't call functions that it is lent
+    interpreted = celpy.Environment()  # the compiled runner cannot call added functions
 
     def compile_rule(text: str) -> Evaluate:
         environment = interpreted if any(f"{name}(" in text for name in functions) else compiled
@@ -116,7 +116,7 @@ def jmespath() -> Compile:
     import jmespath as jmes
     from jmespath import functions
 
-    class Lent(functions.Functions):
+    class AddedFunctions(functions.Functions):
         @functions.signature({"types": ["string"]})
         def _func_trim(self, text: str) -> str:
             return text.strip()
@@ -129,7 +129,7 @@ def jmespath() -> Compile:
         def _func_url_to_host(self, url: str) -> str | None:
             return host(url)
 
-    options = jmes.Options(custom_functions=Lent())
+    options = jmes.Options(custom_functions=AddedFunctions())
 
     def compile_rule(text: str) -> Evaluate:
         search = jmes.compile(text).search
@@ -148,12 +148,12 @@ PEERS = (
 )
 
 
-def loaded() -> dict[str, Compile | None]:
-    """The compile function of each peer; None for one that is not installed."""
-    return {peer.name: _loaded(peer) for peer in PEERS}
+def load_peers() -> dict[str, Compile | None]:
+    """Return the compile function of each peer; None if it is not installed."""
+    return {peer.name: _load(peer) for peer in PEERS}
 
 
-def _loaded(peer: Peer) -> Compile | None:
+def _load(peer: Peer) -> Compile | None:
     try:
         return peer.load()
     except ImportError:

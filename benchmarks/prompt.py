@@ -1,4 +1,4 @@
-"""How soon a shell can be typed into: it starts in a terminal of its own, and its first prompt is waited for."""
+"""The time until a shell in a pseudo-terminal shows its first prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import Part
+from benchmarks.language import GroupResult
 from benchmarks.measure import ROOT, Process, environment
 from benchmarks.report import Finding, Limit, number, table
 
@@ -21,39 +21,39 @@ FIRST_PROMPT = Limit("stellar, by the clock until its first prompt", must=200, a
 BARE = "python, that prints one"
 SHELL = "stellar"
 PEER = "ptpython"
-# What this Python runs; each of them shows >>> when one can type
+# The arguments for Python; each shell shows >>> as its prompt
 SHELLS = {
     BARE: ["-c", "import time; print('>>>', flush=True); time.sleep(60)"],
-    # What the installed console script does
+    # As the installed console script
     SHELL: ["-c", "import sys; from stellar.cli import main; sys.exit(main())"],
     PEER: ["-m", "ptpython"],
 }
 PROMPT = b">>>"
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
-def prompts(rounds: int) -> Part:
-    """The time until the first prompt, of shells that are started in turns."""
+def prompts(rounds: int) -> GroupResult:
+    """Measure the time until the first prompt of shells, in interleaved runs."""
     shells = {name: arguments for name, arguments in SHELLS.items() if name != PEER or find_spec(PEER)}
     fewest: dict[str, Process] = {}
     with TemporaryDirectory() as home:
         for _ in range(rounds):
             for name, arguments in shells.items():
-                taken = first_prompt(arguments, home)
+                taken = measure_first_prompt(arguments, home)
                 so_far = fewest.get(name, taken)
                 fewest[name] = Process(min(taken.cpu, so_far.cpu), min(taken.wall, so_far.wall))
     rows = [[name, f"{number(taken.cpu)} ms", f"{number(taken.wall)} ms"] for name, taken in fewest.items()]
     rows += [[PEER, "not installed", ""]] if PEER not in fewest else []
-    text = table("Beginning: until one can type, in a terminal", ["", "CPU", "wall clock"], rows)
-    return Part(text, [Finding(FIRST_PROMPT, fewest[SHELL].wall)])
+    text = table("Start-up: until the first prompt, in a terminal", ["", "CPU", "wall clock"], rows)
+    return GroupResult(text, [Finding(FIRST_PROMPT, fewest[SHELL].wall)])
 
 
-def first_prompt(arguments: Sequence[str], home: str) -> Process:
-    """What a process took until it showed its prompt, at which it is ended.
+def measure_first_prompt(arguments: Sequence[str], home: str) -> Process:
+    """Start a shell, and return the time until its prompt; the process is killed then.
 
     home: a directory for compiled modules, histories and settings
 
-    Raises RuntimeError if it shows none.
+    Raises RuntimeError if it shows no prompt.
     """
     variables = environment(home) | {"HOME": home, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
     begin = time.perf_counter()
@@ -64,7 +64,7 @@ def first_prompt(arguments: Sequence[str], home: str) -> Process:
     try:
         shown = b""
         while PROMPT not in shown:
-            shown += _more(terminal, arguments, shown)
+            shown += _read_more(terminal, arguments, shown)
         wall = time.perf_counter() - begin
     finally:
         os.kill(child, signal.SIGKILL)
@@ -73,12 +73,12 @@ def first_prompt(arguments: Sequence[str], home: str) -> Process:
     return Process((used.ru_utime + used.ru_stime) * 1e3, wall * 1e3)
 
 
-def _more(terminal: int, arguments: Sequence[str], shown: bytes) -> bytes:
-    ready, _, _ = select.select([terminal], [], [], PATIENCE_SECONDS)
+def _read_more(terminal: int, arguments: Sequence[str], shown: bytes) -> bytes:
+    ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
     try:
         more = os.read(terminal, 4096) if ready else b""
     except OSError:  # the process has ended
         more = b""
     if not more:
-        raise RuntimeError(f"{' '.join(arguments)} shows no prompt, but {shown!r:.500}")
+        raise RuntimeError(f"{' '.join(arguments)} has shown no prompt; output: {shown!r:.500}")
     return more

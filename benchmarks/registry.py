@@ -1,4 +1,4 @@
-"""How soon clients know of a change of the registry, by a real ZooKeeper on loopback."""
+"""The delay until clients see a change of the registry, with a ZooKeeper on loopback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 
-from benchmarks.language import Part
+from benchmarks.language import GroupResult
 from benchmarks.peers import Compile
 from benchmarks.report import Finding, Limit, number, table
 from engines.daemon import missing
@@ -17,31 +17,31 @@ from stellar.maas.schema import Endpoint
 SEEN = Limit("median until a client knows of a change", must=50, aim=10, unit="ms")
 
 
-def registry(peers: dict[str, Compile | None], changes: int) -> Part:
-    """Instances come and go; each time it is measured how long another client takes to hear of it."""
+def registry(peers: dict[str, Compile | None], changes: int) -> GroupResult:
+    """Register and unregister instances, and measure the delay until another client is notified."""
     if why := missing():
-        return Part(f"A change of the registry: not measured, as {why}\n", [])
+        return GroupResult(f"A change of the registry: not measured, because {why}\n", [])
     with (
         ZooKeeper() as zookeeper,
         ZooKeeperRegistry(zookeeper.hosts) as writer,
         ZooKeeperRegistry(zookeeper.hosts) as other,
     ):
-        delays = sorted(1000 * delay for delay in _delays(writer, other, changes))
+        delays = sorted(1000 * delay for delay in _measure_delays(writer, other, changes))
     median = statistics.median(delays)
     rows = [["median", f"{number(median)} ms"], ["99 of 100", f"{number(delays[len(delays) * 99 // 100])} ms"]]
-    return Part(
+    return GroupResult(
         table(f"{len(delays)} changes of the registry, until another client knows", ["", "after"], rows),
         [Finding(SEEN, median)],
     )
 
 
-def _delays(writer: ZooKeeperRegistry, other: ZooKeeperRegistry, changes: int) -> list[float]:
-    heard = threading.Event()
-    moments: list[float] = []
+def _measure_delays(writer: ZooKeeperRegistry, other: ZooKeeperRegistry, changes: int) -> list[float]:
+    seen = threading.Event()
+    times: list[float] = []
 
     def listen(*_: object) -> None:
-        moments.append(time.perf_counter())
-        heard.set()
+        times.append(time.perf_counter())
+        seen.set()
 
     other.listen(listen)
     delays = []
@@ -49,10 +49,10 @@ def _delays(writer: ZooKeeperRegistry, other: ZooKeeperRegistry, changes: int) -
         endpoint = Endpoint(url=f"http://127.0.0.1:{number_ + 1}")
         instance = ServiceInstance.of(Model("dga", "1.0"), str(number_), endpoint)
         for change in (lambda: writer.register(instance), lambda: writer.unregister("dga", instance.id)):  # noqa: B023
-            heard.clear()
+            seen.clear()
             begin = time.perf_counter()
             change()
-            if not heard.wait(10):
-                raise RuntimeError("a change was not heard of")
-            delays.append(moments[-1] - begin)
+            if not seen.wait(10):
+                raise RuntimeError("a change was not seen within 10 s")
+            delays.append(times[-1] - begin)
     return delays

@@ -1,4 +1,4 @@
-"""How results are shown: aligned tables, and figures against their limits."""
+"""Results as aligned tables, and figures with their limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limit:
-    """A figure that must not pass one bound and is meant to stay within a closer one."""
+    """The upper bounds of a figure: a required one, and a lower one that is aimed at."""
 
     what: str
     must: float
@@ -18,7 +18,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Finding:
-    """A figure that was measured, beside its limit."""
+    """A measured figure, with its limits."""
 
     limit: Limit
     figure: float
@@ -31,17 +31,17 @@ class Finding:
 
 
 def ratio(value: float) -> str:
-    """A ratio, with about three digits."""
+    """Format a ratio with about three digits."""
     return f"{number(value)}×"
 
 
 def number(value: float) -> str:
-    """A number, with about three digits."""
+    """Format a number with about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A titled table of plain text; the first column on the left, the others on the right."""
+    """Format a table with a title; the first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [_line(row, widths) for row in (headings, *rows)]
     return "\n".join([title, "", lines[0], "-" * len(lines[0]), *lines[1:], ""])
@@ -53,13 +53,13 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def findings(found: Sequence[Finding]) -> str:
-    """All figures against their limits."""
+    """Format a table of all figures and their limits."""
     rows = [
         [
             finding.limit.what,
-            _bounded(finding.figure, finding.limit.unit),
-            "≤ " + _bounded(finding.limit.must, finding.limit.unit),
-            "≤ " + _bounded(finding.limit.aim, finding.limit.unit),
+            _format_figure(finding.figure, finding.limit.unit),
+            "≤ " + _format_figure(finding.limit.must, finding.limit.unit),
+            "≤ " + _format_figure(finding.limit.aim, finding.limit.unit),
             finding.verdict,
         ]
         for finding in found
@@ -67,5 +67,5 @@ def findings(found: Sequence[Finding]) -> str:
     return table("Limits", ["what", "measured", "must", "aim", ""], rows)
 
 
-def _bounded(value: float, unit: str) -> str:
+def _format_figure(value: float, unit: str) -> str:
     return ratio(value) if unit == "×" else f"{number(value)} {unit}"

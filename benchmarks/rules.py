@@ -1,4 +1,4 @@
-"""Rules in numbers: all of them different, all of the same few shapes, in the words of each language."""
+"""Many different rules of a few shapes, in the syntax of each language."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Shapes(NamedTuple):
-    """How a language writes the rules; {n}, {d} and {w} stand for a whole number, a decimal number and a word."""
+    """Templates of rules in a language; {n}, {d} and {w} are an integer, a decimal number and a word."""
 
     short: str
     mixed: tuple[str, ...]
@@ -70,24 +70,24 @@ SHAPES = {
 }
 
 
-def short_rules(peer: str, count: int = 1024) -> list[str]:
-    """Different rules, each 34 characters long in Stellar."""
-    return _filled([SHAPES[peer].short], count)
+def make_short_rules(peer: str, count: int = 1024) -> list[str]:
+    """Return different rules, each 34 characters long in Stellar."""
+    return _fill_templates([SHAPES[peer].short], count)
 
 
-def mixed_rules(peer: str, count: int) -> list[str]:
-    """Different rules of several shapes, as a rule set has them."""
-    return _filled(SHAPES[peer].mixed, count)
+def make_mixed_rules(peer: str, count: int) -> list[str]:
+    """Return different rules of several shapes, like a rule set."""
+    return _fill_templates(SHAPES[peer].mixed, count)
 
 
-def _filled(shapes: list[str] | tuple[str, ...], count: int) -> list[str]:
-    chance = random.Random(11)
+def _fill_templates(shapes: list[str] | tuple[str, ...], count: int) -> list[str]:
+    rng = random.Random(11)
     return [
-        shape.format(n=chance.randrange(10, 100), d=f"{number % 10}.{chance.randrange(1, 10)}", w=_word(number))
+        shape.format(n=rng.randrange(10, 100), d=f"{number % 10}.{rng.randrange(1, 10)}", w=_word(number))
         for number, shape in enumerate(islice(cycle(shapes), count))
     ]
 
 
 def _word(number: int) -> str:
-    """Three letters; another word for each number below 17,576."""
-    return "".join(chr(ord("a") + number // 26**place % 26) for place in range(3))
+    """Return three letters, which differ for all numbers below 17,576."""
+    return "".join(chr(ord("a") + number // 26**position % 26) for position in range(3))

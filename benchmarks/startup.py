@@ -1,10 +1,10 @@
-"""What it costs to begin: imports, and the command line as a whole process."""
+"""Start-up time: imports, and the command line as a whole process."""
 
 from __future__ import annotations
 
 from tempfile import TemporaryDirectory
 
-from benchmarks.language import Part
+from benchmarks.language import GroupResult
 from benchmarks.measure import Process, process
 from benchmarks.peers import PEERS, Compile
 from benchmarks.report import Finding, Limit, number, table
@@ -17,28 +17,28 @@ FIRST = "import stellar; stellar.compile('1')({})"
 EVAL = "stellar eval -e 1"
 
 
-def startup(peers: dict[str, Compile | None], rounds: int) -> Part:
-    """Processes that only import, beside one that does nothing; and the command."""
+def startup(peers: dict[str, Compile | None], rounds: int) -> GroupResult:
+    """Measure processes that only import, the command, and a bare Python for comparison."""
     commands = {BARE: ["-c", "pass"]}
     commands |= {f"import {peer.module}": ["-c", f"import {peer.module}"] for peer in PEERS if peers[peer.name]}
     if peers["stellar"]:
         commands[FIRST] = ["-c", FIRST]
-        # What the installed console script does
+        # As the installed console script
         commands[EVAL] = ["-c", "import sys; from stellar.cli import main; sys.exit(main())", "eval", "-e", "1"]
     fewest = _fewest(commands, rounds)
     rows = [
         [name, f"{number(taken.cpu)} ms", f"{number(taken.wall)} ms", _beyond(taken.cpu, fewest[BARE].cpu)]
         for name, taken in fewest.items()
     ]
-    text = table("Beginning: whole processes", ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
+    text = table("Start-up: whole processes", ["", "CPU", "wall clock", "CPU beyond a bare Python"], rows)
     if EVAL not in fewest:
-        return Part(text, [])
+        return GroupResult(text, [])
     imported = fewest["import stellar"].cpu - fewest[BARE].cpu
-    return Part(text, [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu)])
+    return GroupResult(text, [Finding(IMPORT, imported), Finding(COMMAND, fewest[EVAL].cpu)])
 
 
 def _fewest(commands: dict[str, list[str]], rounds: int) -> dict[str, Process]:
-    """The least that each process took, run in turns."""
+    """Return the minimum time of each process, in interleaved runs."""
     fewest: dict[str, Process] = {}
     with TemporaryDirectory() as bytecode:
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What is asked of every language: records, and tasks in each one's words beside a Python function written by hand."""
+"""The records and the tasks, in the syntax of each language and as hand-written Python functions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CEL = ("cel-python", "common-expression-language")
 
 @dataclass(frozen=True)
 class Task:
-    """One rule. A peer without a text of its own can't express it.
+    """A rule in several languages.
 
-    by_hand: what a person who knows the fields' types would write, with nulls treated as Stellar does
-    peers: the rule in the words of each peer
-    variety: how many records go by before one comes again; more than any cache holds, where one could answer
+    by_hand: a function as written by a person who knows the types of the fields, with Stellar's treatment of null
+    peers: the rule in each language that can express it
+    variety: number of different records; exceeds the size of all caches for a function that has one
     """
 
     name: str
@@ -31,7 +31,7 @@ class Task:
     variety: int = 1000
 
     def text(self, peer: str) -> str | None:
-        """The rule in the words of this peer."""
+        """Return the rule in the language of a peer, or None if the peer cannot express it."""
         return self.stellar if peer == "stellar" else self.peers.get(peer)
 
 
@@ -58,12 +58,12 @@ def member(record: Record) -> bool:
     return record.get("y") in {"a", "b", "c", "d", "e"}
 
 
-def doubled(record: Record) -> list[float] | None:
+def double_all(record: Record) -> list[float] | None:
     numbers = record.get("l")
     return None if numbers is None else [v * 2 for v in numbers if v is not None and v > 2]
 
 
-def looked_up(record: Record) -> Any:
+def look_up(record: Record) -> Any:
     m = record.get("m")
     if m is None:
         return "d"
@@ -149,7 +149,7 @@ TASKS = (
     Task(
         "T6",
         "MAP(FILTER(l, v -> v > 2), v -> v * 2)",
-        doubled,
+        double_all,
         {
             **_cel("l.filter(v, v > 2).map(v, v * 2)"),
             "rule-engine": "[v * 2 for v in l if v > 2]",
@@ -159,7 +159,7 @@ TASKS = (
     Task(
         "T7",
         "MAP_GET('k', m, 'd')",
-        looked_up,
+        look_up,
         {
             **_cel("'k' in m ? m['k'] : 'd'"),
             "rule-engine": "'k' in m ? m['k'] : 'd'",
@@ -206,14 +206,14 @@ def _record(chance: random.Random, number: int, fields: int) -> Record:
     return dict([*record.items(), *filler.items()][:fields])
 
 
-# What Stellar and the hand-written functions must agree on as well, though the peers refuse most of it
+# Records on which Stellar must also agree with the hand-written functions; the peers reject most of them
 RECORDS_WITH_NULLS: list[Record] = [{}, dict.fromkeys("xyfgslm"), {"l": [None, 3, 2], "m": {"k": None}, "url": None}]
 
 
-def same(answer: Any, expected: Any) -> bool:
-    """Whether two answers mean the same: sequences by element, numbers by value, whatever their classes."""
+def same(result: Any, expected: Any) -> bool:
+    """Return True if two results are equal: sequences by element, numbers by value, regardless of their classes."""
     if isinstance(expected, list):
-        return isinstance(answer, list | tuple) and len(answer) == len(expected) and all(map(same, answer, expected))
+        return isinstance(result, list | tuple) and len(result) == len(expected) and all(map(same, result, expected))
     if isinstance(expected, int | float):
-        return isinstance(answer, Number) and math.isclose(answer, expected, rel_tol=1e-9, abs_tol=1e-9)  # type: ignore[arg-type]
-    return bool(answer == expected)
+        return isinstance(result, Number) and math.isclose(result, expected, rel_tol=1e-9, abs_tol=1e-9)  # type: ignore[arg-type]
+    return bool(result == expected)

@@ -1,4 +1,4 @@
-"""The benchmark of models: its model answers as it should, and what answers otherwise is not timed."""
+"""The benchmark of models: all clients are measured, and wrong results are an error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ pytest.importorskip("aiohttp", reason="a peer in the benchmarks; pip install '.[
 from benchmarks import models, registry
 
 
-def test_every_way_to_ask_is_timed_and_no_answer_is_asked_for_twice() -> None:
+def test_every_client_is_measured_and_no_repeated_record_is_requested_twice() -> None:
     text, found = models.models({}, 0.02)
-    for way in (models.SEQUENTIAL, models.GATHERED, models.SLIDING, models.OURS, models.BATCHED, models.CACHING):
-        assert way in text
+    for client in (models.SEQUENTIAL, models.GATHERED, models.SLIDING, models.OURS, models.BATCHED, models.CACHING):
+        assert client in text
     figures = {finding.limit: finding.figure for finding in found}
     assert figures[models.REPEATS] == 1
     limits = {models.CALL, models.STREAM, models.GATHER, models.BATCH, models.CACHED, models.REPEATS}
@@ -21,19 +21,19 @@ def test_every_way_to_ask_is_timed_and_no_answer_is_asked_for_twice() -> None:
     assert all(figure > 0 for figure in figures.values())
 
 
-def test_scores_that_belong_to_other_records_are_not_timed() -> None:
-    with pytest.raises(RuntimeError, match="a score that is not its own"):
-        models._rate(lambda records: [0 for _ in records], 0.01)
+def test_scores_of_other_records_are_an_error() -> None:
+    with pytest.raises(RuntimeError, match="the score of another record"):
+        models._measure_rate(lambda records: [0 for _ in records], 0.01)
 
 
-def test_frequent_hosts_come_as_often_as_the_law_says() -> None:
-    hosts = [record["host"] for record in models._repeating(100_000)]
+def test_hosts_follow_zipfs_law() -> None:
+    hosts = [record["host"] for record in models._make_repeating(100_000)]
     assert hosts.count("1.example.com") / hosts.count("2.example.com") == pytest.approx(2**1.1, rel=0.1)
     assert len(set(hosts)) > 5000
 
 
 @pytest.mark.engine
-def test_changes_of_the_registry_are_timed(engines: None) -> None:
+def test_changes_of_the_registry_are_measured(engines: None) -> None:
     text, (found,) = registry.registry({}, 3)
     assert "6 changes of the registry" in text
     assert found.figure > 0

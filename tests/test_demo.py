@@ -1,4 +1,4 @@
-"""The walkthrough: the whole of it as a user runs it, and its two models by themselves."""
+"""The Squid walkthrough as a user runs it, and its two models on their own."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ needs_scikit_learn = pytest.mark.skipif(
 )
 
 
-class Surroundings(NamedTuple):
-    """What a run of the demo may touch: an empty home, an empty folder for temporary files, and where it starts."""
+class Sandbox(NamedTuple):
+    """The directories of a run: an empty home, an empty directory for temporary files, and the working directory."""
 
     home: Path
     temporary: Path
     start: Path
 
     @classmethod
-    def made(cls, within: Path) -> Surroundings:
-        made = cls(within / "home", within / "temporary", within / "start")
-        for folder in made:
+    def create(cls, within: Path) -> Sandbox:
+        sandbox = cls(within / "home", within / "temporary", within / "start")
+        for folder in sandbox:
             folder.mkdir()
-        return made
+        return sandbox
 
     def begin(self, *arguments: str, squid: Path = SQUID, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -56,47 +56,47 @@ class Surroundings(NamedTuple):
         )
 
     def assert_clean(self, output: str) -> None:
-        """Nothing runs, nothing listens and no file is left."""
-        assert processes_of(self.temporary.parent) == []
-        assert [address for address in addresses(output) if listens(address)] == []
+        """Assert that no process, open port or file remains."""
+        assert find_processes(self.temporary.parent) == []
+        assert [url for url in find_urls(output) if is_listening(url)] == []
         assert list(self.temporary.iterdir()) == []
         assert list(self.home.iterdir()) == []
 
 
-def processes_of(folder: Path) -> list[str]:
-    """The processes that run in the folder, or have it in their command."""
-    return [found for found in map(described, Path("/proc").glob("[0-9]*")) if str(folder) in found]
+def find_processes(folder: Path) -> list[str]:
+    """Return the processes that run in a folder or have it in their command."""
+    return [found for found in map(describe, Path("/proc").glob("[0-9]*")) if str(folder) in found]
 
 
-def described(process: Path) -> str:
+def describe(process: Path) -> str:
     try:
         return f"{os.readlink(process / 'cwd')} {(process / 'cmdline').read_bytes().decode(errors='replace')}"
-    except OSError:  # it has just ended
+    except OSError:  # the process has ended
         return ""
 
 
-def addresses(output: str) -> list[str]:
+def find_urls(output: str) -> list[str]:
     return re.findall(r"http://127\.0\.0\.1:\d+", output)
 
 
-def listens(address: str) -> bool:
+def is_listening(url: str) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", urlsplit(address).port or 0)) == 0
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
 
 
-# --- the whole
+# --- the walkthrough
 
 
 class Run(NamedTuple):
-    surroundings: Surroundings
-    kept: Path
+    sandbox: Sandbox
+    folder: Path
     output: str
     errors: str
     status: int
     files_before: set[Path]
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.kept / name).read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
 
 
 def files() -> set[Path]:
@@ -105,16 +105,16 @@ def files() -> set[Path]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The demo, run once, with its files kept."""
+    """The demo, run once with --keep."""
     before = files()
-    surroundings = Surroundings.made(tmp_path_factory.mktemp("demo"))
-    kept = surroundings.start / "kept"
-    process = surroundings.begin("--keep", str(kept))
+    sandbox = Sandbox.create(tmp_path_factory.mktemp("demo"))
+    folder = sandbox.start / "demo"
+    process = sandbox.begin("--keep", str(folder))
     output, errors = process.communicate(timeout=120)
-    return Run(surroundings, kept, output, errors, process.returncode, before)
+    return Run(sandbox, folder, output, errors, process.returncode, before)
 
 
-def test_the_demo_ends_well_and_every_claim_holds(run: Run) -> None:
+def test_the_demo_succeeds_with_all_checks(run: Run) -> None:
     assert run.status == 0, run.output + run.errors
     assert "[FAILED]" not in run.output
     assert run.output.count("[ok]") >= 7
@@ -123,7 +123,7 @@ def test_the_demo_ends_well_and_every_claim_holds(run: Run) -> None:
 
 def test_the_demo_lists_two_instances_byte_for_byte(run: Run) -> None:
     listed = run.output.partition("-mo LIST\n")[2].partition("  [ok]")[0]
-    one, other = addresses(listed)
+    one, other = find_urls(listed)
     assert one != other
     assert listed == (
         "Model dga @ 1.0\n"
@@ -132,8 +132,8 @@ def test_the_demo_lists_two_instances_byte_for_byte(run: Run) -> None:
     )  # fmt: skip
 
 
-def test_every_line_of_the_log_has_its_verdict_though_an_instance_was_killed(run: Run) -> None:
-    lines = (run.kept / "access.log").read_text().splitlines()
+def test_every_line_of_the_log_is_scored_though_an_instance_is_killed(run: Run) -> None:
+    lines = (run.folder / "access.log").read_text().splitlines()
     records = run.records("squid.jsonl")
     assert "$ kill -9 " in run.output
     assert len(records) == len(lines) >= 2000
@@ -149,7 +149,7 @@ def test_every_line_of_the_log_has_its_verdict_though_an_instance_was_killed(run
         ("cnn.com", ("malicious", "true", 100.0, 100)),
     ],
 )
-def test_the_mock_s_verdict_becomes_an_alert(run: Run, name: str, verdict: tuple[object, ...]) -> None:
+def test_the_result_of_the_mock_becomes_an_alert(run: Run, name: str, verdict: tuple[object, ...]) -> None:
     fields = ("is_malicious", "is_alert", "threat.triage.score", "threat.triage.level")
     records = [record for record in run.records("squid.jsonl") if record.get("domain_without_subdomains") == name]
     assert records
@@ -157,7 +157,7 @@ def test_the_mock_s_verdict_becomes_an_alert(run: Run, name: str, verdict: tuple
     assert all(type(record.get("threat.triage.level")) in (int, type(None)) for record in records)
 
 
-def test_the_table_sums_up_by_domain(run: Run) -> None:
+def test_the_table_counts_records_by_domain(run: Run) -> None:
     of_cnn = sum(record.get("domain_without_subdomains") == "cnn.com" for record in run.records("squid.jsonl"))
     assert re.search(rf"^ *cnn\.com +{of_cnn} +malicious +true +100\.0 +100 *$", run.output, re.MULTILINE)
     assert re.search(r"^ *yahoo\.com +\d+ +legit *$", run.output, re.MULTILINE)
@@ -165,23 +165,23 @@ def test_the_table_sums_up_by_domain(run: Run) -> None:
 
 
 @needs_scikit_learn
-def test_the_classifier_raises_alarms_for_machine_made_names_alone(run: Run) -> None:
+def test_the_classifier_raises_alerts_for_generated_names_only(run: Run) -> None:
     records = run.records("squid_dga.jsonl")
     alarms = [record for record in records if record.get("dga_status") == "dga"]
     assert len(alarms) > 100
-    assert {record["code"] for record in alarms} == {503}  # only machine-made names lead nowhere
+    assert {record["code"] for record in alarms} == {503}  # only generated names have no host
     assert {(record["is_alert"], record["threat.triage.score"]) for record in alarms} == {("true", 60.0)}
 
 
-def test_the_demo_leaves_nothing_but_what_was_to_be_kept(run: Run) -> None:
-    run.surroundings.assert_clean(run.output)
-    assert list(run.surroundings.start.iterdir()) == [run.kept]
+def test_the_demo_leaves_only_its_output_folder(run: Run) -> None:
+    run.sandbox.assert_clean(run.output)
+    assert list(run.sandbox.start.iterdir()) == [run.folder]
     assert files() == run.files_before
 
 
-def test_a_claim_that_does_not_hold_is_named_and_ends_the_demo_with_1(tmp_path: Path) -> None:
-    """Here the mock knows yahoo.com no more; and neither scikit-learn nor rich are there."""
-    surroundings = Surroundings.made(tmp_path)
+def test_a_failed_check_is_named_and_the_status_is_1(tmp_path: Path) -> None:
+    """The mock is changed to classify yahoo.com as malicious, and scikit-learn and rich are hidden."""
+    sandbox = Sandbox.create(tmp_path)
     changed = shutil.copytree(SQUID, tmp_path / "squid")
     mock = changed / "models" / "mock_dga" / "dga.py"
     mock.write_text(mock.read_text().replace('"yahoo.com", ', ""))
@@ -190,28 +190,28 @@ def test_a_claim_that_does_not_hold_is_named_and_ends_the_demo_with_1(tmp_path: 
     (hiding / "sitecustomize.py").write_text("import sys\nsys.modules['sklearn'] = sys.modules['rich'] = None\n")
 
     path = os.pathsep.join(filter(None, (str(hiding), os.environ.get("PYTHONPATH"))))
-    process = surroundings.begin(squid=changed, PYTHONPATH=path)
+    process = sandbox.begin(squid=changed, PYTHONPATH=path)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     claims = [line.removeprefix("demo: ") for line in errors.splitlines() if line.startswith("demo: ")]
-    assert claims == ["this did not come out: yahoo.com: is_malicious legit, and no is_alert"]
+    assert claims == ["check failed: yahoo.com: is_malicious legit, and no is_alert"]
     assert output.count("[FAILED]") == 1
     assert "scikit-learn is not installed: pip install" in output
     assert re.search(r"^  yahoo\.com +\d+ +malicious +true +100\.0 +100$", output, re.MULTILINE)
-    surroundings.assert_clean(output)
+    sandbox.assert_clean(output)
 
 
 @pytest.mark.parametrize(
     ("at", "stop"),
     [
         ("$ maas deploy ", lambda process: os.kill(process.pid, signal.SIGTERM)),
-        ("# The log goes ", lambda process: os.killpg(process.pid, signal.SIGINT)),  # as Ctrl-C does
+        ("# The pipeline processes ", lambda process: os.killpg(process.pid, signal.SIGINT)),  # as Ctrl-C does
     ],
     ids=["TERM", "Ctrl-C"],
 )
-def test_an_interrupted_demo_tidies_up(tmp_path: Path, at: str, stop: Callable[[subprocess.Popen[str]], None]) -> None:
-    surroundings = Surroundings.made(tmp_path)
-    process = surroundings.begin()
+def test_an_interrupted_demo_cleans_up(tmp_path: Path, at: str, stop: Callable[[subprocess.Popen[str]], None]) -> None:
+    sandbox = Sandbox.create(tmp_path)
+    process = sandbox.begin()
     assert process.stdout is not None
     output = ""
     for line in process.stdout:
@@ -222,60 +222,60 @@ def test_an_interrupted_demo_tidies_up(tmp_path: Path, at: str, stop: Callable[[
     stop(process)
     rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130, output + rest + errors
-    assert "interrupted; all that was started is ended" in errors
-    surroundings.assert_clean(output + rest)
+    assert "interrupted; all started processes are stopped" in errors
+    sandbox.assert_clean(output + rest)
 
 
-def test_a_command_that_fails_ends_the_demo_and_is_named(tmp_path: Path) -> None:
-    surroundings = Surroundings.made(tmp_path)
+def test_a_failing_command_ends_the_demo_and_is_named(tmp_path: Path) -> None:
+    sandbox = Sandbox.create(tmp_path)
     changed = shutil.copytree(SQUID, tmp_path / "squid")
     (changed / "config" / "parsers" / "squid.json").write_text("{")
-    process = surroundings.begin(squid=changed)
+    process = sandbox.begin(squid=changed)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "squid.json: not JSON" in errors
+    assert "squid.json: invalid JSON" in errors
     assert re.search(r"^demo: stellar-pipeline run .* ended with status 1$", errors, re.MULTILINE)
     assert "Traceback" not in errors
-    surroundings.assert_clean(output)
+    sandbox.assert_clean(output)
 
 
-def test_a_folder_that_is_there_is_not_used(tmp_path: Path) -> None:
-    surroundings = Surroundings.made(tmp_path)
-    process = surroundings.begin("--keep", str(tmp_path))
+def test_an_existing_folder_is_not_used(tmp_path: Path) -> None:
+    sandbox = Sandbox.create(tmp_path)
+    process = sandbox.begin("--keep", str(tmp_path))
     _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors.strip()) == (1, f"demo: {tmp_path} is there already; name a new folder")
+    assert (process.returncode, errors.strip()) == (1, f"demo: {tmp_path} exists already; choose a new folder")
 
 
-# --- the models by themselves
+# --- the models
 
 
-class Served(NamedTuple):
+class ServedModel(NamedTuple):
     process: subprocess.Popen[bytes]
     connection: http.client.HTTPConnection
     folder: Path
 
-    def ask(self, path: str) -> tuple[int, Any]:
+    def get(self, path: str) -> tuple[int, Any]:
         self.connection.request("GET", path)
-        answer = self.connection.getresponse()
-        body = answer.read()
-        assert answer.version == 11
-        assert answer.getheader("Content-Length") == str(len(body))
-        return answer.status, json.loads(body)
+        response = self.connection.getresponse()
+        body = response.read()
+        assert response.version == 11
+        assert response.getheader("Content-Length") == str(len(body))
+        return response.status, json.loads(body)
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """A model, run as its runner would, and a connection to it once it has written where it is."""
-    with started(folder) as process:
+def serve(folder: Path) -> Iterator[ServedModel]:
+    """Run a model as its runner does, and connect to it when it has written its endpoint."""
+    with start(folder) as process:
         try:
-            connection = connection_to(folder, process)
-            yield Served(process, connection, folder)
+            connection = connect(folder, process)
+            yield ServedModel(process, connection, folder)
             connection.close()
         finally:
             process.kill()
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [folder / "rest.sh"],
         cwd=folder,
@@ -285,7 +285,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def connection_to(folder: Path, process: subprocess.Popen[bytes]) -> http.client.HTTPConnection:
+def connect(folder: Path, process: subprocess.Popen[bytes]) -> http.client.HTTPConnection:
     deadline = time.monotonic() + 20
     while not (folder / "endpoint.dat").exists():
         assert process.poll() is None, process.communicate()
@@ -297,16 +297,16 @@ def connection_to(folder: Path, process: subprocess.Popen[bytes]) -> http.client
 
 
 @pytest.fixture
-def mock(tmp_path: Path) -> Iterator[Served]:
-    with served(shutil.copytree(MODELS / "mock_dga", tmp_path / "mock")) as model:
+def mock(tmp_path: Path) -> Iterator[ServedModel]:
+    with serve(shutil.copytree(MODELS / "mock_dga", tmp_path / "mock")) as model:
         yield model
 
 
 LEGIT, MALICIOUS = {"is_malicious": "legit"}, {"is_malicious": "malicious"}
 
 
-def test_the_mock_knows_two_domains_and_keeps_its_connection(mock: Served) -> None:
-    for query, answer in (
+def test_the_mock_classifies_two_domains_as_legit_and_reuses_its_connection(mock: ServedModel) -> None:
+    for query, result in (
         ("host=yahoo.com", LEGIT),
         ("host=amazon.com", LEGIT),
         ("other=1&host=yahoo.com", LEGIT),
@@ -318,40 +318,40 @@ def test_the_mock_knows_two_domains_and_keeps_its_connection(mock: Served) -> No
         ("host=", MALICIOUS),
         ("", MALICIOUS),
     ):
-        assert mock.ask(f"/apply?{query}") == (200, answer)
-        socket_of_it = mock.connection.sock
-        assert mock.ask("/apply") == (200, MALICIOUS)
-        assert mock.connection.sock is socket_of_it is not None
+        assert mock.get(f"/apply?{query}") == (200, result)
+        open_socket = mock.connection.sock
+        assert mock.get("/apply") == (200, MALICIOUS)
+        assert mock.connection.sock is open_socket is not None
 
 
-def test_what_the_mock_does_not_have_is_404(mock: Served) -> None:
-    assert mock.ask("/score?host=yahoo.com") == (404, {"error": "there is no /score; there is /apply"})
+def test_an_unknown_path_is_404(mock: ServedModel) -> None:
+    assert mock.get("/score?host=yahoo.com") == (404, {"error": "unknown path /score; available: /apply"})
 
 
-def test_the_mock_answers_at_once(mock: Served) -> None:
-    moments = [time.monotonic()]
+def test_the_mock_responds_without_delay(mock: ServedModel) -> None:
+    times = [time.monotonic()]
     for number in range(100):
-        mock.ask(f"/apply?host={number}.com")
-        moments.append(time.monotonic())
-    # With Nagle's algorithm most would take 40 ms. On a busy machine some do, so the quickest ones show which it is.
-    assert sorted(after - before for before, after in pairwise(moments))[30] < 0.03
+        mock.get(f"/apply?host={number}.com")
+        times.append(time.monotonic())
+    # With Nagle's algorithm most take 40 ms. On a busy host some do anyway, so only the fastest 30 count.
+    assert sorted(after - before for before, after in pairwise(times))[30] < 0.03
 
 
-def test_the_mock_is_silent_and_ends_cleanly_when_it_is_asked_to(mock: Served) -> None:
-    mock.ask("/apply?host=yahoo.com")
+def test_the_mock_logs_nothing_and_exits_cleanly_on_sigterm(mock: ServedModel) -> None:
+    mock.get("/apply?host=yahoo.com")
     mock.process.terminate()
     output, errors = mock.process.communicate(timeout=10)
     assert (mock.process.returncode, output, errors) == (0, b"", b"")
     assert sorted(file.name for file in mock.folder.iterdir() if file.is_file()) == ["dga.py", "rest.sh", "serving.py"]
 
 
-def test_a_client_that_breaks_off_is_not_in_the_log(mock: Served) -> None:
-    address = mock.connection.host, mock.connection.port
-    for rude in (b"", b"GET /apply HTTP/1.1\r\n", b"GET /apply HTTP/1.1\r\n\r\n"):
-        with socket.create_connection(address) as connection:
+def test_a_client_that_disconnects_is_not_logged(mock: ServedModel) -> None:
+    endpoint = mock.connection.host, mock.connection.port
+    for request in (b"", b"GET /apply HTTP/1.1\r\n", b"GET /apply HTTP/1.1\r\n\r\n"):
+        with socket.create_connection(endpoint) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-            connection.sendall(rude)
-    assert mock.ask("/apply?host=yahoo.com") == (200, LEGIT)
+            connection.sendall(request)
+    assert mock.get("/apply?host=yahoo.com") == (200, LEGIT)
     mock.process.terminate()
     assert mock.process.communicate(timeout=10)[1] == b""
 
@@ -363,12 +363,12 @@ def test_the_models_are_served_by_the_same_code() -> None:
 
 @pytest.fixture
 def classifier(run: Run, tmp_path: Path) -> Path:
-    """The model's folder, as the demo trained it."""
-    return shutil.copytree(run.kept / "dga", tmp_path / "dga")
+    """The folder of the model that the demo has trained."""
+    return shutil.copytree(run.folder / "dga", tmp_path / "dga")
 
 
 @needs_scikit_learn
-def test_the_classifier_is_right_about_names_that_it_never_saw(classifier: Path) -> None:
+def test_the_classifier_is_accurate_on_held_out_names(classifier: Path) -> None:
     report = json.loads((classifier / "accuracy.json").read_text())
     assert report["held_out"] > 1000
     assert report["accuracy"] > 0.9
@@ -383,8 +383,8 @@ def test_training_again_gives_the_same_model(classifier: Path) -> None:
 
 
 @needs_scikit_learn
-def test_the_classifier_answers_for_the_name_without_its_suffix(classifier: Path) -> None:
-    with served(classifier) as model:
+def test_the_classifier_classifies_the_name_without_its_suffix(classifier: Path) -> None:
+    with serve(classifier) as model:
         for query, status in (
             ("host=yahoo", "legit"),
             ("host=wikipedia", "legit"),
@@ -397,13 +397,13 @@ def test_the_classifier_answers_for_the_name_without_its_suffix(classifier: Path
             ("host", None),
             ("", None),
         ):
-            assert (query, model.ask(f"/apply?{query}")) == (query, (200, {"dga_status": status}))
+            assert (query, model.get(f"/apply?{query}")) == (query, (200, {"dga_status": status}))
 
 
 @needs_scikit_learn
-def test_a_classifier_that_was_not_trained_says_what_to_do(tmp_path: Path) -> None:
+def test_an_untrained_classifier_suggests_training(tmp_path: Path) -> None:
     folder = shutil.copytree(MODELS / "dga", tmp_path / "dga")
-    with started(folder) as process:
+    with start(folder) as process:
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert f"model.pickle is not there; make it with: python {folder / 'train.py'}" in errors.decode()
+    assert f"model.pickle does not exist; create it with: python {folder / 'train.py'}" in errors.decode()

@@ -1,10 +1,10 @@
-"""Makes an access.log as Squid writes it: the same lines for the same seed.
+"""Generates an access.log in the format of Squid; equal seeds give equal logs.
 
     python make_log.py > access.log
     python make_log.py --lines 100000 --seed 3 --garbage 20 --output access.log
 
-Most lines are of well-known sites, yahoo.com and cnn.com among them; some ask for names that look made by a machine, as
-malware does that searches for its master.
+Most lines are requests to well-known sites, such as yahoo.com and cnn.com. Some are requests to generated domains, as
+made by malware that searches for its command server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KINDS = {
     "/api": "application/json",
 }
 MACHINE_MADE_SUFFIXES = ("com", "net", "org", "info", "biz", "ru")
-# How often a line asks for a machine-made name, or opens a tunnel
+# Shares of requests to generated domains, and of tunnels
 MACHINE_MADE, TUNNELS = 0.04, 0.05
 GARBAGE = ("garbage", "", "squid: restarting", "1571163620.277    192", "\x00\x01\x02", "- - - -")
 
@@ -65,28 +65,28 @@ class Line(NamedTuple):
 
 
 def log(lines: int, seed: int, start: float) -> Iterator[Line]:
-    """That many entries, in the order of time."""
-    chance = random.Random(seed)
+    """Yield entries in the order of time."""
+    rng = random.Random(seed)
     time = start
     for _ in range(lines):
-        time += chance.expovariate(5)
-        yield entry(chance, time)
+        time += rng.expovariate(5)
+        yield entry(rng, time)
 
 
-def entry(chance: random.Random, time: float) -> Line:
-    """What one client did at one moment."""
-    client = f"10.0.{chance.randrange(4)}.{chance.randrange(2, 250)}"
-    elapsed, size = int(chance.lognormvariate(4.5, 1)), int(chance.lognormvariate(8, 1.5))
-    if chance.random() < MACHINE_MADE:
-        url = f"http://{machine_made(chance)}/"
+def entry(rng: random.Random, time: float) -> Line:
+    """Return a random request at a time."""
+    client = f"10.0.{rng.randrange(4)}.{rng.randrange(2, 250)}"
+    elapsed, size = int(rng.lognormvariate(4.5, 1)), int(rng.lognormvariate(8, 1.5))
+    if rng.random() < MACHINE_MADE:
+        url = f"http://{machine_made(rng)}/"
         return Line(time, elapsed, client, "TCP_MISS", 503, 340, "GET", url, "HIER_NONE/-", "text/html")
-    # The first sites are asked for the most
-    site = SITES[min(int(chance.expovariate(0.08)), len(SITES) - 1)]
-    host = chance.choice(SUBDOMAINS) + site
-    if chance.random() < TUNNELS:
+    # The first sites are the most frequent
+    site = SITES[min(int(rng.expovariate(0.08)), len(SITES) - 1)]
+    host = rng.choice(SUBDOMAINS) + site
+    if rng.random() < TUNNELS:
         return Line(time, elapsed, client, "TCP_TUNNEL", 200, size, "CONNECT", f"{host}:443", direct(host), "-")
-    path = chance.choice(PATHS)
-    result, status, peer = chance.choices(
+    path = rng.choice(PATHS)
+    result, status, peer = rng.choices(
         [
             ("TCP_MISS", 200, direct(host)),
             ("TCP_MISS", 301, direct(host)),
@@ -98,46 +98,44 @@ def entry(chance: random.Random, time: float) -> Line:
         weights=[60, 10, 4, 18, 7, 1],
     )[0]
     method = "POST" if path.startswith("/login") else "GET"
-    return Line(time, elapsed, client, result, status, size, method, f"http://{host}{path}", peer, kind_of(path))
+    return Line(time, elapsed, client, result, status, size, method, f"http://{host}{path}", peer, content_type(path))
 
 
-def machine_made(chance: random.Random) -> str:
-    """A name that nobody would think of."""
-    letters = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=chance.randint(12, 24)))
-    return f"{chance.choice('bcdfghjkmnpqrstvwxz')}{letters}.{chance.choice(MACHINE_MADE_SUFFIXES)}"
+def machine_made(rng: random.Random) -> str:
+    """Return a generated domain name."""
+    letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=rng.randint(12, 24)))
+    return f"{rng.choice('bcdfghjkmnpqrstvwxz')}{letters}.{rng.choice(MACHINE_MADE_SUFFIXES)}"
 
 
 def direct(host: str) -> str:
-    """How Squid says that it went to the site itself; a host has the same address in every log."""
+    """Return Squid's code for a direct connection to a host; the address of a host is the same in every log."""
     first, *rest = hashlib.sha256(host.encode()).digest()[:4]
     return f"HIER_DIRECT/{first % 80 + 12}.{rest[0]}.{rest[1]}.{rest[2]}"
 
 
-def kind_of(path: str) -> str:
-    """The content type of what is at a path."""
+def content_type(path: str) -> str:
+    """Return the content type for a path."""
     return next((kind for mark, kind in KINDS.items() if mark in path), "text/html")
 
 
-def with_garbage(lines: list[str], count: int, seed: int) -> list[str]:
-    """The lines with others between them that are none of Squid's."""
-    chance = random.Random(seed)
+def insert_garbage(lines: list[str], count: int, seed: int) -> list[str]:
+    """Insert lines that Squid does not write."""
+    rng = random.Random(seed)
     for _ in range(count):
-        lines.insert(chance.randrange(len(lines) + 1), chance.choice(GARBAGE))
+        lines.insert(rng.randrange(len(lines) + 1), rng.choice(GARBAGE))
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes an access.log as Squid writes it.")
-    parser.add_argument("--lines", type=int, default=4000, help="how many entries (default: 4000)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same log (default: 1)")
-    parser.add_argument(
-        "--start", type=float, default=1571163620.277, help="seconds since 1970, before the first entry"
-    )
-    parser.add_argument("--garbage", type=int, default=0, help="how many lines that Squid would not write (default: 0)")
-    parser.add_argument("--output", help="the file to write (default: standard output)")
+    parser = argparse.ArgumentParser(description="Generate an access.log in the format of Squid.")
+    parser.add_argument("--lines", type=int, default=4000, help="number of entries (default: 4000)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random generator (default: 1)")
+    parser.add_argument("--start", type=float, default=1571163620.277, help="start of the log, in seconds since 1970")
+    parser.add_argument("--garbage", type=int, default=0, help="number of unreadable lines to insert (default: 0)")
+    parser.add_argument("--output", help="output file (default: standard output)")
     options = parser.parse_args()
     lines = [str(line) for line in log(options.lines, options.seed, options.start)]
-    text = "\n".join(with_garbage(lines, options.garbage, options.seed)) + "\n"
+    text = "\n".join(insert_garbage(lines, options.garbage, options.seed)) + "\n"
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
             file.write(text)

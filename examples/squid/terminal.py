@@ -1,4 +1,4 @@
-"""A terminal that types commands, shows what they print, keeps account of what is claimed, and tidies up."""
+"""A terminal for demonstrations: runs commands, prints their output, records checks, and cleans up."""
 
 from __future__ import annotations
 
@@ -22,76 +22,78 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 SQUID = Path(__file__).resolve().parent
-PATIENCE = 20  # seconds
+TIMEOUT = 20  # seconds
 
 Record = dict[str, Any]
 
 
-class Failed(Exception):
-    """A command that did not do what it was to do; str() says which."""
+class CommandFailed(Exception):
+    """A command failed; the message names it."""
 
 
 class Terminal:
-    """Types commands in a folder, prints them with what they say, and keeps account of what is claimed."""
+    """Runs commands in a folder, prints them with their output, and records the results of checks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._failed: list[str] = []
         self._urls: set[str] = set()
-        self._others = processes()
+        self._other_processes = list_processes()
         print(f"$ cd {folder}\n$ SQUID={SQUID}\n$ export PYTHON={sys.executable}", flush=True)
 
-    def say(self, text: str) -> None:
+    def comment(self, text: str) -> None:
         print(f"\n# {text}", flush=True)
 
-    def show_typed(self, command: str) -> None:
+    def print_command(self, command: str) -> None:
         print(f"$ {command}", flush=True)
 
-    def check(self, claim: str, holds: bool) -> None:
-        print(f"{'  [ok]' if holds else '  [FAILED]'} {claim}", flush=True)
-        if not holds:
+    def check(self, claim: str, passed: bool) -> None:
+        print(f"{'  [ok]' if passed else '  [FAILED]'} {claim}", flush=True)
+        if not passed:
             self._failed.append(claim)
 
-    def verdict(self) -> int:
-        """The exit status: 0 if every claim held."""
+    def exit_status(self) -> int:
+        """Return the exit status: 0 if all checks passed."""
         for claim in self._failed:
-            print(f"demo: this did not come out: {claim}", file=sys.stderr)
+            print(f"demo: check failed: {claim}", file=sys.stderr)
         return 1 if self._failed else 0
 
     def type(self, command: str) -> str:
-        """Run a command to its end; returns what it printed."""
-        self.show_typed(command)
-        said = self._run(command)
-        print(said, end="", flush=True)
-        self._urls.update(re.findall(r"http://\S+", said))
-        return said
+        """Run a command, and return its output."""
+        self.print_command(command)
+        output = self._run(command)
+        print(output, end="", flush=True)
+        self._urls.update(re.findall(r"http://\S+", output))
+        return output
 
-    def type_until(self, command: str, wanted: str) -> None:
-        """Run a command again and again, until it prints what is wanted; show it once."""
-        self.show_typed(command)
-        deadline = time.monotonic() + PATIENCE
-        while wanted not in (said := self._run(command)):
+    def type_until(self, command: str, expected: str) -> None:
+        """Repeat a command until its output contains a string; print it once."""
+        self.print_command(command)
+        deadline = time.monotonic() + TIMEOUT
+        while expected not in (output := self._run(command)):
             if time.monotonic() > deadline:
-                raise Failed(f"{command} does not say {wanted!r} within {PATIENCE} seconds, but:\n{said}")
-        print(said, end="", flush=True)
+                raise CommandFailed(
+                    f"{command} has not printed {expected!r} within {TIMEOUT} seconds; last output:\n{output}"
+                )
+        print(output, end="", flush=True)
 
     def _run(self, command: str) -> str:
         words = self._words(command)
         done = subprocess.run(words, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, text=True)
         if done.returncode:
-            raise Failed(f"{command} ended with status {done.returncode}{self._last_log()}")
+            raise CommandFailed(f"{command} ended with status {done.returncode}{self._last_log()}")
         return done.stdout
 
     @contextmanager
-    def feeding(self, command: str) -> Iterator[IO[bytes]]:
-        """Run a command; yields its standard input."""
-        self.show_typed(f"{command} < access.log")
+    def feed(self, command: str) -> Iterator[IO[bytes]]:
+        """Run a command with access.log as input; yield its standard input."""
+        self.print_command(f"{command} < access.log")
         process = subprocess.Popen(
             self._words(command), cwd=self.folder, env=self._environment(), stdin=subprocess.PIPE
         )
         assert process.stdin is not None
         try:
-            with suppress(BrokenPipeError):  # it may end early; then its status says so
+            with suppress(BrokenPipeError):  # it may exit early, which its status shows
                 yield process.stdin
                 process.stdin.close()
             process.wait()
@@ -101,49 +103,51 @@ class Terminal:
             with suppress(BrokenPipeError):
                 process.stdin.close()
         if process.returncode:
-            raise Failed(f"{command} ended with status {process.returncode}")
+            raise CommandFailed(f"{command} ended with status {process.returncode}")
 
     @contextmanager
-    def background(self, command: str) -> Iterator[None]:
-        """Run a command meanwhile; it is asked to end, and then waited for."""
-        self.show_typed(f"{command} 2> service.log &")
+    def run_in_background(self, command: str) -> Iterator[None]:
+        """Run a command in the background; send SIGTERM at the end, and wait for it."""
+        self.print_command(f"{command} 2> service.log &")
         with (self.folder / "service.log").open("wb") as log:
             process = subprocess.Popen(self._words(command), cwd=self.folder, env=self._environment(), stderr=log)
         try:
             yield
         finally:
-            with uninterrupted():
+            with ignore_interrupts():
                 process.terminate()
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT)
         if process.returncode:
-            raise Failed(f"{command} ended with status {process.returncode}{self._last_log()}")
+            raise CommandFailed(f"{command} ended with status {process.returncode}{self._last_log()}")
 
-    def kill_an_instance(self) -> None:
-        """Kill the runner of one of the instances, with no time to say goodbye."""
+    def kill_instance(self) -> None:
+        """Kill the runner of an instance by SIGKILL, without a graceful shutdown."""
         lock = next(self.folder.glob("registry/containers/*/lock"))
         runner = int(lock.read_text())
-        self.show_typed(f"kill -9 {runner}   # $(cat {lock.relative_to(self.folder)})")
-        os.killpg(runner, signal.SIGKILL)  # it leads a process group of its own
+        self.print_command(f"kill -9 {runner}   # $(cat {lock.relative_to(self.folder)})")
+        os.killpg(runner, signal.SIGKILL)  # the runner leads a process group
 
-    def records(self, name: str) -> list[Record]:
+    def read_records(self, name: str) -> list[Record]:
         return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
 
-    def check_nothing_is_left(self, kept: bool) -> None:
-        """Check that neither a process nor a port is left, nor the folder if it was not to be kept."""
-        self.check(
-            f"nothing listens at the {len(self._urls)} addresses that models had", not any(map(listens, self._urls))
-        )
-        left = [found for process in processes() - self._others if (found := concerned_with(self.folder, process))]
-        self.check(f"no process is left{': ' + ', '.join(left) if left else ''}", not left)
-        if not kept:
-            self.check(f"{self.folder} is gone", not self.folder.exists())
+    def check_clean_up(self, is_kept: bool) -> None:
+        """Check that no process and no open port remains, nor the folder unless it was to remain."""
+        self.check(f"the {len(self._urls)} ports of the models are closed", not any(map(is_listening, self._urls)))
+        remaining = [
+            found
+            for process in list_processes() - self._other_processes
+            if (found := describe_process_in(self.folder, process))
+        ]
+        self.check(f"no process remains{': ' + ', '.join(remaining) if remaining else ''}", not remaining)
+        if not is_kept:
+            self.check(f"{self.folder} is removed", not self.folder.exists())
 
     def _words(self, command: str) -> list[str]:
         program, *words = (Template(word).substitute(SQUID=SQUID) for word in shlex.split(command))
         return [sys.executable if program == "python" else console_script(program), *words]
 
     def _environment(self) -> dict[str, str]:
-        """Models are run by this Python, for which all is installed."""
+        """Return the environment, in which PYTHON is this interpreter: models need the packages installed for it."""
         return {**os.environ, "PYTHON": sys.executable}
 
     def _last_log(self) -> str:
@@ -153,34 +157,36 @@ class Terminal:
 
 
 def console_script(name: str) -> str:
-    """Where one of our commands is, beside this Python."""
+    """Return the path of a command that is installed for this interpreter."""
     found = shutil.which(name, path=sysconfig.get_path("scripts"))
     if found is None:
-        raise Failed(f"{name} is not installed for {sys.executable}; in the project's folder: pip install '.[demo]'")
+        raise CommandFailed(
+            f"{name} is not installed for {sys.executable}; in the project's folder: pip install '.[demo]'"
+        )
     return found
 
 
 @contextmanager
-def folder(kept: Path | None) -> Iterator[Path]:
-    """A new folder: one that stays, or one that is gone afterwards."""
-    if kept is not None:
+def create_folder(path: Path | None) -> Iterator[Path]:
+    """Create a folder: the given one, or a temporary one that is removed at the end."""
+    if path is not None:
         try:
-            kept.mkdir(parents=True)
+            path.mkdir(parents=True)
         except FileExistsError:
-            raise Failed(f"{kept} is there already; name a new folder") from None
-        yield kept.resolve()
+            raise CommandFailed(f"{path} exists already; choose a new folder") from None
+        yield path.resolve()
         return
-    made = Path(tempfile.mkdtemp(prefix="squid-demo-")).resolve()
+    temporary = Path(tempfile.mkdtemp(prefix="squid-demo-")).resolve()
     try:
-        yield made
+        yield temporary
     finally:
-        with uninterrupted():
-            shutil.rmtree(made)
+        with ignore_interrupts():
+            shutil.rmtree(temporary)
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """No second Ctrl-C while we tidy up."""
+def ignore_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM during the clean-up."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -189,21 +195,21 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def listens(url: str) -> bool:
+def is_listening(url: str) -> bool:
     parts = urlsplit(url)
     with socket.socket() as probe:
         return probe.connect_ex((parts.hostname or "", parts.port or 80)) == 0
 
 
-def processes() -> set[Path]:
-    """All processes; none where there is no /proc to tell."""
+def list_processes() -> set[Path]:
+    """Return all processes; empty on systems without /proc."""
     return set(Path("/proc").glob("[0-9]*"))
 
 
-def concerned_with(place: Path, process: Path) -> str:
-    """A process's number and command, if it runs in a folder or was given it; else nothing."""
-    with suppress(OSError):  # it has just ended
+def describe_process_in(directory: Path, process: Path) -> str:
+    """Return id and command of a process that runs in a directory or has it as an argument; otherwise empty."""
+    with suppress(OSError):  # the process has ended
         where, command = os.readlink(process / "cwd"), (process / "cmdline").read_bytes()
-        if Path(where.removesuffix(" (deleted)")).is_relative_to(place) or os.fsencode(place) in command:
+        if Path(where.removesuffix(" (deleted)")).is_relative_to(directory) or os.fsencode(directory) in command:
             return f"{process.name} {os.fsdecode(command.replace(bytes(1), b' '))}".strip()
     return ""

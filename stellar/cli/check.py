@@ -67,11 +67,11 @@ def _check_statements(file: str) -> int:
 
 def _check_configuration(file: str) -> int:
     """Report on the Stellar texts of a configuration file; returns the exit status."""
-    from stellar.pipeline.config.embedded_expressions import texts_of_file  # loads the pipeline's configuration
+    from stellar.pipeline.config.embedded_expressions import read_texts  # loads the pipeline's configuration
 
     source = "\n".join(texts_of(file))
     status = FINE
-    for text in texts_of_file(file, source):
+    for text in read_texts(file, source):
         for problem in problems(text.source, default_library()) if text.source.strip() else ():
             line, column = position(source, text.in_file(problem.span).start)
             _report(f"{file}:{line}:{column}", problem, text.text, 1)

@@ -123,9 +123,9 @@ def _formatted(file: str, before: str, width: int) -> str:
     mark = "\ufeff" if before.startswith("\ufeff") else ""
     text = before.removeprefix(mark)
     if file.endswith(".json"):
-        from stellar.pipeline.config.format import formatted_configuration  # loads the pipeline's configuration
+        from stellar.pipeline.config.format import format_configuration  # loads the pipeline's configuration
 
-        return mark + formatted_configuration(file, text, width)
+        return mark + format_configuration(file, text, width)
     return mark + formatted_file(text, width)
 
 

@@ -21,10 +21,10 @@ from stellar.language.library import Library
 from stellar.language.parser import parse
 from stellar.language.resolver import resolve
 from stellar.language.source import Span
-from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, configuration, kind_of
-from stellar.pipeline.config.format import formatted_configuration
-from stellar.pipeline.config.json_positions import Text
-from stellar.pipeline.editor import edited, functions_for
+from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, detect_kind, parse_configuration
+from stellar.pipeline.config.format import format_configuration
+from stellar.pipeline.config.json_positions import JsonString
+from stellar.pipeline.editor import check_file, find_library
 from stellar.repl.lines import COMMENTS, expression_begin
 from stellar.tooling.checks import ERROR, Problem, problems
 from stellar.tooling.completion import CallAt, Candidate, Names, call_at, complete
@@ -271,11 +271,11 @@ class Configured:
         self.source = source
         self.kind = kind
         self.file = file
-        self._found = configuration(source, kind)
+        self._found = parse_configuration(source, kind)
 
     @cached_property
     def library(self) -> Library | None:
-        return functions_for(self.source, self.kind, self.file)
+        return find_library(self.source, self.kind, self.file)
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
@@ -295,18 +295,18 @@ class Configured:
             span = Span(problem.offset, problem.offset + 1)
             yield Notice(span, f"not JSON: {problem.message}", NOT_JSON, serious=True)
             return
-        said = edited(self.source, self.kind, self.file)
+        said = check_file(self.source, self.kind, self.file)
         for error in said.problems:
             yield self._complaint(error.path, error.message, serious=True)
-        for remark in said.remarks:
-            yield self._complaint(remark.place.path, remark.message, serious=False)
+        for remark in said.warnings:
+            yield self._complaint(remark.location.path, remark.message, serious=False)
 
     def _complaint(self, path: str, message: str, *, serious: bool) -> Notice:
         key = self._found.key(path)
         if key is not None and (not serious or message.startswith("unknown key ")):
             return Notice(key.span, message, CONFIGURATION, serious, _json_fix(key, message))
         value = self._found.value(path)
-        fix = _json_fix(value, message) if isinstance(value, Text) else None
+        fix = _json_fix(value, message) if isinstance(value, JsonString) else None
         return Notice(self._found.span(path), message, CONFIGURATION, serious, fix)
 
     def piece_at(self, offset: int) -> Piece | None:
@@ -318,7 +318,7 @@ class Configured:
 
     def formatted(self) -> str | None:
         try:
-            return formatted_configuration(str(self.file), self.source)
+            return format_configuration(str(self.file), self.source)
         except ConfigError:
             return None
 
@@ -335,7 +335,7 @@ def _embedded(text: EmbeddedText) -> Piece:
 _MEANT = re.compile(r"did you mean (.+)\?$", re.MULTILINE)
 
 
-def _json_fix(text: Text, message: str) -> Fix | None:
+def _json_fix(text: JsonString, message: str) -> Fix | None:
     meant = _MEANT.search(message)
     return None if meant is None else Fix(text.inner, _in_json(meant[1]))
 
@@ -349,7 +349,7 @@ def document(source: str, file: Path, language: str | None = None) -> Document |
         return None
     if file.suffix != ".json" and language not in ("json", "jsonc"):
         return Statements(source)
-    kind = kind_of(file, source)
+    kind = detect_kind(file, source)
     return None if kind is None else Configured(source, kind, file)
 
 

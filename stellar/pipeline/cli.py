@@ -1,4 +1,4 @@
-"""The command stellar-pipeline: run a sensor's pipeline over lines, and check configurations."""
+"""The command stellar-pipeline: runs the pipeline of a sensor on lines, and checks configurations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.build import build
-from stellar.pipeline.check import Remark, checked
-from stellar.pipeline.config.schema import SensorConfig, load, load_enrichment, sensors
+from stellar.pipeline.build import build_pipeline
+from stellar.pipeline.check import ConfigWarning, check_sensor
+from stellar.pipeline.config.schema import SensorConfig, list_sensors, load_config, load_enrichment
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
-from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, lines, size
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
 from stellar.pipeline.pipeline import Pipeline
-from stellar.pipeline.progress import Display, display, shown
+from stellar.pipeline.progress import Display, display, escape
 from stellar.pipeline.records import Record
-from stellar.pipeline.run import Counts, run
+from stellar.pipeline.run import Counts, run_pipeline
 from stellar.util.version import add_version
 
 if TYPE_CHECKING:
@@ -28,147 +28,147 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FINE, UNUSABLE, INTERRUPTED = 0, 1, 130
-# So many failures and warnings are shown on a terminal; all failures are counted, and in the file of --errors
-SHOWN = 20
+OK, FAILED, INTERRUPTED = 0, 1, 130
+# Failures and warnings printed on a terminal; all failures are counted, and written to the target of --errors
+MAX_SHOWN = 20
 
 _EXIT_STATUS = """\
-exit status: 0 when the run came to its end, whatever became of single records;
-1 for a problem with the configuration, the options or a file"""
+exit status: 0 if the run completed, even if single records failed;
+1 for an error in the configuration, the options or a file"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the result is its exit status."""
+    """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
-    with _warnings_shown(None if options.command is _check else SHOWN):
+    with _log_to_stderr(None if options.command is _check else MAX_SHOWN):
         try:
             return int(options.command(options))
-        except BrokenPipeError:  # whoever read our output has seen enough
+        except BrokenPipeError:  # the reader of our output has closed it
             _drop_output()
-            return FINE
+            return OK
         except (ConfigError, OSError, ValueError) as error:
             if options.debug:
                 raise
             if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
                 _drop_output()
-            print(f"stellar-pipeline: {_sentence(error)}", file=sys.stderr)
-            return UNUSABLE
+            print(f"stellar-pipeline: {_format_error(error)}", file=sys.stderr)
+            return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
 
 
 def _drop_output() -> None:
-    """Lose what standard output has not taken, of which Python would complain at its end."""
+    """Discard pending standard output, about which Python would otherwise print an error when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _sentence(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with 1, as every problem of ours does, where argparse would end with 2."""
+    """Exits with 1 for invalid options, as for all other errors of the command; argparse exits with 2."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(UNUSABLE, f"{self.prog}: {message}\n")
+        self.exit(FAILED, f"{self.prog}: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("stellar-pipeline", description="Records through a pipeline that is configured the Metron way.")
+    parser = _Parser("stellar-pipeline", description="Run and check pipelines configured by Metron's JSON files.")
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
-    _add_run(commands.add_parser("run", help="send lines through the pipeline of a sensor"))
-    _add_check(commands.add_parser("check", help="read configurations and compile every expression in them"))
+    _add_run(commands.add_parser("run", help="process lines with the pipeline of a sensor"))
+    _add_check(commands.add_parser("check", help="check configurations and compile all their expressions"))
     for command in commands.choices.values():
         command.add_argument("--config", metavar="DIR", type=Path, required=True, help=_CONFIG_HELP)
-        command.add_argument("--debug", action="store_true", help="show Python's traceback of what ends the command")
+        command.add_argument("--debug", action="store_true", help="print the Python traceback of an error")
     return parser
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Send the lines of files through a sensor's pipeline: parser, field transformations, filter, validation, "
+        "Process the lines of files with the pipeline of a sensor: parser, field transformations, filter, validation, "
         "enrichment, threat intelligence, triage."
     )
     parser.epilog, parser.formatter_class = _EXIT_STATUS, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="what to read; - or nothing is standard input, .gz is unpacked")
+    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
     add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
     models = parser.add_mutually_exclusive_group()
     models.add_argument("--registry", metavar="DIR", type=Path, help=_REGISTRY_HELP)
-    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where models are registered")
-    add("--in-flight", metavar="N", type=_whole, help=_IN_FLIGHT_HELP)
-    add("--quiet", action="store_true", help="no progress, and no counts at the end")
+    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
+    add("--in-flight", metavar="N", type=_positive_integer, help=_IN_FLIGHT_HELP)
+    add("--quiet", action="store_true", help="print neither progress nor counts")
     parser.set_defaults(command=_run)
 
 
-def _whole(text: str) -> int:
+def _positive_integer(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is wanted, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
     return int(text)
 
 
 _IN_FLIGHT_HELP = (
-    "how many lines are worked on at once; by default 64 where the expressions ask models, else 1. Whatever it is, "
-    "what comes out keeps its order"
+    "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
+    "the input"
 )
 _REGISTRY_HELP = (
-    "where models are registered; by default $MAAS_HOME, or ~/.maas, if there is such a directory, and else there are "
-    "no models"
+    "directory of the model registry; by default $MAAS_HOME or ~/.maas, if that directory exists, otherwise no models "
+    "are available"
 )
-_CONFIG_HELP = "the configurations: global.json, parsers/, enrichments/ and patterns/ in it"
+_CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _OUTPUT_HELP = (
-    "where the records go: a file of JSON lines, begun anew; a SQLite file (.db, .sqlite, .sqlite3), added to; "
-    "or - for standard output (the default)"
+    "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
+    "appended to; or - for standard output (the default)"
 )
 _ERRORS_HELP = (
-    "where the documents of what went wrong go, likewise; "
-    f"by default the first {SHOWN} are summed up on standard error, and the others only counted"
+    "target for error documents, likewise; "
+    f"by default the first {MAX_SHOWN} failures are summarized on standard error, and the others only counted"
 )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Read configurations, check every key, and compile every expression; warn of what is allowed but seldom meant. "
-        "Exit status 1 if there is a problem; warnings do not count."
+        "Load configurations, check all keys, compile all expressions, and warn of probable mistakes. "
+        "The exit status is 1 if there are errors; warnings do not count."
     )
-    parser.add_argument("--sensor", metavar="NAME", help="check this sensor alone; without it every one is checked")
+    parser.add_argument("--sensor", metavar="NAME", help="check this sensor only; by default all are checked")
     parser.set_defaults(command=_check)
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load(options.config, options.sensor)
+    config = load_config(options.config, options.sensor)
     counts, files = Counts(), options.files or [STANDARD_INPUT]
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
         pipeline = _pipeline(config, options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
-        shows = (
-            sys.stderr.isatty()
-            and not options.quiet
-            and not (options.output == STANDARD_OUTPUT and sys.stdout.isatty())
-        )
-        screen = stack.enter_context(display(counts, size(files), shows))
-        errors = sinks.open(options.errors, "errors") if options.errors else _Summing(screen)
+        screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
+        errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         try:
-            run(pipeline, screen.watched(lines(files)), sink, errors, counts, options.in_flight)
+            run_pipeline(pipeline, screen.track(read_lines(files)), sink, errors, counts, options.in_flight)
         except KeyboardInterrupt:
-            screen.say("stellar-pipeline: interrupted; what came before is stored")
+            screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
             return INTERRUPTED
         finally:
             if not options.quiet:
-                screen.say(f"stellar-pipeline: {config.sensor}: {counts}")
-    return FINE
+                screen.print_message(f"stellar-pipeline: {config.sensor}: {counts}")
+    return OK
 
 
-class _Summing:
-    """Says the first failures in a line each."""
+def _is_progress_shown(options: argparse.Namespace) -> bool:
+    is_output_shown = options.output == STANDARD_OUTPUT and sys.stdout.isatty()
+    return sys.stderr.isatty() and not options.quiet and not is_output_shown
+
+
+class _FailureSummary:
+    """Prints one line for each of the first failures."""
 
     def __init__(self, screen: Display) -> None:
         self._screen = screen
@@ -176,48 +176,48 @@ class _Summing:
 
     def __call__(self, document: Record) -> None:
         self._seen += 1
-        if self._seen <= SHOWN:
-            place = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
+        if self._seen <= MAX_SHOWN:
+            location = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
             first, *_ = str(document["message"]).splitlines()
-            self._screen.say(shown(f"{place}: {document['stage']}: {first}"))
-        elif self._seen == SHOWN + 1:
-            self._screen.say("further failures are only counted; --errors FILE keeps them all")
+            self._screen.print_message(escape(f"{location}: {document['stage']}: {first}"))
+        elif self._seen == MAX_SHOWN + 1:
+            self._screen.print_message("further failures are only counted; use --errors FILE to store all of them")
 
 
 def _pipeline(config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> Pipeline:
-    """The pipeline, with models to ask only where its expressions ask any: that loads an HTTP client."""
-    pipeline = build(config)
-    if pipeline.asks_models:
-        _add_models(pipeline, config, options, stack)
+    """Return the pipeline; models are connected only if its expressions call any, as that loads an HTTP client."""
+    pipeline = build_pipeline(config)
+    if pipeline.calls_models:
+        _connect_models(pipeline, config, options, stack)
     return pipeline
 
 
-def _add_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
     from stellar.maas import ClientSettings, ModelClient, home
 
     if options.registry is None and options.zookeeper is None:
         if home().is_dir():
             options.registry = home()
         else:
-            log.warning("the expressions ask models, and there is no --registry: every answer is null")
+            log.warning("no model registry configured, so all model results are null; pass --registry DIR")
     try:
         settings = ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
-        raise config.global_place.error(str(error)) from error
+        raise config.global_location.error(str(error)) from error
     registry = _registry(options, settings)
     stack.callback(registry.close)
     client = ModelClient(registry, settings)
     if not options.quiet:
-        stack.callback(_tell_of_shadows, client)  # when it is closed, and all is compared
+        stack.callback(_print_shadow_counts, client)  # runs after the client is closed, when all comparisons are done
     pipeline.use_models(registry, stack.enter_context(client))
 
 
-def _tell_of_shadows(client: ModelClient) -> None:
-    counted = client.counters()
-    if counted.compared or counted.shadow_failed or counted.shadow_dropped:
+def _print_shadow_counts(client: ModelClient) -> None:
+    counts = client.counters()
+    if counts.compared or counts.shadow_failed or counts.shadow_dropped:
         print(
-            f"stellar-pipeline: shadows: {counted.compared} compared, {counted.disagreed} disagreed, "
-            f"{counted.shadow_failed} failed, {counted.shadow_dropped} dropped",
+            f"stellar-pipeline: shadows: {counts.compared} compared, {counts.disagreed} disagreed, "
+            f"{counts.shadow_failed} failed, {counts.shadow_dropped} dropped",
             file=sys.stderr,
         )
 
@@ -233,65 +233,65 @@ def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry
 
 
 def _check(options: argparse.Namespace) -> int:
-    parsed = sensors(options.config)
+    parsed = list_sensors(options.config)
     enriched = [path.stem for path in (options.config / "enrichments").glob("*.json")]
     names = [options.sensor] if options.sensor else sorted({*parsed, *enriched})
-    problems, said = 0, set[Remark]()
+    problems, printed = 0, set[ConfigWarning]()
     for name in names:
-        # What is parsed elsewhere may be enriched here
-        read = load_enrichment if name in enriched and name not in parsed else load
-        verdict = checked(read, options.config, name)
-        if verdict.problems and options.debug:
-            raise verdict.problems[0]
-        problems += len(verdict.problems)
-        for problem in verdict.problems:
+        # A sensor that is parsed elsewhere may be enriched here
+        read = load_enrichment if name in enriched and name not in parsed else load_config
+        result = check_sensor(read, options.config, name)
+        if result.problems and options.debug:
+            raise result.problems[0]
+        problems += len(result.problems)
+        for problem in result.problems:
             print(f"{name}: {problem}", file=sys.stderr)
-        for warning in verdict.warnings:
-            if warning not in said:  # global.json is every sensor's
+        for warning in result.warnings:
+            if warning not in printed:  # all sensors share global.json
                 print(f"{name}: warning: {warning}", file=sys.stderr)
-        said.update(verdict.warnings)
-        if not verdict.problems:
-            print(f"{name}: fine; its expressions call {', '.join(sorted(verdict.functions)) or 'no function'}")
-    return UNUSABLE if problems else FINE
+        printed.update(result.warnings)
+        if not result.problems:
+            print(f"{name}: valid; functions called: {', '.join(sorted(result.functions)) or 'none'}")
+    return FAILED if problems else OK
 
 
-class _Formatter(logging.Formatter):
-    """One line, whatever a record has put into the message."""
+class _WarningFormatter(logging.Formatter):
+    """Formats a warning as one line, with unprintable characters of a record escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"stellar-pipeline: warning: {shown(record.getMessage())}"
+        return f"stellar-pipeline: warning: {escape(record.getMessage())}"
 
 
-class _Once(logging.Filter):
-    """Lets every warning through once, and not too many of them.
+class _UniqueWarnings(logging.Filter):
+    """Passes each warning once, up to a limit.
 
-    most: how many; None for all
+    limit: number of different warnings; None for no limit
     """
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, limit: int | None) -> None:
         super().__init__()
-        self._most = most
+        self._limit = limit
         self._seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if text in self._seen or len(self._seen) == self._most:
+        if text in self._seen or len(self._seen) == self._limit:
             return False
         self._seen.add(text)
         return True
 
 
 @contextmanager
-def _warnings_shown(most: int | None) -> Iterator[None]:
-    """What the package logs, on standard error."""
+def _log_to_stderr(limit: int | None) -> Iterator[None]:
+    """Print the warnings of the package on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter())
-    handler.addFilter(_Once(most))
+    handler.setFormatter(_WarningFormatter())
+    handler.addFilter(_UniqueWarnings(limit))
     logger = logging.getLogger("stellar")
     logger.addHandler(handler)
-    logger.propagate, before = False, logger.propagate
+    logger.propagate, propagates = False, logger.propagate
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = before
+        logger.propagate = propagates

@@ -1,4 +1,4 @@
-"""What can be said of one file of a configuration while it is edited, with the other files as they are saved."""
+"""Checks one configuration file while it is edited, together with the saved state of the other files."""
 
 from __future__ import annotations
 
@@ -12,127 +12,134 @@ from pathlib import Path
 
 from stellar.language.errors import ConfigError, StellarError
 from stellar.language.library import RESOLVER_KEYS, Library
-from stellar.pipeline.build import LIBRARY_KEY, build, library_of
-from stellar.pipeline.check import Remark, check_model_settings, near_misses
+from stellar.pipeline.build import LIBRARY_KEY, build_pipeline, load_library
+from stellar.pipeline.check import ConfigWarning, check_model_settings, find_near_misses
 from stellar.pipeline.config.embedded_expressions import Kind
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import (
     GlobalConfig,
     SensorConfig,
     Transformation,
-    enrichment_in,
-    global_in,
-    json_parser,
-    parser_in,
+    default_parser,
+    parse_enrichment,
+    parse_global,
+    parse_parser,
     read_global,
 )
 
 
 @dataclass(frozen=True)
-class Edited:
-    """What there is to say of an edited file.
+class FileCheck:
+    """The result of checking an edited file.
 
-    problems: why it cannot be used, without what its Stellar texts say of themselves
-    remarks: what is allowed in it, but seldom meant; without lints
+    problems: errors of the configuration; errors inside of its expressions are not included
+    warnings: valid but probably unintended settings; lints of expressions are not included
     """
 
     problems: tuple[ConfigError, ...] = ()
-    remarks: tuple[Remark, ...] = ()
+    warnings: tuple[ConfigWarning, ...] = ()
 
 
-def edited(source: str, kind: Kind, file: Path) -> Edited:
-    """What there is to say of the file of this path, if this stood in it.
+def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
+    """Return the errors and warnings of a configuration file with unsaved content.
 
-    No Python module is imported that a configuration names: who looks at a file has not said that it may run. So of
-    parsers and transformations by dotted paths nothing is said; nor of profiles, as nothing here runs them.
+    source: the content
+    file: its path; the other files of the configuration are read from the disk
+
+    Python modules that the configuration names are not imported, because opening a file must not run code. Parsers
+    and transformations given by dotted paths are therefore not checked, and neither are profiles, which the pipeline
+    does not run.
     """
     if kind == "profiler":
-        return Edited()
+        return FileCheck()
     found: list[ConfigError] = []
     problems = ErrorCollector(found)
-    with _warnings() as remarks:
-        config = _without_imports(_read(source, kind, file, problems))
-        build(config, problems=problems)
+    with _warnings() as warnings:
+        config = _disable_imports(_read(source, kind, file, problems))
+        build_pipeline(config, problems=problems)
         problems.attempt(lambda: check_model_settings(config), None)
-    here = {str(file), _place(config, kind).file}
-    return Edited(
+    here = {str(file), _locate(config, kind).file}
+    return FileCheck(
         tuple(each for each in found if each.file in here and not isinstance(each.__cause__, StellarError)),
-        tuple(each for each in (*remarks, *near_misses(config)) if each.place.file in here),
+        tuple(each for each in (*warnings, *find_near_misses(config)) if each.location.file in here),
     )
 
 
 @contextmanager
-def _warnings() -> Iterator[list[Remark]]:
-    """Takes the warnings of the pipeline, all of which begin with a place, and keeps them from being logged."""
+def _warnings() -> Iterator[list[ConfigWarning]]:
+    """Collect the warnings of the pipeline, each of which starts with a location, instead of logging them."""
     logger = logging.getLogger("stellar.pipeline")
-    listener, propagates = _Listener(), logger.propagate
+    listener, propagates = _WarningListener(), logger.propagate
     logger.addHandler(listener)
     logger.propagate = False
     try:
-        yield listener.remarks
+        yield listener.warnings
     finally:
         logger.removeHandler(listener)
         logger.propagate = propagates
 
 
-class _Listener(logging.Handler):
+class _WarningListener(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.remarks: list[Remark] = []
+        self.warnings: list[ConfigWarning] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        place = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
-        self.remarks.append(Remark(place, record.getMessage().removeprefix(f"{place}: ")))
+        location = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
+        self.warnings.append(ConfigWarning(location, record.getMessage().removeprefix(f"{location}: ")))
 
 
-def functions_for(source: str, kind: Kind, file: Path) -> Library | None:
-    """The functions that the Stellar texts of such a file may call; None if only an import could tell."""
+def find_library(source: str, kind: Kind, file: Path) -> Library | None:
+    """Return the functions that the expressions of an edited file may call.
+
+    None if that takes the import of a module that the configuration names.
+    """
     with _warnings():
         settings = _read(source, kind, file, ErrorCollector([])).globals.settings
-    telling = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
-    return _functions(json.dumps(telling, sort_keys=True))
+    relevant = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
+    return _load_library_of(json.dumps(relevant, sort_keys=True))
 
 
-@lru_cache(maxsize=8)  # so that the same settings give the very same library, by which others remember things
-def _functions(telling: str) -> Library | None:
-    settings = json.loads(telling)
+@lru_cache(maxsize=8)  # equal settings give the identical library, which is a cache key elsewhere
+def _load_library_of(relevant: str) -> Library | None:
+    settings = json.loads(relevant)
     name = settings.get(LIBRARY_KEY)
     if name is not None and not str(name).startswith("stellar.functions:"):
         return None
-    return ErrorCollector([]).attempt(lambda: library_of(settings, SourceLocation("")), None)
+    return ErrorCollector([]).attempt(lambda: load_library(settings, SourceLocation("")), None)
 
 
 def _read(source: str, kind: Kind, file: Path, problems: ErrorCollector) -> SensorConfig:
     directory = file.parent.parent if file.parent.name == kind else file.parent
-    config = SensorConfig(file.stem, json_parser(), globals=_saved_globals(directory), directory=directory)
-    place = SourceLocation(str(file))
+    config = SensorConfig(file.stem, default_parser(), globals=_read_saved_globals(directory), directory=directory)
+    location = SourceLocation(str(file))
     match kind:
         case "parsers":
-            return replace(config, parser=problems.attempt(lambda: parser_in(source, place), config.parser))
+            return replace(config, parser=problems.attempt(lambda: parse_parser(source, location), config.parser))
         case "enrichments":
-            enrichment = problems.attempt(lambda: enrichment_in(source, place), config.enrichment)
+            enrichment = problems.attempt(lambda: parse_enrichment(source, location), config.enrichment)
             return replace(config, enrichment=enrichment)
         case "global":
-            return replace(config, globals=problems.attempt(lambda: global_in(source, place), GlobalConfig()))
+            return replace(config, globals=problems.attempt(lambda: parse_global(source, location), GlobalConfig()))
     return config
 
 
-def _saved_globals(directory: Path) -> GlobalConfig:
+def _read_saved_globals(directory: Path) -> GlobalConfig:
     path = directory / "global.json"
     return ErrorCollector([]).attempt(lambda: read_global(path), GlobalConfig()) if path.is_file() else GlobalConfig()
 
 
-def _place(config: SensorConfig, kind: Kind) -> SourceLocation:
-    """Where the pipeline looks for a file of this kind."""
-    places = {"parsers": config.parser_place, "enrichments": config.enrichment_place}
-    return places.get(kind, config.global_place)
+def _locate(config: SensorConfig, kind: Kind) -> SourceLocation:
+    """Return the location of a file of this kind."""
+    places = {"parsers": config.parser_location, "enrichments": config.enrichment_location}
+    return places.get(kind, config.global_location)
 
 
-def _without_imports(config: SensorConfig) -> SensorConfig:
-    """The configuration with what does nothing in the place of what would be imported."""
+def _disable_imports(config: SensorConfig) -> SensorConfig:
+    """Return the configuration with all dotted paths replaced by built-in names, so that nothing is imported."""
     parser = config.parser
-    steps = [_NO_STEP if _imports(step.transformation) else step for step in parser.field_transformations]
+    steps = [_NO_OPERATION if _imports(step.transformation) else step for step in parser.field_transformations]
     name = "JSONMap" if _imports(parser.parser_class_name) else parser.parser_class_name
     return replace(
         config,
@@ -145,4 +152,4 @@ def _imports(name: str) -> bool:
     return "." in name and not name.startswith("org.apache.")
 
 
-_NO_STEP = Transformation(transformation="RENAME")
+_NO_OPERATION = Transformation(transformation="RENAME")

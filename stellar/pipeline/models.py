@@ -1,4 +1,4 @@
-"""Model calls of a pipeline: failures reported with the record that they belong to."""
+"""Model calls of a pipeline: each failure is reported together with the record that it belongs to."""
 
 from __future__ import annotations
 
@@ -16,31 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RecordContext:
-    """What is told of the record at hand.
+    """The failures of the record that is being processed.
 
-    reports: what failed while it went on
-    unanswered: the models that gave no answer, and why
+    reports: failures of rules, enrichments and model calls
+    model_failures: one `name version: reason` for each failed model call
     """
 
     reports: list[Report] = field(default_factory=list)
-    unanswered: list[str] = field(default_factory=list)
+    model_failures: list[str] = field(default_factory=list)
 
 
-# A stage knows nothing but its record, and many records go through it at once, each in a thread; so this is what tells
-# of which record something is told.
-_RECORD_CONTEXT: ContextVar[RecordContext] = ContextVar("what is told of the record at hand")
+# A stage receives nothing but its record, and many records are processed at once, each in a fiber or thread of its own.
+# So the context variable is what relates a failure to its record.
+RECORD_CONTEXT: ContextVar[RecordContext] = ContextVar("RECORD_CONTEXT")
 
 
-def _report(report: Report) -> None:
-    _RECORD_CONTEXT.get().reports.append(report)
-
-
-def _unanswered(endpoint: Mapping[str, Any], error: MaasError) -> None:
-    _RECORD_CONTEXT.get().unanswered.append(f"{_named_model(endpoint)}: {error.reason}")
+def report_failure(report: Report) -> None:
+    """Add a report to the record that is being processed."""
+    RECORD_CONTEXT.get().reports.append(report)
 
 
 class ReportingClient:
-    """A model client that reports each failure: the function that calls it returns null, and says no more."""
+    """A model client that reports each failed call, of which the calling function makes null."""
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
@@ -49,35 +46,47 @@ class ReportingClient:
             self.endpoint = find
 
     def apply(self, endpoint: Mapping[str, Any], function: str | None = None, arguments: Any = None) -> dict[str, Any]:
+        """Call the model; see `ModelClient.apply`."""
         from stellar.maas import MaasError
 
         try:
             return self._client.apply(endpoint, function, arguments)
         except MaasError as error:
-            _report_model(endpoint, error)
+            _report_call(endpoint, error)
             raise
 
     def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
         """Report a call that could not be made."""
-        _report_model(endpoint, error)
+        _report_call(endpoint, error)
         self._client.record_failure(endpoint, error)
 
 
-def _report_model(endpoint: Mapping[str, Any], error: MaasError) -> None:
-    subject = f"the model {_named_model(endpoint)} gave no answer, which counts as null"
-    _report(Report(None, "model", error, subject, _why(endpoint, error)))
-    _unanswered(endpoint, error)
+def add_reporting(context: Context) -> Context:
+    """Return the context with its model client, if it has one, replaced by a ReportingClient."""
+    if context is NOTHING:  # avoids loading an HTTP client
+        return context
+    from stellar.maas import ModelClient
+
+    client = context.get(ModelClient)
+    return context if client is None else context.with_services({ModelClient: ReportingClient(client)})
 
 
-def _named_model(endpoint: Mapping[str, Any]) -> str:
+def _report_call(endpoint: Mapping[str, Any], error: MaasError) -> None:
+    model = _format_model(endpoint)
+    subject = f"call to model {model} failed, result is null"
+    report_failure(Report(None, "model", error, subject, _describe_call(endpoint, error)))
+    RECORD_CONTEXT.get().model_failures.append(f"{model}: {error.reason}")
+
+
+def _format_model(endpoint: Mapping[str, Any]) -> str:
     name, version, url = (endpoint.get(key) for key in ("name", "version", "url"))
     if name is None:
-        return "of an unknown name" if url is None else f"at {url}"
+        return "with unknown name" if url is None else f"at {url}"
     return str(name) if version is None else f"{name} {version}"
 
 
-def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:
-    """What an error document tells programs of a model that gave no answer."""
+def _describe_call(endpoint: Mapping[str, Any], error: MaasError) -> Record:
+    """Return the fields of an error document that describe a failed model call."""
     known = {
         "model": endpoint.get("name"),
         "model_version": endpoint.get("version"),
@@ -85,12 +94,3 @@ def _why(endpoint: Mapping[str, Any], error: MaasError) -> Record:
         "model_failure": error.reason,
     }
     return {name: value for name, value in known.items() if value is not None}
-
-
-def _telling(context: Context) -> Context:
-    if context is NOTHING:  # and no HTTP client is loaded for nothing
-        return context
-    from stellar.maas import ModelClient
-
-    client = context.get(ModelClient)
-    return context if client is None else context.with_services({ModelClient: ReportingClient(client)})

@@ -1,4 +1,4 @@
-"""What a run shows on a terminal while it goes on: a bar where rich is installed, else a line of counts."""
+"""Progress of a run on a terminal: a bar if rich is installed, otherwise a line with counts."""
 
 from __future__ import annotations
 
@@ -13,59 +13,61 @@ from stellar.pipeline.run import Counts
 
 SECONDS_BETWEEN = 0.1
 
-_LONGEST = 400
+_MAX_LENGTH = 400
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Display:
-    """How to show progress, and how to say something without tearing it.
+    """Shows progress, and prints messages without overwriting it.
 
-    show: takes how many bytes have been read
+    show: updates the display; takes the number of bytes read so far
+    print_message: prints a line above the display
     """
 
     show: Callable[[int], None]
-    say: Say
+    print_message: Print
 
-    def watched(self, source: Iterable[Raw]) -> Iterator[Raw]:
-        """The same messages; the display follows."""
+    def track(self, source: Iterable[Raw]) -> Iterator[Raw]:
+        """Yield the messages of a source, and update the display."""
         done, next_time = 0, 0.0
         for raw in source:
             yield raw
             done += len(raw.content) + 1
-            if (moment := time.monotonic()) >= next_time:
+            if (now := time.monotonic()) >= next_time:
                 self.show(done)
-                next_time = moment + SECONDS_BETWEEN
+                next_time = now + SECONDS_BETWEEN
         self.show(done)
 
 
-def say_plainly(text: str) -> None:
+def print_line(text: str) -> None:
     """Write a line to standard error."""
     print(text, file=sys.stderr)
 
 
-def shown(text: str) -> str:
-    """A text for a terminal: what is not printable is escaped, and what is very long is cut."""
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short)
+def escape(text: str) -> str:
+    """Return a string for a terminal: shortened to 400 characters, with unprintable characters escaped."""
+    short = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in short)
 
 
 @contextmanager
-def display(counts: Counts, total: int | None, wanted: bool) -> Iterator[Display]:
-    """A display of a run, taken away at its end; one that shows nothing unless it is wanted.
+def display(counts: Counts, total: int | None, enabled: bool) -> Iterator[Display]:
+    """Show the progress of a run, and clear it at the end.
 
-    counts: what the run keeps up to date
-    total: how many bytes there are; None if that is not known
+    counts: the counts of the run, which it updates
+    total: bytes to read; None if unknown
+    enabled: if False, messages are printed and no progress is shown
     """
-    if not wanted:
-        yield Display(lambda done: None, say_plainly)
+    if not enabled:
+        yield Display(lambda done: None, print_line)
         return
     try:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     except ImportError:
-        yield from _plain(counts, total)
+        yield from _show_counts(counts, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -77,15 +79,15 @@ def display(counts: Counts, total: int | None, wanted: bool) -> Iterator[Display
         yield Display(show, lambda text: progress.console.print(text, markup=False, highlight=False, soft_wrap=True))
 
 
-def _plain(counts: Counts, total: int | None) -> Iterator[Display]:
+def _show_counts(counts: Counts, total: int | None) -> Iterator[Display]:
     def show(done: int) -> None:
-        part = f"{done / total:4.0%}  " if total else ""
-        print(f"\r{part}{_summary(counts)}", end="", file=sys.stderr, flush=True)
+        percent = f"{done / total:4.0%}  " if total else ""
+        print(f"\r{percent}{_summary(counts)}", end="", file=sys.stderr, flush=True)
 
-    def say(text: str) -> None:
+    def print_message(text: str) -> None:
         print(f"\r\x1b[K{text}", file=sys.stderr)
 
-    yield Display(show, say)
+    yield Display(show, print_message)
     print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 

@@ -1,8 +1,8 @@
-"""What flows through a pipeline: records, and what becomes of those that do not get through.
+"""The data of a pipeline: records, the outcomes of failed records, and error documents.
 
-Drop         raised by a stage: this record is left out, and that is no error
-Rejected     a raw message or record that cannot go on, for the error sink
-Report       a rule or enrichment that failed while its record goes on, for the same sink
+Drop         raised by a stage to drop the record, which is not an error
+Rejected     a raw message or record that failed, for the error sink
+Report       a failure of a rule, enrichment or model call, after which the record continues, for the error sink
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Stage = Callable[[Record], Record]
 
 
 class Drop(Exception):
-    """This record is not wanted further on."""
+    """Raised by a stage to drop the record."""
 
 
 class Invalid(ValueError):
-    """A record that does not validate.
+    """A record is invalid.
 
-    fields: the fields that are to blame; empty where it is the record as a whole
+    fields: the invalid fields; empty if the record as a whole is invalid
     """
 
     def __init__(self, message: str, fields: Sequence[str] = ()) -> None:
@@ -42,9 +42,11 @@ class Invalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A message as it came: its bytes, and where they came from.
+    """A raw message, with its origin.
 
-    line: counted from 1; None where there are no lines
+    content: the bytes
+    origin: the name of the file or stream
+    line: the line number, from 1; None if the source has no lines
     """
 
     content: bytes
@@ -54,12 +56,13 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that went wrong on the way.
+    """A failure of a stage or a model call.
 
-    raw: the raw message, or the record as it was; None for the raw message that was at hand
-    stage: parse, transform, filter, validate, enrich, threatIntel, triage or write; model for a call to one
-    error: what was raised there
-    subject: what failed in the stage, such as a rule; empty for the stage itself
+    raw: the raw message or the record; None for the raw message that is being processed
+    stage: parse, transform, filter, validate, enrich, threatIntel, triage or write; model for a model call
+    error: the exception
+    subject: the object in the stage that failed, such as a rule; empty for the stage itself
+    metadata: fields to add to the error document
     """
 
     raw: bytes | str | Record | None
@@ -70,18 +73,18 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """What went wrong, in a sentence or a few lines."""
+        """The error message, in one or more lines."""
         return f"{self.subject}: {self.error}" if self.subject else str(self.error) or type(self.error).__name__
 
 
 class Rejected(Failure):
-    """A raw message or record that cannot go on."""
+    """A raw message or record that failed and gets no further."""
 
     __slots__ = ()
 
 
 class Report(Failure):
-    """A failure beside a record that goes on."""
+    """A failure after which the record continues."""
 
     __slots__ = ()
 
@@ -100,9 +103,8 @@ ERROR_TYPES = {
 }
 
 
-def error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
-    """The JSON document that tells of a failure, with Metron's fields, and `stage`, `origin` and `line` besides."""
-    error = failure.error
+def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
+    """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
     document: Record = {
         "guid": str(uuid.uuid4()),
         "source.type": "error",
@@ -115,32 +117,37 @@ def error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Rec
         document["origin"] = raw.origin
     if raw is not None and raw.line is not None:
         document["line"] = raw.line
-    fields: tuple[str, ...] = ()
-    if isinstance(error, Invalid):
-        document["error_type"] = "parser_invalid"
-        fields = error.fields
-    else:
-        document["exception"] = f"{_class_name(error)}: {error}"
-        document["stack"] = "".join(traceback.format_exception(error))
+    document |= _describe_exception(failure.error)
     document["timestamp"] = now()
     document["hostname"] = hostname()
-    content = raw.content if raw is not None else b""
-    message = content if failure.raw is None else failure.raw
-    try:
-        document["raw_message"] = raw_text(message)
-        document["error_hash"] = error_hash(message, fields)
-    except ValueError:  # a record that has no text form: what it was made of has
-        document["raw_message"] = raw_text(content)
-        document["error_hash"] = error_hash(content)
-    if fields:
-        document["error_fields"] = ",".join(fields)
+    document |= _describe_message(failure, raw)
     return {**failure.metadata, **document}
 
 
-def error_hash(raw: bytes | str | Record, fields: Sequence[str] = ()) -> str:
-    """The SHA-256, in hex, by which equal failures are known.
+def _describe_exception(error: BaseException) -> Record:
+    if isinstance(error, Invalid):
+        return {"error_type": "parser_invalid"}
+    return {
+        "exception": f"{_class_name(error)}: {error}",
+        "stack": "".join(traceback.format_exception(error)),
+    }
 
-    It is taken of the fields that are to blame, if there are any, else of the raw message.
+
+def _describe_message(failure: Failure, raw: Raw | None) -> Record:
+    content = raw.content if raw is not None else b""
+    message = content if failure.raw is None else failure.raw
+    fields = failure.error.fields if isinstance(failure.error, Invalid) else ()
+    try:
+        described = {"raw_message": format_raw(message), "error_hash": hash_error(message, fields)}
+    except ValueError:  # JSON cannot represent the record, so take the raw message
+        described = {"raw_message": format_raw(content), "error_hash": hash_error(content)}
+    return {**described, "error_fields": ",".join(fields)} if fields else described
+
+
+def hash_error(raw: bytes | str | Record, fields: Sequence[str] = ()) -> str:
+    """Return the SHA-256 in hexadecimal that identifies equal failures.
+
+    fields: the invalid fields, which are hashed; if empty, the raw message is hashed
     """
     if isinstance(raw, dict) and fields:
         content = "|".join(f"{name}-{to_text(raw.get(name))}" for name in fields).encode("utf-8", "replace")
@@ -149,8 +156,8 @@ def error_hash(raw: bytes | str | Record, fields: Sequence[str] = ()) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def raw_text(raw: bytes | str | Record) -> str:
-    """A raw message or record as text; bytes are read as UTF-8."""
+def format_raw(raw: bytes | str | Record) -> str:
+    """Return a raw message or record as a string; bytes are decoded as UTF-8."""
     if isinstance(raw, bytes):
         return raw.decode("utf-8", "replace")
     return to_json(raw) if isinstance(raw, dict) else raw
@@ -162,22 +169,23 @@ def _class_name(error: BaseException) -> str:
 
 
 def to_json(record: Mapping[str, Any]) -> str:
-    """A record as one line of JSON. What JSON has no form for gets the nearest: infinite and not-a-number become null,
-    sets lists, bytes and other values their Stellar text.
+    """Return a record as one line of JSON.
 
-    Raises ValueError for a record that holds itself.
+    Infinity and NaN become null, sets become lists, and bytes and other values become strings.
+
+    Raises ValueError for a record that contains itself.
     """
     try:
-        return _plain.encode(record)
-    except (ValueError, TypeError, RecursionError):  # rare: a number or key that JSON does not have
+        return _show_counts.encode(record)
+    except (ValueError, TypeError, RecursionError):  # rare: a number or key that JSON cannot represent
         try:
-            return _plain.encode(_json_value(record))
+            return _show_counts.encode(_json_value(record))
         except RecursionError:
-            raise ValueError("the record is nested too deep to be written as JSON") from None
+            raise ValueError("record is nested too deeply for JSON") from None
 
 
 def to_json_bytes(record: Mapping[str, Any]) -> bytes:
-    """`to_json` as UTF-8. A lone surrogate, which UTF-8 has no form for, is written as its JSON escape."""
+    """Return a record as JSON in UTF-8. A lone surrogate, which UTF-8 cannot encode, becomes its JSON escape."""
     return to_json(record).encode("utf-8", "backslashreplace")
 
 
@@ -185,7 +193,7 @@ def _json_default(value: object) -> object:
     return list(value) if isinstance(value, set | frozenset | tuple) else to_text(value)
 
 
-_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)
+_show_counts = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)
 
 
 def _json_value(value: object) -> object:
@@ -199,11 +207,11 @@ def _json_value(value: object) -> object:
 
 
 def now() -> int:
-    """The time, in milliseconds since 1970."""
+    """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 @cache
 def hostname() -> str:
-    """The name of this machine."""
+    """Return the name of this host."""
     return socket.gethostname()

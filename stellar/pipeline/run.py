@@ -1,4 +1,4 @@
-"""The loop from a source to the sinks, and what it counted."""
+"""The loop from a source to the sinks, with counts of the outcomes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from stellar.pipeline.pipeline import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, Report, error_document
+from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, Report, make_error_document
 from stellar.util.windowed import IN_FLIGHT, in_order
 
 
 @dataclass
 class Counts:
-    """What became of everything; `parsed == out + dropped + rejected` at any time.
+    """Counts of a run. `parsed == out + dropped + rejected` holds at any time.
 
     read: raw messages
-    parsed: what was found in them: records, and parts or messages that could not be read
-    out: records that reached the end
-    dropped: records that a filter left out
-    rejected: what went to the error sink in place of the record
-    reports: what went to the error sink while its record went on
+    parsed: records and unreadable messages that the parser returned
+    out: records written to the sink
+    dropped: records removed by a filter
+    rejected: records and messages for which an error document was written instead
+    reports: error documents of failures that did not stop the record
     """
 
     read: int = 0
@@ -37,7 +37,7 @@ class Counts:
         )
 
 
-def run(
+def run_pipeline(
     pipeline: Pipeline,
     source: Iterable[Raw],
     sink: Callable[[Record], None],
@@ -45,20 +45,22 @@ def run(
     counts: Counts | None = None,
     in_flight: int | None = None,
 ) -> Counts:
-    """Send every raw message through a pipeline: records to the sink, documents of what went wrong to `errors`.
+    """Process all raw messages of a source, and return the counts.
 
-    counts: kept up to date on the way, for whoever wants to watch
-    in_flight: how many raw messages are worked on at once; by default 64 where expressions ask models, which is
-        waiting for the most part, else 1. Everything comes out in the order in which it came in, from this thread.
+    sink: receives the finished records
+    errors: receives an error document for each failure
+    counts: updated during the run, for progress displays
+    in_flight: raw messages processed concurrently; by default 64 if expressions call models, which is mostly waiting,
+        otherwise 1. Both sinks are called in the order of the source, from the calling thread.
 
-    Raises OSError when a sink cannot store what it is given; nothing else stops the loop.
+    Raises OSError if a sink cannot store a document; no other failure stops the loop.
     """
     counts = counts or Counts()
     if in_flight is None:
-        in_flight = IN_FLIGHT if pipeline.asks_models else 1
+        in_flight = IN_FLIGHT if pipeline.calls_models else 1
 
-    def tell(failure: Failure, raw: Raw) -> None:
-        errors(error_document(failure, pipeline.sensor, raw))
+    def write_error(failure: Failure, raw: Raw) -> None:
+        errors(make_error_document(failure, pipeline.sensor, raw))
 
     def work(raw: Raw) -> tuple[Raw, Iterable[tuple[Outcome, list[Report]]]]:
         processed = pipeline.processed(raw)
@@ -68,21 +70,28 @@ def run(
         for raw, processed in results:
             counts.read += 1
             for outcome, reports in processed:
-                _deliver(outcome, raw, sink, tell, counts)
+                _deliver(outcome, raw, sink, write_error, counts)
                 for report in reports:
-                    tell(report, raw)
+                    write_error(report, raw)
                 counts.reports += len(reports)
     return counts
 
 
+run = run_pipeline  # the name in this module that existing programs import
+
+
 def _deliver(
-    outcome: Outcome, raw: Raw, sink: Callable[[Record], None], tell: Callable[[Failure, Raw], None], counts: Counts
+    outcome: Outcome,
+    raw: Raw,
+    sink: Callable[[Record], None],
+    write_error: Callable[[Failure, Raw], None],
+    counts: Counts,
 ) -> None:
     counts.parsed += 1
     if isinstance(outcome, dict):
         try:
             sink(outcome)
-        except ValueError as error:  # it has no JSON form
+        except ValueError as error:  # the record cannot be written as JSON
             outcome = Rejected(raw.content, "write", error)
         else:
             counts.out += 1
@@ -90,5 +99,5 @@ def _deliver(
     if isinstance(outcome, Drop):
         counts.dropped += 1
     else:
-        tell(outcome, raw)
+        write_error(outcome, raw)
         counts.rejected += 1

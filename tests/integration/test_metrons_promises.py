@@ -20,10 +20,9 @@ from stellar.language.context import Context
 from stellar.maas import ClientSettings, Model, ModelClient, Registry, ServiceInstance, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 from stellar.net.breaker import CircuitBreakers
-from stellar.pipeline.build import build
-from stellar.pipeline.config.schema import load
+from stellar.pipeline import build_pipeline, load_config
 from stellar.pipeline.records import Raw
-from stellar.pipeline.run import run
+from stellar.pipeline.run import run_pipeline
 
 from .conftest import ADD, AT, wait_for
 
@@ -191,8 +190,8 @@ def test_a_running_pipeline_asks_the_new_version_as_soon_as_it_is_there(model, r
         yield Raw(b'{"n": 2}')
 
     records = []
-    run(
-        build(load(tmp_path, "squid"), context),
+    run_pipeline(
+        build_pipeline(load_config(tmp_path, "squid"), context),
         source(),
         records.append,
         lambda error: pytest.fail(str(error)),

@@ -74,11 +74,11 @@ async def test_what_the_pipeline_warns_of_is_shown_too(editor: Editor) -> None:
     found = await editor.open("enrichments/squid.json", text).full_diagnostics()
     assert {each.severity for each in found} == {lsp.DiagnosticSeverity.Warning}
     assert [(shown(text, each.range), each.message) for each in found] == [
-        ("{", "'a' stands twice in one object; the last one counts"),
+        ("{", "duplicate key 'a' in an object; the last one is used"),
         ('"index"', "belongs to indexing/, has no effect here"),
         ('"threatintel"', "read as 'threatIntel'"),
         ('"comments"', "read as 'comment'"),
-        ('"rule"', "another rule before has the same text, so this one has no effect"),
+        ('"rule"', "an earlier rule has the same condition, so this one has no effect"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline share: configurations in files, and pipelines built from them."""
+"""Fixtures of the pipeline's tests: configurations in files, and pipelines built from them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from stellar.language.context import NOTHING, Context
-from stellar.pipeline.build import build
-from stellar.pipeline.config.schema import load
+from stellar.pipeline import build_pipeline, load_config
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record, Rejected
 
@@ -19,14 +18,14 @@ Outcomes = list[Any]
 
 
 @pytest.fixture(autouse=True)
-def no_models_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the tests may have models of their own."""
+def no_default_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide a registry that the user who runs the tests may have."""
     monkeypatch.setenv("MAAS_HOME", str(tmp_path / "no-models"))
 
 
 @pytest.fixture
 def write_config(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a configuration directory for the sensor `squid`."""
+    """A function that writes a configuration directory for the sensor `squid`."""
 
     def write(parser: Any = None, enrichment: Any = None, globals: Any = None) -> Path:
         for name, content in (
@@ -45,17 +44,17 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_pipeline(write_config: Callable[..., Path]) -> Callable[..., Pipeline]:
-    """Builds the pipeline of a configuration."""
+    """A function that builds the pipeline of a configuration."""
 
     def make(*, context: Context = NOTHING, **configs: Any) -> Pipeline:
-        return build(load(write_config(**configs), "squid"), context)
+        return build_pipeline(load_config(write_config(**configs), "squid"), context)
 
     return make
 
 
 @pytest.fixture
 def send(make_pipeline: Callable[..., Pipeline]) -> Callable[..., Record]:
-    """Sends one record, as JSON, through a pipeline; the result is that record at its end."""
+    """A function that processes one record, given as JSON, and returns the finished record."""
 
     def one(record: Record, **configs: Any) -> Record:
         pipeline = make_pipeline(**configs)
@@ -69,7 +68,7 @@ def send(make_pipeline: Callable[..., Pipeline]) -> Callable[..., Record]:
 
 
 def transforming(*transformations: Record, **options: Any) -> Record:
-    """The configuration of a JSON parser with these field transformations."""
+    """Return the configuration of a JSON parser with field transformations."""
     return {
         "parserClassName": "JSONMap",
         "parserConfig": {"mapStrategy": "ALLOW", **options},
@@ -78,6 +77,6 @@ def transforming(*transformations: Record, **options: Any) -> Record:
 
 
 def own_fields(record: Record) -> Record:
-    """A record without what every pipeline adds."""
+    """Return a record without the fields that every pipeline adds."""
     added = ("timestamp", "original_string", "source.type", "guid", "parallelenricher.", "adapter.")
     return {name: value for name, value in record.items() if not name.startswith(added)}

@@ -35,7 +35,7 @@ def own(record: Record) -> Record:
         ('1,"x,y",z', {"a": "x,y", "b": "z"}),
         ('1,"say ""hi""",z', {"a": 'say "hi"', "b": "z"}),
         ('1,"say \\"hi\\"",z', {"a": 'say "hi"', "b": "z"}),
-        ("1,5,", {"a": "5", "b": ""}),  # every value is a text
+        ("1,5,", {"a": "5", "b": ""}),  # every value is a string
         ("1,x,y,more", {"a": "x", "b": "y"}),
     ],
 )
@@ -46,36 +46,36 @@ def test_a_line_is_a_record(line: str, fields: Record) -> None:
     assert record["timestamp"] == 1
 
 
-def test_blank_lines_and_comments_are_nothing() -> None:
+def test_empty_lines_and_comments_are_ignored() -> None:
     assert [own(record) for record in rows("\n# 1,2,3\n  \n1,x,y\n")] == [{"a": "x", "b": "y"}]
 
 
 def test_a_short_row_is_unreadable_and_the_next_is_read() -> None:
     short, good = rows("1,x\n1,x,y")
     assert isinstance(short, Unreadable)
-    assert str(short.error) == ("Unable to parse 1,x: it has 2 values, and column 2 is wanted (columns count from 0)")
+    assert str(short.error) == ("Unable to parse 1,x: expected column 2 (counted from 0), got 2 values")
     assert own(good) == {"a": "x", "b": "y"}
 
 
 @pytest.mark.parametrize("columns", [{"b": 0, "a": 1}, ["b", "a"], "b, a", ["a:1", "b:0"], "b:0,a:1"])
-def test_columns_are_named_in_any_form(columns: Any) -> None:
+def test_columns_have_three_forms(columns: Any) -> None:
     (record,) = rows("x,y", columns=columns)
     assert own(record) == {"b": "x", "a": "y"}
 
 
-def test_the_first_letter_of_the_separator_separates() -> None:
+def test_the_separator_is_its_first_character() -> None:
     assert own(rows("1|x|y", separator="|;")[0]) == {"a": "x", "b": "y"}
 
 
-def test_a_time_that_is_no_number_is_left() -> None:
+def test_a_timestamp_other_than_a_number_is_unchanged() -> None:
     assert rows("abc,x,y")[0]["timestamp"] == "abc"
 
 
-def test_a_time_is_read_by_its_format() -> None:
+def test_a_timestamp_is_parsed_by_its_format() -> None:
     assert rows("2019-10-15,x,y", timestampFormat="yyyy-MM-dd")[0]["timestamp"] == 1571097600000
 
 
-def test_a_record_without_a_time_gets_the_present_one() -> None:
+def test_a_missing_timestamp_is_the_current_time() -> None:
     (record,) = rows("x", columns=["a"])
     assert record["timestamp"] > 1_700_000_000_000
 
@@ -85,13 +85,13 @@ def test_a_record_without_a_time_gets_the_present_one() -> None:
     [
         (
             {"columns": None},
-            'parserConfig.columns: the key \'columns\' is missing; name the columns, such as ["timestamp", "ip"]',
+            'parserConfig.columns: missing key \'columns\'; specify names, such as ["timestamp", "ip"]',
         ),
-        ({"columns": 5}, "parserConfig.columns: a list of column names is wanted, or a map from name to index"),
-        ({"columns": ["a:x"]}, "parserConfig.columns: the index of a column is a whole number, counted from 0"),
-        ({"columns": []}, "parserConfig.columns: at least one column is wanted, and indices from 0"),
-        ({"separator": '"'}, "parserConfig.separator: '\"' can separate no values; give one letter, such as ','"),
-        ({"timestampFormat": "bogus"}, "parserConfig.timestampFormat: 'bogus' is no date pattern: "),
+        ({"columns": 5}, "parserConfig.columns: expected a list of column names, or a map from name to index"),
+        ({"columns": ["a:x"]}, "parserConfig.columns: invalid index of a column: expected an integer, counted from 0"),
+        ({"columns": []}, "parserConfig.columns: expected at least one column, and indices of 0 or more"),
+        ({"separator": '"'}, "parserConfig.separator: invalid separator '\"': expected one character, such as ','"),
+        ({"timestampFormat": "bogus"}, "parserConfig.timestampFormat: invalid date pattern 'bogus': "),
     ],
 )
 def test_csv_options_are_checked(options: dict[str, Any], message: str) -> None:
@@ -111,26 +111,26 @@ NESTED = '{"a": 1, "m": {"x": {"y": 2}}, "l": [1, {"z": 3}], "n": null}'
         ("ALLOW", {"a": 1, "m": {"x": {"y": 2}}, "l": [1, {"z": 3}], "n": None}),
     ],
 )
-def test_maps_within_an_object_go_by_the_strategy(strategy: str, fields: Record) -> None:
+def test_nested_maps_follow_the_strategy(strategy: str, fields: Record) -> None:
     (record,) = objects(NESTED, mapStrategy=strategy)
     assert own(record) == fields
     assert record["original_string"] == NESTED
 
 
-def test_maps_can_be_refused() -> None:
+def test_maps_can_be_rejected() -> None:
     (refused,) = objects('{"m": {"x": 1}}', mapStrategy="ERROR")
     assert isinstance(refused, Unreadable)
     assert str(refused.error) == 'Unable to process m => {"x": 1} because value is a map.'
 
 
-def test_a_list_holds_many_records() -> None:
+def test_a_list_contains_many_records() -> None:
     first, wrong, last = objects('[{"a": 1}, 5, {"a": 2}]', overrideOriginalString=True)
     assert first["original_string"] == '{"a":1}'
     assert isinstance(wrong, Unreadable)
     assert last["a"] == 2
 
 
-def test_what_is_no_json_is_unreadable() -> None:
+def test_invalid_json_is_unreadable() -> None:
     with pytest.raises(ValueError, match="Unable to parse garbage: "):
         objects("garbage")
 
@@ -141,9 +141,9 @@ def test_what_is_no_json_is_unreadable() -> None:
         ({"mapStrategy": "DROPP"}, "parserConfig.mapStrategy: unknown strategy 'DROPP'; did you mean DROP?"),
         (
             {"jsonpQuery": "$.x"},
-            "parserConfig.jsonpQuery: 'jsonpQuery' is not in this release; give one object, or a list of them",
+            "parserConfig.jsonpQuery: unsupported option 'jsonpQuery'; send an object or a list of objects",
         ),
-        ({"overrideOriginalString": 5}, "parserConfig.overrideOriginalString: true or false is wanted, not 5"),
+        ({"overrideOriginalString": 5}, "parserConfig.overrideOriginalString: expected true or false, got 5"),
     ],
 )
 def test_json_options_are_checked(options: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Enrichment, and the triage stage, each by what it makes of a record."""
+"""The stages for enrichment and triage, by their results for a record."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def enriching(config: Any, stage: str = "enrichment", **more: Any) -> Record:
         ({"y": "x + 1", "z": "y + 1"}, {"x": 1}, {"x": 1, "y": 2, "z": 3}),
         (["y := x + 1", " z:=y + 1"], {"x": 1}, {"x": 1, "y": 2, "z": 3}),
         ({"one": {"y": "x + 1"}, "two": ["z := x + 2"]}, {"x": 1}, {"x": 1, "y": 2, "z": 3}),
-        # Groups do not see one another
+        # Groups are independent
         ({"one": {"y": "x"}, "two": {"z": "exists(y)"}}, {"x": 1}, {"x": 1, "y": 1, "z": False}),
-        # Grouped and ungrouped mixed
+        # With and without groups
         ({"one": {"y": "x"}, "z": "x + 1"}, {"x": 1}, {"x": 1, "y": 1, "z": 2}),
         # A map is unfolded, one level, and only at the end of its group
         ({"m": "{'a': 1, 'b': {'c': 2}}", "n": "MAP_GET('a', m)"}, {}, {"m.a": 1, "m.b": {"c": 2}, "n": 1}),
-        # Null leaves nothing, but takes nothing from the record either
+        # Null adds no field, and removes none
         ({"x": "null", "y": "null"}, {"x": 1}, {"x": 1}),
-        # What is null or empty goes, wherever it came from
+        # Null and empty fields are removed, those of the record too
         ({"y": "1"}, {"n": None, "e": "", "blank": " ", "zero": 0}, {"y": 1, "blank": " ", "zero": 0}),
-        # Lists stay
+        # Lists are unchanged
         ({"y": "['a', 'b']"}, {}, {"y": ["a", "b"]}),
         ({"one": {"y": "LENGTH(x)"}}, {"x": "abc"}, {"x": "abc", "y": 3}),
     ],
@@ -54,7 +54,7 @@ def test_expressions_enrich_a_record(stage: str, config: Any, record: Record, re
     assert found.keys() >= TIMINGS | ADAPTER_TIMINGS
 
 
-def test_nothing_is_taken_from_a_record_that_nothing_enriches(send: Send) -> None:
+def test_a_record_without_enrichments_is_unchanged(send: Send) -> None:
     found = send({"n": None, "e": ""}, enrichment={"enrichment": {"fieldMap": {"stellar": {"config": {}}}}})
     assert own_fields(found) == {"n": None, "e": ""}
     assert found.keys() >= TIMINGS
@@ -62,7 +62,7 @@ def test_nothing_is_taken_from_a_record_that_nothing_enriches(send: Send) -> Non
     assert all(found[name].isdigit() for name in TIMINGS)
 
 
-def test_settings_are_variables_behind_the_fields(send: Send) -> None:
+def test_settings_are_variables_and_fields_take_precedence(send: Send) -> None:
     config = {
         "enrichment": {
             "fieldMap": {"stellar": {"config": {"y": "mine", "z": "shared", "w": "field"}}},
@@ -73,7 +73,7 @@ def test_settings_are_variables_behind_the_fields(send: Send) -> None:
     assert own_fields(send({"field": 3}, enrichment=config)) == {"field": 3, "y": 1, "z": 2, "w": 3}
 
 
-def test_a_group_that_fails_is_reported_and_the_record_goes_on(make_pipeline: Make) -> None:
+def test_a_failing_group_is_reported_and_the_record_continues(make_pipeline: Make) -> None:
     config = {"bad": ["a := 1", "b := 1 / x"], "good": {"c": "2"}}
     pipeline = make_pipeline(enrichment=enriching(config))
     (outcome,) = pipeline(Raw(b'{"x": 0, "other": "o"}'))
@@ -98,20 +98,20 @@ def test_a_group_that_reads_all_fields_is_reported_with_them(make_pipeline: Make
 @pytest.mark.parametrize(
     ("config", "path", "message"),
     [
-        ({"y": ["x"]}, ".config.y[0]", 'an assignment is wanted, such as "field := x"'),
-        ([["y := x"]], ".config[0]", "the text of an expression is wanted here"),
-        ({"y": None}, ".config.y", "the text of an expression is wanted here"),
-        ({"group": {"y": {"deep": "1"}}}, ".config.group.y", "the text of an expression is wanted here"),
+        ({"y": ["x"]}, ".config.y[0]", 'expected an assignment, such as "field := x"'),
+        ([["y := x"]], ".config[0]", "expected an expression as a string"),
+        ({"y": None}, ".config.y", "expected an expression as a string"),
+        ({"group": {"y": {"deep": "1"}}}, ".config.group.y", "expected an expression as a string"),
     ],
 )
-def test_what_is_no_expression_is_refused(config: Any, path: str, message: str, make_pipeline: Make) -> None:
+def test_an_invalid_expression_is_rejected(config: Any, path: str, message: str, make_pipeline: Make) -> None:
     with pytest.raises(ConfigError) as refused:
         make_pipeline(enrichment=enriching(config))
     assert (refused.value.path, refused.value.message) == (f"enrichment.fieldMap.stellar{path}", message)
 
 
-def test_the_adapter_stellar_is_of_its_own_type(make_pipeline: Make) -> None:
-    with pytest.raises(ConfigError, match="the adapter stellar is of the type STELLAR, not 'LIST'"):
+def test_the_adapter_stellar_has_a_type_of_its_own(make_pipeline: Make) -> None:
+    with pytest.raises(ConfigError, match="expected the type STELLAR for the adapter stellar, got 'LIST'"):
         make_pipeline(enrichment={"enrichment": {"fieldMap": {"stellar": {"type": "LIST", "config": {}}}}})
 
 
@@ -136,42 +136,42 @@ def test_an_alert_that_matches_a_rule_is_scored(send: Send) -> None:
 
 
 @pytest.mark.parametrize("value", [True, "true", "TRUE", "yes", "on", "1", "y", 1])
-def test_a_word_of_yes_is_an_alert(value: Any, send: Send) -> None:
+def test_each_spelling_of_true_is_an_alert(value: Any, send: Send) -> None:
     found = send({"x": 2, "is_alert": value}, enrichment=triaging(RULE))
     assert found["is_alert"] == "true"
     assert found["threat.triage.score"] == 100.0
 
 
 @pytest.mark.parametrize("value", [False, "false", "No", "off", "0", "n", 0])
-def test_a_word_of_no_goes_and_nothing_is_scored(value: Any, send: Send) -> None:
+def test_each_spelling_of_false_is_removed_and_not_scored(value: Any, send: Send) -> None:
     assert own_fields(send({"x": 2, "is_alert": value}, enrichment=triaging(RULE))) == {"x": 2}
 
 
 @pytest.mark.parametrize("value", ["malicious", 2, 1.0, " true", ["true"]])
-def test_a_word_of_neither_stays_and_is_reported(value: Any, make_pipeline: Make) -> None:
+def test_other_values_of_is_alert_are_reported(value: Any, make_pipeline: Make) -> None:
     pipeline = make_pipeline(enrichment=triaging(RULE))
     (outcome,) = pipeline(Raw(json.dumps({"x": 2, "is_alert": value}).encode()))
     assert own_fields(outcome) == {"x": 2, "is_alert": value}
-    assert "which says neither yes nor no" in pipeline.reports[0].reason
+    assert "which is not a boolean" in pipeline.reports[0].reason
 
 
-def test_an_alert_that_matches_nothing_gets_no_score(send: Send) -> None:
+def test_an_alert_without_a_matching_rule_gets_no_score(send: Send) -> None:
     assert own_fields(send({"x": 1, "is_alert": True}, enrichment=triaging(RULE))) == {"x": 1, "is_alert": "true"}
 
 
-def test_a_record_that_is_no_alert_is_not_scored(send: Send) -> None:
+def test_only_alerts_are_scored(send: Send) -> None:
     assert own_fields(send({"x": 2}, enrichment=triaging(RULE))) == {"x": 2}
 
 
 @pytest.mark.parametrize(
     ("field", "alert"), [("threatintels.x", True), ("threatintels.x.ts", False), ("x.threatintels", False)]
 )
-def test_what_threat_intelligence_found_makes_an_alert(field: str, alert: bool, send: Send) -> None:
+def test_fields_of_threat_intelligence_make_an_alert(field: str, alert: bool, send: Send) -> None:
     found = send({field: "alert", "x": 2}, enrichment=triaging(RULE))
     assert (found.get("is_alert") == "true") == ("threat.triage.score" in found) == alert
 
 
-def test_rules_of_the_map_form_score_alike(send: Send) -> None:
+def test_rules_in_map_form_give_the_same_score(send: Send) -> None:
     config = {
         "index": "squid",
         "batchSize": 1,
@@ -182,7 +182,7 @@ def test_rules_of_the_map_form_score_alike(send: Send) -> None:
     assert own_fields(found) == {"x": 2, "is_alert": "true", **SCORED}
 
 
-def test_a_rule_says_its_name_its_score_and_its_reason(send: Send) -> None:
+def test_a_rule_adds_its_name_score_and_reason(send: Send) -> None:
     rules = (
         {"name": "n", "comment": "c", "rule": "", "score": "x * 10", "reason": "JOIN(['x is', x], ' ')"},
         {"rule": "false", "score": 1},
@@ -211,26 +211,26 @@ def test_a_rule_says_its_name_its_score_and_its_reason(send: Send) -> None:
         ({"rule": "1 / zero > 1", "score": 1}, "condition: division by zero"),
         ({"name": "odd", "rule": "1 / zero > 1", "score": 1}, "condition '1 / zero > 1': division by zero"),
         ({"rule": "'true'", "score": 1}, "condition: the rule does not return a boolean value"),
-        ({"name": "odd", "rule": "true", "score": "'abc'"}, "score \"'abc'\": it gives abc; a number is wanted"),
-        ({"rule": "true", "score": "missing"}, "score 'missing': it gives null; a number is wanted"),
+        ({"name": "odd", "rule": "true", "score": "'abc'"}, "score \"'abc'\": expected a number, got abc"),
+        ({"rule": "true", "score": "missing"}, "score 'missing': expected a number, got null"),
         ({"rule": "true", "score": "1 / zero"}, "score '1 / zero': division by zero"),
     ],
 )
-def test_a_rule_that_fails_is_reported_and_the_others_count(rule: Record, reason: str, make_pipeline: Make) -> None:
+def test_a_failing_rule_is_reported_and_skipped(rule: Record, reason: str, make_pipeline: Make) -> None:
     pipeline = make_pipeline(enrichment=triaging(rule, RULE))
     (outcome,) = pipeline(Raw(b'{"x": 2, "zero": 0, "is_alert": true}'))
     assert own_fields(outcome) == {"x": 2, "zero": 0, "is_alert": "true", **SCORED}
     (report,) = pipeline.reports
     assert report.stage == "triage"
-    assert report.reason.startswith(f"The rule {rule.get('name', rule['rule'])!r} failed in its {reason}")
+    assert report.reason.startswith(f"rule {rule.get('name', rule['rule'])!r} failed in its {reason}")
 
 
-def test_a_reason_that_fails_is_reported_and_the_score_counts(make_pipeline: Make) -> None:
+def test_a_failing_reason_is_reported_and_the_score_counts(make_pipeline: Make) -> None:
     pipeline = make_pipeline(enrichment=triaging({**RULE, "reason": "1 / zero"}))
     (outcome,) = pipeline(Raw(b'{"x": 2, "zero": 0, "is_alert": true}'))
     assert own_fields(outcome) == {"x": 2, "zero": 0, "is_alert": "true", **SCORED}
     (report,) = pipeline.reports
-    assert report.reason.startswith(f"The rule {RULE['rule']!r} failed in its reason '1 / zero': division by zero")
+    assert report.reason.startswith(f"rule {RULE['rule']!r} failed in its reason '1 / zero': division by zero")
 
 
 def test_a_condition_that_is_null_does_not_match(send: Send) -> None:

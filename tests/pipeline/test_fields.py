@@ -1,4 +1,4 @@
-"""Field transformations, filters and validations, each by what it makes of a record."""
+"""Field transformations, filters and validations, by their results for a record."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def stellar(config: dict[str, Any], **more: Any) -> Record:
 @pytest.mark.parametrize(
     ("transformation", "record", "result"),
     [
-        # In the order of the configuration, each seeing those before it; what is no output is temporary
+        # In the order of the configuration, each with the results before it; others than outputs are temporary
         (stellar({"t": "x + 1", "y": "t * 2"}, output=["y"]), {"x": 1}, {"x": 1, "y": 4}),
         # Without output, all of it is output
         (stellar({"t": "x + 1", "y": "t * 2"}), {"x": 1}, {"x": 1, "t": 2, "y": 4}),
-        # The order of output says nothing
+        # The order of output has no effect
         (stellar({"t": "1", "y": "t"}, output=["y", "t"]), {}, {"t": 1, "y": 1}),
         # Null removes a field
         (stellar({"x": "null", "y": "5"}), {"x": 1}, {"y": 5}),
-        # But until then the field has its value
+        # Until then the field has its value
         (stellar({"x": "null", "y": "x"}), {"x": 1}, {"y": 1}),
-        # A name in output without an expression is left alone
+        # A name in output without an expression is not changed
         (stellar({"y": "1"}, output=["x", "y"]), {"x": 7}, {"x": 7, "y": 1}),
-        # With input it sees those fields alone
+        # With input only those fields are variables
         (
             stellar({"y": "exists(a)", "z": "exists(b)"}, input=["a"], output=["y", "z"]),
             {"a": 1, "b": 1},
@@ -49,15 +49,15 @@ def stellar(config: dict[str, Any], **more: Any) -> Record:
             {"a": "xx", "b": "y"},
             {"a": "xx", "b": "y", "y": 3},
         ),
-        # Members of parserConfig are variables, behind the fields
+        # Members of parserConfig are variables; fields take precedence
         (
             stellar({"y": "option", "z": "shadowed", "n": "nulled"}),
             {"shadowed": 1, "nulled": None},
             {"shadowed": 1, "nulled": None, "y": "of the parser", "z": 1, "n": 8},
         ),
-        # A number is an expression too, and null is none
+        # A number is an expression, null is ignored
         (stellar({"y": 5, "z": None}), {}, {"y": 5}),
-        # A map stays a map
+        # A map is unchanged
         (stellar({"y": "{'a': 1}"}), {}, {"y": {"a": 1}}),
         ({"transformation": "REMOVE", "input": "a"}, {"a": 1, "b": 2}, {"b": 2}),
         (
@@ -85,7 +85,7 @@ def stellar(config: dict[str, Any], **more: Any) -> Record:
         ({"transformation": "IP_PROTOCOL", "input": "p"}, {"p": 88}, {"p": ""}),
         ({"transformation": "IP_PROTOCOL", "input": "p"}, {"p": 63}, {}),  # a number without a name
         ({"transformation": "IP_PROTOCOL", "input": "p"}, {"p": 999}, {}),
-        ({"transformation": "IP_PROTOCOL", "input": "p"}, {"p": "6"}, {"p": "6"}),  # a text is left
+        ({"transformation": "IP_PROTOCOL", "input": "p"}, {"p": "6"}, {"p": "6"}),  # a string is unchanged
         ({"transformation": "IP_PROTOCOL", "input": "p"}, {}, {}),
         (
             {
@@ -128,7 +128,7 @@ def test_transformations_run_in_their_order(send: Send) -> None:
     assert own_fields(send({"x": 1}, parser=parser)) == {"x": 1, "z": 2, "w": 3}
 
 
-def test_what_every_record_needs_is_added_when_the_transformations_are_done(send: Send) -> None:
+def test_required_fields_are_added_after_the_transformations(send: Send) -> None:
     parser = transforming({"transformation": "REMOVE", "input": ["guid", "original_string"]})
     record = send({"guid": "mine"}, parser=parser)
     assert record["guid"] not in (None, "mine")
@@ -137,11 +137,11 @@ def test_what_every_record_needs_is_added_when_the_transformations_are_done(send
 
 
 @pytest.mark.parametrize("guid", [None, ""])
-def test_a_guid_that_says_nothing_is_replaced(guid: str | None, send: Send) -> None:
+def test_an_empty_guid_is_replaced(guid: str | None, send: Send) -> None:
     assert len(send({"guid": guid})["guid"]) == 36
 
 
-def test_a_guid_of_its_own_is_kept(send: Send) -> None:
+def test_an_existing_guid_is_not_replaced(send: Send) -> None:
     assert send({"guid": "mine"})["guid"] == "mine"
 
 
@@ -167,41 +167,41 @@ def test_a_transformation_that_fails_rejects_the_record(make_pipeline: Make) -> 
             "input: IP_PROTOCOL needs the name of one field as 'input'",
         ),
         ({"transformation": "REGEX_SELECT"}, "input: REGEX_SELECT needs the name of one field as 'input'"),
-        ({"transformation": "RENAME", "config": {"a": 5}}, "config.a: the new name is wanted, a text, not 5"),
+        ({"transformation": "RENAME", "config": {"a": 5}}, "config.a: expected the new name as a string, got 5"),
         (
             {"transformation": "REMOVE", "input": "a", "config": {"condition": 5}},
-            "config.condition: the text of an expression is wanted, not 5",
+            "config.condition: expected an expression as a string, got 5",
         ),
         (
             {"transformation": "STELLAR", "config": {}},
-            "config: there is no expression; give a map from field to expression",
+            "config: missing expressions; specify a map from field to expression",
         ),
     ],
 )
-def test_a_transformation_that_cannot_be_is_refused(transformation: Record, message: str, make_pipeline: Make) -> None:
+def test_an_invalid_transformation_is_rejected(transformation: Record, message: str, make_pipeline: Make) -> None:
     with pytest.raises(ConfigError) as refused:
         make_pipeline(parser=transforming(transformation))
     assert refused.value.path + ": " + refused.value.message == f"fieldTransformations[0].{message}"
 
 
-def test_a_bad_regular_expression_is_warned_of(make_pipeline: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_regular_expression_gives_a_warning(make_pipeline: Make, caplog: pytest.LogCaptureFixture) -> None:
     select = {"transformation": "REGEX_SELECT", "input": "s", "output": "k", "config": {"x": "("}}
     make_pipeline(parser=transforming(select))
-    assert "fieldTransformations[0].config.x: '(' is no regular expression, so it is never found" in caplog.text
+    assert "fieldTransformations[0].config.x: invalid regular expression '(' never matches" in caplog.text
 
 
 STELLAR_FILTER = "org.apache.metron.parsers.filters.StellarFilter"
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "record", "kept"),
+    ("name", "options", "record", "passes"),
     [
         ("STELLAR", {"filter.query": "x > 1"}, {"x": 2}, True),
         ("STELLAR", {"filter.query": "x > 1"}, {"x": 1}, False),
         ("STELLAR", {"filter.query": "x > 1"}, {}, False),
         ("STELLAR", {"filter.query": "  "}, {}, True),
         (STELLAR_FILTER, {"filter.query": "exists(x)"}, {}, False),
-        ("STELLAR", {"filter.query": "flag"}, {}, False),  # null is no yes
+        ("STELLAR", {"filter.query": "flag"}, {}, False),  # null is not true
         ("BRO", {"bro.filter.source.key": "p", "bro.filter.source.known.protocols": ["http"]}, {"p": "http"}, True),
         ("BRO", {"bro.filter.source.key": "p", "bro.filter.source.known.protocols": "http"}, {"p": "dns"}, False),
         ("BRO", {"bro.filter.source.key": "p", "bro.filter.source.known.protocols": "http"}, {}, False),
@@ -209,10 +209,12 @@ STELLAR_FILTER = "org.apache.metron.parsers.filters.StellarFilter"
         ("", {}, {}, True),
     ],
 )
-def test_a_filter_keeps_or_drops(name: str, options: Record, record: Record, kept: bool, make_pipeline: Make) -> None:
+def test_a_filter_passes_or_drops_a_record(
+    name: str, options: Record, record: Record, passes: bool, make_pipeline: Make
+) -> None:
     pipeline = make_pipeline(parser={"parserClassName": "JSONMap", "filterClassName": name, "parserConfig": options})
     (outcome,) = pipeline(Raw(json.dumps(record).encode()))
-    assert isinstance(outcome, dict if kept else Drop)
+    assert isinstance(outcome, dict if passes else Drop)
 
 
 def validating(*validations: Record, **more: Any) -> Record:
@@ -244,10 +246,10 @@ def check(validation: str, *fields: str, **config: Any) -> Record:
         (check("STELLAR", condition="a > 1"), [{"a": 2}], [{"a": 1}, {}]),
         (check("STELLAR", condition="a > least", least=3), [{"a": 4}], [{"a": 3}]),
         (check("STELLAR", condition="a == everywhere"), [{"a": "g"}], [{"a": "h"}]),
-        (check("STELLAR", "b", condition="exists(a)"), [], [{"a": 1, "b": 1}]),  # only the input is seen
+        (check("STELLAR", "b", condition="exists(a)"), [], [{"a": 1, "b": 1}]),  # only the input fields are variables
     ],
 )
-def test_a_validation_tells_good_from_bad(
+def test_a_validation_distinguishes_valid_and_invalid_records(
     validation: Record, good: list[Record], bad: list[Record], make_pipeline: Make
 ) -> None:
     pipeline = make_pipeline(globals=validating(validation, everywhere="g"))
@@ -276,7 +278,7 @@ def test_all_validations_run_and_every_field_is_named(make_pipeline: Make) -> No
     assert isinstance(outcome, Rejected)
     assert isinstance(outcome.error, Invalid)
     assert outcome.error.fields == ("a", "b")
-    assert outcome.reason == "not valid: IP(a), NOT_EMPTY(b, a)"
+    assert outcome.reason == "invalid record: failed IP(a), NOT_EMPTY(b, a)"
     assert isinstance(outcome.raw, dict)
     assert outcome.raw["a"] == "x"
 
@@ -287,14 +289,17 @@ def test_all_validations_run_and_every_field_is_named(make_pipeline: Make) -> No
         (check("IP", "a", type="IPV5"), "config.type: unknown type 'IPV5'; known are IPV4, IPV6"),
         (
             check("STELLAR"),
-            'config.condition: the validation STELLAR needs a condition here, such as "exists(ip_src_addr)"',
+            'config.condition: missing condition of the validation STELLAR; specify one, such as "exists(ip_src_addr)"',
         ),
-        (check("DATE", "a"), 'config.format: the validation DATE needs a date pattern here, such as "yyyy-MM-dd"'),
-        (check("REGEX_MATCH", "a"), "config.pattern: the validation REGEX_MATCH needs a regular expression here"),
-        (check("REGEX_MATCH", "a", pattern="("), "config.pattern: no regular expression: missing ) at position 1"),
+        (
+            check("DATE", "a"),
+            'config.format: missing pattern of the validation DATE; specify one, such as "yyyy-MM-dd"',
+        ),
+        (check("REGEX_MATCH", "a"), "config.pattern: missing regular expression of the validation REGEX_MATCH"),
+        (check("REGEX_MATCH", "a", pattern="("), "config.pattern: invalid regular expression: missing ) at position 1"),
     ],
 )
-def test_a_validation_that_cannot_be_is_refused(validation: Record, message: str, make_pipeline: Make) -> None:
+def test_an_invalid_validation_is_rejected(validation: Record, message: str, make_pipeline: Make) -> None:
     with pytest.raises(ConfigError) as refused:
         make_pipeline(globals=validating(validation))
     assert refused.value.path + ": " + refused.value.message == f"fieldValidations[0].{message}"

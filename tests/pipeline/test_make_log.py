@@ -28,7 +28,7 @@ def made(*options: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def test_every_line_is_one_of_squids() -> None:
+def test_every_line_has_the_form_of_squid() -> None:
     lines = made("--lines", "1500")
     assert len(lines) == 1500
     for line in lines:
@@ -47,7 +47,7 @@ def test_the_same_seed_makes_the_same_log() -> None:
     assert made("--lines", "50", "--seed", "5") != made("--lines", "50", "--seed", "6")
 
 
-def test_garbage_comes_only_when_asked_for() -> None:
+def test_garbage_is_optional() -> None:
     bad = 0
     for line in made("--lines", "100", "--garbage", "7"):
         try:
@@ -65,6 +65,6 @@ def test_the_example_has_its_own_copy_of_the_shipped_pattern() -> None:
 
 
 @pytest.mark.parametrize("options", [("--lines", "x"), ("--speed", "1")])
-def test_bad_options_are_refused(options: tuple[str, ...]) -> None:
+def test_invalid_options_are_rejected(options: tuple[str, ...]) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         made(*options)

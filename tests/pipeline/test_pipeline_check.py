@@ -1,4 +1,4 @@
-"""What a check knows of the keys that are read."""
+"""Checks of a configuration: known keys, warnings and collected errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import stellar.pipeline.parsers as parsers
-from stellar.pipeline.check import PARSER_OPTIONS, checked
+from stellar.pipeline import load_config
+from stellar.pipeline.check import PARSER_OPTIONS, check_sensor
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import load
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "squid" / "config"
 
@@ -24,14 +24,14 @@ def test_every_option_of_a_parser_is_a_known_key(module: str) -> None:
     assert read <= PARSER_OPTIONS
 
 
-def test_a_good_configuration_is_without_warnings() -> None:
-    verdict = checked(load, EXAMPLE, "squid")
-    assert verdict.problems == ()
-    assert verdict.warnings == ()
-    assert "MAAS_MODEL_APPLY" in verdict.functions
+def test_a_valid_configuration_has_no_warnings() -> None:
+    result = check_sensor(load_config, EXAMPLE, "squid")
+    assert result.problems == ()
+    assert result.warnings == ()
+    assert "MAAS_MODEL_APPLY" in result.functions
 
 
-def test_of_collected_problems_the_rest_is_what_was_made_otherwise() -> None:
+def test_a_collected_error_gives_the_default() -> None:
     def bad() -> int:
         raise SourceLocation("x.json").error("no")
 

@@ -1,4 +1,4 @@
-"""The command, with real files, a real registry and models that answer over HTTP, or do not."""
+"""The command stellar-pipeline with files, a registry, and models that respond or fail over HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://{}/ - DIRECT
 
 
 class ModelHandler(BaseHTTPRequestHandler):
-    """Answers as a model does, or, for some hosts, as no model should."""
+    """Responds as a model, with invalid responses for some hosts."""
 
     protocol_version = "HTTP/1.1"
     odd: ClassVar = {
@@ -42,8 +42,8 @@ class ModelHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         host = parse_qs(urlsplit(self.path).query).get("host", [""])[0]
-        verdict = "legit" if host in ("yahoo.com", "amazon.com") else "malicious"
-        status, body = self.odd.get(host, (200, json.dumps({"is_malicious": verdict}).encode()))
+        result = "legit" if host in ("yahoo.com", "amazon.com") else "malicious"
+        status, body = self.odd.get(host, (200, json.dumps({"is_malicious": result}).encode()))
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -55,7 +55,7 @@ class ModelHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def model() -> Iterator[str]:
-    """The address of a model that runs."""
+    """The URL of a running model."""
     with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -86,14 +86,14 @@ def documents(path: Path) -> list[Record]:
 
 
 def run(tmp_path: Path, *arguments: str) -> tuple[list[Record], list[Record]]:
-    """What the command made of the arguments: the records and the error documents."""
+    """Run the command, and return the records and the error documents."""
     out, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
     targets = ["--output", str(out), "--errors", str(errors)]
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, *arguments]) == 0
     return documents(out), documents(errors)
 
 
-def test_a_model_that_answers_makes_alerts(
+def test_results_of_a_model_make_alerts(
     tmp_path: Path, model: str, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(registry, model)
@@ -108,7 +108,7 @@ def test_a_model_that_answers_makes_alerts(
     )
 
 
-def test_models_at_home_need_no_option(
+def test_the_default_registry_needs_no_option(
     tmp_path: Path, model: str, registry: FileRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy(registry, model)
@@ -121,7 +121,7 @@ def test_models_at_home_need_no_option(
 def test_the_pipeline_is_built_once(tmp_path: Path, model: str, registry: FileRegistry) -> None:
     deploy(registry, model)
     (tmp_path / "counting.py").write_text(
-        "made = []\n\ndef stage(config, place, workshop):\n    made.append(1)\n    return lambda record: record\n",
+        "calls = []\n\ndef stage(config, location, builder):\n    calls.append(1)\n    return lambda record: record\n",
         encoding="utf-8",
     )
     config = tmp_path / "config"
@@ -132,7 +132,7 @@ def test_the_pipeline_is_built_once(tmp_path: Path, model: str, registry: FileRe
     program = (
         "import counting; from stellar.pipeline.cli import main; "
         f"main(['run', '--config', {str(config)!r}, '--sensor', 'squid', '--registry', {str(registry.directory)!r}, "
-        f"{log_of(tmp_path, 'cnn.com')!r}]); print(len(counting.made))"
+        f"{log_of(tmp_path, 'cnn.com')!r}]); print(len(counting.calls))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
     record, made = done.stdout.splitlines()
@@ -148,7 +148,7 @@ def test_the_pipeline_is_built_once(tmp_path: Path, model: str, registry: FileRe
         ("list.com", "responded with a JSON array, not an object"),
     ],
 )
-def test_an_answer_that_is_none_is_null_and_reported(
+def test_an_invalid_model_result_is_null_and_reported(
     host: str, reason: str, tmp_path: Path, model: str, registry: FileRegistry
 ) -> None:
     deploy(registry, model)
@@ -161,26 +161,26 @@ def test_an_answer_that_is_none_is_null_and_reported(
     assert error["raw_message"] == GOOD.format(host).rstrip("\n")
 
 
-def test_a_dead_model_is_null_and_reported(
+def test_a_failed_model_call_is_null_and_reported(
     tmp_path: Path, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), ModelHandler) as server:
-        port = server.server_address[1]  # free again, and nobody listens
+        port = server.server_address[1]  # the port is free again, and no process listens
     deploy(registry, f"http://127.0.0.1:{port}")
     records, errors = run(tmp_path, "--registry", str(registry.directory), log_of(tmp_path, "cnn.com", "yahoo.com"))
     assert len(records) == len(errors) == 2
     assert not any("is_malicious" in record for record in records)
-    assert all(error["message"].startswith("the model dga 1.0 gave no answer") for error in errors)
+    assert all(error["message"].startswith("call to model dga 1.0 failed") for error in errors)
     assert "2 out + 0 dropped + 0 rejected; 2 reports" in capsys.readouterr().err
 
 
 class ShadowHandler(ModelHandler):
-    """Finds fault with one host that the other version lets through."""
+    """Classifies a host as malicious that the other version classifies as legit."""
 
     odd: ClassVar = {"yahoo.com": (200, b'{"is_malicious": "malicious"}')}
 
 
-def test_a_shadow_is_compared_and_what_it_answers_otherwise_is_written_down(
+def test_a_shadow_is_compared_and_disagreements_are_written(
     tmp_path: Path, model: str, registry: FileRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(registry, model)
@@ -219,14 +219,13 @@ def test_a_shadow_is_compared_and_what_it_answers_otherwise_is_written_down(
     assert "stellar-pipeline: shadows: 3 compared, 1 disagreed, 0 failed, 0 dropped\n" in said
 
 
-def test_a_new_version_is_asked_without_a_restart(tmp_path: Path, model: str, registry: FileRegistry) -> None:
+def test_a_new_version_is_called_without_a_restart(tmp_path: Path, model: str, registry: FileRegistry) -> None:
     from stellar.language.context import Context
     from stellar.maas import ModelClient, Registry
-    from stellar.pipeline.build import build
-    from stellar.pipeline.config.schema import load
+    from stellar.pipeline import build_pipeline, load_config
 
     with ModelClient(registry) as client:
-        pipeline = build(load(CONFIG, "squid"), Context({Registry: registry, ModelClient: client}))
+        pipeline = build_pipeline(load_config(CONFIG, "squid"), Context({Registry: registry, ModelClient: client}))
         (before,) = pipeline(Raw(GOOD.format("cnn.com").encode()))
         deploy(registry, model)
         (after,) = pipeline(Raw(GOOD.format("cnn.com").encode()))
@@ -246,7 +245,7 @@ def test_a_line_that_does_not_parse_goes_to_the_errors_with_its_position(tmp_pat
     assert error["message"].startswith("Grok statement produced a null message.")
 
 
-def test_without_a_file_for_errors_the_first_are_said_in_a_line(
+def test_without_an_error_target_the_first_failures_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "access.log"
@@ -254,14 +253,16 @@ def test_without_a_file_for_errors_the_first_are_said_in_a_line(
     out = str(tmp_path / "out.jsonl")
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", out, str(path)]) == 0
     warning, first, *others = capsys.readouterr().err.splitlines()
-    assert "there is no --registry: every answer is null" in warning
+    assert "no model registry configured" in warning
     assert first.startswith(f"{path}:1: parse: Grok statement produced a null message.")
     assert len(others) == 19 + 1 + 1
-    assert others[-2] == "further failures are only counted; --errors FILE keeps them all"
+    assert others[-2] == "further failures are only counted; use --errors FILE to store all of them"
     assert others[-1].endswith("25 lines read, 25 parsed = 0 out + 0 dropped + 25 rejected; 0 reports")
 
 
-def test_a_hostile_line_does_not_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_of_a_line_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(b"\x1b[2J\x07evil" + b"x" * 10_000 + b"\n")
     out = str(tmp_path / "out.jsonl")
@@ -278,7 +279,7 @@ def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
     path.write_text(GOOD.format("cnn.com") + "garbage\n", encoding="utf-8")
     database = tmp_path / "out.sqlite"
     targets = ["--output", str(database), "--errors", str(database)]
-    for _ in range(2):  # documents are added
+    for _ in range(2):  # documents are appended
         assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", *targets, str(path)]) == 0
     connection = sqlite3.connect(database)
     records = connection.execute("SELECT timestamp, source_type, is_alert, document FROM records").fetchall()
@@ -290,12 +291,12 @@ def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
     assert json.loads(errors[0][1])["raw_message"] == "garbage"
 
 
-def test_a_file_that_is_no_database_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_other_than_a_database_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "notes.db"
     path.write_text("my notes " * 100, encoding="utf-8")
     log = log_of(tmp_path, "cnn.com")
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(path), log]) == 1
-    assert f"{path} cannot be used as a SQLite database: file is not a database" in capsys.readouterr().err
+    assert f"cannot use {path} as a SQLite database: file is not a database" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == "my notes " * 100
 
 
@@ -310,14 +311,14 @@ def test_records_and_errors_can_go_to_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--output", "--errors"])
-def test_what_is_read_is_not_written_over(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_input_file_is_not_overwritten(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = log_of(tmp_path, "cnn.com")
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", option, log, log]) == 1
-    assert "is to be read, and to be written: give the output another name" in capsys.readouterr().err
+    assert "is both input and output; choose another file for the output" in capsys.readouterr().err
     assert Path(log).read_text(encoding="utf-8") == GOOD.format("cnn.com")
 
 
-def test_a_source_that_is_not_there_does_not_cost_the_last_output(tmp_path: Path) -> None:
+def test_a_missing_source_does_not_overwrite_the_last_output(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("of yesterday", encoding="utf-8")
     options = ["--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]
@@ -325,7 +326,7 @@ def test_a_source_that_is_not_there_does_not_cost_the_last_output(tmp_path: Path
     assert out.read_text(encoding="utf-8") == "of yesterday"
 
 
-def test_odd_values_find_a_place_in_a_database(tmp_path: Path) -> None:
+def test_unusual_values_can_be_stored_in_a_database(tmp_path: Path) -> None:
     with Sinks() as sinks:
         sink = sinks.open(str(tmp_path / "x.db"), "records")
         sink({"guid": "\ud800", "timestamp": 2**70, "is_alert": True, "threat.triage.score": float("-inf")})
@@ -336,19 +337,19 @@ def test_odd_values_find_a_place_in_a_database(tmp_path: Path) -> None:
     assert rows == [("\\ud800", 2.0**70, "true", float("-inf")), (None, 1.5, None, None)]
 
 
-def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def two_and_no_more(names: Any) -> Iterator[Raw]:
+def test_an_interrupted_run_stores_the_records_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def yield_two_lines(names: Any) -> Iterator[Raw]:
         yield Raw(GOOD.format("cnn.com").encode())
         yield Raw(GOOD.format("cnn.com").encode())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stellar.pipeline.cli.lines", two_and_no_more)
+    monkeypatch.setattr("stellar.pipeline.cli.read_lines", yield_two_lines)
     out = tmp_path / "out.jsonl"
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]) == 130
     assert len(documents(out)) == 2
 
 
-def test_packed_files_are_unpacked_and_several_are_read(tmp_path: Path) -> None:
+def test_compressed_files_and_several_files_are_read(tmp_path: Path) -> None:
     packed = tmp_path / "old.log.gz"
     packed.write_bytes(gzip.compress(GOOD.format("old.com").encode()))
     records, errors = run(tmp_path, str(packed), log_of(tmp_path, "new.com"))
@@ -370,7 +371,7 @@ def test_standard_input_goes_to_standard_output_and_a_pipe_stays_clean() -> None
     assert b"\x1b" not in done.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     path = log_of(tmp_path, *["cnn.com"] * 2000)
     program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "run", "--config", str(CONFIG), "--sensor", "squid", path]
@@ -385,21 +386,21 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert b"BrokenPipe" not in errors
 
 
-def test_check_says_what_a_sensor_calls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_lists_the_functions_of_a_sensor(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(CONFIG), "--sensor", "squid"]) == 0
     assert capsys.readouterr().out == (
-        "squid: fine; its expressions call DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
+        "squid: valid; functions called: DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
         "URL_TO_HOST\n"
     )
 
 
-def test_check_looks_at_every_sensor(write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_covers_every_sensor(write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     config = write_config()
     (config / "enrichments").mkdir()
     (config / "enrichments" / "elsewhere.json").write_text('{"configuration": {}}', encoding="utf-8")
     assert main(["check", "--config", str(config)]) == 0
     assert capsys.readouterr().out == (
-        "elsewhere: fine; its expressions call no function\nsquid: fine; its expressions call no function\n"
+        "elsewhere: valid; functions called: none\nsquid: valid; functions called: none\n"
     )
 
 
@@ -413,16 +414,16 @@ def test_check_looks_at_every_sensor(write_config: Callable[..., Path], capsys: 
         ),
         (
             ["run", "--config", str(CONFIG), "--sensor", "squid", "--output", "no/dir.db"],
-            "no/dir.db cannot be used as a SQLite",
+            "cannot use no/dir.db as a SQLite",
         ),
         (
             ["run", "--config", str(CONFIG), "--sensor", "squid", "--registry", "nowhere"],
             "the registry directory nowhere does not exist; `maas serve --registry nowhere` creates it",
         ),
-        (["check", "--config", "nowhere"], "nowhere: configures no sensor"),
+        (["check", "--config", "nowhere"], "nowhere: no parsers/<sensor>.json"),
     ],
 )
-def test_a_problem_is_a_sentence_and_status_1(
+def test_an_error_is_a_message_and_status_1(
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
@@ -444,11 +445,11 @@ def test_bad_usage_is_status_1(arguments: list[str], capsys: pytest.CaptureFixtu
     assert "usage: stellar-pipeline" in capsys.readouterr().err
 
 
-def test_help_tells_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_describes_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["run", "--help"])
     assert ended.value.code == 0
-    assert "exit status: 0 when the run came to its end" in capsys.readouterr().out
+    assert "exit status: 0 if the run completed" in capsys.readouterr().out
 
 
 def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
@@ -486,7 +487,7 @@ def test_a_damaged_file_is_named(damage: bytes, tmp_path: Path, capsys: pytest.C
     path = tmp_path / "bad.log.gz"
     path.write_bytes(damage)
     assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", str(path)]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stellar-pipeline: {path} cannot be read: ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stellar-pipeline: cannot read {path}: ")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -495,7 +496,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_rich", [True, False])
-def test_a_terminal_sees_progress(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_progress(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from stellar.pipeline.progress import display
     from stellar.pipeline.run import Counts
 
@@ -506,9 +507,9 @@ def test_a_terminal_sees_progress(with_rich: bool, monkeypatch: pytest.MonkeyPat
     else:
         monkeypatch.setenv("FORCE_COLOR", "1")
     counts = Counts(read=1234, out=1200, rejected=34)
-    with display(counts, 20, wanted=True) as shown:
-        assert list(shown.watched([Raw(b"x" * 9), Raw(b"y" * 9)])) == [Raw(b"x" * 9), Raw(b"y" * 9)]
-        shown.say("a line of its own")
+    with display(counts, 20, enabled=True) as shown:
+        assert list(shown.track([Raw(b"x" * 9), Raw(b"y" * 9)])) == [Raw(b"x" * 9), Raw(b"y" * 9)]
+        shown.print_message("a separate line")
     assert "1,234 lines, 1,200 out, 34 rejected, 0 reports" in screen.getvalue()
     assert "100%" in screen.getvalue()
-    assert "a line of its own\n" in screen.getvalue()
+    assert "a separate line\n" in screen.getvalue()

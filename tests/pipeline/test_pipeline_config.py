@@ -1,4 +1,4 @@
-"""Configurations: what is taken besides today's JSON, and what is warned of."""
+"""Configuration files: comments, older spellings, warnings and source locations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation, without_comments
-from stellar.pipeline.config.schema import load, read_enrichment, read_parser
+from stellar.pipeline.config.schema import load_config, read_enrichment, read_parser
 
 
 def write(path: Path, text: str) -> Path:
@@ -21,7 +21,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_comments_are_allowed_and_texts_are_no_comments(tmp_path: Path) -> None:
+def test_comments_are_removed_but_not_inside_of_strings(tmp_path: Path) -> None:
     text = """
     // the parser
     {"parserClassName": "JSONMap", /* of all
@@ -33,32 +33,32 @@ def test_comments_are_allowed_and_texts_are_no_comments(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists))
-def test_json_without_comments_stays_as_it_is(value: Any) -> None:
+def test_json_without_comments_is_unchanged(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False)
     assert without_comments(text) == text
 
 
 @pytest.mark.parametrize("text", ["1 // x", "/* a\nb */ 1", '{"a": 1} /* // */', "1 /* unclosed"])
-def test_what_stands_behind_a_comment_keeps_its_place(text: str) -> None:
+def test_removing_comments_preserves_offsets(text: str) -> None:
     assert len(without_comments(text)) == len(text)
     assert without_comments(text).count("\n") == text.count("\n")
 
 
-def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(b'\xef\xbb\xbf{"parserClassName": "JSONMap"}')
     assert read_parser(path).parser_class_name == "JSONMap"
 
 
-def test_what_is_not_utf_8_is_refused_with_the_mend(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_rejected_with_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(b'{"parserClassName": "\xff"}')
-    with pytest.raises(ConfigError, match="not UTF-8 at byte 21; save the file as UTF-8"):
+    with pytest.raises(ConfigError, match="invalid UTF-8 at byte 21; save the file as UTF-8"):
         read_parser(path)
 
 
-def test_a_bottomless_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nested too deep to be read"):
+def test_json_that_is_nested_too_deeply_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nested too deeply"):
         read_parser(write(tmp_path / "x.json", '{"parserConfig":' + "[" * 100_000))
 
 
@@ -68,7 +68,7 @@ OLDER = """
 """
 
 
-def test_older_spellings_are_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_older_spellings_are_accepted_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = read_enrichment(write(tmp_path / "x.json", OLDER))
     (rule,) = config.threat_intel.triage_config.risk_level_rules.values()
     assert (rule.rule, rule.score, rule.comment) == ("true", 1, "why")
@@ -81,22 +81,22 @@ def test_older_spellings_are_taken_with_a_warning(tmp_path: Path, caplog: pytest
     ]
 
 
-def test_of_rules_with_one_text_the_first_counts(make_pipeline: Callable[..., Any]) -> None:
+def test_the_first_of_equal_rules_is_used(make_pipeline: Callable[..., Any]) -> None:
     rules = [{"rule": "true", "score": 1}, {"rule": "true", "score": 2}]
     pipeline = make_pipeline(enrichment={"threatIntel": {"triageConfig": {"riskLevelRules": rules}}})
     (triage,) = (stage for name, stage in pipeline.stages if name == "triage")
     assert [rule.score for rule in triage.rules] == [1.0]
 
 
-def test_only_the_file_of_the_parser_must_be_there(write_config: Callable[..., Path]) -> None:
-    config = load(write_config(), "squid")
+def test_only_the_file_of_the_parser_is_required(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config(), "squid")
     assert config.globals.settings == {}
     assert config.enrichment.threat_intel.triage_config.aggregator == "MAX"
 
 
-def test_the_global_configuration_is_a_free_map(write_config: Callable[..., Path]) -> None:
+def test_the_global_configuration_accepts_any_key(write_config: Callable[..., Path]) -> None:
     settings = {"es.ip": ["node1:9200"], "anything": {"goes": 1}}
-    config = load(write_config(globals={**settings, "fieldValidations": []}), "squid")
+    config = load_config(write_config(globals={**settings, "fieldValidations": []}), "squid")
     assert config.globals.settings == settings
 
 
@@ -109,14 +109,14 @@ def test_the_global_configuration_is_a_free_map(write_config: Callable[..., Path
         ((0,), "[0]"),
     ],
 )
-def test_a_place_is_written_as_one_would_reach_it(steps: tuple[str | int, ...], path: str) -> None:
-    place = SourceLocation("f")
+def test_a_location_is_written_as_a_path(steps: tuple[str | int, ...], path: str) -> None:
+    location = SourceLocation("f")
     for step in steps:
-        place = place / step
-    assert place.path == path
-    assert str(place) == f"f: {path}"
+        location = location / step
+    assert location.path == path
+    assert str(location) == f"f: {path}"
 
 
-def test_all_further_problems_are_counted(tmp_path: Path) -> None:
+def test_further_errors_are_counted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
         read_parser(write(tmp_path / "x.json", '{"numWorkers": "x"}'))

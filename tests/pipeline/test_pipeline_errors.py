@@ -1,7 +1,8 @@
-"""What the command says of a configuration that cannot be used, shown whole.
+"""The complete error messages of the command for invalid configurations.
 
-A case is a file: the configuration's files, each after a line `=== name` (a directory if the name ends in a slash),
-then `--- command` and what stands on standard error. It ends with 1; `fine` is a check that warns, and ends with 0.
+A case is a file: the files of the configuration, each after a line `=== name` (a directory if the name ends in a
+slash), then `--- command` and the expected standard error. The exit status is 1, or 0 for `valid`, a check with
+warnings.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ CASES = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 COMMANDS = {
     "run": ["run", "--config", "config", "--sensor", "squid", "--quiet", "in.log"],
     "check": ["check", "--config", "config"],
-    "fine": ["check", "--config", "config"],
+    "valid": ["check", "--config", "config"],
 }
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_the_error_says_where_what_and_how_to_mend_it(
+def test_errors_name_location_problem_and_fix(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files, command, wanted = re.split(r"^--- (\w+)\n", case.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    files, command, expected = re.split(r"^--- (\w+)\n", case.read_text(encoding="utf-8"), flags=re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     Path("config").mkdir()
     Path("in.log").touch()
@@ -36,9 +37,9 @@ def test_the_error_says_where_what_and_how_to_mend_it(
             path.mkdir()
         else:
             path.write_text(content, encoding="utf-8")
-    assert main(COMMANDS[command]) == (0 if command == "fine" else 1)
-    assert capsys.readouterr().err == wanted
+    assert main(COMMANDS[command]) == (0 if command == "valid" else 1)
+    assert capsys.readouterr().err == expected
 
 
-def test_there_is_a_case_for_every_kind_of_error() -> None:
+def test_there_are_enough_cases() -> None:
     assert len(CASES) > 25

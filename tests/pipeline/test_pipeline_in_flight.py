@@ -1,4 +1,4 @@
-"""Many lines in flight: order, counts, and whose report is whose."""
+"""Many messages in flight: order, counts, and the records that reports belong to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record
-from stellar.pipeline.run import Counts, run
+from stellar.pipeline.run import Counts, run_pipeline
 
 from .conftest import transforming
 
@@ -31,8 +31,8 @@ PARSER = {
 ENRICHMENT = {"enrichment": {"fieldMap": {"stellar": {"config": {"bad": {"worth": "1 / risk"}}}}}}
 
 
-class Slow:
-    """A model client that takes longer for some than for others, and has no answer for each fifth."""
+class SlowClient:
+    """A model client with different latencies, in which each fifth call fails."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -52,30 +52,30 @@ class Slow:
         return {"score": arguments["n"]}
 
 
-def asking(client: Any) -> Context:
+def context_of(client: Any) -> Context:
     registry = MemoryRegistry()
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url="http://127.0.0.1:1")))
     return Context({Registry: registry, ModelClient: client})
 
 
 def message(n: int) -> Raw:
-    """Each seventh divides by zero, each eleventh is no JSON, each thirteenth is dropped, each third has no worth."""
+    """A message: each 7th divides by zero, each 11th is invalid JSON, each 13th is dropped, each 3rd fails a group."""
     if n % 11 == 10:
         return Raw(b"garbage", "log", n)
     record = {"n": n, "divisor": 0 if n % 7 == 6 else 2, "keep": n % 13 != 12, "risk": 0 if n % 3 == 2 else 1}
     return Raw(json.dumps([record, {**record, "second": True}]).encode(), "log", n)
 
 
-def outcome(make_pipeline: Make, in_flight: int | None) -> tuple[list[Record], list[Record], Counts, Slow]:
-    client = Slow()
-    pipeline = make_pipeline(context=asking(client), parser=PARSER, enrichment=ENRICHMENT)
+def outcome(make_pipeline: Make, in_flight: int | None) -> tuple[list[Record], list[Record], Counts, SlowClient]:
+    client = SlowClient()
+    pipeline = make_pipeline(context=context_of(client), parser=PARSER, enrichment=ENRICHMENT)
     records: list[Record] = []
     errors: list[Record] = []
-    counts = run(pipeline, map(message, range(150)), records.append, errors.append, in_flight=in_flight)
+    counts = run_pipeline(pipeline, map(message, range(150)), records.append, errors.append, in_flight=in_flight)
     return records, errors, counts, client
 
 
-def told(error: Record) -> tuple[Any, ...]:
+def summarize(error: Record) -> tuple[Any, ...]:
     return error["line"], error["stage"], error["message"], error.get("model_failure")
 
 
@@ -83,13 +83,13 @@ def plain(record: Record) -> Record:
     return {name: value for name, value in record.items() if name in ("n", "second", "score", "ratio", "worth")}
 
 
-def test_with_many_in_flight_everything_comes_out_as_one_by_one(make_pipeline: Make) -> None:
+def test_messages_in_flight_give_the_same_output_as_one_by_one(make_pipeline: Make) -> None:
     alone, alone_errors, alone_counts, alone_client = outcome(make_pipeline, 1)
     records, errors, counts, client = outcome(make_pipeline, None)
     assert alone_client.most == 1
     assert client.most > 1
     assert [plain(record) for record in records] == [plain(record) for record in alone]
-    assert [told(error) for error in errors] == [told(error) for error in alone_errors]
+    assert [summarize(error) for error in errors] == [summarize(error) for error in alone_errors]
     assert counts == alone_counts
     assert counts.read == 150
     assert counts.parsed == counts.out + counts.dropped + counts.rejected
@@ -97,7 +97,7 @@ def test_with_many_in_flight_everything_comes_out_as_one_by_one(make_pipeline: M
     assert counts.rejected + counts.reports == len(errors)
 
 
-def test_a_report_is_that_of_its_record(make_pipeline: Make) -> None:
+def test_a_report_belongs_to_its_record(make_pipeline: Make) -> None:
     records, errors, _, _ = outcome(make_pipeline, 16)
     reported = {error["line"] for error in errors if error["stage"] == "model"}
     assert reported == {n for n in range(150) if n % 5 == 0 and n % 11 != 10}
@@ -105,7 +105,7 @@ def test_a_report_is_that_of_its_record(make_pipeline: Make) -> None:
     assert {record["n"] for record in records if record.get("score") is None} <= reported
 
 
-def test_a_report_of_a_model_says_for_programs_which_and_why(make_pipeline: Make) -> None:
+def test_a_failed_model_call_is_reported_with_model_and_reason(make_pipeline: Make) -> None:
     _, errors, _, _ = outcome(make_pipeline, 2)
     first = next(error for error in errors if error["stage"] == "model")
     assert {name: value for name, value in first.items() if name.startswith("model")} == {
@@ -116,38 +116,38 @@ def test_a_report_of_a_model_says_for_programs_which_and_why(make_pipeline: Make
     }
 
 
-def test_why_there_is_no_score_stands_in_the_record_where_that_is_asked_for(make_pipeline: Make) -> None:
+def test_model_failures_are_in_the_error_field_of_the_record(make_pipeline: Make) -> None:
     other = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('other', '2'), {'n': n}))"
     parser = transforming(
         {"transformation": "STELLAR", "config": {"score": SCORE, "again": SCORE, "other": other}},
         {"transformation": "STELLAR", "config": {"seen": "maas.error"}},
     )
     with ModelClient(MemoryRegistry()) as away:
-        client = Slow()
+        client = SlowClient()
         client.failed = away.failed  # type: ignore[attr-defined]
-        pipeline = make_pipeline(context=asking(client), parser=parser, globals={"maas.error.field": "maas.error"})
+        pipeline = make_pipeline(context=context_of(client), parser=parser, globals={"maas.error.field": "maas.error"})
         records: list[Record] = []
-        counts = run(pipeline, map(message, range(7)), records.append, lambda _: None)
+        counts = run_pipeline(pipeline, map(message, range(7)), records.append, lambda _: None)
         assert away.counters().failures == {"no such model": 14}
     late, missing = "dga 1.0: time-out", "other 2: no such model"
     expected = [f"{late}; {missing}" if n % 5 == 0 else missing for n in range(7) for _ in range(2)]
     assert [record["maas.error"] for record in records] == expected
-    assert [record["seen"] for record in records] == expected  # so that rules can ask for it
-    assert counts.reports == 8 + 14  # of the model that is late, and of the one that is not registered
+    assert [record["seen"] for record in records] == expected  # later expressions can read it
+    assert counts.reports == 8 + 14  # of the model with time-outs, and of the unregistered one
 
 
-def test_without_being_asked_for_it_no_record_says_so(make_pipeline: Make) -> None:
+def test_records_have_no_error_field_by_default(make_pipeline: Make) -> None:
     records, *_ = outcome(make_pipeline, 4)
     assert not any("maas.error" in record for record in records)
 
 
 @pytest.mark.parametrize("name", ["", 1, True])
-def test_the_field_for_it_must_have_a_name(name: object, make_pipeline: Make) -> None:
-    with pytest.raises(ConfigError, match=r"global.json.*maas.error.field.*the name of a field is wanted here"):
+def test_the_error_field_must_have_a_name(name: object, make_pipeline: Make) -> None:
+    with pytest.raises(ConfigError, match=r"global.json.*maas.error.field.*expected the name of a field"):
         make_pipeline(globals={"maas.error.field": name})
 
 
-def test_without_models_one_record_is_worked_on_at_a_time(make_pipeline: Make) -> None:
+def test_without_models_one_record_is_processed_at_a_time(make_pipeline: Make) -> None:
     taken: list[int] = []
 
     def source() -> Iterator[Raw]:
@@ -156,24 +156,24 @@ def test_without_models_one_record_is_worked_on_at_a_time(make_pipeline: Make) -
             yield Raw(b'{"n": 1}')
 
     seen: list[int] = []
-    run(make_pipeline(), source(), lambda _: seen.append(len(taken)), lambda _: None)
+    run_pipeline(make_pipeline(), source(), lambda _: seen.append(len(taken)), lambda _: None)
     assert seen == list(range(1, 21))
 
 
-def test_a_sink_that_fails_ends_the_run_and_leaves_no_thread(make_pipeline: Make) -> None:
+def test_a_failing_sink_ends_the_run_and_all_threads(make_pipeline: Make) -> None:
     def full(record: Record) -> None:
         raise OSError("the disk is full")
 
     threads = threading.active_count()
-    pipeline = make_pipeline(context=asking(Slow()), parser=PARSER)
+    pipeline = make_pipeline(context=context_of(SlowClient()), parser=PARSER)
     with pytest.raises(OSError, match="the disk is full"):
-        run(pipeline, map(message, range(150)), full, lambda _: None)
+        run_pipeline(pipeline, map(message, range(150)), full, lambda _: None)
     assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
-def test_a_window_that_can_not_be_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_in_flight_option_is_rejected(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["run", "--config", "x", "--sensor", "x", f"--in-flight={text}"])
     assert ended.value.code == 1
-    assert f"a whole number of 1 or more is wanted, not '{text}'" in capsys.readouterr().err
+    assert f"expected an integer of 1 or more, got '{text}'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Whole pipelines: the walkthrough, envelopes, error documents, and what is counted."""
+"""Whole pipelines: the example, envelopes, error documents, and counts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from stellar.language.context import Context, GlobalSettings
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelUnavailable, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
-from stellar.pipeline.build import build
-from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load
+from stellar.pipeline import build_pipeline
+from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load_config
 from stellar.pipeline.pipeline import Pipeline
-from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, error_document, to_json, to_json_bytes
-from stellar.pipeline.run import run
+from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, make_error_document, to_json, to_json_bytes
+from stellar.pipeline.run import run_pipeline
 
 from .conftest import own_fields, transforming
 
@@ -34,17 +34,17 @@ GOOGLE = "1571163641.001     12 127.0.0.1 TCP_MISS/200 39 GET http://www.google.
 
 
 class Answering:
-    """A model client that knows yahoo.com for a good domain, and no other."""
+    """A model client that classifies all domains but yahoo.com as malicious."""
 
     def apply(self, endpoint: Any, function: Any = None, arguments: Any = None) -> dict[str, Any]:
         return {"is_malicious": "legit" if arguments["host"] == "yahoo.com" else "malicious"}
 
 
 class Dead:
-    """A model client that gets no answer."""
+    """A model client whose calls fail."""
 
     def apply(self, endpoint: Any, function: Any = None, arguments: Any = None) -> dict[str, Any]:
-        raise ModelUnavailable("nobody listens at http://127.0.0.1:1")
+        raise ModelUnavailable("connection refused at http://127.0.0.1:1")
 
 
 def models(client: Any) -> Context:
@@ -54,7 +54,7 @@ def models(client: Any) -> Context:
 
 
 def squid(context: Context) -> Pipeline:
-    return build(load(EXAMPLE, "squid"), context)
+    return build_pipeline(load_config(EXAMPLE, "squid"), context)
 
 
 def one(pipeline: Pipeline, line: str) -> Record:
@@ -117,15 +117,15 @@ SCORED = {
 }
 
 
-def test_a_domain_that_the_model_knows_is_no_alert() -> None:
+def test_a_known_domain_raises_no_alert() -> None:
     assert without_timings(one(squid(models(Answering())), YAHOO)) == YAHOO_RECORD
 
 
-def test_a_domain_that_the_model_suspects_is_an_alert_with_a_score() -> None:
+def test_a_malicious_domain_raises_an_alert_with_a_score() -> None:
     assert without_timings(one(squid(models(Answering())), CNN)) == {**CNN_RECORD, **SCORED}
 
 
-def test_a_tunnel_has_no_host_and_is_asked_about_as_null() -> None:
+def test_the_model_gets_null_for_a_tunnel_without_a_host() -> None:
     record = without_timings(one(squid(models(Answering())), CONNECT))
     assert record["url"] == "cnn.com:443"
     assert record["ip_dst_addr"] is None
@@ -137,7 +137,7 @@ def test_the_registered_domain_is_found_below_a_suffix_of_two_labels() -> None:
     assert one(squid(models(Answering())), GOOGLE)["domain_without_subdomains"] == "google.co.uk"
 
 
-def test_without_a_model_the_record_goes_on_without_a_verdict() -> None:
+def test_without_a_model_the_record_continues_without_a_result() -> None:
     registry = MemoryRegistry()
     pipeline = squid(Context({Registry: registry, ModelClient: ModelClient(registry)}))
     assert "is_malicious" not in one(pipeline, CNN)
@@ -153,9 +153,7 @@ def test_a_dead_model_is_null_and_reported() -> None:
     assert not {"is_malicious", "is_alert"} & record.keys()
     (report,) = pipeline.reports
     assert report.stage == "model"
-    assert report.reason == (
-        "the model dga 1.0 gave no answer, which counts as null: nobody listens at http://127.0.0.1:1"
-    )
+    assert report.reason == ("call to model dga 1.0 failed, result is null: connection refused at http://127.0.0.1:1")
 
 
 def envelope(prefix: str | None = "", **more: Any) -> Record:
@@ -180,7 +178,7 @@ WRAPPED = {
 }
 
 
-def test_an_envelope_gives_what_the_message_lacks(make_pipeline: Make) -> None:
+def test_an_envelope_adds_missing_fields(make_pipeline: Make) -> None:
     record = one(make_pipeline(parser=envelope()), json.dumps(WRAPPED))
     assert (record["a"], record["b"], record["c"]) == ("x", "1", "outer")
     assert record["original_string"] == "ENV"
@@ -196,7 +194,7 @@ def test_metadata_has_a_prefix(make_pipeline: Make) -> None:
     assert "c" not in record
 
 
-def test_metadata_that_is_not_read_is_left(make_pipeline: Make) -> None:
+def test_metadata_that_is_not_read_is_ignored(make_pipeline: Make) -> None:
     record = one(make_pipeline(parser=envelope("", readMetadata=False)), json.dumps(WRAPPED))
     assert "c" not in record
     assert record["original_string"] == "ENV"
@@ -206,29 +204,29 @@ def test_metadata_that_is_not_read_is_left(make_pipeline: Make) -> None:
     ("text", "reason"),
     [
         ("{}", "envelope has no field 'data'"),
-        ("[]", "the envelope is not a JSON object"),
-        ("x", "the envelope is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "envelope is not a JSON object"),
+        ("x", "envelope is not valid JSON: Expecting value: line 1 column 1 (char 0)"),
     ],
 )
-def test_a_bad_envelope_is_rejected(text: str, reason: str, make_pipeline: Make) -> None:
+def test_an_invalid_envelope_is_rejected(text: str, reason: str, make_pipeline: Make) -> None:
     (outcome,) = make_pipeline(parser=envelope())(Raw(text.encode()))
     assert isinstance(outcome, Rejected)
     assert (outcome.stage, outcome.reason) == ("parse", reason)
 
 
-def test_text_is_read_by_its_charset(make_pipeline: Make) -> None:
+def test_messages_are_decoded_by_their_charset(make_pipeline: Make) -> None:
     parser = {"parserClassName": "CSV", "parserConfig": {"columns": ["a"], "readCharset": "ISO-8859-1"}}
     (outcome,) = make_pipeline(parser=parser)(Raw("é".encode("latin-1")))
     assert outcome["a"] == "é"  # type: ignore[index]
 
 
-def test_bytes_that_are_no_text_are_replaced(make_pipeline: Make) -> None:
+def test_undecodable_bytes_are_replaced(make_pipeline: Make) -> None:
     parser = {"parserClassName": "CSV", "parserConfig": {"columns": ["a"]}}
     (outcome,) = make_pipeline(parser=parser)(Raw(b"\xff"))
     assert outcome["a"] == "�"  # type: ignore[index]
 
 
-def test_functions_can_be_withheld_by_the_configuration(make_pipeline: Make) -> None:
+def test_the_configuration_can_exclude_functions(make_pipeline: Make) -> None:
     from stellar.language.errors import ConfigError
 
     parser = transforming({"transformation": "STELLAR", "config": {"y": "TO_UPPER(x)"}})
@@ -240,7 +238,7 @@ def test_functions_can_be_withheld_by_the_configuration(make_pipeline: Make) -> 
     assert one(pipeline, '{"x": "a"}')["y"] == "A"
 
 
-def test_the_functions_of_the_shell_are_there_only_where_the_configuration_asks(make_pipeline: Make) -> None:
+def test_shell_functions_are_available_only_if_configured(make_pipeline: Make) -> None:
     from stellar.language.errors import ConfigError
 
     parser = transforming({"transformation": "STELLAR", "config": {"y": "SYSTEM_PROPERTY_GET(x)"}})
@@ -259,11 +257,11 @@ def test_the_functions_of_the_shell_are_there_only_where_the_configuration_asks(
         ("stellar.functions:NOTHING", "no library of Stellar functions at stellar.functions:NOTHING"),
         ("stellar.functions:FAMILIES", "stellar.functions:FAMILIES is a dict, not a Library"),
         ("", "Empty module name"),
-        (".x:y", "name one as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
-        (5, "name one as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
+        (".x:y", "specify a library as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
+        (5, "specify a library as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
     ],
 )
-def test_a_library_that_is_none_is_refused(name: Any, complaint: str, make_pipeline: Make) -> None:
+def test_an_invalid_library_is_rejected(name: Any, complaint: str, make_pipeline: Make) -> None:
     from stellar.language.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r'global\.json: \["stellar\.function\.library"\]') as refused:
@@ -285,7 +283,7 @@ def test_functions_see_the_global_configuration(make_pipeline: Make, tmp_path: P
     assert isinstance(rejected, Rejected)
 
 
-def test_a_parser_of_ones_own_is_found_by_its_path(make_pipeline: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_parser_is_found_by_its_path(make_pipeline: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
     import types
 
@@ -320,12 +318,12 @@ def test_a_parser_of_another_distribution_is_found_by_its_short_name(
     assert own_fields(one(make_pipeline(parser=parser), "x")) == {"a": "x"}
 
 
-def test_garbage_makes_an_error_document() -> None:
+def test_an_unreadable_message_gives_an_error_document() -> None:
     pipeline = squid(models(Answering()))
     raw = Raw(b"garbage", "access.log", 17)
     (outcome,) = pipeline(raw)
     assert isinstance(outcome, Rejected)
-    document = error_document(outcome, "squid", raw)
+    document = make_error_document(outcome, "squid", raw)
     message = (
         "Grok statement produced a null message. Original message was: garbage and the parsed message was: {} . "
         "Check the pattern at: /patterns/squid"
@@ -347,16 +345,16 @@ def test_garbage_makes_an_error_document() -> None:
     assert document["stack"].startswith("Traceback (most recent call last):\n")
 
 
-def test_a_record_that_does_not_validate_makes_an_error_document(make_pipeline: Make) -> None:
+def test_an_invalid_record_gives_an_error_document(make_pipeline: Make) -> None:
     validations = [{"input": ["a", "b"], "validation": "NOT_EMPTY"}]
     pipeline = make_pipeline(globals={"fieldValidations": validations})
     raw = Raw(b'{"a": "x"}', "access.log", 1)
     (outcome,) = pipeline(raw)
     assert isinstance(outcome, Rejected)
-    document = error_document(outcome, "squid", raw)
+    document = make_error_document(outcome, "squid", raw)
     assert document["error_type"] == "parser_invalid"
     assert document["error_fields"] == "a,b"
-    assert document["message"] == "not valid: NOT_EMPTY(a, b)"
+    assert document["message"] == "invalid record: failed NOT_EMPTY(a, b)"
     assert document["error_hash"] == hashlib.sha256(b"a-x|b-null").hexdigest()
     assert json.loads(document["raw_message"])["a"] == "x"
     assert not {"exception", "stack"} & document.keys()
@@ -375,15 +373,15 @@ def test_a_record_that_does_not_validate_makes_an_error_document(make_pipeline: 
         ("model", "error"),
     ],
 )
-def test_the_kind_of_an_error_goes_by_its_stage(stage: str, kind: str) -> None:
-    assert error_document(Report(b"x", stage, ValueError("no")), "squid")["error_type"] == kind
+def test_the_type_of_an_error_depends_on_its_stage(stage: str, kind: str) -> None:
+    assert make_error_document(Report(b"x", stage, ValueError("no")), "squid")["error_type"] == kind
 
 
-def test_metadata_stands_in_the_error_document(make_pipeline: Make) -> None:
+def test_metadata_is_in_the_error_document(make_pipeline: Make) -> None:
     parser = envelope("", fieldTransformations=[{"transformation": "STELLAR", "config": {"y": "1 / 0"}}])
     (outcome,) = make_pipeline(parser=parser)(Raw(json.dumps(WRAPPED).encode()))
     assert isinstance(outcome, Rejected)
-    document = error_document(outcome, "squid")
+    document = make_error_document(outcome, "squid")
     assert document["c"] == "outer"
     assert document["source.type"] == "error"
 
@@ -408,7 +406,7 @@ def test_a_lone_surrogate_is_written_as_its_escape() -> None:
     assert json.loads(to_json_bytes({"s": "\ud800"})) == {"s": "\ud800"}
 
 
-def test_a_record_that_holds_itself_is_rejected_when_it_is_written() -> None:
+def test_a_recursive_record_is_rejected_when_it_is_written() -> None:
     record: Record = {}
     record["self"] = record
     with pytest.raises(ValueError, match="nested too deep"):
@@ -438,7 +436,7 @@ CHAOTIC = SensorConfig(
     ),
     GlobalConfig.model_validate({"fieldValidations": [{"input": "ip", "validation": "IP"}]}),
 )
-CHAOS = build(CHAOTIC)
+CHAOS = build_pipeline(CHAOTIC)
 VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=3) | st.floats() | st.lists(st.integers())
 RECORDS = st.dictionaries(
     st.sampled_from(["keep", "divisor", "name", "risk", "ip", "is_alert", "timestamp", "guid", "threatintels.x", "_"]),
@@ -453,11 +451,11 @@ MESSAGES = st.one_of(
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(MESSAGES, max_size=8))
-def test_nothing_is_lost_whatever_comes(messages: list[bytes]) -> None:
+def test_every_message_is_counted(messages: list[bytes]) -> None:
     pipeline = CHAOS
     records: list[Record] = []
     errors: list[Record] = []
-    counts = run(pipeline, [Raw(message) for message in messages], records.append, errors.append)
+    counts = run_pipeline(pipeline, [Raw(message) for message in messages], records.append, errors.append)
     assert counts.read == len(messages)
     assert counts.parsed == counts.out + counts.dropped + counts.rejected
     assert counts.out == len(records)
@@ -474,7 +472,7 @@ def test_every_line_of_a_log_is_a_record_or_an_error(log: list[str]) -> None:
     records: list[Record] = []
     errors: list[Record] = []
     source = [Raw(line.encode(), "access.log", number) for number, line in enumerate(log, 1)]
-    counts = run(SQUID, source, records.append, errors.append)
+    counts = run_pipeline(SQUID, source, records.append, errors.append)
     good = [line for line in log if line in (YAHOO, CNN)]
     assert [record["original_string"] for record in records] == good
     assert [log[error["line"] - 1] for error in errors] == [line for line in log if line not in (YAHOO, CNN)]
@@ -484,10 +482,10 @@ def test_every_line_of_a_log_is_a_record_or_an_error(log: list[str]) -> None:
 SQUID = squid(models(Answering()))
 
 
-def test_an_invalid_record_without_a_json_form_is_told_of_by_its_raw_message() -> None:
+def test_an_invalid_record_without_a_json_form_is_reported_with_its_raw_message() -> None:
     record: Record = {}
     record["self"] = record
-    document = error_document(Rejected(record, "validate", Invalid("no", ["self"])), "squid", Raw(b"raw"))
+    document = make_error_document(Rejected(record, "validate", Invalid("no", ["self"])), "squid", Raw(b"raw"))
     assert document["raw_message"] == "raw"
     assert document["error_hash"] == hashlib.sha256(b"raw").hexdigest()
 
@@ -497,11 +495,11 @@ def test_a_record_without_a_json_form_is_rejected_and_counted(make_pipeline: Mak
         raise ValueError("no JSON form")
 
     errors: list[Record] = []
-    counts = run(make_pipeline(), [Raw(b"{}", "x", 1)], refuse, errors.append)
+    counts = run_pipeline(make_pipeline(), [Raw(b"{}", "x", 1)], refuse, errors.append)
     assert (counts.parsed, counts.out, counts.rejected) == (1, 0, 1)
     assert errors[0]["error_type"] == "indexing_error"
 
 
-def test_the_counts_are_said_in_a_sentence(make_pipeline: Make) -> None:
-    counts = run(make_pipeline(), [Raw(b"[{}, {}, 5]"), Raw(b"x")], lambda _: None, lambda _: None)
+def test_the_counts_are_formatted_in_a_sentence(make_pipeline: Make) -> None:
+    counts = run_pipeline(make_pipeline(), [Raw(b"[{}, {}, 5]"), Raw(b"x")], lambda _: None, lambda _: None)
     assert str(counts) == "2 lines read, 4 parsed = 2 out + 0 dropped + 2 rejected; 0 reports"

@@ -1,4 +1,4 @@
-"""What the command says in a line of each failure, where no file keeps the whole of it."""
+"""The lines that the command prints for failures if there is no target for errors."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def enriching(config: Any, stage: str = "enrichment") -> Any:
         ),
         (
             {"enrichment": triaging(name="odd", rule="x / zero > 1")},
-            "triage: The rule 'odd' failed in its condition 'x / zero > 1': division by zero",
+            "triage: rule 'odd' failed in its condition 'x / zero > 1': division by zero",
         ),
         (
             {"enrichment": triaging(rule="x / zero > 1")},
-            "triage: The rule 'x / zero > 1' failed in its condition: division by zero",
+            "triage: rule 'x / zero > 1' failed in its condition: division by zero",
         ),
         (
             {"enrichment": triaging(score="x / zero")},
-            "triage: The rule 'true' failed in its score 'x / zero': division by zero",
+            "triage: rule 'true' failed in its score 'x / zero': division by zero",
         ),
         (
             {"enrichment": triaging(name="odd", reason="x / zero")},
-            "triage: The rule 'odd' failed in its reason 'x / zero': division by zero",
+            "triage: rule 'odd' failed in its reason 'x / zero': division by zero",
         ),
         (
             {"parser": transforming({"transformation": "STELLAR", "config": {"half": "x / zero"}})},
@@ -61,7 +61,7 @@ def enriching(config: Any, stage: str = "enrichment") -> Any:
                     {"transformation": "REMOVE", "output": "x", "config": {"condition": "x / zero > 1"}}
                 )
             },
-            "transform: the expression 'x / zero > 1' failed: division by zero",
+            "transform: expression 'x / zero > 1' failed: division by zero",
         ),
         (
             {
@@ -71,19 +71,19 @@ def enriching(config: Any, stage: str = "enrichment") -> Any:
                     "parserConfig": {"filter.query": "x / zero > 1"},
                 }
             },
-            "filter: the expression 'x / zero > 1' failed: division by zero",
+            "filter: expression 'x / zero > 1' failed: division by zero",
         ),
         (
             {"globals": {"fieldValidations": [{"validation": "STELLAR", "config": {"condition": "x / zero > 1"}}]}},
-            "validate: the expression 'x / zero > 1' failed: division by zero",
+            "validate: expression 'x / zero > 1' failed: division by zero",
         ),
         (
             {"parser": transforming(MODEL)},
-            "model: the model at http://127.0.0.1:1 gave no answer, which counts as null: http://127.0.0.1:1/apply",
+            "model: call to model at http://127.0.0.1:1 failed, result is null: http://127.0.0.1:1/apply",
         ),
     ],
 )
-def test_a_failure_says_what_failed_and_which_part_of_it(
+def test_a_failure_names_the_failed_component(
     configs: Any,
     wanted: str,
     write_config: Callable[..., Path],

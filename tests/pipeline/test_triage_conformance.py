@@ -1,4 +1,4 @@
-"""Triage against what Metron's own classes answered."""
+"""Threat triage compared with the results of Metron's own classes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
 from stellar.pipeline.records import Report
-from stellar.pipeline.stages.triage import aggregated, triage
+from stellar.pipeline.stages.triage import aggregate, build_triage
 
 DATA = Path(__file__).parents[1] / "conformance" / "data" / "triage.jsonl"
 CASES = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
 AGGREGATED = [case for case in CASES if case["mode"] == "aggregate"]
 TRIAGED = [case for case in CASES if case["mode"] == "triage"]
 
-# What Java says when it refuses a configuration, before any message has come
+# The errors with which Java rejects a configuration, before any message
 REFUSED_CONFIGURATION = {"JsonMappingException"}
 
 
 def lost_by_java(case: dict[str, Any]) -> bool:
-    """Whether Java threw the message away, where ours keeps it and reports the rule."""
+    """Return True if Java loses the message; the pipeline reports the rule, and the record continues."""
     result = case["result"]
     return not result["ok"] and result["error"] not in REFUSED_CONFIGURATION
 
@@ -43,17 +43,17 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_the_cases_are_those_that_were_measured() -> None:
+def test_the_cases_are_complete() -> None:
     assert len(CASES) == 417
-    assert sum(map(lost_by_java, AGGREGATED)) == 10  # a score that is null, which never gets as far as ours
+    assert sum(map(lost_by_java, AGGREGATED)) == 10  # scores of null, which the pipeline rejects before the aggregation
     assert sum(map(lost_by_java, TRIAGED)) == 36
     assert sum(not case["result"]["ok"] for case in TRIAGED) == 38
 
 
 @pytest.mark.parametrize("case", [case for case in AGGREGATED if not lost_by_java(case)], ids=lambda case: case["id"])
-def test_scores_add_up_as_in_java(case: dict[str, Any]) -> None:
+def test_scores_are_aggregated_as_in_java(case: dict[str, Any]) -> None:
     scores = [plain(score) for score in case["scores"]]
-    assert aggregated(case["aggregator"], scores, case.get("config") or {}) == pytest.approx(
+    assert aggregate(case["aggregator"], scores, case.get("config") or {}) == pytest.approx(
         plain(case["result"]["value"]), rel=1e-15, nan_ok=True
     )
 
@@ -66,13 +66,15 @@ def test_java_loses_a_message_only_for_a_score_that_is_null(case: dict[str, Any]
 def triaged(case: dict[str, Any]) -> tuple[dict[str, Any], list[Report]]:
     config = EnrichmentConfig.model_validate(case["config"])
     reports: list[Report] = []
-    stage = triage(config.threat_intel, config.configuration, SourceLocation("x"), BuildContext(report=reports.append))
-    fired = stage.fired(case["message"])
+    stage = build_triage(
+        config.threat_intel, config.configuration, SourceLocation("x"), BuildContext(report=reports.append)
+    )
+    matches = stage.match_rules(case["message"])
     rules = [
         {"name": f.rule.name, "comment": f.rule.comment, "rule": f.rule.text, "score": f.score, "reason": f.reason}
-        for f in fired
+        for f in matches
     ]
-    return {"score": stage.score(fired), "ruleScores": rules}, reports
+    return {"score": stage.compute_score(matches), "ruleScores": rules}, reports
 
 
 @pytest.mark.parametrize("case", [case for case in TRIAGED if case["result"]["ok"]], ids=lambda case: case["id"])
@@ -85,10 +87,10 @@ def test_rules_fire_as_in_java(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in TRIAGED if lost_by_java(case)], ids=lambda case: case["id"])
-def test_a_message_that_java_loses_is_kept(case: dict[str, Any]) -> None:
+def test_a_message_that_java_loses_is_not_lost(case: dict[str, Any]) -> None:
     found, reports = triaged(case)
     rules = case["config"]["threatIntel"]["triageConfig"]["riskLevelRules"]
-    # A condition that is null is no error here: it counts as false
+    # A condition of null is false here, not an error
     assert reports or any(rule["rule"].isidentifier() and case["message"].get(rule["rule"]) is None for rule in rules)
     assert all(report.stage == "triage" for report in reports)
     assert len(found["ruleScores"]) <= len(rules)
@@ -99,7 +101,7 @@ def test_a_message_that_java_loses_is_kept(case: dict[str, Any]) -> None:
     [case for case in TRIAGED if not case["result"]["ok"] and not lost_by_java(case)],
     ids=lambda case: case["id"],
 )
-def test_a_configuration_that_java_refuses_is_refused(case: dict[str, Any], tmp_path: Path) -> None:
+def test_a_configuration_that_java_rejects_is_rejected(case: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "squid.json"
     file.write_text(json.dumps(case["config"]), encoding="utf-8")
     with pytest.raises(ConfigError):
@@ -109,4 +111,4 @@ def test_a_configuration_that_java_refuses_is_refused(case: dict[str, Any], tmp_
 def test_every_spelling_of_negative_values_trump_is_measured() -> None:
     spellings = {repr(case["config"].get("negativeValuesTrump")) for case in AGGREGATED if case.get("config")}
     assert {"True", "False", "0", "'no'", "'abc'", "None"} <= spellings
-    assert to_boolean("abc") is None  # and what says nothing leaves it true
+    assert to_boolean("abc") is None  # an unknown value leaves it true

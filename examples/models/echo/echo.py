@@ -1,4 +1,4 @@
-"""Answers GET /echo/<x> with <x>, and anything else with 404, for machines without OpenBSD's nc."""
+"""Responds to GET /echo/<x> with <x>, and to other requests with 404, for hosts without OpenBSD's nc."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 class Echo(socketserver.StreamRequestHandler):
-    """One caller. As with nc, lines end with LF alone, and the answer ends with the connection."""
+    """A connection with one request. As with nc, lines end with LF, and the response ends with the connection."""
 
     timeout = 10
 
@@ -18,7 +18,7 @@ class Echo(socketserver.StreamRequestHandler):
         path = target.partition(b"?")[0]
         if method == b"GET" and path.startswith(b"/echo/"):
             self.wfile.write(b"HTTP/1.0 200 OK\nContent-Type: text/plain\n\n" + path.removeprefix(b"/echo/"))
-        elif method:  # else somebody looked whether there is anybody
+        elif method:  # a connection without a request is a health check
             self.wfile.write(b"HTTP/1.0 404 Not Found\nContent-Type: text/plain\n\nnot found\n")
 
 

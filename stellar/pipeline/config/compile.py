@@ -1,4 +1,4 @@
-"""Stellar inside a configuration: compiled once, and when it cannot be, a ConfigError that shows where."""
+"""Compiles the expressions of a configuration; errors name their location in the file."""
 
 from __future__ import annotations
 
@@ -13,72 +13,72 @@ from stellar.functions import LIBRARY
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.library import Library
-from stellar.pipeline.config.locations import FIRST, ErrorCollector, SourceLocation
+from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
 from stellar.pipeline.records import Record, Report, Reporter
 
 log = logging.getLogger(__name__)
 
 
-def _unreported(report: Report) -> None:
+def _log_report(report: Report) -> None:
     log.warning("%s: %s", report.stage, report.reason)
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What stages are built with.
+    """The environment in which stages are built.
 
     library: the functions that expressions may call
-    context: what functions may need from outside
+    context: the services that functions use
     options: `parserConfig`, whose members are variables of field transformations
     settings: the global configuration, whose members are variables of validations
-    report: takes what failed while its record goes on
-    functions: what the expressions made here call
-    expressions: these, each with its place
-    problems: takes what is wrong with them; where problems are collected, null stands for a bad expression
+    report: receives failures that do not stop their record
+    functions: the names of the functions that the compiled expressions call
+    expressions: the compiled expressions, with their locations
+    problems: raises or collects errors; if it collects them, an invalid expression compiles to null
     """
 
     library: Library = LIBRARY
     context: Context = NOTHING
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    report: Reporter = _unreported
+    report: Reporter = _log_report
     functions: set[str] = field(default_factory=set)
     expressions: list[tuple[SourceLocation, Expression]] = field(default_factory=list)
-    problems: ErrorCollector = FIRST
+    problems: ErrorCollector = RAISE_FIRST
 
-    def expression(self, text: str, place: SourceLocation) -> Expression:
-        """The expression that stands at a place. Raises ConfigError, with the expression's own diagnostic in it."""
-        return self._compiled(text, place, predicate=False)
+    def expression(self, text: str, location: SourceLocation) -> Expression:
+        """Compile the expression at a location. Raises ConfigError with the diagnostic of the expression."""
+        return self._compile(text, location, predicate=False)
 
-    def predicate(self, text: str, place: SourceLocation) -> Expression:
-        """The same for a condition: blank is true, and a result that is neither true nor false is refused."""
-        return self._compiled(text, place, predicate=True)
+    def predicate(self, text: str, location: SourceLocation) -> Expression:
+        """Compile a condition: an empty string is true, and a result other than true, false and null is an error."""
+        return self._compile(text, location, predicate=True)
 
-    def _compiled(self, text: str, place: SourceLocation, *, predicate: bool) -> Expression:
-        expression = self.problems.attempt(lambda: self._made(text, place, predicate=predicate), _NOTHING)
-        if expression is not _NOTHING:
+    def _compile(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
+        expression = self.problems.attempt(lambda: self._compile_or_raise(text, location, predicate=predicate), _NULL)
+        if expression is not _NULL:
             self.functions.update(expression.functions)
-            self.expressions.append((place, expression))
+            self.expressions.append((location, expression))
         return expression
 
-    def _made(self, text: str, place: SourceLocation, *, predicate: bool) -> Expression:
+    def _compile_or_raise(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
         try:
             return stellar.compile(text, library=self.library, predicate=predicate)
         except StellarError as error:
-            raise place.error(str(error)) from error
+            raise location.error(str(error)) from error
 
 
-_NOTHING = stellar.compile("null")
+_NULL = stellar.compile("null")
 
 
-def shortened(text: str, most: int = 80) -> str:
-    """An expression as a part of a sentence: on one line, and cut if it is long."""
+def shorten(text: str, length: int = 80) -> str:
+    """Return an expression on one line, shortened to a length, for messages."""
     line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def variables(record: Record, *defaults: Mapping[str, Any]) -> Record:
-    """The fields of a record with variables behind them: a name takes the first value that is not null."""
+def merge_variables(record: Record, *defaults: Mapping[str, Any]) -> Record:
+    """Return a record with default variables added: each name has the first value that is not null."""
     merged = dict(record)
     for layer in defaults:
         for name, value in layer.items():
@@ -87,22 +87,24 @@ def variables(record: Record, *defaults: Mapping[str, Any]) -> Record:
     return merged
 
 
-def date_reader(pattern: str, zone: str, place: SourceLocation) -> Callable[[str], int]:
-    """Reads texts by a Java date pattern into milliseconds since 1970; raises ValueError for a text that does not fit.
+def make_date_parser(pattern: str, zone: str, location: SourceLocation) -> Callable[[str], int]:
+    """Return a function that parses dates by a Java date pattern into milliseconds since 1970.
 
-    Raises ConfigError for a pattern that cannot be.
+    The function raises ValueError for a string that does not match.
+
+    Raises ConfigError for an invalid pattern.
     """
     expression = stellar.compile("TO_EPOCH_TIMESTAMP(text, pattern, zone)")
     settings = {"pattern": pattern, "zone": zone}
     try:
         expression({**settings, "text": ""})
     except StellarError as error:
-        raise place.error(f"{pattern!r} is no date pattern: {error.__cause__ or error.message}") from error
+        raise location.error(f"invalid date pattern {pattern!r}: {error.__cause__ or error.message}") from error
 
     def read(text: str) -> int:
         milliseconds = expression({**settings, "text": text})
         if milliseconds is None:
-            raise ValueError(f"{text!r} is no date of the form {pattern!r}")
+            raise ValueError(f"invalid date {text!r}: expected the form {pattern!r}")
         return int(milliseconds)
 
     return read

@@ -1,4 +1,4 @@
-"""The Stellar texts inside Metron's configuration files: where they stand, and how they are replaced."""
+"""Finds and replaces the Stellar expressions in Metron's configuration files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import Literal, get_args
 
 from stellar.language.errors import ConfigError
 from stellar.language.source import Span, position
-from stellar.pipeline.config.json_positions import Array, Object, Problem, Text, Value, places, problem, read
+from stellar.pipeline.config.json_positions import (
+    Array,
+    JsonProblem,
+    JsonString,
+    Object,
+    Value,
+    find_problem,
+    parse_json,
+    walk,
+)
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.cached_properties import cached_property
 
@@ -19,33 +28,33 @@ Kind = Literal["parsers", "enrichments", "profiler", "global"]
 
 # The names of the filter whose `filter.query` is Stellar
 STELLAR_FILTERS = ("STELLAR", "org.apache.metron.parsers.filters.StellarFilter")
-# The parts of an enrichment configuration, which older files write in other cases
-ENRICHMENT_PARTS = {"enrichment": "enrichment", "threatintel": "threatIntel", "configuration": "configuration"}
-# What stands in the lists of an enrichment configuration
+# The sections of an enrichment configuration, which older files write in other cases
+ENRICHMENT_SECTIONS = {"enrichment": "enrichment", "threatintel": "threatIntel", "configuration": "configuration"}
+# An item of a list in an enrichment configuration: field := expression
 ASSIGNMENT = re.compile(r"\s*([\w.:-]*\w)\s*:=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class EmbeddedText:
-    """A Stellar text within a configuration file.
+    """A JSON string in a configuration file that contains an expression.
 
-    place: its path in the JSON, as errors of the pipeline write it, such as `fieldTransformations[0].config.host`
+    path: its path in the JSON, as `SourceLocation` writes it, such as `fieldTransformations[0].config.host`
     json: the JSON string
-    predicate: whether it is a condition, which may be blank and must be true or false
-    assignment: whether it is to have the form `name := expression`
-    name: the field or variable that gets its value, if there is one
-    expression: where in the text the expression stands; all of it, but for assignments
+    predicate: True for a condition, which may be empty and must return a boolean
+    assignment: True if the form is `name := expression`
+    name: the field or variable that the value is assigned to, if there is one
+    expression: the span of the expression in the string; the whole string unless it is an assignment
     """
 
-    place: str
-    json: Text
+    path: str
+    json: JsonString
     predicate: bool = False
     assignment: bool = False
     name: str | None = None
 
     @property
     def text(self) -> str:
-        """The decoded text."""
+        """The decoded string."""
         return self.json.decoded
 
     @cached_property
@@ -60,80 +69,81 @@ class EmbeddedText:
 
     @property
     def source(self) -> str:
-        """The text with blanks for all but the expression, so that places stay the same."""
+        """The expression, padded with spaces so that offsets match the string."""
         return " " * self.expression.start + self.text[self.expression.start : self.expression.end]
 
     def in_file(self, span: Span) -> Span:
-        """The part of the file for a part of the text."""
+        """Convert a span in the string to a span in the file."""
         return Span(self.json.in_file(span.start), self.json.in_file(span.end))
 
     def in_text(self, offset: int) -> int:
-        """The offset in the text of an offset in the file; see Text.in_text."""
+        """Convert an offset in the file to an offset in the string; see `JsonString.in_text`."""
         return self.json.in_text(offset)
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration file as an editor has it, be it JSON or not.
+    """A configuration file in an editor, whose JSON may be incomplete.
 
-    texts: its Stellar texts, in the order of the file
-    problem: why it is not JSON; None if it is
-    fields: names that it gives to fields and variables otherwise than by a text
+    texts: the strings with expressions, in the order of the file
+    problem: the first syntax error; None if the JSON is valid
+    fields: names of fields and variables that occur outside of expressions
     """
 
     source: str
     root: Value | None
     texts: tuple[EmbeddedText, ...]
-    problem: Problem | None
+    problem: JsonProblem | None
     fields: frozenset[str]
 
     def span(self, path: str) -> Span:
-        """Where the value stands that a complaint of the pipeline is about.
+        """Return the span to underline for an error at a path.
 
-        Of a map or list that is its key, or else its bracket; of what is not there, the same of what it is missed in.
+        This is the value; for a map or list its key, or else its opening bracket. For a missing value it is the span
+        of the innermost map or list that exists.
         """
-        while path and self._place(path) is None:
+        while path and self._locate(path) is None:
             path = _parent(path)
-        found = self._place(path)
-        return Span(0, 0) if found is None else _shown(*found)
+        found = self._locate(path)
+        return Span(0, 0) if found is None else _visible_span(*found)
 
-    def key(self, path: str) -> Text | None:
-        """The key of a member; None if the path leads to none."""
-        found = self._place(path)
+    def key(self, path: str) -> JsonString | None:
+        """Return the key of the member at a path; None if it does not exist."""
+        found = self._locate(path)
         return None if found is None else found[0]
 
     def value(self, path: str) -> Value | None:
-        """What stands there; None if nothing does."""
-        found = self._place(path)
+        """Return the value at a path; None if it does not exist."""
+        found = self._locate(path)
         return None if found is None else found[1]
 
-    def _place(self, path: str) -> tuple[Text | None, Value] | None:
-        return self._places.get(_modern(path))
+    def _locate(self, path: str) -> tuple[JsonString | None, Value] | None:
+        return self._locations.get(_normalize_path(path))
 
     @cached_property
-    def _places(self) -> dict[str, tuple[Text | None, Value]]:
-        found = {_modern(path): (key, value) for path, key, value in places(self.root)}
-        # These have places that are written otherwise: rules that are keys, and lists that stand for their map
-        return found | {text.place: (None, text.json) for text in self.texts if text.place not in found}
+    def _locations(self) -> dict[str, tuple[JsonString | None, Value]]:
+        found = {_normalize_path(path): (key, value) for path, key, value in walk(self.root)}
+        # Their paths differ from the JSON: conditions that are keys, and lists given instead of a map with `config`
+        return found | {text.path: (None, text.json) for text in self.texts if text.path not in found}
 
     def text_at(self, offset: int) -> EmbeddedText | None:
-        """The Stellar text that an offset in the file is in, or right behind."""
+        """Return the string with an expression that contains an offset in the file, or ends there."""
         for text in self.texts:
             if text.json.inner.start <= offset <= text.json.inner.end:
                 return text
         return None
 
 
-def _shown(key: Text | None, value: Value) -> Span:
+def _visible_span(key: JsonString | None, value: Value) -> Span:
     if not isinstance(value, Object | Array):
         return value.span
     return key.span if key is not None else Span(value.span.start, value.span.start + 1)
 
 
-def _modern(path: str) -> str:
-    """A path as the pipeline has it, which reads the parts of an enrichment configuration in any case."""
+def _normalize_path(path: str) -> str:
+    """Return a path with the section of an enrichment configuration in its current spelling."""
     first, dot, rest = path.partition(".")
-    return f"{ENRICHMENT_PARTS.get(first.lower(), first)}{dot}{rest}"
+    return f"{ENRICHMENT_SECTIONS.get(first.lower(), first)}{dot}{rest}"
 
 
 _LAST_STEP = re.compile(r"""(?:^|\.)\w+\Z|\[\d+\]\Z|\["(?:[^"\\]|\\.)*"\]\Z""")
@@ -143,19 +153,19 @@ def _parent(path: str) -> str:
     return _LAST_STEP.sub("", path) if _LAST_STEP.search(path) else ""
 
 
-def kind_of(file: str | PurePath, source: str = "") -> Kind | None:
-    """What a configuration file configures, told by its path, or else by the keys in it; None if neither tells."""
+def detect_kind(file: str | PurePath, source: str = "") -> Kind | None:
+    """Detect the kind of a configuration file by its path, or else by its keys; return None if it is unknown."""
     path = PurePath(file)
     if path.name in ("global.json", "profiler.json"):
         return "global" if path.stem == "global" else "profiler"
     if path.parent.name in ("parsers", "enrichments"):
         return "parsers" if path.parent.name == "parsers" else "enrichments"
-    root = read(source)
+    root = parse_json(source)
     names = {key.decoded for key, _ in root.members} if isinstance(root, Object) else set()
-    return next((kind for kind in get_args(Kind) if not names.isdisjoint(_TELLING[kind])), None)
+    return next((kind for kind in get_args(Kind) if not names.isdisjoint(_TYPICAL_KEYS[kind])), None)
 
 
-_TELLING: dict[Kind, frozenset[str]] = {
+_TYPICAL_KEYS: dict[Kind, frozenset[str]] = {
     "parsers": frozenset({"parserClassName", "fieldTransformations", "sensorTopic", "parserConfig"}),
     "enrichments": frozenset({"enrichment", "threatIntel", "threatintel"}),
     "profiler": frozenset({"profiles"}),
@@ -163,81 +173,81 @@ _TELLING: dict[Kind, frozenset[str]] = {
 }
 
 
-def texts(source: str, kind: Kind) -> list[EmbeddedText]:
-    """The Stellar texts in a configuration file, in the order of the file; see `configuration`."""
-    return _found(read(source), kind)
+def find_texts(source: str, kind: Kind) -> list[EmbeddedText]:
+    """Return the strings with expressions in a configuration file, in the order of the file."""
+    return _find_in_root(parse_json(source), kind)
 
 
-def texts_of_file(file: str, source: str) -> list[EmbeddedText]:
-    """The Stellar texts in a configuration file that is to be whole.
+def read_texts(file: str, source: str) -> list[EmbeddedText]:
+    """Return the strings with expressions in a complete configuration file.
 
-    file: its path, which tells what it configures
+    file: its path, by which the kind of configuration is detected
 
-    Raises ConfigError if it is not JSON, or nothing tells what it configures.
+    Raises ConfigError for invalid JSON and for an unknown kind of configuration.
     """
-    if (wrong := problem(source)) is not None:
-        line, column = position(source, wrong.offset)
-        raise ConfigError(file, "", f"not JSON: {wrong.message} at line {line}, column {column}")
-    if (kind := kind_of(file, source)) is None:
-        raise ConfigError(file, "", "it is not told what this configures; put it into parsers/ or enrichments/")
-    return texts(source, kind)
+    if (error := find_problem(source)) is not None:
+        line, column = position(source, error.offset)
+        raise ConfigError(file, "", f"invalid JSON: {error.message} at line {line}, column {column}")
+    if (kind := detect_kind(file, source)) is None:
+        raise ConfigError(file, "", "unknown kind of configuration; move the file to parsers/ or enrichments/")
+    return find_texts(source, kind)
 
 
-def configuration(source: str, kind: Kind | None) -> Configuration:
-    """What stands in a configuration file; it may be in the middle of being typed.
+def parse_configuration(source: str, kind: Kind | None) -> Configuration:
+    """Parse a configuration file, whose JSON may be incomplete.
 
-    kind: what it configures; None for what has no Stellar in it
+    kind: the kind of configuration; None for a file without expressions
     """
-    root = read(source)
+    root = parse_json(source)
     return Configuration(
         source,
         root,
-        () if kind is None else tuple(_found(root, kind)),
-        problem(source),
-        frozenset(_outputs(root)),
+        () if kind is None else tuple(_find_in_root(root, kind)),
+        find_problem(source),
+        frozenset(_find_field_names(root)),
     )
 
 
-def replaced(source: str, replacements: Iterable[tuple[EmbeddedText, str]]) -> str:
-    """A configuration file with other texts in the place of some of its own, and byte for byte the same else.
+def replace_texts(source: str, replacements: Iterable[tuple[EmbeddedText, str]]) -> str:
+    """Replace strings of a configuration file, and leave all other bytes unchanged.
 
-    A text is written without escapes where JSON asks for none, unless letters beyond ASCII were escaped in it before.
+    Characters outside of ASCII are escaped only if the replaced string has them escaped.
     """
-    parts: list[str] = []
+    chunks: list[str] = []
     done = 0
     for text, replacement in sorted(replacements, key=lambda each: each[0].json.span.start):
         if replacement == text.text:
             continue
         span = text.json.span
-        parts += [source[done : span.start], written(text, replacement)]
+        chunks += [source[done : span.start], encode_replacement(text, replacement)]
         done = span.end
-    return "".join([*parts, source[done:]])
+    return "".join([*chunks, source[done:]])
 
 
-def written(text: EmbeddedText, replacement: str) -> str:
-    """The JSON string, with its quotes, that stands for another text in the place of this one."""
+def encode_replacement(text: EmbeddedText, replacement: str) -> str:
+    """Return the JSON string, with quotes, that replaces an embedded string."""
     escaped = text.json.raw.isascii() and not text.text.isascii()
     return json.dumps(replacement, ensure_ascii=escaped)
 
 
-# -- Where Stellar stands ---------------------------------------------------------------------------------------------
+# -- Finding expressions ---------------------------------------------------------------------------------------------
 
-Found = Iterator[EmbeddedText]
+Texts = Iterator[EmbeddedText]
 
 
-def _found(root: Value | None, kind: Kind) -> list[EmbeddedText]:
-    found = _LOOK[kind](root) if isinstance(root, Object) else ()
+def _find_in_root(root: Value | None, kind: Kind) -> list[EmbeddedText]:
+    found = _FINDERS[kind](root) if isinstance(root, Object) else ()
     return sorted(found, key=lambda text: text.json.inner.start)
 
 
 def _member(value: Value | None, *names: str) -> Value | None:
-    """The member of a member …; None if one is not there."""
+    """Return the value at a path of keys; None if one is missing."""
     for name in names:
         value = value.get(name) if isinstance(value, Object) else None
     return value
 
 
-def _members(value: Value | None) -> list[tuple[Text, Value]]:
+def _members(value: Value | None) -> list[tuple[JsonString, Value]]:
     return value.members if isinstance(value, Object) else []
 
 
@@ -245,112 +255,116 @@ def _items(value: Value | None) -> list[Value]:
     return value.items if isinstance(value, Array) else []
 
 
-def _one(value: Value | None, place: SourceLocation, *, predicate: bool = False, name: str | None = None) -> Found:
-    if isinstance(value, Text):
-        yield EmbeddedText(place.path, value, predicate, name=name)
+def _find_string(
+    value: Value | None, location: SourceLocation, *, predicate: bool = False, name: str | None = None
+) -> Texts:
+    if isinstance(value, JsonString):
+        yield EmbeddedText(location.path, value, predicate, name=name)
 
 
-def _mapped(value: Value | None, place: SourceLocation) -> Found:
+def _find_in_map(value: Value | None, location: SourceLocation) -> Texts:
     for key, member in _members(value):
-        yield from _one(member, place / key.decoded, name=key.decoded)
+        yield from _find_string(member, location / key.decoded, name=key.decoded)
 
 
-def _in_parser(root: Object) -> Found:
+def _find_in_parser(root: Object) -> Texts:
     if (root.text("filterClassName") or "").strip() in STELLAR_FILTERS:
         query = _member(root, "parserConfig", "filter.query")
-        yield from _one(query, SourceLocation("", "parserConfig") / "filter.query", predicate=True)
+        yield from _find_string(query, SourceLocation("", "parserConfig") / "filter.query", predicate=True)
     for index, transformation in enumerate(_items(root.get("fieldTransformations"))):
-        place = SourceLocation("", "fieldTransformations") / index / "config"
+        location = SourceLocation("", "fieldTransformations") / index / "config"
         config = _member(transformation, "config")
         match _text(transformation, "transformation"):
             case "STELLAR":
-                yield from _mapped(config, place)
+                yield from _find_in_map(config, location)
             case "REMOVE":
-                yield from _one(_member(config, "condition"), place / "condition", predicate=True)
+                yield from _find_string(_member(config, "condition"), location / "condition", predicate=True)
 
 
 def _text(value: Value | None, name: str) -> str | None:
     return value.text(name) if isinstance(value, Object) else None
 
 
-def _in_enrichment(root: Object) -> Found:
-    for key, part in root.members:
-        name = ENRICHMENT_PARTS.get(key.decoded.lower(), key.decoded)
-        place = SourceLocation("", name)
+def _find_in_enrichment(root: Object) -> Texts:
+    for key, section in root.members:
+        name = ENRICHMENT_SECTIONS.get(key.decoded.lower(), key.decoded)
+        location = SourceLocation("", name)
         if name in ("enrichment", "threatIntel"):
-            yield from _in_adapter(_member(part, "fieldMap", "stellar"), place / "fieldMap" / "stellar" / "config")
+            yield from _find_in_adapter(
+                _member(section, "fieldMap", "stellar"), location / "fieldMap" / "stellar" / "config"
+            )
         if name == "threatIntel":
-            rules = _member(part, "triageConfig", "riskLevelRules")
-            yield from _in_rules(rules, place / "triageConfig" / "riskLevelRules")
+            rules = _member(section, "triageConfig", "riskLevelRules")
+            yield from _find_in_rules(rules, location / "triageConfig" / "riskLevelRules")
 
 
-def _in_adapter(adapter: Value | None, place: SourceLocation) -> Found:
-    # A list may stand in the place of the map whose `config` it is
+def _find_in_adapter(adapter: Value | None, location: SourceLocation) -> Texts:
+    # A list is short for a map with this list as `config`
     config = adapter if isinstance(adapter, Array) else _member(adapter, "config")
-    yield from _assigned(config, place)
+    yield from _find_in_list(config, location)
     for name, group in _members(config):
-        yield from _assigned(group, place / name.decoded)
-        yield from _mapped(group, place / name.decoded)
-    yield from _mapped(config, place)
+        yield from _find_in_list(group, location / name.decoded)
+        yield from _find_in_map(group, location / name.decoded)
+    yield from _find_in_map(config, location)
 
 
-def _assigned(value: Value | None, place: SourceLocation) -> Found:
+def _find_in_list(value: Value | None, location: SourceLocation) -> Texts:
     for index, item in enumerate(_items(value)):
-        if isinstance(item, Text):
+        if isinstance(item, JsonString):
             match = ASSIGNMENT.fullmatch(item.decoded)
-            yield EmbeddedText((place / index).path, item, assignment=True, name=match[1] if match else None)
+            yield EmbeddedText((location / index).path, item, assignment=True, name=match[1] if match else None)
 
 
-def _in_rules(rules: Value | None, place: SourceLocation) -> Found:
+def _find_in_rules(rules: Value | None, location: SourceLocation) -> Texts:
     for index, rule in enumerate(_items(rules)):
-        yield from _one(_member(rule, "rule"), place / index / "rule", predicate=True)
-        yield from _one(_member(rule, "score"), place / index / "score")
-        yield from _one(_member(rule, "reason"), place / index / "reason")
+        yield from _find_string(_member(rule, "rule"), location / index / "rule", predicate=True)
+        yield from _find_string(_member(rule, "score"), location / index / "score")
+        yield from _find_string(_member(rule, "reason"), location / index / "reason")
     # The older form is a map from rule to score
     for key, score in _members(rules):
-        yield EmbeddedText((place / key.decoded / "rule").path, key, predicate=True)
-        yield from _one(score, place / key.decoded / "score")
+        yield EmbeddedText((location / key.decoded / "rule").path, key, predicate=True)
+        yield from _find_string(score, location / key.decoded / "score")
 
 
-def _in_global(root: Object) -> Found:
+def _find_in_global(root: Object) -> Texts:
     for index, validation in enumerate(_items(root.get("fieldValidations"))):
         if _text(validation, "validation") == "STELLAR":
-            place = SourceLocation("", "fieldValidations") / index / "config" / "condition"
-            yield from _one(_member(validation, "config", "condition"), place, predicate=True)
+            location = SourceLocation("", "fieldValidations") / index / "config" / "condition"
+            yield from _find_string(_member(validation, "config", "condition"), location, predicate=True)
 
 
-def _in_profiler(root: Object) -> Found:
+def _find_in_profiler(root: Object) -> Texts:
     for index, profile in enumerate(_items(root.get("profiles"))):
-        place = SourceLocation("", "profiles") / index
-        yield from _one(_member(profile, "onlyif"), place / "onlyif", predicate=True)
-        yield from _one(_member(profile, "foreach"), place / "foreach")
+        location = SourceLocation("", "profiles") / index
+        yield from _find_string(_member(profile, "onlyif"), location / "onlyif", predicate=True)
+        yield from _find_string(_member(profile, "foreach"), location / "foreach")
         for group, item in enumerate(_items(_member(profile, "groupBy"))):
-            yield from _one(item, place / "groupBy" / group)
-        yield from _mapped(_member(profile, "init"), place / "init")
-        yield from _mapped(_member(profile, "update"), place / "update")
+            yield from _find_string(item, location / "groupBy" / group)
+        yield from _find_in_map(_member(profile, "init"), location / "init")
+        yield from _find_in_map(_member(profile, "update"), location / "update")
         result = _member(profile, "result")
-        yield from _one(result, place / "result")
-        yield from _one(_member(result, "profile"), place / "result" / "profile")
-        yield from _mapped(_member(result, "triage"), place / "result" / "triage")
+        yield from _find_string(result, location / "result")
+        yield from _find_string(_member(result, "profile"), location / "result" / "profile")
+        yield from _find_in_map(_member(result, "triage"), location / "result" / "triage")
 
 
-_LOOK: Mapping[Kind, Callable[[Object], Found]] = {
-    "parsers": _in_parser,
-    "enrichments": _in_enrichment,
-    "profiler": _in_profiler,
-    "global": _in_global,
+_FINDERS: Mapping[Kind, Callable[[Object], Texts]] = {
+    "parsers": _find_in_parser,
+    "enrichments": _find_in_enrichment,
+    "profiler": _find_in_profiler,
+    "global": _find_in_global,
 }
 
 
-def _outputs(root: Value | None) -> Iterator[str]:
-    """The names of fields that transformations read and write."""
+def _find_field_names(root: Value | None) -> Iterator[str]:
+    """Yield the names of the fields that transformations read and write."""
     for transformation in _items(_member(root, "fieldTransformations")):
         for key in ("input", "output"):
-            named = _member(transformation, key)
-            for name in [named, *_items(named)]:
-                if isinstance(name, Text):
+            value = _member(transformation, key)
+            for name in [value, *_items(value)]:
+                if isinstance(name, JsonString):
                     yield name.decoded
         if _text(transformation, "transformation") == "RENAME":
             yield from (
-                name.decoded for _, name in _members(_member(transformation, "config")) if isinstance(name, Text)
+                name.decoded for _, name in _members(_member(transformation, "config")) if isinstance(name, JsonString)
             )

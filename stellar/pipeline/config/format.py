@@ -1,26 +1,27 @@
-"""Configuration files with their Stellar texts as they should look, and all else as it was."""
+"""Formats the expressions in a configuration file, and leaves the rest of the file unchanged."""
 
 from __future__ import annotations
 
 from stellar.language.errors import ConfigError, ParseError
-from stellar.pipeline.config.embedded_expressions import EmbeddedText, replaced, texts_of_file
+from stellar.pipeline.config.embedded_expressions import EmbeddedText, read_texts, replace_texts
 from stellar.tooling.formatter import WIDTH, formatted
 from stellar.tooling.pretty_printer import ANY_WIDTH
 
 
-def formatted_configuration(file: str, source: str, width: int = WIDTH) -> str:
-    """The text of a configuration file with each Stellar text formatted; one that was a line stays a line.
+def format_configuration(file: str, source: str, width: int = WIDTH) -> str:
+    """Return the content of a configuration file with all expressions formatted.
 
-    file: its path, which tells what it configures
+    An expression on one line remains on one line.
 
-    Raises ConfigError, with the place, if it is not JSON, is no configuration with Stellar in it, or one of the texts
-    is not Stellar.
+    file: its path, by which the kind of configuration is detected
+
+    Raises ConfigError for invalid JSON, an unknown kind of configuration, and invalid expressions.
     """
-    return replaced(source, [(text, _formatted(file, text, width)) for text in texts_of_file(file, source)])
+    return replace_texts(source, [(text, _format_text(file, text, width)) for text in read_texts(file, source)])
 
 
-def _formatted(file: str, text: EmbeddedText, width: int) -> str:
-    before, expression, behind = (
+def _format_text(file: str, text: EmbeddedText, width: int) -> str:
+    before, expression, after = (
         text.text[: text.expression.start],
         text.text[text.expression.start : text.expression.end],
         text.text[text.expression.end :],
@@ -28,6 +29,6 @@ def _formatted(file: str, text: EmbeddedText, width: int) -> str:
     if not expression.strip():
         return text.text
     try:
-        return before + formatted(expression, width if "\n" in text.text else ANY_WIDTH) + behind
+        return before + formatted(expression, width if "\n" in text.text else ANY_WIDTH) + after
     except ParseError as error:
-        raise ConfigError(file, text.place, str(error)) from error
+        raise ConfigError(file, text.path, str(error)) from error

@@ -1,8 +1,8 @@
-"""JSON with the places of its values: what an editor needs, also of a text that is not JSON yet.
+"""A JSON parser for editors: it records the span of each value, and accepts incomplete JSON.
 
-A text that is JSON gives its values. Of one that is not, such as one that is being typed, as much is found as can be:
-what is left open ends where the text does, a key that lacks its value is no member, and what can't stand where it
-stands is passed over. `problem` tells what is wrong.
+Valid JSON gives the values that `json` gives. For invalid JSON, as in a file that is being typed, it recovers: an
+unclosed list or map ends at the end of the source, and a key without a value and misplaced tokens are ignored.
+`find_problem` returns the first syntax error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from stellar.util.cached_properties import cached_property
 
 
 @dataclass(frozen=True)
-class Text:
+class JsonString:
     """A JSON string.
 
-    inner: where it stands in the file, without its quotes
-    raw: what stands there, with its escapes
-    closed: whether it has its second quote
+    inner: its span in the file, without the quotes
+    raw: its source, with escapes
+    closed: False if the closing quote is missing
     """
 
     inner: Span
@@ -33,34 +33,34 @@ class Text:
 
     @property
     def span(self) -> Span:
-        """Where it stands in the file, quotes included."""
+        """Its span in the file, with the quotes."""
         return Span(self.inner.start - 1, self.inner.end + self.closed)
 
     @cached_property
     def decoded(self) -> str:
-        """The text that is meant; what is no escape of JSON stands for itself."""
-        return _ESCAPE.sub(_meant, self.raw) if "\\" in self.raw else self.raw
+        """The value of the string; the backslash of an invalid escape is ignored."""
+        return _ESCAPE.sub(_decode_escape, self.raw) if "\\" in self.raw else self.raw
 
     def in_file(self, offset: int) -> int:
-        """The offset in the file of an offset in the decoded text."""
-        decoded, raw = self._steps
+        """Convert an offset in the decoded string to an offset in the file."""
+        decoded, raw = self._compile_group
         step = bisect_right(decoded, offset) - 1
         return self.inner.start + raw[step] + offset - decoded[step]
 
     def in_text(self, offset: int) -> int:
-        """The offset in the decoded text of an offset in the file.
+        """Convert an offset in the file to an offset in the decoded string.
 
-        Within an escape it is that of the character which the escape stands for; outside of the text, the nearest.
+        An offset in an escape gives that of its character, and one outside of the string gives the nearest.
         """
-        decoded, raw = self._steps
-        wanted = min(max(offset, self.inner.start), self.inner.end) - self.inner.start
-        step = bisect_right(raw, wanted) - 1
-        found = decoded[step] + wanted - raw[step]
+        decoded, raw = self._compile_group
+        raw_offset = min(max(offset, self.inner.start), self.inner.end) - self.inner.start
+        step = bisect_right(raw, raw_offset) - 1
+        found = decoded[step] + raw_offset - raw[step]
         return min(found, decoded[step + 1] - 1) if step + 1 < len(decoded) else found
 
     @cached_property
-    def _steps(self) -> tuple[list[int], list[int]]:
-        """Offsets in the decoded text and beside them in the raw one, from each of which on both run alike."""
+    def _compile_group(self) -> tuple[list[int], list[int]]:
+        """Pairs of offsets in the decoded and in the raw string, between which both advance equally."""
         decoded, raw = [0], [0]
         for escape in _ESCAPE.finditer(self.raw):
             start, end = escape.span()
@@ -73,13 +73,13 @@ class Text:
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL
 )
-_MEANT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def _meant(escape: re.Match[str]) -> str:
+def _decode_escape(escape: re.Match[str]) -> str:
     high, low, unit, character = escape.groups()
     if character is not None:
-        return _MEANT.get(character, character)
+        return _ESCAPES.get(character, character)
     if unit is not None:
         return chr(int(unit, 16))
     return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
@@ -87,7 +87,7 @@ def _meant(escape: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number, true, false, null, or a word that is none of these."""
+    """A number, true, false, null, or an invalid word."""
 
     span: Span
 
@@ -102,42 +102,42 @@ class Array:
 
 @dataclass(slots=True)
 class Object:
-    """A map, with its members as they stand; of two with one name the last one counts."""
+    """A map, with its members in source order; for a repeated key, the last member is used."""
 
     span: Span
-    members: list[tuple[Text, Value]] = field(default_factory=list)
+    members: list[tuple[JsonString, Value]] = field(default_factory=list)
 
     def get(self, name: str) -> Value | None:
-        """The value of the member of this name."""
+        """Return the value of a key, or None if it is missing."""
         return next((value for key, value in reversed(self.members) if key.decoded == name), None)
 
     def text(self, name: str) -> str | None:
-        """The same if it is a text; None for whatever else it may be."""
+        """Return the value of a key if it is a string, otherwise None."""
         value = self.get(name)
-        return value.decoded if isinstance(value, Text) else None
+        return value.decoded if isinstance(value, JsonString) else None
 
 
-Value = Text | Scalar | Array | Object
+Value = JsonString | Scalar | Array | Object
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a text is not JSON, and where that shows."""
+class JsonProblem:
+    """A syntax error in JSON, with its offset in the source."""
 
     message: str
     offset: int
 
 
-def problem(source: str) -> Problem | None:
-    """What is wrong with a JSON text, in which `//` and `/* */` comments may stand; None if nothing is."""
+def find_problem(source: str) -> JsonProblem | None:
+    """Return the first syntax error of JSON with `//` and `/* */` comments, or None if it is valid."""
     try:
         json.loads(without_comments(source))
     except json.JSONDecodeError as error:
-        return Problem(error.msg, error.pos)
+        return JsonProblem(error.msg, error.pos)
     except RecursionError:
-        return Problem("nested too deep to be read", 0)
+        return JsonProblem("nested too deeply", 0)
     except ValueError as error:  # a number of too many digits
-        return Problem(str(error), 0)
+        return JsonProblem(str(error), 0)
     return None
 
 
@@ -153,56 +153,56 @@ _TOKEN = re.compile(
 _COLON = re.compile(r"\s*:").match
 
 
-def read(source: str) -> Value | None:
-    """The value in a JSON text, with the places of all that is in it; None if there is none.
+def parse_json(source: str) -> Value | None:
+    """Parse JSON into values with spans; return None if there is no value.
 
-    It never fails; see above for what it makes of a text that is not JSON.
+    Invalid JSON raises no error; see the module for the recovery.
     """
-    reading = _Reading(source)
+    builder = _TreeBuilder(source)
     for token in _TOKEN.finditer(source):
         match token.lastgroup:
             case "closed":
                 inner = Span(*token.span("text"))
-                reading.text(Text(inner, token["text"], bool(token["closed"])))
+                builder.add_string(JsonString(inner, token["text"], bool(token["closed"])))
             case "scalar":
-                reading.value(Scalar(Span(*token.span())))
+                builder.add_value(Scalar(Span(*token.span())))
             case "mark":
-                reading.mark(token[0], token.start())
-    reading.close_all(len(source))
-    return reading.root
+                builder.add_bracket(token[0], token.start())
+    builder.close_all(len(source))
+    return builder.root
 
 
-class _Reading:
-    """Puts tokens together: the lists and maps that are open, and the keys that wait for their values."""
+class _TreeBuilder:
+    """Builds values from tokens; has a stack of unclosed lists and maps, and the key that precedes the next value."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Value | None = None
         self.open: list[Array | Object] = []
-        self.key: Text | None = None
+        self.key: JsonString | None = None
 
-    def text(self, text: Text) -> None:
-        if _COLON(self.source, text.span.end) and self.within(Object):
-            # A key within a list: the list was not closed
+    def add_string(self, text: JsonString) -> None:
+        if _COLON(self.source, text.span.end) and self.is_within(Object):
+            # A key in a list: the closing bracket of the list is missing
             while not isinstance(self.open[-1], Object):
                 self.close(text.span.start)
             self.key = text
         else:
-            self.value(text)
+            self.add_value(text)
 
-    def mark(self, mark: str, offset: int) -> None:
+    def add_bracket(self, mark: str, offset: int) -> None:
         match mark:
             case "{" | "[":
                 container = Object(Span(offset, offset)) if mark == "{" else Array(Span(offset, offset))
-                self.value(container)
+                self.add_value(container)
                 self.open.append(container)
             case "}" | "]":
                 kind = Object if mark == "}" else Array
-                while self.within(kind) and not self.close(offset + 1, kind):
+                while self.is_within(kind) and not self.close(offset + 1, kind):
                     pass
         self.key = None
 
-    def value(self, value: Value) -> None:
+    def add_value(self, value: Value) -> None:
         if not self.open:
             self.root = self.root or value
         elif isinstance(container := self.open[-1], Array):
@@ -211,11 +211,11 @@ class _Reading:
             container.members.append((self.key, value))
         self.key = None
 
-    def within(self, kind: type[Array | Object]) -> bool:
+    def is_within(self, kind: type[Array | Object]) -> bool:
         return any(isinstance(container, kind) for container in self.open)
 
     def close(self, end: int, kind: type[Array | Object] | None = None) -> bool:
-        """Close the innermost container; returns whether it is of this kind."""
+        """Close the innermost container, and return True if it is of this kind."""
         container = self.open.pop()
         container.span = Span(container.span.start, end)
         return kind is not None and isinstance(container, kind)
@@ -225,15 +225,15 @@ class _Reading:
             self.close(end)
 
 
-def places(root: Value | None) -> Iterator[tuple[str, Text | None, Value]]:
-    """Every value in a JSON text: its path as a Place writes it, its key if it has one, and the value itself."""
-    waiting: list[tuple[SourceLocation, Text | None, Value]] = (
+def walk(root: Value | None) -> Iterator[tuple[str, JsonString | None, Value]]:
+    """Yield each value in source order, with its path as `SourceLocation` writes it, and its key if it is a member."""
+    pending: list[tuple[SourceLocation, JsonString | None, Value]] = (
         [] if root is None else [(SourceLocation(""), None, root)]
     )
-    while waiting:
-        place, key, value = waiting.pop()
-        yield place.path, key, value
+    while pending:
+        location, key, value = pending.pop()
+        yield location.path, key, value
         if isinstance(value, Object):
-            waiting.extend((place / name.decoded, name, member) for name, member in reversed(value.members))
+            pending.extend((location / name.decoded, name, member) for name, member in reversed(value.members))
         elif isinstance(value, Array):
-            waiting.extend((place / index, None, item) for index, item in reversed(list(enumerate(value.items))))
+            pending.extend((location / index, None, item) for index, item in reversed(list(enumerate(value.items))))

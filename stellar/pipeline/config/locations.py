@@ -1,4 +1,4 @@
-"""Where in a configuration something stands, so that every complaint can say so; reading JSON that has comments."""
+"""Source locations in configuration files, errors that name them, and JSON with comments."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:
-    """A place in a configuration file: the file as the user named it, and a path inside its JSON."""
+    """A location in a configuration file: the file as the user named it, and a path in its JSON."""
 
     file: str
     path: str = ""
 
     def __truediv__(self, step: str | int) -> SourceLocation:
-        """The place of a member or of an element: `place / "config" / 0` is `config[0]`."""
+        """Return the location of a member or an element: `location / "config" / 0` is `config[0]`."""
         if isinstance(step, int):
             return SourceLocation(self.file, f"{self.path}[{step}]")
         if re.fullmatch(r"\w+", step):
@@ -37,7 +37,7 @@ class SourceLocation:
         return SourceLocation(self.file, f"{self.path}[{json.dumps(step, ensure_ascii=False)}]")
 
     def error(self, message: str) -> ConfigError:
-        """The complaint about what stands here."""
+        """Return an error about this location."""
         return ConfigError(self.file, self.path, message)
 
     def __str__(self) -> str:
@@ -45,31 +45,34 @@ class SourceLocation:
 
 
 class ConfigErrors(ConfigError):
-    """The first of several complaints about one file.
+    """Several errors in one file; its message is that of the first.
 
-    complaints: all of them
-    mended: what the file says without what they are about, if that can be told
+    errors: all of them
+    rest: the configuration without the invalid values, if it is usable
     """
 
-    def __init__(self, complaints: Sequence[ConfigError], mended: Any = None) -> None:
-        first, *others = complaints
+    def __init__(self, errors: Sequence[ConfigError], rest: Any = None) -> None:
+        first, *others = errors
         more = f" (and {len(others)} more)" if others else ""
         super().__init__(first.file, first.path, f"{first.message}{more}")
-        self.complaints = tuple(complaints)
-        self.mended = mended
+        self.errors = tuple(errors)
+        self.rest = rest
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCollector:
-    """Takes what is wrong with configurations: the first problem is raised, or all are collected.
+    """Raises the first error of a configuration, or collects all of them.
 
-    found: where they are collected; None for raising
+    found: the list that errors are added to; None to raise them
     """
 
     found: list[ConfigError] | None = None
 
     def attempt(self, make: Callable[[], T], otherwise: Other) -> T | Other:
-        """What `make` makes; if it raises a ConfigError that is collected, what is left of that, or something else."""
+        """Return the result of `make`, or a replacement if it raises a ConfigError that is collected.
+
+        The replacement is the usable rest of the configuration, if the error has one, or else `otherwise`.
+        """
         try:
             return make()
         except ConfigError as error:
@@ -78,55 +81,57 @@ class ErrorCollector:
             if not isinstance(error, ConfigErrors):
                 self.found.append(error)
                 return otherwise
-            self.found.extend(error.complaints)
-            return otherwise if error.mended is None else cast(T, error.mended)
+            self.found.extend(error.errors)
+            return otherwise if error.rest is None else cast(T, error.rest)
 
 
-FIRST = ErrorCollector()
+RAISE_FIRST = ErrorCollector()
 
 
-def imported(name: str, place: SourceLocation, wanted: str) -> Callable[..., Any]:
-    """The Python function of a dotted path, which stands at a place and makes what is wanted there.
+def import_factory(name: str, location: SourceLocation, kind: str) -> Callable[..., Any]:
+    """Import the Python function at a dotted path, which a configuration names as a factory.
 
-    wanted: what it must make, for complaints; it must at least be callable
+    kind: the kind of object that it returns, such as "parser", for messages; the object must be callable
 
-    Raises ConfigError if there is no such function; so does the result, for whatever goes wrong when it is called.
+    Raises ConfigError if the function does not exist. The returned function raises ConfigError for any failure of it.
     """
     module, _, attribute = name.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # a module may raise anything when it is loaded
-        raise place.error(f"there is no Python function {name}: {_said(error, ImportError, AttributeError)}") from error
+    except (Exception, SystemExit) as error:  # the import of a module may raise anything
+        raise location.error(
+            f"cannot import {name!r}: {_describe_error(error, ImportError, AttributeError)}"
+        ) from error
     if not callable(function):
-        raise place.error(f"{name} is a {type(function).__name__}; a function is wanted")
+        raise location.error(f"expected a function, got {type(function).__name__} {name}")
 
     def make(*arguments: Any) -> Any:
         try:
-            made = function(*arguments)
+            created = function(*arguments)
         except ConfigError:
             raise
-        except (Exception, SystemExit) as error:  # it is not ours, and may raise anything
-            raise place.error(f"{name} makes no {wanted}: {_said(error)}") from error
-        if not callable(made):
-            raise place.error(f"{name} makes no {wanted}: it returned {made!r:.60}, which can't be called")
-        return made
+        except (Exception, SystemExit) as error:  # code of the user may raise anything
+            raise location.error(f"cannot create the {kind} by {name}: {_describe_error(error)}") from error
+        if not callable(created):
+            raise location.error(f"cannot create the {kind} by {name}: expected a callable, got {created!r:.60}")
+        return created
 
     return make
 
 
-def _said(error: BaseException, *plain: type[BaseException]) -> str:
-    """What an exception says, behind its class unless that is a plain one."""
+def _describe_error(error: BaseException, *plain: type[BaseException]) -> str:
+    """Return the message of an exception, after the name of its class unless that is one of `plain`."""
     if isinstance(error, SystemExit):
-        return "it would end the program"
+        return "it exits the program"
     return str(error) if isinstance(error, plain) else f"{type(error).__name__}: {error}"
 
 
-# A text is matched first, so that `//` inside of one is no comment; an unclosed `/*` stays, for JSON to complain about
+# Strings match first, so that `//` in a string does not start a comment. An unclosed `/*` remains, and is invalid JSON
 _TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
 def without_comments(text: str) -> str:
-    """JSON text with blanks in place of `//` and `/* */` comments, so that lines and columns stay true."""
+    """Replace `//` and `/* */` comments in JSON by spaces, which preserves offsets, lines and columns."""
 
     def blank(match: re.Match[str]) -> str:
         found = match.group()
@@ -136,46 +141,48 @@ def without_comments(text: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a configuration file.
+    """Return the content of a configuration file.
 
-    Raises ConfigError, with the mend, if it cannot be read or is not UTF-8.
+    Raises ConfigError if it cannot be read or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), "", f"not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+        raise ConfigError(str(path), "", f"invalid UTF-8 at byte {error.start}; save the file as UTF-8") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(str(path), "", f"cannot be read: {reason}; {_mend(error)}") from error
+        raise ConfigError(str(path), "", f"cannot read the file: {reason}; {_suggest_fix(error)}") from error
 
 
-def _mend(error: OSError) -> str:
+def _suggest_fix(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "check the path, or create the file"
     if isinstance(error, PermissionError):
-        return "give the user who runs this the right to read it"
-    return "a file with JSON is wanted here"
+        return "give the user that runs this command permission to read it"
+    return "expected a file with JSON"
 
 
-def object_in(text: str, file: str) -> dict[str, Any]:
-    """The JSON object in the text of a file, in which `//` and `/* */` comments may stand.
+def parse_object(text: str, file: str) -> dict[str, Any]:
+    """Parse a JSON object, in which `//` and `/* */` comments are allowed.
 
-    Raises ConfigError if the text is not JSON (with line, column and carets) or holds something else.
+    file: the name of the file, for errors
+
+    Raises ConfigError for invalid JSON, with line, column and excerpt, and for other values than an object.
     """
     if not text.strip():
-        raise ConfigError(file, "", "the file is empty; a JSON object {…} is wanted")
+        raise ConfigError(file, "", "the file is empty; expected a JSON object {…}")
     try:
         value = json.loads(without_comments(text), object_pairs_hook=partial(_object, file))
     except json.JSONDecodeError as error:
         line, column = position(text, error.pos)
         shown = snippet(text, Span(error.pos, error.pos + 1))
-        message = f"not JSON: {error.msg} at line {line}, column {column}\n{shown}"
+        message = f"invalid JSON: {error.msg} at line {line}, column {column}\n{shown}"
         raise ConfigError(file, "", message) from error
     except RecursionError as error:
-        raise ConfigError(file, "", "nested too deep to be read; is this a configuration?") from error
+        raise ConfigError(file, "", "nested too deeply; is this a configuration?") from error
     if not isinstance(value, dict):
-        kind = {list: "a list", str: "a text", bool: "true or false"}.get(type(value), json.dumps(value))
-        raise ConfigError(file, "", f"holds {kind}; a JSON object {{…}} is wanted")
+        kind = {list: "a list", str: "a string", bool: "true or false"}.get(type(value), json.dumps(value))
+        raise ConfigError(file, "", f"expected a JSON object {{…}}, got {kind}")
     return value
 
 
@@ -183,6 +190,6 @@ def _object(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = ", ".join(repr(name) for name in members if names.count(name) > 1)
-        log.warning("%s: %s stands twice in one object; the last one counts", file, twice)
+        repeated = ", ".join(repr(name) for name in members if names.count(name) > 1)
+        log.warning("%s: duplicate key %s in an object; the last one is used", file, repeated)
     return members

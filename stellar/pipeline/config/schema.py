@@ -1,7 +1,7 @@
-"""Metron's own JSON, checked: `global.json`, `parsers/<sensor>.json` and `enrichments/<sensor>.json`.
+"""The schema of Metron's JSON files: `global.json`, `parsers/<sensor>.json` and `enrichments/<sensor>.json`.
 
-A key that nobody knows is an error, as it is in Metron; what older releases and the documentation write differently is
-taken, with a warning.
+Unknown keys are errors, as in Metron. Older spellings, and those in Metron's documentation, are accepted with a
+warning.
 """
 
 from __future__ import annotations
@@ -18,21 +18,28 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.embedded_expressions import ENRICHMENT_PARTS
-from stellar.pipeline.config.locations import FIRST, ConfigErrors, ErrorCollector, SourceLocation, object_in, read_text
+from stellar.pipeline.config.embedded_expressions import ENRICHMENT_SECTIONS
+from stellar.pipeline.config.locations import (
+    RAISE_FIRST,
+    ConfigErrors,
+    ErrorCollector,
+    SourceLocation,
+    parse_object,
+    read_text,
+)
 from stellar.util.suggestions import known_names
 
 log = logging.getLogger(__name__)
 
 
 class _Model(BaseModel):
-    """A JSON object of which every key is known."""
+    """A JSON object without unknown keys."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _knows_every_key(cls, value: Any) -> Any:
+    def _reject_unknown_keys(cls, value: Any) -> Any:
         known = {info.alias for info in cls.model_fields.values() if info.alias}
         for key in value if isinstance(value, dict) else ():
             if key not in known:
@@ -48,7 +55,7 @@ Names = Annotated[list[str], BeforeValidator(_as_list)]
 
 
 class Transformation(_Model):
-    """One field transformation: what it reads, what it writes, and which it is."""
+    """A field transformation: its name, the fields that it reads and writes, and its options."""
 
     input: Names | None = None
     output: Names | None = None
@@ -57,7 +64,7 @@ class Transformation(_Model):
 
 
 class ParserConfig(_Model):
-    """`parsers/<sensor>.json`. What concerns only Storm or Kafka is known, and has no effect here."""
+    """`parsers/<sensor>.json`. Keys that concern only Storm or Kafka are accepted and have no effect."""
 
     parser_class_name: str
     filter_class_name: str | None = None
@@ -87,7 +94,7 @@ class ParserConfig(_Model):
 
 
 class Validation(_Model):
-    """One entry of the global `fieldValidations`."""
+    """An entry of the global `fieldValidations`."""
 
     input: Names | None = None
     validation: str
@@ -95,7 +102,7 @@ class Validation(_Model):
 
 
 class GlobalConfig(BaseModel):
-    """`global.json`: a free map, of which the validations are checked here."""
+    """`global.json`: a map with any keys, of which this schema covers only the validations."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -103,60 +110,60 @@ class GlobalConfig(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All of it, as expressions see it."""
+        """All settings but the validations, as expressions see them."""
         return dict(self.model_extra or {})
 
 
-def _score(value: object) -> object:
+def _check_score(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise PydanticCustomError("score", "a score is a number or the text of an expression")
+        raise PydanticCustomError("score", "expected a score as a number or as the source of an expression")
     return value
 
 
 class RiskRule(_Model):
-    """A rule of threat triage, and what it adds to the score of a record that it matches."""
+    """A rule of threat triage, with the score of records that it matches."""
 
     name: str | None = None
     comment: str | None = None
     rule: str
-    score: Annotated[Any, BeforeValidator(_score)]
+    score: Annotated[Any, BeforeValidator(_check_score)]
     reason: str | None = None
 
 
-def _rules_by_place(value: object) -> object:
-    """Both forms as one map: the index of a rule in the list, or its text in the older map form → the rule."""
+def _index_rules(value: object) -> object:
+    """Return the rules by key: the index in a list, or the condition in the older form, a map from rule to score."""
     if isinstance(value, list):
         return dict(enumerate(value))
     if isinstance(value, dict):
         return {rule: {"rule": rule, "score": score} for rule, score in value.items()}
-    raise PydanticCustomError("rules", "a list of rules is wanted, or a map from rule to score")
+    raise PydanticCustomError("rules", "expected a list of rules, or a map from rule to score")
 
 
 class TriageConfig(_Model):
-    """How records are scored."""
+    """The rules of threat triage and the aggregation of their scores."""
 
-    risk_level_rules: Annotated[dict[Any, RiskRule], BeforeValidator(_rules_by_place)] = {}
+    risk_level_rules: Annotated[dict[Any, RiskRule], BeforeValidator(_index_rules)] = {}
     aggregator: str = "MAX"
     aggregation_config: dict[str, Any] = {}
 
 
-def _adapter(value: object) -> object:
+def _wrap_adapter(value: object) -> object:
     return {"config": value} if isinstance(value, list) else value
 
 
-def _expressions_or_fields(value: object) -> object:
+def _check_adapter_config(value: object) -> object:
     if not isinstance(value, dict | list):
-        raise PydanticCustomError("adapter_config", "a map or a list is wanted")
+        raise PydanticCustomError("adapter_config", "expected a map or a list")
     return value
 
 
 class AdapterConfig(_Model):
-    """What an enrichment adapter does: for stellar its expressions, for the others the fields that they look up."""
+    """The configuration of an enrichment adapter: expressions for stellar, and fields to look up for the others."""
 
     type: str | None = None
-    config: Annotated[Any, BeforeValidator(_expressions_or_fields)] = {}
+    config: Annotated[Any, BeforeValidator(_check_adapter_config)] = {}
 
-    _takes_a_list = model_validator(mode="before")(_adapter)
+    _wrap_list = model_validator(mode="before")(_wrap_adapter)
 
 
 class StageConfig(_Model):
@@ -186,9 +193,9 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """All that configures one sensor, and the files that it came from.
+    """The configuration of a sensor.
 
-    directory: where the files are looked for, such as those that `grokPath` names; None for nowhere
+    directory: the directory of the files, in which pattern files of `grokPath` are searched; None to skip this search
     """
 
     sensor: str
@@ -197,44 +204,48 @@ class SensorConfig:
     globals: GlobalConfig = field(default_factory=GlobalConfig)
     directory: Path | None = None
 
-    def _place(self, *parts: str) -> SourceLocation:
+    def _locate(self, *parts: str) -> SourceLocation:
         return SourceLocation(str((self.directory or Path()).joinpath(*parts)))
 
     @property
-    def parser_place(self) -> SourceLocation:
-        return self._place("parsers", f"{self.sensor}.json")
+    def parser_location(self) -> SourceLocation:
+        return self._locate("parsers", f"{self.sensor}.json")
 
     @property
-    def enrichment_place(self) -> SourceLocation:
-        return self._place("enrichments", f"{self.sensor}.json")
+    def enrichment_location(self) -> SourceLocation:
+        return self._locate("enrichments", f"{self.sensor}.json")
 
     @property
-    def global_place(self) -> SourceLocation:
-        return self._place("global.json")
+    def global_location(self) -> SourceLocation:
+        return self._locate("global.json")
 
 
-def load(directory: Path, sensor: str, problems: ErrorCollector = FIRST) -> SensorConfig:
-    """The configuration of a sensor from a directory laid out as Metron's: `global.json`, `parsers/`, `enrichments/`.
+def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
+    """Load the configuration of a sensor from a directory with `global.json`, `parsers/` and `enrichments/`.
 
-    Only the parser's file must be there.
+    Only the file of the parser is required.
 
-    problems: takes what is wrong with the files; a file that can't be used is left out then
+    problems: collects the errors, and replaces invalid files by defaults; by default the first error is raised
 
-    Raises ConfigError for what is missing, cannot be read, or is not as it should be.
+    Raises ConfigError for missing, unreadable and invalid files.
     """
     parser_file = directory / "parsers" / f"{sensor}.json"
     if not parser_file.is_file():
-        raise ConfigError(str(parser_file), "", _no_such_sensor(directory, sensor))
+        raise ConfigError(str(parser_file), "", _describe_unknown_sensor(directory, sensor))
     return SensorConfig(
         sensor,
-        problems.attempt(lambda: read_parser(parser_file), json_parser()),
+        problems.attempt(lambda: read_parser(parser_file), default_parser()),
         _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
         _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
     )
 
 
-def json_parser() -> ParserConfig:
+load = load_config  # the name in this module that existing programs import
+
+
+def default_parser() -> ParserConfig:
+    """Return the configuration of a parser that reads JSON."""
     return ParserConfig.model_validate({"parserClassName": "JSONMap"})
 
 
@@ -242,84 +253,84 @@ def _optional(read: Callable[[Path], M], path: Path, default: M, problems: Error
     return problems.attempt(lambda: read(path), default) if path.exists() else default
 
 
-def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = FIRST) -> SensorConfig:
-    """The configuration of a sensor that is enriched here and parsed elsewhere: its parser reads JSON.
+def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
+    """Load the configuration of a sensor that is parsed elsewhere: its input is JSON.
 
-    Raises ConfigError.
+    Raises ConfigError for unreadable and invalid files.
     """
     enrichment_file = directory / "enrichments" / f"{sensor}.json"
     return SensorConfig(
         sensor,
-        json_parser(),
+        default_parser(),
         problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
         _optional(read_global, directory / "global.json", GlobalConfig(), problems),
         directory,
     )
 
 
-def sensors(directory: Path) -> list[str]:
-    """The sensors that a directory configures, by name.
+def list_sensors(directory: Path) -> list[str]:
+    """Return the names of the sensors that a directory configures, sorted.
 
-    Raises ConfigError if there is none.
+    Raises ConfigError if it configures no sensor.
     """
     found = sorted(path.stem for path in (directory / "parsers").glob("*.json"))
     if not found:
-        message = "configures no sensor: there is no parsers/<sensor>.json in it; check the path"
+        message = "no parsers/<sensor>.json in this directory; check the path"
         raise ConfigError(str(directory), "", message)
     return found
 
 
-def _no_such_sensor(directory: Path, sensor: str) -> str:
-    return f"there is no configuration for the sensor {sensor!r}; {known_names(sensor, sensors(directory))}"
+def _describe_unknown_sensor(directory: Path, sensor: str) -> str:
+    return f"unknown sensor {sensor!r}; {known_names(sensor, list_sensors(directory))}"
 
 
 def read_parser(path: Path) -> ParserConfig:
-    """A parser's configuration. Raises ConfigError."""
-    return parser_in(read_text(path), SourceLocation(str(path)))
+    """Load a parser configuration. Raises ConfigError."""
+    return parse_parser(read_text(path), SourceLocation(str(path)))
 
 
-def parser_in(text: str, place: SourceLocation) -> ParserConfig:
-    """A parser's configuration, of the text of its file. Raises ConfigError."""
-    return _checked(ParserConfig, object_in(text, place.file), place)
+def parse_parser(text: str, location: SourceLocation) -> ParserConfig:
+    """Parse a parser configuration. Raises ConfigError."""
+    return _validate(ParserConfig, parse_object(text, location.file), location)
 
 
 def read_enrichment(path: Path) -> EnrichmentConfig:
-    """An enrichment configuration, older spellings included. Raises ConfigError."""
-    return enrichment_in(read_text(path), SourceLocation(str(path)))
+    """Load an enrichment configuration. Raises ConfigError."""
+    return parse_enrichment(read_text(path), SourceLocation(str(path)))
 
 
-def enrichment_in(text: str, place: SourceLocation) -> EnrichmentConfig:
-    """The same, of the text of its file. Raises ConfigError."""
-    return _checked(EnrichmentConfig, _modernised(object_in(text, place.file), place), place)
+def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
+    """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
+    return _validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
 
 
 def read_global(path: Path) -> GlobalConfig:
-    """The global configuration. Raises ConfigError."""
-    return global_in(read_text(path), SourceLocation(str(path)))
+    """Load the global configuration. Raises ConfigError."""
+    return parse_global(read_text(path), SourceLocation(str(path)))
 
 
-def global_in(text: str, place: SourceLocation) -> GlobalConfig:
-    """The global configuration, of the text of its file. Raises ConfigError."""
-    return _checked(GlobalConfig, object_in(text, place.file), place)
+def parse_global(text: str, location: SourceLocation) -> GlobalConfig:
+    """Parse the global configuration. Raises ConfigError."""
+    return _validate(GlobalConfig, parse_object(text, location.file), location)
 
 
-def _checked(model: type[M], value: dict[str, Any], place: SourceLocation) -> M:
+def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = error.errors()
-        complaints = [_complaint(each, place) for each in errors]
-        if any(each["type"] != "unknown_key" for each in errors):
-            raise ConfigErrors(complaints) from error
-        # What is unknown hides what else there is to complain of
-        problems = ErrorCollector(complaints)
+        details = error.errors()
+        errors = [_to_config_error(each, location) for each in details]
+        if any(each["type"] != "unknown_key" for each in details):
+            raise ConfigErrors(errors) from error
+        # An unknown key hides the other errors, so validate again without it
+        problems = ErrorCollector(errors)
         raise ConfigErrors(
-            complaints, problems.attempt(lambda: _checked(model, _without(value, errors), place), None)
+            errors, problems.attempt(lambda: _validate(model, _without(value, details), location), None)
         ) from error
 
 
 def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str, Any]:
-    """The same configuration without its unknown keys."""
+    """Return the configuration without its unknown keys."""
     known = deepcopy(value)
     for error in errors:
         inner: Any = known
@@ -329,30 +340,30 @@ def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str,
     return known
 
 
-def _complaint(error: ErrorDetails, place: SourceLocation) -> ConfigError:
+def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigError:
     for step in error["loc"]:
-        place /= step
+        location /= step
     match error["type"]:
         case "unknown_key":
             key: str = error["ctx"]["key"]
-            return (place / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
+            return (location / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
         case "missing":
-            return place.error(_missing(str(error["loc"][-1])))
-        case kind if kind in _WANTED:
-            return place.error(f"{_WANTED[kind]} is wanted, not {_shown(error['input'])}")
-    return place.error(f"{error['msg']}, not {_shown(error['input'])}")
+            return location.error(_missing(str(error["loc"][-1])))
+        case kind if kind in _EXPECTED:
+            return location.error(f"expected {_EXPECTED[kind]}, got {_format_value(error['input'])}")
+    return location.error(f"{error['msg']}, got {_format_value(error['input'])}")
 
 
-_WANTED = {
-    "string_type": "a text",
+_EXPECTED = {
+    "string_type": "a string",
     "list_type": "a list",
     "dict_type": "a map",
     "model_type": "a map",
     "model_attributes_type": "a map",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
 }
 
 _MISSING = {
@@ -365,41 +376,41 @@ _MISSING = {
 
 
 def _missing(key: str) -> str:
-    return f"the key {key!r} is missing; {_MISSING.get(key, 'add it')}"
+    return f"missing key {key!r}; {_MISSING.get(key, 'add it')}"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     text = repr(value) if not isinstance(value, dict | list) else "a map" if isinstance(value, dict) else "a list"
     names = {"None": "null", "True": "true", "False": "false"}
     return names.get(text, text if len(text) <= 60 else f"{text[:57]}…")
 
 
-# Where these stood before Metron's indexing had a configuration of its own
+# Keys of older releases, which now belong to Metron's configuration of indexing
 _MOVED = {"index", "batchSize"}
 
 
-def _modernised(value: dict[str, Any], place: SourceLocation) -> dict[str, Any]:
-    """The configuration as today's Metron writes it; each change is a warning."""
+def _modernize(value: dict[str, Any], location: SourceLocation) -> dict[str, Any]:
+    """Return the configuration in the form of current Metron releases; log a warning for each change."""
     modern: dict[str, Any] = {}
     for key, item in value.items():
-        name = ENRICHMENT_PARTS.get(key.lower(), key)
+        name = ENRICHMENT_SECTIONS.get(key.lower(), key)
         if key in _MOVED:
-            log.warning("%s: belongs to indexing/, has no effect here", place / key)
+            log.warning("%s: belongs to indexing/, has no effect here", location / key)
             continue
         if name != key:
-            log.warning("%s: read as %r", place / key, name)
+            log.warning("%s: read as %r", location / key, name)
         modern[name] = item
-    _rename_comments(modern, place)
+    _rename_comments(modern, location)
     return modern
 
 
-def _rename_comments(config: dict[str, Any], place: SourceLocation) -> None:
-    """Metron's documentation once calls a rule's `comment` `comments`."""
+def _rename_comments(config: dict[str, Any], location: SourceLocation) -> None:
+    """Accept `comments`, as in an example of Metron's documentation, for the `comment` of a rule."""
     inner: Any = config
     for step in ("threatIntel", "triageConfig", "riskLevelRules"):
-        place /= step
+        location /= step
         inner = inner.get(step) if isinstance(inner, dict) else None
     for index, rule in enumerate(inner if isinstance(inner, list) else ()):
         if isinstance(rule, dict) and "comments" in rule and "comment" not in rule:
-            log.warning("%s: read as 'comment'", place / index / "comments")
+            log.warning("%s: read as 'comment'", location / index / "comments")
             rule["comment"] = rule.pop("comments")

@@ -1,4 +1,4 @@
-"""Where documents go: JSON lines, and SQLite.
+"""Sinks for documents: JSON lines and SQLite.
 
 A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, or any other
 name for a file of JSON lines.
@@ -22,28 +22,29 @@ from stellar.util.sqlite_connections import abandon
 STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
-_ROWS_A_TRANSACTION = 1000
+_ROWS_PER_TRANSACTION = 1000
 _BUFFER_BYTES = 64 * 1024
 _FORKED = "{} was opened before a fork and is written by the parent only; open it in the child instead"
 
 
 class Sink(Protocol):
-    """Takes documents."""
+    """Stores documents."""
 
     def __call__(self, document: Record, /) -> None:
-        """Take one document; it is safely stored when the sink has been closed.
+        """Add a document. It is stored at the latest when the sink is closed.
 
-        Raises ValueError for a document that has no JSON form, and OSError if it cannot be stored.
+        Raises ValueError for a document that JSON cannot represent, and OSError if it cannot be stored.
         """
 
 
 class JsonLines:
-    """Writes each document as a line of JSON, in UTF-8; an error names the file.
+    """Writes each document as a line of JSON in UTF-8.
 
-    Lines are collected here and not in a buffered file, for the child of a fork would write the content of its copy of
-    that buffer as well. In the child there are no lines to write, and none can be added.
+    Lines are buffered here, not in a buffered file, because the child of a fork would write its copy of a file's buffer
+    a second time. In the child the buffer is empty, and adding a document is an error.
 
     stream: a file; it is flushed after each write
+    name: the name of the file, for errors
     """
 
     def __init__(self, stream: IO[bytes] | FileIO, name: str) -> None:
@@ -54,7 +55,7 @@ class JsonLines:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave the lines to the parent."""
+        """Discard the buffered lines, which the parent writes."""
         self._forked = True
         self._pending = bytearray()
 
@@ -66,9 +67,9 @@ class JsonLines:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write the buffered lines."""
         pending, self._pending = self._pending, bytearray()
-        with self._named_errors():
+        with self._name_errors():
             rest = memoryview(pending)
             while rest:
                 rest = rest[self._stream.write(rest) or 0 :]
@@ -76,15 +77,15 @@ class JsonLines:
                 self._stream.flush()
 
     def close(self) -> None:
-        """Write what is pending, and close the file."""
+        """Write the buffered lines, and close the file."""
         try:
             self.flush()
         finally:
-            with self._named_errors():
+            with self._name_errors():
                 self._stream.close()
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _name_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -92,16 +93,16 @@ class JsonLines:
 
 
 class Database:
-    """A SQLite file with a table for each kind of document: its JSON, and the columns that one looks for.
+    """A SQLite file with a table for each kind of document: its JSON, and columns for searches.
 
-    It can't be used in the child of a fork, nor does that touch what is pending.
+    The child of a fork cannot use it, and leaves the pending transaction of the parent alone.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._pending = 0
         self._forked = False
-        with self._named_errors():
+        with self._name_errors():
             self._connection = sqlite3.connect(path)
         reset_after_fork(self)
 
@@ -110,14 +111,14 @@ class Database:
         abandon(self._connection)
         self._forked = True
 
-    def table(self, name: str) -> Sink:
-        """A sink into a table of this name, which is made if it is not there; documents are added to it.
+    def open_table(self, name: str) -> Sink:
+        """Return a sink that appends to a table, which is created if it does not exist.
 
-        Raises OSError if the file is no database, or cannot be written.
+        Raises OSError if the file is not a SQLite database or cannot be written.
         """
         if not name.isidentifier():
-            raise ValueError(f"{name!r} is no name for a table")
-        with self._named_errors():
+            raise ValueError(f"invalid table name {name!r}: expected an identifier")
+        with self._name_errors():
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {name} "
                 "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
@@ -128,11 +129,11 @@ class Database:
         return lambda document: self._insert(insert, document)
 
     def close(self) -> None:
-        """Store what is pending, and close the file."""
+        """Commit the pending documents, and close the file."""
         if self._forked:
             return
         try:
-            with self._named_errors():
+            with self._name_errors():
                 self._connection.commit()
         finally:
             self._connection.close()
@@ -141,42 +142,42 @@ class Database:
         if self._forked:
             raise RuntimeError(_FORKED.format(self._path))
         columns = [_column(document.get(name)) for name in _COLUMNS]
-        text = _storable(to_json(document))
-        with self._named_errors():
+        text = _escape_surrogates(to_json(document))
+        with self._name_errors():
             self._connection.execute(statement, [*columns, text])
             self._pending += 1
-            if self._pending % _ROWS_A_TRANSACTION == 0:
+            if self._pending % _ROWS_PER_TRANSACTION == 0:
                 self._connection.commit()
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _name_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise OSError(f"{self._path} cannot be used as a SQLite database: {error}") from error
+            raise OSError(f"cannot use {self._path} as a SQLite database: {error}") from error
 
 
 _COLUMNS = ("guid", "timestamp", "source.type", "is_alert", "threat.triage.score")
-_LARGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 
 
 def _column(value: object) -> object:
     if value is None or isinstance(value, float):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INTEGER <= value <= _MAX_INTEGER:
         return value
-    return _storable(to_text(value))
+    return _escape_surrogates(to_text(value))
 
 
-def _storable(text: str) -> str:
-    """A lone surrogate, which SQLite cannot store, becomes its escape."""
+def _escape_surrogates(text: str) -> str:
+    """Replace lone surrogates, which SQLite cannot store, by their escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Sinks:
-    """Opens sinks by the names of their targets, and closes them all.
+    """Opens sinks by their targets, and closes all of them.
 
-    What is opened twice is shared: two tables of one database, or records and errors in one file.
+    A target that is opened twice is shared, such as records and errors in one file or database.
     """
 
     def __init__(self) -> None:
@@ -191,7 +192,9 @@ class Sinks:
         self._stack.close()
 
     def open(self, target: str, table: str) -> Sink:
-        """Return the sink for a target; `table` is where in a database. A file of JSON lines is truncated.
+        """Return the sink for a target. A file of JSON lines is truncated.
+
+        table: the table in a database
 
         Raises OSError if the target cannot be written.
         """
@@ -200,7 +203,7 @@ class Sinks:
             self._stack.callback(lines.flush)
             return lines
         if Path(target).suffix in _DATABASES:
-            return self._database(target).table(table)
+            return self._database(target).open_table(table)
         path = str(Path(target).resolve())
         if path not in self._files:
             self._files[path] = JsonLines(open(target, "wb", buffering=0), target)  # noqa: SIM115

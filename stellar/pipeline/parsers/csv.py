@@ -1,4 +1,4 @@
-"""The CSV parser: lines of values, each column under a name."""
+"""The CSV parser: each line is a record, with a field for each named column."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import logging
 from collections.abc import Iterator
 
 from stellar.language.conversions import to_long
-from stellar.pipeline.config.compile import date_reader
-from stellar.pipeline.parsers.parser import Settings, Unreadable, lacks_the_usual
+from stellar.pipeline.config.compile import make_date_parser
+from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, now
 
 log = logging.getLogger(__name__)
 
 
 class CsvParser:
-    """Reads separated values; every line is a record, blank lines and `#` comments none."""
+    """Parses separated values. Each line is a record; empty lines and lines that start with `#` are ignored."""
 
     def __init__(self, settings: Settings) -> None:
         self.columns = _columns(settings)
         separator = settings.text("separator", ",")
         if not separator or separator[0] in '"\\\r\n':
-            raise (settings.place / "separator").error(
-                f"{separator!r} can separate no values; give one letter, such as ','"
+            raise (settings.location / "separator").error(
+                f"invalid separator {separator!r}: expected one character, such as ','"
             )
         self.separator = separator[0]
         pattern = settings.text("timestampFormat", "")
         zone = settings.text("timeZone", "UTC")
-        self.read_date = date_reader(pattern, zone, settings.place / "timestampFormat") if pattern else None
+        self.read_date = make_date_parser(pattern, zone, settings.location / "timestampFormat") if pattern else None
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
         for line in text.splitlines():
@@ -39,13 +39,13 @@ class CsvParser:
                 yield Unreadable(line, ValueError(f"Unable to parse {line}: {error}"))
 
     def complaint(self, record: Record) -> str | None:
-        return lacks_the_usual(record)
+        return find_missing_fields(record)
 
     def _record(self, line: str) -> Record:
         (row,) = csv.reader([line], delimiter=self.separator, escapechar="\\", strict=True)
-        widest = max(self.columns.values())
-        if widest >= len(row):
-            raise IndexError(f"it has {len(row)} values, and column {widest} is wanted (columns count from 0)")
+        last = max(self.columns.values())
+        if last >= len(row):
+            raise IndexError(f"expected column {last} (counted from 0), got {len(row)} values")
         record: Record = {name: row[index].strip() for name, index in self.columns.items()}
         record["timestamp"] = self._timestamp(record.get("timestamp"))
         record["original_string"] = line
@@ -60,16 +60,20 @@ class CsvParser:
         try:
             return self.read_date(value)
         except ValueError as error:
-            log.warning("timestamp left as it is: %s", error)
+            log.warning("timestamp is not converted: %s", error)
             return value
 
 
 def _columns(settings: Settings) -> dict[str, int]:
-    """`columns` in its three forms: a map from name to index, a list, or comma text; an item may be `name:index`."""
+    """Return the index of each column.
+
+    The option `columns` is a map from name to index, a list of names, or a string of names with commas. A name may have
+    the form `name:index`.
+    """
     value = settings.options.get("columns")
-    place = settings.place / "columns"
+    location = settings.location / "columns"
     if value is None:
-        raise place.error('the key \'columns\' is missing; name the columns, such as ["timestamp", "ip"]')
+        raise location.error('missing key \'columns\'; specify names, such as ["timestamp", "ip"]')
     if isinstance(value, str):
         value = value.split(",")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -77,13 +81,13 @@ def _columns(settings: Settings) -> dict[str, int]:
     elif isinstance(value, dict):
         pairs = [(name.strip(), index) for name, index in value.items()]
     else:
-        raise place.error("a list of column names is wanted, or a map from name to index")
+        raise location.error("expected a list of column names, or a map from name to index")
     try:
         columns = {name: int(index) for name, index in pairs}
     except (TypeError, ValueError):
-        raise place.error("the index of a column is a whole number, counted from 0") from None
+        raise location.error("invalid index of a column: expected an integer, counted from 0") from None
     if not columns or min(columns.values()) < 0:
-        raise place.error("at least one column is wanted, and indices from 0")
+        raise location.error("expected at least one column, and indices of 0 or more")
     return columns
 
 

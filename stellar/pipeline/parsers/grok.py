@@ -1,4 +1,4 @@
-"""The Grok parser: what a pattern captures becomes a record."""
+"""The Grok parser: the captures of a pattern become the fields of a record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from stellar.java.bounded_regex import TIMEOUT_MS
 from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, common, definitions
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.compile import date_reader
+from stellar.pipeline.config.compile import make_date_parser
 from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.parsers.parser import Settings, Unreadable
 from stellar.pipeline.records import Record
@@ -18,12 +18,12 @@ from stellar.util.suggestions import known_names
 
 log = logging.getLogger(__name__)
 
-# A time before 3 March 1973, if it is in milliseconds; such a small number was meant as seconds
+# In milliseconds this is 3 March 1973; a smaller number is probably in seconds
 SUSPICIOUSLY_EARLY = 10**11
 
 
 class GrokParser:
-    """Reads lines by a Grok pattern."""
+    """Parses lines with a Grok pattern."""
 
     def __init__(self, settings: Settings) -> None:
         self.path = settings.text("grokPath")
@@ -31,8 +31,8 @@ class GrokParser:
         file, own = _pattern_file(self.path, settings)
         known = {**_common(settings.directory), **own}
         if label not in known:
-            message = f"there is no pattern {label!r} in {file}; {known_names(label, own or known)}"
-            raise (settings.place / "patternLabel").error(message)
+            message = f"unknown pattern {label!r} in {file}; {known_names(label, own or known)}"
+            raise (settings.location / "patternLabel").error(message)
         try:
             self.grok = Grok(label, known, _timeout(settings))
         except GrokError as error:
@@ -42,7 +42,7 @@ class GrokParser:
         self.time_fields = settings.texts("timeFields")
         if self.time_fields:
             pattern = settings.text("dateFormat", "yyyy-MM-dd HH:mm:ss.S z")
-            self.read_date = date_reader(pattern, zone, settings.place / "dateFormat")
+            self.read_date = make_date_parser(pattern, zone, settings.location / "dateFormat")
         self.multi_line = settings.truth("multiLine")
         self._warned = False
 
@@ -57,13 +57,13 @@ class GrokParser:
                 yield Unreadable(line, error)
 
     def complaint(self, record: Record) -> str | None:
-        """Only the time counts: a whole number of milliseconds, above 0."""
+        """Check the timestamp, which must be a positive integer, in milliseconds since 1970."""
         timestamp = record.get("timestamp")
         if timestamp.__class__ is int and timestamp > 0:
             return None
         if timestamp is None and self.timestamp_field is None:
-            return "the record has no timestamp; name the field that holds it as timestampField in parserConfig"
-        return f"timestamp must be milliseconds since 1970, a whole number above 0, not {timestamp!r}"
+            return "record has no timestamp; set timestampField in parserConfig to the field with the time"
+        return f"invalid timestamp {timestamp!r}: expected milliseconds since 1970, a positive integer"
 
     def _record(self, line: str) -> Record:
         try:
@@ -75,7 +75,7 @@ class GrokParser:
             )
             raise NoMatch(message) from None
         except TimeoutError as error:
-            raise TimeoutError(f"{error}; make it simpler, or raise matchTimeoutMs") from error
+            raise TimeoutError(f"{error}; simplify the pattern or increase matchTimeoutMs") from error
         record["original_string"] = line
         for name in self.time_fields:
             if (value := record.get(name)) is not None:
@@ -91,14 +91,14 @@ class GrokParser:
         if isinstance(value, int | float):
             timestamp = value
         else:
-            digits = str(value).replace(".", "")  # seconds with three decimals are milliseconds then
+            digits = str(value).replace(".", "")  # converts seconds with three decimals to milliseconds
             if not re.fullmatch(r"[+-]?[0-9]+", digits):
-                raise ValueError(f"Grok parser Error: {self.timestamp_field} is {value!r}, which is no time, on {line}")
+                raise ValueError(f"Grok parser Error: {self.timestamp_field} is {value!r}, not a timestamp, on {line}")
             timestamp = int(digits)
         if timestamp < SUSPICIOUSLY_EARLY and not self._warned:
             self._warned = True
             log.warning(
-                "%s is %s: seconds without decimals? It is taken as milliseconds since 1970",
+                "%s is %s, which is interpreted as milliseconds since 1970; it may be in seconds",
                 self.timestamp_field,
                 timestamp,
             )
@@ -108,22 +108,22 @@ class GrokParser:
 def _timeout(settings: Settings) -> int:
     value = settings.options.get("matchTimeoutMs", TIMEOUT_MS)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise (settings.place / "matchTimeoutMs").error(
-            f"a whole number of milliseconds above 0 is wanted, not {value!r}"
+        raise (settings.location / "matchTimeoutMs").error(
+            f"expected a positive integer of milliseconds, got {value!r}"
         )
     return value
 
 
 def _common(directory: Path | None) -> Mapping[str, str]:
-    """The patterns that every file can use: those shipped, and those of the configuration's own `patterns/common`."""
+    """Return the patterns available to all files: the built-in ones and `patterns/common` of the configuration."""
     own = directory / "patterns" / "common" if directory else None
     return {**common(), **definitions(read_text(own))} if own and own.is_file() else common()
 
 
 def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, str]]:
-    """Where the patterns of `grokPath` are, and what they are.
+    """Return the path and the patterns of a pattern file.
 
-    They are looked for beside the configuration, then on this machine, then among those shipped.
+    It is searched in the configuration directory, then in the file system, then among the built-in files.
     """
     relative = grok_path.lstrip("/")
     candidates = [settings.directory / relative] if settings.directory else []
@@ -134,10 +134,12 @@ def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, st
     shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
     if relative in shipped:
         return grok_path, definitions(shipped[relative].read_text(encoding="utf-8"))
-    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.place / "grokPath")
+    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
 
 
-def _no_pattern_file(grok_path: str, candidates: list[Path], shipped: list[str], place: SourceLocation) -> ConfigError:
-    looked = " and ".join(dict.fromkeys(map(str, candidates)))
+def _no_pattern_file(
+    grok_path: str, candidates: list[Path], shipped: list[str], location: SourceLocation
+) -> ConfigError:
+    searched = " and ".join(dict.fromkeys(map(str, candidates)))
     names = ", ".join(f"/{name}" for name in shipped)
-    return place.error(f"there is no pattern file {grok_path!r}: looked for {looked}; shipped are {names}")
+    return location.error(f"unknown pattern file {grok_path!r}: searched {searched}; built-in files are {names}")

@@ -1,4 +1,4 @@
-"""The JSON parser: an object is a record."""
+"""The JSON parser: each object is a record."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stellar.pipeline.parsers.parser import Settings, Unreadable, lacks_the_usual
+from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, now, to_json
 from stellar.util.suggestions import known_names
 
 
-def _unfolded(record: Record, prefix: str = "") -> Record:
+def _flatten(record: Record, prefix: str = "") -> Record:
     flat: Record = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            flat.update(_unfolded(value, f"{prefix}{key}."))
+            flat.update(_flatten(value, f"{prefix}{key}."))
         else:
             flat[prefix + key] = value
     return flat
@@ -25,35 +25,35 @@ def _without_maps(record: Record) -> Record:
     return {key: value for key, value in record.items() if not isinstance(value, dict)}
 
 
-def _refusing_maps(record: Record) -> Record:
+def _reject_maps(record: Record) -> Record:
     for key, value in record.items():
         if isinstance(value, dict):
             raise ValueError(f"Unable to process {key} => {json.dumps(value)} because value is a map.")
     return record
 
 
-# What becomes of a map within a record
+# The treatment of maps in a record
 MAP_STRATEGIES: dict[str, Callable[[Record], Record]] = {
     "DROP": _without_maps,
-    "UNFOLD": _unfolded,
+    "UNFOLD": _flatten,
     "ALLOW": dict,
-    "ERROR": _refusing_maps,
+    "ERROR": _reject_maps,
 }
 
 
 class JsonMapParser:
-    """Reads one JSON object, or a list of them, from each raw message."""
+    """Parses raw messages that are a JSON object or a list of objects."""
 
     def __init__(self, settings: Settings) -> None:
         strategy = settings.text("mapStrategy", "DROP").upper()
         if strategy not in MAP_STRATEGIES:
-            raise (settings.place / "mapStrategy").error(
+            raise (settings.location / "mapStrategy").error(
                 f"unknown strategy {strategy!r}; {known_names(strategy, MAP_STRATEGIES)}"
             )
         for key in ("jsonpQuery", "wrapInEntityArray"):
             if settings.options.get(key):
-                raise (settings.place / key).error(
-                    f"{key!r} is not in this release; give one object, or a list of them"
+                raise (settings.location / key).error(
+                    f"unsupported option {key!r}; send an object or a list of objects"
                 )
         self.flatten = MAP_STRATEGIES[strategy]
         self.own_text = settings.truth("overrideOriginalString")
@@ -70,11 +70,11 @@ class JsonMapParser:
                 yield Unreadable(text, error)
 
     def complaint(self, record: Record) -> str | None:
-        return lacks_the_usual(record)
+        return find_missing_fields(record)
 
     def _record(self, item: Any, text: str) -> Record:
         if not isinstance(item, dict):
-            raise ValueError(f"Unable to parse {text}: an object is wanted")
+            raise ValueError(f"Unable to parse {text}: expected an object")
         record = self.flatten(item)
         if self.own_text:
             record["original_string"] = to_json(item)

@@ -1,4 +1,4 @@
-"""What a parser is, and what it is made from."""
+"""The interface of parsers, and their settings."""
 
 from __future__ import annotations
 
@@ -13,70 +13,73 @@ from stellar.pipeline.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A part of a raw message that a parser could not read: its text, and why."""
+    """A section of a raw message that a parser could not read, with the error."""
 
     text: str
     error: Exception
 
 
 class Parser(Protocol):
-    """Turns the text of one raw message into records."""
+    """Parses a raw message into records."""
 
     def __call__(self, text: str) -> Iterable[Record | Unreadable]:
-        """The records in a text; none is no error.
+        """Return the records in a message; no records is not an error.
 
-        A part that cannot be read is Unreadable, and does not stop the rest. An exception says that the
-        whole text cannot be read.
+        A section that cannot be read gives an Unreadable, and the sections after it are still parsed. An exception
+        means that the whole message cannot be read.
         """
 
     def complaint(self, record: Record) -> str | None:
-        """What is wrong with a record after its transformations; None if it is valid."""
+        """Return the reason why a record is invalid after its transformations, or None if it is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a parser is configured with.
+    """The settings of a parser.
 
     options: `parserConfig`
-    place: where `parserConfig` stands, for complaints
-    directory: where files that options name are looked for first
+    location: the source location of `parserConfig`, for errors
+    directory: the directory in which files named by options are searched first
     """
 
     options: Mapping[str, Any]
-    place: SourceLocation
+    location: SourceLocation
     directory: Path | None = None
 
     def text(self, name: str, default: str | None = None) -> str:
-        """An option that is a text. Raises ConfigError if it is missing and has no default, or is something else."""
+        """Return a string option. Raises ConfigError for another type, or if it is missing and has no default."""
         value = self.options.get(name, default)
         if value is None:
-            raise (self.place / name).error(f"the key {name!r} is missing; this parser needs it")
+            raise (self.location / name).error(f"missing key {name!r}; the parser requires it")
         if not isinstance(value, str):
-            raise (self.place / name).error(f"a text is wanted, not {value!r}")
+            raise (self.location / name).error(f"expected a string, got {value!r}")
         return value
 
     def texts(self, name: str) -> list[str]:
-        """An option that is a list of texts, or one text; missing is empty. Raises ConfigError for anything else."""
+        """Return an option that is a list of strings or one string, as a list; empty if it is missing.
+
+        Raises ConfigError for another type.
+        """
         value = self.options.get(name, [])
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-            raise (self.place / name).error("a list of texts is wanted")
+            raise (self.location / name).error(f"expected a list of strings, got {value!r}")
         return values
 
     def truth(self, name: str, default: bool = False) -> bool:
-        """An option that is true or false, or either as a text. Raises ConfigError for anything else."""
+        """Return a boolean option; the strings "true" and "false" are accepted. Raises ConfigError otherwise."""
         value = self.options.get(name, default)
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if not isinstance(value, bool):
-            raise (self.place / name).error(f"true or false is wanted, not {value!r}")
+            raise (self.location / name).error(f"expected true or false, got {value!r}")
         return value
 
 
 ParserFactory = Callable[[Settings], Parser]
 
 
-def lacks_the_usual(record: Record) -> str | None:
-    """The check of most parsers: `original_string` and `timestamp` must be there."""
+def find_missing_fields(record: Record) -> str | None:
+    """Return an error if `original_string` or `timestamp` is missing, otherwise None."""
     missing = [name for name in ("original_string", "timestamp") if name not in record]
-    return f"the record has no {' and no '.join(missing)}" if missing else None
+    return f"record has no {' and no '.join(missing)}" if missing else None

@@ -1,4 +1,4 @@
-"""Enrichment: fields worked out from others, in groups that do not see one another."""
+"""Enrichment: new fields computed by expressions, in groups that are independent of each other."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import BuildContext, shortened, variables
+from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.embedded_expressions import ASSIGNMENT
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 from stellar.pipeline.records import Record, Report, Reporter, now
 
-# What Metron has, stage by stage
+# Metron's adapters, by stage
 ADAPTERS = {
     "enrich": ("geo", "host", "hbaseEnrichment", "stellar"),
     "threatIntel": ("hbaseThreatIntel", "stellar"),
 }
-# What an expression of the adapter stellar does in place of another adapter
-_INSTEAD = {
-    "geo": 'look an address up in an expression of the adapter stellar, such as "geo := GEO_GET(ip_dst_addr)"',
-    "host": "give what is known of hosts in an expression of the adapter stellar, "
+# How an expression of the adapter stellar replaces another adapter
+_REPLACEMENTS = {
+    "geo": 'look up an address in an expression of the adapter stellar, such as "geo := GEO_GET(ip_dst_addr)"',
+    "host": "define known hosts in an expression of the adapter stellar, "
     "such as \"host := MAP_GET(ip_dst_addr, {'10.0.0.1': 'printer'})\"",
     "hbaseEnrichment": "look values up in an expression of the adapter stellar, "
     "such as \"user := ENRICHMENT_GET('user', ip_dst_addr, 'enrichment', 't')\"",
@@ -35,8 +35,8 @@ _INSTEAD = {
 _METRON_NAMES = {"enrich": "ENRICHMENT", "threatIntel": "THREAT_INTEL"}
 
 
-class FieldFailed(Exception):
-    """The expression for a field failed; `__cause__` is why."""
+class FieldError(Exception):
+    """The expression of a field failed; `cause` is the error."""
 
     def __init__(self, field: str, cause: StellarError) -> None:
         super().__init__(field, cause)
@@ -46,31 +46,31 @@ class FieldFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Expressions that are worked out in order, each seeing those before it; `name` is empty for those in no group."""
+    """Expressions evaluated in order, each with the previous results; `name` is empty for the default group."""
 
     name: str
     steps: tuple[tuple[str, Expression], ...]
 
-    def worked_out(self, known: Record, context: Context) -> Record:
-        """The fields of this group. A map becomes a field for each of its members; null no field at all.
+    def evaluate(self, known: Record, context: Context) -> Record:
+        """Return the fields of this group. A map becomes one field per member, and null becomes no field.
 
-        Raises FieldFailed.
+        Raises FieldError if an expression fails.
         """
         results: Record = {}
         for field, expression in self.steps:
             try:
                 known[field] = results[field] = expression(known, context)
             except StellarError as error:
-                raise FieldFailed(field, error) from error
-        return _unfolded(results)
+                raise FieldError(field, error) from error
+        return _flatten(results)
 
-    def part_of(self, record: Record) -> Record:
-        """What the group's expressions read of a record, and what kind of record it is."""
+    def select_inputs(self, record: Record) -> Record:
+        """Return the fields that the expressions of the group read, and `source.type`."""
         read = {name for _, expression in self.steps for name in expression.variables} | {"source.type"}
         return record if "_" in read else {name: value for name, value in record.items() if name in read}
 
 
-def _unfolded(results: Record) -> Record:
+def _flatten(results: Record) -> Record:
     fields: Record = {}
     for field, value in results.items():
         if isinstance(value, Mapping):
@@ -82,7 +82,7 @@ def _unfolded(results: Record) -> Record:
 
 @dataclass(frozen=True)
 class Enrich:
-    """The Stellar enrichments of a stage. A group that fails is reported, and its record goes on without its fields."""
+    """The Stellar enrichments of a stage. If a group fails, it is reported, and the record gets none of its fields."""
 
     stage: str
     groups: tuple[Group, ...]
@@ -95,11 +95,11 @@ class Enrich:
         joined = dict(record)
         for group in self.groups:
             try:
-                joined.update(group.worked_out(variables(record, *self.defaults), self.context))
-            except FieldFailed as failed:
-                which = f"{failed.field} := {shortened(failed.cause.source)}"
-                subject = f"{_METRON_NAMES[self.stage]} error with stellar failed: {which}"
-                self.report(Report(group.part_of(record), self.stage, failed.cause, subject))
+                joined.update(group.evaluate(merge_variables(record, *self.defaults), self.context))
+            except FieldError as failed:
+                assignment = f"{failed.field} := {shorten(failed.cause.source)}"
+                subject = f"{_METRON_NAMES[self.stage]} error with stellar failed: {assignment}"
+                self.report(Report(group.select_inputs(record), self.stage, failed.cause, subject))
         end = _timing()
         if self.groups:
             joined = {name: value for name, value in joined.items() if value is not None and value != ""}
@@ -116,90 +116,90 @@ def _timing() -> str:
     return str(now())
 
 
-def enrichment(
-    stage: str, config: StageConfig, settings: Mapping[str, Any], place: SourceLocation, workshop: BuildContext
+def build_enrichment(
+    stage: str, config: StageConfig, settings: Mapping[str, Any], location: SourceLocation, builder: BuildContext
 ) -> Enrich:
-    """The enrichments that one stage of a configuration asks for.
+    """Build the enrichments of a stage.
 
-    stage: enrich or threatIntel
-    settings: the map `configuration`, whose members are variables behind those of the stage's own `config`
+    stage: `enrich` or `threatIntel`
+    settings: the map `configuration`, whose members are variables; those of the stage's own `config` take precedence
 
-    Raises ConfigError for an adapter that is not known or not in this release, and for bad expressions.
+    Raises ConfigError for an unknown or unsupported adapter, and for an invalid expression.
     """
     groups: tuple[Group, ...] = ()
     for name, adapter in config.field_map.items():
-        here = place / "fieldMap" / name
-        groups += workshop.problems.attempt(partial(_adapted, stage, name, adapter, here, workshop), ())
-    return Enrich(stage, groups, (config.config, settings), workshop.context, workshop.report)
+        here = location / "fieldMap" / name
+        groups += builder.problems.attempt(partial(_compile_adapter, stage, name, adapter, here, builder), ())
+    return Enrich(stage, groups, (config.config, settings), builder.context, builder.report)
 
 
-def _adapted(
-    stage: str, name: str, adapter: AdapterConfig, place: SourceLocation, workshop: BuildContext
+def _compile_adapter(
+    stage: str, name: str, adapter: AdapterConfig, location: SourceLocation, builder: BuildContext
 ) -> tuple[Group, ...]:
     if name not in ADAPTERS[stage]:
         possible = ", ".join(ADAPTERS[stage])
-        raise place.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
+        raise location.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
     if name == "stellar":
-        return _groups(adapter, place, workshop)
+        return _compile_groups(adapter, location, builder)
     if adapter.config:
-        raise place.error(f"the adapter {name} is not in this release; {_INSTEAD[name]}")
+        raise location.error(f"unsupported adapter {name}; {_REPLACEMENTS[name]}")
     return ()
 
 
-def _groups(adapter: AdapterConfig, place: SourceLocation, workshop: BuildContext) -> tuple[Group, ...]:
+def _compile_groups(adapter: AdapterConfig, location: SourceLocation, builder: BuildContext) -> tuple[Group, ...]:
     if adapter.type is not None and adapter.type.upper() != "STELLAR":
-        raise (place / "type").error(f"the adapter stellar is of the type STELLAR, not {adapter.type!r}")
-    config, place = adapter.config, place / "config"
+        raise (location / "type").error(f"expected the type STELLAR for the adapter stellar, got {adapter.type!r}")
+    config, location = adapter.config, location / "config"
     if isinstance(config, list):
-        return (Group("", _listed(config, place, workshop)),) if config else ()
+        return (Group("", _compile_list(config, location, builder)),) if config else ()
     ungrouped = {field: text for field, text in config.items() if not isinstance(text, dict | list)}
     groups = [
-        Group(name, _steps(content, place / name, workshop))
+        Group(name, _compile_group(content, location / name, builder))
         for name, content in config.items()
         if name not in ungrouped
     ]
     if ungrouped:
-        groups.append(Group("", _mapped(ungrouped, place, workshop)))
+        groups.append(Group("", _compile_map(ungrouped, location, builder)))
     return tuple(groups)
 
 
 Steps = tuple[tuple[str, Expression], ...]
 
 
-def _steps(content: dict[str, Any] | list[Any], place: SourceLocation, workshop: BuildContext) -> Steps:
+def _compile_group(content: dict[str, Any] | list[Any], location: SourceLocation, builder: BuildContext) -> Steps:
     if isinstance(content, list):
-        return _listed(content, place, workshop)
-    return _mapped(content, place, workshop)
+        return _compile_list(content, location, builder)
+    return _compile_map(content, location, builder)
 
 
-def _mapped(content: Mapping[str, Any], place: SourceLocation, workshop: BuildContext) -> Steps:
+def _compile_map(content: Mapping[str, Any], location: SourceLocation, builder: BuildContext) -> Steps:
     steps = [
-        workshop.problems.attempt(partial(_step, field, text, place / field, workshop), None)
+        builder.problems.attempt(partial(_compile_field, field, text, location / field, builder), None)
         for field, text in content.items()
     ]
     return tuple(step for step in steps if step is not None)
 
 
-def _step(field: str, text: object, place: SourceLocation, workshop: BuildContext) -> tuple[str, Expression]:
-    return field, workshop.expression(_expression_text(text, place), place)
+def _compile_field(field: str, text: object, location: SourceLocation, builder: BuildContext) -> tuple[str, Expression]:
+    return field, builder.expression(_read_expression(text, location), location)
 
 
-def _listed(content: list[Any], place: SourceLocation, workshop: BuildContext) -> Steps:
+def _compile_list(content: list[Any], location: SourceLocation, builder: BuildContext) -> Steps:
     steps = [
-        workshop.problems.attempt(partial(_assignment, text, place / index, workshop), None)
+        builder.problems.attempt(partial(_compile_assignment, text, location / index, builder), None)
         for index, text in enumerate(content)
     ]
     return tuple(step for step in steps if step is not None)
 
 
-def _assignment(text: object, place: SourceLocation, workshop: BuildContext) -> tuple[str, Expression]:
-    match = ASSIGNMENT.fullmatch(_expression_text(text, place))
+def _compile_assignment(text: object, location: SourceLocation, builder: BuildContext) -> tuple[str, Expression]:
+    match = ASSIGNMENT.fullmatch(_read_expression(text, location))
     if match is None:
-        raise place.error(f'an assignment is wanted, such as "field := {str(text).strip()[:40] or "1"}"')
-    return match[1], workshop.expression(match[2].strip(), place)
+        raise location.error(f'expected an assignment, such as "field := {str(text).strip()[:40] or "1"}"')
+    return match[1], builder.expression(match[2].strip(), location)
 
 
-def _expression_text(value: object, place: SourceLocation) -> str:
+def _read_expression(value: object, location: SourceLocation) -> str:
     if isinstance(value, dict | list) or value is None:
-        raise place.error("the text of an expression is wanted here")
+        raise location.error("expected an expression as a string")
     return to_text(value)

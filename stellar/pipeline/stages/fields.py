@@ -1,4 +1,4 @@
-"""Field transformations: what a sensor's configuration makes of a parsed record."""
+"""Field transformations, which change a record after it is parsed."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from stellar.java.bounded_regex import compiled, found
 from stellar.language.context import Context
 from stellar.language.conversions import to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import BuildContext, variables
-from stellar.pipeline.config.locations import SourceLocation, imported
+from stellar.pipeline.config.compile import BuildContext, merge_variables
+from stellar.pipeline.config.locations import SourceLocation, import_factory
 from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
 from stellar.util.suggestions import known_names
 
 log = logging.getLogger(__name__)
 
-# What SELECT keeps in any case
+# Fields that SELECT never removes
 ALWAYS_SELECTED = frozenset({"timestamp", "original_string", "source.type"})
 
 
 class TransformationError(ValueError):
-    """A field transformation that a record made fail."""
+    """A field transformation failed for a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An expression, and the name that its value gets.
+    """An expression, and the name that its value is assigned to.
 
-    kept: whether that is a field of the record, or only a variable for later steps
+    is_output: True for a field of the record, False for a variable of later steps
     """
 
     name: str
     expression: Expression
-    kept: bool
+    is_output: bool
 
 
 @dataclass(frozen=True)
 class Assign:
-    """STELLAR: set fields, each to the value of an expression over the record so far; null removes the field."""
+    """STELLAR: set fields to the values of expressions, in order; null removes the field."""
 
     steps: tuple[Step, ...]
     input: tuple[str, ...] | None
@@ -52,7 +52,7 @@ class Assign:
 
     def __call__(self, record: Record) -> Record:
         seen = record if self.input is None else {name: record.get(name) for name in self.input}
-        known = variables(seen, self.options)
+        known = merge_variables(seen, self.options)
         results: Record = {}
         for step in self.steps:
             try:
@@ -61,16 +61,16 @@ class Assign:
                 expression = step.expression.source
                 message = f"Unable to process transformation: {expression} for {step.name} because {error}"
                 raise TransformationError(message) from error
-            if value is not None:  # a null does not hide what had the name before
+            if value is not None:  # null does not hide an earlier value of that name
                 known[step.name] = value
-            if step.kept:
+            if step.is_output:
                 results[step.name] = value
-        return updated(record, results)
+        return set_fields(record, results)
 
 
 @dataclass(frozen=True)
 class Remove:
-    """REMOVE: take fields away from records that a condition holds for."""
+    """REMOVE: remove fields from records that match a condition."""
 
     fields: tuple[str, ...]
     condition: Expression
@@ -78,14 +78,14 @@ class Remove:
     context: Context
 
     def __call__(self, record: Record) -> Record:
-        if not self.condition(variables(record, self.options), self.context):
+        if not self.condition(merge_variables(record, self.options), self.context):
             return record
         return {name: value for name, value in record.items() if name not in self.fields}
 
 
 @dataclass(frozen=True)
 class Select:
-    """SELECT: keep these fields, and those that every record needs."""
+    """SELECT: remove all fields but the selected ones and those that every record needs."""
 
     fields: frozenset[str]
 
@@ -95,7 +95,7 @@ class Select:
 
 @dataclass(frozen=True)
 class Rename:
-    """RENAME: give fields other names, over whatever had those before."""
+    """RENAME: rename fields; an existing field with the new name is overwritten."""
 
     names: Mapping[str, str]
 
@@ -105,12 +105,12 @@ class Rename:
             if old in record:
                 results.setdefault(old, None)
                 results[new] = record[old]
-        return updated(record, results)
+        return set_fields(record, results)
 
 
 @dataclass(frozen=True)
 class IpProtocol:
-    """IP_PROTOCOL: the name of a protocol number; a number without a name is removed, a text stays as it is."""
+    """IP_PROTOCOL: replace a protocol number by its name; remove unknown numbers, and leave strings unchanged."""
 
     input: str
     output: str
@@ -121,12 +121,12 @@ class IpProtocol:
         if isinstance(value, int | float) and not isinstance(value, bool):
             name = self.name_of({"number": value})
             value = name if isinstance(name, str) else None
-        return updated(record, {self.output: value})
+        return set_fields(record, {self.output: value})
 
 
 @dataclass(frozen=True)
 class RegexSelect:
-    """REGEX_SELECT: the first value of which a regular expression is found in the input field."""
+    """REGEX_SELECT: set a field to the first value whose regular expression matches part of the input field."""
 
     input: str
     output: str
@@ -143,8 +143,8 @@ class RegexSelect:
         return record
 
 
-def updated(record: Record, results: Mapping[str, Any]) -> Record:
-    """A record with these fields set; null removes a field."""
+def set_fields(record: Record, results: Mapping[str, Any]) -> Record:
+    """Return a copy of a record with fields set; null removes a field."""
     changed = {**record, **results}
     for name, value in results.items():
         if value is None:
@@ -155,66 +155,69 @@ def updated(record: Record, results: Mapping[str, Any]) -> Record:
 Factory = Callable[[Transformation, SourceLocation, BuildContext], Stage]
 
 
-def _assign(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
+def _assign(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     outputs = _outputs(config)
-    kept = set(config.config if outputs is None else outputs)
+    fields = set(config.config if outputs is None else outputs)
     steps = [
-        Step(name, workshop.expression(to_text(text), place / "config" / name), name in kept)
+        Step(name, builder.expression(to_text(text), location / "config" / name), name in fields)
         for name, text in config.config.items()
         if text is not None
     ]
     for name in config.output or ():
         if config.config.get(name) is None:
-            log.warning("%s: %r has no expression in 'config', so it stays as it is", place / "output", name)
+            log.warning("%s: %r has no expression in 'config' and is not changed", location / "output", name)
     if not steps:
-        raise (place / "config").error("there is no expression; give a map from field to expression")
+        raise (location / "config").error("missing expressions; specify a map from field to expression")
     return Assign(
-        tuple(steps), tuple(config.input) if config.input is not None else None, workshop.options, workshop.context
+        tuple(steps),
+        tuple(config.input) if config.input is not None else None,
+        builder.options,
+        builder.context,
     )
 
 
-def _remove(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
+def _remove(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     condition = config.config.get("condition")
     if condition is not None and not isinstance(condition, str):
-        raise (place / "config" / "condition").error(f"the text of an expression is wanted, not {condition!r}")
-    predicate = workshop.predicate(condition or "true", place / "config" / "condition")
-    return Remove(_wanted_outputs(config, place), predicate, workshop.options, workshop.context)
+        raise (location / "config" / "condition").error(f"expected an expression as a string, got {condition!r}")
+    predicate = builder.predicate(condition or "true", location / "config" / "condition")
+    return Remove(_require_outputs(config, location), predicate, builder.options, builder.context)
 
 
-def _select(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
-    return Select(frozenset(_wanted_outputs(config, place)) | ALWAYS_SELECTED)
+def _select(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
+    return Select(frozenset(_require_outputs(config, location)) | ALWAYS_SELECTED)
 
 
-def _rename(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
+def _rename(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     for old, new in config.config.items():
         if not isinstance(new, str):
-            raise (place / "config" / old).error(f"the new name is wanted, a text, not {new!r}")
+            raise (location / "config" / old).error(f"expected the new name as a string, got {new!r}")
     names = {old: new for old, new in config.config.items() if config.input is None or old in config.input}
     return Rename(names)
 
 
-def _ip_protocol(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
-    field = _one_input(config, place)
+def _ip_protocol(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
+    field = _require_input(config, location)
     return IpProtocol(field, (_outputs(config) or [field])[0], stellar.compile("PROTOCOL_TO_NAME(number)"))
 
 
-def _regex_select(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
-    field = _one_input(config, place)
+def _regex_select(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
+    field = _require_input(config, location)
     choices = [
         (value, pattern)
         for value, texts in config.config.items()
         for text in (texts if isinstance(texts, list) else [texts])
-        if (pattern := _pattern_or_none(text, place / "config" / value)) is not None
+        if (pattern := _pattern_or_none(text, location / "config" / value)) is not None
     ]
     return RegexSelect(field, (_outputs(config) or [field])[0], tuple(choices))
 
 
-def _pattern_or_none(text: object, place: SourceLocation) -> Any:
-    """Metron takes what is no regular expression for one that is never found; so do we, but say so."""
+def _pattern_or_none(text: object, location: SourceLocation) -> Any:
+    """Compile a regular expression; an invalid one never matches, as in Metron, and is logged."""
     try:
         return compiled(to_text(text))
     except ValueError as error:
-        log.warning("%s: %r is no regular expression, so it is never found: %s", place, text, error)
+        log.warning("%s: invalid regular expression %r never matches: %s", location, text, error)
         return None
 
 
@@ -222,16 +225,16 @@ def _outputs(config: Transformation) -> list[str] | None:
     return config.input if config.output is None else config.output
 
 
-def _wanted_outputs(config: Transformation, place: SourceLocation) -> tuple[str, ...]:
+def _require_outputs(config: Transformation, location: SourceLocation) -> tuple[str, ...]:
     outputs = _outputs(config)
     if not outputs:
-        raise (place / "output").error(f"{config.transformation} needs the names of fields as 'output' or 'input'")
+        raise (location / "output").error(f"{config.transformation} needs the names of fields as 'output' or 'input'")
     return tuple(outputs)
 
 
-def _one_input(config: Transformation, place: SourceLocation) -> str:
+def _require_input(config: Transformation, location: SourceLocation) -> str:
     if not config.input or len(config.input) > 1:
-        raise (place / "input").error(f"{config.transformation} needs the name of one field as 'input'")
+        raise (location / "input").error(f"{config.transformation} needs the name of one field as 'input'")
     return config.input[0]
 
 
@@ -242,20 +245,20 @@ TRANSFORMATIONS: dict[str, Factory] = {
     "RENAME": _rename,
     "IP_PROTOCOL": _ip_protocol,
     "REGEX_SELECT": _regex_select,
-    "REGEX_ROUTING": _regex_select,  # so called in Metron's documentation
+    "REGEX_ROUTING": _regex_select,  # the name in Metron's documentation
 }
 
 
-def transformation(config: Transformation, place: SourceLocation, workshop: BuildContext) -> Stage:
-    """The stage that a configuration asks for, by a name of the table or the dotted path of a Python function.
+def build_transformation(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
+    """Build a field transformation, given by a name in the table or the dotted path of a Python function.
 
-    Raises ConfigError for an unknown one, or one whose configuration is not as it should be.
+    Raises ConfigError for an unknown name and for invalid options.
     """
     name = config.transformation
     if (factory := TRANSFORMATIONS.get(name)) is None:
         if "." not in name or name.startswith("org.apache."):
-            raise (place / "transformation").error(
+            raise (location / "transformation").error(
                 f"unknown transformation {name!r}; {known_names(name, TRANSFORMATIONS)}"
             )
-        factory = imported(name, place / "transformation", "transformation")
-    return factory(config, place, workshop)
+        factory = import_factory(name, location / "transformation", "transformation")
+    return factory(config, location, builder)

@@ -1,4 +1,4 @@
-"""Filters: which records go on. A record that does not is left out without an error."""
+"""Filters, which drop records without an error."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stellar.util.suggestions import known_names
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Leave out every record that a condition does not hold for."""
+class Filter:
+    """Drop records that do not match a condition."""
 
     condition: Expression
     context: Context
@@ -30,8 +30,8 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class KeepProtocols:
-    """Leave out every record that is of another protocol."""
+class FilterProtocols:
+    """Drop records of other protocols."""
 
     field: str
     protocols: frozenset[str]
@@ -45,45 +45,47 @@ class KeepProtocols:
 Factory = Callable[[ParserConfig, SourceLocation, BuildContext], Stage | None]
 
 
-def _stellar(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage:
+def _stellar(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Stage:
     text = config.parser_config.get("filter.query")
-    place = place / "parserConfig" / "filter.query"
+    location = location / "parserConfig" / "filter.query"
     if not isinstance(text, str):
-        raise place.error('the filter STELLAR needs a condition here, such as "exists(ip_src_addr)"')
-    return Keep(workshop.predicate(text, place), workshop.context)
+        raise location.error('missing condition of the filter STELLAR; specify one, such as "exists(ip_src_addr)"')
+    return Filter(builder.predicate(text, location), builder.context)
 
 
-def _bro(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage:
-    place = place / "parserConfig"
+def _bro(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Stage:
+    location = location / "parserConfig"
     field = config.parser_config.get("bro.filter.source.key")
     protocols = config.parser_config.get("bro.filter.source.known.protocols")
     if not isinstance(field, str):
-        raise (place / "bro.filter.source.key").error("the filter BRO needs the name of a field here")
+        raise (location / "bro.filter.source.key").error("missing field of the filter BRO; specify its name")
     if not isinstance(protocols, str | list):
-        raise (place / "bro.filter.source.known.protocols").error("the filter BRO needs the protocols to keep here")
-    return KeepProtocols(field, frozenset([protocols] if isinstance(protocols, str) else map(to_text, protocols)))
+        raise (location / "bro.filter.source.known.protocols").error(
+            "missing protocols of the filter BRO; specify a list"
+        )
+    return FilterProtocols(field, frozenset([protocols] if isinstance(protocols, str) else map(to_text, protocols)))
 
 
-def _none(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> None:
+def _build_none(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> None:
     return None
 
 
 FILTERS: dict[str, Factory] = {
-    "": _none,
-    "DEFAULT": _none,
+    "": _build_none,
+    "DEFAULT": _build_none,
     **dict.fromkeys(STELLAR_FILTERS, _stellar),
     "BRO": _bro,
     "org.apache.metron.parsers.filters.BroMessageFilter": _bro,
 }
 
 
-def record_filter(config: ParserConfig, place: SourceLocation, workshop: BuildContext) -> Stage | None:
-    """The filter that a parser's configuration asks for; None for none.
+def build_filter(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Stage | None:
+    """Build the filter of a parser configuration, or return None if it has no filter.
 
-    Raises ConfigError for an unknown one, or one whose configuration is not as it should be.
+    Raises ConfigError for an unknown name and for invalid options.
     """
     name = (config.filter_class_name or "").strip()
     if name not in FILTERS:
         short = [known for known in FILTERS if known and "." not in known]
-        raise (place / "filterClassName").error(f"unknown filter {name!r}; {known_names(name, short)}")
-    return FILTERS[name](config, place, workshop)
+        raise (location / "filterClassName").error(f"unknown filter {name!r}; {known_names(name, short)}")
+    return FILTERS[name](config, location, builder)

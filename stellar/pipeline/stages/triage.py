@@ -1,4 +1,4 @@
-"""Threat triage: which rules an alert matches, and what score they add up to."""
+"""Threat triage: matches alerts against rules, and aggregates the scores of the rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_boolean, to_double, to_text
 from stellar.language.errors import StellarError
-from stellar.pipeline.config.compile import BuildContext, shortened, variables
+from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
@@ -21,12 +21,12 @@ from stellar.util.suggestions import known_names
 log = logging.getLogger(__name__)
 
 
-# A score that is not a number makes the result none, as in Java, where max and min say so too
-def _greatest(scores: Sequence[float]) -> float:
+# If a score is NaN, the result is NaN, as with max and min in Java
+def _maximum(scores: Sequence[float]) -> float:
     return math.nan if any(map(math.isnan, scores)) else max(0.0, *scores)
 
 
-def _least(scores: Sequence[float]) -> float:
+def _minimum(scores: Sequence[float]) -> float:
     return math.nan if any(map(math.isnan, scores)) else min(scores)
 
 
@@ -39,18 +39,19 @@ def _positive_mean(scores: Sequence[float]) -> float:
 
 
 AGGREGATORS: dict[str, Callable[[Sequence[float]], float]] = {
-    "MAX": _greatest,
-    "MIN": _least,
+    "MAX": _maximum,
+    "MIN": _minimum,
     "SUM": sum,
     "MEAN": _mean,
     "POSITIVE_MEAN": _positive_mean,
 }
 
 
-def aggregated(name: str, scores: Iterable[float], config: Mapping[str, Any]) -> float:
-    """The score that scores add up to; of none it is 0.
+def aggregate(name: str, scores: Iterable[float], config: Mapping[str, Any]) -> float:
+    """Return the aggregate of scores; 0 for no scores.
 
-    config: `negativeValuesTrump`, true unless it says otherwise: a score below 0 makes the whole infinitely low
+    name: a key of AGGREGATORS
+    config: `aggregationConfig`; unless `negativeValuesTrump` is false, a negative score makes the result -infinity
     """
     numbers = [float(score) for score in scores]
     if not numbers:
@@ -61,12 +62,12 @@ def aggregated(name: str, scores: Iterable[float], config: Mapping[str, Any]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule, compiled.
+class TriageRule:
+    """A compiled triage rule.
 
-    text: the rule as it was written
-    score_text: the score as it was written, which is what a record shows
-    score: a number, or the expression that gives one
+    text: the source of its condition
+    score_text: the source of its score, which is written to the record
+    score: a number, or an expression that returns one
     """
 
     text: str
@@ -77,9 +78,9 @@ class Rule:
     comment: str | None = None
     reason: Expression | None = None
 
-    def part(self, which: str) -> str | None:
-        """The text of its condition, score or reason; None where the rule is called by that."""
-        match which:
+    def source_of(self, component: str) -> str | None:
+        """Return the source of the condition, score or reason; None for a condition that serves as name of the rule."""
+        match component:
             case "condition":
                 return self.text if self.name else None
             case "score":
@@ -89,22 +90,22 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Fired:
-    """A rule that a record matched, with the number and the reason it had for that record."""
+class RuleMatch:
+    """A rule that a record matches, with the score and the reason for that record."""
 
-    rule: Rule
+    rule: TriageRule
     score: float
     reason: str | None
 
 
 @dataclass(frozen=True)
 class Triage:
-    """Scores the records that are alerts, and says on them which rules matched.
+    """Adds the score and the matching rules to records that are alerts.
 
-    A rule that fails is reported and skipped; the other rules count, and the record goes on.
+    A rule that fails is reported and skipped.
     """
 
-    rules: tuple[Rule, ...]
+    rules: tuple[TriageRule, ...]
     aggregator: str
     aggregation: Mapping[str, Any]
     defaults: tuple[Mapping[str, Any], ...]
@@ -116,136 +117,134 @@ class Triage:
     def __call__(self, record: Record) -> Record:
         alert = is_alert(record)
         if alert is None:
-            message = (
-                f"is_alert is {to_text(record['is_alert'])!r}, which says neither yes nor no; the record is not scored"
-            )
+            message = f"is_alert is {to_text(record['is_alert'])!r}, which is not a boolean; the record is not scored"
             self.report(Report(record, "triage", ValueError(message)))
             return record
         if not alert:
             return {name: value for name, value in record.items() if name != "is_alert"}
         record = {**record, "is_alert": "true"}
-        if fired := self.fired(record):
-            record.update(self._verdict(fired))
+        if matches := self.match_rules(record):
+            record.update(self._result_fields(matches))
         return record
 
-    def fired(self, record: Record) -> list[Fired]:
-        """The rules that a record matches, in their order."""
-        known = variables(record, *self.defaults)
-        return [fired for rule in self.rules if (fired := self._tried(rule, known, record)) is not None]
+    def match_rules(self, record: Record) -> list[RuleMatch]:
+        """Return the rules that a record matches, in their order."""
+        known = merge_variables(record, *self.defaults)
+        return [match for rule in self.rules if (match := self._match_rule(rule, known, record)) is not None]
 
-    def score(self, fired: Iterable[Fired]) -> float:
-        """The score of a record that matched these rules."""
-        return aggregated(self.aggregator, (each.score for each in fired), self.aggregation)
+    def compute_score(self, matches: Iterable[RuleMatch]) -> float:
+        """Return the aggregate score of a record that matches these rules."""
+        return aggregate(self.aggregator, (each.score for each in matches), self.aggregation)
 
-    def _tried(self, rule: Rule, known: Record, record: Record) -> Fired | None:
-        part = "condition"
+    def _match_rule(self, rule: TriageRule, known: Record, record: Record) -> RuleMatch | None:
+        component = "condition"
         try:
             if not rule.matches(known, self.context):
                 return None
-            part = "score"
-            score = self._number(rule, known)
+            component = "score"
+            score = self._evaluate_score(rule, known)
         except (StellarError, ValueError) as error:
-            self._failed(rule, part, error, record)
+            self._report_failure(rule, component, error, record)
             return None
-        return Fired(rule, score, self._reason(rule, known, record))
+        return RuleMatch(rule, score, self._evaluate_reason(rule, known, record))
 
-    def _number(self, rule: Rule, known: Record) -> float:
+    def _evaluate_score(self, rule: TriageRule, known: Record) -> float:
         if not isinstance(rule.score, Expression):
             return rule.score
         value = rule.score(known, self.context)
         if (number := to_double(value)) is None:
-            raise ValueError(f"it gives {to_text(value)}; a number is wanted")
+            raise ValueError(f"expected a number, got {to_text(value)}")
         return number
 
-    def _reason(self, rule: Rule, known: Record, record: Record) -> str | None:
-        """The reason, where there is one; the score counts without it."""
+    def _evaluate_reason(self, rule: TriageRule, known: Record, record: Record) -> str | None:
+        """Return the reason; None for a rule without one, and if it fails, which is reported."""
         if rule.reason is None:
             return None
         try:
             reason = rule.reason(known, self.context)
         except StellarError as error:
-            self._failed(rule, "reason", error, record)
+            self._report_failure(rule, "reason", error, record)
             return None
         return None if reason is None else to_text(reason)
 
-    def _failed(self, rule: Rule, part: str, error: Exception, record: Record) -> None:
-        subject = f"The rule {shortened(rule.name or rule.text)!r} failed in its {part}"
-        if text := rule.part(part):
-            subject += f" {shortened(text)!r}"
+    def _report_failure(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
+        subject = f"rule {shorten(rule.name or rule.text)!r} failed in its {component}"
+        if text := rule.source_of(component):
+            subject += f" {shorten(text)!r}"
         self.report(Report(record, "triage", error, subject))
 
-    def _verdict(self, fired: list[Fired]) -> Record:
-        score = self.score(fired)
-        verdict: Record = {self.score_field: score}
+    def _result_fields(self, matches: list[RuleMatch]) -> Record:
+        score = self.compute_score(matches)
+        result: Record = {self.score_field: score}
         if self.level_field:
-            verdict[self.level_field] = int(score) if score.is_integer() else score
-        for index, each in enumerate(fired):
+            result[self.level_field] = int(score) if score.is_integer() else score
+        for index, each in enumerate(matches):
             prefix = f"threat.triage.rules.{index}."
-            verdict[f"{prefix}name"] = each.rule.name
-            verdict[f"{prefix}comment"] = each.rule.comment
-            verdict[f"{prefix}score"] = each.rule.score_text
-            verdict[f"{prefix}reason"] = each.reason
-        return verdict
+            result[f"{prefix}name"] = each.rule.name
+            result[f"{prefix}comment"] = each.rule.comment
+            result[f"{prefix}score"] = each.rule.score_text
+            result[f"{prefix}reason"] = each.reason
+        return result
 
 
 def is_alert(record: Record) -> bool | None:
-    """Whether a record is an alert: by its `is_alert`, or else by what threat intelligence found.
+    """Return True if a record is an alert: by `is_alert`, or else by the fields of threat intelligence.
 
-    None if `is_alert` is neither true nor false by any of their names.
+    None if `is_alert` is not a boolean in any accepted spelling.
     """
     if "is_alert" in record:
         value = record["is_alert"]
-        # Java looks at the text just as it is: neither blanks around it nor lists count
+        # As in Java, the string is not trimmed, and lists are not accepted
         return to_boolean(value) if isinstance(value, str | bool | int) else None
     return any(name.startswith("threatintels") and not name.endswith(".ts") for name in record)
 
 
-def triage(
-    config: ThreatIntelConfig, settings: Mapping[str, Any], place: SourceLocation, workshop: BuildContext
+def build_triage(
+    config: ThreatIntelConfig, settings: Mapping[str, Any], location: SourceLocation, builder: BuildContext
 ) -> Triage:
-    """The triage that a configuration asks for.
+    """Build the triage stage.
 
-    settings: the map `configuration`, whose members are variables before those of the stage's own `config`
-    place: where `threatIntel` stands
+    settings: the map `configuration`, whose members are variables; they take precedence over the stage's own `config`
+    location: the location of `threatIntel`
 
-    Raises ConfigError for an unknown aggregator and for bad expressions.
+    Raises ConfigError for an unknown aggregator and for an invalid expression.
     """
-    place = place / "triageConfig"
+    location = location / "triageConfig"
     aggregator = config.triage_config.aggregator.upper()
-    workshop.problems.attempt(lambda: _check_aggregator(aggregator, place / "aggregator"), None)
-    rules: dict[str, Rule] = {}
+    builder.problems.attempt(lambda: _check_aggregator(aggregator, location / "aggregator"), None)
+    rules: dict[str, TriageRule] = {}
     for key, rule in config.triage_config.risk_level_rules.items():
-        here = place / "riskLevelRules" / key
-        compiled = _rule(rule, here, workshop)
+        here = location / "riskLevelRules" / key
+        compiled = _rule(rule, here, builder)
         if rule.rule in rules:
-            log.warning("%s: another rule before has the same text, so this one has no effect", here / "rule")
+            log.warning("%s: an earlier rule has the same condition, so this one has no effect", here / "rule")
         rules.setdefault(rule.rule, compiled)
-    keeps_level = to_boolean(workshop.settings.get("threat.triage.legacy.level")) is not False
+    has_level = to_boolean(builder.settings.get("threat.triage.legacy.level")) is not False
     return Triage(
         tuple(rules.values()),
         aggregator,
         config.triage_config.aggregation_config,
         (settings, config.config),
-        to_text(workshop.settings.get("threat.triage.score.field") or "threat.triage.score"),
-        "threat.triage.level" if keeps_level else None,
-        workshop.context,
-        workshop.report,
+        to_text(builder.settings.get("threat.triage.score.field") or "threat.triage.score"),
+        "threat.triage.level" if has_level else None,
+        builder.context,
+        builder.report,
     )
 
 
-def _check_aggregator(name: str, place: SourceLocation) -> None:
+def _check_aggregator(name: str, location: SourceLocation) -> None:
     if name not in AGGREGATORS:
-        raise place.error(f"unknown aggregator {name!r}; {known_names(name, AGGREGATORS)}")
+        raise location.error(f"unknown aggregator {name!r}; {known_names(name, AGGREGATORS)}")
 
 
-def _rule(config: RiskRule, place: SourceLocation, workshop: BuildContext) -> Rule:
+def _rule(config: RiskRule, location: SourceLocation, builder: BuildContext) -> TriageRule:
     score_text = to_text(config.score)
-    return Rule(
+    return TriageRule(
         config.rule,
-        workshop.predicate(config.rule, place / "rule"),
+        builder.predicate(config.rule, location / "rule"),
         score_text,
-        workshop.expression(score_text, place / "score") if isinstance(config.score, str) else float(config.score),
+        builder.expression(score_text, location / "score") if isinstance(config.score, str) else float(config.score),
         config.name,
         config.comment,
-        None if config.reason is None else workshop.expression(config.reason, place / "reason"),
+        None if config.reason is None else builder.expression(config.reason, location / "reason"),
     )

@@ -1,4 +1,4 @@
-"""Validation: which records are as the global configuration wants them."""
+"""Validation of records by the `fieldValidations` of the global configuration."""
 
 from __future__ import annotations
 
@@ -14,96 +14,98 @@ from stellar.java.bounded_regex import compiled, fits
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.language.conversions import to_text
 from stellar.language.errors import EvaluationError
-from stellar.pipeline.config.compile import BuildContext, variables
+from stellar.pipeline.config.compile import BuildContext, merge_variables
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
 from stellar.util.suggestions import known_names
 
-# Whether a record passes; the fields are those that the validation names, or all
+# Returns True if a record is valid; it gets the input fields of the validation, or all fields
 Check = Callable[[Record], bool]
 
 
 @dataclass(frozen=True)
-class Named:
-    """A check, what it is called, and the fields that are to blame if it fails."""
+class NamedCheck:
+    """A check with its name and its input fields, which an error document lists if it fails."""
 
     name: str
     fields: tuple[str, ...]
     check: Check
 
-    def passes(self, record: Record) -> bool:
+    def is_passed(self, record: Record) -> bool:
         return self.check({name: record.get(name) for name in self.fields} if self.fields else record)
 
 
 @dataclass(frozen=True)
 class Validate:
-    """Run all checks, so that a record that fails names every field that is to blame."""
+    """Run all checks, so that the error of an invalid record lists every invalid field."""
 
-    checks: tuple[Named, ...]
+    checks: tuple[NamedCheck, ...]
 
     def __call__(self, record: Record) -> Record:
-        failed = [check for check in self.checks if not check.passes(record)]
+        failed = [check for check in self.checks if not check.is_passed(record)]
         if failed:
             fields = dict.fromkeys(name for check in failed for name in check.fields)
             names = ", ".join(f"{check.name}({', '.join(check.fields)})" for check in failed)
-            raise Invalid(f"not valid: {names}", tuple(fields))
+            raise Invalid(f"invalid record: failed {names}", tuple(fields))
         return record
 
 
 def _each(passes: Callable[[Any], bool]) -> Check:
-    """Every value that is not null passes."""
+    """Return a check that all values of a record are null or pass."""
     return lambda record: all(value is None or passes(value) for value in record.values())
 
 
 def _by_expression(text: str) -> Callable[[Validation, SourceLocation, BuildContext], Check]:
-    def make(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+    def make(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
         expression = stellar.compile(text, predicate=True)
         return _each(lambda value: bool(expression({"value": value})))
 
     return make
 
 
-def _stellar(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+def _stellar(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     condition = config.config.get("condition")
     if not isinstance(condition, str):
-        raise (place / "config" / "condition").error(
-            'the validation STELLAR needs a condition here, such as "exists(ip_src_addr)"'
+        raise (location / "config" / "condition").error(
+            'missing condition of the validation STELLAR; specify one, such as "exists(ip_src_addr)"'
         )
-    predicate = workshop.predicate(condition, place / "config" / "condition")
-    settings, context = workshop.settings, workshop.context
-    return lambda record: bool(predicate(variables(record, config.config, settings), context))
+    predicate = builder.predicate(condition, location / "config" / "condition")
+    settings, context = builder.settings, builder.context
+    return lambda record: bool(predicate(merge_variables(record, config.config, settings), context))
 
 
 _KINDS = ("IPV4", "IPV6")
 
 
-def _ip(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+def _ip(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     kinds = config.config.get("type") or list(_KINDS)
     kinds = kinds if isinstance(kinds, list) else [kinds]
     for kind in kinds:
         if to_text(kind).upper() not in _KINDS:
-            raise (place / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
+            raise (location / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
     expression = stellar.compile("IS_IP(value, type)", predicate=True)
-    # Metron is content with one good address among several; "all" asks for every one
+    # In Metron one valid address among several is enough; the option "all" requires that all are valid
     enough: Callable[[Iterable[object]], bool] = all if config.config.get("all") is True else any
 
-    def good(value: object) -> bool:
+    def is_valid(value: object) -> bool:
         return value is None or any(expression({"value": value, "type": kind.upper()}) for kind in kinds)
 
-    return lambda record: enough(good(value) for value in record.values())
+    return lambda record: enough(is_valid(value) for value in record.values())
 
 
-def _date(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+def _date(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     pattern = config.config.get("format")
     if not isinstance(pattern, str):
-        raise (place / "config" / "format").error('the validation DATE needs a date pattern here, such as "yyyy-MM-dd"')
+        raise (location / "config" / "format").error(
+            'missing pattern of the validation DATE; specify one, such as "yyyy-MM-dd"'
+        )
     expression = stellar.compile("IS_DATE(value, format)", predicate=True)
-    _check_date_pattern(expression, pattern, place / "config" / "format")
+    _check_date_pattern(expression, pattern, location / "config" / "format")
 
     def check(record: Record) -> bool:
         for value in record.values():
-            if value is None:  # Metron looks at no field behind a null
+            if value is None:  # Metron ignores the fields after a null
                 return True
             if not expression({"value": value, "format": pattern}):
                 return False
@@ -112,33 +114,33 @@ def _date(config: Validation, place: SourceLocation, workshop: BuildContext) -> 
     return check
 
 
-def _check_date_pattern(expression: Expression, pattern: str, place: SourceLocation) -> None:
+def _check_date_pattern(expression: Expression, pattern: str, location: SourceLocation) -> None:
     try:
         expression({"value": "x", "format": pattern})
     except EvaluationError as error:
-        raise place.error(f"{pattern!r} is no date pattern: {error.__cause__ or error.message}") from error
+        raise location.error(f"invalid date pattern {pattern!r}: {error.__cause__ or error.message}") from error
 
 
-def _integer(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
-    def whole(value: object) -> bool:
+def _integer(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
+    def is_integer(value: object) -> bool:
         text = to_text(value)
         return bool(re.fullmatch(r"[+-]?[0-9]{1,19}", text)) and LONG_MIN <= int(text) <= LONG_MAX
 
-    return _each(whole)
+    return _each(is_integer)
 
 
-def _regex(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+def _regex(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     text = config.config.get("pattern")
     if not isinstance(text, str):
-        raise (place / "config" / "pattern").error("the validation REGEX_MATCH needs a regular expression here")
+        raise (location / "config" / "pattern").error("missing regular expression of the validation REGEX_MATCH")
     try:
         pattern = compiled(text)
     except ValueError as error:
-        raise (place / "config" / "pattern").error(f"no regular expression: {error}") from error
+        raise (location / "config" / "pattern").error(f"invalid regular expression: {error}") from error
     return _each(lambda value: fits(pattern, to_text(value)))
 
 
-def _not_empty(config: Validation, place: SourceLocation, workshop: BuildContext) -> Check:
+def _not_empty(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     return lambda record: all(value is not None and to_text(value).strip() for value in record.values())
 
 
@@ -155,15 +157,20 @@ VALIDATIONS: dict[str, Callable[[Validation, SourceLocation, BuildContext], Chec
 }
 
 
-def validation(configs: Sequence[Validation], place: SourceLocation, workshop: BuildContext) -> Validate:
-    """The stage for the global `fieldValidations`. Raises ConfigError for what is unknown or not as it should be."""
-    attempt = workshop.problems.attempt
-    checks = [attempt(partial(_named, config, place / index, workshop), None) for index, config in enumerate(configs)]
+def build_validation(configs: Sequence[Validation], location: SourceLocation, builder: BuildContext) -> Validate:
+    """Build the stage for the global `fieldValidations`.
+
+    Raises ConfigError for an unknown name and for invalid options.
+    """
+    attempt = builder.problems.attempt
+    checks = [
+        attempt(partial(_build_check, config, location / index, builder), None) for index, config in enumerate(configs)
+    ]
     return Validate(tuple(check for check in checks if check is not None))
 
 
-def _named(config: Validation, place: SourceLocation, workshop: BuildContext) -> Named:
+def _build_check(config: Validation, location: SourceLocation, builder: BuildContext) -> NamedCheck:
     name = config.validation
     if name not in VALIDATIONS:
-        raise (place / "validation").error(f"unknown validation {name!r}; {known_names(name, VALIDATIONS)}")
-    return Named(name, tuple(config.input or ()), VALIDATIONS[name](config, place, workshop))
+        raise (location / "validation").error(f"unknown validation {name!r}; {known_names(name, VALIDATIONS)}")
+    return NamedCheck(name, tuple(config.input or ()), VALIDATIONS[name](config, location, builder))

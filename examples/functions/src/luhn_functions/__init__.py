@@ -7,10 +7,10 @@ from stellar import stellar
 
 @stellar("LUHN_VALID")
 def luhn_valid(number: str | None) -> bool:
-    """Whether the last digit of a number is the check digit that Luhn's formula gives for the others.
+    """Check the last digit of a number by Luhn's formula.
 
-    number: The number, a text of digits, blanks and hyphens
-    returns: True if it is; false for null, and for a text without digits
+    number: The number, a string of digits, spaces and hyphens
+    returns: True if the check digit is valid; false if it is not, for null, and for a string without digits
 
         LUHN_VALID('4111 1111 1111 1111')  // true
         LUHN_VALID('4111 1111 1111 1112')  // false
@@ -19,12 +19,13 @@ def luhn_valid(number: str | None) -> bool:
     """
     digits = "" if number is None else number.replace(" ", "").replace("-", "")
     if digits and not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"LUHN_VALID takes digits, blanks and hyphens as number, not {number!r}")
+        raise ValueError(f"invalid number {number!r}: expected digits, spaces and hyphens")
     return bool(digits) and checksum(digits) % 10 == 0
 
 
 def checksum(digits: str) -> int:
-    """The sum of Luhn's formula: every second digit from the right counts twice, and its digits are added."""
+    """Return the sum of Luhn's formula, in which every second digit from the right is doubled, and its digits added."""
     return sum(
-        sum(divmod(int(digit) * 2, 10)) if place % 2 else int(digit) for place, digit in enumerate(reversed(digits))
+        sum(divmod(int(digit) * 2, 10)) if position % 2 else int(digit)
+        for position, digit in enumerate(reversed(digits))
     )

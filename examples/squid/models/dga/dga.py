@@ -1,4 +1,4 @@
-"""A model that tells generated domains from chosen ones: a random forest over a few features of the name."""
+"""A model that detects generated domains: a random forest on a few features of the name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pickle
 import sys
 from pathlib import Path
 
-from features import Likeness, measured
+from features import Likeness, compute_features
 from serving import serve
 
 MODEL = Path(__file__).with_name("model.pickle")
 
 
 class DGA:
-    """The classifier that train.py wrote.
+    """The classifier that train.py has written.
 
-    file: a pickle, which is a program: it is only ever read from the model's own folder
+    file: a pickle, which can run any code, and so is only loaded from the model's own directory
     """
 
     def __init__(self, file: Path = MODEL) -> None:
@@ -24,19 +24,19 @@ class DGA:
         self._certainty = model["certainty"]
 
     def evaluate_domain(self, host: str) -> str:
-        """`legit` or `dga`, for a domain without its public suffix. Of several labels the last one is judged."""
+        """Return `legit` or `dga` for a domain without its public suffix; the last of several labels is classified."""
         name = host.lower().rpartition(".")[2]
-        probability = self._classifier.predict_proba([measured(name, self._likeness)])[0][1]
+        probability = self._classifier.predict_proba([compute_features(name, self._likeness)])[0][1]
         return "dga" if probability >= self._certainty else "legit"
 
 
 def main() -> None:
     if not MODEL.exists():
-        sys.exit(f"{MODEL} is not there; make it with: python {MODEL.with_name('train.py')}")
+        sys.exit(f"{MODEL} does not exist; create it with: python {MODEL.with_name('train.py')}")
     model = DGA()
 
     def apply(host: str | None = None) -> dict[str, str | None]:
-        """What the model says of a name; of none it says nothing."""
+        """Classify a name; null gives null."""
         return {"dga_status": model.evaluate_domain(host) if host else None}
 
     serve({"/apply": apply})

@@ -1,4 +1,4 @@
-"""Makes names to learn from: such as people choose, and such as malware generates. Nothing here was collected.
+"""Synthetic training data: names as people choose them, and names as malware generates them.
 
 Every kind is a function of a random generator, so equal seeds give equal names.
 """
@@ -33,15 +33,15 @@ def phrase(random: Random, words: Words) -> str:
     return random.choice(["", "", "", "-"]).join(random.choices(words, k=random.choice([2, 2, 3])))
 
 
-def dressed(random: Random, words: Words) -> str:
-    """A word with what fashion or habit adds to it: mybread, lakely, grove24."""
+def affix(random: Random, words: Words) -> str:
+    """A word with a usual prefix, suffix or number: mybread, lakely, grove24."""
     number = random.choice([1, 24, 365, random.randint(2, 99)])
-    dress = random.choice(["my{}", "the{}", "get{}", "e{}", "{}ly", "{}ify", "{}hub", "{}online", f"{{}}{number}"])
-    return dress.format(random.choice(words))
+    form = random.choice(["my{}", "the{}", "get{}", "e{}", "{}ly", "{}ify", "{}hub", "{}online", f"{{}}{number}"])
+    return form.format(random.choice(words))
 
 
 def blend(random: Random, words: Words) -> str:
-    """The head of one word and the tail of another: pelimond, hararium."""
+    """The first half of one word and the second half of another: pelimond, hararium."""
     head, tail = random.choices(words, k=2)
     return head[: max(2, (len(head) + 1) // 2)] + tail[len(tail) // 2 :]
 
@@ -64,7 +64,7 @@ def letters(random: Random, words: Words) -> str:
 
 
 def hexadecimal(random: Random, words: Words) -> str:
-    """A part of a digest of a seed and a day."""
+    """The first digits of a digest of a seed and a day."""
     return _digest(random).hex()[: random.choice([8, 12, 16, 32])]
 
 
@@ -73,7 +73,7 @@ def base32(random: Random, words: Words) -> str:
 
 
 def syllables(random: Random, words: Words) -> str:
-    """Consonants and vowels by turns, so that it can be spoken."""
+    """Alternating consonants and vowels, a pronounceable name."""
     state, name = random.getrandbits(32), ""
     for position in range(random.randint(10, 20)):
         state ^= (state << 13) % 2**32
@@ -89,5 +89,5 @@ def _digest(random: Random) -> bytes:
     return hashlib.sha256(f"{seed}:{day}".encode()).digest()
 
 
-LEGIT: tuple[Kind, ...] = (plain, phrase, dressed, blend, initials)
+LEGIT: tuple[Kind, ...] = (plain, phrase, affix, blend, initials)
 GENERATED: tuple[Kind, ...] = (letters, hexadecimal, base32, syllables)

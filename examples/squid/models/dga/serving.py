@@ -1,6 +1,6 @@
-"""Serves Python functions as a model: over HTTP, on a free port of this machine, told to the runner in endpoint.dat.
+"""Serves Python functions as a model over HTTP, on a free port that it writes to endpoint.dat for the runner.
 
-It needs nothing but Python, and stands whole in each model's folder, for a model takes along all that it needs.
+It needs only Python's standard library. Each model has its own copy, because a model is deployed as one directory.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ Function = Callable[..., Mapping[str, Any]]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers `GET /path?name=value` with what the path's function gives for the parameters it knows, as JSON."""
+    """Responds to `GET /path?name=value` with the result of the function at the path, as JSON."""
 
     functions: Mapping[str, Function] = {}
-    protocol_version = "HTTP/1.1"  # connections are kept
-    disable_nagle_algorithm = True  # or an answer waits until the client's system has confirmed the one before
-    wbufsize = -1  # head and body leave together
+    protocol_version = "HTTP/1.1"  # connections are reused
+    disable_nagle_algorithm = True  # Nagle's algorithm would delay a response until the previous one is acknowledged
+    wbufsize = -1  # sends header and body together
     timeout = 60
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path)[2:4]
         function = self.functions.get(path)
         if function is None:
-            self.answer(HTTPStatus.NOT_FOUND, {"error": f"there is no {path}; there is {', '.join(self.functions)}"})
+            self.respond(
+                HTTPStatus.NOT_FOUND, {"error": f"unknown path {path}; available: {', '.join(self.functions)}"}
+            )
         else:
-            self.answer(HTTPStatus.OK, function(**parameters(function, query)))
+            self.respond(HTTPStatus.OK, function(**parse_parameters(function, query)))
 
-    def answer(self, status: HTTPStatus, value: Mapping[str, Any]) -> None:
+    def respond(self, status: HTTPStatus, value: Mapping[str, Any]) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -47,11 +49,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Be silent: a line for each request would fill the log."""
+        """Log nothing: one line per request would fill the log."""
 
 
-def parameters(function: Function, query: str) -> dict[str, str]:
-    """The query's parameters that the function takes; a bare name, which is how null is sent, is left out."""
+def parse_parameters(function: Function, query: str) -> dict[str, str]:
+    """Return the parameters of a query that the function accepts; a name without a value means null and is omitted."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in parse_qsl(query) if name in known}
 
@@ -61,12 +63,12 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # a client that went away is nobody's fault
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that disconnects is not an error
             super().handle_error(request, client_address)
 
 
 def serve(functions: Mapping[str, Function]) -> None:
-    """Serve functions by their paths until TERM comes, or INT."""
+    """Serve functions at their paths until SIGTERM or SIGINT."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Handler.functions = functions
     try:
@@ -81,7 +83,7 @@ def serve(functions: Mapping[str, Function]) -> None:
 
 
 def announce(url: str) -> None:
-    """Write endpoint.dat so that nobody reads half of it."""
+    """Write endpoint.dat atomically, so that the runner never reads an incomplete file."""
     draft = Path(f"{ENDPOINT}.{os.getpid()}")
     draft.write_text(json.dumps({"url": url}))
     draft.replace(ENDPOINT)

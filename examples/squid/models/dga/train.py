@@ -1,7 +1,7 @@
-"""Trains the classifier, tries it on names that it never saw, and writes model.pickle beside this file.
+"""Trains the classifier, evaluates it on held-out names, and writes model.pickle to the directory of this file.
 
-The words are dealt to three hands: one teaches what names look like, one trains the classifier, one is held out. So the
-accuracy that is printed is of names made of other words, and by other seeds, than those that were learnt from.
+The words are split in three: for the trigram model, for the classifier, and for the evaluation. So the printed accuracy
+is that on names made of other words, and by other seeds, than the training data.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from random import Random
 from time import perf_counter
 from typing import NamedTuple
 
-from features import Likeness, measured
+from features import Likeness, compute_features
 from names import GENERATED, LEGIT, Words, initials, words
 from sklearn.ensemble import RandomForestClassifier
 
 HERE = Path(__file__).parent
-NAMES_OF_A_SIDE = {"likeness": 6000, "training": 2500, "held out": 1500}
+NAMES_PER_CLASS = {"likeness": 6000, "training": 2500, "held out": 1500}
 SEED = 2017
 CERTAINTY = 0.9  # almost all names are chosen by people, so a false alarm costs more than a miss
 
 
 class Report(NamedTuple):
-    """How the classifier does on names that it never saw: the share that it gets right, of all and of each kind."""
+    """The accuracy on held-out names, in total and by kind."""
 
-    learnt_from: int
+    trained_on: int
     held_out: int
     accuracy: float
     accuracy_by_kind: dict[str, float]
 
 
 class Name(NamedTuple):
-    """A name that was made, and how."""
+    """A synthetic name, with its kind."""
 
     text: str
     kind: str
     generated: bool
 
 
-def made(random: Random, some_words: Words, count: int) -> list[Name]:
-    """So many names that people might choose, and as many generated ones, of all kinds alike; none twice."""
+def make_names(random: Random, vocabulary: Words, count: int) -> list[Name]:
+    """Return `count` names as people choose them and as many generated ones, evenly of all kinds, unique."""
     sides = ((LEGIT, False), (GENERATED, True))
     names = [
-        Name(kind(random, some_words), kind.__name__, generated)
+        Name(kind(random, vocabulary), kind.__name__, generated)
         for kinds, generated in sides
         for kind in kinds
         for _ in range(count // len(kinds))
@@ -55,40 +55,40 @@ def made(random: Random, some_words: Words, count: int) -> list[Name]:
 
 
 def train(seed: int = SEED) -> tuple[dict[str, object], Report]:
-    """The model, and how it does. Equal seeds give equal models."""
+    """Return the model and its accuracy. Equal seeds give equal models."""
     random = Random(seed)
-    dealt = words()
-    random.shuffle(dealt)
-    half, three_quarters = len(dealt) // 2, len(dealt) * 3 // 4
-    example = made(random, dealt[:half], NAMES_OF_A_SIDE["likeness"])
-    training = made(random, dealt[half:three_quarters], NAMES_OF_A_SIDE["training"])
-    held_out = made(random, dealt[three_quarters:], NAMES_OF_A_SIDE["held out"])
+    shuffled = words()
+    random.shuffle(shuffled)
+    half, three_quarters = len(shuffled) // 2, len(shuffled) * 3 // 4
+    example = make_names(random, shuffled[:half], NAMES_PER_CLASS["likeness"])
+    training = make_names(random, shuffled[half:three_quarters], NAMES_PER_CLASS["training"])
+    held_out = make_names(random, shuffled[three_quarters:], NAMES_PER_CLASS["held out"])
 
-    # Initials are any letters; they would teach that any letters are usual
+    # Initials are arbitrary letters, which would make all trigrams frequent
     likeness = Likeness.of(name.text for name in example if not name.generated and name.kind != initials.__name__)
     classifier = RandomForestClassifier(30, min_samples_leaf=3, random_state=seed)
-    classifier.fit([measured(name.text, likeness) for name in training], [name.generated for name in training])
+    classifier.fit([compute_features(name.text, likeness) for name in training], [name.generated for name in training])
 
-    probability = classifier.predict_proba([measured(name.text, likeness) for name in held_out])[:, 1]
+    probability = classifier.predict_proba([compute_features(name.text, likeness) for name in held_out])[:, 1]
     model = {"classifier": classifier, "likeness": likeness.counts, "certainty": CERTAINTY}
-    return model, report(len(training), held_out, list(probability >= CERTAINTY))
+    return model, summarize(len(training), held_out, list(probability >= CERTAINTY))
 
 
-def report(learnt_from: int, held_out: Sequence[Name], judged: Sequence[bool]) -> Report:
-    right = Counter(name.kind for name, verdict in zip(held_out, judged, strict=True) if verdict == name.generated)
+def summarize(trained_on: int, held_out: Sequence[Name], predicted: Sequence[bool]) -> Report:
+    right = Counter(name.kind for name, result in zip(held_out, predicted, strict=True) if result == name.generated)
     kinds = Counter(name.kind for name in held_out)
     by_kind = {kind: right[kind] / count for kind, count in kinds.items()}
-    return Report(learnt_from, len(held_out), right.total() / len(held_out), by_kind)
+    return Report(trained_on, len(held_out), right.total() / len(held_out), by_kind)
 
 
 def main() -> None:
     started = perf_counter()
-    model, said = train()
+    model, result = train()
     (HERE / "model.pickle").write_bytes(pickle.dumps(model))
-    (HERE / "accuracy.json").write_text(json.dumps(said._asdict(), indent=2) + "\n")
-    print(f"learnt from {said.learnt_from:,} names, tried on {said.held_out:,} made of other words and seeds")
-    print(f"right: {said.accuracy:.1%}")
-    for kind, accuracy in said.accuracy_by_kind.items():
+    (HERE / "accuracy.json").write_text(json.dumps(result._asdict(), indent=2) + "\n")
+    print(f"trained on {result.trained_on:,} names, evaluated on {result.held_out:,} made of other words and seeds")
+    print(f"right: {result.accuracy:.1%}")
+    for kind, accuracy in result.accuracy_by_kind.items():
         print(f"  {kind:<12} {accuracy:6.1%}")
     print(f"wrote {HERE / 'model.pickle'} in {perf_counter() - started:.1f} s")
 

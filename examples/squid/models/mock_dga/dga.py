@@ -1,4 +1,4 @@
-"""A mock of a model that knows generated domains: two domains are legit, and all others are malicious."""
+"""A mock model for generated domains: two domains are legit, and all others are malicious."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LEGIT = {"yahoo.com", "amazon.com"}
 
 
 def apply(host: str | None = None) -> dict[str, str]:
-    """What the model says of a domain."""
+    """Classify a domain."""
     return {"is_malicious": "legit" if host in LEGIT else "malicious"}
 
 

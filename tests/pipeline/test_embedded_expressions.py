@@ -1,4 +1,4 @@
-"""Where Stellar stands in configuration files, and how it is replaced there."""
+"""Expressions embedded in configuration files: finding and replacing them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.language.source import Span
-from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, configuration, kind_of, replaced, texts
-from stellar.pipeline.config.json_positions import Object, Text, read
+from stellar.pipeline.config.embedded_expressions import (
+    EmbeddedText,
+    Kind,
+    detect_kind,
+    find_texts,
+    parse_configuration,
+    replace_texts,
+)
+from stellar.pipeline.config.json_positions import JsonString, Object, parse_json
 from stellar.pipeline.pipeline import Pipeline
 
 PARSER = {
@@ -86,26 +93,26 @@ ALL: dict[Kind, dict[str, Any]] = {
 
 
 def found(value: object, kind: Kind) -> list[EmbeddedText]:
-    return texts(json.dumps(value, indent=2), kind)
+    return find_texts(json.dumps(value, indent=2), kind)
 
 
 def expressions(value: object, kind: Kind) -> dict[str, str]:
-    return {text.place: text.text[text.expression.start : text.expression.end] for text in found(value, kind)}
+    return {text.path: text.text[text.expression.start : text.expression.end] for text in found(value, kind)}
 
 
-def test_the_texts_are_those_that_the_pipeline_compiles(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_embedded_expressions_are_those_that_the_pipeline_compiles(make_pipeline: Callable[..., Pipeline]) -> None:
     pipeline = make_pipeline(parser=PARSER, enrichment=ENRICHMENT, globals=GLOBALS)
-    of_numbers = {"fieldTransformations[0].config.n"}  # these are no texts in the file
+    of_numbers = {"fieldTransformations[0].config.n"}  # numbers are not strings in the file
     compiled = {
-        place.path: (expression.source, expression.predicate)
-        for place, expression in pipeline.expressions
-        if place.path not in of_numbers
+        location.path: (expression.source, expression.predicate)
+        for location, expression in pipeline.expressions
+        if location.path not in of_numbers
     }
     ours = {}
     for kind in ("parsers", "enrichments", "global"):
         for text in found(ALL[kind], kind):
             expression = text.text[text.expression.start : text.expression.end]
-            ours[text.place] = (expression, text.predicate)
+            ours[text.path] = (expression, text.predicate)
     assert ours == compiled
 
 
@@ -117,14 +124,16 @@ def test_the_texts_are_those_that_the_pipeline_compiles(make_pipeline: Callable[
         {"threatIntel": {"triageConfig": {"riskLevelRules": {"exists(a)": 5, 'a == "b"': "2 + 3"}}}},
     ],
 )
-def test_so_are_those_of_older_forms(make_pipeline: Callable[..., Pipeline], enrichment: dict[str, Any]) -> None:
+def test_expressions_of_older_forms_are_found(
+    make_pipeline: Callable[..., Pipeline], enrichment: dict[str, Any]
+) -> None:
     pipeline = make_pipeline(enrichment=enrichment)
-    compiled = {place.path: expression.source for place, expression in pipeline.expressions}
+    compiled = {location.path: expression.source for location, expression in pipeline.expressions}
     assert expressions(enrichment, "enrichments") == compiled
     assert compiled
 
 
-def test_of_a_profiler_all_is_stellar_but_the_name_and_the_expiry() -> None:
+def test_all_expressions_of_a_profile_are_found() -> None:
     assert expressions(PROFILER, "profiler") == {
         "profiles[0].foreach": "ip_src_addr",
         "profiles[0].onlyif": "protocol == 'HTTP'",
@@ -137,10 +146,10 @@ def test_of_a_profiler_all_is_stellar_but_the_name_and_the_expiry() -> None:
         "profiles[1].result.profile": "s",
         "profiles[1].result.triage.mean": "STATS_MEAN(s)",
     }
-    assert [text.place for text in found(PROFILER, "profiler") if text.predicate] == ["profiles[0].onlyif"]
+    assert [text.path for text in found(PROFILER, "profiler") if text.predicate] == ["profiles[0].onlyif"]
 
 
-def test_assignments_tell_name_and_expression() -> None:
+def test_an_assignment_has_a_name_and_an_expression() -> None:
     stage = {"enrichment": {"fieldMap": {"stellar": {"config": ["a.b := ' := '", "1 + 1"]}}}}
     assigned, not_yet = found(stage, "enrichments")
     assert assigned.assignment
@@ -156,8 +165,8 @@ def test_the_order_is_that_of_the_file() -> None:
         assert starts == sorted(starts)
 
 
-def test_fields_that_transformations_name_are_told() -> None:
-    assert configuration(json.dumps(PARSER), "parsers").fields == {"a", "b c", "c", "e"}
+def test_fields_named_by_transformations_are_found() -> None:
+    assert parse_configuration(json.dumps(PARSER), "parsers").fields == {"a", "b c", "c", "e"}
 
 
 @pytest.mark.parametrize(
@@ -175,26 +184,26 @@ def test_fields_that_transformations_name_are_told() -> None:
         ("package.json", "[]", None),
     ],
 )
-def test_the_kind_is_told_by_the_path_or_else_by_the_keys(file: str, source: str, kind: Kind | None) -> None:
-    assert kind_of(file, source) == kind
+def test_the_kind_is_detected_by_the_path_or_else_by_the_keys(file: str, source: str, kind: Kind | None) -> None:
+    assert detect_kind(file, source) == kind
 
 
-def test_a_file_of_no_kind_has_no_texts() -> None:
-    assert configuration(json.dumps(PARSER), None).texts == ()
+def test_a_file_of_unknown_kind_has_no_expressions() -> None:
+    assert parse_configuration(json.dumps(PARSER), None).texts == ()
 
 
 @pytest.mark.parametrize("root", ["", "[]", '"a text"', "1", "{", "}", '{"fieldTransformations": {"a": 1}}'])
-def test_what_is_something_else_has_no_texts(root: str) -> None:
+def test_other_json_has_no_expressions(root: str) -> None:
     for kind in ALL:
-        assert texts(root, kind) == []
+        assert find_texts(root, kind) == []
 
 
-# -- Places -----------------------------------------------------------------------------------------------------------
+# -- Offsets -----------------------------------------------------------------------------------------------------------
 
 
-def one(raw: str) -> Text:
-    value = read(f'// before\n  "{raw}"')
-    assert isinstance(value, Text)
+def one(raw: str) -> JsonString:
+    value = parse_json(f'// before\n  "{raw}"')
+    assert isinstance(value, JsonString)
     return value
 
 
@@ -213,18 +222,18 @@ def test_escapes_are_decoded_as_json_does(raw: str, decoded: str) -> None:
     assert one(raw).decoded == decoded
 
 
-def test_what_is_no_escape_stands_for_itself() -> None:
+def test_the_backslash_of_an_invalid_escape_is_ignored() -> None:
     assert one(r"\d\u00zz").decoded == "du00zz"
 
 
-def test_an_offset_within_an_escape_is_that_of_its_character() -> None:
+def test_an_offset_in_an_escape_is_that_of_its_character() -> None:
     text = one(r"a\u0041b")
     start = text.inner.start
     assert [text.in_text(start + index) for index in range(9)] == [0, 1, 1, 1, 1, 1, 1, 2, 3]
     assert [text.in_file(index) - start for index in range(4)] == [0, 1, 7, 8]
 
 
-def test_an_offset_outside_is_the_nearest_within() -> None:
+def test_an_offset_outside_of_a_string_is_the_nearest_inside() -> None:
     text = one("abc")
     assert text.in_text(0) == 0
     assert text.in_text(1000) == 3
@@ -234,7 +243,7 @@ PIECES = st.lists(st.sampled_from(["a", "ü", "\U0001f600", r"\n", r"\"", r"\\",
 
 
 @given(PIECES)
-def test_offsets_map_there_and_back(pieces: list[str]) -> None:
+def test_offsets_convert_in_both_directions(pieces: list[str]) -> None:
     raw = "".join(pieces)
     text = one(raw)
     assert text.decoded == json.loads(f'"{raw}"')
@@ -254,7 +263,7 @@ JSON = st.recursive(
 
 def plain(value: Any, source: str) -> Any:
     match value:
-        case Text():
+        case JsonString():
             return value.decoded
         case Object():
             return {key.decoded: plain(member, source) for key, member in value.members}
@@ -264,29 +273,29 @@ def plain(value: Any, source: str) -> Any:
 
 
 @given(JSON, st.sampled_from([None, 2]), st.booleans())
-def test_what_is_json_is_read_as_json(value: Any, indent: int | None, ascii_only: bool) -> None:
+def test_valid_json_is_parsed_as_by_the_json_module(value: Any, indent: int | None, ascii_only: bool) -> None:
     source = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    assert plain(read(source), source) == value
+    assert plain(parse_json(source), source) == value
 
 
-# -- What is not JSON yet ---------------------------------------------------------------------------------------------
+# -- Incomplete JSON ---------------------------------------------------------------------------------------------
 
 
 @given(st.text(alphabet='{}[],:"\\/* a1\n', max_size=30))
-def test_whatever_is_typed_can_be_read(source: str) -> None:
+def test_any_input_is_parsed_without_an_error(source: str) -> None:
     for kind in ALL:
-        configuration(source, kind)
+        parse_configuration(source, kind)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_of_a_file_cut_off_anywhere_the_texts_before_are_found(kind: Kind) -> None:
+def test_expressions_of_a_truncated_file_are_found(kind: Kind) -> None:
     source = json.dumps(ALL[kind], indent=1)
-    whole = texts(source, kind)
-    # What makes a transformation STELLAR may stand behind its texts, and so it does not in these files
+    whole = find_texts(source, kind)
+    # In these files the key `transformation` precedes the expressions, which are found only after it
     for length in range(len(source) + 1):
         complete = [text for text in whole if text.json.span.end <= length]
-        cut = {text.place: text.json for text in texts(source[:length], kind)}
-        assert [text.place for text in complete if cut.get(text.place) != text.json] == []
+        cut = {text.path: text.json for text in find_texts(source[:length], kind)}
+        assert [text.path for text in complete if cut.get(text.path) != text.json] == []
 
 
 BROKEN = """\
@@ -305,7 +314,7 @@ BROKEN = """\
 
 
 def test_commas_brackets_and_quotes_may_be_missing() -> None:
-    found = configuration(BROKEN, "parsers")
+    found = parse_configuration(BROKEN, "parsers")
     assert [(text.name, text.text) for text in found.texts] == [("a", "TRIM(b)"), ("d", "UPPER("), ("f", "fine")]
     assert not found.texts[1].json.closed
     assert found.problem is not None
@@ -316,23 +325,23 @@ def test_commas_brackets_and_quotes_may_be_missing() -> None:
     ("source", "message"),
     [
         ('{"a": "\\d"}', "Invalid \\escape"),
-        ("[" * 100_000, "nested too deep to be read"),
+        ("[" * 100_000, "nested too deeply"),
         (f"[{'1' * 10_000}]", "Exceeds the limit"),
     ],
 )
-def test_what_json_refuses_is_told(source: str, message: str) -> None:
-    problem = configuration(source, "parsers").problem
+def test_a_syntax_error_of_json_is_reported(source: str, message: str) -> None:
+    problem = parse_configuration(source, "parsers").problem
     assert problem is not None
     assert message in problem.message
 
 
-def test_comments_are_no_problem() -> None:
-    assert configuration('// one\n{"a": /* two */ "// three"}', None).problem is None
+def test_comments_are_valid() -> None:
+    assert parse_configuration('// one\n{"a": /* two */ "// three"}', None).problem is None
 
 
-# -- The place of a complaint -----------------------------------------------------------------------------------------
+# -- The spans of errors -----------------------------------------------------------------------------------------
 
-COMPLAINED = """\
+CONFIGURATION = """\
 {
   "threatintel" : { "fieldMap" : { "stellar" : ["a := 1", 5] },
     "triageConfig" : { "riskLevelRules" : { "exists(a)" : "x", "b" : 1 } } },
@@ -357,14 +366,14 @@ COMPLAINED = """\
         ("[what is no path", "{"),
     ],
 )
-def test_a_complaint_has_its_place_in_the_file(path: str, shown: str) -> None:
-    span = configuration(COMPLAINED, "enrichments").span(path)
-    assert COMPLAINED[span.start : span.end] == shown
+def test_an_error_has_a_span_in_the_file(path: str, shown: str) -> None:
+    span = parse_configuration(CONFIGURATION, "enrichments").span(path)
+    assert CONFIGURATION[span.start : span.end] == shown
 
 
-def test_a_text_is_found_by_an_offset_in_the_file() -> None:
+def test_an_expression_is_found_by_an_offset_in_the_file() -> None:
     source = '{"profiles": [{"foreach": "ab", "profile": "n"}]}'
-    found = configuration(source, "profiler")
+    found = parse_configuration(source, "profiler")
     start = source.index("ab")
     assert [found.text_at(offset) is not None for offset in range(start - 1, start + 4)] == [
         False, True, True, True, False,
@@ -377,30 +386,30 @@ def test_a_text_is_found_by_an_offset_in_the_file() -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_nothing_changes_but_what_is_replaced(kind: Kind) -> None:
     source = json.dumps(ALL[kind], indent=3).replace('": ', '"\t:  ').replace("\n", "\r\n")
-    before = texts(source, kind)
-    changed = replaced(source, [(text, f'"{text.text}"\n') for text in reversed(before[::2])])
-    after = texts(changed, kind)
+    before = find_texts(source, kind)
+    changed = replace_texts(source, [(text, f'"{text.text}"\n') for text in reversed(before[::2])])
+    after = find_texts(changed, kind)
     assert [text.text for text in after[::2]] == [f'"{text.text}"\n' for text in before[::2]]
     assert [text.json.raw for text in after[1::2]] == [text.json.raw for text in before[1::2]]
-    assert replaced(changed, zip(after, [text.text for text in before], strict=True)) == source
+    assert replace_texts(changed, zip(after, [text.text for text in before], strict=True)) == source
 
 
-def test_a_text_that_stays_keeps_its_escapes() -> None:
+def test_an_unchanged_string_retains_its_escapes() -> None:
     source = r'{"profiles": [{"foreach": "\u0041\/"}]}'
-    [text] = texts(source, "profiler")
-    assert replaced(source, [(text, "A/")]) == source
+    [text] = find_texts(source, "profiler")
+    assert replace_texts(source, [(text, "A/")]) == source
 
 
 @pytest.mark.parametrize(("raw", "written"), [(r"'\u00fc'", r"'\u00fc' "), ("'ü'", "'ü' "), ("'u'", "'ü'")])
-def test_letters_beyond_ascii_are_escaped_only_where_they_were(raw: str, written: str) -> None:
+def test_non_ascii_characters_are_escaped_only_if_they_were_before(raw: str, written: str) -> None:
     source = f'{{"profiles": [{{"foreach": "{raw}"}}]}}'
-    [text] = texts(source, "profiler")
-    assert replaced(source, [(text, json.loads(f'"{written}"'))]) == source.replace(raw, written)
+    [text] = find_texts(source, "profiler")
+    assert replace_texts(source, [(text, json.loads(f'"{written}"'))]) == source.replace(raw, written)
 
 
-def test_the_span_of_a_part_of_a_text_is_told_in_the_file() -> None:
+def test_a_span_in_a_string_converts_to_a_span_in_the_file() -> None:
     source = r'{"profiles": [{"foreach": "\"a\" + TRIM(x)"}]}'
-    [text] = texts(source, "profiler")
+    [text] = find_texts(source, "profiler")
     start = text.text.index("TRIM")
     span = text.in_file(Span(start, start + 4))
     assert source[span.start : span.end] == "TRIM"
