@@ -103,7 +103,7 @@ def _family_page(family: str, names: list[str], shell: bool) -> Iterator[str]:
     yield GENERATED
     yield ""
     introduction = (import_module(f"stellar.functions.{family}").__doc__ or "").strip()
-    yield " ".join(introduction.split("\n\n")[0].split())
+    yield "\n\n".join(" ".join(paragraph.split()) for paragraph in introduction.split("\n\n"))
     if shell:
         yield ""
         yield "Available in the shell, and in a pipeline whose configuration selects the shell's library."

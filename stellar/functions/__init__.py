@@ -1,10 +1,10 @@
-"""The functions that expressions can call, one module a family.
+"""The functions that expressions can call, one module or package per family.
 
-LIBRARY         what an expression may call anywhere
-SHELL_LIBRARY   that, and what only a shell may do: reach files and the environment, and show tables
+LIBRARY         functions that are available everywhere
+SHELL_LIBRARY   those, and functions for the shell only: files, the environment, tables
 
-Other distributions add theirs by an entry point of the group `stellar.functions`, which names a module, a function or a
-Library.
+Other distributions add functions through entry points of the group `stellar.functions`; each names a module, a function
+or a Library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import import_module
 from stellar.language.library import Function, Library
 from stellar.util.cached_properties import cached_property
 
-# What each family has, so that its module need be loaded only when one of its functions is wanted
+# Function names by family, so that a module is imported only when one of its functions is used
 FAMILIES = {
     "strings": """
         TO_UPPER TO_LOWER TRIM STARTS_WITH ENDS_WITH APPEND_IF_MISSING PREPEND_IF_MISSING CHOMP CHOP COUNT_MATCHES
@@ -69,7 +69,7 @@ SHELL_FAMILIES = {
     "grok": "GROK_EVAL GROK_PREDICT",
     "shell": "SHELL_MAP2TABLE SHELL_LIST_VARS SHELL_VARS2MAP SHELL_GET_EXPRESSION SHELL_EDIT",
 }
-# What Metron has, and is not here yet: the part of the project that each comes with
+# Metron's functions that are not implemented yet, by the component that will bring them
 PLANNED = {
     "the streaming pipeline": """
         KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS CONFIG_GET CONFIG_PUT
@@ -85,10 +85,10 @@ GROUP = "stellar.functions"
 
 
 class LazyLibrary(Library):
-    """Functions by family, and what other distributions have installed in addition.
+    """Functions by family, and those that other distributions install.
 
-    A family is loaded when one of its functions is first wanted. To look for what is installed takes longer than to
-    compile an expression, so that waits until a name is wanted that is in no family, or the whole list.
+    A family is imported when one of its functions is first looked up. Scanning entry points takes longer than compiling
+    an expression, so it is deferred until an unknown name or the complete list is requested.
     """
 
     def __init__(self, name: str, families: Mapping[str, str]) -> None:
@@ -115,11 +115,11 @@ class LazyLibrary(Library):
         return len(self._family_of) + len(self._installed)
 
     def hint(self, name: str) -> str | None:
-        for part, names in PLANNED.items():
+        for component, names in PLANNED.items():
             if name in names.split():
-                return f"Metron has it; here it will come with {part}"
+                return f"this function of Metron is not implemented yet; it will come with {component}"
         if any(name in names.split() for names in SHELL_FAMILIES.values()):
-            return "only the shell has it, and a pipeline whose configuration asks for it"
+            return "available only in the shell, and in a pipeline whose configuration selects the shell's library"
         return super().hint(name)
 
     @cached_property
@@ -128,26 +128,26 @@ class LazyLibrary(Library):
 
     @cached_property
     def _installed(self) -> dict[str, Function]:
-        return {name: function for name, function in _found() if self._is_free(name, function)}
+        return {name: function for name, function in _load_entry_points() if self._is_free(name, function)}
 
     def _is_free(self, name: str, function: Function) -> bool:
         if name in self._family_of:
-            where = f"{function.implementation.__module__}.{function.implementation.__qualname__}"
-            warnings.warn(f"{where} is a {name}, but that name is taken", RuntimeWarning, stacklevel=2)
+            path = f"{function.implementation.__module__}.{function.implementation.__qualname__}"
+            warnings.warn(f"{path} ignored: {name} is a built-in function", RuntimeWarning, stacklevel=2)
         return name not in self._family_of
 
 
-def _found() -> Iterator[tuple[str, Function]]:
-    from importlib.metadata import entry_points  # it takes as long to load as all of the language
+def _load_entry_points() -> Iterator[tuple[str, Function]]:
+    from importlib.metadata import entry_points  # takes as long to import as the whole language
 
     for entry_point in entry_points(group=GROUP):
         try:
-            found = Library.of(entry_point.load())
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's module may raise
-            where = f"{entry_point.name} = {entry_point.value}"
-            warnings.warn(f"the Stellar functions {where} can't be loaded: {error}", RuntimeWarning, stacklevel=2)
+            library = Library.of(entry_point.load())
+        except Exception as error:  # noqa: BLE001 - a third-party module can raise anything
+            plugin = f"{entry_point.name} = {entry_point.value}"
+            warnings.warn(f"cannot load the Stellar functions {plugin}: {error}", RuntimeWarning, stacklevel=2)
             continue
-        yield from found.items()
+        yield from library.items()
 
 
 LIBRARY = LazyLibrary("stellar.functions:LIBRARY", FAMILIES)

@@ -1,4 +1,4 @@
-"""Sets that are kept approximately: a Bloom filter never misses a member, and seldom takes a stranger for one."""
+"""Bloom filters: sets in little memory, with rare false positives and no false negatives."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _TWO_NUMBERS = Struct(">QQ").unpack
 
 
 class BloomFilter:
-    """A Bloom filter of values; two values are one to it if they are written alike. It can be merged and pickled.
+    """A Bloom filter of values. It can be merged and pickled.
 
-    expected: how many values it is made for
-    false_positives: how often a stranger is then taken for a member, from 0 to 1
+    expected: number of members that it is sized for
+    false_positives: false positive rate at that size, between 0 and 1
 
-    Its size is that of https://en.wikipedia.org/wiki/Bloom_filter#Optimal_number_of_hash_functions
+    Values are compared by their JSON form. The size is the optimum of
+    https://en.wikipedia.org/wiki/Bloom_filter#Optimal_number_of_hash_functions
     """
 
     STELLAR_NOUN = "a bloom filter"
@@ -34,33 +35,33 @@ class BloomFilter:
     def __init__(self, expected: int, false_positives: float) -> None:
         self.size = max(1, math.ceil(-expected * math.log(false_positives) / math.log(2) ** 2))
         if self.size > LARGEST_BITS:
-            raise ValueError(f"a bloom filter of {self.size} bits is too large; {LARGEST_BITS} are the most")
+            raise ValueError(f"bloom filter too large: {self.size} bits, expected at most {LARGEST_BITS}")
         self.hashes = max(1, round(self.size / max(1, expected) * math.log(2)))
         self.bits = bytearray((self.size + 7) // 8)
 
     def add(self, value: object) -> None:
         bits, size = self.bits, self.size
-        position, step = self._first_and_step(value)
+        position, step = self._hash_value(value)
         for _ in range(self.hashes):
             bits[position >> 3] |= 1 << (position & 7)
             position = (position + step) % size
 
     def __contains__(self, value: object) -> bool:
         bits, size = self.bits, self.size
-        position, step = self._first_and_step(value)
+        position, step = self._hash_value(value)
         for _ in range(self.hashes):
             if not bits[position >> 3] >> (position & 7) & 1:
                 return False
             position = (position + step) % size
         return True
 
-    def _first_and_step(self, value: object) -> tuple[int, int]:
-        """Where the bits of a value are: the first one, and how far it is to the next."""
-        first, step = _TWO_NUMBERS(blake2b(_written(value), digest_size=16).digest())
+    def _hash_value(self, value: object) -> tuple[int, int]:
+        """Return the position of a value's first bit, and the distance between its bits."""
+        first, step = _TWO_NUMBERS(blake2b(_serialize(value), digest_size=16).digest())
         return first % self.size, (step | 1) % self.size
 
-    def fits(self, other: BloomFilter) -> bool:
-        """Whether the two can be merged."""
+    def is_compatible(self, other: BloomFilter) -> bool:
+        """Return True if the two filters can be merged."""
         return (self.size, self.hashes) == (other.size, other.hashes)
 
     def merge(self, other: BloomFilter) -> None:
@@ -68,28 +69,28 @@ class BloomFilter:
             self.bits[index] |= byte
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BloomFilter) and self.fits(other) and self.bits == other.bits
+        return isinstance(other, BloomFilter) and self.is_compatible(other) and self.bits == other.bits
 
     def __hash__(self) -> int:
         return hash((self.size, self.hashes))
 
 
-def _written(value: Any) -> bytes:
+def _serialize(value: Any) -> bytes:
     if value.__class__ is str:
         return b"s" + value.encode(errors="surrogatepass")
     try:
-        text = json.dumps(encode(value), sort_keys=True)
+        document = json.dumps(encode(value), sort_keys=True)
     except (TypeError, RecursionError) as error:
-        raise ValueError(f"{described(value)} can't be a member of a bloom filter") from error
-    return b"j" + text.encode()
+        raise ValueError(f"cannot add {described(value)} to a bloom filter") from error
+    return b"j" + document.encode()
 
 
 @stellar("BLOOM_INIT")
 def init(expected_insertions: object = None, false_positive_rate: object = None) -> BloomFilter:
-    """A Bloom filter without members.
+    """Create a Bloom filter without members.
 
-    expectedInsertions: How many members to expect, by default 100,000
-    falsePositiveRate: How often a stranger may be taken for a member, by default 0.01
+    expectedInsertions: Expected number of members; 100,000 by default
+    falsePositiveRate: False positive rate at that number of members, between 0 and 1; 0.01 by default
     returns: The filter
 
         BLOOM_EXISTS(BLOOM_INIT(), 'a')  // false
@@ -99,18 +100,22 @@ def init(expected_insertions: object = None, false_positive_rate: object = None)
     expected = EXPECTED if expected_insertions is None else to_integer(expected_insertions)
     rate = FALSE_POSITIVES if false_positive_rate is None else to_double(false_positive_rate)
     if expected is None or expected < 0:
-        raise ValueError(f"BLOOM_INIT takes a whole number of members, not {described(expected_insertions)}")
+        raise ValueError(
+            f"BLOOM_INIT expected a non-negative integer as expectedInsertions, got {described(expected_insertions)}"
+        )
     if rate is None or not 0 < rate < 1:
-        raise ValueError(f"BLOOM_INIT takes a rate between 0 and 1, not {described(false_positive_rate)}")
+        raise ValueError(
+            f"BLOOM_INIT expected a number between 0 and 1 as falsePositiveRate, got {described(false_positive_rate)}"
+        )
     return BloomFilter(expected, rate)
 
 
 @stellar("BLOOM_ADD")
 def add(bloom: BloomFilter | None, *values: object) -> BloomFilter | None:
-    """A Bloom filter with more members; the very one given is changed.
+    """Add values to a Bloom filter. The filter itself is changed.
 
     bloom: The filter
-    values: The new members; null is left out, and a list is one member
+    values: Values to add; null is ignored, and a list is a single member
     returns: The filter
 
         BLOOM_EXISTS(BLOOM_ADD(BLOOM_INIT(), 'a', 'b'), 'b')  // true
@@ -120,18 +125,18 @@ def add(bloom: BloomFilter | None, *values: object) -> BloomFilter | None:
         if value is None:
             continue
         if bloom is None:
-            raise ValueError("BLOOM_ADD takes a bloom filter as bloom, not null")
+            raise ValueError("BLOOM_ADD expected a bloom filter as bloom, got null")
         bloom.add(value)
     return bloom
 
 
 @stellar("BLOOM_EXISTS")
 def exists(bloom: BloomFilter | None = None, value: object = None) -> bool:
-    """Whether a value is, most likely, a member of a Bloom filter.
+    """Test whether a value is probably a member of a Bloom filter.
 
     bloom: The filter
     value: The value
-    returns: False if it surely is none; false for null
+    returns: False if the value is certainly not a member, or is null; true otherwise
 
         BLOOM_EXISTS(BLOOM_ADD(BLOOM_INIT(), 'a'), 'a')  // true
         BLOOM_EXISTS(BLOOM_ADD(BLOOM_INIT(), 'a'), 'b')  // false
@@ -140,26 +145,26 @@ def exists(bloom: BloomFilter | None = None, value: object = None) -> bool:
     if value is None:
         return False
     if bloom is None:
-        raise ValueError("BLOOM_EXISTS takes a bloom filter as bloom, not null")
+        raise ValueError("BLOOM_EXISTS expected a bloom filter as bloom, got null")
     return value in bloom
 
 
 @stellar("BLOOM_MERGE")
 def merge(filters: object = None) -> BloomFilter | None:
-    """A Bloom filter of the members of several, which are all of one size; the first is changed.
+    """Merge Bloom filters of the same size and rate. The first filter is changed.
 
-    filters: The list of filters; anything else in it is left out
-    returns: The first filter, with the members of the others; null if there is none
+    filters: List of filters; other elements are ignored
+    returns: The first filter, with the members of all filters; null if the list contains no filters
 
         BLOOM_EXISTS(BLOOM_MERGE([BLOOM_ADD(BLOOM_INIT(), 'a'), BLOOM_ADD(BLOOM_INIT(), 'b')]), 'b')  // true
         BLOOM_MERGE([])  // null
         BLOOM_MERGE([BLOOM_INIT(10), BLOOM_INIT(1000)])  // error
     """
-    given = [item for item in filters if isinstance(item, BloomFilter)] if isinstance(filters, list) else []
-    if not given:
+    blooms = [item for item in filters if isinstance(item, BloomFilter)] if isinstance(filters, list) else []
+    if not blooms:
         return None
-    for other in given[1:]:
-        if not given[0].fits(other):
-            raise ValueError("BLOOM_MERGE takes filters of one size and rate")
-        given[0].merge(other)
-    return given[0]
+    for other in blooms[1:]:
+        if not blooms[0].is_compatible(other):
+            raise ValueError("BLOOM_MERGE expected filters of the same size and rate")
+        blooms[0].merge(other)
+    return blooms[0]

@@ -1,4 +1,4 @@
-"""Patterns of bytes, looked for in packets and the like."""
+"""Patterns of byte sequences, searched in packets and other binary data."""
 
 from __future__ import annotations
 
@@ -9,162 +9,165 @@ from stellar.language.library import stellar
 
 _LONGEST = 65_536
 _DEEPEST = 50
-# A pattern has one length, so a search takes no more steps than there are bytes, times so many
-_MOST = 512
+# A pattern has a fixed length, so a search takes at most this many steps per byte of data
+_MOST_COMPARED = 512
 
 
 @stellar("BYTEARRAY_MATCHER", surplus="refuse")
 def bytearray_matcher(pattern: str | None, data: bytes | None) -> bool:
-    """Whether bytes hold a sequence that a pattern describes.
+    """Test whether bytes contain a sequence that matches a byte pattern.
 
-    In a pattern, `0d 0A` are bytes in hexadecimal digits, `'GET'` is a text and one in backquotes is a text in capital
-    or small letters; `.` is any byte, `30-39` and `'a'-'z'` are ranges, `[00 'x' 30-39]` is one of several; `&81` has
-    all of these bits, `~81` any of them; `^` before one of these is any other byte; `00{4}` is four of them; `\\\\d`,
-    `\\\\s`, `\\\\w` and the like are digits, blanks and letters; blanks mean nothing, and `#` begins a comment.
+    Items of a pattern: `0d 0A` bytes in hexadecimal, `'GET'` a string, a string in backquotes regardless of case, `.`
+    any byte, `30-39` and `'a'-'z'` ranges, `[00 'x' 30-39]` one of several, `&81` bytes with all of these bits, `~81`
+    bytes with any of them; `^` inverts the next item; `00{4}` is a repetition; `\\\\d`, `\\\\s`, `\\\\w` and the like
+    are digits, whitespace and word characters. Whitespace is ignored, and `#` starts a comment.
 
     pattern: The pattern
     data: The bytes
-    returns: True if they do; false if either is null
+    returns: True if a sequence matches; false if an argument is null
 
         BYTEARRAY_MATCHER("'GET'", null)  // false
         BYTEARRAY_MATCHER(null, null)  // false
         BYTEARRAY_MATCHER("'GET'", 'GET /')  // error
     """
-    return pattern is not None and data is not None and _compiled(pattern).search(data) is not None
+    return pattern is not None and data is not None and _compile(pattern).search(data) is not None
 
 
 @lru_cache(512)
-def _compiled(pattern: str) -> re.Pattern[bytes]:
-    reader = _Reader(pattern)
-    expression = reader.sequence()
-    if reader.length > _LONGEST:
-        raise ValueError(f"a byte pattern describes {_LONGEST} bytes at most, not {reader.length}")
+def _compile(pattern: str) -> re.Pattern[bytes]:
+    parser = PatternParser(pattern)
+    expression = parser.parse_sequence()
+    if parser.length > _LONGEST:
+        raise ValueError(f"byte pattern too long: it matches {parser.length} bytes, expected at most {_LONGEST}")
     return re.compile(expression, re.DOTALL)
 
 
 Bytes = frozenset[int]
 
 _EVERY: Bytes = frozenset(range(256))
-_SMALL, _CAPITAL, _DIGITS = (frozenset(letters) for letters in (range(97, 123), range(65, 91), range(48, 58)))
+_LOWERCASE, _UPPERCASE, _DIGITS = (frozenset(letters) for letters in (range(97, 123), range(65, 91), range(48, 58)))
 _SHORTHANDS: dict[str, Bytes] = {
     **{letter: frozenset([code]) for letter, code in zip("tnvfre", (9, 10, 11, 12, 13, 27), strict=True)},
     "d": _DIGITS,
-    "l": _SMALL,
-    "u": _CAPITAL,
+    "l": _LOWERCASE,
+    "u": _UPPERCASE,
     "i": frozenset(range(128)),
     "s": frozenset(b"\t\n\r "),
-    "w": _SMALL | _CAPITAL | _DIGITS | {ord("_")},
+    "w": _LOWERCASE | _UPPERCASE | _DIGITS | {ord("_")},
 }
 _SKIPPED = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{2}")
-_TEXT = re.compile(r"'([^']+)'|`([^`]+)`")
+_STRING = re.compile(r"'([^']+)'|`([^`]+)`")
 _COUNT = re.compile(r"\{(\d{1,6})\}", re.ASCII)
 
 
-class _Reader:
-    """The work on one pattern: `at` is the place in its text, `length` how many bytes it describes so far, and
-    `size` how many of them are to be compared.
+class PatternParser:
+    """A parser of one pattern.
+
+    at: offset in the pattern
+    length: number of bytes that the pattern matches so far
+    size: number of those bytes that have to be compared
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
         self.at = 0
         self.length = 0
         self.size = 0
 
-    def wrong(self, what: str) -> ValueError:
-        return ValueError(f"{self.text[:60]!r} is no byte pattern: {what} at character {self.at + 1}")
+    def error(self, problem: str) -> ValueError:
+        return ValueError(f"invalid byte pattern {self.pattern[:60]!r}: {problem} at character {self.at + 1}")
 
-    def taken(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """What matches here, if anything does; blanks and comments after it are skipped."""
-        match = pattern.match(self.text, self.at)
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Match a regular expression at the offset, then skip whitespace and comments."""
+        match = pattern.match(self.pattern, self.at)
         if match:
-            self.at = _end_of_blanks(self.text, match.end())
+            self.at = _skip_whitespace(self.pattern, match.end())
         return match
 
-    def sign(self, sign: str) -> bool:
-        return self.taken(re.compile(re.escape(sign))) is not None
+    def skip_sign(self, sign: str) -> bool:
+        return self.match(re.compile(re.escape(sign))) is not None
 
-    def sequence(self) -> bytes:
-        """All of the pattern as a regular expression."""
-        self.at = _end_of_blanks(self.text, 0)
-        if self.at == len(self.text):
-            raise self.wrong("nothing to look for")
+    def parse_sequence(self) -> bytes:
+        """Return a regular expression for the whole pattern."""
+        self.at = _skip_whitespace(self.pattern, 0)
+        if self.at == len(self.pattern):
+            raise self.error("the pattern is empty")
         parts = []
-        while self.at < len(self.text):
-            item = self.item(0)
-            count = int(match[1]) if (match := self.taken(_COUNT)) else 1
+        while self.at < len(self.pattern):
+            item = self.parse_item(0)
+            count = int(match[1]) if (match := self.match(_COUNT)) else 1
             self.length += len(item) * count
             self.size += 1 if item == (_EVERY,) else len(item) * count
-            if self.size > _MOST:
-                raise self.wrong(f"more than {_MOST} bytes to compare")
-            expression = b"".join(map(_class, item))
+            if self.size > _MOST_COMPARED:
+                raise self.error(f"more than {_MOST_COMPARED} bytes to compare")
+            expression = b"".join(map(_byte_class, item))
             parts.append(expression if count == 1 else b"(?:%b){%d}" % (expression, count))
         return b"".join(parts)
 
-    def item(self, depth: int) -> tuple[Bytes, ...]:
-        """A byte, a range, a set or a text: for each of its places, which bytes may stand there."""
+    def parse_item(self, depth: int) -> tuple[Bytes, ...]:
+        """Parse a byte, a range, a set or a string: the accepted bytes for each of its positions."""
         if depth > _DEEPEST:
-            raise self.wrong("too much in one another")
-        if self.sign("^"):
-            inverted = self.item(depth + 1)
+            raise self.error("nested too deeply")
+        if self.skip_sign("^"):
+            inverted = self.parse_item(depth + 1)
             if len(inverted) != 1:
-                raise self.wrong("a text of several bytes, which can't be inverted,")
+                raise self.error("cannot invert a string of several bytes")
             return (_EVERY - inverted[0],)
         for sign, test in (("&", _has_all), ("~", _has_any)):
-            if self.sign(sign):
-                bits = self.one_byte(self.item(depth + 1))
+            if self.skip_sign(sign):
+                bits = self.require_byte(self.parse_item(depth + 1))
                 return (frozenset(byte for byte in _EVERY if test(byte, bits)),)
-        item = self.simple(depth)
-        if self.sign("-"):
-            first, last = sorted((self.one_byte(item), self.one_byte(self.simple(depth))))
+        item = self.parse_simple_item(depth)
+        if self.skip_sign("-"):
+            first, last = sorted((self.require_byte(item), self.require_byte(self.parse_simple_item(depth))))
             return (frozenset(range(first, last + 1)),)
         return item
 
-    def one_byte(self, item: tuple[Bytes, ...]) -> int:
+    def require_byte(self, item: tuple[Bytes, ...]) -> int:
         if len(item) == 1 and len(item[0]) == 1:
             return next(iter(item[0]))
-        raise self.wrong("more than a single byte before what must be one")
+        raise self.error("expected a single byte")
 
-    def simple(self, depth: int) -> tuple[Bytes, ...]:
-        if match := self.taken(_HEXADECIMAL):
+    def parse_simple_item(self, depth: int) -> tuple[Bytes, ...]:
+        if match := self.match(_HEXADECIMAL):
             return (frozenset([int(match[0], 16)]),)
-        if match := self.taken(_TEXT):
-            return self.text_item(match[1] or match[2], ignores_case=match[2] is not None)
-        if self.sign("."):
+        if match := self.match(_STRING):
+            return self.parse_string(match[1] or match[2], ignores_case=match[2] is not None)
+        if self.skip_sign("."):
             return (_EVERY,)
-        if self.sign("["):
-            return (self.set_item(depth + 1),)
-        if self.sign("\\"):
-            letter = self.text[self.at : self.at + 1]
+        if self.skip_sign("["):
+            return (self.parse_set(depth + 1),)
+        if self.skip_sign("\\"):
+            letter = self.pattern[self.at : self.at + 1]
             if letter and (members := _SHORTHANDS.get(letter.lower())) is not None:
                 if letter.isupper() and letter.lower() in "tnvfre":
-                    raise self.wrong("an unknown shorthand")
-                self.at = _end_of_blanks(self.text, self.at + 1)
+                    raise self.error("unknown shorthand")
+                self.at = _skip_whitespace(self.pattern, self.at + 1)
                 return (members if letter.islower() else _EVERY - members,)
-            raise self.wrong("an unknown shorthand")
-        raise self.wrong("something unknown")
+            raise self.error("unknown shorthand")
+        raise self.error("unexpected character")
 
-    def text_item(self, text: str, *, ignores_case: bool) -> tuple[Bytes, ...]:
+    def parse_string(self, string: str, *, ignores_case: bool) -> tuple[Bytes, ...]:
         try:
-            octets = text.encode("latin-1")
+            octets = string.encode("latin-1")
         except UnicodeEncodeError:
-            raise self.wrong("a text with letters of more than a byte before what stands") from None
+            raise self.error("a string with characters beyond Latin-1") from None
         if not ignores_case:
             return tuple(frozenset([octet]) for octet in octets)
         return tuple(frozenset(bytes([octet]).lower() + bytes([octet]).upper()) for octet in octets)
 
-    def set_item(self, depth: int) -> Bytes:
+    def parse_set(self, depth: int) -> Bytes:
         members: Bytes = frozenset()
-        while not self.sign("]"):
-            if self.at == len(self.text):
-                raise self.wrong("a [ without its ]")
-            members = members.union(*self.item(depth))
+        while not self.skip_sign("]"):
+            if self.at == len(self.pattern):
+                raise self.error("unclosed [")
+            members = members.union(*self.parse_item(depth))
         return members
 
 
-def _end_of_blanks(text: str, at: int) -> int:
-    match = _SKIPPED.match(text, at)
+def _skip_whitespace(pattern: str, at: int) -> int:
+    match = _SKIPPED.match(pattern, at)
     return match.end() if match else at
 
 
@@ -176,8 +179,8 @@ def _has_any(byte: int, bits: int) -> bool:
     return byte & bits != 0
 
 
-def _class(members: Bytes) -> bytes:
-    """A regular expression for one byte of several."""
+def _byte_class(members: Bytes) -> bytes:
+    """Return a regular expression that matches one of these bytes."""
     if len(members) == 256:
         return b"."
     if not members:

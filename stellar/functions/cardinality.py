@@ -1,4 +1,4 @@
-"""How many different values there are, estimated in little memory by HyperLogLog. It needs the extra `sketches`."""
+"""Estimates of the number of distinct values in little memory, by HyperLogLog. Requires the extra `sketches`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from stellar.language.runtime import ABSENT, described
 from stellar.util.optional_imports import needed
 
 PRECISION, SPARSE_PRECISION = 14, 25
-# What the sketch takes: 2 to this power are its registers
+# Limits of the sketch library: a sketch has 2 to this power registers
 LEAST_REGISTERS, MOST_REGISTERS = 4, 21
 
 
 class Cardinality:
-    """A HyperLogLog sketch of the texts of values. It can be merged with others of its precision, and pickled."""
+    """A HyperLogLog sketch of the string forms of values. Sketches of one precision can be merged, and pickled."""
 
     STELLAR_NOUN = "an estimator of cardinality"
 
     __slots__ = ("precision", "sketch", "sparse_precision")
 
     def __init__(self, precision: int = PRECISION, sparse_precision: int = SPARSE_PRECISION) -> None:
-        """precision: 2 to this power registers; from 14 on, an estimate is within 2 %, and 10 at most, of the truth."""
+        """Create an empty sketch.
+
+        precision: the sketch has 2 to this power registers; the error is about 2 % from 14 on, about 10 % with fewer
+        """
         sketches = needed("datasketches", "sketches")
         self.precision, self.sparse_precision = precision, sparse_precision
         self.sketch: Any = sketches.hll_sketch(min(precision, MOST_REGISTERS), sketches.tgt_hll_type.HLL_8)
@@ -47,10 +50,10 @@ class Cardinality:
 
 @stellar("HLLP_INIT")
 def init(p: object = ABSENT, sp: object = ABSENT) -> Cardinality:
-    """An estimator that has seen nothing yet.
+    """Return an empty estimator of distinct values.
 
-    p: The precision: 2 to this power are its registers, 4 or more; 14 if left out
-    sp: The precision while it has seen little, from p to 32; 25 if both are left out
+    p: The precision: the estimator has 2 to this power registers. From 4 to 32; 14 by default
+    sp: The sparse precision, from p to 32; 25 if both arguments are omitted
     returns: The estimator
 
         HLLP_CARDINALITY(HLLP_INIT())  // 0
@@ -58,26 +61,26 @@ def init(p: object = ABSENT, sp: object = ABSENT) -> Cardinality:
     """
     if p is ABSENT:
         return Cardinality()
-    precision, sparse = _precision("p", p), 0 if sp is ABSENT else _precision("sp", sp)
+    precision, sparse = _require_precision("p", p), 0 if sp is ABSENT else _require_precision("sp", sp)
     if not LEAST_REGISTERS <= precision <= 32:
-        raise ValueError(f"HLLP_INIT takes a precision from {LEAST_REGISTERS} to 32, not {precision}")
+        raise ValueError(f"HLLP_INIT expected a precision from {LEAST_REGISTERS} to 32 as p, got {precision}")
     if sparse and not precision <= sparse <= 32:
-        raise ValueError(f"HLLP_INIT takes a sparse precision from p to 32, not {sparse}")
+        raise ValueError(f"HLLP_INIT expected a precision from p to 32 as sp, got {sparse}")
     return Cardinality(precision, sparse)
 
 
-def _precision(name: str, value: object) -> int:
+def _require_precision(name: str, value: object) -> int:
     if (number := to_integer(value)) is None:
-        raise ValueError(f"HLLP_INIT takes a whole number as {name}, not {described(value)}")
+        raise ValueError(f"HLLP_INIT expected an integer as {name}, got {described(value)}")
     return number
 
 
 @stellar("HLLP_ADD")
 def add(hllp: Cardinality | None, value: object) -> Cardinality:
-    """An estimator that has seen more; the very one given is changed.
+    """Add values to an estimator of distinct values. The estimator itself is changed.
 
-    hllp: The estimator; null for a new one
-    value: A value, or a list of values, which are told apart by their texts
+    hllp: The estimator; null creates one
+    value: A value, or a list of values; they are compared as strings
     returns: The estimator
 
         HLLP_CARDINALITY(HLLP_ADD(null, ['a', 'b', 'a']))  // 2
@@ -92,10 +95,10 @@ def add(hllp: Cardinality | None, value: object) -> Cardinality:
 
 @stellar("HLLP_CARDINALITY")
 def cardinality(*hllp: object) -> int:
-    """How many different values an estimator has seen, about.
+    """Estimate the number of distinct values.
 
     hllp: The estimator
-    returns: The estimate; 0 for anything else
+    returns: The estimate; 0 for any other value
 
         HLLP_CARDINALITY(HLLP_ADD(null, [1, 2, 3]))  // 3
         HLLP_CARDINALITY(null)  // 0
@@ -108,27 +111,27 @@ def cardinality(*hllp: object) -> int:
 
 @stellar("HLLP_MERGE", surplus="refuse")
 def merge(estimators: object) -> Cardinality | None:
-    """An estimator that has seen what several have seen.
+    """Merge estimators of distinct values.
 
-    estimators: The list of estimators, all of one precision, or one estimator
-    returns: A new estimator; the only one, if there is but one; null if there is none
+    estimators: List of estimators of the same precision, or a single estimator
+    returns: A new estimator; the only element of a list of one; null for an empty list
 
         HLLP_CARDINALITY(HLLP_MERGE([HLLP_ADD(null, 'a'), HLLP_ADD(null, 'b')]))  // 2
         HLLP_MERGE([])  // null
         HLLP_MERGE([HLLP_INIT(5), HLLP_INIT(6)])  // error
     """
-    given: list[Cardinality] = []
+    members: list[Cardinality] = []
     for estimator in estimators if isinstance(estimators, list) else [estimators]:
         if isinstance(estimator, Cardinality):
-            given.append(estimator)
+            members.append(estimator)
         elif estimators != [None] and estimators is not None:
-            raise ValueError(f"HLLP_MERGE takes estimators of cardinality, not {described(estimator)}")
-    if len(given) < 2:
-        return given[0] if given else None
-    first = given[0]
+            raise ValueError(f"HLLP_MERGE expected estimators of cardinality, got {described(estimator)}")
+    if len(members) < 2:
+        return members[0] if members else None
+    first = members[0]
     merged = Cardinality(first.precision, first.sparse_precision)
-    for other in given:
+    for other in members:
         if (other.precision, other.sparse_precision) != (first.precision, first.sparse_precision):
-            raise ValueError("HLLP_MERGE takes estimators of one precision")
+            raise ValueError("HLLP_MERGE expected estimators of the same precision")
         merged.merge(other)
     return merged

@@ -1,4 +1,4 @@
-"""Lists, sets, multisets (maps of how often each item is there) and maps."""
+"""Lists, sets, multisets (maps of items to their counts) and maps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from stellar.language.library import stellar
 from stellar.language.ordered_set import OrderedSet
 from stellar.language.runtime import ABSENT, described, hashable, member
 
-# An argument that was not given, where that is not the same as null
+# Default of arguments for which omitted and null differ
 _MISSING: Any = object()
 _SIZED = (str, list, dict, set, frozenset, tuple, Mapping)
 
 
 @stellar("IS_EMPTY")
 def is_empty(input_: object = None) -> bool:
-    """Whether a text, list, set or map is empty. A text of blanks is not.
+    """Test whether a string, list, set or map is empty. A string of whitespace is not empty.
 
-    input: The text, list, set or map
+    input: The string, list, set or map
     returns: True if it is empty or null; false for any other value
 
         IS_EMPTY('')  // true
@@ -35,10 +35,10 @@ def is_empty(input_: object = None) -> bool:
 
 @stellar("LENGTH")
 def length(input_: object = None) -> int:
-    """How many characters a text has, how many elements a list or set, how many entries a map.
+    """Return the number of characters of a string, of elements of a list or set, or of entries of a map.
 
-    input: The text, list, set or map
-    returns: How many; 0 for null and any other value
+    input: The string, list, set or map
+    returns: The number; 0 for null and any other value
 
         LENGTH('apache')  // 6
         LENGTH([1, null])  // 2
@@ -53,11 +53,11 @@ def length(input_: object = None) -> int:
 
 @stellar("LIST_ADD")
 def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
-    """Add an element to the end of a list. The list itself is changed.
+    """Append an element to a list. The list itself is changed.
 
     list: The list
     element: The element
-    returns: The list; anything else unchanged
+    returns: The list; any other value unchanged
 
         LIST_ADD([1, 2], 3)  // [1, 2, 3]
         LIST_ADD([], null)  // [null]
@@ -71,10 +71,10 @@ def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
 
 @stellar("SET_INIT")
 def set_init(input_: Iterable[Any] | None = None, *others: object) -> set[Any]:
-    """A new set.
+    """Create a set of the elements of a list or set.
 
-    input: The list or set whose elements it shall have
-    others: Nothing; with any of these the set is empty, as in Metron
+    input: List or set of the initial members
+    others: Ignored, but the set is empty if there are any, as in Metron
     returns: The set, in the order of the elements; empty for null
 
         LENGTH(SET_INIT(['a', 'b', 'a']))  // 2
@@ -82,16 +82,16 @@ def set_init(input_: Iterable[Any] | None = None, *others: object) -> set[Any]:
         LENGTH(SET_INIT())  // 0
         SET_INIT('ab')  // error
     """
-    return OrderedSet() if input_ is None or others else OrderedSet(map(_kept, input_))
+    return OrderedSet() if input_ is None or others else OrderedSet(map(_to_key, input_))
 
 
 @stellar("SET_ADD")
 def set_add(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
     """Add members to a set. The set itself is changed.
 
-    set: The set; null is a new one
-    values: The members; nulls are left out, and a list is one member
-    returns: The set; null without any argument
+    set: The set; null creates one
+    values: The members; nulls are ignored, and a list is a single member
+    returns: The set; null if called without arguments
 
         JOIN(SET_ADD(SET_INIT(['a']), 'b', null, 'a'), ',')  // 'a,b'
         LENGTH(SET_ADD(null, 'a'))  // 1
@@ -103,7 +103,7 @@ def set_add(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
     changed = OrderedSet() if set_ is None else set_
     for value in values:
         if value is not None:
-            changed.add(_kept(value))
+            changed.add(_to_key(value))
     return changed
 
 
@@ -111,9 +111,9 @@ def set_add(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
 def set_remove(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | None:
     """Remove members from a set. The set itself is changed.
 
-    set: The set; null is a new one
-    values: The members; those that are not in it are nothing to worry about
-    returns: The set; null without any argument
+    set: The set; null creates one
+    values: The members; those that the set does not contain are ignored
+    returns: The set; null if called without arguments
 
         JOIN(SET_REMOVE(SET_INIT(['a', 'b']), 'a', 'x'), ',')  // 'b'
         LENGTH(SET_REMOVE(null, 'a'))  // 0
@@ -131,10 +131,10 @@ def set_remove(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | Non
 
 @stellar("SET_MERGE")
 def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
-    """A new set of all members of several.
+    """Return the union of several sets, as a new set.
 
-    sets: The list of the sets, or of lists; nulls in it are left out
-    returns: The set; empty for null; null without any argument
+    sets: List of sets or lists; nulls in it are ignored
+    returns: The union; empty for null; null if called without arguments
 
         JOIN(SET_MERGE([SET_INIT(['a', 'b']), null, ['c', 'a']]), ',')  // 'a,b,c'
         LENGTH(SET_MERGE(null))  // 0
@@ -143,14 +143,14 @@ def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
     """
     if sets is _MISSING:
         return None
-    return OrderedSet(_kept(member) for members in sets or () for member in _members(members))
+    return OrderedSet(_to_key(member) for members in sets or () for member in _require_sequence(members))
 
 
 @stellar("MULTISET_INIT")
 def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
-    """A new multiset: a map of how often each item is there.
+    """Return a new multiset: a map of items to their counts.
 
-    input: The list or set of the items
+    input: List or set of the items
     returns: The multiset; empty for null
 
         MULTISET_INIT(['a', 'b', 'a'])  // {'a' : 2, 'b' : 1}
@@ -159,7 +159,7 @@ def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
         MULTISET_INIT('ab')  // error
     """
     counts: dict[Any, int] = {}
-    for item in map(_kept, input_ or ()):
+    for item in map(_to_key, input_ or ()):
         counts[item] = counts.get(item, 0) + 1
     return counts
 
@@ -168,9 +168,9 @@ def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
 def multiset_add(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any) -> Mapping[Any, Any] | None:
     """Add items to a multiset. The multiset itself is changed.
 
-    multiset: The multiset; null is a new one
-    values: The items; nulls are left out
-    returns: The multiset; null without any argument
+    multiset: The multiset; null creates one
+    values: The items; nulls are ignored
+    returns: The multiset; null if called without arguments
 
         MULTISET_ADD(MULTISET_INIT(['a']), 'a', 'b')  // {'a' : 2, 'b' : 1}
         MULTISET_ADD(null, 'a', null)  // {'a' : 1}
@@ -179,20 +179,20 @@ def multiset_add(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any) ->
     """
     if multiset is _MISSING:
         return None
-    changed = _changeable(multiset)
+    changed = _require_mutable(multiset)
     for value in values:
         if value is not None:
-            changed[_kept(value)] = _count(changed.get(_kept(value), 0)) + 1
+            changed[_to_key(value)] = _require_count(changed.get(_to_key(value), 0)) + 1
     return changed
 
 
 @stellar("MULTISET_REMOVE")
 def multiset_remove(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any) -> Mapping[Any, Any] | None:
-    """Remove items from a multiset, each once. The multiset itself is changed.
+    """Remove items from a multiset, one occurrence of each. The multiset itself is changed.
 
-    multiset: The multiset; null is a new one
-    values: The items; those that are not in it are nothing to worry about
-    returns: The multiset; null without any argument
+    multiset: The multiset; null creates one
+    values: The items; those that the multiset does not contain are ignored
+    returns: The multiset; null if called without arguments
 
         MULTISET_REMOVE(MULTISET_INIT(['a', 'a', 'b']), 'a', 'b')  // {'a' : 1}
         MULTISET_REMOVE(null, 'a')  // {}
@@ -201,11 +201,11 @@ def multiset_remove(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any)
     """
     if multiset is _MISSING:
         return None
-    changed = _changeable(multiset)
+    changed = _require_mutable(multiset)
     for value in values:
         if value is None or (item := member(changed, value)) is ABSENT:
             continue
-        if (count := _count(changed[item])) > 1:
+        if (count := _require_count(changed[item])) > 1:
             changed[item] = count - 1
         else:
             del changed[item]
@@ -214,10 +214,10 @@ def multiset_remove(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any)
 
 @stellar("MULTISET_MERGE")
 def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
-    """A new multiset of all items of several.
+    """Return a new multiset with the items of several; counts are added.
 
-    sets: The list of the multisets; nulls in it are left out
-    returns: The multiset; null without any argument
+    sets: List of multisets; nulls in it are ignored
+    returns: The multiset; null if called without arguments
 
         MULTISET_MERGE([{'a' : 2}, null, {'a' : 1, 'b' : 1}])  // {'a' : 3, 'b' : 1}
         MULTISET_MERGE([])  // {}
@@ -228,18 +228,18 @@ def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
         return None
     merged: dict[Any, int] = {}
     for multiset in sets:
-        for item, count in _entries(multiset, "multisets"):
-            merged[item] = merged.get(item, 0) + _count(count)
+        for item, count in _require_entries(multiset, "multisets"):
+            merged[item] = merged.get(item, 0) + _require_count(count)
     return merged
 
 
 @stellar("MULTISET_TO_SET")
 def multiset_to_set(multiset: Mapping[Any, Any] | None = _MISSING, *others: object) -> set[Any] | None:
-    """The set of the items of a multiset, each once.
+    """Return the set of the distinct items of a multiset.
 
     multiset: The multiset
-    others: Nothing; with any of these the set is empty, as in Metron
-    returns: The set; empty for null; null without any argument
+    others: Ignored, but the set is empty if there are any, as in Metron
+    returns: The set; empty for null; null if called without arguments
 
         JOIN(MULTISET_TO_SET({'a' : 2, 'b' : 1}), ',')  // 'a,b'
         LENGTH(MULTISET_TO_SET(null))  // 0
@@ -253,12 +253,12 @@ def multiset_to_set(multiset: Mapping[Any, Any] | None = _MISSING, *others: obje
 
 @stellar("MAP_GET")
 def map_get(key: Any, map_: Any, default: Any = None) -> Any:
-    """What a map has for a key.
+    """Look up a key in a map.
 
     key: The key
     map: The map
-    default: What to give where the map has nothing, or null
-    returns: What the map has, or the default
+    default: Returned if the key is missing or its value is null; null by default
+    returns: The value, or the default
 
         MAP_GET('a', {'a' : 1})  // 1
         MAP_GET('b', {'a' : 1})  // null
@@ -269,18 +269,18 @@ def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     if key is None or map_ is None:
         return default
     if map_.__class__ is not dict and not isinstance(map_, Mapping):
-        raise ValueError(f"MAP_GET takes a map, not {described(map_)}")
+        raise ValueError(f"MAP_GET expected a map as map, got {described(map_)}")
     value = map_.get(key if key.__class__ is str else member(map_, key))
     return default if value is None else value
 
 
 @stellar("MAP_EXISTS")
 def map_exists(key: Any = None, map_: object = None) -> bool:
-    """Whether a map has a key, be it for null.
+    """Test whether a map contains a key, even with the value null.
 
     key: The key
     map: The map
-    returns: True if it has; false if the key or the map is null, or the map is none
+    returns: True if it does; false if the key is null or the second argument is not a map
 
         MAP_EXISTS('a', {'a' : null})  // true
         MAP_EXISTS('b', {'a' : 1})  // false
@@ -294,28 +294,28 @@ def map_exists(key: Any = None, map_: object = None) -> bool:
 
 @stellar("MAP_PUT")
 def map_put(key: Any, value: Any, map_: Mapping[Any, Any] | None) -> Mapping[Any, Any]:
-    """Put a value into a map. The map itself is changed.
+    """Set the value of a key in a map. The map itself is changed.
 
     key: The key
     value: The value
-    map: The map; null is a new one. All fields, `_`, cannot be changed
+    map: The map; null creates one. `_`, the map of all fields, is read-only
     returns: The map
 
         MAP_PUT('a', 1, {'b' : 2})  // {'b' : 2, 'a' : 1}
         MAP_PUT('a', null, null)  // {'a' : null}
         MAP_PUT('a', 1, ['b'])  // error
     """
-    changed = _changeable(map_)
-    changed[_kept(key)] = value
+    changed = _require_mutable(map_)
+    changed[_to_key(key)] = value
     return changed
 
 
 @stellar("MAP_MERGE")
 def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
-    """A new map of all entries of several. Of entries with one key the last is taken.
+    """Return a new map with the entries of several. The last value of a key takes precedence.
 
-    maps: The list of the maps; nulls in it are left out
-    returns: The map; empty for null; the only element of a list of one; null without any argument
+    maps: List of maps; nulls in it are ignored
+    returns: The map; empty for null; the only element of a list of one; null if called without arguments
 
         MAP_MERGE([{'a' : 1}, null, {'b' : 2, 'a' : 3}])  // {'a' : 3, 'b' : 2}
         MAP_MERGE([])  // {}
@@ -327,72 +327,72 @@ def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
     members = list(maps or ())
     if len(members) == 1:
         return members[0]
-    return {name: value for member in members for name, value in _entries(member, "maps")}
+    return {name: value for member in members for name, value in _require_entries(member, "maps")}
 
 
 @stellar("ZIP")
 def zip_(*lists: Any) -> list[list[Any]]:
-    """The elements of several lists side by side, up to the end of the shortest.
+    """Combine lists element by element, up to the end of the shortest.
 
-    lists: The lists; what is no list is left out
-    returns: A list of lists: first the first elements, and so on
+    lists: The lists; other values are ignored
+    returns: List of lists: the first elements, the second elements, and so on
 
         ZIP([1, 2], ['a', 'b', 'c'])  // [[1, 'a'], [2, 'b']]
         ZIP([1], null)  // [[1]]
         ZIP()  // []
     """
-    return [list(row) for row in zip(*_lists(lists), strict=False)]
+    return [list(row) for row in zip(*_select_lists(lists), strict=False)]
 
 
 @stellar("ZIP_LONGEST")
 def zip_longest(*lists: Any) -> list[list[Any]]:
-    """The elements of several lists side by side, up to the end of the longest, with null where there is none.
+    """Combine lists element by element, up to the end of the longest. Missing elements are null.
 
-    lists: The lists; what is no list is left out
-    returns: A list of lists: first the first elements, and so on
+    lists: The lists; other values are ignored
+    returns: List of lists: the first elements, the second elements, and so on
 
         ZIP_LONGEST([1, 2], ['a', 'b', 'c'])  // [[1, 'a'], [2, 'b'], [null, 'c']]
         ZIP_LONGEST([], [1])  // [[null, 1]]
         ZIP_LONGEST()  // []
     """
-    return [list(row) for row in longest(*_lists(lists))]
+    return [list(row) for row in longest(*_select_lists(lists))]
 
 
-def _kept(value: Any) -> Any:
-    """The value as a member of a set or a key of a map."""
+def _to_key(value: Any) -> Any:
+    """Return a value as a key of a map or a member of a set. Raises ValueError if it cannot be one."""
     value = hashable(value)
     try:
         hash(value)
     except TypeError:
-        raise ValueError(f"{described(value)} can be no key of a map and no member of a set") from None
+        raise ValueError(f"{described(value)} cannot be a key of a map or a member of a set") from None
     return value
 
 
-def _members(collection: Any) -> Iterable[Any]:
+def _require_sequence(collection: Any) -> Iterable[Any]:
     if not isinstance(collection, list | tuple | set | frozenset | None):
-        raise ValueError(f"only sets and lists can be merged into a set, not {described(collection)}")
+        raise ValueError(f"SET_MERGE expected sets or lists, got {described(collection)}")
     return collection or ()
 
 
-def _lists(values: tuple[Any, ...]) -> list[list[Any]]:
+def _select_lists(values: tuple[Any, ...]) -> list[list[Any]]:
     return [value for value in values if isinstance(value, list)]
 
 
-def _changeable(map_: Mapping[Any, Any] | None) -> MutableMapping[Any, Any]:
+def _require_mutable(map_: Mapping[Any, Any] | None) -> MutableMapping[Any, Any]:
     if map_ is None:
         return {}
     if not isinstance(map_, MutableMapping):
-        raise ValueError("this map can only be read; MAP_MERGE([_, {...}]) makes one that can be changed")
+        raise ValueError("this map is read-only; use MAP_MERGE([_, {...}]) to create a map that can be changed")
     return map_
 
 
-def _count(count: Any) -> int:
+def _require_count(count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError(f"the values of a multiset are whole numbers, not {described(count)}")
+        raise ValueError(f"expected integers as counts of a multiset, got {described(count)}")
     return count
 
 
-def _entries(map_: Any, noun: str) -> Iterable[tuple[Any, Any]]:
+def _require_entries(map_: Any, noun: str) -> Iterable[tuple[Any, Any]]:
     if not isinstance(map_, Mapping | None):
-        raise ValueError(f"only {noun} can be merged, not {described(map_)}")
+        raise ValueError(f"expected {noun} to merge, got {described(map_)}")
     return map_.items() if map_ else ()

@@ -1,4 +1,4 @@
-"""One kind of value made of another."""
+"""Conversion between types."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from stellar.language.library import stellar
 
 @stellar("TO_STRING")
 def to_string(input_: object) -> str | None:
-    """The text of a value.
+    """Convert a value to a string.
 
     input: Any value
-    returns: Its text; null for null
+    returns: The string; null for null
 
         TO_STRING(12.5)  // '12.5'
         TO_STRING(1e10)  // '1.0E10'
@@ -26,10 +26,10 @@ def to_string(input_: object) -> str | None:
 
 @stellar("TO_INTEGER")
 def to_integer(input_: object) -> int | None:
-    """A whole number of 32 bits.
+    """Convert a value to a 32-bit integer.
 
-    input: A number, whose fraction is cut off; a text of digits; true or false; a list, for its first element
-    returns: The number; null if there is none, or if it is too large
+    input: A number, which is truncated; a string of digits; a boolean; a list, whose first element is converted
+    returns: The integer; null if the value is not convertible or out of range
 
         TO_INTEGER('42')  // 42
         TO_INTEGER(-1.9)  // -1
@@ -42,10 +42,10 @@ def to_integer(input_: object) -> int | None:
 
 @stellar("TO_LONG")
 def to_long(input_: object) -> int | None:
-    """A whole number of 64 bits.
+    """Convert a value to a 64-bit integer.
 
-    input: A number, whose fraction is cut off; a text of digits; true or false; a list, for its first element
-    returns: The number; null if there is none. A float that is too large gives the largest
+    input: A number, which is truncated; a string of digits; a boolean; a list, whose first element is converted
+    returns: The integer; null if the value is not convertible. A float that is out of range gives the nearest limit
 
         TO_LONG('1528192393123')  // 1528192393123
         TO_LONG(1e20)  // 9223372036854775807
@@ -57,10 +57,10 @@ def to_long(input_: object) -> int | None:
 
 @stellar("TO_DOUBLE")
 def to_double(input_: object) -> float | None:
-    """A number with a fraction.
+    """Convert a value to a double.
 
-    input: A number; a text such as `1e3`, `.5` or `Infinity`; true or false; a list, for its first element
-    returns: The number; null if there is none
+    input: A number; a string such as `1e3`, `.5` or `Infinity`; a boolean; a list, whose first element is converted
+    returns: The double; null if the value is not convertible
 
         TO_DOUBLE('1e3')  // 1000.0
         TO_DOUBLE(7)  // 7.0
@@ -72,10 +72,10 @@ def to_double(input_: object) -> float | None:
 
 @stellar("TO_FLOAT")
 def to_float(input_: object) -> float | None:
-    """A number with a fraction, within the range of 32-bit ones; its precision is kept.
+    """Convert a value to a float. The range is that of 32 bits, the precision that of 64.
 
-    input: A number; a text such as `1e3`, `.5` or `Infinity`; true or false; a list, for its first element
-    returns: The number; null if there is none, or if it is too large
+    input: A number; a string such as `1e3`, `.5` or `Infinity`; a boolean; a list, whose first element is converted
+    returns: The float; null if the value is not convertible or out of range
 
         TO_FLOAT('0.25')  // 0.25
         TO_FLOAT(3.4e38)  // 3.4e38

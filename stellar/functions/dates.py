@@ -1,7 +1,8 @@
-"""Dates: read and written by patterns, and what the calendar says of them.
+"""Dates: parsing, formatting, and calendar fields.
 
-A moment is a number of milliseconds since the beginning of 1970 in UTC. Patterns are those of Java's SimpleDateFormat,
-such as `yyyy-MM-dd HH:mm:ss`; names are English, weeks begin on Sunday, and where no zone is given UTC is meant.
+A timestamp is an integer: milliseconds since the beginning of 1970 in UTC. Patterns are those of Java's
+SimpleDateFormat, such as `yyyy-MM-dd HH:mm:ss`. Names are English, weeks begin on Sunday, and the default time zone is
+UTC.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from stellar.language.conversions import to_long, to_text
 from stellar.language.library import stellar
 from stellar.language.runtime import described
 
-# An argument that was not given, where that is not the same as null
+# Default of arguments for which omitted and null differ
 _MISSING: Any = object()
 
 
 @stellar("NOW")
 def now() -> int:
-    """This moment.
+    """Return the current time.
 
-    returns: Milliseconds since the beginning of 1970
+    returns: Milliseconds since the beginning of 1970 in UTC
 
         NOW() > 1500000000000L  // true
         YEAR(NOW()) == YEAR()  // true
@@ -34,14 +35,14 @@ def now() -> int:
 
 @stellar("TO_EPOCH_TIMESTAMP")
 def to_epoch_timestamp(date_time: object, format_: object, timezone: object = None) -> int | None:
-    """The moment that a text stands for. What follows the date in the text is not looked at.
+    """Parse a string as a date and return its timestamp. Characters after the date are ignored.
 
-    A month 13 is January of the next year, and so on.
+    Fields that are out of range carry over: month 13 is January of the next year.
 
-    dateTime: The text
+    dateTime: The string
     format: The date pattern, such as `yyyy-MM-dd HH:mm:ss`
-    timezone: The zone, such as `America/New_York`, `PST` or `GMT+5:30`, that is meant unless the text has one
-    returns: Milliseconds since the beginning of 1970; null for null and for a text that does not fit the pattern
+    timezone: Time zone for strings without one, such as `America/New_York`, `PST` or `GMT+5:30`; UTC by default
+    returns: Milliseconds since the beginning of 1970 in UTC; null for null and for a string that does not match
 
         TO_EPOCH_TIMESTAMP('2017-10-23 14:46:00', 'yyyy-MM-dd HH:mm:ss')  // 1508769960000L
         TO_EPOCH_TIMESTAMP('2017-10-23 10:46', 'yyyy-MM-dd HH:mm', 'America/New_York')  // 1508769960000L
@@ -51,16 +52,16 @@ def to_epoch_timestamp(date_time: object, format_: object, timezone: object = No
     """
     if date_time is None or format_ is None:
         return None
-    return _date_patterns.read(to_text(format_), to_text(date_time), _zone(timezone))
+    return _date_patterns.read(to_text(format_), to_text(date_time), _find_zone(timezone))
 
 
 @stellar("IS_DATE")
 def is_date(date: object = None, format_: object = None) -> bool:
-    """Whether a text begins with a date that exists.
+    """Test whether a string begins with an existing date.
 
-    date: The text
+    date: The string
     format: The date pattern, such as `yyyy-MM-dd`
-    returns: True if it does; false if either is null
+    returns: True if it does; false if an argument is null
 
         IS_DATE('2016-02-29', 'yyyy-MM-dd')  // true
         IS_DATE('2017-02-29', 'yyyy-MM-dd')  // false
@@ -75,13 +76,13 @@ def is_date(date: object = None, format_: object = None) -> bool:
 
 @stellar("DATE_FORMAT")
 def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MISSING) -> str | None:
-    """A moment written by a pattern.
+    """Format a timestamp as a string.
 
     format: The date pattern, such as `yyyy-MM-dd HH:mm:ss`
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out. As the last argument it
-        may also be a zone, for now
-    timezone: The zone, such as `America/New_York`, `PST` or `GMT+5:30`
-    returns: The text; null if the pattern is null, or the moment is null and the last argument
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default. The last argument may also be a time
+        zone, then the timestamp is now
+    timezone: The time zone, such as `America/New_York`, `PST` or `GMT+5:30`; UTC by default
+    returns: The string; null if the pattern is null, or if the timestamp is null and the last argument
 
         DATE_FORMAT('yyyy-MM-dd HH:mm:ss', 1508769960000L)  // '2017-10-23 14:46:00'
         DATE_FORMAT("EEE, d MMM yyyy HH:mm z", 1508769960000L, 'America/New_York')  // 'Mon, 23 Oct 2017 10:46 EDT'
@@ -91,134 +92,136 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
     """
     if format_ is None:
         return None
-    moment, where = timestamp, timezone
+    moment, zone_name = timestamp, timezone
     if timezone is _MISSING:
         if timestamp is None:
             return None
         moment = timestamp if isinstance(timestamp, int) and not isinstance(timestamp, bool) else None
-        where = timestamp if isinstance(timestamp, str) else None
+        zone_name = timestamp if isinstance(timestamp, str) else None
     elif not isinstance(timestamp, int | None) or isinstance(timestamp, bool):
-        raise ValueError(f"DATE_FORMAT takes a whole number of milliseconds as timestamp, not {described(timestamp)}")
+        raise ValueError(f"DATE_FORMAT expected an integer as timestamp, got {described(timestamp)}")
     elif not isinstance(timezone, str | None):
-        raise ValueError(f"DATE_FORMAT takes a text as timezone, not {described(timezone)}")
-    return _date_patterns.write(to_text(format_), now() if moment is None else _in_64_bits(moment), _zone(where))
+        raise ValueError(f"DATE_FORMAT expected a string as timezone, got {described(timezone)}")
+    return _date_patterns.write(
+        to_text(format_), now() if moment is None else _require_64_bits(moment), _find_zone(zone_name)
+    )
 
 
 @stellar("DAY_OF_WEEK")
 def day_of_week(timestamp: object = _MISSING) -> int | None:
-    """The day of the week: Sunday is 1, Saturday is 7.
+    """Return the day of the week of a timestamp: 1 is Sunday, 7 is Saturday.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The day; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The day; null if the timestamp is not a number
 
         DAY_OF_WEEK(1508769960000L)  // 2
         DAY_OF_WEEK('1508769960000')  // 2
         DAY_OF_WEEK(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.weekday
 
 
 @stellar("DAY_OF_MONTH")
 def day_of_month(timestamp: object = _MISSING) -> int | None:
-    """The day of the month, from 1.
+    """Return the day of the month of a timestamp, from 1.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The day; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The day; null if the timestamp is not a number
 
         DAY_OF_MONTH(1508769960000L)  // 23
         DAY_OF_MONTH(-1)  // 31
         DAY_OF_MONTH(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.day
 
 
 @stellar("DAY_OF_YEAR")
 def day_of_year(timestamp: object = _MISSING) -> int | None:
-    """The day of the year, from 1.
+    """Return the day of the year of a timestamp, from 1.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The day; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The day; null if the timestamp is not a number
 
         DAY_OF_YEAR(1508769960000L)  // 296
         DAY_OF_YEAR(0)  // 1
         DAY_OF_YEAR('today')  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.day_of_year
 
 
 @stellar("WEEK_OF_MONTH")
 def week_of_month(timestamp: object = _MISSING) -> int | None:
-    """The week of the month. The first of the month is in week 1, and a week begins on Sunday.
+    """Return the week of the month of a timestamp. Week 1 contains the first day of the month; weeks begin on Sunday.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The week; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The week; null if the timestamp is not a number
 
         WEEK_OF_MONTH(1508769960000L)  // 4
         WEEK_OF_MONTH(0)  // 1
         WEEK_OF_MONTH(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.week_of_month
 
 
 @stellar("WEEK_OF_YEAR")
 def week_of_year(timestamp: object = _MISSING) -> int | None:
-    """The week of the year. The first of January is in week 1, and a week begins on Sunday.
+    """Return the week of the year of a timestamp. Week 1 contains the first of January; weeks begin on Sunday.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The week; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The week; null if the timestamp is not a number
 
         WEEK_OF_YEAR(1508769960000L)  // 43
         WEEK_OF_YEAR(1514678400000L)  // 1
         WEEK_OF_YEAR(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.week_of_year_and_year[0]
 
 
 @stellar("MONTH")
 def month(timestamp: object = _MISSING) -> int | None:
-    """The month, from 0: January is 0, December is 11.
+    """Return the month of a timestamp, from 0: 0 is January, 11 is December.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The month; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The month; null if the timestamp is not a number
 
         MONTH(1508769960000L)  // 9
         MONTH(0)  // 0
         MONTH(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.month - 1
 
 
 @stellar("YEAR")
 def year(timestamp: object = _MISSING) -> int | None:
-    """The year.
+    """Return the year of a timestamp.
 
-    timestamp: The moment in milliseconds since the beginning of 1970; now if it is left out
-    returns: The year of its era; null for what is no number
+    timestamp: Milliseconds since the beginning of 1970 in UTC; now by default
+    returns: The year within its era; null if the timestamp is not a number
 
         YEAR(1508769960000L)  // 2017
         YEAR('0')  // 1970
         YEAR(null)  // null
     """
-    moment = _moment(timestamp)
+    moment = _to_moment(timestamp)
     return None if moment is None else moment.year
 
 
-def _moment(timestamp: object) -> Moment | None:
+def _to_moment(timestamp: object) -> Moment | None:
     epoch = now() if timestamp is _MISSING else to_long(timestamp)
     return None if epoch is None else Moment(epoch)
 
 
-def _in_64_bits(moment: int) -> int:
+def _require_64_bits(moment: int) -> int:
     if to_long(moment) is None:
-        raise ValueError(f"{moment} milliseconds are beyond all dates")
+        raise ValueError(f"timestamp out of range: {moment} does not fit in 64 bits")
     return moment
 
 
-def _zone(name: object) -> Zone:
+def _find_zone(name: object) -> Zone:
     return DEFAULT if name is None or name is _MISSING else zone(to_text(name))

@@ -1,4 +1,4 @@
-"""What is known of an address, a name or any other indicator: look-ups in a store, and in files."""
+"""Enrichments of indicators such as addresses and domains: look-ups in a store and in JSON files."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ ALLOWED_KEY = "object.get.paths.allowed"
 
 
 class StoreError(Exception):
-    """The store can't be asked now."""
+    """The store is not available now."""
 
 
 class EnrichmentStore(Protocol):
-    """Where enrichments are kept: each a map, found by table, column family, type and indicator."""
+    """A store of enrichments: maps, by table, column family, type and indicator."""
 
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
-        """The enrichment; None if there is none. Raises StoreError if the store can't be asked."""
+        """Return the enrichment, or None if it does not exist. Raises StoreError if the store is not available."""
 
 
 class SqliteEnrichments:
-    """Enrichments in an SQLite file, which is created on first use. Safe to use from many threads, and after a fork."""
+    """Enrichments in an SQLite file, which is created on first use. Thread-safe and fork-safe."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class SqliteEnrichments:
             raise StoreError(f"{self.path}: {error}") from error
 
     def put(self, table: str, family: str, kind: str, indicator: str, value: Mapping[str, Any]) -> None:
-        """Store an enrichment, in place of one that exists. Raises StoreError if that fails."""
+        """Store an enrichment, replacing an existing one. Raises StoreError if that fails."""
         try:
             with self._connections.lend() as connection, connection:
                 connection.execute(
@@ -77,17 +77,19 @@ def _create_table(connection: sqlite3.Connection) -> None:
     )
 
 
-def store(settings: GlobalSettings) -> EnrichmentStore:
-    """The store that `enrichment.store` of the global configuration names: `sqlite:PATH`, or `NAME:REST`, where NAME is
-    an entry point of the group `stellar.enrichment_stores`, which is called with REST.
+def open_store(settings: GlobalSettings) -> EnrichmentStore:
+    """Open the store that `enrichment.store` in the global configuration names.
 
-    Raises LookupError if it names none that there is.
+    The setting is `sqlite:PATH`, or `NAME:REST`, where NAME is an entry point of the group `stellar.enrichment_stores`,
+    which is called with REST.
+
+    Raises LookupError if the setting is missing or the store is unknown.
     """
-    named = settings.get(STORE_KEY)
-    name, colon, rest = named.partition(":") if isinstance(named, str) else ("", "", "")
+    setting = settings.get(STORE_KEY)
+    name, colon, rest = setting.partition(":") if isinstance(setting, str) else ("", "", "")
     if not colon:
         raise LookupError(
-            f"this needs a store: set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
+            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
         )
     if name == "sqlite":
         return SqliteEnrichments(rest)
@@ -96,60 +98,62 @@ def store(settings: GlobalSettings) -> EnrichmentStore:
     for entry_point in entry_points(group=STORES, name=name):
         make: Callable[[str], EnrichmentStore] = entry_point.load()
         return make(rest)
-    raise LookupError(f"{STORE_KEY} is {named}, but there is no store {name}; sqlite is built in")
+    raise LookupError(
+        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite is built in, others need their package installed"
+    )
 
 
 @stellar("ENRICHMENT_GET", surplus="refuse")
 def get(
     context: Context, type_: str | None, indicator: str | None, table: str | None, column_family: str | None
 ) -> dict[str, Any]:
-    """The enrichment of an indicator.
+    """Look up the enrichment of an indicator.
 
-    type: The type of the enrichment, such as `whois`
-    indicator: What it is an enrichment of, such as a domain
-    table: The table of the store
-    columnFamily: The column family of the table
-    returns: The enrichment, a map; an empty one if there is none, or if the store can't be asked
+    type: Type of the enrichment, such as `whois`
+    indicator: The indicator, such as a domain
+    table: Table of the store
+    columnFamily: Column family of the table
+    returns: The enrichment as a map; an empty map if it does not exist or the store is not available
 
-    The store is the one that `enrichment.store` of the global configuration names.
+    `enrichment.store` in the global configuration names the store.
     """
-    return _found(context, type_, indicator, table, column_family) or {}
+    return _look_up(context, type_, indicator, table, column_family) or {}
 
 
 @stellar("ENRICHMENT_EXISTS", surplus="refuse")
 def exists(
     context: Context, type_: str | None, indicator: str | None, table: str | None, column_family: str | None
 ) -> bool:
-    """Whether there is an enrichment of an indicator.
+    """Test whether an indicator has an enrichment.
 
-    type: The type of the enrichment, such as `whois`
-    indicator: What it is an enrichment of, such as a domain
-    table: The table of the store
-    columnFamily: The column family of the table
-    returns: False also if the store can't be asked
+    type: Type of the enrichment, such as `whois`
+    indicator: The indicator, such as a domain
+    table: Table of the store
+    columnFamily: Column family of the table
+    returns: True if it has; false otherwise, and if the store is not available
     """
-    return _found(context, type_, indicator, table, column_family) is not None
+    return _look_up(context, type_, indicator, table, column_family) is not None
 
 
-def _found(
+def _look_up(
     context: Context, kind: str | None, indicator: str | None, table: str | None, family: str | None
 ) -> dict[str, Any] | None:
     if kind is None or indicator is None:
         return None
-    enrichments = context.get_or_make(EnrichmentStore, store)  # type: ignore[type-abstract]
+    enrichments = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
     try:
         return enrichments.get(table or "", family or "", kind, indicator)
     except StoreError as error:
-        log.warning("%s", error)  # Metron answers as if there were no enrichment
+        log.warning("%s", error)  # Metron's result is the same as without an enrichment
         return None
 
 
 class ObjectCache:
-    """Objects read from JSON files, kept for a while.
+    """A cache of objects read from JSON files.
 
-    size: how many are kept
-    seconds: how long
-    largest: how many bytes a file may have
+    size: number of objects
+    seconds: time that an object is cached
+    largest: maximum size of a file in bytes
     """
 
     def __init__(self, size: int = 1000, seconds: float = 86_400, largest: int = 1_048_576) -> None:
@@ -158,49 +162,49 @@ class ObjectCache:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without objects: another thread may have been about to change the cache."""
+        """Reset the cache: another thread may have been changing it when the process forked."""
         from cachetools import TTLCache
 
-        self._kept: TTLCache[str, Any] = TTLCache(self._size, self._seconds)
+        self._objects: TTLCache[str, Any] = TTLCache(self._size, self._seconds)
         self._reading = threading.Lock()
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The cache that the settings `object.cache.*` ask for."""
+        """Return the cache that the settings `object.cache.*` describe. Raises LookupError for an invalid setting."""
         seconds = _TIME_UNITS.get(str(settings.get("object.cache.time.unit", "MINUTES")))
         if seconds is None:
-            raise LookupError(f"object.cache.time.unit is one of {', '.join(_TIME_UNITS)}")
-        age = _whole(settings, "object.cache.expiration", 1440) * seconds
+            raise LookupError(f"invalid object.cache.time.unit: expected one of {', '.join(_TIME_UNITS)}")
+        age = _read_integer(settings, "object.cache.expiration", 1440) * seconds
         if "object.cache.expiration.minutes" in settings:
-            age = _whole(settings, "object.cache.expiration.minutes", 1440) * 60.0
+            age = _read_integer(settings, "object.cache.expiration.minutes", 1440) * 60.0
         return cls(
-            _whole(settings, "object.cache.size", 1000),
+            _read_integer(settings, "object.cache.size", 1000),
             age,
-            _whole(settings, "object.cache.max.file.size", 1_048_576),
+            _read_integer(settings, "object.cache.max.file.size", 1_048_576),
         )
 
     def get(self, path: str) -> Any:
-        """The object in a file; None if the file is empty.
+        """Return the object in a file, or None if the file is empty.
 
-        Raises LookupError if the file can't be read, ValueError if it is too large or holds no JSON.
+        Raises LookupError if the file cannot be read, ValueError if it is too large or is not JSON.
         """
         with self._reading:
-            value = self._kept.get(path, ABSENT)
+            value = self._objects.get(path, ABSENT)
             if value is ABSENT:
-                value = self._kept[path] = self._read(path)
+                value = self._objects[path] = self._read(path)
             return value
 
     def _read(self, path: str) -> Any:
         if not path:
-            raise ValueError("the path of an object is not empty")
+            raise ValueError("the path of the object is empty")
         try:
             data = read(path, self._largest)
         except OSError as error:
-            raise LookupError(f"the object {path} can't be read: {error}") from error
+            raise LookupError(f"cannot read the object {path}: {error}") from error
         try:
             return json.loads(data) if data.strip() else None
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"the object {path} is not JSON: {error}") from error
+            raise ValueError(f"invalid JSON in the object {path}: {error}") from error
 
 
 _TIME_UNITS = {
@@ -215,60 +219,62 @@ _TIME_UNITS = {
 
 
 class EnrichmentObjects(ObjectCache):
-    """The objects of ENRICHMENT_OBJECT_GET, which has settings of its own."""
+    """The cache of ENRICHMENT_OBJECT_GET, which has its own settings."""
 
 
-def _whole(settings: Mapping[str, Any], key: str, default: int) -> int:
+def _read_integer(settings: Mapping[str, Any], key: str, default: int) -> int:
     value = to_long(settings.get(key, default))
     if value is None or value < 0:
-        raise LookupError(f"{key} is a whole number, not {described(settings[key])}")
+        raise LookupError(f"invalid {key}: expected a non-negative integer, got {described(settings[key])}")
     return value
 
 
 @stellar("OBJECT_GET")
 def object_get(context: Context, path: Written | str | None = None) -> Any:
-    """An object that is kept in a file, as JSON.
+    """Return the object in a JSON file.
 
-    path: The path of the file, or an address that fsspec can open, such as `hdfs://…`. One that is not written in the
-        expression itself must begin as one of `object.get.paths.allowed` of the global configuration does
-    returns: The object; null for null, and for an empty file
+    path: Path of the file, or a URL that fsspec supports, such as `hdfs://…`. Unless it is a literal, it must begin
+        with one of `object.get.paths.allowed` in the global configuration
+    returns: The object; null for null and for an empty file
 
-    It is kept for a day, unless `object.cache.expiration` of the global configuration says otherwise.
+    Objects are cached for a day by default; `object.cache.expiration` in the global configuration changes that.
     """
-    return None if path is None else context.get_or_make(ObjectCache, ObjectCache.of).get(_permitted(context, path))
+    return (
+        None if path is None else context.get_or_make(ObjectCache, ObjectCache.of).get(_require_allowed(context, path))
+    )
 
 
 @stellar("ENRICHMENT_OBJECT_GET", surplus="refuse")
 def enrichment_object_get(context: Context, path: Written | str | None, indicator: str | None) -> Any:
-    """What a map that is kept in a file, as JSON, says of an indicator.
+    """Return the value of an indicator in a map that is stored in a JSON file.
 
-    path: The path of the file, as of OBJECT_GET
+    path: Path of the file, as for OBJECT_GET
     indicator: The key
-    returns: The value; null if there is none, or if an argument is null
+    returns: The value; null if the map does not contain the key, or if an argument is null
 
-    The settings are those of OBJECT_GET, under `enrichment.object.get.settings` of the global configuration.
+    The settings are those of OBJECT_GET, under `enrichment.object.get.settings` in the global configuration.
     """
     if path is None or indicator is None:
         return None
-    found = context.get_or_make(EnrichmentObjects, _enrichment_objects).get(_permitted(context, path))
-    if not isinstance(found, Mapping):
-        raise ValueError(f"ENRICHMENT_OBJECT_GET takes the path of a map, and {path} holds {described(found)}")
-    key = member(found, indicator)
-    return None if key is ABSENT else found[key]
+    entries = context.get_or_make(EnrichmentObjects, _make_enrichment_objects).get(_require_allowed(context, path))
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"ENRICHMENT_OBJECT_GET expected a map in {path}, got {described(entries)}")
+    key = member(entries, indicator)
+    return None if key is ABSENT else entries[key]
 
 
-def _permitted(context: Context, path: str) -> str:
-    """The path, if the author of the expression wrote it, or the configuration allows it: a record must not choose."""
+def _require_allowed(context: Context, path: str) -> str:
+    """Return the path if it is a literal or the configuration allows it: data in a record must not choose files."""
     allowed = (context.get(GlobalSettings) or GlobalSettings()).get(ALLOWED_KEY, [])
     if isinstance(path, Written):
         return path
     if isinstance(allowed, list) and path.startswith(tuple(map(str, allowed))) and ".." not in path.split("/"):
         return path
-    raise ValueError(f"the path {path!r} is not written in the expression, and {ALLOWED_KEY} does not allow it")
+    raise ValueError(f"path {path!r} not allowed: it is not a literal, and {ALLOWED_KEY} does not include it")
 
 
-def _enrichment_objects(settings: GlobalSettings) -> EnrichmentObjects:
+def _make_enrichment_objects(settings: GlobalSettings) -> EnrichmentObjects:
     own = settings.get("enrichment.object.get.settings", {})
     if not isinstance(own, Mapping):
-        raise LookupError("enrichment.object.get.settings is a map")
+        raise LookupError("invalid enrichment.object.get.settings: expected a map")
     return EnrichmentObjects.of(own)

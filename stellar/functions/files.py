@@ -1,4 +1,4 @@
-"""Files of this machine. What goes wrong with one is logged, and the answer is null or false, as in Metron."""
+"""Local files. If an operation fails, the error is logged and the result is null or false, as in Metron."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from stellar.functions.dates import date_format
 from stellar.language.conversions import to_boolean
@@ -23,154 +24,257 @@ T = TypeVar("T")
 COLUMNS = ("PERMISSION", "OWNER", "GROUP", "SIZE", "LAST MOD TIME", "NAME")
 
 
-@stellar("LOCAL_LS")
-def list_files(path: str | None = os.path.expanduser("~")) -> str:
-    """The files in a directory, drawn as a table of permissions, owner, group, size, time and name; the oldest first.
+@dataclass(frozen=True)
+class FileStatus:
+    """The status of a file or directory.
 
-    path: The directory, or a single file; the user's home if left out
-    returns: The table, a text of several lines; an empty table if the path is null or can't be listed
-
-        '(empty)' in LOCAL_LS('/no/such/directory')  // true
-        '(empty)' in LOCAL_LS(null)  // true
-        LOCAL_LS(5)  // error
+    permission: mode bits, such as 0o755
+    size: bytes
+    modified: seconds since the epoch
     """
-    return text_table(COLUMNS, _tried("LOCAL_LS", _listed, path, []))
+
+    name: str
+    permission: int
+    owner: str
+    group: str
+    size: int
+    modified: int
 
 
-@stellar("LOCAL_RM")
-def remove(path: str | None, recursive: object = False) -> bool:
-    """Remove a file or a directory.
+class FileSystem(Protocol):
+    """A file system. Its methods raise OSError if an operation fails, and ValueError for an invalid path."""
 
-    path: Its path
-    recursive: Whether a directory that is not empty is removed, with all that is in it; false if left out
-    returns: True if nothing is there now; false if the path is null, or if it can't be removed
+    def list(self, path: str) -> Iterable[FileStatus]:
+        """Return the entries of a directory in any order, or the file itself if the path is that of a file."""
 
-        LOCAL_RM('/no/such/file')  // true
-        LOCAL_RM(null)  // false
-        LOCAL_RM('/no/such/file', 'perhaps')  // error
+    def remove(self, path: str, *, recursive: bool) -> None:
+        """Remove a file or directory, if it exists. One that is not empty is removed only if recursive."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace a file. Missing directories are created."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+
+
+class FileFamily:
+    """The functions of a family of files, such as LOCAL_LS and LOCAL_READ, on one file system.
+
+    prefix: prefix of the functions' names, such as `LOCAL`
+    connect: returns the file system; its errors count as errors of the operation
     """
-    deep = to_boolean(recursive)
-    if deep is None:
-        raise ValueError(f"LOCAL_RM takes true or false as recursive, not {described(recursive)}")
-    return _tried("LOCAL_RM", _remove_all if deep else _remove, path, False)
+
+    def __init__(self, prefix: str, connect: Callable[[], FileSystem]) -> None:
+        self.prefix = prefix
+        self._connect = connect
+
+    def list_files(self, path: str | None) -> str:
+        """Return the status of the files in a directory as a table, the least recently modified first."""
+
+        def list_rows(files: FileSystem, path: str) -> list[tuple[str, ...]]:
+            return [
+                _format_row(status) for status in sorted(files.list(path), key=lambda one: (one.modified, one.name))
+            ]
+
+        return text_table(COLUMNS, self._attempt("LS", list_rows, path, []))
+
+    def remove(self, path: str | None, recursive: object) -> bool:
+        """Remove a file or directory. Return True if that succeeds."""
+        deep = to_boolean(recursive)
+        if deep is None:
+            raise ValueError(f"{self.prefix}_RM expected a boolean as recursive, got {described(recursive)}")
+
+        def remove(files: FileSystem, path: str) -> bool:
+            files.remove(path, recursive=deep)
+            return True
+
+        return self._attempt("RM", remove, path, False)
+
+    def write(self, content: str | None, path: str | None) -> bool:
+        """Write a string to a file. Return True if that succeeds."""
+        if content is None:
+            return False
+
+        def write(files: FileSystem, path: str) -> bool:
+            files.write(path, content.encode())
+            return True
+
+        return self._attempt("WRITE", write, path, False)
+
+    def read(self, path: str | None) -> str | None:
+        """Return the content of a file as a string, or None if it cannot be read."""
+        return self._attempt("READ", _read_string, path, None)
+
+    def read_lines(self, path: str | None) -> list[str] | None:
+        """Return the lines of a file, or None if it cannot be read."""
+        return self._attempt("READ_LINES", lambda files, path: _split_lines(_read_string(files, path)), path, None)
+
+    def _attempt(self, operation: str, action: Callable[[FileSystem, str], T], path: str | None, default: T) -> T:
+        """Return the result of an action, or the default if the path is null or an error was logged."""
+        if path is None:
+            return default
+        try:
+            if not path:
+                raise ValueError("the path is empty")
+            return action(self._connect(), path)
+        except (OSError, ValueError, ModuleNotFoundError) as error:  # a path with a null character is a ValueError
+            log.warning("%s_%s(%r): %s", self.prefix, operation, path, error)
+            return default
 
 
-@stellar("LOCAL_WRITE")
-def write(content: str | None, path: str | None) -> bool:
-    """Write a text to a file, in place of what it holds. Directories are made where they are missing.
-
-    content: The text, which is written in UTF-8
-    path: The path of the file
-    returns: True if it is written; false if an argument is null, or if it can't be written
-
-        LOCAL_WRITE(null, '/no/such/file')  // false
-        LOCAL_WRITE('text', null)  // false
-        LOCAL_WRITE(5, '/no/such/file')  // error
-    """
-    if content is None:
-        return False
-    return _tried("LOCAL_WRITE", lambda file: _write(file, content), path, False)
-
-
-@stellar("LOCAL_READ")
-def read_text(path: str | None) -> str | None:
-    """The text in a file, which is read as UTF-8.
-
-    path: The path of the file
-    returns: The text; null if the path is null, or if the file can't be read
-
-        LOCAL_READ('/no/such/file')  // null
-        LOCAL_READ(null)  // null
-        LOCAL_READ(5)  // error
-    """
-    return _tried("LOCAL_READ", lambda file: file.read_bytes().decode("utf-8", "replace"), path, None)
-
-
-@stellar("LOCAL_READ_LINES")
-def read_lines(path: str | None) -> list[str] | None:
-    """The lines of a file, which is read as UTF-8.
-
-    path: The path of the file
-    returns: The list of the lines, without their ends; null if the path is null, or if the file can't be read
-
-        LOCAL_READ_LINES('/no/such/file')  // null
-        LOCAL_READ_LINES(null)  // null
-        LOCAL_READ_LINES(5)  // error
-    """
-    return _tried("LOCAL_READ_LINES", _lines, path, None)
-
-
-def _tried(function: str, act: Callable[[Path], T], path: str | None, otherwise: T) -> T:
-    """What comes of it; if that is an error, it is logged."""
-    if path is None:
-        return otherwise
-    try:
-        if not path:
-            raise ValueError("the path is empty")
-        return act(Path(path))
-    except (OSError, ValueError) as error:  # a path with a null character, for one, is a ValueError
-        log.warning("%s(%r): %s", function, path, error)
-        return otherwise
-
-
-def _listed(path: Path) -> list[tuple[str, ...]]:
-    files = list(path.iterdir()) if path.is_dir() else [path]
-    found = [(file.lstat(), file) for file in files]
-    found.sort(key=lambda pair: (int(pair[0].st_mtime), pair[1].name))
-    return [_row(status, file) for status, file in found]
-
-
-def _row(status: os.stat_result, file: Path) -> tuple[str, ...]:
+def _format_row(status: FileStatus) -> tuple[str, ...]:
     return (
-        stat.filemode(status.st_mode)[1:],
-        _user(status.st_uid),
-        _group(status.st_gid),
-        str(status.st_size),
-        str(date_format("MMM d, yyyy, h:mm:ss a", int(status.st_mtime) * 1000)),
-        os.fsencode(file.name).decode("utf-8", "replace"),
+        stat.filemode(status.permission)[1:],
+        status.owner,
+        status.group,
+        str(status.size),
+        str(date_format("MMM d, yyyy, h:mm:ss a", status.modified * 1000)),
+        status.name,
     )
 
 
-def _user(number: int) -> str:
+def _read_string(files: FileSystem, path: str) -> str:
+    return files.read(path).decode("utf-8", "replace")
+
+
+def _split_lines(content: str) -> list[str]:
+    lines = content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+# -- Local files ------------------------------------------------------------------------------------------------------
+
+
+class LocalFiles:
+    """The local file system."""
+
+    def list(self, path: str) -> Iterable[FileStatus]:
+        """See FileSystem."""
+        target = Path(path)
+        return [_read_status(file) for file in (target.iterdir() if target.is_dir() else [target])]
+
+    def remove(self, path: str, *, recursive: bool) -> None:
+        """See FileSystem."""
+        target = Path(path)
+        if not target.is_dir() or target.is_symlink():
+            target.unlink(missing_ok=True)
+        elif recursive:
+            shutil.rmtree(target)
+        else:
+            target.rmdir()
+
+    def write(self, path: str, data: bytes) -> None:
+        """See FileSystem."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+    def read(self, path: str) -> bytes:
+        """See FileSystem."""
+        return Path(path).read_bytes()
+
+
+def _read_status(file: Path) -> FileStatus:
+    status = file.lstat()
+    return FileStatus(
+        name=os.fsencode(file.name).decode("utf-8", "replace"),
+        permission=status.st_mode,
+        owner=_find_user(status.st_uid),
+        group=_find_group(status.st_gid),
+        size=status.st_size,
+        modified=int(status.st_mtime),
+    )
+
+
+def _find_user(number: int) -> str:
     try:
-        import pwd  # Windows has none
+        import pwd  # not on Windows
 
         return pwd.getpwuid(number).pw_name
     except (ImportError, KeyError):
         return str(number)
 
 
-def _group(number: int) -> str:
+def _find_group(number: int) -> str:
     try:
-        import grp
+        import grp  # not on Windows
 
         return grp.getgrgid(number).gr_name
     except (ImportError, KeyError):
         return str(number)
 
 
-def _remove(path: Path) -> bool:
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    else:
-        path.unlink(missing_ok=True)
-    return True
+_LOCAL = FileFamily("LOCAL", LocalFiles)
 
 
-def _remove_all(path: Path) -> bool:
-    if not path.is_dir() or path.is_symlink():
-        return _remove(path)
-    shutil.rmtree(path)
-    return True
+@stellar("LOCAL_LS")
+def list_files(path: str | None = os.path.expanduser("~")) -> str:
+    """List the files in a directory as a table of permissions, owner, group, size, time and name. Files that were least
+    recently modified are first.
+
+    path: Path of the directory, or of a single file; the user's home directory by default
+    returns: The table, a string of several lines; an empty table if the path is null or cannot be listed
+
+        '(empty)' in LOCAL_LS('/no/such/directory')  // true
+        '(empty)' in LOCAL_LS(null)  // true
+        LOCAL_LS(5)  // error
+    """
+    return _LOCAL.list_files(path)
 
 
-def _write(path: Path, content: str) -> bool:
-    data = content.encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return True
+@stellar("LOCAL_RM")
+def remove(path: str | None, recursive: object = False) -> bool:
+    """Delete a file or directory.
+
+    path: The path
+    recursive: True to remove a directory with its content; false by default, when only empty directories are removed
+    returns: True if the path no longer exists; false if it is null or cannot be removed
+
+        LOCAL_RM('/no/such/file')  // true
+        LOCAL_RM(null)  // false
+        LOCAL_RM('/no/such/file', 'perhaps')  // error
+    """
+    return _LOCAL.remove(path, recursive)
 
 
-def _lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return [line.removesuffix("\n") for line in file]
+@stellar("LOCAL_WRITE")
+def write(content: str | None, path: str | None) -> bool:
+    """Write a string to a file, encoded as UTF-8. Existing files are replaced, missing directories created.
+
+    content: The string
+    path: Path of the file
+    returns: True if the file was written; false if an argument is null or the file cannot be written
+
+        LOCAL_WRITE(null, '/no/such/file')  // false
+        LOCAL_WRITE('text', null)  // false
+        LOCAL_WRITE(5, '/no/such/file')  // error
+    """
+    return _LOCAL.write(content, path)
+
+
+@stellar("LOCAL_READ")
+def read_string(path: str | None) -> str | None:
+    """Return the content of a file, decoded as UTF-8.
+
+    path: Path of the file
+    returns: The content as a string; null if the path is null or the file cannot be read
+
+        LOCAL_READ('/no/such/file')  // null
+        LOCAL_READ(null)  // null
+        LOCAL_READ(5)  // error
+    """
+    return _LOCAL.read(path)
+
+
+@stellar("LOCAL_READ_LINES")
+def read_lines(path: str | None) -> list[str] | None:
+    """Return the lines of a file, decoded as UTF-8.
+
+    path: Path of the file
+    returns: List of the lines, without line ends; null if the path is null or the file cannot be read
+
+        LOCAL_READ_LINES('/no/such/file')  // null
+        LOCAL_READ_LINES(null)  // null
+        LOCAL_READ_LINES(5)  // error
+    """
+    return _LOCAL.read_lines(path)

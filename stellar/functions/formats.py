@@ -1,4 +1,4 @@
-"""FORMAT: texts made from a pattern and values, as by Java's String.format."""
+"""FORMAT: formatting of values like Java's String.format."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from stellar.language.conversions import to_long, to_optional_text, to_text
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.runtime import described
 
-# No record needs more, and a wrong width must not eat the memory
+# No record needs more, and a wrong width must not exhaust memory
 _WIDEST = 1_000_000
 
 
-def _prepared(format_: object, *args: object) -> Callable[..., str] | None:
+def _prepare_format(format_: object, *args: object) -> Callable[..., str] | None:
     if not isinstance(format_, str) or any(value is not UNKNOWN for value in args):
         return None
     try:
-        parts, template = _parts(format_), _template(format_)
+        parts, template = _parse(format_), _make_python_template(format_)
     except ValueError:
         return None
     if template is None:
-        return lambda *values: _written(parts, values)
+        return lambda *values: _render(parts, values)
     fits, text = template.fits, template.text
     if len(args) == len(template.classes) == 2 and not template.decimals:
         first, second = template.classes
         return lambda one, other: (
             text % (one, other)
             if one.__class__ is first and other.__class__ is second
-            else _written(parts, (one, other))
+            else _render(parts, (one, other))
         )
-    return lambda *values: text % values if fits(values) else _written(parts, values)
+    return lambda *values: text % values if fits(values) else _render(parts, values)
 
 
-@stellar("FORMAT", prepare=_prepared)
+@stellar("FORMAT", prepare=_prepare_format)
 def format_(format_: object, *args: object) -> str:
-    """A text made from a pattern and values, as by Java's String.format.
+    """Format values by a pattern, like Java's String.format.
 
-    format: The text, in which each of these is replaced by a value: `%s` by any, `%d` and `%x` by a whole number, `%f`
-        and `%e` by one with a fraction, `%b` by true or false, `%tY` and the like by a part of a date; `%%` is a
-        percent sign, `%n` a line end. `%2$s` takes the second value, `%<s` the last one again; between the sign and the
-        letter may stand flags, a width and a precision, as in `%-10s`, `%05d`, `%,.2f`
-    args: The values; those that are too many are not looked at
-    returns: The text
+    format: The pattern. Its directives are replaced by values: `%s` any value, `%d` and `%x` integers, `%f` and `%e`
+        floats, `%b` booleans, `%tY` and the like fields of a timestamp; `%%` is a percent sign, `%n` a line end. `%2$s`
+        takes the second value, `%<s` the previous one again. Flags, a width and a precision go between, as in `%-10s`,
+        `%05d`, `%,.2f`
+    args: The values; surplus ones are ignored
+    returns: The formatted string
 
         FORMAT('%s has %d of %.1f%%', 'squid', 3, 12.25)  // 'squid has 3 of 12.3%'
         FORMAT('%05d|%-5s|%,d', 42, 'ab', 1234567)  // '00042|ab   |1,234,567'
@@ -62,41 +62,41 @@ def format_(format_: object, *args: object) -> str:
     """
     pattern = to_optional_text(format_)
     if pattern is None:
-        raise ValueError("there must be a pattern")
-    return _filled(pattern, *args)
+        raise ValueError(f"FORMAT expected a pattern as format, got {described(format_)}")
+    return _format(pattern, *args)
 
 
-def _filled(pattern: str, *args: object) -> str:
-    template = _template(pattern)
-    return template.filled(args) if template and template.fits(args) else _written(_parts(pattern), args)
+def _format(pattern: str, *args: object) -> str:
+    template = _make_python_template(pattern)
+    return template.render(args) if template and template.fits(args) else _render(_parse(pattern), args)
 
 
-def _written(parts: list[str | _Place], args: tuple[object, ...]) -> str:
-    made: list[str] = []
-    ordinary = last = -1
+def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
+    pieces: list[str] = []
+    sequential = last = -1
     for part in parts:
         if isinstance(part, str):
-            made.append(part)
+            pieces.append(part)
             continue
         if part.index is None:
-            ordinary = last = ordinary + 1
+            sequential = last = sequential + 1
         elif part.index > 0:
             last = part.index - 1
         if not 0 <= last < len(args):
-            raise LookupError(f"there is no value for {part.text!r}")
-        made.append(part.written(args[last]))
-    return "".join(made)
+            raise LookupError(f"missing value for {part.source!r}")
+        pieces.append(part.format(args[last]))
+    return "".join(pieces)
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A place in a pattern that a value goes to.
+class _Directive:
+    """A directive of a pattern, such as `%-10s`.
 
-    text: how it is written
-    index: which value, from 1; 0 the last one again, None the next
+    source: the directive itself
+    index: number of the value, from 1; 0 is the previous one, None the next
     """
 
-    text: str
+    source: str
     index: int | None
     flags: str
     width: int
@@ -104,32 +104,32 @@ class _Place:
     letter: str
     date_letter: str
 
-    def written(self, value: object) -> str:
+    def format(self, value: object) -> str:
         if value is None and self.letter not in "bB":
             text = "null" if self.precision is None else "null"[: self.precision]
         else:
             text = _WRITERS[self.letter.lower()](self, value)
         if self.letter.isupper():
             text = text.upper()
-        return self.filled(text)
+        return self.pad(text)
 
-    def filled(self, text: str) -> str:
+    def pad(self, text: str) -> str:
         return text.ljust(self.width) if "-" in self.flags else text.rjust(self.width)
 
-    def refuse(self, value: object) -> ValueError:
-        return ValueError(f"{self.text!r} takes {_NOUNS[self.letter.lower()]}, not {described(value)}")
+    def error(self, value: object) -> ValueError:
+        return ValueError(f"{self.source!r} expected {_NOUNS[self.letter.lower()]}, got {described(value)}")
 
 
 _NOUNS = {
-    **dict.fromkeys("dox", "a whole number"),
-    **dict.fromkeys("efga", "a number with a fraction"),
-    "c": "the number of a character",
-    "t": "a moment in milliseconds",
+    **dict.fromkeys("dox", "an integer"),
+    **dict.fromkeys("efga", "a float"),
+    "c": "a code point",
+    "t": "a timestamp in milliseconds",
 }
-_PLACE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(<]*)(\d+)?(?:\.(\d+))?([tT])?([a-zA-Z%])", re.ASCII)
+_DIRECTIVE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(<]*)(\d+)?(?:\.(\d+))?([tT])?([a-zA-Z%])", re.ASCII)
 _LETTERS = "bBhHsScCdoxXeEfgGaAn%"
 _DATE_LETTERS = "HIklMSLNpzZsQBbhAaCYyjmdeRTrDFc"
-# The flags that each letter has a meaning for
+# The flags that each conversion letter supports
 _FLAGS = {
     **dict.fromkeys("bBhHsScCtT%", "-"),
     "d": "-+ 0,(",
@@ -144,11 +144,11 @@ _PRECISE = "bBhHsSeEfgGaA"
 
 
 @dataclass(frozen=True)
-class _Template:
-    """A pattern as Python has it, and the values for which it means the same there.
+class _PythonTemplate:
+    """An equivalent Python `%` template, for the values for which both languages agree.
 
-    classes: what the values must be
-    decimals: of those with a fraction, the index and ten to the power of how many decimals are shown
+    classes: required class of each value
+    decimals: for each float, its index and ten to the power of its number of decimals
     """
 
     text: str
@@ -164,7 +164,7 @@ class _Template:
                 return False
         return True
 
-    def filled(self, values: tuple[object, ...]) -> str:
+    def render(self, values: tuple[object, ...]) -> str:
         return self.text % values
 
 
@@ -173,14 +173,15 @@ _SAME_LETTERS: dict[str, type] = {"s": str, "d": int, "f": float}
 
 
 @lru_cache(512)
-def _template(pattern: str) -> _Template | None:
-    """The template for a pattern that Python can have as it is.
+def _make_python_template(pattern: str) -> _PythonTemplate | None:
+    """Return the equivalent Python template of a pattern, or None if Python has no equivalent.
 
-    What lies in the middle between two decimals goes up by its digits in Java, in Python whither its bits are nearer.
+    Ties between two decimals are rounded up by their decimal digits in Java, and by their binary value in Python, so
+    values near a tie do not fit a template.
     """
     text, decimals = "", []
     classes: list[type] = []
-    for part in _parts(pattern):
+    for part in _parse(pattern):
         if isinstance(part, str):
             text += part.replace("%", "%%")
             continue
@@ -188,18 +189,15 @@ def _template(pattern: str) -> _Template | None:
             return None
         if part.letter == "f":
             decimals.append((len(classes), 10.0 ** (6 if part.precision is None else min(part.precision, 300))))
-        text += part.text
+        text += part.source
         classes.append(_SAME_LETTERS[part.letter])
-    return _Template(text, classes, decimals)
+    return _PythonTemplate(text, classes, decimals)
 
 
 @lru_cache(512)
-def _parts(pattern: str) -> list[str | _Place]:
-    """A pattern taken apart.
-
-    Raises ValueError for what is no pattern.
-    """
-    parts: list[str | _Place] = []
+def _parse(pattern: str) -> list[str | _Directive]:
+    """Split a pattern into literal strings and directives. Raises ValueError if it is invalid."""
+    parts: list[str | _Directive] = []
     at = 0
     while at < len(pattern):
         found = pattern.find("%", at)
@@ -207,25 +205,25 @@ def _parts(pattern: str) -> list[str | _Place]:
             parts.append(pattern[at : None if found < 0 else found])
             at = len(pattern) if found < 0 else found
             continue
-        match = _PLACE.match(pattern, at)
+        match = _DIRECTIVE.match(pattern, at)
         if match is None:
-            raise ValueError(f"{pattern[at : at + 10]!r} has no meaning in a pattern; a percent sign is written %%")
-        place = _place(match)
-        constant = {"n": "\n", "%": "%"}.get(place.letter)
-        parts.append(place if constant is None else place.filled(constant))
+            raise ValueError(f"invalid directive at {pattern[at : at + 10]!r}; use %% for a percent sign")
+        directive = _parse_directive(match)
+        constant = {"n": "\n", "%": "%"}.get(directive.letter)
+        parts.append(directive if constant is None else directive.pad(constant))
         at = match.end()
     return parts
 
 
-def _place(match: re.Match[str]) -> _Place:
+def _parse_directive(match: re.Match[str]) -> _Directive:
     index, flags, width, precision, date, letter = match.groups()
-    problem = _problem(flags, width, precision, date or letter, letter if date else None)
+    problem = _find_problem(flags, width, precision, date or letter, letter if date else None)
     if index == "0" * len(index or "x"):
-        problem = "values count from 1"
+        problem = "values are numbered from 1"
     if problem:
-        raise ValueError(f"{match[0]!r} has no meaning in a pattern: {problem}")
-    return _Place(
-        text=match[0],
+        raise ValueError(f"invalid directive {match[0]!r}: {problem}")
+    return _Directive(
+        source=match[0],
         index=0 if "<" in flags else int(index) if index else None,
         flags=flags,
         width=int(width or 0),
@@ -235,164 +233,168 @@ def _place(match: re.Match[str]) -> _Place:
     )
 
 
-def _problem(flags: str, width: str | None, precision: str | None, letter: str, date_letter: str | None) -> str | None:
+def _find_problem(
+    flags: str, width: str | None, precision: str | None, letter: str, date_letter: str | None
+) -> str | None:
     if date_letter is None and letter not in _LETTERS:
-        return f"there is no %{letter}"
+        return f"unknown conversion %{letter}"
     if date_letter is not None and date_letter not in _DATE_LETTERS:
-        return f"there is no %t{date_letter}"
+        return f"unknown conversion %t{date_letter}"
     if wrong := set(flags) - set(_FLAGS[letter]) - {"<"}:
-        return f"%{letter} has no flag {''.join(sorted(wrong))!r}"
+        return f"%{letter} does not support the flag {''.join(sorted(wrong))!r}"
     if len(set(flags)) < len(flags) or {"+", " "} <= set(flags) or {"-", "0"} <= set(flags):
-        return "two of its flags do not go together"
+        return "conflicting flags"
     if width is None and ("-" in flags or "0" in flags):
-        return "it needs a width"
+        return "missing width"
     if precision is not None and letter not in _PRECISE:
-        return f"%{letter} has no precision"
+        return f"%{letter} does not support a precision"
     if letter == "n" and (width is not None or flags):
-        return "%n stands alone"
+        return "%n does not support flags or a width"
     if max(len(width or ""), len(precision or "")) > 9 or max(int(width or 0), int(precision or 0)) > _WIDEST:
-        return f"{_WIDEST} is the most"
+        return f"width or precision above {_WIDEST}"
     return None
 
 
 # -- Any value --------------------------------------------------------------------------------------------------------
 
 
-def _any(place: _Place, value: object) -> str:
-    return to_text(value)[: place.precision]
+def _format_any(directive: _Directive, value: object) -> str:
+    return to_text(value)[: directive.precision]
 
 
-def _boolean(place: _Place, value: object) -> str:
-    return to_text(value if isinstance(value, bool) else value is not None)[: place.precision]
+def _format_boolean(directive: _Directive, value: object) -> str:
+    return to_text(value if isinstance(value, bool) else value is not None)[: directive.precision]
 
 
-def _hash(place: _Place, value: object) -> str:
-    return f"{hash_code(value) & 0xFFFFFFFF:x}"[: place.precision]
+def _format_hash(directive: _Directive, value: object) -> str:
+    return f"{hash_code(value) & 0xFFFFFFFF:x}"[: directive.precision]
 
 
 def hash_code(value: Any) -> int:
-    """Java's hash code of a value, as a whole number of 32 bits."""
+    """Return Java's hash code of a value, a 32-bit integer."""
     if value is None:
         return 0
     if isinstance(value, bool):
         return 1231 if value else 1237
     if isinstance(value, int):
-        return _folded(value) if not -(2**31) <= value < 2**31 else value
+        return _fold_to_int32(value) if not -(2**31) <= value < 2**31 else value
     if isinstance(value, float):
-        return _folded(struct.unpack(">q", struct.pack(">d", value))[0])
+        return _fold_to_int32(struct.unpack(">q", struct.pack(">d", value))[0])
     if isinstance(value, str):
         units = value.encode("utf-16-be", "surrogatepass")
-        return _polynomial(0, [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)])
+        return _combine_hashes(0, [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)])
     if isinstance(value, list | tuple):
-        return _polynomial(1, map(hash_code, value))
+        return _combine_hashes(1, map(hash_code, value))
     if isinstance(value, set | frozenset):
-        return _signed(sum(map(hash_code, value)))
+        return _to_int32(sum(map(hash_code, value)))
     if isinstance(value, Mapping):
-        return _signed(sum(hash_code(key) ^ hash_code(item) for key, item in value.items()))
-    return _signed(hash(value))
+        return _to_int32(sum(hash_code(key) ^ hash_code(item) for key, item in value.items()))
+    return _to_int32(hash(value))
 
 
-def _polynomial(start: int, numbers: Any) -> int:
+def _combine_hashes(start: int, numbers: Any) -> int:
     total = start
     for number in numbers:
         total = (31 * total + number) & 0xFFFFFFFF
-    return _signed(total)
+    return _to_int32(total)
 
 
-def _folded(number: int) -> int:
-    return _signed((number ^ (number >> 32)) & 0xFFFFFFFF)
+def _fold_to_int32(number: int) -> int:
+    return _to_int32((number ^ (number >> 32)) & 0xFFFFFFFF)
 
 
-def _signed(number: int) -> int:
+def _to_int32(number: int) -> int:
     return (number + 2**31) % 2**32 - 2**31
 
 
-def _character(place: _Place, value: object) -> str:
+def _format_character(directive: _Directive, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0x10FFFF:
         return chr(value)
-    raise place.refuse(value)
+    raise directive.error(value)
 
 
-# -- Whole numbers ----------------------------------------------------------------------------------------------------
+# -- Integers ---------------------------------------------------------------------------------------------------------
 
 
-def _decimal(place: _Place, value: object) -> str:
-    number = _whole(place, value)
-    digits = f"{abs(number):,}" if "," in place.flags else str(abs(number))
-    return _signed_text(place, digits, negative=number < 0)
+def _format_decimal(directive: _Directive, value: object) -> str:
+    number = _require_integer(directive, value)
+    digits = f"{abs(number):,}" if "," in directive.flags else str(abs(number))
+    return _format_signed(directive, digits, negative=number < 0)
 
 
-def _octal(place: _Place, value: object) -> str:
-    return _unsigned_text(place, value, "o", "0")
+def _format_octal(directive: _Directive, value: object) -> str:
+    return _format_unsigned(directive, value, "o", "0")
 
 
-def _hexadecimal(place: _Place, value: object) -> str:
-    return _unsigned_text(place, value, "x", "0x")
+def _format_hexadecimal(directive: _Directive, value: object) -> str:
+    return _format_unsigned(directive, value, "x", "0x")
 
 
-def _unsigned_text(place: _Place, value: object, base: str, prefix: str) -> str:
-    number = _whole(place, value)
-    prefix = prefix if "#" in place.flags else ""
-    if not -(2**63) <= number < 2**63:  # too large for Java's long: it has a sign
-        return _signed_text(place, f"{abs(number):{base}}", negative=number < 0, prefix=prefix)
-    if set(place.flags) & set("+ ("):
-        raise ValueError(f"{place.text!r} has no sign to show")
+def _format_unsigned(directive: _Directive, value: object, base: str, prefix: str) -> str:
+    number = _require_integer(directive, value)
+    prefix = prefix if "#" in directive.flags else ""
+    if not -(2**63) <= number < 2**63:  # a BigInteger in Java, which is signed
+        return _format_signed(directive, f"{abs(number):{base}}", negative=number < 0, prefix=prefix)
+    if set(directive.flags) & set("+ ("):
+        raise ValueError(f"invalid flags in {directive.source!r}: this conversion has no sign")
     bits = 32 if -(2**31) <= number < 2**31 else 64
     digits = f"{number % 2**bits:{base}}"
-    return prefix + (digits.rjust(place.width - len(prefix), "0") if "0" in place.flags else digits)
+    return prefix + (digits.rjust(directive.width - len(prefix), "0") if "0" in directive.flags else digits)
 
 
-def _whole(place: _Place, value: object) -> int:
+def _require_integer(directive: _Directive, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise place.refuse(value)
+    raise directive.error(value)
 
 
-def _signed_text(place: _Place, digits: str, *, negative: bool, prefix: str = "") -> str:
-    """Digits with their sign, filled up with zeros to the width if the place says so."""
-    in_brackets = negative and "(" in place.flags
-    positive = "+" if "+" in place.flags else " " if " " in place.flags else ""
+def _format_signed(directive: _Directive, digits: str, *, negative: bool, prefix: str = "") -> str:
+    """Return digits with their sign, padded with zeros to the width if the directive has that flag."""
+    in_brackets = negative and "(" in directive.flags
+    positive = "+" if "+" in directive.flags else " " if " " in directive.flags else ""
     before = ("(" if in_brackets else "-" if negative else positive) + prefix
-    if "0" in place.flags:
-        digits = digits.rjust(place.width - len(before) - in_brackets, "0")
+    if "0" in directive.flags:
+        digits = digits.rjust(directive.width - len(before) - in_brackets, "0")
     return before + digits + ")" * in_brackets
 
 
-# -- Numbers with a fraction ------------------------------------------------------------------------------------------
+# -- Floats -----------------------------------------------------------------------------------------------------------
 
 
-def _float(place: _Place, value: object) -> str:
+def _format_float(directive: _Directive, value: object) -> str:
     if not isinstance(value, float):
-        raise place.refuse(value)
+        raise directive.error(value)
     if math.isnan(value):
         return "NaN"
     negative = math.copysign(1, value) < 0
     if math.isinf(value):
-        return _signed_text(_without_zeros(place), "Infinity", negative=negative)
-    return _FLOATS[place.letter.lower()](place, abs(value), negative)
+        return _format_signed(_remove_zero_flag(directive), "Infinity", negative=negative)
+    return _FLOATS[directive.letter.lower()](directive, abs(value), negative)
 
 
-def _without_zeros(place: _Place) -> _Place:
-    return _Place(place.text, None, place.flags.replace("0", ""), 0, None, place.letter, "")
+def _remove_zero_flag(directive: _Directive) -> _Directive:
+    return _Directive(directive.source, None, directive.flags.replace("0", ""), 0, None, directive.letter, "")
 
 
-def _fixed(place: _Place, value: float, negative: bool) -> str:
-    return _signed_text(
-        place, _fraction(place, value, 6 if place.precision is None else place.precision), negative=negative
+def _format_fixed(directive: _Directive, value: float, negative: bool) -> str:
+    return _format_signed(
+        directive,
+        _format_fraction(directive, value, 6 if directive.precision is None else directive.precision),
+        negative=negative,
     )
 
 
-def _fraction(place: _Place, value: float, decimals: int) -> str:
-    digits = f"{_rounded(Decimal(repr(value)), decimals):f}"
+def _format_fraction(directive: _Directive, value: float, decimals: int) -> str:
+    digits = f"{_round_half_up(Decimal(repr(value)), decimals):f}"
     whole, _, fraction = digits.partition(".")
-    if "," in place.flags:
+    if "," in directive.flags:
         whole = f"{int(whole):,}"
-    point = "." if decimals or "#" in place.flags else ""
+    point = "." if decimals or "#" in directive.flags else ""
     return whole + point + fraction.ljust(decimals, "0")
 
 
-def _rounded(number: Decimal, decimals: int) -> Decimal:
-    """A number with no more than so many decimals, rounded half up by the digits that it is written with."""
+def _round_half_up(number: Decimal, decimals: int) -> Decimal:
+    """Round to a number of decimals, half up, by the digits of its shortest representation."""
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or -exponent <= decimals:
         return number
@@ -400,49 +402,49 @@ def _rounded(number: Decimal, decimals: int) -> Decimal:
     return number.quantize(Decimal(1).scaleb(-decimals), context=context)
 
 
-def _scientific(place: _Place, value: float, negative: bool) -> str:
-    return _with_exponent(place, value, 6 if place.precision is None else place.precision, negative)
+def _format_scientific(directive: _Directive, value: float, negative: bool) -> str:
+    return _format_exponent(directive, value, 6 if directive.precision is None else directive.precision, negative)
 
 
-def _with_exponent(place: _Place, value: float, decimals: int, negative: bool) -> str:
+def _format_exponent(directive: _Directive, value: float, decimals: int, negative: bool) -> str:
     number = Decimal(repr(value))
     power = number.adjusted() if value else 0
-    mantissa = _rounded(number.scaleb(-power), decimals)
+    mantissa = _round_half_up(number.scaleb(-power), decimals)
     if mantissa >= 10:
         power += 1
-        mantissa = _rounded(number.scaleb(-power), decimals)
+        mantissa = _round_half_up(number.scaleb(-power), decimals)
     whole, _, fraction = f"{mantissa:f}".partition(".")
-    point = "." if decimals or "#" in place.flags else ""
+    point = "." if decimals or "#" in directive.flags else ""
     digits = whole + point + fraction.ljust(decimals, "0") + f"e{power:+03d}"
-    return _signed_text(place, digits, negative=negative)
+    return _format_signed(directive, digits, negative=negative)
 
 
-def _general(place: _Place, value: float, negative: bool) -> str:
-    precision = 6 if place.precision is None else place.precision or 1
+def _format_general(directive: _Directive, value: float, negative: bool) -> str:
+    precision = 6 if directive.precision is None else directive.precision or 1
     if not value:
-        return _signed_text(place, _fraction(place, value, precision - 1), negative=negative)
+        return _format_signed(directive, _format_fraction(directive, value, precision - 1), negative=negative)
     number = Decimal(repr(value))
-    rounded = _rounded(number, precision - 1 - number.adjusted())
+    rounded = _round_half_up(number, precision - 1 - number.adjusted())
     power = rounded.adjusted()
     if -4 <= power < precision:
-        return _signed_text(place, _fraction(place, value, precision - 1 - power), negative=negative)
-    return _with_exponent(place, value, precision - 1, negative)
+        return _format_signed(directive, _format_fraction(directive, value, precision - 1 - power), negative=negative)
+    return _format_exponent(directive, value, precision - 1, negative)
 
 
-def _hexadecimal_float(place: _Place, value: float, negative: bool) -> str:
-    mantissa, power = _hexadecimal_parts(value, place.precision)
-    return _signed_text(place, f"{mantissa}p{power}", negative=negative, prefix="0x")
+def _format_hexadecimal_float(directive: _Directive, value: float, negative: bool) -> str:
+    mantissa, power = _split_hexadecimal(value, directive.precision)
+    return _format_signed(directive, f"{mantissa}p{power}", negative=negative, prefix="0x")
 
 
-def _hexadecimal_parts(value: float, precision: int | None) -> tuple[str, int]:
+def _split_hexadecimal(value: float, precision: int | None) -> tuple[str, int]:
     mantissa, _, power = value.hex().removeprefix("0x").partition("p")
     whole, _, fraction = mantissa.partition(".")
     digits = None if precision is None else precision or 1
     if digits is None or digits >= 13 or not value:
         return f"{whole}.{fraction.rstrip('0') or '0'}", int(power)
-    if whole == "0":  # a number too small for the usual form
+    if whole == "0":  # a subnormal number
         fraction_value, binary = math.frexp(value)
-        return _hexadecimal_parts(fraction_value * 2, precision)[0], binary - 1
+        return _split_hexadecimal(fraction_value * 2, precision)[0], binary - 1
     scaled = round(Decimal(int(whole + fraction, 16)) / 16 ** (13 - digits))  # half to even
     text = f"{scaled:x}"
     if len(text) > digits + 1 or text[0] == "2":
@@ -450,27 +452,29 @@ def _hexadecimal_parts(value: float, precision: int | None) -> tuple[str, int]:
     return f"{text[0]}.{text[1:]}", int(power)
 
 
-_FLOATS: dict[str, Callable[[_Place, float, bool], str]] = {
-    "f": _fixed,
-    "e": _scientific,
-    "g": _general,
-    "a": _hexadecimal_float,
+_FLOATS: dict[str, Callable[[_Directive, float, bool], str]] = {
+    "f": _format_fixed,
+    "e": _format_scientific,
+    "g": _format_general,
+    "a": _format_hexadecimal_float,
 }
 
 
 # -- Dates ------------------------------------------------------------------------------------------------------------
 
 
-def _date(place: _Place, value: object) -> str:
+def _format_date(directive: _Directive, value: object) -> str:
     if not isinstance(value, int) or isinstance(value, bool) or to_long(value) is None:
-        raise place.refuse(value)
-    return _date_part(place.date_letter, Moment(value, DEFAULT.offset(value)))
+        raise directive.error(value)
+    return _format_date_field(directive.date_letter, Moment(value, DEFAULT.offset(value)))
 
 
-def _date_part(letter: str, moment: Moment) -> str:
+def _format_date_field(letter: str, moment: Moment) -> str:
     if letter in _DATE_FORMS:
-        return "".join(_date_part(part[1:], moment) if part[:1] == "%" else part for part in _DATE_FORMS[letter])
-    return _DATE_PARTS[letter](moment)
+        return "".join(
+            _format_date_field(part[1:], moment) if part[:1] == "%" else part for part in _DATE_FORMS[letter]
+        )
+    return _DATE_FIELDS[letter](moment)
 
 
 _DATE_FORMS = {
@@ -481,7 +485,7 @@ _DATE_FORMS = {
     "F": ("%Y", "-", "%m", "-", "%d"),
     "c": ("%a", " ", "%b", " ", "%d", " ", "%T", " ", "%Z", " ", "%Y"),
 }
-_DATE_PARTS: dict[str, Callable[[Moment], str]] = {
+_DATE_FIELDS: dict[str, Callable[[Moment], str]] = {
     "H": lambda moment: f"{moment.hour:02}",
     "I": lambda moment: f"{moment.hour % 12 or 12:02}",
     "k": lambda moment: f"{moment.hour}",
@@ -510,14 +514,14 @@ _DATE_PARTS: dict[str, Callable[[Moment], str]] = {
     "e": lambda moment: f"{moment.day}",
 }
 
-_WRITERS: dict[str, Callable[[_Place, Any], str]] = {
-    "s": _any,
-    "b": _boolean,
-    "h": _hash,
-    "c": _character,
-    "d": _decimal,
-    "o": _octal,
-    "x": _hexadecimal,
-    **dict.fromkeys("efga", _float),
-    "t": _date,
+_WRITERS: dict[str, Callable[[_Directive, Any], str]] = {
+    "s": _format_any,
+    "b": _format_boolean,
+    "h": _format_hash,
+    "c": _format_character,
+    "d": _format_decimal,
+    "o": _format_octal,
+    "x": _format_hexadecimal,
+    **dict.fromkeys("efga", _format_float),
+    "t": _format_date,
 }

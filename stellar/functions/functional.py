@@ -11,11 +11,11 @@ from stellar.language.library import stellar
 
 @stellar("MAP", comprehension="map")
 def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
-    """What a lambda makes of each element.
+    """Apply a lambda to each element of a list.
 
-    list: The list or set; a text stands for its characters
-    lambda: The lambda of an element
-    returns: The list of its results; null for null, and the list itself if the lambda is null
+    list: The list or set; a string is treated as its characters
+    lambda: Lambda of one parameter, the element
+    returns: List of the results; null for null; the list itself if the lambda is null
 
         MAP(['ftp', 'dns'], protocol -> TO_UPPER(protocol))  // ['FTP', 'DNS']
         MAP([1, 2, null], x -> x + 1)  // [2, 3, 1]
@@ -30,11 +30,11 @@ def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) 
 
 @stellar("FILTER", comprehension="filter")
 def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
-    """The elements for which a lambda is true, and nothing but true.
+    """Select the elements for which a lambda returns true. Other results, even non-empty ones, do not select.
 
-    list: The list or set; a text stands for its characters
-    lambda: The lambda of an element
-    returns: The list of those elements; null for null, and the list itself if the lambda is null
+    list: The list or set; a string is treated as its characters
+    lambda: Lambda of one parameter, the element
+    returns: List of the selected elements; null for null; the list itself if the lambda is null
 
         FILTER([1, 5, 9], x -> x > 3)  // [5, 9]
         FILTER(['a', ''], x -> x)  // []
@@ -50,12 +50,12 @@ def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | Non
 def reduce(
     list_: Iterable[Any] | str | None = None, lambda_: Callable[..., Any] | None = None, initial: Any = None
 ) -> Any:
-    """One value made of all elements: a lambda joins them to it one by one, from the left.
+    """Combine all elements into one value, from the left.
 
-    list: The list or set; a text stands for its characters
-    lambda: The lambda of the value so far and an element; its result is the next value
-    initial: The value to start from
-    returns: The last value; null if any argument is null or missing
+    list: The list or set; a string is treated as its characters
+    lambda: Lambda of two parameters, the value so far and the element; it returns the next value
+    initial: The first value
+    returns: The last value; null if an argument is null or missing
 
         REDUCE([1, 2, 3], (sum, x) -> sum + x, 0)  // 6
         REDUCE([], (sum, x) -> sum + x, 5)  // 5

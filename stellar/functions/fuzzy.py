@@ -1,4 +1,4 @@
-"""How well a text answers a query, by the characters that they have in common."""
+"""Fuzzy matching of strings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _TAGS = """
     zh zh-CN zh-HK zh-SG zh-TW
 """
 _LANGUAGES = tuple(_TAGS.split())
-# Where the small letter of I has no dot
+# Languages in which lowercase I has no dot
 _DOTLESS = ("tr", "tr-TR")
 
 
 @stellar("FUZZY_LANGS")
 def fuzzy_langs() -> list[str]:
-    """The languages that FUZZY_SCORE knows.
+    """Return the languages that FUZZY_SCORE supports.
 
-    returns: The list of their tags, such as `en` and `pt-BR`
+    returns: List of language tags, such as `en` and `pt-BR`
 
         'en' in FUZZY_LANGS()  // true
         'tlh' in FUZZY_LANGS()  // false
@@ -34,13 +34,14 @@ def fuzzy_langs() -> list[str]:
 
 @stellar("FUZZY_SCORE")
 def fuzzy_score(term: object, query: object, lang: object) -> int:
-    """How well a text answers a query: whether it has its characters in this order, the more of them side by side
-    the better. Capital and small letters are the same.
+    """Score how well a string matches a query. The query's characters are searched in order, ignoring case; adjacent
+    matches score higher.
 
-    term: The text
-    query: What to look for in it
-    lang: The language by whose rules letters are made small; see FUZZY_LANGS
-    returns: A point for each character found, and two more if it follows the one found before; 0 if one is no text
+    term: The string
+    query: The query
+    lang: Language whose rules of lowercase apply; see FUZZY_LANGS
+    returns: One point for each matching character, and two more if the previous character matched as well; 0 if an
+        argument is not a string
 
         FUZZY_SCORE('metron', 'mtr', 'en')  // 5
         FUZZY_SCORE('Apache Software Foundation', 'asf', 'en')  // 3
@@ -50,18 +51,18 @@ def fuzzy_score(term: object, query: object, lang: object) -> int:
     if not isinstance(term, str) or not isinstance(query, str) or not isinstance(lang, str):
         return 0
     if lang not in _LANGUAGES:
-        raise ValueError(f"there is no language {lang!r} in FUZZY_LANGS()")
-    text, score, at, last = _small(term, lang), 0, 0, -2
-    for character in _small(query, lang):
-        found = text.find(character, at)
+        raise ValueError(f"unknown language {lang!r}: expected one of FUZZY_LANGS()")
+    string, score, at, last = _lower(term, lang), 0, 0, -2
+    for character in _lower(query, lang):
+        found = string.find(character, at)
         if found < 0:
-            break  # nothing is left to look at
+            break
         score += 3 if found == last + 1 else 1
         last, at = found, found + 1
     return score
 
 
-def _small(text: str, language: str) -> str:
+def _lower(string: str, language: str) -> str:
     if language in _DOTLESS:
-        text = text.replace("İ", "i").replace("I", "ı")
-    return text.lower()
+        string = string.replace("İ", "i").replace("I", "ı")
+    return string.lower()

@@ -1,4 +1,4 @@
-"""Geohashes: short texts that stand for cells on the earth, the longer the smaller."""
+"""Geohashes: strings that name cells on the earth; the longer the string, the smaller the cell."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from stellar.language.conversions import to_double, to_integer
 from stellar.language.library import stellar
 from stellar.language.runtime import described
 
-# An argument that was not given, where that is not the same as null
+# Default of arguments for which omitted and null differ
 _MISSING: Any = object()
 _DIGITS = "0123456789bcdefghjkmnpqrstuvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _LONGEST = 12
-_EARTH_RADIUS = 6371.0087714  # kilometres
+_EARTH_RADIUS = 6371.0087714  # kilometers
 
-Place = tuple[float, float]  # latitude and longitude in degrees
+Coordinates = tuple[float, float]  # latitude and longitude in degrees
 
 
 @stellar("GEOHASH_FROM_LATLONG")
 def geohash_from_latlong(latitude: object = None, longitude: object = None, precision: object = _LONGEST) -> str | None:
-    """The geohash of a place.
+    """Return the geohash of a latitude and a longitude.
 
     latitude: Degrees north, from -90 to 90
     longitude: Degrees east, from -180 to 180
-    precision: How many characters, 12 at most
-    returns: The geohash; null if the latitude or the longitude is no number
+    precision: Number of characters, at most 12; 12 by default
+    returns: The geohash; null if the latitude or the longitude is not a number
 
         GEOHASH_FROM_LATLONG(48.669, -4.329)  // 'gbsuv7ztqzpt'
         GEOHASH_FROM_LATLONG('48.669', '-4.329', 5)  // 'gbsuv'
@@ -36,16 +36,16 @@ def geohash_from_latlong(latitude: object = None, longitude: object = None, prec
         GEOHASH_FROM_LATLONG(100, 200)  // error
     """
     north, east = to_double(latitude), to_double(longitude)
-    return None if north is None or east is None else _encoded((north, east), _precision(precision))
+    return None if north is None or east is None else _encode((north, east), _require_precision(precision))
 
 
 @stellar("GEOHASH_FROM_LOC")
 def geohash_from_loc(location: Mapping[str, Any] | None = None, precision: object = _LONGEST) -> str | None:
-    """The geohash of a place that GEO_GET found.
+    """Return the geohash of a location as GEO_GET returns it.
 
-    location: A map with `latitude` and `longitude`
-    precision: How many characters, 12 at most
-    returns: The geohash; null if the map is null, or one of the two is missing or no number
+    location: Map with `latitude` and `longitude`
+    precision: Number of characters, at most 12; 12 by default
+    returns: The geohash; null if the map is null, or if latitude or longitude is missing or not a number
 
         GEOHASH_FROM_LOC({'latitude' : '48.669', 'longitude' : '-4.329'})  // 'gbsuv7ztqzpt'
         GEOHASH_FROM_LOC({'latitude' : 48.669})  // null
@@ -59,10 +59,10 @@ def geohash_from_loc(location: Mapping[str, Any] | None = None, precision: objec
 
 @stellar("GEOHASH_TO_LATLONG")
 def geohash_to_latlong(hash_: str | None = None) -> dict[str, float] | None:
-    """The place that a geohash stands for: the middle of its cell.
+    """Return the center of a geohash's cell.
 
     hash: The geohash
-    returns: A map of `latitude` and `longitude` in degrees; null for null
+    returns: Map with `latitude` and `longitude` in degrees; null for null
 
         GEOHASH_TO_LATLONG('gbsuv')  // {'latitude' : 48.66943359375, 'longitude' : -4.32861328125}
         GEOHASH_TO_LATLONG('')  // {'latitude' : 0.0, 'longitude' : 0.0}
@@ -71,18 +71,18 @@ def geohash_to_latlong(hash_: str | None = None) -> dict[str, float] | None:
     """
     if hash_ is None:
         return None
-    latitude, longitude = _decoded(hash_)
+    latitude, longitude = _decode(hash_)
     return {"latitude": latitude, "longitude": longitude}
 
 
 @stellar("GEOHASH_DIST")
 def geohash_dist(hash1: object = None, hash2: Any = _MISSING, strategy: object = "HAVERSINE") -> float | None:
-    """The distance between the middles of two geohashes, on a sphere.
+    """Return the great-circle distance between the centers of two geohashes.
 
-    hash1: A geohash
-    hash2: Another one
-    strategy: How to calculate: HAVERSINE, LAW_OF_COSINES or VICENTY; they differ by less than a millimetre
-    returns: Kilometres; null if one is null
+    hash1: The first geohash
+    hash2: The second geohash
+    strategy: The formula: HAVERSINE (the default), LAW_OF_COSINES or VICENTY; results differ by less than a millimeter
+    returns: The distance in kilometers; null if a geohash is null
 
         ROUND(GEOHASH_DIST('gbsuv', 'u4pru'))  // 1393.0
         GEOHASH_DIST('gbsuv', 'gbsuv', 'VICENTY')  // 0.0
@@ -91,17 +91,17 @@ def geohash_dist(hash1: object = None, hash2: Any = _MISSING, strategy: object =
     """
     if hash1 is None or hash2 is _MISSING:
         return None
-    one = _decoded(hash1)
-    return None if hash2 is None else _distance(one, _decoded(hash2), _strategy(strategy))
+    one = _decode(hash1)
+    return None if hash2 is None else _compute_distance(one, _decode(hash2), _find_strategy(strategy))
 
 
 @stellar("GEOHASH_MAX_DIST")
 def geohash_max_dist(hashes: Iterable[Any] | None = None, strategy: object = "HAVERSINE") -> float | None:
-    """The greatest distance between two of several geohashes, on a sphere.
+    """Return the greatest distance between any two of several geohashes.
 
-    hashes: The list or set of the geohashes; nulls in it are left out
-    strategy: How to calculate: HAVERSINE, LAW_OF_COSINES or VICENTY
-    returns: Kilometres; 0.0 if there is one geohash, NaN if there is none; null for null
+    hashes: List or set of geohashes; nulls in it are ignored
+    strategy: The formula: HAVERSINE (the default), LAW_OF_COSINES or VICENTY
+    returns: The distance in kilometers; 0.0 for a single geohash; NaN if the list is empty; null for null
 
         ROUND(GEOHASH_MAX_DIST(['gbsuv', 'u4pru', 'gbsuw']))  // 1395.0
         GEOHASH_MAX_DIST(['gbsuv'])  // 0.0
@@ -111,20 +111,20 @@ def geohash_max_dist(hashes: Iterable[Any] | None = None, strategy: object = "HA
     """
     if hashes is None:
         return None
-    angle = _strategy(strategy)
-    places = [_decoded(one) for one in hashes if one is not None]
-    if not places:
+    angle = _find_strategy(strategy)
+    points = [_decode(one) for one in hashes if one is not None]
+    if not points:
         return math.nan
-    return max((_distance(one, other, angle) for one, other in combinations(places, 2)), default=0.0)
+    return max((_compute_distance(one, other, angle) for one, other in combinations(points, 2)), default=0.0)
 
 
 @stellar("GEOHASH_CENTROID")
 def geohash_centroid(hashes: object = None, precision: object = _LONGEST) -> str | None:
-    """The geohash of the middle of several ones.
+    """Return the geohash of the centroid of several geohashes.
 
-    hashes: The list or set of the geohashes, or a map of each to its weight
-    precision: How many characters, 12 at most
-    returns: The geohash; null for null, and if there is none
+    hashes: List or set of geohashes, or a map of geohashes to weights
+    precision: Number of characters, at most 12; 12 by default
+    returns: The geohash; null for null and if there are no geohashes
 
         GEOHASH_CENTROID(['gbsuv', 'u4pru'])  // 'u13xekujrdf9'
         GEOHASH_CENTROID({'gbsuv' : 1, 'u4pru' : 3}, 5)  // 'u1uk5'
@@ -133,32 +133,34 @@ def geohash_centroid(hashes: object = None, precision: object = _LONGEST) -> str
         GEOHASH_CENTROID(['elsewhere'])  // error
     """
     if isinstance(hashes, Mapping):
-        weighted = [(_decoded(one), _weight(weight)) for one, weight in hashes.items() if one is not None]
+        weighted = [(_decode(one), _require_weight(weight)) for one, weight in hashes.items() if one is not None]
     elif isinstance(hashes, list | tuple | set | frozenset):
-        weighted = [(_decoded(one), 1) for one in hashes if one is not None]
+        weighted = [(_decode(one), 1) for one in hashes if one is not None]
     else:
         return None
     if not weighted:
         return None
     if isinstance(precision, bool) or not isinstance(precision, int):
-        raise ValueError(f"the precision of a geohash is a whole number, not {described(precision)}")
-    return _encoded(_middle(weighted), _precision(precision))
+        raise ValueError(f"invalid precision of a geohash: expected an integer, got {described(precision)}")
+    return _encode(_centroid(weighted), _require_precision(precision))
 
 
-# -- Texts and places -------------------------------------------------------------------------------------------------
+# -- Encoding and decoding --------------------------------------------------------------------------------------------
 
 
-def _precision(precision: object) -> int:
+def _require_precision(precision: object) -> int:
     characters = to_integer(precision)
     if characters is None or characters > _LONGEST:
-        raise ValueError(f"the precision of a geohash is a whole number up to {_LONGEST}, not {described(precision)}")
+        raise ValueError(
+            f"invalid precision of a geohash: expected an integer up to {_LONGEST}, got {described(precision)}"
+        )
     return characters
 
 
-def _encoded(place: Place, characters: int) -> str:
-    latitude, longitude = place
+def _encode(point: Coordinates, characters: int) -> str:
+    latitude, longitude = point
     if abs(latitude) > 90 or abs(longitude) > 180:
-        raise ValueError(f"there is no place at latitude {latitude} and longitude {longitude}")
+        raise ValueError(f"coordinates out of range: latitude {latitude}, longitude {longitude}")
     ranges = [[-180.0, 180.0], [-90.0, 90.0]]
     digits = []
     for index in range(characters):
@@ -173,30 +175,30 @@ def _encoded(place: Place, characters: int) -> str:
     return "".join(digits)
 
 
-def _decoded(geohash: object) -> Place:
+def _decode(geohash: object) -> Coordinates:
     if not isinstance(geohash, str):
-        raise ValueError(f"a geohash is a text, not {described(geohash)}")
+        raise ValueError(f"expected a string as geohash, got {described(geohash)}")
     ranges = [[-180.0, 180.0], [-90.0, 90.0]]
     for index, digit in enumerate(geohash):
         if digit not in _VALUES:
-            raise ValueError(f"{geohash[:40]!r} is no geohash: {digit!r} is none of its digits, {_DIGITS}")
-        for place in range(5):
-            side = ranges[(index * 5 + place) % 2]
-            side[not _VALUES[digit] >> (4 - place) & 1] = sum(side) / 2
+            raise ValueError(f"invalid geohash {geohash[:40]!r}: {digit!r} is not one of {_DIGITS}")
+        for bit in range(5):
+            side = ranges[(index * 5 + bit) % 2]
+            side[not _VALUES[digit] >> (4 - bit) & 1] = sum(side) / 2
     longitude, latitude = (sum(side) / 2 for side in ranges)
     return latitude, longitude
 
 
-def _weight(weight: object) -> float:
+def _require_weight(weight: object) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"the weight of a geohash is a number, not {described(weight)}")
+        raise ValueError(f"expected a number as weight of a geohash, got {described(weight)}")
     number = to_double(weight)
-    assert number is not None  # any number becomes one
+    assert number is not None  # every number is convertible
     return number
 
 
-def _middle(weighted: list[tuple[Place, float]]) -> Place:
-    """The direction of the weighted mean of the directions from the middle of the earth."""
+def _centroid(weighted: list[tuple[Coordinates, float]]) -> Coordinates:
+    """Return the direction of the weighted mean of the unit vectors from the center of the earth."""
     total = sum(weight for _, weight in weighted)
     if not total or not math.isfinite(total):
         raise ValueError("the weights of the geohashes must have a sum other than 0")
@@ -215,13 +217,13 @@ def _middle(weighted: list[tuple[Place, float]]) -> Place:
 Angle = Callable[[float, float, float, float], float]
 
 
-def _strategy(name: object) -> Angle:
+def _find_strategy(name: object) -> Angle:
     if not isinstance(name, str) or name not in _STRATEGIES:
-        raise ValueError(f"distances are calculated by {', '.join(_STRATEGIES)}, not by {described(name)}")
+        raise ValueError(f"unknown strategy {described(name)}: expected one of {', '.join(_STRATEGIES)}")
     return _STRATEGIES[name]
 
 
-def _distance(one: Place, other: Place, angle: Angle) -> float:
+def _compute_distance(one: Coordinates, other: Coordinates, angle: Angle) -> float:
     if one == other:
         return 0.0
     return angle(*map(math.radians, (*one, *other))) * _EARTH_RADIUS
@@ -250,5 +252,5 @@ def _vincenty(north_1: float, east_1: float, north_2: float, east_2: float) -> f
 _STRATEGIES: dict[str, Angle] = {
     "HAVERSINE": _haversine,
     "LAW_OF_COSINES": _law_of_cosines,
-    "VICENTY": _vincenty,  # so Metron spells it
+    "VICENTY": _vincenty,  # Metron's spelling
 }

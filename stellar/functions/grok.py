@@ -1,4 +1,4 @@
-"""Grok patterns, tried on texts and proposed for them."""
+"""Evaluation and prediction of Grok patterns."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
 
-# What a pattern without a name goes by, as in Metron
+# Metron's name for the evaluated pattern
 LABEL = "pattern"
-LONGEST_TEXT = 65_536
+LONGEST_STRING = 65_536
 
 
 @stellar("GROK_EVAL")
 def grok_eval(grok: str | None, data: object) -> str | None:
-    """What a Grok pattern captures in texts, drawn as a table: a column for each name, and a row for each text.
+    """Match strings against a Grok pattern, and draw the captured values as a table: a column for each name, a row for
+    each string.
 
-    grok: The pattern, such as `%{IP:source} %{WORD:action}`, which is looked for anywhere in a text
-    data: A text, or a list of texts
-    returns: The table, a text of several lines, with MISSING where nothing was captured; NO MATCH if nothing was
-        captured at all; null if an argument is null, if data is neither a text nor a list, or if the pattern can't be
-        used
+    grok: The pattern, such as `%{IP:source} %{WORD:action}`; it may match anywhere in a string
+    data: A string, or a list of strings
+    returns: The table, a string of several lines, with MISSING for names that captured nothing; NO MATCH if nothing was
+        captured at all; null if an argument is null, if data is neither a string nor a list, or if the pattern is
+        invalid
 
         GROK_EVAL('%{INT:code}', ['a 200', 'b']) == GROK_EVAL('%{INT:code}', ['200', ''])  // true
         'MISSING' in GROK_EVAL('%{INT:code}', ['a 200', 'b'])  // true
@@ -40,15 +41,15 @@ def grok_eval(grok: str | None, data: object) -> str | None:
         GROK_EVAL('%{INT:code}', null)  // null
         GROK_EVAL('%{INT:code}', [1])  // error
     """
-    texts = [data] if isinstance(data, str) else data
-    if grok is None or not isinstance(texts, list):
+    strings = [data] if isinstance(data, str) else data
+    if grok is None or not isinstance(strings, list):
         return None
     try:
-        pattern = _compiled(grok)
+        pattern = _compile(grok)
     except GrokError as error:
         log.warning("GROK_EVAL(%r): %s", grok, error)
         return None
-    rows = [_captured(pattern, text) for text in texts]
+    rows = [_capture(pattern, string) for string in strings]
     names = sorted({name for row in rows for name in row})
     if not names:
         return "NO MATCH"
@@ -58,28 +59,31 @@ def grok_eval(grok: str | None, data: object) -> str | None:
 
 
 @lru_cache(64)
-def _compiled(pattern: str) -> Grok:
+def _compile(pattern: str) -> Grok:
     return Grok(LABEL, {**common(), LABEL: pattern})
 
 
-def _captured(pattern: Grok, text: object) -> dict[str, Any]:
-    if text is None:
+def _capture(pattern: Grok, string: object) -> dict[str, Any]:
+    if string is None:
         return {}
-    if not isinstance(text, str):
-        raise ValueError(f"GROK_EVAL takes a text or a list of texts as data, not a list with {described(text)}")
+    if not isinstance(string, str):
+        raise ValueError(
+            f"GROK_EVAL expected a string or a list of strings as data, got a list with {described(string)}"
+        )
     try:
-        return pattern.match(text)
+        return pattern.match(string)
     except NoMatch:
         return {}
     except TimeoutError as error:
-        raise ValueError(f"{error}; make it simpler") from error
+        raise ValueError(f"{error}; simplify the pattern") from error
 
 
 @stellar("GROK_PREDICT")
 def grok_predict(data: str | None) -> str | None:
-    """A Grok pattern that fits a text: known patterns in place of what they fit, and the rest as it stands.
+    """Propose a Grok pattern that matches a string: known patterns replace what they match, and other characters are
+    escaped.
 
-    data: The text
+    data: The string
     returns: The pattern; null for null
 
         GROK_PREDICT('10.0.0.1 GET /index.html 200')  // '%{IP} %{WORD} %{UNIXPATH} %{INT}'
@@ -90,15 +94,15 @@ def grok_predict(data: str | None) -> str | None:
     """
     if data is None:
         return None
-    if len(data) > LONGEST_TEXT:
-        raise ValueError(f"GROK_PREDICT takes a text of {LONGEST_TEXT} characters at most, not of {len(data)}")
+    if len(data) > LONGEST_STRING:
+        raise ValueError(f"GROK_PREDICT expected a string of at most {LONGEST_STRING} characters, got {len(data)}")
     try:
-        return "".join(_proposed(data))
+        return "".join(_propose(data))
     except TimeoutError:
-        raise ValueError(f"GROK_PREDICT needs more than {TIMEOUT_MS} ms for this text") from None
+        raise ValueError(f"GROK_PREDICT timed out after {TIMEOUT_MS} ms; shorten the string") from None
 
 
-# Where several fit, the one that fits most; of those that fit as much, the first
+# The longest match is taken; of equally long ones, the first in this list
 _CANDIDATES = (
     "TIMESTAMP_ISO8601", "HTTPDATE", "DATESTAMP_RFC2822", "DATESTAMP_RFC822", "SYSLOGTIMESTAMP", "DATESTAMP", "DATE",
     "TIME", "UUID", "MAC", "IP", "URI", "EMAILADDRESS", "QUOTEDSTRING", "UNIXPATH", "WINPATH", "INT", "NUMBER",
@@ -106,40 +110,40 @@ _CANDIDATES = (
 )  # fmt: skip
 
 
-def _proposed(text: str) -> Iterator[str]:
-    """The parts of the pattern. Each takes what it is found to take here, so that the whole fits the text."""
-    end = time.monotonic() + TIMEOUT_MS / 1000
-    at = in_a_row = 0
-    while at < len(text):
-        name, length = _best(text, at, end)
-        in_a_row = 0 if name else in_a_row + 1
+def _propose(string: str) -> Iterator[str]:
+    """Yield the pieces of the pattern, each tested at its position, so that the whole pattern matches the string."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    at = unmatched = 0
+    while at < len(string):
+        name, length = _find_longest(string, at, deadline)
+        unmatched = 0 if name else unmatched + 1
         if name is not None:
             yield f"%{{{name}}}"
-        elif length := len(_BLANKS.match(text, at)[0]):  # type: ignore[index]
-            yield " " if text[at : at + length] == " " else r"\s+"
+        elif length := len(_WHITESPACE.match(string, at)[0]):  # type: ignore[index]
+            yield " " if string[at : at + length] == " " else r"\s+"
         else:
-            itself = re.sub(r"[\\.^$*+?{}\[\]()|]", r"\\\g<0>", text[at])
-            # A pattern with thousands of such characters in a row takes long to prepare
-            yield itself if in_a_row % 100 else f"(?>{itself})"
+            literal = re.sub(r"[\\.^$*+?{}\[\]()|]", r"\\\g<0>", string[at])
+            # Thousands of consecutive literals compile slowly, unless groups divide them
+            yield literal if unmatched % 100 else f"(?>{literal})"
             length = 1
         at += length
 
 
-_BLANKS = re.compile(r"[ \t\n\r\f\v]*")
+_WHITESPACE = re.compile(r"[ \t\n\r\f\v]*")
 
 
-def _best(text: str, at: int, end: float) -> tuple[str | None, int]:
-    """The pattern that fits most from a place on, and how much that is."""
-    best, length = None, 0
-    if at and text[at - 1].isalnum():  # within a word, and a sign behind a word belongs to neither
-        return best, length
-    for name, pattern in _candidates().items():
-        found = pattern.match(text, at, timeout=max(end - time.monotonic(), 1e-9))
-        if found is not None and found.end() - at > length:
-            best, length = name, found.end() - at
-    return best, length
+def _find_longest(string: str, at: int, deadline: float) -> tuple[str | None, int]:
+    """Return the pattern with the longest match at a position, and the length of the match."""
+    longest, length = None, 0
+    if at and string[at - 1].isalnum():  # within or directly after a word
+        return longest, length
+    for name, pattern in _load_candidates().items():
+        match = pattern.match(string, at, timeout=max(deadline - time.monotonic(), 1e-9))
+        if match is not None and match.end() - at > length:
+            longest, length = name, match.end() - at
+    return longest, length
 
 
 @lru_cache(1)
-def _candidates() -> dict[str, Any]:
+def _load_candidates() -> dict[str, Any]:
     return {name: Grok(name, common()).pattern for name in _CANDIDATES}

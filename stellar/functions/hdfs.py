@@ -1,37 +1,29 @@
-"""Files in HDFS, by its REST interface. What goes wrong is logged, and the answer is null or false, as in Metron.
+"""Files in HDFS, by WebHDFS. If an operation fails, the error is logged and the result is null or false, as in Metron.
 
-Where it is stands in the global configuration as `hdfs.uri`, such as `hdfs://node1:8020` or `webhdfs://node1:9870`, or
-in Hadoop's own, in $HADOOP_CONF_DIR. A path that does not begin with a slash is below the user's home there.
+`hdfs.uri` in the global configuration names the file system, such as `hdfs://node1:8020` or `webhdfs://node1:9870`; the
+default is that of Hadoop's own configuration in $HADOOP_CONF_DIR. Paths without a leading slash are relative to the
+user's home directory in HDFS.
 """
 
 from __future__ import annotations
 
-import logging
-import stat
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from stellar.functions.dates import date_format
-from stellar.functions.files import COLUMNS
+from stellar.functions.files import FileFamily, FileStatus
 from stellar.language.context import Context, GlobalSettings
-from stellar.language.conversions import to_boolean
 from stellar.language.library import stellar
-from stellar.language.runtime import described
-from stellar.util.text_tables import text_table
 
 if TYPE_CHECKING:
-    from stellar.net.hadoop.webhdfs import Status, WebHdfs
+    from stellar.net.hadoop.webhdfs import WebHdfs
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 URI, PRINCIPAL, KEYTAB = "hdfs.uri", "hdfs.principal", "hdfs.keytab"
 
 
 class Hdfs:
-    """The file system that expressions reach; connected when it is first wanted.
+    """The HDFS that expressions use, connected on first use.
 
-    Hand a context one of your own, made of a WebHdfs, to have it used.
+    Add one to a context, made of a WebHdfs, to use it instead of the configured one.
     """
 
     def __init__(self, connect: Callable[[], WebHdfs]) -> None:
@@ -39,7 +31,7 @@ class Hdfs:
         self._connection: WebHdfs | None = None
 
     def connection(self) -> WebHdfs:
-        """The connection. Raises ValueError if it is not said where HDFS is."""
+        """Return the connection. Raises ValueError if no HDFS is configured."""
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
@@ -50,112 +42,52 @@ class Hdfs:
             self._connection = None
 
 
-@stellar("HDFS_LS")
-def list_files(context: Context, path: str | None = ".") -> str:
-    """The files in a directory, drawn as a table of permissions, owner, group, size, time and name; the oldest first.
+class HdfsFiles:
+    """An HDFS as a FileSystem, in which paths may be relative to the user's home directory."""
 
-    path: The directory, or a single file; the user's home if left out
-    returns: The table, a text of several lines; an empty table if the path is null or can't be listed
+    def __init__(self, client: WebHdfs) -> None:
+        self._client = client
 
-        '(empty)' in HDFS_LS('')  // true
-        '(empty)' in HDFS_LS(null)  // true
-        HDFS_LS(5)  // error
-    """
-    return text_table(COLUMNS, _tried("HDFS_LS", context, path, _listed, []))
+    def list(self, path: str) -> Iterable[FileStatus]:
+        """See FileSystem."""
+        absolute = self._resolve(path)
+        return [
+            FileStatus(
+                name=status.name or absolute.rpartition("/")[2],
+                permission=status.permission,
+                owner=status.owner,
+                group=status.group,
+                size=status.size,
+                modified=int(status.modified),
+            )
+            for status in self._client.list(absolute)
+        ]
 
+    def remove(self, path: str, *, recursive: bool) -> None:
+        """See FileSystem."""
+        self._client.delete(self._resolve(path), recursive=recursive)
 
-@stellar("HDFS_RM")
-def remove(context: Context, path: str | None, recursive: object = False) -> bool:
-    """Remove a file or a directory.
+    def write(self, path: str, data: bytes) -> None:
+        """See FileSystem."""
+        self._client.write(self._resolve(path), data)
 
-    path: Its path
-    recursive: Whether a directory that is not empty is removed, with all that is in it; false if left out
-    returns: True if nothing is there now; false if the path is null, or if it can't be removed
+    def read(self, path: str) -> bytes:
+        """See FileSystem."""
+        return self._client.read(self._resolve(path))
 
-        HDFS_RM('')  // false
-        HDFS_RM(null)  // false
-        HDFS_RM('file', 'perhaps')  // error
-    """
-    deep = to_boolean(recursive)
-    if deep is None:
-        raise ValueError(f"HDFS_RM takes true or false as recursive, not {described(recursive)}")
-
-    def remove(hdfs: WebHdfs, path: str) -> bool:
-        hdfs.delete(path, recursive=deep)
-        return True
-
-    return _tried("HDFS_RM", context, path, remove, False)
-
-
-@stellar("HDFS_WRITE")
-def write(context: Context, content: str | None, path: str | None) -> bool:
-    """Write a text to a file, in place of what it holds. Directories are made where they are missing.
-
-    content: The text, which is written in UTF-8
-    path: The path of the file
-    returns: True if it is written; false if an argument is null, or if it can't be written
-
-        HDFS_WRITE(null, 'file')  // false
-        HDFS_WRITE('text', null)  // false
-        HDFS_WRITE(5, 'file')  // error
-    """
-    if content is None:
-        return False
-
-    def write(hdfs: WebHdfs, path: str) -> bool:
-        hdfs.write(path, content.encode())
-        return True
-
-    return _tried("HDFS_WRITE", context, path, write, False)
+    def _resolve(self, path: str) -> str:
+        return path if path.startswith("/") else f"{self._client.home()}/{path}".removesuffix("/.")
 
 
-@stellar("HDFS_READ")
-def read_text(context: Context, path: str | None) -> str | None:
-    """The text in a file, which is read as UTF-8.
-
-    path: The path of the file
-    returns: The text; null if the path is null, or if the file can't be read
-
-        HDFS_READ('')  // null
-        HDFS_READ(null)  // null
-        HDFS_READ(5)  // error
-    """
-    return _tried("HDFS_READ", context, path, _text, None)
+def _get_family(context: Context) -> FileFamily:
+    return FileFamily("HDFS", lambda: HdfsFiles(context.get_or_make(Hdfs, _make_hdfs).connection()))
 
 
-@stellar("HDFS_READ_LINES")
-def read_lines(context: Context, path: str | None) -> list[str] | None:
-    """The lines of a file, which is read as UTF-8.
-
-    path: The path of the file
-    returns: The list of the lines, without their ends; null if the path is null, or if the file can't be read
-
-        HDFS_READ_LINES('')  // null
-        HDFS_READ_LINES(null)  // null
-        HDFS_READ_LINES(5)  // error
-    """
-    return _tried("HDFS_READ_LINES", context, path, lambda hdfs, path: _lines(_text(hdfs, path)), None)
+def _make_hdfs(settings: GlobalSettings) -> Hdfs:
+    return Hdfs(lambda: _connect(settings))
 
 
-def _tried(function: str, context: Context, path: str | None, act: Callable[[WebHdfs, str], T], otherwise: T) -> T:
-    """What comes of it; if that is an error, it is logged."""
-    if path is None:
-        return otherwise
-    try:
-        if not path:
-            raise ValueError("the path is empty")
-        hdfs = context.get_or_make(Hdfs, _configured).connection()
-        return act(hdfs, path if path.startswith("/") else f"{hdfs.home()}/{path}".removesuffix("/."))
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        log.warning("%s(%r): %s", function, path, error)
-        return otherwise
-
-
-def _configured(settings: GlobalSettings) -> Hdfs:
-    return Hdfs(lambda: _connected(settings))
-
-
-def _connected(settings: GlobalSettings) -> WebHdfs:
+def _connect(settings: GlobalSettings) -> WebHdfs:
     from pathlib import Path
 
     from stellar.net.hadoop.site import configured
@@ -171,26 +103,74 @@ def _connected(settings: GlobalSettings) -> WebHdfs:
     return connected(None if uri is None else str(uri), auth=auth)
 
 
-def _listed(hdfs: WebHdfs, path: str) -> list[tuple[str, ...]]:
-    found = sorted(hdfs.list(path), key=lambda status: (int(status.modified), status.name))
-    return [_row(status, status.name or path.rpartition("/")[2]) for status in found]
+@stellar("HDFS_LS")
+def list_files(context: Context, path: str | None = ".") -> str:
+    """List the files in a directory of HDFS as a table of permissions, owner, group, size, time and name. Files that
+    were least recently modified are first.
+
+    path: Path of the directory, or of a single file; the user's home directory by default
+    returns: The table, a string of several lines; an empty table if the path is null or cannot be listed
+
+        '(empty)' in HDFS_LS('')  // true
+        '(empty)' in HDFS_LS(null)  // true
+        HDFS_LS(5)  // error
+    """
+    return _get_family(context).list_files(path)
 
 
-def _row(status: Status, name: str) -> tuple[str, ...]:
-    return (
-        stat.filemode(status.permission)[1:],
-        status.owner,
-        status.group,
-        str(status.size),
-        str(date_format("MMM d, yyyy, h:mm:ss a", int(status.modified) * 1000)),
-        name,
-    )
+@stellar("HDFS_RM")
+def remove(context: Context, path: str | None, recursive: object = False) -> bool:
+    """Delete a file or directory in HDFS.
+
+    path: The path
+    recursive: True to remove a directory with its content; false by default, when only empty directories are removed
+    returns: True if the path no longer exists; false if it is null or cannot be removed
+
+        HDFS_RM('')  // false
+        HDFS_RM(null)  // false
+        HDFS_RM('file', 'perhaps')  // error
+    """
+    return _get_family(context).remove(path, recursive)
 
 
-def _text(hdfs: WebHdfs, path: str) -> str:
-    return hdfs.read(path).decode("utf-8", "replace")
+@stellar("HDFS_WRITE")
+def write(context: Context, content: str | None, path: str | None) -> bool:
+    """Write a string to a file in HDFS, encoded as UTF-8. Existing files are replaced, missing directories created.
+
+    content: The string
+    path: Path of the file
+    returns: True if the file was written; false if an argument is null or the file cannot be written
+
+        HDFS_WRITE(null, 'file')  // false
+        HDFS_WRITE('text', null)  // false
+        HDFS_WRITE(5, 'file')  // error
+    """
+    return _get_family(context).write(content, path)
 
 
-def _lines(text: str) -> list[str]:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
+@stellar("HDFS_READ")
+def read_string(context: Context, path: str | None) -> str | None:
+    """Return the content of a file in HDFS, decoded as UTF-8.
+
+    path: Path of the file
+    returns: The content as a string; null if the path is null or the file cannot be read
+
+        HDFS_READ('')  // null
+        HDFS_READ(null)  // null
+        HDFS_READ(5)  // error
+    """
+    return _get_family(context).read(path)
+
+
+@stellar("HDFS_READ_LINES")
+def read_lines(context: Context, path: str | None) -> list[str] | None:
+    """Return the lines of a file in HDFS, decoded as UTF-8.
+
+    path: Path of the file
+    returns: List of the lines, without line ends; null if the path is null or the file cannot be read
+
+        HDFS_READ_LINES('')  // null
+        HDFS_READ_LINES(null)  // null
+        HDFS_READ_LINES(5)  // error
+    """
+    return _get_family(context).read_lines(path)

@@ -1,4 +1,4 @@
-"""Models as a service: finding an instance of a model, and calling it."""
+"""Model as a Service: look up an endpoint of a model, and call it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class _Loaded(NamedTuple):
-    """The classes of stellar.maas that are used here."""
+class _MaasClasses(NamedTuple):
+    """The classes of stellar.maas that this module uses."""
 
     client: type[ModelClient]
     registry: type[Registry]
@@ -34,21 +34,20 @@ class _Loaded(NamedTuple):
 
 
 @cache
-def _loaded() -> _Loaded:
-    """Load stellar.maas on first use: expressions that call no model do not load an HTTP client.
+def _load_maas() -> _MaasClasses:
+    """Import stellar.maas on first use, so that expressions without model calls do not load an HTTP client.
 
-    Import statements within the functions would cost 3 µs a call.
+    Import statements inside the functions would cost 3 µs per call.
     """
     from stellar.maas.client.client import ModelClient
     from stellar.maas.errors import MaasError
     from stellar.maas.registry import Registry
     from stellar.maas.routing import Chosen
 
-    return _Loaded(ModelClient, Registry, Chosen, MaasError)  # type: ignore[type-abstract]
+    return _MaasClasses(ModelClient, Registry, Chosen, MaasError)  # type: ignore[type-abstract]
 
 
-# Whether the last endpoint that was looked for was not found, which was reported then: a call with the null that
-# MAAS_GET_ENDPOINT returned is no second failure
+# True after MAAS_GET_ENDPOINT reported that it found no endpoint: MAAS_MODEL_APPLY does not report that null again
 _REPORTED: ContextVar[bool] = ContextVar("missing endpoint was reported", default=False)
 
 
@@ -56,45 +55,46 @@ _REPORTED: ContextVar[bool] = ContextVar("missing endpoint was reported", defaul
 def get_endpoint(
     context: Context, model: object = None, version: object = None, key: object = None
 ) -> dict[str, Any] | None:
-    """Return an endpoint of a deployed model, or null if there is none.
+    """Return an endpoint of a deployed model, or null if none is available.
 
-    model: The name of the model
-    version: The version of the model; if it is left out or null, the one that the traffic plan chooses, or without a
-        plan the newest
-    key: The plan chooses the same version for the same key each time, such as an address or a user
-    returns: A map of the name, the version and the url, with the path of each function as `endpoint:<function>`; null
-        if no such model is registered
+    model: Name of the model
+    version: Version of the model; by default the version that the traffic plan selects, or the latest if there is no
+        plan
+    key: The traffic plan selects the same version for the same key, such as an IP address or a user
+    returns: Map of name, version and url, and the path of each function as `endpoint:<function>`; null if the model is
+        not registered
 
-    Of several instances any one is chosen, but one that failed lately only if there is no other. A model that is being
-    started is waited for (`maas.wait.ms`). Metron has no traffic plans: it takes the newest version and ignores a key.
+    Instances are chosen at random; one that failed recently is chosen only if there is no other. The call waits for a
+    model that is starting (`maas.wait.ms`). Metron has no traffic plans: it selects the latest version and ignores the
+    key.
     """
-    maas = _loaded()
+    maas = _load_maas()
     registry = _service(context, maas.registry)
     client = context.get(maas.client)
     if model is None:
-        _no_name(client)
+        _report_null_name(client)
         return None
     name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
     find = getattr(client, "endpoint", registry.endpoint)
     try:
         endpoint = find(name, version, key).as_map()
     except maas.failure as error:
-        _missing(client, {"name": name, "version": version}, error)
+        _report_missing(client, {"name": name, "version": version}, error)
         return None
     if _REPORTED.get():
         _REPORTED.set(False)
     return endpoint if version is not None else maas.chosen(endpoint, key)
 
 
-def _no_name(client: ModelClient | None) -> None:
+def _report_null_name(client: ModelClient | None) -> None:
     from stellar.maas.errors import ModelNotFound
 
-    message = "MAAS_GET_ENDPOINT got null for the model's name: is it in quotes?"
-    _missing(client, {}, ModelNotFound(message, "no model name"))
+    message = "MAAS_GET_ENDPOINT expected the name of a model, got null; put the name in quotes"
+    _report_missing(client, {}, ModelNotFound(message, "no model name"))
 
 
-def _missing(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
-    """Report that there is no endpoint; Metron returns null then."""
+def _report_missing(client: ModelClient | None, endpoint: Mapping[str, Any], error: MaasError) -> None:
+    """Report that no endpoint was found; Metron returns null then."""
     _REPORTED.set(True)
     _report(client, endpoint, error)
 
@@ -108,32 +108,32 @@ def _report(client: ModelClient | None, endpoint: Mapping[str, Any], error: Maas
 
 @stellar("MAAS_MODEL_APPLY", blocks=False)
 def model_apply(context: Context, endpoint: object, function: object, args: object = None) -> dict[str, Any] | None:
-    """Return the answer of a model, called over HTTP: MAAS_MODEL_APPLY(endpoint, function?, args).
+    """Call a model over HTTP and return its response: MAAS_MODEL_APPLY(endpoint, function?, args).
 
-    endpoint: A map as MAAS_GET_ENDPOINT returns it: name, version and url of the model
-    function: The function of the endpoint, or a path; `apply` if it is left out
-    args: A map of the request's parameters
-    returns: The JSON object that the model answers, as a map; null if there is no endpoint or no answer
+    endpoint: Map as MAAS_GET_ENDPOINT returns it: name, version and url of the model
+    function: Function of the endpoint, or a path; `apply` by default
+    args: Map of the request's parameters
+    returns: The JSON object of the response as a map; null if the endpoint is null or the call fails
 
-    The function may be left out: MAAS_MODEL_APPLY(endpoint, args) calls `apply`. Answers are cached for 10 minutes.
-    When an instance fails, another one is called, and one that keeps failing is left alone for a while; a status of 4xx
-    rejects the record and is no failure of the instance.
+    The function may be omitted: MAAS_MODEL_APPLY(endpoint, args) calls `apply`. Responses are cached for 10 minutes. If
+    an instance fails, another one is called; a circuit breaker excludes instances that fail repeatedly for a while. A
+    status of 4xx rejects the record and does not count as a failure of the instance.
     """
-    maas = _loaded()
+    maas = _load_maas()
     client = _service(context, maas.client)
     if not isinstance(endpoint, Mapping):
-        _no_endpoint(client, endpoint)
+        _report_invalid_endpoint(client, endpoint)
         return None
     if isinstance(function, Mapping) and args is None:
         function, args = None, function
     call = client.apply if getattr(client, "cooperative", False) else partial(offload, client.apply)
     try:
-        return call(endpoint, function if isinstance(function, str) else None, _parameters(args))
-    except maas.failure:  # the client counted and logged it; Metron returns null here
+        return call(endpoint, function if isinstance(function, str) else None, _to_parameters(args))
+    except maas.failure:  # already counted and logged by the client; Metron returns null here
         return None
 
 
-def _no_endpoint(client: ModelClient, endpoint: object) -> None:
+def _report_invalid_endpoint(client: ModelClient, endpoint: object) -> None:
     from stellar.maas.errors import ModelUnavailable
 
     if endpoint is None and _REPORTED.get():
@@ -150,8 +150,8 @@ def _service(context: Context, kind: type[T]) -> T:
     raise LookupError("no model registry configured; pass --registry DIR or add a Registry to the context")
 
 
-def _parameters(args: object) -> dict[str, Any]:
-    """The request's parameters, with numbers as Stellar writes them."""
+def _to_parameters(args: object) -> dict[str, Any]:
+    """Return the parameters of a request, with floats formatted as in Stellar."""
     if not isinstance(args, Mapping):
         return {}
     return {to_text(name): to_text(value) if isinstance(value, float) else value for name, value in args.items()}

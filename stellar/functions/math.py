@@ -1,4 +1,4 @@
-"""Arithmetic beyond the operators. What has no answer, such as the root of -1, is NaN or infinite, as in Java."""
+"""Mathematical functions. Undefined results, such as the square root of -1, are NaN or infinite, as in Java."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ from stellar.sketches.summaries import OnlineSummary, WindowSummary
 
 @stellar("ABS")
 def absolute(number: float | None = None) -> float:
-    """The size of a number without its sign.
+    """Return a number without its sign.
 
     number: The number
-    returns: Its size, with a fraction; NaN for null
+    returns: Its magnitude, a double; NaN for null
 
         ABS(-5)  // 5.0
         ABS(2.5)  // 2.5
         ABS(null)  // NaN
         ABS('5')  // error
     """
-    return abs(_double(number))
+    return abs(_to_double(number))
 
 
 @stellar("CEILING")
 def ceiling(number: float | None = None) -> float:
-    """The least whole number that is not below a number.
+    """Round a number up to an integer.
 
     number: The number
-    returns: The whole number, as one with a fraction; NaN for null
+    returns: The integer, as a double; NaN for null
 
         CEILING(2.1)  // 3.0
         CEILING(-2.9)  // -2.0
         CEILING(null)  // NaN
         CEILING(true)  // error
     """
-    return _whole(math.ceil, _double(number))
+    return _round_to_integer(math.ceil, _to_double(number))
 
 
 @stellar("FLOOR")
 def floor(number: float | None = None) -> float:
-    """The greatest whole number that is not above a number.
+    """Round a number down to an integer.
 
     number: The number
-    returns: The whole number, as one with a fraction; NaN for null
+    returns: The integer, as a double; NaN for null
 
         FLOOR(2.9)  // 2.0
         FLOOR(-2.1)  // -3.0
         FLOOR(null)  // NaN
         FLOOR('2')  // error
     """
-    return _whole(math.floor, _double(number))
+    return _round_to_integer(math.floor, _to_double(number))
 
 
 @stellar("ROUND")
 def round_(number: float | None = None) -> float:
-    """The whole number next to a number; of two equally near ones the greater.
+    """Round to the nearest integer; halves are rounded up.
 
     number: The number
-    returns: The whole number of 64 bits, as one with a fraction; NaN for null
+    returns: The integer, as a double within the range of a 64-bit integer; NaN for null
 
         ROUND(2.5)  // 3.0
         ROUND(-2.5)  // -2.0
@@ -72,7 +72,7 @@ def round_(number: float | None = None) -> float:
         ROUND(null)  // NaN
         ROUND('2')  // error
     """
-    value = _double(number)
+    value = _to_double(number)
     if math.isnan(value):
         return value
     if abs(value) > LONG_MAX:
@@ -83,10 +83,10 @@ def round_(number: float | None = None) -> float:
 
 @stellar("EXP")
 def exponential(number: float | None = None) -> float:
-    """The exponential of a number: Euler's number to its power.
+    """Raise Euler's number to a power.
 
     number: The exponent
-    returns: The exponential; infinite if it is too large; NaN for null
+    returns: The power; infinity if it is out of range; NaN for null
 
         EXP(0)  // 1.0
         EXP(1000)  // 1e400
@@ -94,59 +94,59 @@ def exponential(number: float | None = None) -> float:
         EXP([1])  // error
     """
     try:
-        return math.exp(_double(number))
+        return math.exp(_to_double(number))
     except OverflowError:
         return math.inf
 
 
 @stellar("LN")
 def natural_logarithm(number: float | None = None) -> float:
-    """The natural logarithm of a number.
+    """Take the natural logarithm (base e) of a number.
 
     number: The number
-    returns: The logarithm; infinite below zero for 0; NaN for a negative number and null
+    returns: The logarithm; negative infinity for 0; NaN for a negative number and null
 
         LN(1)  // 0.0
         LN(0)  // -1e400
         LN(-1)  // NaN
         LN('1')  // error
     """
-    return _logarithm(math.log, number)
+    return _compute_logarithm(math.log, number)
 
 
 @stellar("LOG2")
 def logarithm_of_base_2(number: float | None = None) -> float:
-    """The logarithm of a number with the base 2.
+    """Take the logarithm to base 2 of a number.
 
     number: The number
-    returns: The logarithm; infinite below zero for 0; NaN for a negative number and null
+    returns: The logarithm; negative infinity for 0; NaN for a negative number and null
 
         LOG2(8)  // 3.0
         LOG2(0)  // -1e400
         LOG2(null)  // NaN
         LOG2('8')  // error
     """
-    return _logarithm(math.log, number) / math.log(2)
+    return _compute_logarithm(math.log, number) / math.log(2)
 
 
 @stellar("LOG10")
 def logarithm_of_base_10(number: float | None = None) -> float:
-    """The logarithm of a number with the base 10.
+    """Take the logarithm to base 10 of a number.
 
     number: The number
-    returns: The logarithm; infinite below zero for 0; NaN for a negative number and null
+    returns: The logarithm; negative infinity for 0; NaN for a negative number and null
 
         LOG10(1000)  // 3.0
         LOG10(0)  // -1e400
         LOG10(-1)  // NaN
         LOG10('1')  // error
     """
-    return _logarithm(math.log10, number)
+    return _compute_logarithm(math.log10, number)
 
 
 @stellar("SQRT")
 def square_root(number: float | None = None) -> float:
-    """The square root of a number.
+    """Take the square root of a number.
 
     number: The number
     returns: The root; NaN for a negative number and null
@@ -156,12 +156,12 @@ def square_root(number: float | None = None) -> float:
         SQRT(null)  // NaN
         SQRT('9')  // error
     """
-    return _defined(math.sqrt, _double(number))
+    return _apply_or_nan(math.sqrt, _to_double(number))
 
 
 @stellar("SIN")
 def sine(number: float | None = None) -> float:
-    """The sine of an angle.
+    """Compute the sine of an angle.
 
     number: The angle in radians
     returns: The sine; NaN for an infinite angle and null
@@ -171,12 +171,12 @@ def sine(number: float | None = None) -> float:
         SIN(null)  // NaN
         SIN('0')  // error
     """
-    return _defined(math.sin, _double(number))
+    return _apply_or_nan(math.sin, _to_double(number))
 
 
 @stellar("COS")
 def cosine(number: float | None = None) -> float:
-    """The cosine of an angle.
+    """Compute the cosine of an angle.
 
     number: The angle in radians
     returns: The cosine; NaN for an infinite angle and null
@@ -186,12 +186,12 @@ def cosine(number: float | None = None) -> float:
         COS(null)  // NaN
         COS('0')  // error
     """
-    return _defined(math.cos, _double(number))
+    return _apply_or_nan(math.cos, _to_double(number))
 
 
 @stellar("TAN")
 def tangent(number: float | None = None) -> float:
-    """The tangent of an angle.
+    """Compute the tangent of an angle.
 
     number: The angle in radians
     returns: The tangent; NaN for an infinite angle and null
@@ -201,12 +201,12 @@ def tangent(number: float | None = None) -> float:
         TAN(null)  // NaN
         TAN('0')  // error
     """
-    return _defined(math.tan, _double(number))
+    return _apply_or_nan(math.tan, _to_double(number))
 
 
 @stellar("IS_NAN", surplus="refuse")
 def is_nan(number: float) -> bool:
-    """Whether a number is NaN, the answer of a calculation that has none.
+    """Test whether a number is NaN, the result of an undefined calculation.
 
     number: The number
     returns: True if it is
@@ -221,11 +221,12 @@ def is_nan(number: float) -> bool:
 
 @stellar("BIN")
 def bin_(value: object, bounds: list[Any] | None = None) -> int:
-    """Which of the ranges between bounds a number falls into.
+    """Return the index of the bin that contains a number.
 
     value: The number
-    bounds: The upper bounds of the ranges, each within its range, in rising order
-    returns: The number of the range, from 0; that after the last bound if it is beyond; -1 without number or bounds
+    bounds: Upper bounds of the bins, inclusive, in ascending order
+    returns: The index, from 0; the number of bounds if the number exceeds all of them; -1 if the number or the bounds
+        are missing
 
         BIN(5, [10, 20])  // 0
         BIN(10, [10, 20])  // 0
@@ -240,18 +241,18 @@ def bin_(value: object, bounds: list[Any] | None = None) -> int:
 
 
 def bin_of(number: float, bounds: Iterable[object]) -> int:
-    """The index of the first bound that a number does not exceed, or how many bounds there are.
+    """Return the index of the first bound that is at least a number, or the number of bounds if all are less.
 
-    Raises ValueError if a bound on the way is no number, or less than the one before it.
+    Raises ValueError if a bound up to there is not a number, or is less than the one before it.
     """
     index = 0
     before = -math.inf
     for index, bound in enumerate(bounds):
         limit = to_double(bound)
         if limit is None:
-            raise ValueError(f"a bound is a number, not {described(bound)}")
+            raise ValueError(f"expected a number as bound, got {described(bound)}")
         if limit < before:
-            raise ValueError("the bounds must rise")
+            raise ValueError("expected bounds in ascending order")
         if number <= limit:
             return index
         before = limit
@@ -260,12 +261,12 @@ def bin_of(number: float, bounds: Iterable[object]) -> int:
 
 @stellar("MAX")
 def max_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
-    """The greatest of several values.
+    """Return the greatest of several values.
 
-    To be compared, the greatest so far becomes the kind of value that the next one is.
+    Before each comparison, the greatest value so far is converted to the type of the next one.
 
-    list: The list or set of numbers, texts or booleans, where nulls are left out; or statistics
-    returns: The greatest; null if there is none
+    list: List or set of numbers, strings or booleans, in which nulls are ignored; or statistics
+    returns: The greatest; null if there are no values
 
         MAX([1, 5.5, 3])  // 5.5
         MAX(['a', null, 'b'])  // 'b'
@@ -273,50 +274,50 @@ def max_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
         MAX([])  // null
         MAX(['a', 1])  // error
     """
-    return _best(list_, operator.gt) if isinstance(list_, Iterable) else list_.maximum
+    return _find_extreme(list_, operator.gt) if isinstance(list_, Iterable) else list_.maximum
 
 
 @stellar("MIN")
 def min_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
-    """The least of several values.
+    """Return the least of several values.
 
-    To be compared, the least so far becomes the kind of value that the next one is.
+    Before each comparison, the least value so far is converted to the type of the next one.
 
-    list: The list or set of numbers, texts or booleans, where nulls are left out; or statistics
-    returns: The least; null if there is none
+    list: List or set of numbers, strings or booleans, in which nulls are ignored; or statistics
+    returns: The least; null if there are no values
 
         MIN([1, 1.5])  // 1
         MIN(['b', null, 'a'])  // 'a'
         MIN([])  // null
         MIN([[1], [2]])  // error
     """
-    return _best(list_, operator.lt) if isinstance(list_, Iterable) else list_.minimum
+    return _find_extreme(list_, operator.lt) if isinstance(list_, Iterable) else list_.minimum
 
 
-def _double(number: float | None) -> float:
+def _to_double(number: float | None) -> float:
     double = to_double(number)
     return math.nan if double is None else double
 
 
-def _whole(to_whole: Callable[[float], int], number: float) -> float:
-    # The sign is kept for -0.0
-    return math.copysign(to_whole(number), number) if math.isfinite(number) else number
+def _round_to_integer(rounding: Callable[[float], int], number: float) -> float:
+    # copysign preserves -0.0
+    return math.copysign(rounding(number), number) if math.isfinite(number) else number
 
 
-def _defined(function: Callable[[float], float], number: float) -> float:
+def _apply_or_nan(function: Callable[[float], float], number: float) -> float:
     try:
         return function(number)
     except ValueError:
         return math.nan
 
 
-def _logarithm(function: Callable[[float], float], number: float | None) -> float:
-    double = _double(number)
-    return _defined(function, double) if double else -math.inf
+def _compute_logarithm(function: Callable[[float], float], number: float | None) -> float:
+    double = _to_double(number)
+    return _apply_or_nan(function, double) if double else -math.inf
 
 
-def _as_kind_of(other: object, value: object) -> Any:
-    """A value, converted to the kind of another; None if it can't be."""
+def _convert_like(other: object, value: object) -> Any:
+    """Convert a value to the type of another. Return None if that is not possible."""
     if isinstance(other, str):
         return to_optional_text(value)
     if isinstance(other, bool):
@@ -326,23 +327,23 @@ def _as_kind_of(other: object, value: object) -> Any:
     return value if isinstance(value, int) and not isinstance(value, bool) else to_long(value)
 
 
-def _rank(value: Any) -> Any:
-    """What a value is ordered by: NaN is the greatest number, and -0.0 is less than 0.0."""
+def _sort_key(value: Any) -> Any:
+    """Return the sort key of a value: NaN is the greatest number, and -0.0 is less than 0.0."""
     if isinstance(value, float):
         return (True, 0.0, 0.0) if math.isnan(value) else (False, value, math.copysign(1, value))
     return value
 
 
-def _best(values: Iterable[Any], better: Callable[[Any, Any], bool]) -> Any:
+def _find_extreme(values: Iterable[Any], better: Callable[[Any, Any], bool]) -> Any:
     best = None
     for value in values:
         if value is None:
             continue
         if not isinstance(value, str | bool | int | float):
-            raise ValueError(f"{described(value)} can't be compared")
-        alike = value if best is None else _as_kind_of(value, best)
-        if alike is None:
-            raise ValueError(f"{described(best)} can't be compared with {described(value)}")
-        if best is None or better(_rank(value), _rank(alike)):
+            raise ValueError(f"cannot compare {described(value)}: expected numbers, strings or booleans")
+        converted = value if best is None else _convert_like(value, best)
+        if converted is None:
+            raise ValueError(f"cannot compare {described(best)} with {described(value)}")
+        if best is None or better(_sort_key(value), _sort_key(converted)):
             best = value
     return best

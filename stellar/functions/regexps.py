@@ -1,4 +1,4 @@
-"""Regular expressions, as Java has them. A match that takes more than a second is refused."""
+"""Regular expressions in Java's dialect. Matching is limited to one second."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from stellar.java.regex import Replacement, everywhere, whole, with_groups
 from stellar.language.conversions import to_integer, to_text
 from stellar.language.library import UNKNOWN, stellar
 
-_REMEMBERED = 512
+_CACHE_SIZE = 512
 
 
-def _prepared_match(str_: object, pattern: object, *_: object) -> Callable[[str | None], bool] | None:
+def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str | None], bool] | None:
     if str_ is not UNKNOWN or not isinstance(pattern, str):
         return None
     try:
         fullmatch = whole(pattern)
     except ValueError:
         return None
-    return lambda text: text is not None and fullmatch(text) is not None
+    return lambda string: string is not None and fullmatch(string) is not None
 
 
-@stellar("REGEXP_MATCH", prepare=_prepared_match)
+@stellar("REGEXP_MATCH", prepare=_prepare_match)
 def regexp_match(str_: str | None, pattern: object) -> bool:
-    """Whether a text as a whole matches a regular expression.
+    """Test whether a whole string matches a regular expression.
 
-    str: The text
-    pattern: The regular expression, or a list or set of several, of which one must match
-    returns: True if it does; false if either is null
+    str: The string
+    pattern: The regular expression, or a list or set of several, any of which may match
+    returns: True if it matches; false if an argument is null
 
         REGEXP_MATCH('evil.exe', '.*\\\\.(exe|dll)')  // true
         REGEXP_MATCH('evil.exe.txt', '.*\\\\.(exe|dll)')  // false
@@ -43,11 +43,11 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
         return whole(pattern)(str_) is not None
     if not isinstance(pattern, list | tuple | set | frozenset):
         return False
-    several: Iterable[object] = pattern
-    return any(whole(to_text(one))(str_) is not None for one in several if one is not None)
+    alternatives: Iterable[object] = pattern
+    return any(whole(to_text(one))(str_) is not None for one in alternatives if one is not None)
 
 
-def _prepared_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
+def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
     number = to_integer(group)
     if str_ is not UNKNOWN or not isinstance(pattern, str) or number is None or number < 1:
         return None
@@ -56,21 +56,21 @@ def _prepared_group_val(str_: object, pattern: object, group: object) -> Callabl
     except ValueError:
         return None
 
-    def group_val(text: str | None) -> str | None:
-        match = None if text is None else fullmatch(text)
+    def group_val(string: str | None) -> str | None:
+        match = None if string is None else fullmatch(string)
         return None if match is None or number > groups else match[number]
 
     return group_val
 
 
-@stellar("REGEXP_GROUP_VAL", surplus="refuse", prepare=_prepared_group_val)
+@stellar("REGEXP_GROUP_VAL", surplus="refuse", prepare=_prepare_group_val)
 def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> str | None:
-    """What a group of a regular expression matched, where the text as a whole matches it.
+    """Return the capture of a group, if a whole string matches a regular expression.
 
-    str: The text
+    str: The string
     pattern: The regular expression
-    group: The number of the group, from 1; 0 is the text, whether it matches or not
-    returns: What the group matched; null if the text does not match, or there is no such group
+    group: Number of the group, from 1; 0 returns the string, even without a match
+    returns: The capture; null if the string does not match or the group does not exist
 
         REGEXP_GROUP_VAL('user=mary', 'user=(\\\\w+)', 1)  // 'mary'
         REGEXP_GROUP_VAL('user=mary', 'user=(\\\\w+)', 2)  // null
@@ -88,29 +88,29 @@ def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> st
     if groups == 0 or number > groups:
         return None
     if number < 0:
-        raise LookupError(f"groups count from 0, so there is no group {number}")
-    matched: str | None = match[number]
-    return matched
+        raise LookupError(f"invalid group {number}: groups are numbered from 0")
+    capture: str | None = match[number]
+    return capture
 
 
-def _prepared_replace(str_: object, pattern: object, value: object) -> Callable[[str | None], str | None] | None:
+def _prepare_replace(str_: object, pattern: object, value: object) -> Callable[[str | None], str | None] | None:
     if str_ is not UNKNOWN or not (isinstance(pattern, str) and pattern and isinstance(value, str) and value):
         return None
     try:
-        replaced, replacement = everywhere(pattern), _replacement(value, with_groups(pattern))
+        replace_all, replacement = everywhere(pattern), _compile_replacement(value, with_groups(pattern))
     except ValueError:
         return None
-    return lambda text: replaced(replacement, text) if text else None
+    return lambda string: replace_all(replacement, string) if string else None
 
 
-@stellar("REGEXP_REPLACE", surplus="refuse", prepare=_prepared_replace)
+@stellar("REGEXP_REPLACE", surplus="refuse", prepare=_prepare_replace)
 def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> str | None:
-    """A text with another in each place that a regular expression matches.
+    """Replace all matches of a regular expression in a string.
 
-    str: The text
-    pattern: The regular expression, looked for everywhere in the text
-    value: The other text. In it `$1` and `${name}` are what a group matched, and a backslash takes a $ its meaning
-    returns: The new text; null for null and the empty text; the text itself if pattern or value is null or empty
+    str: The string
+    pattern: The regular expression
+    value: The replacement. `$1` and `${name}` insert the capture of a group; `\\$` is a dollar sign
+    returns: The new string; null for null and the empty string; the string itself if pattern or value is null or empty
 
         REGEXP_REPLACE('card 4111-1111', '\\\\d', '#')  // 'card ####-####'
         REGEXP_REPLACE('mary@example.com', '(\\\\w+)@(.*)', '$2: $1')  // 'example.com: mary'
@@ -122,48 +122,45 @@ def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> 
         return None
     if not pattern or not value:
         return str_
-    return everywhere(pattern)(_replacement(value, with_groups(pattern)), str_)
+    return everywhere(pattern)(_compile_replacement(value, with_groups(pattern)), str_)
 
 
-def _replacement(template: str, expression: Any) -> Replacement:
-    """A replacement as it is, or what makes one for a match. What can't be read is refused at the first match."""
+def _compile_replacement(template: str, expression: Any) -> Replacement:
+    """Return a literal replacement, or a function of a match that expands it. Errors are raised at the first match."""
     if "$" not in template and "\\" not in template:
         return template
 
     def expand(match: Any) -> str:
-        parts = _parts(template, expression)
+        parts = _parse_replacement(template, expression)
         return "".join([part if isinstance(part, str) else match[part[0]] or "" for part in parts])
 
     return expand
 
 
-@lru_cache(_REMEMBERED)
-def _parts(template: str, expression: Any) -> list[str | tuple[int]]:
-    """A replacement taken apart: texts, and the numbers of groups in a tuple each."""
+@lru_cache(_CACHE_SIZE)
+def _parse_replacement(template: str, expression: Any) -> list[str | tuple[int]]:
+    """Split a replacement into literal strings, and one-element tuples with the number of a group."""
     parts: list[str | tuple[int]] = []
     at = 0
     while at < len(template):
         character = template[at]
         if character == "$":
-            group, at = _group(template, at + 1, expression)
+            group, at = _parse_group(template, at + 1, expression)
             parts.append((group,))
             continue
         if character == "\\":
             at += 1
             if at == len(template):
-                raise ValueError("a replacement can't end in a backslash")
+                raise ValueError("invalid replacement: it ends in a backslash")
         parts.append(template[at])
         at += 1
     return parts
 
 
-def _group(template: str, at: int, expression: Any) -> tuple[int, int]:
-    """The group that `$` refers to, and where the template goes on."""
+def _parse_group(template: str, at: int, expression: Any) -> tuple[int, int]:
+    """Return the number of the group that follows `$`, and the offset after it."""
     if template.startswith("{", at):
-        name, brace, _ = template[at + 1 :].partition("}")
-        if not brace or name not in expression.groupindex:
-            raise LookupError(f"the regular expression has no group named {name!r}")
-        return expression.groupindex[name], at + len(name) + 2
+        return _parse_group_name(template, at, expression)
     end = at
     while (
         end < len(template)
@@ -173,9 +170,16 @@ def _group(template: str, at: int, expression: Any) -> tuple[int, int]:
         end += 1
     if end == at:
         raise ValueError(
-            "in a replacement, $ stands before the number or the {name} of a group; \\$ is the sign itself"
+            "invalid replacement: expected the number or the {name} of a group after $; use \\$ for a dollar sign"
         )
     group = int(template[at:end])
     if group > expression.groups:
         raise LookupError(f"the regular expression has no group {group}")
     return group, end
+
+
+def _parse_group_name(template: str, at: int, expression: Any) -> tuple[int, int]:
+    name, brace, _ = template[at + 1 :].partition("}")
+    if not brace or name not in expression.groupindex:
+        raise LookupError(f"the regular expression has no group named {name!r}")
+    return expression.groupindex[name], at + len(name) + 2

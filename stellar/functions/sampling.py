@@ -1,10 +1,11 @@
-"""A uniform sample of a stream of values, of a fixed size."""
+"""Reservoir sampling: a uniform sample of fixed size of a stream of values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from stellar.java.random import JavaRandom
 from stellar.language.conversions import to_integer
 from stellar.language.library import stellar
 from stellar.language.runtime import ABSENT, described
@@ -12,32 +13,8 @@ from stellar.language.runtime import ABSENT, described
 SIZE = 1024
 
 
-class JavaRandom:
-    """Java's random numbers: a linear congruential generator of 48 bits, https://docs.oracle.com/javase/8/docs/api/java/util/Random.html"""
-
-    __slots__ = ("state",)
-
-    MULTIPLIER, INCREMENT, MASK = 0x5DEECE66D, 0xB, (1 << 48) - 1
-
-    def __init__(self, seed: int) -> None:
-        self.state = (seed ^ self.MULTIPLIER) & self.MASK
-
-    def next(self, bits: int) -> int:
-        self.state = (self.state * self.MULTIPLIER + self.INCREMENT) & self.MASK
-        return self.state >> (48 - bits)
-
-    def below(self, bound: int) -> int:
-        """A number from 0 to bound - 1, as `nextInt(bound)` gives it."""
-        if bound & (bound - 1) == 0:
-            return bound * self.next(31) >> 31
-        while True:
-            bits = self.next(31)
-            if bits - bits % bound + bound - 1 < 1 << 31:
-                return bits % bound
-
-
 class Sampler:
-    """A reservoir: of all values that it has seen, each is kept with the same chance."""
+    """A reservoir, which contains each value that was added with the same probability."""
 
     STELLAR_NOUN = "a sampler"
 
@@ -47,7 +24,7 @@ class Sampler:
         self.size = size
         self.seen = 0
         self.reservoir: list[Any] = []
-        # As in Metron, the same values in the same order give the same sample
+        # A fixed seed, as in Metron: the same values in the same order give the same sample
         self.random = JavaRandom(0)
 
     def add(self, value: object) -> None:
@@ -65,9 +42,9 @@ class Sampler:
 
 @stellar("SAMPLE_INIT")
 def init(size: object = None) -> Sampler:
-    """A sampler that has seen nothing yet.
+    """Return an empty sampler.
 
-    size: How many values it keeps, by default 1024
+    size: Size of the sample; 1024 by default
     returns: The sampler
 
         SAMPLE_GET(SAMPLE_INIT(3))  // []
@@ -75,17 +52,17 @@ def init(size: object = None) -> Sampler:
     """
     number = SIZE if size is None else to_integer(size)
     if number is None or number <= 0:
-        raise ValueError(f"SAMPLE_INIT takes a size above 0, not {described(size)}")
+        raise ValueError(f"SAMPLE_INIT expected a positive integer as size, got {described(size)}")
     return Sampler(number)
 
 
 @stellar("SAMPLE_ADD")
 def add(sampler: object = ABSENT, value: object = ABSENT) -> Sampler | None:
-    """A sampler that has seen more; the very one given is changed.
+    """Add values to a sampler. The sampler itself is changed.
 
-    sampler: The sampler; null for a new one
-    value: A value, or a list or set of values; null is left out
-    returns: The sampler; null if there are no arguments at all
+    sampler: The sampler; null creates one
+    value: A value, or a list or set of values; nulls are ignored
+    returns: The sampler; null if called without arguments
 
         SAMPLE_GET(SAMPLE_ADD(null, [1, 2, null]))  // [1, 2]
         SAMPLE_GET(SAMPLE_ADD(SAMPLE_INIT(2), [1, 2, 3, 4, 5, 6]))  // [3, 2]
@@ -94,20 +71,20 @@ def add(sampler: object = ABSENT, value: object = ABSENT) -> Sampler | None:
     if sampler is ABSENT:
         return None
     if value is ABSENT:
-        raise ValueError("SAMPLE_ADD takes a value to add")
+        raise ValueError("SAMPLE_ADD expected a value as second argument")
     sampler = Sampler() if sampler is None else sampler
     if not isinstance(sampler, Sampler):
-        raise ValueError(f"SAMPLE_ADD takes a sampler as sampler, not {described(sampler)}")
+        raise ValueError(f"SAMPLE_ADD expected a sampler as sampler, got {described(sampler)}")
     sampler.add_all(value if isinstance(value, list | set | frozenset | tuple) else (value,))
     return sampler
 
 
 @stellar("SAMPLE_GET")
 def get(sampler: Sampler | None = None) -> list[Any] | None:
-    """The sample.
+    """Return the sample of a sampler.
 
     sampler: The sampler
-    returns: The values kept; null for null
+    returns: List of the sampled values; null for null
 
         SAMPLE_GET(SAMPLE_ADD(SAMPLE_INIT(), 'a'))  // ['a']
         SAMPLE_GET(null)  // null
@@ -118,23 +95,23 @@ def get(sampler: Sampler | None = None) -> list[Any] | None:
 
 @stellar("SAMPLE_MERGE")
 def merge(samplers: Iterable[Any] | None = None, base: Sampler | None = None) -> Sampler | None:
-    """A sampler that has seen the samples of several.
+    """Merge samplers: add their samples to one sampler.
 
-    samplers: The list of samplers
-    base: The sampler to add to, which is changed; by default a new one of the size of the first
-    returns: The sampler; null if there are none
+    samplers: List of samplers
+    base: The sampler that receives the samples and is changed; by default a new one of the first sampler's size
+    returns: The sampler; null if the list is empty or null
 
         SAMPLE_GET(SAMPLE_MERGE([SAMPLE_ADD(null, 1), SAMPLE_ADD(null, 2)]))  // [1, 2]
         SAMPLE_MERGE([])  // null
         SAMPLE_MERGE(5)  // error
     """
-    given = list(samplers or ())
-    for sampler in given:
+    sources = list(samplers or ())
+    for sampler in sources:
         if not isinstance(sampler, Sampler):
-            raise ValueError(f"SAMPLE_MERGE takes samplers, not {described(sampler)}")
-    if not given:
+            raise ValueError(f"SAMPLE_MERGE expected samplers, got {described(sampler)}")
+    if not sources:
         return None
-    merged = Sampler(given[0].size) if base is None else base
-    for sampler in given:
+    merged = Sampler(sources[0].size) if base is None else base
+    for sampler in sources:
         merged.add_all(sampler.reservoir)
     return merged

@@ -1,4 +1,4 @@
-"""What a shell shows and keeps: its variables, tables, and an editor."""
+"""The shell's variables, tables and editor."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class ShellVariables:
     """The variables of a shell.
 
-    values: the value of each
-    expressions: what stands behind `:=`, of those that were set so
+    values: value of each variable
+    expressions: source after `:=` of each variable that was assigned by an expression
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -38,15 +38,15 @@ class ShellVariables:
 
 
 class Editor:
-    """Lets a person change a text, in the editor of their choice."""
+    """An external text editor."""
 
     def edit(self, text: str, command: str) -> str:
-        """The text as the editor leaves it.
+        """Open a string in the editor and return the edited string.
 
-        command: the editor, and options if it needs any; the name of a file is put behind them
+        command: the editor's command line, to which the name of a temporary file is appended
 
-        Raises OSError if there is no such editor or file, ValueError if it is no command or leaves no UTF-8, and
-        subprocess.CalledProcessError if it fails.
+        Raises OSError if the editor or the file is missing, ValueError if the command is invalid or the file is not
+        UTF-8, and subprocess.CalledProcessError if the editor fails.
         """
         with tempfile.TemporaryDirectory(prefix="stellar-") as folder:
             file = Path(folder, "text.stellar")
@@ -57,29 +57,29 @@ class Editor:
 
 @stellar("SHELL_LIST_VARS")
 def list_variables(context: Context, wrap: object = None) -> str:
-    """The variables of the shell, drawn as a table with their values and the expressions that set them.
+    """Draw the variables of the shell as a table, with their values and the expressions that were assigned.
 
-    wrap: The width at which the cells are wrapped between words; they are not if it is left out, null, 0 or less
-    returns: The table, a text of several lines
+    wrap: Width at which cells are wrapped between words; no wrapping by default, and for null or a width below 1
+    returns: The table, a string of several lines
 
     After `a := 1 + 1`:
 
         '║ a        │ 2     │ 1 + 1' in SHELL_LIST_VARS()  // true
         SHELL_LIST_VARS(40) == SHELL_LIST_VARS()  // true
-        SHELL_LIST_VARS('wide')  // error: the width is a whole number
+        SHELL_LIST_VARS('wide')  // error: SHELL_LIST_VARS expected an integer as wrap
     """
-    variables = _variables(context)
+    variables = _get_variables(context)
     width = None if wrap is None else to_integer(wrap)
     if wrap is not None and width is None:
-        raise ValueError(f"the width is a whole number, not {to_text(wrap)}")
+        raise ValueError(f"SHELL_LIST_VARS expected an integer as wrap, got {to_text(wrap)}")
     rows = [
-        tuple(_wrapped(cell, width or 0) for cell in (name, to_text(value), variables.expressions.get(name, "")))
+        tuple(_wrap(cell, width or 0) for cell in (name, to_text(value), variables.expressions.get(name, "")))
         for name, value in variables.values.items()
     ]
     return text_table(("VARIABLE", "VALUE", "EXPRESSION"), rows)
 
 
-def _wrapped(text: str, width: int) -> str:
+def _wrap(text: str, width: int) -> str:
     if width <= 0:
         return text
     lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
@@ -88,44 +88,44 @@ def _wrapped(text: str, width: int) -> str:
 
 @stellar("SHELL_VARS2MAP")
 def variables_to_map(context: Context, *names: str | None) -> dict[str, str]:
-    """The expressions that set variables of the shell, such as for PARSER_STELLAR_TRANSFORM_ADD.
+    """Return the expressions of variables of the shell, such as for PARSER_STELLAR_TRANSFORM_ADD.
 
-    names: The names of the variables
-    returns: A map of name and expression, without those variables that are not there or have no expression
+    names: Names of the variables
+    returns: Map of names to expressions; variables that are undefined or have no expression are left out
 
     After `a := 1 + 1`:
 
-        SHELL_VARS2MAP('a', 'nobody')  // {'a' : '1 + 1'}
+        SHELL_VARS2MAP('a', 'undefined')  // {'a' : '1 + 1'}
         SHELL_VARS2MAP()  // {}
         SHELL_VARS2MAP(5)  // error
     """
-    expressions = _variables(context).expressions
+    expressions = _get_variables(context).expressions
     return {name: expressions[name] for name in names if name is not None and name in expressions}
 
 
 @stellar("SHELL_GET_EXPRESSION")
 def get_expression(context: Context, name: object = None) -> str | None:
-    """The expression that set a variable of the shell.
+    """Return the expression of a variable of the shell.
 
-    name: The name of the variable
-    returns: What stood behind `:=`; null if there is no such variable, or it has no expression
+    name: Name of the variable
+    returns: The source after `:=`; null if the variable is undefined or has no expression
 
     After `a := 1 + 1`:
 
         SHELL_GET_EXPRESSION('a')  // '1 + 1'
-        SHELL_GET_EXPRESSION('nobody')  // null
+        SHELL_GET_EXPRESSION('undefined')  // null
         SHELL_GET_EXPRESSION()  // null
     """
-    expressions = _variables(context).expressions
+    expressions = _get_variables(context).expressions
     return expressions.get(name) if isinstance(name, str) else None
 
 
 @stellar("SHELL_MAP2TABLE")
 def map_to_table(map_: Mapping[Any, Any] | None = _NOT_GIVEN) -> str | None:
-    """A map drawn as a table of its keys and values.
+    """Draw a map as a table of keys and values.
 
     map: The map
-    returns: The table, a text of several lines; an empty table for null; null if no map is given
+    returns: The table, a string of several lines; an empty table for null; null if called without arguments
 
         SHELL_MAP2TABLE({'a': 1}) == SHELL_MAP2TABLE({'a': '1'})  // true
         'null' in SHELL_MAP2TABLE({'x': null})  // true
@@ -141,31 +141,30 @@ def map_to_table(map_: Mapping[Any, Any] | None = _NOT_GIVEN) -> str | None:
 
 @stellar("SHELL_EDIT")
 def edit(context: Context, text: object = None) -> str | None:
-    """What a person makes of a text in an editor: that of the system property EDITOR, of the environment's EDITOR or
-    VISUAL, or vi.
+    """Open a string in an editor: the system property EDITOR, the environment variable EDITOR or VISUAL, or vi.
 
-    text: The text to begin with
-    returns: The text without blanks around it; null if the editor could not be started or failed
+    text: The initial string; empty by default
+    returns: The edited string, trimmed; null if the editor cannot be started or fails
 
-    Where nothing is changed:
+    If nothing is changed:
 
         SHELL_EDIT(' a ')  // 'a'
         SHELL_EDIT(5)  // '5'
         SHELL_EDIT()  // ''
     """
     if (editor := context.get(Editor)) is None:
-        raise LookupError("only a shell in a terminal can open an editor")
+        raise LookupError("no editor available outside a shell in a terminal")
     properties = context.get(SystemProperties) or SystemProperties()
     choices = (properties.get("EDITOR"), os.environ.get("EDITOR"), os.environ.get("VISUAL"), "vi")
     command = next(choice for choice in choices if choice)
     try:
         return editor.edit("" if text is None else to_text(text), command).strip()
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        log.warning("the editor %s gave nothing: %s", command, error)  # Metron answers null here
+        log.warning("editor %s failed: %s", command, error)  # Metron returns null here
         return None
 
 
-def _variables(context: Context) -> ShellVariables:
+def _get_variables(context: Context) -> ShellVariables:
     if (variables := context.get(ShellVariables)) is None:
-        raise LookupError("only a shell has variables")
+        raise LookupError("no variables available outside a shell")
     return variables

@@ -1,4 +1,4 @@
-"""Statistics of numbers: those of all numbers seen, which can be merged, or of the last ones, in a window."""
+"""Summary statistics: mergeable ones of all numbers, or of a window of the last numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stellar.language.library import stellar
 from stellar.language.runtime import described
 from stellar.sketches.summaries import OnlineSummary, Summary, WindowSummary, ratio
 
-# What STATS_BIN takes in place of a list of percentiles
+# Names that STATS_BIN accepts for lists of percentiles
 BINS = {
     "QUARTILE": (25, 50, 75),
     "QUINTILE": (20, 40, 60, 80),
@@ -23,9 +23,10 @@ BINS = {
 
 @stellar("STATS_INIT")
 def init(window_size: object = None) -> Summary:
-    """Statistics without any numbers yet.
+    """Return empty statistics.
 
-    windowSize: How many numbers to keep; without it, or if it is not above 0, none are kept, only what merges
+    windowSize: Size of the window: the statistics cover only the last numbers. By default, and for a size below 1, they
+        cover all numbers, and can be merged
     returns: The statistics
 
     Without a window, percentiles are exact up to 1,000 numbers, and within 1 % of the rank beyond.
@@ -39,10 +40,10 @@ def init(window_size: object = None) -> Summary:
 
 @stellar("STATS_ADD")
 def add(stats: OnlineSummary | WindowSummary | None, *values: object) -> Summary:
-    """Statistics with more numbers; the very ones given are changed.
+    """Add numbers to statistics. The statistics themselves are changed.
 
-    stats: The statistics; null for new ones
-    values: Numbers, or lists of numbers; null is left out
+    stats: The statistics; null creates new ones
+    values: Numbers, or lists of numbers; nulls are ignored
     returns: The statistics
 
         STATS_SUM(STATS_ADD(null, 1, [2, '3'], null))  // 6.0
@@ -55,26 +56,26 @@ def add(stats: OnlineSummary | WindowSummary | None, *values: object) -> Summary
         elif isinstance(value, list | set | frozenset | tuple):
             for number in value:
                 if number is not None:
-                    summary.add(_number(number))
+                    summary.add(_require_number(number))
         elif value is not None:
-            summary.add(_number(value))
+            summary.add(_require_number(value))
     return summary
 
 
-def _number(value: object) -> float:
+def _require_number(value: object) -> float:
     if value.__class__ is float:
         return value
     if (number := to_double(value)) is None:
-        raise ValueError(f"STATS_ADD takes numbers, not {described(value)}")
+        raise ValueError(f"STATS_ADD expected numbers, got {described(value)}")
     return number
 
 
 @stellar("STATS_MERGE")
 def merge(list_: object = None) -> Summary | None:
-    """Statistics of all the numbers of several statistics.
+    """Merge statistics.
 
-    list: The list of statistics, none of them of a window
-    returns: New statistics; the only one, if there is but one; null if there is none
+    list: List of statistics without a window
+    returns: New statistics of all their numbers; the only element of a list of one; null for an empty list
 
         STATS_MEAN(STATS_MERGE([STATS_ADD(null, 1, 2), STATS_ADD(null, 6)]))  // 3.0
         STATS_MERGE([])  // null
@@ -90,12 +91,12 @@ def merge(list_: object = None) -> Summary | None:
 
 @stellar("STATS_BIN")
 def bin_(stats: OnlineSummary | WindowSummary | None, value: object, bounds: object = "QUARTILE") -> int:
-    """The bin that a number falls into, the bins being divided by percentiles of statistics.
+    """Return the index of the bin that contains a number, where percentiles of statistics bound the bins.
 
     stats: The statistics
     value: The number
-    bounds: A list of percentiles, or QUARTILE, QUINTILE or DECILE
-    returns: The bin, counted from 0; -1 if the statistics or the number are null
+    bounds: List of percentiles, or QUARTILE (the default), QUINTILE or DECILE
+    returns: The index, from 0; -1 if the statistics or the number is null
 
         STATS_BIN(STATS_ADD(null, [1, 2, 3, 4, 5]), 3)  // 1
         STATS_BIN(STATS_ADD(null, [1, 2, 3, 4, 5]), 3, 'DECILE')  // 4
@@ -107,26 +108,26 @@ def bin_(stats: OnlineSummary | WindowSummary | None, value: object, bounds: obj
     elif isinstance(bounds, list):
         percents = bounds
     else:
-        raise ValueError(f"STATS_BIN takes a list of percentiles, or {', '.join(BINS)}, not {described(bounds)}")
+        raise ValueError(f"STATS_BIN expected a list of percentiles, or {', '.join(BINS)}, got {described(bounds)}")
     number = to_double(value)
     if stats is None or number is None or not percents:
         return -1
-    return bin_of(number, [stats.percentile(_percent(percent)) for percent in percents])
+    return bin_of(number, [stats.percentile(_require_percentile(percent)) for percent in percents])
 
 
-def _percent(value: object) -> float:
+def _require_percentile(value: object) -> float:
     if (percent := to_double(value)) is None:
-        raise ValueError(f"a percentile is a number, not {described(value)}")
+        raise ValueError(f"expected a number as percentile, got {described(value)}")
     return percent
 
 
 @stellar("STATS_PERCENTILE")
 def percentile(stats: OnlineSummary | WindowSummary | None, p: object) -> float:
-    """The number below which so many percent of the numbers lie.
+    """Estimate a percentile of statistics.
 
     stats: The statistics
-    p: The percentile, from 0 to 100; of a window, above 0
-    returns: The number, between two neighbours interpolated; NaN if there are none, or if an argument is null
+    p: The percentile, from 0 to 100; above 0 for a window
+    returns: The percentile, interpolated between neighbors; NaN if there are no numbers, or if an argument is null
 
         STATS_PERCENTILE(STATS_ADD(null, 1, 2, 3), 50)  // 2.0
         STATS_PERCENTILE(STATS_ADD(null, 1, 2, 3), 25)  // 1.5
@@ -134,15 +135,15 @@ def percentile(stats: OnlineSummary | WindowSummary | None, p: object) -> float:
     """
     if stats is None or p is None:
         return math.nan
-    return stats.percentile(_percent(p))
+    return stats.percentile(_require_percentile(p))
 
 
 @stellar("STATS_COUNT")
 def count_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """How many numbers there are.
+    """Return the count of the numbers in statistics.
 
     stats: The statistics
-    returns: How many; NaN for null
+    returns: The count; NaN for null
 
         STATS_COUNT(STATS_ADD(null, 1, 2, 3))  // 3.0
         STATS_COUNT(null)  // NaN
@@ -152,10 +153,10 @@ def count_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_SUM")
 def sum_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The sum of the numbers.
+    """Return the sum of the numbers in statistics.
 
     stats: The statistics
-    returns: The sum; 0.0 of none; NaN for null
+    returns: The sum; 0.0 if there are no numbers; NaN for null
 
         STATS_SUM(STATS_ADD(null, 1, 2, 3))  // 6.0
         STATS_SUM(null)  // NaN
@@ -165,7 +166,7 @@ def sum_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_MEAN")
 def mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The mean of the numbers.
+    """Return the arithmetic mean of the numbers in statistics.
 
     stats: The statistics
     returns: The mean; NaN for null
@@ -178,10 +179,10 @@ def mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_MAX")
 def max_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The largest of the numbers.
+    """Return the maximum of the numbers in statistics.
 
     stats: The statistics
-    returns: The largest; NaN for null
+    returns: The maximum; NaN for null
 
         STATS_MAX(STATS_ADD(null, 1, 2, 3))  // 3.0
         STATS_MAX(null)  // NaN
@@ -191,10 +192,10 @@ def max_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_MIN")
 def min_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The smallest of the numbers.
+    """Return the minimum of the numbers in statistics.
 
     stats: The statistics
-    returns: The smallest; NaN for null
+    returns: The minimum; NaN for null
 
         STATS_MIN(STATS_ADD(null, 1, 2, 3))  // 1.0
         STATS_MIN(null)  // NaN
@@ -204,7 +205,7 @@ def min_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_VARIANCE")
 def variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The variance of the numbers, taken as a sample.
+    """Return the sample variance of the numbers in statistics.
 
     stats: The statistics
     returns: The variance; NaN for null
@@ -217,7 +218,7 @@ def variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_SD")
 def sd_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The standard deviation of the numbers, taken as a sample.
+    """Return the sample standard deviation of the numbers in statistics.
 
     stats: The statistics
     returns: The standard deviation; NaN for null
@@ -230,7 +231,7 @@ def sd_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_QUADRATIC_MEAN")
 def quadratic_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The root of the mean of the squares.
+    """Return the quadratic mean (root mean square) of the numbers in statistics.
 
     stats: The statistics
     returns: The quadratic mean; NaN for null
@@ -243,7 +244,7 @@ def quadratic_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_SUM_LOGS")
 def sum_logs_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The sum of the natural logarithms; not of a window.
+    """Return the sum of the natural logarithms of the numbers. Not available for a window.
 
     stats: The statistics
     returns: The sum; NaN for null
@@ -257,7 +258,7 @@ def sum_logs_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_SUM_SQUARES")
 def sum_squares_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The sum of the squares.
+    """Return the sum of the squares of the numbers in statistics.
 
     stats: The statistics
     returns: The sum; NaN for null
@@ -270,7 +271,7 @@ def sum_squares_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_POPULATION_VARIANCE")
 def population_variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The variance of the numbers, taken as all there are; of a window only.
+    """Return the population variance of the numbers. Available for a window only.
 
     stats: The statistics
     returns: The variance; NaN for null
@@ -284,7 +285,7 @@ def population_variance_of(stats: OnlineSummary | WindowSummary | None) -> float
 
 @stellar("STATS_GEOMETRIC_MEAN")
 def geometric_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The geometric mean of the numbers; of a window only.
+    """Return the geometric mean of the numbers. Available for a window only.
 
     stats: The statistics
     returns: The geometric mean; NaN for null
@@ -298,10 +299,10 @@ def geometric_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_KURTOSIS")
 def kurtosis_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The excess kurtosis of the numbers, corrected for bias; of four or more.
+    """Return the excess kurtosis of the numbers, corrected for bias. At least four numbers are required.
 
     stats: The statistics
-    returns: The kurtosis; NaN for null
+    returns: The kurtosis; NaN for null and for fewer numbers
 
         ROUND(10 * STATS_KURTOSIS(STATS_ADD(null, 1, 2, 3, 4)))  // -12.0
         STATS_KURTOSIS(STATS_ADD(null, 1, 2, 3))  // NaN
@@ -312,10 +313,10 @@ def kurtosis_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("STATS_SKEWNESS")
 def skewness_of(stats: OnlineSummary | WindowSummary | None) -> float:
-    """The skewness of the numbers, corrected for bias; of three or more.
+    """Return the skewness of the numbers, corrected for bias. At least three numbers are required.
 
     stats: The statistics
-    returns: The skewness; NaN for null
+    returns: The skewness; NaN for null and for fewer numbers
 
         STATS_SKEWNESS(STATS_ADD(null, 1, 2, 3))  // 0.0
         STATS_SKEWNESS(null)  // NaN
@@ -325,10 +326,10 @@ def skewness_of(stats: OnlineSummary | WindowSummary | None) -> float:
 
 @stellar("IT_ENTROPY")
 def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
-    """How many bits, on average, tell which of several values it is, when it is known how often each occurs.
+    """Return the Shannon entropy, in bits, of a frequency distribution.
 
-    counts: A map of values to how often they occur, such as a multiset
-    returns: The entropy; 0.0 of none, NaN if a value never occurs; null for null
+    counts: Map of values to their counts, such as a multiset
+    returns: The entropy; 0.0 for an empty map; NaN if a count is not positive; null for null
 
         IT_ENTROPY({'a' : 2, 'b' : 2})  // 1.0
         IT_ENTROPY({})  // 0.0
@@ -338,7 +339,7 @@ def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
         return None
     for count in counts.values():
         if not isinstance(count, int) or isinstance(count, bool):
-            raise ValueError(f"IT_ENTROPY takes whole numbers as counts, not {described(count)}")
+            raise ValueError(f"IT_ENTROPY expected integers as counts, got {described(count)}")
     total = float(sum(counts.values()))
     shares = [ratio(count, total) for count in counts.values()]
     if any(not share > 0 for share in shares):

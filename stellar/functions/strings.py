@@ -1,4 +1,4 @@
-"""Texts: trimming, cutting, padding, joining, splitting, searching."""
+"""String functions: case, trimming, padding, splitting, joining, searching."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from stellar.language.conversions import BLANKS, to_integer, to_optional_text, to_text
 from stellar.language.library import stellar
+from stellar.language.runtime import described
 from stellar.util.memoize import remembered
 
-# No record needs a longer text, and a wrong length must not eat the memory
+# No record needs a longer string, and a wrong length must not exhaust memory
 LONGEST_FILLED = 10_000_000
 
 
 @stellar("TO_UPPER")
 def to_upper(input_: object) -> str | None:
-    """A text in capital letters.
+    """Convert a string to uppercase.
 
-    input: The text; of any other value, its text
-    returns: The text in capital letters; null for null
+    input: The string; other values are converted to a string first
+    returns: The uppercase string; null for null
 
         TO_UPPER('squid')  // 'SQUID'
         TO_UPPER('straße')  // 'STRASSE'
@@ -33,10 +34,10 @@ def to_upper(input_: object) -> str | None:
 
 @stellar("TO_LOWER")
 def to_lower(input_: object) -> str | None:
-    """A text in small letters.
+    """Convert a string to lowercase.
 
-    input: The text; of any other value, its text
-    returns: The text in small letters; null for null
+    input: The string; other values are converted to a string first
+    returns: The lowercase string; null for null
 
         TO_LOWER('WWW.Example.COM')  // 'www.example.com'
         TO_LOWER(true)  // 'true'
@@ -49,12 +50,12 @@ def to_lower(input_: object) -> str | None:
 
 @stellar("TRIM")
 def trim(input_: object) -> str | None:
-    """A text without the blanks and control characters at both ends.
+    """Remove whitespace and control characters at both ends of a string.
 
-    Other blanks of Unicode, such as the no-break space, stay.
+    Only ASCII whitespace is removed, not other Unicode whitespace such as the no-break space.
 
-    input: The text; of any other value, its text
-    returns: The text between; null for null
+    input: The string; other values are converted to a string first
+    returns: The trimmed string; null for null
 
         TRIM('  GET /index ')  // 'GET /index'
         TRIM('a\\n')  // 'a'
@@ -67,11 +68,11 @@ def trim(input_: object) -> str | None:
 
 @stellar("STARTS_WITH")
 def starts_with(str_: str | None, prefix: str | None) -> bool:
-    """Whether a text begins with another. Capital and small letters differ.
+    """Test a string for a prefix. Case-sensitive.
 
-    str: The text to look at
-    prefix: The beginning to look for
-    returns: True if it does; false if either is null
+    str: The string
+    prefix: The prefix
+    returns: True if the string has it; false if an argument is null
 
         STARTS_WITH('apache', 'ap')  // true
         STARTS_WITH('apache', '')  // true
@@ -83,11 +84,11 @@ def starts_with(str_: str | None, prefix: str | None) -> bool:
 
 @stellar("ENDS_WITH")
 def ends_with(str_: str | None, suffix: str | None) -> bool:
-    """Whether a text ends with another. Capital and small letters differ.
+    """Test a string for a suffix. Case-sensitive.
 
-    str: The text to look at
-    suffix: The ending to look for
-    returns: True if it does; false if either is null
+    str: The string
+    suffix: The suffix
+    returns: True if the string has it; false if an argument is null
 
         ENDS_WITH('evil.exe', '.exe')  // true
         ENDS_WITH('evil.EXE', '.exe')  // false
@@ -98,12 +99,12 @@ def ends_with(str_: str | None, suffix: str | None) -> bool:
 
 @stellar("APPEND_IF_MISSING", surplus="refuse")
 def append_if_missing(str_: str | None, suffix: str | None, other: str | None = None) -> str | None:
-    """A text with an ending, which is added unless it is there already.
+    """Append a suffix to a string, unless the string already ends with it.
 
-    str: The text
-    suffix: The ending
-    other: Another ending that will do as well
-    returns: The text with the ending; null for null
+    str: The string
+    suffix: The suffix
+    other: Alternative suffix; a string that ends with it is not changed either
+    returns: The string with the suffix; null for null
 
         APPEND_IF_MISSING('example', '.com')  // 'example.com'
         APPEND_IF_MISSING('example.com', '.com')  // 'example.com'
@@ -117,12 +118,12 @@ def append_if_missing(str_: str | None, suffix: str | None, other: str | None = 
 
 @stellar("PREPEND_IF_MISSING", surplus="refuse")
 def prepend_if_missing(str_: str | None, prefix: str | None, other: str | None = None) -> str | None:
-    """A text with a beginning, which is added unless it is there already.
+    """Prepend a prefix to a string, unless the string already starts with it.
 
-    str: The text
-    prefix: The beginning
-    other: Another beginning that will do as well
-    returns: The text with the beginning; null for null
+    str: The string
+    prefix: The prefix
+    other: Alternative prefix; a string that starts with it is not changed either
+    returns: The string with the prefix; null for null
 
         PREPEND_IF_MISSING('example.com', 'http://')  // 'http://example.com'
         PREPEND_IF_MISSING('https://example.com', 'http://', 'https://')  // 'https://example.com'
@@ -135,10 +136,10 @@ def prepend_if_missing(str_: str | None, prefix: str | None, other: str | None =
 
 @stellar("CHOMP")
 def chomp(str_: str | None) -> str | None:
-    """A text without the line end that it may have: one of CR LF, LF or CR.
+    """Remove one line end (CR LF, LF or CR) from the end of a string.
 
-    str: The text
-    returns: The text without it; null for null
+    str: The string
+    returns: The string without it; null for null
 
         CHOMP('GET /\\r\\n')  // 'GET /'
         CHOMP('a\\n\\n')  // 'a\\n'
@@ -155,10 +156,10 @@ def chomp(str_: str | None) -> str | None:
 
 @stellar("CHOP")
 def chop(str_: str | None) -> str | None:
-    """A text without its last character; CR LF counts as one.
+    """Drop the final character of a string; CR LF counts as one.
 
-    str: The text
-    returns: The shorter text, empty if nothing is left; null for null
+    str: The string
+    returns: The shorter string; null for null
 
         CHOP('abc')  // 'ab'
         CHOP('abc\\r\\n')  // 'abc'
@@ -172,11 +173,11 @@ def chop(str_: str | None) -> str | None:
 
 @stellar("COUNT_MATCHES", surplus="refuse")
 def count_matches(str_: str | None, sub: str | None) -> int:
-    """How often a text holds another; the places do not overlap.
+    """Count the non-overlapping occurrences of a substring.
 
-    str: The text to look in
-    sub: The text to look for
-    returns: How often; 0 if either is null or empty
+    str: The string to search
+    sub: The substring
+    returns: The count; 0 if an argument is null or empty
 
         COUNT_MATCHES('a.b.c', '.')  // 2
         COUNT_MATCHES('aaa', 'aa')  // 1
@@ -188,12 +189,12 @@ def count_matches(str_: str | None, sub: str | None) -> int:
 
 @stellar("FILL_LEFT")
 def fill_left(input_: object, fill: object, length: object) -> str | None:
-    """A text made long enough by putting a character before it.
+    """Pad a string on the left to a length.
 
-    input: The text; of any other value, its text
-    fill: The text whose first character is put there
-    length: The wanted length
-    returns: The longer text; the text itself if it is long enough; null for null
+    input: The string; other values are converted to a string first
+    fill: String whose first character is used for padding
+    length: Length of the result
+    returns: The padded string; the string itself if it is long enough; null for null
 
         FILL_LEFT(42, '0', 5)  // '00042'
         FILL_LEFT('abc', '0', 2)  // 'abc'
@@ -202,19 +203,19 @@ def fill_left(input_: object, fill: object, length: object) -> str | None:
     """
     if input_ is None:
         return None
-    text = to_text(input_)
-    character, width = _filling(fill, length)
-    return text.rjust(width, character)
+    string = to_text(input_)
+    character, width = _parse_padding(fill, length)
+    return string.rjust(width, character)
 
 
 @stellar("FILL_RIGHT")
 def fill_right(input_: object, fill: object, length: object) -> str | None:
-    """A text made long enough by putting a character after it.
+    """Pad a string on the right to a length.
 
-    input: The text; of any other value, its text
-    fill: The text whose first character is put there
-    length: The wanted length
-    returns: The longer text; the text itself if it is long enough; null for null
+    input: The string; other values are converted to a string first
+    fill: String whose first character is used for padding
+    length: Length of the result
+    returns: The padded string; the string itself if it is long enough; null for null
 
         FILL_RIGHT('ab', '.', 5)  // 'ab...'
         FILL_RIGHT('abc', '.', -1)  // 'abc'
@@ -223,29 +224,29 @@ def fill_right(input_: object, fill: object, length: object) -> str | None:
     """
     if input_ is None:
         return None
-    text = to_text(input_)
-    character, width = _filling(fill, length)
-    return text.ljust(width, character)
+    string = to_text(input_)
+    character, width = _parse_padding(fill, length)
+    return string.ljust(width, character)
 
 
-def _filling(fill: object, length: object) -> tuple[str, int]:
+def _parse_padding(fill: object, length: object) -> tuple[str, int]:
     if fill is None or not (character := to_text(fill)[:1]):
-        raise ValueError("there must be a character to fill with")
+        raise ValueError(f"expected a non-empty string as fill, got {described(fill)}")
     width = to_integer(length)
     if width is None:
-        raise ValueError("the length must be a whole number")
+        raise ValueError(f"expected an integer as length, got {described(length)}")
     if width > LONGEST_FILLED:
-        raise ValueError(f"{width} characters are too many; {LONGEST_FILLED} is the most")
+        raise ValueError(f"invalid length {width}: expected at most {LONGEST_FILLED}")
     return character, width
 
 
 @stellar("GET")
 def get(list_: list[Any], index: int) -> Any:
-    """The element of a list at a position.
+    """Look up a list element by its index.
 
     list: The list
-    index: The position, from 0
-    returns: The element; null beyond the end
+    index: The index, from 0
+    returns: The element; null if the index is beyond the end
 
         GET(['a', 'b'], 1)  // 'b'
         GET(['a', 'b'], 2)  // null
@@ -253,13 +254,13 @@ def get(list_: list[Any], index: int) -> Any:
         GET(null, 0)  // error
     """
     if index < 0:
-        raise LookupError(f"a position counts from 0, so it cannot be {index}")
+        raise LookupError(f"invalid index {index}: expected 0 or more")
     return list_[index] if index < len(list_) else None
 
 
 @stellar("GET_FIRST")
 def get_first(list_: list[Any]) -> Any:
-    """The first element of a list.
+    """Return a list's first element.
 
     list: The list
     returns: The element; null if the list is empty
@@ -273,7 +274,7 @@ def get_first(list_: list[Any]) -> Any:
 
 @stellar("GET_LAST")
 def get_last(list_: list[Any]) -> Any:
-    """The last element of a list.
+    """Return a list's last element.
 
     list: The list
     returns: The element; null if the list is empty
@@ -287,11 +288,11 @@ def get_last(list_: list[Any]) -> Any:
 
 @stellar("JOIN")
 def join(items: Iterable[Any], delim: str) -> str:
-    """The texts of the elements of a list or set, one after another.
+    """Join the elements of a list or set into a string.
 
-    items: The list or set; nulls in it are left out
-    delim: What goes between two elements
-    returns: The whole text
+    items: The list or set; its elements are converted to strings, nulls are ignored
+    delim: The delimiter
+    returns: The string
 
         JOIN(['a', 'b', 'c'], ',')  // 'a,b,c'
         JOIN([1, null, 2.5, true], ' ')  // '1 2.5 true'
@@ -300,17 +301,17 @@ def join(items: Iterable[Any], delim: str) -> str:
     """
     try:
         return delim.join(items)
-    except TypeError:  # not all are texts
+    except TypeError:  # not all are strings
         return delim.join([to_text(item) for item in items if item is not None])
 
 
 @stellar("SPLIT")
 def split(input_: object, delim: str | None) -> list[str]:
-    """The parts of a text between delimiters. Empty parts are kept.
+    """Split a string at each occurrence of a delimiter. Empty substrings are included.
 
-    input: The text; of any other value, its text
-    delim: What stands between two parts; it is no pattern
-    returns: The list of the parts; an empty one for null
+    input: The string; other values are converted to a string first
+    delim: The delimiter, a plain string
+    returns: List of the substrings; an empty list for null
 
         SPLIT('a,b,,c', ',')  // ['a', 'b', '', 'c']
         SPLIT('10.0.0.1', '.')  // ['10', '0', '0', '1']
@@ -321,46 +322,46 @@ def split(input_: object, delim: str | None) -> list[str]:
     if input_ is None:
         return []
     if not delim:
-        raise ValueError("there must be a delimiter to split at")
+        raise ValueError("SPLIT expected a non-empty string as delim")
     return (input_ if input_.__class__ is str else to_text(input_)).split(delim)
 
 
 @stellar("STRING_ENTROPY", surplus="refuse")
 def string_entropy(input_: object) -> float:
-    """The entropy of a text after Shannon, in bits a character. Names made up by machines have more than words.
+    """Return the Shannon entropy of a string, in bits per character. Machine-generated names have a high entropy.
 
-    input: The text; of any other value its text, of a list that of its first element
-    returns: The entropy; 0.0 for null and the empty text
+    input: The string; other values are converted to a string first, of a list the first element
+    returns: The entropy; 0.0 for null and the empty string
 
         STRING_ENTROPY('aaaa')  // 0.0
         STRING_ENTROPY('aabb')  // 1.0
         STRING_ENTROPY('abcdefgh')  // 3.0
         STRING_ENTROPY(null)  // 0.0
     """
-    text = to_optional_text(input_)
-    return _entropy(text) if text else 0.0
+    string = to_optional_text(input_)
+    return _compute_entropy(string) if string else 0.0
 
 
 @remembered
-def _entropy(text: str) -> float:
-    counts = Counter(text)
+def _compute_entropy(string: str) -> float:
+    counts = Counter(string)
     buckets = 16
     while len(counts) * 4 > buckets * 3:
         buckets *= 2
-    # Summed up in the order of Java's hash map, so that the last digit is the same as well
+    # Added in the order of Java's HashMap, so that the last digit is the same
     counts_in_order = (counts[character] for character in sorted(counts, key=lambda c: ord(c) % buckets))
-    shares = (count / len(text) for count in counts_in_order)
+    shares = (count / len(string) for count in counts_in_order)
     return 0.0 - sum(share * math.log(share) / math.log(2) for share in shares)
 
 
 @stellar("SUBSTRING")
 def substring(input_: str | None, start: float | None, end: float | None = None) -> str | None:
-    """A part of a text.
+    """Cut a substring out of a string.
 
-    input: The text
-    start: The position where the part begins, from 0
-    end: The position after its end; null is the end of the text
-    returns: The part; null if the text or the start is null
+    input: The string
+    start: Index of the first character, from 0
+    end: Index after the last character; by default, and for null, the length of the string
+    returns: The substring; null if the string or the start is null
 
         SUBSTRING('apache', 2)  // 'ache'
         SUBSTRING('apache', 0, 2)  // 'ap'
@@ -372,14 +373,14 @@ def substring(input_: str | None, start: float | None, end: float | None = None)
         return None
     if not input_:
         return ""
-    first, last = _position(start), len(input_) if end is None else _position(end)
+    first, last = _to_index(start), len(input_) if end is None else _to_index(end)
     if not 0 <= first <= last <= len(input_):
-        raise LookupError(f"a text of {len(input_)} characters has no part from {first} to {last}")
+        raise LookupError(f"range {first} to {last} out of bounds: the string has {len(input_)} characters")
     return input_[first:last]
 
 
-def _position(number: float) -> int:
-    position = number if number.__class__ is int else to_integer(number)
-    if position is None:
-        raise LookupError(f"{to_text(number)} is no position in a text")
-    return position
+def _to_index(number: float) -> int:
+    index = number if number.__class__ is int else to_integer(number)
+    if index is None:
+        raise LookupError(f"invalid index {to_text(number)}")
+    return index

@@ -1,4 +1,4 @@
-"""The system that an expression is evaluated on."""
+"""Environment variables and system properties."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stellar.language.library import stellar
 
 
 class SystemProperties(dict[str, str]):
-    """System properties for SYSTEM_PROPERTY_GET, which go before those that Python can tell by itself."""
+    """System properties for SYSTEM_PROPERTY_GET; they take precedence over those that Python provides."""
 
 
-# Java's names, for what Python knows as well. Language, country and time zone are those that functions go by
+# Java's properties with an equivalent in Python. Language, country and time zone are those that functions use
 _PROPERTIES: dict[str, Callable[[], str]] = {
     "file.encoding": lambda: locale.getencoding().upper(),
     "file.separator": lambda: os.sep,
@@ -38,10 +38,10 @@ _PROPERTIES: dict[str, Callable[[], str]] = {
 
 @stellar("SYSTEM_ENV_GET")
 def environment(name: object = None) -> str | None:
-    """The value of an environment variable.
+    """Look up an environment variable.
 
-    name: The name of the variable
-    returns: Its value; null if it is not set, or if the name is no text
+    name: Name of the variable
+    returns: The value; null if the variable is not set, or if the name is not a string
 
         SYSTEM_ENV_GET('NO_SUCH_VARIABLE')  // null
         SYSTEM_ENV_GET(5)  // null
@@ -51,18 +51,18 @@ def environment(name: object = None) -> str | None:
         return None
     try:
         return os.environ.get(name)
-    except UnicodeEncodeError:  # no variable can have such a name
+    except UnicodeEncodeError:  # not a possible name of a variable
         return None
 
 
 @stellar("SYSTEM_PROPERTY_GET")
 def system_property(context: Context, key: object = None) -> str | None:
-    """The value of a system property, by the name that it has in Java: `user.home`, `user.dir`, `user.name`,
+    """Look up a system property by its name in Java: `user.home`, `user.dir`, `user.name`,
     `user.language`, `user.country`, `user.timezone`, `os.name`, `os.version`, `os.arch`, `file.encoding`,
-    `file.separator`, `path.separator`, `line.separator` and `java.io.tmpdir`. A program may set others.
+    `file.separator`, `path.separator`, `line.separator` and `java.io.tmpdir`. The embedding program can add others.
 
-    key: The name of the property
-    returns: Its value; null if it is not set, or if the name is no text
+    key: Name of the property
+    returns: The value; null if the property is not set, or if the name is not a string
 
         SYSTEM_PROPERTY_GET('user.language')  // 'en'
         SYSTEM_PROPERTY_GET('no.such.property')  // null
@@ -72,12 +72,12 @@ def system_property(context: Context, key: object = None) -> str | None:
     if not isinstance(key, str):
         return None
     if not key:
-        raise ValueError("SYSTEM_PROPERTY_GET takes the name of a property, which is not empty")
+        raise ValueError("SYSTEM_PROPERTY_GET expected a non-empty string as key")
     if (own := context.get(SystemProperties)) is not None and key in own:
         return own[key]
     if key not in _PROPERTIES:
         return None
     try:
         return _PROPERTIES[key]()
-    except (OSError, KeyError, ImportError):  # no such directory any more, or a user without a name
+    except (OSError, KeyError, ImportError):  # a removed working directory, or a user without a name
         return None

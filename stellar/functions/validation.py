@@ -1,4 +1,4 @@
-"""Whether values are what they claim to be: domains, addresses, URLs, numbers, dates."""
+"""Validation of values: domains, e-mail addresses, URLs, integers, IP addresses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from stellar.util.memoize import remembered
 
 @stellar("IS_DOMAIN")
 def is_domain(*address: object) -> bool:
-    """Whether values are domains below a top-level domain that exists.
+    """Test whether values are domains with an existing top-level domain.
 
     address: The values
-    returns: True if every one is a domain; false if one is null, or there is none
+    returns: True if all values are domains; false if one is null, or if there are no values
 
         IS_DOMAIN('www.example.com')  // true
         IS_DOMAIN('bücher.example.ch')  // true
@@ -29,10 +29,10 @@ def is_domain(*address: object) -> bool:
 
 @stellar("IS_EMAIL")
 def is_email(*address: object) -> bool:
-    """Whether values are e-mail addresses.
+    """Test whether values are e-mail addresses.
 
     address: The values
-    returns: True if every one is an address; false if one is null, or there is none
+    returns: True if all values are e-mail addresses; false if one is null, or if there are no values
 
         IS_EMAIL('mary.jones@example.com')  // true
         IS_EMAIL('mary@[192.168.0.1]')  // true
@@ -45,10 +45,10 @@ def is_email(*address: object) -> bool:
 
 @stellar("IS_URL")
 def is_url(*url: object) -> bool:
-    """Whether values are URLs of http, https or ftp with a domain that can exist, or an IP address.
+    """Test whether values are http, https or ftp URLs, with a valid domain or an IP address as host.
 
     url: The values
-    returns: True if every one is a URL; false if one is null, or there is none
+    returns: True if all values are URLs; false if one is null, or if there are no values
 
         IS_URL('https://www.example.com:8443/index.html?q=1#top')  // true
         IS_URL('http://192.168.0.1/')  // true
@@ -61,10 +61,10 @@ def is_url(*url: object) -> bool:
 
 @stellar("IS_INTEGER")
 def is_integer(*x: object) -> bool:
-    """Whether values are whole numbers, or texts of such: digits, commas between them, a minus before them.
+    """Test whether values are integers, or strings of an integer: digits, with commas and a leading minus sign allowed.
 
     x: The values
-    returns: True if every one is a whole number; false if one is null, or there is none
+    returns: True if all values are integers; false if one is null, or if there are no values
 
         IS_INTEGER('5', -6)  // true
         IS_INTEGER('1,000')  // true
@@ -79,10 +79,10 @@ def is_integer(*x: object) -> bool:
 
 @stellar("IS_IP")
 def is_ip(ip: object = None, type_: object = None) -> bool:
-    """Whether a value is an IP address.
+    """Test whether a value is an IP address.
 
     ip: The value
-    type: IPV4 or IPV6; for anything else either will do
+    type: IPV4 or IPV6; for any other value both are accepted
     returns: True if it is; false for null
 
         IS_IP('192.168.0.1')  // true
@@ -93,25 +93,25 @@ def is_ip(ip: object = None, type_: object = None) -> bool:
     """
     if ip is None:
         return False
-    text = to_text(ip)
-    return (type_ != "IPV6" and _is_ipv4(text)) or (type_ != "IPV4" and _is_ipv6(text))
+    address = to_text(ip)
+    return (type_ != "IPV6" and _is_ipv4(address)) or (type_ != "IPV4" and _is_ipv6(address))
 
 
-# A comma may stand anywhere before a digit, and an exponent is a capital E: so reads Java's number format
+# As in Java's NumberFormat, a comma is allowed before any digit, and an exponent begins with an uppercase E
 _INTEGER = re.compile(r"-?(?:,*\d)+(?:E-?\d+)?")
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 
 
-def _is_ipv4(text: str) -> bool:
-    return _IPV4.fullmatch(text) is not None
+def _is_ipv4(address: str) -> bool:
+    return _IPV4.fullmatch(address) is not None
 
 
 @remembered
-def _is_ipv6(text: str) -> bool:
+def _is_ipv6(address: str) -> bool:
     try:
-        return IPv6Address(text).scope_id is None
+        return IPv6Address(address).scope_id is None
     except AddressValueError:
         return False
 
@@ -130,7 +130,7 @@ def _is_domain(domain: str) -> bool:
 
 
 def _to_ascii(domain: str) -> str:
-    """The domain with its labels in Punycode; as it is if that can't be."""
+    """Return the domain with its labels in Punycode, or unchanged if that is not possible."""
     if domain.isascii():
         return domain
     try:
@@ -199,6 +199,6 @@ def _is_path(path: str) -> bool:
     depth = 0
     for segment in path.split("/")[1:]:
         depth += {"..": -1, ".": 0}.get(segment, 1)
-        if depth < 0:  # it leads out of the root
+        if depth < 0:  # above the root
             return False
     return True

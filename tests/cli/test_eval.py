@@ -212,7 +212,7 @@ def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
     vars(SHELL_LIBRARY).pop("_installed", None)
     assert main(["eval", "-e", "NOPE()"]) == 1
     vars(SHELL_LIBRARY).pop("_installed", None)
-    message = "stellar: the Stellar functions mine = mine.functions can't be loaded: no module mine\n"
+    message = "stellar: cannot load the Stellar functions mine = mine.functions: no module mine\n"
     assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^^^\n"
 
 

@@ -1,4 +1,4 @@
-"""Patterns of bytes find what they describe, wherever it stands."""
+"""BYTEARRAY_MATCHER finds byte patterns anywhere in data and rejects invalid ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from stellar.functions.byte_patterns import bytearray_matcher
 
-FOUND = [
+SEARCHES = [
     ("'GET'", b"\x00GET /", True),
     ("'GET'", b"get /", False),
     ("`GeT` 20 '/'", b"gEt /", True),
@@ -39,8 +39,8 @@ FOUND = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "data", "found"), FOUND)
-def test_a_pattern_is_found(pattern, data, found):
+@pytest.mark.parametrize(("pattern", "data", "found"), SEARCHES)
+def test_a_byte_pattern_is_found(pattern, data, found):
     assert bytearray_matcher(pattern, data) is found
 
 
@@ -67,12 +67,12 @@ def test_a_pattern_is_found(pattern, data, found):
         *("^" * 5000 + "00", "&~" * 5000 + "00", "'" + "a" * 600 + "'", "00{600}", ". " * 600, ".{40000} .{40000}"),
     ],
 )
-def test_what_is_no_pattern_is_refused(pattern):
+def test_an_invalid_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="byte pattern"):
         bytearray_matcher(pattern, b"\x00")
 
 
-def test_a_search_takes_no_more_steps_than_bytes_times_what_is_compared(bounded):
+def test_search_time_is_bounded_by_data_size_and_pattern_size(bounded):
     with bounded():
         assert not bytearray_matcher("[00-FE]{511} FF", bytes(200_000))
         assert not bytearray_matcher(".{60000} 'x'", bytes(200_000))

@@ -1,4 +1,4 @@
-"""Values become other kinds of values as in Java."""
+"""Conversions between types are those of Java."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stellar.language.conversions import (
 )
 from stellar.language.ordered_set import OrderedSet
 
-TEXTS = [
+STRINGS = [
     (None, "null"),
     (True, "true"),
     (-7, "-7"),
@@ -45,17 +45,17 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), TEXTS)
-def test_a_value_has_javas_text(value, text):
-    assert to_text(value) == text
+@pytest.mark.parametrize(("value", "string"), STRINGS)
+def test_a_value_is_formatted_like_in_java(value, string):
+    assert to_text(value) == string
 
 
 @given(st.floats(allow_nan=False))
-def test_the_text_of_a_float_reads_as_the_same_float(number):
+def test_a_formatted_float_parses_to_the_same_float(number):
     assert to_double(to_text(number)) == number
 
 
-def test_a_list_that_holds_itself_has_no_text():
+def test_a_list_that_contains_itself_cannot_be_formatted():
     endless = []
     endless.append(endless)
     with pytest.raises(ValueError, match="holds itself"):
@@ -99,11 +99,11 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("value", "integer", "long", "double"), NUMBERS)
-def test_a_value_becomes_a_number(value, integer, long, double):
+def test_a_value_is_converted_to_a_number(value, integer, long, double):
     assert (to_integer(value), to_long(value), to_double(value)) == (integer, long, double)
 
 
-def test_nan_is_0_as_a_whole_number():
+def test_nan_converts_to_the_integer_0():
     assert (to_integer(math.nan), to_long(math.nan)) == (0, 0)
     assert math.isnan(to_double("NaN"))
 
@@ -119,29 +119,29 @@ def test_nan_is_0_as_a_whole_number():
         ("3.4028235e38", 3.4028234663852886e38),
     ],
 )
-def test_to_float_keeps_the_range_and_not_the_precision_of_32_bits(value, result):
+def test_to_float_has_the_range_but_not_the_precision_of_32_bits(value, result):
     assert to_float(value) == result
 
 
-def test_a_date_is_its_epoch_milliseconds():
+def test_a_date_converts_to_epoch_milliseconds():
     assert to_long(datetime(1970, 1, 2, tzinfo=UTC)) == 86_400_000
-    assert to_long(datetime(1970, 1, 1, 0, 0, 1)) == 1000  # without a zone, it is UTC
+    assert to_long(datetime(1970, 1, 1, 0, 0, 1)) == 1000  # UTC by default
 
 
 @pytest.mark.parametrize(
-    ("value", "truth"),
+    ("value", "boolean"),
     [
-        *((text, True) for text in ("true", "YES", "y", "On", "1", 1, True, [True], ["y", "n"], b"\x01")),
-        *((text, False) for text in ("false", "NO", "n", "off", "0", 0, False)),
-        *((other, None) for other in (None, "", " true", 2, 1.0, [], [5], [[True]], {}, "maybe")),
+        *((value, True) for value in ("true", "YES", "y", "On", "1", 1, True, [True], ["y", "n"], b"\x01")),
+        *((value, False) for value in ("false", "NO", "n", "off", "0", 0, False)),
+        *((value, None) for value in (None, "", " true", 2, 1.0, [], [5], [[True]], {}, "maybe")),
     ],
 )
-def test_truth_is_read_from_the_text(value, truth):
-    assert to_boolean(value) is truth
+def test_a_boolean_is_parsed_from_a_string(value, boolean):
+    assert to_boolean(value) is boolean
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, None), ([], None), (["ab", "cd"], "ab"), (1122, "1122"), ([[1]], "[1]"), ({}, "{}")]
+    ("value", "string"), [(None, None), ([], None), (["ab", "cd"], "ab"), (1122, "1122"), ([[1]], "[1]"), ({}, "{}")]
 )
-def test_a_list_stands_for_its_first_element_where_a_text_is_wanted(value, text):
-    assert to_optional_text(value) == text
+def test_a_list_converts_to_the_string_of_its_first_element(value, string):
+    assert to_optional_text(value) == string

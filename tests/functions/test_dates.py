@@ -1,4 +1,4 @@
-"""Dates are read and written as Java's SimpleDateFormat does it."""
+"""Dates are parsed and formatted like Java's SimpleDateFormat does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stellar.java.timezones import DEFAULT, Zone, zone
 
 AUTUMN = 1508769960123  # 2017-10-23 14:46:00.123
 
-WRITTEN = [
+FORMATTED = [
     ("G yy yyy yyyyy Y", "UTC", "AD 17 2017 02017 2017"),
     ("M MM MMM MMMM L LL LLL LLLL", "UTC", "10 10 Oct October 10 10 Oct October"),
     ("w W D d F E EEEE u", "UTC", "43 4 296 23 4 Mon Monday 1"),
@@ -33,13 +33,13 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "where", "text"), WRITTEN)
-def test_a_moment_is_written(pattern, where, text):
-    assert write(pattern, AUTUMN, zone(where)) == text
+@pytest.mark.parametrize(("pattern", "zone_name", "string"), FORMATTED)
+def test_a_timestamp_is_formatted(pattern, zone_name, string):
+    assert write(pattern, AUTUMN, zone(zone_name)) == string
 
 
-READ = [
-    # Pattern, text, and how the moment is written in UTC
+PARSED = [
+    # Pattern, string, and the parsed timestamp formatted in UTC
     ("yyyy-MM-dd", "2017-10-23 and more", "2017-10-23 00:00:00.0"),
     ("yyyy-MM-dd", "2017-13-45", "2018-02-14 00:00:00.0"),
     ("yyyyMMdd", "20171023", "2017-10-23 00:00:00.0"),
@@ -75,10 +75,10 @@ READ = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "text", "again"), READ)
-def test_a_text_is_read(pattern, text, again):
-    moment = read(pattern, text, DEFAULT)
-    assert write("yyyy-MM-dd HH:mm:ss.S", moment, DEFAULT) == again
+@pytest.mark.parametrize(("pattern", "string", "formatted"), PARSED)
+def test_a_string_is_parsed(pattern, string, formatted):
+    timestamp = read(pattern, string, DEFAULT)
+    assert write("yyyy-MM-dd HH:mm:ss.S", timestamp, DEFAULT) == formatted
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_text_is_read(pattern, text, again):
         ),
     ],
 )
-def test_a_text_that_does_not_fit_is_no_date(pattern, text):
+def test_a_string_that_does_not_match_is_not_a_date(pattern, text):
     assert read(pattern, text, DEFAULT) is None
 
 
@@ -115,12 +115,12 @@ def test_a_text_that_does_not_fit_is_no_date(pattern, text):
         *(("D yyyy", "366 2016", True), ("D yyyy", "366 2017", False), ("HH:mm X", "10:00 +02", True)),
     ],
 )
-def test_a_strict_reader_wants_dates_that_exist(pattern, text, fits):
+def test_strict_parsing_requires_existing_dates(pattern, text, fits):
     assert (read(pattern, text, DEFAULT, lenient=False) is not None) is fits
 
 
 @pytest.mark.parametrize("pattern", ["j", "yyyy-MM-dd'T", "XXXX", "P", "'"])
-def test_what_is_no_pattern_is_refused(pattern):
+def test_an_invalid_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="date pattern"):
         write(pattern, 0, DEFAULT)
     with pytest.raises(ValueError, match="date pattern"):
@@ -131,23 +131,23 @@ def test_what_is_no_pattern_is_refused(pattern):
     ("wall", "moment"),
     [
         ("2017-03-12 01:59", 1489301940000),
-        ("2017-03-12 02:30", 1489303800000),  # clocks never show it: as if they had not been put forward
+        ("2017-03-12 02:30", 1489303800000),  # skipped by the clock: standard time applies
         ("2017-03-12 03:00", 1489302000000),
-        ("2017-11-05 01:30", 1509863400000),  # clocks show it twice: standard time
+        ("2017-11-05 01:30", 1509863400000),  # occurs twice: standard time applies
     ],
 )
-def test_a_wall_clock_that_jumps(wall, moment):
+def test_a_time_in_a_daylight_saving_transition_is_parsed(wall, moment):
     assert read("yyyy-MM-dd HH:mm", wall, zone("America/New_York")) == moment
 
 
-def test_a_year_of_two_digits_is_near():
+def test_a_two_digit_year_is_within_80_years_before_and_20_after():
     this_year = int(write("yyyy", int(time.time() * 1000), DEFAULT))
     for year in range(this_year - 79, this_year + 20):
         assert write("yyyy", read("yy", f"{year % 100:02}", DEFAULT), DEFAULT) == str(year)
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_the_calendar_reads_back_what_it_shows(epoch):
+def test_calendar_fields_convert_back_to_the_same_day(epoch):
     moment = Moment(epoch)
     assert year_month_day(moment.number) == (moment.astronomical_year, moment.month, moment.day)
     assert day_number(moment.astronomical_year, moment.month, moment.day) == moment.number
@@ -156,12 +156,12 @@ def test_the_calendar_reads_back_what_it_shows(epoch):
 
 
 @given(st.integers(-62_000_000_000_000, 200_000_000_000_000), st.sampled_from(["UTC", "Asia/Tokyo", "GMT-9:30", "EST"]))
-def test_what_is_written_is_read_again(epoch, where):
+def test_a_formatted_timestamp_parses_to_the_same_timestamp(epoch, zone_name):
     pattern = "yyyy-MM-dd'T'HH:mm:ss.SSSZ"
-    assert read(pattern, write(pattern, epoch, zone(where)), DEFAULT) == epoch
+    assert read(pattern, write(pattern, epoch, zone(zone_name)), DEFAULT) == epoch
 
 
-PLAIN_PARTS = st.lists(
+COMMON_PATTERNS = st.lists(
     st.sampled_from(
         [
             *(
@@ -192,8 +192,8 @@ PLAIN_PARTS = st.lists(
 ZONES = st.sampled_from(["UTC", "America/New_York", "Europe/Dublin", "GMT+5:30", "Australia/Lord_Howe"]).map(zone)
 
 
-@given(PLAIN_PARTS, st.integers(-(10**12), 10**13), ZONES)
-def test_common_patterns_are_written_as_all_are(pattern: str, epoch: int, where: Zone) -> None:
+@given(COMMON_PATTERNS, st.integers(-(10**12), 10**13), ZONES)
+def test_the_fast_path_of_formatting_agrees_with_the_general_one(pattern: str, epoch: int, where: Zone) -> None:
     moment = Moment(epoch, where.offset(epoch))
     parts = _date_patterns.parts(pattern)
     expected = "".join(
@@ -202,8 +202,10 @@ def test_common_patterns_are_written_as_all_are(pattern: str, epoch: int, where:
     assert write(pattern, epoch, where) == expected
 
 
-@given(PLAIN_PARTS, st.integers(-(10**12), 10**13), ZONES, st.text("0123456789 -:x", max_size=3), st.booleans())
-def test_common_patterns_are_read_as_all_are(pattern: str, epoch: int, where: Zone, after: str, lenient: bool) -> None:
+@given(COMMON_PATTERNS, st.integers(-(10**12), 10**13), ZONES, st.text("0123456789 -:x", max_size=3), st.booleans())
+def test_the_fast_path_of_parsing_agrees_with_the_general_one(
+    pattern: str, epoch: int, where: Zone, after: str, lenient: bool
+) -> None:
     text = write(pattern, epoch, where) + after
     assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
         pattern, text, where, lenient=lenient
@@ -211,7 +213,7 @@ def test_common_patterns_are_read_as_all_are(pattern: str, epoch: int, where: Zo
 
 
 @given(st.text("0123456789-: ", min_size=8, max_size=20), ZONES, st.booleans())
-def test_any_digits_are_read_as_all_texts_are(text: str, where: Zone, lenient: bool) -> None:
+def test_the_fast_path_agrees_on_any_digits(text: str, where: Zone, lenient: bool) -> None:
     for pattern in ("yyyy-MM-dd", "yyyyMMdd", "d-M-yyyy H:m", "yyyy-MM-dd HH:mm:ss"):
         assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
             pattern, text, where, lenient=lenient

@@ -1,4 +1,4 @@
-"""ENRICHMENT_* on SQLite, OBJECT_GET and ENRICHMENT_OBJECT_GET on files."""
+"""ENRICHMENT_* on SQLite, and OBJECT_GET and ENRICHMENT_OBJECT_GET on files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stellar.functions.enrichments import EnrichmentStore, ObjectCache, SqliteEn
 from stellar.language.context import Context, GlobalSettings
 
 
-def context_of(**settings: Any) -> Context:
+def make_context(**settings: Any) -> Context:
     settings.setdefault("object__get__paths__allowed", ["/"])
     return Context({GlobalSettings: GlobalSettings({key.replace("__", "."): value for key, value in settings.items()})})
 
@@ -47,7 +47,7 @@ def test_an_enrichment_is_found_by_type_indicator_table_and_family(
 
 
 def test_the_global_configuration_names_the_store(enrichments: SqliteEnrichments) -> None:
-    context = context_of(enrichment__store=f"sqlite:{enrichments.path}")
+    context = make_context(enrichment__store=f"sqlite:{enrichments.path}")
     assert stellar.evaluate("ENRICHMENT_EXISTS('whois', 'example.com', 'enrichment', 't')", {}, context) is True
     context[EnrichmentStore].close()
 
@@ -55,22 +55,27 @@ def test_the_global_configuration_names_the_store(enrichments: SqliteEnrichments
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "this needs a store: set enrichment.store in the global configuration, as in sqlite:enrichments.db"),
+        (
+            {},
+            "no enrichment store configured; set enrichment.store in the global configuration, "
+            "as in sqlite:enrichments.db",
+        ),
         (
             {"enrichment__store": "hbase:node1"},
-            "enrichment.store is hbase:node1, but there is no store hbase; sqlite is built in",
+            "unknown enrichment store 'hbase' in enrichment.store; sqlite is built in, "
+            "others need their package installed",
         ),
     ],
 )
-def test_without_a_store_there_is_an_error_that_tells_what_to_set(settings: dict[str, str], message: str) -> None:
+def test_a_missing_store_is_an_error_that_names_the_setting(settings: dict[str, str], message: str) -> None:
     with pytest.raises(stellar.EvaluationError) as refused:
-        stellar.evaluate("ENRICHMENT_GET('a', 'b', 'c', 'd')", {}, context_of(**settings))
+        stellar.evaluate("ENRICHMENT_GET('a', 'b', 'c', 'd')", {}, make_context(**settings))
     assert refused.value.message == message
 
 
-def test_a_store_that_fails_answers_as_if_there_were_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "rubbish.db").write_bytes(b"this is no database, and long enough to be seen as none" * 20)
-    store = SqliteEnrichments(str(tmp_path / "rubbish.db"))
+def test_a_failing_store_returns_no_enrichment(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "invalid.db").write_bytes(b"not a database, and long enough to be recognized as such" * 20)
+    store = SqliteEnrichments(str(tmp_path / "invalid.db"))
     with pytest.raises(StoreError):
         store.get("a", "b", "c", "d")
     context = Context({EnrichmentStore: store})
@@ -81,7 +86,7 @@ def test_a_store_that_fails_answers_as_if_there_were_nothing(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize("expression", ["ENRICHMENT_GET('a', 'b', 'c')", "ENRICHMENT_EXISTS('a', 'b', 'c', 'd', 'e')"])
-def test_there_are_exactly_four_arguments(expression: str) -> None:
+def test_exactly_four_arguments_are_required(expression: str) -> None:
     with pytest.raises(stellar.ResolutionError):
         stellar.compile(expression)
 
@@ -93,15 +98,15 @@ def owners(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_an_object_is_read_from_a_file_and_kept(owners: str) -> None:
-    expression, context = stellar.compile("OBJECT_GET(path)"), context_of()
+def test_an_object_is_read_from_a_file_and_cached(owners: str) -> None:
+    expression, context = stellar.compile("OBJECT_GET(path)"), make_context()
     first = expression({"path": owners}, context)
     Path(owners).write_text("{}")
     assert expression({"path": owners}, context) == first == {"example.com": "Example Inc.", "1": "one"}
 
 
-def test_an_object_is_read_again_when_it_has_been_kept_long_enough(owners: str) -> None:
-    context = context_of(object__cache__expiration=0)
+def test_an_expired_object_is_read_again(owners: str) -> None:
+    context = make_context(object__cache__expiration=0)
     stellar.evaluate("OBJECT_GET(path)", {"path": owners}, context)
     Path(owners).write_text("[1]")
     assert stellar.evaluate("OBJECT_GET(path)", {"path": owners}, context) == [1]
@@ -118,43 +123,43 @@ def test_an_object_is_read_again_when_it_has_been_kept_long_enough(owners: str) 
         ("ENRICHMENT_OBJECT_GET(null, 'example.com')", None),
     ],
 )
-def test_objects_and_what_they_say_of_an_indicator(owners: str, expression: str, value: object) -> None:
-    assert stellar.evaluate(expression, {"path": owners}, context_of()) == value
+def test_an_indicator_is_looked_up_in_an_object(owners: str, expression: str, value: object) -> None:
+    assert stellar.evaluate(expression, {"path": owners}, make_context()) == value
 
 
 @pytest.mark.parametrize(
     ("expression", "content", "message"),
     [
-        ("OBJECT_GET('')", "", "the path of an object is not empty"),
+        ("OBJECT_GET('')", "", "the path of the object is empty"),
         ("OBJECT_GET(1)", "", "OBJECT_GET takes a text as path, not the whole number 1"),
         (
             "OBJECT_GET('no/such.json')",
             "",
-            "the object no/such.json can't be read: [Errno 2] No such file or directory",
+            "cannot read the object no/such.json: [Errno 2] No such file or directory",
         ),
-        ("OBJECT_GET(path)", "{", "is not JSON"),
+        ("OBJECT_GET(path)", "{", "invalid JSON in the object"),
         ("OBJECT_GET(path)", '"' + "x" * 1_048_576 + '"', "has more than 1048576 bytes"),
-        ("ENRICHMENT_OBJECT_GET(path, 'a')", "[1, 2]", "holds the list [1, 2]"),
+        ("ENRICHMENT_OBJECT_GET(path, 'a')", "[1, 2]", "got the list [1, 2]"),
     ],
 )
-def test_an_object_that_can_t_be_had_is_an_error(tmp_path: Path, expression: str, content: str, message: str) -> None:
+def test_an_unreadable_object_is_an_error(tmp_path: Path, expression: str, content: str, message: str) -> None:
     path = tmp_path / "object.json"
     path.write_text(content)
     with pytest.raises(stellar.EvaluationError) as refused:
-        stellar.evaluate(expression, {"path": str(path)}, context_of())
+        stellar.evaluate(expression, {"path": str(path)}, make_context())
     assert message in refused.value.message
 
 
 @pytest.mark.parametrize("allowed", [[], ["/srv/objects/"], "/"])
 @pytest.mark.parametrize("path", ["/etc/passwd", "/srv/objects/../../etc/passwd", "http://127.0.0.1/", "secret.json"])
-def test_a_record_does_not_choose_what_is_read(path: str, allowed: object) -> None:
-    context = context_of(object__get__paths__allowed=allowed)
+def test_a_record_cannot_choose_the_path(path: str, allowed: object) -> None:
+    context = make_context(object__get__paths__allowed=allowed)
     for expression in ("OBJECT_GET(path)", "ENRICHMENT_OBJECT_GET(path, 'a')"):
-        with pytest.raises(stellar.EvaluationError, match=r"object\.get\.paths\.allowed does not allow it"):
+        with pytest.raises(stellar.EvaluationError, match=r"object\.get\.paths\.allowed does not include it"):
             stellar.evaluate(expression, {"path": path}, context)
 
 
-def test_a_path_that_the_expression_writes_is_read(owners: str) -> None:
+def test_a_literal_path_is_allowed(owners: str) -> None:
     assert stellar.evaluate(f"MAP_GET('1', OBJECT_GET('{owners}'))", {}, Context()) == "one"
 
 
@@ -166,16 +171,19 @@ def test_an_empty_file_is_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"object.cache.size": "many"}, "object.cache.size is a whole number, not the text 'many'"),
-        ({"object.cache.time.unit": "WEEKS"}, "object.cache.time.unit is one of NANOSECONDS, "),
+        (
+            {"object.cache.size": "many"},
+            "invalid object.cache.size: expected a non-negative integer, got the text 'many'",
+        ),
+        ({"object.cache.time.unit": "WEEKS"}, "invalid object.cache.time.unit: expected one of NANOSECONDS, "),
     ],
 )
-def test_settings_that_make_no_sense_are_named(settings: dict[str, str], message: str) -> None:
+def test_an_invalid_setting_is_named_in_the_error(settings: dict[str, str], message: str) -> None:
     with pytest.raises(LookupError, match=message):
         ObjectCache.of(settings)
 
 
-def test_the_older_key_for_minutes_goes_before_the_newer_one(owners: str) -> None:
+def test_the_older_key_for_minutes_takes_precedence(owners: str) -> None:
     cache = ObjectCache.of({"object.cache.expiration": 1440, "object.cache.expiration.minutes": 0})
     cache.get(owners)
     Path(owners).write_text("2")

@@ -1,4 +1,4 @@
-"""The example of functions of one's own, installed as a user would, and called."""
+"""The example package of functions, installed by pip and called."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_an_installed_function_is_called(installed: Path, expression: str, print
     assert run(installed, "eval", "-e", expression).stdout == printed
 
 
-def test_its_refusals_point_at_the_text(installed: Path) -> None:
+def test_an_error_of_an_installed_function_has_its_location(installed: Path) -> None:
     failed = run(installed, "eval", "-e", "LUHN_VALID('x')")
     assert failed.returncode == 1
     assert failed.stderr.startswith("invalid number 'x': expected digits, spaces and hyphens\n1 | LUHN_VALID('x')")
 
 
-def test_without_the_package_the_function_is_unknown() -> None:
+def test_the_function_is_unknown_without_the_package() -> None:
     assert (
         "unknown function LUHN_VALID"
         in subprocess.run(

@@ -1,4 +1,4 @@
-"""FORMAT makes the texts that Java's String.format makes."""
+"""FORMAT formats like Java's String.format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stellar.language.library import UNKNOWN
 
 MOMENT = 1508769960123  # 2017-10-23 14:46:00.123
 
-MADE = [
+FORMATTED = [
     ("%s %S %.2s|%5s|%-5s|", ("a", "b", "cde", "f", "g"), "a B cd|    f|g    |"),
     ("%5%|%-5%|%n|", (), "    %|%    |\n|"),
     ("%2$s %s %<s %s", ("a", "b"), "b a a b"),
@@ -60,10 +60,10 @@ MADE = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "values", "text"), MADE)
-def test_a_text_is_made(pattern, values, text):
-    # %g keeps its zeros and has no point without digits behind it
-    assert format_(pattern, *values) == text.replace("123456. ", "123456 ").replace("100. ", "100 ").replace(
+@pytest.mark.parametrize(("pattern", "values", "string"), FORMATTED)
+def test_values_are_formatted(pattern, values, string):
+    # %g has trailing zeros, but no decimal point without digits after it
+    assert format_(pattern, *values) == string.replace("123456. ", "123456 ").replace("100. ", "100 ").replace(
         "0. ", "0 "
     )
 
@@ -93,8 +93,8 @@ def test_a_text_is_made(pattern, values, text):
         "%.2000000f",
     ],
 )
-def test_what_is_no_pattern_is_refused(pattern):
-    with pytest.raises(ValueError, match="no meaning"):
+def test_an_invalid_pattern_is_rejected(pattern):
+    with pytest.raises(ValueError, match="invalid directive"):
         format_(pattern, 1, 1)
 
 
@@ -105,14 +105,14 @@ def test_what_is_no_pattern_is_refused(pattern):
         *(("%c", "a"), ("%c", -1), ("%c", 0x110000), ("%c", 1.0), ("%tY", 1.0), ("%tY", "x"), ("%tY", 2**63)),
     ],
 )
-def test_a_value_of_another_kind_is_refused(pattern, value):
-    with pytest.raises(ValueError, match=f"'{pattern}' takes"):
+def test_a_value_of_another_type_is_rejected(pattern, value):
+    with pytest.raises(ValueError, match=f"'{pattern}' expected"):
         format_(pattern, value)
 
 
 @pytest.mark.parametrize(("pattern", "values"), [("%s", ()), ("%s %s", (1,)), ("%2$s", (1,)), ("%<s", (1,))])
-def test_a_missing_value_is_refused(pattern, values):
-    with pytest.raises(LookupError, match="no value"):
+def test_a_missing_value_is_rejected(pattern, values):
+    with pytest.raises(LookupError, match="missing value"):
         format_(pattern, *values)
 
 
@@ -123,18 +123,18 @@ def test_a_missing_value_is_refused(pattern, values):
         *(([], 1), ([1, 2], 994), ({"a": 1}, 96), (None, 0), ("polygenelubricants", -(2**31)), ({1, 2}, 3)),
     ],
 )
-def test_a_hash_code_is_javas(value, code):
+def test_a_hash_code_is_the_same_as_in_java(value, code):
     assert hash_code(value) == code
 
 
 @given(st.floats(-1e300, 1e300), st.integers(0, 20))
-def test_a_rounded_number_is_near(number, decimals):
+def test_a_rounded_number_is_within_half_a_unit(number, decimals):
     assert math.isclose(float(format_(f"%.{decimals}f", number)), number, abs_tol=0.5000001 * 10**-decimals)
     assert math.isclose(float(format_(f"%.{decimals}e", number)), number, rel_tol=5.000001 * 10 ** -(decimals + 1))
     assert math.isclose(float(format_(f"%.{decimals + 1}g", number)), number, rel_tol=5.000001 * 10 ** -(decimals + 1))
 
 
-# Each written the quick way and the plain one; 0.125 and 1.005 lie in the middle
+# Formatted by the fast and by the general path; 0.125 and 1.005 are ties between two decimals
 VALUES = st.one_of(
     st.integers(-(10**12), 10**12),
     st.floats(),
@@ -143,7 +143,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.none(),
 )
-PLACES = st.sampled_from(
+DIRECTIVES = st.sampled_from(
     [
         "%s",
         "%-6s|",
@@ -165,14 +165,18 @@ PLACES = st.sampled_from(
 )
 
 
-@given(st.lists(PLACES, max_size=4).map(" ".join), st.lists(VALUES, max_size=4))
-def test_the_quick_way_writes_what_the_plain_one_writes(pattern: str, values: list[object]) -> None:
-    prepared = formats._prepared(pattern, *[UNKNOWN] * len(values))
-    assert _outcome(format_, pattern, *values) == _outcome(prepared, *values) == _outcome(_written, pattern, *values)
+@given(st.lists(DIRECTIVES, max_size=4).map(" ".join), st.lists(VALUES, max_size=4))
+def test_the_fast_path_agrees_with_the_general_one(pattern: str, values: list[object]) -> None:
+    prepared = formats._prepare_format(pattern, *[UNKNOWN] * len(values))
+    assert (
+        _outcome(format_, pattern, *values)
+        == _outcome(prepared, *values)
+        == _outcome(_format_generally, pattern, *values)
+    )
 
 
-def _written(pattern: str, *values: object) -> str:
-    return formats._written(formats._parts(pattern), values)
+def _format_generally(pattern: str, *values: object) -> str:
+    return formats._render(formats._parse(pattern), values)
 
 
 def _outcome(function: Callable[..., str], *arguments: object) -> str:
@@ -182,7 +186,7 @@ def _outcome(function: Callable[..., str], *arguments: object) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def test_a_pattern_that_means_nothing_is_not_prepared() -> None:
-    assert formats._prepared("%q", UNKNOWN) is None
-    assert formats._prepared("%s", 1) is None
-    assert formats._prepared(UNKNOWN, UNKNOWN) is None
+def test_an_invalid_pattern_is_not_prepared() -> None:
+    assert formats._prepare_format("%q", UNKNOWN) is None
+    assert formats._prepare_format("%s", 1) is None
+    assert formats._prepare_format(UNKNOWN, UNKNOWN) is None

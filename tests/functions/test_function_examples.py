@@ -1,4 +1,4 @@
-"""The examples in the functions' docstrings hold: `EXPRESSION  // result`, where the result may be `error`."""
+"""Examples in docstrings of functions hold: `EXPRESSION  // result`, where the result may be `error`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = [
     for function in LIBRARY.values()
     for line in function.help.examples.splitlines()
 ]
-OURS = [function for function in LIBRARY.values() if function.implementation.__module__ != maas.__name__]
+BUILT_IN = [function for function in LIBRARY.values() if function.implementation.__module__ != maas.__name__]
 
 
 @pytest.mark.parametrize(("expression", "result"), [example[1:] for example in EXAMPLES])
@@ -25,12 +25,12 @@ def test_an_example_in_a_docstring_holds(expression, result):
         with pytest.raises(stellar.StellarError):
             stellar.evaluate(expression, {})
         return
-    got, wanted = stellar.evaluate(expression, {}), stellar.evaluate(result, {})
-    assert got == wanted or (math.isnan(got) and math.isnan(wanted))
-    assert type(got) is type(wanted)
+    actual, expected = stellar.evaluate(expression, {}), stellar.evaluate(result, {})
+    assert actual == expected or (math.isnan(actual) and math.isnan(expected))
+    assert type(actual) is type(expected)
 
 
-@pytest.mark.parametrize("function", OURS, ids=lambda function: function.name)
+@pytest.mark.parametrize("function", BUILT_IN, ids=lambda function: function.name)
 def test_a_function_is_documented(function):
     assert function.help.summary.endswith(".")
     assert function.help.returns

@@ -1,4 +1,4 @@
-"""The library beside the list of what Metron has, and beside its own manual."""
+"""The library compared with Metron's list of functions, and with the generated documentation."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from scripts.functions import FOLDER, build_pages
 from stellar.functions import FAMILIES, LIBRARY, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY
 
 METRON: dict[str, list[str]] = json.loads(Path(__file__).with_name("metron_functions.json").read_text())
-LATER = {name for names in PLANNED.values() for name in names.split()}
-HERE = sorted(set(METRON) - LATER)
+NOT_IMPLEMENTED = {name for names in PLANNED.values() for name in names.split()}
+IMPLEMENTED = sorted(set(METRON) - NOT_IMPLEMENTED)
 
 
-def test_every_function_of_metron_is_here_or_named_as_still_to_come() -> None:
+def test_every_function_of_metron_is_implemented_or_planned() -> None:
     assert len(METRON) == 208
-    assert set(METRON) == set(SHELL_LIBRARY) | LATER
-    assert not LATER & set(SHELL_LIBRARY)
+    assert set(METRON) == set(SHELL_LIBRARY) | NOT_IMPLEMENTED
+    assert not NOT_IMPLEMENTED & set(SHELL_LIBRARY)
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_parameters_have_metrons_names(name: str) -> None:
+@pytest.mark.parametrize("name", IMPLEMENTED)
+def test_parameters_have_the_same_names_as_in_metron(name: str) -> None:
     parameters = SHELL_LIBRARY[name].parameters
     assert [parameter.name for parameter in parameters][: len(METRON[name])] == METRON[name]
-    # What Metron takes and does not tell: more of the last one, or one that has no effect
+    # Further parameters are repetitions or unused arguments that Metron accepts without documenting them
     assert all(parameter.optional for parameter in parameters[len(METRON[name]) :])
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_a_function_is_described_in_full(name: str) -> None:
+@pytest.mark.parametrize("name", IMPLEMENTED)
+def test_a_function_is_fully_documented(name: str) -> None:
     function = SHELL_LIBRARY[name]
     assert function.help.summary.endswith(".")
     assert all(parameter.description for parameter in function.parameters)
@@ -39,18 +39,19 @@ def test_a_function_is_described_in_full(name: str) -> None:
     assert function.help.returns
 
 
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_a_function_still_to_come_says_so(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(NOT_IMPLEMENTED))
+def test_a_planned_function_has_a_hint(name: str) -> None:
     with pytest.raises(stellar.ResolutionError, match=f"unknown function {name}") as refused:
         stellar.compile(f"{name}(1)")
     assert refused.value.hint is not None
-    assert refused.value.hint.startswith("Metron has it; here it will come with the ")
+    assert refused.value.hint.startswith("this function of Metron is not implemented yet; it will come with the ")
 
 
 @pytest.mark.parametrize("name", sorted(name for names in SHELL_FAMILIES.values() for name in names.split()))
-def test_what_only_the_shell_has_says_so(name: str) -> None:
+def test_a_shell_function_has_a_hint_elsewhere(name: str) -> None:
     assert name not in LIBRARY
-    assert LIBRARY.hint(name) == "only the shell has it, and a pipeline whose configuration asks for it"
+    hint = "available only in the shell, and in a pipeline whose configuration selects the shell's library"
+    assert LIBRARY.hint(name) == hint
 
 
 def test_no_function_is_in_two_families() -> None:
@@ -58,6 +59,6 @@ def test_no_function_is_in_two_families() -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_pages_of_functions_are_fresh() -> None:
+def test_the_generated_pages_are_up_to_date() -> None:
     written = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.md")}
     assert build_pages() == written, "run python -m scripts.functions"

@@ -1,4 +1,4 @@
-"""Whatever a function is given, it answers or refuses: no error of Python's own comes through."""
+"""Functions return a value or raise an error of their own for any arguments, never one of Python's errors."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ values = st.one_of(
 @pytest.mark.parametrize("name", sorted(LIBRARY))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(arguments=st.lists(values, max_size=4))
-def test_a_function_answers_or_refuses(name, arguments):
+def test_a_function_returns_or_raises_an_error_of_its_own(name, arguments):
     names = [f"a{index}" for index in range(len(arguments))]
     record = dict(zip(names, arguments, strict=True))
-    refusal = refused(f"{name}({', '.join(names)})", record)
-    assert isinstance(refusal, ValueError | LookupError | None), repr(refusal)
-    assert not isinstance(refusal, KeyError | IndexError | UnicodeError), repr(refusal)
+    error = evaluation_error(f"{name}({', '.join(names)})", record)
+    assert isinstance(error, ValueError | LookupError | None), repr(error)
+    assert not isinstance(error, KeyError | IndexError | UnicodeError), repr(error)
 
 
-def refused(text, record):
-    """Why a text can't be evaluated, if so; a call with the wrong number of arguments is not our matter here."""
+def evaluation_error(expression, record):
+    """Return the error of an evaluation, or None. A wrong number of arguments is not tested here."""
     try:
-        stellar.compile(text).evaluate(record)
+        stellar.compile(expression).evaluate(record)
     except stellar.EvaluationError as error:
         return error.__cause__
     except stellar.ResolutionError:

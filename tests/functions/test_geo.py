@@ -1,4 +1,4 @@
-"""GEO_GET and ASN_GET on databases that are written here, in each form that a database comes in."""
+"""GEO_GET and ASN_GET on generated databases, in each supported file format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import stellar
 from stellar.functions.geo import GeoDatabase
 from stellar.language.context import Context, GlobalSettings
 
-PLACES = {
+LOCATIONS = {
     "8.8.8.0/24": {
         "city": {"geoname_id": 5375480, "names": {"en": "Mountain View", "de": "Bergsicht"}},
         "country": {"iso_code": "US"},
@@ -39,7 +39,7 @@ MOUNTAIN_VIEW = {
 }
 
 
-def written(path: Path, kind: str, networks: dict[str, Any]) -> bytes:
+def write_database(path: Path, kind: str, networks: dict[str, Any]) -> bytes:
     writer = MMDBWriter(ip_version=4, database_type=kind, float_type="f64")
     for network, data in networks.items():
         writer.insert_network(IPSet([network]), data)
@@ -47,11 +47,11 @@ def written(path: Path, kind: str, networks: dict[str, Any]) -> bytes:
     return path.read_bytes()
 
 
-def plain(data: bytes) -> bytes:
+def leave_plain(data: bytes) -> bytes:
     return data
 
 
-def archived(data: bytes) -> bytes:
+def pack_tar(data: bytes) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
         entry = tarfile.TarInfo("GeoLite2-City_20261121/GeoLite2-City.mmdb")
@@ -63,8 +63,8 @@ def archived(data: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("databases")
-    written(folder / "city.mmdb", "GeoLite2-City", PLACES)
-    written(folder / "asn.mmdb", "GeoLite2-ASN", SYSTEMS)
+    write_database(folder / "city.mmdb", "GeoLite2-City", LOCATIONS)
+    write_database(folder / "asn.mmdb", "GeoLite2-ASN", SYSTEMS)
     return folder
 
 
@@ -106,26 +106,28 @@ def context(databases: Path) -> Context:
         ("ASN_GET('8.8.8.8', ['network', 'planet'])", {"network": "8.8.8.8", "planet": None}),
     ],
 )
-def test_an_address_is_found_with_the_fields_asked_for(context: Context, expression: str, value: object) -> None:
+def test_an_address_is_found_with_the_requested_fields(context: Context, expression: str, value: object) -> None:
     assert stellar.evaluate(expression, {}, context) == value
 
 
-@pytest.mark.parametrize(("name", "packed"), [("a.mmdb", plain), ("a.mmdb.gz", gzip.compress), ("a.tar.gz", archived)])
-def test_a_database_is_read_from_each_form(
-    tmp_path: Path, databases: Path, name: str, packed: Callable[[bytes], bytes]
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.mmdb", leave_plain), ("a.mmdb.gz", gzip.compress), ("a.tar.gz", pack_tar)]
+)
+def test_a_database_is_read_from_each_file_format(
+    tmp_path: Path, databases: Path, name: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    (tmp_path / name).write_bytes(packed((databases / "city.mmdb").read_bytes()))
+    (tmp_path / name).write_bytes(pack((databases / "city.mmdb").read_bytes()))
     assert GeoDatabase(str(tmp_path / name)).look_up("8.8.8.8") == MOUNTAIN_VIEW
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "this needs a database: set geo.hdfs.file in the global configuration to its path"),
-        ({"geo.hdfs.file": "none.mmdb"}, "the database none.mmdb can't be read: [Errno 2] No such file or directory"),
+        ({}, "no database configured; set geo.hdfs.file in the global configuration to its path"),
+        ({"geo.hdfs.file": "none.mmdb"}, "cannot read the database none.mmdb: [Errno 2] No such file or directory"),
     ],
 )
-def test_a_database_that_is_not_there_is_an_error_that_tells_what_to_do(settings: dict[str, str], message: str) -> None:
+def test_a_missing_database_is_an_error_that_names_the_setting(settings: dict[str, str], message: str) -> None:
     context = Context({GlobalSettings: GlobalSettings(settings)})
     with pytest.raises(stellar.EvaluationError) as refused:
         stellar.evaluate("GEO_GET('8.8.8.8')", {}, context)
@@ -135,18 +137,18 @@ def test_a_database_that_is_not_there_is_an_error_that_tells_what_to_do(settings
 @pytest.mark.parametrize(
     "data", [b"", b"not a database", gzip.compress(b"nor this")], ids=["empty", "text", "compressed text"]
 )
-def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "rubbish.mmdb"
+def test_an_invalid_database_is_an_error_that_names_the_file(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "invalid.mmdb"
     path.write_bytes(data)
-    with pytest.raises(LookupError, match=r"the database .*rubbish\.mmdb can't be read"):
+    with pytest.raises(LookupError, match=r"cannot read the database .*invalid\.mmdb"):
         GeoDatabase(str(path)).look_up("8.8.8.8")
 
 
-def test_without_a_database_of_networks_the_error_names_its_setting() -> None:
+def test_a_missing_asn_database_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(stellar.EvaluationError, match=r"set asn\.hdfs\.file in the global configuration"):
         stellar.evaluate("ASN_GET('8.8.8.8')", {})
 
 
-def test_more_arguments_than_two_are_refused() -> None:
+def test_more_than_two_arguments_are_rejected() -> None:
     with pytest.raises(stellar.ResolutionError, match="GEO_GET takes at most 2 arguments, not 3"):
         stellar.compile("GEO_GET('8.8.8.8', ['city'], 1)")

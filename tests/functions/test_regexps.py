@@ -1,4 +1,4 @@
-"""Regular expressions are read as Java reads them."""
+"""Regular expressions have Java's syntax and semantics."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ MATCHES = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "text", "matches"), MATCHES)
-def test_a_pattern_matches_what_it_matches_in_java(pattern, text, matches):
-    assert regexp_match(text, pattern) is matches
+@pytest.mark.parametrize(("pattern", "string", "matches"), MATCHES)
+def test_a_pattern_matches_like_in_java(pattern, string, matches):
+    assert regexp_match(string, pattern) is matches
 
 
 @pytest.mark.parametrize(
@@ -96,18 +96,18 @@ def test_a_pattern_matches_what_it_matches_in_java(pattern, text, matches):
         *(r"\p{Nonsense}", r"\x{110000}", "[b-a]", r"\u12", "(?<1>a)", "(?<n>a)(?<n>b)", "(" * 3000 + ")" * 3000),
     ],
 )
-def test_what_is_no_pattern_of_java_is_refused(pattern):
+def test_an_invalid_java_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="regular expression"):
         compiled(pattern)
 
 
-def test_a_match_that_takes_too_long_is_refused():
+def test_a_match_is_limited_in_time():
     with pytest.raises(ValueError, match="more than 1 s"):
         regexp_match("a" * 40, "(a|aa)+b")
 
 
 @pytest.mark.parametrize(
-    ("text", "pattern", "value", "result"),
+    ("string", "pattern", "value", "result"),
     [
         ("abc", "x*", "-", "-a-b-c-"),
         ("a1b22", r"(?<n>\d)(\d)?", "<${n}$2>", "a<1>b<22>"),
@@ -117,17 +117,17 @@ def test_a_match_that_takes_too_long_is_refused():
         ("aaa", "b", "$9", "aaa"),
     ],
 )
-def test_a_replacement_is_read_as_in_java(text, pattern, value, result):
-    assert regexp_replace(text, pattern, value) == result
+def test_a_replacement_is_parsed_like_in_java(string, pattern, value, result):
+    assert regexp_replace(string, pattern, value) == result
 
 
 @pytest.mark.parametrize("value", ["$", "$x", "${", "${n", "${x}", "$9", "a\\"])
-def test_a_replacement_that_java_would_not_have_is_refused(value):
+def test_an_invalid_java_replacement_is_rejected(value):
     with pytest.raises((ValueError, LookupError), match=re.compile("replacement|group")):
         regexp_replace("a", "(?<n>a)", value)
 
 
-def test_a_group_that_took_no_part_is_null():
+def test_a_group_without_a_capture_is_null():
     assert regexp_group_val("b", "(a)?b", 1) is None
 
 
@@ -139,37 +139,41 @@ ATOMS = [
 ]
 REPEATS = ["", "", "", "", "*", "+", "?", "*?", "+?", "??", "*+", "{2}", "{1,2}"]
 PATTERNS = st.lists(st.tuples(st.sampled_from(ATOMS), st.sampled_from(REPEATS)).map("".join), max_size=7).map("".join)
-TEXTS = st.text("abAB1. -\n\r\té", max_size=12)
+STRINGS = st.text("abAB1. -\n\r\té", max_size=12)
 
 
 @settings(deadline=None)
-@given(PATTERNS, TEXTS)
-def test_the_quick_way_to_match_finds_what_the_other_finds(pattern: str, text: str) -> None:
-    exact = _compiled_or_none(pattern)
+@given(PATTERNS, STRINGS)
+def test_the_fast_path_matches_like_the_general_one(pattern: str, string: str) -> None:
+    exact = _compile_or_none(pattern)
     assume(exact is not None)
-    expected, match = exact.fullmatch(text), whole(pattern)(text)
+    expected, match = exact.fullmatch(string), whole(pattern)(string)
     assert (match and (match[0], match.groups())) == (expected and (expected[0], expected.groups()))
-    assert everywhere(pattern)(lambda found: f"<{found[0]}>", text) == exact.sub(lambda found: f"<{found[0]}>", text)
-    assert everywhere(pattern)("#", text) == exact.sub("#", text)
+    assert everywhere(pattern)(_bracket, string) == exact.sub(_bracket, string)
+    assert everywhere(pattern)("#", string) == exact.sub("#", string)
 
 
-def _compiled_or_none(pattern: str) -> Any:
+def _bracket(match: Any) -> str:
+    return f"<{match[0]}>"
+
+
+def _compile_or_none(pattern: str) -> Any:
     return _outcome(compiled, pattern)
 
 
-def _outcome(read: Callable[[str], Any], pattern: str) -> Any:
+def _outcome(compile_pattern: Callable[[str], Any], pattern: str) -> Any:
     try:
-        return read(pattern)
+        return compile_pattern(pattern)
     except ValueError:
         return None
 
 
 @settings(deadline=None)
 @given(PATTERNS, st.sampled_from(["(", ")", "[b-a]", "(?#c)", r"\y", "{", "?+", "(?<n>a)"]))
-def test_what_is_no_pattern_is_refused_by_the_quick_way_too(pattern: str, end: str) -> None:
-    refused = _compiled_or_none(pattern + end) is None
-    for read in (whole, everywhere):
-        assert (_outcome(read, pattern + end) is None) is refused
+def test_the_fast_path_rejects_the_same_patterns(pattern: str, end: str) -> None:
+    invalid = _compile_or_none(pattern + end) is None
+    for compile_fast in (whole, everywhere):
+        assert (_outcome(compile_fast, pattern + end) is None) is invalid
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,7 @@ def test_what_is_no_pattern_is_refused_by_the_quick_way_too(pattern: str, end: s
         "(a|a|a)(a|a)(a|a).*a.*b",
     ],
 )
-def test_the_quick_way_is_taken_only_where_it_is_quick(pattern: str) -> None:
+def test_the_fast_path_is_used_only_for_short_run_times(pattern: str) -> None:
     plain = _java_regex._plain(pattern)
     for anywhere, search in ((False, plain.fullmatch), (True, plain.search)):
         text = "a" * min(100_000, _java_regex._harmless_length(pattern, anywhere=anywhere))
@@ -196,19 +200,19 @@ def test_the_quick_way_is_taken_only_where_it_is_quick(pattern: str) -> None:
 @pytest.mark.parametrize(
     "pattern", ["(a*)*b", "(a|a)+b", r"(a*)\Q\E*b", "(?x)(a*) *b", r"(a*)\1*b", "(a+){2,}b", "(a|b)?+"]
 )
-def test_what_may_take_for_ever_is_left_to_the_engine_that_looks_at_the_clock(pattern: str) -> None:
+def test_exponential_patterns_use_the_engine_with_a_time_limit(pattern: str) -> None:
     assert _java_regex._plain(pattern) is None
 
 
-def test_a_pattern_with_very_many_choices_is_left_to_that_engine_for_all_but_short_texts() -> None:
+def test_highly_ambiguous_patterns_use_that_engine_except_for_short_strings() -> None:
     assert _java_regex._harmless_length("a?" * 500) < 1
     assert _java_regex._harmless_length("a*" * 500) < 500
     assert whole("a?" * 500)("a") is not None
 
 
 @pytest.mark.parametrize("letters", ["a", "ab", ".", "\\."])
-def test_a_long_pattern_without_choices_takes_no_long_time(letters):
-    # The package needs 10 s for 3,000 letters that repeat, and its time-out does not end that
+def test_a_long_literal_pattern_is_fast(letters):
+    # The regex package takes 10 s for 3,000 repeated letters, and its time-out does not interrupt that
     pattern, text = letters * 4000, letters.replace("\\", "") * 4000
     record = {"pattern": pattern, "text": text, "other": text[:-1] + "#"}
     assert stellar.evaluate("REGEXP_MATCH(text, pattern)", record) is True
@@ -217,7 +221,7 @@ def test_a_long_pattern_without_choices_takes_no_long_time(letters):
 
 
 @pytest.mark.parametrize("quantifier", ["*", "+", "?", "{2}", "*?"])
-def test_a_quantifier_after_many_letters_belongs_to_the_last_of_them(quantifier):
+def test_a_quantifier_after_many_letters_applies_to_the_last_one(quantifier):
     for count in (99, 100, 101, 200):
         pattern = "x" * (count - 1) + "y" + quantifier
         record = {"pattern": pattern, "text": "x" * (count - 1) + "yy"}

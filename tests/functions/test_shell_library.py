@@ -1,4 +1,4 @@
-"""The functions that only the shell has: files, the environment, system properties, Grok and tables."""
+"""The functions of the shell's library: files, environment, system properties, Grok and tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 import stellar
 from stellar.functions import LIBRARY, SHELL_FAMILIES, SHELL_LIBRARY
-from stellar.functions.grok import LONGEST_TEXT
+from stellar.functions.grok import LONGEST_STRING
 from stellar.functions.system import SystemProperties
 from stellar.language.context import NOTHING, Context
-from stellar.tooling import spec_lines as examples
+from stellar.tooling import spec_lines
 from stellar.util.text_tables import text_table
 
 
@@ -27,22 +27,24 @@ NAMES = [name for names in SHELL_FAMILIES.values() for name in names.split()]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_examples_of_the_shells_functions_hold(name: str, in_a_shell: Context) -> None:
+def test_the_examples_of_shell_functions_hold(name: str, in_a_shell: Context) -> None:
     function = SHELL_LIBRARY[name]
-    paragraphs = examples.read(function.help.examples)
-    failures = [wrong for paragraph in paragraphs for wrong in examples.failures(paragraph, SHELL_LIBRARY, in_a_shell)]
+    paragraphs = spec_lines.read(function.help.examples)
+    failures = [
+        failure for paragraph in paragraphs for failure in spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell)
+    ]
     assert failures == []
     assert sum(len(paragraph.lines) for paragraph in paragraphs) >= 3
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_expression_that_anybody_may_write_has_none_of_them(name: str) -> None:
+def test_shell_functions_are_unknown_outside_the_shell(name: str) -> None:
     assert name not in LIBRARY
     with pytest.raises(stellar.ResolutionError, match=f"unknown function {name}"):
         stellar.compile(f"{name}('a')")
 
 
-def test_an_expression_with_the_shells_functions_can_be_pickled() -> None:
+def test_an_expression_with_shell_functions_can_be_pickled() -> None:
     expression = stellar.compile("SYSTEM_ENV_GET('NO_SUCH_VARIABLE') == null", library=SHELL_LIBRARY)
     assert pickle.loads(pickle.dumps(expression))({}) is True
 
@@ -52,7 +54,7 @@ def test_an_expression_with_the_shells_functions_can_be_pickled() -> None:
     [[], [None], [1], ["a\0b"], [""], ["\ud800"], [[]], [{}], [b"x"], ["a", "\ud800"], ["x", None], ["x", [1]]],
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_they_are_given_they_answer_or_refuse(
+def test_shell_functions_return_or_raise_errors_of_their_own(
     name: str, values: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -69,7 +71,7 @@ def test_whatever_they_are_given_they_answer_or_refuse(
 # -- Files ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+def test_a_written_file_can_be_read(tmp_path: Path) -> None:
     path = str(tmp_path / "new" / "folder" / "file")
     assert value("LOCAL_WRITE('é\\r\\nb', path)", path=path) is True
     assert Path(path).read_bytes() == "é\r\nb".encode()
@@ -79,7 +81,7 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     assert value("LOCAL_READ_LINES(path)", path=path) == []
 
 
-def test_lines_end_as_in_java(tmp_path: Path) -> None:
+def test_line_ends_are_those_of_java(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a\nb\r\nc\rd\x0be\xe2\x80\xa8f\n\n\xff")
     assert value("LOCAL_READ_LINES(path)", path=str(tmp_path / "file")) == [
         "a",
@@ -91,16 +93,14 @@ def test_lines_end_as_in_java(tmp_path: Path) -> None:
     ]
 
 
-def test_a_path_that_is_relative_begins_at_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_starts_at_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert value("LOCAL_WRITE('a', 'file')") is True
     assert (tmp_path / "file").read_text() == "a"
 
 
 @pytest.mark.parametrize(
-    ("expression", "otherwise"),
+    ("expression", "result"),
     [
         ("LOCAL_READ(path)", None),
         ("LOCAL_READ_LINES(path)", None),
@@ -108,27 +108,27 @@ def test_a_path_that_is_relative_begins_at_the_working_directory(
         ("LOCAL_RM(path)", False),
     ],
 )
-def test_what_goes_wrong_with_a_file_is_logged(
-    expression: str, otherwise: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_failing_file_operation_is_logged(
+    expression: str, result: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for path in (str(tmp_path / "full"), "", "a\0b", "x" * 5000):
         caplog.clear()
-        assert value(expression, path=path) is otherwise
-        (logged,) = caplog.records
-        assert logged.levelno == logging.WARNING
-        assert logged.getMessage().startswith(f"{expression.partition('(')[0]}({path!r}): ")
+        assert value(expression, path=path) is result
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage().startswith(f"{expression.partition('(')[0]}({path!r}): ")
     assert (tmp_path / "full" / "file").exists()
 
 
-def test_a_text_that_can_not_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_string_that_cannot_be_encoded_leaves_the_file_unchanged(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("before")
     assert value("LOCAL_WRITE(a, path)", a="\ud800", path=str(tmp_path / "file")) is False
     assert (tmp_path / "file").read_text() == "before"
 
 
-def test_a_directory_is_removed_with_what_is_in_it_only_where_that_is_said(tmp_path: Path) -> None:
+def test_a_directory_with_content_is_removed_only_recursively(tmp_path: Path) -> None:
     path = str(tmp_path / "folder")
     for call in ("LOCAL_RM(path)", "LOCAL_RM(path, true)", "LOCAL_RM(path, 'yes')"):
         Path(path).mkdir()
@@ -138,12 +138,12 @@ def test_a_directory_is_removed_with_what_is_in_it_only_where_that_is_said(tmp_p
     assert [value(f"LOCAL_RM(path, {deep})", path=path) for deep in ("false", "'no'", "0")] == [False] * 3
     assert value("LOCAL_RM(path, true)", path=path) is True
     assert not Path(path).exists()
-    with pytest.raises(stellar.EvaluationError, match="LOCAL_RM takes true or false as recursive, not null"):
+    with pytest.raises(stellar.EvaluationError, match="LOCAL_RM expected a boolean as recursive, got null"):
         value("LOCAL_RM(path, null)", path=path)
 
 
 @pytest.mark.parametrize("deep", ["true", "false"])
-def test_of_a_link_only_the_link_is_removed(deep: str, tmp_path: Path) -> None:
+def test_a_link_is_removed_but_not_its_target(deep: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
@@ -177,26 +177,26 @@ def test_files_are_listed_by_time_and_then_by_name(tmp_path: Path) -> None:
 def test_a_single_file_is_listed(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     (tmp_path / "two").touch()
-    listed = value("LOCAL_LS(path)", path=str(tmp_path / "one"))
-    assert listed.count("\n") == 5
-    assert "│ one" in listed
+    table = value("LOCAL_LS(path)", path=str(tmp_path / "one"))
+    assert table.count("\n") == 5
+    assert "│ one" in table
 
 
-def test_the_home_of_the_user_is_listed_where_nothing_is_named() -> None:
+def test_the_home_directory_is_listed_by_default() -> None:
     assert value("LOCAL_LS()") == value("LOCAL_LS(home)", home=os.path.expanduser("~"))
 
 
 # -- The system -------------------------------------------------------------------------------------------------------
 
 
-def test_variables_of_the_environment_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STELLAR_TEST", "é x")
     assert value("SYSTEM_ENV_GET('STELLAR_TEST')") == "é x"
     monkeypatch.delenv("STELLAR_TEST")
     assert value("SYSTEM_ENV_GET('STELLAR_TEST')") is None
 
 
-def test_system_properties_are_what_python_knows_and_what_a_program_sets(
+def test_system_properties_come_from_python_and_from_the_context(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -209,16 +209,16 @@ def test_system_properties_are_what_python_knows_and_what_a_program_sets(
     assert value("SYSTEM_PROPERTY_GET('own')") is None
 
 
-def test_a_property_that_can_not_be_told_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+def test_an_unavailable_property_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = tmp_path / "removed"
+    removed.mkdir()
+    monkeypatch.chdir(removed)
+    removed.rmdir()
     assert value("SYSTEM_PROPERTY_GET('user.dir')") is None
 
 
 @pytest.mark.parametrize("name", SHELL_LIBRARY["SYSTEM_PROPERTY_GET"].help.summary.split("`")[1::2])
-def test_every_property_that_the_help_names_has_a_value(name: str) -> None:
+def test_every_documented_property_has_a_value(name: str) -> None:
     assert value("SYSTEM_PROPERTY_GET(name)", name=name)
 
 
@@ -252,15 +252,15 @@ EMPTY = """\
         ("SHELL_MAP2TABLE()", None),
     ],
 )
-def test_a_map_is_drawn_as_metron_draws_it(expression: str, table: str | None) -> None:
+def test_a_map_is_drawn_like_in_metron(expression: str, table: str | None) -> None:
     assert value(expression) == table
 
 
-def test_nulls_and_nested_values_of_a_map_are_drawn_as_texts() -> None:
-    drawn = value("SHELL_MAP2TABLE(map)", map={None: None, "list": [1.0, True], 5: {"a": None}})
-    assert "║ null │ null        ║\n" in drawn
-    assert "║ list │ [1.0, true] ║\n" in drawn
-    assert "║ 5    │ {a=null}    ║\n" in drawn
+def test_nulls_and_nested_values_of_a_map_are_drawn_as_strings() -> None:
+    table = value("SHELL_MAP2TABLE(map)", map={None: None, "list": [1.0, True], 5: {"a": None}})
+    assert "║ null │ null        ║\n" in table
+    assert "║ list │ [1.0, true] ║\n" in table
+    assert "║ 5    │ {a=null}    ║\n" in table
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def test_a_table_is_as_wide_as_its_longest_lines(columns: list[str], rows: list[
 # -- Grok -------------------------------------------------------------------------------------------------------------
 
 
-def test_captures_are_drawn_with_a_row_for_each_text() -> None:
-    texts = ["10.0.0.1 GET 200", "nothing", None, "10.0.0.2 POST"]
-    assert value("GROK_EVAL('%{IP:ip} %{WORD:method}(?: %{INT:code:int})?', texts)", texts=texts) == (
+def test_captures_are_drawn_with_a_row_for_each_string() -> None:
+    strings = ["10.0.0.1 GET 200", "nothing", None, "10.0.0.2 POST"]
+    assert value("GROK_EVAL('%{IP:ip} %{WORD:method}(?: %{INT:code:int})?', strings)", strings=strings) == (
         "╔═════════╤══════════╤═════════╗\n"
         "║ code    │ ip       │ method  ║\n"
         "╠═════════╪══════════╪═════════╣\n"
@@ -296,7 +296,7 @@ def test_captures_are_drawn_with_a_row_for_each_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "complaint"),
+    ("pattern", "message"),
     [
         ("%{NO_SUCH}", "the pattern NO_SUCH, which pattern uses, is not defined"),
         ("%{pattern}", "the pattern pattern holds itself: pattern → pattern"),
@@ -304,29 +304,31 @@ def test_captures_are_drawn_with_a_row_for_each_text() -> None:
         ("%{INT:a:number}", "the pattern pattern wants a as 'number', which is no type"),
     ],
 )
-def test_a_pattern_that_can_not_be_used_is_logged_and_gives_null(
-    pattern: str, complaint: str, caplog: pytest.LogCaptureFixture
+def test_an_invalid_grok_pattern_is_logged_and_returns_null(
+    pattern: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert value("GROK_EVAL(pattern, 'a')", pattern=pattern) is None
-    assert complaint in caplog.text
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize("data", [5, True, {"a": "b"}, None])
-def test_grok_takes_texts_alone(data: object) -> None:
+def test_grok_eval_of_other_types_is_null(data: object) -> None:
     assert value("GROK_EVAL('%{WORD}', data)", data=data) is None
 
 
-def test_a_list_without_texts_matches_nothing() -> None:
+def test_an_empty_list_does_not_match() -> None:
     assert value("GROK_EVAL('%{WORD}', [])") == "NO MATCH"
 
 
-def test_a_pattern_that_runs_away_is_refused() -> None:
-    with pytest.raises(stellar.EvaluationError, match="the pattern pattern took longer than 1000 ms; make it simpler"):
+def test_a_pattern_that_takes_too_long_is_rejected() -> None:
+    with pytest.raises(
+        stellar.EvaluationError, match="the pattern pattern took longer than 1000 ms; simplify the pattern"
+    ):
         value("GROK_EVAL('(?:(?:a|aa)+)+$', text)", text="a" * 5000 + "!")
 
 
 @pytest.mark.parametrize(
-    ("text", "pattern"),
+    ("string", "pattern"),
     [
         (
             "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://yahoo.com/ - DIRECT/72.30.35.10 text/html",
@@ -343,12 +345,12 @@ def test_a_pattern_that_runs_away_is_refused() -> None:
         ("été", "été"),
     ],
 )
-def test_a_pattern_is_proposed_of_known_ones(text: str, pattern: str) -> None:
-    assert value("GROK_PREDICT(text)", text=text) == pattern
+def test_a_pattern_is_proposed_from_known_patterns(string: str, pattern: str) -> None:
+    assert value("GROK_PREDICT(string)", string=string) == pattern
 
 
 @pytest.mark.parametrize(
-    "text",
+    "string",
     [
         "%{WORD} {x} $5 ^a|b\\d [c] f(x)?",
         "a.b.c::1 1.2.3.4.5 - -- +5-3",
@@ -359,12 +361,12 @@ def test_a_pattern_is_proposed_of_known_ones(text: str, pattern: str) -> None:
         "-=" * 1000,
     ],
 )
-def test_a_proposed_pattern_fits_its_text(text: str) -> None:
-    proposed = value("GROK_PREDICT(text)", text=text)
-    drawn = value("GROK_EVAL(JOIN(['(?<all>^', pattern, '$)'], ''), text)", text=text, pattern=proposed)
-    assert drawn not in (None, "NO MATCH")
+def test_a_proposed_pattern_matches_its_string(string: str) -> None:
+    pattern = value("GROK_PREDICT(string)", string=string)
+    table = value("GROK_EVAL(JOIN(['(?<all>^', pattern, '$)'], ''), string)", string=string, pattern=pattern)
+    assert table not in (None, "NO MATCH")
 
 
-def test_a_text_that_is_too_long_is_refused() -> None:
-    with pytest.raises(stellar.EvaluationError, match="GROK_PREDICT takes a text of 65536 characters at most"):
-        value("GROK_PREDICT(text)", text="a" * (LONGEST_TEXT + 1))
+def test_a_string_that_is_too_long_is_rejected() -> None:
+    with pytest.raises(stellar.EvaluationError, match="GROK_PREDICT expected a string of at most 65536 characters"):
+        value("GROK_PREDICT(text)", text="a" * (LONGEST_STRING + 1))

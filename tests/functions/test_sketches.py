@@ -1,4 +1,4 @@
-"""Statistics and sketches: how near they are to the truth, that they merge, and that they can be pickled."""
+"""Statistics and sketches: accuracy, merging and pickling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import stellar
 from stellar.functions.bloom import BloomFilter
 from stellar.functions.cardinality import Cardinality
-from stellar.functions.outliers import State
+from stellar.functions.outliers import OutlierState
 from stellar.functions.sampling import Sampler
 from stellar.sketches.summaries import OnlineSummary, WindowSummary
 from stellar.sketches.tdigest import TDigest
@@ -24,16 +24,16 @@ DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
     "normal": lambda source: source.gauss(0, 1),
     "heavy-tailed": lambda source: source.paretovariate(1.1),
     "few values": lambda source: float(source.randrange(5)),
-    "in twos": lambda source: float(source.getrandbits(1)) + source.random() / 1000,
+    "in two clusters": lambda source: float(source.getrandbits(1)) + source.random() / 1000,
 }
 
 
-def values(name: str, number: int) -> list[float]:
+def draw_numbers(name: str, number: int) -> list[float]:
     source = random.Random(7)
     return [DISTRIBUTIONS[name](source) for _ in range(number)]
 
 
-def digest_of(numbers: list[float]) -> TDigest:
+def make_digest(numbers: list[float]) -> TDigest:
     digest = TDigest()
     for number in numbers:
         digest.add(number)
@@ -48,8 +48,8 @@ def rank_error(digest: TDigest, ordered: list[float], fraction: float) -> float:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 300, 1000])
 def test_percentiles_of_few_numbers_are_exact(number: int) -> None:
-    numbers = values("normal", number)
-    digest, ordered = digest_of(numbers), sorted(numbers)
+    numbers = draw_numbers("normal", number)
+    digest, ordered = make_digest(numbers), sorted(numbers)
     for percent in range(101):
         rank = percent / 100 * (number - 1)
         below, above = ordered[math.floor(rank)], ordered[math.ceil(rank)]
@@ -58,8 +58,8 @@ def test_percentiles_of_few_numbers_are_exact(number: int) -> None:
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_percentiles_of_many_numbers_are_within_one_percent_of_the_rank(name: str) -> None:
-    numbers = values(name, 50_000)
-    digest = digest_of(numbers)
+    numbers = draw_numbers(name, 50_000)
+    digest = make_digest(numbers)
     assert len(list(digest.centroids())) <= 1_000
     assert len(digest) == 50_000
     ordered = sorted(numbers)
@@ -67,24 +67,24 @@ def test_percentiles_of_many_numbers_are_within_one_percent_of_the_rank(name: st
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_merged_percentiles_are_as_near(name: str) -> None:
-    numbers = values(name, 20_000)
+def test_merged_percentiles_are_as_accurate(name: str) -> None:
+    numbers = draw_numbers(name, 20_000)
     merged = TDigest()
     for start in range(0, 20_000, 2_000):
-        merged.merge(digest_of(numbers[start : start + 2_000]))
+        merged.merge(make_digest(numbers[start : start + 2_000]))
     ordered = sorted(numbers)
     assert max(rank_error(merged, ordered, percent / 100) for percent in range(101)) < 0.01
 
 
-def test_a_quantile_of_nothing_is_nan_and_one_beyond_the_ends_is_refused() -> None:
+def test_a_quantile_of_an_empty_digest_is_nan_and_one_out_of_range_is_rejected() -> None:
     assert math.isnan(TDigest().quantile(0.5))
     with pytest.raises(ValueError, match="a quantile is between 0 and 1"):
         TDigest().quantile(1.5)
 
 
 @pytest.mark.parametrize("parts", [1, 3, 10])
-def test_moments_are_those_of_all_numbers_however_they_came_together(parts: int) -> None:
-    numbers = values("normal", 999)
+def test_merged_moments_are_those_of_all_numbers(parts: int) -> None:
+    numbers = draw_numbers("normal", 999)
     summaries = []
     for part in range(parts):
         summary = OnlineSummary()
@@ -104,9 +104,9 @@ def test_moments_are_those_of_all_numbers_however_they_came_together(parts: int)
     assert (whole.minimum, whole.maximum) == (min(numbers), max(numbers))
 
 
-def test_a_window_keeps_the_last_numbers() -> None:
+def test_a_window_covers_the_last_numbers() -> None:
     window = WindowSummary(100)
-    numbers = values("normal", 250)
+    numbers = draw_numbers("normal", 250)
     for number in numbers:
         window.add(number)
     last = numbers[-100:]
@@ -125,55 +125,55 @@ def test_a_cardinality_is_within_two_percent(number: int, step: int) -> None:
     assert first.sketch.get_estimate() == pytest.approx(number, rel=0.02)
 
 
-def test_a_bloom_filter_misses_no_member_and_seldom_takes_a_stranger_for_one() -> None:
+def test_a_bloom_filter_has_no_false_negatives_and_few_false_positives() -> None:
     bloom = BloomFilter(10_000, 0.01)
     for number in range(10_000):
         bloom.add(f"member {number}")
     assert all(f"member {number}" in bloom for number in range(10_000))
-    assert sum(f"stranger {number}" in bloom for number in range(10_000)) < 250
+    assert sum(f"other {number}" in bloom for number in range(10_000)) < 250
 
 
 def test_a_sample_is_uniform() -> None:
-    kept = [0] * 10
+    counts = [0] * 10
     for start in range(300):
         sampler = Sampler(10)
         sampler.random.state ^= start * 7919
         sampler.add_all(range(100))
         for value in sampler.reservoir:
-            kept[value // 10] += 1
-    assert all(200 < count < 400 for count in kept)
+            counts[value // 10] += 1
+    assert all(200 < count < 400 for count in counts)
 
 
-def test_an_outlier_is_told_from_the_usual() -> None:
-    context_free = "OUTLIER_MAD_SCORE(OUTLIER_MAD_ADD(OUTLIER_MAD_STATE_MERGE(null), numbers), x)"
+def test_an_outlier_scores_higher_than_usual_values() -> None:
+    expression = "OUTLIER_MAD_SCORE(OUTLIER_MAD_ADD(OUTLIER_MAD_STATE_MERGE(null), numbers), x)"
     record = {"numbers": [10 + (number % 7) for number in range(200)]}
-    usual, strange = (stellar.evaluate(context_free, {**record, "x": x}) for x in (13, 60))
+    usual, outlier = (stellar.evaluate(expression, {**record, "x": x}) for x in (13, 60))
     assert usual < 1
-    assert strange > 10
+    assert outlier > 10
 
 
 @pytest.mark.parametrize(
-    ("sketch", "ask"),
+    ("sketch", "expression"),
     [
         (OnlineSummary(), "STATS_PERCENTILE(s, 50)"),
         (WindowSummary(5), "STATS_MEAN(s)"),
         (Cardinality(), "HLLP_CARDINALITY(s)"),
         (BloomFilter(100, 0.01), "BLOOM_EXISTS(s, 3)"),
         (Sampler(4), "SAMPLE_GET(s)"),
-        (State(), "OUTLIER_MAD_SCORE(s, 50)"),
+        (OutlierState(), "OUTLIER_MAD_SCORE(s, 50)"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
-def test_what_is_pickled_goes_on_as_before(sketch: object, ask: str) -> None:
+def test_a_pickled_sketch_behaves_like_the_original(sketch: object, expression: str) -> None:
     for number in range(20):
         sketch.add(number)  # type: ignore[attr-defined]
     copy = pickle.loads(pickle.dumps(sketch))
     for each in (sketch, copy):
         each.add(77)  # type: ignore[attr-defined]
-    assert stellar.evaluate(ask, {"s": copy}) == stellar.evaluate(ask, {"s": sketch})
+    assert stellar.evaluate(expression, {"s": copy}) == stellar.evaluate(expression, {"s": sketch})
 
 
-def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "datasketches", None)
     with pytest.raises(stellar.EvaluationError, match=r"needs the package datasketches: pip install 'stellar-maas\["):
         stellar.evaluate("HLLP_INIT()", {})

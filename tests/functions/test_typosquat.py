@@ -1,4 +1,4 @@
-"""The names that may be taken for another, one strategy after the other."""
+"""The typosquats of a domain, by strategy."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from stellar.functions.network.typosquat import typosquats
     ("domain", "name"),
     [
         ("example", "examples"),  # addition
-        ("example", "mxample"),  # a flipped bit
-        ("example", "examp1e"),  # a look-alike
-        ("banana", "bànànà"),  # in several places
+        ("example", "mxample"),  # flipped bit
+        ("example", "examp1e"),  # look-alike
+        ("banana", "bànànà"),  # several occurrences
         ("cafe", "xn--caf-dma"),  # in Punycode
         ("example", "ex-ample"),
-        ("example", "exzample"),  # a key beside another
+        ("example", "exzample"),  # inserted neighbor key
         ("example", "exmple"),
         ("example", "exxample"),
-        ("example", "wxample"),  # a key in place of another
+        ("example", "wxample"),  # replaced by a neighbor key
         ("example", "ex.ample"),
         ("example", "exmaple"),
         ("example", "exomple"),
     ],
 )
-def test_a_name_is_among_those_of_a_domain(domain, name):
+def test_a_domain_has_this_typosquat(domain, name):
     assert name in typosquats(domain)
 
 
-def test_a_name_in_punycode_is_read_first():
+def test_a_punycode_domain_is_decoded_first():
     assert "b-cher" not in typosquats("xn--bcher-kva")
     assert "dücher" in typosquats("xn--bcher-kva")
 
 
 @pytest.mark.parametrize("domain", ["", "a", ".", "-", "a.b", "é", "xn--", "xn--99999", "a" * 63, "1" * 63])
-def test_any_name_has_names_other_than_itself(domain, bounded):
+def test_a_domain_is_not_its_own_typosquat(domain, bounded):
     with bounded():
         names = typosquats(domain)
     assert domain not in names
     assert {domain + letter for letter in "abcxyz"} <= names
 
 
-def test_a_name_longer_than_a_label_is_refused():
+def test_a_domain_longer_than_a_label_is_rejected():
     with pytest.raises(ValueError, match="63 characters"):
         domain_typosquat("a" * 64)

@@ -32,7 +32,7 @@ def test_every_command_has_help_and_stands_in_the_list(session):
 
 def test_functions_are_listed_with_what_they_do(session):
     found = session.execute("%functions TO_UPP")
-    assert found.table.rows == [("TO_UPPER(input)", "A text in capital letters.")]
+    assert found.table.rows == [("TO_UPPER(input)", "Convert a string to uppercase.")]
     assert session.execute("%functions") == ", ".join(sorted(session.library))
 
 

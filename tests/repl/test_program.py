@@ -42,10 +42,10 @@ def test_a_person_types_completes_interrupts_and_quits(screen):
     assert shown.startswith("Stellar, Go!\n?NAME shows the help of a function, %help the commands;")
     # Candidates are offered while one types, and Tab takes the only one
     screen.type("x := TO_UPP")
-    screen.wait_for(r"TO_UPPER\(  \(input\)  A text in capital letters\.")
+    screen.wait_for(r"TO_UPPER\(  \(input\)  Convert a string to uppercase\.")
     screen.press("Tab")
     screen.wait_for(rf"{PROMPT}x := TO_UPPER\($")
-    screen.wait_for(r"^TO_UPPER\(input\)  The text")
+    screen.wait_for(r"^TO_UPPER\(input\)  The string")
     screen.type("'squid')")
     screen.press("Enter")
     screen.wait_for(r"^SQUID$")

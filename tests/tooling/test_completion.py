@@ -151,8 +151,8 @@ def test_candidates_tell_what_they_are(session):
         for text in ("TO_UPP", "host", "nothing", "%tim", "MAAS_GET_ENDPOINT('", "MAP_GET('na", "x -> x", "?TO_LOW")
         for candidate in complete_line(text, len(text), session)
     }
-    assert about["TO_UPPER("] == ("function", "(input)  A text in capital letters.")
-    assert about["TO_LOWER"] == ("function", "(input)  A text in small letters.")
+    assert about["TO_UPPER("] == ("function", "(input)  Convert a string to uppercase.")
+    assert about["TO_LOWER"] == ("function", "(input)  Convert a string to lowercase.")
     assert about["host"] == ("variable", "{name=a, port=1, naïve=2, 5=6}")
     assert about["nothing"] == ("variable", "")
     assert about["%time"] == ("command", "Evaluate an expression, show its value, and how long that took.")

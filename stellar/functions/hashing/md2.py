@@ -1,10 +1,10 @@
-"""MD2 (RFC 1319), which hashlib does not have."""
+"""The MD2 digest of RFC 1319, which hashlib lacks."""
 
 from __future__ import annotations
 
 _BLOCK = 16
 _ROUNDS = 18
-# A permutation of the octets, made from the digits of pi
+# A permutation of the octets, derived from the digits of pi
 _PERMUTATION = bytes.fromhex(
     "292e43c9a2d87c013d3654a1ecf0061362a705f3c0c7738c98932bd9bc4c82ca"
     "1e9b573cfdd4e01667426f188a17e512be4ec4d6da9ede49a0fbf58ebb2fee7a"
@@ -18,28 +18,28 @@ _PERMUTATION = bytes.fromhex(
 
 
 def md2(data: bytes) -> bytes:
-    """The digest of data, 16 octets."""
+    """Return the MD2 digest of data, 16 octets."""
     padding = _BLOCK - len(data) % _BLOCK
     data += bytes([padding]) * padding
-    data += _checksum(data)
+    data += _compute_checksum(data)
     digest = bytearray(_BLOCK)
     for start in range(0, len(data), _BLOCK):
         block = data[start : start + _BLOCK]
         state = digest + block + bytes(a ^ b for a, b in zip(digest, block, strict=True))
         last = 0
         for number in range(_ROUNDS):
-            for place in range(3 * _BLOCK):
-                state[place] ^= _PERMUTATION[last]
-                last = state[place]
+            for index in range(3 * _BLOCK):
+                state[index] ^= _PERMUTATION[last]
+                last = state[index]
             last = (last + number) % 256
         digest = state[:_BLOCK]
     return bytes(digest)
 
 
-def _checksum(data: bytes) -> bytes:
+def _compute_checksum(data: bytes) -> bytes:
     checksum = bytearray(_BLOCK)
     last = 0
-    for place, octet in enumerate(data):
-        checksum[place % _BLOCK] ^= _PERMUTATION[octet ^ last]
-        last = checksum[place % _BLOCK]
+    for index, octet in enumerate(data):
+        checksum[index % _BLOCK] ^= _PERMUTATION[octet ^ last]
+        last = checksum[index % _BLOCK]
     return bytes(checksum)

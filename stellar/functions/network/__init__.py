@@ -21,15 +21,15 @@ _LONGEST_LABEL = 63
 
 @stellar("IN_SUBNET")
 def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
-    """Whether an IPv4 address is the address of a host in one of several subnets.
+    """Test whether an IPv4 address is a host of one of several subnets.
 
-    A subnet's first address, the network's own, and its last, the broadcast's, are no hosts; so one of 31 or 32 bits
-    has none.
+    The first and the last address of a subnet are its network and broadcast addresses, and not hosts, so subnets of 31
+    or 32 bits have no hosts.
 
     ip: The address
-    cidr: A subnet as `address/bits`, bits from 1 to 32; null has no hosts
-    more: Further subnets, looked at until one has the address
-    returns: True if one has it; false if the address is null
+    cidr: A subnet as `address/bits`, with 1 to 32 bits; null has no hosts
+    more: Further subnets, which are tested until one contains the address
+    returns: True if a subnet contains the address; false if the address is null
 
         IN_SUBNET('192.168.0.1', '192.168.0.0/24')  // true
         IN_SUBNET('192.168.0.0', '192.168.0.0/24')  // false
@@ -43,9 +43,9 @@ def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
         if subnet is None:
             continue
         if not isinstance(subnet, str):
-            raise ValueError(f"a subnet is a text such as '10.0.0.0/8', not {described(subnet)}")
-        first, last = _hosts(subnet)
-        if first <= _address(ip) <= last:
+            raise ValueError(f"IN_SUBNET expected a subnet such as '10.0.0.0/8', got {described(subnet)}")
+        first, last = _parse_subnet(subnet)
+        if first <= _parse_ipv4(ip) <= last:
             return True
     return False
 
@@ -55,21 +55,21 @@ _CIDR = re.compile(rf"({_IPV4.pattern})/(\d{{1,3}})", re.ASCII)
 
 
 @remembered
-def _address(ip: str) -> int:
+def _parse_ipv4(ip: str) -> int:
     octets = [int(octet) for octet in match.groups()] if (match := _IPV4.fullmatch(ip)) else [256]
     if max(octets) > 255:
-        raise ValueError(f"{ip!r} is no IPv4 address")
+        raise ValueError(f"invalid IPv4 address {ip!r}")
     return int.from_bytes(octets)
 
 
 @remembered
-def _hosts(cidr: str) -> tuple[int, int]:
+def _parse_subnet(cidr: str) -> tuple[int, int]:
     match = _CIDR.fullmatch(cidr)
     if match is None or not 1 <= (bits := int(match[6])) <= 32:
-        raise ValueError(f"{cidr!r} is no IPv4 subnet such as '10.0.0.0/8'")
+        raise ValueError(f"invalid IPv4 subnet {cidr!r}: expected a form such as '10.0.0.0/8'")
     size = 1 << (32 - bits)
-    network = _address(match[1]) & -size
-    # Where there are no hosts, Metron finds 0.0.0.0 among them
+    network = _parse_ipv4(match[1]) & -size
+    # In a subnet without hosts, Metron finds the address 0.0.0.0
     return (network + 1, network + size - 2) if size > 2 else (0, 0)
 
 
@@ -78,10 +78,10 @@ def _hosts(cidr: str) -> tuple[int, int]:
 
 @stellar("DOMAIN_REMOVE_SUBDOMAINS")
 def domain_remove_subdomains(domain: str | None = None) -> str | None:
-    """The part of a domain that was registered: its public suffix and the label before it.
+    """Reduce a domain to its registered domain: the public suffix and the label before it.
 
     domain: The domain
-    returns: That part; null for null and for what is no domain
+    returns: The registered domain; null for null and for an invalid domain
 
         DOMAIN_REMOVE_SUBDOMAINS('mail.example.co.uk')  // 'example.co.uk'
         DOMAIN_REMOVE_SUBDOMAINS('WWW.Example.COM')  // 'Example.com'
@@ -89,15 +89,15 @@ def domain_remove_subdomains(domain: str | None = None) -> str | None:
         DOMAIN_REMOVE_SUBDOMAINS('10.0.0.1')  // null
         DOMAIN_REMOVE_SUBDOMAINS(null)  // null
     """
-    return None if domain is None else _registered(domain)
+    return None if domain is None else _find_registered_domain(domain)
 
 
 @stellar("DOMAIN_REMOVE_TLD")
 def domain_remove_tld(domain: str | None) -> str | None:
-    """A domain without its public suffix.
+    """Remove the public suffix of a domain.
 
     domain: The domain
-    returns: What stands before the suffix; null for null and for what is no domain
+    returns: The labels before the suffix; null for null and for an invalid domain
 
         DOMAIN_REMOVE_TLD('mail.example.co.uk')  // 'mail.example'
         DOMAIN_REMOVE_TLD('com')  // ''
@@ -106,15 +106,15 @@ def domain_remove_tld(domain: str | None) -> str | None:
     """
     if domain is None or not _is_domain(domain):
         return None
-    return domain[: max(0, len(domain) - len(_suffix(domain)) - 1)]
+    return domain[: max(0, len(domain) - len(_find_suffix(domain)) - 1)]
 
 
 @stellar("DOMAIN_TO_TLD")
 def domain_to_tld(domain: str | None) -> str:
-    """The public suffix of a domain, such as `co.uk`: what its owner could not choose.
+    """Return the public suffix of a domain, such as `com` or `co.uk`.
 
     domain: The domain
-    returns: The suffix; where none is known, the text after the last dot
+    returns: The suffix; the last label if the suffix is unknown
 
         DOMAIN_TO_TLD('mail.example.co.uk')  // 'co.uk'
         DOMAIN_TO_TLD('WWW.EXAMPLE.COM')  // 'com'
@@ -122,15 +122,15 @@ def domain_to_tld(domain: str | None) -> str:
         DOMAIN_TO_TLD(null)  // 'null'
         DOMAIN_TO_TLD(7)  // error
     """
-    return "null" if domain is None else _suffix(domain)  # Metron answers the text null here
+    return "null" if domain is None else _find_suffix(domain)  # Metron returns the string null here
 
 
 @stellar("DOMAIN_TYPOSQUAT")
 def domain_typosquat(domain: str | None = None) -> set[str] | None:
-    """The names that may be taken for a domain: slips of the keys, look-alike letters, flipped bits.
+    """Return names that can be mistaken for a domain: typing errors, look-alike characters, flipped bits.
 
-    domain: The domain without subdomain and top-level domain, 63 characters at most
-    returns: The set of the names, those with letters other than ASCII's in Punycode as well; null for null
+    domain: The domain without subdomains and public suffix, at most 63 characters
+    returns: Set of the names, non-ASCII ones in Punycode as well; null for null
 
         'examp1e' in DOMAIN_TYPOSQUAT('example')  // true
         'example' in DOMAIN_TYPOSQUAT('example')  // false
@@ -141,13 +141,13 @@ def domain_typosquat(domain: str | None = None) -> set[str] | None:
     if domain is None:
         return None
     if len(domain) > _LONGEST_LABEL:
-        raise ValueError(f"a name between two dots has {_LONGEST_LABEL} characters at most, not {len(domain)}")
+        raise ValueError(f"domain too long: a label has at most {_LONGEST_LABEL} characters, got {len(domain)}")
     return typosquats(domain)
 
 
 @remembered
-def _registered(domain: str) -> str | None:
-    name = _plain(domain)
+def _find_registered_domain(domain: str) -> str | None:
+    name = _normalize_dots(domain)
     if not _is_name(name):
         return None
     suffix = public_suffix(name) or domain.rpartition(".")[2]
@@ -157,8 +157,8 @@ def _registered(domain: str) -> str | None:
 
 
 @remembered
-def _suffix(domain: str) -> str:
-    return (public_suffix(_plain(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
+def _find_suffix(domain: str) -> str:
+    return (public_suffix(_normalize_dots(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
 
 
 _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
@@ -166,7 +166,7 @@ _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
 
 @remembered
 def _is_domain(domain: str) -> bool:
-    return _is_name(_plain(domain))
+    return _is_name(_normalize_dots(domain))
 
 
 def _is_name(name: str) -> bool:
@@ -176,8 +176,8 @@ def _is_name(name: str) -> bool:
     )
 
 
-def _plain(domain: str) -> str:
-    """The domain with plain dots, and none at its end."""
+def _normalize_dots(domain: str) -> str:
+    """Return the domain with ASCII dots, and without a trailing one."""
     if not domain.isascii():
         for dot in "。．｡":
             domain = domain.replace(dot, ".")
@@ -189,10 +189,10 @@ def _plain(domain: str) -> str:
 
 @stellar("URL_TO_HOST")
 def url_to_host(url: str | None) -> str | None:
-    """The host of a URL.
+    """Return the host of a URL.
 
     url: The URL
-    returns: The host, without user and port; empty if there is none; null for null and what is no URL
+    returns: The host, without user and port; empty if it is missing; null for null and for an invalid URL
 
         URL_TO_HOST('http://user@www.example.com:8080/index.html')  // 'www.example.com'
         URL_TO_HOST('http://[::1]:80/')  // '[::1]'
@@ -200,32 +200,32 @@ def url_to_host(url: str | None) -> str | None:
         URL_TO_HOST('www.example.com')  // null
         URL_TO_HOST(null)  // null
     """
-    parts = None if url is None else _taken_apart(url)
+    parts = None if url is None else _split_url(url)
     return parts and parts.host
 
 
 @stellar("URL_TO_PATH")
 def url_to_path(url: str | None) -> str | None:
-    """The path of a URL.
+    """Return the path of a URL.
 
     url: The URL
-    returns: The path as it is written; empty if there is none; null for null and what is no URL
+    returns: The path, not decoded; empty if it is missing; null for null and for an invalid URL
 
         URL_TO_PATH('http://www.example.com/a%20b/index.html?q=1#top')  // '/a%20b/index.html'
         URL_TO_PATH('http://www.example.com')  // ''
         URL_TO_PATH('www.example.com/index.html')  // null
         URL_TO_PATH(null)  // null
     """
-    parts = None if url is None else _taken_apart(url)
+    parts = None if url is None else _split_url(url)
     return parts and parts.path
 
 
 @stellar("URL_TO_PORT")
 def url_to_port(url: str | None) -> int | None:
-    """The port of a URL.
+    """Return the port of a URL.
 
     url: The URL
-    returns: The port, or the usual one of the protocol, or -1 if that has none; null for null and what is no URL
+    returns: The port; by default that of the protocol, or -1; null for null and for an invalid URL
 
         URL_TO_PORT('http://www.example.com:8080/')  // 8080
         URL_TO_PORT('https://www.example.com/')  // 443
@@ -233,22 +233,22 @@ def url_to_port(url: str | None) -> int | None:
         URL_TO_PORT('http://www.example.com:http/')  // null
         URL_TO_PORT(null)  // null
     """
-    parts = None if url is None else _taken_apart(url)
+    parts = None if url is None else _split_url(url)
     return parts and parts.port
 
 
 @stellar("URL_TO_PROTOCOL")
 def url_to_protocol(url: str | None) -> str | None:
-    """The protocol of a URL.
+    """Return the protocol of a URL.
 
     url: The URL
-    returns: One of http, https, ftp, file, jar and mailto; null for null and what is no URL of these
+    returns: One of http, https, ftp, file, jar and mailto; null for null and for an invalid URL
 
         URL_TO_PROTOCOL('HTTP://www.example.com/')  // 'http'
         URL_TO_PROTOCOL('gopher://www.example.com/')  // null
         URL_TO_PROTOCOL(null)  // null
     """
-    parts = None if url is None else _taken_apart(url)
+    parts = None if url is None else _split_url(url)
     return parts and parts.protocol
 
 
@@ -260,40 +260,45 @@ class _Url(NamedTuple):
 
 
 _DEEPEST_ARCHIVE = 8
-_USUAL_PORTS = {"http": 80, "https": 443, "ftp": 21, "file": -1, "jar": -1, "mailto": -1}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21, "file": -1, "jar": -1, "mailto": -1}
 _PROTOCOL = re.compile(r"(?:url:)?([a-z][a-z0-9.+-]*):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?!////)//([^/]*)")
 _HOST = re.compile(r"(\[[^\]]{2,}\]|(?!\[)[^:]*)(?::(?:([+-]?\d+)\Z)?|\Z)")
 
 
 @remembered
-def _taken_apart(url: str) -> _Url | None:
-    """The parts of a URL, found as Java's URL class does; None if it would not have it."""
+def _split_url(url: str) -> _Url | None:
+    """Split a URL like Java's URL class. Return None if that class rejects it."""
     url = url.strip(BLANKS)
     match = _PROTOCOL.match(url)
     protocol = match[1].lower() if match else ""
-    if match is None or protocol not in _USUAL_PORTS:
+    if match is None or protocol not in _DEFAULT_PORTS:
         return None
     rest = url[match.end() :].partition("#")[0]
-    if protocol == "mailto":
-        return _Url("mailto", "", -1, rest.rsplit("?", 1)[0]) if rest.strip() else None
-    if protocol == "jar":
-        archive, bang, _ = rest.rpartition("!/")
-        inside = bang and archive.count("!/") < _DEEPEST_ARCHIVE and _taken_apart(archive)
-        return _Url("jar", "", -1, rest.rsplit("?", 1)[0]) if inside else None
-    rest = rest.partition("?")[0]
-    host, port = "", _USUAL_PORTS[protocol]
+    if protocol in ("mailto", "jar"):
+        valid = rest.strip() if protocol == "mailto" else _is_jar_entry(rest)
+        return _Url(protocol, "", -1, rest.rsplit("?", 1)[0]) if valid else None
+    return _split_hierarchical(protocol, rest.partition("?")[0])
+
+
+def _is_jar_entry(rest: str) -> bool:
+    archive, separator, _ = rest.rpartition("!/")
+    return bool(separator) and archive.count("!/") < _DEEPEST_ARCHIVE and _split_url(archive) is not None
+
+
+def _split_hierarchical(protocol: str, rest: str) -> _Url | None:
+    host, port = "", _DEFAULT_PORTS[protocol]
     if authority := _AUTHORITY.match(rest):
         rest = rest[authority.end() :]
-        found = _host_and_port(authority[1])
-        if found is None:
+        host_and_port = _split_authority(authority[1])
+        if host_and_port is None:
             return None
-        host, port = found[0], port if found[1] == -1 else found[1]
+        host, port = host_and_port[0], port if host_and_port[1] == -1 else host_and_port[1]
     return _Url(protocol, host, port, rest)
 
 
-def _host_and_port(authority: str) -> tuple[str, int] | None:
-    if authority.count("@") > 1:  # then Java sees no host in it
+def _split_authority(authority: str) -> tuple[str, int] | None:
+    if authority.count("@") > 1:  # Java finds no host in it
         return "", -1
     match = _HOST.match(authority.rpartition("@")[2])
     if match is None or (match[1].startswith("[") and not _is_ipv6(match[1][1:-1])):
@@ -304,9 +309,9 @@ def _host_and_port(authority: str) -> tuple[str, int] | None:
     return (match[1], port) if port is not None and port >= -1 else None
 
 
-def _is_ipv6(text: str) -> bool:
+def _is_ipv6(address: str) -> bool:
     try:
-        IPv6Address(text)
+        IPv6Address(address)
     except AddressValueError:
         return False
     return True
@@ -317,10 +322,10 @@ def _is_ipv6(text: str) -> bool:
 
 @stellar("PROTOCOL_TO_NAME")
 def protocol_to_name(number: Any) -> Any:
-    """The name of an IP protocol.
+    """Return the name of an IP protocol.
 
-    number: Its number, as IANA gives them out
-    returns: The name; the argument itself if there is none for it
+    number: Protocol number, as assigned by IANA
+    returns: The name; the argument itself if the number is unknown
 
         PROTOCOL_TO_NAME(6)  // 'TCP'
         PROTOCOL_TO_NAME('17')  // 'UDP'

@@ -1,4 +1,4 @@
-"""The names of IP protocols by IANA's numbers, as they were about 2010; `?` where the table has no name."""
+"""Names of IP protocols by IANA number, as of about 2010; `?` marks numbers without a name."""
 
 from __future__ import annotations
 

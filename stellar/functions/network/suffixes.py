@@ -1,4 +1,4 @@
-"""The public suffix list, read when it is first asked; nothing is downloaded."""
+"""The public suffix list, loaded on first use from an installed package; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def public_suffix(domain: str) -> str | None:
-    """The public suffix of a domain in small letters; None if its last label is not known."""
-    suffix: str | None = _list().publicsuffix(domain)
+    """Return the public suffix of a lowercase domain, or None if its last label is unknown."""
+    suffix: str | None = _load_list().publicsuffix(domain)
     return suffix
 
 
 @cache
-def _list() -> PublicSuffixList:
+def _load_list() -> PublicSuffixList:
     from publicsuffixlist import PublicSuffixList  # it reads a list of ten thousand lines
 
     return PublicSuffixList(accept_unknown=False, accept_encoded_idn=False)

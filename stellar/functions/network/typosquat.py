@@ -1,4 +1,4 @@
-"""Names that are easily taken for another: slips of the keys, look-alike letters, flipped bits."""
+"""Domains that can be mistaken for another: typing errors, look-alike characters, flipped bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEYBOARDS = (
     ("1234567890", "qwertzuiop", "asdfghjkl", "yxcvbnm"),
     ("1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"),
 )
-# What looks like a letter: other letters and pairs of them, letters with a mark, letters of other alphabets
+# Look-alikes of letters: other letters and pairs, letters with diacritics, letters of other alphabets
 _LOOK_ALIKES = {
     "a": "à á â ã ä å ă ǎ ȧ ạ ɑ а ӓ",
     "b": "d lb ib ʙ Ь b̔ ɓ Б",
@@ -42,32 +42,34 @@ _LOOK_ALIKES = {
     "y": "у ү γ ý ʏ",
     "z": "ʐ ż ź ᴢ",
 }
-# A name that has a letter more often is none of a person's, and there are too many ways to change it
+# Names with more occurrences of a letter are not chosen by people, and would have too many variants
 _MOST_AT_ONCE = 8
 _LONGEST_LABEL = 63
 _GLYPHS = {letter: glyphs.split() for letter, glyphs in _LOOK_ALIKES.items()}
 
 
-def _neighbours() -> list[dict[str, str]]:
-    """The keys around each key, a keyboard a map. A row stands half a key to the right of the one above it."""
+def _find_neighbors() -> list[dict[str, str]]:
+    """Return the neighbors of each key, one map per keyboard. Each row is shifted half a key to the right of the row
+    above.
+    """
     keyboards = []
     for rows in _KEYBOARDS:
-        places = {(row, column): key for row, keys in enumerate(rows) for column, key in enumerate(keys)}
+        grid = {(row, column): key for row, keys in enumerate(rows) for column, key in enumerate(keys)}
         around = ((0, -1), (0, 1), (-1, 0), (-1, 1), (1, -1), (1, 0))
         keyboards.append(
             {
-                key: "".join(places.get((row + r, column + c), "") for r, c in around)
-                for (row, column), key in places.items()
+                key: "".join(grid.get((row + r, column + c), "") for r, c in around)
+                for (row, column), key in grid.items()
             }
         )
     return keyboards
 
 
-_NEIGHBOURS = _neighbours()
+_NEIGHBORS = _find_neighbors()
 
 
 def typosquats(domain: str) -> OrderedSet:
-    """The names that may be taken for this one; the name itself is not among them."""
+    """Return the names that can be mistaken for a domain, without the domain itself."""
     strategies = (
         *(_addition, _bitsquatting, _homoglyph, _hyphenation, _insertion, _omission, _repetition, _replacement),
         *(_subdomain, _transposition, _vowel_swap),
@@ -90,12 +92,14 @@ def _bitsquatting(domain: str) -> Iterator[str]:
 
 
 def _homoglyph(domain: str) -> Iterator[str]:
-    """A letter made to look alike, in one place or in several next ones; not in a name's first and last at once."""
-    plain = _decoded(domain)
+    """Yield names with a letter replaced by a look-alike, once or in a run of its next occurrences, but not in all of
+    the name.
+    """
+    plain = _decode(domain)
     for letter in dict.fromkeys(plain):
-        places = [at for at, character in enumerate(plain) if character == letter]
-        for nth, first in enumerate(places):
-            for last in places[nth : nth + _MOST_AT_ONCE]:
+        occurrences = [at for at, character in enumerate(plain) if character == letter]
+        for nth, first in enumerate(occurrences):
+            for last in occurrences[nth : nth + _MOST_AT_ONCE]:
                 if last - first + 1 < len(plain):
                     yield from _with_glyphs(plain, letter, first, last + 1)
 
@@ -104,10 +108,10 @@ def _with_glyphs(plain: str, letter: str, start: int, end: int) -> Iterator[str]
     for glyph in _GLYPHS.get(letter, ()):
         name = plain[:start] + plain[start:end].replace(letter, glyph) + plain[end:]
         yield name
-        yield _encoded(name)
+        yield _encode(name)
 
 
-def _decoded(domain: str) -> str:
+def _decode(domain: str) -> str:
     if "xn--" not in domain:
         return domain
     try:
@@ -116,13 +120,13 @@ def _decoded(domain: str) -> str:
         return domain
 
 
-def _encoded(name: str) -> str:
-    # Punycode makes a label longer by five characters at least; to find that out by trying takes its time
+def _encode(name: str) -> str:
+    # Punycode adds at least five characters to a label; checking that first is faster than a failing encoder
     if any(len(label) > _LONGEST_LABEL - 5 for label in name.split(".") if not label.isascii()):
         return name
     try:
         return name.encode("idna").decode()
-    except UnicodeError:  # it is no domain in any form, such as one with an empty label
+    except UnicodeError:  # not a domain, for instance because of an empty label
         return name
 
 
@@ -132,7 +136,7 @@ def _hyphenation(domain: str) -> Iterator[str]:
 
 def _insertion(domain: str) -> Iterator[str]:
     for at in range(1, len(domain) - 1):
-        for keyboard in _NEIGHBOURS:
+        for keyboard in _NEIGHBORS:
             for key in keyboard.get(domain[at], ""):
                 yield domain[:at] + key + domain[at:]
                 yield domain[: at + 1] + key + domain[at + 1 :]
@@ -148,7 +152,7 @@ def _repetition(domain: str) -> Iterator[str]:
 
 def _replacement(domain: str) -> Iterator[str]:
     for at, character in enumerate(domain):
-        for keyboard in _NEIGHBOURS:
+        for keyboard in _NEIGHBORS:
             for key in keyboard.get(character, ""):
                 yield domain[:at] + key + domain[at + 1 :]
 

@@ -1,4 +1,4 @@
-"""Calls of web services that answer JSON."""
+"""Requests to web services that return JSON."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def get(
     config: Mapping[Any, Any] | None = None,
     query_parameters: Mapping[Any, Any] | None = None,
 ) -> Any:
-    """The JSON object that a web service answers to a GET request.
+    """Send a GET request and return the JSON object of the response.
 
-    url: The address. One that is not written in the expression itself must name a host that `hosts.allowed` names
-    config: Settings that go before those of the global configuration
-    queryParameters: A map of texts, each put into the address in place of one of its name
-    returns: The object; what `empty.content.override` says if the answer is empty, and what `error.value.override`
-        says if there is none that can be used, both null by default
+    url: The URL. Unless it is a literal, `hosts.allowed` must include its host
+    config: Map of settings that take precedence over the global configuration
+    queryParameters: Map of strings to strings; each replaces the query parameter of its name
+    returns: The object; `empty.content.override` if the response is empty; `error.value.override` if the request fails
+        or the response is not usable. Both are null by default
 
-    Settings are found under `stellar.rest.settings` and `stellar.rest.get.settings` of the global configuration:
-    `timeout` for the whole call (1000 milliseconds), `connect.timeout`, `connection.request.timeout`, `socket.timeout`;
+    Settings are in `stellar.rest.settings` and `stellar.rest.get.settings` of the global configuration: `timeout` for
+    the whole call (1000 milliseconds), `connect.timeout`, `connection.request.timeout`, `socket.timeout`;
     `response.codes.allowed` ([200]), `empty.content.override`, `error.value.override`, `verify.content.length`;
-    `basic.auth.user`, `basic.auth.password.path`, a file that holds the password and nothing else; `proxy.host`,
-    `proxy.port`, `proxy.basic.auth.user`, `proxy.basic.auth.password.path`; `ca.path`, a file of certificates.
+    `basic.auth.user`, `basic.auth.password.path`, a file that contains only the password; `proxy.host`, `proxy.port`,
+    `proxy.basic.auth.user`, `proxy.basic.auth.password.path`; `ca.path`, a file of certificates.
 
-    `hosts.allowed`, in the global configuration alone, is a list of what a record may name: hosts such as
-    `example.com` or `example.com:8080`, `*.example.com` for all within a domain, or `*` for any. A redirect leads to
-    the host that was asked, or to one of these.
+    `hosts.allowed`, only in the global configuration, lists the hosts that a record may choose: `example.com` or
+    `example.com:8080`, `*.example.com` for all hosts within a domain, a network such as `10.0.0.0/8`, or `*` for any
+    host. Redirects are followed to the same host, or to one of these.
 
-    A server that fails five times in a row is left alone for 30 seconds.
+    After five consecutive failures of a server, a circuit breaker rejects calls to it for 30 seconds.
     """
     client = _client(context)
     settings = RestSettings.of(client.settings, GET_KEY, config)
@@ -60,16 +60,17 @@ def post(
     config: Mapping[Any, Any] | None = None,
     query_parameters: Mapping[Any, Any] | None = None,
 ) -> Any:
-    """The JSON object that a web service answers to a POST request.
+    """Send a POST request and return the JSON object of the response.
 
-    url: The address. One that is not written in the expression itself must name a host that `hosts.allowed` names
-    data: A map, sent as JSON without its nulls, or the text of a JSON object; null sends nothing
-    config: Settings that go before those of the global configuration
-    queryParameters: A map of texts, each put into the address in place of one of its name
+    url: The URL. Unless it is a literal, `hosts.allowed` must include its host
+    data: The body: a map, sent as JSON without its null values, or the string of a JSON object; null sends an empty
+        body
+    config: Map of settings that take precedence over the global configuration
+    queryParameters: Map of strings to strings; each replaces the query parameter of its name
     returns: As REST_GET
 
-    Settings are those of REST_GET, found under `stellar.rest.settings` and `stellar.rest.post.settings` of the global
-    configuration, and `enforce.json`: if it is false, any text is sent. A redirect is not followed.
+    The settings are those of REST_GET, in `stellar.rest.settings` and `stellar.rest.post.settings` of the global
+    configuration, and `enforce.json`: if it is false, any string is sent. Redirects are not followed.
     """
     client = _client(context)
     settings = RestSettings.of(client.settings, POST_KEY, config)
