@@ -1,4 +1,4 @@
-"""Servers for tests and for the curious: their jars by Maven, their processes from start to end."""
+"""Servers for tests and manual use: jars fetched by Maven, and the life cycle of their processes."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ _PR_SET_PDEATHSIG = 1
 
 
 class EngineError(Exception):
-    """A server that can't be had; str() says why."""
+    """A server cannot be started; str() gives the reason."""
 
 
 def missing(*programs: str) -> str | None:
-    """What is not installed of what the servers need, and how to get it; None if all is there."""
+    """Return a message with the missing programs and how to install them; None if all are installed."""
     absent = [program for program in programs or ("java", "mvn") if shutil.which(program) is None]
     if not absent:
         return None
-    return f"{' and '.join(absent)} not found; scripts/engines installs what the servers of the tests need"
+    return f"{' and '.join(absent)} not found; run scripts/engines to install the test servers' dependencies"
 
 
 def jars(folder: Path) -> Path:
-    """The directory of the jars that a folder's pom.xml names, fetched by Maven once for each state of that file.
+    """Return the directory of the jars in a folder's pom.xml, fetched by Maven once per version of that file.
 
-    Raises EngineError if they can't be fetched.
+    Raises EngineError if they cannot be fetched.
     """
     pom = folder / "pom.xml"
     ready = CACHE / f"{folder.name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{ready.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one fetches for all who ask at once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # concurrent callers share one fetch
         if not ready.exists():
             draft = CACHE / f"{ready.name}.draft"
             shutil.rmtree(draft, ignore_errors=True)
@@ -55,10 +55,10 @@ def jars(folder: Path) -> Path:
 
 
 def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] | None = None) -> str:
-    """The output of a command.
+    """Run a command and return its output.
 
-    environment: added to our own
-    Raises EngineError if it fails or takes longer.
+    environment: variables in addition to those of this process
+    Raises EngineError if it fails or times out.
     """
     ours = {**os.environ, **(environment or {})}
     try:
@@ -71,7 +71,7 @@ def run(command: Sequence[str], seconds: float, environment: Mapping[str, str] |
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens at, all different."""
+    """Return different free ports of this machine."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [one.getsockname()[1] for one in sockets]
@@ -81,22 +81,22 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def until_interrupted() -> Iterator[None]:
-    """Let what is started by hand stand until SIGINT or SIGTERM, and then be left in order."""
+def run_until_interrupted() -> Iterator[None]:
+    """Run the body until SIGINT or SIGTERM, then leave the context normally."""
 
-    def interrupted(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, interrupt)
     with suppress(KeyboardInterrupt):
         yield
 
 
 class Daemon:
-    """A server's process, which ends with this one, however this one ends.
+    """A server's process, which ends with this process, even if this one is killed.
 
-    folder: where it runs; what it prints is in `log` there
-    ready: whether it can be used; asked until it is true
+    folder: working directory; its output is in `log` there
+    ready: returns whether the server is ready; polled until it is
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Daemon:
         self.log = folder / "log"
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -136,24 +136,24 @@ class Daemon:
     def await_ready(self, seconds: float = 60.0) -> None:
         """Wait until it is ready.
 
-        Raises EngineError, with the end of its log, if it ends or takes longer.
+        Raises EngineError, with the end of its log, if it ends or times out.
         """
         deadline = time.monotonic() + seconds
         while not self.ready():
-            if not self.runs or time.monotonic() > deadline:
+            if not self.is_running or time.monotonic() > deadline:
                 end = self.log.read_text(errors="replace")[-2000:]
-                raise EngineError(f"{self._command[0]} {'is not ready' if self.runs else 'has ended'}:\n{end}")
+                raise EngineError(f"{self._command[0]} {'is not ready' if self.is_running else 'has ended'}:\n{end}")
             time.sleep(0.05)
 
     def pause(self) -> None:
-        """Let it stand still until `resume`."""
+        """Suspend it until `resume`."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def stop(self, seconds: float = 10.0) -> None:
-        """Ask it to end; kill it if it does not."""
+        """Terminate it; kill it if it does not end in time."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
         try:
@@ -162,7 +162,7 @@ class Daemon:
             self.kill()
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as in a power failure."""
         self._signal(signal.SIGKILL)
         self._wait(10)
 
@@ -179,14 +179,14 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def _end_with_parent() -> None:
-    if hasattr(_LIBC, "prctl"):  # not everywhere there is Linux
+    if hasattr(_LIBC, "prctl"):  # Linux only
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Engine(ABC):
-    """One or more servers, from `with` to its end.
+    """One or more servers, as a context manager.
 
-    folder: all that they write; it is taken away in the end
+    folder: directory of all their files; removed at the end
     """
 
     folder: Path
@@ -197,7 +197,7 @@ class Engine(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End them; those that do not run are no error."""
+        """Stop them; servers that do not run are ignored."""
 
     def __enter__(self) -> Self:
         try:

@@ -1,7 +1,8 @@
-"""The program that travels: one file with all of a runner and a service in it, for machines that have Python alone.
+"""The archive `maas.pyz`: runner and service in one file, for machines that have only Python.
 
-python3 maas.pyz maas status …          as the command `maas`
-python3 maas.pyz container              in a container of YARN
+python3 maas.pyz maas status …          the command `maas`
+python3 maas.pyz container              one instance, in a container of YARN
+python3 maas.pyz service                the service, in a container of YARN
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from maas_runtime.errors import DeployError
 
 NAME = "maas.pyz"
 
-# Beside our own: what runners import, and what the service imports to speak HTTP. All of it is Python alone.
+# Third-party packages: those that runners import, and the HTTP client of the service. All are pure Python.
 PACKAGES = (
     "kazoo",
     "httpx",
@@ -32,7 +33,7 @@ PACKAGES = (
     "certifi",
     "typing_extensions",
 )
-OPTIONAL = ("sniffio", "typing_extensions")  # some versions of the others do without
+OPTIONAL = ("sniffio", "typing_extensions")  # not required by all versions of the others
 OURS = (
     "maas_runtime",
     "stellar.maas",
@@ -42,7 +43,7 @@ OURS = (
 _DATA = (".py", ".pem")
 _LEFT_OUT = ("tests", "testing", "__pycache__")
 
-# In words that any Python understands, so that an old one can say what is wrong
+# Valid in any version of Python, so that an old one reports the problem
 MAIN = """import sys
 
 if sys.version_info < (3, 11):
@@ -55,31 +56,31 @@ sys.exit(main(sys.argv[1:]))
 
 
 @cache
-def archive() -> bytes:
-    """The bytes of the archive; the same as long as the packages are.
+def build_archive() -> bytes:
+    """Return the bytes of the archive, which depend on the packages alone.
 
     Raises DeployError if a package is missing.
     """
-    running = Path(__file__).parents[1]
-    if running.is_file():  # we are in an archive, and pass ourselves on
-        return running.read_bytes()
+    archive_file = Path(__file__).parents[1]
+    if archive_file.is_file():  # this process runs from an archive
+        return archive_file.read_bytes()
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as target:
         for name, content in sorted(_contents(), key=lambda pair: pair[0]):
-            entry = zipfile.ZipInfo(name)  # of 1980, whenever it is made
+            entry = zipfile.ZipInfo(name)  # dated 1980, so that equal contents give equal bytes
             entry.external_attr = 0o644 << 16
             target.writestr(entry, content, zipfile.ZIP_DEFLATED, 6)
     return data.getvalue()
 
 
 def archive_name() -> str:
-    """A name that no other archive has, for keeping it beside others."""
-    return f"maas-{hashlib.sha256(archive()).hexdigest()[:16]}.pyz"
+    """Return a file name that is unique to the archive's content."""
+    return f"maas-{hashlib.sha256(build_archive()).hexdigest()[:16]}.pyz"
 
 
 def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", MAIN.encode()
-    yield "stellar/__init__.py", Path(_place("stellar"), "__init__.py").read_bytes()
+    yield "stellar/__init__.py", Path(_locate("stellar"), "__init__.py").read_bytes()
     for package in (*OURS, *PACKAGES):
         if package in OPTIONAL and find_spec(package) is None:
             continue
@@ -87,32 +88,32 @@ def _contents() -> Iterator[tuple[str, bytes]]:
 
 
 def _files(package: str) -> Iterator[tuple[str, bytes]]:
-    place = _place(package)
+    location = _locate(package)
     folder = package.replace(".", "/")
-    if place.is_file():
-        yield f"{folder}.py", place.read_bytes()
+    if location.is_file():
+        yield f"{folder}.py", location.read_bytes()
         return
-    for file in place.rglob("*"):
-        name = file.relative_to(place)
+    for file in location.rglob("*"):
+        name = file.relative_to(location)
         if file.suffix in _DATA and not set(_LEFT_OUT) & set(name.parts):
             yield f"{folder}/{name.as_posix()}", file.read_bytes()
 
 
-def _place(package: str) -> Path:
-    """The directory of a package, or the file of a module.
+def _locate(package: str) -> Path:
+    """Return the directory of a package, or the file of a module.
 
     Raises DeployError if it is not installed.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise DeployError(f"the package {package} is not installed, and nodes need it: pip install stellar-maas")
+        raise DeployError(f"the package {package} is not installed, but nodes need it; run: pip install stellar-maas")
     return Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
 
 
 def pack(folder: Path, target: Path) -> Path:
-    """Pack a directory's files as a tar.gz; its bytes depend on their names, contents and modes alone."""
+    """Pack a directory as a tar.gz, whose bytes depend on names, contents and modes of the files alone."""
 
-    def neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    def normalize(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = entry.mtime = 0
         entry.uname = entry.gname = ""
         return entry
@@ -123,5 +124,5 @@ def pack(folder: Path, target: Path) -> Path:
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         for path in sorted(folder.rglob("*")):
-            tar.add(path, path.relative_to(folder), recursive=False, filter=neutral)
+            tar.add(path, path.relative_to(folder), recursive=False, filter=normalize)
     return target

@@ -1,4 +1,4 @@
-"""The entry point of the archive: it runs what the first argument names."""
+"""The entry point of the archive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maas_runtime.archive import NAME
 def main(argv: list[str]) -> int:
     """Run `container`, `service` or a command `maas …`. Return the exit status.
 
-    Each is imported on its own: a container starts without loading the command line, which every model waits for.
+    Each is imported on demand: a container does not load the command line, which would delay the start of every model.
     """
     if argv[:1] == ["container"]:
         from maas_runtime.deployers.yarn import container
@@ -25,6 +25,6 @@ def main(argv: list[str]) -> int:
         from maas_runtime.cli import main as command
         from maas_runtime.deployers.yarn import cluster
 
-        return command.main(cluster.arguments(Path.cwd()))
-    print(f"{NAME} runs: maas …, container, or service; not {' '.join(argv[:1]) or 'nothing'}", file=sys.stderr)
+        return command.main(cluster.read_arguments(Path.cwd()))
+    print(f"{NAME}: expected maas …, container or service, got {' '.join(argv[:1]) or 'no argument'}", file=sys.stderr)
     return 1

@@ -1,7 +1,7 @@
-"""What can go wrong when a model is deployed."""
+"""Errors of deploying models."""
 
 from __future__ import annotations
 
 
 class DeployError(Exception):
-    """A deployment that can't be done as asked; str() says why, and what to do about it."""
+    """A deployment request that is invalid or cannot be carried out; str() gives the reason and the fix."""

@@ -15,15 +15,15 @@ SCOPES = {
     "yarn": [
         "docs/test_command_blocks.py::test_each_command_with_yarn",
         "integration/test_yarn.py",
-        "maas_runtime/test_deployer_contract.py",
+        "maas_runtime/deployers/test_deployer_contract.py",
     ],
     "engines": [
         "docs/test_command_blocks.py::test_each_command_with_zookeeper_and_hdfs",
         "integration/",
         "maas/registries/test_registry_contract.py",
         "maas/registries/test_request_queue.py",
-        "maas_runtime/test_notes_contract.py",
-        "maas_runtime/test_store_contract.py",
+        "maas_runtime/state/test_state_store_contract.py",
+        "maas_runtime/store/test_store_contract.py",
         "test_benchmarks_of_models.py",
     ],
 }

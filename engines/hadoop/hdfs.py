@@ -13,19 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engines.daemon import Daemon, Engine, free_ports, run, until_interrupted
-from engines.hadoop.site import LOCALHOST, Properties, asked, command, server, user, write_site
+from engines.daemon import Daemon, Engine, free_ports, run, run_until_interrupted
+from engines.hadoop.site import LOCALHOST, Properties, command, get_json, server, user, write_site
 
 NAME_NODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATA_NODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 
 
 class Hdfs(Engine):
-    """HDFS, from `with` to its end.
+    """HDFS, as a context manager.
 
     core, site: further properties of core-site.xml and hdfs-site.xml
     java: further options of the virtual machines
-    ask: gives the JSON at an address, or None; for servers that answer not everybody
+    ask: returns the JSON at a URL, or None; for servers that require authentication
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Hdfs(Engine):
         core: Properties | None = None,
         site: Properties | None = None,
         java: tuple[str, ...] = (),
-        ask: Callable[[str], Any] = asked,
+        ask: Callable[[str], Any] = get_json,
     ) -> None:
         self.folder, self._java, self._ask = Path(tempfile.mkdtemp(prefix="hdfs-")), java, ask
         self.rpc, self.http, data, ipc, data_http = free_ports(5)
@@ -54,19 +54,19 @@ class Hdfs(Engine):
             **(site or {}),
         }
         self.conf = write_site(self.folder / "conf", core=self.core, hdfs=self.site)
-        for pages in ("hdfs", "datanode", "secondary"):  # the jar lacks them, and the servers want them
+        for pages in ("hdfs", "datanode", "secondary"):  # missing in the jar, but required by the servers
             (self.conf / "webapps" / pages).mkdir(parents=True)
         self.name_node = self._server(NAME_NODE, lambda: self._state() is not None, java)
         self.data_node = self._server(DATA_NODE, self._serves, java)
 
     @property
     def uri(self) -> str:
-        """How Hadoop's own clients name it."""
+        """The URI for Hadoop's own clients."""
         return f"hdfs://{LOCALHOST}:{self.rpc}"
 
     @property
     def url(self) -> str:
-        """Where its REST interface is, before `/webhdfs/v1`."""
+        """The URL of its REST interface, without `/webhdfs/v1`."""
         return f"http://{LOCALHOST}:{self.http}"
 
     def _server(self, main: str, ready: Callable[[], bool], java: tuple[str, ...]) -> Daemon:
@@ -82,9 +82,9 @@ class Hdfs(Engine):
         return state.get("FSState") == "Operational" and state.get("NumLiveDataNodes") == 1
 
     def put(self, path: str, data: bytes) -> str:
-        """Write a file that all may read; returns its URI."""
-        place = f"{self.url}/webhdfs/v1{path}?op=CREATE&overwrite=true&user.name={user()}"
-        with urllib.request.urlopen(urllib.request.Request(f"{place}&noredirect=true", method="PUT")) as answer:
+        """Write a file that all users can read. Return its URI."""
+        target = f"{self.url}/webhdfs/v1{path}?op=CREATE&overwrite=true&user.name={user()}"
+        with urllib.request.urlopen(urllib.request.Request(f"{target}&noredirect=true", method="PUT")) as answer:
             location = json.load(answer)["Location"]
         urllib.request.urlopen(urllib.request.Request(location, data, method="PUT")).close()
         return self.uri + path
@@ -103,8 +103,8 @@ class Hdfs(Engine):
 
 
 def main() -> None:
-    """Start it, and say where it is."""
-    with until_interrupted(), Hdfs() as hdfs:
+    """Start it, and print its URLs."""
+    with run_until_interrupted(), Hdfs() as hdfs:
         print(hdfs.uri, hdfs.url, f"HADOOP_CONF_DIR={hdfs.conf}", flush=True)
         signal.pause()
 

@@ -1,4 +1,4 @@
-"""What Hadoop's servers share: their site files, and how one of them is started."""
+"""Shared by Hadoop's servers: site files and start commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCALHOST = "127.0.0.1"
 
 
 def libraries() -> Path:
-    """The directory of Hadoop's jars."""
+    """Return the directory of Hadoop's jars."""
     return jars(Path(__file__).parent)
 
 
@@ -53,12 +53,12 @@ def _text(value: object) -> str:
 
 
 def java_home() -> str:
-    """The installation that `java` belongs to."""
+    """Return the installation directory of `java`."""
     return str(Path(shutil.which("java") or "java").resolve().parents[1])
 
 
 def command(main: str, folder: Path, conf: Path, *words: str, options: tuple[str, ...] = ()) -> list[str]:
-    """How one of Hadoop's main classes is run."""
+    """Return the command that runs a main class of Hadoop."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     opened = "--add-opens=java.base/java.lang=ALL-UNNAMED"
@@ -68,18 +68,18 @@ def command(main: str, folder: Path, conf: Path, *words: str, options: tuple[str
 
 
 def server(main: str, folder: Path, conf: Path, ready: Callable[[], bool], options: tuple[str, ...] = ()) -> Daemon:
-    """One of Hadoop's servers, not yet started."""
+    """Return a server of Hadoop, not started yet."""
     environment = {"HADOOP_CONF_DIR": str(conf), "JAVA_HOME": java_home(), "HADOOP_HOME": str(folder)}
     return Daemon(command(main, folder, conf, options=options), folder, ready, environment)
 
 
-def asked(url: str) -> Any:
-    """The JSON that a server answers; None if it does not."""
+def get_json(url: str) -> Any:
+    """Return the JSON response of a server; None if there is no response."""
     with suppress(OSError, ValueError), urllib.request.urlopen(url, timeout=5) as answer:
         return json.load(answer)
     return None
 
 
 def user() -> str:
-    """Who we are, for servers that believe it."""
+    """Return the user name, for servers without authentication."""
     return pwd.getpwuid(os.getuid()).pw_name

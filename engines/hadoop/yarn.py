@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from engines.daemon import Engine, free_ports, until_interrupted
+from engines.daemon import Engine, free_ports, run_until_interrupted
 from engines.hadoop.hdfs import Hdfs
-from engines.hadoop.site import LOCALHOST, Properties, asked, libraries, server, write_site
+from engines.hadoop.site import LOCALHOST, Properties, get_json, libraries, server, write_site
 from engines.zookeeper.server import ZooKeeper
 
 RESOURCE_MANAGER = "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"
@@ -27,18 +27,18 @@ MASTER_OPTIONS = "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 SCHEDULER: Properties = {
     "yarn.scheduler.capacity.root.queues": "default",
     "yarn.scheduler.capacity.root.default.capacity": 100,
-    "yarn.scheduler.capacity.root.default.maximum-am-resource-percent": 0.9,  # every service has its own master
+    "yarn.scheduler.capacity.root.default.maximum-am-resource-percent": 0.9,  # each service has its own master
     "yarn.scheduler.capacity.maximum-am-resource-percent": 0.9,
     "yarn.scheduler.capacity.node-locality-delay": 0,
 }
 
 
 class Node:
-    """A node manager, and what it runs."""
+    """A node manager and its containers."""
 
     def __init__(self, yarn: Yarn, number: int, java: tuple[str, ...]) -> None:
         self.folder = yarn.folder / f"node-{number}"
-        self.port, localizer, collector, self.http = free_ports(4)  # kept when it is started anew
+        self.port, localizer, collector, self.http = free_ports(4)  # the same after a restart
         self._resource_manager = yarn.url
         site = {
             **yarn.site,
@@ -55,8 +55,8 @@ class Node:
 
     @property
     def state(self) -> str | None:
-        """What the resource manager says of it, such as `RUNNING`; None if it counts on it no longer."""
-        answer = asked(f"{self._resource_manager}/ws/v1/cluster/nodes") or {}
+        """Return its state in the resource manager, such as `RUNNING`; None if it is not listed any more."""
+        answer = get_json(f"{self._resource_manager}/ws/v1/cluster/nodes") or {}
         for node in (answer.get("nodes") or {}).get("node", []):
             if node["id"].endswith(f":{self.port}"):
                 return str(node["state"])
@@ -66,22 +66,22 @@ class Node:
         return self.state == "RUNNING"
 
     def processes(self) -> list[int]:
-        """The processes of its containers, also when it does not run itself."""
+        """Return the processes of its containers, even if the node manager does not run."""
         return [pid for pid, words in _environments() if f"{self.folder}/".encode() in words and pid != self.daemon.pid]
 
     def end_processes(self) -> None:
-        """Kill what a killed node manager left behind."""
+        """Kill the processes that a killed node manager left running."""
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
 class Yarn(Engine):
-    """YARN, from `with` to its end.
+    """YARN, as a context manager.
 
-    quorum: the ZooKeeper that the services' masters use
-    nodes: how many node managers
-    hdfs: the default filesystem; without it, that is this machine's own
+    quorum: ZooKeeper for the masters of services
+    nodes: number of node managers
+    hdfs: default file system; by default, the local one
     site, core, scheduler: further properties of yarn-site.xml, core-site.xml and capacity-scheduler.xml
     java: further options of the virtual machines
     """
@@ -107,7 +107,7 @@ class Yarn(Engine):
             **(hdfs.core if hdfs else {}),
             "fs.defaultFS": default,
             "hadoop.tmp.dir": self.folder / "tmp",
-            "hadoop.registry.zk.quorum": quorum,  # without one, a service settles later
+            "hadoop.registry.zk.quorum": quorum,  # without one, a service becomes stable later
             "hadoop.registry.zk.root": "/registry",
             **(core or {}),
         }
@@ -128,7 +128,7 @@ class Yarn(Engine):
             "yarn.resourcemanager.connect.retry-interval.ms": 500,
             "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": 200,
             "yarn.nm.liveness-monitor.expiry-interval-ms": 5000,
-            # A master that asks a dead node manager does nothing else meanwhile, by default for three minutes
+            # A master blocks while it connects to a dead node manager, by default for three minutes
             "yarn.client.nodemanager-connect.max-wait-ms": 5000,
             "yarn.client.nodemanager-connect.retry-interval-ms": 500,
             "yarn.am.liveness-monitor.expiry-interval-ms": 10000,
@@ -141,9 +141,9 @@ class Yarn(Engine):
             "yarn.nodemanager.resource.cpu-vcores": 32,
             "yarn.nodemanager.vmem-check-enabled": False,
             "yarn.nodemanager.pmem-check-enabled": True,
-            "yarn.nodemanager.resource.memory.enforced": False,  # else what uses too much is not killed
+            "yarn.nodemanager.resource.memory.enforced": False,  # otherwise containers above their limit are not killed
             "yarn.nodemanager.container-monitor.interval-ms": 500,
-            "yarn.nodemanager.sleep-delay-before-sigkill.ms": 20000,  # in which a model that YARN ends may be replaced
+            "yarn.nodemanager.sleep-delay-before-sigkill.ms": 20000,  # time for replacing a model that YARN ends
             "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
             "yarn.nodemanager.env-whitelist": "JAVA_HOME,HADOOP_CONF_DIR,PATH",
             "yarn.nodemanager.delete.debug-delay-sec": 0,
@@ -154,7 +154,7 @@ class Yarn(Engine):
             "yarn.service.am-resource.memory": 256,
             "yarn.service.am.java.opts": MASTER_OPTIONS,
             "yarn.service.container-failure.retry-interval-ms": 500,
-            "yarn.service.container-failure.retry.max": 0,  # else the node starts it about ten times again, unseen
+            "yarn.service.container-failure.retry.max": 0,  # otherwise the node restarts it unreported
             "yarn.service.readiness-check-interval.seconds": 1,
             **(site or {}),
         }
@@ -168,11 +168,11 @@ class Yarn(Engine):
 
     @property
     def url(self) -> str:
-        """Where its REST interface is, before `/app/v1/services` and `/ws/v1/cluster`."""
+        """The URL of its REST interface, without `/app/v1/services` and `/ws/v1/cluster`."""
         return f"http://{LOCALHOST}:{self.http}"
 
     def _framework(self, hdfs: Hdfs | None) -> str:
-        """The archive that masters take their jars from: links, for the nodes have the jars.
+        """Return the archive of the masters' jars: links, because the nodes have the jars.
 
         Without it, every service copies all of Hadoop's jars.
         """
@@ -185,27 +185,27 @@ class Yarn(Engine):
         return hdfs.put("/framework.tar.gz", archive.read_bytes()) if hdfs else f"file://{archive}"
 
     def _serves(self) -> bool:
-        answer = asked(f"{self.url}/ws/v1/cluster/info")
+        answer = get_json(f"{self.url}/ws/v1/cluster/info")
         return bool(answer and answer["clusterInfo"]["state"] == "STARTED")
 
     def services(self) -> list[str]:
-        """The names of all services that run, or will."""
+        """Return the names of all services that run or are starting."""
         return [app["name"] for app in self._applications()]
 
     def running_containers(self) -> int:
-        """Return the number of containers that the resource manager knows to run, those of masters included.
+        """Return the number of running containers, including masters, in the resource manager.
 
-        After a restart it knows them when their nodes have registered again.
+        After a restart it counts them once their nodes have registered again.
         """
-        return sum(max(0, app["runningContainers"]) for app in self._applications())  # -1 if it doesn't know
+        return sum(max(0, app["runningContainers"]) for app in self._applications())  # -1 if unknown
 
     def _applications(self) -> list[dict[str, Any]]:
         states = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
-        answer = asked(f"{self.url}/ws/v1/cluster/apps?applicationTypes=yarn-service&states={states}") or {}
+        answer = get_json(f"{self.url}/ws/v1/cluster/apps?applicationTypes=yarn-service&states={states}") or {}
         return list((answer.get("apps") or {}).get("app", []))
 
     def processes(self) -> list[int]:
-        """The processes of all containers."""
+        """Return the processes of all containers."""
         return [pid for node in self.nodes for pid in node.processes()]
 
     def start(self) -> None:
@@ -218,13 +218,13 @@ class Yarn(Engine):
 
     def stop(self) -> None:
         for node in self.nodes:
-            node.daemon.stop(2)  # it takes its time, and what it runs is ended next
+            node.daemon.stop(2)  # it stops slowly, and its containers are killed next
             node.end_processes()
         self.resource_manager.stop()
 
 
 def _environments() -> Iterator[tuple[int, bytes]]:
-    """Each process of this machine, with its environment, as far as we may see it."""
+    """Yield each process of this machine with its environment, if it is readable."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):
@@ -232,9 +232,9 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 
 def main() -> None:
-    """Start it with as many node managers as the first argument says, by default one, and say where it is."""
+    """Start it, and print its URL. The first argument is the number of node managers, by default one."""
     nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    with until_interrupted(), ZooKeeper() as zookeeper, Yarn(zookeeper.hosts, nodes) as yarn:
+    with run_until_interrupted(), ZooKeeper() as zookeeper, Yarn(zookeeper.hosts, nodes) as yarn:
         print(f"{yarn.url} HADOOP_CONF_DIR={yarn.conf} zookeeper={zookeeper.hosts}", flush=True)
         signal.pause()
 

@@ -1,4 +1,4 @@
-"""A Kerberos server on a free port of this machine, with a realm of its own (MIT's, of Debian's packages).
+"""A Kerberos server on a free port of this machine, with its own realm (MIT Kerberos from Debian's packages).
 
 `python -m engines.kerberos.kdc` starts one, until interrupted.
 """
@@ -11,7 +11,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from engines.daemon import Daemon, Engine, EngineError, free_ports, run, until_interrupted
+from engines.daemon import Daemon, Engine, EngineError, free_ports, run, run_until_interrupted
 
 REALM = "EXAMPLE.TEST"
 PROGRAMS = ("krb5kdc", "kdb5_util", "kadmin.local", "kinit")
@@ -43,7 +43,7 @@ SERVER = """[kdcdefaults]
 
 
 class Kdc(Engine):
-    """A Kerberos server, from `with` to its end."""
+    """A Kerberos server, as a context manager."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="kdc-"))
@@ -61,16 +61,16 @@ class Kdc(Engine):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs need to find it."""
+        """The environment of its clients."""
         return {"KRB5_CONFIG": str(self.clients)}
 
     @property
     def java(self) -> tuple[str, ...]:
-        """What Java's programs need to find it."""
+        """The options of its Java clients."""
         return (f"-Djava.security.krb5.conf={self.clients}",)
 
     def keytab(self, *principals: str) -> Path:
-        """A file with the keys of these principals, such as `HTTP/localhost`, which are made."""
+        """Create principals, such as `HTTP/localhost`, and return a keytab for them."""
         file = self.folder / f"{principals[0].replace('/', '-')}.keytab"
         for principal in principals:
             self._administrate(f"addprinc -randkey {principal}")
@@ -78,7 +78,7 @@ class Kdc(Engine):
         return file
 
     def ticket(self, principal: str, keytab: Path, cache: Path, life: str = "1h") -> None:
-        """Get a ticket, as a person would with kinit."""
+        """Get a ticket with kinit."""
         self._run("kinit", "-l", life, "-c", str(cache), "-k", "-t", str(keytab), principal)
 
     def start(self) -> None:
@@ -105,8 +105,8 @@ class Kdc(Engine):
 
 
 def main() -> None:
-    """Start it, and say how to use it."""
-    with until_interrupted(), Kdc() as kdc:
+    """Start it, and print how to use it."""
+    with run_until_interrupted(), Kdc() as kdc:
         print(f"KRB5_CONFIG={kdc.clients}", f"kadmin: KRB5_KDC_PROFILE={kdc.folder}/kdc.conf kadmin.local", flush=True)
         signal.pause()
 

@@ -1,6 +1,6 @@
-"""ZooKeeper on free ports of this machine: one server, or several that vote.
+"""ZooKeeper on free ports of this machine: one server or an ensemble.
 
-`python -m engines.zookeeper.server [SERVERS]` starts some, until interrupted.
+`python -m engines.zookeeper.server [SERVERS]` starts it, until interrupted.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from engines.daemon import JVM, Daemon, Engine, free_ports, jars, until_interrupted
+from engines.daemon import JVM, Daemon, Engine, free_ports, jars, run_until_interrupted
 
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 TICK_MS = 500  # sessions may last 2 to 20 ticks
 
 
 class Server:
-    """One server.
+    """A ZooKeeper server.
 
-    port: where clients connect
+    port: port for clients
     more: further settings of zoo.cfg
     java: further options of the virtual machine
     """
@@ -50,14 +50,14 @@ class Server:
 
     @property
     def mode(self) -> str | None:
-        """`standalone`, `leader` or `follower`; None if it does not serve now."""
-        for line in self.says("srvr").splitlines():
+        """Return `standalone`, `leader` or `follower`; None if it does not serve now."""
+        for line in self.send_command("srvr").splitlines():
             if line.startswith("Mode: "):
                 return line.removeprefix("Mode: ")
         return None
 
-    def says(self, word: str) -> str:
-        """Its answer to one of its four-letter words; empty if there is none."""
+    def send_command(self, word: str) -> str:
+        """Send a four-letter command. Return the response; empty without one."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
             connection.sendall(word.encode())
             with connection.makefile(encoding="utf-8", errors="replace") as answer:
@@ -66,10 +66,10 @@ class Server:
 
 
 class ZooKeeper(Engine):
-    """One server, or several that vote, from `with` to its end.
+    """A server or an ensemble, as a context manager.
 
-    servers: how many; 3 go on when one of them ends
-    more, java: as for Server, the same for all
+    servers: number of servers; 3 tolerate the loss of one
+    more, java: as for Server, for all servers
     """
 
     def __init__(self, servers: int = 1, more: Mapping[str, object] | None = None, java: tuple[str, ...] = ()) -> None:
@@ -87,7 +87,7 @@ class ZooKeeper(Engine):
 
     @property
     def hosts(self) -> str:
-        """How clients name it: `127.0.0.1:2181,127.0.0.1:2182`."""
+        """The hosts for clients: `127.0.0.1:2181,127.0.0.1:2182`."""
         return ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
 
     @property
@@ -106,8 +106,8 @@ class ZooKeeper(Engine):
 
 
 def main() -> None:
-    """Start as many servers as the first argument says, by default one, and say where they are."""
-    with until_interrupted(), ZooKeeper(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as zookeeper:
+    """Start it, and print its hosts. The first argument is the number of servers, by default one."""
+    with run_until_interrupted(), ZooKeeper(int(sys.argv[1]) if len(sys.argv) > 1 else 1) as zookeeper:
         print(zookeeper.hosts, flush=True)
         signal.pause()
 

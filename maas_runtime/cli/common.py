@@ -1,4 +1,4 @@
-"""What the commands share: common options, exit statuses, waiting."""
+"""Shared by the commands: common options, exit statuses, waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from maas_runtime.errors import DeployError
-from maas_runtime.state import backend as places
+from maas_runtime.state import backend as backends
 from maas_runtime.state.backend import Backend
 from maas_runtime.store import options as stores
 from stellar.maas.default_location import home
@@ -22,28 +22,25 @@ from stellar.maas.schema import CONFIG_PATH
 
 log = logging.getLogger("maas")
 
-
 T = TypeVar("T")
 
-
-ANSWER_SECONDS = 5.0  # how long a service that runs may take to say what becomes of a request
-
-
+RESPONSE_SECONDS = 5.0  # time-out for the service to record the result of a request
 WAIT_SECONDS = 60.0
 
 
-class Parser(argparse.ArgumentParser):
-    """Ends with status 1, as Metron's commands do, when the options can't be understood."""
+class CommandParser(argparse.ArgumentParser):
+    """A parser that exits with status 1 for invalid options, as Metron's commands do."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(1, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
-def run_command(name: str, given: argparse.Namespace) -> int:
+def run_command(name: str, args: argparse.Namespace) -> int:
+    """Run the selected command. Print an error and return 1 if it fails."""
     try:
-        return int(given.command(given))
+        return int(args.command(args))
     except (DeployError, MaasError, ValueError, OSError, ModuleNotFoundError) as error:
-        if given.debug:
+        if args.debug:
             raise
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -58,53 +55,53 @@ def add_common_options(parser: argparse.ArgumentParser, *, quorum_needed: bool =
         type=Path,
         default=home(),
         metavar="DIR",
-        help="the directory of the registry, the model store and the containers; with -zq, of the last two "
-        "(default %(default)s)",
+        help="directory of registry, model store and containers; with -zq, of the last two (default %(default)s)",
     )
-    stores.options(parser)
+    stores.add_store_options(parser)
     add(
         "-zq",
         "--zk_quorum",
         required=quorum_needed,
         metavar="HOST:PORT,...",
-        help="the ZooKeeper that holds registry, queue and notes",
+        help="ZooKeeper with registry, queue and state",
     )
     add(
         "--zk-client",
         type=Path,
         metavar="FILE",
-        help="how to speak with ZooKeeper, a JSON file (default $MAAS_ZK_CLIENT)",
+        help="JSON file with settings of the ZooKeeper connection (default $MAAS_ZK_CLIENT)",
     )
     add(
         "-zr",
         "--zk_root",
         default=CONFIG_PATH,
         metavar="PATH",
-        help="where the configuration stands in the registry (default %(default)s)",
+        help="path of the configuration in the registry (default %(default)s)",
     )
-    add("--debug", action="store_true", help="show where an error came from")
+    add("--debug", action="store_true", help="print the traceback of an error")
 
 
-def open_backend(given: argparse.Namespace) -> AbstractContextManager[Backend]:
-    """Where it is all written."""
-    if given.zk_quorum is None:
-        return places.directory(given.registry, given.zk_root)
-    return places.zookeeper(given.zk_quorum, given.zk_client, given.zk_root)
+def open_backend(args: argparse.Namespace) -> AbstractContextManager[Backend]:
+    """Open the registry, queue and state store that the options select."""
+    if args.zk_quorum is None:
+        return backends.open_directory(args.registry, args.zk_root)
+    return backends.open_zookeeper(args.zk_quorum, args.zk_client, args.zk_root)
 
 
 def add_no_options(parser: argparse.ArgumentParser) -> None:
-    """None but the common ones."""
+    """Add no options, for a command that has only the common ones."""
 
 
 def await_condition(condition: Callable[[], T], seconds: float) -> T:
-    """What the condition gives, as soon as it is true, or in the end."""
+    """Call `condition` until it returns a true value, at most `seconds`. Return its last value."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
+    while not (result := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return found
+    return result
 
 
 def parse_seconds(text: str) -> float:
+    """Parse a non-negative decimal number, for argparse."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"invalid number of seconds {text!r}")
     return float(text)

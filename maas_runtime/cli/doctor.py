@@ -1,6 +1,6 @@
-"""Looks whether all is there that models need to be deployed, run and found, and says the mend of what is not.
+"""maas doctor: preflight checks for deploying, running and discovering models, with suggested fixes.
 
-A check is a function that yields what it finds; `CHECKS` lists them. What a check writes to try it out, it takes away.
+A check is a function that yields results; `CHECKS` lists them. A check removes the files and nodes that it creates.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from kazoo import exceptions as refusals
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE
 
-from maas_runtime.deployers.yarn.rest import CLUSTER, SERVICES, checked_url
+from maas_runtime.deployers.yarn.rest import CLUSTER, SERVICES, validate_url
 from maas_runtime.runner.processes import PROC
-from maas_runtime.state import backend as places
+from maas_runtime.state import backend as backends
 from maas_runtime.state.backend import Backend
 from maas_runtime.store import options as stores
 from stellar.maas.probe import find_unreachable, probe_url
@@ -45,34 +45,34 @@ MOST_NAMED = 5
 YARN_SECONDS = 5.0
 
 
-class Finding(NamedTuple):
-    """What was found, and what to do about it."""
+class CheckResult(NamedTuple):
+    """The result of a check, with a suggested fix."""
 
     state: Literal["ok", "warn", "fail"]
-    found: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
-def ok(found: str) -> Finding:
-    return Finding("ok", found)
+def ok(message: str) -> CheckResult:
+    return CheckResult("ok", message)
 
 
-def warn(found: str, mend: str) -> Finding:
-    return Finding("warn", found, mend)
+def warn(message: str, fix: str) -> CheckResult:
+    return CheckResult("warn", message, fix)
 
 
-def fail(found: str, mend: str) -> Finding:
-    return Finding("fail", found, mend)
+def fail(message: str, fix: str) -> CheckResult:
+    return CheckResult("fail", message, fix)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is looked at.
+class CheckTarget:
+    """The installation to check.
 
-    hosts: the ZooKeeper, if there is one; `client` is the file that tells how to speak with it
-    host: the name by which others are to reach this machine
-    yarn, queue: the addresses of YARN's resource managers, and the queue there
-    hdfs: connects to the model store, if that is in HDFS
+    hosts: ZooKeeper, if used; `client` is the file with settings of the connection
+    host: host name of this machine for clients
+    yarn, queue: URLs of YARN's resource managers, and the queue for models
+    hdfs: connects to the model store, if it is in HDFS
     """
 
     directory: Path
@@ -89,83 +89,91 @@ class Subject:
 # --- Python and the programs that scripts need
 
 
-def python(_: Subject) -> Iterator[Finding]:
+def python(_: CheckTarget) -> Iterator[CheckResult]:
     yield ok(f"{sys.version.split()[0]} at {sys.executable}")
     if shutil.which("sh") is None:
-        yield fail("there is no sh", "install one, and have it on PATH")
-    for program, why in (
+        yield fail("sh not found", "install it, and add it to PATH")
+    for program, reason in (
         ("bash", "scripts often begin with #!/bin/bash"),
         ("python3", "scripts often start a model with it"),
     ):
         if shutil.which(program) is None:
             yield warn(
-                f"there is no {program}; {why}", f"install it, or have it on PATH, which is {os.get_exec_path()}"
+                f"{program} not found; {reason}", f"install it, or add it to PATH, which is {os.get_exec_path()}"
             )
     if not PROC.is_dir():
-        yield warn("this system has no /proc", "memory is not limited here; run models on Linux to have it limited")
+        yield warn("this system has no /proc", "run models on Linux to limit their memory")
 
 
 # --- directories
 
 
-def directory(subject: Subject) -> Iterator[Finding]:
-    place = _existing(subject.directory)
-    if not place.is_dir():
-        yield fail(f"{place} is in the way", "move it away, or name another place with --registry")
+def directory(target: CheckTarget) -> Iterator[CheckResult]:
+    folder = _existing(target.directory)
+    if not folder.is_dir():
+        yield fail(f"{folder} is not a directory", "rename it, or choose another directory with --registry")
         return
-    if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
-        yield fail(f"{place} can't be written to", f"chown {_who()} {place}, or name another place with --registry")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        yield fail(
+            f"{folder} is not writable", f"chown {_user_id()} {folder}, or choose another directory with --registry"
+        )
         return
-    if place != subject.directory:
-        yield ok(f"{subject.directory} will be made when it is needed")
+    if folder != target.directory:
+        yield ok(f"{target.directory} will be created when it is needed")
         return
-    mode = stat.S_IMODE(place.stat().st_mode)
+    mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o022:
         yield warn(
-            f"others may write to {place} ({mode:04o}), and who does can have programs run as {_who()}",
-            f"chmod go-w {place}",
+            f"other users can write to {folder} ({mode:04o}), and so run programs as user {_user_id()}",
+            f"chmod go-w {folder}",
         )
     else:
-        yield ok(f"{place} can be written to, by its owner alone")
+        yield ok(f"{folder} is writable, for its owner only")
 
 
-def programs(subject: Subject) -> Iterator[Finding]:
-    """Whether a script can be run where the containers are: a filesystem may forbid it."""
-    place = _existing(subject.directory)
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
-        return  # that is said already
-    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as folder:
-        script = Path(folder, "rest.sh")
+def programs(target: CheckTarget) -> Iterator[CheckResult]:
+    """Run a script in the directory of the containers: the file system may forbid it."""
+    folder = _existing(target.directory)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        return  # reported by `directory`
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=folder) as temporary:
+        script = Path(temporary, "rest.sh")
         script.write_text("#!/bin/sh\nexit 7\n")
         script.chmod(0o700)
         try:
             status = subprocess.run([script], check=False, timeout=10).returncode
         except (OSError, subprocess.TimeoutExpired) as error:
-            status, why = -1, str(error)
+            status, reason = -1, str(error)
         else:
-            why = f"a script ended with {status} and not with 7"
+            reason = f"expected exit status 7, got {status}"
     if status == 7:
-        yield ok("scripts can be run there")
+        yield ok("scripts can be executed there")
     else:
-        yield fail(f"no script can be run there: {why}", "is it mounted noexec? Name another place with --registry")
+        yield fail(
+            f"scripts cannot be executed there: {reason}",
+            "remount without noexec, or choose another directory with --registry",
+        )
 
 
-def store(subject: Subject) -> Iterator[Finding]:
-    if subject.hdfs is not None:
-        yield from _store_in_hdfs(subject.hdfs)
+def store(target: CheckTarget) -> Iterator[CheckResult]:
+    if target.hdfs is not None:
+        yield from _store_in_hdfs(target.hdfs)
         return
-    place = _existing(subject.store)
-    if not place.is_dir():
-        yield fail(f"{place} is in the way of the model store", "move it away, or name another place with --store")
-    elif not os.access(place, os.W_OK | os.X_OK | os.R_OK, effective_ids=True):
-        yield fail(f"{place} can't be read and written", f"chown {_who()} {place}, or name another place with --store")
-    elif place != subject.store:
-        yield ok(f"{subject.store} will be made by the first upload")
+    folder = _existing(target.store)
+    if not folder.is_dir():
+        yield fail(f"{folder} is not a directory", "rename it, or choose another model store with --store")
+    elif not os.access(folder, os.W_OK | os.X_OK | os.R_OK, effective_ids=True):
+        yield fail(
+            f"{folder} is not readable and writable",
+            f"chown {_user_id()} {folder}, or choose another model store with --store",
+        )
+    elif folder != target.store:
+        yield ok(f"{target.store} will be created by the first upload")
     else:
-        yield ok(f"{place} can be read and written")
+        yield ok(f"{folder} is readable and writable")
 
 
-def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[Finding]:
+def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[CheckResult]:
     try:
         with connect() as hdfs:
             where, home = hdfs.uri or hdfs.urls[0], hdfs.home()
@@ -179,327 +187,327 @@ def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[Finding]:
             hdfs.write(probe, b"")
             hdfs.delete(probe)
     except PermissionError as error:
-        yield fail(str(error), "let us write there, or say who we are: --principal and --keytab, or kinit")
+        yield fail(str(error), "grant write access, or authenticate with --principal and --keytab, or kinit")
     except (OSError, ValueError) as error:
-        yield fail(f"the model store: {error}", "start HDFS, or name another store with --store")
+        yield fail(f"the model store: {error}", "start HDFS, or choose another store with --store")
     else:
-        yield ok(f"HDFS at {where}: {home} can be read and written")
+        yield ok(f"HDFS at {where}: {home} is readable and writable")
 
 
-def room(subject: Subject) -> Iterator[Finding]:
-    for place in dict.fromkeys(_existing(folder) for folder in (subject.directory, subject.store)):
-        system = os.statvfs(place)
+def disk_space(target: CheckTarget) -> Iterator[CheckResult]:
+    for folder in dict.fromkeys(_existing(folder) for folder in (target.directory, target.store)):
+        system = os.statvfs(folder)
         free = system.f_bavail * system.f_frsize // MB
-        found = f"{free:,} MB are free at {place}"
-        mend = "make room: models' files and what they print are kept there"
+        message = f"{free:,} MB free at {folder}"
+        fix = "free space: models' files and logs are stored there"
         if free < TOO_LITTLE_MB:
-            yield fail(found, mend)
+            yield fail(message, fix)
         elif free < LITTLE_MB:
-            yield warn(found, mend)
+            yield warn(message, fix)
         else:
-            yield ok(found)
+            yield ok(message)
         if system.f_files and not system.f_favail:
-            yield fail(f"no more files can be made at {place}: it has no inodes left", "remove files there")
+            yield fail(f"no inodes left at {folder}", "remove files there")
 
 
-def _existing(place: Path) -> Path:
-    """The place, or what is above it, as far as it is there."""
-    while not place.exists():
-        place = place.parent
-    return place
+def _existing(folder: Path) -> Path:
+    """Return the folder, or its nearest existing parent."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
-def _who() -> str:
+def _user_id() -> str:
     return str(os.geteuid())
 
 
 # --- ports and names
 
 
-def ports(subject: Subject) -> Iterator[Finding]:
+def ports(target: CheckTarget) -> Iterator[CheckResult]:
     try:
         server = socket.create_server(("0.0.0.0", 0))
     except OSError as error:
-        yield fail(f"no port can be opened: {error}", "models need one each; look for limits of this user or machine")
+        yield fail(f"cannot open a port: {error}", "each model needs one; check the limits of this user and machine")
         return
     with server:
-        yield from _by_name(subject, server.getsockname()[1])
+        yield from _check_host_name(target, server.getsockname()[1])
 
 
-def _by_name(subject: Subject, port: int) -> Iterator[Finding]:
-    """Whether a server here is reached by the machine's name."""
+def _check_host_name(target: CheckTarget, port: int) -> Iterator[CheckResult]:
+    """Connect to a server on this machine by the name for clients."""
     try:
-        addresses = {str(info[4][0]) for info in socket.getaddrinfo(subject.host, port, socket.AF_INET)}
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(target.host, port, socket.AF_INET)}
     except (OSError, UnicodeError) as error:
-        yield fail(f"{subject.host} is no name or address: {error}", "give a name that all callers know with --host")
+        yield fail(f"cannot resolve {target.host}: {error}", "set --host to a name that all clients can resolve")
         return
-    if probe_url(f"http://{subject.host}:{port}") != "listens":
+    if probe_url(f"http://{target.host}:{port}") != "listens":
         yield fail(
-            f"a server on this machine is not reached as {subject.host} ({', '.join(sorted(addresses))})",
-            "give a name of this machine with --host, and let its firewall pass",
+            f"a server on this machine is not reachable as {target.host} ({', '.join(sorted(addresses))})",
+            "set --host to a name of this machine, and open its firewall",
         )
-    elif subject.hosts and all(ipaddress.ip_address(address).is_loopback for address in addresses):
+    elif target.hosts and all(ipaddress.ip_address(address).is_loopback for address in addresses):
         yield warn(
-            f"{subject.host} is this machine for itself alone; callers on others would ask themselves",
-            f"give a name that all callers know, as in --host {socket.getfqdn()}",
+            f"{target.host} is a loopback address; clients on other machines would connect to themselves",
+            f"use a name that all clients can resolve, as in --host {socket.getfqdn()}",
         )
     else:
-        yield ok(f"servers on this machine are reached as {subject.host}")
+        yield ok(f"servers on this machine are reachable as {target.host}")
 
 
 # --- ZooKeeper
 
 
-def zookeeper(subject: Subject) -> Iterator[Finding]:
-    if subject.hosts is None:
+def zookeeper(target: CheckTarget) -> Iterator[CheckResult]:
+    if target.hosts is None:
         return
     try:
-        settings = ZooKeeperSettings.read(subject.hosts, subject.client)
+        settings = ZooKeeperSettings.read(target.hosts, target.client)
         connection = ZooKeeper(settings)
     except PermissionError as error:
         yield fail(str(error), "correct user and password, or sasl, in the file of --zk-client")
         return
     except ConnectionError as error:
-        yield fail(str(error), "start it, correct -zq, or let a firewall pass")
+        yield fail(str(error), "start it, correct -zq, or open a firewall")
         return
     with connection:
         session = f"session {connection.session or 0:#x} of {settings.session_seconds:g} s"
-        yield ok(f"{_version(connection.client)} at {subject.hosts}, {session}")
+        yield ok(f"{_version(connection.client)} at {target.hosts}, {session}")
         try:
-            config = read_config(connection, subject.config_path)
+            config = read_config(connection, target.config_path)
         except ValueError as error:
-            yield fail(str(error), f"write it anew, as {MaaSConfig().to_json().decode()}, or name another with -zr")
+            yield fail(str(error), f"replace it by {MaaSConfig().to_json().decode()}, or choose another with -zr")
             return
-        yield ok(f"the queue is at {config.queue_path}, registrations are at {config.service_root}")
+        yield ok(f"queue at {config.queue_path}, registrations at {config.service_root}")
         for path in (config.queue_path, config.service_root, config.ext_root):
-            yield from _may_write(connection, path)
-        yield from _open_to_all(connection, config.queue_path)
-        yield from _skew(connection)
+            yield from _check_writable(connection, path)
+        yield from _check_access(connection, config.queue_path)
+        yield from _check_clocks(connection)
 
 
 def _version(client: KazooClient) -> str:
-    """What the server says of itself, if it is allowed to."""
+    """Return the version of the server, if it allows `srvr`."""
     with suppress(OSError, refusals.KazooException):
         for line in client.command(b"srvr").splitlines():
             if line.startswith("Zookeeper version: "):
                 return f"ZooKeeper {line.split()[2].split('-')[0].rstrip(',')}"
-    return "a ZooKeeper that does not say its version"
+    return "ZooKeeper of unknown version"
 
 
-def _may_write(connection: ZooKeeper, path: str) -> Iterator[Finding]:
-    """Whether something can be made below a path: all but done, for a queue's items would be taken at once."""
-    above = path
-    while above != "/" and not _exists(connection, above):
-        above = above.rpartition("/")[0] or "/"
+def _check_writable(connection: ZooKeeper, path: str) -> Iterator[CheckResult]:
+    """Try to create a node below a path in a transaction that is rolled back, because a queue item would be taken."""
+    parent = path
+    while parent != "/" and not _exists(connection, parent):
+        parent = parent.rpartition("/")[0] or "/"
     transaction = connection.client.transaction()
-    transaction.create(f"{above.rstrip('/')}/doctor-{os.getpid()}", b"", OPEN_ACL_UNSAFE, ephemeral=True)
-    transaction.check("/", 1 << 30)  # never so, and then nothing is done
+    transaction.create(f"{parent.rstrip('/')}/doctor-{os.getpid()}", b"", OPEN_ACL_UNSAFE, ephemeral=True)
+    transaction.check("/", 1 << 30)  # never true, so the transaction is rolled back
     first = connection.end(transaction.commit_async())[0]
     if isinstance(first, refusals.RolledBackError):
-        yield ok(f"{path} can be written to")
+        yield ok(f"{path} is writable")
     elif isinstance(first, refusals.NoAuthError):
-        yield fail(f"{above} can't be written to", f"give us the right to create there: setAcl {above} …:cdrwa")
+        yield fail(f"{parent} is not writable", f"grant the permission to create nodes: setAcl {parent} …:cdrwa")
     else:
-        yield fail(f"{above} can't be written to: {first!r}", "nothing can stand below an ephemeral node: delete it")
+        yield fail(f"{parent} is not writable: {first!r}", "an ephemeral node cannot have children: delete it")
 
 
 def _exists(connection: ZooKeeper, path: str) -> bool:
     try:
         return connection.request("exists", path) is not None
-    except PermissionError:  # newer servers do not even tell that, and not of what is not there
+    except PermissionError:  # newer servers check permissions here, for existing nodes only
         return True
 
 
-def _open_to_all(connection: ZooKeeper, queue: str) -> Iterator[Finding]:
-    with suppress(refusals.NoNodeError, PermissionError):  # what we may not even read is not open to all
+def _check_access(connection: ZooKeeper, queue: str) -> Iterator[CheckResult]:
+    with suppress(refusals.NoNodeError, PermissionError):  # an unreadable node is not open to all
         acls, _ = connection.request("get_acls", queue)
-        if any(acl.id.scheme == "world" and "CREATE" in _rights(acl.acl_list) for acl in acls):
+        if any(acl.id.scheme == "world" and "CREATE" in _permissions(acl.acl_list) for acl in acls):
             yield warn(
-                f"everyone who reaches ZooKeeper may write to {queue}, and so have programs run",
-                'set "others" and who we are in the file of --zk-client, before the queue is made, or setAcl it',
+                f"any client of ZooKeeper can write to {queue}, and so run programs",
+                'set "others" and credentials in the file of --zk-client before the queue is created, or use setAcl',
             )
 
 
-def _rights(named: Sequence[str]) -> set[str]:
-    return {"CREATE"} if "ALL" in named or "CREATE" in named else set()
+def _permissions(permissions: Sequence[str]) -> set[str]:
+    return {"CREATE"} if "ALL" in permissions or "CREATE" in permissions else set()
 
 
-def _skew(connection: ZooKeeper) -> Iterator[Finding]:
-    """How far the server's clock is from ours."""
+def _check_clocks(connection: ZooKeeper) -> Iterator[CheckResult]:
+    """Compare the server's clock with the local one."""
     try:
         path = connection.request("create", "/doctor-", b"", ephemeral=True, sequence=True)
     except OSError:
-        return  # its root is not ours to write to
+        return  # the root is not writable
     before = time.time()
-    made = connection.request("exists", path).ctime / 1000
+    created = connection.request("exists", path).ctime / 1000
     connection.delete(path)
-    if abs(made - before) > MOST_SKEW_SECONDS:
+    if abs(created - before) > MOST_SKEW_SECONDS:
         yield warn(
-            f"the clocks of ZooKeeper and of this machine are {abs(made - before):.0f} s apart", "run NTP on both"
+            f"the clocks of ZooKeeper and this machine differ by {abs(created - before):.0f} s", "run NTP on both"
         )
     else:
-        yield ok("its clock and ours agree")
+        yield ok("its clock agrees with this machine's")
 
 
-# --- who is there
+# --- service and registrations
 
 
-def service(subject: Subject, place: Backend) -> Iterator[Finding]:
-    if place.notes.is_led():
-        yield ok("one runs")
+def service(target: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
+    if backend.state_store.is_led():
+        yield ok("running")
     else:
-        where = f" -zq {subject.hosts}" if subject.hosts else ""
-        yield warn("none runs, so requests wait", f"start one: maas serve{where}")
+        where = f" -zq {target.hosts}" if target.hosts else ""
+        yield warn("not running, so requests wait", f"start one: maas serve{where}")
 
 
-def registrations(_: Subject, place: Backend) -> Iterator[Finding]:
-    instances = place.registry.instances()
+def registrations(_: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
+    instances = backend.registry.instances()
     lost = find_unreachable(instances)
-    yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances listen")
-    for lasting, mend in (
-        (True, "maas deploy --prune removes those that refuse, --prune=unreachable the others too"),
-        (False, "if they stay, look at the logs of their runners"),
+    yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances accept connections")
+    for lasting, fix in (
+        (True, "run maas deploy --prune to remove those that refuse, --prune=unreachable for the others too"),
+        (False, "if they do not recover, check the logs of their runners"),
     ):
-        if named := [f"{i.model} at {i.url} ({why})" for i, why in lost if i.lasting is lasting]:
-            more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        if lines := [f"{i.model} at {i.url} ({why})" for i, why in lost if i.lasting is lasting]:
+            more = f" and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
             kind = "lasting" if lasting else "ephemeral"
-            yield warn(f"nobody listens at these {kind} entries: {', '.join(named[:MOST_NAMED])}{more}", mend)
+            yield warn(f"{kind} entries without a server: {', '.join(lines[:MOST_NAMED])}{more}", fix)
 
 
 # --- YARN
 
 
-def yarn(subject: Subject) -> Iterator[Finding]:
-    """One of its resource managers is active, and has what services of models need."""
+def yarn(target: CheckTarget) -> Iterator[CheckResult]:
+    """Check the resource managers, and the services, queue and nodes of the active one."""
     with httpx.Client(timeout=YARN_SECONDS, trust_env=False) as client:
-        for url in map(checked_url, subject.yarn):
+        for url in map(validate_url, target.yarn):
             try:
-                info = _told(client, url + CLUSTER + "/info", "clusterInfo")
+                info = _get_object(client, url + CLUSTER + "/info", "clusterInfo")
             except ValueError as error:
-                yield fail(f"{url}: {error}", "start it, or correct --yarn: the address of its web interface")
+                yield fail(f"{url}: {error}", "start it, or correct --yarn, the URL of its web interface")
                 continue
             if info.get("haState") != "ACTIVE" or info.get("state") != "STARTED":
-                yield ok(f"{url} is {info.get('haState')} and {info.get('state')}, for another to step in")
+                yield ok(f"{url} is {info.get('haState')} and {info.get('state')}, a standby")
                 continue
             yield ok(f"Hadoop {info.get('hadoopVersion')} at {url}")
-            yield from _services(client, url)
-            yield from _queue(client, url, subject.queue)
+            yield from _check_services(client, url)
+            yield from _check_queue(client, url, target.queue)
 
 
-def _services(client: httpx.Client, url: str) -> Iterator[Finding]:
+def _check_services(client: httpx.Client, url: str) -> Iterator[CheckResult]:
     try:
-        _told(client, f"{url}{SERVICES}/version")
+        _get_object(client, f"{url}{SERVICES}/version")
     except ValueError as error:
         yield fail(
-            f"it runs no services for us: {error}",
-            "set yarn.webapp.api-service.enable to true in its yarn-site.xml, and start it anew",
+            f"YARN services are not available: {error}",
+            "set yarn.webapp.api-service.enable to true in its yarn-site.xml, and restart it",
         )
     else:
-        yield ok("it runs services")
+        yield ok("YARN services are available")
 
 
-def _queue(client: httpx.Client, url: str, name: str) -> Iterator[Finding]:
+def _check_queue(client: httpx.Client, url: str, name: str) -> Iterator[CheckResult]:
     try:
-        queues = _leaves(_told(client, f"{url}{CLUSTER}/scheduler", "scheduler", "schedulerInfo"))
-        nodes = _told(client, f"{url}{CLUSTER}/nodes?states=RUNNING", "nodes").get("node") or []
+        queues = _leaves(_get_object(client, f"{url}{CLUSTER}/scheduler", "scheduler", "schedulerInfo"))
+        nodes = _get_object(client, f"{url}{CLUSTER}/nodes?states=RUNNING", "nodes").get("node") or []
     except ValueError as error:
-        yield warn(f"its queues and nodes are not told: {error}", "look whether we may see them")
+        yield warn(f"cannot read its queues and nodes: {error}", "check the permission to view them")
         return
     queue = queues.get(name)
     if queue is None:
-        yield fail(f"it has no queue {name}", f"name one of these with -q: {', '.join(sorted(queues))}")
+        yield fail(f"unknown queue {name}", f"choose one with -q: {', '.join(sorted(queues))}")
         return
     if queue.get("state", "RUNNING") != "RUNNING":
-        yield fail(f"its queue {name} is {queue['state']}", "have it started, or name another with -q")
+        yield fail(f"queue {name} is {queue['state']}", "start it, or choose another with -q")
     if not nodes:
-        yield fail("it has no node that runs", "start its node managers")
+        yield fail("no running node", "start its node managers")
         return
     largest = max(int(node.get("availMemoryMB", 0)) + int(node.get("usedMemoryMB", 0)) for node in nodes)
     allowed = int((queue.get("maximumAllocation") or {}).get("memory", largest))
-    yield ok(f"queue {name}: {len(nodes)} nodes, and {min(largest, allowed):,} MB for the largest container (-m)")
+    yield ok(f"queue {name}: {len(nodes)} nodes, largest container {min(largest, allowed):,} MB (-m)")
 
 
 def _leaves(queue: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The queues that take something, by their names."""
+    """Return the leaf queues by name."""
     below = ((queue.get("queues") or {}).get("queue")) or []
     if not below:
         return {str(queue.get("queueName")): queue}
     return {name: leaf for each in below for name, leaf in _leaves(each).items()}
 
 
-def _told(client: httpx.Client, url: str, *keys: str) -> dict[str, Any]:
-    """A JSON object that YARN gives, or what is in it.
+def _get_object(client: httpx.Client, url: str, *keys: str) -> dict[str, Any]:
+    """Return the JSON object of a response of YARN, or the object at `keys` in it.
 
-    Raises ValueError for anything else.
+    Raises ValueError for any other response.
     """
     try:
-        answer = client.get(url)
-        told = answer.json() if answer.status_code == 200 else None
+        response = client.get(url)
+        content = response.json() if response.status_code == 200 else None
     except httpx.HTTPError as error:
-        raise ValueError(f"it can't be reached: {error or type(error).__name__}") from None
+        raise ValueError(f"connection failed: {error or type(error).__name__}") from None
     except ValueError:
-        told = None
+        content = None
     for key in keys:
-        told = told.get(key) if isinstance(told, dict) else None
-    if not isinstance(told, dict):
-        raise ValueError(f"it answers {answer.status_code}, and not as YARN does")
-    return told
+        content = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise ValueError(f"status {response.status_code}, not a response of YARN")
+    return content
 
 
 # --- all of them
 
-Check = Callable[[Subject], Iterator[Finding]]
+Check = Callable[[CheckTarget], Iterator[CheckResult]]
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", python),
     ("directory", directory),
     ("scripts", programs),
     ("store", store),
-    ("room", room),
+    ("disk", disk_space),
     ("ports", ports),
     ("ZooKeeper", zookeeper),
     ("YARN", yarn),
 )
-# Those that need registry, queue and notes to be there
-WITH_PLACE: tuple[tuple[str, Callable[[Subject, Backend], Iterator[Finding]]], ...] = (
+# Checks that need the registry, queue and state store
+BACKEND_CHECKS: tuple[tuple[str, Callable[[CheckTarget, Backend], Iterator[CheckResult]]], ...] = (
     ("service", service),
     ("models", registrations),
 )
 
 
-def examine(subject: Subject) -> Iterator[tuple[str, Finding]]:
-    """All that is found, with the name of the check that found it."""
-    can_be_opened = True
+def examine(target: CheckTarget) -> Iterator[tuple[str, CheckResult]]:
+    """Run all checks. Yield the name of the check and each of its results."""
+    has_zookeeper = True
     for name, check in CHECKS:
-        for finding in _carefully(check(subject)):
-            can_be_opened = can_be_opened and (name, finding.state) != ("ZooKeeper", "fail")
-            yield name, finding
-    if not can_be_opened:
+        for result in _catch_errors(check(target)):
+            has_zookeeper = has_zookeeper and (name, result.state) != ("ZooKeeper", "fail")
+            yield name, result
+    if not has_zookeeper:
         return
     try:
-        with _opened(subject) as place:
-            for name, with_place in WITH_PLACE:
-                for finding in _carefully(with_place(subject, place)):
-                    yield name, finding
+        with _open_backend(target) as backend:
+            for name, check_backend in BACKEND_CHECKS:
+                for result in _catch_errors(check_backend(target, backend)):
+                    yield name, result
     except (OSError, ValueError) as error:
-        yield "registry", fail(str(error), AS_SAID)
+        yield "registry", fail(str(error), FIX_FIRST)
 
 
-AS_SAID = "mend what it says, and look again"
+FIX_FIRST = "fix this error, and run maas doctor again"
 
 
-def _carefully(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """What a check finds; what keeps it from looking is a finding too."""
+def _catch_errors(results: Iterator[CheckResult]) -> Iterator[CheckResult]:
+    """Yield the results of a check; an error that stops it is a result too."""
     try:
-        yield from findings
+        yield from results
     except (OSError, ValueError) as error:
-        yield fail(str(error), AS_SAID)
+        yield fail(str(error), FIX_FIRST)
 
 
-def _opened(subject: Subject) -> AbstractContextManager[Backend]:
-    if subject.hosts is None:
-        return places.directory(subject.directory, subject.config_path)
-    return places.zookeeper(subject.hosts, subject.client, subject.config_path)
+def _open_backend(target: CheckTarget) -> AbstractContextManager[Backend]:
+    if target.hosts is None:
+        return backends.open_directory(target.directory, target.config_path)
+    return backends.open_zookeeper(target.hosts, target.client, target.config_path)
 
 
 # --- the command
@@ -511,36 +519,36 @@ EXAMPLES = """examples:
 """
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `maas doctor` has beside the common ones."""
+def add_doctor_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `maas doctor`."""
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the name by which clients reach this machine (default %(default)s)")
+    add("--host", default="127.0.0.1", help="host name of this machine for clients (default %(default)s)")
     add("--yarn", action="append", default=[], metavar="URL", help="a resource manager of YARN, http://node1:8088")
     add("-q", "--queue", default="default", metavar="NAME", help="YARN's queue for models (default %(default)s)")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Print what is found; 1 if something fails."""
-    subject = Subject(
-        given.registry.absolute(),
-        given.registry.absolute() if stores.in_hdfs(given) else Path(stores.elsewhere(given)),
-        given.zk_root,
-        given.zk_quorum,
-        given.zk_client,
-        given.host,
-        given.yarn,
-        given.queue,
-        partial(stores.hdfs, given) if stores.in_hdfs(given) else None,
+def run(args: argparse.Namespace) -> int:
+    """Print all results. Return 1 if a check fails, else 0."""
+    target = CheckTarget(
+        args.registry.absolute(),
+        args.registry.absolute() if stores.is_in_hdfs(args) else Path(stores.resolve_shared_name(args)),
+        args.zk_root,
+        args.zk_quorum,
+        args.zk_client,
+        args.host,
+        args.yarn,
+        args.queue,
+        partial(stores.connect_hdfs, args) if stores.is_in_hdfs(args) else None,
     )
     worst = 0
-    for name, (state, found, mend) in examine(subject):
-        print(f"{state:4}  {name:9}  {_printable(found)}")
-        if mend:
-            print(f"{'':4}  {'':9}  mend: {_printable(mend)}")
+    for name, (state, message, fix) in examine(target):
+        print(f"{state:4}  {name:9}  {_printable(message)}")
+        if fix:
+            print(f"{'':4}  {'':9}  fix: {_printable(fix)}")
         worst = max(worst, state == "fail")
     return worst
 
 
 def _printable(text: str) -> str:
-    """Fit for a terminal: some of it was written by others."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Replace characters that are not printable: some messages contain data from outside."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from maas_runtime.cli import doctor, traffic
 from maas_runtime.cli.common import (
-    Parser,
+    CommandParser,
     add_common_options,
     add_no_options,
     open_backend,
@@ -38,41 +38,41 @@ EXAMPLES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0 done, 1 refused or failed."""
-    return run_command("maas", options().parse_args(argv))
+    """Run the command. Return its exit status: 0 for success, 1 for a failure."""
+    return run_command("maas", make_parser().parse_args(argv))
 
 
-def options() -> Parser:
-    parser = Parser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
+def make_parser() -> CommandParser:
+    parser = CommandParser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
     add_version(parser)
     names = "serve | deploy | traffic | status | doctor"
     commands = parser.add_subparsers(title="commands", required=True, metavar=names)
-    for name, command, describe, meaning in (
-        ("serve", serve, add_serve_options, "run the models that are asked for, until interrupted"),
-        ("deploy", deploy, add_deploy_options, "add or remove instances of a model, or list what is registered"),
+    for name, command, add_options, summary in (
+        ("serve", serve, add_serve_options, "run the requested models until interrupted"),
+        ("deploy", deploy, add_deploy_options, "add, remove, replace or list instances of a model"),
         (
             "traffic",
             _traffic,
-            traffic.options,
-            "say where calls go that name no version of a model, or show it",
+            traffic.add_traffic_options,
+            "set or show the traffic plan of a model, which routes calls without a version",
         ),
-        ("status", status, add_no_options, "tell what is wanted, what is ready, and what failed"),
-        ("doctor", doctor.run, doctor.describe, "look whether all is there, and say the mend of what is not"),
+        ("status", status, add_no_options, "show desired and ready instances, and failures"),
+        ("doctor", doctor.run, doctor.add_doctor_options, "check the installation, and suggest fixes"),
     ):
         sub = commands.add_parser(
             name,
-            help=meaning,
-            description=meaning.capitalize() + ".",
+            help=summary,
+            description=summary.capitalize() + ".",
             epilog=EXAMPLES[name],
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         sub.set_defaults(command=command)
         add_common_options(sub)
-        describe(sub)
+        add_options(sub)
     return parser
 
 
-def _traffic(given: argparse.Namespace) -> int:
-    with open_backend(given) as place:
-        return traffic.traffic(given, place)
+def _traffic(args: argparse.Namespace) -> int:
+    with open_backend(args) as backend:
+        return traffic.traffic(args, backend)

@@ -8,7 +8,7 @@ from functools import partial
 
 from maas_runtime.cli import background
 from maas_runtime.cli.common import (
-    Parser,
+    CommandParser,
     add_common_options,
     run_command,
 )
@@ -19,10 +19,10 @@ from maas_runtime.deployers.yarn import configuration as hadoop
 
 
 def maas_deploy(argv: Sequence[str] | None = None) -> int:
-    """Run Metron's command `maas_deploy.sh`: what `maas deploy` does, by ZooKeeper."""
-    parser = Parser(
+    """Run Metron's command `maas_deploy.sh`: `maas deploy` with a required ZooKeeper."""
+    parser = CommandParser(
         "maas_deploy.sh",
-        description="Add or remove instances of a model, or list what is registered.",
+        description="Add, remove, replace or list instances of a model.",
         allow_abbrev=False,
     )
     parser.set_defaults(command=deploy)
@@ -32,28 +32,27 @@ def maas_deploy(argv: Sequence[str] | None = None) -> int:
 
 
 def maas_service(argv: Sequence[str] | None = None) -> int:
-    """Run Metron's command `maas_service.sh`: start `maas serve` by ZooKeeper, and return when it runs.
+    """Run Metron's command `maas_service.sh`: start `maas serve` with ZooKeeper, and return when it runs.
 
-    Where Hadoop is configured it runs on YARN; else in the background of this machine.
+    It runs on YARN if Hadoop is configured, else in the background of this machine.
 
-    The exit status is 0 when it runs, 2 when it does not or not in time, 1 for options that can't be understood, and
-    255 for values that can't be meant.
+    Return 0 when the service runs, 2 if it does not start in time, 1 for invalid options, and 255 for invalid values.
     """
-    parser = Parser(
+    parser = CommandParser(
         "maas_service.sh",
-        description="Start the service that runs the models that are asked for, and return when it runs.",
+        description="Start the service that runs the requested models, and return when it runs.",
         allow_abbrev=False,
     )
     parser.set_defaults(command=partial(background.start, list(sys.argv[1:] if argv is None else argv)))
     add_common_options(parser, quorum_needed=True)
     add_serve_options(parser)
     parser.set_defaults(effective=("--timeout",))
-    given = parser.parse_args(argv)
-    if given.on_yarn or given.yarn is not None or hadoop.configuration():
-        given.on_yarn, given.command = True, serve_on_yarn
-    if trouble := background.refused(given):
-        print(f"maas_service.sh: {trouble}", file=sys.stderr)
+    args = parser.parse_args(argv)
+    if args.on_yarn or args.yarn is not None or hadoop.find_configuration():
+        args.on_yarn, args.command = True, serve_on_yarn
+    if message := background.find_invalid_value(args):
+        print(f"maas_service.sh: {message}", file=sys.stderr)
         return 255
-    for line in cluster.without_effect(given):
+    for line in cluster.explain_ignored_options(args):
         print(f"maas_service.sh: {line}", file=sys.stderr)
-    return run_command("maas_service.sh", given)
+    return run_command("maas_service.sh", args)

@@ -22,38 +22,69 @@ from maas_runtime.cli.common import (
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.deployers.yarn import cluster
-from maas_runtime.runner import memory_limit as memory
-from maas_runtime.runner.endpoint import health_path
+from maas_runtime.runner import memory_limit
+from maas_runtime.runner.endpoint import parse_health_path
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.runner import Limits
 from maas_runtime.service.service import Service
 from maas_runtime.state.backend import Backend
-from maas_runtime.state.store import note_failure, nothing
+from maas_runtime.state.store import ignore_status, try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
 
 
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
-    limits = Limits()
+    _add_service_options(parser)
+    _add_limit_options(parser)
+    # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    cluster.add_yarn_options(parser)
+
+
+def _add_service_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the name by which clients reach this machine (default %(default)s)")
-    add("-e", "--shell_env", action="append", default=[], type=_pair, metavar="K=V", help="a variable for all scripts")
-    add("--restart", choices=("always", "never"), default="always", help="what to do when an instance ends unasked")
-    add("--leave-running", action="store_true", help="when the service ends, let the models run on for the next one")
+    add("--host", default="127.0.0.1", help="host name of this machine for clients (default %(default)s)")
+    add(
+        "-e",
+        "--shell_env",
+        action="append",
+        default=[],
+        type=_parse_variable,
+        metavar="K=V",
+        help="an environment variable for all scripts",
+    )
+    add(
+        "--restart",
+        choices=("always", "never"),
+        default="always",
+        help="whether to restart an instance that ends by itself",
+    )
+    add("--leave-running", action="store_true", help="leave the models running when the service ends")
     add(
         "--file-root",
         action="append",
         default=[],
         type=Path,
         metavar="DIR",
-        help="below which alone file:// paths of requests may be; several may be given (default: anywhere)",
+        help="a directory that file:// paths of requests must be in; may be repeated (default: any)",
     )
-    add("--max-instances", type=int, default=100, metavar="N", help="of one model (default %(default)s)")
+    add(
+        "--max-instances",
+        type=int,
+        default=100,
+        metavar="N",
+        help="maximum number of instances of a model (default %(default)s)",
+    )
+
+
+def _add_limit_options(parser: argparse.ArgumentParser) -> None:
+    limits = Limits()
+    add = parser.add_argument
     for name, seconds, meaning in (
-        ("start", limits.start, "for a model to get ready"),
-        ("drain", limits.drain, "for calls under way, before a model is ended"),
-        ("end", limits.end, "for a model to end, before it is killed"),
-        ("probe", limits.probe, "between looks whether a model still listens"),
+        ("start", limits.start, "time for a model to become ready"),
+        ("drain", limits.drain, "time for active calls before a model is ended"),
+        ("end", limits.end, "time for a model to end before it is killed"),
+        ("probe", limits.probe, "interval of health checks"),
     ):
         add(
             f"--{name}-seconds",
@@ -64,125 +95,123 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         )
     add(
         "--log-mb",
-        type=_at_least(1),
-        default=limits.logs.most_bytes // 1_000_000,
+        type=_integer_from(1),
+        default=limits.logs.max_bytes // 1_000_000,
         metavar="MB",
-        help="how large each file of what a model prints may grow (default %(default)s)",
+        help="maximum size of each log file of a model (default %(default)s)",
     )
     add(
         "--log-files",
-        type=_at_least(0),
-        default=limits.logs.kept,
+        type=_integer_from(0),
+        default=limits.logs.backups,
         metavar="N",
-        help="how many full ones are kept beside it (default %(default)s)",
+        help="number of rotated log files (default %(default)s)",
     )
     add(
         "--health",
-        type=_health,
+        type=_parse_health,
         default=limits.health,
         metavar="PATH",
-        help="where models tell how they are, such as /health, unless they say so themselves; one that does not answer "
-        "there by 2xx is replaced (default: it is enough that they listen)",
+        help="default path of the health check, such as /health; an instance that does not return a 2xx status "
+        "there is restarted (default: check that the port accepts connections)",
     )
-    # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
-    add("--ready-fd", type=int, help=argparse.SUPPRESS)
-    cluster.options(parser)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_variable(text: str) -> tuple[str, str]:
     name, _, value = text.strip().partition("=")
     if not name or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"invalid variable {text!r}: expected NAME=VALUE")
     return name, value
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def count(text: str) -> int:
+def _integer_from(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected an integer of at least {least}")
         return int(text)
 
-    return count
+    return parse
 
 
-def _health(text: str) -> str:
+def _parse_health(text: str) -> str:
     try:
-        health_path(text)
+        parse_health_path(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 
-def serve(given: argparse.Namespace) -> int:
+def serve(args: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if given.ready_fd is None:  # else who started us has said it
-        for line in cluster.without_effect(given):
+    if args.ready_fd is None:  # else the parent process printed it
+        for line in cluster.explain_ignored_options(args):
             log.warning("%s", line)
-    if given.on_yarn:
-        return serve_on_yarn(given)
-    asked: list[int] = []
+    if args.on_yarn:
+        return serve_on_yarn(args)
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: asked.append(number))
-    with stores.model_store(given) as store, open_backend(given) as place:
-        log.info("serving %s", place.name)
-        tell = partial(_tell, given.ready_fd) if given.ready_fd is not None else nothing
-        with _deployer(given, place, store) as deployer:
-            service = _service(given, place, store, deployer)
-            service.run(lambda: bool(asked), leave_running=given.leave_running, tell=tell)
+        signal.signal(number, lambda number, _: signals.append(number))
+    with stores.model_store(args) as store, open_backend(args) as backend:
+        log.info("serving %s", backend.name)
+        notify = partial(_notify, args.ready_fd) if args.ready_fd is not None else ignore_status
+        with _open_deployer(args, backend, store) as deployer:
+            service = _make_service(args, backend, store, deployer)
+            service.run(lambda: bool(signals), leave_running=args.leave_running, notify=notify)
     log.info("ended")
     return 0
 
 
-def serve_on_yarn(given: argparse.Namespace) -> int:
-    if trouble := background.refused(given):
-        raise ValueError(trouble)
-    with stores.model_store(given) as store, open_backend(given) as place:
-        return cluster.start(given, place, store, stores.elsewhere(given))
+def serve_on_yarn(args: argparse.Namespace) -> int:
+    """Start the service on YARN, and return when it runs."""
+    if message := background.find_invalid_value(args):
+        raise ValueError(message)
+    with stores.model_store(args) as store, open_backend(args) as backend:
+        return cluster.start(args, backend, store, stores.resolve_shared_name(args))
 
 
-def _tell(descriptor: int, word: str) -> None:
-    with suppress(OSError):  # who started us has heard enough
+def _notify(descriptor: int, word: str) -> None:
+    with suppress(OSError):  # the parent process has closed the pipe
         os.write(descriptor, f"{word}\n".encode())
 
 
 @contextmanager
-def _deployer(given: argparse.Namespace, place: Backend, store: ModelStore) -> Iterator[Deployer]:
-    """What runs models, here or on YARN."""
+def _open_deployer(args: argparse.Namespace, backend: Backend, store: ModelStore) -> Iterator[Deployer]:
+    """Open the deployer, for this machine or for YARN."""
     limits = Limits(
-        given.start_seconds,
-        given.drain_seconds,
-        given.end_seconds,
-        given.probe_seconds,
-        logs=LogLimits(given.log_mb * 1_000_000, given.log_files),
-        health=given.health,
+        args.start_seconds,
+        args.drain_seconds,
+        args.end_seconds,
+        args.probe_seconds,
+        logs=LogLimits(args.log_mb * 1_000_000, args.log_files),
+        health=args.health,
     )
-    report = partial(note_failure, place.notes)
-    if cluster.wanted(given):
-        with cluster.deployer(given, place, store, report, limits) as deployer:
+    report = partial(try_record_failure, backend.state_store)
+    if cluster.uses_yarn(args):
+        with cluster.open_deployer(args, backend, store, report, limits) as deployer:
             yield deployer
         return
-    memory.prepare()
+    memory_limit.prepare()
     yield LocalDeployer(
-        given.registry / "containers",
-        place.options,
+        args.registry / "containers",
+        backend.registry_options,
         store,
         report,
-        unregister=place.registry.unregister,
-        ready=lambda model: {instance.id for instance in place.registry.instances(*model)},
-        host=given.host,
+        unregister=backend.registry.unregister,
+        ready=lambda model: {instance.id for instance in backend.registry.instances(*model)},
+        host=args.host,
         limits=limits,
     )
 
 
-def _service(given: argparse.Namespace, place: Backend, store: ModelStore, deployer: Deployer) -> Service:
+def _make_service(args: argparse.Namespace, backend: Backend, store: ModelStore, deployer: Deployer) -> Service:
     return Service(
-        place.queue,
-        place.registry,
+        backend.queue,
+        backend.registry,
         deployer,
         store,
-        place.notes,
-        environment=dict(given.shell_env),
-        restart=given.restart == "always",
-        most_instances=given.max_instances,
+        backend.state_store,
+        environment=dict(args.shell_env),
+        restart=args.restart == "always",
+        max_instances=args.max_instances,
     )

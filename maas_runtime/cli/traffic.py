@@ -1,4 +1,4 @@
-"""The command `maas traffic`: say where calls go that name no version of a model, or show it."""
+"""maas traffic: set or show traffic plans, which route calls without a version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from maas_runtime.service.rollouts import ENDED, rollout_of
+from maas_runtime.service.rollouts import ENDED, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
 from stellar.maas.registry import Registry, natural_order
@@ -22,7 +22,7 @@ EXAMPLES = """examples:
 """
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def add_traffic_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-n", "--name", help="the model's name; without it all plans are shown")
     add(
@@ -31,16 +31,16 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_weight,
         metavar="VERSION=N",
-        help="how much goes to a version, in proportion to the others; once for each that gets any",
+        help="relative weight of a version; repeat for each version that receives calls",
     )
-    add("--per-instance", action="store_true", help="a weight counts for each instance of the version")
+    add("--per-instance", action="store_true", help="multiply a weight by the number of instances of the version")
     add(
         "--shadow",
         type=_shadow,
         metavar="VERSION[=SHARE]",
-        help="send calls to this version too, and compare the answers; all of them, or a share from 0 to 1",
+        help="also send calls to this version and compare the results: all of them, or a share from 0 to 1",
     )
-    add("--clear", action="store_true", help="first forget the plan that there is")
+    add("--clear", action="store_true", help="remove the current plan first")
 
 
 def _weight(text: str) -> tuple[str, float]:
@@ -50,7 +50,7 @@ def _weight(text: str) -> tuple[str, float]:
             raise ValueError
         return version, float(number) if "." in number or "e" in number else int(number)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form VERSION=NUMBER, such as 2.0=10") from None
+        raise argparse.ArgumentTypeError(f"invalid weight {text!r}: expected VERSION=NUMBER, such as 2.0=10") from None
 
 
 def _shadow(text: str) -> Shadow:
@@ -60,72 +60,72 @@ def _shadow(text: str) -> Shadow:
     try:
         return Shadow(version, float(share))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form VERSION or VERSION=SHARE") from None
+        raise argparse.ArgumentTypeError(f"invalid shadow {text!r}: expected VERSION or VERSION=SHARE") from None
 
 
-def traffic(given: argparse.Namespace, place: Backend) -> int:
-    """Change the plan of a model as far as the options say, and show it. Raises ValueError for what can't be meant."""
-    changes = given.weight or given.shadow or given.clear or given.per_instance
-    if given.name is None:
+def traffic(args: argparse.Namespace, backend: Backend) -> int:
+    """Change the plan of a model by the options given, and print it. Raises ValueError for invalid options."""
+    changes = args.weight or args.shadow or args.clear or args.per_instance
+    if args.name is None:
         if changes:
-            raise ValueError("which model? It is named by -n (--name)")
-        sys.stdout.writelines(f"{line}\n" for line in plans(place.registry, place.notes))
+            raise ValueError("missing model name: add -n (--name)")
+        sys.stdout.writelines(f"{line}\n" for line in describe_plans(backend.registry, backend.state_store))
         return 0
-    name = validate_name(given.name, "model's name")
-    plan = _changed(given, name, place.notes) if changes else plan_of(place.notes, name)
+    name = validate_name(args.name, "model's name")
+    plan = _change_plan(args, name, backend.state_store) if changes else read_plan(backend.state_store, name)
     if changes:
-        _warn(name, plan, place.registry)
-        place.notes.write(f"{TRAFFIC}/{name}", plan.to_note() or None)
-    print(describe(name, plan, place.registry))
+        _warn(name, plan, backend.registry)
+        backend.state_store.write(f"{TRAFFIC}/{name}", plan.to_note() or None)
+    print(describe(name, plan, backend.registry))
     return 0
 
 
-def plan_of(notes: StateStore, name: str) -> TrafficPlan:
-    """The plan of a model, which may say nothing. Raises ValueError, naming the model, for what is no plan."""
+def read_plan(state_store: StateStore, name: str) -> TrafficPlan:
+    """Return the plan of a model, which may be empty. Raises ValueError, with the model's name, for an invalid plan."""
     try:
-        return TrafficPlan.from_note(notes.read(f"{TRAFFIC}/{name}") or {})
+        return TrafficPlan.from_note(state_store.read(f"{TRAFFIC}/{name}") or {})
     except ValueError as error:
-        raise ValueError(f"the traffic plan of {name} can't be read; set it anew with --clear: {error}") from None
+        raise ValueError(f"invalid traffic plan of {name}; replace it with --clear: {error}") from None
 
 
-def _changed(given: argparse.Namespace, name: str, notes: StateStore) -> TrafficPlan:
-    rollout = rollout_of(notes, name)
+def _change_plan(args: argparse.Namespace, name: str, state_store: StateStore) -> TrafficPlan:
+    rollout = read_rollout(state_store, name)
     if rollout and rollout.state not in ENDED:
-        raise ValueError(f"calls of {name} move by themselves now: {rollout}; wait until that has ended")
-    plan = TrafficPlan() if given.clear else plan_of(notes, name)
-    if len(dict(given.weight)) < len(given.weight):
-        raise ValueError("--weight: a version is given twice")
-    if given.per_instance and not given.weight:
-        raise ValueError("--per-instance goes with --weight")
-    if given.weight:
-        plan = replace(plan, weights=dict(given.weight), per_instance=given.per_instance)
-    if given.shadow:
-        plan = replace(plan, shadow=given.shadow)
-    return TrafficPlan.from_note(plan.to_note())  # raises ValueError for weights and shares that can't be
+        raise ValueError(f"a rollout of {name} controls its traffic: {rollout}; wait until it has ended")
+    plan = TrafficPlan() if args.clear else read_plan(state_store, name)
+    if len(dict(args.weight)) < len(args.weight):
+        raise ValueError("--weight: duplicate version")
+    if args.per_instance and not args.weight:
+        raise ValueError("--per-instance requires --weight")
+    if args.weight:
+        plan = replace(plan, weights=dict(args.weight), per_instance=args.per_instance)
+    if args.shadow:
+        plan = replace(plan, shadow=args.shadow)
+    return TrafficPlan.from_note(plan.to_note())  # raises ValueError for invalid weights and shares
 
 
 def _warn(name: str, plan: TrafficPlan, registry: Registry) -> None:
     present = {instance.model.version for instance in registry.instances(name)}
     for version in dict.fromkeys([*plan.weights, *([plan.shadow.version] if plan.shadow else [])]):
         if version not in present:
-            there = ", ".join(sorted(present, key=natural_order)) or "none"
+            available = ", ".join(sorted(present, key=natural_order)) or "none"
             print(
-                f"maas: {name} has no version {version} now ({there}); it gets no calls until it has instances",
+                f"maas: {name} has no instances of version {version} (found {available}), so it receives no calls yet",
                 file=sys.stderr,
             )
 
 
-def plans(registry: Registry, notes: StateStore) -> Iterator[str]:
-    """A line for each plan that there is."""
-    for name in notes.names(TRAFFIC):
+def describe_plans(registry: Registry, state_store: StateStore) -> Iterator[str]:
+    """Yield a line for each plan."""
+    for name in state_store.names(TRAFFIC):
         try:
-            yield describe(name, plan_of(notes, name), registry)
+            yield describe(name, read_plan(state_store, name), registry)
         except ValueError as error:
             yield str(error)
 
 
 def describe(name: str, plan: TrafficPlan, registry: Registry) -> str:
-    """What calls that name no version meet now."""
+    """Return a line with the versions that receive calls without a version, and their shares."""
     counts: dict[str, int] = {}
     for instance in registry.instances(name):
         counts[instance.model.version] = counts.get(instance.model.version, 0) + 1

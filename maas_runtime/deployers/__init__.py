@@ -1,4 +1,4 @@
-"""Where models run: one module a place, all with the same two verbs."""
+"""Deployers: one interface to run instances of models on this machine or on YARN."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stellar.maas.schema import Model
 
 @dataclass(frozen=True)
 class Deployment:
-    """What to run.
+    """A model version with its files and limits.
 
-    path: where the model's files are in the model store
-    memory: MB that an instance may use; 0 for no limit
+    path: directory of the model's files in the model store
+    memory: memory limit of an instance in MB; 0 for no limit
     environment: variables for the model's script
     """
 
@@ -25,19 +25,18 @@ class Deployment:
 
 
 class Deployer(Protocol):
-    """Makes instances of models run, or stop. Safe to use from many threads.
+    """Keep the desired number of instances of each deployment running. Thread-safe.
 
-    What it started goes on when its process ends; a new deployer at the same place knows of it.
+    Instances go on when the deployer's process ends; a new deployer with the same configuration finds them.
     """
 
     def scale(self, deployment: Deployment, instances: int) -> None:
-        """Make it `instances` instances; 0 removes it. Asking twice changes nothing.
+        """Set the number of instances. 0 removes the deployment. Idempotent.
 
-        Those that are missing are started with the deployment's files. Those too many are stopped, first what is not
-        ready as far as that is known, then the oldest: each is unregistered, left some time for calls under way, and
-        then ended. Returns when the stopped ones are gone and the started ones run, whether or not they are ready.
-        Raises DeployError if they can't be started.
+        Missing instances are started with the deployment's files. Surplus instances are stopped, first those not known
+        to be ready, then the oldest: each is unregistered, drained and ended. Returns when stopped instances have ended
+        and started ones run, ready or not. Raises DeployError if an instance cannot be started.
         """
 
     def running(self, model: Model) -> int:
-        """How many instances of the model run now, ready or not."""
+        """Return the number of instances that run now, ready or not."""

@@ -1,12 +1,12 @@
-"""Models as processes of this machine, each with a runner that looks after it.
+"""A deployer that runs instances as processes of this machine, each supervised by a runner.
 
-    <directory>/<id>/instance.json      what it is
-    <directory>/<id>/lock               locked as long as its runner lives; holds the runner's process id
-    <directory>/<id>/work/              the model's files; where its script runs
-    <directory>/<id>/stdout, stderr     what the script prints        runner.log    what the runner says
-    <directory>/failed/<id>/            the last instances that failed, without their files
+    <directory>/<id>/instance.json      model and start time
+    <directory>/<id>/lock               locked while the runner lives; contains the runner's process id
+    <directory>/<id>/work/              the model's files; working directory of its script
+    <directory>/<id>/stdout, stderr     output of the script        runner.log    log of the runner
+    <directory>/failed/<id>/            the last failed instances, without the model's files
 
-All that is known of an instance stands there, so a deployer that is started anew knows those of the last one.
+These directories are the only state, so a new deployer finds the instances of the previous one.
 """
 
 from __future__ import annotations
@@ -40,34 +40,34 @@ from stellar.maas.schema import Model
 log = logging.getLogger(__name__)
 
 DESCRIPTION, RUNNER_LOG, FAILED = "instance.json", "runner.log", "failed"
-FAILED_KEPT = 10
-SPARE_SECONDS = 5.0  # that a runner may take beyond what it gives its model, before it is killed
+MAX_FAILED = 10
+SPARE_SECONDS = 5.0  # beyond the time-outs of the runner, before it is killed
 PACKAGES = Path(maas_runtime.__file__).parents[1]
 
 
 @dataclass(frozen=True)
-class Container:
-    """An instance's directory, and what it says of the instance."""
+class LocalInstance:
+    """An instance, as described by its directory."""
 
     folder: Path
     model: Model
     started: float
 
     @property
-    def runner(self) -> int | None:
-        """The process id of its runner; None before that has begun."""
+    def runner_pid(self) -> int | None:
+        """The process id of the runner; None until it has started."""
         with suppress(FileNotFoundError):
             if (text := (self.folder / LOCK).read_text()).endswith("\n"):
                 return int(text)
         return None
 
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         with suppress(FileNotFoundError), (self.folder / LOCK).open("rb", buffering=0) as lock:
             return is_locked(lock)
         return False
 
-    def failure(self) -> str | None:
-        """Why it ended; None if it was asked to."""
+    def read_failure(self) -> str | None:
+        """Return the reason of a failure; None if the instance was stopped on request."""
         try:
             reason = json.loads((self.folder / OUTCOME).read_bytes())["failure"]
         except (FileNotFoundError, ValueError):
@@ -76,16 +76,16 @@ class Container:
 
 
 class LocalDeployer:
-    """Runs instances on this machine.
+    """A deployer for this machine.
 
-    directory: where the instances' directories are
-    registry: the options by which a runner finds the registry, such as `--registry=/var/maas`
-    store: where the models' files are
+    directory: parent of the instances' directories
+    registry: options with which a runner opens the registry, such as `--registry=/var/maas`
+    store: model store with the models' files
     report: called with the model and the reason when an instance fails
     unregister: called with the model's name and the instance's id when its runner was killed
-    ready: tells the ids of a model's instances that serve; others are the first to be stopped
-    host: the name by which clients reach this machine
-    limits: how patient the runners are
+    ready: returns the ids of a model's ready instances; others are stopped first
+    host: host name under which clients reach this machine
+    limits: time-outs and resource limits of the runners
     """
 
     def __init__(
@@ -108,35 +108,35 @@ class LocalDeployer:
         self._ready = ready
         self._host = host
         self._limits = limits or Limits()
-        for draft in self._directory.glob(".*"):  # of a deployer that was killed while it started one
+        for draft in self._directory.glob(".*"):  # left by a deployer that was killed while starting an instance
             shutil.rmtree(draft, ignore_errors=True)
-        self._turn: defaultdict[Model, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: defaultdict[Model, threading.Lock] = defaultdict(threading.Lock)
 
     def scale(self, deployment: Deployment, instances: int) -> None:
-        with self._turn[deployment.model]:
+        with self._locks[deployment.model]:
             running = self._running(deployment.model)
             if surplus := max(0, len(running) - instances):
-                self._stop(self._least_useful_first(running)[:surplus])
+                self._stop(self._sort_for_removal(running)[:surplus])
             for _ in range(instances - len(running)):
                 self._start(deployment)
 
     def running(self, model: Model) -> int:
         return len(self._running(model))
 
-    def _least_useful_first(self, running: list[Container]) -> list[Container]:
+    def _sort_for_removal(self, running: list[LocalInstance]) -> list[LocalInstance]:
         ready = self._ready(running[0].model) if self._ready else ()
-        return sorted(running, key=lambda container: container.folder.name in ready) if ready else running
+        return sorted(running, key=lambda instance: instance.folder.name in ready) if ready else running
 
-    def _running(self, model: Model) -> list[Container]:
-        """The model's instances that run, oldest first; those that ended are cleared away."""
-        found = []
-        for container in _containers(self._directory):
-            if container.model == model:
-                if container.runs():
-                    found.append(container)
+    def _running(self, model: Model) -> list[LocalInstance]:
+        """Return the running instances of a model, oldest first; clean up those that ended."""
+        instances = []
+        for instance in _read_instances(self._directory):
+            if instance.model == model:
+                if instance.is_running():
+                    instances.append(instance)
                 else:
-                    self._clear(container)
-        return found
+                    self._clean_up(instance)
+        return instances
 
     def _start(self, deployment: Deployment) -> None:
         id = uuid.uuid4().hex[:12]
@@ -151,13 +151,13 @@ class LocalDeployer:
             description = {**deployment.model._asdict(), "started": time.time()}
             (draft / DESCRIPTION).write_text(json.dumps(description))
             with (draft / LOCK).open("wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # the runner inherits it: at no moment it seems dead
+                fcntl.flock(lock, fcntl.LOCK_EX)  # the runner inherits the lock, so the instance never appears dead
                 draft.rename(folder)
                 self._run(deployment, id, script, lock.fileno())
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
-            raise DeployError(f"{deployment.model} can't be started: {error}") from error
-        log.info("%s: instance %s is started", deployment.model, id)
+            raise DeployError(f"cannot start {deployment.model}: {error}") from error
+        log.info("%s: instance %s started", deployment.model, id)
 
     def _run(self, deployment: Deployment, id: str, script: str, lock: int) -> None:
         with (self._directory / id / RUNNER_LOG).open("ab") as output:
@@ -171,7 +171,7 @@ class LocalDeployer:
                 pass_fds=(lock,),
                 start_new_session=True,
             )
-        # It needs somebody to wait for it, or it stays in the process table
+        # An unreaped child would stay in the process table
         threading.Thread(target=runner.wait, name=f"runner {id}", daemon=True).start()
 
     def _command(self, deployment: Deployment, id: str, script: str) -> Sequence[str]:
@@ -183,76 +183,84 @@ class LocalDeployer:
             "--hostname": self._host,
             "--container": self._directory / id,
             "--memory": deployment.memory,
-            **self._limits.options(),
+            **self._limits.to_options(),
         }
-        words = [f"{name}={value}" for name, value in options.items()]
-        return [sys.executable, "-m", "maas_runtime.runner.runner", *self._registry, *words]
+        arguments = [f"{name}={value}" for name, value in options.items()]
+        return [sys.executable, "-m", "maas_runtime.runner.runner", *self._registry, *arguments]
 
-    def _stop(self, containers: Sequence[Container]) -> None:
-        """Ask instances to end, all at once, and see that they do."""
-        for container in containers:
-            self._signal(container, signal.SIGTERM)
+    def _stop(self, instances: Sequence[LocalInstance]) -> None:
+        """Stop instances in parallel; kill runners that do not end in time."""
+        for instance in instances:
+            self._send_signal(instance, signal.SIGTERM)
         deadline = time.monotonic() + self._limits.drain + self._limits.end + SPARE_SECONDS
-        for container in containers:
-            if not _ends(container, deadline):
-                log.warning("%s: the runner of %s does not end and is killed", container.model, container.folder.name)
-                self._signal(container, signal.SIGKILL)
-                _ends(container, time.monotonic() + SPARE_SECONDS)
-            self._clear(container)
+        for instance in instances:
+            if not _await_end(instance, deadline):
+                log.warning(
+                    "%s: killing the runner of %s, which did not end in time", instance.model, instance.folder.name
+                )
+                self._send_signal(instance, signal.SIGKILL)
+                _await_end(instance, time.monotonic() + SPARE_SECONDS)
+            self._clean_up(instance)
 
-    def _signal(self, container: Container, number: signal.Signals) -> None:
-        _await(lambda: container.runner or not container.runs(), time.monotonic() + 10.0)  # it may just be starting
-        if (
-            runner := container.runner
-        ) and container.runs():  # who holds the lock lives, so the number is still its own
+    def _send_signal(self, instance: LocalInstance, number: signal.Signals) -> None:
+        started = time.monotonic() + 10.0  # a starting runner has not written its process id yet
+        _await(lambda: instance.runner_pid or not instance.is_running(), started)
+        # While the lock is held the runner lives, so its process id is not reused
+        if (runner_pid := instance.runner_pid) and instance.is_running():
             with suppress(ProcessLookupError):
-                os.kill(runner, number)
+                os.kill(runner_pid, number)
 
-    def _clear(self, container: Container) -> None:
+    def _clean_up(self, instance: LocalInstance) -> None:
         failed = self._directory / FAILED
         failed.mkdir(exist_ok=True)
-        kept = failed / container.folder.name
+        target = failed / instance.folder.name
         try:
-            container.folder.rename(kept)  # only one can do this, so it is reported once
+            instance.folder.rename(target)  # succeeds once, so a failure is reported once
         except FileNotFoundError:
             return
-        shutil.rmtree(kept / WORK, ignore_errors=True)
-        ended = Container(kept, container.model, container.started)
-        if not (kept / OUTCOME).exists():
-            self._forget_registration(ended)
-            kill_marked(f"{CONTAINER_ID}={kept.name}")  # its guardian ended its group, but not what had left that
-        if (reason := ended.failure()) is None:
-            shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(target / WORK, ignore_errors=True)
+        ended = LocalInstance(target, instance.model, instance.started)
+        if not (target / OUTCOME).exists():
+            self._unregister_killed(ended)
+            kill_marked(
+                f"{CONTAINER_ID}={target.name}"
+            )  # its guardian killed the group, but not processes that left it
+        if (reason := ended.read_failure()) is None:
+            shutil.rmtree(target, ignore_errors=True)
         else:
-            log.warning("%s: instance %s failed: %s; see %s", container.model, kept.name, reason, kept)
-            self._report(container.model, f"{reason}; see {kept}")
-            for old in [c.folder for c in _containers(failed)][:-FAILED_KEPT]:
+            log.warning("%s: instance %s failed: %s; see %s", instance.model, target.name, reason, target)
+            self._report(instance.model, f"{reason}; see {target}")
+            for old in [c.folder for c in _read_instances(failed)][:-MAX_FAILED]:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def _forget_registration(self, killed: Container) -> None:
-        """What its runner can't do any more, so that nobody waits until its session times out."""
+    def _unregister_killed(self, killed: LocalInstance) -> None:
+        """Unregister an instance whose runner was killed, instead of waiting for its session to expire."""
         try:
             if self._unregister:
                 self._unregister(killed.model.name, killed.folder.name)
         except OSError as error:
             log.warning(
-                "%s: %s stays registered until its session times out: %s", killed.model, killed.folder.name, error
+                "%s: cannot unregister %s, which stays until its session expires: %s",
+                killed.model,
+                killed.folder.name,
+                error,
             )
 
 
-def _containers(directory: Path) -> Iterator[Container]:
-    """All in a directory, oldest first."""
-    found = []
+def _read_instances(directory: Path) -> Iterator[LocalInstance]:
+    """Return the instances in a directory, oldest first."""
+    instances = []
     with suppress(FileNotFoundError):
-        for description in directory.glob("[!.]*/" + DESCRIPTION):
+        for file in directory.glob("[!.]*/" + DESCRIPTION):
             with suppress(FileNotFoundError):
-                said = json.loads(description.read_bytes())
-                found.append(Container(description.parent, Model(said["name"], said["version"]), said["started"]))
-    return iter(sorted(found, key=lambda container: container.started))
+                fields = json.loads(file.read_bytes())
+                model = Model(fields["name"], fields["version"])
+                instances.append(LocalInstance(file.parent, model, fields["started"]))
+    return iter(sorted(instances, key=lambda instance: instance.started))
 
 
-def _ends(container: Container, deadline: float) -> bool:
-    return _await(lambda: not container.runs(), deadline)
+def _await_end(instance: LocalInstance, deadline: float) -> bool:
+    return _await(lambda: not instance.is_running(), deadline)
 
 
 def _await(condition: Callable[[], object], deadline: float) -> bool:

@@ -1,4 +1,4 @@
-"""Models that are only counted and registered, not run: for tests of what stands above a deployer."""
+"""A deployer for tests: it registers instances without running anything."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from stellar.maas.schema import Endpoint, Model, ServiceInstance
 
 
 class MemoryDeployer:
-    """Registers an address for each instance; nothing listens there. The registry is all that it knows."""
+    """Register an unreachable URL for each instance; the registry is its only state."""
 
     def __init__(self, store: ModelStore, registry: Registry) -> None:
         self._store = store
         self._registry = registry
         self._ids = itertools.count(2)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def scale(self, deployment: Deployment, instances: int) -> None:
         model = deployment.model
-        with self._turn:
+        with self._lock:
             running = sorted(self._registry.instances(*model), key=lambda instance: int(instance.id))
             for instance in running[: max(0, len(running) - instances)]:
                 self._registry.unregister(model.name, instance.id)

@@ -1,1 +1,1 @@
-"""The program beside each model: it starts it, waits until it is ready, registers it, and ends it."""
+"""The runner: starts one instance of a model, waits for readiness, registers and monitors it, and ends it."""

@@ -1,6 +1,6 @@
 """The `endpoint.dat` that a model writes, and the health check of its endpoint.
 
-The model may write anything to `endpoint.dat`, by mistake or on purpose.
+A model may write invalid data to `endpoint.dat`, by mistake or on purpose.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from stellar.maas.schema import Endpoint, read_json
 from stellar.maas.transport.base import Timeouts, Transport
 from stellar.maas.transport.http import HttpTransport
 
-MOST_BYTES = 65_536
-LOOK_SECONDS = 1.0
+MAX_BYTES = 65_536
+CHECK_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 
 
@@ -32,9 +32,9 @@ HEALTH_SECONDS = 2.0
 class EndpointFile:
     """The content of `endpoint.dat`: Metron's keys, and our own.
 
-    endpoint: what is registered, which has Metron's keys alone
-    health: the path of the health check, for the runner; empty for none
-    settings: our keys for clients, which are published beside the registration
+    endpoint: Metron's keys, which are registered
+    health: path of the health check, for the runner; empty if not set
+    settings: our keys for clients, which are published next to the registration
     """
 
     endpoint: Endpoint
@@ -43,18 +43,18 @@ class EndpointFile:
 
 
 def read_endpoint(file: Path) -> EndpointFile | None:
-    """Return the content of the file; None as long as it is empty or does not exist.
+    """Return the content of the file; None while it is empty or does not exist.
 
-    Raises ValueError or OSError for invalid content, which may be half of what the model is writing.
+    Raises ValueError or OSError for invalid content, which may be a partial write.
     """
     data = _content(file)
     if not data:
         return None
     endpoint = Endpoint.from_json(data)
-    if any(not text.isprintable() for pair in endpoint.functions.items() for text in pair):
-        raise ValueError("its functions have control characters in them")
+    if any(not value.isprintable() for pair in endpoint.functions.items() for value in pair):
+        raise ValueError("invalid functions: control characters")
     content = read_json(data)
-    return EndpointFile(endpoint, health_path(content.get("health") or ""), _settings(content))
+    return EndpointFile(endpoint, parse_health_path(content.get("health") or ""), _settings(content))
 
 
 def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,32 +67,35 @@ def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(file: Path) -> bytes:
-    """What a file holds; nothing if it is not there. It is neither waited for nor looked for elsewhere."""
+    """Return the bytes of a regular file; empty if it does not exist. Never blocks and never follows a link."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise ValueError("it is a link") from None
+            raise ValueError("expected a regular file, got a link") from None
         raise
-    with open(descriptor, "rb") as opened:
+    with open(descriptor, "rb") as handle:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is no file")
-        if len(data := opened.read(MOST_BYTES + 1)) > MOST_BYTES:
-            raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+            raise ValueError("expected a regular file")
+        if len(data := handle.read(MAX_BYTES + 1)) > MAX_BYTES:
+            raise ValueError(f"too large: expected at most {MAX_BYTES:,} bytes")
     return data
 
 
-def health_path(text: object) -> str:
-    """A path below a model's address, without a leading slash. Raises ValueError for what is none."""
-    if not isinstance(text, str) or not text.isprintable() or {".", ".."} & set(text.split("/")):
-        raise ValueError(f"{text!r} is no path such as /health")
-    return quote(text.removeprefix("/"), safe="/:@!$&'()*+,;=~%?")
+def parse_health_path(path: object) -> str:
+    """Return a health-check path, relative to the model's URL and without a leading slash.
+
+    Raises ValueError for an invalid path.
+    """
+    if not isinstance(path, str) or not path.isprintable() or {".", ".."} & set(path.split("/")):
+        raise ValueError(f"invalid path {path!r}: expected a path such as /health")
+    return quote(path.removeprefix("/"), safe="/:@!$&'()*+,;=~%?")
 
 
-def listens(url: str, seconds: float = LOOK_SECONDS) -> bool:
-    """Whether something accepts connections at the host and port of an address."""
+def is_listening(url: str, seconds: float = CHECK_SECONDS) -> bool:
+    """Return whether a server accepts connections at the host and port of a URL."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
@@ -103,50 +106,54 @@ def listens(url: str, seconds: float = LOOK_SECONDS) -> bool:
 
 
 class HealthProbe:
-    """Looks whether a model is there: whether it listens or, where it has a path for that, answers by 2xx.
+    """A health check of a model: its port accepts connections or, with a health path, a GET returns a 2xx status.
 
-    url: its address
-    health: the path; empty for none
+    url: URL of the model
+    health: path of the health check; empty for a connection check
 
-    A model that hangs still listens, for the system accepts connections in its place: only a path shows that.
+    The kernel accepts connections for a hung process, so only a health path detects a hung model.
     """
 
     def __init__(self, url: str, health: str = "") -> None:
         self.url = f"{url.rstrip('/')}/{health}" if health else url
-        self.nothing = f"no good answer came from {self.url}" if health else f"nothing listens at {url}"
-        self.lost = f"it gives no good answer at {self.url}" if health else f"it listens no longer at {url}"
+        self.not_ready = f"no 2xx response from {self.url}" if health else f"no server is listening at {url}"
+        self.failure = (
+            f"health check failed: no 2xx response from {self.url}"
+            if health
+            else f"health check failed: no server is listening at {url}"
+        )
         self.misses = 0
         self._transport = _transport(url) if health else None
-        self._ended = threading.Event()
+        self._closed = threading.Event()
 
     def __call__(self) -> bool:
-        """Look once, which may take a second or two."""
+        """Check once, within a second or two. Return whether the model is healthy."""
         if self._transport is None:
-            return listens(self.url)
+            return is_listening(self.url)
         try:
             return 200 <= self._transport.get(self.url).status < 300
         except MaasError:
             return False
 
-    def begin(self, seconds: float) -> None:
-        """Look every so many seconds, beside what else is done; `misses` tells how often in a row it was in vain."""
-        threading.Thread(target=self._look, args=(seconds,), name="looks", daemon=True).start()
+    def start(self, seconds: float) -> None:
+        """Check every `seconds` in a thread; `misses` counts consecutive failures."""
+        threading.Thread(target=self._run, args=(seconds,), name="health check", daemon=True).start()
 
-    def _look(self, seconds: float) -> None:
-        while not self._ended.wait(seconds):
+    def _run(self, seconds: float) -> None:
+        while not self._closed.wait(seconds):
             self.misses = 0 if self() else self.misses + 1
 
     def close(self) -> None:
-        self._ended.set()
+        self._closed.set()
         if self._transport is not None:
             self._transport.close()
 
 
 def _transport(url: str) -> Transport:
-    patience = Timeouts(HEALTH_SECONDS, HEALTH_SECONDS, 1 << 20)
+    timeouts = Timeouts(HEALTH_SECONDS, HEALTH_SECONDS, 1 << 20)
     if urlsplit(url).scheme == "http":
-        return HttpTransport(patience)
-    # We ask what we have started ourselves, and tell it nothing: whoever else checks its certificate
+        return HttpTransport(timeouts)
+    # The runner started this server itself and sends no secrets, so the certificate is not verified
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return HttpTransport(patience, context=context)
+    return HttpTransport(timeouts, context=context)

@@ -1,13 +1,14 @@
-"""When an instance in a container of YARN ends, apart from its own failures.
+"""The life cycle of an instance in a YARN container: when it ends, apart from its own failures.
 
-An instance that is to be replaced serves until others serve in its stead. There are three ways to its end:
+An instance that will be replaced serves until its replacement does. It ends in one of three ways:
 
-- The service unregisters it, because it is not desired or because it is replaced. YARN ends its container soon, or
-  can't, as its node manager is dead; then it ends itself.
-- YARN sends SIGTERM while it is registered. So the service has not asked for that, and YARN will start another
+- The service unregisters it, because it is not desired or was replaced. YARN ends its container soon. If YARN cannot,
+  because the node manager is dead, the instance ends itself.
+- YARN sends SIGTERM while it is registered. So the service did not request that, and YARN will start another
   container. A restarted master of a service ends all containers that it does not recover *before* it starts others. The
-  instance goes on until it is replaced, or until it needs what is left of the time before SIGKILL to end in good order.
-- Its node manager is away, YARN has replaced it, and no service is there to unregister it. Then it ends itself, later.
+  instance goes on until it is replaced, or until it needs the remaining time before SIGKILL for a graceful shutdown.
+- Its node manager is lost, YARN has replaced it, and no service runs that would unregister it. Then it ends itself,
+  later.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from stellar.net.hadoop.site import configured
 
 log = logging.getLogger(__name__)
 
-LEAVE_SECONDS = 30.0  # in which YARN ends a container that was unregistered
-REPLACED_SECONDS = 60.0  # for the service to unregister what is replaced, and for further replacements to get ready
-LOOK_SECONDS = 5.0  # between looks at the node manager
+LEAVE_SECONDS = 30.0  # until YARN ends the container of an unregistered instance
+REPLACED_SECONDS = 60.0  # for the service to unregister replaced instances and for further replacements
+CHECK_SECONDS = 5.0  # between checks of the node manager
 KILL_SETTING, KILL_SECONDS = "yarn.nodemanager.sleep-delay-before-sigkill.ms", 0.25  # with YARN's default
-SPARE_SECONDS = 0.5  # of those before SIGKILL, to notice and to unregister
+SPARE_SECONDS = 0.5  # of the time before SIGKILL, to detect the signal and unregister
 
 
 def start_order(id: str) -> tuple[int, ...]:
@@ -48,12 +49,13 @@ def read_hold_seconds(drain: float) -> float:
         milliseconds = configured("yarn").get(KILL_SETTING)
         kill = KILL_SECONDS if milliseconds is None else int(milliseconds) / 1000
     except (OSError, ValueError) as error:
-        log.warning("%s is taken for %g: %s", KILL_SETTING, KILL_SECONDS * 1000, error)
+        log.warning("cannot read %s, using %g: %s", KILL_SETTING, KILL_SECONDS * 1000, error)
         kill = KILL_SECONDS
     return max(0.0, kill - drain - SPARE_SECONDS)
 
 
-def node_manager_listens() -> bool:
+def is_node_manager_listening() -> bool:
+    """Return whether the node manager of this container accepts connections; True outside YARN."""
     host, port = os.environ.get("NM_HOST"), os.environ.get("NM_PORT")
     if not host or not port:
         return True
@@ -65,34 +67,34 @@ def node_manager_listens() -> bool:
 
 
 class Handover:
-    """The replacement of the instances that are registered at a moment by others, the oldest first."""
+    """The replacement of the instances that are registered at the start, oldest first, by others."""
 
     def __init__(self, instance: Instance, registry: Registry, now: float) -> None:
         self.began = now
         self._model, self._registry = instance.model, registry
-        self._before = self._registered()
+        self._before = self._find_registered()
         self._rank = 1 + sum(start_order(id) < start_order(instance.id) for id in self._before)
 
     def has_replacement(self) -> bool:
         """Return whether any other instance was registered since."""
-        return self._replacements() > 0
+        return self._count_replacements() > 0
 
     def is_replaced(self) -> bool:
-        """Return whether it is this instance's turn: others replace it and all that are older."""
-        return self._replacements() >= self._rank
+        """Return whether this instance and all older ones have replacements."""
+        return self._count_replacements() >= self._rank
 
-    def _replacements(self) -> int:
-        return len(self._registered() - self._before)
+    def _count_replacements(self) -> int:
+        return len(self._find_registered() - self._before)
 
-    def _registered(self) -> set[str]:
+    def _find_registered(self) -> set[str]:
         return {known.id for known in self._registry.instances(*self._model) if known.id.startswith("container_")}
 
 
 class ContainerLifecycle:
-    """Decides when an instance in a container of YARN ends.
+    """The life cycle of an instance in a YARN container.
 
-    node_seconds: how long its node manager may be away before it ends, once it is replaced
-    hold_seconds: how long it may go on after SIGTERM until it is replaced
+    node_seconds: how long the node manager may be lost before a replaced instance ends
+    hold_seconds: how long the instance waits for its replacement after SIGTERM
     """
 
     def __init__(
@@ -105,48 +107,48 @@ class ContainerLifecycle:
     ) -> None:
         self._instance, self._registry, self._clock = instance, registry, clock
         self._node_seconds, self._hold_seconds = node_seconds, hold_seconds
-        self._node_seen = self._looked = clock()
-        self._unregistered: float | None = None
-        self._node_lost: Handover | None = None
-        self._replaced: float | None = None
-        self._asked: Handover | None = None
+        self._node_seen = self._last_check = clock()
+        self._unregistered_at: float | None = None
+        self._node_handover: Handover | None = None
+        self._replaced_at: float | None = None
+        self._stop_handover: Handover | None = None
 
     def is_desired(self) -> bool:
-        """Return whether the instance is registered, or was until a short time ago.
+        """Return whether the instance is registered, or was until recently.
 
-        Raises ModelFailed when its node manager has been away for too long and others have replaced it.
+        Raises ModelFailed if its node manager is lost for too long and it was replaced.
         """
         now = self._clock()
-        if now - self._looked >= min(LOOK_SECONDS, self._node_seconds / 2):
-            self._looked = now
+        if now - self._last_check >= min(CHECK_SECONDS, self._node_seconds / 2):
+            self._last_check = now
             self._check_node(now)
         if self._is_registered():
-            self._unregistered = None
-        elif self._unregistered is None:
-            self._unregistered = now
-            log.info("%s is unregistered by somebody else", self._instance.model)
-        return self._unregistered is None or now - self._unregistered < LEAVE_SECONDS
+            self._unregistered_at = None
+        elif self._unregistered_at is None:
+            self._unregistered_at = now
+            log.info("%s was unregistered by another process", self._instance.model)
+        return self._unregistered_at is None or now - self._unregistered_at < LEAVE_SECONDS
 
     def may_stop(self) -> bool:
-        """Return whether the instance is replaced, is not to be replaced, or has no time left."""
+        """Return whether the instance was replaced, is not to be replaced, or has no time left."""
         now = self._clock()
-        if self._asked is None:
-            self._asked = Handover(self._instance, self._registry, now)
-        late = now - self._asked.began >= self._hold_seconds
-        return late or not self._is_registered() or self._asked.is_replaced()
+        if self._stop_handover is None:
+            self._stop_handover = Handover(self._instance, self._registry, now)
+        late = now - self._stop_handover.began >= self._hold_seconds
+        return late or not self._is_registered() or self._stop_handover.is_replaced()
 
     def _is_registered(self) -> bool:
         return any(known.id == self._instance.id for known in self._registry.instances(*self._instance.model))
 
     def _check_node(self, now: float) -> None:
-        if node_manager_listens():
-            self._node_seen, self._node_lost, self._replaced = now, None, None
+        if is_node_manager_listening():
+            self._node_seen, self._node_handover, self._replaced_at = now, None, None
             return
-        if self._node_lost is None:
-            self._node_lost = Handover(self._instance, self._registry, now)
-        if self._replaced is None and self._node_lost.has_replacement():
-            self._replaced = now
-        if self._replaced is None or now - self._replaced < REPLACED_SECONDS:
+        if self._node_handover is None:
+            self._node_handover = Handover(self._instance, self._registry, now)
+        if self._replaced_at is None and self._node_handover.has_replacement():
+            self._replaced_at = now
+        if self._replaced_at is None or now - self._replaced_at < REPLACED_SECONDS:
             return
         if (away := now - self._node_seen) >= self._node_seconds:
-            raise ModelFailed(f"its node manager has been away for {away:.0f} seconds, and others replace it")
+            raise ModelFailed(f"its node manager has been lost for {away:.0f} seconds, and it was replaced")

@@ -1,9 +1,9 @@
-"""What a model prints, kept in files of limited size.
+"""Rotated log files for the output of a model.
 
-A thread reads it from pipes and writes it to files, beginning new ones as they fill up. The other ways are worse: a
-file that the model writes itself can't be put aside, only copied and cut, which loses what comes meanwhile and takes
-twice the room; and a pipe that is read only now and then makes the model wait. The price: who reads must live as long
-as the model, as a runner does, and what comes faster than a disk takes it waits, as it would for the disk itself.
+A thread reads pipes and writes files, which it rotates when they are full. A file that the model writes itself could
+only be copied and truncated, which loses output and needs twice the space; a pipe that is read rarely blocks the model.
+The reader must live as long as the model, as the runner does. Output faster than the disk blocks the model, as writing
+to the disk would.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from typing import BinaryIO
 
 log = logging.getLogger(__name__)
 
-PIECE = 1 << 18
-PIPE_BYTES = 1 << 20  # what a model may be ahead of us
-_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux has it
+CHUNK_BYTES = 1 << 18
+PIPE_BYTES = 1 << 20  # buffered output of a model
+_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux only
 
 
 @dataclass(frozen=True)
 class LogLimits:
-    """How large a file may grow, in bytes, and how many full ones are kept beside it, as `.1`, `.2` …"""
+    """The maximum size of a log file in bytes, and the number of rotated files, `.1`, `.2` …"""
 
-    most_bytes: int = 20_000_000
-    kept: int = 4
+    max_bytes: int = 20_000_000
+    backups: int = 4
 
 
 class RotatedFile:
-    """A file that is put aside when it is full. The one of that name holds the latest."""
+    """A log file that is rotated when it is full. The file without a number has the latest output."""
 
     def __init__(self, path: Path, limits: LogLimits) -> None:
-        self._path = path.resolve()  # of a link, the files stand beside what it points to
+        self._path = path.resolve()  # rotated files are next to the target of a link
         self._limits = limits
-        self._file = self._opened()
+        self._file = self._open()
         self._size = os.fstat(self._file.fileno()).st_size
 
     def write(self, data: bytes) -> None:
-        """Add data; where there is a choice, a file ends with a line. Raises OSError."""
+        """Append data; a file ends at the end of a line, if possible. Raises OSError."""
         rest = memoryview(data)
         while rest:
-            room = self._limits.most_bytes - self._size
+            room = self._limits.max_bytes - self._size
             length = len(rest)
             if length > room:
                 length = bytes(rest[: max(0, room)]).rfind(b"\n") + 1 or (max(1, room) if not self._size else 0)
@@ -58,94 +58,95 @@ class RotatedFile:
             self._size += length
             rest = rest[length:]
             if rest:
-                self._begin_anew()
+                self._rotate()
 
-    def _begin_anew(self) -> None:
+    def _rotate(self) -> None:
         self._file.close()
-        names = [self._path, *(self._path.with_name(f"{self._path.name}.{n + 1}") for n in range(self._limits.kept))]
+        names = [self._path, *(self._path.with_name(f"{self._path.name}.{n + 1}") for n in range(self._limits.backups))]
         for older, newer in zip(reversed(names), list(reversed(names))[1:], strict=False):
             with suppress(FileNotFoundError):
                 newer.replace(older)
-        if not self._limits.kept:
+        if not self._limits.backups:
             self._path.unlink(missing_ok=True)
-        self._file, self._size = self._opened(), 0
+        self._file, self._size = self._open(), 0
 
-    def _opened(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         return self._path.open("ab", buffering=0)
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Stream:
-    """What comes by one pipe, and the file that takes it."""
+class _LogStream:
+    """A pipe and the log file for its data."""
 
     def __init__(self, file: RotatedFile) -> None:
         self.file = file
         self.incoming, self.end = os.pipe()
         os.set_blocking(self.incoming, False)
         if _SET_PIPE_SIZE is not None:
-            with suppress(OSError):  # the system has no room for that
+            with suppress(OSError):  # above the limit of the user
                 fcntl.fcntl(self.end, _SET_PIPE_SIZE, PIPE_BYTES)
         self._lost = 0
 
-    def take(self) -> bool:
-        """Take what has come; false if all ends are closed."""
+    def transfer(self) -> bool:
+        """Copy pending data to the file. Return False if all write ends are closed."""
         try:
-            data = os.read(self.incoming, PIECE)
+            data = os.read(self.incoming, CHUNK_BYTES)
         except BlockingIOError:
             return True
         if not data:
             return False
         try:
             self.file.write(data)
-        except OSError as error:  # the disk is full: the model goes on all the same
+        except OSError as error:  # the disk is full; the model goes on
             if not self._lost:
-                log.warning("what the model prints is lost: %s", error)
+                log.warning("output of the model is lost: %s", error)
             self._lost += len(data)
         else:
             if self._lost:
-                log.warning("%d bytes of what the model printed are lost", self._lost)
+                log.warning("%d bytes of output of the model were lost", self._lost)
             self._lost = 0
         return True
 
-    def waiting(self) -> int:
-        """How many bytes have come and are not taken."""
+    def count_pending(self) -> int:
+        """Return the number of bytes in the pipe."""
         count = array.array("i", [0])
         fcntl.ioctl(self.incoming, termios.FIONREAD, count)
         return count[0]
 
 
 class Logs:
-    """Pipes for what a model prints, each read into a file.
+    """Pipes for the output of a model, each copied to a log file.
 
-    `ends` are for the model's processes to write to; once they have them, `handed_over` is to be called.
+    `ends` are the write ends for the model's processes; call `close_ends` once the processes have inherited them.
     """
 
     def __init__(self, files: Sequence[Path], limits: LogLimits) -> None:
-        self._streams = [_Stream(RotatedFile(file, limits)) for file in files]
+        self._streams = [_LogStream(RotatedFile(file, limits)) for file in files]
         self._awake, self._wake = os.pipe()
-        self._taking = threading.Lock()
+        self._transferring = threading.Lock()
         self._thread = threading.Thread(target=self._read, name="logs", daemon=True)
         self._thread.start()
 
     @property
     def ends(self) -> list[int]:
+        """The write ends, as file descriptors."""
         return [stream.end for stream in self._streams]
 
-    def handed_over(self) -> None:
-        """Let go of our own copies of the ends."""
+    def close_ends(self) -> None:
+        """Close this process's copies of the write ends."""
         for stream in self._streams:
             if stream.end >= 0:
                 os.close(stream.end)
                 stream.end = -1
 
     def settle(self, seconds: float = 1.0) -> None:
-        """Wait until what was printed so far stands in the files."""
+        """Wait until the output so far is in the files, at most `seconds`."""
         deadline = monotonic() + seconds
         while monotonic() < deadline:
-            with self._taking:
-                if not any(stream.waiting() for stream in self._streams):
+            with self._transferring:
+                if not any(stream.count_pending() for stream in self._streams):
                     return
             sleep(0.005)
 
@@ -158,13 +159,13 @@ class Logs:
                 for key, _ in selector.select():
                     if key.data is None:
                         return
-                    with self._taking:
-                        if not key.data.take():
+                    with self._transferring:
+                        if not key.data.transfer():
                             selector.unregister(key.fd)
 
     def close(self) -> None:
-        """Take what has come, and no more: a process that outlives its model gets an error when it prints."""
-        self.handed_over()
+        """Copy pending output and stop; a process that outlives the model gets an error when it writes."""
+        self.close_ends()
         self.settle()
         os.write(self._wake, b".")
         self._thread.join()

@@ -1,10 +1,10 @@
-"""How much memory a model may use: kept by the system, in a control group, where we may make one.
+"""Memory limits of models, enforced by control groups where those are available.
 
-    <ours>/service/         who serves, and the runners
-    <ours>/model-<id>/      a model's processes, however many, and whatever they do to get out of sight
+    <own group>/service/         the service and the runners
+    <own group>/model-<id>/      all processes of a model, whatever they do
 
-That takes Linux with cgroup v2, and a group that was given to us, as systemd's `Delegate=yes` does. Elsewhere the
-runner looks from time to time, which a model that grows fast enough can outrun.
+This needs Linux with cgroup v2 and a delegated group, as with systemd's `Delegate=yes`. Elsewhere the runner samples
+the memory, which a model that grows fast enough can outrun.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ END_SECONDS = 2.0
 
 
 def prepare(mount: Path = MOUNT, own: Path = OWN) -> bool:
-    """Let there be groups for models beside ours; whether that can be had. To be called before runners are started."""
+    """Prepare control groups for models. Return whether they are available. Call before starting runners."""
     group = _own_group(mount, own)
     if group is None or group.name == LEAF:
         return group is not None and _limits_memory(group.parent)
@@ -35,10 +35,10 @@ def prepare(mount: Path = MOUNT, own: Path = OWN) -> bool:
             return False
         leaf = group / LEAF
         leaf.mkdir(exist_ok=True)
-        _write(leaf / "cgroup.procs", "0")  # a group with processes of its own can't divide memory
+        _write(leaf / "cgroup.procs", "0")  # a group with processes cannot have children with limits
         _write(group / "cgroup.subtree_control", "+memory")
     except OSError as error:
-        log.info("memory is watched, and not limited by the system: %s", error)
+        log.info("no control group, memory is sampled: %s", error)
         with suppress(OSError):
             _write(group / "cgroup.procs", "0")
         with suppress(OSError):
@@ -48,41 +48,41 @@ def prepare(mount: Path = MOUNT, own: Path = OWN) -> bool:
 
 
 class ControlGroup:
-    """The group of a model's processes, which together get no more than so many MB."""
+    """A control group that limits the total memory of a model's processes."""
 
-    def __init__(self, folder: Path, home: Path, megabytes: int) -> None:
-        self._folder, self._home = folder, home
+    def __init__(self, folder: Path, own_group: Path, megabytes: int) -> None:
+        self._folder, self._own_group_folder = folder, own_group
         folder.mkdir()
         try:
             _write(folder / "memory.max", str(megabytes * MB))
             if (folder / "memory.swap.max").exists():
                 _write(folder / "memory.swap.max", "0")
-            _write(folder / "memory.oom.group", "1")  # all of it or nothing: half a model is of no use
+            _write(folder / "memory.oom.group", "1")  # kill all processes at once: a partial model is useless
         except OSError:
             folder.rmdir()
             raise
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """What is started meanwhile belongs to the group, from its first moment on."""
+    def enter(self) -> Iterator[None]:
+        """Move this process into the group; child processes started in the context belong to it from the start."""
         _write(self._folder / "cgroup.procs", "0")
         try:
             yield
         finally:
-            _write(self._home / "cgroup.procs", "0")
+            _write(self._own_group_folder / "cgroup.procs", "0")
 
-    def used(self) -> int:
-        """Bytes of memory in use now."""
+    def read_usage(self) -> int:
+        """Return the memory in use, in bytes."""
         return int((self._folder / "memory.current").read_text())
 
-    def was_ended(self) -> bool:
-        """Whether the system has ended the group for using too much."""
+    def was_killed(self) -> bool:
+        """Return whether the kernel killed the group for exceeding its limit."""
         events = dict(line.split() for line in (self._folder / "memory.events").read_text().splitlines())
         return int(events.get("oom_kill", 0)) > 0
 
     def end(self) -> None:
-        """Kill whatever is in it, and take it away."""
-        with suppress(FileNotFoundError):  # older systems have no such file; then all was killed one by one
+        """Kill all processes of the group and remove it."""
+        with suppress(FileNotFoundError):  # older kernels; then all processes were killed individually
             _write(self._folder / "cgroup.kill", "1")
         deadline = monotonic() + END_SECONDS
         while monotonic() < deadline:
@@ -90,26 +90,26 @@ class ControlGroup:
                 return self._folder.rmdir()
             except FileNotFoundError:
                 return None
-            except OSError:  # its last processes are not gone yet
+            except OSError:  # the last processes have not ended yet
                 sleep(0.02)
-        log.warning("the control group %s can't be taken away", self._folder)
+        log.warning("cannot remove the control group %s", self._folder)
         return None
 
 
-def control_group(id: str, megabytes: int, mount: Path = MOUNT, own: Path = OWN) -> ControlGroup | None:
-    """A group for an instance; None without a limit, or where `prepare` could make no room for groups."""
-    home = _own_group(mount, own)
-    if not megabytes or home is None or home.name != LEAF or not _limits_memory(home.parent):
+def create_control_group(id: str, megabytes: int, mount: Path = MOUNT, own: Path = OWN) -> ControlGroup | None:
+    """Return a control group for an instance; None without a limit, or if `prepare` returned False."""
+    own_group = _own_group(mount, own)
+    if not megabytes or own_group is None or own_group.name != LEAF or not _limits_memory(own_group.parent):
         return None
     try:
-        return ControlGroup(home.parent / f"{PREFIX}{id}", home, megabytes)
+        return ControlGroup(own_group.parent / f"{PREFIX}{id}", own_group, megabytes)
     except OSError as error:
-        log.warning("memory is watched, and not limited by the system: %s", error)
+        log.warning("no control group, memory is sampled: %s", error)
         return None
 
 
 def _own_group(mount: Path, own: Path) -> Path | None:
-    """Our group in the one hierarchy of version 2; None where there is none."""
+    """Return the cgroup v2 directory of this process, or None."""
     with suppress(OSError):
         for line in own.read_text().splitlines():
             if line.startswith("0::/"):
@@ -126,7 +126,7 @@ def _limits_memory(group: Path) -> bool:
 
 
 def _write(file: Path, text: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY)  # never made: these are the system's files
+    descriptor = os.open(file, os.O_WRONLY)  # never created: the kernel provides these files
     try:
         os.write(descriptor, text.encode())
     finally:

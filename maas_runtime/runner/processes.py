@@ -1,4 +1,4 @@
-"""A model's processes: started together, ended together, whatever happens to who started them."""
+"""The processes of a model: started and ended together, even if the runner is killed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import Self
 from maas_runtime.runner.logs import LogLimits, Logs
 from maas_runtime.runner.memory_limit import ControlGroup
 
-# The first of the group, which keeps its number from being used again. Its input ends when the runner does, however
-# that ends; then it ends the group, itself included.
+# The leader of the process group, so that the group id is not reused. Its standard input is closed when the runner
+# ends, even if it is killed; then it kills the group, itself included.
 GUARDIAN = "trap '' TERM INT HUP; read _; kill -KILL 0"
 
 PROC = Path("/proc")
@@ -28,14 +28,14 @@ STRAYS_SECONDS = 2.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def adopt() -> bool:
-    """Become the parent of descendants that lose theirs, so that none gets out of sight; whether that can be had."""
+def become_subreaper() -> bool:
+    """Make this process the subreaper: orphaned descendants become its children. Return whether that is supported."""
     libc = ctypes.CDLL(None, use_errno=True)
     return hasattr(libc, "prctl") and libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 class Signals:
-    """Wakes the runner when it is to stop, and when a child ended. For the main thread."""
+    """Signal handlers that wake the runner on a stop request and when a child ends. For the main thread."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -45,30 +45,30 @@ class Signals:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler it would wake nobody
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up descriptor is not written
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until a signal comes."""
+        """Wait for `seconds`, or until a signal arrives."""
         if select.select([self._awake], [], [], max(0.0, seconds))[0]:
             with suppress(BlockingIOError):
                 os.read(self._awake, 4096)
 
 
 class ModelProcesses:
-    """A script and all that it starts, in a process group of their own.
+    """A script and all processes that it starts, in one process group.
 
-    script: an executable file; one without a first line that names its interpreter is read by the shell
-    folder: where it runs
-    environment: added to that of this process
-    output, errors: files that take what it prints, within `limits`
-    memory: the control group that they all belong to, if there is one
-    adopts: whether this process has no other children, and gets those that lose their parents; see `adopt`. Then what
-        has left the group, by a session of its own, is known too
+    script: executable file; one without a `#!` line is run by the shell
+    folder: working directory
+    environment: variables in addition to those of this process
+    output, errors: log files, within `limits`
+    memory: control group of the processes; None without one
+    is_subreaper: this process has no other children and is the parent of orphaned descendants (see
+        `become_subreaper`), so processes that left the group by a new session are found too
 
-    Leaving the context kills all of it.
+    Leaving the context kills all of them.
     """
 
     def __init__(
@@ -81,24 +81,24 @@ class ModelProcesses:
         limits: LogLimits,
         *,
         memory: ControlGroup | None = None,
-        adopts: bool = False,
+        is_subreaper: bool = False,
     ) -> None:
-        self._memory, self._adopts = memory, adopts
+        self._memory, self._is_subreaper = memory, is_subreaper
         self.logs = Logs((output, errors), limits)
         self._guardian = subprocess.Popen(
             ["/bin/sh", "-c", GUARDIAN], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
         )
-        self._known = {self._guardian.pid}  # what is waited for by name
+        self._known = {self._guardian.pid}  # children with their own wait call
         try:
             script.chmod(script.stat().st_mode | 0o100)
-            with memory.entered() if memory else nullcontext():
+            with memory.enter() if memory else nullcontext():
                 self._script = self._start([str(script)], folder, {**os.environ, **environment}, *self.logs.ends)
             self._known.add(self._script.pid)
         except BaseException:
             self._end_all()
-            self._let_go()
+            self._release()
             raise
-        self.logs.handed_over()
+        self.logs.close_ends()
 
     def _start(
         self, command: list[str], folder: Path, environment: Mapping[str, str], output: int, errors: int
@@ -120,71 +120,71 @@ class ModelProcesses:
 
     @property
     def status(self) -> int | None:
-        """How the script ended, negative for a signal's number; None while it runs."""
+        """The exit status of the script, negative for a signal; None while it runs."""
         return self._script.poll()
 
-    def memory(self) -> int:
-        """Bytes of memory that they use; 0 where the system does not tell.
+    def measure_memory(self) -> int:
+        """Return the memory in use, in bytes; 0 if the system does not report it.
 
-        Without a control group, what several of them share is counted for each.
+        Without a control group, memory shared by several processes is counted for each.
         """
-        return self._memory.used() if self._memory else sum(self._living().values())
+        return self._memory.read_usage() if self._memory else sum(self._list_running().values())
 
-    def memory_shared_once(self) -> int:
-        """The same, with what they share counted once, which takes the system a while to find out."""
+    def measure_unshared_memory(self) -> int:
+        """Return the memory in use, in bytes, with shared memory counted once, which is slower to find out."""
         if self._memory:
-            return self._memory.used()
-        return sum(_proportional(pid, used) for pid, used in self._living().items())
+            return self._memory.read_usage()
+        return sum(_read_proportional_memory(pid, used) for pid, used in self._list_running().items())
 
-    def ended_for_memory(self) -> bool:
-        """Whether the system has ended them for using too much."""
-        return self._memory is not None and self._memory.was_ended()
+    def was_killed_for_memory(self) -> bool:
+        """Return whether the kernel killed the processes for exceeding the memory limit."""
+        return self._memory is not None and self._memory.was_killed()
 
     def reap(self) -> None:
-        """Take note of the end of those that were adopted, or they stay in the process table."""
-        for pid in _children(os.getpid()) if self._adopts else ():
+        """Reap orphaned descendants that ended; they would stay in the process table."""
+        for pid in _list_children(os.getpid()) if self._is_subreaper else ():
             if pid not in self._known:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
     def end(self, seconds: float, signals: Signals) -> None:
-        """Ask all to end, and kill after so many seconds what still runs."""
+        """Terminate all processes; kill those that still run after `seconds`."""
         deadline = monotonic() + seconds
         self._signal(signal.SIGTERM)
-        while monotonic() < deadline and (self.status is None or self._others()):
+        while monotonic() < deadline and (self.status is None or self._list_unexpected()):
             signals.wait(min(0.05, deadline - monotonic()))
         self._end_all()
 
-    def _living(self) -> dict[int, int]:
-        """The processes that run, with the bytes of memory that each uses."""
-        if self._adopts and (found := _descendants(os.getpid())) is not None:
+    def _list_running(self) -> dict[int, int]:
+        """Return the running processes with the memory of each, in bytes."""
+        if self._is_subreaper and (found := _measure_descendants(os.getpid())) is not None:
             return found
-        return _group_memory(self._guardian.pid)
+        return _measure_group(self._guardian.pid)
 
-    def _others(self) -> set[int]:
-        return self._living().keys() - self._known
+    def _list_unexpected(self) -> set[int]:
+        return self._list_running().keys() - self._known
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._guardian.pid, number)
-        for pid in self._others() if self._adopts else ():
+        for pid in self._list_unexpected() if self._is_subreaper else ():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
     def _end_all(self) -> None:
-        if self._guardian.returncode is not None:  # the group's number may be another's by now
+        if self._guardian.returncode is not None:  # the group id may have been reused
             return
         self._signal(signal.SIGKILL)
         if self._guardian.stdin:
             self._guardian.stdin.close()
         self._guardian.wait()
-        if self._adopts:
+        if self._is_subreaper:
             self._end_strays()
 
     def _end_strays(self) -> None:
-        """Kill what has left the group; in several rounds, for it may start others meanwhile."""
+        """Kill processes that left the group, repeatedly, because they may start others meanwhile."""
         deadline = monotonic() + STRAYS_SECONDS
-        while (strays := self._others()) and monotonic() < deadline:
+        while (strays := self._list_unexpected()) and monotonic() < deadline:
             for pid in strays:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -198,47 +198,47 @@ class ModelProcesses:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end_all()
         self._script.wait()
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self.logs.close()
         if self._memory:
             self._memory.end()
 
 
-def _group_memory(group: int) -> dict[int, int]:
-    """The processes of a group, with the bytes of memory each uses; nothing where there is no /proc."""
+def _measure_group(group: int) -> dict[int, int]:
+    """Return the processes of a group with the memory of each, in bytes; empty without /proc."""
     found = {}
     for pid in (int(entry.name) for entry in (PROC.iterdir() if PROC.is_dir() else ()) if entry.name.isdecimal()):
         with suppress(OSError):
-            if os.getpgid(pid) == group and (used := _resident(pid)) is not None:
+            if os.getpgid(pid) == group and (used := _read_resident_memory(pid)) is not None:
                 found[pid] = used
     return found
 
 
-def _descendants(ancestor: int) -> dict[int, int] | None:
-    """The processes below one, with the bytes of memory each uses; None where the system does not tell them."""
+def _measure_descendants(ancestor: int) -> dict[int, int] | None:
+    """Return the descendants of a process with the memory of each, in bytes; None if the system does not list them."""
     if not (PROC / f"{ancestor}/task/{ancestor}/children").is_file():
         return None
     found: dict[int, int] = {}
     below = [ancestor]
     while below:
-        for pid in _children(below.pop()):
-            if (used := _resident(pid)) is not None:
+        for pid in _list_children(below.pop()):
+            if (used := _read_resident_memory(pid)) is not None:
                 found[pid] = used
             below.append(pid)
     return found
 
 
-def _children(pid: int) -> Iterator[int]:
-    """The processes that the threads of one have started, or adopted."""
+def _list_children(pid: int) -> Iterator[int]:
+    """Yield the children of a process."""
     with suppress(OSError):  # it has ended
         for task in (PROC / f"{pid}/task").iterdir():
             yield from map(int, (task / "children").read_text().split())
 
 
-def _resident(pid: int) -> int | None:
-    """Bytes of memory; None for what has ended."""
+def _read_resident_memory(pid: int) -> int | None:
+    """Return the resident memory of a process in bytes; None if it has ended."""
     with suppress(OSError):
         after_name = (PROC / f"{pid}/stat").read_bytes().rpartition(b")")[2].split()
         if after_name[0] != b"Z":
@@ -246,8 +246,8 @@ def _resident(pid: int) -> int | None:
     return None
 
 
-def _proportional(pid: int, otherwise: int) -> int:
-    """Bytes of memory, with its share of what it shares with others."""
+def _read_proportional_memory(pid: int, otherwise: int) -> int:
+    """Return the proportional memory of a process in bytes, or `otherwise` if the system does not report it."""
     with suppress(OSError):
         for line in (PROC / f"{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -256,22 +256,22 @@ def _proportional(pid: int, otherwise: int) -> int:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill all that has this in its environment, such as `NAME=value`, and what they start meanwhile.
+    """Kill all processes with `mark`, such as `NAME=value`, in their environment, and those that they start meanwhile.
 
-    So is found what a model has left without a parent, if it has not changed its environment.
+    This finds orphaned processes of a model, unless they changed their environment.
     """
     deadline = monotonic() + STRAYS_SECONDS
-    while (found := _marked(mark.encode())) and monotonic() < deadline:
+    while (found := _find_marked(mark.encode())) and monotonic() < deadline:
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         sleep(0.01)
 
 
-def _marked(mark: bytes) -> list[int]:
+def _find_marked(mark: bytes) -> list[int]:
     found = []
     for pid in (int(entry.name) for entry in (PROC.iterdir() if PROC.is_dir() else ()) if entry.name.isdecimal()):
-        with suppress(OSError):  # somebody else's, or it has ended; one that has ended has no environment any more
+        with suppress(OSError):  # of another user, or ended
             if mark in (PROC / f"{pid}/environ").read_bytes().split(b"\0"):
                 found.append(pid)
     return found

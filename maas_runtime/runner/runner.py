@@ -1,6 +1,6 @@
-"""Runs one instance of a model: starts its script, registers it when it is ready, takes it away when it ends.
+"""Run one instance of a model: start its script, register it when it is ready, monitor it, drain and end it.
 
-The script writes `endpoint.dat` in the directory where it runs, `{"url": "http://0.0.0.0:36161"}`, and stays in the
+The script writes `endpoint.dat` to its working directory, `{"url": "http://0.0.0.0:36161"}`, and stays in the
 foreground. `python -m maas_runtime.runner.runner --help` shows the options.
 """
 
@@ -20,10 +20,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, health_path, read_endpoint
+from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, parse_health_path, read_endpoint
 from maas_runtime.runner.logs import LogLimits
-from maas_runtime.runner.memory_limit import control_group
-from maas_runtime.runner.processes import ModelProcesses, Signals, adopt
+from maas_runtime.runner.memory_limit import create_control_group
+from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
 from maas_runtime.store.base import ENDPOINT_FILE
 from stellar.maas.registries.directory import FileRegistry
 from stellar.maas.registry import Registry
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In a container's directory
+# Names in an instance's directory
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
 
-MEMORY_SECONDS = 0.25  # between looks at how much is used, where the system does not limit it
-STOP_SECONDS = 0.1  # between looks whether an instance that was asked to stop may do that
+MEMORY_SECONDS = 0.25  # between samples of the memory, without a control group
+STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
-CONTAINER_ID = "MAAS_CONTAINER_ID"  # among the script's variables: by it, its processes are known
-ENVIRONMENT = "MAAS_ENVIRONMENT"  # the script's own variables, as JSON: not among the arguments, which all users see
+CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
+ENVIRONMENT = "MAAS_ENVIRONMENT"  # the variables of the script as JSON; arguments would be visible to all users
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How patient a runner is, in seconds, and what it allows.
+    """Time-outs, in seconds, and resource limits of a runner.
 
-    start: for a model to get ready
-    drain: for calls under way, once it is unregistered
-    end: between asking it to end and killing it
-    probe: between two looks whether it still answers; it is lost after `misses` in a row
-    memory: MB that all its processes may use together; 0 for no limit
-    logs: how much of what it prints is kept
-    health: the path where it tells how it is, unless it says so itself; empty for none
+    start: time for a model to become ready
+    drain: time for active calls after the instance is unregistered
+    end: time between SIGTERM and SIGKILL
+    probe: interval of health checks; the instance fails after `misses` consecutive failures
+    memory: limit for all processes together, in MB; 0 for no limit
+    logs: limits of the log files
+    health: default path of the health check; empty for a connection check
     """
 
     start: float = 600.0
@@ -67,33 +67,34 @@ class Limits:
     logs: LogLimits = field(default_factory=LogLimits)
     health: str = ""
 
-    def options(self) -> dict[str, object]:
-        """The options by which a runner is told of these; those of memory are the deployer's affair."""
+    def to_options(self) -> dict[str, object]:
+        """Return the command-line options for these limits, except memory, which the deployer sets."""
         return {
             "--start-seconds": self.start,
             "--drain-seconds": self.drain,
             "--end-seconds": self.end,
             "--probe-seconds": self.probe,
-            "--log-bytes": self.logs.most_bytes,
-            "--log-files": self.logs.kept,
+            "--log-bytes": self.logs.max_bytes,
+            "--log-files": self.logs.backups,
             "--health": self.health,
         }
 
 
 class ModelFailed(Exception):
-    """An instance that did not get ready, or that ended unasked; str() says how."""
+    """The instance did not become ready, or ended by itself; str() gives the reason."""
 
 
 class StopRequested(Exception):
-    """The runner was asked to stop before the model was ready."""
+    """The runner received a stop signal before the model was ready."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """What is to run, and where.
+    """An instance to run.
 
-    container: its directory; the model's files are in `work` below
-    host: the name by which others reach this machine; empty to leave addresses as the model writes them
+    container: directory of the instance; the model's files are in its subdirectory `work`
+    host: host name for other machines, which replaces a local host in the model's URL; empty leaves the URL unchanged
+    lasting: register without expiry
     """
 
     model: Model
@@ -106,20 +107,20 @@ class Instance:
 
 
 class Lifecycle(Protocol):
-    """Decides when an instance that works is to end."""
+    """A policy that decides when a healthy instance ends."""
 
     def is_desired(self) -> bool:
-        """Return whether the instance is to run on where it runs. Called every second or so while it serves.
+        """Return whether the instance is desired here. Called about every second while it serves.
 
-        Raises ModelFailed if it can't run on there.
+        Raises ModelFailed if it cannot go on here.
         """
 
     def may_stop(self) -> bool:
-        """Return whether the instance, which was asked to stop, may do that now. Called until it may."""
+        """Return whether the instance may end now, after a stop signal. Called until it may."""
 
 
 class UntilStopped:
-    """Lets an instance run until it is asked to stop, and stop at once then."""
+    """A life cycle that ends at once on a stop signal."""
 
     def is_desired(self) -> bool:
         return True
@@ -135,13 +136,13 @@ def run(
     limits: Limits,
     lifecycle: Lifecycle,
     *,
-    adopts: bool = False,
+    is_subreaper: bool = False,
 ) -> None:
-    """Run an instance until it is asked to stop, or is desired no longer.
+    """Run an instance until a stop signal arrives or it is no longer desired.
 
-    adopts: whether this process has no other children, and gets those that lose their parents
+    is_subreaper: this process has no other children and is the parent of orphaned descendants
 
-    Raises ModelFailed if it ends otherwise. In either case nothing of it runs any more, and it is unregistered.
+    Raises ModelFailed if it ends otherwise. In either case it is unregistered and none of its processes runs.
     """
     work = instance.container / WORK
     own = {
@@ -157,16 +158,16 @@ def run(
             instance.container / OUTPUT,
             instance.container / ERRORS,
             limits.logs,
-            memory=control_group(instance.id, limits.memory),
-            adopts=adopts,
+            memory=create_control_group(instance.id, limits.memory),
+            is_subreaper=is_subreaper,
         )
     except OSError as error:
-        raise ModelFailed(f"{instance.script} can't be started: {error}") from None
+        raise ModelFailed(f"cannot start {instance.script}: {error}") from None
     with processes:
         try:
             _serve(instance, processes, registry, signals, limits, lifecycle)
         except StopRequested:
-            log.info("%s is asked to stop before it is ready", instance.model)
+            log.info("%s: stop requested before the instance was ready", instance.model)
         finally:
             _unregister(instance, registry)
             processes.end(limits.end, signals)
@@ -176,7 +177,7 @@ def _unregister(instance: Instance, registry: Registry) -> None:
     try:
         registry.unregister(instance.model.name, instance.id)
     except OSError as error:
-        log.warning("%s can't be unregistered now: %s", instance.model, error)
+        log.warning("cannot unregister %s: %s", instance.model, error)
 
 
 def _serve(
@@ -187,17 +188,17 @@ def _serve(
     limits: Limits,
     lifecycle: Lifecycle,
 ) -> None:
-    """From start to end of an instance whose script was started. Returns or raises when it is to end."""
+    """Wait for readiness, register, monitor, unregister and drain a started instance."""
     deadline = monotonic() + limits.start
-    guard = InstanceMonitor(instance, processes, limits)
-    content = _await_endpoint(instance, guard, signals, deadline)
-    endpoint = reachable(content.endpoint, instance.host)
+    monitor = InstanceMonitor(instance, processes, limits)
+    content = _await_endpoint(instance, monitor, signals, deadline)
+    endpoint = make_reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
-    with closing(HealthProbe(endpoint.url, content.health or health_path(limits.health))) as looks:
-        _await_answer(looks, guard, signals, deadline)
-        _register(registry, registration, content.settings, guard, signals)
+    with closing(HealthProbe(endpoint.url, content.health or parse_health_path(limits.health))) as probe:
+        _await_healthy(probe, monitor, signals, deadline)
+        _register(registry, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
-        _watch(looks, guard, signals, limits, lifecycle)
+        _monitor(probe, monitor, signals, limits, lifecycle)
     _unregister(instance, registry)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
@@ -206,156 +207,167 @@ def _serve(
 
 
 class InstanceMonitor:
-    """Sees to it that an instance runs as it should."""
+    """A monitor of an instance's script and memory."""
 
     def __init__(self, instance: Instance, processes: ModelProcesses, limits: Limits) -> None:
         self._instance, self._processes, self._limits = instance, processes, limits
         self._next = 0.0
 
     def check(self, when: str) -> None:
-        """Raise ModelFailed if the script ended or uses too much memory."""
-        if self._processes.ended_for_memory():
-            raise ModelFailed(f"it wanted more than the {self._limits.memory} MB of memory that it may use")
+        """Raise ModelFailed if the script ended or exceeds its memory limit.
+
+        when: phase for the message, such as "while it served"
+        """
+        if self._processes.was_killed_for_memory():
+            raise ModelFailed(f"it exceeded its memory limit of {self._limits.memory} MB")
         if (status := self._processes.status) is not None:
             how = f"with status {status}" if status >= 0 else f"by signal {-status}"
-            raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_words()}")
+            raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_error_line()}")
         if monotonic() < self._next:
             return
         self._next = monotonic() + MEMORY_SECONDS
         self._processes.reap()
-        used = self._processes.memory() >> 20 if self._limits.memory else 0
-        if used > self._limits.memory:  # perhaps because what its processes share is counted several times
-            used = self._processes.memory_shared_once() >> 20
+        used = self._processes.measure_memory() >> 20 if self._limits.memory else 0
+        if used > self._limits.memory:  # shared memory may have been counted several times
+            used = self._processes.measure_unshared_memory() >> 20
         if used > self._limits.memory:
-            raise ModelFailed(f"it used {used} MB of memory, and may use {self._limits.memory} MB")
+            raise ModelFailed(f"it used {used} MB of memory, above its limit of {self._limits.memory} MB")
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         self._processes.logs.settle()
         with (self._instance.container / ERRORS).open("rb") as errors:
             errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
             lines = errors.read().decode(errors="replace").split("\n")
-        words = [line.strip() for line in lines if line.strip()]
-        if not words:
+        lines = [line.strip() for line in lines if line.strip()]
+        if not lines:
             return ""
-        return ": " + "".join(
-            letter if letter.isprintable() else "?" for letter in words[-1]
-        )  # a terminal will show it
+        return ": " + "".join(character if character.isprintable() else "?" for character in lines[-1])  # for terminals
 
 
-def _await_endpoint(instance: Instance, guard: InstanceMonitor, signals: Signals, deadline: float) -> EndpointFile:
-    """Return what the model writes to endpoint.dat, as soon as it is complete."""
+def _await_endpoint(instance: Instance, monitor: InstanceMonitor, signals: Signals, deadline: float) -> EndpointFile:
+    """Return the content of endpoint.dat, as soon as it is complete."""
     file = instance.container / WORK / ENDPOINT_FILE
-    trouble = "it wrote no endpoint.dat"
+    problem = "it wrote no endpoint.dat"
     while True:
-        _go_on(guard, signals, f"before it wrote {ENDPOINT_FILE}")
+        _check_running(monitor, signals, f"before it wrote {ENDPOINT_FILE}")
         try:
             if content := read_endpoint(file):
                 return content
-        except (OSError, ValueError) as error:  # perhaps half of it is written
-            trouble = f"its {ENDPOINT_FILE} can't be used: {error}"
-        _wait(0.1, signals, deadline, trouble)
+        except (OSError, ValueError) as error:  # may be a partial write
+            problem = f"invalid {ENDPOINT_FILE}: {error}"
+        _wait(0.1, signals, deadline, problem)
 
 
-def _await_answer(looks: HealthProbe, guard: InstanceMonitor, signals: Signals, deadline: float) -> None:
-    while not looks():
-        _go_on(guard, signals, "before it listened")
-        _wait(0.1, signals, deadline, looks.nothing)
+def _await_healthy(probe: HealthProbe, monitor: InstanceMonitor, signals: Signals, deadline: float) -> None:
+    while not probe():
+        _check_running(monitor, signals, "before it listened")
+        _wait(0.1, signals, deadline, probe.not_ready)
 
 
 def _register(
     registry: Registry,
     registration: ServiceInstance,
     settings: Mapping[str, Any],
-    guard: InstanceMonitor,
+    monitor: InstanceMonitor,
     signals: Signals,
 ) -> None:
     while True:
         try:
             return registry.register(registration, settings)
         except OSError as error:
-            log.warning("the instance can't be registered yet: %s", error)
-        _go_on(guard, signals, "before it was registered")
+            log.warning("cannot register the instance, retrying: %s", error)
+        _check_running(monitor, signals, "before it was registered")
         signals.wait(1.0)
 
 
-def _watch(looks: HealthProbe, guard: InstanceMonitor, signals: Signals, limits: Limits, lifecycle: Lifecycle) -> None:
-    """Return when the instance was asked to stop and may do that, or when it is desired no longer.
+def _monitor(
+    probe: HealthProbe, monitor: InstanceMonitor, signals: Signals, limits: Limits, lifecycle: Lifecycle
+) -> None:
+    """Return when the instance may end after a stop signal, or is no longer desired.
 
-    Raises ModelFailed when the model is lost.
+    Raises ModelFailed if the model fails.
     """
-    looks.begin(limits.probe)
+    probe.start(limits.probe)
     while not (signals.stopping and lifecycle.may_stop()) and lifecycle.is_desired():
-        guard.check("while it served")
-        if looks.misses >= limits.misses:
-            raise ModelFailed(looks.lost)
+        monitor.check("while it served")
+        if probe.misses >= limits.misses:
+            raise ModelFailed(probe.failure)
         pause = STOP_SECONDS if signals.stopping else MEMORY_SECONDS if limits.memory else 1.0
         signals.wait(min(pause, limits.probe))
 
 
-def _go_on(guard: InstanceMonitor, signals: Signals, when: str) -> None:
+def _check_running(monitor: InstanceMonitor, signals: Signals, when: str) -> None:
     if signals.stopping:
         raise StopRequested
-    guard.check(when)
+    monitor.check(when)
 
 
-def _wait(seconds: float, signals: Signals, deadline: float, trouble: str) -> None:
+def _wait(seconds: float, signals: Signals, deadline: float, problem: str) -> None:
     if monotonic() > deadline:
-        raise ModelFailed(f"it was not ready in time: {trouble}")
+        raise ModelFailed(f"it was not ready in time: {problem}")
     signals.wait(seconds)
 
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0")
 
 
-def reachable(endpoint: Endpoint, host: str) -> Endpoint:
-    """The endpoint as others reach it: an address of this machine alone gets the machine's name.
+def make_reachable(endpoint: Endpoint, host: str) -> Endpoint:
+    """Return the endpoint for other machines: a local host in its URL is replaced by `host`.
 
-    Raises ModelFailed if it is no http address.
+    Raises ModelFailed for an invalid URL.
     """
-    if trouble := trouble_with(endpoint.url, AllowedHosts()):
-        raise ModelFailed(f"its url {trouble}")
+    if problem := trouble_with(endpoint.url, AllowedHosts()):
+        raise ModelFailed(f"its url {problem}")
     parts = urlsplit(endpoint.url)
     scheme, _, path, query, _ = parts
-    given, port = parts.hostname, parts.port
+    local, port = parts.hostname, parts.port
     if query:
-        log.warning("its url %s has a query, which will stand before the function", endpoint.url)
-    if given not in LOCAL_HOSTS or not host:
+        log.warning("the query in its url %s will precede the function", endpoint.url)
+    if local not in LOCAL_HOSTS or not host:
         return endpoint
     name = f"[{host}]" if ":" in host else host
     url = urlunsplit((scheme, name if port is None else f"{name}:{port}", path, query, ""))
     return Endpoint(url=url, functions=endpoint.functions)
 
 
-def options() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m maas_runtime.runner.runner",
-        description="Runs one instance of a model; `maas serve` starts these.",
+        description="Run one instance of a model; started by `maas serve`.",
         allow_abbrev=False,
     )
     limits = Limits()
     add = parser.add_argument
     add("-n", "--name", required=True, help="the model's name")
     add("-v", "--version", required=True, help="the model's version")
-    add("-s", "--script", required=True, help="the script in `work` that starts the model")
+    add("-s", "--script", required=True, help="the start script in `work`")
     add("-ci", "--container_id", required=True, help="the instance's id")
-    add("-hn", "--hostname", default="", help="the name by which others reach this machine")
-    add("-zr", "--zk_root", default=CONFIG_PATH, help="where the registry's configuration is (default %(default)s)")
+    add("-hn", "--hostname", default="", help="host name of this machine for clients")
+    add("-zr", "--zk_root", default=CONFIG_PATH, help="path of the registry's configuration (default %(default)s)")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--registry", type=Path, metavar="DIR", help="the registry's directory")
-    where.add_argument("-zq", "--zk_quorum", metavar="HOST:PORT,...", help="the ZooKeeper that holds the registry")
-    add("--zk-client", metavar="FILE", help="how to speak with ZooKeeper: a JSON file")
-    add("--container", required=True, type=Path, metavar="DIR", help="the instance's directory, which holds `work`")
-    add("--registration", choices=("ephemeral", "static"), default="ephemeral", help="whether it ends with the runner")
-    add("-m", "--memory", type=int, default=0, metavar="MB", help="memory for all its processes; 0 for no limit")
-    add("--log-bytes", type=int, default=limits.logs.most_bytes, metavar="N", help="for each file of what it prints")
-    add("--log-files", type=int, default=limits.logs.kept, metavar="N", help="how many full ones are kept")
-    add("--health", default="", metavar="PATH", help="the path where the model tells how it is; none by default")
-    add("--start-seconds", type=float, default=limits.start, help="to get ready (default %(default)s)")
+    where.add_argument("-zq", "--zk_quorum", metavar="HOST:PORT,...", help="ZooKeeper with the registry")
+    add("--zk-client", metavar="FILE", help="JSON file with settings of the ZooKeeper connection")
+    add("--container", required=True, type=Path, metavar="DIR", help="the instance's directory, which contains `work`")
     add(
-        "--drain-seconds", type=float, default=limits.drain, help="for calls under way at the end (default %(default)s)"
+        "--registration",
+        choices=("ephemeral", "static"),
+        default="ephemeral",
+        help="`ephemeral` ends with the runner (default)",
     )
-    add("--end-seconds", type=float, default=limits.end, help="before it is killed (default %(default)s)")
-    add("--probe-seconds", type=float, default=limits.probe, help="between looks at its port (default %(default)s)")
+    add("-m", "--memory", type=int, default=0, metavar="MB", help="memory limit of all processes; 0 for no limit")
+    add("--log-bytes", type=int, default=limits.logs.max_bytes, metavar="N", help="maximum size of each log file")
+    add("--log-files", type=int, default=limits.logs.backups, metavar="N", help="number of rotated log files")
+    add("--health", default="", metavar="PATH", help="path of the health check; none by default")
+    add("--start-seconds", type=float, default=limits.start, help="time to become ready (default %(default)s)")
+    add(
+        "--drain-seconds",
+        type=float,
+        default=limits.drain,
+        help="time for active calls at the end (default %(default)s)",
+    )
+    add("--end-seconds", type=float, default=limits.end, help="time before it is killed (default %(default)s)")
+    add("--probe-seconds", type=float, default=limits.probe, help="interval of health checks (default %(default)s)")
     return parser
 
 
@@ -363,72 +375,79 @@ def main(
     argv: Sequence[str] | None = None,
     make_lifecycle: Callable[[Instance, Registry, Limits], Lifecycle] = lambda *_: UntilStopped(),
 ) -> int:
-    """Run one instance: 0 when it was asked to stop, 1 when it failed. What became of it is noted in its directory.
+    """Run one instance. Return 0 after a stop signal, 1 after a failure; the outcome is written to its directory.
 
-    make_lifecycle: makes what decides when the instance ends; by default, when it is asked to stop
+    make_lifecycle: makes the policy that ends the instance; by default, it ends on a stop signal
     """
     signals = Signals()
-    given = options().parse_args(argv)
-    container = given.container.absolute()
+    args = make_parser().parse_args(argv)
+    container = args.container.absolute()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    instance = Instance(
-        Model(given.name, given.version),
-        given.container_id,
-        given.script,
-        container,
-        given.hostname,
-        given.registration == "static",
-        json.loads(os.environ.pop(ENVIRONMENT, "{}")),
-    )
-    limits = Limits(
-        given.start_seconds,
-        given.drain_seconds,
-        given.end_seconds,
-        given.probe_seconds,
-        memory=given.memory,
-        logs=LogLimits(given.log_bytes, given.log_files),
-        health=given.health,
-    )
-    (container / LOCK).write_text(f"{os.getpid()}\n")  # signals are handled from here on, so others may send them
+    instance, limits = _read_instance(args), _read_limits(args)
+    (container / LOCK).write_text(f"{os.getpid()}\n")  # written once signals are handled: others may send them now
     try:
-        with _registry(given, signals) as registry:
+        with _open_registry(args, signals) as registry:
             run(
                 instance,
                 registry,
                 signals,
                 limits,
                 make_lifecycle(instance, registry, limits),
-                adopts=adopt(),
+                is_subreaper=become_subreaper(),
             )
     except StopRequested:
-        log.info("%s is asked to stop before it is started", instance.model)
+        log.info("%s: stop requested before the instance was started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:
         log.warning("%s: %s", instance.model, error)
-        _note(container, str(error))
+        _write_outcome(container, str(error))
         return 1
-    _note(container, None)
+    _write_outcome(container, None)
     with suppress(OSError):
         shutil.rmtree(container / WORK)
     return 0
 
 
-def _registry(given: argparse.Namespace, signals: Signals) -> FileRegistry | ZooKeeperRegistry:
-    """The registry, as soon as it can be reached."""
-    if given.zk_quorum is None:
-        return FileRegistry(given.registry, config_path=given.zk_root)
+def _read_instance(args: argparse.Namespace) -> Instance:
+    return Instance(
+        Model(args.name, args.version),
+        args.container_id,
+        args.script,
+        args.container.absolute(),
+        args.hostname,
+        args.registration == "static",
+        json.loads(os.environ.pop(ENVIRONMENT, "{}")),
+    )
+
+
+def _read_limits(args: argparse.Namespace) -> Limits:
+    return Limits(
+        args.start_seconds,
+        args.drain_seconds,
+        args.end_seconds,
+        args.probe_seconds,
+        memory=args.memory,
+        logs=LogLimits(args.log_bytes, args.log_files),
+        health=args.health,
+    )
+
+
+def _open_registry(args: argparse.Namespace, signals: Signals) -> FileRegistry | ZooKeeperRegistry:
+    """Open the registry; retry until it responds or a stop signal arrives."""
+    if args.zk_quorum is None:
+        return FileRegistry(args.registry, config_path=args.zk_root)
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
     from stellar.maas.zookeeper import ZooKeeperSettings
 
-    settings = ZooKeeperSettings.read(given.zk_quorum, given.zk_client)
+    settings = ZooKeeperSettings.read(args.zk_quorum, args.zk_client)
     while not signals.stopping:
         try:
-            return ZooKeeperRegistry(settings, config_path=given.zk_root)
+            return ZooKeeperRegistry(settings, config_path=args.zk_root)
         except ConnectionError as error:
             log.warning("%s", error)
     raise StopRequested
 
 
-def _note(container: Path, failure: str | None) -> None:
+def _write_outcome(container: Path, failure: str | None) -> None:
     (container / OUTCOME).write_text(json.dumps({"failure": failure}))
 
 

@@ -1,1 +1,1 @@
-"""The service: requests from the queue become the desired state, and the desired state becomes instances."""
+"""The service: reads requests from the queue, records the desired state and reconciles running instances with it."""

@@ -1,4 +1,4 @@
-"""What is wanted of each model, kept where it outlives the service."""
+"""The desired state: how many instances of each model version shall run, stored so that it survives the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.state.store import Note, StateStore, failures_of
+from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
@@ -16,73 +16,78 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeploymentSpec:
-    """How many instances of a deployment there shall be."""
+    """A deployment and its desired number of instances."""
 
     deployment: Deployment
     instances: int
 
     @classmethod
-    def from_note(cls, model: Model, note: Note, environment: Mapping[str, str]) -> DeploymentSpec:
-        """Raises KeyError if something is missing."""
-        return cls(Deployment(model, note["path"], note["memory"], environment), note["instances"])
+    def from_object(cls, model: Model, entry: JsonObject, environment: Mapping[str, str]) -> DeploymentSpec:
+        """Return the specification that `to_object` stored.
 
-    def to_note(self) -> Note:
+        Raises KeyError if a field is missing.
+        """
+        return cls(Deployment(model, entry["path"], entry["memory"], environment), entry["instances"])
+
+    def to_object(self) -> JsonObject:
+        """Return the stored form; the model is in the path, and the environment belongs to the service."""
         return {"instances": self.instances, "path": self.deployment.path, "memory": self.deployment.memory}
 
 
 @dataclass
 class DesiredState:
-    """All that is wanted. It is written down before it counts. Safe to use from many threads.
+    """The specifications of all deployments. A change is stored before it takes effect. Thread-safe.
 
-    environment: variables for all models' scripts
+    environment: variables for the scripts of all models
     """
 
-    notes: StateStore
+    state_store: StateStore
     environment: Mapping[str, str] = field(default_factory=dict)
-    _wanted: dict[Model, DeploymentSpec] = field(default_factory=dict, init=False)
-    _changing: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _specs: dict[Model, DeploymentSpec] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def get(self, model: Model) -> DeploymentSpec | None:
-        return self._wanted.get(model)
+        """Return the specification of a model version, or None."""
+        return self._specs.get(model)
 
     def __iter__(self) -> Iterator[DeploymentSpec]:
-        return iter(list(self._wanted.values()))
+        return iter(list(self._specs.values()))
 
-    def of(self, name: str) -> dict[str, DeploymentSpec]:
-        """What is wanted of each version of a model."""
-        return {wanted.deployment.model.version: wanted for wanted in self if wanted.deployment.model.name == name}
+    def get_versions(self, name: str) -> dict[str, DeploymentSpec]:
+        """Return the specifications of a model by version."""
+        return {spec.deployment.model.version: spec for spec in self if spec.deployment.model.name == name}
 
-    def want(self, wanted: DeploymentSpec) -> None:
-        """From now on there shall be so many. Saying it twice changes nothing."""
-        model = wanted.deployment.model
-        with self._changing:
-            if self._wanted.get(model) == wanted:
+    def set(self, spec: DeploymentSpec) -> None:
+        """Store a specification and apply it. Idempotent."""
+        model = spec.deployment.model
+        with self._lock:
+            if self._specs.get(model) == spec:
                 return
-            self.notes.write(_note_path(model), wanted.to_note())
-            self._wanted[model] = wanted
-        log.info("%s: %d instances are wanted", model, wanted.instances)
+            self.state_store.write(_spec_path(model), spec.to_object())
+            self._specs[model] = spec
+        log.info("%s: desired instances: %d", model, spec.instances)
 
-    def forget(self, wanted: DeploymentSpec) -> None:
-        """The last instance of a removed model is gone."""
-        model = wanted.deployment.model
-        with self._changing:
-            if self._wanted.get(model) is wanted:  # or it was asked for again meanwhile
-                self.notes.write(_note_path(model), None)
-                self.notes.write(failures_of(model), None)
-                del self._wanted[model]
+    def remove(self, spec: DeploymentSpec) -> None:
+        """Delete a specification, once its last instance has ended, unless it was replaced since."""
+        model = spec.deployment.model
+        with self._lock:
+            if self._specs.get(model) is spec:  # else a newer request replaced it
+                self.state_store.write(_spec_path(model), None)
+                self.state_store.write(failures_path(model), None)
+                del self._specs[model]
 
-    def remember(self) -> None:
-        """Know again what was wanted when the last service ended."""
-        self._wanted.clear()
-        for name in self.notes.names("wanted"):
-            for version in self.notes.names(f"wanted/{name}"):
+    def load(self) -> None:
+        """Read the desired state that the previous service stored."""
+        self._specs.clear()
+        for name in self.state_store.names("wanted"):
+            for version in self.state_store.names(f"wanted/{name}"):
                 model = Model(name, version)
                 try:
-                    note = self.notes.read(_note_path(model)) or {}
-                    self._wanted[model] = DeploymentSpec.from_note(model, note, self.environment)
+                    entry = self.state_store.read(_spec_path(model)) or {}
+                    self._specs[model] = DeploymentSpec.from_object(model, entry, self.environment)
                 except (KeyError, ValueError):
-                    log.exception("what was wanted of %s can't be read, so it is left alone", model)
+                    log.exception("invalid desired state of %s: the model is left as it is", model)
 
 
-def _note_path(model: Model) -> str:
+def _spec_path(model: Model) -> str:
     return f"wanted/{model.name}/{model.version}"

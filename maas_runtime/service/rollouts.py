@@ -1,10 +1,23 @@
-"""Rollouts: instances of a new version, or with new files, take the place of those that run, one after the other.
+"""Rollouts: replace the running instances of a model by those of a new version, or with new files.
 
-    replace/<id>         a wish, as `maas deploy --replace` writes it; it can't travel on the queue, which is Metron's
-    rollouts/<model>     the model's last rollout: what is to come, what was before, and how far it has got
+    replace/<id>         a replace request, written by `maas deploy --replace`; the queue has Metron's format
+    rollouts/<model>     the last rollout of a model: its request, the previous state, its progress
 
-A rollout is a rule and not a list of steps: what is to be done next follows from what is written down, wanted and
-registered at this moment. So it goes on wherever the last service was when it ended.
+`Rollouts.step` is a state machine that runs once per turn of the service. It does not follow a list of steps: each
+turn derives the next change from the stored rollout, the desired state and the registrations, and stores the result
+before the next turn. So a new service continues where the previous one stopped, and a repeated turn changes nothing.
+
+    settling     Instances of the new version that run but are not ready are ended, because the instances to replace
+                 are known by their registration. Then the totals are fixed: → rolling.
+    rolling      Start one more new instance (more if the number grows). Each time one gets ready, reduce the previous
+                 versions, oldest first, so that never fewer instances are ready than before. Calls without a version
+                 are balanced over all instances by a temporary traffic plan. All new ready, none old left: → done.
+                 FAILURES failed instances, or none ready within the request's seconds: → going back.
+    going back   Calls go to the previous versions at once; those are scaled to their previous numbers; when they are
+                 ready, the new version is removed and the previous traffic plan is restored: → failed.
+
+A request for another version while a rollout is active starts a new rollout from the current state, which keeps the
+original traffic plan. ADD and REMOVE are rejected meanwhile: a rollout alone changes the numbers of its model.
 """
 
 from __future__ import annotations
@@ -19,7 +32,7 @@ from typing import Any, Literal
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
-from maas_runtime.state.store import Note, StateStore, failures_of
+from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, TrafficPlan
@@ -28,20 +41,24 @@ from stellar.util.json_objects import read_object
 
 log = logging.getLogger(__name__)
 
-WISHES, ROLLOUTS = "replace", "rollouts"
+REPLACE_REQUESTS, ROLLOUTS = "replace", "rollouts"
 READY_SECONDS = 600.0
-FAILURES = 3  # of instances that never served, until the new version is given up
+FAILURES = 3  # failed instances of the new version that start the rollback
 
 State = Literal["settling", "rolling", "going back", "done", "failed"]
 ENDED = ("done", "failed")
 
+# Names of fields in the state store, where they differ: its format is older than the names here
+_STORED_KEYS = {"request": "wish", "serving": "carried", "reason": "why"}
+_FIELDS = {stored: name for name, stored in _STORED_KEYS.items()}
+
 
 @dataclass(frozen=True)
 class ReplaceRequest:
-    """So many instances of a version shall take the place of all instances of the model.
+    """A request to replace all instances of a model by `instances` instances of a version.
 
-    seconds: for the next instance to get ready, before the version is given up
-    fresh: whether its files were just uploaded, so that those of the same version are replaced too
+    seconds: time-out for the next instance to become ready, before the rollout is rolled back
+    fresh: the files were uploaded just now, so running instances of the same version are replaced too
     """
 
     name: str
@@ -59,177 +76,187 @@ class ReplaceRequest:
 
 @dataclass(frozen=True)
 class Rollout:
-    """How far the replacement of a model's instances has got.
+    """The progress of replacing the instances of a model.
 
-    before: what was wanted of each version when it began
-    plan: the traffic plan that there was
-    carried: the versions to which calls went that named none
-    old: the instances of the new version that are to be replaced too
-    total: how many instances there were; as many there are to be all the time
-    ready: how many of the new ones have got ready so far
-    failures: how often instances of the new version had failed when the last one got ready
-    why: the reason if it failed
+    before: stored specifications of all versions at the start
+    plan: traffic plan at the start
+    serving: versions that received calls without a version
+    old: ids of running instances of the new version that are replaced too
+    total: number of instances at the start, which stay ready throughout
+    ready: number of new instances that are ready
+    failures: failure count of the new version when an instance last became ready
+    reason: reason of a failed rollout
     """
 
     id: str
-    wish: ReplaceRequest
-    before: Mapping[str, Note]
-    plan: Note | None
-    carried: tuple[str, ...]
+    request: ReplaceRequest
+    before: Mapping[str, JsonObject]
+    plan: JsonObject | None
+    serving: tuple[str, ...]
     state: State = "settling"
     old: tuple[str, ...] = ()
     total: int = 0
     ready: int = 0
     failures: int = 0
-    why: str = ""
+    reason: str = ""
 
     @classmethod
-    def from_note(cls, note: Note) -> Rollout:
-        """Raises KeyError, TypeError or ValueError for what is no such note."""
-        lists = {key: tuple(note[key]) for key in ("carried", "old")}
-        return cls(**{**note, **lists, "wish": read_object(ReplaceRequest, note["wish"])})
+    def from_object(cls, entry: JsonObject) -> Rollout:
+        """Return the rollout that `to_object` stored.
 
-    def to_note(self) -> Note:
-        return asdict(self)
+        Raises KeyError, TypeError or ValueError for an invalid object.
+        """
+        fields = {_FIELDS.get(key, key): value for key, value in entry.items()}
+        lists = {key: tuple(fields[key]) for key in ("serving", "old")}
+        return cls(**{**fields, **lists, "request": read_object(ReplaceRequest, fields["request"])})
+
+    def to_object(self) -> JsonObject:
+        """Return the stored form."""
+        return {_STORED_KEYS.get(key, key): value for key, value in asdict(self).items()}
 
     @property
     def others(self) -> list[str]:
-        """The versions that are replaced, oldest first."""
-        return sorted(self.before.keys() - {self.wish.version}, key=natural_order)
+        """The versions to replace, oldest first."""
+        return sorted(self.before.keys() - {self.request.version}, key=natural_order)
 
     def __str__(self) -> str:
-        wish = self.wish
-        replaced = ", ".join(self.others) or wish.version
-        done = f"{self.ready} of {wish.instances} ready"
-        return f"{wish.name}: {wish.version} replaces {replaced}: {self.state}, {done}" + (
-            f"; {self.why}" if self.why else ""
+        request = self.request
+        replaced = ", ".join(self.others) or request.version
+        done = f"{self.ready} of {request.instances} ready"
+        return f"{request.name}: {request.version} replaces {replaced}: {self.state}, {done}" + (
+            f"; {self.reason}" if self.reason else ""
         )
 
 
-def wished(notes: StateStore, wish: ReplaceRequest) -> str:
-    """Write down a wish for the service; returns its id, by which the service answers in `requests`."""
+def request_replacement(state_store: StateStore, request: ReplaceRequest) -> str:
+    """Store a replace request for the service. Return its id, the name of its result in `requests`."""
     id = f"re-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-    notes.write(f"{WISHES}/{id}", asdict(wish))
+    state_store.write(f"{REPLACE_REQUESTS}/{id}", asdict(request))
     return id
 
 
-def rollout_of(notes: StateStore, name: str) -> Rollout | None:
-    """The last rollout of a model. What can't be read counts as none, with a warning."""
-    if (note := notes.read(f"{ROLLOUTS}/{name}")) is None:
+def read_rollout(state_store: StateStore, name: str) -> Rollout | None:
+    """Return the last rollout of a model, or None; an invalid one is ignored with a warning."""
+    if (entry := state_store.read(f"{ROLLOUTS}/{name}")) is None:
         return None
     try:
-        return Rollout.from_note(note)
+        return Rollout.from_object(entry)
     except (KeyError, TypeError, ValueError) as error:
-        log.warning("the rollout of %s can't be read, and counts as none: %r", name, error)
+        log.warning("invalid stored rollout of %s, ignored: %r", name, error)
         return None
 
 
 @dataclass
 class Rollouts:
-    """Drives the rollouts of all models, a step at a time.
+    """The rollouts of all models; the module docstring describes the state machine.
 
-    answer: called with the id of a wish, and what becomes of it
-    most_instances: how many of one model may be asked for
-    clock: seconds, for the patience with instances that do not get ready
+    record_result: called with the id of a replace request and its result
+    max_instances: limit of instances for one model version
+    clock: monotonic time in seconds, for the time-out of instances
     """
 
-    notes: StateStore
+    state_store: StateStore
     registry: Registry
     deployer: Deployer
     store: ModelStore
-    wants: DesiredState
-    answer: Callable[[str, Note], None]
-    most_instances: int
+    desired: DesiredState
+    record_result: Callable[[str, JsonObject], None]
+    max_instances: int
     clock: Callable[[], float]
 
     def __post_init__(self) -> None:
         self._active: dict[str, Rollout] = {}
-        self._since: dict[str, float] = {}
+        self._progressed: dict[str, float] = {}
 
-    def remember(self) -> None:
-        """Go on with what the last service had begun."""
-        found = (rollout_of(self.notes, name) for name in self.notes.names(ROLLOUTS))
-        self._active = {each.wish.name: each for each in found if each and each.state not in ENDED}
-        self._since = dict.fromkeys(self._active, self.clock())
+    def load(self) -> None:
+        """Continue the rollouts that the previous service started."""
+        rollouts = (read_rollout(self.state_store, name) for name in self.state_store.names(ROLLOUTS))
+        self._active = {rollout.request.name: rollout for rollout in rollouts if rollout and rollout.state not in ENDED}
+        self._progressed = dict.fromkeys(self._active, self.clock())
 
-    def forget(self, name: str) -> None:
-        """Nothing is left to tell of the last rollout of a model if nothing is wanted of it any more."""
-        if name not in self._active and not self.wants.of(name):
-            self.notes.write(f"{ROLLOUTS}/{name}", None)
+    def remove_ended(self, name: str) -> None:
+        """Delete the last rollout of a model that has no deployment left."""
+        if name not in self._active and not self.desired.get_versions(name):
+            self.state_store.write(f"{ROLLOUTS}/{name}", None)
 
-    def refuse_if_under_way(self, name: str) -> None:
-        """Raise ValueError if instances of the model are being replaced: who else changes their number then?"""
+    def require_no_rollout(self, name: str) -> None:
+        """Raise ValueError if a rollout of the model is active: it alone changes the number of instances then."""
         if active := self._active.get(name):
             raise ValueError(
-                f"{name} is being replaced by version {active.wish.version}; wait until that has ended (see: maas "
-                "status), or replace it by another version"
+                f"{name} is being replaced by version {active.request.version}; wait until the rollout has ended (see: "
+                "maas status), or replace it by another version"
             )
 
     def step(self) -> None:
-        """Take up new wishes, and do what can be done now for each rollout."""
-        for id in self.notes.names(WISHES):
-            self._take_up(id)
+        """Accept new requests and advance each rollout."""
+        for id in self.state_store.names(REPLACE_REQUESTS):
+            self._accept_request(id)
         for name, rollout in list(self._active.items()):
             try:
-                self._now(self._advanced(rollout))
-            except (DeployError, ConnectionError) as error:  # perhaps it can be done next time
+                self._record(self._advance(rollout))
+            except (DeployError, ConnectionError) as error:  # retried in the next turn
                 log.warning("%s: %s", name, error)
-            except Exception:  # a fault in one rollout must not end the service, nor go unseen
-                log.exception("%s can't be brought further", rollout)
+            except Exception:  # an error in one rollout must not end the service
+                log.exception("rollout failed to advance: %s", rollout)
 
-    # --- the beginning
+    # --- start
 
-    def _take_up(self, id: str) -> None:
+    def _accept_request(self, id: str) -> None:
         try:
-            wish = self._accepted(self.notes.read(f"{WISHES}/{id}") or {})
+            request = self._validate(self.state_store.read(f"{REPLACE_REQUESTS}/{id}") or {})
         except (ValueError, DeployError) as error:
-            log.warning("the wish %s is refused: %s", id, error)
-            self.answer(id, {"refused": str(error)})
+            log.warning("replace request %s rejected: %s", id, error)
+            self.record_result(id, {"refused": str(error)})
         else:
-            if (active := self._active.get(wish.name)) is None or active.id != id:  # or the last service began it
-                self._begin(id, wish)
-            self.answer(id, {"wanted": wish.instances})
-        self.notes.write(f"{WISHES}/{id}", None)
+            if (
+                active := self._active.get(request.name)
+            ) is None or active.id != id:  # else the previous service started it
+                self._begin(id, request)
+            self.record_result(id, {"wanted": request.instances})
+        self.state_store.write(f"{REPLACE_REQUESTS}/{id}", None)
 
-    def _accepted(self, note: Note) -> ReplaceRequest:
-        """Raises ValueError or DeployError."""
-        wish = read_object(ReplaceRequest, note)
-        validate_name(wish.name, "model's name")
-        validate_name(wish.version, "model's version")
-        if not 1 <= wish.instances <= self.most_instances:
-            raise ValueError(f"{wish.instances} instances are asked for; 1 to {self.most_instances} are allowed")
-        self.store.script(wish.path)
-        return wish
+    def _validate(self, entry: JsonObject) -> ReplaceRequest:
+        """Return the request in a stored object.
 
-    def _begin(self, id: str, wish: ReplaceRequest) -> None:
-        last = self._active.get(wish.name)
-        before = {version: wanted.to_note() for version, wanted in self.wants.of(wish.name).items()}
-        plan = last.plan if last else self.notes.read(_plan_path(wish.name))
-        carried = self._carried(wish.name, plan)
-        if last and last.wish.version not in carried and self._ready(last.wish.model):
-            carried = (*carried, last.wish.version)
-        self._since[wish.name] = self.clock()
-        self._now(Rollout(id, wish, before, plan, carried))
+        Raises ValueError or DeployError for an invalid request.
+        """
+        request = read_object(ReplaceRequest, entry)
+        validate_name(request.name, "model's name")
+        validate_name(request.version, "model's version")
+        if not 1 <= request.instances <= self.max_instances:
+            raise ValueError(f"invalid number of instances {request.instances}: expected 1 to {self.max_instances}")
+        self.store.script(request.path)
+        return request
 
-    def _carried(self, name: str, plan: Note | None) -> tuple[str, ...]:
-        """To which versions calls go that name none."""
+    def _begin(self, id: str, request: ReplaceRequest) -> None:
+        last = self._active.get(request.name)
+        before = {version: spec.to_object() for version, spec in self.desired.get_versions(request.name).items()}
+        plan = last.plan if last else self.state_store.read(_plan_path(request.name))
+        serving = self._find_serving(request.name, plan)
+        if last and last.request.version not in serving and self._get_ready(last.request.model):
+            serving = (*serving, last.request.version)
+        self._progressed[request.name] = self.clock()
+        self._record(Rollout(id, request, before, plan, serving))
+
+    def _find_serving(self, name: str, plan: JsonObject | None) -> tuple[str, ...]:
+        """Return the versions that receive calls without a version."""
         versions = {instance.model.version for instance in self.registry.instances(name)}
         try:
             weights = TrafficPlan.from_note(plan or {}).weights
-        except ValueError:  # it counts as none for clients too
+        except ValueError:  # clients ignore it too
             weights = {}
         if planned := [version for version in versions if weights.get(version)]:
             return tuple(sorted(planned, key=natural_order))
         return (max(versions, key=natural_order),) if versions else ()
 
-    # --- the way
+    # --- states
 
-    def _now(self, rollout: Rollout) -> None:
-        """Note how far a rollout has got."""
-        name, last = rollout.wish.name, self._active.get(rollout.wish.name)
+    def _record(self, rollout: Rollout) -> None:
+        """Store the progress of a rollout."""
+        name, last = rollout.request.name, self._active.get(rollout.request.name)
         if rollout == last:
             return
-        self.notes.write(f"{ROLLOUTS}/{name}", rollout.to_note())
+        self.state_store.write(f"{ROLLOUTS}/{name}", rollout.to_object())
         if last is None or (rollout.state, rollout.id) != (last.state, last.id):
             log.info("%s", rollout)
         if rollout.state in ENDED:
@@ -237,128 +264,139 @@ class Rollouts:
         else:
             self._active[name] = rollout
 
-    def _advanced(self, rollout: Rollout) -> Rollout:
+    def _advance(self, rollout: Rollout) -> Rollout:
         if rollout.state == "settling":
-            return self._settled(rollout)
+            return self._settle(rollout)
         if rollout.state == "rolling":
-            return self._rolled(rollout)
-        return self._gone_back(rollout)
+            return self._roll(rollout)
+        return self._roll_back(rollout)
 
-    def _settled(self, rollout: Rollout) -> Rollout:
-        """What is to be replaced is known by its registration, so what is not ready and would be replaced is ended."""
-        wish = rollout.wish
-        old = self._ready(wish.model) if self._replaces_its_own(rollout) else frozenset()
-        if old and self.deployer.running(wish.model) > len(old):
-            self.wants.want(self._before(rollout, wish.version, len(old)))
+    def _settle(self, rollout: Rollout) -> Rollout:
+        """End unready instances of the new version, then fix the totals."""
+        request = rollout.request
+        old = self._get_ready(request.model) if self._replaces_its_own(rollout) else frozenset()
+        if old and self.deployer.running(request.model) > len(old):
+            self.desired.set(self._get_previous(rollout, request.version, len(old)))
             return rollout
         others = sum(rollout.before[version]["instances"] for version in rollout.others)
-        kept = 0 if self._replaces_its_own(rollout) else rollout.before.get(wish.version, {}).get("instances", 0)
+        remaining = (
+            0 if self._replaces_its_own(rollout) else rollout.before.get(request.version, {}).get("instances", 0)
+        )
         return replace(
             rollout,
             state="rolling",
             old=tuple(sorted(old)),
-            total=others + kept + len(old),
-            failures=self._failures(wish.model),
+            total=others + remaining + len(old),
+            failures=self._count_failures(request.model),
         )
 
     def _replaces_its_own(self, rollout: Rollout) -> bool:
-        """Whether instances of the new version that run already are replaced too: else they count as new."""
-        wish, own = rollout.wish, rollout.before.get(rollout.wish.version)
+        """Return whether running instances of the new version are replaced too; otherwise they count as new."""
+        request, own = rollout.request, rollout.before.get(rollout.request.version)
         if own is None:
             return False
-        same = (own["path"], own["memory"]) == (wish.path, wish.memory)
-        return wish.fresh or not same or not rollout.others
+        same = (own["path"], own["memory"]) == (request.path, request.memory)
+        return request.fresh or not same or not rollout.others
 
-    def _rolled(self, rollout: Rollout) -> Rollout:
-        """One more new instance, or one less of the others, whichever is next."""
-        wish = rollout.wish
-        own = self._ready(wish.model)
+    def _roll(self, rollout: Rollout) -> Rollout:
+        """Add a new instance or remove a previous one, whichever is next."""
+        request = rollout.request
+        own = self._get_ready(request.model)
         old, ready = own & set(rollout.old), len(own - set(rollout.old))
         if ready > rollout.ready:
-            rollout = replace(rollout, ready=ready, failures=self._failures(wish.model))
-            self._since[wish.name] = self.clock()
-        elif ready < wish.instances and (why := self._trouble(rollout)):
-            return self._turned_back(rollout, why)
-        if {*rollout.carried} - {wish.version}:
-            self._plan(wish.name, _evenly(*rollout.carried, wish.version))
-        others = [(version, wanted) for version, wanted in self._others(rollout) if wanted.instances]
-        allowed = max(0, rollout.total - ready) if ready < wish.instances else 0
-        surplus = sum(wanted.instances for _, wanted in others) + len(old) - allowed
-        for _, wanted in others:
-            if (less := min(surplus, wanted.instances)) > 0:
-                self.wants.want(replace(wanted, instances=wanted.instances - less))
-                surplus -= less
-        at_once = 1 if rollout.old else max(1, wish.instances - rollout.total)
-        new = ready - surplus if surplus > 0 else min(wish.instances, ready + at_once)
-        self.wants.want(DeploymentSpec(self._deployment(wish), new + len(old)))
-        if ready >= wish.instances and not old and not any(self._others(rollout)):
-            self._plan(wish.name, None)
+            rollout = replace(rollout, ready=ready, failures=self._count_failures(request.model))
+            self._progressed[request.name] = self.clock()
+        elif ready < request.instances and (reason := self._find_failure(rollout)):
+            return self._begin_rollback(rollout, reason)
+        if {*rollout.serving} - {request.version}:
+            self._write_plan(request.name, _split_evenly(*rollout.serving, request.version))
+        surplus = self._reduce_others(rollout, ready, len(old))
+        at_once = 1 if rollout.old else max(1, request.instances - rollout.total)
+        new = ready - surplus if surplus > 0 else min(request.instances, ready + at_once)
+        self.desired.set(DeploymentSpec(self._make_deployment(request), new + len(old)))
+        if ready >= request.instances and not old and not any(self._get_others(rollout)):
+            self._write_plan(request.name, None)
             return replace(rollout, state="done")
         return rollout
 
-    def _trouble(self, rollout: Rollout) -> str | None:
-        """Why the new version is to be given up, if it is."""
-        wish = rollout.wish
-        if self._failures(wish.model) - rollout.failures >= FAILURES:
-            last = (self.notes.read(failures_of(wish.model)) or {}).get("last", "")
-            return f"{FAILURES} instances of {wish.version} failed, the last one so: {last}"
-        if self.clock() - self._since[wish.name] > wish.seconds:
-            return f"no further instance of {wish.version} got ready in {wish.seconds:g} seconds"
+    def _reduce_others(self, rollout: Rollout, ready: int, old: int) -> int:
+        """Reduce the previous versions as far as new instances replace them. Return the surplus that is left."""
+        others = [spec for _, spec in self._get_others(rollout) if spec.instances]
+        allowed = max(0, rollout.total - ready) if ready < rollout.request.instances else 0
+        surplus = sum(spec.instances for spec in others) + old - allowed
+        for spec in others:
+            if (less := min(surplus, spec.instances)) > 0:
+                self.desired.set(replace(spec, instances=spec.instances - less))
+                surplus -= less
+        return surplus
+
+    def _find_failure(self, rollout: Rollout) -> str | None:
+        """Return the reason to roll back, or None."""
+        request = rollout.request
+        if self._count_failures(request.model) - rollout.failures >= FAILURES:
+            last = (self.state_store.read(failures_path(request.model)) or {}).get("last", "")
+            return f"{FAILURES} instances of {request.version} failed; last failure: {last}"
+        if self.clock() - self._progressed[request.name] > request.seconds:
+            return f"no further instance of {request.version} was ready within {request.seconds:g} seconds"
         return None
 
-    def _turned_back(self, rollout: Rollout, why: str) -> Rollout:
-        log.warning("%s: %s is given up: %s", rollout.wish.name, rollout.wish.version, why)
-        return replace(rollout, state="going back", why=why)
+    def _begin_rollback(self, rollout: Rollout, reason: str) -> Rollout:
+        log.warning("%s: rolling back %s: %s", rollout.request.name, rollout.request.version, reason)
+        return replace(rollout, state="going back", reason=reason)
 
-    def _gone_back(self, rollout: Rollout) -> Rollout:
-        """Calls go where they went; then what ran before runs again; then what is new ends."""
-        wish = rollout.wish
+    def _roll_back(self, rollout: Rollout) -> Rollout:
+        """Restore traffic, then the previous instances; then remove the new ones."""
+        request = rollout.request
         if rollout.others:
-            self._plan(wish.name, rollout.plan or _evenly(*(each for each in rollout.carried if each != wish.version)))
+            self._write_plan(
+                request.name,
+                rollout.plan or _split_evenly(*(version for version in rollout.serving if version != request.version)),
+            )
         for version in rollout.others:
-            self.wants.want(self._before(rollout, version))
+            self.desired.set(self._get_previous(rollout, version))
         if not all(
-            len(self._ready(Model(wish.name, version))) >= rollout.before[version]["instances"]
+            len(self._get_ready(Model(request.name, version))) >= rollout.before[version]["instances"]
             for version in rollout.others
         ):
             return rollout
-        if wish.version in rollout.before:
-            self.wants.want(self._before(rollout, wish.version))
-        elif new := self.wants.get(wish.model):
-            self.wants.want(replace(new, instances=0))
-            return rollout  # until it is gone
-        self._plan(wish.name, rollout.plan)
+        if request.version in rollout.before:
+            self.desired.set(self._get_previous(rollout, request.version))
+        elif new := self.desired.get(request.model):
+            self.desired.set(replace(new, instances=0))
+            return rollout  # until its last instance has ended
+        self._write_plan(request.name, rollout.plan)
         return replace(rollout, state="failed")
 
-    # --- what is there, and what shall be
+    # --- current and desired state
 
-    def _ready(self, model: Model) -> frozenset[str]:
+    def _get_ready(self, model: Model) -> frozenset[str]:
         return frozenset(instance.id for instance in self.registry.instances(*model))
 
-    def _failures(self, model: Model) -> int:
-        return int((self.notes.read(failures_of(model)) or {}).get("count", 0))
+    def _count_failures(self, model: Model) -> int:
+        return int((self.state_store.read(failures_path(model)) or {}).get("count", 0))
 
-    def _others(self, rollout: Rollout) -> Iterator[tuple[str, DeploymentSpec]]:
-        wanted = self.wants.of(rollout.wish.name)
-        return ((each, wanted[each]) for each in sorted(wanted, key=natural_order) if each != rollout.wish.version)
+    def _get_others(self, rollout: Rollout) -> Iterator[tuple[str, DeploymentSpec]]:
+        specs = self.desired.get_versions(rollout.request.name)
+        others = (version for version in specs if version != rollout.request.version)
+        return ((version, specs[version]) for version in sorted(others, key=natural_order))
 
-    def _deployment(self, wish: ReplaceRequest) -> Deployment:
-        return Deployment(wish.model, wish.path, wish.memory, self.wants.environment)
+    def _make_deployment(self, request: ReplaceRequest) -> Deployment:
+        return Deployment(request.model, request.path, request.memory, self.desired.environment)
 
-    def _before(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
-        model = Model(rollout.wish.name, version)
-        wanted = DeploymentSpec.from_note(model, rollout.before[version], self.wants.environment)
-        return wanted if instances is None else replace(wanted, instances=instances)
+    def _get_previous(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
+        model = Model(rollout.request.name, version)
+        spec = DeploymentSpec.from_object(model, rollout.before[version], self.desired.environment)
+        return spec if instances is None else replace(spec, instances=instances)
 
-    def _plan(self, name: str, plan: Note | None) -> None:
-        if self.notes.read(_plan_path(name)) != plan:
-            self.notes.write(_plan_path(name), plan)
+    def _write_plan(self, name: str, plan: JsonObject | None) -> None:
+        if self.state_store.read(_plan_path(name)) != plan:
+            self.state_store.write(_plan_path(name), plan)
 
 
 def _plan_path(name: str) -> str:
     return f"{TRAFFIC}/{name}"
 
 
-def _evenly(*versions: str) -> dict[str, Any]:
-    """A plan by which each instance of these versions gets as much as any other."""
+def _split_evenly(*versions: str) -> dict[str, Any]:
+    """Return a plan that balances calls over all instances of these versions."""
     return TrafficPlan(dict.fromkeys(versions, 1), per_instance=True).to_note()

@@ -1,4 +1,22 @@
-"""Takes requests from the queue and keeps as many instances running as are wanted."""
+"""The service: turns requests into the desired state and reconciles the running instances with it.
+
+One service leads; others on the same ZooKeeper wait for its end. A turn of the leader does three jobs:
+
+1. Take one request from the queue and validate it. ADD and REMOVE change the desired number of instances of a model
+   version. The desired state is stored first, then the result is recorded for `maas deploy` to read. So a request that
+   was accepted survives the service, and a stored desired state never depends on a request that is lost.
+2. Reconcile each deployment in its own task: compare the instances that the deployer runs with the desired number, and
+   let it scale. Tasks of different deployments do not wait for each other, and a deployment has one task at a time.
+   The comparison uses the current state alone, so a missed event, a crash or a new leader needs no special handling.
+3. Advance the rollouts, which change the desired state one step at a time (see maas_runtime.service.rollouts).
+
+An instance that ends by itself is missing at the next comparison and is started again, after a back-off that doubles
+while the deployment keeps failing. A new request resets the back-off. With `restart=False` the desired number is
+reduced to what still runs. A deployment whose desired number is 0 is drained, ended and then deleted.
+
+A lost connection changes nothing: instances go on, and the turn is repeated. A service that lost its leadership leaves
+its instances to the next leader.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +30,7 @@ from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
-from maas_runtime.state.store import Note, StateStore, Tell, note_failure, nothing
+from maas_runtime.state.store import JsonObject, Notify, StateStore, ignore_status, try_record_failure
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
@@ -21,225 +39,235 @@ from stellar.maas.schema import Model, ModelRequest, validate_name
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-STABLE_SECONDS = 60.0  # what ran so long is started again at once
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-REQUESTS_KEPT = 200
-MOST_REQUEST_BYTES, MOST_PATH, MOST_MEMORY = 65_536, 4096, 1 << 24  # far more than anybody means
+STABLE_SECONDS = 60.0  # an instance that ran this long restarts without back-off
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
+MAX_RESULTS = 200
+MAX_REQUEST_BYTES, MAX_PATH, MAX_MEMORY = 65_536, 4096, 1 << 24  # well above any real request
 
 
 @dataclass
-class Pace:
-    """When a model that keeps failing may be started again: after 1, 2, 4 … 60 seconds.
+class RestartBackoff:
+    """The back-off between starts of a failing deployment: 1, 2, 4 … 60 seconds.
 
-    met: what was wanted when it was last brought to what was wanted; something new is done at once
+    reconciled: the last specification that was reconciled; a new one is started at once
     """
 
     starts: int = 0
     last: float = 0.0
-    met: DeploymentSpec | None = None
+    reconciled: DeploymentSpec | None = None
 
-    def may_start(self, wanted: DeploymentSpec, now: float) -> bool:
-        if self.met is not wanted:
+    def can_start(self, spec: DeploymentSpec, now: float) -> bool:
+        if self.reconciled is not spec:
             self.starts = 0
-        return not self.starts or now - self.last >= min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.starts - 1, 10))
+        return not self.starts or now - self.last >= min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self.starts - 1, 10))
 
-    def started(self, wanted: DeploymentSpec, now: float) -> None:
-        self.starts, self.last, self.met = self.starts + 1, now, wanted
+    def record_start(self, spec: DeploymentSpec, now: float) -> None:
+        self.starts, self.last, self.reconciled = self.starts + 1, now, spec
 
-    def all_run(self, wanted: DeploymentSpec, now: float) -> None:
-        self.met = wanted
+    def record_running(self, spec: DeploymentSpec, now: float) -> None:
+        self.reconciled = spec
         if now - self.last >= STABLE_SECONDS:
             self.starts = 0
 
 
 @dataclass
 class Service:
-    """The one service of a registry.
+    """The service of a registry.
 
-    environment: variables for all models' scripts
-    restart: whether an instance that ends unasked is started again
-    most_instances: how many of one model may be asked for
-    clock: seconds, for the pauses between restarts
-
-    What is wanted is written down before it is done, so a service that is started anew goes on where the last one was.
+    environment: variables for the scripts of all models
+    restart: start an instance again when it ends by itself
+    max_instances: limit of instances for one model version
+    clock: monotonic time in seconds, for the back-off of restarts
     """
 
     queue: RequestQueue
     registry: Registry
     deployer: Deployer
     store: ModelStore
-    notes: StateStore
+    state_store: StateStore
     environment: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
-    most_instances: int = 100
+    max_instances: int = 100
     clock: Callable[[], float] = monotonic
-    _pace: dict[Model, Pace] = field(default_factory=dict, init=False)
-    _under_way: dict[Model, Future[None]] = field(default_factory=dict, init=False)
+    _backoffs: dict[Model, RestartBackoff] = field(default_factory=dict, init=False)
+    _reconciling: dict[Model, Future[None]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self._wants = DesiredState(self.notes, self.environment)
+        self._desired = DesiredState(self.state_store, self.environment)
         self._rollouts = Rollouts(
-            self.notes,
+            self.state_store,
             self.registry,
             self.deployer,
             self.store,
-            self._wants,
-            self._answer,
-            self.most_instances,
+            self._desired,
+            self._record_result,
+            self.max_instances,
             self.clock,
         )
 
-    def run(self, stopping: Callable[[], bool], *, leave_running: bool = False, tell: Tell = nothing) -> None:
-        """Serve until `stopping()`; then end all instances, unless they are to be left running.
+    def run(self, stopping: Callable[[], bool], *, leave_running: bool = False, notify: Notify = ignore_status) -> None:
+        """Serve until `stopping()` returns True; then end all instances, unless `leave_running`.
 
-        tell: called with "leading" when this is the one service, and with "waiting" when it waits to become that
+        notify: called with "leading" when this service leads, and with "waiting" when it waits for another one to end
 
-        What is wanted stays written down in either case. Where one service can take over from another, this one waits
-        until it may; else it raises DeployError if another service runs.
+        The desired state stays stored in either case. Raises DeployError if another service leads and the state store
+        cannot wait for its end.
         """
         with ThreadPoolExecutor(8, "deployment") as pool:
             while True:
                 try:
-                    self._lead(pool, stopping, leave_running, tell)
-                except ConnectionError as error:  # what runs goes on
+                    self._lead(pool, stopping, leave_running, notify)
+                except ConnectionError as error:  # instances go on
                     log.warning("%s", error)
                 if stopping():
                     return
                 sleep(TICK_SECONDS)
 
-    def _lead(self, pool: ThreadPoolExecutor, stopping: Callable[[], bool], leave_running: bool, tell: Tell) -> None:
-        """Be the one service, until `stopping()` or until another is."""
-        with self.notes.lead(stopping, tell) as leading:
+    def _lead(
+        self, pool: ThreadPoolExecutor, stopping: Callable[[], bool], leave_running: bool, notify: Notify
+    ) -> None:
+        """Lead until `stopping()` returns True or the leadership is lost."""
+        with self.state_store.lead(stopping, notify) as leading:
             if not leading():
                 return
-            self.remember()
-            tell("leading")
+            self.load()
+            notify("leading")
             try:
                 while leading() and not stopping():
-                    self._turn()
+                    self._take_request()
                     self.reconcile(pool)
-                    self._roll()
+                    self.advance_rollouts()
             finally:
-                wait(self._under_way.values())  # so that none starts what is now ended
+                wait(self._reconciling.values())  # else a task could start an instance that is ended below
             if not leading():
-                log.warning("this service leads no longer; what it runs goes on")
+                log.warning("leadership lost; the instances go on")
             elif not leave_running:
-                wait([pool.submit(self._keep, replace(wanted, instances=0)) for wanted in self._wants])
+                wait([pool.submit(self._reconcile_model, replace(spec, instances=0)) for spec in self._desired])
 
-    def _turn(self) -> None:
-        """Take one request, if there is one."""
+    def _take_request(self) -> None:
+        """Handle the next request, if there is one."""
         try:
             if item := self.queue.take(TICK_SECONDS):
                 self.handle(item)
         except ConnectionError as error:
             log.warning("%s", error)
             sleep(TICK_SECONDS)
-        except OSError:  # what runs goes on; perhaps the disk has room again next time
-            log.exception("the queue can't be read, or a request can't be written down, which is lost then")
+        except OSError:  # such as a full disk; retried in the next turn
+            log.exception("cannot read the queue or store a request; that request is lost")
             sleep(TICK_SECONDS)
 
-    def _roll(self) -> None:
-        """Bring the rollouts a step further."""
+    def advance_rollouts(self) -> None:
+        """Advance all rollouts by one step."""
         try:
             self._rollouts.step()
         except ConnectionError as error:
             log.warning("%s", error)
         except OSError:
-            log.exception("the rollouts can't be read, or written down")
+            log.exception("cannot read or store the rollouts")
 
     def handle(self, item: Item) -> None:
-        """Take note of a request; one that can't be met is refused, with the reason."""
+        """Store the desired state after a request, or reject the request with the reason."""
         if item.data.strip() == b"null":  # Metron's client sends this for LIST
             log.debug("%s is null", item.name)
             return
         try:
-            if len(item.data) > MOST_REQUEST_BYTES:
-                raise ValueError(f"the request is larger than {MOST_REQUEST_BYTES:,} bytes")
-            wanted = self._accepted(ModelRequest.from_json(item.data))
+            if len(item.data) > MAX_REQUEST_BYTES:
+                raise ValueError(f"request too large: expected at most {MAX_REQUEST_BYTES:,} bytes")
+            spec = self._apply_request(ModelRequest.from_json(item.data))
         except (ValueError, DeployError) as error:
-            log.warning("request %s is refused: %s", item.name, error)
-            self._answer(item.name, {"refused": str(error)})
+            log.warning("request %s rejected: %s", item.name, error)
+            self._record_result(item.name, {"refused": str(error)})
             return
-        self._wants.want(wanted)
-        self._answer(item.name, {"wanted": wanted.instances})
+        self._desired.set(spec)
+        self._record_result(item.name, {"wanted": spec.instances})
 
-    def _accepted(self, request: ModelRequest) -> DeploymentSpec:
-        """What is wanted after a request.
+    def _apply_request(self, request: ModelRequest) -> DeploymentSpec:
+        """Return the specification after a request.
 
-        Raises ValueError or DeployError.
+        Raises ValueError or DeployError for an invalid request.
         """
         model = Model(
             validate_name(request.name or "", "model's name"), validate_name(request.version or "", "model's version")
         )
         if request.num_instances < 1:
-            raise ValueError(f"{request.num_instances} instances are asked for")
-        self._rollouts.refuse_if_under_way(model.name)
-        before = self._wants.get(model)
+            raise ValueError(f"invalid number of instances {request.num_instances}: expected at least 1")
+        self._rollouts.require_no_rollout(model.name)
+        before = self._desired.get(model)
         if request.action == "REMOVE":
-            return self._less(model, before, request.num_instances)
+            return self._scale_down(model, before, request.num_instances)
         if request.action != "ADD":
-            raise ValueError("the request has no action")
-        if not 0 <= request.memory <= MOST_MEMORY:
-            raise ValueError(f"memory {request.memory} is {'less than 0' if request.memory < 0 else 'too much'}")
-        if not request.path:
-            raise ValueError("the request does not say where the model's files are")
-        if len(request.path) > MOST_PATH or not request.path.isprintable():
-            raise ValueError(f"{request.path[:80]!r} can't be a path: it is too long, or has control characters in it")
-        self.store.script(request.path)
+            raise ValueError("missing action: expected ADD or REMOVE")
+        path = self._validate_files(request)
         instances = request.num_instances + (before.instances if before else 0)
-        if instances > self.most_instances:
-            raise ValueError(f"{instances} instances would be more than the {self.most_instances} that are allowed")
-        return DeploymentSpec(Deployment(model, request.path, request.memory, self.environment), instances)
+        if instances > self.max_instances:
+            raise ValueError(
+                f"too many instances: {instances}, expected at most {self.max_instances} (--max-instances)"
+            )
+        return DeploymentSpec(Deployment(model, path, request.memory, self.environment), instances)
 
-    def _less(self, model: Model, before: DeploymentSpec | None, by: int) -> DeploymentSpec:
+    def _validate_files(self, request: ModelRequest) -> str:
+        """Return the path of an ADD request.
+
+        Raises ValueError or DeployError for an invalid memory limit or path.
+        """
+        if not 0 <= request.memory <= MAX_MEMORY:
+            raise ValueError(f"invalid memory {request.memory}: expected 0 to {MAX_MEMORY:,} MB")
+        if not request.path:
+            raise ValueError("missing path of the model's files")
+        if len(request.path) > MAX_PATH or not request.path.isprintable():
+            raise ValueError(f"invalid path {request.path[:80]!r}: too long, or contains control characters")
+        self.store.script(request.path)
+        return request.path
+
+    def _scale_down(self, model: Model, before: DeploymentSpec | None, by: int) -> DeploymentSpec:
         if before is None:
-            raise ValueError(f"there is no {model}")
+            raise ValueError(f"{model} is not deployed")
         if by > before.instances:
-            log.warning("%d instances less of %s are asked for; there are %d", by, model, before.instances)
+            log.warning("request to remove %d instances of %s, which has %d", by, model, before.instances)
         return replace(before, instances=max(0, before.instances - by))
 
-    def remember(self) -> None:
-        """Know again what was wanted when the last service ended, and what it was about to replace."""
-        self._wants.remember()
-        self._rollouts.remember()
+    def load(self) -> None:
+        """Read the desired state and the rollouts that the previous service stored."""
+        self._desired.load()
+        self._rollouts.load()
 
-    def _answer(self, request: str, answer: Note) -> None:
-        self.notes.write(f"requests/{request}", answer)
+    def _record_result(self, request: str, result: JsonObject) -> None:
+        self.state_store.write(f"requests/{request}", result)
         kind = request[:3]  # qn- or re-
-        for old in [name for name in self.notes.names("requests") if name.startswith(kind)][:-REQUESTS_KEPT]:
-            self.notes.write(f"requests/{old}", None)
+        for old in [name for name in self.state_store.names("requests") if name.startswith(kind)][:-MAX_RESULTS]:
+            self.state_store.write(f"requests/{old}", None)
 
     def reconcile(self, pool: ThreadPoolExecutor) -> None:
-        """Begin what is needed so that as many run as are wanted; each model by itself, so none waits for another."""
-        for wanted in self._wants:
-            model = wanted.deployment.model
-            if (under_way := self._under_way.get(model)) and not under_way.done():
+        """Start reconciling each deployment whose previous task has ended."""
+        for spec in self._desired:
+            model = spec.deployment.model
+            if (running := self._reconciling.get(model)) and not running.done():
                 continue
-            self._under_way[model] = pool.submit(self._keep, wanted)
+            self._reconciling[model] = pool.submit(self._reconcile_model, spec)
 
-    def _keep(self, wanted: DeploymentSpec) -> None:
-        """Bring one model to what is wanted of it, if that may be done now."""
-        model = wanted.deployment.model
+    def _reconcile_model(self, spec: DeploymentSpec) -> None:
+        """Reconcile one deployment; errors are recorded or logged, and retried in the next turn."""
+        model = spec.deployment.model
         try:
-            self._bring(wanted, self._pace.setdefault(model, Pace()))
+            self._scale(spec, self._backoffs.setdefault(model, RestartBackoff()))
         except DeployError as error:
             log.warning("%s", error)
-            note_failure(self.notes, model, str(error))
-        except ConnectionError as error:  # it is brought there when there is a connection again
+            try_record_failure(self.state_store, model, str(error))
+        except ConnectionError as error:  # retried when the connection is back
             log.warning("%s: %s", model, error)
-        except Exception:  # a deployer's fault must not end the service, nor go unseen
-            log.exception("%s can't be brought to %d instances", model, wanted.instances)
+        except Exception:  # an error in a deployer must not end the service
+            log.exception("%s: scaling to %d instances failed", model, spec.instances)
 
-    def _bring(self, wanted: DeploymentSpec, pace: Pace) -> None:
-        running = self.deployer.running(wanted.deployment.model)
-        if running == wanted.instances:
-            pace.all_run(wanted, self.clock())
-        elif running < wanted.instances and pace.met is wanted and not self.restart:
-            self._wants.want(replace(wanted, instances=running))
+    def _scale(self, spec: DeploymentSpec, backoff: RestartBackoff) -> None:
+        running = self.deployer.running(spec.deployment.model)
+        if running == spec.instances:
+            backoff.record_running(spec, self.clock())
+        elif running < spec.instances and backoff.reconciled is spec and not self.restart:
+            self._desired.set(replace(spec, instances=running))
             return
-        elif running > wanted.instances or pace.may_start(wanted, self.clock()):
-            pace.started(wanted, self.clock())
-            self.deployer.scale(wanted.deployment, wanted.instances)
-        if not wanted.instances:
-            self._wants.forget(wanted)
-            self._rollouts.forget(wanted.deployment.model.name)
+        elif running > spec.instances or backoff.can_start(spec, self.clock()):
+            backoff.record_start(spec, self.clock())
+            self.deployer.scale(spec.deployment, spec.instances)
+        if not spec.instances:
+            self._desired.remove(spec)
+            self._rollouts.remove_ended(spec.deployment.model.name)

@@ -1,1 +1,1 @@
-"""The state that services share: in a directory or in ZooKeeper."""
+"""State shared by services and commands, in a directory or in ZooKeeper."""

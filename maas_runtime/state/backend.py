@@ -1,4 +1,4 @@
-"""Where models are registered, asked for and written about: a directory of this machine, or ZooKeeper."""
+"""The back end of a service: registry, request queue and state store, in a directory or in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -15,48 +15,50 @@ from stellar.maas.requests import RequestQueue
 
 @dataclass(frozen=True)
 class Backend:
-    """The registry, the queue and the notes that belong together.
+    """A registry with its request queue and state store.
 
-    name: what users know it by
-    options: those by which a runner finds the registry
+    name: its name in messages
+    registry_options: command-line options with which a runner opens the registry
     """
 
     name: str
     registry: Registry
     queue: RequestQueue
-    notes: StateStore
-    options: Sequence[str]
+    state_store: StateStore
+    registry_options: Sequence[str]
 
 
 @contextmanager
-def directory(folder: Path, config_path: str) -> Iterator[Backend]:
-    """A place in a directory of this machine.
+def open_directory(folder: Path, config_path: str) -> Iterator[Backend]:
+    """Open the back end in a directory of this machine.
 
-    Raises ValueError if its configuration can't be used.
+    Raises ValueError if its configuration is invalid.
     """
     with FileRegistry(folder, config_path=config_path) as registry:
-        options = [f"--registry={folder.absolute()}", f"--zk_root={config_path}"]
-        notes = DirectoryStateStore(folder, read_config(folder, config_path).ext_root)
-        yield Backend(str(folder), registry, FileQueue(folder, config_path), notes, options)
+        registry_options = [f"--registry={folder.absolute()}", f"--zk_root={config_path}"]
+        state_store = DirectoryStateStore(folder, read_config(folder, config_path).ext_root)
+        yield Backend(str(folder), registry, FileQueue(folder, config_path), state_store, registry_options)
 
 
 @contextmanager
-def zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterator[Backend]:
-    """A place in ZooKeeper.
+def open_zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterator[Backend]:
+    """Open the back end in ZooKeeper.
 
-    client: a JSON file that tells how to speak with it
-    Raises ConnectionError if no server answers, ValueError if the hosts, the file or the configuration can't be used.
+    client: JSON file with connection settings
+    Raises ConnectionError if no server responds, ValueError for invalid hosts, settings or configuration.
     """
     from maas_runtime.state.zookeeper import ZooKeeperStateStore
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
     from stellar.maas.zookeeper import ZooKeeper, ZooKeeperQueue, ZooKeeperSettings
 
-    options = [f"--zk_quorum={hosts}", f"--zk_root={config_path}"]
+    registry_options = [f"--zk_quorum={hosts}", f"--zk_root={config_path}"]
     if client is not None:
-        options.append(f"--zk-client={client.absolute()}")
+        registry_options.append(f"--zk-client={client.absolute()}")
     with (
         ZooKeeper(ZooKeeperSettings.read(hosts, client)) as connection,
         ZooKeeperRegistry(connection, config_path=config_path) as registry,
         ZooKeeperQueue(connection, config_path) as queue,
     ):
-        yield Backend(f"ZooKeeper at {hosts}", registry, queue, ZooKeeperStateStore(connection, config_path), options)
+        yield Backend(
+            f"ZooKeeper at {hosts}", registry, queue, ZooKeeperStateStore(connection, config_path), registry_options
+        )

@@ -1,12 +1,12 @@
-"""What the service writes down: what is wanted, what became of each request, what failed.
+"""The state store: desired state, results of requests, rollouts, traffic plans and failures, as JSON objects by path.
 
     wanted/<model>/<version>        {"instances": 2, "path": "/user/me/dga", "memory": 512}
     requests/<item>                 {"wanted": 2}  or  {"refused": "the reason"}
-    replace/<id>, rollouts/<model>  what is to replace what, and how far that has got; see maas_runtime.service.rollouts
-    traffic/<model>                 where calls go that name no version; see stellar.maas.routing
+    replace/<id>, rollouts/<model>  replace requests and the last rollout of a model; see maas_runtime.service.rollouts
+    traffic/<model>                 the traffic plan of a model; see stellar.maas.routing
     failures/<model>/<version>      {"count": 3, "last": "the reason", "at": 1571163620277}
 
-It stands beside the registry and the queue, never within them, for Metron's own programs read everything there.
+It is separate from the registry and the queue, because Metron's own programs read every node there.
 """
 
 from __future__ import annotations
@@ -26,76 +26,76 @@ from stellar.maas.schema import EXT_PATH, Model
 
 log = logging.getLogger(__name__)
 
-Note = dict[str, Any]
-Tell = Callable[[str], None]
+JsonObject = dict[str, Any]
+Notify = Callable[[str], None]
 
 
-def nothing(_: str) -> None:
-    """Tell nobody."""
+def ignore_status(_: str) -> None:
+    """Ignore a status notification."""
 
 
 class StateStore(Protocol):
-    """Small JSON objects by path, which outlive whoever wrote them. Safe to use from many threads."""
+    """Small JSON objects by path, which survive the process that wrote them. Thread-safe."""
 
-    def read(self, path: str) -> Note | None:
-        """The note at a path, if there is one."""
+    def read(self, path: str) -> JsonObject | None:
+        """Return the object at a path, or None."""
 
-    def write(self, path: str, note: Note | None) -> None:
-        """Put a note at a path; None takes it away. It is kept when this returns.
+    def write(self, path: str, entry: JsonObject | None) -> None:
+        """Store an object at a path, durably; None removes it.
 
-        Raises OSError if it can't be written.
+        Raises OSError if it cannot be written.
         """
 
     def names(self, path: str) -> list[str]:
-        """What stands below a path, sorted."""
+        """Return the names directly below a path, sorted; empty if the path does not exist."""
 
     @contextmanager
-    def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
-        """Be the one service meanwhile. What this gives tells whether that is still so, as long as that can be known.
+    def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
+        """Hold the leadership of the service; the context value returns True while it is held.
 
-        stopping: ends all waiting
-        tell: called with "waiting" if another service leads and its end is waited for
-        Raises DeployError if another one is the service and its end can't be waited for.
+        stopping: returns True to end all waiting
+        notify: called with "waiting" if another service leads and this one waits for its end
+        Raises DeployError if another service leads and the store cannot wait for its end.
         """
 
     def is_led(self) -> bool:
-        """Whether a service runs."""
+        """Return whether a service leads."""
 
 
-def failures_of(model: Model) -> str:
-    """Where the failures of a model's instances are noted."""
+def failures_path(model: Model) -> str:
+    """Return the path of the failures of a model version."""
     return f"failures/{model.name}/{model.version}"
 
 
-def failed(notes: StateStore, model: Model, reason: str) -> None:
-    """Write down that an instance failed."""
-    path = failures_of(model)
-    count = (notes.read(path) or {}).get("count", 0)
-    notes.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
+def record_failure(state_store: StateStore, model: Model, reason: str) -> None:
+    """Count a failure of an instance and store its reason."""
+    path = failures_path(model)
+    count = (state_store.read(path) or {}).get("count", 0)
+    state_store.write(path, {"count": count + 1, "last": reason, "at": int(time.time() * 1000)})
 
 
-def note_failure(notes: StateStore, model: Model, reason: str) -> None:
-    """Write down that an instance failed, if that can be done now; else it stands in the log alone."""
+def try_record_failure(state_store: StateStore, model: Model, reason: str) -> None:
+    """Record a failure of an instance; log it if the store cannot be written."""
     try:
-        failed(notes, model, reason)
+        record_failure(state_store, model, reason)
     except OSError as error:
-        log.warning("%s: %s; that can't be written down: %s", model, reason, error)
+        log.warning("%s: %s; the failure could not be recorded: %s", model, reason, error)
 
 
-def read_note(data: bytes, where: str) -> Note | None:
-    """The note that these bytes hold. What is none counts as absent, and a warning names it."""
+def parse_entry(data: bytes, where: str) -> JsonObject | None:
+    """Return the JSON object in stored bytes; None, with a warning, if they are invalid."""
     try:
-        note = json.loads(data)
+        entry = json.loads(data)
     except (ValueError, RecursionError) as error:
-        log.warning("the note %s can't be read, and counts as none: %s", where, error)
+        log.warning("invalid JSON at %s, ignored: %s", where, error)
         return None
-    return note if isinstance(note, dict) else None
+    return entry if isinstance(entry, dict) else None
 
 
 class DirectoryStateStore:
-    """Notes in a registry directory of this machine.
+    """A state store in a registry directory of this machine.
 
-    ext_root: the path of our notes in the registry, by its configuration
+    ext_root: path of the store in the registry, from its configuration
     """
 
     def __init__(self, directory: Path, ext_root: str = EXT_PATH) -> None:
@@ -103,18 +103,18 @@ class DirectoryStateStore:
         self._root = resolve_path(directory, ext_root)
         self._lock = resolve_path(directory, f"{ext_root}/service.lock")
 
-    def read(self, path: str) -> Note | None:
+    def read(self, path: str) -> JsonObject | None:
         try:
             data = (self._root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        return read_note(data, str(self._root / path))
+        return parse_entry(data, str(self._root / path))
 
-    def write(self, path: str, note: Note | None) -> None:
-        if note is None:
+    def write(self, path: str, entry: JsonObject | None) -> None:
+        if entry is None:
             (self._root / path).unlink(missing_ok=True)
         else:
-            write_atomically(self._directory, self._root / path, json.dumps(note).encode()).close()
+            write_atomically(self._directory, self._root / path, json.dumps(entry).encode()).close()
 
     def names(self, path: str) -> list[str]:
         try:
@@ -123,15 +123,15 @@ class DirectoryStateStore:
             return []
 
     @contextmanager
-    def lead(self, stopping: Callable[[], bool], tell: Tell = nothing) -> Iterator[Callable[[], bool]]:
+    def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
         self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock.open("ab") as handle:
-            deadline = time.monotonic() + 0.5  # one who only asks whether a service runs is gone by then
+            deadline = time.monotonic() + 0.5  # `is_led` of another process holds the lock only briefly
             while not _lock(handle):
                 if time.monotonic() > deadline:
-                    raise DeployError(f"a service runs already on {self._directory}")
+                    raise DeployError(f"a service already runs on {self._directory}")
                 time.sleep(0.02)
-            yield lambda: True  # a lock of the system is not lost
+            yield lambda: True  # a file lock cannot be lost
 
     def is_led(self) -> bool:
         try:

@@ -1,1 +1,1 @@
-"""Stores of models: where deployed files are kept."""
+"""The model store: the files of models, in a directory or in HDFS."""

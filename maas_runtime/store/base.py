@@ -1,4 +1,4 @@
-"""The model store: the files of each model, uploaded once, fetched by every instance."""
+"""The model store: the files of each model, uploaded once and fetched by every instance."""
 
 from __future__ import annotations
 
@@ -12,94 +12,98 @@ from urllib.parse import unquote, urlsplit
 
 from maas_runtime.errors import DeployError
 
-ENDPOINT_FILE = "endpoint.dat"  # written by a model that runs; one in the collateral would be of another run
-PUBLISHED = ".published"  # what a cluster's nodes fetch
-SCRIPT_MARK = ".maas-script"  # names the script, where there are several
+ENDPOINT_FILE = "endpoint.dat"  # written by a running model; an uploaded one would be stale
+PUBLISHED = ".published"  # files for the nodes of a cluster
+SCRIPT_MARK = ".maas-script"  # contains the name of the start script
 
 
 class ModelStore(Protocol):
-    """Keeps the files of models, each model's under a path."""
+    """Store the files of models, each model under a path."""
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
-        """Copy a local directory to the path, replacing files of the same names; returns the files' names.
+        """Copy a local directory to a path, replacing files of the same name. Return the names of the files.
 
-        script: which of several `.sh` files starts the model
-        Raises DeployError before anything is copied, if the directory can't be a model.
+        script: name of the start script, if the directory has several `.sh` files
+        Raises DeployError, before any file is copied, if the directory is not a valid model.
         """
 
     def script(self, path: str) -> str:
-        """The name of the script that starts the model at this path.
+        """Return the name of the start script of the model at a path.
 
-        Raises DeployError if nothing is there, or no script.
+        Raises DeployError if the path does not exist or has no script.
         """
 
     def fetch(self, path: str, to: Path) -> None:
-        """Copy the files at the path to a local directory, which is made.
+        """Copy the files at a path to a new local directory.
 
-        Raises DeployError if nothing is there.
+        Raises DeployError if the path does not exist.
         """
 
     def publish(self, file: Path, name: str) -> str:
-        """Keep a file for the nodes of a cluster, under a name that no other content has; returns its URI there.
+        """Store a file for the nodes of a cluster under a name that is unique to its content. Return its URI.
 
-        One that is there already is left as it is.
+        An existing file is left unchanged.
         """
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """How many files a model may have, and how large they may be together."""
+    """Limits of a model: number of files and total size."""
 
     files: int = 10_000
     megabytes: int = 20_000
 
 
-class Tally:
-    """Counts the files of a model, as they are uploaded or fetched."""
+class SizeLimiter:
+    """A counter of a model's files and their size, which enforces the limits."""
 
-    def __init__(self, what: Path | str, most: ModelSize) -> None:
-        self._what, self._most = what, most
+    def __init__(self, owner: Path | str, max_size: ModelSize) -> None:
+        self._owner, self._max_size = owner, max_size
         self._files = self._bytes = 0
 
     def add(self, size: int) -> None:
-        """Raises DeployError if that is one too many, or too much."""
+        """Count a file of `size` bytes. Raises DeployError above a limit."""
         self._files += 1
         self._bytes += size
-        if self._files > self._most.files:
-            raise DeployError(f"{self._what} has more than {self._most.files:,} files; --model-files allows more")
-        if self._bytes > self._most.megabytes * 1_000_000:
-            raise DeployError(f"{self._what} is larger than {self._most.megabytes:,} MB; --model-mb allows more")
+        if self._files > self._max_size.files:
+            raise DeployError(
+                f"too many files in {self._owner}: expected at most {self._max_size.files:,}; raise --model-files"
+            )
+        if self._bytes > self._max_size.megabytes * 1_000_000:
+            raise DeployError(f"{self._owner} is larger than {self._max_size.megabytes:,} MB; raise --model-mb")
 
 
 class LocalStore:
-    """A model store in a directory of this machine. A `file://` path is taken as it stands, outside the store.
+    """A model store in a directory of this machine. A `file://` path names a directory outside the store.
 
-    file_roots: directories below which alone that is so; anywhere, if there are none
-    most: how large models may be, when they are uploaded and when they are started
+    file_roots: directories that `file://` paths must be in; empty allows any
+    max_size: limits of a model, for upload and for start
     """
 
-    def __init__(self, directory: Path, file_roots: Sequence[Path] = (), most: ModelSize | None = None) -> None:
+    def __init__(self, directory: Path, file_roots: Sequence[Path] = (), max_size: ModelSize | None = None) -> None:
         self._directory = directory
-        self._most = most or ModelSize()
+        self._max_size = max_size or ModelSize()
         self._file_roots = [root.resolve() for root in file_roots]
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
-        chosen = chosen_script(local, script)
-        target = self._folder(path)
-        files = list(model_files(local, self._most))
+        chosen = choose_script(local, script)
+        target = self._resolve(path)
+        files = list(model_files(local, self._max_size))
         for file in files:
             _copy(local / file, target / file)
         _write(target / SCRIPT_MARK, chosen)
         return [str(file) for file in files]
 
     def script(self, path: str) -> str:
-        folder = self._existing(path)
+        folder = self._find_existing(path)
         mark = folder / SCRIPT_MARK
-        return chosen_script(folder, mark.read_text().strip() if mark.exists() else None)
+        return choose_script(folder, mark.read_text().strip() if mark.exists() else None)
 
     def fetch(self, path: str, to: Path) -> None:
-        folder = self._existing(path)
-        for _ in model_files(folder, self._most):  # it may have been changed since, or never have been uploaded
+        folder = self._find_existing(path)
+        for _ in model_files(
+            folder, self._max_size
+        ):  # checked again: files may have changed, and file:// paths were not uploaded
             pass
         shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*" + _DRAFT))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
@@ -110,36 +114,36 @@ class LocalStore:
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             draft = target.with_name(f".{uuid.uuid4().hex}{_DRAFT}")
             shutil.copyfile(file, draft)
-            draft.chmod(0o644)  # whoever runs the nodes must be able to read it
+            draft.chmod(0o644)  # readable by the user that runs the nodes
             draft.replace(target)
         return target.as_uri()
 
-    def _existing(self, path: str) -> Path:
-        folder = self._folder(path)
+    def _find_existing(self, path: str) -> Path:
+        folder = self._resolve(path)
         try:
-            there = folder.is_dir()
-        except OSError as error:  # such as a name that no directory can have
-            raise DeployError(f"{path[:80]!r} can't be looked up: {error.strerror}") from None
-        if not there:
-            raise DeployError(f"the model store has no directory {path}; upload the model's files with -lmp")
+            exists = folder.is_dir()
+        except OSError as error:  # such as a name that is too long
+            raise DeployError(f"invalid path {path[:80]!r}: {error.strerror}") from None
+        if not exists:
+            raise DeployError(f"unknown path {path} in the model store; upload the model's files with -lmp")
         return folder
 
-    def _folder(self, path: str) -> Path:
-        scheme, host, place, *_ = urlsplit(path)
+    def _resolve(self, path: str) -> Path:
+        scheme, host, location, *_ = urlsplit(path)
         if scheme not in ("", "file") or host not in ("", "localhost"):
-            raise DeployError(f"the model store is a directory of this machine; {path} is elsewhere")
-        if ".." in place.split("/") or "\0" in place or not place.strip("/"):
-            raise DeployError(f"{path!r} is not a path such as /user/me/models")
-        return self._outside(unquote(place)) if scheme else self._directory / place.strip("/")
+            raise DeployError(f"invalid path {path!r}: the model store is a directory of this machine")
+        if ".." in location.split("/") or "\0" in location or not location.strip("/"):
+            raise DeployError(f"invalid path {path!r}: expected a path such as /user/me/models")
+        return self._resolve_outside(unquote(location)) if scheme else self._directory / location.strip("/")
 
-    def _outside(self, place: str) -> Path:
-        """A directory of this machine outside the store, if it may be used."""
-        if ".." in place.split("/") or "\0" in place:
-            raise DeployError(f"{place!r} is not a path such as file:///home/me/models")
-        folder = Path(place).absolute()
+    def _resolve_outside(self, location: str) -> Path:
+        """Return a directory outside the store, if `file_roots` allows it."""
+        if ".." in location.split("/") or "\0" in location:
+            raise DeployError(f"invalid path {location!r}: expected a path such as file:///home/me/models")
+        folder = Path(location).absolute()
         if self._file_roots and not any(folder.resolve().is_relative_to(root) for root in self._file_roots):
             raise DeployError(
-                f"{place} is not below {', '.join(map(str, self._file_roots))}, where alone file:// paths may be"
+                f"invalid path {location!r}: --file-root allows only {', '.join(map(str, self._file_roots))}"
             )
         return folder
 
@@ -147,55 +151,55 @@ class LocalStore:
 _DRAFT = ".maas-draft"
 
 
-def chosen_script(folder: Path, script: str | None) -> str:
-    """The script that starts the model in a directory: the one named, else the only `.sh` at its top.
+def choose_script(folder: Path, script: str | None) -> str:
+    """Return the start script of a model's directory: `script`, or the only `.sh` file at its top level.
 
-    Raises DeployError.
+    Raises DeployError for no script or several.
     """
     if not folder.is_dir():
         raise DeployError(f"{folder} is not a directory")
-    return chosen_of(folder, (file.name for file in folder.iterdir() if file.is_file()), script)
+    return choose_script_name(folder, (file.name for file in folder.iterdir() if file.is_file()), script)
 
 
-def chosen_of(folder: Path | str, files: Iterable[str], script: str | None) -> str:
-    """The same, of the names of the files at its top."""
+def choose_script_name(folder: Path | str, files: Iterable[str], script: str | None) -> str:
+    """Return the start script, given the names of the files at the top level."""
     scripts = sorted(name for name in files if name.endswith(".sh"))
     if script is not None:
         if script not in scripts:
-            raise DeployError(f"{folder} has no script {script}; {_those(scripts)}")
+            raise DeployError(f"unknown script {script!r} in {folder}: {_list_scripts(scripts)}")
         return script
     if len(scripts) != 1:
-        raise DeployError(f"{folder} must have one script that starts the model; {_those(scripts)}")
+        raise DeployError(f"{folder} must contain one start script: {_list_scripts(scripts)}")
     return scripts[0]
 
 
-def _those(scripts: list[str]) -> str:
+def _list_scripts(scripts: list[str]) -> str:
     if not scripts:
-        return "there is no .sh file at its top"
-    return f"at its top: {', '.join(scripts)}" + ("; choose one with --script" if len(scripts) > 1 else "")
+        return "no .sh file at its top level"
+    return f"found {', '.join(scripts)}" + ("; choose one with --script" if len(scripts) > 1 else "")
 
 
-def model_files(folder: Path, most: ModelSize) -> Iterator[Path]:
-    """The files of a model, relative to the directory.
+def model_files(folder: Path, max_size: ModelSize) -> Iterator[Path]:
+    """Return the files of a model, relative to its directory.
 
-    Raises DeployError for a link that leads out, for what is no file, and for more than allowed.
+    Raises DeployError for a link to the outside, a special file, and above a limit.
     """
-    tally = Tally(folder, most)
+    limiter = SizeLimiter(folder, max_size)
     inside = folder.resolve()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
         if not file.resolve().is_relative_to(inside):
-            raise DeployError(f"{file} is a link that leads out of {folder}; copy what it points to")
+            raise DeployError(f"{file} links outside {folder}; replace the link by a copy")
         if file.is_dir() or str(name) in (ENDPOINT_FILE, SCRIPT_MARK):
             continue
         if not file.is_file():
             raise DeployError(f"{file} is neither a file nor a directory")
-        tally.add(file.stat().st_size)
+        limiter.add(file.stat().st_size)
         yield name
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file with its mode, so that nobody sees a part of it."""
+    """Copy a file and its mode atomically."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = target.with_name(f".{uuid.uuid4().hex}{_DRAFT}")
     try:

@@ -1,7 +1,7 @@
-"""The model store in HDFS, as Metron's own is, by its REST interface.
+"""A model store in HDFS, as Metron's, through WebHDFS.
 
-<path>/rest.sh, …             the files of a model, at the path that it was uploaded to
-<home>/MaaS/published/…       what the nodes of a cluster fetch
+<path>/rest.sh, …             the files of a model, at the path of the upload
+<home>/MaaS/published/…       files for the nodes of a cluster
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from maas_runtime.store.base import (
     ENDPOINT_FILE,
     SCRIPT_MARK,
     ModelSize,
-    Tally,
-    chosen_of,
-    chosen_script,
+    SizeLimiter,
+    choose_script,
+    choose_script_name,
     model_files,
 )
 from stellar.net.hadoop.webhdfs import SCHEMES, Status, WebHdfs
@@ -31,92 +31,92 @@ _DRAFT = ".maas-draft"
 
 
 class HdfsStore:
-    """A model store in HDFS. A path that does not begin with a slash is below the user's home there.
+    """A model store in HDFS. A relative path is in the user's home directory there.
 
-    most: how large models may be, when they are uploaded and when they are started
+    max_size: limits of a model, for upload and for start
     """
 
-    def __init__(self, hdfs: WebHdfs, most: ModelSize | None = None) -> None:
+    def __init__(self, hdfs: WebHdfs, max_size: ModelSize | None = None) -> None:
         self._hdfs = hdfs
-        self._most = most or ModelSize()
+        self._max_size = max_size or ModelSize()
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
-        chosen = chosen_script(local, script)
-        files = list(model_files(local, self._most))
-        with _told():
-            target = self._place(path)
+        chosen = choose_script(local, script)
+        files = list(model_files(local, self._max_size))
+        with _convert_errors():
+            target = self._resolve(path)
             for file in files:
                 self._put(local / file, f"{target}/{file.as_posix()}")
             self._write(BytesIO(chosen.encode()), f"{target}/{SCRIPT_MARK}", 0o644)
         return [str(file) for file in files]
 
     def script(self, path: str) -> str:
-        with _told():
-            folder = self._place(path)
-            there = self._existing(folder, path)
-            names = [status.name for status in there if not status.is_directory]
+        with _convert_errors():
+            folder = self._resolve(path)
+            entries = self._list_existing(folder, path)
+            names = [status.name for status in entries if not status.is_directory]
             marked = self._hdfs.read(f"{folder}/{SCRIPT_MARK}").decode().strip() if SCRIPT_MARK in names else None
-        return chosen_of(path, names, marked)
+        return choose_script_name(path, names, marked)
 
     def fetch(self, path: str, to: Path) -> None:
-        with _told():
-            self._fetch(self._place(path), path, to, Tally(path, self._most))
+        with _convert_errors():
+            self._fetch(self._resolve(path), path, to, SizeLimiter(path, self._max_size))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
 
     def publish(self, file: Path, name: str) -> str:
-        with _told():
+        with _convert_errors():
             target = f"{self._hdfs.home()}/{PUBLISHED}/{name}"
             if self._hdfs.status(target) is None:
-                self._put(file, target, 0o644)  # whoever runs the nodes must be able to read it
+                self._put(file, target, 0o644)  # readable by the user that runs the nodes
         return self._hdfs.uri + target
 
     def _put(self, file: Path, target: str, permission: int | None = None) -> None:
-        """Copy a file, with its mode if none is given."""
+        """Copy a file; `permission` defaults to its mode."""
         with file.open("rb") as content:
             self._write(content, target, permission or file.stat().st_mode & 0o777)
 
     def _write(self, content: BinaryIO, target: str, permission: int) -> None:
-        """Write a file so that nobody sees a part of it."""
+        """Write a file atomically."""
         draft = f"{target.rpartition('/')[0]}/.{uuid.uuid4().hex}{_DRAFT}"
         self._hdfs.write(draft, content, permission)
         self._hdfs.replace(draft, target)
 
-    def _existing(self, folder: str, path: str) -> list[Status]:
+    def _list_existing(self, folder: str, path: str) -> list[Status]:
         status = self._hdfs.status(folder)
         if status is None or not status.is_directory:
-            raise DeployError(f"the model store has no directory {path}; upload the model's files with -lmp")
+            raise DeployError(f"unknown path {path} in the model store; upload the model's files with -lmp")
         return self._hdfs.list(folder)
 
-    def _fetch(self, folder: str, path: str, to: Path, tally: Tally) -> None:
-        there = self._existing(folder, path)
+    def _fetch(self, folder: str, path: str, to: Path, limiter: SizeLimiter) -> None:
+        entries = self._list_existing(folder, path)
         to.mkdir(parents=True)
-        for status in there:
+        for status in entries:
             if status.name in ("", ".", "..") or "/" in status.name:
-                raise DeployError(f"the model store names a file {status.name!r} in {path}")
+                raise DeployError(f"invalid file name {status.name!r} in {path} of the model store")
             if status.name.endswith(_DRAFT):
                 continue
             if status.is_directory:
-                self._fetch(f"{folder}/{status.name}", f"{path}/{status.name}", to / status.name, tally)
+                self._fetch(f"{folder}/{status.name}", f"{path}/{status.name}", to / status.name, limiter)
                 continue
-            tally.add(status.size)
+            limiter.add(status.size)
             with (to / status.name).open("xb") as target:
                 for chunk in self._hdfs.chunks(f"{folder}/{status.name}"):
                     target.write(chunk)
             (to / status.name).chmod(status.permission & 0o777 | 0o600)
 
-    def _place(self, path: str) -> str:
-        scheme, authority, place, *_ = urlsplit(path)
+    def _resolve(self, path: str) -> str:
+        scheme, authority, location, *_ = urlsplit(path)
         if scheme and (scheme not in SCHEMES or f"{scheme}://{authority}" != self._hdfs.uri):
-            raise DeployError(f"the model store is {self._hdfs.uri or 'HDFS'}; {path} is elsewhere")
-        place = unquote(place) if scheme else path
-        if ".." in place.split("/") or "\0" in place or not place.strip("/"):
-            raise DeployError(f"{path!r} is not a path such as /user/me/models")
-        return place.rstrip("/") if place.startswith("/") else f"{self._hdfs.home()}/{place.rstrip('/')}"
+            raise DeployError(f"invalid path {path!r}: the model store is {self._hdfs.uri or 'HDFS'}")
+        location = unquote(location) if scheme else path
+        if ".." in location.split("/") or "\0" in location or not location.strip("/"):
+            raise DeployError(f"invalid path {path!r}: expected a path such as /user/me/models")
+        return location.rstrip("/") if location.startswith("/") else f"{self._hdfs.home()}/{location.rstrip('/')}"
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Who deploys is told what is wrong with HDFS."""
+def _convert_errors() -> Iterator[None]:
+    """Raise DeployError for an error of HDFS."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Which model store the options mean: a directory, or HDFS; and who we are to Hadoop."""
+"""Command-line options of the model store, and of the identity for Hadoop."""
 
 from __future__ import annotations
 
@@ -20,90 +20,100 @@ if TYPE_CHECKING:
 HDFS = ("hdfs", "webhdfs", "swebhdfs")
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def add_store_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--store",
         metavar="DIR|URI",
-        help="the model store: a directory, or hdfs://HOST:PORT, or webhdfs://HOST:PORT (default: with -zq Hadoop's "
-        "file system, if $HADOOP_CONF_DIR says where; else `store` in the registry's directory)",
+        help="the model store: a directory, hdfs://HOST:PORT or webhdfs://HOST:PORT (default: with -zq Hadoop's file "
+        "system, if $HADOOP_CONF_DIR configures one; otherwise `store` in the registry's directory)",
     )
-    most = ModelSize()
-    add("--model-files", type=int, default=most.files, metavar="N", help="files that a model may have (%(default)s)")
-    add("--model-mb", type=int, default=most.megabytes, metavar="MB", help="how large it may be (%(default)s MB)")
-    add("--principal", metavar="NAME@REALM", help="who we are to Hadoop, by Kerberos")
-    add("--keytab", type=Path, metavar="FILE", help="the principal's key; without it, the ticket of kinit is used")
+    max_size = ModelSize()
+    add(
+        "--model-files",
+        type=int,
+        default=max_size.files,
+        metavar="N",
+        help="maximum number of files of a model (%(default)s)",
+    )
+    add(
+        "--model-mb",
+        type=int,
+        default=max_size.megabytes,
+        metavar="MB",
+        help="maximum size of a model (%(default)s MB)",
+    )
+    add("--principal", metavar="NAME@REALM", help="Kerberos principal for Hadoop")
+    add("--keytab", type=Path, metavar="FILE", help="keytab of the principal; without it, the ticket of kinit is used")
 
 
-def name(given: argparse.Namespace) -> str:
-    """The directory or URI of the model store."""
-    if given.store:
-        return str(given.store)
-    if given.zk_quorum is not None:
+def store_name(args: argparse.Namespace) -> str:
+    """Return the directory or URI of the model store."""
+    if args.store:
+        return str(args.store)
+    if args.zk_quorum is not None:
         from stellar.net.hadoop.webhdfs import default_uri
 
         if uri := default_uri():
             return uri
-    return str(given.registry / "store")
+    return str(args.registry / "store")
 
 
-def in_hdfs(given: argparse.Namespace) -> bool:
-    return urlsplit(name(given)).scheme in HDFS
+def is_in_hdfs(args: argparse.Namespace) -> bool:
+    return urlsplit(store_name(args)).scheme in HDFS
 
 
 @contextmanager
-def model_store(given: argparse.Namespace) -> Iterator[ModelStore]:
-    """Where the files of models are.
+def model_store(args: argparse.Namespace) -> Iterator[ModelStore]:
+    """Open the model store.
 
-    Raises ValueError for a name that can't be meant.
+    Raises ValueError for an invalid --store.
     """
-    place, most = name(given), ModelSize(given.model_files, given.model_mb)
-    if in_hdfs(given):
+    name, max_size = store_name(args), ModelSize(args.model_files, args.model_mb)
+    if is_in_hdfs(args):
         from maas_runtime.store.hdfs import HdfsStore
 
-        with hdfs(given) as connection:
-            yield HdfsStore(connection, most)
+        with connect_hdfs(args) as connection:
+            yield HdfsStore(connection, max_size)
         return
-    if "://" in place and not place.startswith("file:///"):
-        raise ValueError(
-            f"--store {place}: a model store is a directory, or at hdfs://HOST:PORT or webhdfs://HOST:PORT"
-        )
-    yield LocalStore(Path(place.removeprefix("file://")), getattr(given, "file_root", ()), most)
+    if "://" in name and not name.startswith("file:///"):
+        raise ValueError(f"invalid --store {name}: expected a directory, hdfs://HOST:PORT or webhdfs://HOST:PORT")
+    yield LocalStore(Path(name.removeprefix("file://")), getattr(args, "file_root", ()), max_size)
 
 
-def hdfs(given: argparse.Namespace) -> WebHdfs:
-    """The HDFS that is the model store."""
+def connect_hdfs(args: argparse.Namespace) -> WebHdfs:
+    """Return a client of the HDFS of the model store."""
     from stellar.net.hadoop.webhdfs import connected
 
-    return connected(name(given), auth=auth(given))
+    return connected(store_name(args), auth=make_auth(args))
 
 
-def elsewhere(given: argparse.Namespace) -> str:
-    """How another machine names the model store."""
-    if not in_hdfs(given):
-        return str(Path(name(given).removeprefix("file://")).absolute())
-    with hdfs(given) as connection:
+def resolve_shared_name(args: argparse.Namespace) -> str:
+    """Return the name of the model store for processes on other machines."""
+    if not is_in_hdfs(args):
+        return str(Path(store_name(args).removeprefix("file://")).absolute())
+    with connect_hdfs(args) as connection:
         urls = connection.urls
-    if len(urls) > 1:  # it needs Hadoop's configuration there, as it does here
-        return name(given)
+    if len(urls) > 1:  # several name nodes: other machines need Hadoop's configuration too
+        return store_name(args)
     scheme, authority, *_ = urlsplit(urls[0])
     return f"{'swebhdfs' if scheme == 'https' else 'webhdfs'}://{authority}"
 
 
-def auth(given: argparse.Namespace) -> httpx.Auth | None:
-    """How we show Hadoop who we are; None where it believes what one says.
+def make_auth(args: argparse.Namespace) -> httpx.Auth | None:
+    """Return the authentication for Hadoop; None if it uses none.
 
-    Raises ValueError for a keytab that can't be used, ModuleNotFoundError where Kerberos' packages are missing.
+    Raises ValueError for an invalid keytab, ModuleNotFoundError if the packages for Kerberos are not installed.
     """
     secure = configured("core").get("hadoop.security.authentication") == "kerberos"
-    if not secure and given.principal is None and given.keytab is None:
+    if not secure and args.principal is None and args.keytab is None:
         return None
     from stellar.net.hadoop.kerberos import Identity, Negotiate
 
-    return Negotiate(Identity(given.principal, given.keytab))
+    return Negotiate(Identity(args.principal, args.keytab))
 
 
-def identity(given: argparse.Namespace) -> list[str]:
-    """The options by which another process is the same one to Hadoop."""
-    known = {"--principal": given.principal, "--keytab": given.keytab and given.keytab.absolute()}
-    return [f"{option}={value}" for option, value in known.items() if value is not None]
+def identity_options(args: argparse.Namespace) -> list[str]:
+    """Return the options that give another process the same identity for Hadoop."""
+    values = {"--principal": args.principal, "--keytab": args.keytab and args.keytab.absolute()}
+    return [f"{option}={value}" for option, value in values.items() if value is not None]

@@ -1,4 +1,4 @@
-"""A service on a real ZooKeeper, with the commands and clients around it."""
+"""Fixtures: services, commands and clients on a real ZooKeeper."""
 
 from __future__ import annotations
 
@@ -50,27 +50,27 @@ server.serve_forever()
 
 
 def wait_for(condition, seconds=60.0):
-    """What the condition gives, as soon as it is true."""
+    """Call `condition` until it returns a true value, and return that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "condition not met in time"
         time.sleep(0.02)
     return found
 
 
-def lives(pid):
-    """Whether a process runs; one that ended and is not yet waited for does not."""
+def is_running(pid):
+    """Return whether a process runs; a zombie does not."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 class World:
-    """Services, commands and clients around one ZooKeeper; what is not said is the same for all."""
+    """Services, commands and clients of one ZooKeeper, with common defaults."""
 
     def __init__(self, hosts, folder, capsys):
         self.hosts, self.folder, self._capsys = hosts, folder, capsys
-        self.place = folder / "place"
+        self.registry_dir = folder / "registry"
         self.services = []
         self.model = folder / "mock_dga"
         self.model.mkdir()
@@ -79,7 +79,7 @@ class World:
         self.registry = ZooKeeperRegistry(hosts)
 
     def run(self, command, *arguments):
-        """Status, output and errors of a command."""
+        """Run a command. Return its status, output and errors."""
         status = command(["-zq", self.hosts, *map(str, arguments)])
         return (status, *self._capsys.readouterr())
 
@@ -93,7 +93,7 @@ class World:
         return self._capsys.readouterr().out.splitlines()
 
     def start(self, *, log="serve.log", options=()):
-        """A service, which may have to wait until it leads."""
+        """Start a service, which may wait for leadership."""
         line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.hosts, "--drain-seconds", "0", *options]
         with (self.folder / log).open("ab") as file:
             process = subprocess.Popen(line, cwd=PACKAGES, stdout=file, stderr=file)
@@ -110,7 +110,7 @@ class World:
         return {instance.url for instance in self.registry.instances()}
 
     def runner_of(self, instance):
-        return int((self.place / "containers" / instance.id / "lock").read_text())
+        return int((self.registry_dir / "containers" / instance.id / "lock").read_text())
 
     def end(self):
         for service in self.services:
@@ -118,7 +118,7 @@ class World:
         for service in self.services:
             service.wait(20)
         self.registry.close()
-        for lock in self.place.glob("containers/*/lock"):  # what a failed test left running
+        for lock in self.registry_dir.glob("containers/*/lock"):  # left running by a failed test
             with suppress(ValueError, ProcessLookupError):
                 os.kill(int(lock.read_text()), signal.SIGTERM)
 
@@ -127,7 +127,7 @@ class World:
 def make_world(tmp_path, capsys, monkeypatch):
     (tmp_path / "zk.json").write_text(json.dumps({"session_seconds": SESSION_SECONDS}))
     monkeypatch.setenv("MAAS_ZK_CLIENT", str(tmp_path / "zk.json"))
-    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "place"))
+    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "registry"))
     worlds = []
 
     def make(hosts):

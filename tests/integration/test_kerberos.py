@@ -1,4 +1,4 @@
-"""A kerberised HDFS, with a Kerberos server of its own: who may, who may not, and what those are told."""
+"""HDFS with Kerberos: authentication, authorization and error messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def keytab(kdc):
 
 @pytest.fixture(scope="module")
 def hdfs(kdc, keytab):
-    """A name node and a data node that know by Kerberos alone who somebody is; so do their pages."""
+    """Start a name node and a data node with Kerberos, for their web pages too."""
     from engines.hadoop.hdfs import Hdfs
 
     servers = kdc.keytab("hdfs/localhost", "HTTP/localhost")
@@ -85,12 +85,12 @@ def client(engine, identity=None):
     return WebHdfs([engine.url.replace("127.0.0.1", "localhost")], uri=engine.uri, auth=auth)
 
 
-def test_who_says_nothing_is_refused(hdfs):
+def test_an_anonymous_client_is_rejected(hdfs):
     with client(hdfs) as nobody, pytest.raises(PermissionError, match="HDFS does not let us: Authentication required"):
         nobody.home()
 
 
-def test_who_has_a_key_may_what_he_may(hdfs, keytab):
+def test_a_client_with_a_keytab_has_the_permissions_of_its_user(hdfs, keytab):
     with client(hdfs, Identity(ALICE, keytab)) as alice:
         assert alice.home() == "/user/alice"
         alice.write("/user/alice/x", b"1" * 100_000)
@@ -100,7 +100,7 @@ def test_who_has_a_key_may_what_he_may(hdfs, keytab):
             alice.write("/y", b"")
 
 
-def test_who_was_let_in_shows_no_ticket_again(hdfs, keytab, monkeypatch):
+def test_an_authenticated_client_does_not_negotiate_again(hdfs, keytab, monkeypatch):
     with client(hdfs, Identity(ALICE, keytab)) as alice:
         alice.home()
         monkeypatch.setattr(Negotiate, "_exchange", lambda *_: pytest.fail("once more"))
@@ -109,7 +109,7 @@ def test_who_was_let_in_shows_no_ticket_again(hdfs, keytab, monkeypatch):
 
 
 @pytest.mark.parametrize("principal", [None, ALICE])
-def test_a_ticket_that_somebody_got_is_enough_until_it_expires(principal, hdfs, kdc, keytab, tmp_path, monkeypatch):
+def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
     with client(hdfs, Identity(principal)) as alice:
@@ -126,7 +126,7 @@ def test_a_ticket_that_somebody_got_is_enough_until_it_expires(principal, hdfs, 
         late.home()
 
 
-def test_a_key_of_somebody_else_is_said_to_be_so(hdfs, keytab):
+def test_a_keytab_of_another_principal_is_reported(hdfs, keytab):
     with (
         client(hdfs, Identity(f"bob@{REALM}", keytab)) as bob,
         pytest.raises(PermissionError, match="the keytab has no such principal"),
@@ -134,23 +134,23 @@ def test_a_key_of_somebody_else_is_said_to_be_so(hdfs, keytab):
         bob.home()
 
 
-def test_a_server_that_kerberos_does_not_know_is_not_trusted(hdfs, keytab):
+def test_a_server_without_a_principal_is_not_trusted(hdfs, keytab):
     auth = Negotiate(Identity(ALICE, keytab))
     with (
-        WebHdfs([hdfs.url], auth=auth) as alice,  # by its number, where only its name is known
+        WebHdfs([hdfs.url], auth=auth) as alice,  # by IP address, while the principal has the host name
         pytest.raises(PermissionError, match="Kerberos does not know one of the two names"),
     ):
         alice.home()
 
 
-def test_a_keytab_needs_a_name_and_must_be_there(keytab, tmp_path):
+def test_a_keytab_needs_a_principal_and_must_exist(keytab, tmp_path):
     with pytest.raises(ValueError, match="a keytab goes with the name of a principal"):
         Identity(None, keytab)
     with pytest.raises(ValueError, match="missing can't be read"):
         Identity(ALICE, tmp_path / "missing")
 
 
-def test_models_are_kept_there_and_hadoops_configuration_is_enough_to_find_it(hdfs, keytab, tmp_path, monkeypatch):
+def test_models_are_stored_in_the_hdfs_of_hadoops_configuration(hdfs, keytab, tmp_path, monkeypatch):
     monkeypatch.setenv("HADOOP_CONF_DIR", str(hdfs.conf))
     model = tmp_path / "model"
     model.mkdir()

@@ -1,4 +1,4 @@
-"""Programs in Java, by the libraries that Metron uses, on the same queue and registrations."""
+"""Java programs with Metron's libraries, on the same queue and registrations."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def classpath(engines, need, tmp_path_factory):
 
 @pytest.fixture
 def java(classpath, quorum):
-    """A program in Java: `java("list", "/maas/service")` gives the lines that it prints."""
+    """Run a Java program: `java("list", "/maas/service")` returns its lines."""
     from engines.daemon import JVM, run
 
     return lambda *words: run(["java", *JVM, "-cp", classpath, "Clients", quorum, *words], 30).splitlines()
 
 
-def test_requests_of_java_are_taken_here(java, quorum):
+def test_requests_from_java_are_read(java, quorum):
     java("send", "/maas/queue", ADD, "null", REMOVE)
     with ZooKeeperQueue(quorum) as queue:
         taken = [queue.take(0).data.decode() for _ in range(3)]
         assert (taken, queue.take(0)) == ([ADD, "null", REMOVE], None)
 
 
-def test_requests_of_here_are_taken_by_java(java, quorum):
+def test_requests_are_read_by_java(java, quorum):
     model = {"name": "dga", "version": "1.0", "num_instances": 1}
     with ZooKeeperQueue(quorum) as queue:
         queue.enqueue(ModelRequest(**model, memory=512, action="ADD", path="/user/root/models"))
@@ -60,7 +60,7 @@ def test_requests_of_here_are_taken_by_java(java, quorum):
         assert queue.take(0) is None
 
 
-def test_what_java_registers_is_found_here_and_may_be_unregistered(java, quorum):
+def test_registrations_from_java_are_found_and_can_be_removed(java, quorum):
     with ZooKeeperRegistry(quorum) as registry:
         java("register", "/maas/service", "dga", "1.0", "2", "http://node1:36161")
         (found,) = wait_for(registry.instances)
@@ -74,7 +74,7 @@ def test_what_java_registers_is_found_here_and_may_be_unregistered(java, quorum)
     assert java("list", "/maas/service") == []
 
 
-def test_what_is_registered_here_is_found_by_java_and_may_be_unregistered(java, quorum):
+def test_registrations_are_found_by_java_and_can_be_removed(java, quorum):
     with ZooKeeperRegistry(quorum) as registry:
         for id, version, url, functions in (
             ("2", "1.0", "http://node1:36161", {"apply": "apply"}),

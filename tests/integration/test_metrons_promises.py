@@ -1,7 +1,7 @@
-"""What Metron's documentation promises of models, on a real ZooKeeper.
+"""The behaviour of models that Metron documents, on a real ZooKeeper.
 
-The commands as they are typed are in test_walkthrough, the bytes in test_zookeeper_registry, Java on the other side in
-test_metron_clients, rubbish on the queue in test_zookeeper_service, and whatever may be killed in test_staying_power.
+See test_walkthrough for the documented commands, test_zookeeper_registry for the byte formats, test_metron_clients for
+Java clients, test_zookeeper_service for invalid queue items, and test_staying_power for failures.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ ASK = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
 
 
 class ModelServer(ThreadingHTTPServer):
-    """A model of one's own. Each request is kept, and answered with what `answer` gives for its path and arguments.
+    """A model that records each request and responds with the result of `answer`.
 
-    answer: gives status and body
+    answer: called with path and arguments; returns status and body
     """
 
     request_queue_size = 128
@@ -50,13 +50,13 @@ class ModelServer(ThreadingHTTPServer):
     def url(self):
         return f"http://127.0.0.1:{self.server_port}"
 
-    def answered(self, path):
+    def respond(self, path):
         parts = urlsplit(path)
         self.requests.append(path)
         return self._answer(parts.path, parse_qsl(parts.query, keep_blank_values=True))
 
     def handle_error(self, request, client_address):
-        """A client that leaves is no news."""
+        """Ignore clients that disconnect."""
 
     def end(self):
         self.shutdown()
@@ -66,19 +66,19 @@ class ModelServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        status, body = self.server.answered(self.path)
+        status, body = self.server.respond(self.path)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @pytest.fixture
 def model():
-    """Starts a model: `model(lambda path, arguments: (500, b""))`."""
+    """Start a model: `model(lambda path, arguments: (500, b""))`."""
     started = []
 
     def start(answer=None):
@@ -92,7 +92,7 @@ def model():
 
 @pytest.fixture
 def register(quorum):
-    """Registers an address, as a runner elsewhere would."""
+    """Register a URL, as a runner on another machine does."""
     with ZooKeeperRegistry(quorum) as registry:
 
         def register(server, version="1.0"):
@@ -104,7 +104,7 @@ def register(quorum):
 
 @pytest.fixture
 def client_of(quorum):
-    """A client of its own registry: `client_of(cache_size=0)` gives the context of expressions, and the client."""
+    """Make a client with its own registry: `client_of(cache_size=0)` returns its context and the client."""
     closing = []
 
     def make(version_order="natural", breakers=None, **settings):
@@ -118,14 +118,14 @@ def client_of(quorum):
         each.close()
 
 
-def says(version):
+def respond_with(version):
     return lambda path, arguments: (200, json.dumps({"version": version}).encode())
 
 
 # --- more and fewer instances
 
 
-def test_instances_come_and_go_as_asked_and_share_the_load(world, client_of):
+def test_instances_are_added_and_removed_and_share_the_load(world, client_of):
     world.start()
     wait_for(lambda: "this service leads" in world.log())
     world.deploy("-lmp", world.model, *ADD, "-ni", 1)
@@ -137,7 +137,7 @@ def test_instances_come_and_go_as_asked_and_share_the_load(world, client_of):
     shares = Counter(ASK({"host": f"host{number}"}, context)["pid"] for number in range(3000))
     assert len(shares) == 3
     chi_square = sum((share - 1000) ** 2 / 1000 for share in shares.values())
-    assert chi_square < 27.6  # what chance exceeds once in a million times
+    assert chi_square < 27.6  # exceeded by chance once in a million times
     world.deploy("-mo", "REMOVE", "-ni", 1, *AT)
     world.ready(2)
     world.deploy("-mo", "REMOVE", "-ni", 5, *AT)
@@ -164,18 +164,18 @@ def test_a_model_that_prints_ten_megabytes_goes_on_serving(world, client_of):
 
 
 @pytest.mark.parametrize(("order", "newest"), [("natural", "10.0"), ("lexical", "9.0")])
-def test_the_newest_version_is_the_one_by_the_order_that_is_configured(order, newest, model, register, client_of):
+def test_the_newest_version_follows_the_configured_order(order, newest, model, register, client_of):
     for version in ("9.0", "10.0"):
-        register(model(says(version)), version)
+        register(model(respond_with(version)), version)
     context, _ = client_of(order)
     assert ASK({"host": "a"}, context) == {"version": newest}
     for version in ("9.0", "10.0"):
-        asked = compile(f"MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', '{version}'), {{}})")
-        assert asked({}, context) == {"version": version}
+        apply = compile(f"MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', '{version}'), {{}})")
+        assert apply({}, context) == {"version": version}
 
 
-def test_a_running_pipeline_asks_the_new_version_as_soon_as_it_is_there(model, register, client_of, tmp_path):
-    register(model(says("9.0")), "9.0")
+def test_a_running_pipeline_calls_a_new_version_as_soon_as_it_is_ready(model, register, client_of, tmp_path):
+    register(model(respond_with("9.0")), "9.0")
     context, _ = client_of()
     (tmp_path / "parsers").mkdir()
     score = "MAP_GET('version', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'n' : n}))"
@@ -185,7 +185,7 @@ def test_a_running_pipeline_asks_the_new_version_as_soon_as_it_is_there(model, r
 
     def source():
         yield Raw(b'{"n": 1}')
-        register(model(says("10.0")), "10.0")
+        register(model(respond_with("10.0")), "10.0")
         wait_for(lambda: len(context[Registry].instances("dga")) == 2)
         yield Raw(b'{"n": 2}')
 
@@ -201,10 +201,10 @@ def test_a_running_pipeline_asks_the_new_version_as_soon_as_it_is_there(model, r
     assert [record["score"] for record in records] == ["9.0", "10.0"]
 
 
-# --- what goes over the wire
+# --- wire format
 
 
-def test_arguments_arrive_as_they_were_whatever_they_are(model, register, client_of):
+def test_arguments_of_all_types_arrive_unchanged(model, register, client_of):
     server = model()
     register(server)
     ask = compile(
@@ -225,14 +225,14 @@ def test_arguments_arrive_as_they_were_whatever_they_are(model, register, client
     assert "&nothing&empty=&" in server.requests[0]
 
 
-def test_types_of_answers_survive(model, register, client_of):
+def test_types_of_results_are_preserved(model, register, client_of):
     answer = {"is_malicious": True, "score": 1.5, "rank": 7, "none": None, "list": [1, {"a": "é"}]}
     register(model(lambda path, arguments: (200, json.dumps(answer).encode())))
     context, _ = client_of()
     assert ASK({"host": "badguy.com"}, context) == answer
 
 
-# --- answers that are none
+# --- invalid responses
 
 BAD = {
     "another status": lambda path, arguments: (500, b"{}"),
@@ -243,11 +243,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_answer_is_null_and_the_instance_is_avoided_until_its_time_is_over(kind, model, register, client_of):
+def test_an_invalid_response_is_null_and_opens_the_circuit_breaker(kind, model, register, client_of):
     now = [0.0]
     breakers = CircuitBreakers(clock=lambda: now[0])
     context, client = client_of(cache_size=0, retries=0, timeout_ms=2500, breaker_failures=1, breakers=breakers)
-    bad, good = model(BAD[kind]), model(says("good"))
+    bad, good = model(BAD[kind]), model(respond_with("good"))
     register(bad)
     wait_for(lambda: len(context[Registry].instances()) == 1)
     assert ASK({"host": "a"}, context) is None
@@ -256,9 +256,9 @@ def test_a_bad_answer_is_null_and_the_instance_is_avoided_until_its_time_is_over
     for number in range(20):
         assert ASK({"host": f"host{number}"}, context) == {"version": "good"}
     assert len(bad.requests) == 1
-    now[0] = 1.0  # the second is over
+    now[0] = 1.0  # the back-off of one second is over
 
-    def is_tried_again():  # by a record that the other instance answers then
+    def is_tried_again():  # the record gets its result from the other instance
         assert ASK({"host": "again"}, context) == {"version": "good"}
         return len(bad.requests) == 2
 
@@ -266,20 +266,20 @@ def test_a_bad_answer_is_null_and_the_instance_is_avoided_until_its_time_is_over
     assert client.counters().quarantined == 2
 
 
-def test_with_the_usual_settings_another_instance_answers_in_its_place(model, register, client_of):
-    for answer in (BAD["another status"], says("good")):
+def test_by_default_a_failed_call_is_retried_on_another_instance(model, register, client_of):
+    for answer in (BAD["another status"], respond_with("good")):
         register(model(answer))
     context, client = client_of(cache_size=0, breakers=CircuitBreakers(clock=lambda: 0.0))
     wait_for(lambda: len(context[Registry].instances()) == 2)
     assert [ASK({"host": f"host{number}"}, context) for number in range(20)] == [{"version": "good"}] * 20
-    assert client.counters().retries <= 3  # then its circuit is open
+    assert client.counters().retries <= 3  # then its circuit breaker is open
 
 
-# --- answers that are kept
+# --- cached results
 
 
-def test_an_answer_is_kept_for_the_same_version_and_arguments_alone(model, register, client_of):
-    old, new = model(says("1.0")), model(says("2.0"))
+def test_results_are_cached_by_version_and_arguments(model, register, client_of):
+    old, new = model(respond_with("1.0")), model(respond_with("2.0"))
     register(old, "1.0")
     register(new, "2.0")
     context, client = client_of()

@@ -1,4 +1,4 @@
-"""A web server that loads its program, calls a model, and forks then: no worker gets the answer to another's call."""
+"""A pre-fork web server that calls a model before it forks: each worker gets the responses to its own calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(stellar.__file__).parents[1]
 PAGE = Path(__file__).parents[2] / "docs/models/processes.md"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-# A model, as a process of its own: it answers with the arguments, and with what it thinks of a host
+# A model in its own process: it returns the arguments and a verdict on a host
 MODEL = """
 import json, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,7 +93,7 @@ def model():
 
 @pytest.fixture
 def server(model, tmp_path):
-    """The port of a gunicorn with four workers; it is listened on before it starts, so nothing is waited for."""
+    """Start gunicorn with four workers. Return its port, which accepts connections before gunicorn starts."""
     (tmp_path / "served.py").write_text(APPLICATION)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         arguments = ["--preload", "--workers", "4", "--timeout", "60", "--bind", f"fd://{listener.fileno()}"]
@@ -109,11 +109,11 @@ def server(model, tmp_path):
         finally:
             process.terminate()
             _, said = process.communicate(timeout=SECONDS)
-            sys.stderr.write(said.decode())  # shown where the test fails
+            sys.stderr.write(said.decode())  # shown if the test fails
 
 
 def _without_control_socket():
-    """The option by which newer versions write no socket into the user's home; older ones don't know it."""
+    """Return the option with which newer versions write no socket into the user's home; older ones lack it."""
     options = subprocess.run([sys.executable, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True)
     return "--no-control-socket" if "--no-control-socket" in options.stdout else ""
 
@@ -127,7 +127,7 @@ def ask(port, id):
         connection.close()
 
 
-def test_each_worker_gets_the_answers_to_its_own_calls(server):
+def test_each_worker_gets_the_responses_to_its_own_calls(server):
     ids = [f"record-{number}" for number in range(400)]
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(lambda id: ask(server, id), ids))
@@ -138,7 +138,7 @@ def test_each_worker_gets_the_answers_to_its_own_calls(server):
     assert len({answer["loader"] for answer in answers}) == 1
 
 
-def test_the_program_in_the_documentation_prints_what_it_shows(model, tmp_path):
+def test_the_documented_program_prints_the_documented_output(model, tmp_path):
     program, shown = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "program.py").write_text(program)
     with FileRegistry(tmp_path / "registry") as registry:

@@ -1,4 +1,4 @@
-"""Versions that follow each other on a real ZooKeeper, at full load: no record is lost."""
+"""Rollouts on a real ZooKeeper at full load: no record is lost."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def traffic(world, *words):
     return output
 
 
-def test_a_version_takes_the_place_of_another_at_full_load(world):
+def test_a_version_replaces_another_at_full_load(world):
     fewest = []
     with serving(world, 3), Stream(world.registry) as stream:
-        stream.goes_on()
+        stream.await_results()
         world.registry.listen(lambda *_: fewest.append(len(world.registry.instances())))
         output = world.deploy("-lmp", world.model, *version("2.0"), "-ni", 3, "--replace", "--wait")
-        stream.goes_on()
-    assert output.endswith("dga @ 2.0: 3 wanted, in place of the others\ndga @ 2.0: 3 ready, the others are gone\n")
+        stream.await_results()
+    assert output.endswith("dga @ 2.0: 3 desired, replacing the others\ndga @ 2.0: 3 ready, the others removed\n")
     assert ready_versions(world) == {"2.0": 3}
     assert stream.versions.keys() == {"1.0", "2.0"}
     assert min(fewest) == 3
@@ -47,44 +47,44 @@ def test_a_version_takes_the_place_of_another_at_full_load(world):
     assert_nothing_was_lost(stream)
 
 
-def test_calls_move_with_the_instances_so_that_the_first_one_is_not_flooded(world):
+def test_calls_move_with_the_instances_so_that_the_first_one_is_not_overloaded(world):
     with serving(world, 3), Stream(world.registry) as stream:
-        stream.goes_on()
-        slow = world.folder / "slow"  # the second of them takes long to get ready
+        stream.await_results()
+        slow = world.folder / "slow"  # the second instance becomes ready slowly
         world.model.rename(slow)
         wait = f"mkdir {world.folder}/first 2>/dev/null || while [ ! -e {world.folder}/go ]; do sleep 0.05; done"
         script = (slow / "rest.sh").read_text()
         (slow / "rest.sh").write_text(script.replace("#!/bin/bash\n", f"#!/bin/bash\n{wait}\n"))
         world.deploy("-lmp", slow, *version("2.0"), "-ni", 3, "--replace")
         wait_for(lambda: ready_versions(world) == {"1.0": 2, "2.0": 1})
-        stream.goes_on(200)
+        stream.await_results(200)
         before = Counter(stream.versions)
-        stream.goes_on(1500)
+        stream.await_results(1500)
         counts = stream.versions - before
         expected = {"1.0": counts.total() * 2 / 3, "2.0": counts.total() / 3}
         assert sum((counts[each] - wanted) ** 2 / wanted for each, wanted in expected.items()) < 33
         (world.folder / "go").touch()
         wait_for(lambda: ready_versions(world) == {"2.0": 3})
         wait_for(lambda: "replaces" not in "".join(world.status()))
-        stream.goes_on()
+        stream.await_results()
     assert_nothing_was_lost(stream)
 
 
 def test_the_same_version_is_replaced_at_full_load(world):
     with serving(world, 3), Stream(world.registry) as stream:
-        stream.goes_on()
+        stream.await_results()
         before = by_id(world)
         world.deploy("-lmp", world.model, *ADD, "-ni", 3, "--replace", "--wait")
-        stream.goes_on()
+        stream.await_results()
     assert ready_versions(world) == {"1.0": 3}
     assert not before.keys() & by_id(world).keys()
     assert stream.versions.keys() == {"1.0"}
     assert_nothing_was_lost(stream)
 
 
-def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(world):
+def test_a_new_service_continues_the_rollout_of_a_killed_one(world):
     with serving(world, 3) as service, Stream(world.registry) as stream:
-        stream.goes_on()
+        stream.await_results()
         world.deploy("-lmp", world.model, *version("2.0"), "-ni", 3, "--replace")
         wait_for(lambda: ready_versions(world)["2.0"])
         service.kill()
@@ -93,13 +93,13 @@ def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(world):
         world.start(log="again.log")
         wait_for(lambda: ready_versions(world) == {"2.0": 3})
         wait_for(lambda: "replaces" not in "".join(world.status()))
-        stream.goes_on()
+        stream.await_results()
     assert stream.versions.keys() == {"1.0", "2.0"}
     assert traffic(world) == ""
     assert_nothing_was_lost(stream)
 
 
-def test_a_version_that_never_gets_ready_leaves_the_old_one_and_the_traffic(world):
+def test_a_version_that_is_never_ready_is_rolled_back_with_its_traffic(world):
     with serving(world, 2), Stream(world.registry) as stream:
         before = by_id(world)
         traffic(world, "-n", "dga", "--weight", "1.0=7")
@@ -108,8 +108,8 @@ def test_a_version_that_never_gets_ready_leaves_the_old_one_and_the_traffic(worl
         (broken / "rest.sh").write_text("#!/bin/bash\necho out of luck >&2; exit 3\n")
         status, _, errors = world.run(maas_deploy, "-lmp", broken, *version("2.0"), "-ni", 2, "--replace", "--wait")
         assert status == 1
-        assert "dga @ 2.0: 3 instances of 2.0 failed, the last one so: rest.sh ended with status 3" in errors
-        stream.goes_on()
+        assert "dga @ 2.0: 3 instances of 2.0 failed; last failure: rest.sh ended with status 3" in errors
+        stream.await_results()
     assert by_id(world) == before
     assert traffic(world) == "dga: calls go to 1.0 100 %\n"
     assert stream.versions.keys() == {"1.0"}
@@ -133,13 +133,13 @@ def test_a_canary_by_weight_and_by_key(world):
             chosen = list(evaluate_many(ask, records, context, in_flight=32))
         expected = [plan.choose({"1.0": 1, "2.0": 1}, "dga", record["key"]) for record in records]
         assert chosen == expected
-        with ZooKeeper(world.hosts) as zookeeper:  # Metron's programs read all that is there
+        with ZooKeeper(world.hosts) as zookeeper:  # Metron's programs read every node there
             assert zookeeper.children("/maas/queue") == []
             assert zookeeper.children("/maas/service") == ["dga"]
             assert sorted(zookeeper.children("/maas/service/dga")) == sorted(by_id(world))
 
 
-def test_a_shadow_sees_a_stream_and_the_stream_does_not_see_the_shadow(world, tmp_path):
+def test_a_shadow_receives_a_stream_without_affecting_it(world, tmp_path):
     file = tmp_path / "shadow.jsonl"
     ask = compile("MAP_GET('version', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}))")
     with serving(world, 1):

@@ -1,4 +1,4 @@
-"""A stream of records at full load, while everything around it is killed, stopped or cut off: no record is lost."""
+"""A stream of records at full load, while processes are killed, stopped or disconnected: no record is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stellar import compile, evaluate_many
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry
 
-from .conftest import ADD, lives, wait_for
+from .conftest import ADD, is_running, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -24,15 +24,15 @@ ASK = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host})")
 
 
 class Stream:
-    """Records with different hosts, many in the air at once, until it is closed.
+    """A stream of records with different hosts, many in flight at once, until it is closed.
 
-    answered: how many have an answer; nulls: how many have none; pids, versions: which process and which version of
-        the model answered how often
+    succeeded: number of records with a result; nulls: number of null results; pids, versions: number of results by
+        process and by version of the model
     """
 
     def __init__(self, registry, pause=0.0):
         self.client = ModelClient(registry, ClientSettings(cache_size=0, timeout_ms=3000))
-        self.answered = self.nulls = 0
+        self.succeeded = self.nulls = 0
         self.pids, self.versions = Counter(), Counter()
         self._context = Context({Registry: registry, ModelClient: self.client})
         self._pause, self._closing = pause, threading.Event()
@@ -49,18 +49,18 @@ class Stream:
             if answer is None:
                 self.nulls += 1
                 continue
-            self.answered += 1
+            self.succeeded += 1
             self.pids[answer["pid"]] += 1
             self.versions[answer["version"]] += 1
             expected = "legit" if number % 3 == 0 else "malicious"
             assert answer["is_malicious"] == expected, f"record {number} has another one's answer"
 
-    def goes_on(self, records=100, seconds=20.0):
-        """Wait until so many more records have an answer."""
-        goal = self.answered + records
-        wait_for(lambda: self.answered >= goal, seconds)
+    def await_results(self, records=100, seconds=20.0):
+        """Wait until `count` more records have a result."""
+        goal = self.succeeded + records
+        wait_for(lambda: self.succeeded >= goal, seconds)
 
-    def answers_by(self, pid):
+    def count_by(self, pid):
         return self.pids[pid]
 
     def close(self):
@@ -79,7 +79,7 @@ class Stream:
 
 @contextmanager
 def serving(world, instances):
-    """A service with so many instances of the model, all ready."""
+    """Start a service with ready instances of the model."""
     service = world.start()
     wait_for(lambda: "this service leads" in world.log())
     world.deploy("-lmp", world.model, *ADD, "-ni", instances, "--wait")
@@ -92,12 +92,12 @@ def by_id(world):
 
 
 def new_ones(world, before):
-    """Instances that are there now, and were not before."""
+    """Return the instances that are registered now and were not before."""
     return [instance for id, instance in by_id(world).items() if id not in before]
 
 
 def pid_of(client, instance):
-    """The process that answers for an instance."""
+    """Return the process of an instance."""
     endpoint = instance.payload.as_map()
     return client.apply(endpoint, None, {"host": instance.id})["pid"]
 
@@ -113,18 +113,18 @@ def test_one_of_three_instances_is_killed_at_full_load(victim, world):
     with serving(world, 3), Stream(world.registry) as stream:
         before = by_id(world)
         pids = {id: pid_of(stream.client, instance) for id, instance in before.items()}
-        stream.goes_on(300)
+        stream.await_results(300)
         dead = next(iter(before.values()))
         os.kill(pids[dead.id] if victim == "model" else world.runner_of(dead), signal.SIGKILL)
         wait_for(lambda: dead.id not in by_id(world))
         (new,) = wait_for(lambda: new_ones(world, before))
         new_pid = pid_of(stream.client, new)
-        wait_for(lambda: stream.answers_by(new_pid) > 1)
-        stream.goes_on(300)
-        wait_for(lambda: not lives(pids[dead.id]))
+        wait_for(lambda: stream.count_by(new_pid) > 1)
+        stream.await_results(300)
+        wait_for(lambda: not is_running(pids[dead.id]))
     assert_nothing_was_lost(stream)
-    # What failed was under way when it died, or chosen before that was known; then one call now and then tries it,
-    # until it is unregistered
+    # Failed calls were active when it died, or chose it before that was known; later single calls probe it until
+    # it is unregistered
     counters = stream.client.counters()
     assert counters.retries <= 32 + counters.quarantined
 
@@ -132,27 +132,27 @@ def test_one_of_three_instances_is_killed_at_full_load(victim, world):
 def test_the_service_is_killed_and_started_again_at_full_load(world):
     with serving(world, 2) as service, Stream(world.registry) as stream:
         before = by_id(world)
-        stream.goes_on()
+        stream.await_results()
         service.kill()
         service.wait()
-        stream.goes_on()
+        stream.await_results()
         world.start(log="again.log")
         wait_for(lambda: "this service leads" in world.log("again.log"))
         assert world.deploy(*ADD, "-ni", 1, "--wait").endswith("dga @ 1.0: 3 ready\n")
         assert by_id(world).keys() > before.keys()
-        stream.goes_on()
+        stream.await_results()
     assert_nothing_was_lost(stream)
 
 
 def test_a_version_is_followed_by_the_next_and_removed_at_full_load(world):
     with serving(world, 2), Stream(world.registry) as stream:
-        stream.goes_on()
+        stream.await_results()
         second = ("-n", "dga", "-v", "2.0")
         files = ("-lmp", world.model, "-hmp", "/user/root/models/2", "-m", "512")
         assert world.deploy("-mo", "ADD", *files, *second, "-ni", 2, "--wait").endswith("2 ready\n")
         removed = world.deploy("-mo", "REMOVE", "-n", "dga", "-v", "1.0", "-ni", 2, "--wait")
         assert removed.endswith("dga @ 1.0: 0 ready\n")
-        stream.goes_on()
+        stream.await_results()
     assert {instance.model.version for instance in world.registry.instances()} == {"2.0"}
     assert_nothing_was_lost(stream)
 
@@ -161,14 +161,14 @@ def test_a_runner_whose_session_has_ended_registers_its_model_again(world):
     with serving(world, 2), Stream(world.registry) as stream:
         one, other = world.registry.instances()
         runner = world.runner_of(one)
-        os.kill(runner, signal.SIGSTOP)  # as on a machine that stands still
+        os.kill(runner, signal.SIGSTOP)  # as on a suspended machine
         try:
             wait_for(lambda: world.registry.instances() == (other,))
-            stream.goes_on()
+            stream.await_results()
         finally:
             os.kill(runner, signal.SIGCONT)
         wait_for(lambda: world.registry.instances() == (one, other))
-        stream.goes_on()
+        stream.await_results()
     assert_nothing_was_lost(stream)
 
 
@@ -179,12 +179,12 @@ def test_the_leader_of_three_zookeepers_is_killed_at_full_load(engines, make_quo
         world = make_world(make_quorum(engine))
         with serving(world, 2), Stream(world.registry) as stream:
             before = by_id(world)
-            stream.goes_on()
+            stream.await_results()
             engine.leader.daemon.kill()
-            stream.goes_on()
+            stream.await_results()
             assert world.deploy(*ADD, "-ni", 1, "--wait").endswith("dga @ 1.0: 3 ready\n")
             assert by_id(world).keys() > before.keys()
-            stream.goes_on()
+            stream.await_results()
         assert_nothing_was_lost(stream)
         world.end()
 
@@ -198,18 +198,18 @@ def test_calls_go_on_while_zookeeper_is_away_for_a_minute(engines, make_quorum, 
             before = by_id(world)
             dead, *living = before
             pid = pid_of(stream.client, before[dead])
-            stream.goes_on()
+            stream.await_results()
             engine.stop()
             back = time.monotonic() + 60
-            stream.goes_on()
-            os.kill(pid, signal.SIGKILL)  # what nobody can be told of meanwhile
+            stream.await_results()
+            os.kill(pid, signal.SIGKILL)  # not visible to any process meanwhile
             while time.monotonic() < back:
-                stream.goes_on(50)
-            assert by_id(world) == before  # what was known stays known
+                stream.await_results(50)
+            assert by_id(world) == before  # known instances stay known
             engine.start()
-            # All sessions are long over: what lives registers again, what died is followed by another
+            # All sessions have expired: living instances register again, dead ones are replaced
             wait_for(lambda: dead not in by_id(world) and len(by_id(world)) == 3)
             assert by_id(world).keys() > {*living}
-            stream.goes_on()
+            stream.await_results()
         assert_nothing_was_lost(stream)
         world.end()

@@ -1,4 +1,4 @@
-"""The commands of Metron's documentation, typed into a shell as they stand there, but for the host of ZooKeeper."""
+"""The commands of Metron's documentation, run unchanged in a shell, except for the host of ZooKeeper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stellar import compile
 from stellar.language.context import Context
 from stellar.maas import ClientSettings, ModelClient, Registry, ZooKeeperRegistry
 
-from .conftest import PACKAGES, lives, wait_for
+from .conftest import PACKAGES, is_running, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -44,7 +44,7 @@ LONG = {
 
 
 class Shell:
-    """A shell of somebody who has Metron's commands in $METRON_HOME/bin, and models at home."""
+    """A shell of a user with Metron's commands in $METRON_HOME/bin, and models in the home directory."""
 
     def __init__(self, folder, hosts):
         self.hosts = hosts
@@ -62,7 +62,7 @@ class Shell:
         }
 
     def __call__(self, line, **words):
-        """What a line prints; it must end with status 0 and say nothing on standard error."""
+        """Run a line and return its output; it must exit with status 0 and print nothing to standard error."""
         for name, word in words.items():
             line = line.replace(f"{{{name}}}", word)
         done = subprocess.run(
@@ -91,21 +91,21 @@ def ports(listing):
     return re.findall(r"@ http://[^:\n]+:(\d+) serving:", listing)
 
 
-def hosted(shell):
-    """The processes that run in the containers of the service."""
-    place = str(shell.home / ".maas")
+def find_processes(shell):
+    """Return the processes in the containers of the service."""
+    registry_dir = str(shell.home / ".maas")
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(process / "cwd").startswith(place):
+            if os.readlink(process / "cwd").startswith(registry_dir):
                 found.append(int(process.name))
-        except OSError:  # it has ended, or is not ours
+        except OSError:  # ended, or of another user
             continue
     return found
 
 
 class Watching:
-    """Asks for a score again and again, and counts those that are none."""
+    """Calls for a score in a loop, with a count of those that fail."""
 
     def __init__(self, hosts):
         self.asked, self.nulls = 0, 0
@@ -129,7 +129,7 @@ class Watching:
 
 
 @pytest.mark.parametrize("lines", [SHORT, LONG], ids=["short", "long"])
-def test_a_model_is_started_asked_replaced_and_removed(lines, shell):
+def test_a_model_is_started_called_replaced_and_removed(lines, shell):
     started = shell(lines["service"])
     service = int(re.search(r"the service runs as process (\d+)", started)[1])
     try:
@@ -151,21 +151,21 @@ def test_a_model_is_started_asked_replaced_and_removed(lines, shell):
         assert shell(lines["list"]).startswith("Model dga @ 2.0\n")
         shell(lines["remove"], version="2.0")
         wait_for(lambda: shell(lines["list"]) == "")
-        shell(lines["add"], version="2.0")  # so that the service has something to end
+        shell(lines["add"], version="2.0")  # so that the service has an instance to end
         (port,) = wait_for(lambda: ports(shell(lines["list"])))
-        assert hosted(shell)
+        assert find_processes(shell)
     finally:
         os.kill(service, 15)
-        wait_for(lambda: not lives(service))
-    assert hosted(shell) == []
+        wait_for(lambda: not is_running(service))
+    assert find_processes(shell) == []
     refused = subprocess.run(["curl", "-s", f"http://localhost:{port}/apply"], capture_output=True, check=False)
-    assert refused.returncode == 7  # nobody listens
+    assert refused.returncode == 7  # the port is closed
 
 
-def test_the_echo_of_a_shell_script_is_reached_in_seconds_and_its_port_is_closed_in_the_end(shell, need):
+def test_the_echo_shell_script_serves_within_seconds_and_its_port_is_closed_at_the_end(shell, need):
     need("nc")
-    if listens(1500):
-        pytest.skip("something else listens at port 1500, which the commands name")
+    if is_listening(1500):
+        pytest.skip("port 1500 of the documented commands is in use")
     started = shell("$METRON_HOME/bin/maas_service.sh -zq node1:2181")
     service = int(re.search(r"the service runs as process (\d+)", started)[1])
     try:
@@ -180,14 +180,14 @@ def test_the_echo_of_a_shell_script_is_reached_in_seconds_and_its_port_is_closed
         assert answer.startswith("HTTP/1.0 200 OK\n")
         assert answer.endswith("\nfoobar")
         shell("$METRON_HOME/bin/maas_deploy.sh -mo REMOVE -n sample -ni 1 -v 1.0 -zq node1:2181")
-        wait_for(lambda: not listens(1500))
+        wait_for(lambda: not is_listening(1500))
         assert shell(listing) == ""
     finally:
         os.kill(service, 15)
-        wait_for(lambda: not lives(service))
-    assert hosted(shell) == []
+        wait_for(lambda: not is_running(service))
+    assert find_processes(shell) == []
 
 
-def listens(port):
+def is_listening(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

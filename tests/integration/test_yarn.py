@@ -1,4 +1,4 @@
-"""Models on a real YARN: from the first instance to the last, and whatever is killed around them."""
+"""Models on a real YARN: their life cycle, and recovery from killed processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from maas_runtime.deployers.yarn.deployer import YarnDeployer
 from maas_runtime.deployers.yarn.rest import YarnServices
 from stellar.maas import MaasError, Model, ModelClient, ZooKeeperRegistry
 
-from .conftest import lives
+from .conftest import is_running
 from .conftest import wait_for as soon
 
 pytestmark = pytest.mark.engine
@@ -66,12 +66,12 @@ server.serve_forever()
 
 
 def wait_for(condition, seconds=120.0):
-    """Wait for what YARN does, which takes its time."""
+    """Wait until a condition on YARN is met."""
     return soon(condition, seconds)
 
 
 def command_of(pid):
-    """What a process was started as, with a zero byte behind each word; nothing of one that has ended."""
+    """Return the command line of a process, with a zero byte after each word; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -79,24 +79,24 @@ def command_of(pid):
 
 
 class Calls:
-    """A stream of calls of a model; none of them is answered from a cache.
+    """A stream of calls of a model without a cache.
 
-    errors: of the calls that failed
+    errors: errors of failed calls
     fewest: the smallest number of registered instances at any time
     """
 
-    def __init__(self, estate):
-        self._estate, self._stop = estate, threading.Event()
+    def __init__(self, world):
+        self._world, self._stop = world, threading.Event()
         self._thread = threading.Thread(target=self._call)
-        self.errors, self.fewest = [], len(estate.registry.instances("dga"))
+        self.errors, self.fewest = [], len(world.registry.instances("dga"))
 
     def _call(self):
         for number in itertools.takewhile(lambda _: not self._stop.is_set(), itertools.count()):
             try:
-                self._estate.ask(number=str(number))
+                self._world.call(number=str(number))
             except MaasError as error:
                 self.errors.append(error)
-            self.fewest = min(self.fewest, len(self._estate.registry.instances("dga")))
+            self.fewest = min(self.fewest, len(self._world.registry.instances("dga")))
 
     def __enter__(self):
         self._thread.start()
@@ -107,8 +107,8 @@ class Calls:
         self._thread.join()
 
 
-class Estate:
-    """A service with models on YARN, and what users do with it."""
+class YarnWorld:
+    """A service with models on YARN, and its commands."""
 
     def __init__(self, yarn, zookeeper, hosts, folder, capsys):
         self.yarn, self._zookeeper, self.hosts, self.folder, self._capsys = yarn, zookeeper, hosts, folder, capsys
@@ -132,7 +132,7 @@ class Estate:
         return self.services[-1]
 
     def run(self, command, *arguments):
-        """Status, output and errors of one of Metron's commands."""
+        """Run one of Metron's commands. Return status, output and errors."""
         status = command(["-zq", self.hosts, *map(str, arguments)])
         return (status, *self._capsys.readouterr())
 
@@ -151,12 +151,12 @@ class Estate:
     def ready(self, count, seconds=120.0):
         return wait_for(lambda: len(found := self.registry.instances("dga")) == count and found, seconds)
 
-    def ask(self, **arguments):
-        """A call of any instance."""
+    def call(self, **arguments):
+        """Call an instance."""
         return self.client.apply(self.registry.endpoint("dga").as_map(), arguments=arguments)
 
     def pids(self):
-        """The process of each instance's model, by the instance's id."""
+        """Return the process of each instance, by instance id."""
         pids = {}
         for instance in self.registry.instances("dga"):
             # Not by the client, which may get the response of another instance
@@ -165,12 +165,12 @@ class Estate:
         return pids
 
     def state(self):
-        """What YARN says of the model's service."""
+        """Return the state of the model's YARN service."""
         deployer = YarnDeployer(self.rest, self.options, None, self.registry, None, None)
         return self.rest.state(deployer.service_name(DGA))
 
     def masters(self):
-        """The processes of the masters of services."""
+        """Return the processes of the masters of services."""
         words = {pid: command_of(pid) for pid in self.yarn.processes()}
         return [
             pid
@@ -179,13 +179,13 @@ class Estate:
         ]
 
     def kill_master(self):
-        """Kill the master of the model's service, and return when YARN has started another one."""
+        """Kill the master of the model's service, and wait until YARN has started another one."""
         (master,) = self.masters()
         os.kill(master, signal.SIGKILL)
         wait_for(lambda: self.masters() not in ([], [master]))
 
-    def forget_containers(self, count):
-        """Delete the records by which a restarted master of the service recovers its containers; of the oldest ones."""
+    def delete_container_records(self, count):
+        """Delete the records from which a restarted master recovers its oldest containers."""
         containers = [container.id for container in self.state().containers][:count]
         (name,) = self.yarn.services()
         client = KazooClient(self._zookeeper.hosts)
@@ -215,158 +215,158 @@ class Estate:
 
 
 @pytest.fixture
-def estate(yarn, zookeeper, quorum, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "place"))
-    estate = Estate(yarn, zookeeper, quorum, tmp_path, capsys)
-    yield estate
-    estate.end()
+def world(yarn, zookeeper, quorum, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "registry"))
+    world = YarnWorld(yarn, zookeeper, quorum, tmp_path, capsys)
+    yield world
+    world.end()
 
 
-def test_a_model_from_its_first_instance_to_its_last_with_the_service_on_yarn(estate, monkeypatch):
-    monkeypatch.setenv("HADOOP_CONF_DIR", str(estate.yarn.conf))
-    status, output, errors = estate.run(
+def test_a_model_is_scaled_up_and_down_with_the_service_on_yarn(world, monkeypatch):
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(world.yarn.conf))
+    status, output, errors = world.run(
         maas_service, "--yarn-python", sys.executable, "-q", "default", "-mm", 300, "-e", "GREETING=${USER} $HOME; 'x'"
     )
     assert (status, errors) == (0, "")
-    service = re.fullmatch(rf"the service runs on YARN at {estate.yarn.url} as (\S+); to end it: .*\n", output)[1]
-    assert estate.add(1).endswith("1 wanted\n")
-    (instance,) = estate.ready(1)
-    assert estate.deploy("-mo", "LIST") == f"Model dga @ 1.0\ndga:1.0 @ {instance.url} serving:\n\tapply=apply\n"
-    answer = estate.ask(host="yahoo.com")
+    service = re.fullmatch(rf"the service runs on YARN at {world.yarn.url} as (\S+); to end it: .*\n", output)[1]
+    assert world.add(1).endswith("1 desired\n")
+    (instance,) = world.ready(1)
+    assert world.deploy("-mo", "LIST") == f"Model dga @ 1.0\ndga:1.0 @ {instance.url} serving:\n\tapply=apply\n"
+    answer = world.call(host="yahoo.com")
     assert (answer["is_malicious"], answer["greeting"]) == ("legit", "${USER} $HOME; 'x'")
-    assert estate.ask(host="caseystella.com")["is_malicious"] == "malicious"
-    estate.deploy(*ADD, "-ni", "2", "--wait")
-    estate.ready(3)
-    calls = Counter(estate.ask(number=str(number))["pid"] for number in range(600))
+    assert world.call(host="caseystella.com")["is_malicious"] == "malicious"
+    world.deploy(*ADD, "-ni", "2", "--wait")
+    world.ready(3)
+    calls = Counter(world.call(number=str(number))["pid"] for number in range(600))
     assert len(calls) == 3
     assert (
         sum((count - 200) ** 2 / 200 for count in calls.values()) < 27.6
-    )  # chi-square, 2 degrees: once in a million times by chance
-    oldest = estate.state().containers[0].id
-    estate.deploy(*REMOVE, "-ni", "1", "-m", "512")
-    assert oldest not in {left.id for left in estate.ready(2)}
-    wait_for(lambda: len(estate.state().containers) == 2)
-    estate.deploy(*REMOVE, "-ni", "5")
-    wait_for(lambda: not estate.registry.instances())
-    wait_for(lambda: estate.yarn.services() == [service])
-    estate.rest.delete(service)
-    wait_for(lambda: not estate.yarn.services() and not estate.yarn.processes())
+    )  # chi-square, 2 degrees of freedom: exceeded by chance once in a million times
+    oldest = world.state().containers[0].id
+    world.deploy(*REMOVE, "-ni", "1", "-m", "512")
+    assert oldest not in {left.id for left in world.ready(2)}
+    wait_for(lambda: len(world.state().containers) == 2)
+    world.deploy(*REMOVE, "-ni", "5")
+    wait_for(lambda: not world.registry.instances())
+    wait_for(lambda: world.yarn.services() == [service])
+    world.rest.delete(service)
+    wait_for(lambda: not world.yarn.services() and not world.yarn.processes())
 
 
-def test_a_killed_model_is_replaced_and_callers_see_no_error(estate):
-    estate.serve()
-    estate.add(2)
-    before = {instance.id for instance in estate.ready(2)}
-    pids = estate.pids()
+def test_a_killed_model_is_replaced_and_callers_see_no_error(world):
+    world.serve()
+    world.add(2)
+    before = {instance.id for instance in world.ready(2)}
+    pids = world.pids()
     killed, pid = next(iter(pids.items()))
-    with Calls(estate) as calls:
+    with Calls(world) as calls:
         os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
-        wait_for(lambda: killed not in {instance.id for instance in estate.registry.instances("dga")})
+        wait_for(lambda: killed not in {instance.id for instance in world.registry.instances("dga")})
         gone = time.monotonic() - began
-        wait_for(lambda: len({instance.id for instance in estate.registry.instances("dga")} - before) == 1)
+        wait_for(lambda: len({instance.id for instance in world.registry.instances("dga")} - before) == 1)
         replaced = time.monotonic() - began
     print(f"gone after {gone:.1f} s, replaced after {replaced:.1f} s")
     assert calls.errors == []
-    status = wait_for(lambda: "ended" in (said := estate.status()) and said)
+    status = wait_for(lambda: "ended" in (message := world.status()) and message)
     assert re.search(
         r"rest\.sh ended by signal 9 while it served.*; see: yarn logs -applicationId application_\d+_\d+", status
     )
 
 
-def test_a_container_over_its_memory_is_ended_and_that_is_reported(estate):
-    estate.serve()
-    estate.deploy("-lmp", estate.model, *ADD, "-m", "128", "-ni", "1")
-    (before,) = estate.ready(1)
+def test_a_container_above_its_memory_limit_is_ended_and_reported(world):
+    world.serve()
+    world.deploy("-lmp", world.model, *ADD, "-m", "128", "-ni", "1")
+    (before,) = world.ready(1)
     with suppress(MaasError):
-        estate.ask(eat="300")
-    # Whoever sees it first, the runner or YARN
-    said = r"it used \d+ MB of memory, and may use 80 MB|its container was ended by YARN, for memory"
-    wait_for(lambda: re.search(said, estate.status()))
-    assert wait_for(lambda: [i for i in estate.registry.instances("dga") if i.id != before.id])
+        world.call(eat="300")
+    # Reported by the runner or YARN, whichever detects it first
+    message = r"it used \d+ MB of memory, above its limit of 80 MB|YARN ended its container, for memory"
+    wait_for(lambda: re.search(message, world.status()))
+    assert wait_for(lambda: [i for i in world.registry.instances("dga") if i.id != before.id])
 
 
-def test_a_service_that_is_killed_leaves_the_models_alone_and_the_next_one_adopts_them(estate):
-    service = estate.serve()
-    estate.add(2)
-    estate.ready(2)
-    before = estate.pids()
+def test_models_survive_a_killed_service_and_the_next_one_adopts_them(world):
+    service = world.serve()
+    world.add(2)
+    world.ready(2)
+    before = world.pids()
     service.kill()
     service.wait()
-    assert estate.pids() == before
-    estate.serve()
-    estate.deploy(*ADD, "-ni", "1", "--wait")
-    assert before.items() <= estate.pids().items()
-    assert len(estate.state().containers) == 3
+    assert world.pids() == before
+    world.serve()
+    world.deploy(*ADD, "-ni", "1", "--wait")
+    assert before.items() <= world.pids().items()
+    assert len(world.state().containers) == 3
 
 
-def test_what_yarn_is_made_of_may_be_killed_while_models_serve(estate):
-    """The resource manager, and the master of the model's service: the same processes serve on."""
-    estate.serve()
-    estate.add(2)
-    estate.ready(2)
-    before = estate.pids()
-    with Calls(estate) as calls:
-        estate.yarn.resource_manager.kill()
-        assert estate.pids() == before
-        estate.yarn.resource_manager.start()
-        estate.yarn.resource_manager.await_ready(120)
+def test_models_serve_while_processes_of_yarn_are_killed(world):
+    """After killing the resource manager and the service's master, the same processes serve."""
+    world.serve()
+    world.add(2)
+    world.ready(2)
+    before = world.pids()
+    with Calls(world) as calls:
+        world.yarn.resource_manager.kill()
+        assert world.pids() == before
+        world.yarn.resource_manager.start()
+        world.yarn.resource_manager.await_ready(120)
         # A master that starts before the nodes have reported their containers does not recover them
-        wait_for(lambda: estate.yarn.running_containers() == 3)
-        wait_for(lambda: estate.state().state == "STABLE")
-        assert estate.pids() == before
-        estate.kill_master()
-        assert estate.pids() == before
-        wait_for(lambda: settled(estate) and estate.state().state == "STABLE")
-        assert estate.pids() == before
-        estate.deploy(*ADD, "-ni", "1", "--wait")
-        assert before.items() <= estate.pids().items()
+        wait_for(lambda: world.yarn.running_containers() == 3)
+        wait_for(lambda: world.state().state == "STABLE")
+        assert world.pids() == before
+        world.kill_master()
+        assert world.pids() == before
+        wait_for(lambda: settled(world) and world.state().state == "STABLE")
+        assert world.pids() == before
+        world.deploy(*ADD, "-ni", "1", "--wait")
+        assert before.items() <= world.pids().items()
     assert (calls.errors, calls.fewest) == ([], 2)
-    assert "ended" not in estate.status()
+    assert "ended" not in world.status()
 
 
 @pytest.mark.parametrize("forgotten", [1, 2])
-def test_containers_that_a_restarted_master_does_not_recover_serve_until_they_are_replaced(estate, forgotten):
-    """Such a master ends them all at once, before it starts others."""
-    estate.serve()
-    estate.add(2)
-    before = {instance.id for instance in estate.ready(2)}
-    wait_for(lambda: estate.state().state == "STABLE")
-    with Calls(estate) as calls:
-        gone = estate.forget_containers(forgotten)
-        estate.kill_master()
-        wait_for(lambda: not gone & {instance.id for instance in estate.registry.instances("dga")})
-        after = {instance.id for instance in estate.ready(2)}
+def test_containers_not_recovered_by_a_restarted_master_serve_until_they_are_replaced(world, forgotten):
+    """Such a master ends all of them before it starts others."""
+    world.serve()
+    world.add(2)
+    before = {instance.id for instance in world.ready(2)}
+    wait_for(lambda: world.state().state == "STABLE")
+    with Calls(world) as calls:
+        gone = world.delete_container_records(forgotten)
+        world.kill_master()
+        wait_for(lambda: not gone & {instance.id for instance in world.registry.instances("dga")})
+        after = {instance.id for instance in world.ready(2)}
     assert len(before & after) == 2 - forgotten
     assert (calls.errors, calls.fewest) == ([], 2)
 
 
-def settled(estate):
+def settled(world):
     try:
-        return estate.state().wanted is not None
+        return world.state().desired is not None
     except ConnectionError:
         return False
 
 
-def test_a_node_is_lost_and_its_instances_run_elsewhere_while_those_left_behind_leave(estate):
-    estate.serve("--yarn-node-seconds", "6")
-    estate.add(3)
-    estate.ready(3)
-    pids = estate.pids()
-    masters = set(estate.masters())
-    node = next(node for node in estate.yarn.nodes if masters & {*node.processes()})
-    other = next(one for one in estate.yarn.nodes if one is not node)
+def test_instances_of_a_lost_node_are_replaced_on_others_and_end(world):
+    world.serve("--yarn-node-seconds", "6")
+    world.add(3)
+    world.ready(3)
+    pids = world.pids()
+    masters = set(world.masters())
+    node = next(node for node in world.yarn.nodes if masters & {*node.processes()})
+    other = next(one for one in world.yarn.nodes if one is not node)
     lost = {id for id, pid in pids.items() if pid in other.processes()}
     other.daemon.kill()
     try:
         began = time.monotonic()
-        with Calls(estate) as calls:
-            wait_for(lambda: len({i.id for i in estate.registry.instances("dga")} - pids.keys()) == len(lost))
+        with Calls(world) as calls:
+            wait_for(lambda: len({i.id for i in world.registry.instances("dga")} - pids.keys()) == len(lost))
             print(f"{len(lost)} of 3 replaced after {time.monotonic() - began:.1f} s")
-            wait_for(lambda: not lost & {i.id for i in estate.registry.instances("dga")})
-            assert len(estate.ready(3)) == 3
-        wait_for(lambda: not [pid for id, pid in pids.items() if id in lost and lives(pid)])
-        print(f"those left behind are gone after {time.monotonic() - began:.1f} s")
+            wait_for(lambda: not lost & {i.id for i in world.registry.instances("dga")})
+            assert len(world.ready(3)) == 3
+        wait_for(lambda: not [pid for id, pid in pids.items() if id in lost and is_running(pid)])
+        print(f"orphans ended after {time.monotonic() - began:.1f} s")
         assert (calls.errors, calls.fewest) == ([], 3)
     finally:
         other.end_processes()

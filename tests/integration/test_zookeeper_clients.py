@@ -1,4 +1,4 @@
-"""Those who ask models, and find them by ZooKeeper: expressions, pipelines, programs."""
+"""Clients that find models by ZooKeeper: expressions, pipelines, programs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @pytest.fixture
@@ -88,12 +88,12 @@ def test_the_shell_finds_models_and_the_global_configuration_by_zookeeper(quorum
         f"dga  1.0  {model}  apply  answers",
     ]
     assert err == "1 call from here: 0 answered from the cache, 0 without an answer\n"
-    # What was defined was defined there alone
+    # Definitions are local to the shell
     assert stellar(["-z", quorum, "-e", "%globals"]) == 0
     assert capsys.readouterr().out == "{es.ip=node1, maas.http.timeout.ms=2000}\n"
 
 
-def test_a_zookeeper_without_a_global_configuration_is_one_for_models(quorum, model, capsys):
+def test_a_zookeeper_without_a_global_configuration_serves_models(quorum, model, capsys):
     with ZooKeeperRegistry(quorum) as registry:
         registry.register(registration(model))
         assert stellar(["-z", quorum, "-e", "%globals", "-e", "MAP_GET('url', MAAS_GET_ENDPOINT('dga'))"]) == 0
@@ -105,7 +105,7 @@ def test_a_zookeeper_without_a_global_configuration_is_one_for_models(quorum, mo
     ("data", "message"),
     [(b"{", "is not JSON: Expecting property name"), (b"[]", "holds no JSON object"), (b"\xff", "is not UTF-8")],
 )
-def test_a_global_configuration_that_can_not_be_read_ends_the_shell(quorum, capsys, data, message):
+def test_an_unreadable_global_configuration_ends_the_shell(quorum, capsys, data, message):
     written(quorum, "/metron/topology/global", data)
     assert stellar(["-z", quorum, "-e", "1"]) == 1
     out, err = capsys.readouterr()
@@ -115,13 +115,13 @@ def test_a_global_configuration_that_can_not_be_read_ends_the_shell(quorum, caps
     )
 
 
-def test_settings_that_can_not_be_used_end_the_shell(quorum, capsys):
+def test_invalid_settings_end_the_shell(quorum, capsys):
     written(quorum, "/metron/topology/global", b'{"maas.http.timeout.ms": "soon"}')
     assert stellar(["-z", quorum, "-e", "1"]) == 1
     assert "maas.http.timeout.ms" in capsys.readouterr().err
 
 
-def test_pipelines_find_models_by_zookeeper_where_the_global_configuration_says(quorum, model, tmp_path):
+def test_pipelines_find_models_by_the_zookeeper_in_the_global_configuration(quorum, model, tmp_path):
     shutil.copytree(SQUID, tmp_path / "config")
     settings = (tmp_path / "config/global.json").read_text()
     own = '{"maas.zk.config.path": "/python/config", "maas.version.comparison": "lexical",'
@@ -134,7 +134,7 @@ def test_pipelines_find_models_by_zookeeper_where_the_global_configuration_says(
     (tmp_path / "log").write_text(LINE.format("x.ru") + LINE.format("yahoo.com"))
     with ZooKeeperRegistry(quorum, config_path="/python/config") as registry:
         registry.register(registration(model, "9.0"))
-        registry.register(registration("http://127.0.0.1:1", "10.0"))  # as texts, this is the older one
+        registry.register(registration("http://127.0.0.1:1", "10.0"))  # older by string order
         line = ["run", "--config", str(tmp_path / "config"), "--sensor", "squid", "-z", quorum, "--quiet"]
         assert pipeline([*line, "--output", str(tmp_path / "out"), str(tmp_path / "log")]) == 0
     records = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""The registry in ZooKeeper: how soon changes are seen, what outlives lost connections, sessions and servers."""
+"""The ZooKeeper registry: formats, watches, and recovery from lost connections, sessions and servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REGISTRATION = (
     b'"uriSpec":null}'
 )
 ADD = b'{"name":"dga","version":"1.0","numInstances":1,"memory":512,"action":"ADD","path":"/user/root/models"}'
-QUICK = 2.0  # seconds for a session
+QUICK = 2.0  # session time-out in seconds
 
 
 def instance(id, *, version="1.0", lasting=False):
@@ -54,7 +54,7 @@ def wait_for(condition, seconds=60.0):
 
 @pytest.fixture
 def raw(quorum):
-    """ZooKeeper as anybody may see it."""
+    """Connect to ZooKeeper without credentials."""
     client = KazooClient(quorum)
     client.start()
     yield client
@@ -64,7 +64,7 @@ def raw(quorum):
 
 @pytest.fixture
 def connect(quorum):
-    """A registry of its own connection: `connect()`."""
+    """Make a registry with its own connection: `connect()`."""
     with ExitStack() as stack:
         yield lambda hosts=quorum: stack.enter_context(
             ZooKeeperRegistry(ZooKeeperSettings(hosts=hosts, session_seconds=QUICK))
@@ -72,7 +72,7 @@ def connect(quorum):
 
 
 def expire(registry):
-    """Let ZooKeeper end the session of a registry, as it does when it has not heard of it for too long."""
+    """Expire the session of a registry, as ZooKeeper does without heartbeats."""
     client = registry._zookeeper.client
     other = KazooClient(registry._zookeeper.hosts, client_id=client.client_id)
     other.start()
@@ -80,10 +80,10 @@ def expire(registry):
     other.close()
 
 
-# --- what is written
+# --- formats
 
 
-def test_what_is_registered_lastingly_has_metrons_bytes(connect, raw):
+def test_a_lasting_registration_has_metrons_bytes(connect, raw):
     made = ServiceInstance.from_json(REGISTRATION)
     connect().register(made)
     data, status = raw.get("/maas/service/dga/2")
@@ -93,14 +93,14 @@ def test_what_is_registered_lastingly_has_metrons_bytes(connect, raw):
     assert raw.get_acls("/maas/service/dga/2")[0][0].id.id == "anyone"
 
 
-def test_what_ends_with_its_owner_is_ephemeral_and_says_dynamic(connect, raw):
+def test_an_ephemeral_registration_is_marked_dynamic(connect, raw):
     connect().register(instance(7))
     data, status = raw.get("/maas/service/dga/7")
     assert status.ephemeralOwner
     assert json.loads(data)["serviceType"] == "DYNAMIC"
 
 
-def test_a_node_that_is_replaced_is_made_anew(connect, raw):
+def test_a_replaced_node_is_created_again(connect, raw):
     registry = connect()
     registry.register(instance(7, lasting=True))
     before = raw.get("/maas/service/dga/7")[1]
@@ -111,7 +111,7 @@ def test_a_node_that_is_replaced_is_made_anew(connect, raw):
     assert after.ephemeralOwner
 
 
-def test_requests_have_metrons_bytes_and_place(quorum, raw):
+def test_requests_have_metrons_bytes_and_path(quorum, raw):
     with ZooKeeperQueue(quorum) as queue:
         queue.enqueue(
             ModelRequest(name="dga", version="1.0", num_instances=1, memory=512, action="ADD", path="/user/root/models")
@@ -122,7 +122,7 @@ def test_requests_have_metrons_bytes_and_place(quorum, raw):
     assert raw.get("/maas/queue")[0] == b""
 
 
-def test_the_configuration_says_where_things_are(quorum, raw, connect):
+def test_paths_come_from_the_configuration(quorum, raw, connect):
     assert MaaSConfig().to_json() == CONFIG
     raw.create("/metron/maas/config", CONFIG.replace(b"/maas/", b"/elsewhere/"), makepath=True)
     connect().register(instance(7))
@@ -133,7 +133,7 @@ def test_the_configuration_says_where_things_are(quorum, raw, connect):
     assert not raw.exists("/maas")
 
 
-def test_a_configuration_that_can_not_be_used_is_named(quorum, raw):
+def test_an_invalid_configuration_is_reported(quorum, raw):
     raw.create("/other", b'{"queueConfig":{}}')
     with pytest.raises(ValueError, match=r"/other in ZooKeeper at .*: .*You must specify zk_path for a zk queue"):
         ZooKeeperRegistry(quorum, config_path="/other")
@@ -141,7 +141,7 @@ def test_a_configuration_that_can_not_be_used_is_named(quorum, raw):
         read_config(zookeeper, "/../x")
 
 
-def test_a_path_behind_the_hosts_that_is_not_there_is_made_when_it_is_needed(quorum, raw):
+def test_a_missing_chroot_is_created_when_it_is_needed(quorum, raw):
     with ZooKeeperQueue(f"{quorum}-new") as queue, ZooKeeperRegistry(f"{quorum}-new") as registry:
         assert queue.take(0) is None
         queue.put(b"null")
@@ -154,7 +154,7 @@ def test_a_path_behind_the_hosts_that_is_not_there_is_made_when_it_is_needed(quo
 # --- the queue
 
 
-def test_strangers_in_the_queue_are_left_there_and_rubbish_is_handed_over(quorum, raw, caplog):
+def test_unknown_nodes_stay_in_the_queue_and_invalid_items_are_returned(quorum, raw, caplog):
     for name in ("other", "qn-x"):
         raw.create(f"/maas/queue/{name}", b"?", makepath=True)
     with ZooKeeperQueue(quorum) as queue:
@@ -164,7 +164,7 @@ def test_strangers_in_the_queue_are_left_there_and_rubbish_is_handed_over(quorum
     assert [record.getMessage() for record in caplog.records] == ["/maas/queue/other is not a request and is ignored"]
 
 
-def test_a_queue_that_is_not_there_is_empty_until_it_is_made(quorum, raw, bounded):
+def test_a_missing_queue_is_empty_until_it_is_created(quorum, raw, bounded):
     with ZooKeeperQueue(quorum) as queue:
         assert queue.take(0) is None
         timer = threading.Timer(0.1, lambda: raw.create("/maas/queue/qn-", b"{}", sequence=True, makepath=True))
@@ -172,13 +172,13 @@ def test_a_queue_that_is_not_there_is_empty_until_it_is_made(quorum, raw, bounde
         with bounded():
             assert queue.take(600).data == b"{}"
         timer.join()
-        raw.delete("/maas/queue")  # as newer Curators' containers do
+        raw.delete("/maas/queue")  # as container nodes of newer Curators do
         assert queue.take(0) is None
         queue.put(b"null")
         assert queue.take(0).data == b"null"
 
 
-def test_an_item_that_another_one_took_meanwhile_is_not_ours(quorum, monkeypatch):
+def test_an_item_taken_by_another_consumer_is_skipped(quorum, monkeypatch):
     with ZooKeeperQueue(quorum) as queue, ZooKeeperQueue(quorum) as other:
         for data in (b"1", b"2"):
             queue.put(data)
@@ -196,10 +196,10 @@ def test_an_item_that_another_one_took_meanwhile_is_not_ours(quorum, monkeypatch
         assert taken == [b"1"]
 
 
-# --- what is seen
+# --- watches
 
 
-def test_a_listener_hears_of_each_change(connect):
+def test_a_listener_is_notified_of_each_change(connect):
     writer, reader = connect(), connect()
     heard = []
     reader.listen(lambda added, removed: heard.append(([i.id for i in added], [i.id for i in removed])))
@@ -212,7 +212,7 @@ def test_a_listener_hears_of_each_change(connect):
         assert heard.pop() == ([], [str(number)])
 
 
-def test_bad_entries_are_left_out_with_a_warning_until_they_are_mended(connect, raw, caplog):
+def test_invalid_entries_are_skipped_with_a_warning_until_they_are_fixed(connect, raw, caplog):
     registry = connect()
     registry.register(instance(1))
     raw.create("/maas/service/dga/2", b"not json")
@@ -226,7 +226,7 @@ def test_bad_entries_are_left_out_with_a_warning_until_they_are_mended(connect, 
     wait_for(lambda: ids(registry) == ["1", "2", "4"])
 
 
-def test_a_whole_tree_may_go_and_come_again(connect, raw):
+def test_a_whole_tree_can_be_deleted_and_created_again(connect, raw):
     reader = connect()
     for _ in range(2):
         raw.create("/maas/service/dga/1", instance(1).to_json(), makepath=True)
@@ -254,10 +254,10 @@ def test_many_changes_at_once_are_all_seen(connect, raw):
     wait_for(lambda: {int(id) for id in ids(reader)} == set(range(0, 400, 3)))
 
 
-# --- what outlives what
+# --- recovery
 
 
-def test_a_registration_is_made_again_when_the_session_has_ended(connect, raw, caplog):
+def test_a_registration_is_created_again_after_a_lost_session(connect, raw, caplog):
     caplog.set_level(logging.INFO)
     writer, reader = connect(), connect()
     writer.register(instance(7))
@@ -268,11 +268,11 @@ def test_a_registration_is_made_again_when_the_session_has_ended(connect, raw, c
     wait_for(lambda: "registered /maas/service/dga/7 again" in caplog.text)
     assert raw.get("/maas/service/dga/7")[1].ephemeralOwner not in (0, before)
     wait_for(lambda: ids(reader) == ["7", "8"])
-    writer.unregister("dga", "7")  # and it is known as its own
+    writer.unregister("dga", "7")  # and recognizes it as its own
     wait_for(lambda: ids(reader) == ["8"])
 
 
-def test_watches_outlive_the_session(connect):
+def test_watches_survive_a_lost_session(connect):
     writer, reader = connect(), connect()
     session = reader._zookeeper.session
     expire(reader)
@@ -282,7 +282,7 @@ def test_watches_outlive_the_session(connect):
         wait_for(lambda n=number: len(ids(reader)) == n)
 
 
-def test_what_somebody_else_unregistered_is_not_made_again(connect, raw):
+def test_an_instance_unregistered_by_another_process_is_not_registered_again(connect, raw):
     writer = connect()
     writer.register(instance(7))
     writer.register(instance(8))
@@ -296,7 +296,7 @@ def test_what_somebody_else_unregistered_is_not_made_again(connect, raw):
         raw.get("/maas/service/dga/7")
 
 
-def test_the_last_known_instances_stay_while_zookeeper_is_away(engines, make_quorum, connect, caplog, bounded):
+def test_the_last_known_instances_stay_while_zookeeper_is_down(engines, make_quorum, connect, caplog, bounded):
     from engines.zookeeper.server import ZooKeeper as Engine
 
     with Engine() as engine:
@@ -337,10 +337,10 @@ def test_nothing_is_lost_when_the_leader_of_three_servers_is_killed(engines, mak
             registry.close()
 
 
-# --- who may connect, and how
+# --- authentication
 
 
-def test_hosts_where_nobody_answers_are_said_to_be_so(monkeypatch):
+def test_unreachable_hosts_are_reported(monkeypatch):
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.3)
     with pytest.raises(ConnectionError, match=r"ZooKeeper at 127\.0\.0\.1:1 can't be reached: no server responded"):
         ZooKeeperRegistry("127.0.0.1:1")
@@ -357,7 +357,7 @@ def may(request, *arguments):
 @pytest.mark.parametrize(
     ("others", "rights"), [("all", (True, True)), ("read", (True, False)), ("none", (False, False))]
 )
-def test_what_is_written_with_a_password_is_closed_to_others_as_asked(others, rights, quorum, raw):
+def test_nodes_written_with_a_password_have_the_configured_acl(others, rights, quorum, raw):
     settings = ZooKeeperSettings(hosts=quorum, user="maas", password="secret:pass", others=others)
     with ZooKeeperQueue(settings) as ours, ZooKeeperQueue(quorum) as strangers:
         path = f"/maas/queue/{ours.put(b'null')}"
@@ -368,7 +368,7 @@ def test_what_is_written_with_a_password_is_closed_to_others_as_asked(others, ri
         assert ours.take(0).data == b"null"
 
 
-def test_by_sasl_what_is_written_is_closed_to_others(engines, make_quorum, tmp_path):
+def test_nodes_written_with_sasl_are_closed_to_others(engines, make_quorum, tmp_path):
     from engines.zookeeper.server import ZooKeeper as Engine
 
     module = 'org.apache.zookeeper.server.auth.DigestLoginModule required user_maas="secret"'
@@ -390,8 +390,8 @@ def test_by_sasl_what_is_written_is_closed_to_others(engines, make_quorum, tmp_p
             ZooKeeperQueue(impostor)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # kazoo's, where the handshake fails
-def test_by_tls_both_sides_know_each_other(engines, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # raised by kazoo for a failed handshake
+def test_tls_authenticates_both_sides(engines, tmp_path, monkeypatch):
     from engines.daemon import free_ports, run
     from engines.zookeeper.server import ZooKeeper as Engine
 
@@ -419,8 +419,10 @@ def test_by_tls_both_sides_know_each_other(engines, tmp_path, monkeypatch):
         monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 1.0)
         for stranger in (
             ZooKeeperSettings(hosts=hosts),
-            ZooKeeperSettings(hosts=hosts, tls=True, certificate=certificate, key=key),  # nobody vouches for the server
-            ZooKeeperSettings(hosts=hosts, tls=True, ca=certificate),  # nor for the client
+            ZooKeeperSettings(
+                hosts=hosts, tls=True, certificate=certificate, key=key
+            ),  # the server certificate is not trusted
+            ZooKeeperSettings(hosts=hosts, tls=True, ca=certificate),  # the client certificate is missing
         ):
             with pytest.raises(ConnectionError, match="no server responded"):
                 ZooKeeperQueue(stranger)
@@ -430,7 +432,7 @@ def test_by_tls_both_sides_know_each_other(engines, tmp_path, monkeypatch):
 # --- settings
 
 
-def test_settings_are_ephemeral_nodes_beside_the_registration(connect, raw):
+def test_settings_are_ephemeral_nodes_next_to_the_registration(connect, raw):
     registry = connect()
     registry.register(instance(7), {"hedge": False})
     registry.register(instance(8, lasting=True), {"hedge": True})
@@ -445,7 +447,7 @@ def test_settings_are_ephemeral_nodes_beside_the_registration(connect, raw):
     assert raw.get_children("/maas/ext/instances/dga") == ["8"]
 
 
-def test_settings_are_made_again_before_their_registration_when_the_session_has_ended(connect, raw):
+def test_settings_are_created_again_before_their_registration_after_a_lost_session(connect, raw):
     writer, reader = connect(), connect()
     writer.register(instance(7), {"hedge": False})
     before = raw.get("/maas/service/dga/7")[1].ephemeralOwner
@@ -458,7 +460,7 @@ def test_settings_are_made_again_before_their_registration_when_the_session_has_
     wait_for(lambda: reader.version("dga", "1.0").settings == {"http://node1:7": {"hedge": False}})
 
 
-def test_settings_of_what_somebody_else_unregistered_are_removed(connect, raw):
+def test_settings_of_an_instance_unregistered_by_another_process_are_removed(connect, raw):
     writer = connect()
     writer.register(instance(7), {"hedge": False})
     raw.delete("/maas/service/dga/7")
@@ -467,7 +469,7 @@ def test_settings_of_what_somebody_else_unregistered_are_removed(connect, raw):
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]"])
-def test_invalid_settings_count_as_none_with_a_warning(rubbish, connect, raw, caplog):
+def test_invalid_settings_are_ignored_with_a_warning(rubbish, connect, raw, caplog):
     reader = connect()
     raw.create("/maas/ext/instances/dga/7", rubbish, makepath=True)
     raw.create("/maas/service/dga/7", instance(7).to_json(), makepath=True)
@@ -478,7 +480,7 @@ def test_invalid_settings_count_as_none_with_a_warning(rubbish, connect, raw, ca
     ]
 
 
-def test_notes_that_may_not_be_read_are_ignored_with_one_warning_each(quorum, raw, connect, caplog):
+def test_nodes_without_read_permission_are_ignored_with_one_warning_each(quorum, raw, connect, caplog):
     ours = ZooKeeperSettings(hosts=quorum, user="maas", password="secret", others="none")
     with ZooKeeper(ours) as owner:
         for number in (7, 8):
@@ -505,7 +507,7 @@ def test_notes_that_may_not_be_read_are_ignored_with_one_warning_each(quorum, ra
 
 
 def open_to_all(raw, path):
-    """Let everybody read the children of a node, though not its neighbours'."""
+    """Let all clients read the children of a node, but not those of its siblings."""
     raw.add_auth("digest", "maas:secret")
     raw.set_acls(path, OPEN_ACL_UNSAFE)
 
@@ -513,7 +515,7 @@ def open_to_all(raw, path):
 # --- the desired state
 
 
-def test_what_may_not_be_read_any_more_was_not_removed(quorum, raw, connect):
+def test_a_node_that_became_unreadable_counts_as_not_removed(quorum, raw, connect):
     raw.create("/maas/ext/wanted/dga/1.0", b'{"instances": 1}', makepath=True)
     registry = connect()
     assert registry.is_desired("dga", "1.0")
@@ -538,7 +540,7 @@ def test_the_desired_state_is_read_again_after_the_session_was_lost(connect, raw
         wait_for(lambda: registry.is_desired("dga", "1.0"))
 
 
-def test_notes_are_read_after_the_instances_though_the_events_of_their_watches_are_late(connect, raw, monkeypatch):
+def test_the_desired_state_is_read_after_the_instances_even_if_its_events_are_late(connect, raw, monkeypatch):
     on_event = WatchedTree._on_event
 
     def lose(tree, event):
@@ -560,7 +562,7 @@ def test_notes_are_read_after_the_instances_though_the_events_of_their_watches_a
     assert not reader.is_desired("dga", "1.0")
 
 
-def test_who_sees_an_instance_gone_sees_the_removal_whatever_else_changes(connect, raw):
+def test_the_removal_is_visible_whenever_the_instance_is_gone(connect, raw):
     reader = connect()
     raw.ensure_path("/maas/ext/wanted/dga")
     raw.ensure_path("/maas/service/dga")
@@ -603,7 +605,7 @@ def sockets(process="self"):
     return {name for name in found if name.startswith("socket:")}
 
 
-def test_a_child_learns_of_changes_in_a_session_of_its_own(connect, raw):
+def test_a_child_sees_changes_in_its_own_session(connect, raw):
     def follow(parent, registry, inherited):
         left = sockets() & inherited
         known = ids(registry)
@@ -635,7 +637,7 @@ def test_a_child_learns_of_changes_in_a_session_of_its_own(connect, raw):
     assert raw.get("/maas/ext/instances/dga/7")[1].ephemeralOwner == session
 
 
-def test_a_child_that_does_nothing_or_just_closes_leaves_the_parent_alone(connect, raw):
+def test_a_child_that_closes_or_exits_does_not_affect_the_parent(connect, raw):
     registry = connect()
     registry.register(instance(7))
     session = registry._zookeeper.session
@@ -668,7 +670,7 @@ def test_a_child_does_not_wait_for_locks_that_the_parents_threads_hold(run, conn
     wait_for(lambda: ids(registry) == ["7"])
 
 
-def test_the_first_use_in_a_child_reads_anew(connect):
+def test_the_first_use_in_a_child_reads_again(connect):
     def find(parent):
         parent.wait()
         return registry.endpoint("dga", "2.0").url
@@ -689,7 +691,7 @@ def test_a_queue_is_shared_with_a_child(quorum):
         assert queue.take(0).data == b"2"
 
 
-def test_a_child_knows_what_was_known_while_zookeeper_is_away_and_goes_on_trying(engines, make_quorum, connect, caplog):
+def test_a_child_uses_the_known_instances_while_zookeeper_is_down_and_reconnects(engines, make_quorum, connect, caplog):
     from engines.zookeeper.server import ZooKeeper as Engine
 
     def use(parent):

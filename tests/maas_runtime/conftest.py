@@ -1,4 +1,4 @@
-"""Models for the tests: directories with a script, all of the standard library."""
+"""Fixtures: models that use only the standard library, deployers and commands."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from maas_runtime.cli.main import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.local import LocalDeployer
 from maas_runtime.runner.runner import Limits
-from maas_runtime.state.store import DirectoryStateStore, failed
+from maas_runtime.state.store import DirectoryStateStore, record_failure
 from maas_runtime.store.base import LocalStore
 from stellar.maas import FileRegistry, Model
 
-PACKAGES = Path(maas_runtime.__file__).parents[1]  # perhaps those of the built distribution
+PACKAGES = Path(maas_runtime.__file__).parents[1]  # may be the installed distribution
 DGA = Model("dga", "1.0")
 QUICK = Limits(start=10.0, drain=0.0, end=2.0, probe=0.1)
 
-# Answers {"is_malicious": …} to /apply?host=…, and what it sees of its environment to /environment?name=…
-# Of sockets alone, for http.server takes longer to load than all the rest of a test.
+# Returns {"is_malicious": …} at /apply?host=…, and a variable of its environment at /environment?name=…
+# Uses sockets only, because importing http.server takes longer than the rest of a test.
 SERVER = """
 import os, socket
 
@@ -58,7 +58,7 @@ SCRIPT = f"#!/bin/bash\n{sys.executable} -S server.py\n"
 
 @pytest.fixture
 def collateral(tmp_path: Path) -> Callable[..., Path]:
-    """A model's directory: `collateral(script)`, by default of one that serves."""
+    """Make a model's directory: `collateral(script)`; by default the model serves."""
 
     def make(script: str = SCRIPT, folder: str = "collateral", **files: str) -> Path:
         directory = tmp_path / folder
@@ -73,60 +73,63 @@ def collateral(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """The registry's directory."""
-    return tmp_path / "place"
+def registry_dir(tmp_path: Path) -> Path:
+    """Return the directory of the registry."""
+    return tmp_path / "registry"
 
 
 @pytest.fixture
-def store(place: Path) -> LocalStore:
-    return LocalStore(place / "store")
+def store(registry_dir: Path) -> LocalStore:
+    return LocalStore(registry_dir / "store")
 
 
 @pytest.fixture
-def notes(place: Path) -> DirectoryStateStore:
-    return DirectoryStateStore(place)
+def state_store(registry_dir: Path) -> DirectoryStateStore:
+    return DirectoryStateStore(registry_dir)
 
 
 @pytest.fixture
-def registry(place: Path) -> Iterator[FileRegistry]:
-    with FileRegistry(place) as registry:
+def registry(registry_dir: Path) -> Iterator[FileRegistry]:
+    with FileRegistry(registry_dir) as registry:
         yield registry
 
 
 @pytest.fixture
 def make_local_deployer(
-    place: Path, store: LocalStore, notes: DirectoryStateStore
+    registry_dir: Path, store: LocalStore, state_store: DirectoryStateStore
 ) -> Iterator[Callable[[], LocalDeployer]]:
-    """A local deployer; each call gives a new one at the same place, as if the service had been started anew."""
-    directory = place / "containers"
+    """Make a local deployer; each call returns a new one with the same directory, as after a restart."""
+    directory = registry_dir / "containers"
 
     def make(limits: Limits = QUICK, **options: Any) -> LocalDeployer:
-        registry, report = [f"--registry={place}"], lambda model, why: failed(notes, model, why)
+        registry, report = (
+            [f"--registry={registry_dir}"],
+            lambda model, reason: record_failure(state_store, model, reason),
+        )
         return LocalDeployer(directory, registry, store, report, limits=limits, **options)
 
     yield make
-    for lock in directory.glob("*/lock"):  # what a failed test left running
+    for lock in directory.glob("*/lock"):  # left running by a failed test
         with suppress(ValueError, ProcessLookupError):
             os.kill(int(lock.read_text()), signal.SIGTERM)
 
 
 @pytest.fixture
 def make_yarn_deployer(
-    yarn: Any, place: Path, store: LocalStore, registry: FileRegistry, notes: DirectoryStateStore
+    yarn: Any, registry_dir: Path, store: LocalStore, registry: FileRegistry, state_store: DirectoryStateStore
 ) -> Iterator[Callable[[], Any]]:
-    """A deployer on YARN; each call gives a new one at the same place, as if the service had been started anew."""
+    """Make a deployer for YARN; each call returns a new one with the same registry, as after a restart."""
     from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
     from maas_runtime.deployers.yarn.rest import YarnServices
 
     with YarnServices([yarn.url]) as services:
         yield lambda: YarnDeployer(
             services,
-            [f"--registry={place}"],
+            [f"--registry={registry_dir}"],
             store,
             registry,
-            notes,
-            lambda model, why: failed(notes, model, why),
+            state_store,
+            lambda model, reason: record_failure(state_store, model, reason),
             limits=QUICK,
             settings=YarnSettings(python=sys.executable),
         )
@@ -143,15 +146,15 @@ def eventually() -> Callable[..., Any]:
     def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
-            assert time.monotonic() < deadline, "it did not happen in time"
+            assert time.monotonic() < deadline, "condition not met in time"
             time.sleep(0.01)
         return found
 
     return wait_for
 
 
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that ended and is not yet waited for does not."""
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
@@ -159,16 +162,16 @@ def lives(pid: int) -> bool:
 
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
-    return lives
+    return is_running
 
 
 @pytest.fixture
-def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """The command: `maas("deploy", "-mo", "LIST")`; "serve" is started as a process of its own and goes on."""
+def maas(registry_dir: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Run the command: `maas("deploy", "-mo", "LIST")`; "serve" starts a process that goes on."""
     services = []
 
     def run(command: str, *arguments: Any, wait: bool = True) -> Any:
-        words = [command, "--registry", str(place), *map(str, arguments)]
+        words = [command, "--registry", str(registry_dir), *map(str, arguments)]
         line = [sys.executable, "-m", "maas_runtime.cli", *words]
         if command == "serve" and wait:
             log = (tmp_path / "serve.log").open("ab")
@@ -176,7 +179,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             log.close()
             services.append(process)
             deadline = time.monotonic() + 60
-            while not DirectoryStateStore(place).is_led():
+            while not DirectoryStateStore(registry_dir).is_led():
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             return process
@@ -194,7 +197,7 @@ def maas(place: Path, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A directory of a model that is only stored: with directories, modes, and an endpoint.dat that does not belong."""
+    """Make a model's directory for upload: with subdirectories, modes, and a stale endpoint.dat."""
     folder = tmp_path / "model"
     (folder / "data/deep").mkdir(parents=True)
     (folder / "rest.sh").write_text("#!/bin/sh\n")

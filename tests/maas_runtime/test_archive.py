@@ -1,4 +1,4 @@
-"""The program that travels: a Python without any packages runs models with it."""
+"""The archive `maas.pyz` runs models with a Python without packages."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from io import BytesIO
 import pytest
 
 from maas_runtime import archive as archives
-from maas_runtime.archive import NAME, archive, archive_name
-from maas_runtime.deployers.yarn.container import Description, failures_noted
+from maas_runtime.archive import NAME, archive_name, build_archive
+from maas_runtime.deployers.yarn.container import Description, take_failures
 from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import Model, ServiceInstance
 from stellar.maas.schema import Endpoint
@@ -26,8 +26,8 @@ DGA = Model("dga", "1.0")
 
 
 @pytest.fixture
-def container(tmp_path, collateral, place):
-    """A directory as YARN makes it, with what runs there: `container(script, environment)`."""
+def container(tmp_path, collateral, registry_dir):
+    """Make a directory as YARN does, and run the archive in it: `container(script, environment)`."""
     folder = tmp_path / "container"
 
     @contextmanager
@@ -35,8 +35,14 @@ def container(tmp_path, collateral, place):
         (folder / "conf").mkdir(parents=True)
         (folder / "logs").mkdir()
         (folder / "model").symlink_to(collateral(script) if script else collateral())
-        (folder / NAME).write_bytes(archive())
-        arguments = [f"--registry={place}", "--name=dga", "--version=1.0", "--script=rest.sh", "--drain-seconds=0"]
+        (folder / NAME).write_bytes(build_archive())
+        arguments = [
+            f"--registry={registry_dir}",
+            "--name=dga",
+            "--version=1.0",
+            "--script=rest.sh",
+            "--drain-seconds=0",
+        ]
         description = Description([*arguments, "--probe-seconds=0.1"], environment or {}, **more)
         (folder / "conf/instance.json").write_text(json.dumps(description.as_properties()))
         yarn = {
@@ -58,15 +64,15 @@ def container(tmp_path, collateral, place):
     return make
 
 
-def test_it_is_the_same_whenever_it_is_made():
-    first = archive()
-    archives.archive.cache_clear()
-    assert archive() == first
+def test_the_archive_is_reproducible():
+    first = build_archive()
+    archives.build_archive.cache_clear()
+    assert build_archive() == first
     assert archive_name().startswith("maas-")
 
 
-def test_nothing_in_it_is_compiled_and_nothing_is_missing():
-    with zipfile.ZipFile(BytesIO(archive())) as contents:
+def test_the_archive_contains_all_modules_as_source():
+    with zipfile.ZipFile(BytesIO(build_archive())) as contents:
         names = contents.namelist()
     assert not [name for name in names if not name.endswith((".py", ".pem"))]
     ours = sorted(
@@ -89,28 +95,30 @@ def assert_runs(command):
 
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/{NAME}", "wb") as file:
-            file.write(archive())
+            file.write(build_archive())
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def test_it_is_the_command_too(place):
-    assert assert_runs([*BARE, NAME, "maas", "status", "--registry", str(place)]).startswith("service: not running")
+def test_the_archive_runs_the_maas_command(registry_dir):
+    assert assert_runs([*BARE, NAME, "maas", "status", "--registry", str(registry_dir)]).startswith(
+        "service: not running"
+    )
 
 
-def test_it_passes_itself_on():
+def test_a_running_archive_returns_its_own_bytes():
     program = (
         f"import sys; sys.path = [{NAME!r}, *sys.path]; from maas_runtime.archive import archive_name as a; print(a())"
     )
     assert assert_runs([*BARE, "-c", program]).strip() == archive_name()
 
 
-def test_a_bare_python_runs_a_model_with_it(container, registry, eventually):
+def test_a_python_without_packages_runs_a_model(container, registry, eventually):
     with container({"GREETING": "hello; $HOME ${CONTAINER_ID}"}) as process:
         (instance,) = eventually(lambda: registry.instances(*DGA))
         assert (instance.id, instance.address) == ("container_1", "localhost")
-        answer = ask(instance, "/environment?name=GREETING")
+        answer = get(instance, "/environment?name=GREETING")
         assert answer["value"] == "hello; $HOME ${CONTAINER_ID}"
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
@@ -127,28 +135,28 @@ def test_a_container_that_yarn_ends_serves_on_until_it_is_replaced(container, re
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
-        assert ask(instance, "/apply?host=yahoo.com") == {"is_malicious": "legit"}
+        assert get(instance, "/apply?host=yahoo.com") == {"is_malicious": "legit"}
         registry.register(ServiceInstance.of(DGA, "container_2", Endpoint(url="http://h:1")))
         assert process.wait(30) == 0
     assert [left.id for left in registry.instances()] == ["container_2"]
 
 
-def ask(instance, target):
+def get(instance, target):
     with socket.create_connection((instance.address, instance.port)) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode())
         with connection.makefile() as answer:
             return json.loads(answer.read().rpartition("\n")[2])
 
 
-def test_what_the_model_prints_is_among_the_logs_and_why_it_failed_among_the_notes(container, place, eventually):
+def test_output_goes_to_the_logs_and_the_failure_to_the_state_store(container, registry_dir, eventually):
     with container(script="#!/bin/sh\necho out; echo no such luck >&2; exit 3\n"):
-        (failure,) = eventually(lambda: failures_noted(DirectoryStateStore(place), DGA)).items()
+        (failure,) = eventually(lambda: take_failures(DirectoryStateStore(registry_dir), DGA)).items()
     assert failure == ("container_1", "rest.sh ended with status 3 before it wrote endpoint.dat: no such luck")
     logs = container.folder / "logs"
     assert ((logs / "model-stdout").read_text(), (logs / "model-stderr").read_text()) == ("out\n", "no such luck\n")
-    assert failures_noted(DirectoryStateStore(place), DGA) == {}
+    assert take_failures(DirectoryStateStore(registry_dir), DGA) == {}
 
 
-def test_no_dollar_is_left_for_yarn_to_put_something_in_its_place():
+def test_dollars_are_escaped_so_that_yarn_substitutes_nothing():
     properties = Description(["--name=$x"], {"A": "${CONTAINER_ID} $$ é \\u0024"}).as_properties()
     assert "$" not in json.dumps(properties)

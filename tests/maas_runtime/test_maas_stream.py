@@ -1,4 +1,4 @@
-"""A stream of calls, while models are killed and replaced under it."""
+"""A stream of calls while instances are killed and replaced."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ EXPRESSION = compile("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : host}
 
 
 class Stream:
-    """Calls the model again and again, each time with another argument."""
+    """Calls of the model in a loop, each with another argument."""
 
-    def __init__(self, place):
+    def __init__(self, registry_dir):
         self.calls, self.nulls = 0, 0
-        self._place, self._stop = place, threading.Event()
+        self._registry_dir, self._stop = registry_dir, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
-        with FileRegistry(self._place) as registry, ModelClient(registry, ClientSettings(timeout_ms=2000)) as client:
+        with (
+            FileRegistry(self._registry_dir) as registry,
+            ModelClient(registry, ClientSettings(timeout_ms=2000)) as client,
+        ):
             context = Context({Registry: registry, ModelClient: client})
             for number in itertools.count():
                 if self._stop.wait(0.002):
@@ -52,16 +55,16 @@ def deploy(maas, collateral):
     return deploy
 
 
-def test_no_call_is_lost_while_instances_are_killed_and_versions_replaced(maas, deploy, place, eventually):
+def test_no_call_fails_while_instances_are_killed_and_versions_replaced(maas, deploy, registry_dir, eventually):
     maas("serve", "--drain-seconds", 0.6)
     deploy("ADD", "1.0", 2)
-    registry = FileRegistry(place)
-    with Stream(place) as stream:
+    registry = FileRegistry(registry_dir)
+    with Stream(registry_dir) as stream:
         eventually(lambda: stream.calls > 20)
         victim = registry.instances()[0]
-        os.kill(int((place / "containers" / victim.id / "lock").read_text()), signal.SIGKILL)
+        os.kill(int((registry_dir / "containers" / victim.id / "lock").read_text()), signal.SIGKILL)
         eventually(lambda: victim not in registry.instances())
-        eventually(lambda: len(registry.instances()) == 2)  # and another is started
+        eventually(lambda: len(registry.instances()) == 2)  # and a replacement is started
         deploy("ADD", "2.0", 1)
         deploy("REMOVE", "1.0", 2)
         seen = stream.calls

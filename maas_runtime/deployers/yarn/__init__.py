@@ -1,1 +1,1 @@
-"""Models and the service itself on YARN."""
+"""YARN: instances of models, and the service itself, as YARN services."""

@@ -1,4 +1,4 @@
-"""`maas serve` with YARN: the options that speak of it, and the service itself as a service of YARN."""
+"""`maas serve` with YARN: its options, and the service itself as a YARN service."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from maas_runtime.archive import NAME
 from maas_runtime.deployers import Deployer
-from maas_runtime.deployers.yarn.configuration import configuration, configured_urls
+from maas_runtime.deployers.yarn.configuration import find_configuration, read_resource_manager_urls
 from maas_runtime.deployers.yarn.container import NODE_SECONDS
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import Limits
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
-from maas_runtime.store.options import auth, identity
+from maas_runtime.store.options import identity_options, make_auth
 from stellar.maas.schema import Model, read_json
 
 if TYPE_CHECKING:
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONFIGURED = ""  # what --yarn without an address gives: the one in Hadoop's configuration
+CONFIGURED = ""  # --yarn without a URL: use Hadoop's configuration
 SERVICE, CONFIGURATION = "service", "service.json"
 MASTER_MB = 256
 TIMEOUT_MS = 600_000
 
-# Metron's options that speak of YARN: short, long, metavar, and what they do here, if they can do anything
-METRONS = (
-    ("-q", "--queue", "NAME", "the queue of YARN's scheduler"),
-    ("-nle", "--node_label_expression", "LABEL", "run on nodes of this label"),
+# Metron's options for YARN: short, long, metavar, help; None for an option without effect
+METRON_OPTIONS = (
+    ("-q", "--queue", "NAME", "YARN queue"),
+    ("-nle", "--node_label_expression", "LABEL", "run on nodes with this label"),
     ("-mm", "--master_memory", "MB", f"memory of the service itself, with --on-yarn (default {MASTER_MB})"),
     ("-mc", "--master_vcores", "N", "virtual cores of the service itself, with --on-yarn (default 1)"),
-    ("-t", "--timeout", "MS", f"how long to wait until it runs, with --on-yarn (default {TIMEOUT_MS})"),
+    ("-t", "--timeout", "MS", f"time-out for the service to run, with --on-yarn (default {TIMEOUT_MS})"),
     ("-j", "--jar", "FILE", None),
     ("-l", "--log4j", "FILE", None),
     ("-d", "--domain", "ID", None),
@@ -52,10 +52,10 @@ METRONS = (
     ("-ma", "--modify_acls", "USERS", None),
 )
 _ON_YARN = ("--queue", "--node_label_expression")
-_OF_THE_SERVICE = ("--master_memory", "--master_vcores", "--timeout")
+_SERVICE_OPTIONS = ("--master_memory", "--master_vcores", "--timeout")
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def add_yarn_options(parser: argparse.ArgumentParser) -> None:
     yarn = parser.add_argument_group("YARN")
     add = yarn.add_argument
     add(
@@ -64,101 +64,108 @@ def options(parser: argparse.ArgumentParser) -> None:
         action="append",
         const=CONFIGURED,
         metavar="URL",
-        help="run models on YARN; where its resource manager is, by default as $HADOOP_CONF_DIR/yarn-site.xml says; "
-        "once for each, where there are several",
+        help="run models on YARN; URL of the resource manager (default: from $HADOOP_CONF_DIR/yarn-site.xml); "
+        "repeat for each, if there are several",
     )
-    add("--on-yarn", action="store_true", help="let the service itself run on YARN, too; returns when it runs")
-    add("--yarn-python", default="python3", metavar="COMMAND", help="Python 3.11 or newer on all nodes (%(default)s)")
+    add("--on-yarn", action="store_true", help="run the service itself on YARN too; returns when it runs")
+    add(
+        "--yarn-python",
+        default="python3",
+        metavar="COMMAND",
+        help="command of Python 3.11 or newer on all nodes (%(default)s)",
+    )
     add(
         "--yarn-node-seconds",
         type=float,
         default=NODE_SECONDS,
         metavar="S",
-        help="after so long without its node manager an instance that is replaced ends itself (default %(default)g)",
+        help="how long a replaced instance goes on without its node manager (default %(default)g)",
     )
-    for short, long, metavar, meaning in METRONS:
-        add(short, long, metavar=metavar, help=meaning or "accepted for Metron's sake; has no effect")
-    add("-c", "--create", action="store_true", help="accepted for Metron's sake; has no effect")
+    for short, long, metavar, summary in METRON_OPTIONS:
+        add(short, long, metavar=metavar, help=summary or "accepted for compatibility with Metron; has no effect")
+    add("-c", "--create", action="store_true", help="accepted for compatibility with Metron; has no effect")
     parser.set_defaults(effective=())
 
 
-def without_effect(given: argparse.Namespace) -> Iterator[str]:
-    """Says of each option that was given and does nothing, why."""
-    names = {long: getattr(given, long.removeprefix("--")) for _, long, _, _ in METRONS}
-    given_ones = [(short, long) for short, long, _, _ in METRONS if names[long] is not None]
-    if given.create:
-        given_ones.append(("-c", "--create"))
-    for short, long in given_ones:
-        if (why := _why_without_effect(given, long)) and long not in given.effective:
-            yield f"{short} ({long}) has no effect: {why}"
-    if (given.modify_acls or "").isdecimal():
+def explain_ignored_options(args: argparse.Namespace) -> Iterator[str]:
+    """Yield a message with the reason for each given option that has no effect."""
+    names = {long: getattr(args, long.removeprefix("--")) for _, long, _, _ in METRON_OPTIONS}
+    used = [(short, long) for short, long, _, _ in METRON_OPTIONS if names[long] is not None]
+    if args.create:
+        used.append(("-c", "--create"))
+    for short, long in used:
+        if (reason := _explain_ignored(args, long)) and long not in args.effective:
+            yield f"{short} ({long}) has no effect: {reason}"
+    if (args.modify_acls or "").isdecimal():
         yield "-ma is for modify_acls; the number of cores is -mc"
 
 
-def _why_without_effect(given: argparse.Namespace, long: str) -> str | None:
-    if not wanted(given):
-        return "no YARN is used"
-    if long in _OF_THE_SERVICE:
-        return None if given.on_yarn else "the service runs on this machine, not on YARN"
+def _explain_ignored(args: argparse.Namespace, long: str) -> str | None:
+    if not uses_yarn(args):
+        return "YARN is not used"
+    if long in _SERVICE_OPTIONS:
+        return None if args.on_yarn else "the service runs on this machine, not on YARN"
     if long in ("--jar", "--log4j"):
-        return "there is no Java here"
-    return None if long in _ON_YARN else "YARN's services take no timeline domain"
+        return "this service does not use Java"
+    return None if long in _ON_YARN else "YARN services have no timeline domain"
 
 
-def wanted(given: argparse.Namespace) -> bool:
-    """Whether models are to run on YARN."""
-    return given.yarn is not None or given.on_yarn
+def uses_yarn(args: argparse.Namespace) -> bool:
+    """Return whether the options select YARN for models."""
+    return args.yarn is not None or args.on_yarn
 
 
 @contextmanager
-def services(given: argparse.Namespace) -> Iterator[YarnServices]:
-    """The YARN that the options name.
+def open_services(args: argparse.Namespace) -> Iterator[YarnServices]:
+    """Open the YARN cluster that the options select.
 
-    Raises ValueError or OSError if they name none.
+    Raises ValueError or OSError if they select none.
     """
     from maas_runtime.deployers.yarn.rest import YarnServices
 
-    urls = [url for url in given.yarn or () if url != CONFIGURED]
+    urls = [url for url in args.yarn or () if url != CONFIGURED]
     if not urls:
-        folder = configuration()
+        folder = find_configuration()
         if folder is None:
-            raise ValueError("where is YARN? $HADOOP_CONF_DIR has no yarn-site.xml; give an address: --yarn URL")
-        urls = configured_urls(folder)
-    with YarnServices(urls, auth=auth(given)) as yarn:
+            raise ValueError("no YARN configured: $HADOOP_CONF_DIR has no yarn-site.xml; add --yarn URL")
+        urls = read_resource_manager_urls(folder)
+    with YarnServices(urls, auth=make_auth(args)) as yarn:
         yield yarn
 
 
 @contextmanager
-def deployer(
-    given: argparse.Namespace, place: Backend, store: ModelStore, report: Callable[[Model, str], None], limits: Limits
+def open_deployer(
+    args: argparse.Namespace, backend: Backend, store: ModelStore, report: Callable[[Model, str], None], limits: Limits
 ) -> Iterator[Deployer]:
-    """What runs models on YARN, as the options say.
+    """Open the deployer for YARN that the options select.
 
-    Raises ConnectionError if YARN can't be reached, ValueError if the options can't be meant.
+    Raises ConnectionError if YARN is not reachable, ValueError for invalid options.
     """
     from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
 
     settings = YarnSettings(
-        given.queue,
-        given.node_label_expression,
-        given.yarn_python,
-        node_seconds=given.yarn_node_seconds,
-        restart=given.restart == "always",
+        args.queue,
+        args.node_label_expression,
+        args.yarn_python,
+        node_seconds=args.yarn_node_seconds,
+        restart=args.restart == "always",
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells of every look at YARN
-    with services(given) as yarn:
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # httpx logs every request at INFO
+    with open_services(args) as yarn:
         log.info("models run on YARN at %s, Hadoop %s", yarn.urls[0], yarn.cluster().get("hadoopVersion"))
-        yield YarnDeployer(yarn, place.options, store, place.registry, place.notes, report, limits, settings)
+        yield YarnDeployer(
+            yarn, backend.registry_options, store, backend.registry, backend.state_store, report, limits, settings
+        )
 
 
 # --- the service itself
 
 
 @dataclass(frozen=True)
-class Home:
-    """The service as a service of YARN.
+class ServiceDefinition:
+    """The service as a YARN service.
 
-    arguments: of `maas serve`
+    arguments: command line of `maas serve`
     """
 
     name: str
@@ -169,7 +176,7 @@ class Home:
     python: str
 
     def specification(self, program: str) -> dict[str, object]:
-        """What YARN is asked to run; program: the address of the archive."""
+        """Return the specification for YARN; program: URI of the archive."""
         file = {"arguments": json.dumps([*self.arguments]).replace("$", "\\u0024")}
         component = {
             "name": SERVICE,
@@ -193,92 +200,95 @@ class Home:
         }
 
 
-def start(given: argparse.Namespace, place: Backend, store: ModelStore, where: str) -> int:
-    """Let the service run on YARN, and return when it does: 0, or 2 if it does not in time.
+def start(args: argparse.Namespace, backend: Backend, store: ModelStore, where: str) -> int:
+    """Start the service on YARN and wait until it leads. Return 0, or 2 on a time-out.
 
-    where: how YARN's nodes find the model store
+    where: name of the model store for YARN's nodes
     """
     from maas_runtime.deployers.yarn.deployer import publish_program
 
-    deadline = time.monotonic() + int(given.timeout or TIMEOUT_MS) / 1000
-    with services(given) as yarn:
-        home = _home(given, place, yarn.urls, where)
-        state = yarn.state(home.name)
+    deadline = time.monotonic() + int(args.timeout or TIMEOUT_MS) / 1000
+    with open_services(args) as yarn:
+        service = _define_service(args, backend, yarn.urls, where)
+        state = yarn.state(service.name)
         if state is not None and state.ended:
-            yarn.delete(home.name)
+            yarn.delete(service.name)
             state = None
         if state is None:
-            yarn.create(home.specification(publish_program(store)))
-        if not _leads(place.notes, deadline):
-            why = _why(yarn, home.name)
-            yarn.delete(home.name)
-            print(f"maas: the service did not run on YARN in time and is ended{why}", file=sys.stderr)
+            yarn.create(service.specification(publish_program(store)))
+        if not _await_leader(backend.state_store, deadline):
+            reason = _describe_failure(yarn, service.name)
+            yarn.delete(service.name)
+            print(f"maas: the service did not start on YARN in time and was ended{reason}", file=sys.stderr)
             return 2
         url = yarn.urls[0]
-    print(f"the service runs on YARN at {url} as {home.name}; to end it: yarn app -destroy {home.name}")
+    print(f"the service runs on YARN at {url} as {service.name}; to end it: yarn app -destroy {service.name}")
     return 0
 
 
-def _why(yarn: YarnServices, name: str) -> str:
+def _describe_failure(yarn: YarnServices, name: str) -> str:
     state = yarn.state(name)
     if state is None:
         return ""
-    said = yarn.why(state.application) or f"it is {state.state}"
-    return f": {said}; see: yarn logs -applicationId {state.application}"
+    diagnostics = yarn.read_diagnostics(state.application) or f"state {state.state}"
+    return f": {diagnostics}; see: yarn logs -applicationId {state.application}"
 
 
-def _leads(notes: StateStore, deadline: float) -> bool:
-    while not notes.is_led():
+def _await_leader(state_store: StateStore, deadline: float) -> bool:
+    while not state_store.is_led():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
     return True
 
 
-def _home(given: argparse.Namespace, place: Backend, urls: Sequence[str], store: str) -> Home:
-    """Raises ValueError for what a service elsewhere could not use."""
-    if given.zk_quorum is None:
-        raise ValueError("a service on YARN needs ZooKeeper: -zq HOST:PORT")
-    digest = hashlib.sha256(json.dumps([*place.options]).encode()).hexdigest()[:12]
+def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[str], store: str) -> ServiceDefinition:
+    """Return the definition of the service.
+
+    Raises ValueError for options that a service on another machine cannot use.
+    """
+    if args.zk_quorum is None:
+        raise ValueError("a service on YARN requires ZooKeeper: add -zq HOST:PORT")
+    digest = hashlib.sha256(json.dumps([*backend.registry_options]).encode()).hexdigest()[:12]
     options = {
-        "--restart": given.restart,
-        "--max-instances": given.max_instances,
-        "--start-seconds": given.start_seconds,
-        "--drain-seconds": given.drain_seconds,
-        "--end-seconds": given.end_seconds,
-        "--probe-seconds": given.probe_seconds,
-        "--log-mb": given.log_mb,
-        "--log-files": given.log_files,
-        "--health": given.health or None,
-        "--model-files": given.model_files,
-        "--model-mb": given.model_mb,
-        "--yarn-python": given.yarn_python,
-        "--yarn-node-seconds": given.yarn_node_seconds,
+        "--restart": args.restart,
+        "--max-instances": args.max_instances,
+        "--start-seconds": args.start_seconds,
+        "--drain-seconds": args.drain_seconds,
+        "--end-seconds": args.end_seconds,
+        "--probe-seconds": args.probe_seconds,
+        "--log-mb": args.log_mb,
+        "--log-files": args.log_files,
+        "--health": args.health or None,
+        "--model-files": args.model_files,
+        "--model-mb": args.model_mb,
+        "--yarn-python": args.yarn_python,
+        "--yarn-node-seconds": args.yarn_node_seconds,
         "--store": store,
-        "--queue": given.queue,
-        "--node_label_expression": given.node_label_expression,
+        "--queue": args.queue,
+        "--node_label_expression": args.node_label_expression,
     }
     words = [f"{name}={value}" for name, value in options.items() if value is not None]
-    words += [*(f"--yarn={url}" for url in urls), *identity(given)]
-    words += [f"--file-root={root.absolute()}" for root in given.file_root]
-    words += [f"--shell_env={name}={value}" for name, value in given.shell_env]
-    memory = max(int(given.master_memory or 0), MASTER_MB)  # Metron's own default is 10
-    return Home(
+    words += [*(f"--yarn={url}" for url in urls), *identity_options(args)]
+    words += [f"--file-root={root.absolute()}" for root in args.file_root]
+    words += [f"--shell_env={name}={value}" for name, value in args.shell_env]
+    memory = max(int(args.master_memory or 0), MASTER_MB)  # Metron's own default is 10
+    return ServiceDefinition(
         f"maas-service-{digest}",
-        ["serve", *place.options, *words, "--leave-running"],
+        ["serve", *backend.registry_options, *words, "--leave-running"],
         memory,
-        max(1, int(given.master_vcores or 1)),
-        given.queue,
-        given.yarn_python,
+        max(1, int(args.master_vcores or 1)),
+        args.queue,
+        args.yarn_python,
     )
 
 
-def arguments(folder: Path) -> list[str]:
-    """Those of `maas`, in the container where YARN runs the service.
+def read_arguments(folder: Path) -> list[str]:
+    """Return the arguments of `maas` in the container of the service.
 
-    Raises ValueError, OSError.
+    Raises ValueError, OSError or DeployError if they cannot be read.
     """
-    found = read_json(read_json((folder / "conf" / CONFIGURATION).read_bytes())["arguments"])
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise DeployError(f"{CONFIGURATION} holds no arguments")
-    return [*found, f"--registry={os.getcwd()}"]
+    words = read_json(read_json((folder / "conf" / CONFIGURATION).read_bytes())["arguments"])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise DeployError(f"invalid {CONFIGURATION}: expected a list of arguments")
+    return [*words, f"--registry={os.getcwd()}"]

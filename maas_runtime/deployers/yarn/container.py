@@ -1,8 +1,8 @@
-"""Runs one instance of a model in a container of YARN.
+"""The entry point of a YARN container, which runs one instance of a model.
 
-conf/instance.json      what to run; see Description
+conf/instance.json      the instance to run; see Description
 model/                  the model's files, shared with other containers, and so copied to `work`
-stdout, stderr          what the model's script prints, kept among YARN's logs
+stdout, stderr          output of the model's script, among YARN's logs
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from maas_runtime.runner import runner
-from maas_runtime.runner.lifecycle import LOOK_SECONDS, ContainerLifecycle, node_manager_listens, read_hold_seconds
+from maas_runtime.runner.lifecycle import (
+    CHECK_SECONDS,
+    ContainerLifecycle,
+    is_node_manager_listening,
+    read_hold_seconds,
+)
 from maas_runtime.runner.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance, Limits
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from stellar.maas.registries.directory import read_config
@@ -28,20 +33,20 @@ from stellar.util.json_objects import read_object
 log = logging.getLogger(__name__)
 
 CONFIGURATION, FILES = "instance.json", "model"
-FAILED = "failed"  # the notes of instances that failed, for the service to take in
-NODE_SECONDS = 600.0  # after so long without its node manager YARN takes a node for lost, by default
-PAUSE_SECONDS = 10.0  # that a failure costs which came at once, so that YARN does not start it without end
+FAILED = "failed"  # path of failures in the state store, for the service to collect
+NODE_SECONDS = 600.0  # YARN's default, after which a node without its node manager is lost
+PAUSE_SECONDS = 10.0  # delay after an early failure, so that YARN does not restart it in a busy loop
 EARLY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a container runs.
+    """The instance that a container runs.
 
     arguments: options of the runner
     environment: variables of the model's script
-    node_seconds: how long the node manager may be away, once the instance is replaced
-    restart: whether YARN may start another one when this one fails
+    node_seconds: how long the node manager may be lost before a replaced instance ends
+    restart: whether YARN may start another container when this one fails
     """
 
     arguments: list[str]
@@ -50,26 +55,29 @@ class Description:
     restart: bool = True
 
     def as_properties(self) -> dict[str, str]:
-        """As the properties of a file that YARN writes.
+        """Return the properties of a file that YARN writes.
 
-        YARN puts values in place of `${…}` in them, which may well stand in somebody's variables: no `$` is left.
+        YARN substitutes `${…}` in them, which users' variables may contain; so each `$` is escaped.
         """
         return {"instance": json.dumps(asdict(self)).replace("$", "\\u0024")}
 
     @classmethod
     def read(cls, file: Path) -> Description:
-        """Raises ValueError, OSError."""
+        """Read the file that YARN wrote.
+
+        Raises ValueError or OSError.
+        """
         return read_object(cls, read_json(read_json(file.read_bytes())["instance"]))
 
 
 def main() -> int:
-    """Run the instance that the container's files describe; the exit status of the runner."""
+    """Run the instance that the container's files describe. Return the exit status of the runner."""
     began = time.monotonic()
     container = Path.cwd()
     description = Description.read(container / "conf" / CONFIGURATION)
     shutil.copytree(container / FILES, container / WORK)
     for name in (OUTPUT, ERRORS):
-        _among_the_logs(container, name)
+        _link_to_logs(container, name)
     os.environ[ENVIRONMENT] = json.dumps(description.environment)
     id, host = os.environ["CONTAINER_ID"], os.environ.get("NM_HOST", "")
     arguments = [*description.arguments, f"--container_id={id}", f"--hostname={host}", f"--container={container}"]
@@ -79,7 +87,7 @@ def main() -> int:
 
     status = runner.main(arguments, make_lifecycle)
     if status:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing of the model runs any more
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no process of the model runs now
         _report(container, arguments)
         if not description.restart:
             _hold(description.node_seconds)
@@ -89,16 +97,16 @@ def main() -> int:
 
 
 def _hold(node_seconds: float) -> None:
-    """Keep the container until the service has it taken away, for YARN starts another one when it ends."""
-    seen = time.monotonic()
-    while time.monotonic() - seen < node_seconds:
-        time.sleep(min(LOOK_SECONDS, node_seconds / 2))
-        if node_manager_listens():
-            seen = time.monotonic()
+    """Hold the container until the service decommissions it; YARN would replace a container that ends."""
+    last_seen = time.monotonic()
+    while time.monotonic() - last_seen < node_seconds:
+        time.sleep(min(CHECK_SECONDS, node_seconds / 2))
+        if is_node_manager_listening():
+            last_seen = time.monotonic()
 
 
-def _among_the_logs(container: Path, name: str) -> None:
-    """Let a file be kept where YARN keeps logs, which outlive the container."""
+def _link_to_logs(container: Path, name: str) -> None:
+    """Link a file to YARN's log directory, which outlives the container."""
     logs = os.environ.get("LOG_DIRS", "").split(",")[0]
     if logs and not (container / name).exists():
         file = Path(logs, f"model-{name}")
@@ -109,38 +117,38 @@ def _among_the_logs(container: Path, name: str) -> None:
 
 
 def _report(container: Path, arguments: list[str]) -> None:
-    """Leave a note of the failure for the service, which may be away now."""
-    given = runner.options().parse_args(arguments)
-    model = Model(given.name, given.version)
+    """Store the failure for the service, which may not be running now."""
+    args = runner.make_parser().parse_args(arguments)
+    model = Model(args.name, args.version)
     failure = json.loads((container / OUTCOME).read_bytes())["failure"]
     try:
-        if given.zk_quorum is None:
-            notes = DirectoryStateStore(given.registry, read_config(given.registry, given.zk_root).ext_root)
-            note_failed(notes, model, given.container_id, failure)
+        if args.zk_quorum is None:
+            state_store = DirectoryStateStore(args.registry, read_config(args.registry, args.zk_root).ext_root)
+            write_failure(state_store, model, args.container_id, failure)
             return
         from maas_runtime.state.zookeeper import ZooKeeperStateStore
         from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings
 
-        with ZooKeeper(ZooKeeperSettings.read(given.zk_quorum, given.zk_client)) as zookeeper:
-            note_failed(ZooKeeperStateStore(zookeeper, given.zk_root), model, given.container_id, failure)
+        with ZooKeeper(ZooKeeperSettings.read(args.zk_quorum, args.zk_client)) as zookeeper:
+            write_failure(ZooKeeperStateStore(zookeeper, args.zk_root), model, args.container_id, failure)
     except OSError as error:
-        log.warning("the failure stands in this log alone: %s", error)
+        log.warning("could not record the failure: %s", error)
 
 
-def note_failed(notes: StateStore, model: Model, id: str, failure: str) -> None:
-    """Write down that an instance failed, for the service to take in.
+def write_failure(state_store: StateStore, model: Model, id: str, failure: str) -> None:
+    """Store a failure of an instance, for the service to collect.
 
     Raises OSError.
     """
-    notes.write(f"{FAILED}/{id}", {**model._asdict(), "failure": failure})
+    state_store.write(f"{FAILED}/{id}", {**model._asdict(), "failure": failure})
 
 
-def failures_noted(notes: StateStore, model: Model) -> dict[str, str]:
-    """The reasons of instances of a model that failed, by their ids, which are forgotten then."""
-    found = {}
-    for id in notes.names(FAILED):
-        note = notes.read(f"{FAILED}/{id}") or {}
-        if (note.get("name"), note.get("version")) == model:
-            found[id] = str(note.get("failure"))
-            notes.write(f"{FAILED}/{id}", None)
-    return found
+def take_failures(state_store: StateStore, model: Model) -> dict[str, str]:
+    """Remove the stored failures of a model, and return their reasons by instance id."""
+    failures = {}
+    for id in state_store.names(FAILED):
+        failure = state_store.read(f"{FAILED}/{id}") or {}
+        if (failure.get("name"), failure.get("version")) == model:
+            failures[id] = str(failure.get("failure"))
+            state_store.write(f"{FAILED}/{id}", None)
+    return failures

@@ -1,12 +1,12 @@
-"""Models as services of YARN: one for each model version, with a container for each instance.
+"""A deployer that runs each model version as a YARN service, with one container for each instance.
 
-In each container a runner looks after the instance; YARN starts another container when one ends. All that is known
-stands in YARN and in the registry, so a deployer that is started anew knows what the last one started.
+A runner in each container supervises the instance; YARN replaces a container that ends. All state is in YARN and in the
+registry, so a new deployer continues where the previous one stopped.
 
-An *orphan* is an instance that is registered, and that YARN does not list: the service's master was restarted and has
-not recovered its container, or its node manager died and it runs on. YARN starts another container in its stead, long
-before the model in that is ready. So an orphan counts as running and serves on, and orphans are unregistered one by
-one, each only once the instances that remain are as many as desired. A runner that was unregistered ends by itself.
+An *orphan* is a registered instance that YARN does not list: the service's master was restarted and has not recovered
+its container, or its node manager died and the instance runs on. YARN starts a replacement long before the model in it
+is ready. So an orphan counts as running and goes on serving. Orphans are unregistered one by one, each only when the
+remaining instances are as many as desired. A runner that was unregistered ends by itself.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maas_runtime.archive import NAME, archive, archive_name, pack
+from maas_runtime.archive import NAME, archive_name, build_archive, pack
 from maas_runtime.deployers import Deployment
-from maas_runtime.deployers.yarn.container import CONFIGURATION, FILES, NODE_SECONDS, Description, failures_noted
-from maas_runtime.deployers.yarn.rest import State, YarnServices
+from maas_runtime.deployers.yarn.container import CONFIGURATION, FILES, NODE_SECONDS, Description, take_failures
+from maas_runtime.deployers.yarn.rest import YarnServices, YarnServiceState
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.lifecycle import start_order
 from maas_runtime.runner.runner import Limits
@@ -40,16 +40,16 @@ from stellar.maas.schema import Model
 log = logging.getLogger(__name__)
 
 COMPONENT = "model"
-DEFAULT_MB = 512  # for a model that does not say how much memory it needs
-RUNNER_MB = 48  # of a container's memory, for the runner itself
-ABSENT_LOOKS = 5  # so often in a row YARN must not list a container before that counts
-ABSENT_SECONDS = 60.0  # and for so long while YARN lists too few; its master may take 30 to recover a container
-SPARE_SECONDS = 30.0  # that YARN may take to end a container
+DEFAULT_MB = 512  # for a model without a memory limit
+RUNNER_MB = 48  # memory of the runner itself, within the container's
+ABSENT_CHECKS = 5  # consecutive checks in which YARN must omit a container
+ABSENT_SECONDS = 60.0  # while YARN lists too few containers; its master may take 30 s to recover one
+SPARE_SECONDS = 30.0  # for YARN to end a container
 
-# How YARN looks after a service, whatever the cluster's own defaults are
+# Settings of YARN services, independent of the cluster's defaults
 PROPERTIES = {
-    "yarn.service.container-failure.retry.max": "0",  # a new container each time, not the same one again, unseen
-    "yarn.service.container-failure-per-component.threshold": "100",  # within half an hour; then the service fails
+    "yarn.service.container-failure.retry.max": "0",  # always a new container, so that failures are visible
+    "yarn.service.container-failure-per-component.threshold": "100",  # within 30 minutes; then the service fails
     "yarn.service.node-blacklist.threshold": "10",
     "yarn.service.container-recovery.timeout.ms": "30000",  # when the master was lost together with a node
 }
@@ -57,60 +57,62 @@ PROPERTIES = {
 
 @dataclass(frozen=True)
 class YarnSettings:
-    """How models run on YARN.
+    """Settings for models on YARN.
 
-    queue: the scheduler's queue; None for YARN's default
-    label: of the nodes to run on; None for any that the queue may use
-    python: the command that is Python 3.11 or newer on every node
+    queue: YARN queue; None for YARN's default
+    label: node label; None for any node of the queue
+    python: command of Python 3.11 or newer on every node
     cores: virtual cores of each container
-    place_seconds: how long to wait for YARN to give containers, before that is said
-    node_seconds: after so long without its node manager an instance ends
-    restart: whether another instance is started when one fails
+    allocation_seconds: time-out for YARN to allocate containers
+    node_seconds: how long a replaced instance goes on without its node manager
+    restart: replace an instance that fails
     """
 
     queue: str | None = None
     label: str | None = None
     python: str = "python3"
     cores: int = 1
-    place_seconds: float = 30.0
+    allocation_seconds: float = 30.0
     node_seconds: float = NODE_SECONDS
     restart: bool = True
 
 
 class Absence(NamedTuple):
-    """How long YARN has not listed a container: since when by the deployer's clock, and in how many looks in a row."""
+    """The time since which YARN does not list a container, and the number of consecutive checks."""
 
     since: float
-    looks: int
+    checks: int
 
 
 @dataclass
 class YarnDeployer:
-    """Runs instances in containers of YARN.
+    """A deployer for YARN.
 
-    place: the options by which a runner finds the registry
+    registry_options: options with which a runner opens the registry
     report: called with the model and the reason when an instance fails
-    clock: seconds, for how long YARN has not listed a container
+    clock: monotonic time in seconds, for the absence of containers
     """
 
     yarn: YarnServices
-    place: Sequence[str]
+    registry_options: Sequence[str]
     store: ModelStore
     registry: Registry
-    notes: StateStore
+    state_store: StateStore
     report: Callable[[Model, str], None]
     limits: Limits = field(default_factory=Limits)
     settings: YarnSettings = field(default_factory=YarnSettings)
     clock: Callable[[], float] = time.monotonic
-    _turn: defaultdict[Model, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
+    _locks: defaultdict[Model, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
     _known: dict[Model, dict[str, str]] = field(default_factory=dict, init=False)
-    _expected: set[str] = field(default_factory=set, init=False)  # whose end is asked for, or reported already
+    _expected: set[str] = field(
+        default_factory=set, init=False
+    )  # instances that were stopped on request, or whose end was reported
     _absences: dict[Model, dict[str, Absence]] = field(default_factory=dict, init=False)
 
     def scale(self, deployment: Deployment, instances: int) -> None:
         model = deployment.model
         name = self.service_name(model)
-        with self._turn[model]:
+        with self._locks[model]:
             state = self.yarn.state(name)
             if not instances:
                 self._remove(model, name, state)
@@ -127,55 +129,55 @@ class YarnDeployer:
     def running(self, model: Model) -> int:
         state = self.yarn.state(self.service_name(model))
         if state is None or state.ended:
-            self._report_ended(model, None, self._orphans(model, state))
+            self._report_ended(model, None, self._find_orphans(model, state))
             if state is not None:
-                why = self.yarn.why(state.application) or state.state
-                log.warning("%s: YARN has ended its service: %s", model, why)
+                reason = self.yarn.read_diagnostics(state.application) or state.state
+                log.warning("%s: YARN ended its service: %s", model, reason)
             return 0
-        if state.wanted is None:
-            raise ConnectionError("the master of its service on YARN can't tell now how many run")
-        orphans = self._orphans(model, state)
+        if state.desired is None:
+            raise ConnectionError("the master of its YARN service does not report its containers now")
+        orphans = self._find_orphans(model, state)
         self._count_absences(model, state, orphans)
         self._report_ended(model, state, orphans)
         self._release_orphan(model, state, orphans)
-        failed = self._take_away_failed(model, state)
-        containers, desired = len(state.containers) - failed, state.wanted - failed
-        return max(containers, min(desired, containers + len(orphans)))  # an orphan fills in for a missing container
+        failed = self._remove_failed(model, state)
+        containers, desired = len(state.containers) - failed, state.desired - failed
+        return max(containers, min(desired, containers + len(orphans)))  # an orphan substitutes for a missing container
 
-    def _take_away_failed(self, model: Model, state: State) -> int:
-        """Take away the containers of failed instances where nothing is restarted, and return how many those are.
+    def _remove_failed(self, model: Model, state: YarnServiceState) -> int:
+        """Remove the containers of failed instances if `restart` is off. Return their number.
 
-        Such instances hold their containers, so that YARN does not start others.
+        Such instances hold their containers, so that YARN does not replace them.
         """
         ended = [container.instance for container in state.containers if container.id in self._expected]
         if self.settings.restart or not ended:
             return 0
-        self.yarn.take_away(self.service_name(model), COMPONENT, ended)
+        self.yarn.decommission(self.service_name(model), COMPONENT, ended)
         return len(ended)
 
     def service_name(self, model: Model) -> str:
-        """The name of a model version's service: DNS-like, and never that of another one."""
+        """Return the name of a model version's service: a valid DNS label, unique to the registry and version."""
         readable = re.sub(r"[^a-z0-9]+", "-", f"{model.name}-{model.version}".lower()).strip("-")[:40].strip("-")
-        key = json.dumps([*self.place, model.name, model.version])
+        key = json.dumps([*self.registry_options, model.name, model.version])
         return f"maas-{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}".replace("--", "-")
 
-    # --- more
+    # --- scale up
 
     def _create(self, deployment: Deployment, name: str, instances: int) -> None:
-        files, program = self._published(deployment), publish_program(self.store)
+        files, program = self._publish_files(deployment), publish_program(self.store)
         script = self.store.script(deployment.path)
         self.yarn.create(self.specification(deployment, name, instances, script, files, program))
-        log.info("%s: service %s is started on YARN", deployment.model, name)
+        log.info("%s: started service %s on YARN", deployment.model, name)
 
     def specification(
         self, deployment: Deployment, name: str, instances: int, script: str, files: str, program: str
     ) -> dict[str, Any]:
-        """What YARN is asked to run.
+        """Return the specification of the service for YARN.
 
-        files, program: the addresses of the model's packed files and of the program
+        files, program: URIs of the model's packed files and of the archive `maas.pyz`
         """
         settings, model = self.settings, deployment.model
-        memory = _memory(deployment)
+        memory = _compute_memory(deployment)
         description = Description(
             self._arguments(deployment, script, memory),
             dict(deployment.environment),
@@ -185,7 +187,7 @@ class YarnDeployer:
         component: dict[str, Any] = {
             "name": COMPONENT,
             "number_of_containers": instances,
-            # All that users say is in the configuration, for this line is read by a shell
+            # No user input here, because a shell reads this line; it is in the configuration
             "launch_command": f"exec {shlex.quote(settings.python)} {NAME} container",
             "resource": {"cpus": settings.cores, "memory": str(memory)},
             "restart_policy": "ALWAYS",
@@ -201,13 +203,15 @@ class YarnDeployer:
         if settings.label is not None:
             constraint = {"type": "AFFINITY", "scope": "NODE", "node_partitions": [settings.label]}
             component["placement_policy"] = {"constraints": [constraint]}
-        said = {"maas.model.name": model.name, "maas.model.version": model.version}
+        labels = {"maas.model.name": model.name, "maas.model.version": model.version}
         return {
             "name": name,
             "version": "1.0",
             "lifetime": -1,
             **({"queue": settings.queue} if settings.queue else {}),
-            "configuration": {"properties": {**PROPERTIES, **said, "maas.definition": _definition(deployment, files)}},
+            "configuration": {
+                "properties": {**PROPERTIES, **labels, "maas.definition": _digest_definition(deployment, files)}
+            },
             "components": [component],
         }
 
@@ -217,14 +221,14 @@ class YarnDeployer:
             "--version": deployment.model.version,
             "--script": script,
             "--memory": memory - RUNNER_MB if deployment.memory else 0,
-            **self.limits.options(),
+            **self.limits.to_options(),
         }
-        return [*self.place, *(f"{name}={value}" for name, value in options.items())]
+        return [*self.registry_options, *(f"{name}={value}" for name, value in options.items())]
 
-    def _published(self, deployment: Deployment) -> str:
-        """The address of the model's files, packed, where every node finds them.
+    def _publish_files(self, deployment: Deployment) -> str:
+        """Pack and publish the model's files. Return their URI.
 
-        Their name says what is in them: YARN does not fetch a file again that has changed.
+        The name contains a digest, because YARN does not fetch a changed file again.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.store.fetch(deployment.path, Path(folder, FILES))
@@ -232,185 +236,187 @@ class YarnDeployer:
             digest = hashlib.sha256(packed.read_bytes()).hexdigest()[:32]
             return self.store.publish(packed, f"model-{digest}.tar.gz")
 
-    def _resize(self, deployment: Deployment, name: str, state: State, instances: int) -> None:
-        if state.wanted is None:
-            raise ConnectionError("the master of its service on YARN can't be asked now")
-        if instances > state.wanted:
-            if state.properties.get("maas.definition") != _definition(deployment, self._published(deployment)):
+    def _resize(self, deployment: Deployment, name: str, state: YarnServiceState, instances: int) -> None:
+        if state.desired is None:
+            raise ConnectionError("the master of its YARN service is not available now")
+        if instances > state.desired:
+            if state.properties.get("maas.definition") != _digest_definition(
+                deployment, self._publish_files(deployment)
+            ):
                 raise DeployError(
                     f"{deployment.model} runs on YARN with other files, memory or environment; "
-                    "remove it first, or deploy these as a new version"
+                    "remove it first, or deploy a new version"
                 )
             self.yarn.resize(name, COMPONENT, instances)
-        elif instances < state.wanted:
-            self._take_away(deployment.model, name, state, state.wanted - instances)
+        elif instances < state.desired:
+            self._scale_down(deployment.model, name, state, state.desired - instances)
 
-    # --- less
+    # --- scale down
 
-    def _take_away(self, model: Model, name: str, state: State, count: int) -> None:
-        """End so many instances: first those that only wait for room, then what is not ready, then the oldest."""
-        waiting = max(0, (state.wanted or 0) - len(state.containers))
+    def _scale_down(self, model: Model, name: str, state: YarnServiceState, count: int) -> None:
+        """Stop `count` instances: first those not allocated yet, then those not ready, then the oldest."""
+        waiting = max(0, (state.desired or 0) - len(state.containers))
         if at_once := min(count, waiting):
-            self.yarn.resize(name, COMPONENT, (state.wanted or 0) - at_once)
+            self.yarn.resize(name, COMPONENT, (state.desired or 0) - at_once)
         ready = {instance.id for instance in self.registry.instances(*model)}
         surplus = sorted(state.containers, key=lambda container: container.id in ready)[: count - at_once]
         if surplus:
             self._drain(model, [container.id for container in surplus])
-            self.yarn.take_away(name, COMPONENT, [container.instance for container in surplus])
+            self.yarn.decommission(name, COMPONENT, [container.instance for container in surplus])
             self._await_end(name, {container.id for container in surplus})
 
-    def _remove(self, model: Model, name: str, state: State | None) -> None:
-        """End the service, with all its instances; orphans are registered still when the service has ended already."""
+    def _remove(self, model: Model, name: str, state: YarnServiceState | None) -> None:
+        """Drain all instances and delete the service; orphans may be registered after the service has ended."""
         listed = [container.id for container in state.containers] if state and not state.ended else []
-        self._drain(model, [*self._orphans(model, state), *listed])
-        self._expected.update(self._known.get(model, ()))  # also of what YARN ended before: it is not desired now
+        self._drain(model, [*self._find_orphans(model, state), *listed])
+        self._expected.update(self._known.get(model, ()))  # including those that YARN ended before
         if state is not None:
             self._delete(model, name)
 
     def _delete(self, model: Model, name: str) -> None:
-        """Delete the service, and wait until YARN has done that."""
+        """Delete the service, and wait until YARN has deleted it."""
         self.yarn.delete(name)
         deadline = time.monotonic() + SPARE_SECONDS
         while self.yarn.state(name) is not None:
             if time.monotonic() > deadline:
-                raise DeployError(f"YARN has not ended the service {name} within {SPARE_SECONDS:g} seconds")
+                raise DeployError(f"YARN did not end the service {name} within {SPARE_SECONDS:g} seconds")
             time.sleep(0.1)
-        log.info("%s: service %s is ended on YARN", model, name)
+        log.info("%s: ended service %s on YARN", model, name)
 
     def _drain(self, model: Model, ids: Sequence[str]) -> None:
-        """Let no new calls come to these instances, and those under way end."""
+        """Unregister instances, and wait for active calls to end."""
         self._expected.update(ids)
         for id in ids:
             self.registry.unregister(model.name, id)
         if ids:
             time.sleep(self.limits.drain)
 
-    # --- what is seen
+    # --- observe
 
     def _await_containers(self, model: Model, name: str, instances: int) -> None:
-        deadline = time.monotonic() + self.settings.place_seconds
+        deadline = time.monotonic() + self.settings.allocation_seconds
         while (state := self.yarn.state(name)) is None or len(state.containers) < instances:
             if state is not None and state.ended:
-                raise DeployError(f"{model}: YARN has ended its service: {self.yarn.why(state.application)}")
+                raise DeployError(f"{model}: YARN ended its service: {self.yarn.read_diagnostics(state.application)}")
             if time.monotonic() > deadline:
-                there = len(state.containers) if state else 0
+                count = len(state.containers) if state else 0
                 raise DeployError(
-                    f"{model}: YARN has given {there} of {instances} containers within "
-                    f"{self.settings.place_seconds:g} seconds; the others wait for room{self._of_the_label()}"
+                    f"{model}: YARN allocated {count} of {instances} containers within "
+                    f"{self.settings.allocation_seconds:g} seconds; the others wait for resources{self._label_hint()}"
                 )
             time.sleep(0.2)
         self._known.setdefault(model, {}).update((container.id, state.application) for container in state.containers)
 
-    def _of_the_label(self) -> str:
-        """What else may be the reason, for YARN does not say of a label that it can't do anything with it."""
+    def _label_hint(self) -> str:
+        """Return a hint for a node label, because YARN does not report that it ignores labels."""
         if self.settings.label is None:
             return ""
         return (
-            f" on a node labelled {self.settings.label!r}; YARN needs "
-            "yarn.resourcemanager.placement-constraints.handler=scheduler to look at labels of services"
+            f" on a node labelled {self.settings.label!r}; node labels of services require "
+            "yarn.resourcemanager.placement-constraints.handler=scheduler"
         )
 
     def _await_end(self, name: str, ids: set[str]) -> None:
         deadline = time.monotonic() + self.limits.end + SPARE_SECONDS
         while (state := self.yarn.state(name)) is not None and ids & {c.id for c in state.containers}:
             if time.monotonic() > deadline:
-                raise DeployError(f"YARN has not ended {', '.join(sorted(ids))} in time")
+                raise DeployError(f"YARN did not end {', '.join(sorted(ids))} in time")
             time.sleep(0.1)
 
-    def _report_ended(self, model: Model, state: State | None, orphans: Sequence[str]) -> None:
-        """Report the instances that ended without being asked to: with the reason their runner noted, if it did.
+    def _report_ended(self, model: Model, state: YarnServiceState | None, orphans: Sequence[str]) -> None:
+        """Report instances that ended by themselves, with the reason that their runner stored, if any.
 
-        state: None if the service has ended, and with it all its containers
+        state: None if the service and all its containers have ended
         """
         known = self._known.get(model, {})
         application = state.application if state else ""
         present = {container.id: application for container in state.containers} if state else {}
-        present.update((id, known.get(id) or _application(id)) for id in orphans)
-        for id, reason in failures_noted(self.notes, model).items():
+        present.update((id, known.get(id) or _parse_application(id)) for id in orphans)
+        for id, reason in take_failures(self.state_store, model).items():
             self._expected.add(id)
-            self._failed(model, id, known.get(id) or application or _application(id), reason)
+            self._report_failure(model, id, known.get(id) or application or _parse_application(id), reason)
         ended = {id for id in known.keys() - present.keys() if id in self._expected or self._is_over(model, state, id)}
         for id in sorted(ended - self._expected):
-            reason = "its container was ended by YARN, for memory or for room, or its node was lost"
-            self._failed(model, id, known[id], reason)
+            reason = "YARN ended its container, for memory or preemption, or its node was lost"
+            self._report_failure(model, id, known[id], reason)
         self._expected -= ended
         self._known[model] = {id: at for id, at in (known | present).items() if id not in ended}
 
-    def _failed(self, model: Model, id: str, application: str, reason: str) -> None:
+    def _report_failure(self, model: Model, id: str, application: str, reason: str) -> None:
         reason = f"{reason}; see: yarn logs -applicationId {application} -containerId {id}"
         log.warning("%s: an instance failed: %s", model, reason)
         self.report(model, reason)
 
     # --- orphans
 
-    def _orphans(self, model: Model, state: State | None) -> list[str]:
-        """Return the registered instances of our service that YARN does not list, oldest first.
+    def _find_orphans(self, model: Model, state: YarnServiceState | None) -> list[str]:
+        """Return the registered instances of this service that YARN does not list, oldest first.
 
-        Instances are ours if YARN has listed them, or if they are of the same application: registrations that others
-        made are left alone.
+        An instance belongs to the service if YARN has listed it, or if it has the same application. Other registrations
+        are never touched.
         """
         known = self._known.get(model, {})
         listed = {container.id for container in state.containers} if state and not state.ended else set()
         registered = {i.id for i in self.registry.instances(*model) if i.id.startswith("container_")} - listed
-        ours = (id for id in registered if id in known or (state and _application(id) == state.application))
+        ours = (id for id in registered if id in known or (state and _parse_application(id) == state.application))
         return sorted(ours, key=start_order)
 
-    def _count_absences(self, model: Model, state: State, orphans: Iterable[str]) -> None:
+    def _count_absences(self, model: Model, state: YarnServiceState, orphans: Iterable[str]) -> None:
         before, now = self._absences.get(model, {}), self.clock()
         absent = {*self._known.get(model, {}), *orphans} - {container.id for container in state.containers}
-        seen = {id: before.get(id, Absence(now, 0)) for id in absent}
-        self._absences[model] = {id: Absence(since, looks + 1) for id, (since, looks) in seen.items()}
+        absences = {id: before.get(id, Absence(now, 0)) for id in absent}
+        self._absences[model] = {id: Absence(since, checks + 1) for id, (since, checks) in absences.items()}
 
-    def _is_over(self, model: Model, state: State | None, id: str) -> bool:
+    def _is_over(self, model: Model, state: YarnServiceState | None, id: str) -> bool:
         """Return whether YARN will not list a container again.
 
-        A master that was restarted lists its containers once it has recovered them, one after the other. While it
-        lists as many as desired, nothing is left to recover.
+        A restarted master lists its containers one by one as it recovers them. Once it lists as many as desired, none
+        is left to recover.
         """
-        if state is None or len(state.containers) >= (state.wanted or 0):
+        if state is None or len(state.containers) >= (state.desired or 0):
             return True
         return self.clock() - self._absences[model][id].since >= ABSENT_SECONDS
 
-    def _release_orphan(self, model: Model, state: State, orphans: Sequence[str]) -> None:
+    def _release_orphan(self, model: Model, state: YarnServiceState, orphans: Sequence[str]) -> None:
         """Unregister the oldest orphan if the other registered instances are as many as desired.
 
-        It is one for each look, so that the next is judged by what is registered then.
+        Only one for each check, so that the next decision uses the registrations after this one.
         """
         listed = {container.id for container in state.containers}
         ready = sum(instance.id in listed for instance in self.registry.instances(*model))
-        looks = {id: absence.looks for id, absence in self._absences[model].items()}
-        lost = [id for id in orphans if looks[id] >= ABSENT_LOOKS and self._is_over(model, state, id)]
-        if lost and ready + len(orphans) > (state.wanted or 0):
-            log.warning("%s: YARN no longer lists %s, which is unregistered: others replace it", model, lost[0])
+        checks = {id: absence.checks for id, absence in self._absences[model].items()}
+        lost = [id for id in orphans if checks[id] >= ABSENT_CHECKS and self._is_over(model, state, id)]
+        if lost and ready + len(orphans) > (state.desired or 0):
+            log.warning("%s: unregistering %s, which YARN no longer lists and others replace", model, lost[0])
             self.registry.unregister(model.name, lost[0])
 
 
 def publish_program(store: ModelStore) -> str:
-    """The address of the program that travels, where every node finds it."""
+    """Publish the archive `maas.pyz`. Return its URI."""
     with tempfile.NamedTemporaryFile(suffix=NAME) as file:
-        file.write(archive())
+        file.write(build_archive())
         file.flush()
         return store.publish(Path(file.name), archive_name())
 
 
-def _memory(deployment: Deployment) -> int:
-    """MB of each container.
+def _compute_memory(deployment: Deployment) -> int:
+    """Return the memory of each container in MB.
 
-    Raises DeployError if a model could not have any of them.
+    Raises DeployError if it leaves too little for the model.
     """
     memory = deployment.memory or DEFAULT_MB
     if memory < 2 * RUNNER_MB:
-        raise DeployError(f"{deployment.model}: {memory} MB are too little; its runner alone takes {RUNNER_MB}")
+        raise DeployError(f"{deployment.model}: {memory} MB is too little memory; the runner alone needs {RUNNER_MB}")
     return memory
 
 
-def _definition(deployment: Deployment, files: str) -> str:
-    """What is the same as long as all instances are started alike."""
+def _digest_definition(deployment: Deployment, files: str) -> str:
+    """Return a digest of files, memory and environment, which all instances of a service share."""
     definition = [files.rpartition("/")[2], deployment.memory, dict(sorted(deployment.environment.items()))]
     return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
 
 
-def _application(container: str) -> str:
-    """The application that a container belongs to: `container_17_0001_01_000002` is of `application_17_0001`."""
+def _parse_application(container: str) -> str:
+    """Return the application of a container: `application_17_0001` for `container_17_0001_01_000002`."""
     parts = [part for part in container.split("_")[1:] if not part.startswith("e")]
     return f"application_{'_'.join(parts[:2])}"

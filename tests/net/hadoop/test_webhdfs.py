@@ -1,4 +1,4 @@
-"""WebHDFS where a real HDFS can't be made to answer so: several name nodes, and answers that are none of HDFS."""
+"""WebHDFS with faked responses: several name nodes, and servers that are not HDFS."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ STANDBY = {"RemoteException": {"exception": "StandbyException", "message": "stat
 HOME = {"Path": "/user/me"}
 
 
-def asking(answers, urls=("http://one:9870", "http://two:9870")):
-    """A client of name nodes that answer so, and the hosts that it asked."""
+def make_client(answers, urls=("http://one:9870", "http://two:9870")):
+    """Make a client of fake name nodes, and the list of hosts that it called."""
     asked = []
 
     def answer(request):
@@ -26,28 +26,28 @@ def asking(answers, urls=("http://one:9870", "http://two:9870")):
 
 
 @pytest.mark.parametrize("away", [httpx.Response(403, json=STANDBY), httpx.ConnectError("refused")])
-def test_the_active_name_node_is_found_and_asked_first_from_then_on(away):
-    hdfs, asked = asking({"one": away, "two": HOME})
+def test_the_active_name_node_is_found_and_tried_first(away):
+    hdfs, asked = make_client({"one": away, "two": HOME})
     assert [hdfs.home(), hdfs.home()] == ["/user/me"] * 2
     assert asked == ["one", "two", "two"]
 
 
-def test_what_may_have_been_done_is_not_asked_of_another():
-    hdfs, asked = asking({"one": httpx.ReadTimeout("late"), "two": HOME})
+def test_a_request_that_may_have_been_executed_is_not_repeated():
+    hdfs, asked = make_client({"one": httpx.ReadTimeout("late"), "two": HOME})
     with pytest.raises(ConnectionError, match="HDFS can't be reached: http://one:9870: late"):
         hdfs.delete("/x")
     assert asked == ["one"]
 
 
-def test_when_none_is_active_each_is_named():
-    hdfs, _ = asking({"one": httpx.Response(403, json=STANDBY), "two": httpx.ConnectError("")})
+def test_without_an_active_name_node_each_is_reported():
+    hdfs, _ = make_client({"one": httpx.Response(403, json=STANDBY), "two": httpx.ConnectError("")})
     with pytest.raises(ConnectionError, match=r"http://one:9870: state standby; http://two:9870: ConnectError$"):
         hdfs.home()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff"])
-def test_another_server_at_that_port_is_said_to_be_so(body):
-    hdfs, _ = asking({"one": httpx.Response(200, content=body)}, ["http://one:9870"])
+def test_a_server_that_is_not_hdfs_is_reported(body):
+    hdfs, _ = make_client({"one": httpx.Response(200, content=body)}, ["http://one:9870"])
     with pytest.raises(ConnectionError, match="one:9870 answers, but not as HDFS does"):
         hdfs.home()
 
@@ -64,8 +64,8 @@ def test_another_server_at_that_port_is_said_to_be_so(body):
         None,
     ],
 )
-def test_a_data_node_is_asked_only_at_an_address_of_one(location):
-    hdfs, asked = asking({"one": {"Location": location}}, ["http://one:9870"])
+def test_a_redirect_to_an_invalid_url_is_rejected(location):
+    hdfs, asked = make_client({"one": {"Location": location}}, ["http://one:9870"])
     with pytest.raises(OSError, match="which is no data node's address"):
         hdfs.read("/x")
     assert asked == ["one"]
@@ -99,7 +99,7 @@ def test_several_name_nodes_are_found_in_hadoops_configuration(conf):
         assert (hdfs.uri, hdfs.urls) == ("hdfs://estate", ["http://one:9870", "http://two:9870"])
 
 
-def test_without_a_word_of_it_the_usual_port_is_taken(conf):
+def test_the_default_port_is_used_if_none_is_configured(conf):
     for uri, url in (
         ("hdfs://node1:8020", "http://node1:9870"),
         ("webhdfs://node1:50070", "http://node1:50070"),
@@ -113,12 +113,12 @@ def test_without_a_word_of_it_the_usual_port_is_taken(conf):
 
 
 @pytest.mark.parametrize("uri", ["http://node1:9870", "hdfs:///x", "node1:8020", "s3://bucket"])
-def test_what_is_no_address_of_hdfs_is_refused(uri):
+def test_an_invalid_hdfs_uri_is_rejected(uri):
     with pytest.raises(ValueError, match=r"is not an address such as hdfs://node1:8020"):
         connected(uri)
 
 
-def test_a_configuration_that_can_not_be_read_is_named(conf):
+def test_an_unreadable_configuration_is_reported(conf):
     (conf / "core-site.xml").write_text("<configuration>")
     with pytest.raises(ValueError, match=r"core-site\.xml: no element found"):
         connected()

@@ -16,13 +16,13 @@ import org.apache.metron.maas.config.Endpoint;
 import org.apache.metron.maas.config.ModelEndpoint;
 
 /**
- * What programs in Java do with the queue and the registrations, by the same libraries as Metron:
+ * Java clients of the queue and the registrations, with the same libraries as Metron:
  *
  * <pre>
- * HOSTS send PATH TEXT...                     put texts on the queue
+ * HOSTS send PATH TEXT...                     put strings on the queue
  * HOSTS take PATH COUNT                       take items off and print them
- * HOSTS register ROOT NAME VERSION ID URL     register an instance that stays
- * HOSTS unregister ROOT NAME ID               take an instance away
+ * HOSTS register ROOT NAME VERSION ID URL     register a persistent instance
+ * HOSTS unregister ROOT NAME ID               remove an instance
  * HOSTS list ROOT                             print what is registered
  * </pre>
  */
@@ -35,7 +35,7 @@ public class Clients {
       case "take" -> take(client, words);
       default -> discover(client, words);
     }
-    Runtime.getRuntime().halt(0); // as a program that is killed: nothing is taken away at its end
+    Runtime.getRuntime().halt(0); // like a killed program: no clean-up at exit
   }
 
   private static void send(CuratorFramework client, String[] words) throws Exception {

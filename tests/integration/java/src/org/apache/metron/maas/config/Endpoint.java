@@ -3,7 +3,7 @@ package org.apache.metron.maas.config;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Where a model listens. */
+/** The endpoint of a model. */
 public class Endpoint {
   private String url;
   private Map<String, String> functions = new TreeMap<>();

@@ -1,6 +1,6 @@
 package org.apache.metron.maas.config;
 
-/** What a registration holds; registrations name this class, so it must have this name. */
+/** The payload of a registration; registrations contain the name of this class. */
 public class ModelEndpoint {
   private Endpoint endpoint;
   private String name;

@@ -1,4 +1,4 @@
-"""YARN's REST interface: what is asked of it, and what is said of its refusals."""
+"""The client of YARN services: requests, responses and errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from maas_runtime.deployers.yarn.configuration import configuration, configured_urls, read_site
-from maas_runtime.deployers.yarn.rest import Container, YarnServices, checked_url
+from maas_runtime.deployers.yarn.configuration import find_configuration, read_resource_manager_urls, read_site
+from maas_runtime.deployers.yarn.rest import YarnContainer, YarnServices, validate_url
 from maas_runtime.errors import DeployError
 
 RM = "http://rm1:8088"
@@ -39,8 +39,8 @@ def asked():
 
 @pytest.fixture
 def yarn(asked, monkeypatch):
-    """A YARN that answers as told: `yarn((500, {"diagnostics": …}), …)`, the last answer for all that follow."""
-    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.PASSING_SECONDS", 0.0)
+    """Make a YARN with given responses: `yarn((500, {"diagnostics": …}), …)`; the last one repeats."""
+    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.RETRY_SECONDS", 0.0)
     made = []
 
     def make(*answers, urls=(RM,)):
@@ -63,23 +63,26 @@ def yarn(asked, monkeypatch):
         services.close()
 
 
-def test_a_service_is_told_with_its_containers_oldest_first(yarn):
+def test_the_state_lists_containers_oldest_first(yarn):
     state = yarn((200, SERVICE)).state("maas-dga")
-    assert (state.state, state.application, state.wanted) == ("STABLE", "application_17_0001", 3)
-    assert state.containers == (Container("container_2", "model-0", 20), Container("container_3", "model-2", 30))
+    assert (state.state, state.application, state.desired) == ("STABLE", "application_17_0001", 3)
+    assert state.containers == (
+        YarnContainer("container_2", "model-0", 20),
+        YarnContainer("container_3", "model-2", 30),
+    )
     assert state.properties == {"maas.definition": "abc"}
 
 
-def test_a_service_whose_master_is_away_tells_no_number(yarn):
+def test_the_desired_number_is_unknown_while_the_master_is_unavailable(yarn):
     state = yarn((200, {"name": "maas-dga", "state": "ACCEPTED", "components": []})).state("maas-dga")
-    assert (state.wanted, state.containers, state.ended) == (None, (), False)
+    assert (state.desired, state.containers, state.ended) == (None, (), False)
 
 
-def test_what_is_asked_is_asked_as_yarn_wants_it(yarn, asked):
+def test_requests_have_yarns_format(yarn, asked):
     services = yarn((202, {"state": "ACCEPTED"}))
     services.create({"name": "maas-dga"})
     services.resize("maas-dga", "model", 3)
-    services.take_away("maas-dga", "model", ["model-0"])
+    services.decommission("maas-dga", "model", ["model-0"])
     services.delete("../x")
     assert [(r.method, r.url.raw_path.decode(), r.content and json.loads(r.content)) for r in asked] == [
         ("POST", "/app/v1/services?user.name=metron", {"name": "maas-dga"}),
@@ -101,30 +104,30 @@ REFUSALS = [
     (
         500,
         "Component model: specified memory size (64000) is larger than configured max container memory size (8192)",
-        "64000 MB are more than the 8192 MB that YARN gives one container (yarn.scheduler.maximum-allocation-mb); "
-        "ask for less with -m",
+        "64000 MB is more than the 8192 MB that YARN allows for a container (yarn.scheduler.maximum-allocation-mb); "
+        "use less with -m",
     ),
     (
         500,
         "Failed to submit a_3 to YARN : Application a_3 submitted by user me to unknown queue: q",
-        "YARN has no queue q; name one that it has with -q",
+        "unknown YARN queue q; choose another with -q",
     ),
-    (500, "Service name maas-dga is already taken.", "YARN has a service maas-dga of somebody else"),
+    (500, "Service name maas-dga is already taken.", "the YARN service maas-dga belongs to another user"),
     (
         500,
         "File file:/nfs/x.pyz does not exist",
-        "YARN does not find file:/nfs/x.pyz; the model store must be where all of YARN's machines see it (--store)",
+        "YARN cannot read file:/nfs/x.pyz; choose a model store that all nodes can read (--store)",
     ),
-    (500, "Invalid label expression: gpu . Node label gpu not found", "YARN refuses the node label (-nle): Invalid"),
-    (500, "org.apache.hadoop.security.AccessControlException: User me cannot submit", "YARN does not let us: org.ap"),
-    (400, "something new", "YARN says: something new"),
-    (403, "not you", "YARN does not let us: not you"),
-    (401, "", "YARN does not let us: Unauthorized"),
+    (500, "Invalid label expression: gpu . Node label gpu not found", "YARN rejected the node label (-nle): Invalid"),
+    (500, "org.apache.hadoop.security.AccessControlException: User me cannot submit", "YARN denied access: org.ap"),
+    (400, "something new", "YARN reports: something new"),
+    (403, "not you", "YARN denied access: not you"),
+    (401, "", "YARN denied access: Unauthorized"),
 ]
 
 
 @pytest.mark.parametrize(("status", "diagnostics", "sentence"), REFUSALS)
-def test_a_refusal_says_what_to_do(status, diagnostics, sentence, yarn):
+def test_a_rejected_request_suggests_a_fix(status, diagnostics, sentence, yarn):
     with pytest.raises(DeployError) as refused:
         yarn((status, {"diagnostics": diagnostics})).create({})
     assert str(refused.value).startswith(sentence)
@@ -134,60 +137,62 @@ def test_a_refusal_says_what_to_do(status, diagnostics, sentence, yarn):
     "answer",
     [(404, {"diagnostics": "Service x not found", "code": 404004}), (400, {"diagnostics": "Service x doesn't exist"})],
 )
-def test_what_is_not_there_is_none_and_can_be_deleted(answer, yarn):
+def test_a_missing_service_has_no_state_and_can_be_deleted(answer, yarn):
     services = yarn(answer)
     assert services.state("x") is None
     services.delete("x")
 
 
 AWAY = [
-    ((httpx.ConnectError("refused"), None), "YARN can't be reached: http://rm1:8088: refused"),
-    ((httpx.ReadTimeout(""), None), "YARN can't be reached: http://rm1:8088: ReadTimeout"),
-    ((503, {"message": "starting"}), "YARN can't do it now: 503 starting"),
-    ((500, {}), "YARN can't do it now: 500 Internal Server Error"),
-    ((200, "<html>"), "answers 200, and not as YARN does"),
-    ((200, []), "answers 200, and not as YARN does"),
-    ((307, ""), "YARN can't be reached: http://rm1:8088 is on standby"),
-    ((500, {"diagnostics": "No content to map"}), "YARN can't tell now: No content to map"),
+    ((httpx.ConnectError("refused"), None), "cannot reach YARN: http://rm1:8088: refused"),
+    ((httpx.ReadTimeout(""), None), "cannot reach YARN: http://rm1:8088: ReadTimeout"),
+    ((503, {"message": "starting"}), "YARN is not available: 503 starting"),
+    ((500, {}), "YARN is not available: 500 Internal Server Error"),
+    ((200, "<html>"), "is not YARN: status 200"),
+    ((200, []), "is not YARN: status 200"),
+    ((307, ""), "cannot reach YARN: http://rm1:8088 is on standby"),
+    ((500, {"diagnostics": "No content to map"}), "YARN cannot report the service now: No content to map"),
 ]
 
 
 @pytest.mark.parametrize(("answer", "sentence"), AWAY)
-def test_a_yarn_that_is_away_is_no_refusal(answer, sentence, yarn):
+def test_an_unreachable_yarn_is_a_connection_error(answer, sentence, yarn):
     with pytest.raises(ConnectionError, match=sentence):
         yarn(answer).state("x")
 
 
-def test_what_yarn_can_not_tell_for_a_moment_is_asked_again(yarn, monkeypatch):
+def test_a_temporarily_unavailable_state_is_retried(yarn, monkeypatch):
     services = yarn((500, {"diagnostics": "No content to map"}), (200, SERVICE))
-    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.PASSING_SECONDS", 5.0)
-    assert services.state("maas-dga").wanted == 3
+    monkeypatch.setattr("maas_runtime.deployers.yarn.rest.RETRY_SECONDS", 5.0)
+    assert services.state("maas-dga").desired == 3
 
 
 @pytest.mark.parametrize("trouble", [(httpx.ConnectError(""), None), (200, "This is standby RM. The redirect url is:")])
-def test_of_several_resource_managers_the_active_one_is_found_and_remembered(trouble, yarn, asked):
+def test_the_active_resource_manager_is_found_and_tried_first(trouble, yarn, asked):
     services = yarn(trouble, (200, SERVICE), urls=(RM, "http://rm2:8088"))
     services.state("maas-dga")
     services.state("maas-dga")
     assert [request.url.host for request in asked] == ["rm1", "rm2", "rm2"]
 
 
-def test_a_request_that_may_have_been_heard_is_not_made_to_another(yarn, asked):
+def test_a_request_that_may_have_been_received_is_not_repeated(yarn, asked):
     services = yarn((httpx.ReadTimeout("slow"), None), (202, {}), urls=(RM, "http://rm2:8088"))
     with pytest.raises(ConnectionError, match="slow"):
         services.create({})
     assert len(asked) == 1
 
 
-def test_why_an_application_ended_is_told_in_one_line(yarn):
-    assert yarn((200, {"app": {"diagnostics": "killed\n by  me\n"}})).why("application_1") == "killed by me"
-    assert yarn((404, {"RemoteException": {"message": "no such app"}})).why("application_1") == ""
+def test_diagnostics_are_one_line(yarn):
+    assert (
+        yarn((200, {"app": {"diagnostics": "killed\n by  me\n"}})).read_diagnostics("application_1") == "killed by me"
+    )
+    assert yarn((404, {"RemoteException": {"message": "no such app"}})).read_diagnostics("application_1") == ""
 
 
 @pytest.mark.parametrize("url", ["rm1:8088", "ftp://rm1", "http://", "http://a@rm1", "http://rm1?x=1", "http://[::1"])
-def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(ValueError, match="is not an address of YARN such as http://node1:8088"):
-        checked_url(url)
+def test_an_invalid_url_is_rejected(url):
+    with pytest.raises(ValueError, match="expected a URL such as http://node1:8088"):
+        validate_url(url)
 
 
 # --- Hadoop's configuration
@@ -228,26 +233,26 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("properties", "urls"), FOUND)
-def test_yarn_is_where_its_configuration_says(properties, urls, site):
-    assert configured_urls(site(**properties)) == urls
+def test_urls_are_read_from_the_configuration(properties, urls, site):
+    assert read_resource_manager_urls(site(**properties)) == urls
 
 
-def test_a_configuration_that_does_not_say_where_is_refused(site):
-    with pytest.raises(ValueError, match="does not say where YARN is; give its address: --yarn URL"):
-        configured_urls(site())
+def test_a_configuration_without_a_resource_manager_is_rejected(site):
+    with pytest.raises(ValueError, match="has no address of a resource manager; add --yarn URL"):
+        read_resource_manager_urls(site())
 
 
-def test_what_is_no_site_file_is_refused(tmp_path):
+def test_an_invalid_site_file_is_rejected(tmp_path):
     (tmp_path / "yarn-site.xml").write_text("<configuration>")
     with pytest.raises(ValueError, match=r"yarn-site\.xml: "):
         read_site(tmp_path / "yarn-site.xml")
 
 
-def test_hadoop_is_configured_where_yarn_has_a_site_file(site, monkeypatch, tmp_path):
+def test_find_configuration_requires_yarn_site_xml(site, monkeypatch, tmp_path):
     monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
-    assert configuration() is None
+    assert find_configuration() is None
     monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
-    assert configuration() is None
-    assert configuration() is None
+    assert find_configuration() is None
+    assert find_configuration() is None
     site()
-    assert configuration() == Path(tmp_path)
+    assert find_configuration() == Path(tmp_path)

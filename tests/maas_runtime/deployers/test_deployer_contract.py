@@ -1,4 +1,4 @@
-"""What every deployer promises, asked of each."""
+"""The contract of deployers, tested with each."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def deployer(make_deployer):
 
 
 @pytest.mark.parametrize("wanted", [(2,), (2, 2), (2, 1), (1, 3), (2, 0), (0,)])
-def test_scale_reaches_what_is_wanted(wanted, deployer, deployment):
+def test_scale_reaches_the_desired_state(wanted, deployer, deployment):
     for instances in wanted:
         deployer.scale(deployment, instances)
     assert deployer.running(DGA) == wanted[-1]
 
 
-def test_what_is_started_gets_registered_and_what_is_stopped_is_gone(deployer, deployment, registry, eventually):
+def test_started_instances_are_registered_and_stopped_ones_are_unregistered(deployer, deployment, registry, eventually):
     deployer.scale(deployment, 2)
     eventually(lambda: len(registry.instances(*DGA)) == 2)
     deployer.scale(deployment, 0)
@@ -55,7 +55,7 @@ def test_the_oldest_are_stopped_first(deployer, deployment, registry, eventually
     assert [instance.id == first for instance in registry.instances()] == [False]
 
 
-def test_models_and_versions_are_kept_apart(deployer, deployment):
+def test_models_and_versions_are_independent(deployer, deployment):
     other = replace(deployment, model=Model("dga", "2.0"))
     deployer.scale(deployment, 1)
     deployer.scale(other, 2)
@@ -65,7 +65,7 @@ def test_models_and_versions_are_kept_apart(deployer, deployment):
     assert deployer.running(Model("other", "1.0")) == 0
 
 
-def test_a_new_deployer_at_the_same_place_knows_what_runs(make_deployer, deployment, registry, eventually):
+def test_a_new_deployer_finds_the_running_instances(make_deployer, deployment, registry, eventually):
     make_deployer().scale(deployment, 1)
     before = eventually(lambda: registry.instances())
     after = make_deployer()
@@ -76,13 +76,13 @@ def test_a_new_deployer_at_the_same_place_knows_what_runs(make_deployer, deploym
     assert registry.instances() == ()
 
 
-def test_a_deployment_without_files_is_an_error_and_starts_nothing(deployer):
-    with pytest.raises(DeployError, match="the model store has no directory /nowhere"):
+def test_a_deployment_without_files_fails_and_starts_nothing(deployer):
+    with pytest.raises(DeployError, match="the model store unknown path /nowhere"):
         deployer.scale(Deployment(DGA, "/nowhere"), 1)
     assert deployer.running(DGA) == 0
 
 
-def test_many_may_scale_at_once(deployer, deployment):
+def test_scale_is_thread_safe(deployer, deployment):
     threads = [threading.Thread(target=deployer.scale, args=(deployment, 2)) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""The command maas, as its users type it."""
+"""The command maas, as users run it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from maas_runtime.cli.deploy import listing
+from maas_runtime.cli.deploy import format_listing
 from maas_runtime.cli.main import main
 from stellar.maas import FileQueue, FileRegistry, MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
@@ -20,12 +20,12 @@ REMOVE = b'{"name":"dga","version":"1.0","numInstances":1,"memory":0,"action":"R
 
 
 @pytest.fixture
-def run(place, capsys):
-    """The command in this process: `run("deploy", "-mo", "LIST")` gives status, output and errors."""
+def run(registry_dir, capsys):
+    """Run the command in this process: `run("deploy", "-mo", "LIST")` returns status, output and errors."""
 
     def run(command, *arguments):
         try:
-            status = main([command, "--registry", str(place), *map(str, arguments)])
+            status = main([command, "--registry", str(registry_dir), *map(str, arguments)])
         except SystemExit as ended:
             status = ended.code
         return (status, *capsys.readouterr())
@@ -42,14 +42,14 @@ def registered(*rows):
 
 
 def test_the_listing_has_metrons_bytes():
-    assert listing(()) == ""
+    assert format_listing(()) == ""
     rows = [
         ("dga", "10.0", "2", "http://node1:36162", {"apply": "apply", "score": "s/x"}),
         ("dga", "9.0", "4", "http://node1:36164", {}),
         ("dga", "9.0", "3", "http://node1:36163", {"apply": "apply"}),
         ("abc", "1.0", "5", "http://node1:36165", {"apply": "echo"}),
     ]
-    assert listing(registered(*rows)) == (
+    assert format_listing(registered(*rows)) == (
         "Model abc @ 1.0\nabc:1.0 @ http://node1:36165 serving:\n\tapply=echo\n"
         "Model dga @ 9.0\ndga:9.0 @ http://node1:36163 serving:\n\tapply=apply\n"
         "dga:9.0 @ http://node1:36164 serving:\n\t\n"
@@ -57,9 +57,9 @@ def test_the_listing_has_metrons_bytes():
     )
 
 
-def test_list_filters_by_name_and_version_and_sends_no_request(run, place):
+def test_list_filters_by_name_and_version_and_sends_no_request(run, registry_dir):
     for instance in registered(*((n, v, n + v, "http://h:1", {"apply": "a"}) for n in ("a", "b") for v in ("1", "2"))):
-        FileRegistry(place).register(instance)
+        FileRegistry(registry_dir).register(instance)
     headers = {
         (): ["Model a @ 1", "Model a @ 2", "Model b @ 1", "Model b @ 2"],
         ("-n", "a"): ["Model a @ 1", "Model a @ 2"],
@@ -71,7 +71,7 @@ def test_list_filters_by_name_and_version_and_sends_no_request(run, place):
         status, output, errors = run("deploy", "-mo", "list", *arguments)
         assert [line for line in output.splitlines() if line.startswith("Model")] == models
         assert (status, errors) == (0, "")
-    assert FileQueue(place).take(0) is None
+    assert FileQueue(registry_dir).take(0) is None
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_list_filters_by_name_and_version_and_sends_no_request(run, place):
         "--num_instances 1",
     ],
 )
-def test_add_uploads_and_sends_metrons_bytes(options, run, place, collateral):
+def test_add_uploads_and_sends_metrons_bytes(options, run, registry_dir, collateral):
     status, output, errors = run("deploy", *options.format(dir=collateral()).split())
     assert (status, output) == (0, "uploaded rest.sh\nuploaded server.py\n")
-    assert errors == "dga @ 1.0: the request waits in the queue; no service runs. Start one with: maas serve\n"
-    assert FileQueue(place).take(0).data == ADD
+    assert errors == "dga @ 1.0: the request is queued, but no service is running; start one with: maas serve\n"
+    assert FileQueue(registry_dir).take(0).data == ADD
 
 
 @pytest.mark.parametrize("options", ["-mo REMOVE -m 512 -n dga -v 1.0 -ni 1", "-mo remove -n dga -ni 1 -v 1.0"])
-def test_remove_sends_metrons_bytes(options, run, place):
+def test_remove_sends_metrons_bytes(options, run, registry_dir):
     assert run("deploy", *options.split())[0] == 0
-    assert FileQueue(place).take(0).data == REMOVE
+    assert FileQueue(registry_dir).take(0).data == REMOVE
 
 
 REFUSED = [
@@ -105,21 +105,21 @@ REFUSED = [
     ("-mo ADD -n dga -v 1.0 -ni 1 -m 512 -lmp {dir}", "ADD needs -hmp (--hdfs_model_path)"),
     ("-mo REMOVE -n dga -v 1.0", "REMOVE needs -ni (--num_instances)"),
     ("-mo REMOVE -n dga -v 1.0 -ni one", "invalid int value: 'one'"),
-    ("-mo REMOVE -n dga -v 1.0 -ni 0", "-ni must be 1 or more, not 0"),
-    ("-mo REMOVE -n dga -v 1.0 -ni -1", "-ni must be 1 or more, not -1"),
+    ("-mo REMOVE -n dga -v 1.0 -ni 0", "invalid -ni 0: expected at least 1"),
+    ("-mo REMOVE -n dga -v 1.0 -ni -1", "invalid -ni -1: expected at least 1"),
     ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' is invalid"),
     ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' is invalid"),
     ("-mo LIST -lmp {dir}", "LIST needs -hmp (--hdfs_model_path)"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m -5 -hmp /x -lmp {dir}", "-m must be 0 or more, not -5"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m -5 -hmp /x -lmp {dir}", "invalid -m -5: expected at least 0"),
     (
         "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x",
-        "the model store has no directory /x; upload the model's files with -lmp",
+        "unknown path /x in the model store; upload the model's files with -lmp",
     ),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp hdfs://n/x -lmp {dir}", "hdfs://n/x is elsewhere"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /../x -lmp {dir}", "is not a path such as"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp hdfs://n/x -lmp {dir}", "invalid path 'hdfs://n/x'"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /../x -lmp {dir}", "expected a path such as"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script goes with -lmp"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "has no script a.sh; at its top: rest.sh"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script requires -lmp"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "unknown script 'a.sh' in"),
     ("-mo LIST -zq node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
     ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
     ("-mo LIST -zr nowhere/../..", "expected an absolute path such as /metron/maas/config"),
@@ -128,20 +128,20 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED)
-def test_what_can_not_be_meant_is_refused_before_anything_is_done(options, message, run, place, collateral):
+def test_invalid_options_are_rejected_before_any_change(options, message, run, registry_dir, collateral):
     status, output, errors = run("deploy", *options.format(dir=collateral()).split())
     assert (status, output) == (1, "")
     assert message in errors
     assert "Traceback" not in errors
-    assert not place.exists()
+    assert not registry_dir.exists()
 
 
-def test_debug_shows_where_an_error_came_from(run):
-    with pytest.raises(ValueError, match="-ni must be"):
+def test_debug_prints_the_traceback(run):
+    with pytest.raises(ValueError, match="invalid -ni"):
         run("deploy", "--debug", "-mo", "REMOVE", "-n", "a", "-v", "1", "-ni", 0)
 
 
-def test_the_version_is_told(capsys):
+def test_the_version_is_printed(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -160,41 +160,41 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-e", "=x"], "'=x' is not of the form NAME=VALUE"),
-        (["--drain-seconds", "nan"], "'nan' is not a number of seconds"),
+        (["-e", "=x"], "invalid variable '=x': expected NAME=VALUE"),
+        (["--drain-seconds", "nan"], "invalid number of seconds 'nan'"),
         (["-zq", "node1:2181,"], "invalid hosts 'node1:2181,': expected HOST:PORT,HOST:PORT"),
     ],
 )
-def test_serve_refuses_what_can_not_be_meant(options, message, run):
+def test_serve_rejects_invalid_options(options, message, run):
     status, _, errors = run("serve", *options)
     assert status == 1
     assert message in errors
 
 
-def test_the_status_of_an_empty_place_is_one_line(run, place):
-    assert run("status") == (0, f"service: not running on {place}\n", "")
+def test_the_status_of_an_empty_registry_is_one_line(run, registry_dir):
+    assert run("status") == (0, f"service: not running on {registry_dir}\n", "")
 
 
-def test_a_model_from_being_added_to_being_removed(maas, collateral, place, eventually):
+def test_a_model_is_added_called_and_removed(maas, collateral, registry_dir, eventually):
     maas("serve", "--drain-seconds", "0", "-e", "GREETING=hello", "-q", "default")
     at = ("-n", "dga", "-v", "1.0")
     added = maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 512, "-ni", 1, *at, "--wait")
-    assert added.stdout.endswith("dga @ 1.0: 1 wanted\ndga @ 1.0: 1 ready\n"), added
+    assert added.stdout.endswith("dga @ 1.0: 1 desired\ndga @ 1.0: 1 ready\n"), added
     assert added.returncode == 0
     assert maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 512, "-ni", 2, *at, "--wait").stdout.endswith("3 ready\n")
-    urls = [instance.url for instance in FileRegistry(place).instances()]
+    urls = [instance.url for instance in FileRegistry(registry_dir).instances()]
     listed = maas("deploy", "-mo", "LIST", "-n", "dga").stdout
     assert listed == "Model dga @ 1.0\n" + "".join(f"dga:1.0 @ {url} serving:\n\tapply=apply\n" for url in urls)
     with urllib.request.urlopen(f"{urls[0]}/apply?host=caseystella.com", timeout=5) as answer:
         assert answer.read() == b'{"is_malicious": "malicious"}'
     status = maas("status").stdout.splitlines()
-    assert status[0] == f"service: running on {place}"
-    assert status[1:] == ["model      wanted  ready  failures  last failure", "dga @ 1.0  3       3      0"]
+    assert status[0] == f"service: running on {registry_dir}"
+    assert status[1:] == ["model      desired  ready  failures  last failure", "dga @ 1.0  3        3      0"]
     assert (
-        maas("deploy", "-mo", "REMOVE", "-ni", 1, *at, "--wait").stdout == "dga @ 1.0: 2 wanted\ndga @ 1.0: 2 ready\n"
+        maas("deploy", "-mo", "REMOVE", "-ni", 1, *at, "--wait").stdout == "dga @ 1.0: 2 desired\ndga @ 1.0: 2 ready\n"
     )
     assert (
-        maas("deploy", "-mo", "REMOVE", "-ni", 5, *at, "--wait").stdout == "dga @ 1.0: 0 wanted\ndga @ 1.0: 0 ready\n"
+        maas("deploy", "-mo", "REMOVE", "-ni", 5, *at, "--wait").stdout == "dga @ 1.0: 0 desired\ndga @ 1.0: 0 ready\n"
     )
     assert maas("deploy", "-mo", "LIST").stdout == ""
     for url in urls:
@@ -207,41 +207,41 @@ def is_closed(url):
         return probe.connect_ex((host, int(port))) != 0
 
 
-def test_what_is_not_there_is_said_to_be_so(maas):
+def test_removing_an_unknown_model_reports_it(maas):
     maas("serve")
     options = ("deploy", "-mo", "REMOVE", "-n", "dga", "-v", "1.0", "-ni", 1)
     ended = maas(*options)
-    assert (ended.returncode, ended.stderr) == (0, "maas: there is no dga @ 1.0\n")
+    assert (ended.returncode, ended.stderr) == (0, "maas: dga @ 1.0 is not deployed\n")
     assert maas(*options, "--strict").returncode == 1
 
 
-def test_a_model_that_fails_is_waited_for_only_so_long_and_the_reason_is_told(maas, collateral):
+def test_waiting_for_a_failing_model_times_out_with_the_reason(maas, collateral):
     maas("serve")
     bad = collateral("#!/bin/sh\necho out of luck >&2\nexit 3\n")
     ended = maas(
         "deploy", "-mo", "ADD", "-lmp", bad, "-hmp", "/x", "-m", 0, "-ni", 1, "-n", "x", "-v", "1", "--wait", 1.5
     )
     assert ended.returncode == 1
-    assert "x @ 1: 0 ready of 1 after 1.5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
+    assert "x @ 1: 0 of 1 ready after 1.5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
     assert "out of luck" in ended.stderr
 
 
-def test_without_a_service_waiting_is_refused(maas, collateral):
+def test_waiting_without_a_service_fails(maas, collateral):
     ended = maas("deploy", "-mo", "REMOVE", "-ni", 1, "-n", "x", "-v", "1", "--wait")
     assert ended.returncode == 1
-    assert "no service runs" in ended.stderr
+    assert "no service is running" in ended.stderr
 
 
-def test_a_service_that_was_killed_is_followed_by_one_that_knows_what_runs(maas, collateral, place, eventually):
+def test_a_new_service_adopts_the_instances_of_a_killed_one(maas, collateral, registry_dir, eventually):
     first = maas("serve")
     at = ("-n", "dga", "-v", "1.0")
     maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 2, *at, "--wait")
-    registry = FileRegistry(place)
+    registry = FileRegistry(registry_dir)
     before = registry.instances()
     assert len(before) == 2
     first.kill()
     first.wait()
-    maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 0, "-ni", 1, *at)  # waits in the queue
+    maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 0, "-ni", 1, *at)  # queued
     second = maas("serve", "--drain-seconds", 0)
     eventually(lambda: len(registry.instances()) == 3)
     assert set(map(str, before)) < set(map(str, registry.instances()))
@@ -249,33 +249,33 @@ def test_a_service_that_was_killed_is_followed_by_one_that_knows_what_runs(maas,
     second.wait(15)
     assert second.returncode == 0
     assert registry.instances() == ()
-    assert not [entry for entry in os.listdir(place / "containers") if entry != "failed"]
+    assert not [entry for entry in os.listdir(registry_dir / "containers") if entry != "failed"]
 
 
-def test_models_may_run_on_when_the_service_ends(maas, collateral, place, eventually):
+def test_models_can_be_left_running_when_the_service_ends(maas, collateral, registry_dir, eventually):
     at = ("-n", "dga", "-v", "1.0")
     first = maas("serve", "--leave-running")
     maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 1, *at, "--wait")
-    before = FileRegistry(place).instances()
+    before = FileRegistry(registry_dir).instances()
     first.terminate()
     assert first.wait(15) == 0
-    assert FileRegistry(place).instances() == before
+    assert FileRegistry(registry_dir).instances() == before
     maas("serve", "--drain-seconds", 0)
     maas("deploy", "-mo", "REMOVE", "-ni", 1, *at, "--wait")
-    assert FileRegistry(place).instances() == ()
+    assert FileRegistry(registry_dir).instances() == ()
 
 
-def test_a_second_service_is_refused(maas):
+def test_a_second_service_is_rejected(maas):
     maas("serve")
     ended = maas("serve", wait=False)
     assert ended.returncode == 1
-    assert "a service runs already on" in ended.stderr
+    assert "a service already runs on" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_options_that_speak_of_yarn_are_said_to_have_no_effect(maas, tmp_path):
+def test_options_for_yarn_are_reported_to_have_no_effect(maas, tmp_path):
     maas("serve", "-ma", "2", "-mm", "512", "-c")
     log = (tmp_path / "serve.log").read_text()
-    assert "-mm (--master_memory) has no effect: no YARN is used" in log
+    assert "-mm (--master_memory) has no effect: YARN is not used" in log
     assert "-c (--create) has no effect" in log
     assert "-ma is for modify_acls; the number of cores is -mc" in log

@@ -1,4 +1,4 @@
-"""When an instance in a container of YARN ends."""
+"""The life cycle of an instance in a YARN container."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def time():
 
 @pytest.fixture
 def make_lifecycle(registry, time, tmp_path):
-    """Registers an instance, and returns what decides when it ends."""
+    """Register an instance, and make its life cycle."""
 
     def make(id=IDS[0], hold_seconds=10.0):
         register(registry, id)
@@ -46,7 +46,7 @@ def register(registry, id):
 
 @pytest.fixture
 def node_manager(monkeypatch):
-    """A node manager that listens until it is closed."""
+    """Start a node manager that accepts connections until it is closed."""
     with socket.create_server(("127.0.0.1", 0)) as node:
         monkeypatch.setenv("NM_HOST", "127.0.0.1")
         monkeypatch.setenv("NM_PORT", str(node.getsockname()[1]))
@@ -69,11 +69,9 @@ def test_an_instance_ends_when_it_stays_unregistered(make_lifecycle, registry, t
     assert not lifecycle.is_desired()
 
 
-def test_an_instance_whose_node_manager_is_away_serves_until_it_is_replaced(
-    make_lifecycle, registry, time, node_manager
-):
+def test_an_instance_without_its_node_manager_serves_until_it_is_replaced(make_lifecycle, registry, time, node_manager):
     lifecycle = make_lifecycle()
-    register(registry, IDS[1])  # which does not replace it: it was there before
+    register(registry, IDS[1])  # registered before, so not a replacement
     time[0] = 100
     assert lifecycle.is_desired()
     node_manager.close()
@@ -87,11 +85,11 @@ def test_an_instance_whose_node_manager_is_away_serves_until_it_is_replaced(
     time[0] += 59
     assert lifecycle.is_desired()
     time[0] += 5
-    with pytest.raises(ModelFailed, match="its node manager has been away for 9969 seconds, and others replace it"):
+    with pytest.raises(ModelFailed, match="its node manager has been lost for 9969 seconds, and it was replaced"):
         lifecycle.is_desired()
 
 
-def test_a_replaced_instance_ends_only_when_its_node_manager_is_away_long_enough(
+def test_a_replaced_instance_ends_only_after_its_node_manager_is_lost_for_long(
     make_lifecycle, registry, time, node_manager
 ):
     lifecycle = make_lifecycle()
@@ -102,11 +100,11 @@ def test_a_replaced_instance_ends_only_when_its_node_manager_is_away_long_enough
     for time[0] in range(10, 70, 5):
         assert lifecycle.is_desired()
     time[0] = 70
-    with pytest.raises(ModelFailed, match="away for 70 seconds"):
+    with pytest.raises(ModelFailed, match="lost for 70 seconds"):
         lifecycle.is_desired()
 
 
-def test_a_node_manager_that_comes_back_is_no_reason_to_end(make_lifecycle, registry, time, node_manager, monkeypatch):
+def test_an_instance_goes_on_when_its_node_manager_recovers(make_lifecycle, registry, time, node_manager, monkeypatch):
     lifecycle = make_lifecycle()
     port = node_manager.getsockname()[1]
     node_manager.close()
@@ -122,7 +120,7 @@ def test_a_node_manager_that_comes_back_is_no_reason_to_end(make_lifecycle, regi
     assert lifecycle.is_desired()
 
 
-def test_what_yarn_ends_together_is_replaced_one_by_one_the_oldest_first(make_lifecycle, registry):
+def test_instances_that_yarn_ends_together_stop_one_by_one_as_they_are_replaced(make_lifecycle, registry):
     waiting = {id: make_lifecycle(id) for id in IDS}
     for gone, new in enumerate(["none yet", *REPLACEMENTS]):
         if gone:
@@ -134,7 +132,7 @@ def test_what_yarn_ends_together_is_replaced_one_by_one_the_oldest_first(make_li
         assert len(registry.instances(*DGA)) == 3
 
 
-def test_an_instance_that_is_not_replaced_stops_when_its_time_is_over(make_lifecycle, time):
+def test_an_instance_that_is_not_replaced_stops_after_the_hold_time(make_lifecycle, time):
     lifecycle = make_lifecycle(hold_seconds=4.5)
     assert not lifecycle.may_stop()
     time[0] = 4.4
@@ -143,17 +141,17 @@ def test_an_instance_that_is_not_replaced_stops_when_its_time_is_over(make_lifec
     assert lifecycle.may_stop()
 
 
-def test_an_instance_that_has_no_time_stops_at_once(make_lifecycle):
+def test_an_instance_without_hold_time_stops_at_once(make_lifecycle):
     assert make_lifecycle(hold_seconds=0.0).may_stop()
 
 
-def test_an_instance_that_the_service_has_unregistered_stops_at_once(make_lifecycle, registry):
+def test_an_unregistered_instance_stops_at_once(make_lifecycle, registry):
     lifecycle = make_lifecycle()
     registry.unregister("dga", IDS[0])
     assert lifecycle.may_stop()
 
 
-def test_an_instance_of_another_version_or_outside_of_yarn_replaces_nothing(make_lifecycle, registry):
+def test_other_versions_and_instances_outside_yarn_are_not_replacements(make_lifecycle, registry):
     lifecycle = make_lifecycle()
     assert not lifecycle.may_stop()
     register(registry, "by-hand")
@@ -172,16 +170,18 @@ def test_an_instance_of_another_version_or_outside_of_yarn_replaces_nothing(make
         ("many", 0.0, 0.0),
     ],
 )
-def test_it_holds_for_as_long_as_yarn_leaves_it_beside_its_drain(tmp_path, monkeypatch, said, drain, hold, caplog):
+def test_the_hold_time_is_the_time_before_sigkill_minus_the_drain_time(
+    tmp_path, monkeypatch, said, drain, hold, caplog
+):
     monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
     setting = f"<name>yarn.nodemanager.sleep-delay-before-sigkill.ms</name><value>{said}</value>"
     setting = f"<property>{setting}</property>" if said else ""
     (tmp_path / "yarn-site.xml").write_text(f"<configuration>{setting}</configuration>")
     assert read_hold_seconds(drain) == hold
-    assert ("is taken for 250" in caplog.text) == (said == "many")
+    assert ("using 250" in caplog.text) == (said == "many")
 
 
-def test_ids_sort_by_their_start():
+def test_container_ids_sort_by_start():
     ids = [
         "container_17_0001_01_000002",
         "container_17_0001_01_000010",

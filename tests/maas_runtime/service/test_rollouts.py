@@ -1,4 +1,4 @@
-"""Rollouts: new instances take the place of others, whatever comes between."""
+"""Rollouts: new instances replace others, despite failures and restarts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maas_runtime.errors import DeployError
-from maas_runtime.service.rollouts import ReplaceRequest, rollout_of, wished
+from maas_runtime.service.rollouts import ReplaceRequest, read_rollout, request_replacement
 from maas_runtime.service.service import Service
-from maas_runtime.state.store import failed
+from maas_runtime.state.store import record_failure
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
 from stellar.maas.schema import Endpoint, ServiceInstance
 
@@ -19,7 +19,7 @@ OLD, NEW = Model("dga", "1.0"), Model("dga", "2.0")
 
 
 class HandDeployer:
-    """Instances get ready when they are told to, and not before; `files` is what each was started with."""
+    """A deployer whose instances become ready on request; `files` are the files that each was started with."""
 
     def __init__(self, registry):
         self.registry, self.instances, self.files, self.count = registry, {}, {}, 100
@@ -54,52 +54,58 @@ class HandDeployer:
 class World:
     """A service driven by hand: `world.replace("2.0", 3)`, then `world.step()`."""
 
-    def __init__(self, store, notes):
+    def __init__(self, store, state_store):
         self.now = 0.0
-        self.store, self.notes = store, notes
+        self.store, self.state_store = store, state_store
         self.queue, self.registry = MemoryQueue(), MemoryRegistry()
         self.deployer = HandDeployer(self.registry)
         self.begin()
 
     def begin(self):
-        """A new service in the same world."""
+        """Start a new service on the same state."""
         self.service = Service(
-            self.queue, self.registry, self.deployer, self.store, self.notes, clock=lambda: self.now, most_instances=20
+            self.queue,
+            self.registry,
+            self.deployer,
+            self.store,
+            self.state_store,
+            clock=lambda: self.now,
+            max_instances=20,
         )
-        self.service.remember()
+        self.service.load()
 
-    def ask(self, action, version, instances):
+    def request(self, action, version, instances):
         request = ModelRequest(
             name="dga", version=version, num_instances=instances, action=action, path="/dga", memory=0
         )
         name = self.queue.put(request.to_json())
         self.service.handle(self.queue.take(0))
-        return self.notes.read(f"requests/{name}")
+        return self.state_store.read(f"requests/{name}")
 
     def run(self, version, instances):
-        """Make so many instances ready."""
-        assert "wanted" in self.ask("ADD", version, instances)
+        """Make `instances` instances ready."""
+        assert "wanted" in self.request("ADD", version, instances)
         self.step()
         self.all_ready()
 
     def replace(self, version, instances, **options):
-        wish = ReplaceRequest("dga", version, instances, **{"path": "/dga", **options})
-        self.id = wished(self.notes, wish)
-        self.service._roll()
-        return self.notes.read(f"requests/{self.id}")
+        request = ReplaceRequest("dga", version, instances, **{"path": "/dga", **options})
+        self.id = request_replacement(self.state_store, request)
+        self.service.advance_rollouts()
+        return self.state_store.read(f"requests/{self.id}")
 
     def step(self, seconds=1.0):
         self.now += seconds
         with ThreadPoolExecutor(4) as pool:
             self.service.reconcile(pool)
-        self.service._roll()
+        self.service.advance_rollouts()
 
     def all_ready(self, model=None):
         for id in self.deployer.waiting(model):
             self.deployer.get_ready(id)
 
     def finish(self):
-        """Let all get ready, until the rollout has ended; how many were ready in all at each moment."""
+        """Make instances ready until the rollout has ended. Return the total number of ready instances at each step."""
         seen = [self.ready()]
         for _ in range(100):
             if self.rollout.state in ("done", "failed"):
@@ -111,21 +117,21 @@ class World:
         raise AssertionError(f"it does not end: {self.rollout}")
 
     def fail(self, model, times=1):
-        """Let the model's instances that are not ready end by themselves."""
+        """End the model's unready instances."""
         for _ in range(times):
             while not self.deployer.waiting(model):
                 self.step(61)
             for id in self.deployer.waiting(model):
                 self.deployer.end(id)
-                failed(self.notes, model, "out of luck")
+                record_failure(self.state_store, model, "out of luck")
 
     @property
     def rollout(self):
-        return rollout_of(self.notes, "dga")
+        return read_rollout(self.state_store, "dga")
 
     @property
     def plan(self):
-        return self.notes.read("traffic/dga")
+        return self.state_store.read("traffic/dga")
 
     def ready(self):
         return len(self.registry.instances("dga"))
@@ -138,16 +144,16 @@ class World:
 
 
 @pytest.fixture
-def world(store, notes, collateral):
+def world(store, state_store, collateral):
     store.upload(collateral(), "/dga")
     store.upload(collateral(), "/new")
-    return World(store, notes)
+    return World(store, state_store)
 
 
 EACH = {"weights": {"1.0": 1, "2.0": 1}, "per": "instance"}
 
 
-def test_each_new_instance_that_is_ready_takes_the_place_of_an_old_one(world):
+def test_each_new_ready_instance_replaces_an_old_one(world):
     world.run("1.0", 3)
     assert world.replace("2.0", 3) == {"wanted": 3}
     seen = []
@@ -166,14 +172,14 @@ def test_there_are_never_fewer_ready_than_before(world):
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 4), (4, 1), (0, 2), (2, 20)])
-def test_there_may_be_more_or_fewer_afterwards(before, after, world):
+def test_the_number_of_instances_may_change(before, after, world):
     if before:
         world.run("1.0", before)
     world.replace("2.0", after)
     seen = world.finish()
     assert min(seen) == min(before, after)
     assert world.versions() == {"2.0": after}
-    assert world.notes.names("wanted/dga") == ["2.0"]
+    assert world.state_store.names("wanted/dga") == ["2.0"]
 
 
 def test_all_other_versions_are_replaced_the_oldest_first(world):
@@ -188,22 +194,22 @@ def test_all_other_versions_are_replaced_the_oldest_first(world):
     assert gone == ["1.0", "9.0", "10.0"]
 
 
-def test_calls_move_with_the_instances_and_no_plan_is_left(world):
+def test_calls_move_with_the_instances_and_the_temporary_plan_is_removed(world):
     world.run("0.9", 1)
     world.run("1.0", 3)
     world.replace("2.0", 3)
     world.step()
-    assert world.plan == EACH  # 0.9 got no calls before, and gets none now
-    assert world.versions()["2.0"] == 0  # the plan was there first
+    assert world.plan == EACH  # 0.9 received no calls before, and receives none now
+    assert world.versions()["2.0"] == 0  # the plan existed before the rollout
     world.finish()
     assert world.plan is None
 
 
-def test_a_plan_that_there_was_is_followed_by_the_rollouts(world):
+def test_a_rollout_replaces_an_existing_plan(world):
     world.run("0.9", 1)
     world.run("1.0", 1)
     canary = TrafficPlan({"0.9": 90, "1.0": 10}, shadow=Shadow("1.0"))
-    world.notes.write("traffic/dga", canary.to_note())
+    world.state_store.write("traffic/dga", canary.to_note())
     world.replace("2.0", 2)
     world.step()
     assert world.plan == {"weights": {"0.9": 1, "1.0": 1, "2.0": 1}, "per": "instance"}
@@ -211,11 +217,11 @@ def test_a_plan_that_there_was_is_followed_by_the_rollouts(world):
     assert world.plan is None
 
 
-def test_a_canary_is_kept_and_counts_as_new(world):
+def test_a_canary_with_the_same_files_counts_as_new(world):
     world.run("1.0", 3)
     world.run("2.0", 1)
     (kept,) = world.deployer.ready(NEW)
-    world.notes.write("traffic/dga", TrafficPlan({"1.0": 90, "2.0": 10}).to_note())
+    world.state_store.write("traffic/dga", TrafficPlan({"1.0": 90, "2.0": 10}).to_note())
     world.replace("2.0", 3)
     assert min(world.finish()[:-2]) == 4
     assert world.versions() == {"2.0": 3}
@@ -236,7 +242,7 @@ def test_a_canary_with_other_files_is_replaced_too(options, world):
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (3, 3), (2, 4), (4, 2)])
-def test_the_same_version_with_new_files_each_instance_by_a_fresh_one(before, after, world):
+def test_instances_of_the_same_version_with_new_files_are_replaced_one_by_one(before, after, world):
     world.run("1.0", before)
     first = world.deployer.ready(OLD)
     world.replace("1.0", after, path="/new")
@@ -247,9 +253,9 @@ def test_the_same_version_with_new_files_each_instance_by_a_fresh_one(before, af
     assert world.plan is None
 
 
-def test_of_the_same_version_what_never_gets_ready_is_replaced_first(world):
+def test_unready_instances_of_the_same_version_are_replaced_first(world):
     world.run("1.0", 2)
-    world.ask("ADD", "1.0", 2)
+    world.request("ADD", "1.0", 2)
     world.step()
     hanging = set(world.deployer.waiting())
     world.replace("1.0", 2, path="/new")
@@ -260,8 +266,8 @@ def test_of_the_same_version_what_never_gets_ready_is_replaced_first(world):
     assert world.files() == {"/new"}
 
 
-def test_a_version_of_which_nothing_is_ready_can_be_replaced(world):
-    world.ask("ADD", "1.0", 2)
+def test_a_version_without_ready_instances_can_be_replaced(world):
+    world.request("ADD", "1.0", 2)
     world.step()
     world.replace("2.0", 2)
     while world.rollout.state != "done":
@@ -270,7 +276,7 @@ def test_a_version_of_which_nothing_is_ready_can_be_replaced(world):
     assert world.versions() == {"2.0": 2}
 
 
-def test_a_version_whose_instances_fail_is_given_up_and_what_was_there_stays(world):
+def test_a_version_whose_instances_fail_is_rolled_back(world):
     world.run("1.0", 3)
     before = world.deployer.ready(OLD)
     world.replace("2.0", 3)
@@ -278,16 +284,16 @@ def test_a_version_whose_instances_fail_is_given_up_and_what_was_there_stays(wor
     world.fail(NEW, 3)
     world.finish()
     assert world.rollout.state == "failed"
-    assert world.rollout.why == "3 instances of 2.0 failed, the last one so: out of luck"
+    assert world.rollout.reason == "3 instances of 2.0 failed; last failure: out of luck"
     assert world.deployer.ready(OLD) == before
     assert world.versions() == {"1.0": 3}
     assert world.plan is None
-    assert world.notes.names("wanted/dga") == ["1.0"]
+    assert world.state_store.names("wanted/dga") == ["1.0"]
 
 
-def test_a_version_that_does_not_get_ready_in_time_is_given_up_also_midway(world):
+def test_a_version_that_is_not_ready_in_time_is_rolled_back_also_midway(world):
     world.run("1.0", 3)
-    world.notes.write("traffic/dga", {"weights": {"1.0": 5}, "note": "mine"})
+    world.state_store.write("traffic/dga", {"weights": {"1.0": 5}, "note": "mine"})
     world.replace("2.0", 3, seconds=30)
     while not world.deployer.waiting(NEW):
         world.step()
@@ -297,9 +303,9 @@ def test_a_version_that_does_not_get_ready_in_time_is_given_up_also_midway(world
     for _ in range(40):
         world.step()
     assert world.rollout.state == "going back"
-    assert "no further instance of 2.0 got ready in 30 seconds" in world.rollout.why
-    assert world.plan == {"weights": {"1.0": 5}, "note": "mine"}  # calls leave it at once
-    assert world.versions() == {"1.0": 3, "2.0": 2}  # and what is new stays until what was before is back
+    assert "no further instance of 2.0 was ready within 30 seconds" in world.rollout.reason
+    assert world.plan == {"weights": {"1.0": 5}, "note": "mine"}  # its calls are moved at once
+    assert world.versions() == {"1.0": 3, "2.0": 2}  # the new instances stay until the previous ones are ready again
     for id in world.deployer.waiting(OLD):
         world.deployer.get_ready(id)
     for _ in range(5):
@@ -309,7 +315,7 @@ def test_a_version_that_does_not_get_ready_in_time_is_given_up_also_midway(world
     assert world.plan == {"weights": {"1.0": 5}, "note": "mine"}
 
 
-def test_the_same_version_that_does_not_get_ready_leaves_what_serves(world):
+def test_new_files_that_are_never_ready_leave_the_serving_instances(world):
     world.run("1.0", 2)
     before = world.deployer.ready(OLD)
     world.replace("1.0", 2, path="/new", seconds=30)
@@ -318,10 +324,10 @@ def test_the_same_version_that_does_not_get_ready_leaves_what_serves(world):
     assert world.rollout.state == "failed"
     assert world.deployer.ready(OLD) == before
     assert world.versions() == {"1.0": 2}
-    assert world.notes.read("wanted/dga/1.0")["path"] == "/dga"
+    assert world.state_store.read("wanted/dga/1.0")["path"] == "/dga"
 
 
-def test_an_instance_that_fails_now_and_then_does_not_end_a_rollout(world):
+def test_occasional_failures_do_not_end_a_rollout(world):
     world.run("1.0", 3)
     world.replace("2.0", 3)
     for count in range(3):
@@ -336,24 +342,24 @@ def test_an_instance_that_fails_now_and_then_does_not_end_a_rollout(world):
     assert world.rollout.state == "done"
 
 
-def test_others_wait_meanwhile_and_the_last_replacement_wins(world):
+def test_other_requests_are_rejected_meanwhile_and_the_last_replacement_wins(world):
     world.run("1.0", 2)
     world.replace("2.0", 2)
     world.step()
     world.step()
     for action in ("ADD", "REMOVE"):
-        assert "dga is being replaced by version 2.0" in world.ask(action, "2.0", 1)["refused"]
+        assert "dga is being replaced by version 2.0" in world.request(action, "2.0", 1)["refused"]
     assert world.replace("1.0", 2) == {"wanted": 2}
     world.finish()
     assert world.versions() == {"1.0": 2}
     assert world.plan is None
     assert world.rollout.id == world.id
-    assert world.ask("ADD", "1.0", 1) == {"wanted": 3}
+    assert world.request("ADD", "1.0", 1) == {"wanted": 3}
 
 
-def test_the_plan_that_was_there_outlives_a_replacement_of_a_replacement_that_fails(world):
+def test_the_original_plan_is_restored_after_a_failed_second_replacement(world):
     world.run("1.0", 2)
-    world.notes.write("traffic/dga", {"weights": {"1.0": 5}})
+    world.state_store.write("traffic/dga", {"weights": {"1.0": 5}})
     world.replace("2.0", 2)
     world.step()
     world.replace("3.0", 2)
@@ -367,32 +373,32 @@ def test_the_plan_that_was_there_outlives_a_replacement_of_a_replacement_that_fa
 REFUSED = [
     ({"version": "../x"}, "the model's version '../x' is invalid"),
     ({"name": ""}, "the model's name is empty"),
-    ({"instances": 0}, "0 instances are asked for; 1 to 20 are allowed"),
-    ({"instances": 21}, "21 instances are asked for"),
+    ({"instances": 0}, "invalid number of instances 0: expected 1 to 20"),
+    ({"instances": 21}, "invalid number of instances 21"),
     ({"instances": "many"}, "instances: Input should be a valid integer"),
-    ({"path": "/nowhere"}, "the model store has no directory /nowhere"),
+    ({"path": "/nowhere"}, "unknown path /nowhere in the model store"),
     ({"path": None}, "path: Input should be a valid string"),
     ({"extra": 1}, "extra: Extra inputs are not permitted"),
 ]
 
 
 @pytest.mark.parametrize(("changed", "reason"), REFUSED)
-def test_a_wish_that_can_not_be_met_is_refused_with_the_reason(changed, reason, world):
+def test_an_invalid_replace_request_is_rejected_with_the_reason(changed, reason, world):
     world.run("1.0", 1)
     note = {"name": "dga", "version": "2.0", "instances": 1, "path": "/dga", **changed}
-    world.notes.write("replace/re-1", note)
-    world.service._roll()
-    assert reason in world.notes.read("requests/re-1")["refused"]
-    assert world.notes.names("replace") == []
+    world.state_store.write("replace/re-1", note)
+    world.service.advance_rollouts()
+    assert reason in world.state_store.read("requests/re-1")["refused"]
+    assert world.state_store.names("replace") == []
     assert world.rollout is None
 
 
-def test_a_damaged_rollout_is_left_alone(world, caplog):
+def test_a_damaged_rollout_is_ignored(world, caplog):
     world.run("1.0", 1)
-    world.notes.write("rollouts/dga", {"id": "x"})
+    world.state_store.write("rollouts/dga", {"id": "x"})
     world.begin()
     world.step()
-    assert "the rollout of dga can't be read" in caplog.text
+    assert "invalid stored rollout of dga" in caplog.text
     world.replace("2.0", 1)
     world.finish()
     assert world.versions() == {"2.0": 1}
@@ -401,14 +407,14 @@ def test_a_damaged_rollout_is_left_alone(world, caplog):
 def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
     world.run("1.0", 1)
     running = world.deployer.running
-    wished(world.notes, ReplaceRequest("dga", "1.0", 1, "/dga"))
-    for fault in (DeployError("no answer"), ZeroDivisionError("odd")):
+    request_replacement(world.state_store, ReplaceRequest("dga", "1.0", 1, "/dga"))
+    for fault in (DeployError("no response"), ZeroDivisionError("odd")):
 
         def fail(model, fault=fault):
             raise fault
 
         world.deployer.running = fail
-        world.service._roll()
+        world.service.advance_rollouts()
         assert str(fault) in caplog.text
         assert world.rollout.state == "settling"
     world.deployer.running = running
@@ -417,8 +423,8 @@ def test_a_deployer_that_fails_does_not_end_the_service(world, caplog):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_comes_between_it_goes_on_and_none_is_taken_away_without_another(seed, world):
-    """Services are killed, instances get ready late or not at all; none that serves dies."""
+def test_a_rollout_survives_failures_and_never_removes_an_instance_without_a_replacement(seed, world):
+    """Services are killed and instances become ready late or never, but no ready instance dies."""
     chance = random.Random(seed)
     same = chance.random() < 0.5
     before, after = chance.randint(1, 4), chance.randint(1, 4)

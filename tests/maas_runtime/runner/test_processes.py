@@ -1,4 +1,4 @@
-"""A model's processes: their logs, their memory, their end."""
+"""The processes of a model: logs, memory, termination."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_LIMITS = LogLimits()
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a script: `start("sleep 1")`."""
+    """Start a script: `start("sleep 1")`."""
 
     def start(text, limits=NO_LIMITS):
         script = tmp_path / "run.sh"
@@ -27,65 +27,65 @@ def start(tmp_path):
     return start
 
 
-def printed(folder, name="stdout"):
-    """All that is kept, the oldest first."""
+def read_logs(folder, name="stdout"):
+    """Return the content of all log files, oldest first."""
     older = sorted(folder.glob(f"{name}.*"), key=lambda file: -int(file.suffix[1:]))
     return b"".join(file.read_bytes() for file in (*older, folder / name))
 
 
-def test_a_log_that_is_full_is_put_aside_at_the_end_of_a_line_and_nothing_is_lost(start, tmp_path, eventually):
+def test_a_full_log_is_rotated_at_the_end_of_a_line_without_loss(start, tmp_path, eventually):
     lines = b"".join(b"%06d\n" % number for number in range(1000))
     with start("seq -f %06g 0 999; touch done; sleep 30", LogLimits(2000, 10)):
-        eventually(lambda: (tmp_path / "done").exists() and printed(tmp_path) == lines)
+        eventually(lambda: (tmp_path / "done").exists() and read_logs(tmp_path) == lines)
     files = sorted(tmp_path.glob("stdout*"))
     assert len(files) == 4
     assert all(file.stat().st_size <= 2000 and file.read_bytes().endswith(b"\n") for file in files)
 
 
-def test_no_more_full_logs_are_kept_than_allowed(start, tmp_path, eventually):
+def test_rotated_logs_are_limited_in_number(start, tmp_path, eventually):
     with start("seq -f %06g 0 999; touch done; sleep 30", LogLimits(700, 2)):
-        eventually(lambda: (tmp_path / "done").exists() and printed(tmp_path).endswith(b"000999\n"))
+        eventually(lambda: (tmp_path / "done").exists() and read_logs(tmp_path).endswith(b"000999\n"))
     assert sorted(file.name for file in tmp_path.glob("stdout*")) == ["stdout", "stdout.1", "stdout.2"]
-    assert len(printed(tmp_path)) <= 3 * 700
+    assert len(read_logs(tmp_path)) <= 3 * 700
 
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_line_that_is_longer_than_a_file_is_cut(kept, start, tmp_path, eventually):
     with start("head -c 5000 /dev/zero | tr '\\0' x; touch done; sleep 30", LogLimits(1000, kept)):
         eventually(lambda: (tmp_path / "done").exists() and (tmp_path / "stdout").stat().st_size == 1000)
-    assert len(printed(tmp_path)) == 1000 * (1 + kept)
+    assert len(read_logs(tmp_path)) == 1000 * (1 + kept)
 
 
-def test_two_hundred_megabytes_do_not_hang_a_script_and_take_little_room(start, tmp_path, eventually):
+def test_two_hundred_megabytes_of_output_do_not_block_a_script_and_use_little_space(start, tmp_path, eventually):
     with start("head -c 200000000 /dev/zero; echo; echo last; touch done; sleep 30", LogLimits(10_000_000, 2)):
         eventually(lambda: (tmp_path / "done").exists())
-        eventually(lambda: printed(tmp_path).endswith(b"last\n"))
-    assert 10_000_000 < len(printed(tmp_path)) <= 30_000_000
+        eventually(lambda: read_logs(tmp_path).endswith(b"last\n"))
+    assert 10_000_000 < len(read_logs(tmp_path)) <= 30_000_000
 
 
-def test_what_was_printed_before_the_end_is_kept(start, tmp_path, eventually):
+def test_output_before_the_end_is_logged(start, tmp_path, eventually):
     with start("echo out; echo bad >&2; exit 3") as processes:
         eventually(lambda: processes.status == 3)
-    assert (printed(tmp_path), printed(tmp_path, "stderr")) == (b"out\n", b"bad\n")
+    assert (read_logs(tmp_path), read_logs(tmp_path, "stderr")) == (b"out\n", b"bad\n")
 
 
-def test_a_full_disk_does_not_hang_a_script(start, tmp_path, eventually, caplog):
+def test_a_full_disk_does_not_block_a_script(start, tmp_path, eventually, caplog):
     (tmp_path / "stdout").symlink_to("/dev/full")
     with start("head -c 3000000 /dev/zero; touch done; sleep 30"):
         eventually(lambda: (tmp_path / "done").exists())
-    assert "what the model prints is lost: [Errno 28]" in caplog.text
+    assert "output of the model is lost: [Errno 28]" in caplog.text
 
 
-def test_the_memory_of_all_processes_counts(start, eventually):
-    hungry = f"{sys.executable} -S -c \"import time; much = b'1' * 40_000_000; time.sleep(60)\""
-    with start(f"{hungry} &\n{hungry} &\nwait") as processes:
-        eventually(lambda: processes.memory() > 80_000_000)
-        assert processes.memory() < 300_000_000
+def test_the_memory_of_all_processes_is_added(start, eventually):
+    allocate = f"{sys.executable} -S -c \"import time; data = b'1' * 40_000_000; time.sleep(60)\""
+    with start(f"{allocate} &\n{allocate} &\nwait") as processes:
+        eventually(lambda: processes.measure_memory() > 80_000_000)
+        assert processes.measure_memory() < 300_000_000
 
 
 SHARING = """
 import os, time
-much = b"1" * 60_000_000
+data = b"1" * 60_000_000
 for _ in range(4):
     if not os.fork():
         break
@@ -94,23 +94,23 @@ time.sleep(60)
 """
 
 
-def test_what_processes_share_can_be_counted_once(start, tmp_path, eventually):
+def test_shared_memory_can_be_counted_once(start, tmp_path, eventually):
     (tmp_path / "sharing.py").write_text(SHARING)
     with start(f"exec {sys.executable} -S sharing.py") as processes:
         eventually(lambda: len(list(tmp_path.glob("forked-*"))) == 5)
-        assert processes.memory() > 300_000_000
-        assert 60_000_000 < processes.memory_shared_once() < 150_000_000
+        assert processes.measure_memory() > 300_000_000
+        assert 60_000_000 < processes.measure_unshared_memory() < 150_000_000
 
 
-def test_leaving_the_context_kills_what_is_left(start, tmp_path, eventually, is_alive):
+def test_leaving_the_context_kills_remaining_processes(start, tmp_path, eventually, is_alive):
     with pytest.raises(ZeroDivisionError), start("sleep 60 & echo $! > child; wait"):  # noqa: PT012
         eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
         raise ZeroDivisionError
     child = int((tmp_path / "child").read_text())
-    eventually(lambda: not is_alive(child))  # it is killed by then, but may not have noticed
+    eventually(lambda: not is_alive(child))  # killed, but perhaps not reaped yet
 
 
-# Stands for the runner
+# Acts as the runner
 PARENT = """
 import pathlib, signal, sys
 from maas_runtime.runner.logs import LogLimits
@@ -121,7 +121,7 @@ signal.pause()
 """
 
 
-def test_when_its_parent_is_killed_the_whole_group_goes(tmp_path, eventually, is_alive):
+def test_killing_the_runner_kills_the_whole_group(tmp_path, eventually, is_alive):
     (tmp_path / "run.sh").write_text("#!/bin/sh\nsleep 60 & echo $! > child\nwait\n")
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, tmp_path], cwd=Path(maas_runtime.__file__).parents[1]
@@ -131,29 +131,29 @@ def test_when_its_parent_is_killed_the_whole_group_goes(tmp_path, eventually, is
     eventually(lambda: not is_alive(child))
 
 
-# Stands for a runner that adopts: it ends what its script has started when it is told to
+# Acts as a runner that is a subreaper: it ends the processes of its script on request
 RUNNER = """
 import pathlib, sys
 from maas_runtime.runner.logs import LogLimits
-from maas_runtime.runner.processes import ModelProcesses, Signals, adopt
+from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
 folder, signals = pathlib.Path(sys.argv[1]), Signals()
 files = folder / "stdout", folder / "stderr"
-with ModelProcesses(folder / "run.sh", folder, {}, *files, LogLimits(), adopts=adopt()) as processes:
+with ModelProcesses(folder / "run.sh", folder, {}, *files, LogLimits(), is_subreaper=become_subreaper()) as processes:
     while not signals.stopping:
         signals.wait(0.05)
         processes.reap()
-        (folder / "memory").write_text(f"{processes.memory()} ")
+        (folder / "memory").write_text(f"{processes.measure_memory()} ")
     processes.end(1.0, signals)
 """
 
-# Leaves its session and its parent, as a daemon does, and ignores being asked
+# Leaves its session and its parent, as a daemon does, and ignores SIGTERM
 DAEMON = """
 import os, signal, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        much = b"1" * 100_000_000
+        data = b"1" * 100_000_000
         open("daemon", "w").write(str(os.getpid()))
         time.sleep(60)
     os._exit(0)
@@ -162,17 +162,17 @@ time.sleep(60)
 """
 
 
-def test_what_has_left_the_group_is_counted_and_ended_too(tmp_path, eventually, is_alive):
+def test_processes_that_left_the_group_are_counted_and_ended_too(tmp_path, eventually, is_alive):
     (tmp_path / "daemon.py").write_text(DAEMON)
     (tmp_path / "run.sh").write_text(f"#!/bin/sh\nexec {sys.executable} -S daemon.py\n")
     packages = Path(maas_runtime.__file__).parents[1]
     with subprocess.Popen([sys.executable, "-c", RUNNER, tmp_path], cwd=packages) as runner:
         daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text()))
-        eventually(lambda: (tmp_path / "memory").read_text().endswith(" ") and used(tmp_path) > 100_000_000)
+        eventually(lambda: (tmp_path / "memory").read_text().endswith(" ") and read_usage(tmp_path) > 100_000_000)
         runner.terminate()
         assert runner.wait(10) == 0
     assert not is_alive(daemon)
 
 
-def used(folder):
+def read_usage(folder):
     return int((folder / "memory").read_text() or 0)

@@ -10,9 +10,9 @@ from maas_runtime.cli.metron import maas_deploy, maas_service
 
 
 @pytest.fixture
-def run(place, capsys, monkeypatch):
-    """A command in this process: `run(maas_deploy, "-mo", "LIST")` gives status, output and errors."""
-    monkeypatch.setenv("MAAS_HOME", str(place))
+def run(registry_dir, capsys, monkeypatch):
+    """Run a command in this process: `run(maas_deploy, "-mo", "LIST")` returns status, output and errors."""
+    monkeypatch.setenv("MAAS_HOME", str(registry_dir))
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.2)
 
     def run(command, *arguments):
@@ -48,20 +48,20 @@ REFUSED = [
     (maas_deploy, "-zq 127.0.0.1:1 -mo LIST --bogus", 1, "unrecognized arguments: --bogus"),
     (maas_service, "", 1, "the following arguments are required: -zq/--zk_quorum"),
     (maas_service, "-zq 127.0.0.1:1 -zz", 1, "unrecognized arguments: -zz"),
-    (maas_service, "-zq 127.0.0.1:1 -mm one", 255, "-mm takes a whole number, not 'one'"),
-    (maas_service, "-zq 127.0.0.1:1 --timeout 1.5", 255, "-t takes a whole number, not '1.5'"),
+    (maas_service, "-zq 127.0.0.1:1 -mm one", 255, "invalid -mm 'one': expected an integer"),
+    (maas_service, "-zq 127.0.0.1:1 --timeout 1.5", 255, "invalid -t '1.5': expected an integer"),
     (maas_service, "-zq 127.0.0.1:1 -mm -5", 255, "Invalid memory specified for application master"),
     (maas_service, "-zq 127.0.0.1:1 --master_vcores=-5", 255, "exiting. Specified virtual cores=-5"),
 ]
 
 
 @pytest.mark.parametrize(("command", "line", "status", "message"), REFUSED)
-def test_what_can_not_be_meant_has_metrons_status(command, line, status, message, run, place):
+def test_invalid_values_give_metrons_exit_status(command, line, status, message, run, registry_dir):
     ended = run(command, *line.split())
     assert ended[:2] == (status, "")
     assert message in ended[2]
     assert "Traceback" not in ended[2]
-    assert not place.exists()
+    assert not registry_dir.exists()
 
 
 ALL_OPTIONS = (
@@ -74,11 +74,11 @@ ALL_OPTIONS = (
 
 
 @pytest.mark.parametrize("options", ALL_OPTIONS)
-def test_a_service_that_does_not_run_in_time_is_ended_with_status_2(options, run, place):
+def test_a_service_that_does_not_start_in_time_is_ended_with_status_2(options, run, registry_dir):
     status, output, errors = run(maas_service, "-zq", "127.0.0.1:1", *options.split())
     assert (status, output) == (2, "")
-    assert "the service did not run after 1 ms and is ended" in errors
-    assert "-mm (--master_memory) has no effect: no YARN is used" in errors
+    assert "the service did not start within 1 ms and was ended" in errors
+    assert "-mm (--master_memory) has no effect: YARN is not used" in errors
     assert "-ma is for modify_acls; the number of cores is -mc" in errors
     assert "-t (--timeout)" not in errors
-    assert (place / "service.log").exists()
+    assert (registry_dir / "service.log").exists()

@@ -1,4 +1,4 @@
-"""What `maas doctor` finds, each with the thing itself broken in that way."""
+"""`maas doctor`: each check, on an installation that is broken in that way."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def doctor(place, capsys):
-    """The status, and what was found by each check: `doctor("--host", "node1")`."""
+def doctor(registry_dir, capsys):
+    """Run the command: `doctor("--host", "node1")` returns the status and the results of each check."""
 
     def run(*options):
-        status = main(["doctor", "--registry", str(place), *map(str, options)])
+        status = main(["doctor", "--registry", str(registry_dir), *map(str, options)])
         lines = capsys.readouterr().out.splitlines()
         found = [
             f"{line} — {after.strip()}" if after.startswith("     ") else line
@@ -38,13 +38,13 @@ def doctor(place, capsys):
     return run
 
 
-def said(found, about, state):
+def results(found, about, state):
     return [line for line in found if line.split()[:2] == [state, about]]
 
 
 @contextmanager
-def as_nobody(*folders):
-    """Root may do everything, so the test goes on as somebody who may not."""
+def as_unprivileged_user(*folders):
+    """Drop root's privileges, because root may do everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -58,96 +58,99 @@ def as_nobody(*folders):
 
 
 def closed_to_others(folder):
-    return [place for place in (folder, *folder.parents) if not place.stat().st_mode & stat.S_IXOTH]
+    return [path for path in (folder, *folder.parents) if not path.stat().st_mode & stat.S_IXOTH]
 
 
-def test_where_all_is_there_nothing_fails_and_nothing_is_left(doctor, place):
-    place.mkdir(mode=0o700)
-    with DirectoryStateStore(place).lead(lambda: False):
+def test_a_complete_installation_passes_and_is_left_unchanged(doctor, registry_dir):
+    registry_dir.mkdir(mode=0o700)
+    with DirectoryStateStore(registry_dir).lead(lambda: False):
         status, found = doctor()
     assert status == 0
     assert {line.split()[0] for line in found} == {"ok"}
     assert {line.split()[1] for line in found} == {
-        "Python", "directory", "scripts", "store", "room", "ports", "service", "models"
+        "Python", "directory", "scripts", "store", "disk", "ports", "service", "models"
     }  # fmt: skip
-    assert [entry.name for entry in place.iterdir()] == ["maas"]  # the lock of who led
+    assert [entry.name for entry in registry_dir.iterdir()] == ["maas"]  # the lock of the leader election
 
 
-def test_a_place_that_is_not_there_yet_is_none_the_worse(doctor, place):
+def test_a_directory_that_does_not_exist_yet_passes(doctor, registry_dir):
     status, found = doctor()
     assert status == 0
-    assert "will be made when it is needed" in said(found, "directory", "ok")[0]
-    assert not place.exists()
+    assert "will be created when it is needed" in results(found, "directory", "ok")[0]
+    assert not registry_dir.exists()
 
 
-def test_missing_programs_are_named(doctor, monkeypatch, tmp_path):
+def test_missing_programs_are_reported(doctor, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     status, found = doctor()
     assert status == 1
-    assert "there is no sh" in said(found, "Python", "fail")[0]
-    assert [line.split(";")[0].split()[-1] for line in said(found, "Python", "warn")] == ["bash", "python3"]
+    assert "sh not found" in results(found, "Python", "fail")[0]
+    assert [line.split()[2] for line in results(found, "Python", "warn")] == ["bash", "python3"]
 
 
-def test_a_directory_that_others_own_fails(doctor, place, tmp_path):
-    place.mkdir(mode=0o755)
-    (place / "store").mkdir(mode=0o755)
-    for folder in (place, place / "store"):
+def test_a_directory_of_another_user_fails(doctor, registry_dir, tmp_path):
+    registry_dir.mkdir(mode=0o755)
+    (registry_dir / "store").mkdir(mode=0o755)
+    for folder in (registry_dir, registry_dir / "store"):
         os.chmod(folder, 0o555)
-    with as_nobody(*closed_to_others(tmp_path)):
+    with as_unprivileged_user(*closed_to_others(tmp_path)):
         status, found = doctor()
     assert status == 1
-    assert f"{place} can't be written to" in said(found, "directory", "fail")[0]
-    assert f"mend: chown {NOBODY if os.geteuid() == 0 else os.geteuid()} {place}" in said(found, "directory", "fail")[0]
-    assert "can't be read and written" in said(found, "store", "fail")[0]
+    assert f"{registry_dir} is not writable" in results(found, "directory", "fail")[0]
+    assert (
+        f"fix: chown {NOBODY if os.geteuid() == 0 else os.geteuid()} {registry_dir}"
+        in results(found, "directory", "fail")[0]
+    )
+    assert "is not readable and writable" in results(found, "store", "fail")[0]
 
 
-def test_a_directory_to_which_others_may_write_is_warned_of(doctor, place):
-    place.mkdir()
-    place.chmod(0o777)
+def test_a_directory_writable_by_others_is_a_warning(doctor, registry_dir):
+    registry_dir.mkdir()
+    registry_dir.chmod(0o777)
     status, found = doctor()
     assert status == 0
-    assert "who does can have programs run" in said(found, "directory", "warn")[0]
-    assert f"mend: chmod go-w {place}" in said(found, "directory", "warn")[0]
+    assert "so run programs as user" in results(found, "directory", "warn")[0]
+    assert f"fix: chmod go-w {registry_dir}" in results(found, "directory", "warn")[0]
 
 
-def test_a_file_in_the_way_fails(doctor, place):
-    place.write_text("")
+def test_a_file_instead_of_a_directory_fails(doctor, registry_dir):
+    registry_dir.write_text("")
     status, found = doctor()
     assert status == 1
-    assert "is in the way" in said(found, "directory", "fail")[0]
+    assert "is not a directory" in results(found, "directory", "fail")[0]
 
 
-def test_a_place_where_no_program_may_run_fails(doctor, place):
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "noexec,size=1m", "none", str(place)]
+def test_a_noexec_directory_fails(doctor, registry_dir):
+    registry_dir.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec,size=1m", "none", str(registry_dir)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount anything")
     try:
         status, found = doctor()
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(registry_dir)], check=True)
     assert status == 1
-    assert "no script can be run there" in said(found, "scripts", "fail")[0]
-    assert "1 MB are free" in said(found, "room", "fail")[0]
+    assert "scripts cannot be executed there" in results(found, "scripts", "fail")[0]
+    assert "1 MB free" in results(found, "disk", "fail")[0]
 
 
-def test_a_disk_without_room_fails(doctor, monkeypatch):
+def test_a_full_disk_fails(doctor, monkeypatch):
     monkeypatch.setattr("maas_runtime.cli.doctor.TOO_LITTLE_MB", 1 << 50)
     status, found = doctor()
     assert status == 1
-    assert "MB are free" in said(found, "room", "fail")[0]
+    assert "MB free" in results(found, "disk", "fail")[0]
 
 
-def test_a_name_that_is_none_fails(doctor):
+def test_an_invalid_host_name_fails(doctor):
     status, found = doctor("--host", "no-such-host.invalid")
     assert status == 1
-    assert "no-such-host.invalid is no name or address" in said(found, "ports", "fail")[0]
+    assert "cannot resolve no-such-host.invalid" in results(found, "ports", "fail")[0]
 
 
 def test_a_name_of_another_machine_fails(doctor):
-    status, found = doctor("--host", "192.0.2.1")  # kept for documentation: nobody has it
+    status, found = doctor("--host", "192.0.2.1")  # reserved for documentation: never assigned
     assert status == 1
-    assert "a server on this machine is not reached as 192.0.2.1" in said(found, "ports", "fail")[0]
+    assert "a server on this machine is not reachable as 192.0.2.1" in results(found, "ports", "fail")[0]
 
 
 def lasting(url, id):
@@ -155,9 +158,9 @@ def lasting(url, id):
 
 
 @pytest.fixture
-def entries(place):
-    """Lasting entries: one that listens, one that refuses, one on a machine that is not there."""
-    with FileRegistry(place) as registry, socket.create_server(("127.0.0.1", 0)) as server:
+def entries(registry_dir):
+    """Register lasting entries: one that accepts connections, one that refuses, one on an unreachable host."""
+    with FileRegistry(registry_dir) as registry, socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_server(("127.0.0.1", 0)) as other:
             closed = other.getsockname()[1]
         urls = [f"http://127.0.0.1:{server.getsockname()[1]}", f"http://127.0.0.1:{closed}", "http://no-host.invalid:1"]
@@ -166,50 +169,50 @@ def entries(place):
         yield urls
 
 
-def test_entries_at_which_nobody_listens_are_found(doctor, entries):
+def test_lasting_entries_without_a_server_are_reported(doctor, entries):
     status, found = doctor()
     assert status == 0
-    assert "1 of 3 registered instances listen" in said(found, "models", "ok")[0]
-    (line,) = said(found, "models", "warn")
+    assert "1 of 3 registered instances accept connections" in results(found, "models", "ok")[0]
+    (line,) = results(found, "models", "warn")
     assert f"dga @ 1.0 at {entries[1]} (refused), dga @ 1.0 at {entries[2]} (unreachable)" in line
-    assert "mend: maas deploy --prune removes those that refuse" in line
+    assert "fix: run maas deploy --prune to remove those that refuse" in line
 
 
-def test_pruning_takes_away_what_refuses_and_says_so(maas, entries, place):
+def test_prune_unregisters_and_prints_entries_that_refuse(maas, entries, registry_dir):
     ended = maas("deploy", "--prune")
     assert ended.returncode == 0
     assert ended.stdout.splitlines() == [
         f"dga @ 1.0 at {entries[1]}: refused; unregistered",
-        f"dga @ 1.0 at {entries[2]}: unreachable from here; stays, but for --prune=unreachable",
-        "1 of 3 lasting entries are unregistered",
+        f"dga @ 1.0 at {entries[2]}: unreachable from here; not removed (see --prune=unreachable)",
+        "1 of 3 lasting entries unregistered",
     ]
-    with FileRegistry(place) as registry:
+    with FileRegistry(registry_dir) as registry:
         assert {instance.url for instance in registry.instances()} == {entries[0], entries[2]}
         assert maas("deploy", "-mo", "LIST", "--prune=unreachable").stdout.endswith(
-            "1 of 2 lasting entries are unregistered\n"
+            "1 of 2 lasting entries unregistered\n"
         )
-    with FileRegistry(place) as registry:
+    with FileRegistry(registry_dir) as registry:
         assert [instance.url for instance in registry.instances()] == [entries[0]]
 
 
 @pytest.mark.usefixtures("entries")
-def test_pruning_keeps_to_the_model_that_is_named(maas):
-    assert maas("deploy", "--prune", "-n", "other").stdout == "0 of 0 lasting entries are unregistered\n"
+def test_prune_applies_to_the_named_model_only(maas):
+    assert maas("deploy", "--prune", "-n", "other").stdout == "0 of 0 lasting entries unregistered\n"
 
 
-def test_pruning_leaves_what_ends_by_itself(maas, place):
-    with FileRegistry(place) as registry:
+def test_prune_leaves_ephemeral_registrations(maas, registry_dir):
+    with FileRegistry(registry_dir) as registry:
         registry.register(ServiceInstance.of(Model("dga", "1.0"), "1", Endpoint(url="http://127.0.0.1:9")))
-        assert maas("deploy", "--prune").stdout == "0 of 0 lasting entries are unregistered\n"
+        assert maas("deploy", "--prune").stdout == "0 of 0 lasting entries unregistered\n"
         assert registry.instances()
 
 
-def test_pruning_goes_with_no_other_mode(maas):
+def test_prune_is_rejected_with_other_modes(maas):
     ended = maas("deploy", "--prune", "-mo", "REMOVE", "-n", "a", "-v", "1", "-ni", 1)
-    assert (ended.returncode, ended.stderr) == (1, "maas: --prune does not go with REMOVE\n")
+    assert (ended.returncode, ended.stderr) == (1, "maas: --prune cannot be used with REMOVE\n")
 
 
-# --- YARN, of which only what it says matters here; the real one is asked in tests/integration
+# --- YARN, faked here; tests/integration has a real one
 
 INFO = {"clusterInfo": {"state": "STARTED", "haState": "ACTIVE", "hadoopVersion": "3.4.2"}}
 NODES = {"nodes": {"node": [{"availMemoryMB": 3000, "usedMemoryMB": 1000}, {"availMemoryMB": 100, "usedMemoryMB": 0}]}}
@@ -225,7 +228,7 @@ ALL = {
 
 @pytest.fixture
 def manager():
-    """A server that answers like YARN's resource manager: `manager(changed)`; its address."""
+    """Start a fake resource manager: `manager(changed)` returns its URL."""
     servers = []
 
     def start(changed=None):
@@ -239,7 +242,7 @@ def manager():
                 self.wfile.write(b"<html>" if told is None else json.dumps(told).encode())
 
             def log_message(self, *_):
-                """Say nothing."""
+                """Suppress the log."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -254,14 +257,14 @@ def manager():
         thread.join()
 
 
-def test_a_yarn_with_all_that_is_needed_is_well(doctor, manager):
+def test_a_complete_yarn_passes(doctor, manager):
     url = manager()
     status, found = doctor("--yarn", url, "-q", "models")
     assert status == 0
-    assert [line.split(None, 2)[2] for line in said(found, "YARN", "ok")] == [
+    assert [line.split(None, 2)[2] for line in results(found, "YARN", "ok")] == [
         f"Hadoop 3.4.2 at {url}",
-        "it runs services",
-        "queue models: 2 nodes, and 4,000 MB for the largest container (-m)",
+        "YARN services are available",
+        "queue models: 2 nodes, largest container 4,000 MB (-m)",
     ]
 
 
@@ -269,29 +272,29 @@ STOPPED = {"scheduler": {"schedulerInfo": {"queueName": "models", "state": "STOP
 BROKEN_YARN = {
     "no services": ({"/app/v1/services/version": None}, "set yarn.webapp.api-service.enable to true"),
     "no such queue": ({"/ws/v1/cluster/scheduler": {"scheduler": {"schedulerInfo": {"queueName": "x"}}}}, "with -q: x"),
-    "a queue that is stopped": ({"/ws/v1/cluster/scheduler": STOPPED}, "its queue models is STOPPED"),
-    "no nodes": ({"/ws/v1/cluster/nodes": {"nodes": {"node": None}}}, "it has no node that runs"),
-    "somebody else": ({"/ws/v1/cluster/info": ["x"]}, "it answers 200, and not as YARN does"),
+    "a queue that is stopped": ({"/ws/v1/cluster/scheduler": STOPPED}, "queue models is STOPPED"),
+    "no nodes": ({"/ws/v1/cluster/nodes": {"nodes": {"node": None}}}, "no running node"),
+    "somebody else": ({"/ws/v1/cluster/info": ["x"]}, "status 200, not a response of YARN"),
 }
 
 
 @pytest.mark.parametrize("trouble", BROKEN_YARN)
-def test_what_yarn_lacks_fails_with_the_mend(trouble, doctor, manager):
+def test_a_missing_feature_of_yarn_fails_with_a_fix(trouble, doctor, manager):
     changed, message = BROKEN_YARN[trouble]
     status, found = doctor("--yarn", manager(changed), "-q", "models")
     assert status == 1
-    assert message in said(found, "YARN", "fail")[0]
+    assert message in results(found, "YARN", "fail")[0]
 
 
-def test_a_manager_on_standby_is_well(doctor, manager):
+def test_a_standby_resource_manager_passes(doctor, manager):
     standby = {"clusterInfo": {"state": "STARTED", "haState": "STANDBY"}}
     status, found = doctor("--yarn", manager({"/ws/v1/cluster/info": standby}))
     assert status == 0
-    assert "is STANDBY and STARTED" in said(found, "YARN", "ok")[0]
+    assert "is STANDBY and STARTED" in results(found, "YARN", "ok")[0]
 
 
-def test_a_yarn_that_is_not_there_fails(doctor):
+def test_an_unreachable_yarn_fails(doctor):
     status, found = doctor("--yarn", "http://127.0.0.1:9", "--yarn", "ftp://x")
     assert status == 1
-    assert "http://127.0.0.1:9: it can't be reached" in said(found, "YARN", "fail")[0]
-    assert "'ftp://x' is not an address of YARN" in said(found, "YARN", "fail")[1]
+    assert "http://127.0.0.1:9: connection failed" in results(found, "YARN", "fail")[0]
+    assert "invalid YARN URL 'ftp://x'" in results(found, "YARN", "fail")[1]

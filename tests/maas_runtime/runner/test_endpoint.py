@@ -1,4 +1,4 @@
-"""What a model may write to endpoint.dat, and how it is told from one that hangs."""
+"""endpoint.dat, and health checks that detect a hung model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.runner.endpoint import HealthProbe, health_path, read_endpoint
+from maas_runtime.runner.endpoint import HealthProbe, parse_health_path, read_endpoint
 from maas_runtime.runner.runner import Limits
 from stellar.maas import Model
 from stellar.maas.schema import Endpoint
@@ -26,13 +26,13 @@ def file(tmp_path):
     return tmp_path / "endpoint.dat"
 
 
-def test_what_is_not_there_or_empty_says_nothing_yet(file):
+def test_a_missing_or_empty_file_returns_none(file):
     assert read_endpoint(file) is None
     file.touch()
     assert read_endpoint(file) is None
 
 
-def test_an_address_its_functions_and_its_health_are_read(file):
+def test_url_functions_and_health_path_are_read(file):
     file.write_text(json.dumps({"url": URL, "functions": {"apply": "score"}, "health": "/a health"}))
     said = read_endpoint(file)
     assert said.endpoint == Endpoint(url=URL, functions={"apply": "score"})
@@ -40,7 +40,7 @@ def test_an_address_its_functions_and_its_health_are_read(file):
 
 
 @pytest.mark.parametrize("hedge", [True, False])
-def test_hedge_is_a_setting_for_clients_and_no_part_of_the_endpoint(hedge, file):
+def test_hedge_is_a_setting_for_clients_and_not_registered(hedge, file):
     file.write_text(json.dumps({"url": URL, "hedge": hedge}))
     content = read_endpoint(file)
     assert content.settings == {"hedge": hedge}
@@ -52,13 +52,13 @@ def test_without_our_own_keys_there_are_no_settings(file):
     assert read_endpoint(file).settings == {}
 
 
-def test_an_address_of_another_host_is_taken_as_it_is(file):
+def test_a_url_of_another_host_is_unchanged(file):
     file.write_text('{"url": "http://node7.example:1500"}')
     assert read_endpoint(file).endpoint.url == "http://node7.example:1500"
 
 
 HOSTILE = {
-    "far too long": (b'{"url": "' + b"x" * 70_000 + b'"}', "it is larger than 65,536 bytes"),
+    "far too long": (b'{"url": "' + b"x" * 70_000 + b'"}', "too large: expected at most 65,536 bytes"),
     "deep": (b'{"url": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", "nested too deeply"),
     "a header in a function": (b'{"url": "http://h", "functions": {"apply": "x\\r\\ny"}}', "control characters"),
     "an escape sequence": (b'{"url": "http://h", "functions": {"\\u001b[2J": "x"}}', "control characters"),
@@ -66,18 +66,18 @@ HOSTILE = {
     "no map": (b'{"url": "http://h", "functions": ["apply"]}', "functions"),
     "no Unicode": (b'{"url": "http://h/\xff"}', "utf-8"),
     "no JSON": (b'{"url": NaN}', "NaN is not JSON"),
-    "health elsewhere": (b'{"url": "http://h", "health": "../../x"}', "is no path such as /health"),
-    "health that is no text": (b'{"url": "http://h", "health": 7}', "is no path such as /health"),
+    "health elsewhere": (b'{"url": "http://h", "health": "../../x"}', "expected a path such as /health"),
+    "health that is no text": (b'{"url": "http://h", "health": 7}', "expected a path such as /health"),
     "hedge that is null": (b'{"url": "http://h", "hedge": null}', "invalid hedge: expected true or false, got null"),
     "hedge that is a string": (b'{"url": "http://h", "hedge": "no"}', 'expected true or false, got "no"'),
     "hedge that is a number": (b'{"url": "http://h", "hedge": 0}', "expected true or false, got 0"),
     "hedge with an escape": (b'{"url": "http://h", "hedge": ["\\u001b"]}', 'got ["\\u001b"]'),
-    "health with a header": (b'{"url": "http://h", "health": "/x\\r\\ny"}', "is no path such as /health"),
+    "health with a header": (b'{"url": "http://h", "health": "/x\\r\\ny"}', "expected a path such as /health"),
 }
 
 
 @pytest.mark.parametrize("trick", HOSTILE)
-def test_what_can_not_be_meant_is_refused_in_a_sentence(trick, file):
+def test_invalid_content_is_rejected_with_the_reason(trick, file):
     content, message = HOSTILE[trick]
     file.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(message)) as error:
@@ -85,33 +85,33 @@ def test_what_can_not_be_meant_is_refused_in_a_sentence(trick, file):
     assert str(error.value).isprintable()
 
 
-def test_a_pipe_is_not_waited_for(file):
+def test_a_pipe_does_not_block(file):
     os.mkfifo(file)
-    with pytest.raises(ValueError, match="it is no file"):
+    with pytest.raises(ValueError, match="expected a regular file"):
         read_endpoint(file)
 
 
 def test_a_link_is_not_followed(file, tmp_path):
     (tmp_path / "other").write_text(json.dumps({"url": URL}))
     file.symlink_to(tmp_path / "other")
-    with pytest.raises(ValueError, match="it is a link"):
+    with pytest.raises(ValueError, match="expected a regular file, got a link"):
         read_endpoint(file)
 
 
-def test_a_device_and_a_directory_are_no_files(file):
+def test_a_device_and_a_directory_are_rejected(file):
     file.mkdir()
     with pytest.raises((ValueError, OSError)):
         read_endpoint(file)
 
 
 @pytest.mark.parametrize(("text", "path"), [("/health", "health"), ("a/b?c=d", "a/b?c=d"), ("", ""), ("/é", "%C3%A9")])
-def test_a_path_of_health_stands_below_the_address(text, path):
-    assert health_path(text) == path
+def test_the_health_path_is_relative_to_the_url(text, path):
+    assert parse_health_path(text) == path
 
 
 @pytest.fixture
 def server():
-    """A server that says `server.status`, or nothing at all when that is None; its address is `server.url`."""
+    """Start a server at `server.url` that responds with `server.status`, or never if that is None."""
 
     class Server:
         status = 200
@@ -144,31 +144,31 @@ def server():
 
 
 @pytest.mark.parametrize(("status", "well"), [(200, True), (204, True), (302, False), (404, False), (503, False)])
-def test_only_2xx_is_well(status, well, server):
+def test_only_a_2xx_status_is_healthy(status, well, server):
     server.status = status
-    looks = HealthProbe(server.url, "health")
-    assert looks() is well
+    probe = HealthProbe(server.url, "health")
+    assert probe() is well
     assert server.asked.startswith(b"GET /health? HTTP/1.1\r\n")
-    looks.close()
+    probe.close()
 
 
-def test_a_model_that_accepts_and_never_answers_hangs_and_is_found_by_its_path_alone(server, monkeypatch, eventually):
+def test_only_a_health_path_detects_a_hung_model(server, monkeypatch, eventually):
     monkeypatch.setattr("maas_runtime.runner.endpoint.HEALTH_SECONDS", 0.1)
     server.status = None
     assert HealthProbe(server.url)()
-    looks = HealthProbe(server.url, "health")
-    looks.begin(0.01)
-    eventually(lambda: looks.misses >= 3)
+    probe = HealthProbe(server.url, "health")
+    probe.start(0.01)
+    eventually(lambda: probe.misses >= 3)
     server.status = 200
-    eventually(lambda: looks.misses == 0)
-    looks.close()
+    eventually(lambda: probe.misses == 0)
+    probe.close()
 
 
-# --- whole, with a service's deployer
+# --- with a deployer
 
 DGA = Model("dga", "1.0")
 
-# Answers all, until a file `hang` is there: then it accepts connections still
+# Responds until a file `hang` exists; then it only accepts connections
 HANGING = """
 import os, socket
 
@@ -187,8 +187,8 @@ with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
 
 
 @pytest.mark.parametrize("who", ["the service", "the model"])
-def test_a_model_that_hangs_is_ended_with_the_reason(
-    who, make_local_deployer, store, collateral, registry, notes, tmp_path, eventually
+def test_a_hung_model_is_ended_with_the_reason(
+    who, make_local_deployer, store, collateral, registry, state_store, tmp_path, eventually
 ):
     script = f"#!/bin/sh\nexec {sys.executable} -S server.py\n"
     store.upload(collateral(script, **{"server.py": HANGING}), "/dga")
@@ -199,20 +199,25 @@ def test_a_model_that_hangs_is_ended_with_the_reason(
     deployer.scale(deployment, 1)
     instance = eventually(lambda: registry.instances())[0]
     time.sleep(0.5)
-    assert deployer.running(DGA) == 1  # as long as it answers
+    assert deployer.running(DGA) == 1  # while it responds
     (tmp_path / "hang").touch()
     eventually(lambda: deployer.running(DGA) == 0, 20)
     assert registry.instances() == ()
-    assert f"it gives no good answer at {instance.url}/health" in notes.read("failures/dga/1.0")["last"]
+    assert (
+        f"health check failed: no 2xx response from {instance.url}/health"
+        in state_store.read("failures/dga/1.0")["last"]
+    )
     (tmp_path / "hang").unlink()
     deployer.scale(deployment, 1)
     assert eventually(lambda: registry.instances())[0].url != instance.url
     deployer.scale(deployment, 0)
 
 
-def test_a_pipe_for_endpoint_dat_holds_up_no_runner(make_local_deployer, store, collateral, notes, eventually):
+def test_a_pipe_as_endpoint_dat_does_not_block_the_runner(
+    make_local_deployer, store, collateral, state_store, eventually
+):
     store.upload(collateral("#!/bin/sh\nmkfifo endpoint.dat\nsleep 60\n"), "/dga")
     deployer = make_local_deployer(Limits(start=0.5, drain=0.0, end=0.5))
     deployer.scale(Deployment(DGA, "/dga"), 1)
     eventually(lambda: deployer.running(DGA) == 0)
-    assert "its endpoint.dat can't be used: it is no file" in notes.read("failures/dga/1.0")["last"]
+    assert "invalid endpoint.dat: expected a regular file" in state_store.read("failures/dga/1.0")["last"]

@@ -1,4 +1,4 @@
-"""The runner: what it takes for a model to be ready, and what it does with endpoint.dat."""
+"""The runner: readiness, endpoint.dat, registration and termination."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
-from maas_runtime.runner.endpoint import listens
-from maas_runtime.runner.runner import ModelFailed, reachable
+from maas_runtime.runner.endpoint import is_listening
+from maas_runtime.runner.runner import ModelFailed, make_reachable
 from stellar.maas.schema import Endpoint
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
@@ -33,8 +33,8 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("written", "host", "registered"), ADDRESSES)
-def test_an_address_of_this_machine_alone_gets_its_name(written, host, registered):
-    endpoint = reachable(Endpoint(url=written, functions={"apply": "echo"}), host)
+def test_a_local_host_is_replaced_by_the_host_name(written, host, registered):
+    endpoint = make_reachable(Endpoint(url=written, functions={"apply": "echo"}), host)
     assert (endpoint.url, endpoint.functions) == (registered, {"apply": "echo"})
 
 
@@ -54,34 +54,34 @@ def test_an_address_of_this_machine_alone_gets_its_name(written, host, registere
         "javascript:alert(1)",
     ],
 )
-def test_what_is_no_http_address_fails_the_model(url):
+def test_an_invalid_url_fails_the_model(url):
     with pytest.raises(ModelFailed, match="its url"):
-        reachable(Endpoint(url=url), "node1")
+        make_reachable(Endpoint(url=url), "node1")
 
 
-def test_a_password_in_an_address_fails_the_model_and_is_not_told_on():
+def test_a_password_in_a_url_fails_the_model_and_is_not_logged():
     with pytest.raises(ModelFailed, match="has a user's name in it") as error:
-        reachable(Endpoint(url="http://me:secret@localhost:1"), "node1")
+        make_reachable(Endpoint(url="http://me:secret@localhost:1"), "node1")
     assert "secret" not in str(error.value)
 
 
-def test_a_port_listens_or_it_does_not():
+def test_is_listening_checks_the_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/base"
-        assert listens(url)
-    assert not listens(url)
+        assert is_listening(url)
+    assert not is_listening(url)
 
 
 @pytest.fixture
-def run(collateral, place, tmp_path):
-    """Starts a runner by its command line: `run(script)`; `run.container` is its directory."""
+def run(collateral, registry_dir, tmp_path):
+    """Start a runner by its command line: `run(script)`; `run.container` is its directory."""
     started = []
 
     def start(script=None, *more, **files):
         container = tmp_path / "container"
         container.mkdir()
         (collateral(script, **files) if script else collateral(**files)).rename(container / "work")
-        line = ["-n", "dga", "-v", "1.0", "-s", "rest.sh", "-ci", "7", "-hn", "127.0.0.1", "--registry", place]
+        line = ["-n", "dga", "-v", "1.0", "-s", "rest.sh", "-ci", "7", "-hn", "127.0.0.1", "--registry", registry_dir]
         line += ["--container", container, "--drain-seconds", 0, "--end-seconds", 1, *more]
         started.append(
             subprocess.Popen(
@@ -108,25 +108,25 @@ BAD_MODELS = {
     "it ends well": ("exit 0", "rest.sh ended with status 0 before it wrote endpoint.dat: no luck"),
     "it prints to a terminal": ("printf '\\033[2Jno luck\\n' >&2; exit 3", "endpoint.dat: ?[2Jno luck"),
     "it writes nothing": ("sleep 30", "it was not ready in time: it wrote no endpoint.dat"),
-    "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "its endpoint.dat can't be used: Expecting"),
+    "it writes half": ("printf '{\"url\"' > endpoint.dat; sleep 30", "invalid endpoint.dat: Expecting"),
     "it writes an invalid hedge": (
         'echo \'{"url": "http://h", "hedge": 7}\' > endpoint.dat; sleep 30',
-        "its endpoint.dat can't be used: invalid hedge: expected true or false, got 7",
+        "invalid endpoint.dat: invalid hedge: expected true or false, got 7",
     ),
-    "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "its endpoint.dat can't be used"),
+    "it writes nonsense": ("echo \"{'url': 'http://h'}\" > endpoint.dat; sleep 30", "invalid endpoint.dat"),
     "it writes no address": (
         'echo \'{"url": ""}\' > endpoint.dat; sleep 30',
         "its url '' is not an http or https address",
     ),
     "nobody listens": (
         'echo \'{"url": "http://127.0.0.1:9"}\' > endpoint.dat; sleep 30',
-        "nothing listens at http://127.0.0.1:9",
+        "no server is listening at http://127.0.0.1:9",
     ),
 }
 
 
 @pytest.mark.parametrize("bad", BAD_MODELS)
-def test_a_model_that_does_not_get_ready_is_ended_with_the_reason(bad, run, registry):
+def test_a_model_that_is_never_ready_is_ended_with_the_reason(bad, run, registry):
     script, reason = BAD_MODELS[bad]
     runner = run(f"#!/bin/sh\necho no luck >&2\n{script}\n", "--start-seconds", 0.6)
     assert runner.wait(10) == 1
@@ -134,27 +134,27 @@ def test_a_model_that_does_not_get_ready_is_ended_with_the_reason(bad, run, regi
     assert registry.instances() == ()
 
 
-def test_half_an_endpoint_dat_is_read_again_when_it_is_whole(run, registry, eventually):
+def test_a_partial_endpoint_dat_is_read_again(run, registry, eventually):
     run(f"#!/bin/sh\nprintf '{{\"url\"' > endpoint.dat\nsleep 0.3\n{sys.executable} -S server.py\n")
     assert eventually(lambda: registry.instances())[0].id == "7"
 
 
-def test_a_script_without_a_first_line_is_read_by_the_shell(run, registry, eventually):
+def test_a_script_without_an_interpreter_line_is_run_by_the_shell(run, registry, eventually):
     run(f"{sys.executable} -S server.py\n")
     assert eventually(lambda: registry.instances())
 
 
-def test_unknown_fields_of_endpoint_dat_are_not_registered(run, registry, place, eventually):
+def test_unknown_fields_of_endpoint_dat_are_not_registered(run, registry, registry_dir, eventually):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         text = json.dumps({"url": url, "functions": {"apply": "echo"}, "extra": {"health": "/h"}})
         run(f"#!/bin/sh\necho '{text}' > endpoint.dat\nsleep 30\n")
         instance = eventually(lambda: registry.instances())[0]
     assert instance.payload.endpoint == Endpoint(url=url, functions={"apply": "echo"})
-    assert b"extra" not in (place / "maas/service/dga/7").read_bytes()
+    assert b"extra" not in (registry_dir / "maas/service/dga/7").read_bytes()
 
 
-def test_asked_to_stop_it_unregisters_and_removes_its_files(run, registry, eventually):
+def test_a_stop_signal_unregisters_the_instance_and_removes_its_files(run, registry, eventually):
     runner = run()
     eventually(lambda: registry.instances())
     runner.send_signal(signal.SIGTERM)
@@ -164,7 +164,7 @@ def test_asked_to_stop_it_unregisters_and_removes_its_files(run, registry, event
     assert not (run.container / "work").exists()
 
 
-def test_asked_to_stop_before_it_is_ready_it_stops(run, eventually):
+def test_a_stop_signal_before_readiness_ends_the_instance(run, eventually):
     runner = run("#!/bin/sh\ntouch started\nsleep 30\n")
     eventually(lambda: (run.container / "work/started").exists())
     runner.send_signal(signal.SIGTERM)
@@ -172,19 +172,19 @@ def test_asked_to_stop_before_it_is_ready_it_stops(run, eventually):
     assert failure(run) is None
 
 
-def test_a_model_that_listens_no_longer_is_unregistered_and_ended(run, registry, eventually):
+def test_a_model_that_closed_its_port_is_unregistered_and_ended(run, registry, eventually):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         runner = run(f'#!/bin/sh\necho \'{{"url": "{url}"}}\' > endpoint.dat\nsleep 30\n', "--probe-seconds", 0.05)
         eventually(lambda: registry.instances())
     assert runner.wait(10) == 1
-    assert failure(run) == f"it listens no longer at {url}"
+    assert failure(run) == f"health check failed: no server is listening at {url}"
     assert registry.instances() == ()
 
 
 @pytest.mark.parametrize("registration", ["ephemeral", "static"])
-def test_our_own_keys_are_published_beside_the_registration_and_removed_with_it(
-    registration, run, registry, place, eventually
+def test_our_own_keys_are_published_next_to_the_registration_and_removed_with_it(
+    registration, run, registry, registry_dir, eventually
 ):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -192,9 +192,9 @@ def test_our_own_keys_are_published_beside_the_registration_and_removed_with_it(
         runner = run(f"#!/bin/sh\necho '{says}' > endpoint.dat\nsleep 30\n", "--registration", registration)
         (instance,) = eventually(lambda: registry.instances())
         assert registry.version("dga", "1.0").settings == {url: {"hedge": False}}
-        settings = place / "maas/ext/instances/dga/7"
+        settings = registry_dir / "maas/ext/instances/dga/7"
         assert settings.read_bytes() == b'{"hedge":false}'
-        assert b"hedge" not in (place / "maas/service/dga/7").read_bytes()
+        assert b"hedge" not in (registry_dir / "maas/service/dga/7").read_bytes()
         assert instance.payload.endpoint == Endpoint(url=url)
         runner.send_signal(signal.SIGTERM)
         assert runner.wait(10) == 0
@@ -202,29 +202,29 @@ def test_our_own_keys_are_published_beside_the_registration_and_removed_with_it(
     assert not settings.exists()
 
 
-def test_a_model_without_our_own_keys_publishes_nothing(run, registry, place, eventually):
+def test_a_model_without_our_own_keys_publishes_nothing(run, registry, registry_dir, eventually):
     run()
     eventually(lambda: registry.instances())
-    assert not (place / "maas/ext/instances").exists()
+    assert not (registry_dir / "maas/ext/instances").exists()
 
 
-def test_a_lasting_registration_says_so(run, registry, eventually):
+def test_a_lasting_registration_is_marked_static(run, registry, eventually):
     run(None, "--registration", "static")
     assert eventually(lambda: registry.instances())[0].service_type == "STATIC"
 
 
-def test_a_script_that_can_not_be_started_is_the_reason(run):
+def test_a_script_that_cannot_be_started_is_reported(run):
     runner = run("#!/no/such/interpreter\n")
     assert runner.wait(10) == 1
-    assert "rest.sh can't be started: [Errno 2] No such file or directory" in failure(run)
+    assert "cannot start rest.sh: [Errno 2] No such file or directory" in failure(run)
 
 
-def test_a_registry_that_can_not_be_written_yet_is_tried_again(run, registry, place, eventually):
-    if os.geteuid() == 0:  # root writes everywhere, so something else must be in the way
-        place.mkdir()
-        (place / "maas").write_text("in the way")
+def test_registration_is_retried_while_the_registry_is_not_writable(run, registry, registry_dir, eventually):
+    if os.geteuid() == 0:  # root can write anywhere, so a file blocks the directory
+        registry_dir.mkdir()
+        (registry_dir / "maas").write_text("in the way")
         runner = run()
         eventually(lambda: (run.container / "work/endpoint.dat").exists())
         assert runner.poll() is None
-        (place / "maas").unlink()
+        (registry_dir / "maas").unlink()
         assert eventually(lambda: registry.instances())

@@ -1,4 +1,4 @@
-"""maas traffic and maas deploy --replace, as users type them."""
+"""maas traffic and maas deploy --replace, as users run them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ REMOVE = ("deploy", "-mo", "REMOVE", "-n", "dga")
 
 
 class Load:
-    """Callers in several threads that ask without a pause, until it is closed.
+    """Calls from several threads in a loop, until it is closed.
 
-    versions: how often which version has answered; nulls: how often there was no answer; errors: what was raised
+    versions: number of calls by version; nulls: number of null results; errors: exceptions that were raised
     """
 
-    ASK = compile(
+    CALL = compile(
         "MAP_GET('value', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga', version, key), 'environment', "
         "{'name': 'MAAS_MODEL_VERSION'}))"
     )
 
-    def __init__(self, place, version=None, callers=4):
-        self.registry = FileRegistry(place)
+    def __init__(self, registry_dir, version=None, callers=4):
+        self.registry = FileRegistry(registry_dir)
         self.client = ModelClient(self.registry, ClientSettings(cache_size=0))
         self.context = Context({Registry: self.registry, ModelClient: self.client})
         self.versions, self.nulls, self.errors = Counter(), 0, []
@@ -40,16 +40,16 @@ class Load:
     def _call(self):
         while not self._closing.is_set():
             try:
-                answer = self.ask()
-            except Exception as error:  # noqa: BLE001 - the test judges it
+                answer = self.call()
+            except Exception as error:  # noqa: BLE001 - asserted by the test
                 self.errors.append(error)
                 return
             with self._lock:
                 self.nulls += answer is None
                 self.versions[answer] += 1
 
-    def ask(self, key=None):
-        return self.ASK({"version": self._version, "key": key}, self.context)
+    def call(self, key=None):
+        return self.CALL({"version": self._version, "key": key}, self.context)
 
     def close(self):
         self._closing.set()
@@ -60,15 +60,15 @@ class Load:
 
 
 @contextmanager
-def load(place, eventually, **options):
-    load = Load(place, **options)
+def load(registry_dir, eventually, **options):
+    load = Load(registry_dir, **options)
     for caller in load._callers:
         caller.start()
     try:
         eventually(lambda: sum(load.versions.values()) > 50)
         yield load
         before = sum(load.versions.values())
-        eventually(lambda: sum(load.versions.values()) > before + 50)  # it went on
+        eventually(lambda: sum(load.versions.values()) > before + 50)  # still active
     finally:
         load.close()
     assert (load.errors, load.nulls, load.client.counters().failures) == ([], 0, {})
@@ -84,28 +84,30 @@ def run(maas, *words):
     return done.stdout
 
 
-def test_a_version_takes_the_place_of_another_under_load(maas, collateral, place, registry, eventually):
+def test_a_version_replaces_another_under_load(maas, collateral, registry_dir, registry, eventually):
     maas(*SERVE)
     run(maas, *ADD, "-v", "1.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
-    with load(place, eventually) as under:
+    with load(registry_dir, eventually) as under:
         output = run(
             maas, *ADD, "-v", "2.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--replace", "--wait"
         )
     assert output.splitlines()[2:] == [
-        "dga @ 2.0: 3 wanted, in place of the others",
-        "dga @ 2.0: 3 ready, the others are gone",
+        "dga @ 2.0: 3 desired, replacing the others",
+        "dga @ 2.0: 3 ready, the others removed",
     ]
     assert under.versions.keys() == {"1.0", "2.0"}
     assert [instance.model.version for instance in registry.instances()] == ["2.0"] * 3
     assert run(maas, "traffic") == ""
-    assert run(maas, "status").splitlines()[2:] == ["dga @ 2.0  3       3      0"]
+    assert run(maas, "status").splitlines()[2:] == ["dga @ 2.0  3        3      0"]
 
 
-def test_the_same_version_is_replaced_under_load_and_the_cache_forgets(maas, collateral, place, registry, eventually):
+def test_the_same_version_is_replaced_under_load_and_its_cache_is_invalidated(
+    maas, collateral, registry_dir, registry, eventually
+):
     maas(*SERVE)
     run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/dga", "--wait")
     before = pids(registry, Model("dga", "1.0"))
-    with ModelClient(registry) as cached, load(place, eventually) as under:
+    with ModelClient(registry) as cached, load(registry_dir, eventually) as under:
         endpoint = registry.endpoint("dga").as_map()
         old = {cached.apply(registry.endpoint("dga").as_map(), "environment", {"name": "X"})["pid"] for _ in range(9)}
         assert len(old) == 1  # cached
@@ -117,42 +119,40 @@ def test_the_same_version_is_replaced_under_load_and_the_cache_forgets(maas, col
     assert len(registry.instances()) == 2
 
 
-def test_a_version_is_added_and_the_old_one_removed_under_load(maas, collateral, place, registry, eventually):
+def test_a_version_is_added_and_the_old_one_removed_under_load(maas, collateral, registry_dir, registry, eventually):
     maas("serve", "--drain-seconds", "0", "--end-seconds", "2")
     run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
-    with load(place, eventually) as under:
+    with load(registry_dir, eventually) as under:
         run(maas, *ADD, "-v", "2.0", "-ni", 1, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--wait")
         run(maas, *REMOVE, "-v", "1.0", "-ni", 2, "--wait")
     assert under.versions.keys() == {"1.0", "2.0"}
 
 
-def test_a_version_that_never_gets_ready_is_given_up_and_the_old_one_serves_on(
-    maas, collateral, place, registry, eventually
-):
+def test_a_version_that_is_never_ready_is_rolled_back(maas, collateral, registry_dir, registry, eventually):
     maas(*SERVE)
     run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
     before = pids(registry, Model("dga", "1.0"))
     broken = collateral("#!/bin/bash\necho no such port >&2\nexit 3\n", folder="broken")
-    with load(place, eventually) as under:
+    with load(registry_dir, eventually) as under:
         new = (*ADD, "-v", "2.0", "-ni", 3, "-lmp", broken, "-hmp", "/user/me/dga/2.0", "--replace")
         done = maas(*new, "--wait")
         assert done.returncode == 1
-        assert "dga @ 2.0: 3 instances of 2.0 failed, the last one so: rest.sh ended with status 3" in done.stderr
-        assert "what was there before serves on" in done.stderr
+        assert "dga @ 2.0: 3 instances of 2.0 failed; last failure: rest.sh ended with status 3" in done.stderr
+        assert "rolled back to the previous instances" in done.stderr
         hanging = collateral("#!/bin/bash\nexec sleep 60\n", folder="hanging")
         done = maas(*ADD, "-v", "2.1", "-ni", 3, "-lmp", hanging, "-hmp", "/user/me/dga/2.1", "--replace", 1, "--wait")
         assert done.returncode == 1
-        assert "no further instance of 2.1 got ready in 1 seconds" in done.stderr
+        assert "no further instance of 2.1 was ready within 1 seconds" in done.stderr
     assert under.versions.keys() == {"1.0"}
     assert pids(registry, Model("dga", "1.0")) == before
     assert run(maas, "traffic") == ""
     assert "dga: 2.1 replaces 1.0: failed, 0 of 3 ready; no further instance" in run(maas, "status")
 
 
-def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(maas, collateral, place, registry, eventually):
+def test_a_new_service_continues_the_rollout_of_a_killed_one(maas, collateral, registry_dir, registry, eventually):
     service = maas(*SERVE)
     run(maas, *ADD, "-v", "1.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/1.0", "--wait")
-    with load(place, eventually) as under:
+    with load(registry_dir, eventually) as under:
         run(maas, *ADD, "-v", "2.0", "-ni", 3, "-lmp", collateral(), "-hmp", "/user/me/dga/2.0", "--replace")
         eventually(lambda: registry.instances("dga", "2.0"))
         service.kill()
@@ -160,7 +160,7 @@ def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(maas, c
         assert registry.instances("dga", "1.0")
         assert "rolling" in run(maas, "status")
         refused = maas("traffic", "-n", "dga", "--weight", "1.0=1")
-        assert "calls of dga move by themselves now" in refused.stderr
+        assert "a rollout of dga controls its traffic" in refused.stderr
         maas(*SERVE)
         eventually(lambda: [i.model.version for i in registry.instances()] == ["2.0"] * 3)
         eventually(lambda: "rolling" not in run(maas, "status"))
@@ -168,35 +168,33 @@ def test_a_service_that_is_killed_midway_is_followed_by_one_that_goes_on(maas, c
     assert run(maas, "traffic") == ""
 
 
-def test_a_replacement_waits_for_a_service_and_is_refused_where_it_can_not_be_meant(
-    maas, collateral, registry, eventually
-):
+def test_a_replacement_is_queued_without_a_service_and_rejected_if_invalid(maas, collateral, registry, eventually):
     new = (*ADD, "-v", "2.0", "-ni", 1, "-lmp", collateral(), "-hmp", "/dga")
     done = maas(*new, "--replace")
-    assert (done.returncode, "the request waits in the queue; no service runs" in done.stderr) == (0, True)
+    assert (done.returncode, "the request is queued, but no service is running" in done.stderr) == (0, True)
     maas(*SERVE)
     eventually(lambda: len(registry.instances("dga", "2.0")) == 1)
     done = maas(*ADD, "-v", "2.0", "-ni", 1000, "-hmp", "/dga", "--replace")
-    assert (done.returncode, done.stderr) == (1, "maas: 1000 instances are asked for; 1 to 100 are allowed\n")
+    assert (done.returncode, done.stderr) == (1, "maas: invalid number of instances 1000: expected 1 to 100\n")
     done = maas(*REMOVE, "-v", "2.0", "-ni", 1, "--replace")
-    assert (done.returncode, done.stderr) == (1, "maas: --replace goes with ADD, not with REMOVE\n")
+    assert (done.returncode, done.stderr) == (1, "maas: --replace requires ADD, got REMOVE\n")
 
 
-def test_calls_are_split_by_weight_and_by_key(maas, collateral, place, eventually):
+def test_calls_are_split_by_weight_and_by_key(maas, collateral, registry_dir, eventually):
     maas(*SERVE)
     for version in ("1.0", "2.0"):
         run(maas, *ADD, "-v", version, "-ni", 1, "-lmp", collateral(), "-hmp", f"/user/me/dga/{version}", "--wait")
     shown = run(maas, "traffic", "-n", "dga", "--weight", "1.0=80", "--weight", "2.0=20")
     assert shown == "dga: calls go to 1.0 80 %, 2.0 20 %\n"
-    asking = Load(place, callers=0)
+    caller = Load(registry_dir, callers=0)
     try:
-        counts = Counter(asking.ask() for _ in range(1000))
+        counts = Counter(caller.call() for _ in range(1000))
         assert sum((counts[v] - wanted) ** 2 / wanted for v, wanted in (("1.0", 800), ("2.0", 200))) < 33
         plan = TrafficPlan({"1.0": 80, "2.0": 20})
         for key in map(str, range(100)):
-            assert asking.ask(key) == plan.choose({"1.0": 1, "2.0": 1}, "dga", key)
+            assert caller.call(key) == plan.choose({"1.0": 1, "2.0": 1}, "dga", key)
     finally:
-        asking.close()
+        caller.close()
 
 
 # --- the command alone
@@ -240,64 +238,64 @@ def test_a_plan_is_set_and_shown(words, shown, two_versions, maas, registry):
     assert (shown in run(maas, "status")) == (words != ["--clear"])
 
 
-def test_what_is_not_said_stays_until_it_is_cleared(two_versions, maas, place):
+def test_options_not_given_leave_the_plan_unchanged_until_it_is_cleared(two_versions, maas, registry_dir):
     run(maas, "traffic", "-n", "dga", "--weight", "1.0=1")
     run(maas, "traffic", "-n", "dga", "--shadow", "2.0")
     shown = run(maas, "traffic", "-n", "dga", "--weight", "1.0=3", "--weight", "2.0=1")
     assert shown == "dga: calls go to 1.0 75 %, 2.0 25 %; 100 % also to 2.0, its shadow\n"
     assert run(maas, "traffic", "-n", "dga", "--clear", "--weight", "1.0=1") == "dga: calls go to 1.0 100 %\n"
     run(maas, "traffic", "-n", "dga", "--clear")
-    assert not [*(place / "maas/ext/traffic").iterdir()]
+    assert not [*(registry_dir / "maas/ext/traffic").iterdir()]
 
 
-def test_a_version_that_is_not_there_is_warned_of(two_versions, maas):
+def test_a_version_without_instances_is_a_warning(two_versions, maas):
     done = maas("traffic", "-n", "dga", "--weight", "1.0=1", "--weight", "3.0=1", "--shadow", "4.0")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        f"maas: dga has no version {version} now (1.0, 2.0); it gets no calls until it has instances"
+        f"maas: dga has no instances of version {version} (found 1.0, 2.0), so it receives no calls yet"
         for version in ("3.0", "4.0")
     ]
     assert done.stdout == "dga: calls go to 1.0 100 %, 3.0 0 %; 100 % also to 4.0, its shadow\n"
 
 
 WRONG = [
-    (["--weight", "1.0=1"], "which model? It is named by -n (--name)"),
+    (["--weight", "1.0=1"], "missing model name: add -n (--name)"),
     (["-n", "../x", "--weight", "1.0=1"], "the model's name '../x' is invalid"),
-    (["-n", "dga", "--weight", "1.0"], "'1.0' is not of the form VERSION=NUMBER, such as 2.0=10"),
-    (["-n", "dga", "--weight", "1.0=x"], "'1.0=x' is not of the form VERSION=NUMBER"),
+    (["-n", "dga", "--weight", "1.0"], "invalid weight '1.0': expected VERSION=NUMBER, such as 2.0=10"),
+    (["-n", "dga", "--weight", "1.0=x"], "invalid weight '1.0=x': expected VERSION=NUMBER"),
     (
         ["-n", "dga", "--weight", "1.0=-1"],
         "invalid weight of version '1.0': expected a number from 0 to 1000000000, got -1",
     ),
-    (["-n", "dga", "--weight", "1.0=nan"], "is not of the form VERSION=NUMBER"),
+    (["-n", "dga", "--weight", "1.0=nan"], "expected VERSION=NUMBER"),
     (["-n", "dga", "--weight", "1.0=1e999"], "expected a number from 0 to 1000000000, got inf"),
     (["-n", "dga", "--weight", "1.0=0"], "invalid weights: at least one must be more than 0"),
-    (["-n", "dga", "--weight", "1.0=1", "--weight", "1.0=2"], "--weight: a version is given twice"),
-    (["-n", "dga", "--per-instance"], "--per-instance goes with --weight"),
+    (["-n", "dga", "--weight", "1.0=1", "--weight", "1.0=2"], "--weight: duplicate version"),
+    (["-n", "dga", "--per-instance"], "--per-instance requires --weight"),
     (
         ["-n", "dga", "--shadow", "2.0=2"],
         "invalid share of the shadow: expected a number above 0 and at most 1, got 2.0",
     ),
-    (["-n", "dga", "--shadow", "2.0=x"], "'2.0=x' is not of the form VERSION or VERSION=SHARE"),
+    (["-n", "dga", "--shadow", "2.0=x"], "invalid shadow '2.0=x': expected VERSION or VERSION=SHARE"),
     (["-n", "dga", "--shadow", ""], "the version is empty"),
 ]
 
 
 @pytest.mark.parametrize(("words", "reason"), WRONG)
-def test_a_plan_that_can_not_be_meant_is_refused(words, reason, place, capsys):
+def test_an_invalid_plan_is_rejected(words, reason, registry_dir, capsys):
     try:
-        status = main(["traffic", "--registry", str(place), *words])
+        status = main(["traffic", "--registry", str(registry_dir), *words])
     except SystemExit as ended:
         status = ended.code
     assert status == 1
     assert reason in capsys.readouterr().err
-    assert not (place / "maas/ext/traffic").exists()
+    assert not (registry_dir / "maas/ext/traffic").exists()
 
 
-def test_a_damaged_plan_is_named_and_can_be_cleared(two_versions, maas, place):
+def test_a_damaged_plan_is_reported_and_can_be_cleared(two_versions, maas, registry_dir):
     run(maas, "traffic", "-n", "dga", "--weight", "1.0=1")
-    (place / "maas/ext/traffic/dga").write_text('{"weights": 7}')
-    assert "the traffic plan of dga can't be read; set it anew with --clear" in run(maas, "status")
+    (registry_dir / "maas/ext/traffic/dga").write_text('{"weights": 7}')
+    assert "invalid traffic plan of dga; replace it with --clear" in run(maas, "status")
     done = maas("traffic", "-n", "dga", "--weight", "1.0=1")
-    assert (done.returncode, "set it anew with --clear" in done.stderr) == (1, True)
+    assert (done.returncode, "replace it with --clear" in done.stderr) == (1, True)
     assert run(maas, "traffic", "-n", "dga", "--clear") == "dga: calls go to the newest version\n"
