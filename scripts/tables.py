@@ -12,11 +12,11 @@ from lark.parsers.lalr_analysis import Shift
 
 PACKAGE = Path(__file__).parent.parent / "stellar"
 
-HEADER = '''"""The parser's tables. Made from grammar.lark by `python -m scripts.tables`; not for editing.
+HEADER = '''"""The parser's tables, generated from grammar.lark by `python -m scripts.tables`. Do not edit.
 
-TERMINALS: (name, regular expression), in the order in which they are tried
-ACTIONS: for each state, what to do at a symbol: n >= 0 goes to state n, n < 0 reduces by rule ~n
-RULES: (symbol made, number of symbols, name of the node or None, which of the symbols are its parts)
+TERMINALS: (name, regular expression), in the order of matching
+ACTIONS: for each state, the action at a symbol: n >= 0 goes to state n, n < 0 reduces by rule ~n
+RULES: (derived symbol, number of symbols, name of the node or None, indices of its arguments)
 """
 
 # fmt: off

@@ -5,7 +5,7 @@
     risky = stellar.compile("bytes > 1000 and method == 'POST'")
     risky({"bytes": 2048, "method": "POST"})  # True
 
-Each name is loaded when it is first used, so that what only deploys models does not load the language.
+Names are imported on first use, so that a program that only deploys models does not load the language.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stellar.language.expression import evaluate as evaluate
     from stellar.language.library import Function as Function
     from stellar.language.library import Library as Library
+    from stellar.language.library import function as function
     from stellar.language.library import stellar as stellar
 
 __getattr__, __dir__, __all__ = export_lazily(
@@ -38,7 +39,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".language.errors": ("ConfigError", "EvaluationError", "ParseError", "ResolutionError", "StellarError"),
         ".language.expression": ("Expression", "compile", "evaluate"),
         ".functions": ("LIBRARY",),
-        ".language.library": ("Function", "Library", "stellar"),
+        ".language.library": ("Function", "Library", "function", "stellar"),
         ".language.evaluate_many": ("evaluate_many", "evaluate_many_async"),
     },
 )

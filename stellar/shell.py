@@ -146,9 +146,9 @@ def open_terminal(given: argparse.Namespace) -> None:
 
 def settings_of(session: Session) -> str:
     """The line of the greeting that shows the global configuration, if there is one."""
-    from stellar.language.conversions import to_text
+    from stellar.language.conversions import to_string
 
-    return f"\n{to_text(dict(session.settings))}" if session.settings else ""
+    return f"\n{to_string(dict(session.settings))}" if session.settings else ""
 
 
 def _keys(name: str | None) -> Inputrc | None:

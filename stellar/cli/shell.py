@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from stellar import shell
 from stellar.cli import COMMANDS
 from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, Unusable, argument, complain, texts_of
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 from stellar.util.version import add_version
 
 DESCRIPTION = """\
@@ -57,7 +57,7 @@ def _given_texts(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     yield from (("", argument(text)) for text in options.execute)
     if options.script not in (None, STANDARD_INPUT):
         if options.script.isalpha() and not os.path.exists(options.script):
-            known = known_names(options.script, COMMANDS)
+            known = suggest_name(options.script, COMMANDS)
             raise Unusable(f"there is no file {options.script}, and no such command; {known}")
         yield from shell.of_script(options.script, texts_of(options.script))
     elif options.script or not options.execute:

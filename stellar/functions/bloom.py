@@ -10,7 +10,7 @@ from typing import Any
 
 from stellar.language.conversions import to_double, to_integer
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.language.tagged_json import encode
 
 EXPECTED, FALSE_POSITIVES = 100_000, 0.01
@@ -81,7 +81,7 @@ def _serialize(value: Any) -> bytes:
     try:
         document = json.dumps(encode(value), sort_keys=True)
     except (TypeError, RecursionError) as error:
-        raise ValueError(f"cannot add {described(value)} to a bloom filter") from error
+        raise ValueError(f"cannot add {describe(value)} to a bloom filter") from error
     return b"j" + document.encode()
 
 
@@ -101,11 +101,11 @@ def init(expected_insertions: object = None, false_positive_rate: object = None)
     rate = FALSE_POSITIVES if false_positive_rate is None else to_double(false_positive_rate)
     if expected is None or expected < 0:
         raise ValueError(
-            f"BLOOM_INIT expected a non-negative integer as expectedInsertions, got {described(expected_insertions)}"
+            f"BLOOM_INIT expected a non-negative integer as expectedInsertions, got {describe(expected_insertions)}"
         )
     if rate is None or not 0 < rate < 1:
         raise ValueError(
-            f"BLOOM_INIT expected a number between 0 and 1 as falsePositiveRate, got {described(false_positive_rate)}"
+            f"BLOOM_INIT expected a number between 0 and 1 as falsePositiveRate, got {describe(false_positive_rate)}"
         )
     return BloomFilter(expected, rate)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stellar.language.conversions import to_integer, to_text
+from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import stellar
-from stellar.language.runtime import ABSENT, described
-from stellar.util.optional_imports import needed
+from stellar.language.runtime import ABSENT, describe
+from stellar.util.optional_imports import import_optional
 
 PRECISION, SPARSE_PRECISION = 14, 25
 # Limits of the sketch library: a sketch has 2 to this power registers
@@ -26,15 +26,15 @@ class Cardinality:
 
         precision: the sketch has 2 to this power registers; the error is about 2 % from 14 on, about 10 % with fewer
         """
-        sketches = needed("datasketches", "sketches")
+        sketches = import_optional("datasketches", "sketches")
         self.precision, self.sparse_precision = precision, sparse_precision
         self.sketch: Any = sketches.hll_sketch(min(precision, MOST_REGISTERS), sketches.tgt_hll_type.HLL_8)
 
     def add(self, value: object) -> None:
-        self.sketch.update(to_text(value))
+        self.sketch.update(to_string(value))
 
     def merge(self, other: Cardinality) -> None:
-        sketches = needed("datasketches", "sketches")
+        sketches = import_optional("datasketches", "sketches")
         union = sketches.hll_union(min(self.precision, MOST_REGISTERS))
         union.update(self.sketch)
         union.update(other.sketch)
@@ -45,7 +45,7 @@ class Cardinality:
 
     def __setstate__(self, state: tuple[int, int, bytes]) -> None:
         self.precision, self.sparse_precision, data = state
-        self.sketch = needed("datasketches", "sketches").hll_sketch.deserialize(data)
+        self.sketch = import_optional("datasketches", "sketches").hll_sketch.deserialize(data)
 
 
 @stellar("HLLP_INIT")
@@ -71,7 +71,7 @@ def init(p: object = ABSENT, sp: object = ABSENT) -> Cardinality:
 
 def _require_precision(name: str, value: object) -> int:
     if (number := to_integer(value)) is None:
-        raise ValueError(f"HLLP_INIT expected an integer as {name}, got {described(value)}")
+        raise ValueError(f"HLLP_INIT expected an integer as {name}, got {describe(value)}")
     return number
 
 
@@ -125,7 +125,7 @@ def merge(estimators: object) -> Cardinality | None:
         if isinstance(estimator, Cardinality):
             members.append(estimator)
         elif estimators != [None] and estimators is not None:
-            raise ValueError(f"HLLP_MERGE expected estimators of cardinality, got {described(estimator)}")
+            raise ValueError(f"HLLP_MERGE expected estimators of cardinality, got {describe(estimator)}")
     if len(members) < 2:
         return members[0] if members else None
     first = members[0]

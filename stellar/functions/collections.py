@@ -8,7 +8,7 @@ from typing import Any
 
 from stellar.language.library import stellar
 from stellar.language.ordered_set import OrderedSet
-from stellar.language.runtime import ABSENT, described, hashable, member
+from stellar.language.runtime import ABSENT, describe, hashable, member
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
@@ -269,7 +269,7 @@ def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     if key is None or map_ is None:
         return default
     if map_.__class__ is not dict and not isinstance(map_, Mapping):
-        raise ValueError(f"MAP_GET expected a map as map, got {described(map_)}")
+        raise ValueError(f"MAP_GET expected a map as map, got {describe(map_)}")
     value = map_.get(key if key.__class__ is str else member(map_, key))
     return default if value is None else value
 
@@ -364,13 +364,13 @@ def _to_key(value: Any) -> Any:
     try:
         hash(value)
     except TypeError:
-        raise ValueError(f"{described(value)} cannot be a key of a map or a member of a set") from None
+        raise ValueError(f"{describe(value)} cannot be a key of a map or a member of a set") from None
     return value
 
 
 def _require_sequence(collection: Any) -> Iterable[Any]:
     if not isinstance(collection, list | tuple | set | frozenset | None):
-        raise ValueError(f"SET_MERGE expected sets or lists, got {described(collection)}")
+        raise ValueError(f"SET_MERGE expected sets or lists, got {describe(collection)}")
     return collection or ()
 
 
@@ -388,11 +388,11 @@ def _require_mutable(map_: Mapping[Any, Any] | None) -> MutableMapping[Any, Any]
 
 def _require_count(count: Any) -> int:
     if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError(f"expected integers as counts of a multiset, got {described(count)}")
+        raise ValueError(f"expected integers as counts of a multiset, got {describe(count)}")
     return count
 
 
 def _require_entries(map_: Any, noun: str) -> Iterable[tuple[Any, Any]]:
     if not isinstance(map_, Mapping | None):
-        raise ValueError(f"expected {noun} to merge, got {described(map_)}")
+        raise ValueError(f"expected {noun} to merge, got {describe(map_)}")
     return map_.items() if map_ else ()

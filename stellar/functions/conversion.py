@@ -21,7 +21,7 @@ def to_string(input_: object) -> str | None:
     """
     if input_.__class__ is str:
         return input_
-    return None if input_ is None else conversions.to_text(input_)
+    return None if input_ is None else conversions.to_string(input_)
 
 
 @stellar("TO_INTEGER")

@@ -11,11 +11,11 @@ import time
 from typing import Any
 
 from stellar.java import date_patterns as _date_patterns
-from stellar.java.calendar import Moment
+from stellar.java.calendar import LocalDateTime
 from stellar.java.timezones import DEFAULT, Zone, zone
-from stellar.language.conversions import to_long, to_text
+from stellar.language.conversions import to_long, to_string
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
@@ -52,7 +52,7 @@ def to_epoch_timestamp(date_time: object, format_: object, timezone: object = No
     """
     if date_time is None or format_ is None:
         return None
-    return _date_patterns.read(to_text(format_), to_text(date_time), _find_zone(timezone))
+    return _date_patterns.parse_date(to_string(format_), to_string(date_time), _find_zone(timezone))
 
 
 @stellar("IS_DATE")
@@ -71,7 +71,7 @@ def is_date(date: object = None, format_: object = None) -> bool:
     """
     if date is None or format_ is None:
         return False
-    return _date_patterns.read(to_text(format_), to_text(date), DEFAULT, lenient=False) is not None
+    return _date_patterns.parse_date(to_string(format_), to_string(date), DEFAULT, lenient=False) is not None
 
 
 @stellar("DATE_FORMAT")
@@ -99,11 +99,11 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
         moment = timestamp if isinstance(timestamp, int) and not isinstance(timestamp, bool) else None
         zone_name = timestamp if isinstance(timestamp, str) else None
     elif not isinstance(timestamp, int | None) or isinstance(timestamp, bool):
-        raise ValueError(f"DATE_FORMAT expected an integer as timestamp, got {described(timestamp)}")
+        raise ValueError(f"DATE_FORMAT expected an integer as timestamp, got {describe(timestamp)}")
     elif not isinstance(timezone, str | None):
-        raise ValueError(f"DATE_FORMAT expected a string as timezone, got {described(timezone)}")
-    return _date_patterns.write(
-        to_text(format_), now() if moment is None else _require_64_bits(moment), _find_zone(zone_name)
+        raise ValueError(f"DATE_FORMAT expected a string as timezone, got {describe(timezone)}")
+    return _date_patterns.format_date(
+        to_string(format_), now() if moment is None else _require_64_bits(moment), _find_zone(zone_name)
     )
 
 
@@ -212,9 +212,9 @@ def year(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.year
 
 
-def _to_moment(timestamp: object) -> Moment | None:
+def _to_moment(timestamp: object) -> LocalDateTime | None:
     epoch = now() if timestamp is _MISSING else to_long(timestamp)
-    return None if epoch is None else Moment(epoch)
+    return None if epoch is None else LocalDateTime(epoch)
 
 
 def _require_64_bits(moment: int) -> int:
@@ -224,4 +224,4 @@ def _require_64_bits(moment: int) -> int:
 
 
 def _find_zone(name: object) -> Zone:
-    return DEFAULT if name is None or name is _MISSING else zone(to_text(name))
+    return DEFAULT if name is None or name is _MISSING else zone(to_string(name))

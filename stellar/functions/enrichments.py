@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
-from stellar.language.runtime import ABSENT, described, member
+from stellar.language.runtime import ABSENT, describe, member
 from stellar.util.filesystems import read
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import Connections
@@ -225,7 +225,7 @@ class EnrichmentObjects(ObjectCache):
 def _read_integer(settings: Mapping[str, Any], key: str, default: int) -> int:
     value = to_long(settings.get(key, default))
     if value is None or value < 0:
-        raise LookupError(f"invalid {key}: expected a non-negative integer, got {described(settings[key])}")
+        raise LookupError(f"invalid {key}: expected a non-negative integer, got {describe(settings[key])}")
     return value
 
 
@@ -258,7 +258,7 @@ def enrichment_object_get(context: Context, path: Written | str | None, indicato
         return None
     entries = context.get_or_make(EnrichmentObjects, _make_enrichment_objects).get(_require_allowed(context, path))
     if not isinstance(entries, Mapping):
-        raise ValueError(f"ENRICHMENT_OBJECT_GET expected a map in {path}, got {described(entries)}")
+        raise ValueError(f"ENRICHMENT_OBJECT_GET expected a map in {path}, got {describe(entries)}")
     key = member(entries, indicator)
     return None if key is ABSENT else entries[key]
 

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from stellar.functions.dates import date_format
 from stellar.language.conversions import to_boolean
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class FileFamily:
         """Remove a file or directory. Return True if that succeeds."""
         deep = to_boolean(recursive)
         if deep is None:
-            raise ValueError(f"{self.prefix}_RM expected a boolean as recursive, got {described(recursive)}")
+            raise ValueError(f"{self.prefix}_RM expected a boolean as recursive, got {describe(recursive)}")
 
         def remove(files: FileSystem, path: str) -> bool:
             files.remove(path, recursive=deep)

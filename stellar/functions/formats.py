@@ -11,12 +11,12 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
-from stellar.java.calendar import Moment
+from stellar.java.calendar import LocalDateTime
 from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.java.timezones import DEFAULT
-from stellar.language.conversions import to_long, to_optional_text, to_text
+from stellar.language.conversions import to_long, to_optional_string, to_string
 from stellar.language.library import UNKNOWN, stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 
 # No record needs more, and a wrong width must not exhaust memory
 _WIDEST = 1_000_000
@@ -60,9 +60,9 @@ def format_(format_: object, *args: object) -> str:
         FORMAT('%d', 1.5)  // error
         FORMAT('%s')  // error
     """
-    pattern = to_optional_text(format_)
+    pattern = to_optional_string(format_)
     if pattern is None:
-        raise ValueError(f"FORMAT expected a pattern as format, got {described(format_)}")
+        raise ValueError(f"FORMAT expected a pattern as format, got {describe(format_)}")
     return _format(pattern, *args)
 
 
@@ -117,7 +117,7 @@ class _Directive:
         return text.ljust(self.width) if "-" in self.flags else text.rjust(self.width)
 
     def error(self, value: object) -> ValueError:
-        return ValueError(f"{self.source!r} expected {_NOUNS[self.letter.lower()]}, got {described(value)}")
+        return ValueError(f"{self.source!r} expected {_NOUNS[self.letter.lower()]}, got {describe(value)}")
 
 
 _NOUNS = {
@@ -259,11 +259,11 @@ def _find_problem(
 
 
 def _format_any(directive: _Directive, value: object) -> str:
-    return to_text(value)[: directive.precision]
+    return to_string(value)[: directive.precision]
 
 
 def _format_boolean(directive: _Directive, value: object) -> str:
-    return to_text(value if isinstance(value, bool) else value is not None)[: directive.precision]
+    return to_string(value if isinstance(value, bool) else value is not None)[: directive.precision]
 
 
 def _format_hash(directive: _Directive, value: object) -> str:
@@ -466,10 +466,10 @@ _FLOATS: dict[str, Callable[[_Directive, float, bool], str]] = {
 def _format_date(directive: _Directive, value: object) -> str:
     if not isinstance(value, int) or isinstance(value, bool) or to_long(value) is None:
         raise directive.error(value)
-    return _format_date_field(directive.date_letter, Moment(value, DEFAULT.offset(value)))
+    return _format_date_field(directive.date_letter, LocalDateTime(value, DEFAULT.offset(value)))
 
 
-def _format_date_field(letter: str, moment: Moment) -> str:
+def _format_date_field(letter: str, moment: LocalDateTime) -> str:
     if letter in _DATE_FORMS:
         return "".join(
             _format_date_field(part[1:], moment) if part[:1] == "%" else part for part in _DATE_FORMS[letter]
@@ -485,7 +485,7 @@ _DATE_FORMS = {
     "F": ("%Y", "-", "%m", "-", "%d"),
     "c": ("%a", " ", "%b", " ", "%d", " ", "%T", " ", "%Z", " ", "%Y"),
 }
-_DATE_FIELDS: dict[str, Callable[[Moment], str]] = {
+_DATE_FIELDS: dict[str, Callable[[LocalDateTime], str]] = {
     "H": lambda moment: f"{moment.hour:02}",
     "I": lambda moment: f"{moment.hour % 12 or 12:02}",
     "k": lambda moment: f"{moment.hour}",

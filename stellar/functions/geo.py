@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from stellar.language.context import Context, GlobalSettings
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.library import stellar
 from stellar.util.cached_properties import cached_property
 from stellar.util.filesystems import read
-from stellar.util.optional_imports import needed
+from stellar.util.optional_imports import import_optional
 
 D = TypeVar("D")
 
@@ -36,7 +36,7 @@ class _Database:
 
     @cached_property
     def _reader(self) -> Any:
-        maxminddb = needed("maxminddb", "geo")
+        maxminddb = import_optional("maxminddb", "geo")
         try:
             return maxminddb.open_database(io.BytesIO(_read_database(self.path)), maxminddb.MODE_FD)
         except (OSError, EOFError, tarfile.TarError, maxminddb.InvalidDatabaseError) as error:
@@ -99,7 +99,7 @@ class GeoDatabase(_Database):
 
 
 def _to_string(value: object) -> str:
-    return "" if value is None else to_text(value)
+    return "" if value is None else to_string(value)
 
 
 class AsnDatabase(_Database):

@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar.language.conversions import to_double, to_integer
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
@@ -141,7 +141,7 @@ def geohash_centroid(hashes: object = None, precision: object = _LONGEST) -> str
     if not weighted:
         return None
     if isinstance(precision, bool) or not isinstance(precision, int):
-        raise ValueError(f"invalid precision of a geohash: expected an integer, got {described(precision)}")
+        raise ValueError(f"invalid precision of a geohash: expected an integer, got {describe(precision)}")
     return _encode(_centroid(weighted), _require_precision(precision))
 
 
@@ -152,7 +152,7 @@ def _require_precision(precision: object) -> int:
     characters = to_integer(precision)
     if characters is None or characters > _LONGEST:
         raise ValueError(
-            f"invalid precision of a geohash: expected an integer up to {_LONGEST}, got {described(precision)}"
+            f"invalid precision of a geohash: expected an integer up to {_LONGEST}, got {describe(precision)}"
         )
     return characters
 
@@ -177,7 +177,7 @@ def _encode(point: Coordinates, characters: int) -> str:
 
 def _decode(geohash: object) -> Coordinates:
     if not isinstance(geohash, str):
-        raise ValueError(f"expected a string as geohash, got {described(geohash)}")
+        raise ValueError(f"expected a string as geohash, got {describe(geohash)}")
     ranges = [[-180.0, 180.0], [-90.0, 90.0]]
     for index, digit in enumerate(geohash):
         if digit not in _VALUES:
@@ -191,7 +191,7 @@ def _decode(geohash: object) -> Coordinates:
 
 def _require_weight(weight: object) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"expected a number as weight of a geohash, got {described(weight)}")
+        raise ValueError(f"expected a number as weight of a geohash, got {describe(weight)}")
     number = to_double(weight)
     assert number is not None  # every number is convertible
     return number
@@ -219,7 +219,7 @@ Angle = Callable[[float, float, float, float], float]
 
 def _find_strategy(name: object) -> Angle:
     if not isinstance(name, str) or name not in _STRATEGIES:
-        raise ValueError(f"unknown strategy {described(name)}: expected one of {', '.join(_STRATEGIES)}")
+        raise ValueError(f"unknown strategy {describe(name)}: expected one of {', '.join(_STRATEGIES)}")
     return _STRATEGIES[name]
 
 

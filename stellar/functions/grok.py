@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from stellar.java.bounded_regex import TIMEOUT_MS
-from stellar.java.grok import Grok, GrokError, NoMatch, common
-from stellar.language.conversions import to_text
+from stellar.java.grok import Grok, GrokError, NoMatch, load_common_definitions
+from stellar.language.conversions import to_string
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ def grok_eval(grok: str | None, data: object) -> str | None:
     if not names:
         return "NO MATCH"
     return text_table(
-        names, [["MISSING" if row.get(name) is None else to_text(row[name]) for name in names] for row in rows]
+        names, [["MISSING" if row.get(name) is None else to_string(row[name]) for name in names] for row in rows]
     )
 
 
 @lru_cache(64)
 def _compile(pattern: str) -> Grok:
-    return Grok(LABEL, {**common(), LABEL: pattern})
+    return Grok(LABEL, {**load_common_definitions(), LABEL: pattern})
 
 
 def _capture(pattern: Grok, string: object) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _capture(pattern: Grok, string: object) -> dict[str, Any]:
         return {}
     if not isinstance(string, str):
         raise ValueError(
-            f"GROK_EVAL expected a string or a list of strings as data, got a list with {described(string)}"
+            f"GROK_EVAL expected a string or a list of strings as data, got a list with {describe(string)}"
         )
     try:
         return pattern.match(string)
@@ -146,4 +146,4 @@ def _find_longest(string: str, at: int, deadline: float) -> tuple[str | None, in
 
 @lru_cache(1)
 def _load_candidates() -> dict[str, Any]:
-    return {name: Grok(name, common()).pattern for name in _CANDIDATES}
+    return {name: Grok(name, load_common_definitions()).pattern for name in _CANDIDATES}

@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stellar.language.context import Context
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.library import stellar
 from stellar.util.waiting import offload
 
@@ -74,7 +74,7 @@ def get_endpoint(
     if model is None:
         _report_null_name(client)
         return None
-    name, version, key = to_text(model), *(None if each is None else to_text(each) for each in (version, key))
+    name, version, key = to_string(model), *(None if each is None else to_string(each) for each in (version, key))
     find = getattr(client, "endpoint", registry.endpoint)
     try:
         endpoint = find(name, version, key).as_map()
@@ -154,4 +154,4 @@ def _to_parameters(args: object) -> dict[str, Any]:
     """Return the parameters of a request, with floats formatted as in Stellar."""
     if not isinstance(args, Mapping):
         return {}
-    return {to_text(name): to_text(value) if isinstance(value, float) else value for name, value in args.items()}
+    return {to_string(name): to_string(value) if isinstance(value, float) else value for name, value in args.items()}

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from stellar.java.integers import LONG_MAX, LONG_MIN
-from stellar.language.conversions import to_boolean, to_double, to_long, to_optional_text
+from stellar.language.conversions import to_boolean, to_double, to_long, to_optional_string
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.sketches.summaries import OnlineSummary, WindowSummary
 
 
@@ -250,7 +250,7 @@ def bin_of(number: float, bounds: Iterable[object]) -> int:
     for index, bound in enumerate(bounds):
         limit = to_double(bound)
         if limit is None:
-            raise ValueError(f"expected a number as bound, got {described(bound)}")
+            raise ValueError(f"expected a number as bound, got {describe(bound)}")
         if limit < before:
             raise ValueError("expected bounds in ascending order")
         if number <= limit:
@@ -319,7 +319,7 @@ def _compute_logarithm(function: Callable[[float], float], number: float | None)
 def _convert_like(other: object, value: object) -> Any:
     """Convert a value to the type of another. Return None if that is not possible."""
     if isinstance(other, str):
-        return to_optional_text(value)
+        return to_optional_string(value)
     if isinstance(other, bool):
         return to_boolean(value)
     if isinstance(other, float):
@@ -340,10 +340,10 @@ def _find_extreme(values: Iterable[Any], better: Callable[[Any, Any], bool]) -> 
         if value is None:
             continue
         if not isinstance(value, str | bool | int | float):
-            raise ValueError(f"cannot compare {described(value)}: expected numbers, strings or booleans")
+            raise ValueError(f"cannot compare {describe(value)}: expected numbers, strings or booleans")
         converted = value if best is None else _convert_like(value, best)
         if converted is None:
-            raise ValueError(f"cannot compare {described(best)} with {described(value)}")
+            raise ValueError(f"cannot compare {describe(best)} with {describe(value)}")
         if best is None or better(_sort_key(value), _sort_key(converted)):
             best = value
     return best

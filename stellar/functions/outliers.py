@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from stellar.language.conversions import to_double
 from stellar.language.library import stellar
-from stellar.language.runtime import described, is_number
+from stellar.language.runtime import describe, is_number
 from stellar.sketches.summaries import ratio
 from stellar.sketches.tdigest import TDigest
 
@@ -55,7 +55,7 @@ def merge(states: list[Any] | None, current: OutlierState | None = None) -> Outl
         merged.window_median, merged.window_deviation = current.tick_median, current.tick_deviation
     for state in states or ():
         if not isinstance(state, OutlierState):
-            raise ValueError(f"OUTLIER_MAD_STATE_MERGE expected states of outliers, got {described(state)}")
+            raise ValueError(f"OUTLIER_MAD_STATE_MERGE expected states of outliers, got {describe(state)}")
         merged.window_median.merge(state.tick_median)
         merged.window_deviation.merge(state.tick_deviation)
     return merged
@@ -98,7 +98,7 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
     """
     factor = to_double(scale)
     if factor is None:
-        raise ValueError(f"OUTLIER_MAD_SCORE expected a number as scale, got {described(scale)}")
+        raise ValueError(f"OUTLIER_MAD_SCORE expected a number as scale, got {describe(scale)}")
     if value is None:
         return math.nan
     number = _require_number("OUTLIER_MAD_SCORE", value)
@@ -110,5 +110,5 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
 
 def _require_number(function: str, value: object) -> float:
     if not is_number(value):
-        raise ValueError(f"{function} expected numbers, got {described(value)}")
+        raise ValueError(f"{function} expected numbers, got {describe(value)}")
     return float(value)  # type: ignore[arg-type]

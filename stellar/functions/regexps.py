@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from stellar.java.regex import Replacement, everywhere, whole, with_groups
-from stellar.language.conversions import to_integer, to_text
+from stellar.java.regex import Replacement, compile_for_groups, compile_matcher, compile_replacer
+from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 
 _CACHE_SIZE = 512
@@ -17,7 +17,7 @@ def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str |
     if str_ is not UNKNOWN or not isinstance(pattern, str):
         return None
     try:
-        fullmatch = whole(pattern)
+        fullmatch = compile_matcher(pattern)
     except ValueError:
         return None
     return lambda string: string is not None and fullmatch(string) is not None
@@ -40,11 +40,11 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
     if str_ is None or pattern is None:
         return False
     if isinstance(pattern, str):
-        return whole(pattern)(str_) is not None
+        return compile_matcher(pattern)(str_) is not None
     if not isinstance(pattern, list | tuple | set | frozenset):
         return False
     alternatives: Iterable[object] = pattern
-    return any(whole(to_text(one))(str_) is not None for one in alternatives if one is not None)
+    return any(compile_matcher(to_string(one))(str_) is not None for one in alternatives if one is not None)
 
 
 def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
@@ -52,7 +52,7 @@ def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable
     if str_ is not UNKNOWN or not isinstance(pattern, str) or number is None or number < 1:
         return None
     try:
-        fullmatch, groups = whole(pattern), with_groups(pattern).groups
+        fullmatch, groups = compile_matcher(pattern), compile_for_groups(pattern).groups
     except ValueError:
         return None
 
@@ -83,7 +83,7 @@ def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> st
         return str_
     if number is None or str_ is None or pattern is None:
         return None
-    match = whole(pattern)(str_)
+    match = compile_matcher(pattern)(str_)
     groups = match.re.groups if match else 0
     if groups == 0 or number > groups:
         return None
@@ -97,7 +97,7 @@ def _prepare_replace(str_: object, pattern: object, value: object) -> Callable[[
     if str_ is not UNKNOWN or not (isinstance(pattern, str) and pattern and isinstance(value, str) and value):
         return None
     try:
-        replace_all, replacement = everywhere(pattern), _compile_replacement(value, with_groups(pattern))
+        replace_all, replacement = compile_replacer(pattern), _compile_replacement(value, compile_for_groups(pattern))
     except ValueError:
         return None
     return lambda string: replace_all(replacement, string) if string else None
@@ -122,7 +122,7 @@ def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> 
         return None
     if not pattern or not value:
         return str_
-    return everywhere(pattern)(_compile_replacement(value, with_groups(pattern)), str_)
+    return compile_replacer(pattern)(_compile_replacement(value, compile_for_groups(pattern)), str_)
 
 
 def _compile_replacement(template: str, expression: Any) -> Replacement:

@@ -8,7 +8,7 @@ from typing import Any
 from stellar.java.random import JavaRandom
 from stellar.language.conversions import to_integer
 from stellar.language.library import stellar
-from stellar.language.runtime import ABSENT, described
+from stellar.language.runtime import ABSENT, describe
 
 SIZE = 1024
 
@@ -52,7 +52,7 @@ def init(size: object = None) -> Sampler:
     """
     number = SIZE if size is None else to_integer(size)
     if number is None or number <= 0:
-        raise ValueError(f"SAMPLE_INIT expected a positive integer as size, got {described(size)}")
+        raise ValueError(f"SAMPLE_INIT expected a positive integer as size, got {describe(size)}")
     return Sampler(number)
 
 
@@ -74,7 +74,7 @@ def add(sampler: object = ABSENT, value: object = ABSENT) -> Sampler | None:
         raise ValueError("SAMPLE_ADD expected a value as second argument")
     sampler = Sampler() if sampler is None else sampler
     if not isinstance(sampler, Sampler):
-        raise ValueError(f"SAMPLE_ADD expected a sampler as sampler, got {described(sampler)}")
+        raise ValueError(f"SAMPLE_ADD expected a sampler as sampler, got {describe(sampler)}")
     sampler.add_all(value if isinstance(value, list | set | frozenset | tuple) else (value,))
     return sampler
 
@@ -108,7 +108,7 @@ def merge(samplers: Iterable[Any] | None = None, base: Sampler | None = None) ->
     sources = list(samplers or ())
     for sampler in sources:
         if not isinstance(sampler, Sampler):
-            raise ValueError(f"SAMPLE_MERGE expected samplers, got {described(sampler)}")
+            raise ValueError(f"SAMPLE_MERGE expected samplers, got {describe(sampler)}")
     if not sources:
         return None
     merged = Sampler(sources[0].size) if base is None else base

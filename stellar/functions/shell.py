@@ -16,7 +16,7 @@ from typing import Any
 
 from stellar.functions.system import SystemProperties
 from stellar.language.context import Context
-from stellar.language.conversions import to_integer, to_text
+from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import stellar
 from stellar.util.text_tables import text_table
 
@@ -71,9 +71,9 @@ def list_variables(context: Context, wrap: object = None) -> str:
     variables = _get_variables(context)
     width = None if wrap is None else to_integer(wrap)
     if wrap is not None and width is None:
-        raise ValueError(f"SHELL_LIST_VARS expected an integer as wrap, got {to_text(wrap)}")
+        raise ValueError(f"SHELL_LIST_VARS expected an integer as wrap, got {to_string(wrap)}")
     rows = [
-        tuple(_wrap(cell, width or 0) for cell in (name, to_text(value), variables.expressions.get(name, "")))
+        tuple(_wrap(cell, width or 0) for cell in (name, to_string(value), variables.expressions.get(name, "")))
         for name, value in variables.values.items()
     ]
     return text_table(("VARIABLE", "VALUE", "EXPRESSION"), rows)
@@ -136,7 +136,7 @@ def map_to_table(map_: Mapping[Any, Any] | None = _NOT_GIVEN) -> str | None:
     if map_ is _NOT_GIVEN:
         return None
     items = {} if map_ is None else map_
-    return text_table(("KEY", "VALUE"), [(to_text(key), to_text(value)) for key, value in items.items()])
+    return text_table(("KEY", "VALUE"), [(to_string(key), to_string(value)) for key, value in items.items()])
 
 
 @stellar("SHELL_EDIT")
@@ -158,7 +158,7 @@ def edit(context: Context, text: object = None) -> str | None:
     choices = (properties.get("EDITOR"), os.environ.get("EDITOR"), os.environ.get("VISUAL"), "vi")
     command = next(choice for choice in choices if choice)
     try:
-        return editor.edit("" if text is None else to_text(text), command).strip()
+        return editor.edit("" if text is None else to_string(text), command).strip()
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         log.warning("editor %s failed: %s", command, error)  # Metron returns null here
         return None

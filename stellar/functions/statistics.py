@@ -10,7 +10,7 @@ from typing import Any
 from stellar.functions.math import bin_of
 from stellar.language.conversions import to_double
 from stellar.language.library import stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.sketches.summaries import OnlineSummary, Summary, WindowSummary, ratio
 
 # Names that STATS_BIN accepts for lists of percentiles
@@ -66,7 +66,7 @@ def _require_number(value: object) -> float:
     if value.__class__ is float:
         return value
     if (number := to_double(value)) is None:
-        raise ValueError(f"STATS_ADD expected numbers, got {described(value)}")
+        raise ValueError(f"STATS_ADD expected numbers, got {describe(value)}")
     return number
 
 
@@ -85,7 +85,7 @@ def merge(list_: object = None) -> Summary | None:
     merged: Summary | None = None
     for summary in list_:
         if isinstance(summary, OnlineSummary | WindowSummary):
-            merged = summary if merged is None else merged.merged(summary)
+            merged = summary if merged is None else merged.combine(summary)
     return merged
 
 
@@ -108,7 +108,7 @@ def bin_(stats: OnlineSummary | WindowSummary | None, value: object, bounds: obj
     elif isinstance(bounds, list):
         percents = bounds
     else:
-        raise ValueError(f"STATS_BIN expected a list of percentiles, or {', '.join(BINS)}, got {described(bounds)}")
+        raise ValueError(f"STATS_BIN expected a list of percentiles, or {', '.join(BINS)}, got {describe(bounds)}")
     number = to_double(value)
     if stats is None or number is None or not percents:
         return -1
@@ -117,7 +117,7 @@ def bin_(stats: OnlineSummary | WindowSummary | None, value: object, bounds: obj
 
 def _require_percentile(value: object) -> float:
     if (percent := to_double(value)) is None:
-        raise ValueError(f"expected a number as percentile, got {described(value)}")
+        raise ValueError(f"expected a number as percentile, got {describe(value)}")
     return percent
 
 
@@ -339,7 +339,7 @@ def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
         return None
     for count in counts.values():
         if not isinstance(count, int) or isinstance(count, bool):
-            raise ValueError(f"IT_ENTROPY expected integers as counts, got {described(count)}")
+            raise ValueError(f"IT_ENTROPY expected integers as counts, got {describe(count)}")
     total = float(sum(counts.values()))
     shares = [ratio(count, total) for count in counts.values()]
     if any(not share > 0 for share in shares):

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from stellar.language.conversions import BLANKS, to_integer, to_optional_text, to_text
+from stellar.language.conversions import JAVA_WHITESPACE, to_integer, to_optional_string, to_string
 from stellar.language.library import stellar
-from stellar.language.runtime import described
-from stellar.util.memoize import remembered
+from stellar.language.runtime import describe
+from stellar.util.memoize import memoize
 
 # No record needs a longer string, and a wrong length must not exhaust memory
 LONGEST_FILLED = 10_000_000
@@ -29,7 +29,7 @@ def to_upper(input_: object) -> str | None:
     """
     if input_.__class__ is str:
         return input_.upper()
-    return None if input_ is None else to_text(input_).upper()
+    return None if input_ is None else to_string(input_).upper()
 
 
 @stellar("TO_LOWER")
@@ -45,7 +45,7 @@ def to_lower(input_: object) -> str | None:
     """
     if input_.__class__ is str:
         return input_.lower()
-    return None if input_ is None else to_text(input_).lower()
+    return None if input_ is None else to_string(input_).lower()
 
 
 @stellar("TRIM")
@@ -62,8 +62,8 @@ def trim(input_: object) -> str | None:
         TRIM(null)  // null
     """
     if input_.__class__ is str:
-        return input_.strip(BLANKS)
-    return None if input_ is None else to_text(input_).strip(BLANKS)
+        return input_.strip(JAVA_WHITESPACE)
+    return None if input_ is None else to_string(input_).strip(JAVA_WHITESPACE)
 
 
 @stellar("STARTS_WITH")
@@ -203,7 +203,7 @@ def fill_left(input_: object, fill: object, length: object) -> str | None:
     """
     if input_ is None:
         return None
-    string = to_text(input_)
+    string = to_string(input_)
     character, width = _parse_padding(fill, length)
     return string.rjust(width, character)
 
@@ -224,17 +224,17 @@ def fill_right(input_: object, fill: object, length: object) -> str | None:
     """
     if input_ is None:
         return None
-    string = to_text(input_)
+    string = to_string(input_)
     character, width = _parse_padding(fill, length)
     return string.ljust(width, character)
 
 
 def _parse_padding(fill: object, length: object) -> tuple[str, int]:
-    if fill is None or not (character := to_text(fill)[:1]):
-        raise ValueError(f"expected a non-empty string as fill, got {described(fill)}")
+    if fill is None or not (character := to_string(fill)[:1]):
+        raise ValueError(f"expected a non-empty string as fill, got {describe(fill)}")
     width = to_integer(length)
     if width is None:
-        raise ValueError(f"expected an integer as length, got {described(length)}")
+        raise ValueError(f"expected an integer as length, got {describe(length)}")
     if width > LONGEST_FILLED:
         raise ValueError(f"invalid length {width}: expected at most {LONGEST_FILLED}")
     return character, width
@@ -302,7 +302,7 @@ def join(items: Iterable[Any], delim: str) -> str:
     try:
         return delim.join(items)
     except TypeError:  # not all are strings
-        return delim.join([to_text(item) for item in items if item is not None])
+        return delim.join([to_string(item) for item in items if item is not None])
 
 
 @stellar("SPLIT")
@@ -323,7 +323,7 @@ def split(input_: object, delim: str | None) -> list[str]:
         return []
     if not delim:
         raise ValueError("SPLIT expected a non-empty string as delim")
-    return (input_ if input_.__class__ is str else to_text(input_)).split(delim)
+    return (input_ if input_.__class__ is str else to_string(input_)).split(delim)
 
 
 @stellar("STRING_ENTROPY", surplus="refuse")
@@ -338,11 +338,11 @@ def string_entropy(input_: object) -> float:
         STRING_ENTROPY('abcdefgh')  // 3.0
         STRING_ENTROPY(null)  // 0.0
     """
-    string = to_optional_text(input_)
+    string = to_optional_string(input_)
     return _compute_entropy(string) if string else 0.0
 
 
-@remembered
+@memoize
 def _compute_entropy(string: str) -> float:
     counts = Counter(string)
     buckets = 16
@@ -382,5 +382,5 @@ def substring(input_: str | None, start: float | None, end: float | None = None)
 def _to_index(number: float) -> int:
     index = number if number.__class__ is int else to_integer(number)
     if index is None:
-        raise LookupError(f"invalid index {to_text(number)}")
+        raise LookupError(f"invalid index {to_string(number)}")
     return index

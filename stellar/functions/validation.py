@@ -6,9 +6,9 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 
 from stellar.functions.network.suffixes import public_suffix
-from stellar.language.conversions import BLANKS, to_text
+from stellar.language.conversions import JAVA_WHITESPACE, to_string
 from stellar.language.library import stellar
-from stellar.util.memoize import remembered
+from stellar.util.memoize import memoize
 
 
 @stellar("IS_DOMAIN")
@@ -24,7 +24,7 @@ def is_domain(*address: object) -> bool:
         IS_DOMAIN('host.unknownsuffix')  // false
         IS_DOMAIN('example.com', null)  // false
     """
-    return bool(address) and all(value is not None and _is_domain(to_text(value)) for value in address)
+    return bool(address) and all(value is not None and _is_domain(to_string(value)) for value in address)
 
 
 @stellar("IS_EMAIL")
@@ -40,7 +40,7 @@ def is_email(*address: object) -> bool:
         IS_EMAIL('mary.@example.com')  // false
         IS_EMAIL(null)  // false
     """
-    return bool(address) and all(value is not None and _is_email(to_text(value)) for value in address)
+    return bool(address) and all(value is not None and _is_email(to_string(value)) for value in address)
 
 
 @stellar("IS_URL")
@@ -56,7 +56,7 @@ def is_url(*url: object) -> bool:
         IS_URL('gopher://example.com')  // false
         IS_URL(null)  // false
     """
-    return bool(url) and all(value is not None and _is_url(to_text(value)) for value in url)
+    return bool(url) and all(value is not None and _is_url(to_string(value)) for value in url)
 
 
 @stellar("IS_INTEGER")
@@ -73,7 +73,7 @@ def is_integer(*x: object) -> bool:
         IS_INTEGER(null)  // false
     """
     return bool(x) and all(
-        value is not None and _INTEGER.fullmatch(to_text(value).strip(BLANKS)) is not None for value in x
+        value is not None and _INTEGER.fullmatch(to_string(value).strip(JAVA_WHITESPACE)) is not None for value in x
     )
 
 
@@ -93,7 +93,7 @@ def is_ip(ip: object = None, type_: object = None) -> bool:
     """
     if ip is None:
         return False
-    address = to_text(ip)
+    address = to_string(ip)
     return (type_ != "IPV6" and _is_ipv4(address)) or (type_ != "IPV4" and _is_ipv6(address))
 
 
@@ -108,7 +108,7 @@ def _is_ipv4(address: str) -> bool:
     return _IPV4.fullmatch(address) is not None
 
 
-@remembered
+@memoize
 def _is_ipv6(address: str) -> bool:
     try:
         return IPv6Address(address).scope_id is None
@@ -120,7 +120,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+((?=[a-z]){_LABEL})\.?", re.ASCII | re.IGNORECASE)
 
 
-@remembered
+@memoize
 def _is_domain(domain: str) -> bool:
     domain = _to_ascii(domain)
     if len(domain) > 253 or (match := _DOMAIN.fullmatch(domain)) is None:

@@ -1,1 +1,1 @@
-"""Java's semantics, for functions and pipelines alike: regular expressions, Grok, dates, time zones."""
+"""Java's semantics for functions and pipelines: regular expressions, Grok, dates, time zones."""

@@ -1,4 +1,4 @@
-"""Regular expressions of configurations: Java's dialect as near as Python has it, in bounded time."""
+"""Regular expressions of configurations, close to Java's dialect and matched in bounded time."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 TIMEOUT_MS = 1000
 
 
-def compiled(text: str) -> Any:
-    """A compiled pattern of the `regex` package.
+def compile_pattern(expression: str) -> Any:
+    """Compile a regular expression with the `regex` package.
 
-    Raises ValueError, with the place in the text, where it is no regular expression.
+    Raises BadExpression, with the position of the error, if it is invalid.
     """
-    import regex  # its import takes longer than most runs of a small command
+    import regex  # importing it takes longer than most commands
 
-    # Java's classes such as \w and \d are ASCII; its properties such as \p{L} are not, and must not be made so
-    flags = 0 if re.search(r"\\[pP]|\[\[?:", text) else regex.ASCII
+    # Java's classes such as \w and \d are ASCII, but regex.ASCII would restrict properties such as \p{L} as well
+    flags = 0 if re.search(r"\\[pP]|\[\[?:", expression) else regex.ASCII
     try:
-        return regex.compile(text, flags)
+        return regex.compile(expression, flags)
     except regex.error as error:
         raise BadExpression(str(error), error.pos or 0) from error
 
 
 class BadExpression(ValueError):
-    """A text that is no regular expression; `position` is where that shows."""
+    """An invalid regular expression; `position` is the offset of the error."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
         self.position = position
 
 
-def found(pattern: Any, text: str, timeout_ms: int = TIMEOUT_MS) -> Any:
-    """The first match anywhere in a text, or None. Raises TimeoutError when the search takes too long."""
-    return pattern.search(text, timeout=timeout_ms / 1000)
+def search(pattern: Any, string: str, timeout_ms: int = TIMEOUT_MS) -> Any:
+    """Return the first match in a string, or None. Raises TimeoutError if it takes too long."""
+    return pattern.search(string, timeout=timeout_ms / 1000)
 
 
-def fits(pattern: Any, text: str) -> bool:
-    """Whether the whole text matches. Raises TimeoutError when the search takes too long."""
-    return pattern.fullmatch(text, timeout=TIMEOUT_MS / 1000) is not None
+def is_full_match(pattern: Any, string: str) -> bool:
+    """Return True if the whole string matches. Raises TimeoutError if it takes too long."""
+    return pattern.fullmatch(string, timeout=TIMEOUT_MS / 1000) is not None

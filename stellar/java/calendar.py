@@ -1,4 +1,4 @@
-"""Java's calendar: days and their years, months and weeks; before 15 October 1582 they are Julian."""
+"""Java's calendar, which is Julian before 15 October 1582: years, months, weeks and days."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _CUTOVER_YEAR = 1582
 
 
 def day_number(year: int, month: int, day: int = 1, *, julian: bool | None = None) -> int:
-    """The number of a day, counted from 1 January 1970. A month or day beyond its end goes on into the next.
+    """Return the number of a day, counted from 1 January 1970. Months and days out of range overflow into the next.
 
     year: the year; 0 is 1 BC, -1 is 2 BC
-    julian: whether by the Julian calendar; None finds out
+    julian: use the Julian calendar; None selects the calendar by the date
     """
     carried, month_index = divmod(month - 1, 12)
     year += carried
     if julian is None:
-        gregorian = _number(year, month_index, day, julian=False)
+        gregorian = _count_days(year, month_index, day, julian=False)
         if year > _CUTOVER_YEAR and gregorian >= _CUTOVER:
             return gregorian
-        by_julian = _number(year, month_index, day, julian=True)
+        by_julian = _count_days(year, month_index, day, julian=True)
         return gregorian if min(gregorian, by_julian) >= _CUTOVER else by_julian
-    return _number(year, month_index, day, julian=julian)
+    return _count_days(year, month_index, day, julian=julian)
 
 
-def _number(year: int, month_index: int, day: int, *, julian: bool) -> int:
-    # Counted in years that begin in March, so that the leap day is their last
+def _count_days(year: int, month_index: int, day: int, *, julian: bool) -> int:
+    # Years begin in March here, so that the leap day is the last day
     shifted = year - (month_index < 2)
     leap_days = shifted // 4 if julian else shifted // 4 - shifted // 100 + shifted // 400
     day_of_year = (153 * ((month_index + 10) % 12) + 2) // 5 + day - 1
@@ -38,7 +38,7 @@ def _number(year: int, month_index: int, day: int, *, julian: bool) -> int:
 
 
 def year_month_day(number: int) -> tuple[int, int, int]:
-    """The year (0 is 1 BC), month (from 1) and day of a day number."""
+    """Return the year (0 is 1 BC), month (from 1) and day of a day number."""
     if number >= _CUTOVER:
         era, of_era = divmod(number + 719_468, 146_097)
         year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
@@ -56,21 +56,21 @@ def year_month_day(number: int) -> tuple[int, int, int]:
 
 
 def weekday(number: int) -> int:
-    """The day of the week: Sunday is 1, Saturday is 7."""
+    """Return the day of the week: Sunday is 1, Saturday is 7."""
     return (number + 4) % 7 + 1
 
 
 def on_or_before(number: int, day_of_week: int) -> int:
-    """The number of the last day, up to this one, that is such a day of the week."""
+    """Return the number of the last day up to this one that is a given day of the week."""
     return number - (weekday(number) - day_of_week) % 7
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What clocks and calendars show at a moment.
+class LocalDateTime:
+    """The local date and time of an instant.
 
-    epoch: the moment in epoch milliseconds
-    offset: what they are ahead of UTC, in milliseconds
+    epoch: the instant in epoch milliseconds
+    offset: the offset from UTC in milliseconds
     """
 
     epoch: int
@@ -86,20 +86,22 @@ class Moment:
 
     @property
     def number(self) -> int:
+        """The number of the day, counted from 1 January 1970."""
         return self._split[0]
 
     @property
     def astronomical_year(self) -> int:
+        """The year; 0 is 1 BC."""
         return self._date[0]
 
     @property
     def era(self) -> int:
-        """0 before Christ, 1 after."""
+        """0 for BC, 1 for AD."""
         return int(self._date[0] > 0)
 
     @property
     def year(self) -> int:
-        """The year of the era."""
+        """The year of the era, from 1."""
         year = self._date[0]
         return year if year > 0 else 1 - year
 
@@ -122,12 +124,12 @@ class Moment:
 
     @property
     def week_of_month(self) -> int:
-        """Weeks begin on Sunday, and the first of the month is in week 1."""
+        """The week of the month. Weeks begin on Sunday, and the first day is in week 1."""
         return (self.day - 1 + weekday(self.number - self.day + 1) - 1) // 7 + 1
 
     @cached_property
     def week_of_year_and_year(self) -> tuple[int, int]:
-        """The week and the year that it belongs to. The week of 1 January is week 1."""
+        """The week and its year. The week of 1 January is week 1."""
         year = self._date[0]
         next_new_year = day_number(year + 1, 1)
         if on_or_before(self.number, 1) + 7 > next_new_year:

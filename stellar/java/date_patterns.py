@@ -1,4 +1,4 @@
-"""Java's date patterns (SimpleDateFormat, in English): texts read as dates by them, and dates written."""
+"""Parsing and formatting of dates by Java's date patterns (SimpleDateFormat, in English)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from stellar.java import timezones as _zones
-from stellar.java.calendar import MS_A_DAY, Moment, day_number, on_or_before
-from stellar.java.timezones import DEFAULT, Zone
+from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number, on_or_before
+from stellar.java.timezones import DEFAULT, NAMES, Zone
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -27,40 +26,42 @@ ERAS = ("BC", "AD")
 
 @dataclass(frozen=True)
 class Letters:
-    """A run of one pattern letter."""
+    """A run of one pattern letter.
+
+    adjacent: True if a numeric field follows directly, so this one has as many digits as letters
+    """
 
     letter: str
     count: int
-    # Whether another number follows at once, so that this one has as many digits as letters
-    crowded: bool = False
+    adjacent: bool = False
 
 
 _LETTERS = "GyYMLwWDdFEuaHkKhmsSzZX"
 _NUMERIC = frozenset("yYwWDdFuHkKhmsS")
-_PART = re.compile(r"''|'((?:[^']|'')+)'|([A-Za-z])\2*|[^A-Za-z']+")
+_ITEM = re.compile(r"''|'((?:[^']|'')+)'|([A-Za-z])\2*|[^A-Za-z']+")
 
 
 @lru_cache(512)
-def parts(pattern: str) -> tuple[Letters | str, ...]:
-    """A pattern taken apart.
+def parse_pattern(pattern: str) -> tuple[Letters | str, ...]:
+    """Split a pattern into runs of letters and literal strings.
 
-    Raises ValueError, saying what is wrong, for what is no pattern.
+    Raises ValueError for an invalid pattern.
     """
-    found: list[Letters | str] = []
+    items: list[Letters | str] = []
     at = 0
     while at < len(pattern):
-        match = _PART.match(pattern, at)
+        match = _ITEM.match(pattern, at)
         if match is None:
-            raise ValueError(f"the date pattern {pattern!r} has a quote that does not end")
-        found.append(_part(pattern, match))
+            raise ValueError(f"invalid date pattern {pattern!r}: unclosed quote")
+        items.append(_pattern_item(pattern, match))
         at = match.end()
     return tuple(
-        Letters(part.letter, part.count, crowded=_is_numeric(follower)) if isinstance(part, Letters) else part
-        for part, follower in zip(found, (*found[1:], ""), strict=False)
+        Letters(part.letter, part.count, adjacent=_is_numeric(follower)) if isinstance(part, Letters) else part
+        for part, follower in zip(items, (*items[1:], ""), strict=False)
     )
 
 
-def _part(pattern: str, match: re.Match[str]) -> Letters | str:
+def _pattern_item(pattern: str, match: re.Match[str]) -> Letters | str:
     quoted, letter = match.groups()
     if quoted is not None:
         return str(quoted).replace("''", "'")
@@ -68,7 +69,7 @@ def _part(pattern: str, match: re.Match[str]) -> Letters | str:
         return "'" if match[0] == "''" else match[0]
     count = len(match[0])
     if letter not in _LETTERS or (letter == "X" and count > 3):
-        raise ValueError(f"the date pattern {pattern!r} has {match[0]!r} in it, which means nothing")
+        raise ValueError(f"invalid date pattern {pattern!r}: unknown letters {match[0]!r}")
     return Letters(letter, count)
 
 
@@ -78,76 +79,79 @@ def _is_numeric(part: Letters | str) -> bool:
     return part.letter in _NUMERIC or (part.letter in "ML" and part.count <= 2)
 
 
-# -- Writing ----------------------------------------------------------------------------------------------------------
+# -- Formatting -------------------------------------------------------------------------------------------------------
 
 
-def write(pattern: str, epoch: int, zone: Zone) -> str:
-    """A moment, in epoch milliseconds, written by a pattern as clocks in the zone show it."""
+def format_date(pattern: str, epoch: int, zone: Zone) -> str:
+    """Format an instant, in epoch milliseconds, as local time of a zone."""
     template = _template(pattern)
     offset = zone.offset(epoch)
     seconds, milliseconds = divmod(epoch + offset, 1000)
-    if template and 0 <= seconds < _QUICK_UNTIL:
-        shown: tuple[Any, ...] = time.gmtime(seconds)
-        if template.has_words:
-            shown = (*shown, *_words(shown, milliseconds), template.has_zone and zone.name(epoch, long=False))
-        written: str = template.text % template.pick(shown)
-        return written
-    moment = Moment(epoch, offset)
-    return "".join(part if isinstance(part, str) else _written(part, moment, zone) for part in parts(pattern))
+    if template and 0 <= seconds < _FAST_UNTIL:
+        values: tuple[Any, ...] = time.gmtime(seconds)
+        if template.has_extra_values:
+            values = (*values, *_extra_values(values, milliseconds), template.has_zone and zone.name(epoch, long=False))
+        result: str = template.format % template.pick(values)
+        return result
+    local = LocalDateTime(epoch, offset)
+    return "".join(
+        part if isinstance(part, str) else _format_field(part, local, zone) for part in parse_pattern(pattern)
+    )
 
 
 @dataclass(frozen=True)
-class _Template:
-    """A pattern as Python's % takes it.
+class _FormatTemplate:
+    """A pattern as a format string for Python's %.
 
-    pick: takes what goes into it from a struct_time, which `_words` lengthen if `has_words`
+    pick: returns its arguments from a struct_time, extended by `_extra_values` if `has_extra_values`
     """
 
-    text: str
+    format: str
     pick: Callable[[Any], Any]
-    has_words: bool
+    has_extra_values: bool
     has_zone: bool
 
 
 # The year 9999
-_QUICK_UNTIL = 253_370_764_800
-# Where in a struct_time each letter is found
-_SHOWN = {"y": 0, "M": 1, "L": 1, "d": 2, "H": 3, "m": 4, "s": 5, "D": 7}
+_FAST_UNTIL = 253_370_764_800
+# The index in a struct_time of each letter
+_STRUCT_TIME_INDEX = {"y": 0, "M": 1, "L": 1, "d": 2, "H": 3, "m": 4, "s": 5, "D": 7}
 _MONTH, _WEEKDAY, _HALF, _YEAR_OF_CENTURY, _HOUR_OF_HALF, _MILLISECOND, _ZONE = range(9, 16)
 
 
-def _words(shown: tuple[Any, ...], milliseconds: int) -> tuple[Any, ...]:
-    hour = shown[3]
+def _extra_values(values: tuple[Any, ...], milliseconds: int) -> tuple[Any, ...]:
+    hour = values[3]
     return (
-        MONTHS[shown[1] - 1],
-        _FROM_MONDAY[shown[6]],
+        MONTHS[values[1] - 1],
+        _FROM_MONDAY[values[6]],
         HALVES[hour >= 12],
-        shown[0] % 100,
+        values[0] % 100,
         hour % 12 or 12,
         milliseconds,
     )
 
 
 @lru_cache(512)
-def _template(pattern: str) -> _Template | None:
-    """The template for a pattern, if all its letters are common ones."""
-    text, indices = "", []
-    for part in parts(pattern):
+def _template(pattern: str) -> _FormatTemplate | None:
+    """Return the template of a pattern; None if it has letters that a struct_time does not provide."""
+    format_, indices = "", []
+    for part in parse_pattern(pattern):
         if isinstance(part, str):
-            text += part.replace("%", "%%")
+            format_ += part.replace("%", "%%")
             continue
-        placed = _placed(part)
-        if placed is None:
+        argument = _argument_of(part)
+        if argument is None:
             return None
-        index, place = placed
+        index, conversion = argument
         indices.append(index)
-        text += place
+        format_ += conversion
     if not indices:
         return None
-    return _Template(text, itemgetter(*indices), max(indices) >= _MONTH, _ZONE in indices)
+    return _FormatTemplate(format_, itemgetter(*indices), max(indices) >= _MONTH, _ZONE in indices)
 
 
-def _placed(part: Letters) -> tuple[int, str] | None:
+def _argument_of(part: Letters) -> tuple[int, str] | None:
+    """Return the index and the conversion of a run of letters; None if a struct_time does not provide it."""
     letter, count = part.letter, part.count
     if letter == "E":
         return _WEEKDAY, "%.3s" if count <= 3 else "%s"
@@ -155,55 +159,55 @@ def _placed(part: Letters) -> tuple[int, str] | None:
         return _MONTH, "%.3s" if count == 3 else "%s"
     if letter == "a" or (letter == "z" and count < 4):
         return _HALF if letter == "a" else _ZONE, "%s"
-    index = {"h": _HOUR_OF_HALF, "S": _MILLISECOND}.get(letter, _SHOWN.get(letter))
+    index = {"h": _HOUR_OF_HALF, "S": _MILLISECOND}.get(letter, _STRUCT_TIME_INDEX.get(letter))
     if letter == "y" and count == 2:
         index = _YEAR_OF_CENTURY
     return None if index is None else (index, f"%0{count}d")
 
 
-def _written(part: Letters, moment: Moment, zone: Zone) -> str:
+def _format_field(part: Letters, local: LocalDateTime, zone: Zone) -> str:
     letter, count = part.letter, part.count
     if letter in _NUMBERS:
-        return _padded(_NUMBERS[letter](moment), count)
+        return _pad(_NUMBERS[letter](local), count)
     if letter in "yY":
-        year = moment.year if letter == "y" else moment.week_of_year_and_year[1]
-        return _padded(abs(year) % 100, 2) if count == 2 else _padded(year, count)
+        year = local.year if letter == "y" else local.week_of_year_and_year[1]
+        return _pad(abs(year) % 100, 2) if count == 2 else _pad(year, count)
     if letter in "ML":
-        name = MONTHS[moment.month - 1]
-        return _padded(moment.month, count) if count <= 2 else name[:3] if count == 3 else name
+        name = MONTHS[local.month - 1]
+        return _pad(local.month, count) if count <= 2 else name[:3] if count == 3 else name
     if letter == "E":
-        return WEEKDAYS[moment.weekday - 1][: 3 if count <= 3 else None]
+        return WEEKDAYS[local.weekday - 1][: 3 if count <= 3 else None]
     if letter == "a":
-        return HALVES[moment.hour >= 12]
+        return HALVES[local.hour >= 12]
     if letter == "G":
-        return ERAS[moment.era]
+        return ERAS[local.era]
     if letter == "z":
-        return zone.name(moment.epoch, long=count >= 4)
-    return _offset(part, moment.offset // 60_000)
+        return zone.name(local.epoch, long=count >= 4)
+    return _format_offset(part, local.offset // 60_000)
 
 
-_NUMBERS: dict[str, Callable[[Moment], int]] = {
-    "w": lambda moment: moment.week_of_year_and_year[0],
-    "W": lambda moment: moment.week_of_month,
-    "D": lambda moment: moment.day_of_year,
-    "d": lambda moment: moment.day,
-    "F": lambda moment: (moment.day - 1) // 7 + 1,
-    "u": lambda moment: (moment.weekday + 5) % 7 + 1,
-    "H": lambda moment: moment.hour,
-    "k": lambda moment: moment.hour or 24,
-    "K": lambda moment: moment.hour % 12,
-    "h": lambda moment: moment.hour % 12 or 12,
-    "m": lambda moment: moment.minute,
-    "s": lambda moment: moment.second,
-    "S": lambda moment: moment.millisecond,
+_NUMBERS: dict[str, Callable[[LocalDateTime], int]] = {
+    "w": lambda local: local.week_of_year_and_year[0],
+    "W": lambda local: local.week_of_month,
+    "D": lambda local: local.day_of_year,
+    "d": lambda local: local.day,
+    "F": lambda local: (local.day - 1) // 7 + 1,
+    "u": lambda local: (local.weekday + 5) % 7 + 1,
+    "H": lambda local: local.hour,
+    "k": lambda local: local.hour or 24,
+    "K": lambda local: local.hour % 12,
+    "h": lambda local: local.hour % 12 or 12,
+    "m": lambda local: local.minute,
+    "s": lambda local: local.second,
+    "S": lambda local: local.millisecond,
 }
 
 
-def _padded(number: int, count: int) -> str:
+def _pad(number: int, count: int) -> str:
     return f"{'-' * (number < 0)}{abs(number):0{count}d}"
 
 
-def _offset(part: Letters, minutes: int) -> str:
+def _format_offset(part: Letters, minutes: int) -> str:
     if part.letter == "X" and minutes == 0:
         return "Z"
     hours, rest = divmod(abs(minutes), 60)
@@ -213,15 +217,18 @@ def _offset(part: Letters, minutes: int) -> str:
     return f"{sign}{hours:02}{':' * (part.letter == 'X' and part.count == 3)}{rest:02}"
 
 
-# -- Reading ----------------------------------------------------------------------------------------------------------
+# -- Parsing ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Fields:
-    """What a text said of a date, by pattern letter, and in which order: the later outweighs the earlier.
+class DateFields:
+    """The fields of a parsed date.
 
-    `H` stands for the hour of the day, `K` for that of half a day, `E` for the day of the week (Sunday is 1), `M` for
-    the month from 1. offset: milliseconds from UTC, where the text had a zone
+    values: values by pattern letter: `H` is the hour of the day, `K` that of half a day, `E` the day of the week
+        (Sunday is 1), `M` the month from 1
+    order: rank of each letter; a later field takes precedence over an earlier one
+    offset: milliseconds from UTC, if the string had a zone
+    near_century: True for a year of two digits at the limit of the century
     """
 
     values: dict[str, int] = field(default_factory=dict)
@@ -234,38 +241,42 @@ class Fields:
         self.order[letter] = 1 + max(self.order.values(), default=0)
 
     def rank(self, *letters: str) -> int:
-        """How late the last of several was said; 0 if one was not."""
+        """Return the rank of the last of several fields; 0 if one of them is missing."""
         ranks = [self.order.get(letter, 0) for letter in letters]
         return max(ranks) if min(ranks) else 0
 
 
-def read(pattern: str, text: str, zone: Zone, *, lenient: bool = True) -> int | None:
-    """The epoch milliseconds that the beginning of a text stands for; None if it does not fit the pattern.
+def parse_date(pattern: str, string: str, zone: Zone, *, lenient: bool = True) -> int | None:
+    """Parse the beginning of a string and return epoch milliseconds; None if it does not match the pattern.
 
-    lenient: whether a month 13 is January of the next year, and so on; otherwise that does not fit
+    lenient: accept values out of range, such as month 13 for January of the next year
     """
-    # Of UTC a text can say nothing that clocks do not show
-    if (lenient or zone is DEFAULT) and (shape := _shape(pattern)) and (match := shape.text.match(text)):
+    # In UTC every local time exists, so the fast path needs no strict check
+    if (lenient or zone is DEFAULT) and (shape := _shape(pattern)) and (match := shape.regex.match(string)):
         try:
             year, month, day, hour, minute, second = [
-                int(match[group]) if group else least for group, least in shape.groups
+                int(match[group]) if group else default for group, default in shape.groups
             ]
             number = datetime(year, month, day, hour, minute, second).toordinal() - _EPOCH_DAY
         except ValueError:
-            pass  # a day or an hour that there is not, which may be meant for one that there is
+            pass  # out of range, which may be valid if lenient
         else:
             reading = number * MS_A_DAY + ((hour * 60 + minute) * 60 + second) * 1000
             return (
                 reading - zone.offset_of_wall(reading) + (int(match[shape.milliseconds]) if shape.milliseconds else 0)
             )
-    return _read_any(pattern, text, zone, lenient=lenient)
+    return _parse_any(pattern, string, zone, lenient=lenient)
 
 
-def _read_any(pattern: str, text: str, zone: Zone, *, lenient: bool) -> int | None:
-    fields = Fields()
+def _parse_any(pattern: str, string: str, zone: Zone, *, lenient: bool) -> int | None:
+    fields = DateFields()
     at = 0
-    for part in parts(pattern):
-        end = _matched(part, text, at) if isinstance(part, str) else _field(part, text, at, zone, fields, lenient)
+    for part in parse_pattern(pattern):
+        end = (
+            _match_literal(part, string, at)
+            if isinstance(part, str)
+            else _parse_field(part, string, at, zone, fields, lenient)
+        )
         if end is None:
             return None
         at = end
@@ -277,18 +288,18 @@ def _read_any(pattern: str, text: str, zone: Zone, *, lenient: bool) -> int | No
     if fields.near_century and epoch < _century_start():
         fields.values["y"] += 100
         epoch = _epoch(fields, zone)
-    return epoch if lenient or _says(fields, epoch, zone) else None
+    return epoch if lenient or _is_consistent(fields, epoch, zone) else None
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """What texts look like that hold a date in the plainest way for a pattern.
+    """A regular expression for the common form of dates of a pattern.
 
-    groups: of year, month, day, hour, minute and second each the group that has it, or 0 and what it is then
-    milliseconds: the group that has them, or 0
+    groups: for year, month, day, hour, minute and second the number of its group, or 0, and the default
+    milliseconds: the number of the group of the milliseconds, or 0
     """
 
-    text: re.Pattern[str]
+    regex: re.Pattern[str]
     groups: tuple[tuple[int, int], ...]
     milliseconds: int
 
@@ -299,72 +310,72 @@ _DIGITS_OF = {"y": 4, "M": 2, "d": 2, "H": 2, "m": 2, "s": 2, "S": 3}
 
 @lru_cache(512)
 def _shape(pattern: str) -> _Shape | None:
-    """The shape for a pattern of a year in full and other numbers, each said once."""
-    text, letters = "", []
-    for part in parts(pattern):
+    """Return the shape of a pattern of a full year and other numbers, each at most once; None for other patterns."""
+    regex, letters = "", []
+    for part in parse_pattern(pattern):
         if isinstance(part, str):
             if part[:1].isdigit():
                 return None
-            text += re.escape(part)
+            regex += re.escape(part)
             continue
         most = _DIGITS_OF.get(part.letter)
         if most is None or part.letter in letters or part.count > most or (part.letter == "y" and part.count < 3):
             return None
         letters.append(part.letter)
-        digits = f"[0-9]{{{part.count if part.crowded else f'1,{most}'}}}"
-        text += "(19[7-9][0-9]|[2-9][0-9]{3})" if part.letter == "y" else f"({digits})"
+        digits = f"[0-9]{{{part.count if part.adjacent else f'1,{most}'}}}"
+        regex += "(19[7-9][0-9]|[2-9][0-9]{3})" if part.letter == "y" else f"({digits})"
     if "y" not in letters:
         return None
-    groups = tuple((letters.index(letter) + 1 if letter in letters else 0, least) for letter, least in _LEAST)
-    return _Shape(re.compile(text + r"(?!\d)"), groups, letters.index("S") + 1 if "S" in letters else 0)
+    groups = tuple((letters.index(letter) + 1 if letter in letters else 0, default) for letter, default in _DEFAULTS)
+    return _Shape(re.compile(regex + r"(?!\d)"), groups, letters.index("S") + 1 if "S" in letters else 0)
 
 
-_LEAST = (("y", 1970), ("M", 1), ("d", 1), ("H", 0), ("m", 0), ("s", 0))
+_DEFAULTS = (("y", 1970), ("M", 1), ("d", 1), ("H", 0), ("m", 0), ("s", 0))
 
 
-def _matched(literal: str, text: str, at: int) -> int | None:
-    return at + len(literal) if text.startswith(literal, at) else None
+def _match_literal(literal: str, string: str, at: int) -> int | None:
+    return at + len(literal) if string.startswith(literal, at) else None
 
 
 _NUMBER = re.compile(r"-?\d+")
 
 
-def _field(part: Letters, text: str, at: int, zone: Zone, fields: Fields, lenient: bool) -> int | None:
-    """Where the text goes on after a field, or None if it isn't there; what the field says is put into `fields`."""
+def _parse_field(part: Letters, string: str, at: int, zone: Zone, fields: DateFields, lenient: bool) -> int | None:
+    """Parse a field into `fields` and return the offset after it; None if it does not match."""
     start = at
-    while start < len(text) and text[start] in " \t":
+    while start < len(string) and string[start] in " \t":
         start += 1
-    if start == len(text):
+    if start == len(string):
         return None
     letter = part.letter
     if _is_numeric(part):
-        return _number_field(part, text, at, start, fields, lenient)
+        return _parse_number(part, string, at, start, fields, lenient)
     if letter in "zZ":
-        return _zone_field(text, at, start, zone, fields)
+        return _parse_zone(string, at, start, zone, fields)
     if letter == "X":
-        return _iso_zone_field(part, text, start, fields)
-    # Java looks for names without leaving out blanks
+        return _parse_iso_zone(part, string, start, fields)
+    # Java does not skip whitespace before names
     names, first = {"M": (MONTHS, 1), "L": (MONTHS, 1), "E": (WEEKDAYS, 1), "a": (HALVES, 0), "G": (ERAS, 0)}[letter]
-    index, end = _name(text, at, names)
+    index, end = _match_name(string, at, names)
     if end is None:
         return None
     fields.set("M" if letter == "L" else letter, index + first)
     return end
 
 
-def _name(text: str, at: int, names: tuple[str, ...]) -> tuple[int, int | None]:
+def _match_name(string: str, at: int, names: tuple[str, ...]) -> tuple[int, int | None]:
     for length in (None, 3):
         for index, name in enumerate(names):
             short = name[:length]
-            if text[at : at + len(short)].lower() == short.lower():
+            if string[at : at + len(short)].lower() == short.lower():
                 return index, at + len(short)
     return 0, None
 
 
-def _number_field(part: Letters, text: str, at: int, start: int, fields: Fields, lenient: bool) -> int | None:
+def _parse_number(part: Letters, string: str, at: int, start: int, fields: DateFields, lenient: bool) -> int | None:
     letter, count = part.letter, part.count
-    end = at + count if part.crowded else len(text)
-    match = _NUMBER.match(text, start, end) if end <= len(text) else None
+    end = at + count if part.adjacent else len(string)
+    match = _NUMBER.match(string, start, end) if end <= len(string) else None
     if match is None:
         return None
     value = _as_int(match[0])
@@ -385,7 +396,7 @@ def _number_field(part: Letters, text: str, at: int, start: int, fields: Fields,
 
 
 def _as_int(digits: str) -> int:
-    """The int that Java makes of digits: of a number of 64 bits the lowest 32, of a larger one the nearest."""
+    """Convert digits as Java does: the lowest 32 bits of a number of 64 bits, the nearest int for a larger one."""
     value = int(digits[:40])
     if not -(2**63) <= value < 2**63:
         return 2**31 - 1 if value > 0 else -(2**31)
@@ -393,20 +404,20 @@ def _as_int(digits: str) -> int:
 
 
 def _century_start() -> int:
-    """80 years ago."""
-    today = Moment(time.time_ns() // 1_000_000)
+    """Return the epoch milliseconds of 80 years ago."""
+    today = LocalDateTime(time.time_ns() // 1_000_000)
     number = day_number(today.astronomical_year - 80, today.month, today.day)
     return number * MS_A_DAY + today.millisecond_of_day
 
 
-def _in_century(value: int, fields: Fields) -> int:
-    """A year of two digits within the century that began 80 years ago."""
-    first = Moment(_century_start()).astronomical_year
+def _in_century(value: int, fields: DateFields) -> int:
+    """Return the year for two digits, in the century that began 80 years ago."""
+    first = LocalDateTime(_century_start()).astronomical_year
     fields.near_century = value == first % 100
     return value + first // 100 * 100 + (100 if value < first % 100 else 0)
 
 
-# -- Zones in a text
+# -- Zones
 
 
 _HHMM = re.compile(r"([01]\d|2[0-3])([0-5]\d)", re.ASCII)
@@ -415,50 +426,48 @@ _HH_COLON_MM = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
 _HH = re.compile(r"([01]\d|2[0-3])", re.ASCII)
 
 
-def _zone_field(text: str, at: int, start: int, zone: Zone, fields: Fields) -> int | None:
-    if text[start] in "+-":
-        return _signed_offset(text, start, _HHMM, fields)
-    if text[at : at + 3].upper() == "GMT":
+def _parse_zone(string: str, at: int, start: int, zone: Zone, fields: DateFields) -> int | None:
+    if string[start] in "+-":
+        return _parse_offset(string, start, _HHMM, fields)
+    if string[at : at + 3].upper() == "GMT":
         after = at + 3
-        if text[after : after + 1] in ("+", "-"):
-            return _signed_offset(text, after, _HH_MM, fields)
+        if string[after : after + 1] in ("+", "-"):
+            return _parse_offset(string, after, _HH_MM, fields)
         fields.offset = 0
         return after
-    return _zone_name(text, start, zone, fields)
+    return _parse_zone_name(string, start, zone, fields)
 
 
-def _signed_offset(text: str, start: int, form: re.Pattern[str], fields: Fields) -> int | None:
-    match = form.match(text, start + 1)
+def _parse_offset(string: str, start: int, form: re.Pattern[str], fields: DateFields) -> int | None:
+    match = form.match(string, start + 1)
     if match is None:
         return None
     minutes = int(match[1]) * 60 + (int(match[2]) if form.groups > 1 else 0)
-    fields.offset = minutes * 60_000 * (-1 if text[start] == "-" else 1)
+    fields.offset = minutes * 60_000 * (-1 if string[start] == "-" else 1)
     return match.end()
 
 
-def _zone_name(text: str, start: int, zone: Zone, fields: Fields) -> int | None:
+def _parse_zone_name(string: str, start: int, zone: Zone, fields: DateFields) -> int | None:
     for name, offset in (*zone.names, *_ZONE_NAMES):
-        if text[start : start + len(name)].lower() == name.lower():
+        if string[start : start + len(name)].lower() == name.lower():
             fields.offset = offset
             return start + len(name)
     return None
 
 
-_ZONE_NAMES = tuple(
-    (name, minutes * 60_000) for abbreviation, minutes, long in _zones.NAMES for name in (long, abbreviation)
-)
+_ZONE_NAMES = tuple((name, minutes * 60_000) for abbreviation, minutes, long in NAMES for name in (long, abbreviation))
 
 
-def _iso_zone_field(part: Letters, text: str, start: int, fields: Fields) -> int | None:
-    if text[start] == "Z":
+def _parse_iso_zone(part: Letters, string: str, start: int, fields: DateFields) -> int | None:
+    if string[start] == "Z":
         fields.offset = 0
         return start + 1
-    if text[start] not in "+-":
+    if string[start] not in "+-":
         return None
-    return _signed_offset(text, start, (_HH, _HHMM, _HH_COLON_MM)[part.count - 1], fields)
+    return _parse_offset(string, start, (_HH, _HHMM, _HH_COLON_MM)[part.count - 1], fields)
 
 
-# -- From fields to a moment
+# -- From fields to an instant
 
 
 _RANGES = {
@@ -479,41 +488,41 @@ _RANGES = {
 }
 
 
-def _within_ranges(fields: Fields) -> bool:
+def _within_ranges(fields: DateFields) -> bool:
     return all(
         least <= fields.values[letter] <= most for letter, (least, most) in _RANGES.items() if letter in fields.values
     )
 
 
-def _says(fields: Fields, epoch: int, zone: Zone) -> bool:
-    """Whether a moment shows all that the text said of it."""
-    moment = Moment(epoch, zone.offset(epoch) if fields.offset is None else fields.offset)
-    shown = {
-        "G": moment.era,
-        "y": moment.year,
-        "Y": moment.week_of_year_and_year[1],
-        "M": moment.month,
-        "E": moment.weekday,
-        "a": moment.hour // 12,
-        **{letter: _NUMBERS[letter](moment) for letter in "wWDdFHKmsS"},
+def _is_consistent(fields: DateFields, epoch: int, zone: Zone) -> bool:
+    """Return True if the local time has the values of all parsed fields."""
+    local = LocalDateTime(epoch, zone.offset(epoch) if fields.offset is None else fields.offset)
+    actual = {
+        "G": local.era,
+        "y": local.year,
+        "Y": local.week_of_year_and_year[1],
+        "M": local.month,
+        "E": local.weekday,
+        "a": local.hour // 12,
+        **{letter: _NUMBERS[letter](local) for letter in "wWDdFHKmsS"},
     }
-    return all(shown[letter] == value for letter, value in fields.values.items())
+    return all(actual[letter] == value for letter, value in fields.values.items())
 
 
-def _epoch(fields: Fields, zone: Zone) -> int:
+def _epoch(fields: DateFields, zone: Zone) -> int:
     values = fields.values
-    clock = _milliseconds_of_clock(fields)
-    days, rest = divmod(clock, MS_A_DAY)
+    milliseconds = _milliseconds_of_find_day(fields)
+    days, rest = divmod(milliseconds, MS_A_DAY)
     if fields.order.get("Y", 0) > fields.order.get("y", 0):
-        number = _day_of_week_date(values) + days
+        number = _week_date(values) + days
     else:
         year = values.get("y", 1970)
-        number = _day(fields, 1 - year if values.get("G") == 0 else year) + days
+        number = _find_day(fields, 1 - year if values.get("G") == 0 else year) + days
     reading = number * MS_A_DAY + rest
     return reading - (zone.offset_of_wall(reading) if fields.offset is None else fields.offset)
 
 
-def _milliseconds_of_clock(fields: Fields) -> int:
+def _milliseconds_of_find_day(fields: DateFields) -> int:
     values = fields.values
     hours = values.get("H", 0)
     if "K" in values or "a" in values:
@@ -523,14 +532,14 @@ def _milliseconds_of_clock(fields: Fields) -> int:
     return ((hours * 60 + values.get("m", 0)) * 60 + values.get("s", 0)) * 1000 + values.get("S", 0)
 
 
-def _day_of_week_date(values: dict[str, int]) -> int:
-    """The day of a year of weeks, a week in it and a day in that."""
+def _week_date(values: dict[str, int]) -> int:
+    """Return the number of the day given by week year, week and day of the week."""
     first_week = on_or_before(day_number(values["Y"], 1), 1)
     return first_week + 7 * (values.get("w", 1) - 1) + values.get("E", 1) - 1
 
 
-def _day(fields: Fields, year: int) -> int:
-    """The day that the text means, by the fields of those said last that make one."""
+def _find_day(fields: DateFields, year: int) -> int:
+    """Return the number of the day; if several sets of fields define one, the set parsed last counts."""
     values = fields.values
     if values.keys().isdisjoint("DEFWw"):
         return day_number(year, values.get("M", 1), values.get("d", 1))

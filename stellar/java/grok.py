@@ -1,4 +1,4 @@
-"""Grok: named patterns made into one regular expression, and what it captures."""
+"""Grok: named patterns that are combined to one regular expression, and their captures."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from stellar.java.bounded_regex import TIMEOUT_MS, BadExpression, compiled, found
+from stellar.java.bounded_regex import TIMEOUT_MS, BadExpression, compile_pattern, search
 from stellar.java.integers import INT_MAX, INT_MIN
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 _LONGEST_EXPRESSION = 1 << 20
 
@@ -24,26 +24,23 @@ UNWANTED = "UNWANTED"
 
 
 class GrokError(ValueError):
-    """A pattern that can't be used."""
+    """An invalid pattern."""
 
 
 class NoMatch(ValueError):
-    """A text that the pattern does not fit."""
+    """A string that the pattern does not match."""
 
 
-def by_looks(text: str) -> Any:
-    """What a capture without a type becomes.
-
-    That is a number if it is a whole one of 32 bits; else its text, without the quotes around it if there are any.
-    """
-    if _INTEGER.fullmatch(text) and INT_MIN <= (number := int(text)) <= INT_MAX:
+def infer_type(value: str) -> Any:
+    """Convert a capture without a type: integers of 32 bits to numbers, and remove quotes from other strings."""
+    if _INTEGER.fullmatch(value) and INT_MIN <= (number := int(value)) <= INT_MAX:
         return number
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    return text
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value
 
 
-# What may stand after the second colon of %{PATTERN:field:type}
+# Converters by the type in %{PATTERN:field:type}
 CONVERSIONS: dict[str, Callable[[str], Any]] = {
     "byte": int,
     "short": int,
@@ -52,14 +49,14 @@ CONVERSIONS: dict[str, Callable[[str], Any]] = {
     "long": int,
     "float": float,
     "double": float,
-    "boolean": lambda text: text.lower() == "true",
+    "boolean": lambda value: value.lower() == "true",
     "string": str,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A group of the regular expression, and what becomes of it."""
+    """A group of the regular expression, its field and the converter of its value."""
 
     group: str
     field: str
@@ -67,11 +64,12 @@ class Capture:
 
 
 class Grok:
-    """A compiled pattern: it is found anywhere in a text.
+    """A compiled pattern, which is searched in strings.
 
-    label: the name of the pattern among the definitions
+    label: the name of the pattern
+    definitions: regular expressions of all patterns by name
 
-    Raises GrokError for a pattern that is not defined, that holds itself, or that is no regular expression.
+    Raises GrokError for an undefined or recursive pattern and for an invalid regular expression.
     """
 
     def __init__(self, label: str, definitions: Mapping[str, str], timeout_ms: int = TIMEOUT_MS) -> None:
@@ -79,22 +77,22 @@ class Grok:
         self.timeout_ms = timeout_ms
         self._captures: list[Capture] = []
         self._definitions = definitions
-        expression = self._expanded(label, ())
+        expression = self._expand(label, ())
         try:
-            self.pattern = compiled(expression)
+            self.pattern = compile_pattern(expression)
         except BadExpression as error:
-            raise GrokError(f"the pattern {label} is no regular expression: {self._culprit(error)}") from error
-        ours = {capture.group: capture for capture in self._captures}
-        # A group that the file names itself, (?<name>…), is a field as well
-        self._captures = [ours.get(name) or Capture(name, name, by_looks) for name in self.pattern.groupindex]
+            raise GrokError(f"invalid pattern {label}: {self._explain(error)}") from error
+        generated = {capture.group: capture for capture in self._captures}
+        # A group that the pattern names itself, (?<name>…), is a field as well
+        self._captures = [generated.get(name) or Capture(name, name, infer_type) for name in self.pattern.groupindex]
 
-    def match(self, text: str) -> dict[str, Any]:
-        """The fields that a text holds; a group that took no part is null.
+    def match(self, string: str) -> dict[str, Any]:
+        """Return the fields captured from a string; a group that did not participate is null.
 
-        Raises NoMatch, and TimeoutError when the search takes longer than it may.
+        Raises NoMatch if the pattern is not found, and TimeoutError if the search takes too long.
         """
         try:
-            match = found(self.pattern, text, self.timeout_ms)
+            match = search(self.pattern, string, self.timeout_ms)
         except TimeoutError:
             raise TimeoutError(f"the pattern {self.label} took longer than {self.timeout_ms} ms") from None
         if match is None:
@@ -106,59 +104,62 @@ class Grok:
             if value is not None:
                 record[capture.field] = capture.convert(value)
             else:
-                # Of two groups with one name, the one that took part counts
+                # Of two groups with one name, the one that participated counts
                 record.setdefault(capture.field, None)
         return record
 
-    def _expanded(self, name: str, users: tuple[str, ...]) -> str:
-        """The regular expression of a pattern, with all the patterns in it put in their places."""
+    def _expand(self, name: str, users: tuple[str, ...]) -> str:
+        """Return the regular expression of a pattern, with the patterns that it refers to inserted.
+
+        users: the patterns that refer to it, from the outermost on
+        """
         if name in users:
-            raise GrokError(f"the pattern {name} holds itself: {' → '.join((*users, name))}")
+            raise GrokError(f"the pattern {name} is recursive: {' → '.join((*users, name))}")
         if name not in self._definitions:
             used = f", which {users[-1]} uses," if users else ""
-            raise GrokError(f"the pattern {name}{used} is not defined; {known_names(name, self._definitions)}")
+            raise GrokError(f"the pattern {name}{used} is not defined; {suggest_name(name, self._definitions)}")
 
-        def put_in(reference: re.Match[str]) -> str:
-            inner = self._expanded(reference["pattern"], (*users, name))
+        def insert(reference: re.Match[str]) -> str:
+            inner = self._expand(reference["pattern"], (*users, name))
             field = (reference["name"] or reference["pattern"]).strip()
             if field in (UNWANTED, self.label):
                 return f"(?:{inner})"
-            return f"(?<{self._group(field, reference['type'], name)}>{inner})"
+            return f"(?<{self._add_capture(field, reference['type'], name)}>{inner})"
 
-        expression = _REFERENCE.sub(put_in, self._definitions[name])
+        expression = _REFERENCE.sub(insert, self._definitions[name])
         if len(expression) > _LONGEST_EXPRESSION:
-            raise GrokError(f"the pattern {name} grows beyond a million characters when it is put together")
+            raise GrokError(f"the pattern {name} is too long: it expands to more than a million characters")
         return expression
 
-    def _group(self, field: str, kind: str | None, user: str) -> str:
+    def _add_capture(self, field: str, kind: str | None, user: str) -> str:
         if kind is not None and kind.lower() not in CONVERSIONS:
-            problem = f"the pattern {user} wants {field} as {kind!r}, which is no type"
-            raise GrokError(f"{problem}; {known_names(kind, CONVERSIONS)}")
+            problem = f"unknown type {kind!r} of {field} in the pattern {user}"
+            raise GrokError(f"{problem}; {suggest_name(kind, CONVERSIONS)}")
         group = f"field_{len(self._captures)}_"
-        self._captures.append(Capture(group, field, CONVERSIONS[kind.lower()] if kind else by_looks))
+        self._captures.append(Capture(group, field, CONVERSIONS[kind.lower()] if kind else infer_type))
         return group
 
-    def _culprit(self, whole: BadExpression) -> str:
-        """What is wrong, in the first definition that is no regular expression by itself."""
+    def _explain(self, whole: BadExpression) -> str:
+        """Return the error of the first definition that is invalid by itself, with its position."""
         for name, definition in self._definitions.items():
-            blanked = _REFERENCE.sub(lambda reference: "x" * len(reference[0]), definition)
+            masked = _REFERENCE.sub(lambda reference: "x" * len(reference[0]), definition)
             try:
-                compiled(blanked)
+                compile_pattern(masked)
             except BadExpression as error:
                 return f"{error}\n{name} {definition}\n{' ' * (len(name) + 1 + error.position)}^"
         return str(whole)
 
 
-def definitions(text: str) -> dict[str, str]:
-    """The patterns that a file defines: lines of a name, blanks and a regular expression.
+def parse_definitions(content: str) -> dict[str, str]:
+    """Parse a file of patterns: lines of a name, whitespace and a regular expression.
 
-    Other lines count for nothing, and of two patterns with one name the later one holds.
+    Other lines are ignored. The later one of two patterns with one name replaces the earlier one.
     """
-    lines = (_DEFINITION.match(line.strip()) for line in text.splitlines())
+    lines = (_DEFINITION.match(line.strip()) for line in content.splitlines())
     return {match[1]: match[2] for match in lines if match}
 
 
 @cache
-def common() -> Mapping[str, str]:
-    """The patterns that every pattern can build on."""
-    return MappingProxyType(definitions((SHIPPED / "common").read_text(encoding="utf-8")))
+def load_common_definitions() -> Mapping[str, str]:
+    """Return the patterns that every pattern can use."""
+    return MappingProxyType(parse_definitions((SHIPPED / "common").read_text(encoding="utf-8")))

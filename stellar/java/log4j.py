@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stellar.java.properties import entries
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 LEVELS = {
     "ALL": 1,
@@ -181,7 +181,7 @@ def _substituted(value: _Placed, values: Mapping[str, _Placed], inside: tuple[st
 
 def _level(value: _Placed) -> int:
     if (level := LEVELS.get(value.text.upper())) is None:
-        raise value.refusal(f"there is no level {value.text}; {known_names(value.text, LEVELS)}")
+        raise value.refusal(f"there is no level {value.text}; {suggest_name(value.text, LEVELS)}")
     return level
 
 
@@ -234,7 +234,7 @@ def _planned(appender: _Appender) -> Opened:
     if not kind.text:
         raise kind.refusal("an appender is named that there is not; add log4j.appender.NAME=CLASS")
     if (make := APPENDERS.get(kind.text)) is None:
-        raise kind.refusal(f"there is no appender {kind.text}; {known_names(kind.text, APPENDERS)}")
+        raise kind.refusal(f"there is no appender {kind.text}; {suggest_name(kind.text, APPENDERS)}")
     options = _Options(appender)
     threshold = options.take("Threshold")
     formatter = _layout(kind, options)
@@ -329,7 +329,7 @@ def _layout(kind: _Placed, options: _Options) -> logging.Formatter:
     if layout is None:
         layout = kind._replace(text="org.apache.log4j.SimpleLayout" if pattern is None else _PATTERN_LAYOUTS[0])
     if layout.text not in LAYOUTS:
-        raise layout.refusal(f"there is no layout {layout.text}; {known_names(layout.text, LAYOUTS)}")
+        raise layout.refusal(f"there is no layout {layout.text}; {suggest_name(layout.text, LAYOUTS)}")
     if pattern is not None and layout.text not in _PATTERN_LAYOUTS:
         raise pattern.refusal(f"{layout.text} has no pattern; {_PATTERN_LAYOUTS[0]} has")
     return Pattern(layout._replace(text=LAYOUTS[layout.text]) if pattern is None else pattern)

@@ -1,7 +1,7 @@
 """Java's regular expressions, translated for the `regex` package and matched in bounded time.
 
-The translation writes out what the two read differently: what `.`, `^`, `$`, `\\w` and `\\s` stand for, classes with
-`&&`, quotes, comments. What Java would not have is refused.
+The translation replaces syntax that the two interpret differently: `.`, `^`, `$`, `\\w`, `\\s`, classes with `&&`,
+quotes and comments. Syntax that Java rejects is rejected.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Replacement = str | Callable[[Any], str]
 
-SECONDS_A_MATCH = 1.0
-_REMEMBERED = 512
-LONGEST_RUN = 100
+MAX_SECONDS = 1.0
+_CACHED_PATTERNS = 512
+MAX_LITERAL_RUN = 100
 
 _LINE_END = r"\n\r\x85\u2028\u2029"
 _AT_LINE_END = rf"(?=(?:\r\n|[{_LINE_END}])?\Z)"
@@ -26,7 +26,7 @@ _AT_ANY_LINE_END = r"(?:(?=[\r\x85\u2028\u2029]|\Z)|(?<!\r)(?=\n))"
 _UNIX_LINE_START = r"(?:\A|(?<=\n)(?!\Z))"
 _UNIX_LINE_END = r"(?=\n|\Z)"
 
-# Classes, as they stand between brackets
+# Members of character classes, as written between brackets
 _CLASSES = {
     "d": "0-9",
     "w": "a-zA-Z0-9_",
@@ -70,90 +70,92 @@ _DIGITS = re.compile(r"[1-9]\d*", re.ASCII)
 _SPECIAL = frozenset("\\.^$*+?{}[]()|&-~#")
 
 
-@lru_cache(_REMEMBERED)
-def compiled(text: str) -> Any:
-    """The compiled pattern of a Java regular expression.
+@lru_cache(_CACHED_PATTERNS)
+def compile_pattern(expression: str) -> Any:
+    """Compile a Java regular expression to a pattern of the `regex` package.
 
-    Raises ValueError, saying what is wrong, for what is none.
+    Raises ValueError for an invalid expression.
     """
-    import regex  # loading it takes longer than loading the language
+    import regex  # importing it takes longer than importing the language
 
-    translation = _Translation(text)
+    translation = _Translation(expression)
     try:
-        pattern = translation.whole()
-        # Java's letters have two cases only in ASCII, unless (?u) says otherwise; this package knows that of whole
-        # patterns only, and then its properties are ASCII as well
+        pattern = translation.translate()
+        # Java ignores the case of ASCII letters only, unless (?u) is set. This package has that flag for whole patterns
+        # only, where it restricts properties as well
         flags = regex.VERSION1 | (regex.ASCII if translation.ascii_cases else 0)
         return regex.compile(pattern, flags)
     except (regex.error, OverflowError) as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from error
+        raise ValueError(f"invalid regular expression {expression!r}: {error}") from error
     except RecursionError:
-        raise ValueError("the regular expression is nested too deep") from None
+        raise ValueError("the regular expression nests too deep") from None
 
 
-@lru_cache(_REMEMBERED)
-def whole(text: str) -> Callable[[str], Any]:
-    """What matches whole texts by a Java regular expression. It raises ValueError when that takes more than a second.
+@lru_cache(_CACHED_PATTERNS)
+def compile_matcher(expression: str) -> Callable[[str], Any]:
+    """Return a function that matches whole strings, and raises ValueError if that takes more than a second.
 
-    Raises ValueError, saying what is wrong, for what is no regular expression.
+    Raises ValueError for an invalid expression.
     """
-    plain = _plain(text)
+    plain = _compile_plain(expression)
     if plain is None:
-        return partial(in_time, compiled(text).fullmatch)
-    quick, longest = plain.fullmatch, _harmless_length(text)
+        return partial(match_in_time, compile_pattern(expression).fullmatch)
+    quick, longest = plain.fullmatch, _harmless_length(expression)
 
-    def match(given: str) -> Any:
-        if len(given) <= longest and given.isascii() and "\r" not in given:
-            return quick(given)
-        return in_time(compiled(text).fullmatch, given)
+    def match(string: str) -> Any:
+        if len(string) <= longest and string.isascii() and "\r" not in string:
+            return quick(string)
+        return match_in_time(compile_pattern(expression).fullmatch, string)
 
     return match
 
 
-@lru_cache(_REMEMBERED)
-def everywhere(text: str) -> Callable[[Replacement, str], str]:
-    """What replaces each place where a Java regular expression matches. It raises ValueError as that of `whole`.
+@lru_cache(_CACHED_PATTERNS)
+def compile_replacer(expression: str) -> Callable[[Replacement, str], str]:
+    """Return a function that replaces all matches, and raises ValueError if that takes more than a second.
 
-    A replacement is a text without a backslash, or what makes a text of a match.
+    Its arguments are the replacement and the string. A replacement is a string without backslashes, or a function that
+    returns the string for a match.
 
-    Raises ValueError, saying what is wrong, for what is no regular expression.
+    Raises ValueError for an invalid expression.
     """
-    plain = _plain(text)
+    plain = _compile_plain(expression)
     if plain is None:
-        return partial(_replaced_in_time, compiled(text))
-    quick, longest = plain.sub, _harmless_length(text, anywhere=True)
+        return partial(_replace_in_time, compile_pattern(expression))
+    quick, longest = plain.sub, _harmless_length(expression, anywhere=True)
 
-    def replaced(replacement: Replacement, given: str) -> str:
-        if len(given) <= longest and given.isascii() and "\r" not in given:
-            return quick(replacement, given)
-        return _replaced_in_time(compiled(text), replacement, given)
+    def replace(replacement: Replacement, string: str) -> str:
+        if len(string) <= longest and string.isascii() and "\r" not in string:
+            return quick(replacement, string)
+        return _replace_in_time(compile_pattern(expression), replacement, string)
 
-    return replaced
-
-
-def _replaced_in_time(pattern: Any, replacement: Replacement, text: str) -> str:
-    replaced: str = in_time(partial(pattern.sub, replacement), text)
-    return replaced
+    return replace
 
 
-def with_groups(text: str) -> Any:
-    """A pattern with the `groups` and the `groupindex` of a Java regular expression.
+def _replace_in_time(pattern: Any, replacement: Replacement, string: str) -> str:
+    result: str = match_in_time(partial(pattern.sub, replacement), string)
+    return result
 
-    Raises ValueError as `compiled`.
+
+def compile_for_groups(expression: str) -> Any:
+    """Return a pattern with the `groups` and the `groupindex` of a Java regular expression.
+
+    Raises ValueError for an invalid expression.
     """
-    return _plain(text) or compiled(text)
+    return _compile_plain(expression) or compile_pattern(expression)
 
 
-@lru_cache(_REMEMBERED)
-def _plain(text: str) -> re.Pattern[str] | None:
-    """The pattern for the standard library, which is quicker by far, but can't be told to stop.
+@lru_cache(_CACHED_PATTERNS)
+def _compile_plain(expression: str) -> re.Pattern[str] | None:
+    """Compile an expression for the standard library, which is much faster, but has no time-out.
 
-    It means the same for texts of ASCII without carriage returns. None for what can't be had so.
+    The pattern has the same meaning for ASCII strings without carriage returns. None for expressions for which this is
+    impossible, or unsafe.
     """
-    if _INTRICATE.search(text):
+    if _COMPLEX.search(expression):
         return None
-    translation = _Translation(text, ".")
-    pattern = translation.whole()
+    translation = _Translation(expression, ".")
+    pattern = translation.translate()
     if not pattern.isascii() or _NESTED_CLASS.search(pattern):
         return None
     try:
@@ -162,42 +164,46 @@ def _plain(text: str) -> re.Pattern[str] | None:
         return None
 
 
-# Repeated groups, references back, all that begins with (? but groups and flags, and what hides any of these
-_INTRICATE = re.compile(r"\)(?:[*+{]|\?[+?])|\\[1-9kQE]|\(\?(?!:|<[a-zA-Z]|[idmsu]+[:)])")
+# Repeated groups, back references, look-around and atomic groups, and quotes, which may hide any of these
+_COMPLEX = re.compile(r"\)(?:[*+{]|\?[+?])|\\[1-9kQE]|\(\?(?!:|<[a-zA-Z]|[idmsu]+[:)])")
 _NESTED_CLASS = re.compile(r"\[\^?(?:[^\]\\\[]|\\.)*\[", re.DOTALL)
 _MOST_STEPS = 500_000_000
 
 
-def _harmless_length(text: str, *, anywhere: bool = False) -> int:
-    """Up to which length a text can be matched in a fraction of a second, however unlucky, if no group repeats.
+def _harmless_length(expression: str, *, anywhere: bool = False) -> int:
+    """Return the length up to which any string is matched in a fraction of a second, if no group is repeated.
 
-    The repetitions of a pattern share the characters of a text among them, for which there are about length**n / n!
-    ways; an option doubles these, and alternatives multiply them, the most where all groups have as many.
+    n repetitions can divide a string in about length**n / n! ways. An optional item doubles them, and alternatives
+    multiply them, at most if they are distributed evenly over the groups.
     """
-    repetitions = max(1, sum(map(text.count, "*+{")) + anywhere)
-    groups = text.count("(") + 1
-    ways = math.log(_MOST_STEPS / (20 + len(text)))
-    ways -= text.count("?") * math.log(2) + groups * math.log1p(text.count("|") / groups)
+    repetitions = max(1, sum(map(expression.count, "*+{")) + anywhere)
+    groups = expression.count("(") + 1
+    ways = math.log(_MOST_STEPS / (20 + len(expression)))
+    ways -= expression.count("?") * math.log(2) + groups * math.log1p(expression.count("|") / groups)
     return int(math.exp((ways + math.lgamma(repetitions + 1)) / repetitions)) - repetitions
 
 
-def in_time(match: Callable[..., T], text: str) -> T:
-    """Match a text by one of a compiled pattern's methods.
+def match_in_time(match: Callable[..., T], string: str) -> T:
+    """Call a method of a compiled pattern with a string.
 
-    Raises ValueError when it takes more than a second.
+    Raises ValueError if it takes more than a second.
     """
     try:
-        return match(text, timeout=SECONDS_A_MATCH)
+        return match(string, timeout=MAX_SECONDS)
     except TimeoutError:
-        raise ValueError(f"the regular expression needs more than {SECONDS_A_MATCH:g} s for this text") from None
+        raise ValueError(f"the regular expression needs more than {MAX_SECONDS:g} s for this string") from None
 
 
 class _Translation:
-    """The work on one pattern. `at` is the place in its text, `flags` are those that hold there."""
+    """The translation of one expression.
 
-    def __init__(self, text: str, any_character: str = f"[^{_LINE_END}]") -> None:
-        """any_character: what `.` stands for"""
-        self.text = text
+    at: current offset in the expression
+    flags: flags in effect at this offset
+    """
+
+    def __init__(self, expression: str, any_character: str = f"[^{_LINE_END}]") -> None:
+        """any_character: the translation of `.`"""
+        self.expression = expression
         self.any_character = any_character
         self.at = 0
         self.flags: frozenset[str] = frozenset()
@@ -208,56 +214,58 @@ class _Translation:
 
     @property
     def ascii_cases(self) -> bool:
+        """True if the flag regex.ASCII gives the meaning of Java."""
         return self.ignores_case and not self.needs_unicode
 
-    def whole(self) -> str:
-        made: list[str] = []
+    def translate(self) -> str:
+        """Return the expression for the `regex` package."""
+        result: list[str] = []
         outer: list[frozenset[str]] = []
         literals = 0
-        while self.at < len(self.text):
-            character = self.text[self.at]
+        while self.at < len(self.expression):
+            character = self.expression[self.at]
             if character == "(":
                 outer.append(self.flags)
                 opening = self.group()
-                if not opening.startswith("("):  # flags for the rest of the group that we are in
+                if not opening.startswith("("):  # flags for the rest of the enclosing group
                     outer.pop()
                     opening = opening[1:]
-                made.append(opening)
+                result.append(opening)
             elif character == ")":
                 if not outer:
-                    raise self.wrong("a ) without its (")
+                    raise self.error("unopened )")
                 self.flags = outer.pop()
                 self.at += 1
-                made.append(")")
+                result.append(")")
             else:
-                made.append(self.atom(character))
-            # A long run of letters that repeat takes the package minutes, and no time-out ends it; a group ends the run
-            literals = literals + 1 if _is_literal(made[-1]) else 0
-            if literals == LONGEST_RUN:
-                made[-1], literals = f"(?>{made[-1]})", 0
+                result.append(self.atom(character))
+            # The package needs minutes for a long run of repeating characters, without time-out; a group splits the run
+            literals = literals + 1 if _is_literal(result[-1]) else 0
+            if literals == MAX_LITERAL_RUN:
+                result[-1], literals = f"(?>{result[-1]})", 0
         if outer:
-            raise self.wrong("a ( without its )")
-        return "".join(made)
+            raise self.error("unclosed (")
+        return "".join(result)
 
-    def wrong(self, what: str) -> ValueError:
-        return ValueError(f"{self.text!r} is no regular expression: {what} at character {self.at + 1}")
+    def error(self, problem: str) -> ValueError:
+        return ValueError(f"invalid regular expression {self.expression!r}: {problem} at character {self.at + 1}")
 
     def group(self) -> str:
-        """What opens a group; after a > the flags that hold from here on in the group that we are in."""
-        if not self.text.startswith("(?", self.at):
+        """Translate the opening of a group; `>` precedes flags for the rest of the enclosing group."""
+        if not self.expression.startswith("(?", self.at):
             self.at += 1
             self.groups += 1
             return "("
-        match = _GROUP.match(self.text, self.at)
+        match = _GROUP.match(self.expression, self.at)
         if match is None:
-            raise self.wrong("an unknown kind of group")
+            raise self.error("unknown kind of group")
         self.at = match.end()
         kind, name, on, off, end = match.groups()
         if kind:
             return f"(?{kind}"
         if name:
             if name in self.names:
-                raise self.wrong(f"a second group named {name}")
+                raise self.error(f"duplicate group name {name}")
             self.names.add(name)
             self.groups += 1
             return f"(?P<{name}>"
@@ -273,9 +281,9 @@ class _Translation:
         if character == "[":
             return self.character_class()
         if character == "{":
-            match = _REPEAT.match(self.text, self.at)
+            match = _REPEAT.match(self.expression, self.at)
             if match is None or self.at == 0:
-                raise self.wrong("a { that is no repetition")
+                raise self.error("invalid repetition")
             self.at = match.end()
             return match[0]
         self.at += 1
@@ -299,19 +307,19 @@ class _Translation:
 
     def comment(self, character: str) -> str:
         if character == "#":
-            end = self.text.find("\n", self.at)
-            self.at = len(self.text) if end < 0 else end
+            end = self.expression.find("\n", self.at)
+            self.at = len(self.expression) if end < 0 else end
         return ""
 
     def escape(self) -> str:
-        """What a backslash outside a class makes of what follows it."""
-        if (quoted := self.quoted()) is not None:
+        """Translate an escape outside of a class."""
+        if (quoted := self.read_quoted()) is not None:
             return "".join(map(_literal, quoted))
-        letter = self.text[self.at + 1 : self.at + 2]
-        if digits := _DIGITS.match(self.text, self.at + 1):
+        letter = self.expression[self.at + 1 : self.at + 2]
+        if digits := _DIGITS.match(self.expression, self.at + 1):
             return self.back_reference(digits[0])
         if letter == "k":
-            return self.named_reference()
+            return self.reference_by_name()
         if letter in _ANCHORS:
             self.at += 2
             self.needs_unicode |= letter in "bB"
@@ -321,40 +329,40 @@ class _Translation:
             return _LINE_BREAK
         if (members := self.class_escape()) is not None:
             return members if members.startswith("[") else f"[{members}]"
-        return _literal(self.escaped_character())
+        return _literal(self.read_escape())
 
-    def quoted(self) -> str | None:
-        if not self.text.startswith("\\Q", self.at):
+    def read_quoted(self) -> str | None:
+        if not self.expression.startswith("\\Q", self.at):
             return None
         start = self.at + 2
-        end = self.text.find("\\E", start)
-        self.at = len(self.text) if end < 0 else end + 2
-        return self.text[start : None if end < 0 else end]
+        end = self.expression.find("\\E", start)
+        self.at = len(self.expression) if end < 0 else end + 2
+        return self.expression[start : None if end < 0 else end]
 
     def back_reference(self, digits: str) -> str:
-        # As many digits as make a group that there is, but one at least
+        # At least one digit, and as many as form the number of an existing group
         while len(digits) > 1 and int(digits) > self.groups:
             digits = digits[:-1]
         self.at += 1 + len(digits)
         return rf"(?:\{digits})" if int(digits) <= self.groups else "(?!)"
 
-    def named_reference(self) -> str:
-        match = re.compile(r"\\k<([a-zA-Z][a-zA-Z0-9]*)>").match(self.text, self.at)
+    def reference_by_name(self) -> str:
+        match = re.compile(r"\\k<([a-zA-Z][a-zA-Z0-9]*)>").match(self.expression, self.at)
         if match is None:
-            raise self.wrong(r"\k without <name>")
+            raise self.error(r"\k without <name>")
         self.at = match.end()
         return f"(?P={match[1]})"
 
     def class_escape(self) -> str | None:
-        r"""The members of a class such as `\d` or `\p{Alpha}`, as they stand between brackets."""
-        letter = self.text[self.at + 1 : self.at + 2]
+        r"""Return the members of a class such as `\d` or `\p{Alpha}`, for use between brackets."""
+        letter = self.expression[self.at + 1 : self.at + 2]
         if letter and letter.lower() in _CLASSES:
             self.at += 2
             if "U" in self.flags and letter in "dwsDWS":
                 return f"\\{letter}"
             members = _CLASSES[letter.lower()]
             return members if letter.islower() else f"[^{members}]"
-        match = _PROPERTY.match(self.text, self.at + 1)
+        match = _PROPERTY.match(self.expression, self.at + 1)
         if match is None:
             return None
         name = match[1] or match[2]
@@ -363,46 +371,46 @@ class _Translation:
         self.needs_unicode |= "\\p" in members
         return members if letter == "p" else f"[^{members}]"
 
-    def escaped_character(self) -> str:
-        """The character that a backslash and what follows it stand for."""
+    def read_escape(self) -> str:
+        """Return the character of an escape."""
         rest = self.at + 1
-        letter = self.text[rest : rest + 1]
+        letter = self.expression[rest : rest + 1]
         self.at += 2
-        if match := _HEXADECIMAL.match(self.text, rest):
+        if match := _HEXADECIMAL.match(self.expression, rest):
             self.at = match.end()
             code = int(match[1] or match[2] or match[3], 16)
             if code > 0x10FFFF:
-                raise self.wrong("a character that does not exist")
+                raise self.error("invalid code point")
             return chr(code)
-        if match := _OCTAL.match(self.text, rest):
+        if match := _OCTAL.match(self.expression, rest):
             self.at = match.end()
             return chr(int(match[1], 8))
-        if letter == "c" and rest + 1 < len(self.text):
+        if letter == "c" and rest + 1 < len(self.expression):
             self.at += 1
-            return chr(ord(self.text[rest + 1]) ^ 64)
+            return chr(ord(self.expression[rest + 1]) ^ 64)
         if letter in _ESCAPES:
             return _ESCAPES[letter]
         if not letter or (letter.isascii() and letter.isalnum()):
-            raise self.wrong("an unknown escape")
+            raise self.error("unknown escape")
         return letter
 
     def character_class(self) -> str:
-        """A class in brackets, and the classes in it."""
+        """Translate a class in brackets, including nested classes."""
         self.at += 1
-        negated = self.text.startswith("^", self.at)
+        negated = self.expression.startswith("^", self.at)
         self.at += negated
         operands: list[str] = []
         members: list[str] = []
         start = self.at
         while True:
-            if self.at >= len(self.text):
-                raise self.wrong("a [ without its ]")
-            if self.text[self.at] == "]" and self.at > start:
+            if self.at >= len(self.expression):
+                raise self.error("unclosed [")
+            if self.expression[self.at] == "]" and self.at > start:
                 break
-            if self.text.startswith("&&", self.at):
+            if self.expression.startswith("&&", self.at):
                 operands.append("".join(members))
                 members = []
-                while self.text.startswith("&", self.at):
+                while self.expression.startswith("&", self.at):
                     self.at += 1
             else:
                 members.append(self.member())
@@ -410,41 +418,42 @@ class _Translation:
         operands.append("".join(members))
         sets = [f"[{operand}]" for operand in operands if operand]
         if not sets:
-            raise self.wrong("an empty class")
+            raise self.error("empty class")
         inner = sets[0][1:-1] if len(sets) == 1 else "&&".join(sets)
         return f"[{'^' * negated}{inner}]"
 
     def member(self) -> str:
-        """A character, a range or a class within a class."""
-        if self.text[self.at] == "[":
+        """Translate a character, a range or a class within a class."""
+        if self.expression[self.at] == "[":
             return self.character_class()
-        if self.text[self.at] == "\\":
-            if (quoted := self.quoted()) is not None:
+        if self.expression[self.at] == "\\":
+            if (quoted := self.read_quoted()) is not None:
                 return "".join(map(_literal, quoted))
             if (members := self.class_escape()) is not None:
                 return members
-        if "x" in self.flags and (self.text[self.at].isspace() or self.text[self.at] == "#"):
+        if "x" in self.flags and (self.expression[self.at].isspace() or self.expression[self.at] == "#"):
             self.at += 1
-            return self.comment(self.text[self.at - 1])
-        first = self.character()
-        following = self.text[self.at + 1 : self.at + 2]
-        if not self.text.startswith("-", self.at) or following in ("", "[", "]"):
+            return self.comment(self.expression[self.at - 1])
+        first = self.read_character()
+        following = self.expression[self.at + 1 : self.at + 2]
+        if not self.expression.startswith("-", self.at) or following in ("", "[", "]"):
             return _literal(first)
         self.at += 1
-        last = self.character()
+        last = self.read_character()
         if last < first:
-            raise self.wrong("a range that runs backwards")
+            raise self.error("reversed range")
         return f"{_literal(first)}-{_literal(last)}"
 
-    def character(self) -> str:
-        if self.text[self.at] == "\\":
-            return self.escaped_character()
+    def read_character(self) -> str:
+        """Return the next character of a class."""
+        if self.expression[self.at] == "\\":
+            return self.read_escape()
         self.at += 1
-        return self.text[self.at - 1]
+        return self.expression[self.at - 1]
 
 
 def _is_literal(piece: str) -> bool:
-    """Whether a piece of a translation stands for one character."""
+    """Return True if a piece of a translation matches one literal character."""
     escaped = len(piece) == 2 and piece[0] == "\\" and not piece[1].isalnum()
     return escaped or (len(piece) == 1 and piece not in "*+?|()")
 

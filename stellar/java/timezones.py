@@ -1,4 +1,4 @@
-"""Time zones by the ids that Java knows, and what they are called in English."""
+"""Time zones by Java's ids, with their English names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stellar.util.cached_properties import cached_property
 
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
-_NONE = timedelta()
-# Before 1900 Java knows no local mean times, but the zone's standard offset only
+_ZERO = timedelta()
+# Before 1900 Java uses the standard offset of the zone, not local mean time
 _FIRST_KNOWN = -2_208_988_800_000
 _LAST_KNOWN = 253_370_764_800_000  # the year 9999
 
@@ -47,7 +47,7 @@ _SHORT_IDS = {
 }
 _FIXED = {"EST": -300, "MST": -420, "HST": -600}
 
-# Abbreviation, minutes from UTC, name. The first one of an abbreviation is meant where a text has no more than that
+# Abbreviation, minutes from UTC, name. An abbreviation in a date string means the first entry
 NAMES = (
     ("UTC", 0, "Coordinated Universal Time"),
     ("GMT", 0, "Greenwich Mean Time"),
@@ -101,20 +101,20 @@ _LONG_NAMES = {(abbreviation, minutes): name for abbreviation, minutes, name in 
 
 @dataclass(frozen=True)
 class Zone:
-    """A time zone. Moments are epoch milliseconds; offsets are milliseconds to add to UTC."""
+    """A time zone. Instants are epoch milliseconds, offsets are milliseconds to add to UTC."""
 
     rules: tzinfo
 
-    def offset(self, moment: int) -> int:
-        """The offset at a moment."""
-        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= moment < _LAST_KNOWN:
+    def offset(self, instant: int) -> int:
+        """Return the offset at an instant."""
+        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= instant < _LAST_KNOWN:
             return self._standard
-        return _milliseconds(self._local(moment).utcoffset())
+        return _milliseconds(self._local(instant).utcoffset())
 
     def offset_of_wall(self, reading: int) -> int:
-        """The offset when clocks show this: the epoch milliseconds of a moment at which UTC shows it.
+        """Return the offset at a local time, given as the epoch milliseconds of the same reading in UTC.
 
-        Where they show it twice, or never, standard time is meant.
+        A local time that occurs twice, or never, is taken as standard time.
         """
         if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= reading < _LAST_KNOWN:
             return self._standard
@@ -122,16 +122,16 @@ class Zone:
         first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
         return _milliseconds(first if first is None or second is None or first < second else second)
 
-    def name(self, moment: int, *, long: bool) -> str:
-        """What it is called at a moment, such as EST or Eastern Standard Time."""
-        short, offset = self._seasons[self._is_summer(moment)]
+    def name(self, instant: int, *, long: bool) -> str:
+        """Return the name at an instant, such as EST or Eastern Standard Time."""
+        short, offset = self._seasons[self._is_daylight_saving(instant)]
         if not short.isalpha():
-            return custom_id(self.offset(moment) // 60_000)
+            return custom_id(self.offset(instant) // 60_000)
         return _LONG_NAMES.get((short, offset // 60_000), short) if long else short
 
     @property
     def names(self) -> tuple[tuple[str, int], ...]:
-        """All that it is called, and the offset that is meant."""
+        """All names of the zone with their offsets."""
         return tuple(
             (name, offset)
             for short, offset in self._seasons
@@ -139,15 +139,15 @@ class Zone:
             if short.isalpha()
         )
 
-    def _is_summer(self, moment: int) -> bool:
-        if not _FIRST_KNOWN <= moment < _LAST_KNOWN:
+    def _is_daylight_saving(self, instant: int) -> bool:
+        if not _FIRST_KNOWN <= instant < _LAST_KNOWN:
             return False
-        return (self._local(moment).dst() or _NONE) > _NONE
+        return (self._local(instant).dst() or _ZERO) > _ZERO
 
-    def _local(self, moment: int) -> datetime:
-        if moment >= 0:  # some systems know none earlier
-            return datetime.fromtimestamp(moment // 1000, self.rules)
-        return (_EPOCH + moment * _MS).replace(tzinfo=UTC).astimezone(self.rules)
+    def _local(self, instant: int) -> datetime:
+        if instant >= 0:  # some systems do not support earlier ones
+            return datetime.fromtimestamp(instant // 1000, self.rules)
+        return (_EPOCH + instant * _MS).replace(tzinfo=UTC).astimezone(self.rules)
 
     @cached_property
     def _standard(self) -> int:
@@ -155,7 +155,7 @@ class Zone:
 
     @cached_property
     def _seasons(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """The abbreviation and the offset of standard time and of summer time, as they are today."""
+        """Abbreviation and offset of standard time and of daylight saving time, by today's rules."""
         times = (datetime(2037, month, 1, tzinfo=self.rules) for month in (1, 7))
         january, july = ((time.tzname() or "", _milliseconds(time.utcoffset())) for time in times)
         return (january, july) if january[1] <= july[1] else (july, january)
@@ -166,7 +166,7 @@ def _milliseconds(offset: timedelta | None) -> int:
 
 
 def custom_id(minutes: int) -> str:
-    """The id of a zone that has an offset and no name, such as GMT+05:30."""
+    """Return the id of a zone that has only an offset, such as GMT+05:30."""
     if minutes == 0:
         return "GMT"
     hours, rest = divmod(abs(minutes), 60)
@@ -179,7 +179,7 @@ _CUSTOM_DIGITS = re.compile(r"GMT([+-])(\d)([0-5]\d)", re.ASCII)
 
 @lru_cache(512)
 def zone(name: str) -> Zone:
-    """The zone with this id: of IANA, such as Europe/Paris, Java's short ones, or GMT+5:30. Any other is GMT."""
+    """Return the zone of an IANA id (Europe/Paris), a short id of Java (PST) or an offset (GMT+5:30); else GMT."""
     if name in _FIXED:
         return Zone(timezone(timedelta(minutes=_FIXED[name]), name))
     if match := _CUSTOM.fullmatch(name) or _CUSTOM_DIGITS.fullmatch(name):

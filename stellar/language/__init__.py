@@ -1,11 +1,11 @@
-"""From the source of an expression to its value.
+"""The language: from the source of an expression to its value.
 
 source → parser → nodes → resolver → compiler → a Python function of a record and a context
 
-source       spans, lines and columns          errors       the exceptions users see
+source       spans, lines and columns          errors       exceptions
 tables       LALR tables, generated            parser       source → nodes
-diagnostics  syntax errors explained           nodes        the abstract syntax tree
-resolver     names checked against a library   library      declarations of functions
+diagnostics  messages and hints for errors     nodes        the abstract syntax tree
+resolver     variables, functions, calls       library      declarations of functions
 compiler     nodes → Python's `ast`            runtime      operators, on the slow path
 conversions  between Stellar's types           context      services passed to functions
 expression   compile and evaluate              evaluate_many, asynchronous  streams of records

@@ -1,9 +1,9 @@
-"""Waiting work for asyncio: a coroutine for each piece of work, all on one run loop of fibers.
+"""Evaluation for asyncio, on one run loop of fibers.
 
-Expressions are compiled once, for threads and fibers alike. So a coroutine hands its work to a run loop
-(`stellar.util.scheduler.Hub`), where it gives way whenever it waits, and awaits its end: no thread per record, and no
-second "async" form of the compiler, the functions and the model client. Cancelling the coroutine raises `Cancelled` in
-the fiber, at the point where it waits.
+Expressions are compiled once, for threads and fibers alike. A coroutine starts its evaluation on a run loop
+(`stellar.util.scheduler.RunLoop`), where it yields whenever it waits, and awaits the result: no thread per record, and
+no second "async" form of the compiler, the functions and the model client. Cancelling the coroutine raises `Cancelled`
+in the fiber, at the point where it waits.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 Waits = Literal["no", "in fibers", "in threads"]
-"""The way that work waits: not at all, by giving way in a fiber, or by blocking a thread."""
+"""The way a callable waits: not at all, cooperatively in a fiber, or by blocking its thread."""
 
 
-class _SharedHub:
-    """The run loop of all coroutines, made on first use. Its daemon thread lives as long as the process."""
+class _SharedRunLoop:
+    """The run loop of all coroutines, created on first use. Its daemon thread lives as long as the process."""
 
     def __init__(self) -> None:
-        self._hub: RunLoop | None = None
+        self._loop: RunLoop | None = None
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        self._hub = None
+        self._loop = None
 
     def get(self) -> RunLoop:
-        """For event loops; two at the same time may make one each, of which one is used on."""
-        if self._hub is None:
-            self._hub = RunLoop("stellar async")
-        return self._hub
+        """Return the run loop. Two concurrent first calls may create one each; later calls return the same one."""
+        if self._loop is None:
+            self._loop = RunLoop("stellar async")
+        return self._loop
 
 
-_SHARED = _SharedHub()
+_SHARED = _SharedRunLoop()
 
 
 async def run_async(work: Callable[[], T], waits: Waits) -> T:
-    """Do a piece of work without keeping the event loop waiting. Cancelling cancels it, unless it keeps a thread."""
+    """Call a function without blocking the event loop. Cancelling cancels the call, unless it runs in a thread."""
     if waits == "no":
         return work()
     if waits == "in threads":
@@ -60,11 +60,11 @@ async def _run_in_fiber(work: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def ended(task: Task[T]) -> None:
-        with suppress(RuntimeError):  # the event loop was closed meanwhile
+    def finish(task: Task[T]) -> None:
+        with suppress(RuntimeError):  # the event loop was closed
             loop.call_soon_threadsafe(_settle, future, task)
 
-    task = _SHARED.get().start(partial(copy_context().run, work), ended)
+    task = _SHARED.get().start(partial(copy_context().run, work), finish)
     try:
         return await future
     except asyncio.CancelledError:
@@ -73,7 +73,7 @@ async def _run_in_fiber(work: Callable[[], T]) -> T:
 
 
 def _settle(future: asyncio.Future[T], task: Task[T]) -> None:
-    if future.done():  # it was cancelled
+    if future.done():  # cancelled
         return
     if task.failure is not None:
         future.set_exception(task.failure)
@@ -84,12 +84,12 @@ def _settle(future: asyncio.Future[T], task: Task[T]) -> None:
 async def in_order_async(
     work: Callable[[Item], T], items: Iterable[Item] | AsyncIterable[Item], in_flight: int, waits: Waits
 ) -> AsyncGenerator[T, None]:
-    """Yield what the work makes of each item, in the items' order, with up to `in_flight` of them worked on at once.
+    """Yield the result for each item, in the order of the items, with up to `in_flight` calls at once.
 
-    When reading the items fails, the results of those read so far come first, then what was raised. When the generator
-    is closed early, what is under way is cancelled.
+    If reading the items fails, the results for those already read come first, then the exception. If the generator is
+    closed early, running calls are cancelled.
     """
-    source = _aiter(items, in_flight)
+    source = _iterate(items, in_flight)
     if waits == "no":
         async for item in source:
             yield work(item)
@@ -121,7 +121,7 @@ async def in_order_async(
 
 
 class _Workers:
-    """Where the pieces of work of one stream are done."""
+    """The fibers, or the thread pool, that run the calls of one stream."""
 
     def __init__(self, waits: Waits, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, "stellar async") if waits == "in threads" else None
@@ -140,7 +140,7 @@ class _Workers:
 
 
 async def _first_of(*futures: asyncio.Future[Any] | None) -> None:
-    """Wait until one of these has ended."""
+    """Wait until one of the futures has finished."""
     waiting = [future for future in futures if future is not None]
     if not any(future.done() for future in waiting):
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -152,13 +152,13 @@ async def _cancel(futures: list[asyncio.Future[Any]]) -> None:
     await asyncio.gather(*futures, return_exceptions=True)
 
 
-def _aiter(items: Iterable[Item] | AsyncIterable[Item], turn: int) -> AsyncIterator[Item]:
-    return aiter(items) if isinstance(items, AsyncIterable) else _from_iterable(items, turn)
+def _iterate(items: Iterable[Item] | AsyncIterable[Item], batch: int) -> AsyncIterator[Item]:
+    return aiter(items) if isinstance(items, AsyncIterable) else _from_iterable(items, batch)
 
 
-async def _from_iterable(items: Iterable[Item], turn: int) -> AsyncIterator[Item]:
-    """The items of an iterable, which lets the event loop do other things now and then."""
+async def _from_iterable(items: Iterable[Item], batch: int) -> AsyncIterator[Item]:
+    """Yield the items of an iterable; after each batch let the event loop run other tasks."""
     for number, item in enumerate(items, 1):
         yield item
-        if number % turn == 0:
+        if number % batch == 0:
             await asyncio.sleep(0)

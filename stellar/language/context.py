@@ -1,4 +1,4 @@
-"""What functions may need from outside an expression, found by its type."""
+"""Services that functions get from outside an expression, looked up by type."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class GlobalSettings(dict[str, Any]):
-    """Metron's global configuration, `global.json`, where functions find their settings."""
+    """Metron's global configuration, `global.json`, which holds the settings of functions."""
 
 
-class _Made:
-    """Services that were made of global settings, for all contexts with the same settings."""
+class _SharedServices:
+    """Services created from global settings, shared by all contexts with the same settings."""
 
     __slots__ = ("__weakref__", "lock", "services")
 
@@ -26,60 +26,60 @@ class _Made:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Replace the lock. What was made is used on: each service does for itself what a fork needs."""
+        """Replace the lock. The services stay: each of them handles forks itself."""
         self.lock = threading.Lock()
 
 
 class Context:
-    """Services that functions ask for by type, such as a model registry or an HTTP client.
+    """Services by type, such as a model registry or an HTTP client.
 
         context = Context({Registry: MemoryRegistry()})
         context[Registry]
 
-    A context is handed to each evaluation; nothing is global. `with_services` makes another with more.
+    A context is passed to each evaluation; there is no global one. `with_services` returns an extended copy.
     """
 
-    __slots__ = ("_made", "_services")
+    __slots__ = ("_services", "_shared")
 
     def __init__(self, services: dict[type[Any], Any] | None = None) -> None:
         self._services = dict(services or {})
-        self._made = _Made()
+        self._shared = _SharedServices()
 
     def __getitem__(self, kind: type[T]) -> T:
-        """The service of that type.
+        """Return the service of a type.
 
-        Raises LookupError, naming what is missing, when the caller gave none.
+        Raises LookupError if the context has no service of this type.
         """
         if kind in self._services:
             return cast(T, self._services[kind])
-        if kind in self._made.services:
-            return cast(T, self._made.services[kind])
-        raise LookupError(f"this needs a {kind.__name__}, and the context has none")
+        if kind in self._shared.services:
+            return cast(T, self._shared.services[kind])
+        raise LookupError(f"no {kind.__name__} configured; add one to the context")
 
     def get(self, kind: type[T], default: T | None = None) -> T | None:
-        """The service of that type, or the default."""
-        return cast("T | None", self._services.get(kind, self._made.services.get(kind, default)))
+        """Return the service of a type, or the default."""
+        return cast("T | None", self._services.get(kind, self._shared.services.get(kind, default)))
 
     def get_or_make(self, kind: type[T], make: Callable[[GlobalSettings], T]) -> T:
-        """The service of that type; if there is none, one made of the global settings, which is kept."""
+        """Return the service of a type; create it from the global settings on first use."""
         if kind not in self:
-            with self._made.lock:
+            with self._shared.lock:
                 if kind not in self:
-                    self._made.services[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
+                    self._shared.services[kind] = make(self._services.get(GlobalSettings, GlobalSettings()))
         return self[kind]
 
     def with_services(self, services: dict[type[Any], Any]) -> Context:
-        """A context that has these services as well; they go before those of the same type.
+        """Return a context with additional services, which replace services of the same type.
 
-        What was made of the global settings belongs to both, unless the new one has other settings.
+        Both contexts share the services created from the global settings, unless the new one has other settings.
         """
         context = Context({**self._services, **services})
         if GlobalSettings not in services:
-            context._made = self._made
+            context._shared = self._shared
         return context
 
     def __contains__(self, kind: type[Any]) -> bool:
-        return kind in self._services or kind in self._made.services
+        return kind in self._services or kind in self._shared.services
 
 
 NOTHING = Context()

@@ -1,7 +1,7 @@
-"""What values become where another kind of value is wanted: texts, truth and numbers, by the rules of Metron's Java.
+"""Conversions of values to strings, booleans and numbers, by the rules of Metron's Java.
 
-`to_text` gives every value a text. The others give None for null and for what cannot be converted. Of a list, set or
-bytes they take the first element.
+`to_string` converts every value. The others return None for null and for values that can't be converted, and convert
+the first element of a list, set or bytes.
 """
 
 from __future__ import annotations
@@ -16,55 +16,55 @@ from types import FunctionType
 from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 
 FLOAT_MAX = (2 - 2**-23) * 2.0**127
-# From here on the nearest binary32 number is infinite
+# The nearest binary32 number to this one and larger ones is infinite
 _FLOAT_OVERFLOW = (2 - 2**-24) * 2.0**127
 
-_TRUTH = {
+_BOOLEANS = {
     **dict.fromkeys(("true", "yes", "y", "on", "1"), True),
     **dict.fromkeys(("false", "no", "n", "off", "0"), False),
 }
-# What Java's trim takes away
-BLANKS = "".join(map(chr, range(0x21)))
+# The characters that Java's String.trim removes
+JAVA_WHITESPACE = "".join(map(chr, range(0x21)))
 _INTEGER = re.compile(r"[+-]?\d+")
 _DECIMAL = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)[fd]?", re.ASCII | re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"([+-]?0x(?:[\da-f]+\.?[\da-f]*|\.[\da-f]+)p[+-]?\d+)[fd]?", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[+-]?(?:NaN|Infinity)")
 
 
-def to_text(value: object) -> str:
-    """The text of a value, as Java prints it: `true`, `null`, `1.0E7`, `[a, b]`, `{k=v}`; bytes are read as UTF-8.
+def to_string(value: object) -> str:
+    """Convert a value to a string as Java prints it: `true`, `null`, `1.0E7`, `[a, b]`, `{k=v}`; bytes are UTF-8.
 
-    Raises ValueError for a value that is nested too deep to be written, such as a list that holds itself.
+    Raises ValueError for a value that nests too deep, such as a list that contains itself.
     """
     if value.__class__ is str:
         return value
     try:
-        return _text(value)
+        return _to_string(value)
     except RecursionError:
-        raise ValueError("a value nested this deep, or one that holds itself, has no text form") from None
+        raise ValueError("a value that nests too deep, or contains itself, can't be converted to a string") from None
 
 
-def _text(value: object) -> str:
+def _to_string(value: object) -> str:
     write = _WRITERS.get(value.__class__)
     if write is not None:
         return write(value)
     for kind, write in _WRITERS.items():  # a subclass
         if isinstance(value, kind):
             return write(value)
-    if isinstance(value, Mapping):  # `_`, all fields: nulls are as good as absent
-        return _map_text((key, item) for key, item in value.items() if item is not None)
+    if isinstance(value, Mapping):  # `_`, all fields: a null counts as missing
+        return _map_to_string((key, item) for key, item in value.items() if item is not None)
     return str(value)
 
 
-def _list_text(values: Iterable[object]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
+def _list_to_string(values: Iterable[object]) -> str:
+    return f"[{', '.join(map(_to_string, values))}]"
 
 
-def _map_text(items: Iterable[tuple[object, object]]) -> str:
-    return "{" + ", ".join([f"{_text(key)}={_text(value)}" for key, value in items]) + "}"
+def _map_to_string(items: Iterable[tuple[object, object]]) -> str:
+    return "{" + ", ".join([f"{_to_string(key)}={_to_string(value)}" for key, value in items]) + "}"
 
 
-def _float_text(value: float) -> str:
+def _float_to_string(value: float) -> str:
     if 1e-3 <= value < 1e7 or -1e7 < value <= -1e-3:
         return float.__repr__(value)
     if value == 0:
@@ -75,32 +75,32 @@ def _float_text(value: float) -> str:
     assert isinstance(exponent, int)  # it is finite
     exponent += len(digits) - 1
     if len(digits) == 1 and float(closer := f"{value:.1e}") == value:
-        # Java shows two digits at least, and then the best two: 4.9E-324
+        # Java prints at least two digits, and chooses the nearest two: 4.9E-324
         sign, digits, _ = Decimal(closer).as_tuple()
         exponent = int(closer.partition("e")[2])
     first, *rest = map(str, digits)
     return f"{'-' * sign}{first}.{''.join(rest) or '0'}E{exponent}"
 
 
-# The order matters for subclasses: a bool is an int
+# In this order, because a bool is also an int
 _WRITERS: dict[type, Callable[..., str]] = {
     str: str.__str__,
     bool: lambda value: "true" if value else "false",
     int: int.__repr__,
-    float: _float_text,
+    float: _float_to_string,
     type(None): lambda _: "null",
-    list: _list_text,
-    dict: lambda value: _map_text(value.items()),
-    set: _list_text,
-    frozenset: _list_text,
-    tuple: _list_text,
+    list: _list_to_string,
+    dict: lambda value: _map_to_string(value.items()),
+    set: _list_to_string,
+    frozenset: _list_to_string,
+    tuple: _list_to_string,
     bytes: lambda value: value.decode("utf-8", "replace"),
     FunctionType: lambda _: "a lambda",
 }
 
 
 def first_of(value: object) -> object:
-    """What a conversion looks at: of a list, set or bytes the first element, null if there is none; else the value."""
+    """Return the first element of a list, set or bytes, None if it is empty; any other value unchanged."""
     if isinstance(value, list | tuple | set | frozenset):
         return next(iter(value), None)
     if isinstance(value, bytes):
@@ -108,41 +108,47 @@ def first_of(value: object) -> object:
     return value
 
 
-def to_optional_text(value: object) -> str | None:
-    """The text of a value, of a list its first element's; None for null."""
+def to_optional_string(value: object) -> str | None:
+    """Convert a value, or the first element of a collection, to a string; None for null."""
     if value.__class__ is str:
         return value
     value = first_of(value)
-    return None if value is None else to_text(value)
+    return None if value is None else to_string(value)
 
 
 def to_boolean(value: object) -> bool | None:
-    """The truth of a value by its text: `true yes y on 1` and `false no n off 0` in any case; None for all others."""
+    """Convert a value to a boolean by its string: `true yes y on 1` or `false no n off 0`, in any case; else None."""
     if value.__class__ is bool:
         return value
     value = first_of(value)
     if value is None or isinstance(value, float | Mapping):
         return None
-    return _TRUTH.get(to_text(value).lower())
+    return _BOOLEANS.get(to_string(value).lower())
 
 
 def to_integer(value: object) -> int | None:
-    """A whole number of 32 bits. A fraction is cut off and NaN is 0; in a text only a sign and digits will do."""
-    return _within(_whole(first_of(value)), INT_MIN, INT_MAX)
+    """Convert to an integer of 32 bits; None if it is out of range.
+
+    A float is truncated, and NaN is 0. A string must consist of an optional sign and digits.
+    """
+    return _within(_truncate(first_of(value)), INT_MIN, INT_MAX)
 
 
 def to_long(value: object) -> int | None:
-    """A whole number of 64 bits, as `to_integer`; but a float beyond them is the last one, and a date its epoch ms."""
+    """Convert to an integer of 64 bits, like `to_integer`; but a float out of range becomes the nearest integer.
+
+    A date becomes its epoch milliseconds.
+    """
     number = first_of(value)
     if isinstance(number, datetime):
         number = round((number if number.tzinfo else number.replace(tzinfo=UTC)).timestamp() * 1000)
-    whole = _whole(number)
-    if whole is not None and isinstance(number, float):
-        return max(LONG_MIN, min(LONG_MAX, whole))
-    return _within(whole, LONG_MIN, LONG_MAX)
+    integer = _truncate(number)
+    if integer is not None and isinstance(number, float):
+        return max(LONG_MIN, min(LONG_MAX, integer))
+    return _within(integer, LONG_MIN, LONG_MAX)
 
 
-def _whole(value: object) -> int | None:
+def _truncate(value: object) -> int | None:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -150,10 +156,10 @@ def _whole(value: object) -> int | None:
             return int(value)
         return 0 if value != value else LONG_MAX if value > 0 else LONG_MIN
     if isinstance(value, str):
-        text = value.strip(BLANKS)
-        # Longer than this it is leading zeros or out of range; and Python refuses to read thousands of digits
-        if _INTEGER.fullmatch(text) and len(text) < 4000:
-            return int(text)
+        digits = value.strip(JAVA_WHITESPACE)
+        # A longer one is out of range or has leading zeros; Python rejects more than 4,300 digits
+        if _INTEGER.fullmatch(digits) and len(digits) < 4000:
+            return int(digits)
     return None
 
 
@@ -162,7 +168,7 @@ def _within(number: int | None, least: int, most: int) -> int | None:
 
 
 def to_double(value: object) -> float | None:
-    """A float. A text is read as Java reads one: `1e3`, `.5`, `1.5d`, `NaN`, `Infinity`, `0x1p3`, blanks around it."""
+    """Convert to a float. Strings are parsed as in Java: `1e3`, `.5`, `1.5d`, `NaN`, `Infinity`, `0x1p3`, trimmed."""
     value = first_of(value)
     if isinstance(value, float):
         return float(value)
@@ -171,24 +177,24 @@ def to_double(value: object) -> float | None:
             return float(value)
         except OverflowError:
             return math.inf if value > 0 else -math.inf
-    return _read_double(value.strip(BLANKS)) if isinstance(value, str) else None
+    return _parse_double(value.strip(JAVA_WHITESPACE)) if isinstance(value, str) else None
 
 
-def _read_double(text: str) -> float | None:
-    if match := _DECIMAL.fullmatch(text):
+def _parse_double(string: str) -> float | None:
+    if match := _DECIMAL.fullmatch(string):
         return float(match[1])
-    if match := _HEXADECIMAL.fullmatch(text):
+    if match := _HEXADECIMAL.fullmatch(string):
         try:
             return float.fromhex(match[1])
         except OverflowError:
-            return -math.inf if text.startswith("-") else math.inf
-    return float(text) if _WORD.fullmatch(text) else None
+            return -math.inf if string.startswith("-") else math.inf
+    return float(string) if _WORD.fullmatch(string) else None
 
 
 def to_float(value: object) -> float | None:
-    """A float within the range of 32-bit ones, not rounded to their precision.
+    """Convert to a float in the range of 32-bit floats, without rounding to their precision.
 
-    A number above the range is None, one below it and a text beyond it is infinite.
+    A number above the range becomes None. A number below it, and a string out of range, becomes infinite.
     """
     value = first_of(value)
     number = to_double(value)

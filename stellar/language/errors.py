@@ -1,11 +1,11 @@
-"""What can go wrong with an expression.
+"""Exceptions for expressions and configurations.
 
 StellarError(message, source, span, hint)     str() = message, line, carets, hint
-├─ ParseError          the text is not Stellar
-│  └─ Unfinished       but it could become so by what is written behind it
-├─ ResolutionError     an unknown function, or too few arguments where none will do
-└─ EvaluationError     an operator or a function refused; __cause__ is the refusal
-ConfigError(file, path, message)              where in a JSON configuration
+├─ ParseError                a syntax error
+│  └─ IncompleteExpression   the source ends too early
+├─ ResolutionError           an unknown function, or a wrong number of arguments
+└─ EvaluationError           an operator or a function failed; __cause__ is its exception
+ConfigError(file, path, message)              an invalid value in a JSON configuration
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from stellar.language.source import Span, snippet
 
 
 class StellarError(Exception):
-    """An expression that cannot be read or evaluated, with the place in its text where that shows.
+    """An expression that can't be compiled or evaluated, with the source location of the problem.
 
-    message: one sentence in the user's words
-    source: the whole text of the expression
-    span: the part of it that is to blame
-    hint: what to do about it, where something sensible can be said
+    message: the problem, in one sentence
+    source: the source of the expression
+    span: the range of the source that causes the problem
+    hint: how to fix it, if a fix is known
     """
 
     def __init__(self, message: str, source: str, span: Span, hint: str | None = None) -> None:
@@ -37,27 +37,27 @@ class StellarError(Exception):
 
 
 class ParseError(StellarError):
-    """The text is not Stellar."""
+    """A syntax error."""
 
 
-class Unfinished(ParseError):
-    """The text ends too early: what is written behind it could make it Stellar."""
+class IncompleteExpression(ParseError):
+    """The source ends too early; more input could complete it."""
 
 
 class ResolutionError(StellarError):
-    """A function that does not exist, or a call with too few arguments."""
+    """An unknown function, or a call with the wrong number of arguments."""
 
 
 class EvaluationError(StellarError):
-    """An operator or a function refused its operands; `__cause__` is the refusal."""
+    """An operator or a function failed; `__cause__` is its exception."""
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used.
+    """An invalid configuration.
 
-    file: the file's path, as the user gave it
-    path: where in the JSON, such as `threatIntel.triageConfig.riskLevelRules[0].rule`; empty for the whole file
-    message: what is wrong and how to mend it
+    file: path of the file, as the user gave it
+    path: JSON path of the value, such as `threatIntel.triageConfig.riskLevelRules[0].rule`; empty for the whole file
+    message: the problem and how to fix it
     """
 
     def __init__(self, file: str, path: str, message: str) -> None:
@@ -67,5 +67,5 @@ class ConfigError(Exception):
         self.message = message
 
     def __str__(self) -> str:
-        place = f"{self.file}: {self.path}" if self.path else self.file
-        return f"{place}: {self.message}"
+        location = f"{self.file}: {self.path}" if self.path else self.file
+        return f"{location}: {self.message}"

@@ -1,4 +1,4 @@
-"""Expressions: read, resolved and compiled once, evaluated often."""
+"""Expressions, compiled once and evaluated often."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stellar.language.errors import EvaluationError, ParseError, StellarError
 from stellar.language.library import Library
 from stellar.language.parser import parse
 from stellar.language.resolver import Names, resolve
-from stellar.language.runtime import shortened
+from stellar.language.runtime import abbreviate_value
 from stellar.language.source import Span
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 UnknownFunctions = Literal["when_compiled", "when_reached"]
 Missing = Literal["null", "error"]
 
-# How many expressions that have failed keep their text in Python's tracebacks
-TRACEBACK_TEXTS = 256
+# The source of this many expressions that failed last is shown in tracebacks
+MAX_TRACEBACK_SOURCES = 256
 
 
 class Expression:
@@ -35,15 +35,15 @@ class Expression:
         risky = stellar.compile("bytes > 1000 and method == 'POST'")
         risky({"bytes": 2048, "method": "POST"})  # True
 
-    source: its text
-    variables: the fields that it reads; without the parameters of its lambdas
-    functions: the functions that it calls
+    source: the source
+    variables: the fields that it reads, without the parameters of its lambdas
+    functions: the names of the functions that it calls
 
-    It is immutable, can be shared by threads, and can be pickled if its library has a name: what travels is the text
-    and that name, and it is compiled again on arrival.
+    An expression is immutable and can be shared by threads. It can be pickled if its library has a name: the pickle
+    holds the source and that name, and the expression is compiled again when it is loaded.
     """
 
-    # The compiled function sits in the slot that Python looks up for a call, so a call costs nothing on top of it
+    # Python finds __call__ in this slot, so calling an expression costs no more than calling the compiled function
     __slots__ = (
         "__call__",
         "__weakref__",
@@ -68,26 +68,27 @@ class Expression:
         unknown_functions: UnknownFunctions = "when_compiled",
         fast: bool = True,
     ) -> None:
-        """Read and compile a text.
+        """Parse and compile a source.
 
-        source: the text; a blank one means null, or true as a predicate
-        predicate: the result must be a boolean (or null); anything else is an EvaluationError
-        unknown_functions: whether a call that can't succeed is an error now, or, as in Metron, when it is reached
-        fast: write operators inline; False is for comparing the two ways, which give the same answers
+        source: the source; if it is empty or whitespace, the value is null, or true for a predicate
+        predicate: raise EvaluationError if the result is neither a boolean nor null
+        unknown_functions: report an unknown function, or a wrong number of arguments, when the expression is compiled,
+            or, as in Metron, when the call is reached
+        fast: write operators inline; False is for tests, which compare both forms
 
-        Raises ParseError or ResolutionError, with the place and a hint.
+        Raises ParseError or ResolutionError, with source location and hint.
         """
         self.source = source
         self.library = library
         self.predicate = predicate
         self.unknown_functions = unknown_functions
         self._tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
-        self._names = resolve(self._tree, library, source, judge=unknown_functions == "when_compiled")
+        self._names = resolve(self._tree, library, source, check_calls=unknown_functions == "when_compiled")
         if self._names.problems:
             raise self._names.problems[0]
         self._fast = fast
         self._strict: Callable[..., Any] | None = None
-        object.__setattr__(self, "__call__", self._compiled(strict=False))
+        object.__setattr__(self, "__call__", self._compile(strict=False))
 
     @property
     def variables(self) -> frozenset[str]:
@@ -101,12 +102,12 @@ class Expression:
 
     @property
     def blocks(self) -> bool:
-        """Whether an evaluation may keep its thread waiting for something outside, other than by giving way."""
+        """True if an evaluation may block its thread, as opposed to waiting cooperatively."""
         return any(name in self.library and self.library[name].blocks for name in self.functions)
 
     @property
     def waits(self) -> Waits:
-        """How an evaluation may wait for something outside."""
+        """The way an evaluation may wait."""
         if self.blocks:
             return "in threads"
         called = (self.library[name] for name in self.functions if name in self.library)
@@ -118,74 +119,75 @@ class Expression:
         return self._tree
 
     def evaluate(self, record: Mapping[str, Any], context: Context = NOTHING, *, missing: Missing = "null") -> Any:
-        """The value for a record.
+        """Return the value for a record.
 
         record: the fields by name
-        context: the services that functions ask for
-        missing: what a field that the record does not have is: "null", or an "error" as with Metron's strict resolver
+        context: the services that functions use
+        missing: how a field that the record does not have is read: as "null", or as an "error", like Metron's strict
+            resolver
 
-        Raises EvaluationError if an operator or a function refuses.
+        Raises EvaluationError if an operator or a function fails.
         """
         if missing == "null":
             return self.__call__(record, context)
         if missing != "error":
-            raise ValueError(f"missing is 'null' or 'error', not {missing!r}")
+            raise ValueError(f"invalid missing: expected 'null' or 'error', got {missing!r}")
         if self._strict is None:
-            self._strict = self._compiled(strict=True)
+            self._strict = self._compile(strict=True)
         return self._strict(record, context)
 
     async def evaluate_async(
         self, record: Mapping[str, Any], context: Context = NOTHING, *, missing: Missing = "null"
     ) -> Any:
-        """Return the value for a record, without keeping the event loop of asyncio waiting.
+        """Return the value for a record, without blocking the event loop of asyncio.
 
-        Calls of models wait in a fiber, and cancelling the coroutine cancels them. Other functions that may wait run in
-        a thread, which goes on when the coroutine is cancelled. What only computes is evaluated at once.
+        Model calls wait in a fiber, and cancelling the coroutine cancels them. Other functions that may block run in a
+        thread, which continues if the coroutine is cancelled. An expression that never waits is evaluated directly.
 
-        Raises EvaluationError if an operator or a function refuses.
+        Raises EvaluationError if an operator or a function fails.
         """
         from stellar.language.asynchronous import run_async  # loads asyncio, which is slow
 
         return await run_async(partial(self.evaluate, record, context, missing=missing), self.waits)
 
     @property
-    def failure(self) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
-        """What makes the error to raise of an exception in code that was compiled of it, and the record."""
-        return partial(_failure, self.source, self._names)
+    def to_error(self) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
+        """A function that converts an exception of the compiled code, and the record, to the error to raise."""
+        return partial(_to_error, self.source, self._names)
 
-    def _compiled(self, *, strict: bool) -> Callable[..., Any]:
+    def _compile(self, *, strict: bool) -> Callable[..., Any]:
         make = partial(
             compile_tree,
             self._tree,
             self.library,
             self.source,
-            self.failure,
+            self.to_error,
             predicate=self.predicate,
             strict=strict,
         )
         try:
             return make(fast=self._fast)
         except RecursionError:
-            # Deep, though not too deep: a new thread has the whole stack, and the plain form nests less
+            # A new thread has an empty stack, and the form without inline operations nests less
             return _in_new_thread(partial(make, fast=False), self.source)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
             raise TypeError(
-                "this expression's library has no name to be found by; give one: Library.of(…, name='module:attribute')"
+                "the library of this expression has no name for pickling; pass Library.of(…, name='module:attribute')"
             )
-        return _compiled_again, (self.source, self.library.name, self.predicate, self.unknown_functions)
+        return _recompile, (self.source, self.library.name, self.predicate, self.unknown_functions)
 
     def __repr__(self) -> str:
-        return f"<Expression {shortened(self.source)}>"
+        return f"<Expression {abbreviate_value(self.source)}>"
 
 
-def _compiled_again(source: str, library: str, predicate: bool, unknown_functions: UnknownFunctions) -> Expression:
+def _recompile(source: str, library: str, predicate: bool, unknown_functions: UnknownFunctions) -> Expression:
     return Expression(source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions)
 
 
 def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:
-    from concurrent.futures import ThreadPoolExecutor  # seldom needed, and slow to load
+    from concurrent.futures import ThreadPoolExecutor  # rarely needed, and slow to import
 
     try:
         with ThreadPoolExecutor(max_workers=1) as thread:
@@ -194,22 +196,22 @@ def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Calla
         raise ParseError("the expression nests too deep to be compiled", source, Span(0, len(source))) from None
 
 
-# -- From a Python exception to a place in the text -------------------------------------------------------------------
+# -- Errors -----------------------------------------------------------------------------------------------------------
 
 
-# Refusals in a sentence. A KeyError or IndexError of Python's own has none
-_TOLD = (ValueError, OSError)
+# Exceptions whose message is a sentence, unlike those of KeyError and IndexError
+_EXPLAINED = (ValueError, OSError)
 
 
-def _failure(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
-    """The error to raise for an exception in compiled code: what was wrong, where, and with which values."""
+def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
+    """Convert an exception of compiled code to an error with source location and the values of the variables there."""
     span = _span(source, error.__traceback__) or Span(0, len(source))
     _show_in_tracebacks(source)
-    if isinstance(error, StellarError):  # an expression within an expression
+    if isinstance(error, StellarError):  # of an expression that a function evaluated
         message = error.message
     elif isinstance(error, RecursionError):
         message = "the evaluation nests too deep"
-    elif isinstance(error, _TOLD) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
+    elif isinstance(error, _EXPLAINED) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
         message = str(error) or type(error).__name__
     else:
         message = f"{type(error).__name__}: {error}"
@@ -218,12 +220,14 @@ def _failure(source: str, names: Names, error: Exception, record: Mapping[str, A
 
 def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
     within = dict.fromkeys(name for name, where in names.reads if span.start <= where.start and where.end <= span.end)
-    shown = [f"{name} is {shortened(record[name]) if name in record else 'missing'}" for name in within if name != "_"]
+    shown = [
+        f"{name} is {abbreviate_value(record[name]) if name in record else 'missing'}" for name in within if name != "_"
+    ]
     return ", ".join(shown) or None
 
 
 def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
-    """Where in the text the innermost frame of its code stood; None if Python keeps no columns."""
+    """Return the span of the innermost frame of the expression; None if Python runs without columns."""
     ours = filename(source)
     frames: list[tuple[types.CodeType, int]] = []
     while traceback is not None:
@@ -234,7 +238,7 @@ def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
     line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
     if line is None or end_line is None or column is None or end_column is None:
         return None
-    return SourceMap(source).span(line, column, end_line, end_column)
+    return SourceMap(source).to_span(line, column, end_line, end_column)
 
 
 def _show_in_tracebacks(source: str) -> None:
@@ -242,12 +246,12 @@ def _show_in_tracebacks(source: str) -> None:
     if name in linecache.cache:
         return
     shown = [key for key in list(linecache.cache) if key.startswith("<stellar ")]
-    for key in shown[: max(0, len(shown) - TRACEBACK_TEXTS + 1)]:
+    for key in shown[: max(0, len(shown) - MAX_TRACEBACK_SOURCES + 1)]:
         linecache.cache.pop(key, None)
     linecache.cache[name] = (len(source), None, [f"{line}\n" for line in source.split("\n")], name)
 
 
-# -- In one call ------------------------------------------------------------------------------------------------------
+# -- Functions --------------------------------------------------------------------------------------------------------
 
 
 def compile(
@@ -257,7 +261,7 @@ def compile(
     predicate: bool = False,
     unknown_functions: UnknownFunctions = "when_compiled",
 ) -> Expression:
-    """Read, resolve and compile a text; see Expression."""
+    """Compile a source; the arguments are those of Expression."""
     return Expression(
         source,
         default_library() if library is None else library,
@@ -269,22 +273,22 @@ def compile(
 def evaluate(
     source: str, record: Mapping[str, Any], context: Context = NOTHING, *, library: Library | None = None
 ) -> Any:
-    """The value of a text for a record. The last 500 texts stay compiled."""
-    return _cached(source, default_library() if library is None else library)(record, context)
+    """Compile a source and return its value for a record. The 500 most recently used sources are cached."""
+    return _compile_cached(source, default_library() if library is None else library)(record, context)
 
 
 @lru_cache(maxsize=500)
-def _cached(source: str, library: Library) -> Expression:
+def _compile_cached(source: str, library: Library) -> Expression:
     return Expression(source, library)
 
 
 @cache
 def default_library() -> Library:
-    """`stellar.functions.LIBRARY`, loaded when it is first wanted."""
+    """Return `stellar.functions.LIBRARY`, imported on first use."""
     return Library.named("stellar.functions:LIBRARY")
 
 
 @cache
 def shell_library() -> Library:
-    """`stellar.functions.SHELL_LIBRARY`: that, and what a person at a terminal may call besides."""
+    """Return `stellar.functions.SHELL_LIBRARY`, which adds functions for interactive use."""
     return Library.named("stellar.functions:SHELL_LIBRARY")

@@ -1,4 +1,4 @@
-"""Functions that expressions can call: how one is declared, and how a set of them is gathered."""
+"""Declarations of the functions that expressions can call, and libraries of them."""
 
 from __future__ import annotations
 
@@ -27,40 +27,37 @@ def stellar(
     prepare: Callable[..., Callable[..., Any] | None] | None = None,
     blocks: bool | None = None,
 ) -> Callable[[F], F]:
-    """Declare a plain Python function as the Stellar function of this name.
+    """Declare a Python function as the Stellar function of this name.
 
-        @stellar("STARTS_WITH")
+        @stellar.function("STARTS_WITH")
         def starts_with(str_: str | None, prefix: str | None) -> bool:
-            \"""Whether a text begins with a prefix.
+            \"""Test if a string begins with a prefix.
 
-            str: The text to test
-            prefix: The beginning to look for
+            str: The string
+            prefix: The prefix
             returns: True if it does; false if either is null
 
                 STARTS_WITH('apache', 'ap')  // true
                 STARTS_WITH(null, 'ap')  // false
             \"""
 
-    The signature is the arity, and its annotations say what each argument must be: the compiler puts the guards where
-    the call stands, so the body can rely on them. A first parameter annotated `Context` is what the function needs from
-    outside. Users see `window_size` as windowSize, and `str_`, which does not hide a Python name, as str.
+    The signature defines the arity, and the annotations the types of the arguments: calls check them, so the body can
+    rely on them. A first parameter annotated `Context` receives the services that the function needs. Parameter names
+    are shown in camel case without a trailing underscore: `window_size` as windowSize, `str_` as str.
 
-    `surplus` says what becomes of arguments beyond the last parameter: "ignore" evaluates and drops them, as Metron
-    does nearly everywhere; "refuse" is an error.
+    surplus: handling of arguments beyond the last parameter: "ignore" evaluates and drops them, as Metron does for
+        most functions; "refuse" makes them an error
+    comprehension: "map" or "filter" for a function of a list and a lambda with that meaning; calls may be compiled to a
+        list comprehension
+    prepare: does work that depends only on literal arguments, such as compiling a pattern, once per expression. It is
+        called with the arguments, with UNKNOWN for those that are not literals, and returns a function of these, or
+        None for an ordinary call. It must return None for an invalid literal, because the error is raised when the
+        call is reached
+    blocks: True if a call may block its thread, False if it never waits, or waits cooperatively with
+        `stellar.util.waiting`, so that one thread can evaluate many records. By default a function blocks if it takes
+        a context or is not part of this package
 
-    `comprehension` is "map" or "filter" for a function of a list and a lambda that means just that: the compiler may
-    then write a list comprehension in its place.
-
-    `prepare` does once what depends only on arguments that stand in the expression as literals, such as reading a
-    pattern. It is called with the arguments, UNKNOWN standing for those that are no literals, and returns the function
-    of these alone, or None to have it the plain way; so it does if a literal is refused, which must be said when the
-    call is reached.
-
-    `blocks` is whether a call may keep its thread waiting for something outside. What never does, or gives way by
-    `stellar.util.scheduler` where it waits, says False: then one thread can work at many records. If it is not said,
-    a function blocks if it takes a context, or is none of this package.
-
-    The function is returned unchanged; nothing is registered until `Library.of` gathers it.
+    The function is returned unchanged and is not registered anywhere; `Library.of` collects declared functions.
     """
 
     def declare(implementation: F) -> F:
@@ -70,19 +67,23 @@ def stellar(
         return implementation
 
     if surplus not in ("ignore", "refuse"):
-        raise ValueError(f"surplus is 'ignore' or 'refuse', not {surplus!r}")
+        raise ValueError(f"invalid surplus: expected 'ignore' or 'refuse', got {surplus!r}")
     if comprehension not in (None, "map", "filter"):
-        raise ValueError(f"comprehension is 'map' or 'filter', not {comprehension!r}")
+        raise ValueError(f"invalid comprehension: expected 'map' or 'filter', got {comprehension!r}")
     return declare
+
+
+# The name for code that imports the package: @stellar.function("NAME")
+function = stellar
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What values a parameter takes.
+    """The type of a parameter.
 
-    classes: the Python classes of such values; empty means any value
-    null: whether null is taken as well
-    noun: how a person would name it, such as "a text"
+    classes: Python classes of the accepted values; empty accepts any value
+    null: True if null is accepted
+    noun: name for messages, such as "a string"
     """
 
     classes: tuple[type, ...]
@@ -90,6 +91,7 @@ class Kind:
     noun: str
 
     def accepts(self, value: object) -> bool:
+        """Return True if a value is of this type."""
         if value is None:
             return self.null or not self.classes
         if not self.classes:
@@ -99,42 +101,42 @@ class Kind:
         return isinstance(value, self.classes)
 
 
-# Stands for an argument that is known only when the call is reached
+# Passed to `prepare` for an argument that is not a literal
 UNKNOWN: Any = object()
 
 
 class Written(str):
-    """A text that stands in the expression itself. It is what its author chose, and not what a record brought.
+    """A string literal of the expression: chosen by its author, not read from a record.
 
-    A parameter annotated `Written | str` gets literals of the expression as this.
+    A parameter annotated `Written | str` receives string literals as this class.
     """
 
     __slots__ = ()
 
 
-# A lambda of Stellar is a Python function: that is what the compiler makes of it
+# Lambdas are compiled to Python functions
 Lambda = FunctionType
 
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
-    str: ((str,), "a text"),
-    bool: ((bool,), "true or false"),
-    int: ((int,), "a whole number"),
+    str: ((str,), "a string"),
+    bool: ((bool,), "a boolean"),
+    int: ((int,), "an integer"),
     float: ((float, int), "a number"),
     bytes: ((bytes,), "bytes"),
     list: ((list,), "a list"),
     set: ((set,), "a set"),
     Mapping: ((dict, Mapping), "a map"),
     Iterable: ((list, set, frozenset, tuple), "a list or set"),
-    Written: ((Written,), "a text"),
+    Written: ((Written,), "a string"),
     Callable: ((FunctionType,), "a lambda such as x -> x + 1"),
 }
 _KINDS[dict] = _KINDS[Mapping]
-_KINDS[Collection] = ((str, list, dict, set, frozenset, tuple, Mapping), "a text, list, set or map")
+_KINDS[Collection] = ((str, list, dict, set, frozenset, tuple, Mapping), "a string, list, set or map")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter as users see it; `repeated` for the last one of a function that takes any number."""
+    """A parameter as shown to users; `repeated` for a last parameter that takes any number of arguments."""
 
     name: str
     kind: Kind
@@ -145,7 +147,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """What the docstring of a function says: its meaning, its parameters, what it returns, and examples."""
+    """The docstring of a function by sections."""
 
     summary: str
     details: str
@@ -156,25 +158,25 @@ class Help:
 
 @dataclass(eq=False)
 class Function:
-    """A Stellar function: its name, the Python function behind it, and what the two tell together."""
+    """A Stellar function: the Python function that implements it, and what its signature and docstring declare."""
 
     name: str
     implementation: Callable[..., Any]
     ignores_surplus: bool = True
     comprehension: str | None = None
     prepare: Callable[..., Callable[..., Any] | None] | None = None
-    said_to_block: bool | None = None
+    declared_blocks: bool | None = None
 
     @cached_property
     def blocks(self) -> bool:
-        """Whether a call may keep its thread waiting for something outside."""
-        if self.said_to_block is not None:
-            return self.said_to_block
+        """True if a call may block its thread."""
+        if self.declared_blocks is not None:
+            return self.declared_blocks
         return self.needs_context or not self.implementation.__module__.startswith("stellar.functions.")
 
     @cached_property
     def cooperative(self) -> bool:
-        """Whether a call may wait for something outside, by giving way in a fiber."""
+        """True if a call may wait, cooperatively in a fiber."""
         return self.needs_context and not self.blocks
 
     @cached_property
@@ -185,34 +187,34 @@ class Function:
 
     @cached_property
     def needs_context(self) -> bool:
-        """Whether it is given the context before its arguments."""
+        """True if the context is passed before the arguments."""
         parameters, hints = self._signature
         return bool(parameters) and hints.get(parameters[0].name) is Context
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What it takes, in order, without the context."""
+        """The parameters, without the context."""
         parameters, hints = self._signature
-        described = self.help.parameters
+        descriptions = self.help.parameters
         return tuple(
             Parameter(
-                name=(name := _shown(parameter.name)),
+                name=(name := _public_name(parameter.name)),
                 kind=kind(hints.get(parameter.name, object)),
                 optional=parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL,
                 repeated=parameter.kind is parameter.VAR_POSITIONAL,
-                description=described.get(name, ""),
+                description=descriptions.get(name, ""),
             )
             for parameter in parameters[self.needs_context :]
         )
 
     @cached_property
     def required(self) -> int:
-        """How many arguments it needs at least."""
+        """The minimum number of arguments."""
         return sum(not parameter.optional for parameter in self.parameters)
 
     @cached_property
     def most(self) -> int | None:
-        """How many arguments it looks at; None for any number."""
+        """The maximum number of arguments that are used; None for any number."""
         return None if any(parameter.repeated for parameter in self.parameters) else len(self.parameters)
 
     @cached_property
@@ -222,33 +224,33 @@ class Function:
 
     @cached_property
     def help(self) -> Help:
-        """Its docstring, taken apart."""
+        """The sections of the docstring."""
         return read_help(inspect.getdoc(self.implementation) or "")
 
     @cached_property
     def usage(self) -> str:
-        """How it is called, such as `MAP_GET(key, map, default?)`."""
+        """The signature for users, such as `MAP_GET(key, map, default?)`."""
         marks = (f"{p.name}{'...' if p.repeated else '?' if p.optional else ''}" for p in self.parameters)
         return f"{self.name}({', '.join(marks)})"
 
     @property
     def family(self) -> str:
-        """The module that it lives in, such as `strings`."""
+        """The name of the module that defines it, such as `strings`."""
         return self.implementation.__module__.rpartition(".")[2]
 
     def parameter_at(self, index: int) -> Parameter:
-        """The parameter that takes the argument at this position."""
+        """Return the parameter for the argument at a position."""
         return self.parameters[min(index, len(self.parameters) - 1)]
 
 
-def _shown(name: str) -> str:
-    """A parameter's name as users see it: `window_size` is windowSize, and `str_` is str."""
+def _public_name(name: str) -> str:
+    """Return the name of a parameter for users: `windowSize` for `window_size`, `str` for `str_`."""
     first, *rest = name.rstrip("_").split("_")
     return first + "".join(word.capitalize() for word in rest)
 
 
 def kind(annotation: Any) -> Kind:
-    """The kind of value that a parameter's annotation asks for."""
+    """Return the type that an annotation declares."""
     if annotation is Any or annotation is object:
         return Kind((), null=True, noun="any value")
     members = (
@@ -262,7 +264,7 @@ def kind(annotation: Any) -> Kind:
         plain = typing.get_origin(member) or member
         if plain is NoneType:
             continue
-        # A class of opaque values says with STELLAR_NOUN what a user would call them
+        # A class of opaque values declares its name for users as STELLAR_NOUN
         found, noun = _KINDS.get(plain) or ((plain,), getattr(plain, "STELLAR_NOUN", f"a {plain.__name__}"))
         classes.extend(found)
         nouns.append(noun)
@@ -273,20 +275,20 @@ _ENTRY = re.compile(r"(\w+): (.+(?:\n {2,}\S.*)*)")
 
 
 def read_help(docstring: str) -> Help:
-    """Take a function's docstring apart.
+    """Split the docstring of a function into sections.
 
-    The first paragraph is the summary. A paragraph of `name: text` lines describes parameters and, as `returns`, the
-    result. Indented paragraphs are examples. Whatever else stands there is detail.
+    The first paragraph is the summary. A paragraph of `name: description` lines describes parameters and, as
+    `returns`, the result. Indented paragraphs are examples. All other paragraphs are details.
     """
     summary, details, entries, examples = "", [], {}, []
     for paragraph in re.split(r"\n[ \t]*\n", docstring.strip("\n")):
-        # A docstring of a summary and examples alone loses their indentation
+        # inspect.getdoc removes the indentation of examples that directly follow the summary
         if re.match(r" {4}|.*\S +// \S", paragraph):
             examples.append(inspect.cleandoc(paragraph))
         elif not summary:
             summary = " ".join(paragraph.split())
         elif re.match(r"[a-z]\w*: ", paragraph):
-            entries.update({name: " ".join(text.split()) for name, text in _ENTRY.findall(paragraph)})
+            entries.update({name: " ".join(description.split()) for name, description in _ENTRY.findall(paragraph)})
         else:
             details.append(" ".join(paragraph.split()))
     returns = entries.pop("returns", "")
@@ -295,32 +297,32 @@ def read_help(docstring: str) -> Help:
 
 @dataclass(eq=False)
 class Library(Mapping[str, Function]):
-    """A set of functions by name. Two libraries can live side by side, so a program can offer less, or more.
+    """A set of functions by name. A program can use several libraries.
 
-    name: where to find it again, as `module:attribute`; without one, an Expression that uses it can't be pickled
+    name: location as `module:attribute`, for pickling; without it, expressions that use the library can't be pickled
     """
 
     functions: dict[str, Function] = field(default_factory=dict)
     name: str | None = None
 
-    # Two libraries are alike only if they are one: they are keys of caches
+    # Compared by identity, because libraries are keys of caches
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     @classmethod
     def of(cls, *sources: ModuleType | Function | Callable[..., Any] | Library, name: str | None = None) -> Library:
-        """The functions that these modules, functions and libraries declare; of two with one name, the later one."""
+        """Collect the functions of modules, functions and libraries; a later one replaces one of the same name."""
         library = cls(name=name)
         for source in sources:
-            for function in _declared(source):
+            for function in _collect(source):
                 library.functions[function.name] = function
         return library
 
     @classmethod
     def named(cls, name: str) -> Library:
-        """The library at `module:attribute`.
+        """Return the library at `module:attribute`.
 
-        Raises LookupError if there is none.
+        Raises LookupError if it does not exist.
         """
         module, _, attribute = name.partition(":")
         try:
@@ -328,7 +330,7 @@ class Library(Mapping[str, Function]):
         except (ImportError, AttributeError) as error:
             raise LookupError(f"no library of Stellar functions at {name}: {error}") from error
         if not isinstance(library, Library):
-            raise LookupError(f"{name} is a {type(library).__name__}, not a Library")
+            raise LookupError(f"invalid library {name}: expected a Library, got a {type(library).__name__}")
         return library
 
     def __getitem__(self, name: str) -> Function:
@@ -341,13 +343,13 @@ class Library(Mapping[str, Function]):
         return len(self.functions)
 
     def restricted(self, include: Iterable[str] = (), exclude: Iterable[str] = (), name: str | None = None) -> Library:
-        """This library without some of its functions.
+        """Return a library with some of the functions.
 
-        include: regular expressions; if there are any, a function must match one of them
-        exclude: regular expressions; a function that matches one of them is left out, whatever `include` says
+        include: regular expressions; if not empty, only functions that match one of them are included
+        exclude: regular expressions; functions that match one of them are excluded, even if `include` matches
 
-        An expression must match the whole Stellar name or the whole dotted path of the Python function. Blanks around
-        an expression are dropped, and empty ones are no expression.
+        A pattern must match the whole Stellar name or the whole dotted path of the Python function. Whitespace around
+        a pattern is removed, and empty patterns are ignored.
         """
         included = [re.compile(pattern.strip()) for pattern in include if pattern.strip()]
         excluded = [re.compile(pattern.strip()) for pattern in exclude if pattern.strip()]
@@ -366,28 +368,30 @@ class Library(Mapping[str, Function]):
         )
 
     def configured(self, settings: Mapping[str, Any]) -> Library:
-        """What Metron's settings leave of this library: `restricted` by `stellar.function.resolver.includes` and
-        `stellar.function.resolver.excludes`, lists of regular expressions, or texts with commas or colons between.
+        """Return a library restricted by Metron's settings.
 
-        Raises SettingError for one that can't be used.
+        settings: global settings; `stellar.function.resolver.includes` and `stellar.function.resolver.excludes` are
+            lists of regular expressions, or strings of them separated by commas or colons
+
+        Raises SettingError for an invalid setting.
         """
         include, exclude = (_patterns(settings, key) for key in RESOLVER_KEYS)
         return self.restricted(include, exclude) if include or exclude else self
 
     def hint(self, name: str) -> str | None:
-        """What to tell someone who asks for a function that is not here."""
-        close = self.resembling(name)
-        return f"did you mean {close}?" if close else None
+        """Return a suggestion for the name of an unknown function; None if no name is similar."""
+        similar = self.find_similar(name)
+        return f"did you mean {similar}?" if similar else None
 
-    def resembling(self, name: str) -> str | None:
-        """The function whose name is most like this one, if one is like it at all."""
+    def find_similar(self, name: str) -> str | None:
+        """Return the most similar name of a function, ignoring case; None if no name is similar."""
         upper = {known.upper(): known for known in self}
         close = difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.7)
         return upper[close[0]] if close else None
 
 
 class SettingError(ValueError):
-    """A value of the configuration that can't be used; `key` is its name."""
+    """An invalid setting; `key` is its name."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"{key}: {message}")
@@ -402,16 +406,16 @@ def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
     value = settings.get(key) or []
     patterns = re.split("[,:]", value) if isinstance(value, str) else value
     if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
-        raise SettingError(key, "a list of regular expressions is wanted, or comma text")
+        raise SettingError(key, "expected a list of regular expressions, or a string of them separated by commas")
     for pattern in patterns:
         try:
             re.compile(pattern.strip())
         except re.error as error:
-            raise SettingError(key, f"{pattern.strip()!r} is no regular expression: {error}") from error
+            raise SettingError(key, f"invalid regular expression {pattern.strip()!r}: {error}") from error
     return patterns
 
 
-def _declared(source: ModuleType | Function | Callable[..., Any] | Library) -> Iterator[Function]:
+def _collect(source: ModuleType | Function | Callable[..., Any] | Library) -> Iterator[Function]:
     if isinstance(source, Library):
         yield from source.functions.values()
     elif isinstance(source, Function):
@@ -420,7 +424,7 @@ def _declared(source: ModuleType | Function | Callable[..., Any] | Library) -> I
         yield from (
             f for value in vars(source).values() if isinstance(f := getattr(value, "__stellar__", None), Function)
         )
-    elif isinstance(found := getattr(source, "__stellar__", None), Function):
-        yield found
+    elif isinstance(declared := getattr(source, "__stellar__", None), Function):
+        yield declared
     else:
-        raise TypeError(f"{source!r} declares no Stellar function; decorate it with @stellar")
+        raise TypeError(f"{source!r} declares no Stellar function; decorate it with @stellar.function")

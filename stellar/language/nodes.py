@@ -1,4 +1,4 @@
-"""The syntax tree: what a Stellar text means, and where in the text each part of it stands."""
+"""The abstract syntax tree; each node has its span in the source."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NOWHERE = Span(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A part of an expression. Its span takes no part in equality, so tests compare with trees written by hand."""
+    """A node. Its span takes no part in equality, so tests compare with hand-written trees."""
 
     span: Span = field(default=NOWHERE, kw_only=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
-    """`true`, `null`, `NaN`, a number or a text."""
+    """`true`, `null`, `NaN`, a number or a string."""
 
     value: bool | int | float | str | None
 
@@ -34,7 +34,7 @@ class Variable(Node):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Node):
-    """`exists(name)`: whether a variable has a value."""
+    """`exists(name)`: true if a variable is not null."""
 
     name: str
 
@@ -162,50 +162,49 @@ Expr = (
 
 
 def children(node: Expr) -> tuple[Expr, ...]:
-    """The parts of a node, in the order in which they are evaluated."""
+    """Return the child nodes in the order of evaluation."""
     match node:
         case Literal() | Variable() | Exists():
             return ()
         case Arithmetic(_, left, right) | Comparison(_, left, right) | Membership(left, right, _):
             return (left, right)
-        case Call(_, parts) | ListLiteral(parts) | Conjunction(parts) | Disjunction(parts):
-            return parts
-        case Minus(part) | Negation(part) | Lambda(_, part):
-            return (part,)
+        case Call(_, items) | ListLiteral(items) | Conjunction(items) | Disjunction(items):
+            return items
+        case Minus(child) | Negation(child) | Lambda(_, child):
+            return (child,)
         case Conditional(condition, then, otherwise):
             return (condition, then, otherwise)
         case MapLiteral(pairs):
-            return tuple(part for pair in pairs for part in pair)
+            return tuple(child for pair in pairs for child in pair)
         case Match(clauses, default):
-            return (*(part for clause in clauses for part in clause), default)
+            return (*(child for clause in clauses for child in clause), default)
         case _:
             assert_never(node)
 
 
 def walk(node: Expr) -> Iterator[Expr]:
-    """A node and all below it, each before its parts, in the order of the text."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
+    """Yield a node and its descendants in source order, each before its children."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
         yield node
-        waiting.extend(reversed(children(node)))
+        stack.extend(reversed(children(node)))
 
 
 def outline(tree: Expr) -> list[tuple[str, ...]]:
-    """A tree as a flat list, which is equal for trees that mean the same, and for no others.
+    """Flatten a tree to a list that is equal exactly for trees of the same meaning.
 
-    Trees themselves take 1, 1.0 and true for one and NaN for two, and are compared by a recursion, which chains of
-    thousands are too long for.
+    Comparing trees themselves equates 1, 1.0 and true, distinguishes two NaNs, and recurses too deep for long chains.
     """
     return [
         (
             type(node).__name__,
             str(len(children(node))),
-            *(repr(getattr(node, name)) for name in _OWN if hasattr(node, name)),
+            *(repr(getattr(node, name)) for name in _ATTRIBUTES if hasattr(node, name)),
         )
         for node in walk(tree)
     ]
 
 
-# What the nodes have besides their children
-_OWN = ("value", "name", "operator", "negated", "parameters")
+# The fields of nodes that are not children
+_ATTRIBUTES = ("value", "name", "operator", "negated", "parameters")

@@ -1,4 +1,4 @@
-"""Sets that keep their order."""
+"""Sets with insertion order."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 class OrderedSet(set[Any]):
-    """A set that goes through its members in the order they were added."""
+    """A set that iterates in insertion order."""
 
     def __init__(self, members: Iterable[Any] = ()) -> None:
         self._order: dict[Any, None] = dict.fromkeys(members)
         super().__init__(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._order.keys() != self:  # `update` and the like know nothing of the order
-            kept = [member for member in self._order if member in self]
-            self._order = dict.fromkeys([*kept, *super().__iter__()])
+        if self._order.keys() != self:  # changed by a method that is not overridden, such as `update`
+            remaining = [member for member in self._order if member in self]
+            self._order = dict.fromkeys([*remaining, *super().__iter__()])
         return iter(self._order)
 
     def add(self, member: Any) -> None:

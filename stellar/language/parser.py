@@ -1,4 +1,4 @@
-"""Text to syntax tree: a lexer and an LALR(1) driver over the tables that were made from grammar.lark."""
+"""Parser: a lexer and an LALR(1) driver for the tables generated from grammar.lark."""
 
 from __future__ import annotations
 
@@ -7,42 +7,41 @@ from collections.abc import Callable
 from typing import Any
 
 from stellar.language import nodes as n
-from stellar.language.diagnostics import KEYWORDS, Token, unexpected, unreadable
+from stellar.language.diagnostics import KEYWORDS, Token, error_at_character, error_at_token
 from stellar.language.errors import ParseError
 from stellar.language.source import Span
 from stellar.language.tables import ACTIONS, END_STATE, RULES, SKIPPED, TERMINALS
 
-LONGEST_TEXT = 64 * 1024
-DEEPEST_NESTING = 200
-LONGEST_CHAIN = 500
-WIDEST_INTEGER = 4096
+MAX_SOURCE_BYTES = 64 * 1024
+MAX_NESTING = 200
+MAX_INTEGER_BITS = 4096
 
 _SKIP = f"(?>(?:{'|'.join(SKIPPED)})*)"
 _scan = re.compile(f"{_SKIP}(?:{'|'.join(f'(?P<{name}>{pattern})' for name, pattern in TERMINALS)}|(?P<END>\\Z))").match
 _skip = re.compile(_SKIP).match
 
 
-def parse(text: str) -> n.Expr:
-    """The syntax tree of a Stellar text.
+def parse(source: str) -> n.Expr:
+    """Parse a source and return its syntax tree.
 
-    Raises ParseError, with the place and what was expected there, if the text is not Stellar, is longer than 64 KiB
-    in UTF-8, or nests deeper than 200 levels.
+    Raises ParseError, with source location and expected tokens, for a syntax error, and for a source that is longer
+    than 64 KiB in UTF-8 or nests deeper than 200 levels.
     """
-    if len(text) > LONGEST_TEXT or len(text.encode(errors="surrogatepass")) > LONGEST_TEXT:
-        raise ParseError(f"the expression is longer than {LONGEST_TEXT} bytes", text, Span(0, 0))
+    if len(source) > MAX_SOURCE_BYTES or len(source.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:
+        raise ParseError(f"the expression is longer than {MAX_SOURCE_BYTES} bytes", source, Span(0, 0))
     try:
-        tree = _Parse(text).run()
-    except _Refused as refused:
-        raise ParseError(str(refused), text, refused.span) from None
-    _refuse_deep_nesting(text, tree)
+        tree = _Parse(source).run()
+    except _InvalidToken as error:
+        raise ParseError(str(error), source, error.span) from None
+    _check_nesting(source, tree)
     return tree
 
 
 class _Parse:
-    """One run of the driver: a stack of states, and beside it the value, the start and the end of each symbol."""
+    """One run of the driver: parallel stacks of the states and of the value, start and end of each symbol."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, source: str) -> None:
+        self.source = source
         self.states = [0]
         self.tokens: list[tuple[str, int, int]] = []
         self.values: list[Any] = []
@@ -52,7 +51,7 @@ class _Parse:
     def run(self) -> n.Expr:
         position = depth = 0
         while True:
-            kind, start, end = self.token(position)
+            kind, start, end = self.read_token(position)
             actions = ACTIONS[self.states[-1]]
             while (action := actions.get(kind)) is not None and action < 0:
                 self.reduce(~action)
@@ -61,60 +60,63 @@ class _Parse:
                     tree: n.Expr = self.values[0]
                     return tree
             if action is None:
-                raise unexpected(self.text, [Token(*token) for token in self.tokens], Token(kind, start, end))
+                raise error_at_token(self.source, [Token(*token) for token in self.tokens], Token(kind, start, end))
             depth += (kind in _OPENING) - (kind in _CLOSING)
-            if depth > DEEPEST_NESTING:
-                raise _too_deep(self.text, Span(start, end))
+            if depth > MAX_NESTING:
+                raise _nesting_error(self.source, Span(start, end))
             self.tokens.append((kind, start, end))
             self.states.append(action)
-            self.values.append(self.text[start:end])
+            self.values.append(self.source[start:end])
             self.starts.append(start)
             self.ends.append(end)
             position = end
 
-    def token(self, position: int) -> tuple[str, int, int]:
-        found = _scan(self.text, position)
+    def read_token(self, position: int) -> tuple[str, int, int]:
+        """Return the terminal, the start and the end of the next token."""
+        found = _scan(self.source, position)
         if found is None:
-            raise unreadable(self.text, _skip(self.text, position).end())  # type: ignore[union-attr]
+            raise error_at_character(self.source, _skip(self.source, position).end())  # type: ignore[union-attr]
         kind = found.lastgroup or ""
         start, end = found.span(kind)
-        if kind == "_NOT_IN" and not self.follows_operand():
+        if kind == "_NOT_IN" and not self.accepts_not_in():
             return "_NOT", start, start + len("not")
         return ("$END" if kind == "END" else kind), start, end
 
-    def follows_operand(self) -> bool:
+    def accepts_not_in(self) -> bool:
+        """Return True after an operand, where `not in` is one token."""
         return "_NOT_IN" in ACTIONS[self.states[-1]]
 
     def reduce(self, rule: int) -> None:
-        made, length, name, parts = RULES[rule]
+        """Replace the symbols of a rule by the symbol that it derives."""
+        symbol, length, name, arguments = RULES[rule]
         if name is not None:
             values = self.values[-length:]
             start = self.starts[-length]
-            value = _BUILD[name](Span(start, self.ends[-1]), *[values[part] for part in parts])
+            value = _BUILD[name](Span(start, self.ends[-1]), *[values[index] for index in arguments])
         elif length == 1:
-            # A rule that passes its only value on leaves the stacks of values and places as they are
+            # The value, start and end of the only symbol stay the same
             self.states.pop()
-            self.states.append(ACTIONS[self.states[-1]][made])
+            self.states.append(ACTIONS[self.states[-1]][symbol])
             return
         else:
-            value = self.values[parts[0] - length]
+            value = self.values[arguments[0] - length]
             start = self.starts[-length]
         end = self.ends[-1]
         del self.states[-length:], self.values[-length:], self.starts[-length:], self.ends[-length:]
-        self.states.append(ACTIONS[self.states[-1]][made])
+        self.states.append(ACTIONS[self.states[-1]][symbol])
         self.values.append(value)
         self.starts.append(start)
         self.ends.append(end)
 
 
-# -- What each rule of the grammar makes ------------------------------------------------------------------------------
+# -- Values of the rules of the grammar -------------------------------------------------------------------------------
 
 
-def _number(span: Span, text: str) -> n.Literal:
-    digits = text.rstrip("lLdDfF")
-    if digits.isdigit() and text[-1] not in "dDfF":
-        if len(digits) > 1234 or (value := int(digits)).bit_length() > WIDEST_INTEGER:
-            raise _Refused(f"a whole number of more than {WIDEST_INTEGER} bits", span)
+def _number(span: Span, literal: str) -> n.Literal:
+    digits = literal.rstrip("lLdDfF")
+    if digits.isdigit() and literal[-1] not in "dDfF":
+        if len(digits) > 1234 or (value := int(digits)).bit_length() > MAX_INTEGER_BITS:
+            raise _InvalidToken(f"an integer of more than {MAX_INTEGER_BITS} bits", span)
         return n.Literal(value, span=span)
     return n.Literal(float(digits), span=span)
 
@@ -122,8 +124,8 @@ def _number(span: Span, text: str) -> n.Literal:
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-def _string(span: Span, text: str) -> n.Literal:
-    body = text[1:-1]
+def _string(span: Span, literal: str) -> n.Literal:
+    body = literal[1:-1]
     if "\\" in body:
         body = re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), body)
     return n.Literal(body, span=span)
@@ -153,12 +155,12 @@ def _lambda(span: Span, parameters: str, body: n.Expr) -> n.Lambda:
     names = list(NAME.finditer(without_comments))
     for name in names:
         if name[0] in KEYWORDS:
-            there = Span(span.start + name.start(), span.start + name.end())
-            raise _Refused(f"the keyword {name[0]} can't name a parameter", there)
+            location = Span(span.start + name.start(), span.start + name.end())
+            raise _InvalidToken(f"the keyword {name[0]} can't name a parameter", location)
     return n.Lambda(tuple(name[0] for name in names), body, span=span)
 
 
-def _more(_span: Span, items: list[Any], item: Any) -> list[Any]:
+def _append(_span: Span, items: list[Any], item: Any) -> list[Any]:
     items.append(item)
     return items
 
@@ -166,10 +168,10 @@ def _more(_span: Span, items: list[Any], item: Any) -> list[Any]:
 _BUILD: dict[str, Callable[..., Any]] = {
     "number": _number,
     "string": _string,
-    "nan": lambda span, _text: n.Literal(float("nan"), span=span),
-    "true": lambda span, _text: n.Literal(True, span=span),
-    "false": lambda span, _text: n.Literal(False, span=span),
-    "null": lambda span, _text: n.Literal(None, span=span),
+    "nan": lambda span, _token: n.Literal(float("nan"), span=span),
+    "true": lambda span, _token: n.Literal(True, span=span),
+    "false": lambda span, _token: n.Literal(False, span=span),
+    "null": lambda span, _token: n.Literal(None, span=span),
     "variable": lambda span, name: n.Variable(name, span=span),
     "exists": lambda span, name: n.Exists(name, span=span),
     "call": lambda span, name, arguments=(): n.Call(name, tuple(arguments), span=span),
@@ -187,7 +189,7 @@ _BUILD: dict[str, Callable[..., Any]] = {
     "match": lambda span, clauses, default: n.Match(tuple(clauses), default, span=span),
     "lambda": _lambda,
     "first": lambda _span, item: [item],
-    "more": _more,
+    "more": _append,
     "pair": lambda _span, left, right: (left, right),
 }
 
@@ -197,31 +199,31 @@ _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
 _CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
 
 
-class _Refused(Exception):
-    """A token of the right form that can't be taken; `run` has the text to say where."""
+class _InvalidToken(Exception):
+    """A token that matches its terminal, but is invalid. `parse` adds the source."""
 
     def __init__(self, message: str, span: Span) -> None:
         super().__init__(message)
         self.span = span
 
 
-def _too_deep(text: str, span: Span) -> ParseError:
-    return ParseError(f"the expression nests deeper than {DEEPEST_NESTING} levels", text, span)
+def _nesting_error(source: str, span: Span) -> ParseError:
+    return ParseError(f"the expression nests deeper than {MAX_NESTING} levels", source, span)
 
 
-def _refuse_deep_nesting(text: str, tree: n.Expr) -> None:
-    # A chain such as a + b + c + … or if … else if … is not nesting: the compiler goes along it without recursion
-    waiting = [(tree, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        if depth > DEEPEST_NESTING:
-            raise _too_deep(text, node.span)
+def _check_nesting(source: str, tree: n.Expr) -> None:
+    # A chain such as a + b + c + … or if … else if … does not count: the compiler processes it without recursion
+    stack = [(tree, 0)]
+    while stack:
+        node, depth = stack.pop()
+        if depth > MAX_NESTING:
+            raise _nesting_error(source, node.span)
         chained = chain_link(node)
-        waiting.extend((part, depth + (part is not chained)) for part in n.children(node))
+        stack.extend((child, depth + (child is not chained)) for child in n.children(node))
 
 
 def chain_link(node: n.Expr) -> n.Expr | None:
-    """The part of a node in which a chain like it goes on, if one does."""
+    """Return the child that continues a chain of operations or conditions, or None."""
     match node:
         case n.Arithmetic(_, n.Arithmetic() as left, _):
             return left

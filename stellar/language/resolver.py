@@ -1,4 +1,4 @@
-"""Names: which variables an expression reads, which functions it calls, and whether these can be called so."""
+"""Resolution of the variables and functions of an expression, and checks of its calls."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stellar.language.source import Span
 class Names:
     """The names in an expression.
 
-    reads: each read of a free variable, and where; `exists(x)` is a read of x
-    functions: the functions called
-    problems: the calls that can't succeed
+    reads: name and span of each read of a free variable; `exists(x)` reads x
+    functions: the names of the functions called
+    problems: an error for each call of an unknown function or with a wrong number of arguments
     """
 
     reads: tuple[tuple[str, Span], ...]
@@ -25,53 +25,53 @@ class Names:
 
     @property
     def variables(self) -> frozenset[str]:
+        """The names of the free variables."""
         return frozenset(name for name, _ in self.reads)
 
 
-def resolve(tree: n.Expr, library: Library, source: str, *, judge: bool = True) -> Names:
-    """Find the names in a tree. A lambda's parameters are not free in its body.
+def resolve(tree: n.Expr, library: Library, source: str, *, check_calls: bool = True) -> Names:
+    """Collect the names in a tree. The parameters of a lambda are not free in its body.
 
-    judge: look for calls that can't succeed
+    check_calls: report calls that can't succeed
     """
     reads: list[tuple[str, Span]] = []
     functions: set[str] = set()
     problems: list[ResolutionError] = []
-    nothing: frozenset[str] = frozenset()
-    waiting: list[tuple[n.Expr, frozenset[str]]] = [(tree, nothing)]
-    while waiting:
-        node, bound = waiting.pop()
+    stack: list[tuple[n.Expr, frozenset[str]]] = [(tree, frozenset())]
+    while stack:
+        node, bound = stack.pop()
         if isinstance(node, n.Variable | n.Exists):
             if node.name not in bound:
                 reads.append((node.name, node.span))
         elif isinstance(node, n.Lambda):
-            waiting.append((node.body, bound.union(node.parameters)))
+            stack.append((node.body, bound.union(node.parameters)))
         else:
             if isinstance(node, n.Call):
                 functions.add(node.name)
-                if judge and (problem := call_problem(node, library)):
+                if check_calls and (problem := call_problem(node, library)):
                     problems.append(ResolutionError(problem, source, node.span, call_hint(node, library)))
-            waiting.extend((part, bound) for part in reversed(n.children(node)))
+            stack.extend((child, bound) for child in reversed(n.children(node)))
     return Names(tuple(reads), frozenset(functions), tuple(problems))
 
 
 def call_problem(call: n.Call, library: Library) -> str | None:
-    """Why a call can't succeed, whatever its arguments are; None if it may."""
+    """Return the reason why a call can't succeed, whatever its arguments are; None if it can."""
     function = library.get(call.name)
     return f"unknown function {call.name}" if function is None else arity_problem(function, len(call.arguments))
 
 
 def call_hint(call: n.Call, library: Library) -> str | None:
-    """How to mend a call that can't succeed."""
+    """Return a hint how to fix a call that can't succeed."""
     function = library.get(call.name)
-    return library.hint(call.name) if function is None else f"its form is {function.usage}"
+    return library.hint(call.name) if function is None else f"usage: {function.usage}"
 
 
-def arity_problem(function: Function, given: int) -> str | None:
-    """What is wrong with this number of arguments, if something is."""
-    if given < function.required:
-        return f"{function.name} takes at least {_count(function.required)}, not {given}"
-    if function.most is not None and given > function.most and not function.ignores_surplus:
-        return f"{function.name} takes at most {_count(function.most)}, not {given}"
+def arity_problem(function: Function, count: int) -> str | None:
+    """Return the problem with a number of arguments; None if it is valid."""
+    if count < function.required:
+        return f"{function.name} takes at least {_count(function.required)}, not {count}"
+    if function.most is not None and count > function.most and not function.ignores_surplus:
+        return f"{function.name} takes at most {_count(function.most)}, not {count}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What compiled expressions call where the inline operation does not fit: operators, truth, membership, guards."""
+"""Helpers that compiled expressions call: operators for values that are not inline, conversions and checks."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any, NoReturn
 
 from stellar.language.conversions import to_boolean
 from stellar.language.library import Function
+from stellar.util.abbreviate import abbreviate
 
-WIDEST_INTEGER = 4096
+MAX_INTEGER_BITS = 4096
 
 # -- Arithmetic -------------------------------------------------------------------------------------------------------
 
 
 def add(left: Any, right: Any) -> int | float:
-    """`left + right`; null is 0, and a float makes the sum a float."""
+    """`left + right`; null counts as 0, and the sum with a float is a float."""
     left, right = _operands("+", left, right)
-    return _limited(left + right)
+    return _check_width(left + right)
 
 
 def subtract(left: Any, right: Any) -> int | float:
     """`left - right`"""
     left, right = _operands("-", left, right)
-    return _limited(left - right)
+    return _check_width(left - right)
 
 
 def multiply(left: Any, right: Any) -> int | float:
     """`left * right`"""
     left, right = _operands("*", left, right)
-    return _limited(left * right)
+    return _check_width(left * right)
 
 
 def divide(left: Any, right: Any) -> int | float:
-    """`left / right`: of integers, truncated toward zero; of floats, by IEEE 754, where x / 0 is infinite or NaN.
+    """`left / right`: integers are truncated toward zero, floats follow IEEE 754 (x / 0 is infinite or NaN).
 
-    Raises ValueError when an integer is divided by the integer 0 (or by null).
+    Raises ValueError if an integer is divided by the integer 0, or by null.
     """
     left, right = _operands("/", left, right)
     if left.__class__ is float:
@@ -53,7 +54,7 @@ def divide(left: Any, right: Any) -> int | float:
 
 
 def negate(operand: Any) -> int | float:
-    """`-operand`; null is 0."""
+    """`-operand`; null counts as 0."""
     return -_number("-", operand)
 
 
@@ -71,22 +72,22 @@ def _number(symbol: str, value: Any) -> int | float:
         return 0
     if is_number(value):  # a subclass, such as an IntEnum or numpy's float64
         return int(value) if isinstance(value, int) else float(value)
-    raise ValueError(f"{symbol} takes numbers, not {described(value)}")
+    raise ValueError(f"{symbol} expected numbers, got {describe(value)}")
 
 
-def _limited(number: Any) -> int | float:
-    if number.__class__ is int and number.bit_length() > WIDEST_INTEGER:
-        raise ValueError(f"the result is a whole number of more than {WIDEST_INTEGER} bits")
+def _check_width(number: Any) -> int | float:
+    if number.__class__ is int and number.bit_length() > MAX_INTEGER_BITS:
+        raise ValueError(f"the result is an integer of more than {MAX_INTEGER_BITS} bits")
     return number  # type: ignore[no-any-return]
 
 
 def is_number(value: object) -> bool:
-    """Whether it is an int or a float; a bool is neither."""
+    """Return True for an int or a float; a bool is neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def nearest_float(number: int | float) -> float:
-    """The nearest float; an integer beyond the floats is infinite."""
+    """Return the nearest float; infinity for an integer outside their range."""
     try:
         return float(number)
     except OverflowError:
@@ -97,7 +98,7 @@ def nearest_float(number: int | float) -> float:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """`left == right`: numbers by value, everything else only with its own kind."""
+    """`left == right`: numbers are compared by value, other values only with values of the same type."""
     if is_number(left) and is_number(right):
         if isinstance(left, float) or isinstance(right, float):
             return nearest_float(left) == nearest_float(right)
@@ -111,7 +112,7 @@ def unequal(left: Any, right: Any) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are the same as members of a collection: 1, 1.0 and true are three, and NaN is itself."""
+    """Return True if two values are the same member of a collection: 1, 1.0 and true differ, NaN equals itself."""
     if isinstance(left, float) and isinstance(right, float):
         return (left == right and math.copysign(1, left) == math.copysign(1, right)) or (
             left != left and right != right
@@ -122,7 +123,7 @@ def same(left: Any, right: Any) -> bool:
         return len(left) == len(right) and all(starmap(same, zip(left, right, strict=True)))
     if isinstance(left, Mapping):
         return len(left) == len(right) and all(
-            (twin := member(right, key)) is not ABSENT and same(value, right[twin]) for key, value in left.items()
+            (found := member(right, key)) is not ABSENT and same(value, right[found]) for key, value in left.items()
         )
     if isinstance(left, set | frozenset):
         return len(left) == len(right) and all(member(right, item) is not ABSENT for item in left)
@@ -133,7 +134,7 @@ _FAMILIES: tuple[type, ...] = (bool, int, float, str, list, Mapping, set)
 
 
 def _family(value: object) -> type:
-    """The class that its equals share: an int and a numpy integer are of one kind, a bool and an int are not."""
+    """Return the class whose values may be equal to this one; a numpy integer shares it with int, a bool does not."""
     if isinstance(value, tuple):
         return list
     if isinstance(value, frozenset):
@@ -144,30 +145,30 @@ def _family(value: object) -> type:
 def less(left: Any, right: Any) -> bool:
     """`left < right`; false if either is null.
 
-    Raises ValueError for two values that have no order.
+    Raises ValueError for values without an order.
     """
-    return _ordered("<", operator.lt, left, right)
+    return _compare("<", operator.lt, left, right)
 
 
 def less_or_equal(left: Any, right: Any) -> bool:
     """`left <= right`"""
-    return _ordered("<=", operator.le, left, right)
+    return _compare("<=", operator.le, left, right)
 
 
 def greater(left: Any, right: Any) -> bool:
     """`left > right`"""
-    return _ordered(">", operator.gt, left, right)
+    return _compare(">", operator.gt, left, right)
 
 
 def greater_or_equal(left: Any, right: Any) -> bool:
     """`left >= right`"""
-    return _ordered(">=", operator.ge, left, right)
+    return _compare(">=", operator.ge, left, right)
 
 
 _UNORDERED = (list, tuple, Mapping, set, frozenset, FunctionType, bytes)
 
 
-def _ordered(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
+def _compare(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
     if left is None or right is None:
         return False
     if is_number(left) and is_number(right):
@@ -178,8 +179,8 @@ def _ordered(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: 
         try:
             return bool(compare(left, right))
         except TypeError:
-            pass  # objects of a class without an order
-    raise ValueError(f"{symbol} can't order {described(left)} and {described(right)}")
+            pass  # the class has no order
+    raise ValueError(f"{symbol} can't compare {describe(left)} with {describe(right)}")
 
 
 # -- Membership -------------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ ABSENT: Any = object()
 
 
 def contains(item: Any, container: Any) -> bool:
-    """`item in container`: a part of a text, a member of a list or set, a key of a map; else whether they are equal."""
+    """`item in container`: a substring, a member of a list or set, or a key of a map; else compare for equality."""
     if container is None:
         return False
     if isinstance(container, str) and isinstance(item, str):
@@ -203,25 +204,27 @@ def contains(item: Any, container: Any) -> bool:
     return item is not None and same(item, container)
 
 
-def lacks(item: Any, container: Any) -> bool:
+def not_contains(item: Any, container: Any) -> bool:
     """`item not in container`"""
     return not contains(item, container)
 
 
 def member(collection: Mapping[Any, Any] | set[Any] | frozenset[Any], item: Any) -> Any:
-    """The key of a map or the member of a set that is the same as this value, or ABSENT."""
+    """Return the key of a map, or the member of a set, that is the same as a value, or ABSENT."""
     if item.__class__ is str or item is None:
         return item if item in collection else ABSENT
     probe = _Probe(hashable(item))
     try:
         return probe.found if probe in collection else ABSENT
-    except TypeError:  # an object that can't be hashed is in no map
+    except TypeError:  # an unhashable object can't be a key
         return ABSENT
 
 
 class _Probe:
-    """Stands for a value in a look-up. Python asks it about each key of the value's hash: for 1 that may be 1.0 or
-    true, which Java tells apart."""
+    """A key for look-ups that distinguishes 1, 1.0 and true, as Java does.
+
+    Python calls `__eq__` for each key with the hash of the item, and all three have the same hash.
+    """
 
     __slots__ = ("found", "item")
 
@@ -240,24 +243,30 @@ class _Probe:
 
 
 class _ListKey(list[Any]):
+    """A list that can be a key."""
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(map(hashable, self)))
 
 
 class _MapKey(dict[Any, Any]):
+    """A map that can be a key."""
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self))
 
 
 class _SetKey(set[Any]):
+    """A set that can be a key."""
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self))
 
 
 def hashable(value: Any) -> Any:
-    """The value as a key of a map or a member of a set: lists, maps and sets get a hash, all else is what it is.
+    """Convert a value to a key of a map or a member of a set: lists, maps and sets become hashable.
 
-    Every NaN becomes the same object, since Python finds a NaN by nothing but its identity.
+    Every NaN becomes the same object, because Python finds a NaN by identity only.
     """
     if value.__class__ is float and value != value:
         return math.nan
@@ -271,61 +280,61 @@ def hashable(value: Any) -> Any:
 
 
 def make_map(*pairs: tuple[Any, Any]) -> dict[Any, Any]:
-    """A map literal; of two equal keys the first wins.
+    """Build the map of a map literal; of two equal keys the first wins.
 
-    Raises ValueError for an object that Python can't hash.
+    Raises ValueError for an unhashable object as a key.
     """
-    made: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     for key, value in pairs:
         try:
-            made.setdefault(hashable(key), value)
+            result.setdefault(hashable(key), value)
         except TypeError:
-            raise ValueError(f"{described(key)} can't be the key of a map") from None
-    return made
+            raise ValueError(f"{describe(key)} can't be the key of a map") from None
+    return result
 
 
-# -- Truth ------------------------------------------------------------------------------------------------------------
+# -- Booleans ---------------------------------------------------------------------------------------------------------
 
 
-def decided(value: Any) -> bool:
-    """Whether a condition holds: null and what is empty do not.
+def require_condition(value: Any) -> bool:
+    """Return the boolean of a condition; null and empty collections are false.
 
-    Raises ValueError for a value that is neither a boolean nor null nor an empty collection.
+    Raises ValueError for any other value.
     """
-    if not undecided_or_true(value):
+    if ends_and(value):
         return False
     if value is True:
         return True
-    raise ValueError(f"a condition is true or false, not {described(value)}")
+    raise ValueError(f"invalid condition: expected true or false, got {describe(value)}")
 
 
-def undecided_or_true(value: Any) -> bool:
-    """False for what ends an `and` at once: false, null, an empty list, set or map; true for everything else."""
+def ends_and(value: Any) -> bool:
+    """Return True for a value that ends an `and` at once: false, null, an empty list, set or map."""
     if value is None or value is False:
-        return False
-    return not (isinstance(value, list | tuple | set | frozenset | Mapping) and not value)
+        return True
+    return isinstance(value, list | tuple | set | frozenset | Mapping) and not value
 
 
-def converted(value: Any) -> bool:
-    """A value as an operand of `and`, `or` and `not`: what its text says, and false if it says nothing of the kind."""
+def coerce_to_bool(value: Any) -> bool:
+    """Convert an operand of `and`, `or` or `not` as TO_BOOLEAN does; null, and values that it rejects, are false."""
     return value is True or (value is not False and to_boolean(value) is True)
 
 
-def verdict(value: Any) -> bool | None:
-    """The result of a predicate; null stays null.
+def require_bool_or_null(value: Any) -> bool | None:
+    """Return the result of a predicate.
 
     Raises ValueError for a value that is neither a boolean nor null.
     """
     if value is None or isinstance(value, bool):
         return value
-    raise ValueError(f"the rule does not return a boolean value, but {described(value)}")
+    raise ValueError(f"the rule does not return a boolean value, but {describe(value)}")
 
 
 # -- Records, functions and lambdas -----------------------------------------------------------------------------------
 
 
 class Fields(Mapping[str, Any]):
-    """`_`: all fields of the record, to be read only."""
+    """`_`: a read-only view of all fields of a record."""
 
     __slots__ = ("_record",)
 
@@ -351,10 +360,10 @@ class Fields(Mapping[str, Any]):
         return Fields, (dict(self._record),)
 
 
-def strictly(record: Mapping[str, Any], name: str) -> Any:
-    """The value of a variable.
+def require_field(record: Mapping[str, Any], name: str) -> Any:
+    """Return a field of a record.
 
-    Raises LookupError if the record has no such field.
+    Raises LookupError if the record does not have it.
     """
     if name in record:
         return record[name]
@@ -362,20 +371,20 @@ def strictly(record: Mapping[str, Any], name: str) -> Any:
 
 
 def accept(function: Function, index: int, value: Any) -> Any:
-    """The value, if the function takes it as the argument at this position.
+    """Return the argument at a position if the function accepts it.
 
-    Raises ValueError, naming the function, the argument and what it takes, if not.
+    Raises ValueError, with the function, the parameter and the accepted type, if not.
     """
     parameter = function.parameter_at(index)
     if parameter.kind.accepts(value):
         return value
     noun, name = parameter.kind.noun, parameter.name
-    role = "" if name in noun.split() else f" as {name}"  # not «a list as list»
-    raise ValueError(f"{function.name} takes {noun}{role}, not {described(value)}")
+    role = "" if name in noun.split() else f" as {name}"  # avoid «a list as list»
+    raise ValueError(f"{function.name} expected {noun}{role}, got {describe(value)}")
 
 
 def items(function: Function, value: Any) -> list[Any] | None:
-    """What MAP and FILTER go through: the items of a list or set, the characters of a text; null stays null.
+    """Return the items of a list or set, or the characters of a string, as MAP and FILTER read them; null for null.
 
     Raises ValueError for any other value.
     """
@@ -383,21 +392,21 @@ def items(function: Function, value: Any) -> list[Any] | None:
     return None if value is None else list(value)
 
 
-def applied(value: Any) -> Any:
-    """The value of a match action; a lambda is called, with no arguments."""
+def call_if_lambda(value: Any) -> Any:
+    """Return the value of a match action; a lambda is called without arguments."""
     return value() if value.__class__ is FunctionType else value
 
 
-def unavailable(message: str) -> NoReturn:
-    """A call that can't succeed has been reached."""
+def raise_call_error(message: str) -> NoReturn:
+    """Raise LookupError for a call of an unknown function, or with the wrong number of arguments."""
     raise LookupError(message)
 
 
 _NOUNS: tuple[tuple[type, str], ...] = (
     (bool, ""),
-    (int, "the whole number "),
+    (int, "the integer "),
     (float, "the number "),
-    (str, "the text "),
+    (str, "the string "),
     (bytes, "the bytes "),
     (list, "the list "),
     (Mapping, "the map "),
@@ -405,23 +414,22 @@ _NOUNS: tuple[tuple[type, str], ...] = (
 )
 
 
-def described(value: Any) -> str:
-    """A value as a message shows it, such as `the text 'abc'`."""
+def describe(value: Any) -> str:
+    """Describe a value for a message, such as `the string 'abc'`."""
     if value is None:
         return "null"
     if value.__class__ is FunctionType:
         return "a lambda"
     for kind, noun in _NOUNS:
         if isinstance(value, kind):
-            return noun + shortened(value)
+            return noun + abbreviate_value(value)
     return getattr(value, "STELLAR_NOUN", f"an object of type {value.__class__.__name__}")
 
 
-def shortened(value: Any) -> str:
-    """A value in Stellar's notation, cut to 40 characters."""
+def abbreviate_value(value: Any) -> str:
+    """Return a value in Stellar's notation, at most 40 characters long."""
     if value is None or value is True or value is False:
         return str(value).lower().replace("none", "null")
     if isinstance(value, int) and value.bit_length() > 128:
         return f"of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return abbreviate(repr(value))

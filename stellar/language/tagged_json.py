@@ -1,10 +1,10 @@
-"""Values as JSON, with tagged objects for those that JSON lacks: `{"$set": [1, 2]}`, `{"$nan": true}`, …
+"""Values as JSON, with tagged objects for types that JSON does not have: `{"$set": [1, 2]}`, `{"$nan": true}`, …
 
 {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": base64}  {"$set": […]}  {"$map": [[key, value], …]}
-{"$long": 5} {"$short": 5} {"$byte": 5} {"$float": 1.5} {"$char": "x"}     read only: numbers and letters of Java
-{"$object": class}     written only: an opaque value, such as a lambda
+{"$long": 5} {"$short": 5} {"$byte": 5} {"$float": 1.5} {"$char": "x"}     decoded only: numbers and characters of Java
+{"$object": class}     encoded only: an opaque value, such as a lambda
 
-A map whose only key is one of these tags is written as a $map, so that what is written can be read again.
+A map whose only key is one of these tags is encoded as a $map, so that decoding restores it.
 """
 
 from __future__ import annotations
@@ -18,40 +18,41 @@ from typing import Any
 
 from stellar.language.ordered_set import OrderedSet
 from stellar.language.runtime import hashable
+from stellar.util.abbreviate import abbreviate
 
 
 def decode(value: Any) -> Any:
-    """The value that a JSON value, as `json.loads` gives it, stands for. Sets and maps keep the order given.
+    """Decode a JSON value as `json.loads` returns it. Sets and maps preserve the order.
 
-    Raises ValueError for a tag whose content does not fit it, and for a value that nests too deep.
+    Raises ValueError for a tag with invalid content and for a value that nests too deep.
     """
     try:
-        return _decoded(value)
+        return _decode(value)
     except RecursionError:
-        raise ValueError("a value nested this deep can't be read") from None
+        raise ValueError("the value nests too deep to be decoded") from None
 
 
-def _decoded(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     if isinstance(value, list):
-        return [_decoded(item) for item in value]
+        return [_decode(item) for item in value]
     if not isinstance(value, dict):
         return value
     tag = next(iter(value), None)
     if len(value) > 1 or tag not in _CONTENTS:
-        return {key: _decoded(item) for key, item in value.items()}
+        return {key: _decode(item) for key, item in value.items()}
     content = value[tag]
-    wanted, fits, read = _CONTENTS[tag]
-    if not fits(content):
-        raise ValueError(f"{tag} holds {wanted}, not {_shortened(content)}")
+    expected, is_valid, read = _CONTENTS[tag]
+    if not is_valid(content):
+        raise ValueError(f"invalid {tag}: expected {expected}, got {abbreviate(json.dumps(content))}")
     return read(content)
 
 
-def _is_whole(content: Any) -> bool:
+def _is_integer(content: Any) -> bool:
     return isinstance(content, int) and not isinstance(content, bool)
 
 
 def _is_float(content: Any) -> bool:
-    return isinstance(_decoded(content), float) or _is_whole(content)
+    return isinstance(_decode(content), float) or _is_integer(content)
 
 
 def _is_base64(content: Any) -> bool:
@@ -70,40 +71,40 @@ def _is_pairs(content: Any) -> bool:
     return _is_list(content) and all(_is_list(pair) and len(pair) == 2 for pair in content)
 
 
-_WHOLE: tuple[str, Callable[[Any], bool], Callable[[Any], Any]] = "a whole number", _is_whole, int
+_INTEGER: tuple[str, Callable[[Any], bool], Callable[[Any], Any]] = "an integer", _is_integer, int
 
-# What each tag holds: in words, as a test, and how it is read
+# For each tag: its content in words, as a predicate, and the decoder
 _CONTENTS: dict[str | None, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
     "$nan": ("true", lambda content: content is True, lambda _: math.nan),
-    "$inf": ("1 or -1", lambda content: _is_whole(content) and abs(content) == 1, lambda sign: sign * math.inf),
+    "$inf": ("1 or -1", lambda content: _is_integer(content) and abs(content) == 1, lambda sign: sign * math.inf),
     "$bytes": ("base64", _is_base64, base64.b64decode),
-    "$set": ("a list", _is_list, lambda items: OrderedSet(hashable(_decoded(item)) for item in items)),
+    "$set": ("a list", _is_list, lambda items: OrderedSet(hashable(_decode(item)) for item in items)),
     "$map": (
         "a list of [key, value] pairs",
         _is_pairs,
-        lambda pairs: {hashable(_decoded(key)): _decoded(item) for key, item in pairs},
+        lambda pairs: {hashable(_decode(key)): _decode(item) for key, item in pairs},
     ),
-    "$long": _WHOLE,
-    "$short": _WHOLE,
-    "$byte": _WHOLE,
-    "$float": ("a number", _is_float, lambda content: float(_decoded(content))),
-    "$char": ("a letter", lambda content: isinstance(content, str) and len(content) == 1, str),
-    "$object": ("what can't be read again", lambda _: False, str),
+    "$long": _INTEGER,
+    "$short": _INTEGER,
+    "$byte": _INTEGER,
+    "$float": ("a number", _is_float, lambda content: float(_decode(content))),
+    "$char": ("a character", lambda content: isinstance(content, str) and len(content) == 1, str),
+    "$object": ("a value that can be decoded", lambda _: False, str),
 }
 
 
 def encode(value: Any) -> Any:
-    """The JSON value, ready for `json.dumps`, that stands for a value.
+    """Encode a value as a JSON value for `json.dumps`.
 
-    Raises ValueError for a value that nests too deep, such as a list that holds itself.
+    Raises ValueError for a value that nests too deep, such as a list that contains itself.
     """
     try:
-        return _encoded(value)
+        return _encode(value)
     except RecursionError:
-        raise ValueError("a value nested this deep, or one that holds itself, can't be written") from None
+        raise ValueError("the value nests too deep to be encoded, or contains itself") from None
 
 
-def _encoded(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -111,32 +112,27 @@ def _encoded(value: Any) -> Any:
             return value
         return {"$nan": True} if math.isnan(value) else {"$inf": 1 if value > 0 else -1}
     if isinstance(value, list | tuple):
-        return [_encoded(item) for item in value]
+        return [_encode(item) for item in value]
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value) and not (len(value) == 1 and next(iter(value)) in _CONTENTS):
-            return {key: _encoded(item) for key, item in value.items()}
-        return {"$map": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
+            return {key: _encode(item) for key, item in value.items()}
+        return {"$map": [[_encode(key), _encode(item)] for key, item in value.items()]}
     if isinstance(value, set | frozenset):
-        return {"$set": [_encoded(item) for item in value]}
+        return {"$set": [_encode(item) for item in value]}
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     return {"$object": "lambda" if isinstance(value, FunctionType) else type(value).__name__}
 
 
 def to_json(value: Any) -> str:
-    """A value as a line of JSON, tagged where JSON lacks it. It is always UTF-8: half a surrogate pair is escaped.
+    """Encode a value as one line of JSON. It is always valid UTF-8: unpaired surrogates are escaped.
 
-    Raises ValueError for a value that can't be written.
+    Raises ValueError for a value that nests too deep.
     """
     tagged = encode(value)
-    text = json.dumps(tagged, ensure_ascii=False)
+    line = json.dumps(tagged, ensure_ascii=False)
     try:
-        text.encode()
+        line.encode()
     except UnicodeEncodeError:
         return json.dumps(tagged)
-    return text
-
-
-def _shortened(content: Any) -> str:
-    text = json.dumps(content)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return line

@@ -139,7 +139,7 @@ class Analysis:
 def analysed(source: str, library: Library) -> Analysis:
     found = tuple(problems(source, library))
     try:
-        reads = resolve(parse(source), library, source, judge=False).reads if source.strip() else ()
+        reads = resolve(parse(source), library, source, check_calls=False).reads if source.strip() else ()
     except StellarError:
         return Analysis(found, None)
     return Analysis(found, reads)

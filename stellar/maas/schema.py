@@ -75,13 +75,13 @@ class _Wire:
         value = _loads(data, _WITH_NUMBERS_AS_WRITTEN)  # so version 1.10 does not become 1.1
         if not isinstance(value, dict):
             raise ValueError(f"expected a JSON object, got {json.dumps(value)[:80]}")
-        return read_object(cls, value, _wire_name, numbers_are_texts=True, strangers=True)
+        return read_object(cls, value, _wire_name, allow_numbers_as_strings=True, ignore_unknown=True)
 
 
 def _as_object(value: Any) -> Any:
     if not is_dataclass(value):
         return value
-    return {f.wire: _as_object(getattr(value, f.name)) for f in fields_of(type(value), _wire_name)}  # type: ignore[arg-type]
+    return {f.json_name: _as_object(getattr(value, f.name)) for f in fields_of(type(value), _wire_name)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

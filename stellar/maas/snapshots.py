@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import LONGEST_NAME, Model, ServiceInstance
 from stellar.maas.versions import VersionOrder, natural_order
-from stellar.util.suggestions import nearest
+from stellar.util.suggestions import find_nearest
 
 Instances = tuple[ServiceInstance, ...]
 Settings = Mapping[str, Any]
@@ -84,7 +84,7 @@ class Suggestions:
         if (trimmed := name.strip()) in self.names:
             return f"; did you mean {trimmed!r}, without the surrounding whitespace?"
         if name not in self._nearest and len(self._nearest) < MAX_SUGGESTIONS and len(name) <= LONGEST_NAME:
-            self._nearest[name] = nearest(name, self.names)
+            self._nearest[name] = find_nearest(name, self.names)
         near = self._nearest.get(name)
         return f"; did you mean {near!r}?" if near else ""
 

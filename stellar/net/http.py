@@ -29,13 +29,13 @@ from stellar.net.http11 import (
     connect,
 )
 from stellar.net.name_resolution import NameResolver, is_numeric
-from stellar.util.waiting import Wanted, wait_for
+from stellar.util.waiting import Waitable, wait_for
 
 if TYPE_CHECKING:
     import ssl
 
 R = TypeVar("R")
-Steps = Generator[Wanted, bool, R]
+Steps = Generator[Waitable, bool, R]
 
 REQUEST_TIMEOUT = 408
 FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
@@ -117,7 +117,7 @@ class Exchange(Generic[R]):
         self.url = url
         self.limit = inf
         self.connected = False
-        self.wanted: Wanted | None = None
+        self.wanted: Waitable | None = None
         self._steps: Steps[R]
 
     def follow(self, steps: Steps[R]) -> Exchange[R]:
@@ -301,7 +301,7 @@ class HttpClient(Generic[R]):
 
     def _connect(
         self, exchange: Exchange[R], address: Address, connect_seconds: float
-    ) -> Generator[Wanted, bool, Connection]:
+    ) -> Generator[Waitable, bool, Connection]:
         exchange.limit = monotonic() + connect_seconds
         try:
             if self._proxy is None:
@@ -314,7 +314,7 @@ class HttpClient(Generic[R]):
         self._pool.watch(connection)
         return connection
 
-    def _open(self, exchange: Exchange[R], address: Address, tls: bool) -> Generator[Wanted, bool, Connection]:
+    def _open(self, exchange: Exchange[R], address: Address, tls: bool) -> Generator[Waitable, bool, Connection]:
         """Open a connection to whichever address of a host accepts one first."""
         end = exchange.limit
         if (looked_up := self._resolver.begin(address.host)) is not None:
@@ -335,7 +335,7 @@ class HttpClient(Generic[R]):
 
     def _open_by_proxy(
         self, exchange: Exchange[R], address: Address, proxy: Proxy
-    ) -> Generator[Wanted, bool, Connection]:
+    ) -> Generator[Waitable, bool, Connection]:
         end = exchange.limit
         connection = yield from self._open(exchange, proxy.address, False)
         exchange.limit = end

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Any
 
-from stellar.util.waiting import Wanted
+from stellar.util.waiting import Waitable
 
 if TYPE_CHECKING:
     import ssl
@@ -270,7 +270,7 @@ class Connection:
         self._early = b""  # received while no request was under way
         self.is_unsent = True  # no byte of the last request was sent
 
-    def exchange(self, request: bytes, max_bytes: int) -> Generator[Wanted, bool, ResponseParser]:
+    def exchange(self, request: bytes, max_bytes: int) -> Generator[Waitable, bool, ResponseParser]:
         """Send a request and receive its response. After an exception the connection can't be used again.
 
         Raises OSError, of which ConnectionResetError if the other side closed without a response; ProtocolError;
@@ -285,7 +285,7 @@ class Connection:
         portions = 0
         parser = ResponseParser(max_bytes)
         receive, reading = self._socket.recv, (self._socket, EVENT_READ)
-        wanted: Wanted = reading
+        wanted: Waitable = reading
         while True:
             if not (self._tls and self._socket.pending()):  # type: ignore[attr-defined]
                 yield wanted
@@ -318,7 +318,7 @@ class Connection:
         self.is_unsent = False
         return sent
 
-    def _send(self, request: bytes) -> Generator[Wanted, bool, OSError | None]:
+    def _send(self, request: bytes) -> Generator[Waitable, bool, OSError | None]:
         """Send the rest of a request; return the error if the server stopped reading.
 
         A server may reject a body that it has not read, and close: its response is what to report.
@@ -334,7 +334,7 @@ class Connection:
                 yield _wanted_after(error, self._socket, EVENT_WRITE)
         return None
 
-    def open_tunnel(self, request: bytes) -> Generator[Wanted, bool, int]:
+    def open_tunnel(self, request: bytes) -> Generator[Waitable, bool, int]:
         """Send a CONNECT request to a proxy and return the status of its response.
 
         Raises OSError, ProtocolError; also if bytes follow the head of the response.
@@ -358,7 +358,7 @@ class Connection:
             raise ProtocolError("the proxy sent data before the TLS handshake")
         return parser.status
 
-    def secure(self, tls: ssl.SSLContext, server_name: str) -> Generator[Wanted, bool, Connection]:
+    def secure(self, tls: ssl.SSLContext, server_name: str) -> Generator[Waitable, bool, Connection]:
         """Begin TLS on this connection; return the secured one, which replaces it."""
         secured = tls.wrap_socket(self._socket, server_hostname=server_name, do_handshake_on_connect=False)
         try:
@@ -400,7 +400,7 @@ def connect(
     address: tuple[str, int],
     tls: ssl.SSLContext | None = None,
     server_name: str = "",
-) -> Generator[Wanted, bool, Connection]:
+) -> Generator[Waitable, bool, Connection]:
     """Connect to a numeric address, by TLS if a context is given.
 
     server_name: whose certificate is expected
@@ -431,7 +431,7 @@ def _connect_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))  # of the subclass that belongs to the number
 
 
-def _shake_hands(connected: Any) -> Generator[Wanted, bool, None]:
+def _shake_hands(connected: Any) -> Generator[Waitable, bool, None]:
     while True:
         try:
             connected.do_handshake()
@@ -447,7 +447,7 @@ def is_pending(error: OSError) -> bool:
     return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
 
 
-def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Wanted:
+def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Waitable:
     """Return what to wait for after an operation that would block. Raises any other error."""
     if not is_pending(error):
         raise error

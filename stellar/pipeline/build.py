@@ -24,7 +24,7 @@ from stellar.pipeline.stages.fields import build_transformation
 from stellar.pipeline.stages.filters import build_filter
 from stellar.pipeline.stages.triage import build_triage
 from stellar.pipeline.stages.validation import build_validation
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 
 def build_pipeline(
@@ -157,7 +157,7 @@ def _envelope(config: ParserConfig, location: SourceLocation) -> Envelope | None
     strategy = config.raw_message_strategy.upper()
     if strategy not in STRATEGIES:
         raise (location / "rawMessageStrategy").error(
-            f"unknown strategy {strategy!r}; {known_names(strategy, STRATEGIES)}"
+            f"unknown strategy {strategy!r}; {suggest_name(strategy, STRATEGIES)}"
         )
     if strategy == "DEFAULT":
         return None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -150,7 +150,7 @@ def hash_error(raw: bytes | str | Record, fields: Sequence[str] = ()) -> str:
     fields: the invalid fields, which are hashed; if empty, the raw message is hashed
     """
     if isinstance(raw, dict) and fields:
-        content = "|".join(f"{name}-{to_text(raw.get(name))}" for name in fields).encode("utf-8", "replace")
+        content = "|".join(f"{name}-{to_string(raw.get(name))}" for name in fields).encode("utf-8", "replace")
     else:
         content = raw if isinstance(raw, bytes) else to_json_bytes(raw) if isinstance(raw, dict) else raw.encode()
     return hashlib.sha256(content).hexdigest()
@@ -190,7 +190,7 @@ def to_json_bytes(record: Mapping[str, Any]) -> bytes:
 
 
 def _json_default(value: object) -> object:
-    return list(value) if isinstance(value, set | frozenset | tuple) else to_text(value)
+    return list(value) if isinstance(value, set | frozenset | tuple) else to_string(value)
 
 
 _show_counts = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)
@@ -200,7 +200,7 @@ def _json_value(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {to_text(key): _json_value(item) for key, item in value.items()}
+        return {to_string(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_value(item) for item in value]
     return value

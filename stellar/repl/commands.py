@@ -9,7 +9,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.language.source import snippet
 from stellar.repl.json_files import read_variables
@@ -67,7 +67,7 @@ def variables(session: Session, _: str) -> Report:
     """The variables: their values, and the expressions that set them."""
     values, expressions = session.variables.values, session.variables.expressions
     items = [
-        f"{name} = {to_text(value)}" + (f" via `{expressions[name]}`" if name in expressions else "")
+        f"{name} = {to_string(value)}" + (f" via `{expressions[name]}`" if name in expressions else "")
         for name, value in values.items()
     ]
     rows = [(name, shortened_cell(value), expressions.get(name, "")) for name, value in values.items()]
@@ -103,8 +103,8 @@ def undefine(session: Session, name: str) -> str:
 
 def settings(session: Session, _: str) -> Report:
     """The global configuration."""
-    rows = [(name, to_text(value)) for name, value in session.settings.items()]
-    return Report(to_text(dict(session.settings)), Table(("SETTING", "VALUE"), rows))
+    rows = [(name, to_string(value)) for name, value in session.settings.items()]
+    return Report(to_string(dict(session.settings)), Table(("SETTING", "VALUE"), rows))
 
 
 # -- What this one has besides ----------------------------------------------------------------------------------------

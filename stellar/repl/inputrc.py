@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -175,10 +175,10 @@ class _Reader:
     def _set(self, name: str, value: str) -> None:
         name, settings = name.lower(), self._inputrc.settings
         if name not in SETTINGS:
-            raise _Refusal(f"readline has no setting {name or 'without a name'}; {known_names(name, SETTINGS)}")
+            raise _Refusal(f"readline has no setting {name or 'without a name'}; {suggest_name(name, SETTINGS)}")
         choices = _CHOICES.get(name)
         if choices is not None and value.lower() not in choices:
-            raise _Refusal(f"{name} can't be {value or 'nothing'}; {known_names(value, choices)}")
+            raise _Refusal(f"{name} can't be {value or 'nothing'}; {suggest_name(value, choices)}")
         settings[name] = value
         if name == "editing-mode":
             settings["keymap"] = "vi-insert" if self._inputrc.vi else "emacs"
@@ -297,7 +297,7 @@ def _named_key(name: str) -> str:
         rest = rest[modifier.end() :]
     key = _NAMED.get(rest.lower(), rest)
     if len(key) != 1:
-        raise _Refusal(f"there is no key {rest or 'without a name'}; {known_names(rest, _NAMED)}, or a character")
+        raise _Refusal(f"there is no key {rest or 'without a name'}; {suggest_name(rest, _NAMED)}, or a character")
     return _modified(key, modifiers)
 
 

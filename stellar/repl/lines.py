@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stellar.language.errors import ParseError, Unfinished
+from stellar.language.errors import IncompleteExpression, ParseError
 from stellar.language.parser import NAME, parse
 from stellar.repl.commands import MAGICS, Magic
 from stellar.tooling.completion import Candidate, about_function, complete
@@ -62,7 +62,7 @@ def problem(text: str) -> ParseError | None:
 
 def is_unfinished(text: str) -> bool:
     """Whether the expression of a line could go on in the next one, as it is not Stellar yet."""
-    return isinstance(problem(text), Unfinished)
+    return isinstance(problem(text), IncompleteExpression)
 
 
 def joined(lines: Iterable[Numbered]) -> Iterator[Numbered]:
@@ -77,7 +77,7 @@ def joined(lines: Iterable[Numbered]) -> Iterator[Numbered]:
         parts = [first]
         while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := following()):
             parts.append(line)
-        if len(parts) > 1 and not isinstance(problem(text), Unfinished | None):
+        if len(parts) > 1 and not isinstance(problem(text), IncompleteExpression | None):
             # The first line was not unfinished, but wrong; those behind it mean what they mean
             waiting.extendleft(reversed(parts[1:]))
             text = first[1]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.util.display_width import display_width
 from stellar.util.text_tables import text_table
 
@@ -49,7 +49,7 @@ class Report(str):
 
 def plain(value: Any) -> str:
     """A value as Metron's shell prints it: its text; nothing for null."""
-    return "" if value is None else to_text(value)
+    return "" if value is None else to_string(value)
 
 
 def as_text(value: Any, width: int) -> str:
@@ -83,14 +83,14 @@ def tabular(value: Any) -> Table | None:
         return value.table
     if isinstance(value, Mapping):
         # Of `_`, all fields, nulls are as good as absent
-        items = [(to_text(key), item) for key, item in value.items() if item is not None or isinstance(value, dict)]
+        items = [(to_string(key), item) for key, item in value.items() if item is not None or isinstance(value, dict)]
         rows: list[tuple[str, ...]] = [(key, _cell(key, item)) for key, item in items]
         return Table(("KEY", "VALUE"), rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS))
     if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         shown = value[:MOST_ROWS]
         keys = list(dict.fromkeys(key for item in shown for key in item))
-        rows = [tuple(_cell(to_text(key), item[key]) if key in item else "" for key in keys) for item in shown]
-        return Table(tuple(map(to_text, keys)), rows, len(value) - len(shown)) if keys else None
+        rows = [tuple(_cell(to_string(key), item[key]) if key in item else "" for key in keys) for item in shown]
+        return Table(tuple(map(to_string, keys)), rows, len(value) - len(shown)) if keys else None
     return None
 
 
@@ -106,7 +106,7 @@ def _shortened(text: str, most: int) -> str:
 def _text(value: Any) -> str:
     """The text of a value; of one that only functions can look into, what it is."""
     noun = getattr(value, "STELLAR_NOUN", None)
-    return to_text(value) if noun is None else f"({noun})"
+    return to_string(value) if noun is None else f"({noun})"
 
 
 def visible(text: str) -> str:

@@ -19,7 +19,7 @@ from stellar.repl.commands import MAGICS, Magic
 from stellar.repl.lines import ASSIGNMENT, COMMAND, COMMENTS, QUESTION
 from stellar.repl.rendering import Report, as_expression
 from stellar.tooling.completion import Names
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 if TYPE_CHECKING:
     from stellar.maas import Registry
@@ -135,7 +135,7 @@ class Session:
     def magic(self, word: str) -> Magic:
         """The command of a name such as `%vars`. Raises LookupError, with the one that may be meant."""
         if (magic := MAGICS.get(word)) is None:
-            raise LookupError(f"unknown command {word}\nhint: {known_names(word, MAGICS)}")
+            raise LookupError(f"unknown command {word}\nhint: {suggest_name(word, MAGICS)}")
         return magic
 
     def help(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What STATS_* keeps of the numbers it has seen: all of them in a few sums, or the last ones in a window."""
+"""Statistics of numbers for STATS_*: of all numbers, by sums of powers, or of the last ones in a window."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from stellar.sketches.tdigest import TDigest
 
 
 class Summary(Protocol):
-    """Statistics of numbers. What can't be told of none, or of too few, is NaN; what a kind never tells is refused."""
+    """Statistics of numbers.
+
+    Values that need more numbers than there are, are NaN. A value that a class does not support raises ValueError.
+    """
 
     def add(self, value: float) -> None:
-        """Take in a number; ValueError if the sums overflow or underflow."""
+        """Add a number. Raises ValueError if the sums overflow or underflow."""
 
     def percentile(self, percent: float) -> float:
-        """The value below which so many percent of the numbers lie."""
+        """Return the value below which a percentage of the numbers is, 0 to 100."""
 
-    def merged(self, other: Summary) -> Summary:
-        """A new summary of both; ValueError if one is of a window."""
+    def combine(self, other: Summary) -> Summary:
+        """Return a summary of the numbers of both. Raises ValueError if one of them has a window."""
 
     @property
     def count(self) -> float: ...
@@ -53,7 +56,7 @@ class Summary(Protocol):
 
 
 def ratio(dividend: float, divisor: float) -> float:
-    """Division by IEEE 754: by zero it is infinite or NaN."""
+    """Divide by IEEE 754: division by zero is infinite or NaN."""
     if divisor:
         return dividend / divisor
     if not dividend or math.isnan(dividend):
@@ -62,12 +65,12 @@ def ratio(dividend: float, divisor: float) -> float:
 
 
 def root(value: float) -> float:
-    """The square root; NaN below zero."""
+    """Return the square root; NaN for a negative number."""
     return math.nan if value < 0 else math.sqrt(value)
 
 
 def power(value: float, exponent: int) -> float:
-    """The power; infinite where it is too large."""
+    """Return a power; infinity on overflow."""
     try:
         return value**exponent
     except OverflowError:
@@ -75,15 +78,15 @@ def power(value: float, exponent: int) -> float:
 
 
 def log(value: float) -> float:
-    """The natural logarithm; -infinite of zero, and NaN below it."""
+    """Return the natural logarithm; -infinity for zero, NaN for a negative number."""
     return math.log(value) if value > 0 else -math.inf if value == 0 else value if math.isnan(value) else math.nan
 
 
 @dataclass(slots=True)
 class OnlineSummary:
-    """All numbers, as sums of their powers and a t-digest. It can be merged.
+    """Statistics of all numbers, as sums of their powers and a t-digest. They can be merged.
 
-    The central moments are kept up to date by the formulas of Terriberry and Chan; see
+    The central moments are updated by the formulas of Terriberry and Chan; see
     https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Higher-order_statistics
     """
 
@@ -128,7 +131,7 @@ class OnlineSummary:
         self.m4 += term * square * (n * n - 3 * n + 3) + 6 * square * m2 - 4 * step * m3
         self.m3 = m3 + (term * step * (n - 2) - 3 * step * m2)
         self.m2 = m2 + term
-        # Wherever one of the sums overflows, so does one of these two
+        # If one of the sums overflows, one of these two does
         if self.m4 - self.m4 != 0 or self.sum_of_squares - self.sum_of_squares != 0 or not self.sum_of_squares:
             self._check()
 
@@ -138,7 +141,7 @@ class OnlineSummary:
         if self.sum_of_squares == 0 and self.total > 0:
             raise ValueError("the sums of these statistics underflow")
 
-    def merged(self, other: Summary) -> OnlineSummary:
+    def combine(self, other: Summary) -> OnlineSummary:
         if not isinstance(other, OnlineSummary):
             raise ValueError("statistics of a window can't be merged")
         a, b, n = self, other, self.number + other.number
@@ -148,7 +151,7 @@ class OnlineSummary:
             total=a.total + b.total,
             sum_of_squares=a.sum_of_squares + b.sum_of_squares,
             sum_of_logs=a.sum_of_logs + b.sum_of_logs,
-            # As in Metron, the ends are those of the first one, if one of the two is empty
+            # As in Metron, minimum and maximum are those of the first one if either is empty
             minimum=min(a.minimum, b.minimum) if a.number and b.number else a.minimum,
             maximum=max(a.maximum, b.maximum) if a.number and b.number else a.maximum,
             m1=ratio(a.number * a.m1 + b.number * b.m1, n),
@@ -173,7 +176,7 @@ class OnlineSummary:
 
     def percentile(self, percent: float) -> float:
         if not 0 <= percent <= 100:
-            raise ValueError(f"a percentile is between 0 and 100, not {percent}")
+            raise ValueError(f"invalid percentile: expected 0 to 100, got {percent}")
         return self.digest.quantile(percent / 100.0)
 
     @property
@@ -223,7 +226,7 @@ class OnlineSummary:
 
 @dataclass(slots=True)
 class WindowSummary:
-    """The last numbers, as many as the window holds, kept as they are. It can't be merged."""
+    """Statistics of the last numbers, up to the size of a window. They can't be merged."""
 
     STELLAR_NOUN: ClassVar[str] = "statistics"
 
@@ -239,13 +242,13 @@ class WindowSummary:
     def add(self, value: float) -> None:
         self.values.append(value)
 
-    def merged(self, other: Summary) -> Summary:
+    def combine(self, other: Summary) -> Summary:
         raise ValueError("statistics of a window can't be merged")
 
     def percentile(self, percent: float) -> float:
-        """At position p (n + 1) / 100 of the ordered numbers, between two neighbours interpolated."""
+        """Return the value at position p (n + 1) / 100 of the ordered numbers, interpolated between neighbours."""
         if not 0 < percent <= 100:
-            raise ValueError(f"a percentile of a window is above 0 and at most 100, not {percent}")
+            raise ValueError(f"invalid percentile of a window: expected more than 0 and at most 100, got {percent}")
         ordered = sorted(self.values)
         if not ordered:
             return math.nan
@@ -276,7 +279,7 @@ class WindowSummary:
     @property
     def mean(self) -> float:
         rough = ratio(self.total, self.count)
-        # A second pass takes away most of the rounding error of the first
+        # The second pass removes most of the rounding error
         return rough + ratio(sum((value - rough for value in self.values), 0.0), self.count)
 
     @property
@@ -323,7 +326,7 @@ class WindowSummary:
         n = self.count
         if n < 3:
             return math.nan
-        return self._standardised(3) * n / ((n - 1) * (n - 2))
+        return self._standard_moment(3) * n / ((n - 1) * (n - 2))
 
     @property
     def kurtosis(self) -> float:
@@ -332,7 +335,7 @@ class WindowSummary:
             return math.nan
         first = n * (n + 1) / ((n - 1) * (n - 2) * (n - 3))
         last = 3 * (n - 1) ** 2 / ((n - 2) * (n - 3))
-        return first * self._standardised(4) - last
+        return first * self._standard_moment(4) - last
 
-    def _standardised(self, exponent: int) -> float:
+    def _standard_moment(self, exponent: int) -> float:
         return ratio(self._power_sum(exponent, self.mean), power(self.deviation, exponent))

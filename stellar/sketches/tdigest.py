@@ -7,15 +7,14 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 
-# Until there are so many values, each is kept, and quantiles are exact
+# Up to this number of values each one is stored, and quantiles are exact
 EXACT = 1000
-# The number of centroids that remain after they are merged is at most about this; an error in rank of under 1 % needs
-# a quarter of it
+# About the maximum number of centroids after compression; a rank error under 1 % needs a quarter of it
 COMPRESSION = 400
 
 
 class TDigest:
-    """Values as centroids, which are finer toward both ends. It can be merged with others, and pickled."""
+    """A mergeable summary of values by centroids, which are finer toward both ends. It can be pickled."""
 
     __slots__ = ("_means", "_sorted", "_weights")
 
@@ -25,7 +24,7 @@ class TDigest:
         self._sorted = True
 
     def add(self, value: float, weight: int = 1) -> None:
-        """Take in a value; NaN is not one."""
+        """Add a value, which must not be NaN."""
         means = self._means
         means.append(value)
         self._weights.append(weight)
@@ -34,17 +33,17 @@ class TDigest:
             self._compress()
 
     def merge(self, other: TDigest) -> None:
-        """Take in all that another has taken in."""
+        """Add the values of another digest."""
         for mean, weight in list(other.centroids()):
             self.add(mean, weight)
 
     def centroids(self) -> Iterator[tuple[float, int]]:
-        """The mean and the weight of each centroid, in ascending order."""
+        """Return mean and weight of each centroid, in ascending order."""
         self._sort()
         return zip(self._means, self._weights, strict=True)
 
     def __len__(self) -> int:
-        """How many values it has taken in."""
+        """Return the number of values."""
         return sum(self._weights)
 
     def __eq__(self, other: object) -> bool:
@@ -53,19 +52,19 @@ class TDigest:
     __hash__ = None  # type: ignore[assignment]
 
     def quantile(self, fraction: float) -> float:
-        """The value below which this fraction (0 to 1) of the values lie; NaN if there are none.
+        """Return the value below which a fraction (0 to 1) of the values is; NaN without values.
 
-        Between two neighbours it is interpolated: with few values it is `numpy.quantile`'s answer.
+        It is interpolated between neighbours; for few values it equals `numpy.quantile`.
 
-        Raises ValueError if the fraction is not within 0 and 1.
+        Raises ValueError if the fraction is not in 0 to 1.
         """
         if not 0 <= fraction <= 1:
-            raise ValueError(f"a quantile is between 0 and 1, not {fraction}")
+            raise ValueError(f"invalid quantile: expected 0 to 1, got {fraction}")
         self._sort()
         if not self._means:
             return math.nan
         ends = list(accumulate(self._weights))
-        # A centroid stands for values at the ranks around its centre
+        # A centroid represents the values at the ranks around its centre
         centres = [end - (weight + 1) / 2 for end, weight in zip(ends, self._weights, strict=True)]
         rank = fraction * (ends[-1] - 1)
         above = bisect_right(centres, rank)
@@ -85,7 +84,7 @@ class TDigest:
             self._sorted = True
 
     def _compress(self) -> None:
-        """Join neighbours as long as they span no more than one step of the scale, which is finer toward the ends."""
+        """Merge neighbours that span at most one step of the scale, which is finer toward the ends."""
         total = len(self)
         means: list[float] = []
         weights: list[int] = []
@@ -101,12 +100,12 @@ class TDigest:
                 weights.append(held)
                 known, held = mean, weight
                 limit = total * _step_end(begin / total)
-        # The first that was put there is none
+        # The first entry is a placeholder
         self._means, self._weights = [*means[1:], known], [*weights[1:], held]
 
 
 def _step_end(fraction: float) -> float:
-    """Where the step of the scale that begins at this fraction ends: one unit on k1(q) = d / 2π · asin(2 q - 1)."""
+    """Return the end of the scale step that starts at a fraction: one unit of k1(q) = d / 2π · asin(2 q - 1)."""
     scale = COMPRESSION / (2 * math.pi)
     angle = math.asin(2 * fraction - 1) + 1 / scale
     return 1.0 if angle >= math.pi / 2 else (math.sin(angle) + 1) / 2

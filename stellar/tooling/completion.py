@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.diagnostics import advance
 from stellar.language.library import Function, Library
 from stellar.language.parser import NAME
@@ -172,7 +172,7 @@ def _operands(before: _Before, names: Names) -> Iterator[Candidate]:
 
 
 def _variable(variables: Mapping[str, Any], name: str) -> Callable[[], str]:
-    return lambda: "" if variables[name] is None else to_text(variables[name])
+    return lambda: "" if variables[name] is None else to_string(variables[name])
 
 
 def about_function(library: Library, name: str) -> Callable[[], str]:

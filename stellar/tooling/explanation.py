@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stellar.language import nodes as n
-from stellar.language.compiler.codegen import Compiler, Scope
-from stellar.language.compiler.link import linked
+from stellar.language.compiler.codegen import Compiler
+from stellar.language.compiler.link import link_function
 from stellar.language.compiler.pyast import Code
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING, Context
@@ -48,7 +48,7 @@ def explain(expression: Expression, record: Mapping[str, Any], context: Context 
     the quick one.
     """
     tracer = Tracer(expression)
-    evaluate = linked(tracer, expression.tree, expression.source, expression.failure)
+    evaluate = link_function(tracer, expression.tree, expression.source, expression.to_error)
     error = None
     try:
         evaluate(record, context)
@@ -75,17 +75,17 @@ class Tracer(Compiler):
         super().__init__(expression.library, SourceMap(expression.source), strict=False, fast=False)
         self.noted: dict[int, _Noted] = {}
 
-    def rule(self, node: n.Expr, scope: Scope) -> Code:
-        code = super().rule(node, scope)
+    def compile(self, node: n.Expr) -> Code:
+        code = super().compile(node)
         return code if id(node) in self.noted or isinstance(node, _SILENT) else self._noting(node, code)
 
-    def step(self, node: n.Arithmetic, left: Code, scope: Scope) -> Code:
-        return self._noting(node, super().step(node, left, scope))
+    def compile_operation(self, node: n.Arithmetic, left: Code) -> Code:
+        return self._noting(node, super().compile_operation(node, left))
 
     def _noting(self, node: n.Expr, code: Code) -> Code:
-        at = self.places[node.span]
+        at = self.source_map[node.span]
         noted = self.noted[id(node)] = _Noted()
-        return ast.Call(self.known(noted, self.fresh("noted"), at), [code], [], **at)
+        return ast.Call(self.bind_global(noted, self.new_name("noted"), at), [code], [], **at)
 
     def parts(self, tree: n.Expr, source: str) -> Iterator[Part]:
         """The nodes below a tree that have values to be told, and it first."""

@@ -15,7 +15,7 @@ from itertools import takewhile
 from stellar.language import nodes as n
 from stellar.language.errors import ParseError
 from stellar.language.nodes import outline
-from stellar.language.parser import LONGEST_TEXT, NAME, parse
+from stellar.language.parser import MAX_SOURCE_BYTES, NAME, parse
 from stellar.language.source import Span
 from stellar.tooling.lexing import BLANK, COMMENT, KEYWORD_OF, pieces
 from stellar.tooling.pretty_printer import (
@@ -54,7 +54,7 @@ def _formatted_once(source: str, width: int, column: int, indentation: int) -> s
     formatter = _Formatter(source)
     doc = formatter.expression()
     text = laid_out(doc, width, column=column, indentation=indentation)
-    if len(text.encode(errors="surrogatepass")) > LONGEST_TEXT:  # as deep brackets may be, which are indented far
+    if len(text.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:  # as deep brackets may be, which are indented far
         text = laid_out(doc, ANY_WIDTH, column=column, indentation=indentation)
     try:
         again = parse(text)

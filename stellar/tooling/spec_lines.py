@@ -19,7 +19,7 @@ from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError, ParseError, ResolutionError, StellarError
 from stellar.language.expression import Expression, default_library
 from stellar.language.library import Library
-from stellar.language.runtime import described, same
+from stellar.language.runtime import describe, same
 from stellar.language.tables import TERMINALS
 
 ERRORS: dict[str, tuple[type[StellarError], ...]] = {
@@ -120,7 +120,7 @@ def _failure(line: Line, record: Mapping[str, Any], library: Library, context: C
         return None
     if wanted is None and is_result(value, line.result, library):
         return None
-    return f"it is {described(value)}"
+    return f"it is {describe(value)}"
 
 
 def is_result(value: Any, result: str, library: Library | None = None) -> bool:

@@ -1,1 +1,1 @@
-"""Helpers that import nothing else of the project."""
+"""General helpers, which import nothing else of the project."""

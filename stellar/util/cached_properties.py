@@ -1,7 +1,7 @@
-"""Properties that are computed once, without a lock.
+"""Cached properties without a lock.
 
-`functools.cached_property` of Python 3.11 holds one lock for all objects of a class while it computes. The child of a
-fork inherits that lock as it is: one that another thread holds then is never released there.
+`functools.cached_property` of Python 3.11 holds one lock for all objects of a class while it computes a value. A child
+that is forked while another thread holds the lock can never acquire it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class cached_property(Generic[T]):
-    """Compute a property on first use, and keep its value in the object's `__dict__`.
+    """A property that is computed on first use and stored in the object's `__dict__`.
 
-    Threads that ask at the same time may each compute it; the value of the last one is kept.
+    Concurrent threads may each compute it; the last value is stored.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

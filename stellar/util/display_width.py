@@ -5,11 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 
-def display_width(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
+def display_width(string: str) -> int:
+    """Return the number of terminal columns of a string."""
+    if string.isascii():
+        return len(string)
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
+        for character in string
     )

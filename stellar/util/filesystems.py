@@ -1,23 +1,23 @@
-"""Files that functions read: on this machine, or wherever fsspec reaches."""
+"""Reading of files, local or of any file system that fsspec supports."""
 
 from __future__ import annotations
 
-from stellar.util.optional_imports import needed
+from stellar.util.optional_imports import import_optional
 
 
 def read(path: str, most: int | None = None) -> bytes:
-    """The contents of a file.
+    """Return the contents of a file.
 
-    path: a local path, or an address that fsspec can open, such as `hdfs://…` or `s3://…`
-    most: how many bytes it may have
+    path: a local path, or a URL for fsspec, such as `hdfs://…` or `s3://…`
+    most: maximum size in bytes; None for any size
 
-    Raises OSError if it can't be read, ValueError if it is larger than that, and LookupError if a package is missing.
+    Raises OSError if the file can't be read, ValueError if it is too large, and LookupError if a package is missing.
     """
     if "://" in path:
         try:
-            with needed("fsspec", "files").open(path, "rb") as file:
+            with import_optional("fsspec", "files").open(path, "rb") as file:
                 data: bytes = file.read(-1 if most is None else most + 1)
-        except ImportError as error:  # fsspec's own way to say what a protocol needs
+        except ImportError as error:  # raised by fsspec for a protocol that needs another package
             raise LookupError(f"{path} can't be read: {error}") from error
     else:
         with open(path, "rb") as local:

@@ -1,9 +1,9 @@
-"""Cleaning up in the child of a fork, where nothing that the parent had opened may be used.
+"""Cleanup in the child of a fork, which must not use threads, locks and sockets of the parent.
 
-A fork copies memory, but only the thread that called it. In the child every other thread is gone, a lock that one of
-them held is never released, and a socket is shared with the parent: what one of the two sends, the other may get the
-response to. So whatever owns such a thing registers here, and replaces all of it in the child before anything else runs
-there. What costs something to open (a ZooKeeper session, a thread) is only dropped, and opened again on first use.
+A fork copies memory, but only the calling thread. In the child all other threads are gone, a lock that one of them held
+is never released, and sockets are shared with the parent, so that either process may receive the other's response.
+Owners of such resources register here and replace them in the child before other code runs. Resources that are
+expensive to open (a ZooKeeper session, a thread) are only dropped, and opened again on first use.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import os
 import weakref
 from typing import Protocol
 
+STARTED_BEFORE_FORK = "this stream of records was started before a fork and can continue only in the parent"
+
 
 class ForkAware(Protocol):
     """An owner of sockets, threads or locks."""
 
     def after_fork(self) -> None:
-        """Replace what was inherited. Called in the child, by its only thread; must not wait or raise.
+        """Replace inherited resources. Called in the child by its only thread; must not wait or raise.
 
-        Sockets and files may be closed, for that closes the child's copy only. Nothing may be sent on them.
+        Sockets and files may be closed, because only the copy of the child is closed. Nothing may be sent on them.
         """
 
 
@@ -27,7 +29,7 @@ _owners: dict[int, weakref.ref[ForkAware]] = {}  # in the order of their creatio
 
 
 def reset_after_fork(owner: ForkAware) -> None:
-    """Call `owner.after_fork()` in every child that this process forks, as long as the owner lives."""
+    """Call `owner.after_fork()` in every child of this process while the owner exists."""
     key = id(owner)
     _owners[key] = weakref.ref(owner, lambda _: _owners.pop(key, None))
 

@@ -1,4 +1,4 @@
-"""Reads JSON objects into dataclasses, by the types of their fields; of Python alone, so that it runs anywhere."""
+"""Conversion of JSON objects to dataclasses by the types of their fields, with the standard library only."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 T = TypeVar("T")
 
-_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,4000})(\.0*)?\s*")
+_INTEGER = re.compile(r"\s*([+-]?[0-9]{1,4000})(\.0*)?\s*")
 
 
 class Field(NamedTuple):
     """A field of a dataclass.
 
-    wire: its name in JSON
+    json_name: its name in JSON
+    required: True for a field without a default
     """
 
     name: str
-    wire: str
+    json_name: str
     type: Any
-    needed: bool
+    required: bool
 
 
 @cache
-def fields_of(kind: type, wire_name: Callable[[str], str]) -> tuple[Field, ...]:
-    """The fields of a dataclass, in order."""
+def fields_of(kind: type, to_json_name: Callable[[str], str]) -> tuple[Field, ...]:
+    """Return the fields of a dataclass, in order."""
     types = get_type_hints(kind)
     missing = dataclasses.MISSING
     return tuple(
-        Field(f.name, wire_name(f.name), types[f.name], f.default is missing and f.default_factory is missing)
+        Field(f.name, to_json_name(f.name), types[f.name], f.default is missing and f.default_factory is missing)
         for f in dataclasses.fields(kind)
     )
 
@@ -40,46 +41,46 @@ def fields_of(kind: type, wire_name: Callable[[str], str]) -> tuple[Field, ...]:
 def read_object(
     kind: type[T],
     value: dict[str, Any],
-    wire_name: Callable[[str], str] = str,
+    to_json_name: Callable[[str], str] = str,
     *,
-    numbers_are_texts: bool = False,
-    strangers: bool = False,
+    allow_numbers_as_strings: bool = False,
+    ignore_unknown: bool = False,
 ) -> T:
-    """The dataclass that a JSON object tells of; null is the default of a field that has one.
+    """Convert a JSON object to a dataclass; null selects the default of a field that has one.
 
-    wire_name: gives the name in JSON of a field
-    numbers_are_texts: whether a text may be written as a number
-    strangers: whether there may be further fields, which are ignored
+    to_json_name: returns the JSON name of a field
+    allow_numbers_as_strings: convert a number to a string for a field of type string
+    ignore_unknown: ignore unknown fields instead of reporting them
 
-    Raises ValueError, with what is wrong with each field.
+    Raises ValueError with the problem of each invalid field.
     """
-    reader = _Reader(wire_name, numbers_are_texts, strangers, [])
-    found = reader.read(kind, value, "")
-    if reader.wrong:
-        raise ValueError("; ".join(reader.wrong))
-    return found  # type: ignore[no-any-return]
+    reader = _ObjectReader(to_json_name, allow_numbers_as_strings, ignore_unknown, [])
+    result = reader.read(kind, value, "")
+    if reader.problems:
+        raise ValueError("; ".join(reader.problems))
+    return result  # type: ignore[no-any-return]
 
 
-class _Reader(NamedTuple):
-    wire_name: Callable[[str], str]
-    numbers_are_texts: bool
-    strangers: bool
-    wrong: list[str]
+class _ObjectReader(NamedTuple):
+    to_json_name: Callable[[str], str]
+    allow_numbers_as_strings: bool
+    ignore_unknown: bool
+    problems: list[str]
 
     def read(self, kind: type, value: object, at: str) -> Any:
         if not isinstance(value, dict):
-            return self._refuse(at, "Input should be a JSON object")
-        before, found = len(self.wrong), {}
-        known = fields_of(kind, self.wire_name)
+            return self._report(at, "Input should be a JSON object")
+        before, found = len(self.problems), {}
+        known = fields_of(kind, self.to_json_name)
         for field in known:
-            place = f"{at}.{field.wire}" if at else field.wire
-            if value.get(field.wire) is not None or (field.needed and field.wire in value):
-                found[field.name] = self._value(field.type, value[field.wire], place)
-            elif field.needed:
-                self._refuse(place, "Field required")
-        for name in () if self.strangers else value.keys() - {field.wire for field in known}:
-            self._refuse(f"{at}.{name}" if at else name, "Extra inputs are not permitted")
-        return kind(**found) if len(self.wrong) == before else None
+            path = f"{at}.{field.json_name}" if at else field.json_name
+            if value.get(field.json_name) is not None or (field.required and field.json_name in value):
+                found[field.name] = self._value(field.type, value[field.json_name], path)
+            elif field.required:
+                self._report(path, "Field required")
+        for name in () if self.ignore_unknown else value.keys() - {field.json_name for field in known}:
+            self._report(f"{at}.{name}" if at else name, "Extra inputs are not permitted")
+        return kind(**found) if len(self.problems) == before else None
 
     def _value(self, kind: Any, value: object, at: str) -> Any:
         if kind is Any:
@@ -91,48 +92,48 @@ class _Reader(NamedTuple):
             (given,) = (one for one in inner if one is not NoneType)
             return None if value is None else self._value(given, value, at)
         if origin is Literal:
-            return value if value in inner else self._refuse(at, f"Input should be {_either(inner)}")
+            return value if value in inner else self._report(at, f"Input should be {_join_alternatives(inner)}")
         if origin is dict or kind is dict:
             return self._map(inner[1], value, at)
         if origin is list:
             return self._list(inner[0], value, at)
         name, read = _SIMPLE[kind]
-        if kind is str and self.numbers_are_texts and isinstance(value, int) and not isinstance(value, bool):
+        if kind is str and self.allow_numbers_as_strings and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         found = read(value)
-        return self._refuse(at, f"Input should be a valid {name}") if found is None else found
+        return self._report(at, f"Input should be a valid {name}") if found is None else found
 
     def _map(self, inner: Any, value: object, at: str) -> Any:
         if not isinstance(value, dict):
-            return self._refuse(at, "Input should be a JSON object")
+            return self._report(at, "Input should be a JSON object")
         return {key: self._value(inner, item, f"{at}.{key}") for key, item in value.items()}
 
     def _list(self, inner: Any, value: object, at: str) -> Any:
         if not isinstance(value, list):
-            return self._refuse(at, "Input should be a JSON array")
+            return self._report(at, "Input should be a JSON array")
         return [self._value(inner, item, f"{at}.{index}") for index, item in enumerate(value)]
 
-    def _refuse(self, at: str, why: str) -> None:
-        self.wrong.append(f"{at or 'the object'}: {why}")
+    def _report(self, at: str, problem: str) -> None:
+        self.problems.append(f"{at or 'the object'}: {problem}")
 
 
-def _text(value: object) -> str | None:
+def _read_string(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _flag(value: object) -> bool | None:
+def _read_boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _integer(value: object) -> int | None:
+def _read_integer(value: object) -> int | None:
     if isinstance(value, bool | int):
         return int(value)
     if isinstance(value, float):
         value = repr(value)
-    return int(match[1]) if isinstance(value, str) and (match := _WHOLE.fullmatch(value)) else None
+    return int(match[1]) if isinstance(value, str) and (match := _INTEGER.fullmatch(value)) else None
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     try:
         return float(value) if isinstance(value, int | float | str) else None
     except ValueError:
@@ -140,13 +141,13 @@ def _number(value: object) -> float | None:
 
 
 _SIMPLE: dict[Any, tuple[str, Callable[[object], object]]] = {
-    str: ("string", _text),
-    int: ("integer", _integer),
-    float: ("number", _number),
-    bool: ("boolean", _flag),
+    str: ("string", _read_string),
+    int: ("integer", _read_integer),
+    float: ("number", _read_number),
+    bool: ("boolean", _read_boolean),
 }
 
 
-def _either(values: tuple[object, ...]) -> str:
+def _join_alternatives(values: tuple[object, ...]) -> str:
     *first, last = map(repr, values)
     return f"{', '.join(first)} or {last}" if first else last

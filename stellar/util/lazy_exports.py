@@ -1,6 +1,6 @@
-"""Public names of a package that are loaded when they are first used.
+"""Public names of a package that are imported on first use.
 
-So a program that only registers a model loads neither the language nor an HTTP client.
+A program that only registers a model imports neither the language nor an HTTP client.
 """
 
 from __future__ import annotations
@@ -8,28 +8,28 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-TYPE_CHECKING = False  # not imported from typing, which takes longer to load than everything here
+TYPE_CHECKING = False  # not imported from typing, which takes longer than the rest of this module
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 
 def export_lazily(
-    package: str, homes: Mapping[str, Sequence[str]]
+    package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return the `__getattr__`, `__dir__` and `__all__` of a package.
 
-    package: its name
-    homes: the public names that each module defines; a module whose name begins with a dot is relative to the package
+    package: the name of the package
+    modules: the public names by the module that defines them; a name with a leading dot is relative to the package
     """
-    home_of = {name: module for module, names in homes.items() for name in names}
+    module_of = {name: module for module, names in modules.items() for name in names}
 
     def load(name: str) -> Any:
-        if (module := home_of.get(name)) is None:
+        if (module := module_of.get(name)) is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(module, package), name)
-        setattr(sys.modules[package], name, value)  # found without this function from now on
+        setattr(sys.modules[package], name, value)  # later look-ups do not call this function
         return value
 
-    names = sorted(home_of)
+    names = sorted(module_of)
     return load, lambda: names, names

@@ -1,4 +1,4 @@
-"""Answers that are remembered, within bounds."""
+"""Memoization with bounded memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_ANSWERS = 4096
-_LONGEST = 1000
+_MAX_RESULTS = 4096
+_MAX_LENGTH = 1000
 
 
-def remembered(function: Callable[[str], T]) -> Callable[[str], T]:
-    """A function of a text that knows its last answers; not those to long texts, which would fill the memory."""
-    cached = lru_cache(_ANSWERS)(function)
+def memoize(function: Callable[[str], T]) -> Callable[[str], T]:
+    """Cache the last results of a function of a string, except those for long strings, which would take much memory."""
+    cached = lru_cache(_MAX_RESULTS)(function)
 
     @wraps(function)
-    def answer(text: str) -> T:
-        return cached(text) if len(text) <= _LONGEST else function(text)
+    def call(string: str) -> T:
+        return cached(string) if len(string) <= _MAX_LENGTH else function(string)
 
-    return answer
+    return call

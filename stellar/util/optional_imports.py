@@ -1,4 +1,4 @@
-"""Packages that only some functions need, and that come with an extra of this distribution."""
+"""Import of packages that only some functions need, installed by an extra of this distribution."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import Any
 
 
-def needed(package: str, extra: str) -> Any:
-    """The package, loaded.
+def import_optional(package: str, extra: str) -> Any:
+    """Import a package.
 
-    Raises LookupError, telling what to install, if it is not there.
+    extra: the extra of this distribution that installs it
+
+    Raises LookupError with the command to install it if it is missing.
     """
     try:
         return import_module(package)
     except ImportError as error:
-        raise LookupError(f"this needs the package {package}: pip install 'stellar-maas[{extra}]'") from error
+        raise LookupError(f"the package {package} is not installed; run pip install 'stellar-maas[{extra}]'") from error

@@ -1,9 +1,25 @@
-"""Many waits in one thread: work runs in fibers, each of which gives way where it would wait.
+"""Run loop: many waiting tasks in one thread, each in a fiber (greenlet) that yields where it would wait.
 
-A thread for each wait would do the same. But a switch of threads costs as much as all the rest of a short request.
+A thread per task would do the same, but a switch of threads costs as much as the rest of a short request.
 
-A task can be cancelled: `Cancelled` is raised where its fiber waits, so its `finally` blocks run. After a fork the
-child has none of the parent's hubs: their threads did not come along (see stellar.util.forks).
+The thread of a loop repeats one turn:
+
+1. run the callbacks that other threads posted (cancellations, wake-ups), and start new tasks;
+2. wake the thread that waits for the result of a task, if that task has finished;
+3. wait in `select` for a ready socket, for the next timer, or for a byte on the wake-up socket, by which other threads
+   interrupt the wait;
+4. resume the fibers of ready sockets, then those of expired timers. In this order data that has arrived counts even if
+   the loop is late.
+
+A fiber that waits creates a `Wait`, registers it with the selector, a timer or a future, and switches to the loop's own
+greenlet (`suspend`). The loop switches back with True, or with False after the time-out. A `Wait` ends once: it is
+marked as over when it is resumed, so that a socket and a timer can't both resume it.
+
+Waking the loop by a byte costs as much as a short task. After activity it therefore dozes: it wakes by itself every
+millisecond, and new tasks need no byte until it has been idle for `STAYS_AWAKE_SECONDS`.
+
+Cancelling a task raises `Cancelled` where its fiber waits, so its `finally` blocks run. The child of a fork has no
+loops: their threads exist in the parent only (see stellar.util.forks).
 """
 
 from __future__ import annotations
@@ -21,8 +37,8 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic
 
-from stellar.util.forks import reset_after_fork
-from stellar.util.waiting import Future, T, Wanted, _here
+from stellar.util.forks import STARTED_BEFORE_FORK, reset_after_fork
+from stellar.util.waiting import Future, T, Waitable, current
 
 if TYPE_CHECKING:
     from greenlet import greenlet
@@ -30,59 +46,53 @@ if TYPE_CHECKING:
 
 OFFLOAD_THREADS = 512
 
-# To wake a thread costs as much as a short piece of work does. So new work may lie for this long until the hub looks,
-# unless somebody waits for it; after having had nothing to do for some time, the hub sleeps until it is called.
+# See the module docstring: the longest wait while dozing, and how long the loop dozes after its last activity
 DOZE_SECONDS = 0.001
 STAYS_AWAKE_SECONDS = 0.05
 
 
 class Cancelled(BaseException):
-    """The task was cancelled; no Exception, so that nothing takes it for a failure to handle."""
-
-
-# --- in a thread
-
-
-# --- in fibers
+    """The task was cancelled. Not an Exception, so that no handler of failures catches it."""
 
 
 class Task(Generic[T]):
-    """A piece of work for a fiber."""
+    """A callable that runs in a fiber, and its result."""
 
-    __slots__ = ("_ended", "_failure", "_hub", "_value", "_work", "cancelled", "ended", "fiber")
+    __slots__ = ("_failure", "_loop", "_on_end", "_value", "_work", "cancelled", "ended", "fiber")
 
-    def __init__(self, hub: RunLoop, work: Callable[[], T], ended: Callable[[Task[T]], object] | None = None) -> None:
-        self._hub, self._work, self._ended = hub, work, ended
+    def __init__(self, loop: RunLoop, work: Callable[[], T], on_end: Callable[[Task[T]], object] | None = None) -> None:
+        self._loop, self._work, self._on_end = loop, work, on_end
         self._value: Any = None
         self._failure: BaseException | None = None
         self.ended = self.cancelled = False
         self.fiber: greenlet | None = None
 
     def run(self) -> None:
-        """Do it, in a fiber."""
+        """Run the callable in the current fiber."""
         try:
             if self.cancelled:
                 raise Cancelled
             self._value = self._work()
-        except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
+        except BaseException as error:  # noqa: BLE001 (raised by `result`)
             self._failure = error
-        self._hub.ended(self)
-        if self._ended is not None:
-            self._ended(self)
+        self._loop.finish(self)
+        if self._on_end is not None:
+            self._on_end(self)
 
     def abandon(self, error: BaseException) -> None:
-        """End it with an error, for it will never be run or gone on with."""
+        """End the task with an error, because it will not be started or resumed."""
         if not self.ended:
             self._failure, self.ended = error, True
-            if self._ended is not None:
-                self._ended(self)
+            if self._on_end is not None:
+                self._on_end(self)
 
     def done(self) -> bool:
+        """Return True if the task has ended."""
         return self.ended
 
     def cancel(self) -> None:
-        """Raise Cancelled where the task waits, or as soon as it begins. One that has ended is left as it is."""
-        self._hub.cancel(self)
+        """Raise Cancelled where the task waits, or when it starts. No effect on a task that has ended."""
+        self._loop.cancel(self)
 
     @property
     def failure(self) -> BaseException | None:
@@ -90,17 +100,20 @@ class Task(Generic[T]):
         return self._failure
 
     def result(self) -> T:
-        """What came of it, waiting for that; for the one thread that reads results. Raises what the work raised."""
+        """Wait for the result, in the one thread that reads results. Raises the exception of the task."""
         if not self.ended:
-            self._hub.await_task(self)
+            self._loop.await_task(self)
         if self._failure is not None:
             raise self._failure
         value: T = self._value
         return value
 
 
-class _Wait:
-    """One wait of one fiber."""
+class Wait:
+    """One wait of one fiber.
+
+    over: True once the fiber was resumed
+    """
 
     __slots__ = ("fiber", "over")
 
@@ -109,10 +122,7 @@ class _Wait:
 
 
 class RunLoop:
-    """A thread that runs fibers; used as an executor is, by one thread.
-
-    It looks at sockets before it looks at the time: what has come counts, however late anybody could see to it.
-    """
+    """A thread that runs tasks in fibers, with the interface of an executor."""
 
     def __init__(self, name: str = "stellar") -> None:
         from greenlet import greenlet
@@ -121,78 +131,78 @@ class RunLoop:
         self._new: deque[Task[Any]] = deque()
         self._inbox: deque[Callable[[], object]] = deque()
         self._selector = selectors.DefaultSelector()
-        self._hear, self._call = socket.socketpair()
-        self._timers: list[tuple[float, int, _Wait]] = []
-        self._numbers = itertools.count()
-        self._rests = self._sleeps = self._closing = self._forked = False
-        self._busy = monotonic()
-        self._living: set[Task[Any]] = set()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._timers: list[tuple[float, int, Wait]] = []
+        self._timer_numbers = itertools.count()
+        self._selecting = self._asleep = self._closing = self._forked = False
+        self._last_activity = monotonic()
+        self._running: set[Task[Any]] = set()
         self._fiber: greenlet | None = None
-        self._wanted: Task[Any] | None = None
+        self._awaited: Task[Any] | None = None
         self._failure: BaseException | None = None
-        self._answered = threading.Lock()
-        self._answered.acquire()
+        self._reader_lock = threading.Lock()
+        self._reader_lock.acquire()
         self._pool: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        for end in (self._hear, self._call):
+        for end in (self._wake_receiver, self._wake_sender):
             end.setblocking(False)
-        self._selector.register(self._hear, selectors.EVENT_READ)
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ)
         self._thread.start()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """The thread is the parent's. Whoever goes on with this hub in the child is told so."""
+        """Make every later use in the child an error, because the thread exists in the parent only."""
         self._forked = True
-        self._failure = RuntimeError("this stream of records was begun before a fork and goes on in the parent only")
-        self._new, self._inbox, self._living, self._pool = deque(), deque(), set(), None
-        self._answered = threading.Lock()
-        with suppress(OSError):  # closes the child's copies
+        self._failure = RuntimeError(STARTED_BEFORE_FORK)
+        self._new, self._inbox, self._running, self._pool = deque(), deque(), set(), None
+        self._reader_lock = threading.Lock()
+        with suppress(OSError):  # only the copies of the child are closed
             self._selector.close()
-        self._hear.close()
-        self._call.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
 
-    # --- for the thread that hands over work
+    # --- for the threads that submit tasks
 
     def submit(self, work: Callable[..., T], *arguments: Any) -> Task[T]:
-        """Begin a piece of work in a fiber of its own.
+        """Start a callable in a fiber and return its task.
 
         Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
         task = self._add(Task(self, partial(work, *arguments)))
-        if self._sleeps:
-            self._rouse()
+        if self._asleep:
+            self._wake()
         return task
 
-    def start(self, work: Callable[[], T], ended: Callable[[Task[T]], object]) -> Task[T]:
-        """Begin a piece of work at once; `ended` is called with its task, by the hub. For any thread.
+    def start(self, work: Callable[[], T], on_end: Callable[[Task[T]], object]) -> Task[T]:
+        """Start a callable without delay; the loop calls `on_end` with its task. For any thread.
 
         Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
-        task = self._add(Task(self, work, ended))
-        self._rouse()
+        task = self._add(Task(self, work, on_end))
+        self._wake()
         return task
 
     def _add(self, task: Task[T]) -> Task[T]:
         if self._failure is None:
             self._new.append(task)
-        if self._failure is not None:  # also if the hub has just ended, and perhaps did not see the task
+        if self._failure is not None:  # also if the loop has just ended and may have missed the task
             raise self._failure
         return task
 
     def run(self, work: Callable[[], T]) -> T:
-        """Run a piece of work in a fiber, and return its result. For any thread but the hub's, which waits.
+        """Run a callable in a fiber and return its result. For any thread but the loop's own.
 
-        If the wait is interrupted, the work is cancelled, and has ended when the interrupt is raised.
+        If the wait is interrupted, the task is cancelled, and has ended when the interrupt is raised.
         """
-        over: Future[None] = Future()
+        ended: Future[None] = Future()
         task: Task[T] | None = None
         try:
-            task = self.start(work, lambda _: over.set_result(None))
-            over.result()
+            task = self.start(work, lambda _: ended.set_result(None))
+            ended.result()
         except BaseException:  # an interrupt
             if task is not None:
                 task.cancel()
-                over.wait()  # what it used can be closed then
+                ended.wait()  # then the caller can close the resources of the task
             raise
         return task.result()
 
@@ -201,13 +211,17 @@ class RunLoop:
         while not task.ended:
             if self._failure is not None:
                 raise self._failure
-            self._wanted = task
-            self._rouse()
-            if not task.ended and self._failure is None:  # or it has ended just before that could be known
-                self._answered.acquire()
+            self._awaited = task
+            self._wake()
+            if not task.ended and self._failure is None:  # else it ended before it was registered
+                self._reader_lock.acquire()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for what is under way; what has not begun is left if it is to be cancelled."""
+        """End the loop after its running tasks.
+
+        wait: wait for the end
+        cancel_futures: drop the tasks that have not started
+        """
         if self._forked:
             return
         if cancel_futures:
@@ -220,64 +234,64 @@ class RunLoop:
     # --- for the fibers
 
     def await_socket(self, one: socket.socket, event: int, seconds: float) -> bool:
-        """Give way until a socket is ready; false if it is not in so many seconds."""
-        waiting = self.new_wait()
-        self._selector.register(one, event, waiting)
+        """Suspend the fiber until a socket is ready; return False after a time-out in seconds."""
+        wait = self.new_wait()
+        self._selector.register(one, event, wait)
         try:
-            return self.give_way(waiting, seconds)
+            return self.suspend(wait, seconds)
         finally:
             self._selector.unregister(one)
 
-    def await_any(self, wanted: Iterable[Wanted], seconds: float) -> bool:
-        """Give way until one of several sockets and promises is ready; false if none is in so many seconds."""
-        waiting = self.new_wait()
-        wake = _LoopEvent(self, waiting)
+    def await_any(self, waitables: Iterable[Waitable], seconds: float) -> bool:
+        """Suspend the fiber until a socket or a future is ready; return False after a time-out in seconds."""
+        wait = self.new_wait()
+        event = _LoopEvent(self, wait)
         sockets: list[socket.socket] = []
-        promises: list[Future[Any]] = []
+        futures: list[Future[Any]] = []
         try:
-            for each in wanted:
+            for each in waitables:
                 if isinstance(each, Future):
-                    promises.append(each)
-                    each.when_done(wake)
+                    futures.append(each)
+                    each.when_done(event)
                 else:
-                    self._selector.register(each[0], each[1], waiting)
+                    self._selector.register(each[0], each[1], wait)
                     sockets.append(each[0])
-            return self.give_way(waiting, seconds)
+            return self.suspend(wait, seconds)
         finally:
             for one in sockets:
                 self._selector.unregister(one)
-            for promise in promises:
-                promise.forget(wake)
+            for future in futures:
+                future.discard(event)
 
-    def give_way(self, waiting: _Wait, seconds: float | None) -> bool:
-        """Let others run until this wait is ended; false if that takes longer than so many seconds."""
+    def suspend(self, wait: Wait, seconds: float | None) -> bool:
+        """Run other fibers until a wait ends; return False after a time-out in seconds."""
         if seconds is not None:
-            heapq.heappush(self._timers, (monotonic() + seconds, next(self._numbers), waiting))
+            heapq.heappush(self._timers, (monotonic() + seconds, next(self._timer_numbers), wait))
         try:
             return bool(self._main.switch())
         finally:
-            waiting.over = True
+            wait.over = True
 
-    def new_wait(self) -> _Wait:
-        """A wait of the fiber that runs now."""
-        assert self._fiber is not None, "only a fiber can give way"
-        return _Wait(self._fiber)
+    def new_wait(self) -> Wait:
+        """Return a wait of the running fiber."""
+        assert self._fiber is not None, "only a fiber can be suspended"
+        return Wait(self._fiber)
 
     def pool(self) -> ThreadPoolExecutor:
-        """Threads for what can't give way."""
+        """Return the thread pool for functions that block."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(OFFLOAD_THREADS, thread_name_prefix=f"{self._thread.name} offload")
         return self._pool
 
-    def ended(self, task: Task[Any]) -> None:
-        """A task has come to its end."""
-        self._living.discard(task)
+    def finish(self, task: Task[Any]) -> None:
+        """Record that a task has ended."""
+        self._running.discard(task)
         task.ended = True
 
     # --- for any thread
 
     def cancel(self, task: Task[Any]) -> None:
-        """Raise Cancelled where a task waits."""
+        """Raise Cancelled where a task waits, or when it starts."""
         self.post(lambda: self._cancel(task))
 
     def _cancel(self, task: Task[Any]) -> None:
@@ -287,118 +301,118 @@ class RunLoop:
             task.fiber.throw(Cancelled)
             self._fiber = None
 
-    def post(self, act: Callable[[], object]) -> None:
-        """Have something done by the hub, at once."""
-        self._inbox.append(act)
-        self._rouse()
+    def post(self, callback: Callable[[], object]) -> None:
+        """Call a function in the thread of the loop, without delay."""
+        self._inbox.append(callback)
+        self._wake()
 
-    def _rouse(self) -> None:
-        if self._rests and (self._inbox or self._new):
-            self._rests = self._sleeps = False
-            with suppress(OSError):  # it has been called often enough, or is gone
-                self._call.send(b"!")
+    def _wake(self) -> None:
+        if self._selecting and (self._inbox or self._new):
+            self._selecting = self._asleep = False
+            with suppress(OSError):  # its buffer is full, or it is closed
+                self._wake_sender.send(b"!")
 
-    def end_wait(self, waiting: _Wait) -> None:
-        """End a fiber's wait."""
-        self.post(lambda: self._resume(waiting, True))
+    def end_wait(self, wait: Wait) -> None:
+        """Resume the fiber of a wait."""
+        self.post(lambda: self._resume(wait, True))
 
     # --- the loop
 
     def _run(self) -> None:
         from greenlet import getcurrent
 
-        _here.hub = self
+        current.loop = self
         self._main = getcurrent()
         try:
-            while self._living or self._inbox or self._new or not self._closing:
+            while self._running or self._inbox or self._new or not self._closing:
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 (it is raised where a result is asked for)
+        except BaseException as error:  # noqa: BLE001 (raised by `Task.result`)
             self._failure = error
         finally:
             self._abandon_all(self._failure or RuntimeError("this run loop was shut down"))
             self._selector.close()
-            self._hear.close()
-            self._call.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
             if self._pool is not None:
                 self._pool.shutdown()
 
     def _abandon_all(self, error: BaseException) -> None:
-        """Nothing is run any more: end what nobody would wait for in vain."""
+        """End all tasks with an error, so that no thread waits for them forever."""
         self._failure = error
-        for task in (*self._living, *self._new):
+        for task in (*self._running, *self._new):
             task.abandon(error)
-        self._let_go()
+        self._release_reader()
 
     def _turn(self) -> None:
         for _ in range(len(self._inbox)):
             self._inbox.popleft()()
-        self._begin_new()
-        self._tell()
-        for key, _ in self._rest():
+        self._start_new()
+        self._notify_reader()
+        for key, _ in self._select():
             if key.data is None:
                 self._drain()
             else:
                 self._resume(key.data, True)
         self._expire()
 
-    def _rest(self) -> list[tuple[selectors.SelectorKey, int]]:
-        """The sockets that are ready, after waiting for one, for a call, or for the time."""
-        seconds = self._patience()
-        dozes = monotonic() < self._busy + STAYS_AWAKE_SECONDS
+    def _select(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for a ready socket, a wake-up or the next timer, and return the ready sockets."""
+        seconds = self._until_next_timer()
+        dozes = monotonic() < self._last_activity + STAYS_AWAKE_SECONDS
         if dozes:
             seconds = DOZE_SECONDS if seconds is None else min(seconds, DOZE_SECONDS)
-        self._rests, self._sleeps = True, not dozes
-        at_once = self._inbox or self._new or (self._closing and not self._living)
-        ready = self._selector.select(0 if at_once else seconds)
-        self._rests = self._sleeps = False
+        self._selecting, self._asleep = True, not dozes
+        has_work = self._inbox or self._new or (self._closing and not self._running)
+        ready = self._selector.select(0 if has_work else seconds)
+        self._selecting = self._asleep = False
         if ready or self._inbox or self._new:
-            self._busy = monotonic()
+            self._last_activity = monotonic()
         return ready
 
-    def _tell(self) -> None:
-        """Wake the one who waits for a task, if that has ended."""
-        wanted = self._wanted
-        if wanted is not None and wanted.ended:
-            self._wanted = None
-            self._let_go()
+    def _notify_reader(self) -> None:
+        """Wake the thread that waits for a task, if that has ended."""
+        awaited = self._awaited
+        if awaited is not None and awaited.ended:
+            self._awaited = None
+            self._release_reader()
 
-    def _let_go(self) -> None:
-        if self._answered.locked():  # else nobody waits
-            self._answered.release()
+    def _release_reader(self) -> None:
+        if self._reader_lock.locked():  # else no thread waits
+            self._reader_lock.release()
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):
-            while self._hear.recv(4096):
+            while self._wake_receiver.recv(4096):
                 pass
 
-    def _patience(self) -> float | None:
-        """For how long nothing is to be done but to wait."""
+    def _until_next_timer(self) -> float | None:
+        """Return the seconds until the next timer expires; None without timers."""
         while self._timers and self._timers[0][2].over:
             heapq.heappop(self._timers)
         return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
 
     def _expire(self) -> None:
-        if len(self._timers) > 64 + 4 * len(self._living):  # most waits end long before their time
+        if len(self._timers) > 64 + 4 * len(self._running):  # most waits end long before their time-out
             self._timers = [timer for timer in self._timers if not timer[2].over]
             heapq.heapify(self._timers)
         now = monotonic()
         while self._timers and self._timers[0][0] <= now:
             self._resume(heapq.heappop(self._timers)[2], False)
 
-    def _begin_new(self) -> None:
+    def _start_new(self) -> None:
         for _ in range(len(self._new)):
             try:
                 task = self._new.popleft()
-            except IndexError:  # it was cancelled just now
+            except IndexError:  # cleared by `shutdown`
                 return
-            self._living.add(task)
+            self._running.add(task)
             task.fiber = self._new_fiber(task.run, self._main)
             self._enter(task.fiber)
 
-    def _resume(self, waiting: _Wait, value: bool) -> None:
-        if not waiting.over:
-            waiting.over = True
-            self._enter(waiting.fiber, value)
+    def _resume(self, wait: Wait, value: bool) -> None:
+        if not wait.over:
+            wait.over = True
+            self._enter(wait.fiber, value)
 
     def _enter(self, fiber: greenlet, *value: bool) -> None:
         self._fiber = fiber
@@ -407,13 +421,13 @@ class RunLoop:
 
 
 class _LoopEvent:
-    """Ends one wait of one fiber, from any thread."""
+    """An event that ends one wait of one fiber, from any thread."""
 
-    def __init__(self, hub: RunLoop, waiting: _Wait) -> None:
-        self._hub, self._waiting = hub, waiting
+    def __init__(self, loop: RunLoop, wait: Wait) -> None:
+        self._loop, self._wait = loop, wait
 
     def set(self) -> None:
-        self._hub.end_wait(self._waiting)
+        self._loop.end_wait(self._wait)
 
     def wait(self, seconds: float | None = None) -> bool:
-        return self._hub.give_way(self._waiting, seconds)
+        return self._loop.suspend(self._wait, seconds)

@@ -1,7 +1,7 @@
-"""SQLite connections and forks.
+"""SQLite connections that survive forks.
 
-SQLite does not let a connection be used in the child of a fork, nor even closed there: to close one with a transaction
-under way rolls that back, in the file that the parent is writing. So what a child inherits is left as it is, for ever.
+The child of a fork must not use an inherited SQLite connection, nor even close it: closing one with an open transaction
+rolls that back in the file that the parent is writing. So inherited connections are never closed.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from stellar.util.forks import reset_after_fork
 
 
 def abandon(connection: sqlite3.Connection) -> None:
-    """Never close a connection that was inherited, not even when the program ends."""
+    """Prevent an inherited connection from being closed, even at the end of the program."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 class Connections:
     """Connections to one SQLite file, each used by one thread at a time. Safe to use from many threads.
 
-    They are kept here and not in thread-local variables, since a fork clears those of other threads, and so would close
-    their connections in the child.
+    They are not stored in thread-local variables, because a fork clears those of other threads, which would close their
+    connections in the child.
 
-    prepare: is called with each new connection
+    prepare: called with each new connection
     """
 
     def __init__(self, path: str, prepare: Callable[[sqlite3.Connection], object]) -> None:
         self._path = path
         self._prepare = prepare
-        self._all: list[sqlite3.Connection] = []  # both are changed by single operations, which are atomic
+        self._all: list[sqlite3.Connection] = []  # both lists are changed by atomic operations only
         self._idle: list[sqlite3.Connection] = []
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave the parent's connections alone."""
+        """Abandon the connections of the parent."""
         for connection in self._all:
             abandon(connection)
         self._all, self._idle = [], []
@@ -51,7 +51,7 @@ class Connections:
         try:
             yield connection
         finally:
-            if connection in self._all:  # else it was closed meanwhile
+            if connection in self._all:  # else it was closed in the meantime
                 self._idle.append(connection)
 
     def close(self) -> None:

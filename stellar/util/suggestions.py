@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(wanted: str, known: Iterable[str]) -> str | None:
-    """Return the known name that resembles this one most, ignoring case; None if none does."""
+def find_nearest(unknown: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar to an unknown one, ignoring case; None if no name is similar."""
     lower = {name.lower(): name for name in sorted(known)}
-    close = difflib.get_close_matches(wanted.lower(), lower, n=1)
+    close = difflib.get_close_matches(unknown.lower(), lower, n=1)
     return lower[close[0]] if close else None
 
 
-def known_names(wanted: str, known: Iterable[str]) -> str:
-    """Return a hint to follow an unknown name: the nearest known one, or all of them."""
+def suggest_name(unknown: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the most similar known name, or else all of them."""
     names = sorted(known)
-    near = nearest(wanted, names)
+    near = find_nearest(unknown, names)
     return f"known are {', '.join(names)}" if near is None else f"did you mean {near}?"

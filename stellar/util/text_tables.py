@@ -1,4 +1,4 @@
-"""Tables drawn in text, as Metron's shell shows them."""
+"""Plain text tables, as in Metron's shell."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _EMPTY = "(empty)"
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, ruled: bool = True) -> str:
-    """A table drawn with box characters, and a line end behind it.
+    """Return a table drawn with box characters, with a trailing line break.
 
-    columns: the headings, of which there is at least one
-    rows: a cell for each column; a cell with line ends takes several lines
+    columns: the headings; at least one
+    rows: a cell for each column; line breaks in a cell are preserved
     ruled: draw a line between rows, as Metron does
     """
     headings, *body = ([cell.split("\n") for cell in row] for row in (columns, *rows))
@@ -42,7 +42,7 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, ruled: 
 
 
 def _inner(widths: Sequence[int]) -> int:
-    """How wide one cell is that spans all columns."""
+    """Return the width of a cell that spans all columns."""
     return sum(widths) + 3 * (len(widths) - 1)
 
 
@@ -54,12 +54,12 @@ def _rule(widths: Iterable[int], characters: str) -> str:
 def _row(cells: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
     lines = (
         " │ ".join(
-            _padded(cell[line] if line < len(cell) else "", width) for cell, width in zip(cells, widths, strict=True)
+            _pad(cell[line] if line < len(cell) else "", width) for cell, width in zip(cells, widths, strict=True)
         )
         for line in range(max(map(len, cells)))
     )
     return "".join(f"║ {line} ║\n" for line in lines)
 
 
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - display_width(text))
+def _pad(string: str, width: int) -> str:
+    return string + " " * (width - display_width(string))

@@ -1,10 +1,10 @@
-"""Waiting that gives way: as usual in a plain thread, and cooperatively in a fiber of a run loop.
+"""Waiting that works in threads and in fibers: it blocks a plain thread, and yields in a fiber of a run loop.
 
-readable(socket, seconds)  writable(socket, seconds)      for a socket
-new_event().wait(seconds)                                   for a call of set() from anywhere
-Future().result()                                         for a value that will be set
-wait_for(wanted, seconds)                                 for whichever of these a step of a computation wants
-offload(function, *arguments)                             for a function that blocks: it gets a thread
+wait_readable(socket, seconds)  wait_writable(socket, seconds)   for a socket
+new_event().wait(seconds)                                        for a call of set() by any thread or fiber
+Future().result()                                                for a value that is set later
+wait_for(waitable, seconds)                                      for a socket or a future
+offload(function, *arguments)                                    for a function that blocks: it runs in another thread
 """
 
 from __future__ import annotations
@@ -22,204 +22,206 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from stellar.util.forks import reset_after_fork
 
 if TYPE_CHECKING:
-    from stellar.util.scheduler import RunLoop, _Wait
+    from stellar.util.scheduler import RunLoop, Wait
 
 T = TypeVar("T")
 
 
 class Event(Protocol):
-    """Lets one who waits be woken, once, from any thread."""
+    """An event that ends one wait of one thread or fiber."""
 
     def set(self) -> None:
-        """End the wait; if it has not begun, it will not begin."""
+        """End the wait, or make a later one return at once. For any thread."""
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until woken, or for so many seconds; whether it was woken."""
+        """Wait for `set`; return False after a time-out in seconds."""
 
 
-def readable(source: socket.socket, seconds: float) -> bool:
-    """Wait until something can be read, or the other side has ended; false if it takes longer.
+def wait_readable(source: socket.socket, seconds: float) -> bool:
+    """Wait until a socket has data or its peer has closed; return False after a time-out in seconds.
 
-    What is there already is seen even if no time is left.
+    Data that has already arrived is reported even if the time-out is zero or negative.
     """
-    hub = current_loop()
-    return _polled(source, seconds, "in") if hub is None else hub.await_socket(source, selectors.EVENT_READ, seconds)
+    loop = current_loop()
+    return _poll(source, seconds, "in") if loop is None else loop.await_socket(source, selectors.EVENT_READ, seconds)
 
 
-def writable(target: socket.socket, seconds: float) -> bool:
-    """Wait until something can be written, or can't ever be; false if it takes longer."""
-    hub = current_loop()
-    return _polled(target, seconds, "out") if hub is None else hub.await_socket(target, selectors.EVENT_WRITE, seconds)
+def wait_writable(target: socket.socket, seconds: float) -> bool:
+    """Wait until a socket accepts data or has failed; return False after a time-out in seconds."""
+    loop = current_loop()
+    return _poll(target, seconds, "out") if loop is None else loop.await_socket(target, selectors.EVENT_WRITE, seconds)
 
 
-def is_ready(wanted: Wanted) -> bool:
-    """True if a socket or a promise need not be waited for."""
-    if isinstance(wanted, Future):
-        return wanted.done
-    one, event = wanted
-    return _polled(one, 0, "in" if event == selectors.EVENT_READ else "out")
+def is_ready(waitable: Waitable) -> bool:
+    """Return True if waiting for a socket or a future would return at once."""
+    if isinstance(waitable, Future):
+        return waitable.done
+    one, event = waitable
+    return _poll(one, 0, "in" if event == selectors.EVENT_READ else "out")
 
 
 def sleep(seconds: float) -> None:
-    """Wait for so many seconds."""
+    """Wait for a number of seconds."""
     new_event().wait(seconds)
 
 
 def new_event() -> Event:
-    """A way to be woken, for the thread or fiber that calls this."""
-    hub = current_loop()
-    return ThreadEvent() if hub is None else FiberEvent(hub)
+    """Return an event for one wait of the calling thread or fiber."""
+    loop = current_loop()
+    return ThreadEvent() if loop is None else FiberEvent(loop)
 
 
 class Future(Generic[T]):
-    """A value that is there later, or an error; any number of threads and fibers may wait for it."""
+    """A value or an error that is set later; any number of threads and fibers may wait for it."""
 
-    __slots__ = ("_error", "_kept", "_value", "_waiting")
+    __slots__ = ("_done", "_error", "_value", "_waiting")
 
     def __init__(self) -> None:
-        self._kept = False
+        self._done = False
         self._value: Any = None
         self._error: BaseException | None = None
         self._waiting: list[Event] = []
 
     def set_result(self, value: T) -> None:
-        """Here it is."""
+        """Set the value and wake all waiting threads and fibers."""
         self._value = value
-        self._end()
+        self._finish()
 
     def set_exception(self, error: BaseException) -> None:
-        """It will never be there, for this reason."""
+        """Set the error and wake all waiting threads and fibers."""
         self._error = error
-        self._end()
+        self._finish()
 
     @property
     def done(self) -> bool:
-        """True once the value or the error is there."""
-        return self._kept
+        """True if the value or the error is set."""
+        return self._done
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the value or the error is there, at most for so many seconds; return whether it is."""
-        if not self._kept:
+        """Wait until the value or the error is set; return False after a time-out in seconds."""
+        if not self._done:
             ended = new_event()
             self._waiting.append(ended)
             try:
-                if not self._kept:  # else it may have been kept before anybody knew of us
+                if not self._done:  # else it may have been set before the event was added
                     ended.wait(seconds)
             finally:
-                with suppress(ValueError):  # it is being woken just now
+                with suppress(ValueError):  # removed while it was set
                     self._waiting.remove(ended)
-        return self._kept
+        return self._done
 
-    def when_done(self, wake: Event) -> None:
-        """Call `wake.set()` once the value or the error is there, at once if it is."""
-        self._waiting.append(wake)
-        if self._kept:
-            wake.set()
+    def when_done(self, event: Event) -> None:
+        """Set an event when the value or the error is set, or at once if it is."""
+        self._waiting.append(event)
+        if self._done:
+            event.set()
 
-    def forget(self, wake: Event) -> None:
-        """Undo `when_done`."""
+    def discard(self, event: Event) -> None:
+        """Do not set an event that was passed to `when_done`."""
         with suppress(ValueError):
-            self._waiting.remove(wake)
+            self._waiting.remove(event)
 
     def result(self) -> T:
-        """The value, waiting for it. Raises the error."""
-        if not self._kept:
+        """Wait for the value and return it. Raises the error."""
+        if not self._done:
             self.wait()
         if self._error is not None:
             raise self._error
         value: T = self._value
         return value
 
-    def _end(self) -> None:
-        self._kept = True
+    def _finish(self) -> None:
+        self._done = True
         for each in tuple(self._waiting):
             each.set()
 
 
-# What a step of a computation waits for: a socket with selectors' EVENT_READ or EVENT_WRITE, or a promise
-Wanted = tuple[socket.socket, int] | Future[Any]
+# A socket with EVENT_READ or EVENT_WRITE of selectors, or a future
+Waitable = tuple[socket.socket, int] | Future[Any]
 
 
-def wait_for(wanted: Wanted, seconds: float) -> bool:
-    """Wait for a socket or a promise; false if it takes longer than so many seconds."""
-    if isinstance(wanted, Future):
-        return wanted.wait(max(0.0, seconds))
-    one, event = wanted
-    return readable(one, seconds) if event == selectors.EVENT_READ else writable(one, seconds)
+def wait_for(waitable: Waitable, seconds: float) -> bool:
+    """Wait for a socket or a future; return False after a time-out in seconds."""
+    if isinstance(waitable, Future):
+        return waitable.wait(max(0.0, seconds))
+    one, event = waitable
+    return wait_readable(one, seconds) if event == selectors.EVENT_READ else wait_writable(one, seconds)
 
 
 def offload(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What a function gives that may keep its thread waiting: from a fiber, it is called in another thread.
+    """Call a function that may block: directly in a plain thread, in a thread of a pool from a fiber.
 
     Context variables have the same values there.
     """
-    hub = current_loop()
-    if hub is None:
+    loop = current_loop()
+    if loop is None:
         return function(*arguments, **options)
     ended = new_event()
-    future = hub.pool().submit(copy_context().run, function, *arguments, **options)
+    future = loop.pool().submit(copy_context().run, function, *arguments, **options)
     future.add_done_callback(lambda _: ended.set())
     ended.wait()
     return future.result()
 
 
 class ThreadEvent:
+    """An event for a plain thread."""
+
     def __init__(self) -> None:
         self._woken = threading.Lock()
         self._woken.acquire()
 
     def set(self) -> None:
-        with suppress(RuntimeError):  # it was woken already
+        with suppress(RuntimeError):  # it is set already
             self._woken.release()
 
     def wait(self, seconds: float | None = None) -> bool:
         return self._woken.acquire(timeout=-1 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX))
 
 
-def _polled(one: socket.socket, seconds: float, way: str) -> bool:
-    if not hasattr(select, "poll"):  # not on every system
-        ready = select.select([one] * (way == "in"), [one] * (way == "out"), [one], max(0.0, seconds))
+def _poll(one: socket.socket, seconds: float, direction: str) -> bool:
+    if not hasattr(select, "poll"):  # not available on every system
+        ready = select.select([one] * (direction == "in"), [one] * (direction == "out"), [one], max(0.0, seconds))
         return any(ready)
     poll = select.poll()
-    poll.register(one, select.POLLIN if way == "in" else select.POLLOUT)
+    poll.register(one, select.POLLIN if direction == "in" else select.POLLOUT)
     return bool(poll.poll(math.ceil(max(0.0, seconds) * 1000)))
 
 
-class _Here(threading.local):
-    """The hub that the thread runs; None in any other thread, and in the child of a fork that a fiber made."""
+class _Current(threading.local):
+    """The run loop of a thread; None in other threads, and in a child that was forked by a fiber."""
 
-    hub: RunLoop | None = None
+    loop: RunLoop | None = None
 
     def after_fork(self) -> None:
-        self.hub = None
+        self.loop = None
 
 
-_here = _Here()
-
-
-reset_after_fork(_here)
+current = _Current()
+reset_after_fork(current)
 
 
 def current_loop() -> RunLoop | None:
-    """The hub in whose fiber this is called, if it is."""
-    return _here.hub
+    """Return the run loop of the calling fiber; None in a plain thread."""
+    return current.loop
 
 
 class FiberEvent:
-    def __init__(self, hub: RunLoop) -> None:
-        self._hub = hub
-        self._waiting: _Wait | None = None
+    """An event for a fiber."""
+
+    def __init__(self, loop: RunLoop) -> None:
+        self._loop = loop
+        self._wait: Wait | None = None
         self._woken = False
 
     def set(self) -> None:
         self._woken = True
-        if self._waiting is not None:
-            self._hub.end_wait(self._waiting)
+        if self._wait is not None:
+            self._loop.end_wait(self._wait)
 
     def wait(self, seconds: float | None = None) -> bool:
-        waiting = self._waiting = self._hub.new_wait()
+        wait = self._wait = self._loop.new_wait()
         if self._woken:
-            waiting.over = True
+            wait.over = True
         else:
-            self._hub.give_way(waiting, seconds)
+            self._loop.suspend(wait, seconds)
         return self._woken

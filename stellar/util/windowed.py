@@ -1,4 +1,4 @@
-"""Work on many items at once, within a window, with the results in order."""
+"""Concurrent work on many items, within a window, with the results in order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from stellar.util.forks import STARTED_BEFORE_FORK
 from stellar.util.scheduler import RunLoop
 
 Item = TypeVar("Item")
@@ -23,49 +24,53 @@ Result_co = TypeVar("Result_co", covariant=True)
 IN_FLIGHT = 64
 
 
-def _checked_in_flight(in_flight: int) -> int:
+def check_in_flight(in_flight: int) -> int:
+    """Return a window size.
+
+    Raises ValueError if it is not an integer of at least 1.
+    """
     if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
-        raise ValueError(f"in_flight is a whole number of 1 or more, not {in_flight!r}")
+        raise ValueError(f"invalid in_flight: expected an integer of at least 1, got {in_flight!r}")
     return in_flight
 
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], in_flight: int, *, blocks: bool = True
 ) -> Generator[Result, None, None]:
-    """What the work makes of each item, in the items' order, with up to `in_flight` of them worked on at once.
+    """Yield the result for each item, in the order of the items, with up to `in_flight` calls at once.
 
-    blocks: whether the work may keep its thread waiting, and so needs a thread for each item; if not, fibers do
+    blocks: run each call in a thread of a pool, because it may block; False runs them in fibers of one thread
 
-    Raises ValueError for a number that can't be.
+    Raises ValueError for an invalid `in_flight`.
     """
-    if _checked_in_flight(in_flight) == 1:
+    if check_in_flight(in_flight) == 1:
         return (work(item) for item in items)
-    return _windowed(work, items, in_flight, partial(ThreadPoolExecutor, in_flight, "stellar") if blocks else RunLoop)
+    return _run_window(work, items, in_flight, partial(ThreadPoolExecutor, in_flight, "stellar") if blocks else RunLoop)
 
 
-class _Task(Protocol[Result_co]):
+class _PendingResult(Protocol[Result_co]):
     def done(self) -> bool: ...
 
     def result(self) -> Result_co: ...
 
 
-class _Workers(Protocol):
-    def submit(self, work: Callable[..., Result], /, *arguments: Any) -> _Task[Result]: ...
+class _Executor(Protocol):
+    def submit(self, work: Callable[..., Result], /, *arguments: Any) -> _PendingResult[Result]: ...
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None: ...
 
 
-def _windowed(
-    work: Callable[[Item], Result], items: Iterable[Item], in_flight: int, make_workers: Callable[[], _Workers]
+def _run_window(
+    work: Callable[[Item], Result], items: Iterable[Item], in_flight: int, make_executor: Callable[[], _Executor]
 ) -> Generator[Result, None, None]:
-    window: deque[_Task[Result]] = deque()
-    trouble: BaseException | None = None
+    window: deque[_PendingResult[Result]] = deque()
+    failure: BaseException | None = None
     source = iter(items)
     process = os.getpid()
-    pool = make_workers()
+    executor = make_executor()
     try:
         while True:
-            # What is ready goes out before a source is asked that may let one wait
+            # Finished results are yielded before the next item is read, because reading may wait
             while window and (len(window) == in_flight or window[0].done()):
                 yield window.popleft().result()
                 _check_process(process)
@@ -73,21 +78,21 @@ def _windowed(
                 item = next(source)
             except StopIteration:
                 break
-            except BaseException as error:  # noqa: BLE001 (raised again, at its place; an interruption is one too)
-                trouble = error
+            except BaseException as error:  # noqa: BLE001 (raised again after the results; includes interrupts)
+                failure = error
                 break
-            window.append(pool.submit(work, item))
+            window.append(executor.submit(work, item))
         while window:
             yield window.popleft().result()
             _check_process(process)
-        if trouble is not None:
-            raise trouble
+        if failure is not None:
+            raise failure
     finally:
-        if os.getpid() == process:  # else there are no threads to wait for
-            pool.shutdown(wait=True, cancel_futures=True)
+        if os.getpid() == process:  # a forked child has none of the threads
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_process(process: int) -> None:
-    """Raise RuntimeError in the child of a fork: the threads, and what they work on, are the parent's."""
+    """Raise RuntimeError in the child of a fork, because the threads belong to the parent."""
     if os.getpid() != process:
-        raise RuntimeError("this stream of records was begun before a fork and goes on in the parent only")
+        raise RuntimeError(STARTED_BEFORE_FORK)

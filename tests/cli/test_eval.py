@@ -106,14 +106,14 @@ def test_a_value_that_cannot_be_written_is_an_error_of_its_own(tmp_path, capsys)
     nesting = "REDUCE(a, (nested, x) -> [nested], [])"
     file = records(tmp_path, json.dumps({"a": [0] * 5000}), '{"a": [0]}')
     assert main(["eval", "-e", nesting, "-f", file]) == 1
-    message = "record 1: a value nested this deep, or one that holds itself, can't be written\n"
+    message = "record 1: the value nests too deep to be encoded, or contains itself\n"
     assert capsys.readouterr() == ("null\n[[]]\n", message)
 
 
 def test_a_case_whose_value_cannot_be_written_says_so(tmp_path, capsys):
     case = {"id": 1, "expr": "REDUCE(a, (nested, x) -> [nested], [])", "vars": {"a": [0] * 5000}}
     assert main(["eval", "--cases", records(tmp_path, json.dumps(case))]) == 0
-    error = "a value nested this deep, or one that holds itself, can't be written"
+    error = "the value nests too deep to be encoded, or contains itself"
     assert json.loads(capsys.readouterr().out) == {"id": 1, "ok": False, "error": error}
 
 
@@ -341,6 +341,6 @@ def test_what_commands_say_beside_their_value_goes_to_standard_error(capsys):
 @pytest.mark.parametrize("value", [5, [1], {"a": 1}])
 def test_functions_are_chosen_by_texts(value):
     with pytest.raises(
-        SettingError, match=r"^stellar.function.resolver.includes: a list of regular expressions is wanted"
+        SettingError, match=r"^stellar.function.resolver.includes: expected a list of regular expressions"
     ):
         SHELL_LIBRARY.configured({"stellar.function.resolver.includes": value})

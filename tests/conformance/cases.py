@@ -1,6 +1,6 @@
-"""The stored cases: what Metron's own engine was asked, and what it answered.
+"""The stored cases: inputs of Metron's own engine and its results.
 
-A value is JSON, with tags for what JSON cannot say: {"$long": 5}, {"$set": [...]}, {"$map": [[key, value], ...]}.
+A value is JSON, with tags for other types: {"$long": 5}, {"$set": [...]}, {"$map": [[key, value], ...]}.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from stellar.language.runtime import hashable
 
 DATA = Path(__file__).parent / "data"
 
-# The root causes of an answer that says: this text is not Stellar. A number that its type can't hold is not, either
+# The root causes of syntax errors; a literal out of the range of its type is a NumberFormatException
 MALFORMED = frozenset({"NoViableAltException", "LexerNoViableAltException", "InputMismatchException"})
 
 
 @dataclass(frozen=True)
 class Response:
-    """What the original answered.
+    """The result of Metron.
 
-    type: the Java class of the value
-    value: the value, still tagged
-    types: the classes of the elements of a container, nested as they are
-    root: the class of the exception that was at the root of a failure; None for a value
+    type: Java class of the value
+    value: the value, with tags
+    types: classes of the elements of a container, nested like them
+    root: class of the root exception of a failure; None for a value
     """
 
     type: str | None
@@ -44,21 +44,21 @@ class Response:
 
     @cached_property
     def expected(self) -> Any:
-        """The value, where maps are Pairs and sets Members: in Python's own, 1 and true would fall together."""
+        """The value, with Pairs for maps and Members for sets, because in Python's own 1 and true are equal."""
         return _expected(self.value)
 
     @cached_property
     def single_precision(self) -> bool:
-        """Whether it holds binary32 numbers."""
+        """True if it contains binary32 numbers."""
         return "'Float'" in repr([self.type, self.types])
 
 
 @dataclass(frozen=True)
 class Case:
-    """One question and its answer.
+    """One case: an expression, its variables and the result of Metron.
 
     mode: parse, predicate, validate or variables
-    strict: whether a missing variable is an error rather than null
+    strict: a missing variable is an error instead of null
     """
 
     id: str
@@ -71,19 +71,19 @@ class Case:
 
     @cached_property
     def malformed(self) -> bool:
-        """Whether the original refused the text as such."""
+        """True if Metron rejected the expression as a syntax error."""
         root = self.answer.root
         return root in MALFORMED or (root == "NumberFormatException" and self.mode != "variables")
 
     @property
     def record(self) -> dict[str, Any]:
-        """The variables; a new record each time, as some functions change their arguments."""
+        """The variables; a new record each time, because some functions change their arguments."""
         return decoded(self.variables, PLAIN)  # type: ignore[no-any-return]
 
 
 Numbers = dict[str, Callable[[Any], Any]]
 
-# What the number tags become, and numbers without a tag: an int is an Integer if it fits, else a Long
+# Converters by the tags of numbers; without a tag an int is an Integer if it fits, else a Long
 PLAIN: Numbers = {
     **dict.fromkeys(("$byte", "$short", "$integer", "$long"), int),
     **dict.fromkeys(("$float", "$double"), float),
@@ -91,11 +91,12 @@ PLAIN: Numbers = {
 
 
 def load(name: str) -> list[Case]:
-    """The cases of one file, such as "language"."""
+    """Return the cases of a file, such as "language"."""
     return [read(json.loads(line)) for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines()]
 
 
 def read(raw: dict[str, Any]) -> Case:
+    """Return the case of a JSON object."""
     result = raw["result"]
     root = None if result["ok"] else result["root"] or result["error"]
     answer = Response(result.get("type"), result.get("value"), result.get("types"), root)
@@ -111,9 +112,9 @@ def read(raw: dict[str, Any]) -> Case:
 
 
 def decoded(value: Any, numbers: Numbers) -> Any:
-    """A tagged value as Python's.
+    """Convert a tagged value to a Python value.
 
-    numbers: what to make of numbers, by their tags
+    numbers: converters of numbers by tag
     """
     if isinstance(value, list):
         return [decoded(item, numbers) for item in value]
@@ -129,7 +130,7 @@ def decoded(value: Any, numbers: Numbers) -> Any:
 
 
 def _number(tag: str) -> Callable[[Any, Numbers], Any]:
-    # A float that JSON has no number for is tagged once more within
+    # A float that JSON can't represent has a second tag inside
     return lambda value, numbers: numbers[tag](decoded(value, PLAIN))
 
 
@@ -137,7 +138,7 @@ _TAGS: dict[str, Callable[[Any, Numbers], Any]] = {
     **{tag: _number(tag) for tag in ("$byte", "$short", "$long", "$float")},
     "$nan": lambda _, numbers: numbers["$double"](math.nan),
     "$inf": lambda sign, numbers: numbers["$double"](sign * math.inf),
-    "$bytes": lambda text, _: base64.b64decode(text),
+    "$bytes": lambda encoded, _: base64.b64decode(encoded),
     "$char": lambda character, _: character,
     "$set": lambda members, numbers: OrderedSet(hashable(decoded(member, numbers)) for member in members),
     "$map": lambda pairs, numbers: {hashable(decoded(key, numbers)): decoded(item, numbers) for key, item in pairs},
@@ -147,17 +148,17 @@ _TAGS: dict[str, Callable[[Any, Numbers], Any]] = {
 
 @dataclass(frozen=True)
 class Opaque:
-    """An object that the answer only names, such as a sketch or a lambda."""
+    """An object of which the result has only the name, such as a sketch or a lambda."""
 
     name: str
 
 
 class Members(list[Any]):
-    """What a set has to hold."""
+    """The expected members of a set."""
 
 
 class Pairs(list[Any]):
-    """What a map has to hold: lists of a key and its value."""
+    """The expected items of a map: lists of a key and its value."""
 
 
 def _expected(value: Any) -> Any:
@@ -176,7 +177,7 @@ def _expected(value: Any) -> Any:
 
 
 def by_category(cases: list[Case]) -> Iterator[tuple[str, list[Case]]]:
-    """The cases in groups, in the order of the file."""
+    """Yield the cases by category, in the order of the file."""
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(case.category, []).append(case)

@@ -1,4 +1,4 @@
-"""What we answer to a case, and whether that is what the original answered."""
+"""Evaluation of cases, and comparison of the results with Metron's."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from stellar.maas import MemoryRegistry, ModelClient, ModelUnavailable, Registry
 
 @stellar("RET_TRUE")
 def ret_true(*_values: object) -> bool:
-    """True, whatever is given; the original was asked with it, too."""
+    """Return true. Metron's results were recorded with the same function."""
     return True
 
 
 @stellar("THROW")
 def throw(*_values: object) -> object:
-    """An error; it shows what is evaluated and what is not."""
+    """Raise an error, to show which operands are evaluated."""
     raise ValueError("thrown")
 
 
@@ -36,10 +36,10 @@ LIBRARY = Library.of(SHELL_LIBRARY, ret_true, throw)
 
 
 class NoNetwork:
-    """A transport that reaches nobody."""
+    """A transport for which every instance is unavailable."""
 
     def get(self, url: str) -> NoReturn:
-        raise ModelUnavailable(f"nothing is reached from here, {url} neither")
+        raise ModelUnavailable(f"{url} can't be reached in this test")
 
     def close(self) -> None:
         pass
@@ -47,13 +47,13 @@ class NoNetwork:
 
 CONTEXT = Context({ModelClient: ModelClient(MemoryRegistry(), transport=NoNetwork()), Registry: MemoryRegistry()})
 
-# Exceptions that a user should never see; one of these as a cause is our bug, whatever the original answered
+# Exceptions that a user must never see: as a cause they are bugs, whatever the result of Metron is
 LEAKS = (TypeError, AttributeError, KeyError, IndexError, NameError, ArithmeticError, RecursionError, AssertionError)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case: a value, or an error."""
+    """The result of a case: a value or an error."""
 
     value: Any = None
     error: StellarError | None = None
@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def unknown_function(self) -> str | None:
-        """The function that is not there, if that is what is wrong."""
+        """The name of the unknown function, if that is the error."""
         message = self.error.message if self.error else ""
         return message.removeprefix("unknown function ") if message.startswith("unknown function ") else None
 
@@ -77,6 +77,7 @@ class Outcome:
 
 
 def attempt(answer: Callable[[], Any]) -> Outcome:
+    """Call a function and return its value or its StellarError."""
     try:
         return Outcome(value=answer())
     except StellarError as error:
@@ -84,7 +85,7 @@ def attempt(answer: Callable[[], Any]) -> Outcome:
 
 
 def outcome(case: Case, *, fast: bool = True) -> Outcome:
-    """What we answer to a case."""
+    """Evaluate a case."""
     return attempt(lambda: _MODES[case.mode](case, fast))
 
 
@@ -113,7 +114,7 @@ _MODES: dict[str, Callable[[Case, bool], Any]] = {
 
 
 def refused_at_once(case: Case) -> bool:
-    """Whether `compile` says of a case, unless told otherwise, that a function does not exist."""
+    """Return True if compiling a case with default options reports an unknown function."""
     return isinstance(attempt(lambda: Expression(case.text, LIBRARY)).error, ResolutionError)
 
 
@@ -121,11 +122,11 @@ Close = Callable[[float, float], bool]
 
 
 def agrees(ours: Outcome, case: Case, *, exact: bool = False) -> bool:
-    """Whether an outcome is what the original answered.
+    """Return True if an outcome equals the result of Metron.
 
-    If the original refused the text as such, we must, too; an error at run time does not do.
+    A syntax error in Metron must be a syntax error, not an error at run time.
 
-    exact: whether binary32 numbers must be those; else they need agree only to their precision
+    exact: compare binary32 numbers exactly, instead of to their precision
     """
     answer = case.answer
     if answer.failed:
@@ -141,17 +142,17 @@ def _closeness(case: Case, exact: bool) -> Close:
     return _within_digits if _INEXACT.search(case.text) else _identical
 
 
-# The last digits of a sine, or of the sum of many numbers, depend on the order of the operations
+# The last digits of these results depend on the order of the operations
 _INEXACT = re.compile(r"\b(?:SIN|COS|TAN|EXP|LN|LOG2|LOG10|GEOHASH_\w+|STATS_\w+|IT_ENTROPY|OUTLIER_\w+)\(")
-# How many different members a HyperLogLog has seen is an estimate
+# The cardinality of a HyperLogLog is an estimate
 _ESTIMATES = re.compile(r"\bHLLP_CARDINALITY\(")
 
 
 def alike(ours: Any, theirs: Any, close: Close | None = None) -> bool:
-    """Whether two values are the same: a bool is no int, an int no float, and maps and sets have no order.
+    """Return True if two values are the same: bool, int and float differ, and maps and sets have no order.
 
-    theirs: with Pairs for a map, Members for a set and Opaque for any object
-    close: whether two floats are the same; by default, bit by bit
+    theirs: expected value, with Pairs for a map, Members for a set and Opaque for any object
+    close: comparison of floats; by default bit by bit
     """
     close = close or _identical
     match theirs:
@@ -179,23 +180,28 @@ def alike(ours: Any, theirs: Any, close: Close | None = None) -> bool:
                 and len(ours) == len(theirs)
                 and all(alike(mine, other, close) for mine, other in zip(ours, theirs, strict=True))
             )
-    raise TypeError(f"no answer is a {type(theirs).__name__}")
+    raise TypeError(f"unexpected type of a result: {type(theirs).__name__}")
 
 
 def is_object(value: object) -> bool:
-    """Whether it is neither null nor a value that can be written in Stellar: a lambda, statistics, a sketch."""
+    """Return True for values without a literal, such as a lambda, statistics or a sketch."""
     return value is not None and not isinstance(value, _PLAIN_CLASSES)
 
 
 @dataclass(frozen=True)
 class AnyDigits:
-    """A digest of which only the length is known, and the charset that its digits were read in."""
+    """A digest of unknown digits.
+
+    length: number of digits
+    charset: charset in which Metron decoded the digits
+    """
 
     length: int
     charset: str
 
-    def could_be(self, text: str) -> bool:
-        digits = text.encode(self.charset, "replace")
+    def could_be(self, string: str) -> bool:
+        """Return True if a string may be this digest."""
+        digits = string.encode(self.charset, "replace")
         return len(digits) == self.length and re.fullmatch(b"[0-9a-f]+", digits) is not None
 
 
@@ -203,13 +209,13 @@ _PLAIN_CLASSES = (bool, int, float, str, bytes, list, Mapping, set, frozenset)
 
 
 def _paired(ours: Iterable[Any], theirs: list[Any], close: Close) -> bool:
-    """Whether each of ours has one of theirs, in any order."""
+    """Return True if the items can be paired, in any order."""
     left = list(theirs)
     for mine in ours:
-        twin = next((index for index, other in enumerate(left) if alike(mine, other, close)), None)
-        if twin is None:
+        found = next((index for index, other in enumerate(left) if alike(mine, other, close)), None)
+        if found is None:
             return False
-        del left[twin]
+        del left[found]
     return not left
 
 
@@ -230,7 +236,7 @@ def _same_single(ours: float, theirs: float) -> bool:
 
 
 def rounded(value: float) -> float:
-    """The nearest binary32 number."""
+    """Return the nearest binary32 number."""
     try:
         return float(struct.unpack("f", struct.pack("f", value))[0])
     except OverflowError:
@@ -238,7 +244,7 @@ def rounded(value: float) -> float:
 
 
 def equivalent(one: Outcome, other: Outcome) -> bool:
-    """Whether two outcomes of ours are the same; two lambdas are, and so are two objects of one class."""
+    """Return True if two of our outcomes are the same; two lambdas are, and two objects of one class."""
     if one.error is not None or other.error is not None:
         return one.error is not None and other.error is not None and one.malformed == other.malformed
     return _same(one.value, other.value)

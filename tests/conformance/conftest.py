@@ -1,4 +1,4 @@
-"""The modules beside the tests can be imported by their names."""
+"""Make the modules of this directory importable by their names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where our answers differ from the original's, and why: the count of each reason.
+"""Counts of the differences between our results and Metron's, by reason.
 
-python tests/conformance/differences.py            print the counts, and whatever has no reason
-python tests/conformance/differences.py --write    put the counts into docs/compatibility.md
+python tests/conformance/differences.py            print the counts and the unexplained differences
+python tests/conformance/differences.py --write    write the counts into docs/compatibility.md
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BEGIN, END = "<!-- counts: python tests/conformance/differences.py --write -->",
 
 @dataclass
 class Report:
-    """What came of the cases of a file.
+    """The comparison of the cases of a file.
 
-    reasons: how many cases each difference explains, at times together with another
-    explained: how many cases have such a reason
-    waiting: functions that Metron has and we have not, and how many cases wait for each
-    disagreements: the cases that nothing explains
+    reasons: number of cases by the difference that explains them; a case may need several
+    explained: number of cases with a reason
+    waiting: number of cases by the function that Metron has and we do not have
+    disagreements: the cases without a reason
     """
 
     cases: int = 0
@@ -48,6 +48,7 @@ class Report:
     disagreements: list[tuple[Case, Outcome]] = field(default_factory=list)
 
     def add(self, case: Case, ours: Outcome) -> None:
+        """Add a case with its outcome."""
         self.cases += 1
         if ours.leaked:
             self.disagreements.append((case, ours))
@@ -62,20 +63,21 @@ class Report:
             self.disagreements.append((case, ours))
 
     def of(self, category: str) -> list[tuple[Case, Outcome]]:
+        """Return the disagreements of a category."""
         return [found for found in self.disagreements if found[0].category == category]
 
 
 @cache
 def report(name: str, *, fast: bool = True) -> Report:
-    """The report on one file of cases."""
-    made = Report()
+    """Return the report on a file of cases."""
+    result = Report()
     for case in load(name):
-        made.add(case, outcome(case, fast=fast))
-    return made
+        result.add(case, outcome(case, fast=fast))
+    return result
 
 
 def explain(case: Case, ours: Outcome) -> frozenset[Difference]:
-    """The fewest differences that turn our answer into the original's; none if nothing does."""
+    """Return the fewest differences that explain the result of Metron; an empty set if none do."""
     if case.malformed:
         return forms_needed(case.text) or frozenset() if not ours.malformed else frozenset()
     traits = EVERY_TRAIT
@@ -92,7 +94,7 @@ def _answers(case: Case, traits: frozenset[Trait]) -> bool:
 
 
 def shown(disagreements: Iterable[tuple[Case, Outcome]]) -> str:
-    """Disagreements as a person wants to see them."""
+    """Return a readable list of disagreements."""
     lines = []
     for case, ours in disagreements:
         theirs = case.answer.root or repr(case.answer.expected)
@@ -104,7 +106,7 @@ def shown(disagreements: Iterable[tuple[Case, Outcome]]) -> str:
 
 
 def table() -> str:
-    """The counts, as the document shows them."""
+    """Return the counts as the table of the document."""
     reports = [report(name) for name in FILES]
     rows = [
         ["", *FILES],
@@ -122,11 +124,12 @@ def _count(number: int) -> str:
 
 
 def documented() -> str:
-    """The table that stands in the document now."""
+    """Return the current table of the document."""
     return DOCUMENT.read_text("utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def write() -> None:
+    """Write the table into the document."""
     before, _, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}", "utf-8")
 

@@ -1,4 +1,4 @@
-"""Where functions of the original take other arguments than ours, or make something else of them."""
+"""Functions of Metron that accept other arguments, or treat them differently."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stellar.language.library import Function
 
 
 class LiteralMap(dict[Any, Any]):
-    """A map that was written as a literal."""
+    """The value of a map literal."""
 
 
 def as_metron_takes_them(function: Function, arguments: list[Any], traits: frozenset[Trait]) -> list[Any]:
-    """The arguments as the original understands them; ValueError where it refuses them."""
+    """Convert arguments as Metron does. Raises ValueError if Metron rejects them."""
     for trait, change in _CHANGES.items():
         if trait in traits:
             arguments = change(function, arguments)
@@ -27,12 +27,12 @@ def as_metron_takes_them(function: Function, arguments: list[Any], traits: froze
 
 
 def as_metron_answers(function: Function, arguments: list[Any], answer: Any, traits: frozenset[Trait]) -> Any:
-    """The answer of a function; only how long it is, where it is a digest of something that we write otherwise."""
+    """Convert the result of a function as Metron does; for a digest of a value with another string, only its length."""
     if function.name != "HASH" or not isinstance(answer, str):
         return answer
     options = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], Mapping) else {}
-    garbled = Trait.GARBLED_DIGESTS in traits and options.get("charset") == "UTF-16"
-    charset = "utf-16-be" if garbled else "utf-8"
+    is_decoded = Trait.DECODED_DIGESTS in traits and options.get("charset") == "UTF-16"
+    charset = "utf-16-be" if is_decoded else "utf-8"
     if Trait.HASHED_OBJECTS in traits and arguments[0] is not None and not isinstance(arguments[0], str):
         return AnyDigits(len(answer), charset)
     return answer.encode().decode(charset)
@@ -48,34 +48,34 @@ def _integers(function: Function, arguments: list[Any]) -> list[Any]:
     if function.name == "GET" and len(arguments) > 1 and isinstance(arguments[1], Long):
         raise ValueError("GET takes an Integer, not a Long")
     if function.name == "IT_ENTROPY" and arguments and isinstance(arguments[0], Mapping):
-        _refuse_longs(function.name, arguments[0].values())
+        _reject_longs(function.name, arguments[0].values())
     if function.name in ("MAX", "MIN") and arguments and isinstance(arguments[0], list):
         for one, next_one in pairwise(item for item in arguments[0] if item is not None):
-            if isinstance(next_one, Integer) and not -(2**31) <= _whole(one) < 2**31:
+            if isinstance(next_one, Integer) and not -(2**31) <= _int_of_long(one) < 2**31:
                 raise ValueError(f"{function.name} can't make an Integer of this Long")
     if function.name == "FORMAT":
-        return _formatted(arguments)
+        return _convert_format_arguments(arguments)
     if function.name in ("BLOOM_ADD", "BLOOM_EXISTS"):
         return [*arguments[:1], *(_with_class(argument) for argument in arguments[1:])]
     return arguments
 
 
-def _formatted(arguments: list[Any]) -> list[Any]:
-    """What FORMAT is given: a Long is no character, and in base 8 and 16 a negative one has all 64 bits."""
+def _convert_format_arguments(arguments: list[Any]) -> list[Any]:
+    """Convert the arguments of FORMAT: a Long is not a character, and negative in base 8 and 16 has 64 bits."""
     pattern = arguments[0] if arguments and isinstance(arguments[0], str) else ""
     if "%c" in pattern:
-        _refuse_longs("FORMAT", arguments)
+        _reject_longs("FORMAT", arguments)
     if not re.search("%[xXo]", pattern):
         return arguments
     return [argument % 2**64 if isinstance(argument, Long) else argument for argument in arguments]
 
 
-def _refuse_longs(function: str, values: Any) -> None:
+def _reject_longs(function: str, values: Any) -> None:
     if any(isinstance(value, Long) for value in values):
         raise ValueError(f"{function} takes an Integer, not a Long")
 
 
-def _whole(value: Any) -> int:
+def _int_of_long(value: Any) -> int:
     return int(value) if isinstance(value, Long) else 0
 
 
@@ -87,9 +87,9 @@ def _narrow_classes(function: Function, arguments: list[Any]) -> list[Any]:
     if not arguments or not isinstance(arguments[0], LiteralMap):
         return arguments
     if function.name in ("MULTISET_ADD", "MULTISET_REMOVE"):
-        raise ValueError(f"{function.name} takes no map literal")
+        raise ValueError(f"{function.name} does not accept a map literal")
     if function.name == "GEOHASH_FROM_LOC" and any(isinstance(value, int | float) for value in arguments[0].values()):
-        raise ValueError("GEOHASH_FROM_LOC takes texts as coordinates")
+        raise ValueError("GEOHASH_FROM_LOC takes strings as coordinates")
     if function.name == "SHELL_MAP2TABLE" and None in arguments[0].values():
         raise ValueError("SHELL_MAP2TABLE can't show null")
     return arguments
@@ -107,7 +107,7 @@ def _bloom_arguments(function: Function, arguments: list[Any]) -> list[Any]:
 
 def _spelling(function: Function, arguments: list[Any]) -> list[Any]:
     if function.name == "HASH" and len(arguments) > 1 and str(arguments[1]).upper() == "SHA":
-        raise ValueError("Java 17 knows this hash as SHA-1")
+        raise ValueError("in Java 17 the name of this hash is SHA-1")
     return arguments
 
 

@@ -1,6 +1,6 @@
-"""Which texts are Stellar: the grammar of the original as a specification, and each form that we accept in addition.
+"""Recognizer of Metron's grammar and of each form that we accept in addition.
 
-This shares nothing with the parser. It only says yes or no, and takes any grammar without left recursion.
+This shares nothing with the parser. It returns only true or false, and supports any grammar without left recursion.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ WIDER: dict[Form, Grammar] = {
 
 
 def accepts(text: str, forms: frozenset[Form] = METRON) -> bool:
-    """Whether a text is Stellar, with these forms in addition to Metron's."""
+    """Return True if a source is valid in Metron, or with additional forms."""
     tokens = [*_tokens(text, forms), "END"]
     if "UNKNOWN" in tokens:
         return False
@@ -72,7 +72,7 @@ def accepts(text: str, forms: frozenset[Form] = METRON) -> bool:
 
 
 def forms_needed(text: str) -> frozenset[Form] | None:
-    """The fewest forms with which a text is Stellar; none if it is so for Metron, None if it is in no way."""
+    """Return the fewest additional forms that make a source valid; None if no forms do."""
     return next((forms for forms in _fewest_first(Form) if accepts(text, forms)), None) if accepts(text, OURS) else None
 
 
@@ -83,7 +83,7 @@ def _fewest_first(forms: Iterable[Form]) -> Iterator[frozenset[Form]]:
 
 
 class _Recogniser:
-    """Where a symbol that begins at a token may end: all the ways at once, so no order of the rules matters."""
+    """Return all positions where a symbol that begins at a token may end; the order of the rules does not matter."""
 
     def __init__(self, grammar: Grammar, tokens: list[str]) -> None:
         self.grammar = grammar
@@ -213,7 +213,7 @@ def _terminal(kind: str, text: str, any_size: bool) -> str:
 
 
 def as_metron_reads_comments(text: str) -> str:
-    """The text with its comments made blanks, where a bare `//` takes the next line with it, as in Metron."""
+    """Replace comments by spaces; a bare `//` includes the next line, as in Metron."""
     parts: list[str] = []
     position = 0
     while position < len(text):

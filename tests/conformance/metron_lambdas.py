@@ -1,4 +1,4 @@
-"""Where the original lets the body of a lambda end: before a `?`, and in parentheses before an operator (D12)."""
+"""Extent of the body of a lambda in Metron: it ends before a `?`, and in parentheses before an operator (D12)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stellar.language import nodes as n
 
 
 def as_metron_groups_lambdas(tree: n.Expr, source: str) -> n.Expr:
-    """The tree that Metron makes of the text of this one."""
+    """Convert a tree to the one that Metron builds for the same source."""
     return _Grouping(source).expression(tree)
 
 
@@ -18,18 +18,18 @@ class _Grouping:
         self.source = source
 
     def expression(self, node: n.Expr) -> n.Expr:
-        """A node where any expression may stand: there a conditional is tried before a lambda."""
+        """Convert a node in a position for any expression, where Metron tries a conditional before a lambda."""
         if isinstance(node, n.Lambda) and self.ends_in_ternary(node):
-            return self.parts(_hoisted(node.parameters, node.body))
+            return self.parts(_hoist(node.parameters, node.body))
         return self.parts(node)
 
     def operand(self, node: n.Expr, opening: int | None = None) -> n.Expr:
-        """A node where an operand or an argument stands.
+        """Convert a node in the position of an operand or an argument.
 
-        opening: where the parenthesis of the call is, for its first argument
+        opening: offset of the parenthesis of the call, for its first argument
         """
         if isinstance(node, n.Lambda) and self.in_parentheses(node, opening):
-            return self.parts(_hoisted(node.parameters, node.body))
+            return self.parts(_hoist(node.parameters, node.body))
         return self.parts(node)
 
     def parts(self, node: n.Expr) -> n.Expr:
@@ -62,26 +62,24 @@ class _Grouping:
         return before.endswith("(") and len(before) - 1 != opening
 
 
-def _hoisted(parameters: tuple[str, ...], body: n.Expr) -> n.Expr:
-    """The body, of which only the first operand is the lambda's."""
+def _hoist(parameters: tuple[str, ...], body: n.Expr) -> n.Expr:
+    """Return the body with only its first operand in the lambda."""
     match body:
         case n.Conditional(condition, _, _):
-            return replace(body, condition=_hoisted(parameters, condition))
+            return replace(body, condition=_hoist(parameters, condition))
         case n.Conjunction(operands) | n.Disjunction(operands):
-            return replace(body, operands=(_hoisted(parameters, operands[0]), *operands[1:]))
+            return replace(body, operands=(_hoist(parameters, operands[0]), *operands[1:]))
         case n.Comparison(_, left, _):
-            return replace(body, left=_hoisted(parameters, left))
+            return replace(body, left=_hoist(parameters, left))
         case n.Membership(item, _, _):
-            return replace(body, item=_hoisted(parameters, item))
+            return replace(body, item=_hoist(parameters, item))
         case n.Lambda(inner, further):
-            return _hoisted_lambda(parameters, inner, further)
+            return _hoist_lambda(parameters, inner, further)
     return n.Lambda(parameters, body, span=body.span)
 
 
-def _hoisted_lambda(parameters: tuple[str, ...], inner: tuple[str, ...], body: n.Expr) -> n.Expr:
-    hoisted = _hoisted(inner, body)
+def _hoist_lambda(parameters: tuple[str, ...], inner: tuple[str, ...], body: n.Expr) -> n.Expr:
+    hoisted = _hoist(inner, body)
     return (
-        n.Lambda(parameters, hoisted, span=body.span)
-        if isinstance(hoisted, n.Lambda)
-        else _hoisted(parameters, hoisted)
+        n.Lambda(parameters, hoisted, span=body.span) if isinstance(hoisted, n.Lambda) else _hoist(parameters, hoisted)
     )

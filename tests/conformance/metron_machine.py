@@ -1,7 +1,7 @@
-"""Expressions evaluated the way the original does it: a list of steps, run on a stack, with marks to skip to.
+"""Evaluation as in Metron: a list of steps that run on a stack, with marks to skip to.
 
-With no trait it is a second, independent way to our own answer. With all of them it gives Metron's. Where the two
-differ, the traits that are needed for Metron's answer are the reason, found rather than claimed.
+Without traits it is a second, independent implementation of our language. With all traits it returns Metron's results.
+If the two differ, the traits that are necessary for Metron's result are the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stellar.language.source import Span
 
 
 def metrons_outcome(case: Case, traits: frozenset[Trait]) -> Outcome:
-    """What becomes of a case with these of Metron's traits."""
+    """Evaluate a case with some of Metron's traits."""
     text = as_metron_reads_comments(case.text) if Trait.BARE_COMMENT in traits else case.text
     try:
         tree = parse(text) if text.strip() else n.Literal(True if case.mode == "predicate" else None)
@@ -43,7 +43,7 @@ def metrons_outcome(case: Case, traits: frozenset[Trait]) -> Outcome:
 def _evaluated(case: Case, machine: Machine, tree: n.Expr) -> Outcome:
     value = machine.evaluate(tree, machine.record(case.variables), strict=case.strict)
     if case.mode == "predicate" and value.error is None:
-        return machine.guarded(partial(runtime.verdict, value.value))
+        return machine.catch_errors(partial(runtime.require_bool_or_null, value.value))
     return value
 
 
@@ -71,7 +71,7 @@ _MODES: dict[str, Callable[[Case, Machine, n.Expr], Outcome]] = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An `and` or `or`; values know in which one they were made."""
+    """An `and` or `or`; each value refers to the one that created it."""
 
     operator: str
 
@@ -82,8 +82,8 @@ class Step:
 
     kind: "push" a value, "do" something with the stack, or a mark: "operand" and "frame" of and/or; "if", "else" and
     "end"; "check", "clause" (its end) and "clauses" (their end)
-    frame: that in which it stands; what it pushes is made there
-    owner: the node that a mark belongs to
+    frame: the enclosing frame, which is that of pushed values
+    owner: the node of a mark
     """
 
     kind: str
@@ -94,20 +94,20 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A value on the stack, and the frame that it was made in."""
+    """A value on the stack and the frame that created it."""
 
     value: Any
     frame: Frame | None = None
     literal: bool = False
 
 
-MARK = Cell("where the arguments begin")
+MARK = Cell("start of the arguments")
 _DECIDING = ("operand", "if", "check")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where names are looked up: the parameters of the enclosing lambdas, then the record."""
+    """Look-up of names: first the parameters of the enclosing lambdas, then the record."""
 
     record: Mapping[str, Any]
     strict: bool
@@ -120,7 +120,7 @@ class Scope:
         if name == "_":
             return runtime.Fields(self.record)
         if self.strict and not self.in_lambda:
-            return runtime.strictly(self.record, name)
+            return runtime.require_field(self.record, name)
         return self.record.get(name)
 
     def exists(self, name: str) -> bool:
@@ -128,7 +128,7 @@ class Scope:
 
 
 class Machine:
-    """Runs the steps of one text."""
+    """A run of the steps of one expression."""
 
     def __init__(self, source: str, traits: frozenset[Trait]) -> None:
         self.source = source
@@ -137,19 +137,19 @@ class Machine:
 
     def record(self, variables: dict[str, Any]) -> dict[str, Any]:
         record = decoded(variables, self.numbers.tags)
-        return {name: self.text(value) for name, value in record.items()}
+        return {name: self.encode(value) for name, value in record.items()}
 
-    def text(self, value: Any) -> Any:
-        """A value, its texts as UTF-16 units if that is how they are counted."""
+    def encode(self, value: Any) -> Any:
+        """Convert the strings in a value to UTF-16 units if the trait is on."""
         if Trait.UTF16 not in self.traits:
             return value
-        return _with_texts(value, _split)
+        return _map_strings(value, _split)
 
     def evaluate(self, tree: n.Expr, record: Mapping[str, Any], *, strict: bool) -> Outcome:
-        result = self.guarded(lambda: self.run([*self.steps(tree, None)], Scope(record, strict)))
-        return Outcome(_with_texts(result.value, _joined), result.error)
+        result = self.catch_errors(lambda: self.run([*self.steps(tree, None)], Scope(record, strict)))
+        return Outcome(_map_strings(result.value, _join), result.error)
 
-    def guarded(self, run: Callable[[], Any]) -> Outcome:
+    def catch_errors(self, run: Callable[[], Any]) -> Outcome:
         try:
             return Outcome(run())
         except StellarError as error:
@@ -163,15 +163,15 @@ class Machine:
 
     def run(self, program: list[Step], scope: Scope) -> Any:
         stack: list[Cell] = []
-        chosen: list[object] = []  # the conditionals and matches of which a branch has been chosen
+        chosen: list[object] = []  # the conditionals and matches with a chosen branch
         at = 0
         while at < len(program):
             step = program[at]
             at += 1
-            if step.kind == "else" and self.over(step, chosen, "else"):
+            if step.kind == "else" and self.end_choice(step, chosen, "else"):
                 at = self.skip(program, at, "end", step.owner, Trait.ELSE_ENDS_EARLY)
                 continue
-            if step.kind in ("clause", "check") and self.over(step, chosen, "match"):
+            if step.kind in ("clause", "check") and self.end_choice(step, chosen, "match"):
                 at = self.skip(program, at, "clauses", step.owner, Trait.NESTED_MATCH)
                 continue
             if step.kind in _DECIDING and stack:
@@ -181,26 +181,26 @@ class Machine:
             elif step.kind == "push":
                 stack.append(step.payload)
         if len(stack) != 1:
-            raise ValueError("values are left over")
+            raise ValueError("the stack is not empty at the end")
         return stack[0].value
 
-    def over(self, step: Step, chosen: list[object], what: str) -> bool:
-        """Whether this mark ends a chosen branch, and if so, forget that it was chosen."""
-        trait = Trait.ELSE_ENDS_EARLY if what == "else" else Trait.NESTED_MATCH
-        key = what if trait in self.traits else (what, step.owner)
+    def end_choice(self, step: Step, chosen: list[object], kind: str) -> bool:
+        """Return True if a mark ends a chosen branch, and remove that from the chosen ones."""
+        trait = Trait.ELSE_ENDS_EARLY if kind == "else" else Trait.NESTED_MATCH
+        key = kind if trait in self.traits else (kind, step.owner)
         if key not in chosen or (step.kind == "check" and trait not in self.traits):
             return False
-        if what == "match":
+        if kind == "match":
             chosen[:] = [other for other in chosen if other != key]
         else:
             chosen.remove(key)
         return True
 
-    def choose(self, step: Step, chosen: list[object], what: str, trait: Trait) -> None:
-        chosen.append(what if trait in self.traits else (what, step.owner))
+    def choose(self, step: Step, chosen: list[object], kind: str, trait: Trait) -> None:
+        chosen.append(kind if trait in self.traits else (kind, step.owner))
 
     def skip(self, program: list[Step], at: int, kind: str, owner: object, trait: Trait | None = None) -> int:
-        """Where to go on after the next mark of this kind: of the same owner, unless the trait says of any."""
+        """Return the position after the next mark of a kind: of the same owner, or of any with the trait."""
         while at < len(program):
             step = program[at]
             at += 1
@@ -210,11 +210,11 @@ class Machine:
 
     def decide(self, step: Step, stack: list[Cell], program: list[Step], at: int, chosen: list[object]) -> int:
         top = stack[-1]
-        if not runtime.undecided_or_true(top.value):
+        if runtime.ends_and(top.value):
             top = stack[-1] = Cell(False, top.frame)
         if not isinstance(top.value, bool):
             if step.kind != "operand" and Trait.CONDITION_LEAKS not in self.traits:
-                raise ValueError("a condition is true or false")
+                raise ValueError("invalid condition: expected true or false")
             return at
         if step.kind == "operand":
             assert step.frame is not None
@@ -237,27 +237,27 @@ class Machine:
 
     def steps(self, node: n.Expr, frame: Frame | None) -> Iterator[Step]:
         def do(action: Callable[[list[Cell], Scope], Any]) -> Step:
-            """A step that pushes what `action` makes of the stack."""
+            """Return a step that pushes the result of `action` for the stack."""
             return Step("do", frame, lambda stack, scope: stack.append(Cell(action(stack, scope), frame)))
 
         match node:
             case n.Literal(value):
                 source = self.source[node.span.start : node.span.end]
                 literal = isinstance(value, bool)
-                yield Step("push", frame, Cell(self.numbers.literal(self.text(value), source), frame, literal))
+                yield Step("push", frame, Cell(self.numbers.literal(self.encode(value), source), frame, literal))
             case n.Variable(name):
                 yield do(lambda _, scope: scope[name])
             case n.Exists(name):
                 yield do(lambda _, scope: scope.exists(name))
             case n.ListLiteral(items):
                 yield from self.arguments(items, frame)
-                yield do(lambda stack, _: _taken(stack))
+                yield do(lambda stack, _: _pop_arguments(stack))
             case n.MapLiteral(pairs):
                 yield from self.arguments([part for pair in pairs for part in pair], frame)
-                yield do(lambda stack, _: self.map(_taken(stack)))
+                yield do(lambda stack, _: self.map(_pop_arguments(stack)))
             case n.Call(name, arguments):
                 yield from self.arguments(arguments, frame)
-                yield do(lambda stack, _: self.called(name, _taken(stack)))
+                yield do(lambda stack, _: self.called(name, _pop_arguments(stack)))
             case n.Minus(operand):
                 yield from self.steps(operand, frame)
                 yield do(lambda stack, _: runtime.negate(_pop(stack)))
@@ -272,7 +272,7 @@ class Machine:
                 yield do(lambda stack, _: self.contains(*_pair(stack)) is not negated)
             case n.Negation(operand):
                 yield from self.steps(operand, frame)
-                yield do(lambda stack, _: not runtime.converted(_pop(stack)))
+                yield do(lambda stack, _: not runtime.coerce_to_bool(_pop(stack)))
             case n.Conjunction(operands):
                 yield from self.logical("and", operands, n.Conjunction, frame)
             case n.Disjunction(operands):
@@ -305,7 +305,7 @@ class Machine:
         yield Step("operand", own, owner=own)
         yield from self.steps(operands[1] if len(operands) == 2 else kind(operands[1:]), own)
         yield Step(
-            "do", frame, lambda stack, _: stack.append(Cell(join([*map(runtime.converted, _pair(stack))]), frame))
+            "do", frame, lambda stack, _: stack.append(Cell(join([*map(runtime.coerce_to_bool, _pair(stack))]), frame))
         )
         yield Step("frame", own, owner=own)
 
@@ -324,12 +324,12 @@ class Machine:
 
     def action(self, node: n.Expr, frame: Frame | None) -> Iterator[Step]:
         yield from self.steps(node, frame)
-        yield Step("do", frame, lambda stack, _: stack.append(Cell(runtime.applied(_pop(stack)), frame)))
+        yield Step("do", frame, lambda stack, _: stack.append(Cell(runtime.call_if_lambda(_pop(stack)), frame)))
 
     # -- Operations ---------------------------------------------------------------------------------------------------
 
     def map(self, values: list[Any]) -> dict[Any, Any]:
-        if len(values) % 2:  # one too many has been left on the stack: the pairs are made from the end
+        if len(values) % 2:  # a surplus value is on the stack: build the pairs from the end
             values = values[1:]
         made = runtime.make_map(*zip(values[::2], values[1::2], strict=True))
         if Trait.HASH_ORDER in self.traits:
@@ -371,7 +371,7 @@ class Machine:
 
 def _pop(stack: list[Cell]) -> Any:
     if not stack:
-        raise ValueError("no value is left")
+        raise ValueError("the stack is empty")
     return stack.pop().value
 
 
@@ -380,10 +380,10 @@ def _pair(stack: list[Cell]) -> tuple[Any, Any]:
     return left, right
 
 
-def _taken(stack: list[Cell]) -> list[Any]:
-    """The values above the mark."""
+def _pop_arguments(stack: list[Cell]) -> list[Any]:
+    """Remove the values above the mark and return them."""
     if MARK not in stack:
-        raise ValueError("the mark is gone")
+        raise ValueError("the stack has no mark")
     values: list[Any] = []
     while (cell := stack.pop()) is not MARK:
         values.append(cell.value)
@@ -399,11 +399,11 @@ def _literal_is_false(stack: list[Cell], _scope: Scope) -> None:
         stack[0] = Cell(False)
 
 
-# -- Texts of UTF-16 units --------------------------------------------------------------------------------------------
+# -- Strings of UTF-16 units------------------------------------------------------------------------------------------
 
 
-def _split(text: str) -> str:
-    return re.sub(r"[^\0-\uffff]", lambda wide: "".join(map(chr, _units(ord(wide[0])))), text)
+def _split(string: str) -> str:
+    return re.sub(r"[^\0-\uffff]", lambda wide: "".join(map(chr, _units(ord(wide[0])))), string)
 
 
 def _units(code_point: int) -> tuple[int, int]:
@@ -411,22 +411,22 @@ def _units(code_point: int) -> tuple[int, int]:
     return 0xD800 + (above >> 10), 0xDC00 + (above & 0x3FF)
 
 
-def _joined(text: str) -> str:
+def _join(string: str) -> str:
     return re.sub(
         "[\ud800-\udbff][\udc00-\udfff]",
         lambda pair: chr(0x10000 + ((ord(pair[0][0]) - 0xD800) << 10) + (ord(pair[0][1]) - 0xDC00)),
-        text,
+        string,
     )
 
 
-def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """A value with all texts in it changed."""
+def _map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """Apply a function to all strings in a value."""
     if value.__class__ is str:
         return change(value)
     if isinstance(value, list):
-        return [_with_texts(item, change) for item in value]
+        return [_map_strings(item, change) for item in value]
     if isinstance(value, dict):
-        return {runtime.hashable(_with_texts(key, change)): _with_texts(item, change) for key, item in value.items()}
+        return {runtime.hashable(_map_strings(key, change)): _map_strings(item, change) for key, item in value.items()}
     if isinstance(value, set):
-        return type(value)(runtime.hashable(_with_texts(item, change)) for item in value)
+        return type(value)(runtime.hashable(_map_strings(item, change)) for item in value)
     return value

@@ -1,4 +1,4 @@
-"""Numbers, and the other values of a class of their own, as the original has them: Integer, Long, Float, Character."""
+"""Metron's classes of numbers and characters: Integer, Long, Float, Character."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Single(float):
 
 
 class Distinct:
-    """Equal to what is of the same class alone, as with Java's `equals`; a NaN equals itself, and 0.0 not -0.0."""
+    """A number that equals only numbers of its class, as with Java's `equals`; NaN equals itself, 0.0 not -0.0."""
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Distinct):
@@ -48,7 +48,7 @@ class Distinct:
         return NotImplemented if isinstance(other, Character) else bool(_plain(self) == other)
 
     def __ne__(self, other: object) -> bool:
-        # Python's test for a NaN, x != x, has to go on working in functions
+        # The test for NaN, x != x, must work in functions
         return not self == other or _plain(self) != _plain(self)
 
     def __hash__(self) -> int:
@@ -56,7 +56,7 @@ class Distinct:
 
 
 class Character(str):
-    """One of the characters of a text that MAP, FILTER or REDUCE goes through; it equals no text."""
+    """A character of a string that MAP, FILTER or REDUCE reads; it equals no string."""
 
     __slots__ = ()
 
@@ -73,10 +73,10 @@ class Character(str):
 _TAGS = {"$integer": Integer, "$long": Long, "$short": Short, "$byte": Byte, "$double": Double, "$float": Single}
 _DISTINCT: dict[type, type] = {kind: type(kind.__name__, (Distinct, kind), {}) for kind in _TAGS.values()}
 _BITS = {Integer: 32, Long: 64}
-# From the weakest to the strongest; what is none of these counts as an Integer
+# From the weakest to the strongest; other classes count as Integer
 _PROMOTION: tuple[type, ...] = (Integer, Long, Single, Double)
 
-# What functions return, where it is neither an Integer nor a Double
+# Results of functions that are neither Integer nor Double
 _RETURNED: dict[str, type] = {
     "TO_LONG": Long,
     "TO_FLOAT": Single,
@@ -86,12 +86,12 @@ _RETURNED: dict[str, type] = {
 
 
 def hash_order(keys: Iterable[Any]) -> list[Any]:
-    """Keys as a Java HashMap goes through them that they are put into in this order."""
-    waiting = list(keys)
+    """Sort keys in the order of a Java HashMap to which they were added in this order."""
+    added = list(keys)
     size = 16
-    while len(waiting) > size * 3 // 4:
+    while len(added) > size * 3 // 4:
         size *= 2
-    return sorted(waiting, key=lambda key: _spread(_hash_code(key)) % size)
+    return sorted(added, key=lambda key: _spread(_hash_code(key)) % size)
 
 
 def _spread(code: int) -> int:
@@ -119,17 +119,17 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def _single_text(value: float) -> str:
-    """The shortest decimal that is this number in binary32, in Java's notation."""
+def _single_to_string(value: float) -> str:
+    """Return the shortest decimal of a binary32 number, in Java's notation."""
     candidates = (float(f"{float(value):.{digits}g}") for digits in range(1, 10))
     shortest = next((number for number in candidates if rounded(number) == value), float(value))
-    return conversions.to_text(shortest)
+    return conversions.to_string(shortest)
 
 
 class JavaNumbers:
     """Operators on numbers, each of which has one of Java's classes.
 
-    traits: what of Java's arithmetic to have. Without WRAPPING integers grow, without BINARY32 a Single is not rounded,
+    traits: the traits of Java's arithmetic. Without WRAPPING integers grow, without BINARY32 a Single is not rounded,
     and without DISTINCT_TYPES an Integer equals a Long of the same value also as a member and a key
     """
 
@@ -148,7 +148,7 @@ class JavaNumbers:
         return (_DISTINCT[kind] if self.distinct else kind)(value)
 
     def literal(self, value: Any, source: str) -> Any:
-        """A number, by its last letter."""
+        """Return the value of a literal; the suffix selects the class of a number."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return value
         if isinstance(value, int):
@@ -156,7 +156,7 @@ class JavaNumbers:
         return self.make(Single if source[-1] in "fF" else Double, value)
 
     def returned(self, function: str, value: Any) -> Any:
-        """What a function returned, its numbers given classes; a list or map stays the one that it is."""
+        """Convert the numbers in the result of a function to Java's classes, in place in a list or map."""
         if isinstance(value, list):
             value[:] = [self.returned(function, item) for item in value]
         elif isinstance(value, dict):
@@ -173,7 +173,7 @@ class JavaNumbers:
     def calculate(self, symbol: str, left: Any, right: Any) -> Any:
         kind, one, other = self.promoted(left, right)
         if kind is None:
-            return ARITHMETIC[symbol][1](left, right)  # it refuses
+            return ARITHMETIC[symbol][1](left, right)  # raises the error
         result = ARITHMETIC[symbol][1](one, other)
         if self.wrapping and kind in _BITS:
             half = 2 ** (_BITS[kind] - 1)
@@ -187,7 +187,7 @@ class JavaNumbers:
         return bool(_PLAIN_COMPARISON[symbol](one, other) if kind else COMPARISON[symbol][1](left, right))
 
     def promoted(self, left: Any, right: Any) -> tuple[type | None, Any, Any]:
-        """The stronger class of two numbers, and both as it has them; null is 0. None if one is no number."""
+        """Return the stronger class of two numbers and both converted to it; null is 0. None for other values."""
         numbers = [0 if value is None else value for value in (left, right)]
         if not all(map(runtime.is_number, numbers)):
             return None, left, right
@@ -216,7 +216,7 @@ _PLAIN_COMPARISON: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 class OurNumbers:
-    """The same as JavaNumbers, with nothing of Java's."""
+    """The interface of JavaNumbers without Java's classes."""
 
     tags = PLAIN
 
@@ -233,9 +233,9 @@ class OurNumbers:
         return bool(COMPARISON[symbol][1](left, right))
 
 
-# The writers of a module that knows nothing of these classes, and would ask them whether they equal something
+# Writers for these classes, because the general ones would compare their values
 for _kind in _TAGS.values():
     for _class in (_kind, _DISTINCT[_kind]):
         conversions._WRITERS[_class] = (
-            _single_text if _kind is Single else lambda number: conversions.to_text(_plain(number))
+            _single_to_string if _kind is Single else lambda number: conversions.to_string(_plain(number))
         )

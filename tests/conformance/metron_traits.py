@@ -1,4 +1,4 @@
-"""What the original does otherwise than we do; docs/compatibility.md describes each under its number."""
+"""The differences from Metron, which docs/compatibility.md describes under their numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Difference(Enum):
-    """One difference: its row in docs/compatibility.md, and what it is, in a line."""
+    """A difference: its section in docs/compatibility.md and a description in one line."""
 
     def __init__(self, row: str, description: str) -> None:
         self.row = row
@@ -14,12 +14,12 @@ class Difference(Enum):
 
     @property
     def label(self) -> str:
-        """What stands in the table of the counts."""
+        """The label in the table of the counts."""
         return f"{self.row} {self.description}"
 
 
 class Trait(Difference):
-    """What Metron does to an accepted text; each can be switched on in metron_machine.py."""
+    """A behaviour of Metron for a valid expression; metron_machine.py can switch each one on."""
 
     WRAPPING = "1", "integers wrap around at 32 and 64 bits"
     BINARY32 = "2", "`f` numbers are rounded to binary32"
@@ -28,33 +28,33 @@ class Trait(Difference):
     CONDITION_LEAKS = "4 D4", "a condition that is neither true nor false stays among the values"
     LITERAL_CHECK = "4 D5", "a literal `true` as the check of a match is false"
     NESTED_MATCH = "4 D6", "a match ends where the first match within it ends"
-    BARE_COMMENT = "4 D9", "a bare `//` takes the next line with it"
+    BARE_COMMENT = "4 D9", "a bare `//` includes the next line"
     LAMBDA_EXTENT = "4 D12", "the body of a lambda ends early"
-    SKIPS_TO_THE_END = "4 D15", "a decided `and`/`or` on the left of a decided one skips the rest of the text"
-    UTF16 = "6", "texts count UTF-16 units"
-    CHARACTERS = "6", "the characters that `MAP` goes through are no texts"
+    SKIPS_TO_THE_END = "4 D15", "a decided `and`/`or` on the left of a decided one skips the rest of the source"
+    UTF16 = "6", "strings count UTF-16 units"
+    CHARACTERS = "6", "the characters that `MAP` reads are not strings"
     HASH_ORDER = "7", "map literals have the order of a hash table"
     PARAMETERS_ARE_VARIABLES = "9", "the parameters of lambdas count as variables"
-    HASHED_OBJECTS = "11", "`HASH` of anything but a text hashes its Java serialisation"
-    GARBLED_DIGESTS = "11", "`HASH` reads its own digits in the charset of the text"
-    HASH_SPELLING = "11", "`HASH` knows `SHA-1` alone, or `SHA` alone, by the version of Java"
-    DATES_ARE_LONG = "12", "`DATE_FORMAT` takes a Long as a date, and no Integer"
-    BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads each argument only if there is another behind it"
-    OBJECTS = "17", "statistics and sketches equal themselves alone, and print a class name"
-    NARROW_CLASSES = "18", "functions refuse a value of another class that would do as well"
-    VALIDATED_BY_RUNNING = "8, 10", "validation runs the text with every variable null"
+    HASHED_OBJECTS = "11", "`HASH` of other values than strings hashes their Java serialisation"
+    DECODED_DIGESTS = "11", "`HASH` decodes its own digits in the charset of the string"
+    HASH_SPELLING = "11", "`HASH` accepts only `SHA-1`, or only `SHA`, by the version of Java"
+    DATES_ARE_LONG = "12", "`DATE_FORMAT` accepts a Long as a date, but not an Integer"
+    BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads an argument only if another one follows"
+    OBJECTS = "17", "statistics and sketches equal only themselves, and print a class name"
+    NARROW_CLASSES = "18", "functions reject values of an equivalent class"
+    VALIDATED_BY_RUNNING = "8, 10", "validation evaluates the expression with every variable null"
 
 
 class Form(Difference):
-    """What we accept in addition; each can be switched on in metron_grammar.py."""
+    """A form that we accept in addition; metron_grammar.py can switch each one on."""
 
-    WIDE_NUMBER = "1", "a whole number of any size"
+    WIDE_NUMBER = "1", "an integer of any size"
     EXPONENT_NAME = "4 D7", "`e1` as a name"
-    BARE_COMMENT_AT_THE_END = "4 D9", "`//` with nothing behind it, and the line after it"
+    BARE_COMMENT_AT_THE_END = "4 D9", "`//` at the end of a line, and the line after it"
     MINUS = "5", "`3 -1` and `-x`"
     PREFIX_NOT = "5", "`not x`"
     BARE_ARGUMENT = "5", "`and`, `or`, `in` and `match` unparenthesised as an argument or element"
-    ANY_OPERAND = "5", "any parenthesised expression, text or list as an operand"
+    ANY_OPERAND = "5", "any parenthesised expression, string or list as an operand"
 
 
 NUMBERS = frozenset({Trait.WRAPPING, Trait.BINARY32, Trait.DISTINCT_TYPES, Trait.DATES_ARE_LONG})

@@ -1,4 +1,4 @@
-"""The comparison with Metron's answers is as strict as it is meant to be."""
+"""Tests of the comparison with Metron's results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from cases import Members, Opaque, Pairs, Response
 from compare import alike
 
-ANSWERS = [
+RESULTS = [
     (1, 1, True),
     (1, True, False),
     (True, 1, False),
@@ -40,8 +40,8 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("ours", "theirs", "same"), ANSWERS, ids=repr)
-def test_values_are_alike(ours: object, theirs: object, same: bool) -> None:
+@pytest.mark.parametrize(("ours", "theirs", "same"), RESULTS, ids=repr)
+def test_values_are_compared_with_types(ours: object, theirs: object, same: bool) -> None:
     assert alike(ours, theirs) is same
 
 
@@ -58,7 +58,7 @@ def test_values_are_alike(ours: object, theirs: object, same: bool) -> None:
         ({"a": {"$char": "x"}}, [["a", "x"]]),
     ],
 )
-def test_answers_are_read(value: object, expected: object) -> None:
-    answer = Response("Object", value, None, None).expected
-    assert answer == expected
-    assert type(answer) in (int, float, bytes, Pairs, Members)
+def test_expected_values_are_decoded(value: object, expected: object) -> None:
+    result = Response("Object", value, None, None).expected
+    assert result == expected
+    assert type(result) in (int, float, bytes, Pairs, Members)

@@ -1,4 +1,4 @@
-"""The differences are what docs/compatibility.md says, each shows in some case, and none hides a mistake of ours."""
+"""The differences match docs/compatibility.md, each one occurs in a case, and none hides a bug."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stellar.language.parser import parse
 from stellar.tooling.lints import lint
 
 
-def test_the_document_has_the_counts_that_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_counts_of_the_document_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\n{table()}")
-    assert documented() == table(), "python tests/conformance/differences.py --write puts the new counts in"
+    assert documented() == table(), "run python tests/conformance/differences.py --write"
 
 
 @pytest.mark.parametrize("difference", [*Trait, *Form], ids=lambda difference: difference.name)
-def test_every_difference_is_described_and_shows_in_a_case(difference: Trait | Form) -> None:
+def test_every_difference_is_documented_and_occurs_in_a_case(difference: Trait | Form) -> None:
     assert any(report(name).reasons[difference] for name in FILES)
     assert f"\n## {difference.row.split()[0].rstrip(',')}. " in DOCUMENT.read_text("utf-8")
 
@@ -33,7 +33,7 @@ SURPRISES = re.findall(r"^\| (`.+?`) \| .* \| `([a-z-]+)` \|$", DOCUMENT.read_te
 
 
 @pytest.mark.parametrize(("texts", "name"), SURPRISES)
-def test_a_surprise_that_is_kept_has_its_lint(texts: str, name: str) -> None:
+def test_every_surprise_has_its_lint(texts: str, name: str) -> None:
     for text in re.findall("`(.+?)`", texts):
         assert name in {finding.name for finding in lint(parse(text), text, LIBRARY)}, text
 
@@ -43,7 +43,7 @@ def test_the_surprises_are_found_in_the_document() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_machine_without_metrons_traits_answers_as_compiled_expressions_do(name: str) -> None:
+def test_the_machine_without_traits_agrees_with_compiled_expressions(name: str) -> None:
     different = [
         (case.id, case.text, str(ours), str(theirs))
         for case in load(name)
@@ -53,7 +53,7 @@ def test_the_machine_without_metrons_traits_answers_as_compiled_expressions_do(n
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_grammar_accepts_what_metron_accepted(name: str) -> None:
+def test_the_grammar_accepts_the_expressions_that_metron_accepted(name: str) -> None:
     texts = {case.text: case for case in load(name) if case.text.strip() and case.mode != "variables"}
     wrong = [text for text, case in texts.items() if accepts(text, METRON) and case.malformed]
     wrong += [text for text, case in texts.items() if not accepts(text, METRON) and not case.answer.failed]
@@ -61,7 +61,7 @@ def test_the_grammar_accepts_what_metron_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_parser_accepts_what_metron_accepts_the_listed_forms_and_nothing_else(name: str) -> None:
+def test_the_parser_accepts_metrons_grammar_and_the_listed_forms_only(name: str) -> None:
     texts = {case.text for case in load(name) if case.text.strip()}
     wrong = [text for text in texts if accepts(text, OURS) == attempt(lambda text=text: parse(text)).malformed]
     assert not wrong
@@ -82,16 +82,16 @@ def test_the_parser_accepts_what_metron_accepts_the_listed_forms_and_nothing_els
         ("[not x, a and -1]", {Form.PREFIX_NOT, Form.MINUS, Form.BARE_ARGUMENT} - {Form.MINUS}),
     ],
 )
-def test_the_forms_that_a_text_needs(text: str, forms: set[Form]) -> None:
+def test_forms_needed_returns_the_additional_forms(text: str, forms: set[Form]) -> None:
     assert forms_needed(text) == forms
 
 
-def test_a_text_in_no_listed_form_is_none_of_ours() -> None:
+def test_forms_needed_returns_none_for_a_syntax_error() -> None:
     assert forms_needed("1 +") is None
 
 
 def _case(text: str, answer: object, kind: str, root: str | None = None) -> Case:
-    return Case("made up", "", text, {}, "parse", False, Response(kind, answer, None, root))
+    return Case("invented", "", text, {}, "parse", False, Response(kind, answer, None, root))
 
 
 @pytest.mark.parametrize(
@@ -104,26 +104,26 @@ def _case(text: str, answer: object, kind: str, root: str | None = None) -> Case
         ("1 in [1L]", None, "null"),
     ],
 )
-def test_a_wrong_answer_is_not_explained_away(text: str, answer: object, kind: str) -> None:
+def test_a_wrong_result_is_not_explained(text: str, answer: object, kind: str) -> None:
     case = _case(text, answer, kind)
     ours = outcome(case)
     assert not agrees(ours, case)
     assert not explain(case, ours)
 
 
-def test_a_text_that_metron_takes_must_not_be_a_parse_error() -> None:
+def test_an_expression_that_metron_accepts_must_not_be_a_parse_error() -> None:
     case = _case("1 +", 1, "Integer")
     assert not agrees(outcome(case), case)
     assert not explain(case, outcome(case))
 
 
-def test_an_error_when_evaluated_is_none_when_compiled() -> None:
+def test_an_evaluation_error_does_not_count_as_a_syntax_error() -> None:
     case = _case("1 / 0", None, "null", root="NoViableAltException")
     assert outcome(case).error is not None
     assert not agrees(outcome(case), case)
 
 
-def test_a_leak_is_no_answer() -> None:
+def test_a_leaked_python_error_does_not_agree() -> None:
     error = outcome(_case("1 / 0", 0, "Integer")).error
     assert error is not None
     error.__cause__ = TypeError("unsupported operand")

@@ -1,4 +1,4 @@
-"""Functions answer as Metron's, but for the differences that docs/compatibility.md lists."""
+"""Functions agree with Metron's, except for the differences in docs/compatibility.md."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ CATEGORIES = [category for category, _ in by_category(load("functions"))]
 
 @pytest.mark.parametrize("fast", [True, False], ids=["inline", "by helpers"])
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_functions_answer_as_metrons(category: str, fast: bool) -> None:
+def test_functions_agree_with_metron(category: str, fast: bool) -> None:
     disagreements = report("functions", fast=fast).of(category)
     assert not disagreements, "\n" + shown(disagreements)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_function_that_was_asked_for_is_there(name: str) -> None:
+def test_every_function_of_the_cases_exists(name: str) -> None:
     assert not report(name).waiting

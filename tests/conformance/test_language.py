@@ -1,4 +1,4 @@
-"""The language answers as Metron's own engine did, but for the differences that docs/compatibility.md lists."""
+"""The language agrees with Metron's own engine, except for the differences in docs/compatibility.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ CATEGORIES = [category for category, _ in by_category(load("language"))]
 
 @pytest.mark.parametrize("fast", [True, False], ids=["inline", "by helpers"])
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_the_language_answers_as_metron(category: str, fast: bool) -> None:
+def test_the_language_agrees_with_metron(category: str, fast: bool) -> None:
     disagreements = report("language", fast=fast).of(category)
     assert not disagreements, "\n" + shown(disagreements)

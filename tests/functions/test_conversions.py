@@ -15,8 +15,8 @@ from stellar.language.conversions import (
     to_float,
     to_integer,
     to_long,
-    to_optional_text,
-    to_text,
+    to_optional_string,
+    to_string,
 )
 from stellar.language.ordered_set import OrderedSet
 
@@ -47,19 +47,19 @@ STRINGS = [
 
 @pytest.mark.parametrize(("value", "string"), STRINGS)
 def test_a_value_is_formatted_like_in_java(value, string):
-    assert to_text(value) == string
+    assert to_string(value) == string
 
 
 @given(st.floats(allow_nan=False))
 def test_a_formatted_float_parses_to_the_same_float(number):
-    assert to_double(to_text(number)) == number
+    assert to_double(to_string(number)) == number
 
 
 def test_a_list_that_contains_itself_cannot_be_formatted():
     endless = []
     endless.append(endless)
-    with pytest.raises(ValueError, match="holds itself"):
-        to_text(endless)
+    with pytest.raises(ValueError, match="contains itself"):
+        to_string(endless)
 
 
 NUMBERS = [
@@ -144,4 +144,4 @@ def test_a_boolean_is_parsed_from_a_string(value, boolean):
     ("value", "string"), [(None, None), ([], None), (["ab", "cd"], "ab"), (1122, "1122"), ([[1]], "[1]"), ({}, "{}")]
 )
 def test_a_list_converts_to_the_string_of_its_first_element(value, string):
-    assert to_optional_text(value) == string
+    assert to_optional_string(value) == string

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stellar.java import date_patterns as _date_patterns
-from stellar.java.calendar import Moment, day_number, year_month_day
-from stellar.java.date_patterns import read, write
+from stellar.java.calendar import LocalDateTime, day_number, year_month_day
+from stellar.java.date_patterns import format_date, parse_date
 from stellar.java.timezones import DEFAULT, Zone, zone
 
 AUTUMN = 1508769960123  # 2017-10-23 14:46:00.123
@@ -35,7 +35,7 @@ FORMATTED = [
 
 @pytest.mark.parametrize(("pattern", "zone_name", "string"), FORMATTED)
 def test_a_timestamp_is_formatted(pattern, zone_name, string):
-    assert write(pattern, AUTUMN, zone(zone_name)) == string
+    assert format_date(pattern, AUTUMN, zone(zone_name)) == string
 
 
 PARSED = [
@@ -77,8 +77,8 @@ PARSED = [
 
 @pytest.mark.parametrize(("pattern", "string", "formatted"), PARSED)
 def test_a_string_is_parsed(pattern, string, formatted):
-    timestamp = read(pattern, string, DEFAULT)
-    assert write("yyyy-MM-dd HH:mm:ss.S", timestamp, DEFAULT) == formatted
+    timestamp = parse_date(pattern, string, DEFAULT)
+    assert format_date("yyyy-MM-dd HH:mm:ss.S", timestamp, DEFAULT) == formatted
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_string_is_parsed(pattern, string, formatted):
     ],
 )
 def test_a_string_that_does_not_match_is_not_a_date(pattern, text):
-    assert read(pattern, text, DEFAULT) is None
+    assert parse_date(pattern, text, DEFAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_a_string_that_does_not_match_is_not_a_date(pattern, text):
     ],
 )
 def test_strict_parsing_requires_existing_dates(pattern, text, fits):
-    assert (read(pattern, text, DEFAULT, lenient=False) is not None) is fits
+    assert (parse_date(pattern, text, DEFAULT, lenient=False) is not None) is fits
 
 
 @pytest.mark.parametrize("pattern", ["j", "yyyy-MM-dd'T", "XXXX", "P", "'"])
 def test_an_invalid_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="date pattern"):
-        write(pattern, 0, DEFAULT)
+        format_date(pattern, 0, DEFAULT)
     with pytest.raises(ValueError, match="date pattern"):
-        read(pattern, "2017", DEFAULT)
+        parse_date(pattern, "2017", DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_an_invalid_pattern_is_rejected(pattern):
     ],
 )
 def test_a_time_in_a_daylight_saving_transition_is_parsed(wall, moment):
-    assert read("yyyy-MM-dd HH:mm", wall, zone("America/New_York")) == moment
+    assert parse_date("yyyy-MM-dd HH:mm", wall, zone("America/New_York")) == moment
 
 
 def test_a_two_digit_year_is_within_80_years_before_and_20_after():
-    this_year = int(write("yyyy", int(time.time() * 1000), DEFAULT))
+    this_year = int(format_date("yyyy", int(time.time() * 1000), DEFAULT))
     for year in range(this_year - 79, this_year + 20):
-        assert write("yyyy", read("yy", f"{year % 100:02}", DEFAULT), DEFAULT) == str(year)
+        assert format_date("yyyy", parse_date("yy", f"{year % 100:02}", DEFAULT), DEFAULT) == str(year)
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_calendar_fields_convert_back_to_the_same_day(epoch):
-    moment = Moment(epoch)
+    moment = LocalDateTime(epoch)
     assert year_month_day(moment.number) == (moment.astronomical_year, moment.month, moment.day)
     assert day_number(moment.astronomical_year, moment.month, moment.day) == moment.number
     assert 1 <= moment.week_of_month <= 6
@@ -158,7 +158,7 @@ def test_calendar_fields_convert_back_to_the_same_day(epoch):
 @given(st.integers(-62_000_000_000_000, 200_000_000_000_000), st.sampled_from(["UTC", "Asia/Tokyo", "GMT-9:30", "EST"]))
 def test_a_formatted_timestamp_parses_to_the_same_timestamp(epoch, zone_name):
     pattern = "yyyy-MM-dd'T'HH:mm:ss.SSSZ"
-    assert read(pattern, write(pattern, epoch, zone(zone_name)), DEFAULT) == epoch
+    assert parse_date(pattern, format_date(pattern, epoch, zone(zone_name)), DEFAULT) == epoch
 
 
 COMMON_PATTERNS = st.lists(
@@ -194,20 +194,20 @@ ZONES = st.sampled_from(["UTC", "America/New_York", "Europe/Dublin", "GMT+5:30",
 
 @given(COMMON_PATTERNS, st.integers(-(10**12), 10**13), ZONES)
 def test_the_fast_path_of_formatting_agrees_with_the_general_one(pattern: str, epoch: int, where: Zone) -> None:
-    moment = Moment(epoch, where.offset(epoch))
-    parts = _date_patterns.parts(pattern)
+    moment = LocalDateTime(epoch, where.offset(epoch))
+    pieces = _date_patterns.parse_pattern(pattern)
     expected = "".join(
-        part if isinstance(part, str) else _date_patterns._written(part, moment, where) for part in parts
+        part if isinstance(part, str) else _date_patterns._format_field(part, moment, where) for part in pieces
     )
-    assert write(pattern, epoch, where) == expected
+    assert format_date(pattern, epoch, where) == expected
 
 
 @given(COMMON_PATTERNS, st.integers(-(10**12), 10**13), ZONES, st.text("0123456789 -:x", max_size=3), st.booleans())
 def test_the_fast_path_of_parsing_agrees_with_the_general_one(
     pattern: str, epoch: int, where: Zone, after: str, lenient: bool
 ) -> None:
-    text = write(pattern, epoch, where) + after
-    assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
+    text = format_date(pattern, epoch, where) + after
+    assert parse_date(pattern, text, where, lenient=lenient) == _date_patterns._parse_any(
         pattern, text, where, lenient=lenient
     )
 
@@ -215,6 +215,6 @@ def test_the_fast_path_of_parsing_agrees_with_the_general_one(
 @given(st.text("0123456789-: ", min_size=8, max_size=20), ZONES, st.booleans())
 def test_the_fast_path_agrees_on_any_digits(text: str, where: Zone, lenient: bool) -> None:
     for pattern in ("yyyy-MM-dd", "yyyyMMdd", "d-M-yyyy H:m", "yyyy-MM-dd HH:mm:ss"):
-        assert read(pattern, text, where, lenient=lenient) == _date_patterns._read_any(
+        assert parse_date(pattern, text, where, lenient=lenient) == _date_patterns._parse_any(
             pattern, text, where, lenient=lenient
         )

@@ -131,7 +131,7 @@ def test_an_indicator_is_looked_up_in_an_object(owners: str, expression: str, va
     ("expression", "content", "message"),
     [
         ("OBJECT_GET('')", "", "the path of the object is empty"),
-        ("OBJECT_GET(1)", "", "OBJECT_GET takes a text as path, not the whole number 1"),
+        ("OBJECT_GET(1)", "", "OBJECT_GET expected a string as path, got the integer 1"),
         (
             "OBJECT_GET('no/such.json')",
             "",
@@ -173,7 +173,7 @@ def test_an_empty_file_is_null(tmp_path: Path) -> None:
     [
         (
             {"object.cache.size": "many"},
-            "invalid object.cache.size: expected a non-negative integer, got the text 'many'",
+            "invalid object.cache.size: expected a non-negative integer, got the string 'many'",
         ),
         ({"object.cache.time.unit": "WEEKS"}, "invalid object.cache.time.unit: expected one of NANOSECONDS, "),
     ],

@@ -313,7 +313,7 @@ def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> 
         return str(refused.value)
 
     if read_before:
-        assert "was begun before a fork" in run_in_child(go_on)
+        assert "was started before a fork" in run_in_child(go_on)
         run_in_child(stream.close)
     else:  # nothing has begun
         assert run_in_child(lambda: list(stream)) == list(range(20))

@@ -52,7 +52,7 @@ def install(tmp_path, monkeypatch):
 def test_an_installed_function_can_be_called(install):
     library = install(greetings=MODULE)
     assert stellar.evaluate("GREET(TRIM(x))", {"x": " you "}, library=library) == "hello you"
-    assert library.resembling("GREAT") == "GREET"
+    assert library.find_similar("GREAT") == "GREET"
     assert set(library) == BUILT_IN | {"GREET"}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import stellar
 from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
 from stellar.java import regex as _java_regex
-from stellar.java.regex import compiled, everywhere, whole
+from stellar.java.regex import compile_matcher, compile_pattern, compile_replacer
 
 MATCHES = [
     (r"a.b", "a\tb", True),
@@ -98,7 +98,7 @@ def test_a_pattern_matches_like_in_java(pattern, string, matches):
 )
 def test_an_invalid_java_pattern_is_rejected(pattern):
     with pytest.raises(ValueError, match="regular expression"):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 def test_a_match_is_limited_in_time():
@@ -147,10 +147,10 @@ STRINGS = st.text("abAB1. -\n\r\té", max_size=12)
 def test_the_fast_path_matches_like_the_general_one(pattern: str, string: str) -> None:
     exact = _compile_or_none(pattern)
     assume(exact is not None)
-    expected, match = exact.fullmatch(string), whole(pattern)(string)
+    expected, match = exact.fullmatch(string), compile_matcher(pattern)(string)
     assert (match and (match[0], match.groups())) == (expected and (expected[0], expected.groups()))
-    assert everywhere(pattern)(_bracket, string) == exact.sub(_bracket, string)
-    assert everywhere(pattern)("#", string) == exact.sub("#", string)
+    assert compile_replacer(pattern)(_bracket, string) == exact.sub(_bracket, string)
+    assert compile_replacer(pattern)("#", string) == exact.sub("#", string)
 
 
 def _bracket(match: Any) -> str:
@@ -158,7 +158,7 @@ def _bracket(match: Any) -> str:
 
 
 def _compile_or_none(pattern: str) -> Any:
-    return _outcome(compiled, pattern)
+    return _outcome(compile_pattern, pattern)
 
 
 def _outcome(compile_pattern: Callable[[str], Any], pattern: str) -> Any:
@@ -172,7 +172,7 @@ def _outcome(compile_pattern: Callable[[str], Any], pattern: str) -> Any:
 @given(PATTERNS, st.sampled_from(["(", ")", "[b-a]", "(?#c)", r"\y", "{", "?+", "(?<n>a)"]))
 def test_the_fast_path_rejects_the_same_patterns(pattern: str, end: str) -> None:
     invalid = _compile_or_none(pattern + end) is None
-    for compile_fast in (whole, everywhere):
+    for compile_fast in (compile_matcher, compile_replacer):
         assert (_outcome(compile_fast, pattern + end) is None) is invalid
 
 
@@ -189,7 +189,7 @@ def test_the_fast_path_rejects_the_same_patterns(pattern: str, end: str) -> None
     ],
 )
 def test_the_fast_path_is_used_only_for_short_run_times(pattern: str) -> None:
-    plain = _java_regex._plain(pattern)
+    plain = _java_regex._compile_plain(pattern)
     for anywhere, search in ((False, plain.fullmatch), (True, plain.search)):
         text = "a" * min(100_000, _java_regex._harmless_length(pattern, anywhere=anywhere))
         begin = time.process_time()
@@ -201,13 +201,13 @@ def test_the_fast_path_is_used_only_for_short_run_times(pattern: str) -> None:
     "pattern", ["(a*)*b", "(a|a)+b", r"(a*)\Q\E*b", "(?x)(a*) *b", r"(a*)\1*b", "(a+){2,}b", "(a|b)?+"]
 )
 def test_exponential_patterns_use_the_engine_with_a_time_limit(pattern: str) -> None:
-    assert _java_regex._plain(pattern) is None
+    assert _java_regex._compile_plain(pattern) is None
 
 
 def test_highly_ambiguous_patterns_use_that_engine_except_for_short_strings() -> None:
     assert _java_regex._harmless_length("a?" * 500) < 1
     assert _java_regex._harmless_length("a*" * 500) < 500
-    assert whole("a?" * 500)("a") is not None
+    assert compile_matcher("a?" * 500)("a") is not None
 
 
 @pytest.mark.parametrize("letters", ["a", "ab", ".", "\\."])

@@ -183,7 +183,7 @@ def test_a_status_other_than_200_brings_nothing_unless_it_is_allowed(
     ("body", "complaint"),
     [
         (b"[1]", "expected a JSON object, got the list [1]"),
-        (b'"a"', "expected a JSON object, got the text 'a'"),
+        (b'"a"', "expected a JSON object, got the string 'a'"),
         (b"null", "expected a JSON object, got null"),
         (b"<html></html>", "the response is not JSON"),
         (b'{"a": ', "the response is not JSON"),
@@ -311,7 +311,7 @@ def test_a_map_that_json_can_not_hold_is_refused(ask: Ask, value: object) -> Non
     ("expression", "message"),
     [
         ("REST_GET(null)", "REST_GET takes an address as url, not null"),
-        ("REST_GET('')", "REST_GET takes an address as url, and the text '' is none"),
+        ("REST_GET('')", "REST_GET takes an address as url, and the string '' is none"),
         ("REST_GET('example.com')", "does not begin with http:// or https://"),
         ("REST_GET('ftp://example.com/')", "does not begin with http:// or https://"),
         ("REST_GET('file:///etc/passwd')", "does not begin with http:// or https://"),
@@ -324,11 +324,11 @@ def test_a_map_that_json_can_not_hold_is_refused(ask: Ask, value: object) -> Non
         ("REST_POST('http://a\\n.example/', {})", "REST_POST takes an address as url"),
         (
             "REST_GET('http://127.0.0.1:1/', {}, {'a': 1})",
-            "REST_GET takes texts as queryParameters, not the whole number 1 for a",
+            "REST_GET takes texts as queryParameters, not the integer 1 for a",
         ),
         ("REST_GET('http://127.0.0.1:1/', {}, {'a': null})", "REST_GET takes texts as queryParameters, not null for a"),
-        ("REST_GET(5)", "REST_GET takes"),
-        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET takes"),
+        ("REST_GET(5)", "REST_GET expected"),
+        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET expected"),
     ],
 )
 def test_what_is_no_request_is_refused(ask: Ask, expression: str, message: str) -> None:
@@ -391,7 +391,7 @@ def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable
             {"basic.auth.user": "u", "basic.auth.password.path": "/no/such/file"},
             "can't read the password in /no/such/file",
         ),
-        ("text", "invalid stellar.rest.settings: expected a map of settings, got the text 'text'"),
+        ("text", "invalid stellar.rest.settings: expected a map of settings, got the string 'text'"),
     ],
 )
 def test_a_setting_that_can_not_be_is_an_error_that_names_it(

@@ -299,9 +299,9 @@ def test_captures_are_drawn_with_a_row_for_each_string() -> None:
     ("pattern", "message"),
     [
         ("%{NO_SUCH}", "the pattern NO_SUCH, which pattern uses, is not defined"),
-        ("%{pattern}", "the pattern pattern holds itself: pattern → pattern"),
-        ("(", "the pattern pattern is no regular expression: missing )"),
-        ("%{INT:a:number}", "the pattern pattern wants a as 'number', which is no type"),
+        ("%{pattern}", "the pattern pattern is recursive: pattern → pattern"),
+        ("(", "invalid pattern pattern: missing )"),
+        ("%{INT:a:number}", "unknown type 'number' of a in the pattern pattern"),
     ],
 )
 def test_an_invalid_grok_pattern_is_logged_and_returns_null(

@@ -96,7 +96,7 @@ FAILURES = [
     ),
     ("1\n\nx  :=  2 / 0\n3", "EvaluationError", ["division by zero", "3 | x  :=  2 / 0\n           ^^^^^"]),
     ("%time 1 / 0", "EvaluationError", ["division by zero", "1 | %time 1 / 0\n          ^^^^^"]),
-    ("1\n(2 +", "Unfinished", None),
+    ("1\n(2 +", "IncompleteExpression", None),
     ("1\n1 1\n2", "ParseError", None),
     ("?NOTHING_LIKE_IT", "LookupError", None),
     ("%nothing", "LookupError", None),

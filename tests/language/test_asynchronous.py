@@ -1,4 +1,4 @@
-"""Expressions in asyncio: values, order, failures, cancellation."""
+"""Tests of evaluation in asyncio: values, order, failures and cancellation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stellar.language.context import Context
 from stellar.language.library import Library
 from stellar.util import scheduler, waiting
 
-CALLER = contextvars.ContextVar("caller", default="nobody")
+CALLER = contextvars.ContextVar("caller", default="unset")
 
 
 class Gate:
-    """A service that functions wait for, in fibers and in threads; it records who waited where."""
+    """A service that functions wait for, in fibers and in threads; it records their threads."""
 
     def __init__(self) -> None:
         self.open = waiting.Future()
@@ -27,9 +27,9 @@ class Gate:
         self.threads: set[str] = set()
 
 
-@stellar.stellar("WAIT", blocks=False)
+@stellar.function("WAIT", blocks=False)
 def wait(context: Context, value: object) -> object:
-    """Give a value once the gate is open."""
+    """Return a value once the gate is open."""
     gate = context[Gate]
     gate.threads.add(threading.current_thread().name)
     gate.waiting.release()
@@ -41,15 +41,15 @@ def wait(context: Context, value: object) -> object:
     return value
 
 
-@stellar.stellar("WAIT_IN_A_THREAD")
+@stellar.function("WAIT_IN_A_THREAD")
 def wait_in_a_thread(context: Context, value: object) -> object:
-    """Give a value once the gate is open, keeping the thread."""
+    """Return a value once the gate is open, blocking the thread."""
     return wait(context, value)
 
 
-@stellar.stellar("CALLER", blocks=False)
+@stellar.function("CALLER", blocks=False)
 def caller(context: Context) -> str:
-    """The value of a context variable."""
+    """Return the value of a context variable."""
     return CALLER.get()
 
 
@@ -76,7 +76,7 @@ def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
-def test_what_only_computes_is_evaluated_at_once(library):
+def test_an_expression_that_does_not_wait_is_evaluated_directly(library):
     expression = stellar.Expression("x + 1", library)
     assert expression.waits == "no"
     assert run(expression.evaluate_async({"x": 1})) == 2
@@ -92,7 +92,7 @@ def test_fields_may_be_required():
     ("source", "waits", "thread"),
     [("WAIT(x)", "in fibers", "stellar async"), ("WAIT_IN_A_THREAD(x)", "in threads", "asyncio_0")],
 )
-def test_what_waits_does_not_keep_the_event_loop(source, waits, thread, library, gate, context):
+def test_a_waiting_expression_does_not_block_the_event_loop(source, waits, thread, library, gate, context):
     expression = stellar.Expression(source, library)
     assert expression.waits == waits
 
@@ -180,7 +180,7 @@ def test_no_more_are_in_flight_than_allowed_and_no_more_are_read(library, gate, 
     run(main())
 
 
-def test_leaving_the_loop_cancels_what_is_under_way(library, gate, context):
+def test_leaving_the_loop_cancels_running_evaluations(library, gate, context):
     async def main():
         records = ({"n": number} for number in range(100))
         stream = stellar.evaluate_many_async("n == 0 ? 0 : WAIT(n)", records, context, in_flight=5, library=library)
@@ -192,7 +192,7 @@ def test_leaving_the_loop_cancels_what_is_under_way(library, gate, context):
     assert run(main())
 
 
-def test_cancelling_the_task_cancels_what_is_under_way(library, gate, context):
+def test_cancelling_the_task_cancels_running_evaluations(library, gate, context):
     async def consume():
         return [v async for v in stellar.evaluate_many_async("WAIT(n)", [{"n": 1}] * 3, context, library=library)]
 
@@ -208,7 +208,7 @@ def test_cancelling_the_task_cancels_what_is_under_way(library, gate, context):
     assert run(main()) == [True] * 3
 
 
-def test_failures_are_raised_or_yielded_at_their_place(library, gate, context):
+def test_failures_are_raised_or_yielded_in_their_position(library, gate, context):
     gate.open.set_result(None)
     records = [{"n": 1}, {"n": 0}, {"n": 2}]
 
@@ -223,7 +223,7 @@ def test_failures_are_raised_or_yielded_at_their_place(library, gate, context):
         run(values("raise"))
 
 
-def test_when_the_source_fails_the_values_so_far_come_first(library, gate, context):
+def test_values_of_read_records_precede_a_read_error(library, gate, context):
     gate.open.set_result(None)
 
     async def records():
@@ -243,17 +243,17 @@ def test_when_the_source_fails_the_values_so_far_come_first(library, gate, conte
 
 
 @pytest.mark.parametrize("options", [{"in_flight": 0}, {"in_flight": True}, {"failures": "hide"}])
-def test_invalid_options_are_refused_before_a_record_is_read(options):
+def test_invalid_options_are_rejected_before_a_record_is_read(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         stellar.evaluate_many_async("1", iter(()), **options)
 
 
-def test_an_expression_that_is_invalid_is_refused_at_once():
+def test_an_invalid_expression_is_rejected_at_once():
     with pytest.raises(stellar.ParseError):
         stellar.evaluate_many_async("1 +", [])
 
 
-def test_several_event_loops_one_after_the_other_share_the_run_loop(library, gate, context):
+def test_consecutive_event_loops_share_the_run_loop(library, gate, context):
     gate.open.set_result(None)
     expression = stellar.Expression("WAIT(1)", library)
     assert [run(expression.evaluate_async({}, context)) for _ in range(3)] == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""The Python in docs/embedding.md does what it shows."""
+"""Tests of the Python examples in docs/embedding.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EMBEDDING = Path(__file__).parent.parent.parent / "docs" / "embedding.md"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_examples_of_embedding_hold(tmp_path, monkeypatch):
+def test_the_examples_of_embedding_run(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     blocks = PYTHON.findall(EMBEDDING.read_text())
     files = [block for block in blocks if block.startswith("# ")]

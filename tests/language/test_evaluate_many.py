@@ -1,4 +1,4 @@
-"""Many records at once: order, the window, failures, and closing early."""
+"""Tests of evaluate_many: order, window, failures and early close."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from stellar.util.windowed import in_order
 
 
 class Gate:
-    """A service at which evaluations wait until so many of them have come."""
+    """A service at which evaluations wait until a number of them has arrived."""
 
-    def __init__(self, wanted: int) -> None:
-        self.barrier = threading.Barrier(wanted, timeout=10)
+    def __init__(self, parties: int) -> None:
+        self.barrier = threading.Barrier(parties, timeout=10)
 
 
-@stellar.stellar("MEET")
+@stellar.function("MEET")
 def meet(context: Context, number: object) -> object:
     """Wait for the others.
 
-    number: What to give back
+    number: The number to return
     returns: The number
     """
     context[Gate].barrier.wait()
@@ -37,7 +37,7 @@ MEETING = Library.of(meet)
 WINDOWS = [1, 2, 3, 64]
 
 
-def reading(records, taken):
+def record_reads(records, taken):
     for record in records:
         taken.append(record)
         yield record
@@ -49,21 +49,21 @@ def test_values_come_in_the_order_of_their_records(in_flight):
     assert list(evaluate_many("n * 2", records, in_flight=in_flight)) == [number * 2 for number in range(200)]
 
 
-def test_as_many_records_are_in_the_air_as_were_asked_for():
+def test_in_flight_records_are_evaluated_concurrently():
     expression = stellar.compile("MEET(n)", library=MEETING)
-    context = Context({Gate: Gate(8)})  # which opens only when 8 have come
+    context = Context({Gate: Gate(8)})  # opens when 8 evaluations wait
     assert list(evaluate_many(expression, ({"n": n} for n in range(40)), context, in_flight=8)) == list(range(40))
 
 
-def test_a_text_may_call_what_a_library_has():
+def test_a_source_may_call_the_functions_of_a_library():
     values = evaluate_many("MEET(n)", [{"n": 1}], Context({Gate: Gate(1)}), library=MEETING)
     assert list(values) == [1]
 
 
 @pytest.mark.parametrize("in_flight", WINDOWS)
-def test_no_more_is_read_ahead_than_is_in_the_air(in_flight):
+def test_at_most_in_flight_records_are_read_ahead(in_flight):
     taken: list[object] = []
-    values = evaluate_many("n", reading(({"n": n} for n in count()), taken), in_flight=in_flight)
+    values = evaluate_many("n", record_reads(({"n": n} for n in count()), taken), in_flight=in_flight)
     assert taken == []
     for delivered in range(300):
         assert next(values) == delivered
@@ -72,7 +72,7 @@ def test_no_more_is_read_ahead_than_is_in_the_air(in_flight):
 
 
 @pytest.mark.parametrize("in_flight", WINDOWS)
-def test_a_record_that_fails_raises_at_its_place(in_flight):
+def test_a_failure_is_raised_in_the_position_of_its_record(in_flight):
     values = evaluate_many("1 / n", [{"n": 1}, {"n": 1}, {"n": 0}, {"n": 1}], in_flight=in_flight)
     assert [next(values), next(values)] == [1, 1]
     with pytest.raises(stellar.EvaluationError):
@@ -80,7 +80,7 @@ def test_a_record_that_fails_raises_at_its_place(in_flight):
 
 
 @pytest.mark.parametrize("in_flight", WINDOWS)
-def test_a_record_that_fails_is_given_as_its_error_where_that_is_wanted(in_flight):
+def test_a_failure_can_be_yielded_instead_of_a_value(in_flight):
     records = [{"n": 1}, {"n": 0}, {"n": 1}]
     first, failed, last = evaluate_many("1 / n", records, in_flight=in_flight, failures="yield")
     assert (first, last) == (1, 1)
@@ -88,7 +88,7 @@ def test_a_record_that_fails_is_given_as_its_error_where_that_is_wanted(in_fligh
 
 
 @pytest.mark.parametrize("in_flight", WINDOWS)
-def test_when_reading_fails_what_was_read_comes_first(in_flight):
+def test_results_of_read_records_precede_a_read_error(in_flight):
     def source():
         yield {"n": 1}
         yield {"n": 2}
@@ -100,7 +100,7 @@ def test_when_reading_fails_what_was_read_comes_first(in_flight):
         next(values)
 
 
-def test_after_an_early_close_nothing_runs_and_no_thread_is_left():
+def test_after_an_early_close_nothing_runs_and_no_thread_remains():
     begun: list[int] = []
     taken: list[int] = []
 
@@ -110,7 +110,7 @@ def test_after_an_early_close_nothing_runs_and_no_thread_is_left():
         return number
 
     threads = threading.active_count()
-    results = in_order(work, reading(count(), taken), 4)
+    results = in_order(work, record_reads(count(), taken), 4)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     results.close()
     after = list(begun)
@@ -124,7 +124,7 @@ def test_a_window_of_one_starts_no_thread():
     assert list(in_order(lambda _: threading.current_thread(), [1, 2], 1)) == [threading.main_thread()] * 2
 
 
-def test_what_is_ready_does_not_wait_for_a_slow_source_to_fill_the_window():
+def test_finished_results_do_not_wait_for_a_slow_source():
     allowed = threading.Event()
 
     def source():
@@ -132,7 +132,7 @@ def test_what_is_ready_does_not_wait_for_a_slow_source_to_fill_the_window():
         while not finished:
             time.sleep(0.001)
         yield 2
-        assert allowed.is_set(), "the source was asked for a third before the first was given"
+        assert allowed.is_set(), "the third record was read before the first result was yielded"
         yield 3
 
     finished: list[int] = []
@@ -147,21 +147,21 @@ def test_what_is_ready_does_not_wait_for_a_slow_source_to_fill_the_window():
     assert list(results) == [2, 3]
 
 
-def test_an_error_that_is_no_evaluation_error_is_raised_whatever_was_asked_for():
+def test_other_errors_than_evaluation_errors_are_always_raised():
     with pytest.raises(TypeError):
         list(evaluate_many("n", [1], failures="yield"))  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, None])
-def test_a_window_that_can_not_be_is_refused_before_anything_is_read(in_flight):
+def test_an_invalid_window_is_rejected_before_a_record_is_read(in_flight):
     taken: list[object] = []
-    with pytest.raises(ValueError, match="in_flight is a whole number of 1 or more"):
-        evaluate_many("n", reading([{}], taken), in_flight=in_flight)
+    with pytest.raises(ValueError, match="invalid in_flight: expected an integer of at least 1"):
+        evaluate_many("n", record_reads([{}], taken), in_flight=in_flight)
     assert taken == []
 
 
-def test_other_options_are_refused_before_anything_is_read():
-    with pytest.raises(ValueError, match="'raise' or 'yield', not 'skip'"):
+def test_other_invalid_options_are_rejected_before_a_record_is_read():
+    with pytest.raises(ValueError, match="'raise' or 'yield', got 'skip'"):
         evaluate_many("n", [], failures="skip")  # type: ignore[arg-type]
     with pytest.raises(stellar.ParseError):
         evaluate_many("1 +", [])

@@ -1,4 +1,4 @@
-"""What an Expression promises to the Python that uses it."""
+"""Tests of the Python interface of Expression."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_variables_are_the_free_ones_and_functions_the_called_ones():
     assert expression.variables == {"l", "y", "z", "w", "v", "_"}
     assert expression.functions == {"MAP", "TO_UPPER"}
     assert stellar.compile("1").variables == stellar.compile("x -> x").variables == frozenset()
-    # Free in one place, bound in another
+    # Free in one occurrence, bound in another
     assert stellar.compile("[x, MAP(l, x -> x)]").variables == {"x", "l"}
     assert stellar.compile("(x, y) -> MAP(x, z -> y + z + w)").variables == {"w"}
 
 
-def test_an_expression_knows_its_text_and_shows_it_in_short():
+def test_an_expression_has_its_source_and_shows_it_abbreviated():
     text = "a + 1 // the sum"
     assert stellar.compile(text).source == text
     assert repr(stellar.compile("a + 1")) == "<Expression 'a + 1'>"
@@ -58,7 +58,7 @@ def test_an_expression_knows_its_text_and_shows_it_in_short():
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t \r\f"])
-def test_a_blank_text_is_null_and_as_a_predicate_true(blank):
+def test_an_empty_source_is_null_and_as_a_predicate_true(blank):
     assert stellar.compile(blank)({}) is None
     assert stellar.compile(blank).evaluate({}, missing="error") is None
     assert stellar.compile(blank, predicate=True)({}) is True
@@ -87,11 +87,11 @@ def test_a_missing_field_may_be_an_error():
         strict.evaluate({}, missing="error")
     assert isinstance(caught.value.__cause__, LookupError)
     assert strict.evaluate({}, missing="null") == 1
-    # Asked for a second time, it is compiled already
+    # The second evaluation uses the compiled form
     assert strict.evaluate({"x": 1}, missing="error") == 2
 
 
-def test_a_strict_evaluation_reads_what_it_reaches_alone_and_spares_lambdas_and_exists():
+def test_a_strict_evaluation_reports_only_missing_fields_that_are_read_outside_lambdas_and_exists():
     def strict(text, record):
         return stellar.compile(text).evaluate(record, missing="error")
 
@@ -104,12 +104,12 @@ def test_a_strict_evaluation_reads_what_it_reaches_alone_and_spares_lambdas_and_
         strict("exists(x) or x", {})
 
 
-def test_missing_is_null_or_error():
-    with pytest.raises(ValueError, match="missing is 'null' or 'error', not 'zero'"):
+def test_an_invalid_option_is_rejected():
+    with pytest.raises(ValueError, match="invalid missing: expected 'null' or 'error', got 'zero'"):
         stellar.compile("x").evaluate({}, missing="zero")
 
 
-def test_unknown_functions_are_found_when_compiled_or_when_reached():
+def test_unknown_functions_are_reported_when_compiled_or_when_reached():
     with pytest.raises(ResolutionError, match="unknown function NOSUCH"):
         stellar.compile("true or NOSUCH()")
     lenient = stellar.compile("x or NOSUCH(y) or MAP_GET()", unknown_functions="when_reached")
@@ -123,7 +123,7 @@ def test_unknown_functions_are_found_when_compiled_or_when_reached():
         few({})
 
 
-def test_errors_carry_message_text_place_and_hint():
+def test_errors_have_message_source_span_and_hint():
     with pytest.raises(StellarError) as caught:
         stellar.compile("1 + TO_UPER('a')")
     error = caught.value
@@ -135,7 +135,7 @@ def test_errors_carry_message_text_place_and_hint():
     assert error.source[error.span.start : error.span.end] == "TO_UPER('a')"
 
 
-def test_an_error_has_its_cause_and_pythons_traceback_shows_the_stellar_text():
+def test_an_error_has_its_cause_and_tracebacks_show_the_stellar_source():
     expression = stellar.compile("1 +\n  (x /\n   y)")
     with pytest.raises(EvaluationError) as caught:
         expression({"x": 1, "y": 0})
@@ -145,24 +145,24 @@ def test_an_error_has_its_cause_and_pythons_traceback_shows_the_stellar_text():
     assert 'File "<stellar ' in shown
 
 
-def test_a_failed_text_stays_readable_in_tracebacks_but_not_without_end():
-    for number in range(expressions.TRACEBACK_TEXTS + 20):
+def test_tracebacks_show_the_sources_of_a_limited_number_of_expressions():
+    for number in range(expressions.MAX_TRACEBACK_SOURCES + 20):
         with pytest.raises(EvaluationError):
             Expression(f"1 / 0 + {number}", LIBRARY)({})
     shown = [name for name in linecache.cache if name.startswith("<stellar ")]
-    assert len(shown) <= expressions.TRACEBACK_TEXTS
-    with pytest.raises(EvaluationError):  # the same text twice is kept once
+    assert len(shown) <= expressions.MAX_TRACEBACK_SOURCES
+    with pytest.raises(EvaluationError):  # the same source is stored once
         Expression(f"1 / 0 + {number}", LIBRARY)({})
     assert len([name for name in linecache.cache if name.startswith("<stellar ")]) == len(shown)
     linecache.checkcache()
 
 
-def test_an_expression_within_an_expression_tells_its_own_message():
-    def inner(text: str) -> object:
-        """Evaluates."""
-        return Expression(text, LIBRARY)({})
+def test_the_message_of_a_nested_expression_is_preserved():
+    def inner(source: str) -> object:
+        """Evaluate a source."""
+        return Expression(source, LIBRARY)({})
 
-    library = Library.of(LIBRARY, stellar.stellar("EVALUATE")(inner))
+    library = Library.of(LIBRARY, stellar.function("EVALUATE")(inner))
     with pytest.raises(EvaluationError) as caught:
         Expression("1 + EVALUATE('1 / 0')", library)({})
     assert (caught.value.message, caught.value.source) == ("division by zero", "1 + EVALUATE('1 / 0')")
@@ -178,17 +178,17 @@ def test_an_expression_within_an_expression_tells_its_own_message():
         (ModelRefused("the model refuses"), "the model refuses"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode"),
         (ValueError(), "ValueError"),
-        # What a function did not mean to raise is named
+        # For exceptions that are bugs of the function the class is part of the message
         (KeyError("sun"), "KeyError: 'sun'"),
         (IndexError("list index out of range"), "IndexError: list index out of range"),
         (TypeError("unhashable"), "TypeError: unhashable"),
         (ZeroDivisionError("out of order"), "ZeroDivisionError: out of order"),
     ],
 )
-def test_what_a_function_raises_becomes_the_message(error, message):
-    @stellar.stellar("REFUSE")
+def test_the_exception_of_a_function_becomes_the_message(error, message):
+    @stellar.function("REFUSE")
     def refuse() -> None:
-        """Raises."""
+        """Raise the error."""
         raise error
 
     with pytest.raises(EvaluationError) as caught:
@@ -197,10 +197,10 @@ def test_what_a_function_raises_becomes_the_message(error, message):
     assert caught.value.__cause__ is error
 
 
-def test_what_is_no_exception_passes_through():
-    @stellar.stellar("INTERRUPT")
+def test_a_keyboard_interrupt_is_not_converted():
+    @stellar.function("INTERRUPT")
     def interrupt() -> None:
-        """Interrupts."""
+        """Raise KeyboardInterrupt."""
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -208,7 +208,7 @@ def test_what_is_no_exception_passes_through():
 
 
 def test_functions_get_the_services_of_the_context():
-    @stellar.stellar("GREETING")
+    @stellar.function("GREETING")
     def greeting(context: Context, name: str) -> str:
         """A greeting."""
         return f"{context[str]} {name}"
@@ -216,24 +216,24 @@ def test_functions_get_the_services_of_the_context():
     expression = Expression("GREETING('Bob')", Library.of(greeting))
     assert expression({}, Context({str: "hello"})) == "hello Bob"
     assert expression.evaluate({}, Context({str: "hi"})) == "hi Bob"
-    with pytest.raises(EvaluationError, match="this needs a str, and the context has none"):
+    with pytest.raises(EvaluationError, match="no str configured; add one to the context"):
         expression({})
 
 
-def test_the_last_500_texts_stay_compiled():
-    expressions._cached.cache_clear()
+def test_the_last_500_sources_are_cached():
+    expressions._compile_cached.cache_clear()
     for number in range(600):
         assert stellar.evaluate(f"x + {number}", {"x": 1}) == number + 1
-    assert expressions._cached.cache_info().currsize == 500
+    assert expressions._compile_cached.cache_info().currsize == 500
     stellar.evaluate("x + 599", {})
-    assert expressions._cached.cache_info().hits == 1
+    assert expressions._compile_cached.cache_info().hits == 1
     with pytest.raises(ParseError):
         stellar.evaluate("x +", {})
-    assert expressions._cached.cache_info().currsize == 500
+    assert expressions._compile_cached.cache_info().currsize == 500
 
 
-def test_evaluate_takes_a_context_and_a_library():
-    @stellar.stellar("SERVICE")
+def test_evaluate_accepts_a_context_and_a_library():
+    @stellar.function("SERVICE")
     def service(context: Context) -> int:
         """The number."""
         return context[int]
@@ -242,7 +242,7 @@ def test_evaluate_takes_a_context_and_a_library():
     assert stellar.evaluate("SERVICE() + x", {"x": 1}, Context({int: 5}), library=library) == 6
     with pytest.raises(ResolutionError):
         stellar.evaluate("SERVICE()", {})
-    with pytest.raises(ResolutionError):  # an empty library is a library
+    with pytest.raises(ResolutionError):  # an empty library is valid
         stellar.evaluate("TO_UPPER('a')", {}, library=Library())
     with pytest.raises(ResolutionError):
         stellar.compile("TO_UPPER('a')", library=Library())
@@ -250,27 +250,27 @@ def test_evaluate_takes_a_context_and_a_library():
 
 def test_threads_share_an_expression():
     expression = stellar.compile("REDUCE(MAP(l, x -> x * n), (a, b) -> a + b, 0) + n / d")
-    wrong: list[object] = []
+    unexpected: list[object] = []
 
     def work(number: int) -> None:
         for _ in range(300):
             if expression({"l": list(range(20)), "n": number, "d": 1}) != 190 * number + number:
-                wrong.append(number)
+                unexpected.append(number)
             try:
                 expression({"l": [number], "n": number, "d": 0})
             except EvaluationError as error:
                 if f"n is {number}" not in str(error):
-                    wrong.append(error)
+                    unexpected.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 7)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert unexpected == []
 
 
-def test_an_expression_that_is_no_longer_used_is_freed():
+def test_an_unused_expression_is_freed():
     expression = Expression("MAP(l, x -> x + y)", Library.of(LIBRARY))
     expression.evaluate({"l": [1], "y": 2}, missing="error")
     gone = weakref.ref(expression)
@@ -285,7 +285,7 @@ def run(code: str, *options: str) -> str:
     ).stdout
 
 
-def test_without_debug_ranges_the_whole_text_is_the_place():
+def test_without_debug_ranges_the_span_is_the_whole_source():
     code = """
 import stellar
 try:
@@ -298,7 +298,7 @@ except stellar.EvaluationError as error:
     assert run(code) == "division by zero Span(start=5, end=10)\n"
 
 
-def test_an_expression_whose_code_has_no_columns_still_tells_what_was_wrong():
+def test_an_error_in_code_without_columns_has_its_message():
     expression = stellar.compile("1 + x / y")
     function = expression.__call__
     # As `-X no_debug_ranges` compiles it: entries of kind 13, a line without columns, for eight instructions each
@@ -314,19 +314,19 @@ def test_an_expression_has_a_tree():
     assert stellar.compile("x + 1").tree == n.Arithmetic("+", n.Variable("x"), n.Literal(1))
 
 
-def test_all_fields_show_and_keep_what_they_are():
+def test_the_view_of_all_fields_has_a_repr_and_can_be_pickled():
     fields = stellar.compile("_")({"a": 1, "b": None})
     assert repr(fields) == "{'a': 1, 'b': None}"
     assert dict(pickle.loads(pickle.dumps(fields))) == dict(fields) == {"a": 1, "b": None}
 
 
-def test_importing_stellar_loads_the_language_alone():
+def test_importing_stellar_loads_only_the_language():
     heavy = "httpx pydantic regex lark prompt_toolkit cachetools stellar.functions stellar.maas stellar.pipeline"
     code = f"import sys, stellar; stellar.compile; print([name for name in {heavy.split()} if name in sys.modules])"
     assert run(code) == "[]\n"
 
 
-def test_stellar_shows_its_names():
+def test_the_public_names_of_stellar_can_be_imported():
     assert set(stellar.__all__) <= {*dir(stellar), *vars(stellar), *stellar.__all__}
     for name in stellar.__all__:
         assert getattr(stellar, name) is not None

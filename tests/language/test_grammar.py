@@ -1,4 +1,4 @@
-"""The parser's tables are those of the grammar, and the grammar has no conflicts."""
+"""Tests that the parser's tables match the grammar, which has no conflicts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ pytest.importorskip("interegular", reason="lark's strict mode compares the termi
 from scripts import tables
 
 
-def test_the_tables_are_those_of_the_grammar():
-    made, kept = tables.build(), Path(tables.PACKAGE / "language" / "tables.py").read_text()
-    assert made == kept, "stellar/language/tables.py is out of date: run python -m scripts.tables"
+def test_the_tables_match_the_grammar():
+    built, stored = tables.build(), Path(tables.PACKAGE / "language" / "tables.py").read_text()
+    assert built == stored, "stellar/language/tables.py is out of date: run python -m scripts.tables"
 
 
-def test_strict_mode_refuses_a_conflict(tmp_path, monkeypatch):
+def test_strict_mode_rejects_a_conflict(tmp_path, monkeypatch):
     grammar = (tables.PACKAGE / "grammar.lark").read_text()
     (tmp_path / "grammar.lark").write_text(
         f"{grammar}\n?twice: atom\n".replace("?operand: sum", "?operand: sum | twice")

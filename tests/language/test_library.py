@@ -1,4 +1,4 @@
-"""How functions are declared and gathered, and what is told of them; what a context holds."""
+"""Tests of function declarations, libraries and contexts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 
 import pytest
 
+import stellar as stellar_package
 from stellar.functions import LIBRARY, strings
 from stellar.language.context import NOTHING, Context, GlobalSettings
 from stellar.language.errors import ConfigError, EvaluationError, ResolutionError
@@ -19,15 +20,15 @@ from stellar.language.library import UNKNOWN, Function, Kind, Library, Written, 
 
 @stellar("SHOUT")
 def shout(text: str | None, mark: str = "!", *more: str) -> str | None:
-    """A text in
-    capital letters.
+    """A string in
+    uppercase.
 
     It is loud.
 
-    text: The text
+    text: The string
         to shout
-    mark: What to end with
-    returns: The loud text; null for null
+    mark: The last characters
+    returns: The loud string; null for null
 
         SHOUT('a')  // 'A!'
 
@@ -40,20 +41,24 @@ def shout(text: str | None, mark: str = "!", *more: str) -> str | None:
 
 @stellar("ID", surplus="refuse")
 def identity(value_: Any) -> Any:
-    """Whatever it is given."""
+    """Return the argument."""
     return value_
 
 
 @stellar("ID")
 def other_identity(value: object) -> list[object]:
-    """Another."""
+    """Return a list of the argument."""
     return [value]
 
 
 @stellar("WITH_CONTEXT")
 def with_context(context: Context, name: str) -> str:
-    """Uses the context."""
+    """Return a greeting."""
     return f"{context[str]} {name}"
+
+
+def test_function_is_the_same_decorator_as_stellar():
+    assert stellar_package.function is stellar_package.stellar is stellar
 
 
 def test_a_declared_function_is_returned_unchanged():
@@ -62,12 +67,12 @@ def test_a_declared_function_is_returned_unchanged():
 
 
 @pytest.mark.parametrize("options", [{"surplus": "drop"}, {"comprehension": "reduce"}])
-def test_a_declaration_knows_its_options(options):
-    with pytest.raises(ValueError, match=r"(surplus|comprehension) is '.*', not '"):
+def test_invalid_options_of_a_declaration_are_rejected(options):
+    with pytest.raises(ValueError, match=r"invalid (surplus|comprehension): expected '.*', got '"):
         stellar("F", **options)
 
 
-def test_usage_shows_what_may_be_left_out_and_repeated():
+def test_usage_shows_optional_and_repeated_parameters():
     library = Library.of(shout, identity, with_context)
     assert library["SHOUT"].usage == "SHOUT(text, mark?, more...)"
     assert library["ID"].usage == "ID(value)"
@@ -76,63 +81,63 @@ def test_usage_shows_what_may_be_left_out_and_repeated():
     assert library["SHOUT"].family == "test_library"
 
 
-def test_help_is_the_docstring_taken_apart():
+def test_help_has_the_sections_of_the_docstring():
     function = Library.of(shout)["SHOUT"]
-    assert function.help.summary == "A text in capital letters."
+    assert function.help.summary == "A string in uppercase."
     assert function.help.details == "It is loud.\n\nRarely needed."
-    assert function.help.parameters == {"text": "The text to shout", "mark": "What to end with"}
-    assert function.help.returns == "The loud text; null for null"
+    assert function.help.parameters == {"text": "The string to shout", "mark": "The last characters"}
+    assert function.help.returns == "The loud string; null for null"
     assert function.help.examples == "SHOUT('a')  // 'A!'\n\nSHOUT('a', '?')  // 'A?'"
     assert [(p.name, p.description, p.optional, p.repeated) for p in function.parameters] == [
-        ("text", "The text to shout", False, False),
-        ("mark", "What to end with", True, False),
+        ("text", "The string to shout", False, False),
+        ("mark", "The last characters", True, False),
         ("more", "", True, True),
     ]
     assert read_help("") == read_help("\n") == type(function.help)("", "", {}, "", "")
 
 
 @pytest.mark.parametrize(
-    ("annotation", "accepted", "refused", "noun"),
+    ("annotation", "accepted", "rejected", "noun"),
     [
-        (str, ["", "a"], [None, 1, b"a", ["a"]], "a text"),
-        (str | None, ["", None], [1], "a text"),
-        (Optional[int], [1, None], [True, 1.0, "1"], "a whole number"),  # noqa: UP045
-        (Union[int, str], [1, "a"], [None, True], "a whole number or a text"),  # noqa: UP007
+        (str, ["", "a"], [None, 1, b"a", ["a"]], "a string"),
+        (str | None, ["", None], [1], "a string"),
+        (Optional[int], [1, None], [True, 1.0, "1"], "an integer"),  # noqa: UP045
+        (Union[int, str], [1, "a"], [None, True], "an integer or a string"),  # noqa: UP007
         (float, [1.0, 1], [True, "1"], "a number"),
-        (bool, [True, False], [1, 0, None], "true or false"),
+        (bool, [True, False], [1, 0, None], "a boolean"),
         (bytes, [b""], ["a"], "bytes"),
         (list[str], [[], [1]], [(), "a", {1}], "a list"),
         (set[int], [set()], [[], frozenset()], "a set"),
         (dict[str, int], [{}], [[], "a"], "a map"),
         (Mapping[str, int], [{}, types.MappingProxyType({})], [[]], "a map"),
         (Iterable[Any], [[], set(), ()], ["a", {}, 1], "a list or set"),
-        (Collection[Any], [[], "a", {}, set()], [1, b""], "a text, list, set or map"),
+        (Collection[Any], [[], "a", {}, set()], [1, b""], "a string, list, set or map"),
         (Callable[..., Any], [lambda: 1], [len, "a"], "a lambda such as x -> x + 1"),
         (Any, [None, 1, object()], [], "any value"),
         (object, [None, 1], [], "any value"),
         (complex, [1j], [1, None], "a complex"),
     ],
 )
-def test_an_annotation_says_what_an_argument_must_be(annotation, accepted, refused, noun):
-    wanted = kind(annotation)
-    assert [value for value in accepted if not wanted.accepts(value)] == []
-    assert [value for value in refused if wanted.accepts(value)] == []
-    assert wanted.noun == noun
+def test_an_annotation_declares_the_type_of_an_argument(annotation, accepted, rejected, noun):
+    declared = kind(annotation)
+    assert [value for value in accepted if not declared.accepts(value)] == []
+    assert [value for value in rejected if declared.accepts(value)] == []
+    assert declared.noun == noun
 
 
-def test_arguments_of_another_kind_are_refused_by_name():
+def test_an_argument_of_another_type_is_rejected_with_the_parameter_name():
     library = Library.of(shout)
     for text in ("SHOUT(1)", "SHOUT('a', null)", "SHOUT('a', '!', 'b', 5)"):
         for fast in (True, False):
             with pytest.raises(
-                EvaluationError, match=r"SHOUT takes a text( as (mark|more))?, not (null|the whole num)"
+                EvaluationError, match=r"SHOUT expected a string( as (text|mark|more))?, got (null|the integer)"
             ):
                 Expression(text, library, fast=fast)({})
     assert Expression("SHOUT('a', '?', '!', '?')", library)({}) == "A?!?"
     assert Expression("SHOUT(x)", library)({}) is None
 
 
-def test_surplus_arguments_are_ignored_or_refused():
+def test_surplus_arguments_are_ignored_or_rejected():
     ignoring, refusing = Library.of(other_identity), Library.of(identity)
     assert Expression("ID(1, 2)", ignoring)({}) == [1]
     with pytest.raises(ResolutionError, match="ID takes at most 1 argument, not 2"):
@@ -146,7 +151,7 @@ def test_of_two_functions_with_one_name_the_later_wins():
     assert Library.of(other_identity, Library.of(identity))["ID"].implementation is identity
 
 
-def test_a_library_gathers_modules_functions_and_libraries():
+def test_a_library_collects_modules_functions_and_libraries():
     library = Library.of(strings, Library.of(shout), Function("SAME", identity))
     assert {"TO_UPPER", "SHOUT", "SAME"} <= set(library)
     assert len(library) == len(list(library))
@@ -154,7 +159,7 @@ def test_a_library_gathers_modules_functions_and_libraries():
     assert library.get("NOSUCH") is None
     with pytest.raises(KeyError):
         library["NOSUCH"]
-    with pytest.raises(TypeError, match="declares no Stellar function; decorate it with @stellar"):
+    with pytest.raises(TypeError, match=r"declares no Stellar function; decorate it with @stellar\.function"):
         Library.of(len)
 
 
@@ -164,7 +169,7 @@ def test_a_library_is_found_by_its_name():
         Library.named("stellar.nowhere:LIBRARY")
     with pytest.raises(LookupError, match=r"no library of Stellar functions at stellar.functions:NOTHING"):
         Library.named("stellar.functions:NOTHING")
-    with pytest.raises(LookupError, match=r"stellar.functions:GROUP is a str, not a Library"):
+    with pytest.raises(LookupError, match=r"invalid library stellar.functions:GROUP: expected a Library, got a str"):
         Library.named("stellar.functions:GROUP")
 
 
@@ -176,10 +181,10 @@ def test_a_library_is_found_by_its_name():
         ([], ["TO_.*"], {"SHOUT"}),
         (["TO_.*"], ["TO_LOWER"], {"TO_UPPER"}),
         (["TO_UPPER"], [".*"], set()),
-        # The whole name must match, blanks around an expression are dropped, and an empty one is none
+        # The whole name must match, whitespace around a pattern is removed, and empty patterns are ignored
         (["TO"], [], set()),
         (["  SHOUT\t", "", " "], [" "], {"SHOUT"}),
-        # The path of the Python function is a name as well
+        # The path of the Python function may match, too
         ([r"stellar\.functions\.strings\..*"], [], {"TO_UPPER", "TO_LOWER"}),
         ([], [r"stellar\.functions\.strings\.to_upper"], {"TO_LOWER", "SHOUT"}),
         ([], [r".*\.shout"], {"TO_UPPER", "TO_LOWER"}),
@@ -193,7 +198,7 @@ def test_a_library_can_be_restricted(include, exclude, names):
     assert len(whole) == 3
 
 
-def test_a_restricted_library_has_the_rest_no_longer():
+def test_a_restricted_library_does_not_have_the_excluded_functions():
     with pytest.raises(ResolutionError, match="unknown function TO_UPPER"):
         Expression("TO_UPPER('a')", LIBRARY.restricted(exclude=["TO_.*"]))
     assert Expression("TO_UPPER('a')", LIBRARY.restricted(include=["TO_.*"]))({}) == "A"
@@ -203,11 +208,11 @@ def test_a_restricted_library_has_the_rest_no_longer():
     ("written", "meant"),
     [("TO_UPER", "TO_UPPER"), ("to_upper", "TO_UPPER"), ("toUpper", "TO_UPPER"), ("MAPGET", "MAP_GET"), ("XYZ", None)],
 )
-def test_a_misspelt_name_resembles_a_known_one(written, meant):
-    assert LIBRARY.resembling(written) == meant
+def test_a_misspelt_name_has_a_similar_known_name(written, meant):
+    assert LIBRARY.find_similar(written) == meant
 
 
-def test_functions_that_do_not_know_their_result_are_asked_for_it():
+def test_a_function_without_annotations_accepts_and_returns_any_value():
     @stellar("PLAIN")
     def plain(value):
         """Without annotations."""
@@ -227,11 +232,11 @@ def test_a_context_finds_services_by_type():
     assert context.get(float, 2.0) == 2.0
     assert int in context
     assert float not in context
-    with pytest.raises(LookupError, match="this needs a float, and the context has none"):
+    with pytest.raises(LookupError, match="no float configured; add one to the context"):
         context[float]
 
 
-def test_a_context_makes_what_is_missing_once_of_the_global_settings():
+def test_a_context_creates_a_missing_service_once_from_the_global_settings():
     made: list[GlobalSettings] = []
 
     def make(settings: GlobalSettings) -> list[int]:
@@ -245,8 +250,8 @@ def test_a_context_makes_what_is_missing_once_of_the_global_settings():
     assert made[1] == {}
 
 
-def test_a_context_makes_a_service_once_though_threads_ask_together():
-    asked = threading.Barrier(4)
+def test_concurrent_threads_get_the_same_service():
+    started = threading.Barrier(4)
     found: list[object] = []
     context = Context()
 
@@ -254,11 +259,11 @@ def test_a_context_makes_a_service_once_though_threads_ask_together():
         time.sleep(0.02)
         return object()
 
-    def ask() -> None:
-        asked.wait()
+    def request() -> None:
+        started.wait()
         found.append(context.get_or_make(object, make))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=request) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -267,10 +272,10 @@ def test_a_context_makes_a_service_once_though_threads_ask_together():
     assert len(set(map(id, found))) == 1
 
 
-def test_a_text_that_is_written_in_the_expression_can_be_told_from_one_of_the_record():
+def test_string_literals_can_be_distinguished_from_strings_of_the_record():
     @stellar("IS_WRITTEN")
     def is_written(pattern: Written | str) -> bool:
-        """Whether the text stands in the expression."""
+        """Return True for a literal of the expression."""
         return isinstance(pattern, Written)
 
     library = Library.of(is_written)
@@ -278,7 +283,7 @@ def test_a_text_that_is_written_in_the_expression_can_be_told_from_one_of_the_re
     assert Expression("IS_WRITTEN(x)", library)({"x": "a"}) is False
 
 
-def test_a_context_with_more_services_is_another():
+def test_with_services_returns_another_context():
     context = Context({str: "a"})
     more = context.with_services({str: "b", int: 1})
     assert (context[str], more[str], more[int]) == ("a", "b", 1)
@@ -286,22 +291,22 @@ def test_a_context_with_more_services_is_another():
     assert str not in NOTHING
 
 
-def test_a_configuration_error_says_where():
+def test_a_configuration_error_has_file_and_path():
     assert (
-        str(ConfigError("squid.json", "parserConfig.x", "is no number")) == "squid.json: parserConfig.x: is no number"
+        str(ConfigError("squid.json", "parserConfig.x", "not a number")) == "squid.json: parserConfig.x: not a number"
     )
     assert str(ConfigError("squid.json", "", "is empty")) == "squid.json: is empty"
 
 
-def _prepared_repeat(text: object, times: object) -> Callable[[str], str] | None:
+def _prepare_repeat(text: object, times: object) -> Callable[[str], str] | None:
     if text is UNKNOWN and isinstance(times, int):
         return lambda known: f"prepared {known * times}"
     return None
 
 
-@stellar("REPEAT", prepare=_prepared_repeat)
+@stellar("REPEAT", prepare=_prepare_repeat)
 def repeat(text: str, times: int) -> str:
-    """A text, so many times."""
+    """Repeat a string."""
     return text * times
 
 
@@ -314,26 +319,26 @@ def repeat(text: str, times: int) -> str:
         ("REPEAT('ab', 2)", "abab"),
     ],
 )
-def test_what_literals_decide_is_prepared_once(expression: str, value: str) -> None:
+def test_work_that_depends_on_literals_is_prepared_once(expression: str, value: str) -> None:
     library = Library.of(repeat)
     assert Expression(expression, library)({"x": "ab", "n": 3}) == value
 
 
 @pytest.mark.parametrize("expression", ["REPEAT(x, '2')", "REPEAT(1, 2)", "REPEAT(x, null)"])
-def test_a_literal_that_does_not_fit_is_refused_when_it_is_reached(expression: str) -> None:
+def test_an_invalid_literal_is_an_error_when_the_call_is_reached(expression: str) -> None:
     compiled = Expression(f"x == null or {expression} == ''", Library.of(repeat))
     assert compiled({}) is True
-    with pytest.raises(EvaluationError, match="REPEAT takes "):
+    with pytest.raises(EvaluationError, match="REPEAT expected "):
         compiled({"x": "ab"})
 
 
-def test_a_pattern_that_can_t_be_read_is_refused_when_it_is_reached() -> None:
+def test_an_invalid_pattern_is_an_error_when_the_call_is_reached() -> None:
     compiled = Expression("REGEXP_MATCH(x, '(')", LIBRARY)
     with pytest.raises(EvaluationError, match="regular expression"):
         compiled({"x": "a"})
 
 
-def test_what_was_made_of_settings_is_not_there_under_other_settings() -> None:
+def test_services_are_not_shared_by_contexts_with_other_settings() -> None:
     def size(settings: GlobalSettings) -> list[Any]:
         return [settings.get("size", "no size")]
 
@@ -346,9 +351,9 @@ def test_what_was_made_of_settings_is_not_there_under_other_settings() -> None:
     assert other.with_services({list: [3]}).get_or_make(list, size) == [3]
 
 
-def test_after_a_fork_a_lock_that_another_thread_held_is_not_waited_for():
+def test_a_lock_held_at_a_fork_does_not_block_the_child():
     context = Context()
-    made = context._made
-    made.lock.acquire()
-    made.after_fork()
+    shared = context._shared
+    shared.lock.acquire()
+    shared.after_fork()
     assert context.get_or_make(list, lambda settings: ["made"]) == ["made"]

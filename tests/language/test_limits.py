@@ -1,4 +1,4 @@
-"""How large an expression may be, and that a larger one is refused in plain words rather than with a crash."""
+"""Tests of limits: an expression beyond a limit is rejected with a clear error, without a crash."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from stellar.functions import LIBRARY
 from stellar.language.errors import EvaluationError, ParseError
 from stellar.language.expression import Expression
-from stellar.language.parser import LONGEST_TEXT
+from stellar.language.parser import MAX_SOURCE_BYTES
 
-# A construct: what opens and closes a level, the innermost value, and the value of the whole
+# Name of a construct: opening of a level, innermost value, closing of a level, and the result or None
 NESTED = {
     "parentheses": ("(", "1", ")", 1),
     "lists": ("[", "", "]", None),
@@ -53,7 +53,7 @@ NESTED = {
 }
 
 
-# Where a level of the construct is several levels of the tree, or the innermost value is one
+# The number of levels allowed for constructs of which one level is several levels of the tree
 LEVELS = {
     "filters": 66,
     "comprehensions": 199,
@@ -68,7 +68,7 @@ LEVELS = {
 }
 
 
-def nested(construct: str, levels: int) -> str:
+def nest(construct: str, levels: int) -> str:
     opening, innermost, closing, _ = NESTED[construct]
     return opening * levels + innermost + closing * levels
 
@@ -76,34 +76,34 @@ def nested(construct: str, levels: int) -> str:
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("construct", NESTED)
 def test_200_levels_are_evaluated(construct, fast):
-    value = Expression(nested(construct, LEVELS.get(construct, 200)), LIBRARY, fast=fast)({"x": 1.0})
+    value = Expression(nest(construct, LEVELS.get(construct, 200)), LIBRARY, fast=fast)({"x": 1.0})
     assert NESTED[construct][3] in (None, value)
 
 
 @pytest.mark.parametrize("construct", NESTED)
 @pytest.mark.parametrize("more", [1, 1000])
-def test_more_than_200_levels_are_refused(construct, more):
+def test_more_than_200_levels_are_rejected(construct, more):
     with pytest.raises(ParseError, match=r"nests deeper than 200 levels|longer than 65536 bytes"):
-        Expression(nested(construct, LEVELS.get(construct, 200) + more), LIBRARY)
+        Expression(nest(construct, LEVELS.get(construct, 200) + more), LIBRARY)
 
 
-def joined(operator: str, count: int, operand: str = "x") -> str:
+def join(operator: str, count: int, operand: str = "x") -> str:
     return operator.join([operand] * count)
 
 
 CHAINS = {
-    "sum": (joined("+", 10_000), 15_000.0),
-    "sum of constants": (joined("+", 10_000, "1"), 10_000),
+    "sum": (join("+", 10_000), 15_000.0),
+    "sum of constants": (join("+", 10_000, "1"), 10_000),
     "sum of different fields": ("+".join(f"a{number}" for number in range(5_000)), 0),
-    "sum and difference": (joined("+", 5_000, "x-1"), 2_500.0),
-    "product": (joined("*", 10_000, "1"), 1),
-    "quotient": (joined("/", 10_000, "1.0"), 1.0),
-    "sum of sums": (joined("+", 100, f"({joined('+', 100)})"), 15_000.0),
-    "sum of calls": (joined("+", 3_000, "LENGTH('a')"), 3_000),
-    "and": (joined(" and ", 5_000, "x>1"), True),
-    "and of values": (joined(" and ", 5_000), False),
-    "or": (joined(" or ", 5_000, "x>2"), False),
-    "or of values": (joined(" or ", 5_000), False),
+    "sum and difference": (join("+", 5_000, "x-1"), 2_500.0),
+    "product": (join("*", 10_000, "1"), 1),
+    "quotient": (join("/", 10_000, "1.0"), 1.0),
+    "sum of sums": (join("+", 100, f"({join('+', 100)})"), 15_000.0),
+    "sum of calls": (join("+", 3_000, "LENGTH('a')"), 3_000),
+    "and": (join(" and ", 5_000, "x>1"), True),
+    "and of values": (join(" and ", 5_000), False),
+    "or": (join(" or ", 5_000, "x>2"), False),
+    "or of values": (join(" or ", 5_000), False),
     "or of memberships": (" or ".join(f"s in ['{number}']" for number in range(3_000)), True),
     "else if": (" else ".join(f"if n == {number} then {number}" for number in range(500)) + " else null", 450),
     "ternaries": (" : ".join(f"n == {number} ? {number}" for number in range(500)) + " : null", 450),
@@ -112,32 +112,32 @@ CHAINS = {
         f"MAP([450], n -> {' else '.join(f'if n == {number} then {number}' for number in range(500))} else null)",
         [450],
     ),
-    "list": (f"LENGTH([{joined(',', 20_000)}])", 20_000),
+    "list": (f"LENGTH([{join(',', 20_000)}])", 20_000),
     "members": (f"n in [{','.join(map(str, range(9_000)))}]", True),
     "map": (f"LENGTH({{{','.join(f'{number} : n' for number in range(4_000))}}})", 4_000),
-    "surplus arguments": (f"TO_STRING({joined(',', 20_000)})", "1.5"),
+    "surplus arguments": (f"TO_STRING({join(',', 20_000)})", "1.5"),
     "parameters": (f"REDUCE([1], ({','.join(f'p{number}' for number in range(5_000))}) -> p1, 0)", 1),
-    "text": (f"LENGTH('{'a' * 65_000}')", 65_000),
+    "string": (f"LENGTH('{'a' * 65_000}')", 65_000),
     "comment": (f"1 // {'a' * 65_000}", 1),
 }
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_a_chain_may_be_long(name):
-    text, value = CHAINS[name]
-    assert Expression(text, LIBRARY)({"x": 1.5, "n": 450, "s": "7"}) == value
+def test_long_chains_are_evaluated(name):
+    source, value = CHAINS[name]
+    assert Expression(source, LIBRARY)({"x": 1.5, "n": 450, "s": "7"}) == value
 
 
 @pytest.mark.parametrize(
-    "text",
+    "source",
     [
         " else ".join(f"if n == {number} then {number}" for number in range(2_400)) + " else null",
         f"match {{ {','.join(f'n == {number} => {number}' for number in range(2_400))}, default => null }}",
     ],
 )
-def test_a_chain_too_long_for_python_is_refused_and_evaluated_where_python_allows_more(text):
+def test_a_chain_too_long_for_python_is_rejected_and_evaluated_where_python_allows_more(source):
     try:
-        expression = Expression(text, LIBRARY)
+        expression = Expression(source, LIBRARY)
     except ParseError as error:
         assert error.message == "the expression nests too deep to be compiled"  # noqa: PT017 - not raised by all versions
     else:
@@ -148,18 +148,22 @@ def test_a_chain_too_long_for_python_is_refused_and_evaluated_where_python_allow
 @pytest.mark.parametrize("fast", [True, False])
 def test_comprehensions_nest_deeper_than_the_blocks_of_python(fast):
     levels = range(40)
-    text = "".join(f"MAP([{level}], x{level} -> " for level in levels) + " + ".join(f"x{level}" for level in levels)
-    value = Expression(text + ")" * len(levels), LIBRARY, fast=fast)({})
+    source = "".join(f"MAP([{level}], x{level} -> " for level in levels) + " + ".join(f"x{level}" for level in levels)
+    value = Expression(source + ")" * len(levels), LIBRARY, fast=fast)({})
     for _ in levels:
         (value,) = value
     assert value == sum(levels)
 
 
-def test_a_text_of_64_kib_is_taken_and_a_longer_one_refused():
-    assert Expression("1".ljust(LONGEST_TEXT), LIBRARY)({}) == 1
-    for text in ("1".ljust(LONGEST_TEXT + 1), "'" + "é" * (LONGEST_TEXT // 2) + "'", "'" + "\ud800" * 30_000 + "'"):
+def test_a_source_of_64_kib_is_accepted_and_a_longer_one_rejected():
+    assert Expression("1".ljust(MAX_SOURCE_BYTES), LIBRARY)({}) == 1
+    for source in (
+        "1".ljust(MAX_SOURCE_BYTES + 1),
+        "'" + "é" * (MAX_SOURCE_BYTES // 2) + "'",
+        "'" + "\ud800" * 30_000 + "'",
+    ):
         with pytest.raises(ParseError) as caught:
-            Expression(text, LIBRARY)
+            Expression(source, LIBRARY)
         assert caught.value.message == "the expression is longer than 65536 bytes"
         assert len(str(caught.value)) < 400
 
@@ -171,26 +175,26 @@ def test_integers_have_4096_bits():
     assert Expression("x + 0", LIBRARY)({"x": widest}) == widest
     with pytest.raises(ParseError, match="more than 4096 bits"):
         Expression(str(widest + 1), LIBRARY)
-    for text in ("x + 1", "1 - -x", "x * x", "x * 2", "-x - 1"):
+    for source in ("x + 1", "1 - -x", "x * x", "x * 2", "-x - 1"):
         with pytest.raises(EvaluationError, match="more than 4096 bits"):
-            Expression(text, LIBRARY)({"x": widest})
+            Expression(source, LIBRARY)({"x": widest})
 
 
-def test_little_stack_is_enough_to_compile_a_deep_expression():
+def test_a_deep_expression_compiles_with_little_stack():
     def at_depth(frames: int) -> object:
         if frames:
             return at_depth(frames - 1)
-        return Expression(nested("left operands of and", 200), LIBRARY)({})
+        return Expression(nest("left operands of and", 200), LIBRARY)({})
 
     assert at_depth(sys.getrecursionlimit() - 300) is False
 
 
-def test_an_evaluation_without_stack_is_an_evaluation_error():
+def test_stack_exhaustion_is_an_evaluation_error():
     deep = Expression("MAP([1], x -> " * 60 + "x" + ")" * 60, LIBRARY, fast=False)
     caught: list[BaseException] = []
 
     def descend() -> None:
-        # Go on until the expression has too little stack
+        # Recurse until the expression has too little stack
         with contextlib.suppress(RecursionError):
             descend()
         try:
@@ -201,7 +205,7 @@ def test_an_evaluation_without_stack_is_an_evaluation_error():
     thread = threading.Thread(target=descend)
     thread.start()
     thread.join()
-    refused = [error for error in caught if isinstance(error, EvaluationError)]
-    assert refused
-    assert {error.message for error in refused} == {"the evaluation nests too deep"}
-    # Closer to the end of the stack than this there is not even room for saying so: a RecursionError of the caller's
+    errors = [error for error in caught if isinstance(error, EvaluationError)]
+    assert errors
+    assert {error.message for error in errors} == {"the evaluation nests too deep"}
+    # With even less stack the error can't be created, and the caller gets a RecursionError

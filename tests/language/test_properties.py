@@ -1,4 +1,4 @@
-"""Whatever text and whatever record: a value or a StellarError, the same by both ways of compiling."""
+"""Property tests: any source and record give a value or a StellarError, the same with and without inlining."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Level(IntEnum):
 
 
 class Odd:
-    """An object that refuses what it is asked."""
+    """An object without a hash that equals itself only."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -115,11 +115,11 @@ values = st.one_of(
 NAMES = ["x", "y", "s", "l", "m", "in.x", "$a", "e1", "f"]
 records = st.dictionaries(st.sampled_from(NAMES), values, max_size=len(NAMES))
 
-# -- Texts ------------------------------------------------------------------------------------------------------------
+# -- Sources ----------------------------------------------------------------------------------------------------------
 
 LITERALS = """1 0 -1 2 5L 1.5 0.0 -0.0 2f 1e400 NaN 9007199254740993 'a' '' "true" 'abc' true false null [] {} [1,2]
     ['a','b'] [1.0] [true] {'a':1} {1:2}"""
-# Expressions stand in the place of each @
+# Each @ is replaced by an expression
 TEMPLATES = """
     @ + @;  @ - @;  @ * @;  @ / @;  (@) + (@);  (@) * (@) / (@);  -(@);  x + y - @;  (@) + 1.5;  2 * (@);  @ / 2
     (@) == (@);  (@) != (@);  (@) < (@);  (@) >= (@);  @ == @;  @ > 1;  1 <= @;  @ == 'a';  @ != null;  @ == 1;  @ < 2.5
@@ -135,18 +135,18 @@ literals = st.sampled_from(LITERALS.split())
 names = st.sampled_from([*NAMES, "missing", "_"])
 
 
-def formed(inner: Any) -> Any:
-    """A template with expressions in it."""
+def fill_templates(inner: Any) -> Any:
+    """Return a strategy for templates filled with expressions."""
 
     def fill(template: str) -> Any:
         pieces = template.split("@")
-        parts = st.lists(inner, min_size=len(pieces) - 1, max_size=len(pieces) - 1)
-        return parts.map(lambda parts: "".join(map(str.__add__, pieces, [*parts, ""])))
+        fillings = st.lists(inner, min_size=len(pieces) - 1, max_size=len(pieces) - 1)
+        return fillings.map(lambda values: "".join(map(str.__add__, pieces, [*values, ""])))
 
     return st.sampled_from(re.split(r";\s+|\n\s+", TEMPLATES.strip())).flatmap(fill)
 
 
-expressions = st.recursive(st.one_of(literals, names, names), formed, max_leaves=8)
+expressions = st.recursive(st.one_of(literals, names, names), fill_templates, max_leaves=8)
 
 SEEDS = [
     json.loads(line)["expr"]
@@ -158,41 +158,41 @@ SIGNS = "()[]{},:?=!<>+-*/'\"\\_ \t\n.0123456789abxLe->$é//%"
 
 
 @st.composite
-def mutated(draw: Any) -> str:
-    """An expression of Metron's, with some of it cut, doubled or replaced."""
-    text = draw(st.sampled_from(SEEDS))
+def mutate(draw: Any) -> str:
+    """Return an expression of the conformance cases, with pieces removed, repeated or replaced."""
+    source = draw(st.sampled_from(SEEDS))
     for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(text)))
-        end = min(len(text), start + draw(st.integers(0, 6)))
-        put = draw(st.one_of(st.just(""), st.text(SIGNS, max_size=3), st.just(text[start:end] * 2)))
-        text = text[:start] + put + text[end:]
-    return text
+        start = draw(st.integers(0, len(source)))
+        end = min(len(source), start + draw(st.integers(0, 6)))
+        put = draw(st.one_of(st.just(""), st.text(SIGNS, max_size=3), st.just(source[start:end] * 2)))
+        source = source[:start] + put + source[end:]
+    return source
 
 
-texts = st.one_of(st.text(max_size=30), st.text(SIGNS, max_size=30), expressions, mutated())
+sources = st.one_of(st.text(max_size=30), st.text(SIGNS, max_size=30), expressions, mutate())
 
-# -- What holds for all of them ---------------------------------------------------------------------------------------
+# -- Properties --------------------------------------------------------------------------------------------------------
 
 
-def compiled(text: str, **options: Any) -> Expression | None:
+def compile_source(source: str, **options: Any) -> Expression | None:
     try:
-        return Expression(text, LIBRARY, **options)
+        return Expression(source, LIBRARY, **options)
     except StellarError as error:
-        refusal = error
-    assert str(refusal).startswith(refusal.message)
-    assert 0 <= refusal.span.start <= refusal.span.end <= len(text)
+        failure = error
+    assert str(failure).startswith(failure.message)
+    assert 0 <= failure.span.start <= failure.span.end <= len(source)
     return None
 
 
 def outcome(expression: Expression, record: dict[str, Any]) -> tuple[Any, ...]:
-    """The value, or the error's message and place."""
+    """Return the value, or the message and span of the error."""
     try:
         return (expression(record),)
     except EvaluationError as error:
-        refusal = error
-    assert str(refusal).startswith(refusal.message)
-    assert not isinstance(refusal.__cause__, LEAKS), repr(refusal.__cause__)
-    return refusal.message, refusal.span
+        failure = error
+    assert str(failure).startswith(failure.message)
+    assert not isinstance(failure.__cause__, LEAKS), repr(failure.__cause__)
+    return failure.message, failure.span
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -206,42 +206,42 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @bounded
-@given(text=texts, record=records)
-@example(text="'\ud800' + 1", record={})
-@example(text="\x00", record={})
-def test_any_text_and_record_give_a_value_or_an_error_of_stellar(text, record):
-    expression = compiled(text)
+@given(source=sources, record=records)
+@example(source="'\ud800' + 1", record={})
+@example(source="\x00", record={})
+def test_any_source_and_record_give_a_value_or_a_stellar_error(source, record):
+    expression = compile_source(source)
     if expression is not None:
         outcome(expression, record)
 
 
 @settings(bounded, max_examples=400)
-@given(text=expressions, record=records)
-def test_inline_operations_and_helpers_agree(text, record):
-    fast, slow = compiled(text), compiled(text, fast=False)
+@given(source=expressions, record=records)
+def test_inline_operations_and_helpers_agree(source, record):
+    fast, slow = compile_source(source), compile_source(source, fast=False)
     assert (fast is None) == (slow is None)
     if fast is not None and slow is not None:
         record.pop("f", None)
         one, other = outcome(fast, record), outcome(slow, record)
-        # A MAP of a FILTER is one loop when inline: where both would fail, the other of the two may be the first
-        either = len(one) == len(other) == 2 and "FILTER(" in text
+        # MAP of FILTER is one loop when inline, so if both fail, another one of the two errors may be raised first
+        either = len(one) == len(other) == 2 and "FILTER(" in source
         assert either or alike(list(one), list(other)), (one, other)
 
 
 @bounded
-@given(text=expressions, record=records)
-def test_a_predicate_gives_true_false_null_or_an_error(text, record):
-    expression = compiled(text, predicate=True)
+@given(source=expressions, record=records)
+def test_a_predicate_returns_true_false_null_or_an_error(source, record):
+    expression = compile_source(source, predicate=True)
     if expression is not None:
         result = outcome(expression, record)
         assert len(result) == 2 or result[0] in (True, False, None)
 
 
 @bounded
-@given(text=texts, record=records)
-def test_an_evaluation_leaves_the_record_as_it_was(text, record):
+@given(source=sources, record=records)
+def test_an_evaluation_does_not_change_the_record(source, record):
     before = dict(record)
-    expression = compiled(text)
+    expression = compile_source(source)
     if expression is not None:
         outcome(expression, record)
         assert list(record) == list(before)
@@ -249,51 +249,51 @@ def test_an_evaluation_leaves_the_record_as_it_was(text, record):
 
 
 @bounded
-@given(text=expressions)
-def test_an_expression_reads_the_variables_that_it_names_and_no_others(text):
+@given(source=expressions)
+def test_an_expression_reads_only_its_variables(source):
     class Watched(dict[str, Any]):
         def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
             read.add(name)
             return default
 
     read: set[str] = set()
-    expression = compiled(text)
+    expression = compile_source(source)
     if expression is not None:
         outcome(expression, Watched())
         assert read <= expression.variables
 
 
 @bounded
-@given(text=texts)
-def test_a_tree_stands_where_its_text_stands(text):
+@given(source=sources)
+def test_spans_match_the_source(source):
     try:
-        tree = parse(text)
+        tree = parse(source)
     except StellarError:
         return
     for node in n.walk(tree):
-        assert 0 <= node.span.start < node.span.end <= len(text)
-        for part in n.children(node):
-            assert node.span.start <= part.span.start
-            assert part.span.end <= node.span.end
+        assert 0 <= node.span.start < node.span.end <= len(source)
+        for child in n.children(node):
+            assert node.span.start <= child.span.start
+            assert child.span.end <= node.span.end
         if isinstance(node, n.Call | n.Variable):
-            assert text.startswith(node.name, node.span.start)
+            assert source.startswith(node.name, node.span.start)
 
 
 @bounded
-@given(text=expressions, record=records)
-def test_a_pickled_expression_answers_as_before(text, record):
-    expression = compiled(text)
+@given(source=expressions, record=records)
+def test_a_pickled_expression_returns_the_same_values(source, record):
+    expression = compile_source(source)
     if expression is not None:
         again = pickle.loads(pickle.dumps(expression))
-        assert (again.source, again.variables, again.functions) == (text, expression.variables, expression.functions)
+        assert (again.source, again.variables, again.functions) == (source, expression.variables, expression.functions)
         record.pop("f", None)
         assert alike(list(outcome(expression, record)), list(outcome(again, record)))
 
 
 @bounded
-@given(text=expressions, record=records)
-def test_a_strict_evaluation_gives_the_same_where_no_field_is_missing(text, record):
-    expression = compiled(text)
+@given(source=expressions, record=records)
+def test_a_strict_evaluation_without_missing_fields_returns_the_same(source, record):
+    expression = compile_source(source)
     if expression is None:
         return
     record = {**dict.fromkeys([*NAMES, "missing"]), **record, "f": None}
@@ -304,7 +304,7 @@ def test_a_strict_evaluation_gives_the_same_where_no_field_is_missing(text, reco
     assert alike(list(strict), list(outcome(expression, record)))
 
 
-ASKED = """x + 1, -x, x == y, x < 1, x < y, x in y, y in x, not(x), x and true, x ? 1 : 2, x in ['a'], x in [1],
+ODD_CASES = """x + 1, -x, x == y, x < 1, x < y, x in y, y in x, not(x), x and true, x ? 1 : 2, x in ['a'], x in [1],
     x == 1, x == 'a', {x : 1}, {x : 1,1 : 2}, x in {x : 1}, [x] == [y], MAP(x,v -> v), match { true => x,default => 1 },
     TO_STRING(x), x - y * x, x or false, exists(x), _"""
 
@@ -315,14 +315,14 @@ def both(template: str) -> tuple[Expression, Expression]:
 
 
 @pytest.mark.parametrize("value", ODD, ids=lambda value: f"{type(value).__name__} {value!r:.20}")
-@pytest.mark.parametrize("template", re.split(r",\s+", ASKED))
-def test_an_odd_value_is_taken_or_refused(template, value):
+@pytest.mark.parametrize("template", re.split(r",\s+", ODD_CASES))
+def test_an_odd_value_is_accepted_or_rejected(template, value):
     for expression in both(template):
         for y in (None, 1, "a", [1], {"a": 1}, value):
             outcome(expression, {"x": value, "y": y})
 
 
-def test_an_expression_is_pickled_with_all_that_it_was_made_with():
+def test_an_expression_is_pickled_with_its_options():
     for options in ({"predicate": True}, {"unknown_functions": "when_reached"}):
         expression = Expression("true or NOSUCH()" if "unknown_functions" in options else "x", LIBRARY, **options)
         again = pickle.loads(pickle.dumps(expression))

@@ -1,4 +1,4 @@
-"""How a place in a text is shown."""
+"""Tests of source locations and excerpts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 from stellar.language.source import LONGEST_LINE, Span, position, snippet
 
 
-def test_two_spans_make_the_one_that_holds_both():
+def test_the_union_of_two_spans_contains_both():
     assert Span(3, 5) | Span(1, 2) == Span(1, 2) | Span(3, 5) == Span(1, 5)
 
 
-@pytest.mark.parametrize(("offset", "place"), [(0, (1, 1)), (2, (1, 3)), (3, (2, 1)), (5, (2, 3)), (6, (3, 1))])
-def test_lines_and_columns_are_counted_from_one(offset, place):
-    assert position("ab\ncd\n", offset) == place
+@pytest.mark.parametrize(("offset", "expected"), [(0, (1, 1)), (2, (1, 3)), (3, (2, 1)), (5, (2, 3)), (6, (3, 1))])
+def test_lines_and_columns_are_counted_from_one(offset, expected):
+    assert position("ab\ncd\n", offset) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "span", "shown"),
+    ("source", "span", "expected"),
     [
         ("a + b", Span(4, 5), "1 | a + b\n        ^"),
         ("a + b", Span(5, 5), "1 | a + b\n         ^"),
@@ -32,15 +32,15 @@ def test_lines_and_columns_are_counted_from_one(offset, place):
         ("\n" * 99 + "x", Span(99, 100), "100 | x\n      ^"),
     ],
 )
-def test_carets_stand_below_the_span(text, span, shown):
-    assert snippet(text, span) == shown
+def test_carets_are_below_the_span(source, span, expected):
+    assert snippet(source, span) == expected
 
 
 @pytest.mark.parametrize("start", [0, 10, 45, 500, 990, 999])
 @pytest.mark.parametrize("width", [1, 200])
-def test_of_a_long_line_the_surroundings_are_shown(start, width):
-    text = "".join(chr(ord("a") + index % 26) for index in range(1000))
-    line, carets = snippet(text, Span(start, min(1000, start + width))).split("\n")
+def test_only_the_surroundings_of_the_span_are_shown_of_a_long_line(start, width):
+    source = "".join(chr(ord("a") + index % 26) for index in range(1000))
+    line, carets = snippet(source, Span(start, min(1000, start + width))).split("\n")
     assert len(line) <= len("1 | ") + LONGEST_LINE
-    assert line[carets.index("^")] == text[start]
+    assert line[carets.index("^")] == source[start]
     assert carets.count("^") == min(width, 1000 - start, len(line) - carets.index("^"))

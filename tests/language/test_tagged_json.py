@@ -1,4 +1,4 @@
-"""Values go to JSON and back."""
+"""Tests of tagged JSON."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.ordered_set import OrderedSet
 from stellar.language.runtime import Fields, hashable, same
 from stellar.language.tagged_json import decode, encode, to_json
 
-WRITTEN = [
+ENCODED = [
     (None, "null"),
     (True, "true"),
     (7, "7"),
@@ -35,7 +35,7 @@ WRITTEN = [
     ({"$other": 1}, '{"$other": 1}'),
     ("\ud800é", '"\\ud800\\u00e9"'),
 ]
-READ = [
+DECODED_ONLY = [
     ('{"$long": 5}', 5),
     ('{"$short": -7}', -7),
     ('{"$byte": 3}', 3),
@@ -46,7 +46,7 @@ READ = [
     ('{"a": {"$long": 5}}', {"a": 5}),
     ('{"$long": 5, "b": 1}', {"$long": 5, "b": 1}),
 ]
-WRITTEN_ONLY = [
+ENCODED_ONLY = [
     ((1, 2), "[1, 2]"),
     (frozenset([1]), '{"$set": [1]}'),
     (Fields({"a": 1}), '{"a": 1}'),
@@ -54,49 +54,49 @@ WRITTEN_ONLY = [
     (lambda: 1, '{"$object": "lambda"}'),
     (MappingProxyType, '{"$object": "type"}'),
 ]
-REFUSED = [
-    ('{"$long": 1.5}', "$long holds a whole number, not 1.5"),
-    ('{"$short": true}', "$short holds a whole number, not true"),
-    ('{"$byte": "3"}', '$byte holds a whole number, not "3"'),
-    ('{"$float": "1"}', '$float holds a number, not "1"'),
-    ('{"$float": true}', "$float holds a number, not true"),
-    ('{"$char": "ab"}', '$char holds a letter, not "ab"'),
-    ('{"$char": 5}', "$char holds a letter, not 5"),
-    ('{"$nan": 1}', "$nan holds true, not 1"),
-    ('{"$inf": 2}', "$inf holds 1 or -1, not 2"),
-    ('{"$inf": true}', "$inf holds 1 or -1, not true"),
-    ('{"$bytes": "é"}', '$bytes holds base64, not "\\u00e9"'),
-    ('{"$bytes": 5}', "$bytes holds base64, not 5"),
-    ('{"$bytes": "AA="}', '$bytes holds base64, not "AA="'),
-    ('{"$set": {"a": 1}}', '$set holds a list, not {"a": 1}'),
-    ('{"$map": {"a": 1}}', '$map holds a list of [key, value] pairs, not {"a": 1}'),
-    ('{"$map": [[1, 2, 3]]}', "$map holds a list of [key, value] pairs, not [[1, 2, 3]]"),
-    ('{"$map": ["ab"]}', '$map holds a list of [key, value] pairs, not ["ab"]'),
-    ('{"$object": "lambda"}', '$object holds what can\'t be read again, not "lambda"'),
-    ('[{"$set": "' + "a" * 99 + '"}]', f'$set holds a list, not "{"a" * 36}...'),
+INVALID = [
+    ('{"$long": 1.5}', "invalid $long: expected an integer, got 1.5"),
+    ('{"$short": true}', "invalid $short: expected an integer, got true"),
+    ('{"$byte": "3"}', 'invalid $byte: expected an integer, got "3"'),
+    ('{"$float": "1"}', 'invalid $float: expected a number, got "1"'),
+    ('{"$float": true}', "invalid $float: expected a number, got true"),
+    ('{"$char": "ab"}', 'invalid $char: expected a character, got "ab"'),
+    ('{"$char": 5}', "invalid $char: expected a character, got 5"),
+    ('{"$nan": 1}', "invalid $nan: expected true, got 1"),
+    ('{"$inf": 2}', "invalid $inf: expected 1 or -1, got 2"),
+    ('{"$inf": true}', "invalid $inf: expected 1 or -1, got true"),
+    ('{"$bytes": "é"}', 'invalid $bytes: expected base64, got "\\u00e9"'),
+    ('{"$bytes": 5}', "invalid $bytes: expected base64, got 5"),
+    ('{"$bytes": "AA="}', 'invalid $bytes: expected base64, got "AA="'),
+    ('{"$set": {"a": 1}}', 'invalid $set: expected a list, got {"a": 1}'),
+    ('{"$map": {"a": 1}}', 'invalid $map: expected a list of [key, value] pairs, got {"a": 1}'),
+    ('{"$map": [[1, 2, 3]]}', "invalid $map: expected a list of [key, value] pairs, got [[1, 2, 3]]"),
+    ('{"$map": ["ab"]}', 'invalid $map: expected a list of [key, value] pairs, got ["ab"]'),
+    ('{"$object": "lambda"}', 'invalid $object: expected a value that can be decoded, got "lambda"'),
+    ('[{"$set": "' + "a" * 99 + '"}]', f'invalid $set: expected a list, got "{"a" * 36}...'),
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), [*WRITTEN, *WRITTEN_ONLY])
-def test_a_value_is_written_so(value, text):
-    assert to_json(value) == text
+@pytest.mark.parametrize(("value", "line"), [*ENCODED, *ENCODED_ONLY])
+def test_values_are_encoded(value, line):
+    assert to_json(value) == line
 
 
-@pytest.mark.parametrize(("text", "value"), [*[(text, value) for value, text in WRITTEN], *READ])
-def test_a_text_is_read_so(text, value):
-    assert same(decode(json.loads(text)), value)
+@pytest.mark.parametrize(("line", "value"), [*[(line, value) for value, line in ENCODED], *DECODED_ONLY])
+def test_json_is_decoded(line, value):
+    assert same(decode(json.loads(line)), value)
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_a_tag_with_the_wrong_content_is_refused(text, message):
+@pytest.mark.parametrize(("line", "message"), INVALID)
+def test_a_tag_with_invalid_content_is_rejected(line, message):
     with pytest.raises(ValueError, match=r"\$") as caught:
-        decode(json.loads(text))
+        decode(json.loads(line))
     assert str(caught.value) == message
 
 
-def test_sets_and_maps_keep_the_order_given():
+def test_sets_and_maps_preserve_the_order():
     members = [[9, [1]], "b", "a", 5, 1]
-    assert to_text(decode({"$set": members})) == "[[9, [1]], b, a, 5, 1]"
+    assert to_string(decode({"$set": members})) == "[[9, [1]], b, a, 5, 1]"
     assert list(decode({"$map": [["b", 1], ["a", 2]]})) == ["b", "a"]
 
 
@@ -104,24 +104,24 @@ def test_members_of_sets_may_be_lists_and_maps():
     assert same(decode({"$set": [[1], {"a": 2}]}), {hashable([1]), hashable({"a": 2})})
 
 
-def test_what_nests_too_deep_is_refused_both_ways():
+def test_deep_nesting_is_rejected_in_both_directions():
     nested: list = []
     for _ in range(5000):
         nested = [nested]
-    with pytest.raises(ValueError, match="a value nested this deep can't be read"):
+    with pytest.raises(ValueError, match="the value nests too deep to be decoded"):
         decode(nested)
-    with pytest.raises(ValueError, match="a value nested this deep, or one that holds itself, can't be written"):
+    with pytest.raises(ValueError, match="the value nests too deep to be encoded, or contains itself"):
         encode(nested)
 
 
-# NaN is looked up by identity, so as a key it can't be found again
+# No NaN as a key: it is looked up by identity
 keys = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=4)
 tags = st.sampled_from(["$set", "$map", "$nan", "$object"])
 values = st.recursive(
     keys | st.just(math.nan),
-    lambda part: (
-        st.lists(part, max_size=3)
-        | st.dictionaries(keys | tags, part, max_size=2)
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(keys | tags, inner, max_size=2)
         | st.lists(keys | st.lists(keys, max_size=2).map(hashable), max_size=3).map(OrderedSet)
     ),
     max_leaves=8,
@@ -129,5 +129,5 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_written_is_read_again(value):
+def test_encoding_and_decoding_restores_the_value(value):
     assert same(decode(json.loads(to_json(value))), value)

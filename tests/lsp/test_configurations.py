@@ -131,7 +131,7 @@ async def test_what_is_no_configuration_is_left_alone(editor: Editor, name: str,
             "enrichments/squid.json",
             '{"threatIntel": {"triageConfig": {"riskLevelRules": '
             '[{"rule": "a ==", "score": "TRIN(1)"}], "aggregator": "MX"}}}',
-            [("", "unexpected end of the text"), ("TRIN(1)", "unknown function TRIN"), ('"MX"', None)],
+            [("", "unexpected end of the expression"), ("TRIN(1)", "unknown function TRIN"), ('"MX"', None)],
         ),
         (
             "enrichments/squid.json",
@@ -172,7 +172,7 @@ async def test_modules_that_a_configuration_names_are_not_imported(editor: Edito
     (editor.folder / "harmful.py").write_text("raise SystemExit", encoding="utf-8")
     steps = [{"transformation": "harmful.step"}, {"transformation": "STELLAR", "config": {"a": "1 +"}}]
     text = json.dumps({"parserClassName": "harmful.parser", "fieldTransformations": steps})
-    assert await editor.open("parsers/squid.json", text).diagnostics() == [("", "unexpected end of the text")]
+    assert await editor.open("parsers/squid.json", text).diagnostics() == [("", "unexpected end of the expression")]
     (editor.folder / "global.json").write_text('{"stellar.function.library": "harmful:LIBRARY"}', encoding="utf-8")
     text = json.dumps({"profiles": [{"onlyif": "MY_OWN(1, TRIM())"}]})
     # There, nobody knows what is unknown

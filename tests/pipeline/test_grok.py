@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from stellar.java.grok import Grok, NoMatch, common
+from stellar.java.grok import Grok, NoMatch, load_common_definitions
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers import Settings, Unreadable
 from stellar.pipeline.parsers.grok import GrokParser
 
-COMMON = common()
+COMMON = load_common_definitions()
 YAHOO = "1571163620.277    192 127.0.0.1 TCP_MISS/301 366 GET http://yahoo.com/ - DIRECT/72.30.35.10 text/html"
 
 
@@ -123,9 +123,9 @@ def test_every_base_pattern_is_a_regular_expression() -> None:
     ("pattern", "more", "message"),
     [
         ("%{WRD:a}", {}, "the pattern WRD, which LINE uses, is not defined; did you mean WORD?"),
-        ("%{A}", {"A": "%{B}", "B": "%{A}"}, "the pattern A holds itself: LINE → A → B → A"),
-        ("(a", {}, "the pattern LINE is no regular expression: missing ) at position 2\nLINE (a\n       ^"),
-        ("%{INT:a:number}", {}, "the pattern LINE wants a as 'number', which is no type; known are"),
+        ("%{A}", {"A": "%{B}", "B": "%{A}"}, "the pattern A is recursive: LINE → A → B → A"),
+        ("(a", {}, "invalid pattern LINE: missing ) at position 2\nLINE (a\n       ^"),
+        ("%{INT:a:number}", {}, "unknown type 'number' of a in the pattern LINE; known are"),
     ],
 )
 def test_an_invalid_pattern_is_rejected(pattern: str, more: dict[str, str], message: str, tmp_path: Path) -> None:

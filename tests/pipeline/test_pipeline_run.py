@@ -255,7 +255,7 @@ def test_shell_functions_are_available_only_if_configured(make_pipeline: Make) -
     [
         ("no.such.module:LIBRARY", "no library of Stellar functions at no.such.module:LIBRARY"),
         ("stellar.functions:NOTHING", "no library of Stellar functions at stellar.functions:NOTHING"),
-        ("stellar.functions:FAMILIES", "stellar.functions:FAMILIES is a dict, not a Library"),
+        ("stellar.functions:FAMILIES", "invalid library stellar.functions:FAMILIES: expected a Library, got a dict"),
         ("", "Empty module name"),
         (".x:y", "specify a library as module:attribute, such as stellar.functions:SHELL_LIBRARY"),
         (5, "specify a library as module:attribute, such as stellar.functions:SHELL_LIBRARY"),

@@ -96,7 +96,7 @@ def test_an_explanation_tells_of_an_error_and_of_what_was_not_reached(session):
 
 CHECKED = {
     "x + 1": "",
-    "x +": "error: unexpected end of the text\n1 | x +\n       ^\nhint: expected a value",
+    "x +": "error: unexpected end of the expression\n1 | x +\n       ^\nhint: expected a value",
     "NOPE(x)": "error: unknown function NOPE\n1 | NOPE(x)\n    ^^^^^^^",
     "a and b or c": "mixed-and-or: `and` and `or` have one precedence and group from the right",
 }

@@ -55,7 +55,7 @@ def test_a_line_has_a_value(line, value):
 
 
 REFUSED = [
-    ("1 +", ParseError, "unexpected end of the text"),
+    ("1 +", ParseError, "unexpected end of the expression"),
     ("1 / 0", EvaluationError, "division by zero"),
     ("NOPE()", ResolutionError, "unknown function NOPE"),
     ("x := y := 1 / 0", EvaluationError, "division by zero"),
@@ -195,8 +195,8 @@ Description: Give it back.
 It has seen nothing.
 
 Arguments:
-\ttext - The text (a text)
-\tmore - How much more (a whole number)
+\ttext - The text (a string)
+\tmore - How much more (an integer)
 
 Returns: The text
 

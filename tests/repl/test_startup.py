@@ -128,7 +128,7 @@ def test_functions_come_from_modules_that_the_properties_name(opening, tmp_path,
 BAD_PROPERTIES = {
     "stellar.function.paths=no.such": "stellar.function.paths: No module named 'no'; Python modules with functions",
     "stellar.function.paths=json": None,
-    "stellar.function.resolver.includes=(": "stellar.function.resolver.includes: '(' is no regular expression: ",
+    "stellar.function.resolver.includes=(": "stellar.function.resolver.includes: invalid regular expression '(': ",
 }
 
 

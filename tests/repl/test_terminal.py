@@ -184,7 +184,7 @@ def test_enter_takes_what_was_chosen_and_does_not_yet_run_it(typed):
 def test_a_list_of_candidates_opens_while_one_types_and_can_be_walked(typed, keyboard):
     lines, _ = typed("DAY_OF_", (DOWN, "DAY_OF_MONTH("), (DOWN, "DAY_OF_WEEK("), f"{ENTER}0){ENTER}{CTRL_D}")
     assert lines == ["5"]
-    assert "The day of the week" in keyboard.screen.getvalue()
+    assert "Return the day of the week" in keyboard.screen.getvalue()
 
 
 @stellar("MANY")

@@ -1,4 +1,4 @@
-"""What is written in spec lines holds: the language's specification, the functions' docstrings, the documentation.
+"""Tests of spec lines: the language specification, the docstrings of functions and the documentation.
 
 The notation is described in docs/spec-lines.md; stellar/tooling/spec_lines.py reads it.
 """
@@ -21,13 +21,13 @@ ROOT = HERE.parent.parent
 FENCED = re.compile(r"^```stellar\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def specification() -> Iterator[tuple[str, spec_lines.Paragraph]]:
+def read_specification() -> Iterator[tuple[str, spec_lines.Paragraph]]:
     for file in sorted(HERE.glob("*.stellar")):
         for paragraph in spec_lines.read(file.read_text()):
             yield f"{file.stem}: {paragraph.claim}", paragraph
 
 
-def documentation() -> Iterator[tuple[str, spec_lines.Paragraph]]:
+def read_documentation() -> Iterator[tuple[str, spec_lines.Paragraph]]:
     for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if file.parent.name == "functions":  # generated from the docstrings
             continue
@@ -36,27 +36,27 @@ def documentation() -> Iterator[tuple[str, spec_lines.Paragraph]]:
                 yield f"{file.name} block {number}: {paragraph.claim or paragraph.lines[0].expression}", paragraph
 
 
-SPECIFICATION = list(specification())
-ALL = [*SPECIFICATION, *documentation(), *spec_lines.of_library(SHELL_LIBRARY)]
+SPECIFICATION = list(read_specification())
+ALL = [*SPECIFICATION, *read_documentation(), *spec_lines.of_library(SHELL_LIBRARY)]
 GOLDEN = sorted((HERE / "errors").glob("*.txt"))
 
 
 @pytest.mark.parametrize("paragraph", [pytest.param(paragraph, id=name) for name, paragraph in ALL])
-def test_a_paragraph_holds(paragraph, in_a_shell):
-    wrong = spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell) or spec_lines.failures(
+def test_the_lines_of_a_paragraph_hold(paragraph, in_a_shell):
+    problems = spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell) or spec_lines.failures(
         paragraph, SHELL_LIBRARY, in_a_shell, fast=False
     )
-    if wrong:
-        pytest.fail("\n".join(wrong), pytrace=False)
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
-def test_every_paragraph_of_the_specification_makes_a_claim():
+def test_every_paragraph_of_the_specification_has_a_claim():
     assert [paragraph.lines[0] for _, paragraph in SPECIFICATION if not paragraph.claim] == []
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in GOLDEN])
-def test_a_diagnostic_is_whole(file):
-    *variables, expression, wanted = re.split(r"^---\n", file.read_text(), flags=re.MULTILINE)
+def test_a_diagnostic_matches_its_golden_file(file):
+    *variables, expression, expected = re.split(r"^---\n", file.read_text(), flags=re.MULTILINE)
     record = {
         name: spec_lines.value_of(text, SHELL_LIBRARY)
         for paragraph in spec_lines.read("".join(variables) + "0  // 0\n")
@@ -64,4 +64,4 @@ def test_a_diagnostic_is_whole(file):
     }
     with pytest.raises(StellarError) as caught:
         Expression(expression.removesuffix("\n"), SHELL_LIBRARY)(record)
-    assert f"{caught.value}\n" == wanted
+    assert f"{caught.value}\n" == expected

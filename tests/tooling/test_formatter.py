@@ -157,7 +157,7 @@ def test_a_text_that_would_become_too_long_is_refused():
 
 
 def test_what_is_not_stellar_is_refused_with_its_place():
-    with pytest.raises(ParseError, match="unexpected end of the text"):
+    with pytest.raises(ParseError, match="unexpected end of the expression"):
         formatted("1 +")
 
 

@@ -75,13 +75,13 @@ def test_each_invalid_field_is_reported(value, reason):
 
 
 def test_unknown_fields_are_accepted_if_allowed():
-    assert read_object(Outer, {"name": "n", "other": 1}, strangers=True) == Outer("n")
+    assert read_object(Outer, {"name": "n", "other": 1}, ignore_unknown=True) == Outer("n")
 
 
 def test_numbers_are_accepted_as_strings_if_allowed():
-    assert read_object(Outer, {"name": 10}, numbers_are_texts=True) == Outer("10")
+    assert read_object(Outer, {"name": 10}, allow_numbers_as_strings=True) == Outer("10")
     with pytest.raises(ValueError, match="name: Input should be a valid string"):
-        read_object(Outer, {"name": True}, numbers_are_texts=True)
+        read_object(Outer, {"name": True}, allow_numbers_as_strings=True)
 
 
 def test_names_in_json_can_be_mapped():

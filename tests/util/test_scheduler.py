@@ -1,4 +1,4 @@
-"""Fibers: what waits gives way, whatever it waits for, and nobody notices otherwise."""
+"""Tests of the run loop: waits, cancellation, futures, shutdown and failures."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from stellar.util import scheduler, waiting
 from stellar.util.windowed import in_order
 
 
-def all_of(work, items, in_flight=64):
+def run_all(work, items, in_flight=64):
     return list(in_order(work, items, in_flight, blocks=False))
 
 
-def test_all_run_in_one_thread_that_is_none_of_the_caller():
-    threads = {*all_of(lambda _: threading.current_thread(), range(100))}
+def test_tasks_run_in_one_thread_other_than_the_callers():
+    threads = {*run_all(lambda _: threading.current_thread(), range(100))}
     assert len(threads) == 1
     assert threading.current_thread() not in threads
 
 
-def test_who_waits_gives_way_until_woken():
-    wakers, order = [], []
+def test_a_waiting_fiber_yields_until_its_event_is_set():
+    events, order = [], []
 
     def work(number):
         if number == 9:
-            for event in reversed(wakers):
+            for event in reversed(events):
                 event.set()
             return number
-        wakers.append(event := waiting.new_event())
+        events.append(event := waiting.new_event())
         assert event.wait(5)
         order.append(number)
         return number
 
-    assert all_of(work, range(10), 10) == [*range(10)]
+    assert run_all(work, range(10), 10) == [*range(10)]
     assert order == [*reversed(range(9))]
 
 
-def test_who_is_woken_before_waiting_does_not_wait():
+def test_an_event_that_is_set_before_the_wait_ends_it_at_once():
     def work(_):
         event = waiting.new_event()
         event.set()
         first = event.wait(0)
         later = waiting.new_event()
-        return first, later.wait(0.01)  # what woke the first does not wake the next
+        return first, later.wait(0.01)  # setting the first event does not end the second wait
 
-    assert all_of(work, [1, 2, 3]) == [(True, False)] * 3
+    assert run_all(work, [1, 2, 3]) == [(True, False)] * 3
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.03])
-def test_who_is_not_woken_in_time_goes_on(seconds):
+def test_a_wait_ends_after_its_time_out(seconds):
     def work(_):
         begin = time.monotonic()
         return waiting.new_event().wait(seconds), time.monotonic() - begin >= seconds
 
-    assert all_of(work, range(20)) == [(False, True)] * 20
+    assert run_all(work, range(20)) == [(False, True)] * 20
 
 
-def test_one_may_be_woken_by_any_thread():
+def test_any_thread_may_set_an_event():
     def work(number):
         event = waiting.new_event()
         timer = threading.Timer(0.01 * (number % 3), event.set)
@@ -74,41 +74,41 @@ def test_one_may_be_woken_by_any_thread():
         timer.join()
         return woken
 
-    assert all_of(work, range(30)) == [True] * 30
+    assert run_all(work, range(30)) == [True] * 30
 
 
-def test_a_promise_is_kept_to_threads_and_fibers_alike():
-    promise: waiting.Future[int] = waiting.Future()
+def test_threads_and_fibers_may_wait_for_the_same_future():
+    future: waiting.Future[int] = waiting.Future()
     got = []
-    threads = [threading.Thread(target=lambda: got.append(promise.result())) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: got.append(future.result())) for _ in range(5)]
     for thread in threads:
         thread.start()
-    threading.Timer(0.02, promise.set_result, [7]).start()
-    assert all_of(lambda _: promise.result(), range(5)) == [7] * 5
+    threading.Timer(0.02, future.set_result, [7]).start()
+    assert run_all(lambda _: future.result(), range(5)) == [7] * 5
     for thread in threads:
         thread.join()
     assert got == [7] * 5
-    assert promise.result() == 7
+    assert future.result() == 7
 
 
-def test_a_promise_that_is_broken_raises_why():
-    promise: waiting.Future[int] = waiting.Future()
-    promise.set_exception(KeyError("why"))
-    with pytest.raises(KeyError, match="why"):
-        promise.result()
+def test_a_future_raises_its_exception():
+    future: waiting.Future[int] = waiting.Future()
+    future.set_exception(KeyError("reason"))
+    with pytest.raises(KeyError, match="reason"):
+        future.result()
 
 
-def test_what_can_not_give_way_gets_a_thread():
+def test_a_blocking_function_is_offloaded_to_a_thread():
     barrier = threading.Barrier(8, timeout=5)
-    assert sorted(all_of(lambda _: waiting.offload(barrier.wait), range(8))) == [*range(8)]
+    assert sorted(run_all(lambda _: waiting.offload(barrier.wait), range(8))) == [*range(8)]
     assert (
         waiting.offload(threading.current_thread) is threading.current_thread()
-    )  # outside of fibers it is just called
+    )  # outside of fibers the function is called directly
     with pytest.raises(ZeroDivisionError):
-        all_of(lambda _: waiting.offload(lambda: 1 / 0), [1])
+        run_all(lambda _: waiting.offload(lambda: 1 / 0), [1])
 
 
-def test_context_variables_are_those_of_the_fiber_wherever_it_works():
+def test_context_variables_belong_to_the_fiber_even_in_offloaded_functions():
     variable = ContextVar("number", default=-1)
 
     def work(number):
@@ -116,53 +116,53 @@ def test_context_variables_are_those_of_the_fiber_wherever_it_works():
         waiting.new_event().wait(0.001)
         return variable.get(), waiting.offload(variable.get)
 
-    assert all_of(work, range(10)) == [(number, number) for number in range(10)]
+    assert run_all(work, range(10)) == [(number, number) for number in range(10)]
     assert variable.get() == -1
 
 
-def test_sockets_are_waited_for_side_by_side():
+def test_fibers_wait_for_sockets_concurrently():
     with ExitStack() as stack:
         pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(20)]
 
         def work(number):
-            if number == 0:  # answers the others, in the other order
+            if number == 0:  # sends to the others, in reverse order
                 for _, there in reversed(pairs):
                     there.send(b"x")
                 return b""
             here = pairs[number - 1][0]
-            return here.recv(1) if waiting.readable(here, 5) else None
+            return here.recv(1) if waiting.wait_readable(here, 5) else None
 
-        assert all_of(work, [*range(1, 21), 0], 21) == [b"x"] * 20 + [b""]
+        assert run_all(work, [*range(1, 21), 0], 21) == [b"x"] * 20 + [b""]
 
 
-@pytest.mark.parametrize("where", [lambda work: work(0), lambda work: all_of(work, [0])[0]], ids=["thread", "fiber"])
-def test_a_socket_is_ready_or_it_is_not(where):
+@pytest.mark.parametrize("where", [lambda work: work(0), lambda work: run_all(work, [0])[0]], ids=["thread", "fiber"])
+def test_waiting_for_a_socket_reports_if_it_is_ready(where):
     here, there = socket.socketpair()
     with here, there:
-        assert where(lambda _: waiting.writable(here, 0))
-        assert not where(lambda _: waiting.readable(here, 0.01))
+        assert where(lambda _: waiting.wait_writable(here, 0))
+        assert not where(lambda _: waiting.wait_readable(here, 0.01))
         there.send(b"x")
-        assert where(lambda _: waiting.readable(here, 1))
-        # What is there counts, though no time is left
-        assert where(lambda _: waiting.readable(here, 0))
-        assert where(lambda _: waiting.readable(here, -1))
+        assert where(lambda _: waiting.wait_readable(here, 1))
+        # Data that has arrived is reported without time left
+        assert where(lambda _: waiting.wait_readable(here, 0))
+        assert where(lambda _: waiting.wait_readable(here, -1))
 
 
-def test_what_has_come_counts_however_late_it_is_seen():
+def test_data_that_arrived_in_time_counts_even_if_the_loop_is_late():
     here, there = socket.socketpair()
     with here, there:
 
         def work(number):
             if number == 0:
-                return waiting.readable(here, 0.05)
+                return waiting.wait_readable(here, 0.05)
             there.send(b"x")
-            time.sleep(0.1)  # nobody looks meanwhile
+            time.sleep(0.1)  # the loop is busy meanwhile
             return None
 
-        assert all_of(work, [0, 1]) == [True, None]
+        assert run_all(work, [0, 1]) == [True, None]
 
 
-def test_an_error_is_raised_where_its_result_is_asked_for():
+def test_an_error_is_raised_when_its_result_is_read():
     def work(number):
         waiting.new_event().wait(0.001)
         return 1 // number
@@ -173,7 +173,7 @@ def test_an_error_is_raised_where_its_result_is_asked_for():
         next(results)
 
 
-def test_after_an_early_close_what_is_under_way_ends_and_no_thread_is_left():
+def test_after_an_early_close_running_tasks_end_and_no_thread_remains():
     ended = []
 
     def work(number):
@@ -194,14 +194,14 @@ def test_the_deepest_expressions_run_in_fibers_too():
     assert list(evaluate_many(deep, [{"n": n} for n in range(5)], in_flight=5)) == [150 + n for n in range(5)]
 
 
-def test_the_place_of_an_error_is_known_in_fibers_too():
+def test_errors_have_their_source_location_in_fibers_too():
     values = list(evaluate_many("1 + 10 / n", [{"n": 0}] * 3, in_flight=3, failures="yield"))
     with pytest.raises(stellar.EvaluationError) as alone:
         stellar.evaluate("1 + 10 / n", {"n": 0})
     assert [str(value) for value in values] == [str(alone.value)] * 3
 
 
-def test_a_fault_of_the_loop_itself_is_raised_where_a_result_is_asked_for():
+def test_a_failure_of_the_loop_is_raised_when_a_result_is_read():
     def work(number):
         if number == 3:
             waiting.current_loop().post(lambda: 1 / 0)
@@ -209,11 +209,11 @@ def test_a_fault_of_the_loop_itself_is_raised_where_a_result_is_asked_for():
 
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        all_of(work, range(100), 8)
+        run_all(work, range(100), 8)
     assert threading.active_count() == threads
 
 
-def test_a_stream_that_rests_for_long_goes_on():
+def test_a_stream_continues_after_a_long_pause():
     def source():
         for number in range(3):
             yield number
@@ -223,24 +223,24 @@ def test_a_stream_that_rests_for_long_goes_on():
         waiting.new_event().wait(0.001)
         return number
 
-    assert all_of(work, source()) == [0, 1, 2]
+    assert run_all(work, source()) == [0, 1, 2]
 
 
-@stellar.stellar("SLEEP")
+@stellar.function("SLEEP")
 def sleep(seconds: object) -> bool:
     """Sleep.
 
-    seconds: For so long
+    seconds: Duration
     returns: True
     """
     return waiting.current_loop() is None
 
 
-@stellar.stellar("QUICK", blocks=False)
+@stellar.function("QUICK", blocks=False)
 def quick(context: Context) -> bool:
-    """Be quick.
+    """Return immediately.
 
-    returns: Whether this is a fiber
+    returns: True in a fiber
     """
     return waiting.current_loop() is not None
 
@@ -258,20 +258,20 @@ def test_functions_that_may_wait_get_threads_and_others_do_not():
 
 
 @pytest.fixture
-def hub():
-    hub = scheduler.RunLoop("test")
-    yield hub
-    hub.shutdown()
+def loop():
+    loop = scheduler.RunLoop("test")
+    yield loop
+    loop.shutdown()
 
 
 def until(condition):
     end = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "time-out"
         time.sleep(0.002)
 
 
-def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
+def test_cancelling_a_waiting_task_raises_in_its_wait_and_runs_its_cleanup(loop):
     begun, cleaned = threading.Event(), []
 
     def work():
@@ -284,7 +284,7 @@ def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
         finally:
             cleaned.append("finally")
 
-    task = hub.submit(work)
+    task = loop.submit(work)
     begun.wait(30)
     task.cancel()
     with pytest.raises(scheduler.Cancelled):
@@ -294,41 +294,41 @@ def test_a_task_that_waits_is_cancelled_where_it_waits_and_cleans_up(hub):
 
 
 WAITS = {
-    "a waker": lambda here, promise: waiting.new_event().wait(),
-    "a time": lambda here, promise: waiting.sleep(60),
-    "a socket": lambda here, promise: waiting.readable(here, 60),
-    "a promise": lambda here, promise: promise.result(),
-    "any of several": lambda here, promise: waiting.current_loop().await_any([(here, 1), promise], 60),
+    "an event": lambda here, future: waiting.new_event().wait(),
+    "a time-out": lambda here, future: waiting.sleep(60),
+    "a socket": lambda here, future: waiting.wait_readable(here, 60),
+    "a future": lambda here, future: future.result(),
+    "any of several": lambda here, future: waiting.current_loop().await_any([(here, 1), future], 60),
 }
 
 
 @pytest.mark.parametrize("kind", WAITS)
-def test_whatever_a_cancelled_task_waits_for_can_be_waited_for_again(kind, hub):
+def test_a_resource_can_be_waited_for_again_after_a_cancelled_wait(kind, loop):
     here, there = socket.socketpair()
-    promise: waiting.Future[int] = waiting.Future()
+    future: waiting.Future[int] = waiting.Future()
     with here, there:
         begun = threading.Event()
 
         def work():
             begun.set()
-            WAITS[kind](here, promise)
+            WAITS[kind](here, future)
 
         for _ in range(2):
             begun.clear()
-            task = hub.submit(work)
+            task = loop.submit(work)
             begun.wait(30)
             task.cancel()
             with pytest.raises(scheduler.Cancelled):
                 task.result()
-        assert promise._waiting == []
+        assert future._waiting == []
         there.send(b"x")
-        assert hub.submit(waiting.readable, here, 30).result()
+        assert loop.submit(waiting.wait_readable, here, 30).result()
 
 
-def test_a_task_that_has_not_begun_never_does_its_work(hub):
+def test_a_task_cancelled_before_its_start_never_runs(loop):
     gate, done = threading.Event(), []
-    blocking = hub.submit(lambda: gate.wait(30))  # nothing else runs meanwhile
-    task = hub.submit(lambda: done.append(1))
+    blocking = loop.submit(lambda: gate.wait(30))  # blocks the loop
+    task = loop.submit(lambda: done.append(1))
     task.cancel()
     gate.set()
     assert blocking.result()
@@ -337,16 +337,16 @@ def test_a_task_that_has_not_begun_never_does_its_work(hub):
     assert done == []
 
 
-def test_a_task_that_has_ended_is_left_as_it_is(hub):
-    task = hub.submit(lambda: 7)
+def test_cancelling_a_finished_task_has_no_effect(loop):
+    task = loop.submit(lambda: 7)
     assert task.result() == 7
     task.cancel()
-    assert hub.submit(lambda: 8).result() == 8
+    assert loop.submit(lambda: 8).result() == 8
     assert task.result() == 7
     assert task.failure is None
 
 
-def test_a_task_that_waits_for_an_offloaded_function_is_cancelled_at_once(hub):
+def test_a_task_that_waits_for_an_offloaded_function_is_cancelled_at_once(loop):
     gate, begun, over = threading.Event(), threading.Event(), []
 
     def slow():
@@ -354,18 +354,18 @@ def test_a_task_that_waits_for_an_offloaded_function_is_cancelled_at_once(hub):
         gate.wait(30)
         over.append(1)
 
-    task = hub.submit(lambda: waiting.offload(slow))
+    task = loop.submit(lambda: waiting.offload(slow))
     begun.wait(30)
     task.cancel()
     with pytest.raises(scheduler.Cancelled):
         task.result()
     assert over == []
-    assert hub.submit(lambda: 1).result() == 1
+    assert loop.submit(lambda: 1).result() == 1
     gate.set()
     until(lambda: over)
 
 
-def test_a_task_may_wait_while_it_cleans_up(hub):
+def test_a_task_may_wait_while_it_cleans_up(loop):
     begun, cleaned = threading.Event(), []
 
     def work():
@@ -376,7 +376,7 @@ def test_a_task_may_wait_while_it_cleans_up(hub):
             waiting.sleep(0.01)
             cleaned.append(1)
 
-    task = hub.submit(work)
+    task = loop.submit(work)
     begun.wait(30)
     task.cancel()
     with pytest.raises(scheduler.Cancelled):
@@ -384,27 +384,27 @@ def test_a_task_may_wait_while_it_cleans_up(hub):
     assert cleaned == [1]
 
 
-def test_cancelled_is_no_exception_that_a_failure_handler_takes():
+def test_cancelled_is_not_caught_by_handlers_of_exceptions():
     assert not issubclass(scheduler.Cancelled, Exception)
 
 
-# --- promises
+# --- futures
 
 
 @pytest.mark.parametrize("where", ["thread", "fiber"])
-def test_a_promise_is_waited_for_as_long_as_one_likes(where, hub):
-    promise: waiting.Future[int] = waiting.Future()
-    wait = promise.wait if where == "thread" else lambda seconds=None: hub.run(lambda: promise.wait(seconds))
+def test_the_time_out_of_a_wait_for_a_future_is_optional(where, loop):
+    future: waiting.Future[int] = waiting.Future()
+    wait = future.wait if where == "thread" else lambda seconds=None: loop.run(lambda: future.wait(seconds))
     assert wait(0) is False
     assert wait(0.01) is False
-    assert promise._waiting == []
-    threading.Timer(0.02, promise.set_result, [1]).start()
+    assert future._waiting == []
+    threading.Timer(0.02, future.set_result, [1]).start()
     assert wait() is True
     assert wait(0) is True
-    assert promise.done
+    assert future.done
 
 
-def test_who_wants_to_be_woken_when_a_promise_is_kept_is_woken_once_and_at_once_if_it_is():
+def test_listeners_of_a_future_are_notified_once_and_at_once_if_it_is_done():
     woken = []
 
     class Listener:
@@ -414,31 +414,31 @@ def test_who_wants_to_be_woken_when_a_promise_is_kept_is_woken_once_and_at_once_
         def set(self):
             woken.append(self.name)
 
-    promise: waiting.Future[int] = waiting.Future()
+    future: waiting.Future[int] = waiting.Future()
     one, other, late = map(Listener, ("one", "other", "late"))
-    promise.when_done(one)
-    promise.when_done(other)
-    promise.forget(other)
-    promise.forget(late)  # which it does not know
-    promise.set_exception(KeyError("why"))
-    promise.when_done(late)
+    future.when_done(one)
+    future.when_done(other)
+    future.discard(other)
+    future.discard(late)  # was not added
+    future.set_exception(KeyError("reason"))
+    future.when_done(late)
     assert woken == ["one", "late"]
 
 
-def test_a_promise_that_fails_ends_the_wait_and_raises_for_all(hub):
-    promise: waiting.Future[int] = waiting.Future()
-    tasks = [hub.submit(promise.result) for _ in range(3)]
-    until(lambda: len(promise._waiting) == 3)
-    promise.set_exception(KeyError("why"))
+def test_a_future_that_fails_ends_the_wait_and_raises_for_all(loop):
+    future: waiting.Future[int] = waiting.Future()
+    tasks = [loop.submit(future.result) for _ in range(3)]
+    until(lambda: len(future._waiting) == 3)
+    future.set_exception(KeyError("reason"))
     for task in tasks:
-        with pytest.raises(KeyError, match="why"):
+        with pytest.raises(KeyError, match="reason"):
             task.result()
 
 
-# --- a hub that threads share
+# --- a loop that threads share
 
 
-def test_many_threads_run_work_on_one_hub_and_each_gets_its_own_result(hub):
+def test_many_threads_share_one_loop_and_get_their_own_results(loop):
     results = {}
 
     def work(number):
@@ -446,7 +446,7 @@ def test_many_threads_run_work_on_one_hub_and_each_gets_its_own_result(hub):
         return number, threading.current_thread().name
 
     def caller(number):
-        results[number] = [hub.run(lambda: work(number)) for _ in range(20)]
+        results[number] = [loop.run(lambda: work(number)) for _ in range(20)]
 
     threads = [threading.Thread(target=caller, args=[number]) for number in range(16)]
     for thread in threads:
@@ -456,13 +456,13 @@ def test_many_threads_run_work_on_one_hub_and_each_gets_its_own_result(hub):
     assert results == {number: [(number, "test")] * 20 for number in range(16)}
 
 
-def test_what_the_work_raises_is_raised_in_the_thread_that_ran_it(hub):
+def test_an_exception_of_a_task_is_raised_in_the_thread_that_ran_it(loop):
     with pytest.raises(ZeroDivisionError):
-        hub.run(lambda: 1 // 0)
-    assert hub.run(lambda: 1) == 1
+        loop.run(lambda: 1 // 0)
+    assert loop.run(lambda: 1) == 1
 
 
-def test_an_interrupted_thread_cancels_its_work_and_goes_on_when_that_has_ended(hub, monkeypatch):
+def test_an_interrupted_thread_cancels_its_task_and_waits_for_its_end(loop, monkeypatch):
     begun, order = threading.Event(), []
 
     def work():
@@ -475,103 +475,103 @@ def test_an_interrupted_thread_cancels_its_work_and_goes_on_when_that_has_ended(
 
     real = waiting.Future.result
 
-    def interrupted(promise):
+    def interrupted(future):
         monkeypatch.setattr(waiting.Future, "result", real)
         begun.wait(30)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(waiting.Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        hub.run(work)
+        loop.run(work)
     order.append("raised")
     assert order == ["cleaned up", "raised"]
-    assert hub.run(lambda: 1) == 1
+    assert loop.run(lambda: 1) == 1
 
 
-def test_the_listener_of_a_task_is_called_when_it_has_ended(hub):
+def test_the_listener_of_a_task_is_called_when_it_has_ended(loop):
     ended: waiting.Future[object] = waiting.Future()
-    task = hub.start(lambda: 7, ended.set_result)
+    task = loop.start(lambda: 7, ended.set_result)
     assert ended.result() is task
     assert task.result() == 7
 
 
-def test_after_shutdown_no_work_is_accepted_and_what_was_under_way_has_ended():
-    hub = scheduler.RunLoop("test")
-    task = hub.submit(lambda: waiting.sleep(0.05) or 7)
-    hub.shutdown()
+def test_after_shutdown_running_tasks_have_ended_and_new_ones_are_rejected():
+    loop = scheduler.RunLoop("test")
+    task = loop.submit(lambda: waiting.sleep(0.05) or 7)
+    loop.shutdown()
     assert task.result() == 7
-    for begin in (lambda: hub.submit(lambda: 1), lambda: hub.run(lambda: 1)):
+    for begin in (lambda: loop.submit(lambda: 1), lambda: loop.run(lambda: 1)):
         with pytest.raises(RuntimeError, match="was shut down"):
             begin()
 
 
-def test_nobody_waits_for_ever_for_a_hub_whose_loop_failed():
-    hub = scheduler.RunLoop("test")
+def test_threads_waiting_for_a_failed_loop_get_its_error():
+    loop = scheduler.RunLoop("test")
     begun = threading.Event()
     errors = []
 
     def caller():
         try:
-            hub.run(lambda: begun.set() or waiting.new_event().wait())
+            loop.run(lambda: begun.set() or waiting.new_event().wait())
         except ZeroDivisionError as error:
             errors.append(error)
 
     thread = threading.Thread(target=caller)
     thread.start()
     begun.wait(30)
-    hub.post(lambda: 1 / 0)
+    loop.post(lambda: 1 / 0)
     thread.join(30)
     assert len(errors) == 1
-    hub.shutdown()
+    loop.shutdown()
 
 
-def test_shutdowns_and_new_work_at_the_same_moment_leave_nobody_waiting():
+def test_a_shutdown_concurrent_with_new_tasks_leaves_no_thread_waiting():
     for _ in range(50):
-        hub = scheduler.RunLoop("test")
+        loop = scheduler.RunLoop("test")
         outcomes = []
 
-        def caller(hub=hub, outcomes=outcomes):
+        def caller(loop=loop, outcomes=outcomes):
             try:
-                outcomes.append(hub.run(lambda: 1))
+                outcomes.append(loop.run(lambda: 1))
             except RuntimeError:
-                outcomes.append("refused")
+                outcomes.append("rejected")
 
         threads = [threading.Thread(target=caller) for _ in range(4)]
         for thread in threads:
             thread.start()
-        hub.shutdown()
+        loop.shutdown()
         for thread in threads:
             thread.join(30)
         assert len(outcomes) == 4
-        assert set(outcomes) <= {1, "refused"}
+        assert set(outcomes) <= {1, "rejected"}
 
 
 # --- waiting for one of several
 
 
-def test_whichever_is_ready_first_ends_the_wait(hub):
+def test_the_first_ready_socket_or_future_ends_the_wait(loop):
     with ExitStack() as stack:
         pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(3)]
-        promise: waiting.Future[int] = waiting.Future()
-        wanted = [*((here, 1) for here, _ in pairs), promise]
+        future: waiting.Future[int] = waiting.Future()
+        waitables = [*((here, 1) for here, _ in pairs), future]
 
         def which(seconds=30):
-            ready = waiting.current_loop().await_any(wanted, seconds)
-            return ready, [waiting.is_ready(each) for each in wanted]
+            ready = waiting.current_loop().await_any(waitables, seconds)
+            return ready, [waiting.is_ready(each) for each in waitables]
 
-        assert hub.run(lambda: which(0.01)) == (False, [False] * 4)
+        assert loop.run(lambda: which(0.01)) == (False, [False] * 4)
         threading.Timer(0.02, pairs[1][1].send, [b"x"]).start()
-        assert hub.run(which) == (True, [False, True, False, False])
+        assert loop.run(which) == (True, [False, True, False, False])
         pairs[1][0].recv(1)
-        threading.Timer(0.02, promise.set_result, [1]).start()
-        assert hub.run(which) == (True, [False, False, False, True])
-        assert hub.run(which) == (True, [False, False, False, True])  # it is ready from the beginning
-        assert promise._waiting == []
+        threading.Timer(0.02, future.set_result, [1]).start()
+        assert loop.run(which) == (True, [False, False, False, True])
+        assert loop.run(which) == (True, [False, False, False, True])  # ready at the start
+        assert future._waiting == []
 
 
-def test_a_socket_can_be_waited_for_until_it_can_be_written(hub):
+def test_a_fiber_can_wait_until_a_socket_accepts_data(loop):
     here, there = socket.socketpair()
     with here, there:
-        assert hub.run(lambda: waiting.current_loop().await_any([(here, 2)], 30))
+        assert loop.run(lambda: waiting.current_loop().await_any([(here, 2)], 30))
         assert waiting.is_ready((here, 2))
         assert not waiting.is_ready((here, 1))

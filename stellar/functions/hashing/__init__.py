@@ -12,9 +12,9 @@ from stellar.functions.hashing.md2 import md2
 from stellar.functions.hashing.tlsh import Tlsh, hash_bytes
 from stellar.functions.hashing.tlsh import parse as parse_tlsh
 from stellar.java.random import JavaRandom
-from stellar.language.conversions import to_boolean, to_integer, to_text
+from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 
 _MOST_BITS = 65_536
 
@@ -71,12 +71,12 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
         return _ALGORITHMS[hash_type](octets, usedforsecurity=False).hexdigest()
     if hash_type is None:
         return None
-    name = to_text(hash_type).upper()
+    name = to_string(hash_type).upper()
     options = config if isinstance(config, Mapping) else {}
     if name == "TLSH":
         return _hash_tlsh(to_hash, options)
     if name not in _DIGESTS:
-        raise ValueError(f"unknown hash {to_text(hash_type)!r}: expected one of {', '.join(get_hashes_available())}")
+        raise ValueError(f"unknown hash {to_string(hash_type)!r}: expected one of {', '.join(get_hashes_available())}")
     digest = _DIGESTS[name]
     if to_hash is None:
         return bytes(len(digest(b""))).hex()
@@ -107,7 +107,7 @@ def tlsh_dist(hash1: str | None, hash2: str | None, include_length: object = Fal
 
 
 def _to_bytes(value: Any, charset: object = None) -> bytes:
-    encode = _find_charset("UTF-8" if charset is None else to_text(charset))
+    encode = _find_charset("UTF-8" if charset is None else to_string(charset))
     if isinstance(value, bytes):
         return value
     return encode(value) if isinstance(value, str) else _to_json(value).encode("utf-8", "replace")
@@ -118,18 +118,18 @@ def _to_json(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float | str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bytes):
-        return json.dumps(to_text(value), ensure_ascii=False)
+        return json.dumps(to_string(value), ensure_ascii=False)
     try:
         if isinstance(value, list | tuple):
             return f"[{','.join(map(_to_json, value))}]"
         if isinstance(value, set | frozenset):
             return f"[{','.join(sorted(map(_to_json, value)))}]"
         if isinstance(value, Mapping):
-            entries = sorted((to_text(key), _to_json(item)) for key, item in value.items())
+            entries = sorted((to_string(key), _to_json(item)) for key, item in value.items())
             return "{" + ",".join(f"{_to_json(key)}:{item}" for key, item in entries) + "}"
     except RecursionError:
         raise ValueError("cannot hash a value that is nested too deeply or contains itself") from None
-    raise ValueError(f"cannot hash {described(value)}")
+    raise ValueError(f"cannot hash {describe(value)}")
 
 
 def _find_charset(name: str) -> Callable[[str], bytes]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from stellar.functions.network.protocols import PROTOCOLS
 from stellar.functions.network.suffixes import public_suffix
 from stellar.functions.network.typosquat import typosquats
-from stellar.language.conversions import BLANKS, to_integer
+from stellar.language.conversions import JAVA_WHITESPACE, to_integer
 from stellar.language.library import stellar
-from stellar.language.runtime import described
-from stellar.util.memoize import remembered
+from stellar.language.runtime import describe
+from stellar.util.memoize import memoize
 
 _LONGEST_LABEL = 63
 
@@ -43,7 +43,7 @@ def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
         if subnet is None:
             continue
         if not isinstance(subnet, str):
-            raise ValueError(f"IN_SUBNET expected a subnet such as '10.0.0.0/8', got {described(subnet)}")
+            raise ValueError(f"IN_SUBNET expected a subnet such as '10.0.0.0/8', got {describe(subnet)}")
         first, last = _parse_subnet(subnet)
         if first <= _parse_ipv4(ip) <= last:
             return True
@@ -54,7 +54,7 @@ _IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
 _CIDR = re.compile(rf"({_IPV4.pattern})/(\d{{1,3}})", re.ASCII)
 
 
-@remembered
+@memoize
 def _parse_ipv4(ip: str) -> int:
     octets = [int(octet) for octet in match.groups()] if (match := _IPV4.fullmatch(ip)) else [256]
     if max(octets) > 255:
@@ -62,7 +62,7 @@ def _parse_ipv4(ip: str) -> int:
     return int.from_bytes(octets)
 
 
-@remembered
+@memoize
 def _parse_subnet(cidr: str) -> tuple[int, int]:
     match = _CIDR.fullmatch(cidr)
     if match is None or not 1 <= (bits := int(match[6])) <= 32:
@@ -145,7 +145,7 @@ def domain_typosquat(domain: str | None = None) -> set[str] | None:
     return typosquats(domain)
 
 
-@remembered
+@memoize
 def _find_registered_domain(domain: str) -> str | None:
     name = _normalize_dots(domain)
     if not _is_name(name):
@@ -156,7 +156,7 @@ def _find_registered_domain(domain: str) -> str | None:
     return f"{domain[: -len(suffix) - 1].rpartition('.')[2]}.{suffix}"
 
 
-@remembered
+@memoize
 def _find_suffix(domain: str) -> str:
     return (public_suffix(_normalize_dots(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
 
@@ -164,7 +164,7 @@ def _find_suffix(domain: str) -> str:
 _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
 
 
-@remembered
+@memoize
 def _is_domain(domain: str) -> bool:
     return _is_name(_normalize_dots(domain))
 
@@ -266,10 +266,10 @@ _AUTHORITY = re.compile(r"(?!////)//([^/]*)")
 _HOST = re.compile(r"(\[[^\]]{2,}\]|(?!\[)[^:]*)(?::(?:([+-]?\d+)\Z)?|\Z)")
 
 
-@remembered
+@memoize
 def _split_url(url: str) -> _Url | None:
     """Split a URL like Java's URL class. Return None if that class rejects it."""
-    url = url.strip(BLANKS)
+    url = url.strip(JAVA_WHITESPACE)
     match = _PROTOCOL.match(url)
     protocol = match[1].lower() if match else ""
     if match is None or protocol not in _DEFAULT_PORTS:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from stellar.functions.jsons import DECODER
 from stellar.functions.rest.settings import GET_KEY, POST_KEY, RestSettings
 from stellar.language.context import Context
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.library import Written, stellar
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 
 if TYPE_CHECKING:
     import httpx
@@ -93,10 +93,10 @@ def _address(function: str, url: str | None, parameters: Mapping[Any, Any] | Non
     try:
         address = parse_url(url)
     except ValueError as error:
-        raise ValueError(f"{function} takes an address as url, and {described(url)} is none: {error}") from error
+        raise ValueError(f"{function} takes an address as url, and {describe(url)} is none: {error}") from error
     for name, value in (parameters or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise ValueError(f"{function} takes texts as queryParameters, not {described(value)} for {to_text(name)}")
+            raise ValueError(f"{function} takes texts as queryParameters, not {describe(value)} for {to_string(name)}")
         address = address.copy_set_param(name, value)
     return address
 
@@ -109,9 +109,9 @@ def _body(data: object, enforce_json: bool) -> bytes:
             return json.dumps(_without_nulls(data), ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"REST_POST can't send this as JSON: {error}") from error
-    text = to_text(data)
+    text = to_string(data)
     if enforce_json and not _is_object(text):
-        raise ValueError(f"REST_POST takes the text of a JSON object as data, not {described(data)}")
+        raise ValueError(f"REST_POST takes the text of a JSON object as data, not {describe(data)}")
     try:
         return text.encode()
     except UnicodeEncodeError as error:

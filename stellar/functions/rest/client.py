@@ -16,7 +16,7 @@ import httpx
 from stellar.functions.jsons import DECODER
 from stellar.functions.rest.settings import RestLimits, RestSettings, check_global
 from stellar.functions.rest.urls import address_of, host_of, parse_url, port_of, server_of, without_secrets
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.net.breaker import CircuitBreakers
 from stellar.net.connection_pool import Address
 from stellar.net.credentials import basic_authorization, tls_context
@@ -348,5 +348,5 @@ def _decode(response: RestResponse, settings: RestSettings) -> Any:
     except (ValueError, RecursionError) as error:
         raise CallFailure(f"the response is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise CallFailure(f"expected a JSON object, got {described(value)}")
+        raise CallFailure(f"expected a JSON object, got {describe(value)}")
     return value

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from stellar.language.conversions import to_boolean
-from stellar.language.runtime import described
+from stellar.language.runtime import describe
 from stellar.net.allowed_hosts import AllowedHosts
 from stellar.util.settings import (
     DAY_MS,
@@ -21,7 +21,7 @@ from stellar.util.settings import (
     setting,
     string,
 )
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 _PREFIX = "stellar.rest."
 COMMON_KEY, GET_KEY, POST_KEY = "stellar.rest.settings", "stellar.rest.get.settings", "stellar.rest.post.settings"
@@ -109,7 +109,7 @@ class RestSettings:
         if given is None:
             return self
         if not isinstance(given, Mapping):
-            raise LookupError(f"invalid {where}: expected a map of settings, got {described(given)}")
+            raise LookupError(f"invalid {where}: expected a map of settings, got {describe(given)}")
         return replace(self, **dict(_read(key, value, where) for key, value in given.items()))
 
     def seconds(self, milliseconds: int | None) -> float:
@@ -157,7 +157,7 @@ def check_global(settings: Mapping[str, Any]) -> None:
 def _read(key: object, value: object, where: str) -> tuple[str, Any]:
     """Return the name of a setting's field, and its value; null means the default."""
     if not isinstance(key, str) or key not in _DECLARED:
-        raise LookupError(f"unknown setting {key} in {where}; {known_names(str(key), _DECLARED)}")
+        raise LookupError(f"unknown setting {key} in {where}; {suggest_name(str(key), _DECLARED)}")
     if key == GLOBAL_ONLY and where == CALL:
         raise LookupError(f"{key} can't be set in a call; set it in the global configuration, under {COMMON_KEY}")
     declaration = _DECLARED[key]

@@ -1,6 +1,7 @@
-"""Syntax tree to Python: one function for each expression, built as Python's `ast`, never as source text.
+"""Compiler of syntax trees to Python functions, built as Python's `ast`, never as source.
 
-link         the function `(record, context)` of a tree     codegen     a rule for each node
-operators    the operators and the limits of inlining       analysis    properties known from the tree alone
-source_map   Stellar spans as Python positions, and back    pyast       constructors of Python nodes
+link         a tree to a function `(record, context)`   codegen     one method for each kind of node
+builder      names, guards and branches of the code     analysis    properties known from the tree alone
+operators    the operators and the limits of inlining   pyast       constructors of Python nodes
+source_map   Stellar spans to Python positions, and back
 """

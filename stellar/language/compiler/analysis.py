@@ -18,7 +18,7 @@ from stellar.language.library import Kind, Library
 
 
 def static_class(node: n.Expr, library: Library) -> type | None:
-    """The class that a node's value surely has, if that can be told."""
+    """Return the Python class that every value of a node has; None if it is unknown."""
     match node:
         case n.Literal(value):
             return value.__class__
@@ -32,25 +32,27 @@ def static_class(node: n.Expr, library: Library) -> type | None:
             return FunctionType
         case n.Call(name) if name in library:
             returns = library[name].returns
-            # Any and object, which are classes to Python, tell nothing
+            # Any and object are classes, but do not restrict the value
             return returns if isinstance(returns, type) and returns not in (Any, object) else None
     return None
 
 
 def may_be_lambda(node: n.Expr, library: Library) -> bool:
+    """Return False if no value of a node is a lambda."""
     if isinstance(node, n.Variable | n.Lambda | n.Conditional | n.Match):
         return True
     return isinstance(node, n.Call) and static_class(node, library) is None
 
 
-def surely_accepted(node: n.Expr, kind: Kind, library: Library) -> bool:
+def accepts_every_value(kind: Kind, node: n.Expr, library: Library) -> bool:
+    """Return True if a parameter of this kind accepts every value that a node can have."""
     if isinstance(node, n.Literal):
         return kind.accepts(node.value)
     return static_class(node, library) in kind.classes
 
 
 def literal_members(node: n.Expr) -> frozenset[Any] | None:
-    """The items of a list literal of texts alone, or of integers alone; None for anything else."""
+    """Return the items of a list literal of strings only, or of integers only; None for any other node."""
     if not isinstance(node, n.ListLiteral) or not node.items:
         return None
     values = [item.value for item in node.items if isinstance(item, n.Literal)]
@@ -60,8 +62,8 @@ def literal_members(node: n.Expr) -> frozenset[Any] | None:
     return None
 
 
-def chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
-    """`a + b + c` as a, and the operations from left to right."""
+def split_chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
+    """Split `a + b + c` into its first operand and its operations from left to right."""
     steps = [node]
     while isinstance(steps[-1].left, n.Arithmetic):
         steps.append(steps[-1].left)
@@ -70,12 +72,12 @@ def chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:
 
 @dataclass(frozen=True, slots=True)
 class InlineTree:
-    """Arithmetic on a few variables and numbers alone, for which one guard serves.
+    """A calculation on a few variables and numbers, for which one guard is enough.
 
-    node: the tree, with what holds only numbers worked out
-    variables: the variables, in the order in which they are read
-    divisors: those that something is divided by
-    for_integers: whether it may be calculated with ints as it may with floats
+    node: the tree, with operations on numbers only replaced by their results
+    variables: the variables in the order of evaluation
+    divisors: the variables that are divided by
+    for_integers: True if Python's operators give Stellar's result for ints as well as for floats
     """
 
     node: n.Expr
@@ -85,33 +87,37 @@ class InlineTree:
 
     @property
     def constant(self) -> int | float | None:
+        """The value of a tree without variables."""
         value = self.node.value if isinstance(self.node, n.Literal) else None
         return value if isinstance(value, int | float) else None
 
     @classmethod
     def of(cls, node: n.Arithmetic) -> InlineTree | None:
-        """The tree, or None if the node holds anything else, too many variables, or a division that can't be inline."""
+        """Return the inline tree of a node, or None.
+
+        None means that the node contains something other than variables and numbers, too many variables or operations,
+        or a division that can't be inline.
+        """
         folded = fold(node)
         if folded is None:
             return None
-        parts = list(n.walk(folded))
-        variables = list(dict.fromkeys(part.name for part in parts if isinstance(part, n.Variable)))
-        divisors = [part.right for part in parts if isinstance(part, n.Arithmetic) and part.operator == "/"]
-        numbers = [part.value for part in parts if isinstance(part, n.Literal)]
-        if "_" in variables or len(variables) > MOST_INLINE_VARIABLES:
+        nodes = list(n.walk(folded))
+        variables = list(dict.fromkeys(node.name for node in nodes if isinstance(node, n.Variable)))
+        operations = [node for node in nodes if isinstance(node, n.Arithmetic)]
+        if "_" in variables or len(variables) > MOST_INLINE_VARIABLES or len(operations) > MOST_INLINE_OPERATIONS:
             return None
-        if sum(isinstance(part, n.Arithmetic) for part in parts) > MOST_INLINE_OPERATIONS:
-            return None
+        divisors = [operation.right for operation in operations if operation.operator == "/"]
         if not all(isinstance(d, n.Variable) or (isinstance(d, n.Literal) and d.value) for d in divisors):
             return None
+        numbers = [node.value for node in nodes if isinstance(node, n.Literal)]
         if any(isinstance(number, int) and abs(number) > EXACT for number in numbers) and variables:
             return None
-        named = frozenset(d.name for d in divisors if isinstance(d, n.Variable))
-        return cls(folded, variables, named, not divisors and all(isinstance(number, int) for number in numbers))
+        for_integers = not divisors and all(isinstance(number, int) for number in numbers)
+        return cls(folded, variables, frozenset(d.name for d in divisors if isinstance(d, n.Variable)), for_integers)
 
 
 def fold(node: n.Expr) -> n.Expr | None:
-    """A calculation with what holds only numbers worked out; None if it holds more than variables and numbers."""
+    """Replace operations on numbers by their results; None if a node contains more than variables and numbers."""
     match node:
         case n.Variable():
             return node
@@ -122,14 +128,18 @@ def fold(node: n.Expr) -> n.Expr | None:
             if isinstance(inner, n.Literal):
                 return n.Literal(runtime.negate(inner.value), span=node.span)
             return None if inner is None else n.Minus(inner, span=node.span)
-        case n.Arithmetic(symbol, left, right):
-            one, other = fold(left), fold(right)
-            if one is None or other is None:
-                return None
-            if isinstance(one, n.Literal) and isinstance(other, n.Literal):
-                try:
-                    return n.Literal(ARITHMETIC[symbol][1](one.value, other.value), span=node.span)
-                except ValueError:
-                    return None  # it is an error, and must be one when it is reached
-            return n.Arithmetic(symbol, one, other, span=node.span)
+        case n.Arithmetic():
+            return _fold_operation(node)
     return None
+
+
+def _fold_operation(node: n.Arithmetic) -> n.Expr | None:
+    left, right = fold(node.left), fold(node.right)
+    if left is None or right is None:
+        return None
+    if isinstance(left, n.Literal) and isinstance(right, n.Literal):
+        try:
+            return n.Literal(ARITHMETIC[node.operator][1](left.value, right.value), span=node.span)
+        except ValueError:
+            return None  # the error is raised when the operation is evaluated
+    return n.Arithmetic(node.operator, left, right, span=node.span)

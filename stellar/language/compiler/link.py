@@ -1,4 +1,4 @@
-"""Python functions linked from generated code and the helpers that it calls."""
+"""Linking of generated code with the helpers that it calls."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def compile_tree(
     strict: bool = False,
     fast: bool = True,
 ) -> Callable[..., Any]:
-    """The Python function `(record, context)` that evaluates a tree.
+    """Return a Python function `(record, context)` that evaluates a tree.
 
-    fail: makes the error to raise from an exception and the record
+    fail: returns the error to raise for an exception and the record
     predicate: the result must be a boolean or null
     strict: reading a variable that the record does not have is an error
     fast: write operators inline
     """
-    return linked(Compiler(library, SourceMap(source), strict, fast), tree, source, fail, predicate=predicate)
+    return link_function(Compiler(library, SourceMap(source), strict, fast), tree, source, fail, predicate=predicate)
 
 
-def linked(
+def link_function(
     compiler: Compiler,
     tree: n.Expr,
     source: str,
@@ -40,8 +40,8 @@ def linked(
     *,
     predicate: bool = False,
 ) -> Callable[..., Any]:
-    """The function that a compiler makes of a tree, with the helpers that its code calls."""
-    module = compiler.module(tree, predicate)
+    """Compile a tree and link the code with the helpers that it calls."""
+    module = compiler.compile_module(tree, predicate)
     namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
     exec(compile(module, filename(source), "exec"), namespace)
     function: Callable[..., Any] = namespace["expression"]
@@ -49,5 +49,6 @@ def linked(
 
 
 def python_source(tree: n.Expr, library: Library, source: str) -> str:
-    """The Python that a tree becomes, written out for people to read; it is never read back."""
-    return ast.unparse(Compiler(library, SourceMap(source), strict=False, fast=True).module(tree, predicate=False))
+    """Return the generated Python as source, for display only."""
+    compiler = Compiler(library, SourceMap(source), strict=False, fast=True)
+    return ast.unparse(compiler.compile_module(tree, predicate=False))

@@ -1,4 +1,4 @@
-"""The operators: the Python node for the inline form, the helper for everything else, and the limits of inlining."""
+"""Tables of the operators (inline form and helper) and the limits of inlining."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+from stellar.language import nodes as n
 from stellar.language import runtime
 
-# Operator: the Python node for the inline form, the helper for everything else
+# Operator: Python's operator for the inline form, and the helper for all other values
 ARITHMETIC: dict[str, tuple[ast.operator, Callable[..., Any]]] = {
     "+": (ast.Add(), runtime.add),
     "-": (ast.Sub(), runtime.subtract),
@@ -23,9 +24,14 @@ COMPARISON: dict[str, tuple[ast.cmpop, Callable[..., Any]]] = {
     ">": (ast.Gt(), runtime.greater),
     ">=": (ast.GtE(), runtime.greater_or_equal),
 }
-# Up to here an int and the float of the same value are interchangeable
+# Node: Python's operator, and the test of a value other than true that ends the evaluation; None if only true ends it
+LOGICAL: dict[type[n.Expr], tuple[ast.boolop, Callable[[Any], bool] | None]] = {
+    n.Conjunction: (ast.And(), runtime.ends_and),
+    n.Disjunction: (ast.Or(), None),
+}
+# Integers up to this size are equal to the float of the same value
 EXACT = 2**53
-# Inline operations on integers up to here can't reach the limit on results, which the helpers know
+# Operations on integers up to this size can't exceed the limit that the helpers check
 SMALL = 2**62
 MOST_INLINE_OPERATIONS = 16
 MOST_INLINE_VARIABLES = 4

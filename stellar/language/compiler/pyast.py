@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar.language import runtime
 
-LOAD, STORE = ast.Load(), ast.Store()
+LOAD, STORE, NOT = ast.Load(), ast.Store(), ast.Not()
 IS, IS_NOT, IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.Lt()
 
 Position = dict[str, int]
@@ -18,13 +18,18 @@ Code = ast.expr
 
 @dataclass(frozen=True, slots=True)
 class HeldValue:
-    """A value that is used more than once: the code that evaluates it, and the code that means it thereafter."""
+    """A value that is used more than once.
+
+    first: code that evaluates it and assigns it to a local
+    again: code that reads the local
+    """
 
     first: Code
     again: Code
 
 
 def load(name: str, at: Position) -> ast.Name:
+    """`name`"""
     return ast.Name(name, LOAD, **at)
 
 
@@ -37,43 +42,48 @@ def constant(value: Any, at: Position) -> ast.Constant:
 
 
 def call(function: Code, arguments: list[Code], at: Position) -> ast.Call:
+    """`function(arguments)`"""
     return ast.Call(function, arguments, [], **at)
 
 
 def class_of(code: Code, at: Position) -> ast.Attribute:
+    """`code.__class__`"""
     return ast.Attribute(code, "__class__", LOAD, **at)
 
 
 def assign(local: str, code: Code, at: Position) -> ast.NamedExpr:
+    """`(local := code)`"""
     return ast.NamedExpr(ast.Name(local, STORE, **at), code, **at)
 
 
 def read_field(name: str, at: Position) -> Code:
+    """`record.get(name)`"""
     return call(ast.Attribute(load("record", at), "get", LOAD, **at), [constant(name, at)], at)
 
 
 def compare_is(code: Code, value: bool | None, at: Position, *, negated: bool = False) -> Code:
     """`code is value`"""
-    if isinstance(code, ast.Constant):  # Python warns of `is` with a literal
+    if isinstance(code, ast.Constant):  # Python warns about `is` with a literal
         return constant((code.value is value) is not negated, at)
     return ast.Compare(code, [IS_NOT if negated else IS], [constant(value, at)], **at)
 
 
 def replace_operand(comparison: ast.Compare, held: HeldValue) -> ast.Compare:
-    """The comparison with the held value evaluated in it, rather than before it."""
+    """Evaluate a held value inside a comparison instead of before it."""
     sides = [held.first if side is held.again else side for side in (comparison.left, *comparison.comparators)]
     comparison.left, comparison.comparators = sides[0], sides[1:]
     return comparison
 
 
 def chain_conditionals(branches: list[tuple[Code, Code, Position]], otherwise: Code) -> Code:
+    """`then if test else then if test else … otherwise`"""
     for test, then, at in reversed(branches):
         otherwise = ast.IfExp(test, then, otherwise, **at)
     return otherwise
 
 
 def fold_constants(helper: Callable[..., Any], left: Code, right: Code, at: Position) -> ast.Constant | None:
-    """An operation on two constants, worked out now; None if they are not, or if it is an error."""
+    """Return the result of an operation on two constant numbers; None for other operands, or if it is an error."""
     if not (isinstance(left, ast.Constant) and isinstance(right, ast.Constant)):
         return None
     if not (runtime.is_number(left.value) and runtime.is_number(right.value)):

@@ -27,7 +27,7 @@ from stellar.pipeline.config.locations import (
     parse_object,
     read_text,
 )
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Model(BaseModel):
         known = {info.alias for info in cls.model_fields.values() if info.alias}
         for key in value if isinstance(value, dict) else ():
             if key not in known:
-                raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "known": known_names(key, known)})
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "known": suggest_name(key, known)})
         return value
 
 
@@ -281,7 +281,7 @@ def list_sensors(directory: Path) -> list[str]:
 
 
 def _describe_unknown_sensor(directory: Path, sensor: str) -> str:
-    return f"unknown sensor {sensor!r}; {known_names(sensor, list_sensors(directory))}"
+    return f"unknown sensor {sensor!r}; {suggest_name(sensor, list_sensors(directory))}"
 
 
 def read_parser(path: Path) -> ParserConfig:

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO, Protocol
 
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.pipeline.records import Record, to_json, to_json_bytes
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import abandon
@@ -166,7 +166,7 @@ def _column(value: object) -> object:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INTEGER <= value <= _MAX_INTEGER:
         return value
-    return _escape_surrogates(to_text(value))
+    return _escape_surrogates(to_string(value))
 
 
 def _escape_surrogates(text: str) -> str:

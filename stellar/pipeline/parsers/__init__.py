@@ -13,7 +13,7 @@ from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 __all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory"]
 
@@ -42,7 +42,7 @@ def find_parser_factory(name: str, location: SourceLocation) -> ParserFactory:
         raise location.error(f"unsupported parser {name}; use {', '.join(sorted(known))}, or a Python function")
     if "." in name and not name.startswith(_JAVA):
         return import_factory(name, location, "parser")
-    raise location.error(f"unknown parser {name!r}; {known_names(short, known)}")
+    raise location.error(f"unknown parser {name!r}; {suggest_name(short, known)}")
 
 
 def _entry_point_factories() -> dict[str, ParserFactory]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stellar.java.bounded_regex import TIMEOUT_MS
-from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, common, definitions
+from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, load_common_definitions, parse_definitions
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import make_date_parser
 from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.parsers.parser import Settings, Unreadable
 from stellar.pipeline.records import Record
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class GrokParser:
         file, own = _pattern_file(self.path, settings)
         known = {**_common(settings.directory), **own}
         if label not in known:
-            message = f"unknown pattern {label!r} in {file}; {known_names(label, own or known)}"
+            message = f"unknown pattern {label!r} in {file}; {suggest_name(label, own or known)}"
             raise (settings.location / "patternLabel").error(message)
         try:
             self.grok = Grok(label, known, _timeout(settings))
@@ -117,7 +117,11 @@ def _timeout(settings: Settings) -> int:
 def _common(directory: Path | None) -> Mapping[str, str]:
     """Return the patterns available to all files: the built-in ones and `patterns/common` of the configuration."""
     own = directory / "patterns" / "common" if directory else None
-    return {**common(), **definitions(read_text(own))} if own and own.is_file() else common()
+    return (
+        {**load_common_definitions(), **parse_definitions(read_text(own))}
+        if own and own.is_file()
+        else load_common_definitions()
+    )
 
 
 def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, str]]:
@@ -130,10 +134,10 @@ def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, st
     candidates.append(Path(grok_path))
     for candidate in candidates:
         if candidate.is_file():
-            return str(candidate), definitions(read_text(candidate))
+            return str(candidate), parse_definitions(read_text(candidate))
     shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
     if relative in shipped:
-        return grok_path, definitions(shipped[relative].read_text(encoding="utf-8"))
+        return grok_path, parse_definitions(shipped[relative].read_text(encoding="utf-8"))
     raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, now, to_json
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 
 def _flatten(record: Record, prefix: str = "") -> Record:
@@ -48,7 +48,7 @@ class JsonMapParser:
         strategy = settings.text("mapStrategy", "DROP").upper()
         if strategy not in MAP_STRATEGIES:
             raise (settings.location / "mapStrategy").error(
-                f"unknown strategy {strategy!r}; {known_names(strategy, MAP_STRATEGIES)}"
+                f"unknown strategy {strategy!r}; {suggest_name(strategy, MAP_STRATEGIES)}"
             )
         for key in ("jsonpQuery", "wrapInEntityArray"):
             if settings.options.get(key):

@@ -9,7 +9,7 @@ from typing import Any
 
 from stellar import Expression
 from stellar.language.context import Context
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.embedded_expressions import ASSIGNMENT
@@ -74,7 +74,7 @@ def _flatten(results: Record) -> Record:
     fields: Record = {}
     for field, value in results.items():
         if isinstance(value, Mapping):
-            fields.update({f"{field}.{to_text(key)}": member for key, member in value.items()})
+            fields.update({f"{field}.{to_string(key)}": member for key, member in value.items()})
         elif value is not None:
             fields[field] = value
     return fields
@@ -202,4 +202,4 @@ def _compile_assignment(text: object, location: SourceLocation, builder: BuildCo
 def _read_expression(value: object, location: SourceLocation) -> str:
     if isinstance(value, dict | list) or value is None:
         raise location.error("expected an expression as a string")
-    return to_text(value)
+    return to_string(value)

@@ -9,15 +9,15 @@ from typing import Any
 
 import stellar
 from stellar import Expression
-from stellar.java.bounded_regex import compiled, found
+from stellar.java.bounded_regex import compile_pattern, search
 from stellar.language.context import Context
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
 from stellar.pipeline.config.locations import SourceLocation, import_factory
 from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +136,9 @@ class RegexSelect:
         text = record.get(self.input)
         if text is None:
             return record
-        text = to_text(text)
+        text = to_string(text)
         for value, pattern in self.choices:
-            if found(pattern, text):
+            if search(pattern, text):
                 return {**record, self.output: value}
         return record
 
@@ -159,7 +159,7 @@ def _assign(config: Transformation, location: SourceLocation, builder: BuildCont
     outputs = _outputs(config)
     fields = set(config.config if outputs is None else outputs)
     steps = [
-        Step(name, builder.expression(to_text(text), location / "config" / name), name in fields)
+        Step(name, builder.expression(to_string(text), location / "config" / name), name in fields)
         for name, text in config.config.items()
         if text is not None
     ]
@@ -215,7 +215,7 @@ def _regex_select(config: Transformation, location: SourceLocation, builder: Bui
 def _pattern_or_none(text: object, location: SourceLocation) -> Any:
     """Compile a regular expression; an invalid one never matches, as in Metron, and is logged."""
     try:
-        return compiled(to_text(text))
+        return compile_pattern(to_string(text))
     except ValueError as error:
         log.warning("%s: invalid regular expression %r never matches: %s", location, text, error)
         return None
@@ -258,7 +258,7 @@ def build_transformation(config: Transformation, location: SourceLocation, build
     if (factory := TRANSFORMATIONS.get(name)) is None:
         if "." not in name or name.startswith("org.apache."):
             raise (location / "transformation").error(
-                f"unknown transformation {name!r}; {known_names(name, TRANSFORMATIONS)}"
+                f"unknown transformation {name!r}; {suggest_name(name, TRANSFORMATIONS)}"
             )
         factory = import_factory(name, location / "transformation", "transformation")
     return factory(config, location, builder)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from stellar import Expression
 from stellar.language.context import Context
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.embedded_expressions import STELLAR_FILTERS
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Drop, Record, Stage
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FilterProtocols:
     protocols: frozenset[str]
 
     def __call__(self, record: Record) -> Record:
-        if to_text(record.get(self.field)) not in self.protocols:
+        if to_string(record.get(self.field)) not in self.protocols:
             raise Drop
         return record
 
@@ -63,7 +63,7 @@ def _bro(config: ParserConfig, location: SourceLocation, builder: BuildContext) 
         raise (location / "bro.filter.source.known.protocols").error(
             "missing protocols of the filter BRO; specify a list"
         )
-    return FilterProtocols(field, frozenset([protocols] if isinstance(protocols, str) else map(to_text, protocols)))
+    return FilterProtocols(field, frozenset([protocols] if isinstance(protocols, str) else map(to_string, protocols)))
 
 
 def _build_none(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> None:
@@ -87,5 +87,5 @@ def build_filter(config: ParserConfig, location: SourceLocation, builder: BuildC
     name = (config.filter_class_name or "").strip()
     if name not in FILTERS:
         short = [known for known in FILTERS if known and "." not in known]
-        raise (location / "filterClassName").error(f"unknown filter {name!r}; {known_names(name, short)}")
+        raise (location / "filterClassName").error(f"unknown filter {name!r}; {suggest_name(name, short)}")
     return FILTERS[name](config, location, builder)

@@ -10,13 +10,13 @@ from typing import Any
 
 from stellar import Expression
 from stellar.language.context import Context
-from stellar.language.conversions import to_boolean, to_double, to_text
+from stellar.language.conversions import to_boolean, to_double, to_string
 from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Triage:
     def __call__(self, record: Record) -> Record:
         alert = is_alert(record)
         if alert is None:
-            message = f"is_alert is {to_text(record['is_alert'])!r}, which is not a boolean; the record is not scored"
+            message = f"is_alert is {to_string(record['is_alert'])!r}, which is not a boolean; the record is not scored"
             self.report(Report(record, "triage", ValueError(message)))
             return record
         if not alert:
@@ -153,7 +153,7 @@ class Triage:
             return rule.score
         value = rule.score(known, self.context)
         if (number := to_double(value)) is None:
-            raise ValueError(f"expected a number, got {to_text(value)}")
+            raise ValueError(f"expected a number, got {to_string(value)}")
         return number
 
     def _evaluate_reason(self, rule: TriageRule, known: Record, record: Record) -> str | None:
@@ -165,7 +165,7 @@ class Triage:
         except StellarError as error:
             self._report_failure(rule, "reason", error, record)
             return None
-        return None if reason is None else to_text(reason)
+        return None if reason is None else to_string(reason)
 
     def _report_failure(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
         subject = f"rule {shorten(rule.name or rule.text)!r} failed in its {component}"
@@ -225,7 +225,7 @@ def build_triage(
         aggregator,
         config.triage_config.aggregation_config,
         (settings, config.config),
-        to_text(builder.settings.get("threat.triage.score.field") or "threat.triage.score"),
+        to_string(builder.settings.get("threat.triage.score.field") or "threat.triage.score"),
         "threat.triage.level" if has_level else None,
         builder.context,
         builder.report,
@@ -234,11 +234,11 @@ def build_triage(
 
 def _check_aggregator(name: str, location: SourceLocation) -> None:
     if name not in AGGREGATORS:
-        raise location.error(f"unknown aggregator {name!r}; {known_names(name, AGGREGATORS)}")
+        raise location.error(f"unknown aggregator {name!r}; {suggest_name(name, AGGREGATORS)}")
 
 
 def _rule(config: RiskRule, location: SourceLocation, builder: BuildContext) -> TriageRule:
-    score_text = to_text(config.score)
+    score_text = to_string(config.score)
     return TriageRule(
         config.rule,
         builder.predicate(config.rule, location / "rule"),

@@ -10,15 +10,15 @@ from typing import Any
 
 import stellar
 from stellar import Expression
-from stellar.java.bounded_regex import compiled, fits
+from stellar.java.bounded_regex import compile_pattern, is_full_match
 from stellar.java.integers import LONG_MAX, LONG_MIN
-from stellar.language.conversions import to_text
+from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
-from stellar.util.suggestions import known_names
+from stellar.util.suggestions import suggest_name
 
 # Returns True if a record is valid; it gets the input fields of the validation, or all fields
 Check = Callable[[Record], bool]
@@ -82,7 +82,7 @@ def _ip(config: Validation, location: SourceLocation, builder: BuildContext) -> 
     kinds = config.config.get("type") or list(_KINDS)
     kinds = kinds if isinstance(kinds, list) else [kinds]
     for kind in kinds:
-        if to_text(kind).upper() not in _KINDS:
+        if to_string(kind).upper() not in _KINDS:
             raise (location / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
     expression = stellar.compile("IS_IP(value, type)", predicate=True)
     # In Metron one valid address among several is enough; the option "all" requires that all are valid
@@ -123,7 +123,7 @@ def _check_date_pattern(expression: Expression, pattern: str, location: SourceLo
 
 def _integer(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
     def is_integer(value: object) -> bool:
-        text = to_text(value)
+        text = to_string(value)
         return bool(re.fullmatch(r"[+-]?[0-9]{1,19}", text)) and LONG_MIN <= int(text) <= LONG_MAX
 
     return _each(is_integer)
@@ -134,14 +134,14 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
     if not isinstance(text, str):
         raise (location / "config" / "pattern").error("missing regular expression of the validation REGEX_MATCH")
     try:
-        pattern = compiled(text)
+        pattern = compile_pattern(text)
     except ValueError as error:
         raise (location / "config" / "pattern").error(f"invalid regular expression: {error}") from error
-    return _each(lambda value: fits(pattern, to_text(value)))
+    return _each(lambda value: is_full_match(pattern, to_string(value)))
 
 
 def _not_empty(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
-    return lambda record: all(value is not None and to_text(value).strip() for value in record.values())
+    return lambda record: all(value is not None and to_string(value).strip() for value in record.values())
 
 
 VALIDATIONS: dict[str, Callable[[Validation, SourceLocation, BuildContext], Check]] = {
@@ -172,5 +172,5 @@ def build_validation(configs: Sequence[Validation], location: SourceLocation, bu
 def _build_check(config: Validation, location: SourceLocation, builder: BuildContext) -> NamedCheck:
     name = config.validation
     if name not in VALIDATIONS:
-        raise (location / "validation").error(f"unknown validation {name!r}; {known_names(name, VALIDATIONS)}")
+        raise (location / "validation").error(f"unknown validation {name!r}; {suggest_name(name, VALIDATIONS)}")
     return NamedCheck(name, tuple(config.input or ()), VALIDATIONS[name](config, location, builder))

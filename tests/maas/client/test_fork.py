@@ -415,7 +415,7 @@ def test_a_stream_begun_before_the_fork_continues_in_the_parent_only(blocks):
     assert next(stream) == 0
 
     def work():
-        with pytest.raises(RuntimeError, match="begun before a fork and goes on in the parent only"):
+        with pytest.raises(RuntimeError, match="started before a fork and can continue only in the parent"):
             next(stream)
         check(list(in_order(lambda number: number, range(10), 4, blocks=blocks)) == [*range(10)])
 
@@ -431,7 +431,7 @@ def test_a_run_loop_of_the_parent_accepts_no_work_in_the_child():
 
     def work():
         for act in (lambda: loop.submit(int), lambda: loop.run(int), task.result):
-            with pytest.raises(RuntimeError, match="begun before a fork"):
+            with pytest.raises(RuntimeError, match="started before a fork"):
                 act()
         loop.shutdown()
 

@@ -112,7 +112,7 @@ def test_a_url_has_one_normal_form(url, normal):
 
 def test_suggestions_for_unknown_names_are_limited(registry, make_instance, monkeypatch):
     compared = []
-    monkeypatch.setattr("stellar.maas.snapshots.nearest", lambda name, known: compared.append(name))
+    monkeypatch.setattr("stellar.maas.snapshots.find_nearest", lambda name, known: compared.append(name))
     registry.register(make_instance("dga", "1.0", "1", "http://h"))
     for _ in range(2):
         for number in range(1000):

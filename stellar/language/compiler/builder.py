@@ -1,0 +1,120 @@
+"""Building blocks of generated code: names, values used twice, class tests, calls of helpers and branches."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stellar.language import nodes as n
+from stellar.language.compiler import pyast as py
+from stellar.language.compiler.pyast import IS, Code, HeldValue, Position
+from stellar.language.compiler.source_map import SourceMap
+from stellar.language.library import Library
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names that are assigned to Python locals on every path to this point of the evaluation.
+
+    locals: Stellar name to Python local
+    in_lambda: True in the body of a lambda
+    loops: number of enclosing comprehensions within the same Python function
+    """
+
+    locals: dict[str, str] = field(default_factory=dict)
+    in_lambda: bool = False
+    loops: int = 0
+
+
+class CodeBuilder:
+    """State of one compilation and constructors of code that any rule may use.
+
+    library: the functions that the expression may call
+    source_map: positions of Python nodes by Stellar span
+    names: the globals of the generated function
+    scope: the locals that are assigned where code is compiled now
+    """
+
+    def __init__(self, library: Library, source_map: SourceMap) -> None:
+        self.library = library
+        self.source_map = source_map
+        self.names: dict[str, Any] = {}
+        self.scope = Scope()
+        self._name_count = 0
+
+    def compile(self, node: n.Expr) -> Code:
+        """Return the code of a node."""
+        raise NotImplementedError
+
+    # -- Branches -----------------------------------------------------------------------------------------------------
+
+    def branch(self) -> Branch:
+        """Return a context manager for code that may be skipped; the locals it assigns are unknown after it."""
+        return Branch(self, Scope(dict(self.scope.locals), self.scope.in_lambda, self.scope.loops))
+
+    def lambda_body(self, parameters: Mapping[str, str]) -> Branch:
+        """Return a context manager for the body of a lambda, whose parameters are these Python locals."""
+        return Branch(self, Scope({**self.scope.locals, **parameters}, True))
+
+    def loop_body(self, parameters: Mapping[str, str]) -> Branch:
+        """Return a context manager for the body of a lambda that is compiled to a comprehension."""
+        return Branch(self, Scope({**self.scope.locals, **parameters}, True, self.scope.loops + 1))
+
+    # -- Values and names ---------------------------------------------------------------------------------------------
+
+    def hold(self, node: n.Expr) -> HeldValue:
+        """Compile a node whose value is used more than once."""
+        return self.hold_code(self.compile(node), self.source_map[node.span])
+
+    def hold_code(self, code: Code, at: Position) -> HeldValue:
+        """Assign the value of code to a local, unless it is a constant or a local already."""
+        match code:
+            case ast.Constant() | ast.Name():
+                return HeldValue(code, code)
+            case ast.NamedExpr(target=target):
+                return HeldValue(code, py.load(target.id, at))
+        local = self.new_name("t")
+        return HeldValue(py.assign(local, code, at), py.load(local, at))
+
+    def new_name(self, prefix: str) -> str:
+        """Return a name that the generated function does not use yet."""
+        self._name_count += 1
+        return f"{prefix}{self._name_count}"
+
+    def bind_global(self, value: Any, name: str, at: Position) -> ast.Name:
+        """Return a global name of the generated function that refers to a value."""
+        self.names[name] = value
+        return py.load(name, at)
+
+    def call_helper(self, helper: Callable[..., Any], arguments: list[Code], at: Position) -> Code:
+        """Return a call of a Python function, such as one of runtime.py, under its own name."""
+        return py.call(self.bind_global(helper, helper.__name__, at), arguments, at)
+
+    # -- Guards -------------------------------------------------------------------------------------------------------
+
+    def test_class(self, code: Code, cls: type, at: Position) -> Code:
+        """`code.__class__ is cls`"""
+        return ast.Compare(py.class_of(code, at), [IS], [self.bind_global(cls, cls.__name__, at)], **at)
+
+    def test_classes(self, held: HeldValue, classes: tuple[type, ...], at: Position) -> Code:
+        """Evaluate a held value and test for one of several classes, of which the first is the likeliest."""
+        first, *others = classes
+        tests = [self.test_class(held.first, first, at), *(self.test_class(held.again, c, at) for c in others)]
+        return tests[0] if len(tests) == 1 else ast.BoolOp(ast.Or(), tests, **at)
+
+
+class Branch:
+    """A context manager that compiles with another scope and restores the former one."""
+
+    __slots__ = ("_builder", "_inner", "_outer")
+
+    def __init__(self, builder: CodeBuilder, inner: Scope) -> None:
+        self._builder, self._inner = builder, inner
+
+    def __enter__(self) -> None:
+        self._outer, self._builder.scope = self._builder.scope, self._inner
+
+    def __exit__(self, *_: object) -> None:
+        self._builder.scope = self._outer

@@ -1,0 +1,180 @@
+"""Replay of conformance cases: print each disagreement with Metron, and the share of agreement last.
+
+    python -m tests.conformance.replay language|functions|triage FILE…
+
+The files have the format of tests/conformance/data/*.jsonl. A case agrees if the result is Metron's, or if
+docs/compatibility.md documents the difference. The exit status is 1 if there is a disagreement.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parent))  # the modules beside this one are imported by their names
+
+from cases import read
+from compare import agrees, outcome
+from differences import explain, shown
+
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
+from stellar.pipeline.records import Report
+from stellar.pipeline.stages.triage import aggregate, build_triage
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The comparison of one case.
+
+    same: the result is Metron's
+    documented: the difference is documented
+    description: the case and both results, if it disagrees
+    """
+
+    same: bool
+    documented: bool = False
+    description: str = ""
+
+
+def compare_expression(raw: dict[str, Any]) -> Verdict:
+    """Compare a case of language or functions."""
+    case = read(raw)
+    ours = outcome(case)
+    if not ours.leaked and agrees(ours, case):
+        return Verdict(same=True)
+    if not ours.leaked and explain(case, ours):
+        return Verdict(same=False, documented=True)
+    return Verdict(same=False, description=shown([(case, ours)]))
+
+
+# -- Triage -----------------------------------------------------------------------------------------------------------
+
+# The error of Java for an invalid configuration; with any other error Java loses the message
+INVALID_CONFIGURATION = "JsonMappingException"
+
+
+def compare_triage(raw: dict[str, Any]) -> Verdict:
+    """Compare a case of triage: an aggregator with scores, or an enrichment configuration with a message."""
+    result = raw["result"]
+    is_lost = not result["ok"] and result["error"] != INVALID_CONFIGURATION
+    if raw["mode"] == "aggregate":
+        if is_lost:  # for a score that is null, which our pipeline does not pass on
+            return _verdict(raw, None in raw["scores"], raw["scores"], documented=True)
+        scores = [_plain(score) for score in raw["scores"]]
+        total = aggregate(raw["aggregator"], scores, raw.get("config") or {})
+        return _verdict(raw, _is_close(total, _plain(result["value"])), total)
+    if not result["ok"] and not is_lost:
+        return _verdict(raw, _is_rejected(raw["config"]), "a valid configuration")
+    try:
+        ours, reports = _run_triage(raw)
+    except ConfigError as error:
+        return _verdict(raw, False, error)
+    if is_lost:  # our pipeline reports the rule and emits the message
+        return _verdict(raw, all(report.stage == "triage" for report in reports), reports, documented=True)
+    return _verdict(raw, not reports and _has_same_scores(ours, result["value"]), reports or ours)
+
+
+def _verdict(raw: dict[str, Any], agreed: bool, ours: object, *, documented: bool = False) -> Verdict:
+    if agreed:
+        return Verdict(same=not documented, documented=documented)
+    theirs = raw["result"].get("value", raw["result"].get("error"))
+    description = f"{raw['id']} ({raw['mode']})\n    ours    {ours!s:.200}\n    Metron  {theirs!s:.200}"
+    return Verdict(same=False, description=description)
+
+
+def _run_triage(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Report]]:
+    config = EnrichmentConfig.model_validate(raw["config"])
+    reports: list[Report] = []
+    stage = build_triage(
+        config.threat_intel, config.configuration, SourceLocation("x"), BuildContext(report=reports.append)
+    )
+    matches = stage.match_rules(raw["message"])
+    rules = [
+        {"name": f.rule.name, "comment": f.rule.comment, "rule": f.rule.text, "score": f.score, "reason": f.reason}
+        for f in matches
+    ]
+    return {"score": stage.compute_score(matches), "ruleScores": rules}, reports
+
+
+def _has_same_scores(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    rules = [{**rule, "score": _plain(rule["score"])} for rule in theirs["ruleScores"]]
+    return _is_close(ours["score"], _plain(theirs["score"])) and ours["ruleScores"] == rules
+
+
+def _is_rejected(config: object) -> bool:
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "squid.json"
+        file.write_text(json.dumps(config), encoding="utf-8")
+        try:
+            read_enrichment(file)
+        except ConfigError:
+            return True
+    return False
+
+
+def _is_close(ours: float, theirs: float) -> bool:
+    return (math.isnan(ours) and math.isnan(theirs)) or math.isclose(ours, theirs, rel_tol=1e-15)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case {"$nan": True}:
+            return math.nan
+        case {"$inf": sign}:
+            return sign * math.inf
+        case {"$long": number} | {"$float": number} | {"$short": number} | {"$byte": number}:
+            return number
+    return value
+
+
+# -- Command ----------------------------------------------------------------------------------------------------------
+
+COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
+    "language": compare_expression,
+    "functions": compare_expression,
+    "triage": compare_triage,
+}
+
+
+def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the cases of files, without lines that are not cases."""
+    for file in files:
+        for line in Path(file).read_text(encoding="utf-8").splitlines():
+            if line.strip() and "result" in (raw := json.loads(line)):
+                yield raw
+
+
+def main(arguments: list[str]) -> int:
+    """Replay files and print disagreements and the share of agreement. Return the exit status."""
+    if len(arguments) < 2 or arguments[0] not in COMPARISONS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    logging.disable(logging.WARNING)
+    try:
+        verdicts = []
+        for raw in read_cases(arguments[1:]):
+            verdict = COMPARISONS[arguments[0]](raw)
+            verdicts.append(verdict)
+            if verdict.description:
+                print(verdict.description)
+    finally:
+        logging.disable(logging.NOTSET)
+    same, documented = sum(v.same for v in verdicts), sum(v.documented for v in verdicts)
+    share = 100 * (same + documented) / len(verdicts) if verdicts else 100.0
+    print(f"{same} same, {documented} with a documented difference, {len(verdicts) - same - documented} different")
+    print(f"agreement: {share:.2f} % of {len(verdicts)} cases")
+    return 0 if same + documented == len(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""Tests of the replay of conformance cases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replay import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def expression(source: str, value: object, kind: str) -> dict[str, Any]:
+    case = {"id": source, "cat": "x", "mode": "parse", "resolver": "map", "expr": source, "vars": {}}
+    return {**case, "result": {"ok": True, "type": kind, "value": value}}
+
+
+def aggregation(scores: list[object], value: float) -> dict[str, Any]:
+    case = {"id": "t1", "mode": "aggregate", "aggregator": "SUM", "scores": scores}
+    return {**case, "result": {"ok": True, "type": "Double", "value": value}}
+
+
+def write(directory: Path, *cases: dict[str, Any]) -> str:
+    file = directory / "cases.jsonl"
+    file.write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases", "expected"),
+    [
+        ("language", [expression("1 + 1", 2, "Integer")], "agreement: 100.00 % of 1 cases"),
+        ("language", [expression("2147483647 + 1", -2147483648, "Integer")], "agreement: 100.00 % of 1 cases"),
+        ("functions", [expression("TO_UPPER('a')", "A", "String")] * 2, "agreement: 100.00 % of 2 cases"),
+        ("triage", [aggregation([1, 2], 3.0)], "agreement: 100.00 % of 1 cases"),
+    ],
+)
+def test_the_share_of_agreement_is_the_last_line(kind, cases, expected, tmp_path, capsys):
+    assert main([kind, write(tmp_path, *cases)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "case", "name"),
+    [
+        ("language", expression("1 + 1", 3, "Integer"), "1 + 1 (parse)"),
+        ("functions", expression("TO_UPPER('a')", "a", "String"), "TO_UPPER('a') (parse)"),
+        ("triage", aggregation([1, 2], 4.0), "t1 (aggregate)"),
+    ],
+)
+def test_each_disagreement_is_printed(kind, case, name, tmp_path, capsys):
+    assert main([kind, write(tmp_path, case)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(name)
+    assert lines[-1] == "agreement: 0.00 % of 1 cases"
+
+
+def test_the_stored_triage_cases_agree(capsys):
+    assert main(["triage", str(ROOT / "tests/conformance/data/triage.jsonl")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "agreement: 100.00 % of 417 cases"
+
+
+def test_an_unknown_kind_is_a_usage_error(capsys):
+    assert main(["grammar", "file"]) == 2
+    assert "language|functions|triage FILE" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_a_command(tmp_path):
+    file = write(tmp_path, expression("1 + 1", 2, "Integer"))
+    command = [sys.executable, "-m", "tests.conformance.replay", "language", file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.endswith("agreement: 100.00 % of 1 cases\n")
