@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from maas_runtime.runner.runner import Instance, ModelFailed
 from stellar.maas.registry import Registry
-from stellar.net.hadoop.site import configured
+from stellar.net.hadoop.site import read_configuration
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def start_order(id: str) -> tuple[int, ...]:
 def read_hold_seconds(drain: float) -> float:
     """Return how long a container may go on after SIGTERM, so that it can drain its calls before SIGKILL."""
     try:
-        milliseconds = configured("yarn").get(KILL_SETTING)
+        milliseconds = read_configuration("yarn").get(KILL_SETTING)
         kill = KILL_SECONDS if milliseconds is None else int(milliseconds) / 1000
     except (OSError, ValueError) as error:
         log.warning("cannot read %s, using %g: %s", KILL_SETTING, KILL_SECONDS * 1000, error)

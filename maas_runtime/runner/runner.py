@@ -28,7 +28,7 @@ from maas_runtime.store.base import ENDPOINT_FILE
 from stellar.maas.registries.directory import FileRegistry
 from stellar.maas.registry import Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
-from stellar.net.allowed_hosts import AllowedHosts, trouble_with
+from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 
 if TYPE_CHECKING:
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
@@ -316,7 +316,7 @@ def make_reachable(endpoint: Endpoint, host: str) -> Endpoint:
 
     Raises ModelFailed for an invalid URL.
     """
-    if problem := trouble_with(endpoint.url, AllowedHosts()):
+    if problem := find_url_problem(endpoint.url, AllowedHosts()):
         raise ModelFailed(f"its url {problem}")
     parts = urlsplit(endpoint.url)
     scheme, _, path, query, _ = parts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from maas_runtime.store.base import LocalStore, ModelSize, ModelStore
-from stellar.net.hadoop.site import configured
+from stellar.net.hadoop.site import read_configuration
 
 if TYPE_CHECKING:
     import httpx
@@ -52,9 +52,9 @@ def store_name(args: argparse.Namespace) -> str:
     if args.store:
         return str(args.store)
     if args.zk_quorum is not None:
-        from stellar.net.hadoop.webhdfs import default_uri
+        from stellar.net.hadoop.webhdfs import read_default_uri
 
-        if uri := default_uri():
+        if uri := read_default_uri():
             return uri
     return str(args.registry / "store")
 
@@ -83,9 +83,9 @@ def model_store(args: argparse.Namespace) -> Iterator[ModelStore]:
 
 def connect_hdfs(args: argparse.Namespace) -> WebHdfs:
     """Return a client of the HDFS of the model store."""
-    from stellar.net.hadoop.webhdfs import connected
+    from stellar.net.hadoop.webhdfs import open_hdfs
 
-    return connected(store_name(args), auth=make_auth(args))
+    return open_hdfs(store_name(args), auth=make_auth(args))
 
 
 def resolve_shared_name(args: argparse.Namespace) -> str:
@@ -105,7 +105,7 @@ def make_auth(args: argparse.Namespace) -> httpx.Auth | None:
 
     Raises ValueError for an invalid keytab, ModuleNotFoundError if the packages for Kerberos are not installed.
     """
-    secure = configured("core").get("hadoop.security.authentication") == "kerberos"
+    secure = read_configuration("core").get("hadoop.security.authentication") == "kerberos"
     if not secure and args.principal is None and args.keytab is None:
         return None
     from stellar.net.hadoop.kerberos import Identity, Negotiate

@@ -90,17 +90,17 @@ def _make_hdfs(settings: GlobalSettings) -> Hdfs:
 def _connect(settings: GlobalSettings) -> WebHdfs:
     from pathlib import Path
 
-    from stellar.net.hadoop.site import configured
-    from stellar.net.hadoop.webhdfs import connected
+    from stellar.net.hadoop.site import read_configuration
+    from stellar.net.hadoop.webhdfs import open_hdfs
 
     principal, keytab = (settings.get(key) for key in (PRINCIPAL, KEYTAB))
     auth = None
-    if principal or keytab or configured("core").get("hadoop.security.authentication") == "kerberos":
+    if principal or keytab or read_configuration("core").get("hadoop.security.authentication") == "kerberos":
         from stellar.net.hadoop.kerberos import Identity, Negotiate
 
         auth = Negotiate(Identity(principal, Path(str(keytab)) if keytab else None))
     uri = settings.get(URI)
-    return connected(None if uri is None else str(uri), auth=auth)
+    return open_hdfs(None if uri is None else str(uri), auth=auth)
 
 
 @stellar("HDFS_LS")

@@ -145,7 +145,7 @@ class BaseRegistry:
         if version is None and (plan := self._plans.get(name)):
             version = plan.choose(snapshot.counts(name), name, key)
         found = snapshot.find(name, version)
-        closed = self._breakers.closed(found.urls)
+        closed = self._breakers.exclude_open(found.urls)
         if closed is found.urls:
             return random.choice(found.instances).payload
         return random.choice([instance for instance in found.instances if instance.url in closed]).payload

@@ -1,8 +1,7 @@
-"""Which hosts may be sent requests: what is written in a registry may come from anybody who can write there.
+"""The allow-list of hosts, for URLs from registries and records, which others can write.
 
-A host is compared in the form in which the resolver takes it: lowercase, in ASCII, without the dot at its end. What it
-would take for an IPv4 address in an unusual notation (`2130706433`, `0x7f.1`, `127.1`) is never allowed by a list, for
-systems do not agree on what these mean.
+A host is compared in the form that the resolver uses: lowercase, in ASCII, without a trailing dot. IPv4 addresses in an
+unusual notation (`2130706433`, `0x7f.1`, `127.1`) never match an entry, because systems interpret them differently.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ EXPECTED = "expected a host, host:port, *.suffix, an IPv6 address in brackets, a
 _ENTRY = re.compile(r"(\*\.)?(\[[^\[\]]*\]|[^:\[\]]*)(?::(.*))?")
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# IDNA 2003 and 2008 encode these differently, so libraries do not agree on which host is meant
+# IDNA 2003 and 2008 encode these differently, so libraries disagree about the host
 _AMBIGUOUS = frozenset("ßς\u200c\u200d")
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
-class Rule(Protocol):
-    """An entry of the list."""
+class HostRule(Protocol):
+    """An entry of the allow-list."""
 
     def matches(self, host: str | Address, port: int | None) -> bool:
-        """Return whether a host, a name or an address, may be sent requests at a port."""
+        """Return True if the entry contains a host (a name or an address) and port; port None for an unknown port."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Anything:
+class _AnyHost:
     """`*`"""
 
     def matches(self, host: str | Address, port: int | None) -> bool:
@@ -45,8 +44,8 @@ class _Anything:
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
-    """A name, or with a dot at its beginning all names that end so; port None for any."""
+class _NameRule:
+    """A host name, or with a leading dot all names with that suffix; port None for any port."""
 
     name: str
     port: int | None = None
@@ -58,8 +57,8 @@ class _Name:
 
 
 @dataclass(frozen=True, slots=True)
-class _Addresses:
-    """The addresses of a network. Names are not looked up, since what they resolve to may change."""
+class _NetworkRule:
+    """The addresses of a network; port None for any port. Names are not looked up, as their addresses can change."""
 
     network: Network
     port: int | None = None
@@ -70,37 +69,37 @@ class _Addresses:
 
 @dataclass(frozen=True)
 class AllowedHosts:
-    """The hosts that may be sent requests; all of them if there are no rules."""
+    """The hosts to which requests may be sent; without rules, all hosts."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[HostRule, ...] = ()
 
     @classmethod
     def of(cls, entries: Iterable[str]) -> Self:
-        """Return the rules of a list of entries.
+        """Parse an allow-list.
 
         entries: `host`, `host:8080`, `*.suffix` for the hosts within a domain, `*.suffix:8080`, `[::1]`, `[::1]:8080`,
-            networks such as `10.0.0.0/8`, or `*` for all hosts. Without a port all ports are allowed.
+            networks such as `10.0.0.0/8`, or `*` for all hosts. An entry without a port allows all ports.
 
         Raises ValueError for an invalid entry.
         """
-        return cls(tuple(_rule(entry) for entry in entries))
+        return cls(tuple(_parse_entry(entry) for entry in entries))
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
     def allow(self, host: str, port: int | None = None) -> bool:
-        """Return whether a host may be sent requests at a port. Without a port, no entry with one matches."""
-        if not self or _Anything() in self.rules:
+        """Return True if requests may be sent to a host and port. Without a port, no entry with a port matches."""
+        if not self or _AnyHost() in self.rules:
             return True
         found = _normalize(host)
         return found is not None and any(rule.matches(found, port) for rule in self.rules)
 
 
 def _normalize(host: str) -> str | Address | None:
-    """Return the address or the name that a host means; None if that is not certain."""
+    """Return the address or the normalized name of a host; None if it is invalid or ambiguous."""
     try:
         if ":" in host:
-            return _plain(ipaddress.IPv6Address(host)) if "%" not in host else None
+            return _unmap_ipv4(ipaddress.IPv6Address(host)) if "%" not in host else None
         name = _to_ascii(host)
         if is_numeric(name):
             return ipaddress.IPv4Address(name)
@@ -111,7 +110,7 @@ def _normalize(host: str) -> str | Address | None:
 
 
 def _to_ascii(host: str) -> str:
-    """Return a host as the resolver encodes it. Raises ValueError for what can't be encoded, or only ambiguously."""
+    """Return a host in the encoding of the resolver. Raises ValueError if that is impossible or ambiguous."""
     if host.isascii():
         return host.lower()
     if _AMBIGUOUS & set(host):
@@ -120,37 +119,37 @@ def _to_ascii(host: str) -> str:
 
 
 def is_numeric(name: str) -> bool:
-    """Return whether a lowercase host ends in a number, so that the resolver may take it for an IPv4 address."""
+    """Return True if a lowercase host ends in a number, so that the resolver may read it as an IPv4 address."""
     return _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]) is not None
 
 
-def _plain(address: Address) -> Address:
-    """Return the IPv4 address of one such as ::ffff:10.0.0.1."""
+def _unmap_ipv4(address: Address) -> Address:
+    """Return the IPv4 address of an IPv4-mapped one such as ::ffff:10.0.0.1; others unchanged."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
 # --- entries
 
 
-def _rule(entry: str) -> Rule:
+def _parse_entry(entry: str) -> HostRule:
     if entry == "*":
-        return _Anything()
+        return _AnyHost()
     if "://" in entry:
-        raise _invalid(entry, "it is a URL; write its host alone")
+        raise _entry_error(entry, "it is a URL; write only its host")
     if "/" in entry:
-        return _Addresses(_network(entry))
+        return _NetworkRule(_parse_network(entry))
     if (found := _ENTRY.fullmatch(entry)) is None:
-        raise _invalid(entry, _bare_ipv6_hint(entry))
+        raise _entry_error(entry, _bare_ipv6_hint(entry))
     star, host, port = found.groups()
-    number = None if port is None else _port(entry, port)
+    number = None if port is None else _parse_port(entry, port)
     if star is not None:
-        return _Name("." + _name(entry, host), number)
-    if (address := _address(entry, host)) is not None:
-        return _Addresses(ipaddress.ip_network(address), number)
-    return _Name(_name(entry, host), number)
+        return _NameRule("." + _parse_name(entry, host), number)
+    if (address := _parse_address(entry, host)) is not None:
+        return _NetworkRule(ipaddress.ip_network(address), number)
+    return _NameRule(_parse_name(entry, host), number)
 
 
-def _invalid(entry: str, problem: str = "") -> ValueError:
+def _entry_error(entry: str, problem: str = "") -> ValueError:
     return ValueError(f"invalid entry {entry!r}: {problem + '; ' if problem else ''}{EXPECTED}")
 
 
@@ -161,36 +160,36 @@ def _bare_ipv6_hint(entry: str) -> str:
         return ""
 
 
-def _port(entry: str, text: str) -> int:
+def _parse_port(entry: str, text: str) -> int:
     if _bare_ipv6_hint(entry):
-        raise _invalid(entry, _bare_ipv6_hint(entry))
+        raise _entry_error(entry, _bare_ipv6_hint(entry))
     if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65_536:
-        raise _invalid(entry, f"expected a port from 1 to 65535, got {text!r}")
+        raise _entry_error(entry, f"expected a port from 1 to 65535, got {text!r}")
     return int(text)
 
 
-def _network(entry: str) -> Network:
+def _parse_network(entry: str) -> Network:
     try:
         network = ipaddress.ip_network(entry, strict=False)
     except ValueError as error:
-        raise _invalid(entry, str(error)) from None
+        raise _entry_error(entry, str(error)) from None
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         plain = ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
-        raise _invalid(entry, f"an IPv4 address in IPv6 is compared as IPv4; write {plain}")
+        raise _entry_error(entry, f"an IPv4 address in IPv6 is compared as IPv4; write {plain}")
     try:
         return ipaddress.ip_network(entry)
     except ValueError:
-        raise _invalid(entry, f"bits after the prefix are set; the network is {network}") from None
+        raise _entry_error(entry, f"bits after the prefix are set; the network is {network}") from None
 
 
-def _address(entry: str, host: str) -> Address | None:
-    """Return the address that the host of an entry is; None for a name."""
+def _parse_address(entry: str, host: str) -> Address | None:
+    """Return the address of an entry; None if its host is a name."""
     try:
         if host.startswith("["):
-            return _plain(ipaddress.IPv6Address(host[1:-1]))
+            return _unmap_ipv4(ipaddress.IPv6Address(host[1:-1]))
         return ipaddress.IPv4Address(host) if is_numeric(host.lower()) else None
     except ValueError:
-        raise _invalid(entry, _ipv4_hint(host)) from None
+        raise _entry_error(entry, _ipv4_hint(host)) from None
 
 
 def _ipv4_hint(host: str) -> str:
@@ -200,14 +199,14 @@ def _ipv4_hint(host: str) -> str:
         return f"{host} is not an IP address"
 
 
-def _name(entry: str, host: str) -> str:
+def _parse_name(entry: str, host: str) -> str:
     if not host.isascii():
-        raise _invalid(entry, _ascii_hint(host))
+        raise _entry_error(entry, _ascii_hint(host))
     name = host.lower().removesuffix(".")
     if not _NAME.fullmatch(name):
-        raise _invalid(entry)
+        raise _entry_error(entry)
     if is_numeric(name):
-        raise _invalid(entry, f"{host} is not the end of a host name")
+        raise _entry_error(entry, f"a host name can't end in a number, as in {host}")
     return name
 
 
@@ -222,21 +221,21 @@ def _ascii_hint(host: str) -> str:
 
 
 @lru_cache(4096)
-def trouble_with(url: str, allowed: AllowedHosts) -> str | None:
-    """Return why no request may be sent to a URL; None if it may."""
+def find_url_problem(url: str, allowed: AllowedHosts) -> str | None:
+    """Return the reason for which no request may be sent to a URL; None if it is allowed."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        return f"{url!r} is no address: {error}"
+        return f"{url!r} is not a valid URL: {error}"
     if parts.scheme not in PORTS or not host:
-        return f"{url!r} is not an http or https address"
+        return f"{url!r} is not an http or https URL with a host"
     if port == 0:
-        return f"{url!r} has the port 0; expected one from 1 to 65535"
+        return f"{url!r} has an invalid port: expected 1 to 65535, got 0"
     if not url.isprintable() or set(url) & set(" \\"):
-        return f"{url!r} has whitespace, backslashes or control characters in it"
+        return f"{url!r} contains whitespace, backslashes or control characters"
     if "@" in parts.netloc:
-        return f"{parts.scheme}://…@{host} has a user's name in it"
+        return f"{parts.scheme}://…@{host} contains a user name"
     if not allowed.allow(host, port or PORTS[parts.scheme]):
-        return f"{url!r} is not at a host of maas.hosts.allowed"
+        return f"{url!r} is not allowed by maas.hosts.allowed"
     return None

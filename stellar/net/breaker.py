@@ -1,16 +1,16 @@
-"""Circuit breakers: which instances to leave alone for a while, because they failed.
+"""Circuit breakers, which stop calls to instances that failed.
 
-A circuit is closed while its instance answers. It opens
+A circuit is closed while its instance responds. It opens
 
 - after 3 failures in a row within 10 seconds, for 1, 2, 4 … seconds, at most 10 minutes;
 - after one refused connection, for 0.1, 0.2, 0.4 … seconds, at most 30;
-- when the instance asked to be left alone, for as long as it said, at most 5 seconds. This is no failure.
+- when a busy instance sends Retry-After, for that time, at most 5 seconds. This does not count as a failure.
 
-When that time has passed the circuit is half-open: one real call decides. An answer closes the circuit, and so does a
-new registration at the same address; a failure opens it for twice as long.
+After that time the circuit is half-open: one real call decides. A response closes the circuit, and so does a new
+registration at the same URL; a failure opens it for twice as long.
 
-That a second instance was quicker (a hedge that won) is weak evidence, since any process may be paused for a moment. It
-counts as a failure in a row, but opens a circuit only once the instance has answered nothing for some time.
+A hedge that overtakes the first call is weak evidence, because any process can pause briefly. It counts as a failure in
+a row, but opens a circuit only if the instance has not responded for some time.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FAILURES = 3
 ROW_SECONDS = 10.0
 FIRST_SECONDS, MAX_SECONDS = 1.0, 600.0
 FIRST_REFUSED_SECONDS, MAX_REFUSED_SECONDS = 0.1, 30.0
-MIN_REST_SECONDS, MAX_REST_SECONDS = 0.05, 5.0  # whatever a busy instance says
-TRIAL_SECONDS = 60.0  # a trial that never reports back, because its caller was killed, is over then
-MAX_CIRCUITS = 10_000  # addresses may come from records
+MIN_REST_SECONDS, MAX_REST_SECONDS = 0.05, 5.0  # bounds of Retry-After
+TRIAL_SECONDS = 60.0  # after this a trial whose caller was killed is over
+MAX_CIRCUITS = 10_000  # URLs may come from records
 
 State = Literal["open", "half-open", "resting"]
 
 
 @lru_cache(4096)
 def normal_url(url: str) -> str:
-    """Return a URL in the one spelling by which it is recognised: `HTTP://Node1:80/` is `http://node1`."""
+    """Return the normal form of a URL, by which instances are compared: `HTTP://Node1:80/` becomes `http://node1`."""
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     default_port = {"http": ":80", "https": ":443"}.get(scheme.lower(), "\0")
@@ -47,11 +47,11 @@ def normal_url(url: str) -> str:
 
 @dataclass(slots=True)
 class _Circuit:
-    """The state of the circuit of an address that failed; times are monotonic seconds.
+    """The circuit of an instance that failed; times are monotonic seconds.
 
     failures: times of the failures in a row
-    row_began: when the first request of these was sent
-    opened, refused: how often in a row it was opened for failures, and for refused connections
+    row_began: time at which the first of these requests was sent
+    opened, refused: numbers of times in a row that it was opened by failures and by refused connections
     """
 
     failures: deque[float]
@@ -71,10 +71,10 @@ class _Circuit:
 class CircuitBreakers:
     """The circuits of all instances, by URL. Safe to use from many threads.
 
-    failures: the number of failures in a row that opens a circuit
-    clock: monotonic seconds
-    row_seconds: the seconds within which these failures must occur
-    first_seconds, max_seconds: for how long it is open at first, which doubles each time, and at most
+    failures: number of failures in a row that opens a circuit
+    clock: returns monotonic seconds
+    row_seconds: period in which these failures must occur
+    first_seconds, max_seconds: time for which a circuit is open at first; it doubles each time, up to the maximum
     """
 
     failures: int = FAILURES
@@ -82,7 +82,7 @@ class CircuitBreakers:
     row_seconds: float = ROW_SECONDS
     first_seconds: float = FIRST_SECONDS
     max_seconds: float = MAX_SECONDS
-    _circuits: dict[str, _Circuit] = field(default_factory=dict, init=False)  # only of addresses that failed
+    _circuits: dict[str, _Circuit] = field(default_factory=dict, init=False)  # only of instances that failed
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,32 +91,32 @@ class CircuitBreakers:
     def after_fork(self) -> None:
         self._lock = threading.Lock()
         for circuit in self._circuits.values():
-            circuit.trial_until = 0.0  # the parent's call
+            circuit.trial_until = 0.0  # the trial is a call of the parent
 
     @property
     def all_closed(self) -> bool:
         return not self._circuits
 
     def is_open(self, url: str) -> bool:
-        """True while the instance is to be left alone, also because one call is finding out whether it answers."""
-        if not self._circuits:  # as usual
+        """Return True while the instance must not be called, which includes the time of a trial."""
+        if not self._circuits:  # the common case
             return False
         circuit = self._circuits.get(normal_url(url))
         return circuit is not None and self.clock() < max(circuit.open_until, circuit.rests_until, circuit.trial_until)
 
     __contains__ = is_open
 
-    def closed(self, urls: Sequence[str]) -> Sequence[str]:
-        """Return those of a version's instances to choose from: all of them if more than half are open."""
+    def exclude_open(self, urls: Sequence[str]) -> Sequence[str]:
+        """Return the URLs without those whose circuit is open, or all of them if more than half are open."""
         if not self._circuits:
             return urls
         closed = [url for url in urls if not self.is_open(url)]
         return closed if 2 * len(closed) >= len(urls) else urls
 
     def begin_trial(self, url: str) -> bool:
-        """Claim the one call that decides about a half-open circuit; False if the circuit is closed or open.
+        """Claim the trial call of a half-open circuit; return False if the circuit is closed or open.
 
-        The outcome must be reported by one of the methods below.
+        The caller must report the outcome by one of the methods below.
         """
         if not self._circuits:
             return False
@@ -129,79 +129,80 @@ class CircuitBreakers:
             return True
 
     def end_trial(self, url: str) -> None:
-        """Report that the trial decided nothing: it was cancelled, or found no room."""
+        """End a trial without an outcome: it was cancelled, or got no slot."""
         with self._lock:
             if (circuit := self._circuits.get(normal_url(url))) is not None:
                 circuit.trial_until = 0.0
 
     def record_success(self, url: str) -> None:
-        """Report an answer, or a new registration: the circuit is closed."""
+        """Record a response or a new registration, and close the circuit."""
         if self._circuits:
             with self._lock:
                 self._circuits.pop(normal_url(url), None)
 
     def record_failure(self, url: str) -> bool:
-        """Report a failure; return True if it opened the circuit."""
+        """Record a failure; return True if this call opened the circuit."""
         with self._lock:
             circuit, now = self._circuit(url), self.clock()
             circuit.failures.append(now)
             return self._open_if_due(circuit, now)
 
     def record_refused(self, url: str) -> bool:
-        """Report a refused connection; return True if it opened the circuit."""
+        """Record a refused connection; return True if this call opened the circuit."""
         with self._lock:
             circuit, now = self._circuit(url), self.clock()
-            if now < circuit.open_until:  # one of many at the same time
+            if now < circuit.open_until:  # one of many concurrent calls
                 return False
             _open(circuit, now + _double(FIRST_REFUSED_SECONDS, circuit.refused, MAX_REFUSED_SECONDS))
             circuit.refused += 1
             return True
 
     def record_beaten(self, url: str, began: float) -> bool:
-        """Report that another instance was quicker though it was called later; return True if it opened the circuit.
+        """Record that a hedge overtook a call to this instance; return True if that opened the circuit.
 
-        began: when the call was sent to this one
+        began: time at which the call was sent to this instance
         """
         with self._lock:
             circuit, now = self._circuit(url), self.clock()
             if not circuit.failures:
                 circuit.row_began = began
             circuit.failures.append(now)
-            return circuit.has_failed and self._open_if_due(circuit, now)  # it was the trial
+            return circuit.has_failed and self._open_if_due(circuit, now)  # half-open: this call was the trial
 
-    def open_if_silent(self, url: str, last_answer: float, seconds: float) -> bool:
-        """Open the circuit if there were enough failures in a row and no answer for so long; True if that opened it.
+    def open_if_unresponsive(self, url: str, last_response: float, seconds: float) -> bool:
+        """Open the circuit after enough failures in a row without a response; return True if this call opened it.
 
-        last_answer: when the instance answered last
+        last_response: time of the last response of the instance
+        seconds: least time without a response
         """
         with self._lock:
             circuit = self._circuits.get(normal_url(url))
             now = self.clock()
-            if circuit is None or now - max(last_answer, circuit.row_began) < seconds:
+            if circuit is None or now - max(last_response, circuit.row_began) < seconds:
                 return False
             return self._open_if_due(circuit, now)
 
     def rest(self, url: str, seconds: float) -> None:
-        """Leave an instance alone that said it is busy."""
+        """Stop calls to a busy instance for a time, within bounds."""
         with self._lock:
             circuit = self._circuit(url)
             circuit.rests_until = self.clock() + min(max(seconds, MIN_REST_SECONDS), MAX_REST_SECONDS)
             circuit.trial_until = 0.0
 
-    def rest_of(self, url: str) -> float:
-        """Return the seconds for which a busy instance still wants to be left alone."""
+    def rest_seconds(self, url: str) -> float:
+        """Return the seconds until a busy instance may be called again; 0.0 if it is not busy."""
         circuit = self._circuits.get(normal_url(url))
         return 0.0 if circuit is None else max(0.0, circuit.rests_until - self.clock())
 
     def states(self) -> Mapping[str, State]:
-        """Return the addresses whose circuit is not closed."""
+        """Return the states of the circuits that are not closed, by URL."""
         with self._lock:
             now = self.clock()
-            known = list(self._circuits.items())
-        return {url: state for url, circuit in known if (state := _state(circuit, now)) is not None}
+            circuits = list(self._circuits.items())
+        return {url: state for url, circuit in circuits if (state := _state(circuit, now)) is not None}
 
     def _circuit(self, url: str) -> _Circuit:
-        """The circuit of an address, for the lock's holder to change."""
+        """Return the circuit of an instance, creating it if necessary. The caller holds the lock."""
         key = normal_url(url)
         circuit = self._circuits.get(key)
         if circuit is None:
@@ -220,7 +221,7 @@ class CircuitBreakers:
         return True
 
     def _is_row(self, circuit: _Circuit, now: float) -> bool:
-        """True if there were enough failures within the last seconds."""
+        """Return True if enough failures occurred within `row_seconds`."""
         failures = circuit.failures
         return len(failures) >= self.failures and now - failures[-self.failures] <= self.row_seconds
 
@@ -230,7 +231,7 @@ def _open(circuit: _Circuit, until: float) -> None:
 
 
 def _double(first: float, times: int, limit: float) -> float:
-    """Return the seconds after so many doublings."""
+    """Return a time doubled several times, up to a limit."""
     return min(limit, first * 2.0 ** min(times, 30))
 
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Common model servers close idle connections after 5 s; close them before
 IDLE_SECONDS = 4.0
 
-# How long connections to a server are not reused after it sent unsolicited bytes
+# Connections to a server that sent unsolicited bytes are not reused for this time
 DISTRUST_SECONDS = 600.0
 MAX_DISTRUSTED = 10_000
 
@@ -35,7 +35,7 @@ class Address(NamedTuple):
 
 
 class ConnectionPool:
-    """Idle connections by address.
+    """Idle connections by address. Safe to use from many threads.
 
     on_unsolicited: called when a server sent unsolicited bytes
     """
@@ -50,7 +50,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
 
     def take(self, target: Address) -> Connection | None:
-        """Return an open connection on which nothing arrived since its last use, if any."""
+        """Return an open connection on which nothing arrived since its last use; None if the pool has no such one."""
         if not self._idle:
             return None
         while (found := self._pop(target)) is not None:
@@ -58,7 +58,7 @@ class ConnectionPool:
             if monotonic() - since < IDLE_SECONDS:
                 if connection.is_quiet():
                     return connection
-                if _is_unsolicited(connection.received()):
+                if _is_unsolicited(connection.receive_early()):
                     self.distrust(target)
             connection.close()
         return None
@@ -69,7 +69,7 @@ class ConnectionPool:
             return idle.pop() if idle else None
 
     def put(self, target: Address, connection: Connection) -> None:
-        """Add an idle connection, unless its server is distrusted or the pool is closed."""
+        """Add an idle connection, or close it if its server is distrusted or the pool is closed."""
         now = monotonic()
         with self._lock:
             if self._closed or (self._distrusted and self._distrusted.get(target, 0.0) > now):
@@ -85,7 +85,7 @@ class ConnectionPool:
         self._all.add(connection)
 
     def distrust(self, target: Address) -> None:
-        """Use each connection to a server only once for a while, because it sent unsolicited bytes."""
+        """Stop reusing connections to a server for some time, because it sent unsolicited bytes."""
         now = monotonic()
         with self._lock:
             if self._distrusted.get(target, 0.0) > now:
@@ -95,16 +95,17 @@ class ConnectionPool:
             self._distrusted[target] = now + DISTRUST_SECONDS
         self.close_idle(target)
         log.warning(
-            "%s sent bytes that belong to no request; connections are not reused for %d s", target, DISTRUST_SECONDS
+            "%s sent bytes that belong to no request; its connections are not reused for %d s", target, DISTRUST_SECONDS
         )
         self._on_unsolicited()
 
-    def _close_idle_since(self, before: float) -> None:
+    def _close_idle_since(self, limit: float) -> None:
+        """Close the connections that are idle since before a monotonic time. The caller holds the lock."""
         for target, idle in list(self._idle.items()):
             for connection, since in idle:
-                if since < before:
+                if since < limit:
                     connection.close()
-            self._idle[target] = [one for one in idle if one[1] >= before]
+            self._idle[target] = [entry for entry in idle if entry[1] >= limit]
             if not self._idle[target]:
                 del self._idle[target]
 
@@ -115,17 +116,17 @@ class ConnectionPool:
                 connection.close()
 
     def close(self) -> None:
-        """Close all idle connections now, and the others when they are put back."""
+        """Close the idle connections now, and each other one when it is put back."""
         with self._lock:
             self._closed = True
             self._close_idle_since(inf)
 
     def abandon(self) -> None:
-        """Close the child's copies of all sockets after a fork, those in use included, without sending anything."""
+        """Close the child's copies of all sockets after a fork, idle or in use, without sending anything."""
         for connection in list(self._all):
             connection.close()
 
 
 def _is_unsolicited(received: bytes) -> bool:
-    """Return True for unsolicited bytes, except a response 408, by which servers close idle connections."""
+    """Return True for unsolicited bytes. A 408 is not counted: servers send it before closing an idle connection."""
     return bool(received) and received.split(b" ", 2)[1:2] != [b"408"]

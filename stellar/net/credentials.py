@@ -15,7 +15,7 @@ _BASIC = re.compile(r"Basic ([^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*)")
 
 
 class CredentialsError(Exception):
-    """The file with the credentials can't be used any more."""
+    """The file with the credentials has become invalid or unreadable."""
 
 
 class Authorization:
@@ -23,9 +23,9 @@ class Authorization:
 
     The file is read again when it changes. Its content is never part of a message.
 
-    plain: True to send it by http too, where others can read it
+    plain: True to send it by http too, unencrypted
 
-    Raises ValueError if the file holds no such line, OSError if it can't be read.
+    Raises ValueError for invalid content, OSError if the file can't be read.
     """
 
     def __init__(self, file: str, *, plain: bool = False) -> None:
@@ -37,11 +37,11 @@ class Authorization:
             log.warning("credentials in %s are readable by other users; run chmod 600 on it", file)
 
     def header(self, *, secure: bool) -> str | None:
-        """Return the header's value for a connection; None if it must not be sent there.
+        """Return the value of the header; None if it must not be sent on this connection.
 
-        secure: True for a connection by TLS
+        secure: True for a TLS connection
 
-        Raises CredentialsError if the file can't be used any more.
+        Raises CredentialsError if the file has become invalid or unreadable.
         """
         if not secure and not self._plain:
             return None
@@ -69,19 +69,19 @@ def _header(file: Path) -> str:
     if match := _BASIC.fullmatch(line):
         user, _, password = match[1].partition(":")
         return basic_authorization(user, password)
-    raise ValueError(f"{file} must hold one line, Bearer TOKEN or Basic USER:PASSWORD")
+    raise ValueError(f"invalid credentials in {file}: expected one line, Bearer TOKEN or Basic USER:PASSWORD")
 
 
 def basic_authorization(user: str, password: str) -> str:
-    """Return the value of an Authorization header by RFC 7617, in UTF-8."""
+    """Return the value of an Authorization header with Basic credentials (RFC 7617), in UTF-8."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def tls_context(ca: str | None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
-    """Return a context for https with HTTP/1.1.
+    """Return a TLS context for HTTP/1.1 clients.
 
-    ca: a file with the authorities to trust; None for those of the system
-    certificate, key: files with the client's own; None for none
+    ca: file with trusted certificate authorities; None for those of the system
+    certificate, key: files of the client certificate; None for no certificate
 
     Raises ValueError, naming the files, if they are invalid or unreadable.
     """
@@ -92,7 +92,7 @@ def tls_context(ca: str | None, certificate: str | None = None, key: str | None 
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
         try:
-            # A key with a password is rejected, or the program would wait for input
+            # An encrypted key is rejected, because OpenSSL would prompt for its password
             context.load_cert_chain(certificate, key, password=lambda: "")
         except OSError as error:
             raise ValueError(f"can't use the certificate in {certificate} with the key in {key}: {error}") from None

@@ -1,12 +1,12 @@
 """HTTP requests over pooled connections, for models and REST functions alike.
 
-`HttpClient.begin` returns an Exchange: a request and its response, which its caller can stop waiting for, resume,
-compare with a second one, or abandon. It waits cooperatively in a fiber, and as usual in a thread.
+`HttpClient.begin` returns an Exchange: a request and its response, which the caller can wait for in steps, concurrently
+with a second one, and abandon. Waiting yields in a fiber and blocks in a thread.
 
-A connection is reused only if nothing at all arrived on it since its last response, and the other side has not closed
-it. Anything unusual about a response on a reused connection (bytes after its end, a 408 meant for the idle connection,
-a close) sends the request again on a new one: what arrived may belong to another request. A server that sent
-unsolicited bytes gets a new connection for each request, for a while.
+A connection is reused only if nothing arrived on it since its last response, and the server has not closed it. After an
+unusual response on a reused connection (bytes after its end, a 408 meant for the idle connection, a close) the request
+is sent again on a new one, because the bytes may belong to another request. A server that sent unsolicited bytes gets a
+new connection for each request, for some time.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Target(NamedTuple):
 
 @lru_cache(1024)
 def parse_url(url: str) -> Target:
-    """Parse a URL without a query. Raises ValueError if it is not http or https, or can't be requested."""
+    """Parse an http or https URL without a query. Raises ValueError for an invalid URL."""
     try:
         parts = urlsplit(url)
         host, port, tls = parts.hostname or "", parts.port, parts.scheme == "https"
@@ -79,12 +79,12 @@ def parse_url(url: str) -> Target:
 
 
 def invalid_url(url: str) -> ValueError:
-    """Return the error for a URL whose host or target can't be sent."""
+    """Return the error for a URL whose host or target is invalid."""
     return ValueError(f"invalid URL {without_query(url)!r}: missing host, or contains whitespace or control characters")
 
 
 def without_query(url: str) -> str:
-    """Return a URL as it may be logged: the query holds values of records."""
+    """Return a URL for logs: without its query, which contains values of records."""
     return url.partition("?")[0]
 
 
@@ -93,7 +93,7 @@ def encode_request(method: str, target: str, headers: Mapping[str, str], body: b
 
     headers: in the order in which they are sent; Content-Length is added for a body
 
-    Raises ValueError for a target, name or value that would break the framing of HTTP/1.1.
+    Raises ValueError for a target, name or value with characters that would break the framing of HTTP/1.1.
     """
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if FORBIDDEN.search(target) or any("\r" in line or "\n" in line or "\0" in line for line in lines):
@@ -104,11 +104,11 @@ def encode_request(method: str, target: str, headers: Mapping[str, str], body: b
 
 
 class Exchange(Generic[R]):
-    """A request and its response, which can be waited for in portions.
+    """A request and its response, in steps that never block.
 
-    wanted: what it waits for at this moment; None before it has begun
-    limit: the monotonic time at which the present step has taken too long
-    connected: True once it has a connection
+    wanted: the socket or future to wait for before the next step; None before the first step
+    limit: the monotonic deadline of the current step
+    connected: True once a new connection is established
     """
 
     __slots__ = ("_steps", "connected", "limit", "url", "wanted")
@@ -123,21 +123,21 @@ class Exchange(Generic[R]):
     def follow(self, steps: Steps[R]) -> Exchange[R]:
         """Set the generator that does the work, and return this exchange.
 
-        steps: yields what has to be waited for, is sent whether that is ready (False: the limit has passed), and
-            returns the response
+        steps: yields the socket or future to wait for, is sent True if it is ready or False if the limit has passed,
+            and returns the response
         """
         self._steps = steps
         return self
 
     def run(self, until: float, idle_seconds: float = inf) -> R:
-        """Wait for the response until a monotonic time.
+        """Wait for the response and return it.
 
-        What has arrived by then is still read, but only once: a response might never end.
-
+        until: a monotonic time; bytes that have arrived by then are still read, but only once, because a response might
+            never end
         idle_seconds: the longest wait between two portions
 
-        Raises TimeoutError when the time has passed; the exchange goes on if this is called again, until it is closed.
-        Raises what `step` raises, which ends it.
+        Raises TimeoutError after that time; a later call continues the exchange, until it is closed. Raises the
+        exceptions of `step`, which end it.
         """
         response = self.step(True) if self.wanted is None else None
         late = False
@@ -151,7 +151,7 @@ class Exchange(Generic[R]):
         return response
 
     def _await(self, seconds: float) -> bool:
-        """Wait for what is wanted; return False if the step's limit has passed. Raises TimeoutError."""
+        """Wait for the next step; return False if its limit has passed. Raises TimeoutError."""
         assert self.wanted is not None
         by_limit = self.limit - monotonic()
         if wait_for(self.wanted, min(seconds, by_limit)):
@@ -161,11 +161,11 @@ class Exchange(Generic[R]):
         return False
 
     def step(self, ready: bool) -> R | None:
-        """Do what can be done without waiting; return the response if that completes it.
+        """Continue without waiting; return the response if that completes it, else None.
 
-        ready: whether what was wanted is ready; False if the limit has passed
+        ready: True if `wanted` is ready, False if the limit has passed
 
-        Raises what `convert_error` returns for an error.
+        Raises the exception that `convert_error` returns for an error.
         """
         try:
             self.wanted = next(self._steps) if self.wanted is None else self._steps.send(ready)
@@ -177,11 +177,11 @@ class Exchange(Generic[R]):
         return None
 
     def convert_error(self, error: Exception) -> Exception:
-        """Return the exception to raise for OSError, ConnectTimeout, TunnelRefused or what http11 raises."""
+        """Return the exception to raise for OSError, ConnectTimeout, TunnelRefused or an exception of http11."""
         return error
 
     def close(self) -> None:
-        """Abandon the exchange, and close its connection, if it has not ended."""
+        """Abandon the exchange, if it has not ended, and close its connection."""
         self._steps.close()
 
 
@@ -197,10 +197,12 @@ class Proxy:
 
 
 class HttpClient(Generic[R]):
-    """Keep-alive connections to servers by http and https, shared by all threads and fibers.
+    """An HTTP client with a connection pool, by http and https. Safe to use from many threads and fibers.
 
     to_response: converts a complete response
-    tls: returns the context for https; called at the first use
+    tls: returns the context for https; called only if it is needed
+    resolver: may be shared by several clients
+    proxy: used for all requests; None for direct connections
     on_unsolicited: called when a server sent bytes that belong to no request
     """
 
@@ -220,16 +222,16 @@ class HttpClient(Generic[R]):
         self._pool = ConnectionPool(on_unsolicited)
 
     def abandon(self) -> None:
-        """Close the child's copies of all sockets after a fork, and begin without connections."""
+        """Close the child's copies of all sockets after a fork, and start with an empty pool."""
         self._pool.abandon()
         self._pool = ConnectionPool(self._on_unsolicited)
 
     def close_idle(self, address: Address) -> None:
-        """Close the connections to a server that are not in use."""
+        """Close the idle connections to a server."""
         self._pool.close_idle(address)
 
     def close(self) -> None:
-        """Close the connections that are not in use, and the others when they are released."""
+        """Close the idle connections now, and each other one when it is released."""
         self._pool.close()
 
     def begin(
@@ -242,9 +244,10 @@ class HttpClient(Generic[R]):
         max_bytes: int,
         repeatable: bool = True,
     ) -> Exchange[R]:
-        """Return an exchange that will send a request; nothing is sent before its first step.
+        """Return the given exchange, prepared to send a request; nothing is sent before its first step.
 
-        max_bytes: the largest body of the response
+        connect_seconds: time-out for name resolution, the connection and the TLS handshake together
+        max_bytes: the largest allowed body of the response
         repeatable: False if the request must not be sent again once a server may have received it
         """
         return exchange.follow(self._steps(exchange, address, request, connect_seconds, max_bytes, repeatable))
@@ -286,8 +289,8 @@ class HttpClient(Generic[R]):
         return self._release(address, connection, parser)
 
     def _release(self, address: Address, connection: Connection, parser: ResponseParser) -> R:
-        """Return the response, and the connection to the pool if it can be reused."""
-        # A 408 may be about the time before the request; a response to the request itself may follow
+        """Return the response; put the connection back into the pool if it can be reused."""
+        # A 408 may have been sent before the request arrived; a response to the request itself may follow
         if parser.keeps_alive and not parser.surplus and parser.status != REQUEST_TIMEOUT:
             self._pool.put(address, connection)
         else:
@@ -315,17 +318,17 @@ class HttpClient(Generic[R]):
         return connection
 
     def _open(self, exchange: Exchange[R], address: Address, tls: bool) -> Generator[Waitable, bool, Connection]:
-        """Open a connection to whichever address of a host accepts one first."""
+        """Open a connection to the first address of a host that accepts one."""
         end = exchange.limit
-        if (looked_up := self._resolver.begin(address.host)) is not None:
-            while not looked_up.done:
-                if not (yield looked_up):
+        if (look_up := self._resolver.begin(address.host)) is not None:
+            while not look_up.done:
+                if not (yield look_up):
                     raise TimeoutError
-        addresses = self._resolver.known(address.host)
+        addresses = self._resolver.get_known(address.host)
         context = self._tls() if tls else None
         for left, (family, host) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             now = monotonic()
-            exchange.limit = now + (end - now) / min(left, 2)  # leaves time for the next one
+            exchange.limit = now + (end - now) / min(left, 2)  # leave time for the next address
             try:
                 return (yield from connect(family, (host, address.port), context, address.host))
             except OSError:

@@ -1,12 +1,13 @@
-"""HTTP/1.1 on one connection, plain or by TLS, within limits of size, in steps that never block.
+"""HTTP/1.1 on one connection, plain or by TLS, with size limits, in steps that never block.
 
     connect(address, …)             a Connection
     Connection.exchange(request)    the complete response
-    ResponseParser                  the bytes of a response, in whatever portions they arrive
+    ResponseParser                  an incremental parser of responses
 
-The first two are generators: they yield what has to be waited for (a socket, see `stellar.util.waiting.Wanted`) and
-are sent whether it is ready in time. So the caller decides how to wait and for how long, and may abandon them at any
-time by closing the generator. It is the part of HTTP/1.1 that models need, at a fraction of the cost of a full client.
+The first two are generators: they yield a socket and the event to wait for (see `stellar.util.waiting`) and are sent
+True if it is ready, or False after a time-out. So the caller decides how to wait and for how long, and can abandon them
+at any time by closing the generator. Only the features that models need are implemented, at a fraction of the cost of a
+full client.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
     import ssl
 
 MAX_LINE = 65_536
-MAX_LINES = 200  # of a head, and of what follows the last chunk
+MAX_LINES = 200  # of a head, and of the trailer of a chunked body
 MAX_INTERIM_RESPONSES = 20  # of status 1xx
 RECEIVE_BYTES = 65_536
 
-# After so many responses that arrived in one portion each, a server is taken for one that sends them so; see
-# `_acknowledge_at_once`
+# After this number of responses in a row that arrived in one portion each, a server is assumed to send all of them in
+# one portion; see `_acknowledge_at_once`
 IN_ONE_PORTION, NEVER_IN_ONE = 8, -(1 << 62)
 
 
 class ProtocolError(Exception):
-    """The bytes received are not HTTP, or not all of a response."""
+    """The bytes received are not a valid and complete HTTP response."""
 
 
 class IncompleteResponse(ProtocolError):
-    """The connection ended within the response."""
+    """The connection was closed before the end of the response."""
 
 
 class ResponseTooLarge(Exception):
@@ -46,14 +47,14 @@ class ResponseTooLarge(Exception):
 
 
 class ResponseParser:
-    """Assembles one response from the bytes that arrive.
+    """An incremental parser of one response.
 
-    max_bytes: the largest body
-    has_body: False for a response that consists of its head alone, as to CONNECT
+    max_bytes: the largest allowed body
+    has_body: False for a response without a body, as to CONNECT
 
-    status, headers (lower-case names), body: of the response, once it is complete
-    surplus: True if more bytes arrived than belong to the response
-    keeps_alive: whether the connection may be used again, as far as the response tells
+    status, headers (lowercase names), body: of the response, once it is complete
+    surplus: True if bytes arrived after the end of the response
+    keeps_alive: True if the response allows to reuse the connection
     """
 
     __slots__ = (
@@ -76,7 +77,7 @@ class ResponseParser:
 
     def __init__(self, max_bytes: int, *, has_body: bool = True) -> None:
         self._max_bytes, self._has_body = max_bytes, has_body
-        self._buffer, self._at = b"", 0  # what was received, and how much of that is taken
+        self._buffer, self._at = b"", 0  # bytes received, and the number of those consumed
         self._interim = self._missing = self._received = self._trailers = 0
         self._parts: list[bytes] = []
         self._step: Callable[[], bool] = self._read_head
@@ -90,9 +91,9 @@ class ResponseParser:
         return self._at < len(self._buffer)
 
     def feed(self, data: bytes) -> bool:
-        """Take in what was received; return True once the response is complete.
+        """Parse more bytes; return True once the response is complete.
 
-        Raises ProtocolError for what is not HTTP, ResponseTooLarge for a body that is too large.
+        Raises ProtocolError for an invalid response, ResponseTooLarge for a body that is too large.
         """
         self._buffer = self._buffer[self._at :] + data if self.surplus else data
         self._at = 0
@@ -102,11 +103,11 @@ class ResponseParser:
 
     @property
     def begun(self) -> bool:
-        """True if any part of a response has arrived."""
+        """True if any bytes of a response have arrived."""
         return bool(self.status or self._buffer)
 
     def end(self) -> None:
-        """Take in that the other side has closed the connection, which completes a body without a length.
+        """Handle the close of the connection by the server, which completes a body without a length.
 
         Raises ConnectionResetError if nothing had arrived, IncompleteResponse if the response is not complete.
         """
@@ -173,7 +174,7 @@ class ResponseParser:
             self.keeps_alive = False
             self._step = self._read_until_closed
         elif not length.isdigit():
-            raise ProtocolError(f"{length[:40]!r} is not a length")
+            raise ProtocolError(f"invalid Content-Length {length[:40]!r}")
         else:
             self._missing = int(length) if len(length) <= 18 else self._max_bytes + 1
             if self._missing > self._max_bytes:
@@ -202,7 +203,7 @@ class ResponseParser:
             return False
         digits = line.partition(b";")[0].strip()
         if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
-            raise ProtocolError(f"{line[:40]!r} is not the length of a chunk")
+            raise ProtocolError(f"invalid chunk size {line[:40]!r}")
         self._missing = int(digits, 16)
         self._count(self._missing)
         self._step = self._read_chunk if self._missing else self._read_trailer
@@ -221,7 +222,7 @@ class ResponseParser:
         if (line := self._line()) is None:
             return False
         if line:
-            raise ProtocolError("a chunk of the response is longer than it says")
+            raise ProtocolError("a chunk of the response is longer than its size")
         self._step = self._read_chunk_size
         return True
 
@@ -236,7 +237,7 @@ class ResponseParser:
         return True
 
     def _line(self) -> bytes | None:
-        """Take the next line; None if it is not complete."""
+        """Consume and return the next line; None if it is not complete."""
         end = self._buffer.find(b"\n", self._at)
         if end < 0:
             if len(self._buffer) - self._at > MAX_LINE:
@@ -246,7 +247,7 @@ class ResponseParser:
         return line.rstrip(b"\r")
 
     def _count(self, more: int) -> None:
-        """Raises ResponseTooLarge if the body becomes too large by so many bytes more."""
+        """Count bytes of the body. Raises ResponseTooLarge above the limit."""
         self._received += more
         if self._received > self._max_bytes:
             raise self._too_large()
@@ -266,19 +267,19 @@ class Connection:
     def __init__(self, connected: socket.socket, *, tls: bool) -> None:
         self._socket, self._tls = connected, tls
         self._poll: Any = None
-        self._in_one = 0  # responses in a row that arrived in one portion
-        self._early = b""  # received while no request was under way
+        self._in_one = 0  # number of responses in a row that arrived in one portion
+        self._early = b""  # received while the connection was idle
         self.is_unsent = True  # no byte of the last request was sent
 
     def exchange(self, request: bytes, max_bytes: int) -> Generator[Waitable, bool, ResponseParser]:
-        """Send a request and receive its response. After an exception the connection can't be used again.
+        """Send a request and return its response. After an exception the connection must be closed.
 
-        Raises OSError, of which ConnectionResetError if the other side closed without a response; ProtocolError;
-        ResponseTooLarge for a body that is too large.
+        Raises OSError (ConnectionResetError if the server closed the connection without a response), ProtocolError,
+        and ResponseTooLarge for a body that is too large.
         """
         self.is_unsent = True
         rejected: OSError | None = None
-        if (sent := self._sent(request)) < len(request):
+        if (sent := self._send_at_once(request)) < len(request):
             rejected = yield from self._send(request[sent:])
         if self._in_one < IN_ONE_PORTION:
             _acknowledge_at_once(self._socket)
@@ -294,7 +295,7 @@ class Connection:
             except OSError as error:
                 if parser.begun and not is_pending(error):
                     raise IncompleteResponse(f"the response ended early: {error}") from error
-                wanted = _wanted_after(error, self._socket)
+                wanted = _next_wait(error, self._socket)
                 continue
             wanted = reading
             if not data:
@@ -307,8 +308,8 @@ class Connection:
                 self._in_one = self._in_one + 1 if portions == 1 else NEVER_IN_ONE
                 return parser
 
-    def _sent(self, request: bytes) -> int:
-        """Send a request without waiting; return the number of bytes sent."""
+    def _send_at_once(self, request: bytes) -> int:
+        """Send a request as far as possible without waiting; return the number of bytes sent."""
         try:
             sent = self._socket.send(request)
         except OSError as error:
@@ -321,7 +322,8 @@ class Connection:
     def _send(self, request: bytes) -> Generator[Waitable, bool, OSError | None]:
         """Send the rest of a request; return the error if the server stopped reading.
 
-        A server may reject a body that it has not read, and close: its response is what to report.
+        A server may reject a request before it has read the body, and close the connection. The caller then reports its
+        response instead of the error.
         """
         left = memoryview(request)
         while left:
@@ -331,13 +333,13 @@ class Connection:
             except OSError as error:
                 if not is_pending(error) and not self.is_unsent:
                     return error
-                yield _wanted_after(error, self._socket, EVENT_WRITE)
+                yield _next_wait(error, self._socket, EVENT_WRITE)
         return None
 
     def open_tunnel(self, request: bytes) -> Generator[Waitable, bool, int]:
         """Send a CONNECT request to a proxy and return the status of its response.
 
-        Raises OSError, ProtocolError; also if bytes follow the head of the response.
+        Raises OSError, and ProtocolError for an invalid response or one that is followed by more bytes.
         """
         yield from self._send(request)
         parser = ResponseParser(0, has_body=False)
@@ -359,7 +361,7 @@ class Connection:
         return parser.status
 
     def secure(self, tls: ssl.SSLContext, server_name: str) -> Generator[Waitable, bool, Connection]:
-        """Begin TLS on this connection; return the secured one, which replaces it."""
+        """Start TLS on this connection; return the secured connection, which replaces it."""
         secured = tls.wrap_socket(self._socket, server_hostname=server_name, do_handshake_on_connect=False)
         try:
             yield from _shake_hands(secured)
@@ -369,22 +371,22 @@ class Connection:
         return Connection(secured, tls=True)
 
     def is_quiet(self) -> bool:
-        """True if nothing was received since the last exchange, and the other side has not closed the connection."""
+        """Return True if nothing arrived since the last exchange and the server has not closed the connection."""
         if self._tls:
             return self._is_quiet_by_tls()
         if self._poll is None:
             self._poll = _poll_of(self._socket)
         return not self._poll(0)
 
-    def received(self) -> bytes:
-        """Return the bytes received while idle, after `is_quiet` was false; none if the other side has closed."""
+    def receive_early(self) -> bytes:
+        """Return the bytes that arrived while idle, after `is_quiet` returned False; empty for a closed connection."""
         try:
             return self._early + self._socket.recv(RECEIVE_BYTES)
         except OSError:
             return self._early
 
     def _is_quiet_by_tls(self) -> bool:
-        """By TLS something may have been received that is no data, such as session tickets."""
+        """Return True if no data arrived; with TLS, session tickets may have arrived, which are not data."""
         try:
             self._early = self._socket.recv(1)
         except OSError as error:
@@ -403,9 +405,9 @@ def connect(
 ) -> Generator[Waitable, bool, Connection]:
     """Connect to a numeric address, by TLS if a context is given.
 
-    server_name: whose certificate is expected
+    server_name: the host name that the certificate must contain
 
-    Raises OSError, of which ssl.SSLError.
+    Raises OSError, which includes ssl.SSLError, and TimeoutError if it was sent False.
     """
     connected = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -428,7 +430,7 @@ def connect(
 
 
 def _connect_error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))  # of the subclass that belongs to the number
+    return OSError(number, os.strerror(number))  # an instance of the subclass for the number
 
 
 def _shake_hands(connected: Any) -> Generator[Waitable, bool, None]:
@@ -436,19 +438,19 @@ def _shake_hands(connected: Any) -> Generator[Waitable, bool, None]:
         try:
             connected.do_handshake()
         except OSError as error:
-            if not (yield _wanted_after(error, connected)):
+            if not (yield _next_wait(error, connected)):
                 raise TimeoutError from None
         else:
             return
 
 
 def is_pending(error: OSError) -> bool:
-    """True for the error of an operation that would have to wait."""
+    """Return True for the error of an operation that would block."""
     return isinstance(error, BlockingIOError) or type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")
 
 
-def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Waitable:
-    """Return what to wait for after an operation that would block. Raises any other error."""
+def _next_wait(error: OSError, one: socket.socket, event: int = EVENT_READ) -> Waitable:
+    """Return the socket and event to wait for after an operation that would block. Raises any other error."""
     if not is_pending(error):
         raise error
     name = type(error).__name__
@@ -456,7 +458,7 @@ def _wanted_after(error: OSError, one: socket.socket, event: int = EVENT_READ) -
 
 
 def _poll_of(one: socket.socket) -> Callable[[int], object]:
-    if not hasattr(select, "poll"):  # not on every system
+    if not hasattr(select, "poll"):  # Windows
         return lambda _: select.select([one], [], [], 0)[0]
     poll = select.poll()
     poll.register(one, select.POLLIN)
@@ -464,13 +466,14 @@ def _poll_of(one: socket.socket) -> Callable[[int], object]:
 
 
 def _acknowledge_at_once(connection: socket.socket) -> None:
-    """Do not let a model wait 40 ms that sends the head of its response, and the body when that is acknowledged.
+    """Disable delayed acknowledgements, until the system enables them again.
 
-    Many do, Python's http.server among them. The system forgets this in between, so it is set each time, except for
-    servers that send the two together: it takes 3 µs.
+    Many servers, such as Python's http.server, send the head of a response in one segment and the body only after that
+    is acknowledged, which would take 40 ms. The system resets the option, so it is set for each exchange. As it takes
+    3 µs, it is not set for servers that send head and body together.
     """
     if _TCP_QUICKACK is not None:
         connection.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
 
 
-_TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # only on Linux

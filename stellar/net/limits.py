@@ -1,4 +1,4 @@
-"""A limit on the concurrent requests to each server, and the load of each."""
+"""Concurrency limits, and load balancing by the load of each server."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from stellar.util.waiting import Event, new_event
 
 MAX_LOADS = 10_000  # URLs may come from records, and must not fill the memory
 
-# Assumed for a server that has requests and has never responded: it gets no others while another one responds
+# Assumed for a server with requests that has never responded, so that it gets no others while another one responds
 UNKNOWN_LATENCY = 1.0
 
-DECAY_SECONDS = 1.0  # of latencies: a server that was slow is tried again like any other some seconds later
+DECAY_SECONDS = 1.0  # of latencies, so that a server that was slow gets requests again after some seconds
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """A thread or fiber that waits for a slot."""
+    """A thread or fiber that waits for a slot; `granted` once it has one."""
 
     ready: Event
     granted: bool = False
@@ -34,10 +34,10 @@ class _Waiter:
 class ServerLoad:
     """The load of one server.
 
-    in_flight: the number of requests under way
-    waiting: the threads and fibers that wait for a slot, first come, first served
-    latency: a peak EWMA, in seconds: it follows a rise at once, and a fall slowly
-    measured, last_answer: monotonic times of the last latency and of the last response
+    in_flight: number of requests in flight
+    waiting: threads and fibers that wait for a slot, first come, first served
+    latency: a peak EWMA, in seconds: it rises at once and falls slowly
+    measured, last_response: monotonic times of the last latency and of the last response
     """
 
     address: str
@@ -45,14 +45,14 @@ class ServerLoad:
     waiting: deque[_Waiter] = field(default_factory=deque)
     latency: float = 0.0
     measured: float = 0.0
-    last_answer: float = field(default_factory=monotonic)
+    last_response: float = field(default_factory=monotonic)
 
     @property
     def requests(self) -> int:
         return self.in_flight + len(self.waiting)
 
     def measure(self, seconds: float, now: float) -> None:
-        """Add the latency of a response."""
+        """Record the latency of a response, in seconds."""
         if seconds >= self.latency:
             self.latency = seconds
         else:
@@ -61,7 +61,7 @@ class ServerLoad:
         self.measured = now
 
     def cost(self, now: float) -> float:
-        """Return an estimate of the seconds that one more request would take, for comparison."""
+        """Return an estimate of the latency of one more request, for comparison."""
         latency = self.latency * exp((self.measured - now) / DECAY_SECONDS)
         if not self.measured and self.requests:
             latency = UNKNOWN_LATENCY
@@ -69,7 +69,7 @@ class ServerLoad:
 
 
 class ConcurrencyLimiter:
-    """A limit on the concurrent requests to each server, by URL. Safe to use from many threads and fibers.
+    """A limit on concurrent requests to each server, by URL. Safe to use from many threads and fibers.
 
     limit: for each server; 0 for no limit
     """
@@ -84,7 +84,7 @@ class ConcurrencyLimiter:
         self._lock = threading.Lock()
 
     def of(self, url: str) -> ServerLoad:
-        """Return the load of a server."""
+        """Return the load of the server of a URL."""
         address = normal_url(url)
         load = self._loads.get(address)
         if load is None:
@@ -102,10 +102,11 @@ class ConcurrencyLimiter:
         return min(random.sample(urls, 2), key=lambda url: self.of(url).cost(now))
 
     def is_full(self, load: ServerLoad) -> bool:
+        """Return True if all slots are taken."""
         return self._limit > 0 and load.in_flight >= self._limit
 
     def try_enter(self, load: ServerLoad) -> bool:
-        """Take a slot if one is free; it must be released by `leave`. Return False if none is."""
+        """Take a slot, which must be released by `leave`; return False if all are taken."""
         with self._lock:
             if self.is_full(load):
                 return False
@@ -113,9 +114,9 @@ class ConcurrencyLimiter:
             return True
 
     def enter(self, load: ServerLoad, seconds: float) -> bool:
-        """Take a slot, waiting for it up to so many seconds.
+        """Take a slot, waiting for it for some seconds.
 
-        Return False if none was free in that time, or `evict` ended the wait.
+        Return False if no slot became free in that time, or if `evict` ended the wait.
         """
         with self._lock:
             if not self.is_full(load):
@@ -125,7 +126,7 @@ class ConcurrencyLimiter:
             load.waiting.append(waiter)
         try:
             waiter.ready.wait(seconds)
-        except BaseException:  # an interrupt: the slot must not stay taken
+        except BaseException:  # interrupted: a slot granted meanwhile must be released
             if not self._withdraw(load, waiter):
                 self.leave(load)
             raise
@@ -135,14 +136,14 @@ class ConcurrencyLimiter:
         """Release a slot."""
         with self._lock:
             if load.waiting:
-                waiter = load.waiting.popleft()  # gets the slot
+                waiter = load.waiting.popleft()  # hand the slot over
                 waiter.granted = True
                 waiter.ready.set()
             else:
                 load.in_flight -= 1
 
     def evict(self, url: str) -> None:
-        """End the waits for a slot of a server that does not respond."""
+        """End all waits for a slot of a server, for example because its circuit was opened."""
         load = self.of(url)
         with self._lock:
             waiting, load.waiting = load.waiting, deque()
@@ -150,7 +151,7 @@ class ConcurrencyLimiter:
             waiter.ready.set()
 
     def _withdraw(self, load: ServerLoad, waiter: _Waiter) -> bool:
-        """Remove a waiter; return False if it got a slot meanwhile."""
+        """Remove a waiter from the queue; return False if it was granted a slot meanwhile."""
         with self._lock:
             if waiter.granted:
                 return False

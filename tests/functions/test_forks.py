@@ -1,4 +1,4 @@
-"""What functions keep open, in the child of a fork: nothing that was inherited is used, and nothing waits for it."""
+"""Open resources of functions in the child of a fork: inherited ones are neither used nor waited for."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from forked import SECONDS, run_in_child
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-# It answers with the path and the client's port, and is a process of its own, so that no child inherits its sockets
+# It responds with the path and the client's port. It runs in its own process, so that no child inherits its sockets
 SERVER = """
 import json, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-going = threading.Event()
+released = threading.Event()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -45,10 +45,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if path == "/held":
-            going.wait(60)
-        if path == "/go":
-            going.set()
+        if path == "/blocked":
+            released.wait(60)
+        if path == "/release":
+            released.set()
         body = json.dumps({"path": path, "Path": path, "port": self.client_address[1]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -79,7 +79,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def call(url: str) -> Iterator[Callable[[str], Any]]:
-    """Calls a path of the server, with at most two calls at a time."""
+    """Return a function that calls a path of the server, with at most two concurrent calls."""
     common = {"timeout": 50_000, "hosts.allowed": ["127.0.0.1"]}
     settings = GlobalSettings({"stellar.rest.settings": common, "pooling.default.max.per.route": 2})
     context = Context({GlobalSettings: settings})
@@ -89,7 +89,7 @@ def call(url: str) -> Iterator[Callable[[str], Any]]:
         client.close()
 
 
-def test_a_child_uses_connections_of_its_own(call: Callable[[str], Any]) -> None:
+def test_a_child_opens_its_own_connections(call: Callable[[str], Any]) -> None:
     ours = call("/a")["port"]
     child = run_in_child(lambda: [call(f"/{n}") for n in range(20)])
     assert [each["path"] for each in child] == [f"/{n}" for n in range(20)]
@@ -98,7 +98,7 @@ def test_a_child_uses_connections_of_its_own(call: Callable[[str], Any]) -> None
     assert call("/b") == {"path": "/b", "Path": "/b", "port": ours}
 
 
-def test_a_child_closes_what_it_inherited_and_the_parent_goes_on(call: Callable[[str], Any]) -> None:
+def test_a_child_closes_inherited_sockets_and_the_parent_continues(call: Callable[[str], Any]) -> None:
     ours = call("/a")["port"]
 
     def inherited() -> list[str]:
@@ -121,14 +121,14 @@ def _is_connected_to_us(fd: str) -> bool:
 
 def test_a_second_thread_forks_while_another_is_in_a_call(call: Callable[[str], Any]) -> None:
     with ThreadPoolExecutor(3) as threads:
-        held = [threads.submit(call, "/held") for _ in range(2)]  # as many calls as there may be
+        blocked = [threads.submit(call, "/blocked") for _ in range(2)]  # the limit of concurrent calls
         client = None
         while client is None or client._all.requests < 2:
             client = _client_of(call)
         child = threads.submit(run_in_child, lambda: [call(f"/{n}") for n in range(3)]).result(SECONDS)
         assert [each["path"] for each in child] == ["/0", "/1", "/2"]
-        run_in_child(lambda: call("/go"))
-        assert [each.result(SECONDS)["path"] for each in held] == ["/held", "/held"]
+        run_in_child(lambda: call("/release"))
+        assert [each.result(SECONDS)["path"] for each in blocked] == ["/blocked", "/blocked"]
 
 
 def _client_of(call: Callable[[str], Any]) -> RestClient | None:
@@ -136,19 +136,19 @@ def _client_of(call: Callable[[str], Any]) -> RestClient | None:
     return context.get(RestClient)
 
 
-def test_locks_that_other_threads_hold_at_the_fork_are_not_waited_for(call: Callable[[str], Any]) -> None:
+def test_a_child_does_not_wait_for_locks_that_other_threads_hold_at_the_fork(call: Callable[[str], Any]) -> None:
     call("/a")
     client = _client_of(call)
     assert client is not None
     (http,) = client._clients.values()
     locks = (client._lock, client.breakers._lock, client._total._lock, http._pool._lock, client._resolver._lock)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for lock in locks:
-            held.enter_context(lock)
+            stack.enter_context(lock)
         assert run_in_child(lambda: call("/b")["path"]) == "/b"
 
 
-def test_a_failing_server_is_asked_in_the_child_and_left_alone_in_the_parent(call: Callable[[str], Any]) -> None:
+def test_an_open_circuit_of_the_parent_is_closed_in_the_child(call: Callable[[str], Any]) -> None:
     call("/a")
     client = _client_of(call)
     assert client is not None
@@ -160,7 +160,7 @@ def test_a_failing_server_is_asked_in_the_child_and_left_alone_in_the_parent(cal
     assert run_in_child(lambda: client.breakers.states()) == {}
 
 
-def test_a_pool_of_processes_gets_no_wrong_answer(call: Callable[[str], Any]) -> None:
+def test_a_pool_of_processes_gets_the_right_responses(call: Callable[[str], Any]) -> None:
     before = [call(f"/before/{n}")["path"] for n in range(20)]
     _IN_POOL["call"] = call
     with multiprocessing.get_context("fork").Pool(4) as pool:
@@ -179,11 +179,11 @@ def _call_in_pool(n: int) -> Any:
     return _IN_POOL["call"](f"/{n}")["path"]
 
 
-# -- Other owners -----------------------------------------------------------------------------------------------------
+# -- Other resources--------------------------------------------------------------------------------------------------
 
 
 def hold(begin: Callable[[threading.Event, threading.Event], object]) -> tuple[threading.Thread, threading.Event]:
-    """Starts a thread that holds something: when it has it, it sets the first event, and waits for the second."""
+    """Start a thread that acquires a resource, sets the first event, and waits for the second; wait for the first."""
     holds, release = threading.Event(), threading.Event()
     thread = threading.Thread(target=begin, args=(holds, release))
     thread.start()
@@ -191,7 +191,7 @@ def hold(begin: Callable[[threading.Event, threading.Event], object]) -> tuple[t
     return thread, release
 
 
-def test_a_service_that_another_thread_makes_is_made_in_the_child() -> None:
+def test_a_service_that_another_thread_is_creating_is_created_in_the_child() -> None:
     context = Context()
     sharing = context.with_services({int: 1})
 
@@ -205,7 +205,7 @@ def test_a_service_that_another_thread_makes_is_made_in_the_child() -> None:
     assert sharing[str] == "parent"
 
 
-def test_a_property_that_another_thread_computes_is_computed_in_the_child() -> None:
+def test_a_property_that_another_thread_is_computing_is_computed_in_the_child() -> None:
     holds, release = threading.Event(), threading.Event()
     parent = os.getpid()
 
@@ -227,20 +227,20 @@ def test_a_property_that_another_thread_computes_is_computed_in_the_child() -> N
     assert vars(slow) == {"value": "computed"}
 
 
-def test_no_class_of_ours_uses_the_cached_property_that_has_a_lock() -> None:
+def test_no_class_uses_the_cached_property_of_functools() -> None:
     imports = re.compile(r"^from functools import .*\bcached_property\b|functools\.cached_property\(", re.MULTILINE)
     files = list(Path(stellar.__file__).parent.rglob("*.py"))
     assert len(files) > 100
     assert [str(file) for file in files if imports.search(file.read_text(encoding="utf-8"))] == []
 
 
-def test_an_object_that_another_thread_reads_is_read_in_the_child(tmp_path: Path) -> None:
+def test_an_object_that_another_thread_is_reading_is_read_in_the_child(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow")
     (tmp_path / "fast").write_text("[1]")
     cache = ObjectCache()
     reader = threading.Thread(target=cache.get, args=(str(tmp_path / "slow"),))
     reader.start()
-    with open(tmp_path / "slow", "w") as writer:  # opens when the reader is there, with the cache's lock
+    with open(tmp_path / "slow", "w") as writer:  # returns once the reader has opened it, holding the cache's lock
         assert cache._reading.locked()
         assert run_in_child(lambda: cache.get(str(tmp_path / "fast"))) == [1]
         writer.write("2")
@@ -248,7 +248,7 @@ def test_an_object_that_another_thread_reads_is_read_in_the_child(tmp_path: Path
     assert cache.get(str(tmp_path / "slow")) == 2
 
 
-def test_an_enrichment_that_another_thread_stores_is_not_rolled_back_by_a_child(tmp_path: Path) -> None:
+def test_a_child_does_not_roll_back_an_enrichment_that_another_thread_is_storing(tmp_path: Path) -> None:
     store = SqliteEnrichments(str(tmp_path / "x.db"))
     store.put("t", "f", "k", "a", {"n": 1})
 
@@ -270,7 +270,7 @@ def test_an_enrichment_that_another_thread_stores_is_not_rolled_back_by_a_child(
     store.close()
 
 
-def test_a_client_of_hdfs_has_connections_of_its_own_in_the_child(url: str) -> None:
+def test_a_client_of_hdfs_opens_its_own_connections_in_the_child(url: str) -> None:
     with WebHdfs([url], user="me") as hdfs:
         ours = _port(hdfs)
         assert run_in_child(lambda: [_port(hdfs) == ours, hdfs.home()]) == [False, "/webhdfs/v1/"]
@@ -278,10 +278,10 @@ def test_a_client_of_hdfs_has_connections_of_its_own_in_the_child(url: str) -> N
 
 
 def _port(hdfs: WebHdfs) -> int:
-    return int(hdfs._asked("GET", "/", "GETHOMEDIRECTORY")["port"])
+    return int(hdfs._request_json("GET", "/", "GETHOMEDIRECTORY")["port"])
 
 
-def test_a_file_of_hdfs_is_read_on_in_the_parent_only() -> None:
+def test_only_the_parent_can_continue_to_read_a_file_of_hdfs() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "name":
             return httpx.Response(200, json={"Location": "http://data:9864/webhdfs/v1/x?op=OPEN"})
@@ -296,13 +296,13 @@ def test_a_file_of_hdfs_is_read_on_in_the_parent_only() -> None:
                 next(chunks)
             return str(refused.value)
 
-        assert run_in_child(go_on) == "the reading of /x was begun before a fork and goes on in the parent only"
+        assert run_in_child(go_on) == "reading /x began before a fork and can be continued only by the parent process"
         assert len(first) + sum(map(len, chunks)) == 3 * CHUNK
 
 
 @pytest.mark.parametrize("blocks", [True, False])
 @pytest.mark.parametrize("read_before", [0, 1, 5])
-def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> None:
+def test_only_the_parent_can_continue_a_stream(blocks: bool, read_before: int) -> None:
     source = iter(range(20))
     stream = in_order(lambda n: n, source, 4, blocks=blocks)
     before = [next(stream) for _ in range(read_before)]
@@ -315,12 +315,12 @@ def test_a_stream_goes_on_in_the_parent_only(blocks: bool, read_before: int) -> 
     if read_before:
         assert "was started before a fork" in run_in_child(go_on)
         run_in_child(stream.close)
-    else:  # nothing has begun
+    else:  # not started
         assert run_in_child(lambda: list(stream)) == list(range(20))
     assert [*before, *stream] == list(range(20))
 
 
-# A program that forks with documents that are not yet written; the child ends as programs do, with all clean-up
+# A program that forks with pending documents; the child exits normally, with all clean-up
 PROGRAM = """
 import os, sys
 from stellar.pipeline.connectors.sinks import Sinks
@@ -351,7 +351,7 @@ with Sinks() as sinks:
 """
 
 
-def test_a_child_writes_nothing_of_its_parents_sinks(tmp_path: Path) -> None:
+def test_a_child_does_not_write_the_pending_records_of_the_sinks_of_its_parent(tmp_path: Path) -> None:
     path = {**os.environ, "PYTHONPATH": str(Path(stellar.__file__).parents[1])}
     ended = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, env=path, capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")

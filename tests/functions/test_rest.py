@@ -1,4 +1,4 @@
-"""REST_GET and REST_POST against real servers on this machine, those that behave and those that do not."""
+"""REST_GET and REST_POST against real servers on this machine, correct and faulty ones."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ OBJECT = {"a": 1}
 
 
 @dataclass
-class Asked:
-    """A request that a server got."""
+class ReceivedRequest:
+    """A request as a server received it."""
 
     method: str
     path: str
@@ -41,19 +41,22 @@ class Asked:
 
 @dataclass
 class Server:
-    """A server whose paths are scripted: each a function that is given the handler."""
+    """A server with scripted paths.
+
+    scripts: functions by path, which are passed the handler
+    """
 
     address: str = ""
     scripts: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
-    def says(self, path: str, body: object = OBJECT, status: int = 200, **headers: str) -> str:
-        """Script a path; returns its address."""
+    def script_response(self, path: str, body: object = OBJECT, status: int = 200, **headers: str) -> str:
+        """Script a path with a response, and return its URL."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {"Content-Length": str(len(data)), **{key.replace("_", "-"): value for key, value in headers.items()}}
 
@@ -67,8 +70,8 @@ class Server:
         self.scripts[path] = script
         return self.address + path
 
-    def sends(self, path: str, *pieces: bytes, pause: float = 0.0) -> str:
-        """Script a path with bytes as they go over the wire, the last one again and again if there is a pause."""
+    def script_bytes(self, path: str, *pieces: bytes, pause: float = 0.0) -> str:
+        """Script a path with raw bytes, and return its URL; with a pause, the last piece is repeated."""
 
         def script(handler: Any) -> None:
             handler.close_connection = True
@@ -83,17 +86,17 @@ class Server:
 
 
 def serve(certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
-    told = Server()
+    server = Server()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
+        def respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            told.asked.append(Asked(self.command, self.path, dict(self.headers), body))
-            told.scripts[self.path.partition("?")[0]](self)
+            server.requests.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
+            server.scripts[self.path.partition("?")[0]](self)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = respond
 
         def log_message(self, *_: object) -> None:
             pass
@@ -105,11 +108,11 @@ def serve(certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
         http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
-    told.address = f"{scheme}://127.0.0.1:{http.server_address[1]}"
+    server.address = f"{scheme}://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
-    yield told
-    told.stopping.set()
+    yield server
+    server.stopping.set()
     http.shutdown()
     http.server_close()
     thread.join()
@@ -127,60 +130,60 @@ def other() -> Iterator[Server]:
 
 @pytest.fixture
 def contexts() -> Iterator[Callable[..., Context]]:
-    """Makes contexts with global settings; what is under `rest` are common settings."""
-    made: list[Context] = []
+    """Return a function that makes contexts with global settings; `rest` are the common settings of REST calls."""
+    created: list[Context] = []
 
     def make(rest: dict[str, Any] | None = None, **settings: Any) -> Context:
         named = {key.replace("__", "."): value for key, value in settings.items()}
-        made.append(Context({GlobalSettings: GlobalSettings({"stellar.rest.settings": rest, **named})}))
-        return made[-1]
+        created.append(Context({GlobalSettings: GlobalSettings({"stellar.rest.settings": rest, **named})}))
+        return created[-1]
 
     yield make
-    for context in made:
+    for context in created:
         if (client := context.get(RestClient)) is not None:
             client.close()
 
 
-Ask = Callable[..., Any]
+Evaluate = Callable[..., Any]
 Bounded = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def ask(contexts: Callable[..., Context]) -> Ask:
-    """The value of an expression, with settings of REST calls."""
+def evaluate(contexts: Callable[..., Context]) -> Evaluate:
+    """Return a function that evaluates an expression with settings of REST calls."""
 
-    def ask(expression: str, record: dict[str, Any] | None = None, **rest: Any) -> Any:
+    def evaluate(expression: str, record: dict[str, Any] | None = None, **rest: Any) -> Any:
         named = {key.replace("_", "."): value for key, value in rest.items()}
         return stellar.evaluate(expression, record or {}, contexts(named))
 
-    return ask
+    return evaluate
 
 
-# -- Answers ----------------------------------------------------------------------------------------------------------
+# -- Responses --------------------------------------------------------------------------------------------------------
 
 
-def test_the_object_that_a_service_answers_is_a_map(service: Server, ask: Ask) -> None:
-    url = service.says("/x", {"a": [1, 2.5, None], "b": {"c": True}})
-    assert ask(f"REST_GET('{url}')") == {"a": [1, 2.5, None], "b": {"c": True}}
-    (asked,) = service.asked
-    assert (asked.method, asked.path, asked.headers["Accept"]) == ("GET", "/x", "application/json")
-    assert asked.headers["Host"] == f"127.0.0.1:{service.port}"
+def test_a_json_object_in_the_response_is_returned_as_a_map(service: Server, evaluate: Evaluate) -> None:
+    url = service.script_response("/x", {"a": [1, 2.5, None], "b": {"c": True}})
+    assert evaluate(f"REST_GET('{url}')") == {"a": [1, 2.5, None], "b": {"c": True}}
+    (request,) = service.requests
+    assert (request.method, request.path, request.headers["Accept"]) == ("GET", "/x", "application/json")
+    assert request.headers["Host"] == f"127.0.0.1:{service.port}"
 
 
 @pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 429, 500, 503])
-def test_a_status_other_than_200_brings_nothing_unless_it_is_allowed(
-    service: Server, ask: Ask, status: int, caplog: pytest.LogCaptureFixture
+def test_a_status_other_than_200_gives_null_unless_it_is_allowed(
+    service: Server, evaluate: Evaluate, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = service.says("/x", b"" if status == 204 else OBJECT, status)
-    assert ask(f"REST_GET('{url}')") is None
+    url = service.script_response("/x", b"" if status == 204 else OBJECT, status)
+    assert evaluate(f"REST_GET('{url}')") is None
     assert f"the response has the status {status}" in caplog.text
-    wanted = None if status == 204 else OBJECT
-    assert ask(f"REST_GET('{url}')", response_codes_allowed=[200, status]) == wanted
-    assert ask(f"REST_GET('{url}', {{'response.codes.allowed': {status}}})") == wanted
+    expected = None if status == 204 else OBJECT
+    assert evaluate(f"REST_GET('{url}')", response_codes_allowed=[200, status]) == expected
+    assert evaluate(f"REST_GET('{url}', {{'response.codes.allowed': {status}}})") == expected
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("body", "message"),
     [
         (b"[1]", "expected a JSON object, got the list [1]"),
         (b'"a"', "expected a JSON object, got the string 'a'"),
@@ -193,53 +196,55 @@ def test_a_status_other_than_200_brings_nothing_unless_it_is_allowed(
         (b"[" * 100_000, "the response is not JSON"),
     ],
 )
-def test_what_is_no_json_object_brings_nothing(
-    service: Server, ask: Ask, body: bytes, complaint: str, caplog: pytest.LogCaptureFixture
+def test_a_response_other_than_a_json_object_gives_null(
+    service: Server, evaluate: Evaluate, body: bytes, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = service.says("/x", body)
-    assert ask(f"REST_GET('{url}')") is None
-    assert complaint in caplog.text
-    assert ask(f"REST_GET('{url}')", error_value_override={"failed": True}) == {"failed": True}
+    url = service.script_response("/x", body)
+    assert evaluate(f"REST_GET('{url}')") is None
+    assert message in caplog.text
+    assert evaluate(f"REST_GET('{url}')", error_value_override={"failed": True}) == {"failed": True}
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n"])
-def test_an_empty_answer_has_a_value_of_its_own(service: Server, ask: Ask, body: bytes) -> None:
-    url = service.says("/x", body)
-    assert ask(f"REST_GET('{url}')") is None
-    assert ask(f"REST_GET('{url}')", error_value_override="error") is None
-    assert ask(f"REST_GET('{url}', {{'empty.content.override': 'empty'}})", error_value_override="error") == "empty"
+def test_an_empty_response_has_its_own_override(service: Server, evaluate: Evaluate, body: bytes) -> None:
+    url = service.script_response("/x", body)
+    assert evaluate(f"REST_GET('{url}')") is None
+    assert evaluate(f"REST_GET('{url}')", error_value_override="error") is None
+    assert (
+        evaluate(f"REST_GET('{url}', {{'empty.content.override': 'empty'}})", error_value_override="error") == "empty"
+    )
 
 
-def test_a_length_is_verified_where_that_is_asked_for(service: Server, ask: Ask) -> None:
-    known = service.says("/known")
-    open_ended = service.sends("/open", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b'{"a": 1}')
-    short = service.sends("/short", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b'{"a": 1}')
+def test_the_content_length_is_verified_if_configured(service: Server, evaluate: Evaluate) -> None:
+    known = service.script_response("/known")
+    open_ended = service.script_bytes("/open", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b'{"a": 1}')
+    short = service.script_bytes("/short", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b'{"a": 1}')
     config = "{'verify.content.length': true}"
-    assert [ask(f"REST_GET('{url}')") for url in (known, open_ended, short)] == [OBJECT, OBJECT, None]
-    assert [ask(f"REST_GET('{url}', {config})") for url in (known, open_ended, short)] == [OBJECT, None, None]
+    assert [evaluate(f"REST_GET('{url}')") for url in (known, open_ended, short)] == [OBJECT, OBJECT, None]
+    assert [evaluate(f"REST_GET('{url}', {config})") for url in (known, open_ended, short)] == [OBJECT, None, None]
 
 
-def test_an_answer_that_is_too_large_brings_nothing(
-    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+def test_a_response_that_is_too_large_gives_null(
+    service: Server, evaluate: Evaluate, caplog: pytest.LogCaptureFixture
 ) -> None:
     piece = b" " * 1_000_000
-    url = service.sends("/x", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{", *[piece] * 17, b"}")
-    assert ask(f"REST_GET('{url}')", timeout=10_000) is None
+    url = service.script_bytes("/x", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{", *[piece] * 17, b"}")
+    assert evaluate(f"REST_GET('{url}')", timeout=10_000) is None
     assert "the response is larger than 16,777,216 bytes" in caplog.text
 
 
-def test_a_packed_answer_is_not_asked_for_and_not_unpacked(
-    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+def test_a_compressed_response_is_not_accepted(
+    service: Server, evaluate: Evaluate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert ask(f"REST_GET('{service.says('/x', Content_Encoding='gzip')}')") is None
-    assert service.asked[0].headers["Accept-Encoding"] == "identity"
+    assert evaluate(f"REST_GET('{service.script_response('/x', Content_Encoding='gzip')}')") is None
+    assert service.requests[0].headers["Accept-Encoding"] == "identity"
     assert "the response is compressed with gzip" in caplog.text
 
 
-def test_connections_are_kept(service: Server, contexts: Callable[..., Context]) -> None:
+def test_connections_are_kept_alive(service: Server, contexts: Callable[..., Context]) -> None:
     ports = []
-    service.scripts["/x"] = lambda handler: (ports.append(handler.client_address[1]), service_says(handler))
-    service_says = service.scripts[service.says("/y").removeprefix(service.address)]
+    service.scripts["/x"] = lambda handler: (ports.append(handler.client_address[1]), respond(handler))
+    respond = service.scripts[service.script_response("/y").removeprefix(service.address)]
     context = contexts()
     for _ in range(3):
         assert stellar.evaluate(f"REST_GET('{service.address}/x')", {}, context) == OBJECT
@@ -259,14 +264,14 @@ def test_connections_are_kept(service: Server, contexts: Callable[..., Context])
         ("/x?q=kept", "null", "/x?q=kept"),
     ],
 )
-def test_query_parameters_go_in_place_of_those_of_their_names(
-    service: Server, ask: Ask, path: str, parameters: str, sent: str
+def test_query_parameters_replace_those_of_the_same_name(
+    service: Server, evaluate: Evaluate, path: str, parameters: str, sent: str
 ) -> None:
-    service.says("/x")
-    assert ask(f"REST_GET('{service.address}{path}', {{}}, {parameters})") == OBJECT
-    assert ask(f"REST_POST('{service.address}{path}', null, {{}}, {parameters})") == OBJECT
-    assert service.asked[0].path == sent
-    assert service.asked[1].path == service.asked[0].path
+    service.script_response("/x")
+    assert evaluate(f"REST_GET('{service.address}{path}', {{}}, {parameters})") == OBJECT
+    assert evaluate(f"REST_POST('{service.address}{path}', null, {{}}, {parameters})") == OBJECT
+    assert service.requests[0].path == sent
+    assert service.requests[1].path == service.requests[0].path
 
 
 @pytest.mark.parametrize(
@@ -280,70 +285,70 @@ def test_query_parameters_go_in_place_of_those_of_their_names(
         ("' {} '", b" {} "),
     ],
 )
-def test_data_is_sent_as_json(service: Server, ask: Ask, data: str, body: bytes | None) -> None:
-    url = service.says("/x")
+def test_data_is_sent_as_json(service: Server, evaluate: Evaluate, data: str, body: bytes | None) -> None:
+    url = service.script_response("/x")
     if body is None:
         with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data"):
-            ask(f"REST_POST('{url}', {data})")
+            evaluate(f"REST_POST('{url}', {data})")
         return
-    assert ask(f"REST_POST('{url}', {data})") == OBJECT
-    (asked,) = service.asked
-    assert (asked.method, asked.body, asked.headers["Content-Type"]) == ("POST", body, "application/json")
+    assert evaluate(f"REST_POST('{url}', {data})") == OBJECT
+    (request,) = service.requests
+    assert (request.method, request.body, request.headers["Content-Type"]) == ("POST", body, "application/json")
 
 
 @pytest.mark.parametrize("data", ["'text'", "'[1]'", "'{'", "5", "[1]", "true"])
-def test_other_texts_are_sent_only_where_json_is_not_enforced(service: Server, ask: Ask, data: str) -> None:
-    url = service.says("/x")
+def test_other_strings_are_sent_only_if_json_is_not_enforced(service: Server, evaluate: Evaluate, data: str) -> None:
+    url = service.script_response("/x")
     with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data, not"):
-        ask(f"REST_POST('{url}', {data})")
-    assert not service.asked
-    assert ask(f"REST_POST('{url}', {data}, {{'enforce.json': false}})") == OBJECT
-    assert service.asked[0].body.decode() == stellar.evaluate(f"TO_STRING({data})", {})
+        evaluate(f"REST_POST('{url}', {data})")
+    assert not service.requests
+    assert evaluate(f"REST_POST('{url}', {data}, {{'enforce.json': false}})") == OBJECT
+    assert service.requests[0].body.decode() == stellar.evaluate(f"TO_STRING({data})", {})
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {"k": b"bytes"}])
-def test_a_map_that_json_can_not_hold_is_refused(ask: Ask, value: object) -> None:
+def test_a_map_that_json_can_not_represent_is_rejected(evaluate: Evaluate, value: object) -> None:
     with pytest.raises(stellar.EvaluationError, match="REST_POST can't send this as JSON"):
-        ask("REST_POST('http://127.0.0.1:1/', {'a': value})", {"value": value})
+        evaluate("REST_POST('http://127.0.0.1:1/', {'a': value})", {"value": value})
 
 
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
         ("REST_GET(null)", "REST_GET takes an address as url, not null"),
-        ("REST_GET('')", "REST_GET takes an address as url, and the string '' is none"),
-        ("REST_GET('example.com')", "does not begin with http:// or https://"),
-        ("REST_GET('ftp://example.com/')", "does not begin with http:// or https://"),
-        ("REST_GET('file:///etc/passwd')", "does not begin with http:// or https://"),
-        ("REST_GET('http://')", "does not begin with http:// or https:// and a host"),
+        ("REST_GET('')", "REST_GET takes an address as url, and the text '' is none"),
+        ("REST_GET('example.com')", "expected http:// or https:// and a host"),
+        ("REST_GET('ftp://example.com/')", "expected http:// or https:// and a host"),
+        ("REST_GET('file:///etc/passwd')", "expected http:// or https:// and a host"),
+        ("REST_GET('http://')", "expected http:// or https:// and a host"),
         ("REST_GET('http://[::1')", "REST_GET takes an address as url"),
-        ("REST_GET('http://a:99999/')", "its port 99999 is not between 1 and 65535"),
-        ("REST_GET('http://a:0/')", "its port 0 is not between 1 and 65535"),
-        ("REST_GET('http://example.com%00.evil.net/')", "its host contains whitespace or special characters"),
-        ("REST_GET('http://example.com%2f.evil.net/')", "its host contains whitespace or special characters"),
+        ("REST_GET('http://a:99999/')", "expected a port from 1 to 65535, got 99999"),
+        ("REST_GET('http://a:0/')", "expected a port from 1 to 65535, got 0"),
+        ("REST_GET('http://example.com%00.evil.net/')", "the host contains whitespace or special characters"),
+        ("REST_GET('http://example.com%2f.evil.net/')", "the host contains whitespace or special characters"),
         ("REST_POST('http://a\\n.example/', {})", "REST_POST takes an address as url"),
         (
             "REST_GET('http://127.0.0.1:1/', {}, {'a': 1})",
             "REST_GET takes texts as queryParameters, not the integer 1 for a",
         ),
         ("REST_GET('http://127.0.0.1:1/', {}, {'a': null})", "REST_GET takes texts as queryParameters, not null for a"),
-        ("REST_GET(5)", "REST_GET expected"),
-        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET expected"),
+        ("REST_GET(5)", "REST_GET takes"),
+        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET takes"),
     ],
 )
-def test_what_is_no_request_is_refused(ask: Ask, expression: str, message: str) -> None:
+def test_invalid_arguments_are_rejected(evaluate: Evaluate, expression: str, message: str) -> None:
     with pytest.raises(stellar.EvaluationError) as refused:
-        ask(expression)
+        evaluate(expression)
     assert message in refused.value.message
 
 
 # -- Settings ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_settings_of_a_call_go_before_those_of_its_kind_before_the_common(
+def test_settings_of_a_call_override_those_of_its_method_and_the_common_ones(
     service: Server, contexts: Callable[..., Context]
 ) -> None:
-    url = service.says("/x", b"")
+    url = service.script_response("/x", b"")
     context = contexts(
         {"empty.content.override": "common"}, stellar__rest__get__settings={"empty.content.override": "get"}
     )
@@ -352,8 +357,8 @@ def test_the_settings_of_a_call_go_before_those_of_its_kind_before_the_common(
     assert stellar.evaluate(f"REST_GET('{url}', {{'empty.content.override': 'call'}})", {}, context) == "call"
 
 
-def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable[..., Context]) -> None:
-    url = service.says("/x", b"")
+def test_settings_are_read_in_each_call(service: Server, contexts: Callable[..., Context]) -> None:
+    url = service.script_response("/x", b"")
     context = contexts({})
     assert stellar.evaluate(f"REST_GET('{url}')", {}, context) is None
     context[GlobalSettings]["stellar.rest.settings"]["empty.content.override"] = "now"
@@ -394,7 +399,7 @@ def test_settings_are_looked_up_in_each_call(service: Server, contexts: Callable
         ("text", "invalid stellar.rest.settings: expected a map of settings, got the string 'text'"),
     ],
 )
-def test_a_setting_that_can_not_be_is_an_error_that_names_it(
+def test_the_error_for_an_invalid_setting_names_it(
     contexts: Callable[..., Context], settings: Any, message: str
 ) -> None:
     with pytest.raises(stellar.EvaluationError) as refused:
@@ -402,14 +407,15 @@ def test_a_setting_that_can_not_be_is_an_error_that_names_it(
     assert message in refused.value.message
 
 
-def test_a_setting_that_is_null_is_as_if_it_were_not_there(service: Server, ask: Ask) -> None:
-    assert ask(f"REST_GET('{service.says('/x')}', {{'timeout': null}})", proxy_host=None) == OBJECT
+def test_a_setting_that_is_null_has_its_default(service: Server, evaluate: Evaluate) -> None:
+    assert evaluate(f"REST_GET('{service.script_response('/x')}', {{'timeout': null}})", proxy_host=None) == OBJECT
 
 
-def test_numbers_and_truth_may_be_texts(service: Server, ask: Ask) -> None:
-    url = service.says("/x", OBJECT, 201)
+def test_numbers_and_booleans_can_be_strings(service: Server, evaluate: Evaluate) -> None:
+    url = service.script_response("/x", OBJECT, 201)
     assert (
-        ask(f"REST_GET('{url}')", timeout="9000", response_codes_allowed="201", verify_content_length="yes") == OBJECT
+        evaluate(f"REST_GET('{url}')", timeout="9000", response_codes_allowed="201", verify_content_length="yes")
+        == OBJECT
     )
 
 
@@ -420,15 +426,15 @@ def basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-def test_a_password_is_read_from_its_file_as_it_stands(service: Server, ask: Ask, tmp_path: Path) -> None:
+def test_a_password_is_the_unchanged_content_of_its_file(service: Server, evaluate: Evaluate, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("sécret\n", encoding="utf-8")
-    url = service.says("/x")
+    url = service.script_response("/x")
     options = {"basic_auth_user": "mary", "basic_auth_password_path": str(tmp_path / "password")}
-    assert ask(f"REST_GET('{url}')", **options) == OBJECT
-    assert ask(f"REST_GET('{url.replace('//', '//john:other@')}')", **options) == OBJECT
-    assert ask(f"REST_GET('{url}')", basic_auth_user="mary") == OBJECT
-    assert ask(f"REST_GET('{url.replace('//', '//jo%40hn:pw@')}')") == OBJECT
-    assert [asked.headers.get("Authorization") for asked in service.asked] == [
+    assert evaluate(f"REST_GET('{url}')", **options) == OBJECT
+    assert evaluate(f"REST_GET('{url.replace('//', '//john:other@')}')", **options) == OBJECT
+    assert evaluate(f"REST_GET('{url}')", basic_auth_user="mary") == OBJECT
+    assert evaluate(f"REST_GET('{url.replace('//', '//jo%40hn:pw@')}')") == OBJECT
+    assert [request.headers.get("Authorization") for request in service.requests] == [
         basic("mary:sécret\n"),
         basic("mary:sécret\n"),
         basic("mary:"),
@@ -436,48 +442,50 @@ def test_a_password_is_read_from_its_file_as_it_stands(service: Server, ask: Ask
     ]
 
 
-def test_nothing_secret_of_an_address_is_logged(service: Server, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
-    service.says("/x", OBJECT, 404)
-    assert ask(f"REST_GET('http://mary:secret@127.0.0.1:{service.port}/x?key=secret#secret')") is None
+def test_secrets_in_a_url_are_not_logged(service: Server, evaluate: Evaluate, caplog: pytest.LogCaptureFixture) -> None:
+    service.script_response("/x", OBJECT, 404)
+    assert evaluate(f"REST_GET('http://mary:secret@127.0.0.1:{service.port}/x?key=secret#secret')") is None
     assert f"GET http://127.0.0.1:{service.port}/x: the response has the status 404" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_another_server_is_not_told_the_password(service: Server, other: Server, ask: Ask, tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("secret", encoding="utf-8")
-    other.says("/y")
-    service.says("/y", {"own": True})
-    away = service.says("/away", b"", 302, Location=f"{other.address}/y")
-    home = service.says("/home", b"", 302, Location="/y")
-    options = {"basic_auth_user": "mary", "basic_auth_password_path": str(tmp_path / "password")}
-    assert ask(f"REST_GET('{away}')", **options) == OBJECT
-    assert ask(f"REST_GET('{home}')", **options) == {"own": True}
-    assert [asked.headers.get("Authorization") for asked in service.asked] == [basic("mary:secret")] * 3
-    assert "Authorization" not in other.asked[0].headers
-
-
-# -- Which servers may be asked ---------------------------------------------------------------------------------------
-
-
-def test_an_address_of_a_record_must_name_a_host_that_is_allowed(
-    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture
+def test_the_password_is_not_sent_to_another_server(
+    service: Server, other: Server, evaluate: Evaluate, tmp_path: Path
 ) -> None:
-    record = {"url": service.says("/x"), "host": f"127.0.0.1:{service.port}"}
+    (tmp_path / "password").write_text("secret", encoding="utf-8")
+    other.script_response("/y")
+    service.script_response("/y", {"own": True})
+    away = service.script_response("/away", b"", 302, Location=f"{other.address}/y")
+    home = service.script_response("/home", b"", 302, Location="/y")
+    options = {"basic_auth_user": "mary", "basic_auth_password_path": str(tmp_path / "password")}
+    assert evaluate(f"REST_GET('{away}')", **options) == OBJECT
+    assert evaluate(f"REST_GET('{home}')", **options) == {"own": True}
+    assert [request.headers.get("Authorization") for request in service.requests] == [basic("mary:secret")] * 3
+    assert "Authorization" not in other.requests[0].headers
+
+
+# -- Allowed hosts ----------------------------------------------------------------------------------------------------
+
+
+def test_the_host_of_a_url_from_a_record_must_be_allowed(
+    service: Server, evaluate: Evaluate, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = {"url": service.script_response("/x"), "host": f"127.0.0.1:{service.port}"}
     for expression in ("REST_GET(url)", "REST_GET(JOIN(['http://', host, '/x'], ''))", "REST_POST(url, {})"):
-        assert ask(expression, record, error_value_override="refused") == "refused"
-        assert not service.asked
-        assert ask(expression, record, hosts_allowed=["example.com"], error_value_override="no") == "no"
-        assert not service.asked
-        assert ask(expression, record, hosts_allowed=["example.com", "127.0.0.1"]) == OBJECT
-        service.asked.clear()
+        assert evaluate(expression, record, error_value_override="refused") == "refused"
+        assert not service.requests
+        assert evaluate(expression, record, hosts_allowed=["example.com"], error_value_override="no") == "no"
+        assert not service.requests
+        assert evaluate(expression, record, hosts_allowed=["example.com", "127.0.0.1"]) == OBJECT
+        service.requests.clear()
     assert f"127.0.0.1:{service.port} comes from a record, and hosts.allowed does not contain it" in caplog.text
 
 
-def test_a_call_can_not_allow_hosts_itself(service: Server, ask: Ask) -> None:
-    record = {"url": service.says("/x"), "config": {"hosts.allowed": ["*"]}}
+def test_a_call_can_not_allow_hosts(service: Server, evaluate: Evaluate) -> None:
+    record = {"url": service.script_response("/x"), "config": {"hosts.allowed": ["*"]}}
     with pytest.raises(stellar.EvaluationError, match=r"hosts\.allowed can't be set in a call"):
-        ask("REST_GET(url, config)", record)
-    assert not service.asked
+        evaluate("REST_GET(url, config)", record)
+    assert not service.requests
 
 
 @pytest.mark.parametrize(
@@ -502,7 +510,7 @@ def test_a_call_can_not_allow_hosts_itself(service: Server, ask: Ask) -> None:
                 "http://evil.net?example.com",
                 "http://evil.net#example.com",
                 "http://notexample.com",
-                "http://еxample.com/",  # the first letter is Cyrillic
+                "http://еxample.com/",  # with a Cyrillic е
             ],
         ),
         (
@@ -535,7 +543,9 @@ def test_a_call_can_not_allow_hosts_itself(service: Server, ask: Ask) -> None:
         ("*", ["http://anything.example", "http://[::1]:5/"], []),
     ],
 )
-def test_hosts_are_compared_as_they_will_be_requested(pattern: str, named: list[str], not_named: list[str]) -> None:
+def test_hosts_are_compared_in_the_form_in_which_they_are_requested(
+    pattern: str, named: list[str], not_named: list[str]
+) -> None:
     settings = RestSettings.of({"stellar.rest.settings": {"hosts.allowed": [pattern]}}, "", None)
 
     def is_allowed(url: str) -> bool:
@@ -554,7 +564,7 @@ def test_hosts_are_compared_as_they_will_be_requested(pattern: str, named: list[
     "pattern",
     ["", "*.", "**", "a*", "*.*.com", "a b", "a@b", "::1", "[::1", "a:b", "a\\b", "bücher.example", "10.0.0.1/8"],
 )
-def test_an_invalid_entry_of_the_allowed_hosts_is_an_error_that_shows_it(pattern: str) -> None:
+def test_an_invalid_entry_of_the_allowed_hosts_is_an_error(pattern: str) -> None:
     with pytest.raises(LookupError, match=r"stellar\.rest\.settings: invalid hosts\.allowed: invalid entry"):
         RestSettings.of({"stellar.rest.settings": {"hosts.allowed": [pattern]}}, "", None)
 
@@ -568,7 +578,7 @@ def test_an_invalid_entry_of_the_allowed_hosts_is_an_error_that_shows_it(pattern
         ("http://bücher.example", "xn--bcher-kva.example:80"),
     ],
 )
-def test_a_server_has_one_name(url: str, named: str) -> None:
+def test_the_name_of_a_server_is_normalized(url: str, named: str) -> None:
     assert server_of(parse_url(url)) == named
 
 
@@ -576,65 +586,67 @@ def test_a_server_has_one_name(url: str, named: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_the_same_host_is_followed(service: Server, ask: Ask, status: int) -> None:
-    service.says("/b/d")
-    url = service.says("/b/c", b"", status, Location="d")
-    first = service.says("/a", b"", status, Location=url)
-    assert ask(f"REST_GET('{first}')") == OBJECT
-    assert [asked.path for asked in service.asked] == ["/a", "/b/c", "/b/d"]
+def test_a_redirect_to_the_same_host_is_followed(service: Server, evaluate: Evaluate, status: int) -> None:
+    service.script_response("/b/d")
+    url = service.script_response("/b/c", b"", status, Location="d")
+    first = service.script_response("/a", b"", status, Location=url)
+    assert evaluate(f"REST_GET('{first}')") == OBJECT
+    assert [request.path for request in service.requests] == ["/a", "/b/c", "/b/d"]
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_redirect_to_another_host_is_followed_only_where_that_is_allowed(
-    service: Server, ask: Ask, written: bool, caplog: pytest.LogCaptureFixture
+def test_a_redirect_to_another_host_is_followed_only_if_allowed(
+    service: Server, evaluate: Evaluate, written: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service.says("/y")
-    url = service.says("/x", b"", 302, Location=f"http://localhost:{service.port}/y")
+    service.script_response("/y")
+    url = service.script_response("/x", b"", 302, Location=f"http://localhost:{service.port}/y")
     call = f"REST_GET('{url}')" if written else "REST_GET(url)"
-    assert ask(call, {"url": url}, hosts_allowed=["127.0.0.1"]) is None
-    assert [asked.path for asked in service.asked] == ["/x"]
+    assert evaluate(call, {"url": url}, hosts_allowed=["127.0.0.1"]) is None
+    assert [request.path for request in service.requests] == ["/x"]
     message = f"localhost:{service.port} is a redirect of 127.0.0.1:{service.port}, and hosts.allowed does not"
     assert message in caplog.text
-    assert ask(call, {"url": url}, hosts_allowed=["127.0.0.1", "localhost"]) == OBJECT
+    assert evaluate(call, {"url": url}, hosts_allowed=["127.0.0.1", "localhost"]) == OBJECT
 
 
-def test_a_redirect_of_a_records_address_to_another_port_needs_leave(service: Server, other: Server, ask: Ask) -> None:
-    other.says("/y")
-    url = service.says("/x", b"", 302, Location=f"{other.address}/y")
-    assert ask("REST_GET(url)", {"url": url}, hosts_allowed=[f"127.0.0.1:{service.port}"]) is None
-    assert not other.asked
-    assert ask("REST_GET(url)", {"url": url}, hosts_allowed=["127.0.0.1"]) == OBJECT
+def test_a_redirect_to_another_port_must_be_allowed_for_a_url_from_a_record(
+    service: Server, other: Server, evaluate: Evaluate
+) -> None:
+    other.script_response("/y")
+    url = service.script_response("/x", b"", 302, Location=f"{other.address}/y")
+    assert evaluate("REST_GET(url)", {"url": url}, hosts_allowed=[f"127.0.0.1:{service.port}"]) is None
+    assert not other.requests
+    assert evaluate("REST_GET(url)", {"url": url}, hosts_allowed=["127.0.0.1"]) == OBJECT
 
 
 @pytest.mark.parametrize(
-    ("location", "complaint"),
+    ("location", "message"),
     [
         ("/x", "more than 10 redirects"),
         ("file:///etc/passwd", "invalid redirect"),
         ("http://[::1", "invalid redirect"),
     ],
 )
-def test_a_redirect_that_leads_nowhere_brings_nothing(
-    service: Server, ask: Ask, location: str, complaint: str, caplog: pytest.LogCaptureFixture
+def test_an_invalid_or_endless_redirect_gives_null(
+    service: Server, evaluate: Evaluate, location: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = service.says("/x", b"", 302, Location=location)
-    assert ask(f"REST_GET('{url}')", timeout=5000) is None
-    assert complaint in caplog.text
-    assert len(service.asked) == (11 if location == "/x" else 1)
+    url = service.script_response("/x", b"", 302, Location=location)
+    assert evaluate(f"REST_GET('{url}')", timeout=5000) is None
+    assert message in caplog.text
+    assert len(service.requests) == (11 if location == "/x" else 1)
 
 
-def test_a_post_is_not_sent_elsewhere(service: Server, ask: Ask) -> None:
-    service.says("/y")
-    url = service.says("/x", b"", 307, Location="/y")
-    assert ask(f"REST_POST('{url}', {{}})") is None
-    assert [asked.path for asked in service.asked] == ["/x"]
+def test_a_redirect_of_a_post_is_not_followed(service: Server, evaluate: Evaluate) -> None:
+    service.script_response("/y")
+    url = service.script_response("/x", b"", 307, Location="/y")
+    assert evaluate(f"REST_POST('{url}', {{}})") is None
+    assert [request.path for request in service.requests] == ["/x"]
 
 
-def test_a_redirect_without_a_location_is_an_answer(service: Server, ask: Ask) -> None:
-    assert ask(f"REST_GET('{service.says('/x', OBJECT, 302)}')", response_codes_allowed=[302]) == OBJECT
+def test_a_redirect_without_a_location_is_a_response(service: Server, evaluate: Evaluate) -> None:
+    assert evaluate(f"REST_GET('{service.script_response('/x', OBJECT, 302)}')", response_codes_allowed=[302]) == OBJECT
 
 
-# -- Time -------------------------------------------------------------------------------------------------------------
+# -- Time-outs --------------------------------------------------------------------------------------------------------
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -649,50 +661,48 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         pytest.param((HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"), id="chunk by chunk"),
     ],
 )
-def test_a_server_that_drips_does_not_hold_a_call_up(
-    service: Server, ask: Ask, pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture, bounded: Bounded
+def test_a_response_byte_by_byte_ends_at_the_time_out(
+    service: Server, evaluate: Evaluate, pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture, bounded: Bounded
 ) -> None:
-    url = service.sends("/x", *pieces, pause=0.02)
+    url = service.script_bytes("/x", *pieces, pause=0.02)
     with bounded():
-        assert ask(f"REST_GET('{url}')", timeout=250, error_value_override="late") == "late"
+        assert evaluate(f"REST_GET('{url}')", timeout=250, error_value_override="late") == "late"
     assert "no response in time" in caplog.text
 
 
-def test_redirects_have_one_time_together(service: Server, ask: Ask, bounded: Bounded) -> None:
-    service.sends("/x", HEAD.replace(b"200 OK", b"302 Found") + b"Location: /x\r\nContent-Length: 3\r\n\r\n")
+def test_redirects_share_one_time_out(service: Server, evaluate: Evaluate, bounded: Bounded) -> None:
+    service.script_bytes("/x", HEAD.replace(b"200 OK", b"302 Found") + b"Location: /x\r\nContent-Length: 3\r\n\r\n")
     slow = service.scripts["/x"]
     service.scripts["/x"] = lambda handler: (service.stopping.wait(0.3), slow(handler), handler.wfile.write(b"abc"))
     with bounded():
-        assert ask(f"REST_GET('{service.address}/x')", timeout=2000) is None
-    assert 1 < len(service.asked) < 9  # which is less than the redirects that are followed
+        assert evaluate(f"REST_GET('{service.address}/x')", timeout=2000) is None
+    assert 1 < len(service.requests) < 9  # fewer than the redirects that are followed
 
 
-def test_a_server_that_is_silent_holds_up_for_the_sockets_time_alone(
-    service: Server, ask: Ask, bounded: Bounded
+def test_the_socket_time_out_limits_the_wait_between_portions(
+    service: Server, evaluate: Evaluate, bounded: Bounded
 ) -> None:
-    url = service.sends("/x", HEAD, b"", pause=600)
+    url = service.script_bytes("/x", HEAD, b"", pause=600)
     with bounded():
-        assert ask(f"REST_GET('{url}')", timeout=600_000, socket_timeout=100) is None
+        assert evaluate(f"REST_GET('{url}')", timeout=600_000, socket_timeout=100) is None
 
 
-def test_a_server_that_takes_no_data_holds_up_no_longer_than_the_call_may_take(
-    service: Server, ask: Ask, caplog: pytest.LogCaptureFixture, bounded: Bounded
+def test_the_time_out_limits_sending_a_body(
+    service: Server, evaluate: Evaluate, caplog: pytest.LogCaptureFixture, bounded: Bounded
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf, bounded():  # it accepts, and reads nothing
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
-        assert ask(f"REST_POST('{url}', {{'a': a}})", {"a": "x" * 20_000_000}, timeout=300) is None
+    with socket.create_server(("127.0.0.1", 0)) as listener, bounded():  # it accepts connections and reads nothing
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert evaluate(f"REST_POST('{url}', {{'a': a}})", {"a": "x" * 20_000_000}, timeout=300) is None
     assert "no response in time" in caplog.text
 
 
-def test_a_handshake_that_does_not_come_holds_up_no_longer_than_a_connection_may_take(
-    ask: Ask, bounded: Bounded
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, bounded():
-        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
-        assert ask(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
+def test_the_connect_time_out_limits_the_tls_handshake(evaluate: Evaluate, bounded: Bounded) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, bounded():
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        assert evaluate(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
 
 
-def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(ask: Ask, bounded: Bounded) -> None:
+def test_the_connect_time_out_limits_the_wait_for_a_connection(evaluate: Evaluate, bounded: Bounded) -> None:
     with socket.socket() as full:  # a queue for one connection, which is taken
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -702,26 +712,26 @@ def test_a_connection_that_is_not_accepted_holds_up_no_longer_than_it_may_take(a
             each.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}/"
         with bounded():
-            assert ask(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
+            assert evaluate(f"REST_GET('{url}')", timeout=600_000, connect_timeout=200) is None
         for each in waiting:
             each.close()
 
 
-def test_a_host_that_is_not_there_brings_nothing(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_connection_gives_null(evaluate: Evaluate, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    assert ask(f"REST_GET('http://127.0.0.1:{port}/')", error_value_override=0) == 0
+    assert evaluate(f"REST_GET('http://127.0.0.1:{port}/')", error_value_override=0) == 0
     assert "refused" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid"])
-def test_a_name_that_leads_nowhere_brings_nothing(ask: Ask, host: str) -> None:
-    assert ask(f"REST_GET('http://{host}/')", timeout=20_000, error_value_override="error") == "error"
+def test_an_unknown_host_gives_null(evaluate: Evaluate, host: str) -> None:
+    assert evaluate(f"REST_GET('http://{host}/')", timeout=20_000, error_value_override="error") == "error"
 
 
 @pytest.mark.parametrize("sent", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", HEAD + b"X" * 200_000])
-def test_what_is_no_http_brings_nothing(service: Server, ask: Ask, sent: bytes) -> None:
-    assert ask(f"REST_GET('{service.sends('/x', sent)}')", error_value_override="error") == "error"
+def test_a_response_that_is_not_http_gives_null(service: Server, evaluate: Evaluate, sent: bytes) -> None:
+    assert evaluate(f"REST_GET('{service.script_bytes('/x', sent)}')", error_value_override="error") == "error"
 
 
 # -- TLS and proxies --------------------------------------------------------------------------------------------------
@@ -743,34 +753,38 @@ def ca_path(authority: trustme.CA, tmp_path: Path) -> str:
     return str(tmp_path / "ca.pem")
 
 
-def test_a_certificate_must_be_one_of_an_authority_that_is_trusted(
-    secure: Server, ask: Ask, ca_path: str, caplog: pytest.LogCaptureFixture
+def test_a_certificate_must_be_issued_by_a_trusted_authority(
+    secure: Server, evaluate: Evaluate, ca_path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = secure.says("/x")
-    assert ask(f"REST_GET('{url}')", timeout=5000) is None
+    url = secure.script_response("/x")
+    assert evaluate(f"REST_GET('{url}')", timeout=5000) is None
     assert "certificate verify failed" in caplog.text
-    assert not secure.asked
-    assert ask(f"REST_GET('{url}')", timeout=5000, ca_path=ca_path) == OBJECT
+    assert not secure.requests
+    assert evaluate(f"REST_GET('{url}')", timeout=5000, ca_path=ca_path) == OBJECT
 
 
-def test_a_certificate_must_be_one_for_the_host(
-    authority: trustme.CA, ask: Ask, ca_path: str, caplog: pytest.LogCaptureFixture
+def test_a_certificate_must_be_issued_for_the_host(
+    authority: trustme.CA, evaluate: Evaluate, ca_path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for elsewhere in serve(authority.issue_cert("elsewhere.example")):
-        assert ask(f"REST_GET('{elsewhere.says('/x')}')", timeout=5000, ca_path=ca_path) is None
-        assert not elsewhere.asked
+        assert evaluate(f"REST_GET('{elsewhere.script_response('/x')}')", timeout=5000, ca_path=ca_path) is None
+        assert not elsewhere.requests
     assert "certificate verify failed" in caplog.text
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """An HTTP proxy, which may want a password; `asked` are the first lines of what it was asked."""
+    """An HTTP proxy.
+
+    authorization: the expected header Proxy-Authorization; None for no authentication
+    requests: the request lines that it received
+    """
 
     daemon_threads = True
-    wanted: str | None = None
+    authorization: str | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ProxyHandler)
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
 class _ProxyHandler(socketserver.StreamRequestHandler):
@@ -782,23 +796,23 @@ class _ProxyHandler(socketserver.StreamRequestHandler):
         while (header := self.rfile.readline().decode().strip()) != "":
             name, _, value = header.partition(": ")
             headers[name.lower()] = value
-        self.server.asked.append(line.strip())
-        if self.server.wanted not in (None, headers.get("proxy-authorization")):
+        self.server.requests.append(line.strip())
+        if self.server.authorization not in (None, headers.get("proxy-authorization")):
             self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             return
         method, target, _ = line.split()
         connects = method == "CONNECT"
         host, _, path = (target if connects else target.removeprefix("http://")).partition("/")
         name, _, port = host.rpartition(":")
-        with socket.create_connection((name, int(port))) as onward, suppress(OSError):
+        with socket.create_connection((name, int(port))) as upstream, suppress(OSError):
             if connects:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                onward.sendall(f"{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            self.pass_on(onward)
+                upstream.sendall(f"{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            self.forward(upstream)
 
-    def pass_on(self, onward: socket.socket) -> None:
-        ends = {self.connection: onward, onward: self.connection}
+    def forward(self, upstream: socket.socket) -> None:
+        ends = {self.connection: upstream, upstream: self.connection}
         while True:
             for ready in select.select(list(ends), [], [])[0]:
                 if not (data := ready.recv(65_536)):
@@ -808,11 +822,11 @@ class _ProxyHandler(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    with Proxy() as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+    with Proxy() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield made
-        made.shutdown()
+        yield server
+        server.shutdown()
         thread.join()
 
 
@@ -820,36 +834,36 @@ def through(proxy: Proxy, **more: Any) -> dict[str, Any]:
     return {"proxy_host": "127.0.0.1", "proxy_port": proxy.server_address[1], "timeout": 5000, **more}
 
 
-def test_a_proxy_is_asked_for_what_is_plain_and_passes_on_what_is_not(
-    service: Server, secure: Server, proxy: Proxy, ask: Ask, ca_path: str
+def test_a_proxy_forwards_http_and_tunnels_https(
+    service: Server, secure: Server, proxy: Proxy, evaluate: Evaluate, ca_path: str
 ) -> None:
-    assert ask(f"REST_GET('{service.says('/x')}')", **through(proxy)) == OBJECT
-    assert ask(f"REST_GET('{secure.says('/x')}')", **through(proxy, ca_path=ca_path)) == OBJECT
-    assert proxy.asked == [
+    assert evaluate(f"REST_GET('{service.script_response('/x')}')", **through(proxy)) == OBJECT
+    assert evaluate(f"REST_GET('{secure.script_response('/x')}')", **through(proxy, ca_path=ca_path)) == OBJECT
+    assert proxy.requests == [
         f"GET http://127.0.0.1:{service.port}/x HTTP/1.1",
         f"CONNECT 127.0.0.1:{secure.port} HTTP/1.1",
     ]
 
 
-def test_a_proxy_gets_its_password(
-    service: Server, secure: Server, proxy: Proxy, ask: Ask, ca_path: str, tmp_path: Path
+def test_credentials_are_sent_to_a_proxy(
+    service: Server, secure: Server, proxy: Proxy, evaluate: Evaluate, ca_path: str, tmp_path: Path
 ) -> None:
-    proxy.wanted = basic("mary:sécret")
+    proxy.authorization = basic("mary:sécret")
     (tmp_path / "password").write_text("sécret", encoding="utf-8")
     known = {"proxy_basic_auth_user": "mary", "proxy_basic_auth_password_path": str(tmp_path / "password")}
-    for url in (service.says("/x"), secure.says("/x")):
-        assert ask(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path)) is None
-        assert ask(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path, **known)) == OBJECT
-    assert len(service.asked) == len(secure.asked) == 1
+    for url in (service.script_response("/x"), secure.script_response("/x")):
+        assert evaluate(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path)) is None
+        assert evaluate(f"REST_GET('{url}')", **through(proxy, ca_path=ca_path, **known)) == OBJECT
+    assert len(service.requests) == len(secure.requests) == 1
 
 
-def test_a_proxy_that_is_not_there_brings_nothing(service: Server, ask: Ask) -> None:
-    url = service.says("/x")
-    assert ask(f"REST_GET('{url}')", proxy_host="127.0.0.1", proxy_port=1, error_value_override="error") == "error"
-    assert not service.asked
+def test_an_unreachable_proxy_gives_null(service: Server, evaluate: Evaluate) -> None:
+    url = service.script_response("/x")
+    assert evaluate(f"REST_GET('{url}')", proxy_host="127.0.0.1", proxy_port=1, error_value_override="error") == "error"
+    assert not service.requests
 
 
-# -- Servers that fail, and many calls --------------------------------------------------------------------------------
+# -- Circuit breakers and limits -------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -862,7 +876,7 @@ class Clock:
 
 @dataclass
 class Client:
-    """A client with a clock of its own."""
+    """A client with a clock that the test sets."""
 
     rest: RestClient
     clock: Clock
@@ -879,14 +893,14 @@ def client() -> Iterator[Client]:
         yield Client(rest, clock)
 
 
-def test_a_server_that_fails_five_times_is_left_alone_for_a_while(
+def test_five_failures_open_the_circuit_of_a_server(
     service: Server, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = service.says("/bad", OBJECT, 503), service.says("/good")
+    bad, good = service.script_response("/bad", OBJECT, 503), service.script_response("/good")
     for _ in range(5):
         assert client.get(bad) == "error"
     assert client.get(good) == "error"
-    assert len(service.asked) == 5
+    assert len(service.requests) == 5
     assert f"the circuit of http://127.0.0.1:{service.port} is open: it failed 5 times in a row" in caplog.text
     client.clock.now += 31
     assert client.get(good) == OBJECT
@@ -895,68 +909,68 @@ def test_a_server_that_fails_five_times_is_left_alone_for_a_while(
     assert client.get(good) == OBJECT
 
 
-def test_after_its_rest_one_more_failure_is_enough(service: Server, client: Client) -> None:
-    bad = service.says("/bad", OBJECT, 500)
+def test_one_failure_opens_a_half_open_circuit(service: Server, client: Client) -> None:
+    bad = service.script_response("/bad", OBJECT, 500)
     for _ in range(5):
         client.get(bad)
     client.clock.now += 31
     client.get(bad)
     client.get(bad)
-    assert len(service.asked) == 6
+    assert len(service.requests) == 6
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b"")])
-def test_a_server_that_answers_is_well_whatever_it_answers(
+def test_an_unusable_response_is_not_a_failure_of_the_server(
     service: Server, client: Client, status: int, body: bytes
 ) -> None:
-    url = service.says("/x", body, status)
+    url = service.script_response("/x", body, status)
     for _ in range(7):
         client.get(url)
-    assert len(service.asked) == 7
+    assert len(service.requests) == 7
 
 
-def test_one_server_that_fails_is_not_another(service: Server, other: Server, client: Client) -> None:
-    bad, good = service.says("/x", OBJECT, 500), other.says("/x")
+def test_each_server_has_its_own_circuit(service: Server, other: Server, client: Client) -> None:
+    bad, good = service.script_response("/x", OBJECT, 500), other.script_response("/x")
     for _ in range(6):
         client.get(bad)
-    assert len(service.asked) == 5
+    assert len(service.requests) == 5
     assert client.get(good) == OBJECT
 
 
 def test_many_threads_share_a_client(service: Server, contexts: Callable[..., Context]) -> None:
-    url, context = service.says("/x"), contexts({"timeout": 10_000})
+    url, context = service.script_response("/x"), contexts({"timeout": 10_000})
     expression = stellar.compile(f"REST_GET('{url}', {{}}, {{'n': n}})")
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda n: expression({"n": str(n)}, context), range(64)))
-    assert answers == [OBJECT] * 64
-    assert {asked.path for asked in service.asked} == {f"/x?n={n}" for n in range(64)}
+        results = list(threads.map(lambda n: expression({"n": str(n)}, context), range(64)))
+    assert results == [OBJECT] * 64
+    assert {request.path for request in service.requests} == {f"/x?n={n}" for n in range(64)}
 
 
-def test_no_more_calls_are_under_way_than_may_be(service: Server, contexts: Callable[..., Context]) -> None:
+def test_concurrent_calls_of_a_server_are_limited(service: Server, contexts: Callable[..., Context]) -> None:
     under_way, most = [0], [0]
-    says = service.scripts[service.says("/y").removeprefix(service.address)]
+    respond = service.scripts[service.script_response("/y").removeprefix(service.address)]
 
     def script(handler: Any) -> None:
         under_way[0] += 1
         most[0] = max(most[0], under_way[0])
         service.stopping.wait(0.03)
         under_way[0] -= 1
-        says(handler)
+        respond(handler)
 
     service.scripts["/x"] = script
     context = contexts({"timeout": 10_000}, pooling__default__max__per__route=2)
     expression = stellar.compile(f"REST_GET('{service.address}/x')")
     with ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(lambda _: expression({}, context), range(12)))
-    assert answers == [OBJECT] * 12
+        results = list(threads.map(lambda _: expression({}, context), range(12)))
+    assert results == [OBJECT] * 12
     assert most[0] == 2
 
 
 @pytest.mark.parametrize("limit", ["pooling.default.max.per.route", "pooling.max.total"])
-def test_a_call_that_gets_no_slot_in_time_fails(
+def test_a_call_without_a_slot_in_time_fails(
     service: Server, other: Server, caplog: pytest.LogCaptureFixture, limit: str
 ) -> None:
-    url, elsewhere = service.says("/x"), other.says("/x")
+    url, elsewhere = service.script_response("/x"), other.script_response("/x")
     own = RestSettings.of({}, "", {"timeout": 5000, "connection.request.timeout": 20})
     begun, release = threading.Event(), threading.Event()
 
@@ -972,9 +986,9 @@ def test_a_call_that_gets_no_slot_in_time_fails(
         waiting = thread.submit(rest.call, "GET", slow, own, trusted=True)
         assert begun.wait(30)
         assert rest.call("GET", parse_url(url), own, trusted=True) is None
-        assert "too many concurrent calls, and none of them ended in time" in caplog.text
-        answer = rest.call("GET", parse_url(elsewhere), own, trusted=True)
-        assert answer == (None if limit == "pooling.max.total" else OBJECT)
+        assert "too many concurrent calls: no slot became free in time" in caplog.text
+        result = rest.call("GET", parse_url(elsewhere), own, trusted=True)
+        assert result == (None if limit == "pooling.max.total" else OBJECT)
         release.set()
         waiting.result()
         assert rest.call("GET", parse_url(url), own, trusted=True) == OBJECT
@@ -990,7 +1004,7 @@ def test_a_call_that_gets_no_slot_in_time_fails(
         ({"stellar.rest.post.settings": {"timeout": -5}}, "stellar.rest.post.settings: invalid timeout: expected"),
     ],
 )
-def test_a_client_is_not_made_of_settings_that_are_invalid(settings: dict[str, Any], message: str) -> None:
+def test_a_client_rejects_invalid_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(LookupError) as refused:
         RestClient(settings)
     assert str(refused.value).startswith(message)

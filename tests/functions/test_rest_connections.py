@@ -1,4 +1,4 @@
-"""Connections of REST_GET and REST_POST are reused only where no response can be taken for that of another request."""
+"""Connections of REST_GET and REST_POST are reused only if no response can be mistaken for that of another request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stellar.functions.rest.client import RestClient
 from stellar.language.context import Context, GlobalSettings
 from stellar.net.http11 import Connection
 
-SECONDS = 30.0  # bounds what would hang
+SECONDS = 30.0  # time-out for a test that would hang
 
 
 def response(id: str, extra: str = "", status: str = "200 OK") -> bytes:
@@ -38,13 +38,16 @@ TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
 
 
 class Exchange:
-    """One request as a server got it, with what is needed to answer it."""
+    """One request that a server received, and the connection for the response.
+
+    number: number of the connection
+    """
 
     def __init__(self, server: RawServer, peer: socket.socket, id: str, number: int) -> None:
         self.server, self.peer, self.id, self.number = server, peer, id, number
 
     def send(self, data: bytes) -> None:
-        with suppress(OSError):  # the client may have left
+        with suppress(OSError):  # the client may have closed the connection
             self.peer.sendall(data)
 
     def after_the_call(self) -> None:
@@ -58,7 +61,7 @@ Script = Callable[[Exchange], object]
 class RawServer:
     """A server whose script is given each request; a connection ends when the script returns "close".
 
-    requests: the id of each request, in the order in which they came, with the number of its connection
+    requests: the id of each request with the number of its connection, in the order of arrival
     """
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
@@ -82,7 +85,7 @@ class RawServer:
                 peer, _ = self._listener.accept()
             except OSError:
                 return
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent is there when a script goes on
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # data is sent before the script continues
             self._peers.append(peer)
             self._threads.append(threading.Thread(target=self._serve, args=(peer, number)))
             self._threads[-1].start()
@@ -94,16 +97,16 @@ class RawServer:
                 self._peers.append(peer)
             with peer, peer.makefile("rb") as reader:
                 while (id := _read_request(reader)) is not None:
-                    with self._counted(id, number):
+                    with self._count(id, number):
                         ends = self.script(Exchange(self, peer, id, number)) == "close"
                         if ends:
                             peer.close()
-                            reader.close()  # the socket ends with its last file
+                            reader.close()  # the socket is closed with its last file
                     if ends:
                         return
 
     @contextmanager
-    def _counted(self, id: str, number: int) -> Iterator[None]:
+    def _count(self, id: str, number: int) -> Iterator[None]:
         with self._changed:
             self.requests.append((id, number))
             self._active += 1
@@ -115,7 +118,7 @@ class RawServer:
                 self._changed.notify_all()
 
     def wait_until_idle(self) -> None:
-        """Wait until all that is done for the requests so far is done; a request may have been sent twice."""
+        """Wait until the scripts of all requests so far have ended; a request may have been sent twice."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._active == 0, SECONDS)
 
@@ -141,11 +144,11 @@ def _read_request(reader: Any) -> str | None:
         length = int(value) if name.lower() == "content-length" else length
     reader.read(length)
     words = line.split()
-    return words[1].removeprefix("/") if len(words) == 3 else None  # else it is no client of ours, or the end
+    return words[1].removeprefix("/") if len(words) == 3 else None  # else the connection was closed
 
 
 class Client:
-    """Calls the server with ids, one call after another."""
+    """A client that calls the server with ids, one call after another."""
 
     def __init__(self, server: RawServer, **rest: Any) -> None:
         common = {"timeout": 20_000, "error.value.override": "error", **rest}
@@ -154,7 +157,7 @@ class Client:
         self._base = f"{'http' if server.tls is None else 'https'}://127.0.0.1:{server.port}"
 
     def __call__(self, id: str, method: str = "GET") -> Any:
-        """The id of the response, or "error"; the server has done all that it does for it."""
+        """Return the id of the response, or "error", once the scripts of the server have ended."""
         arguments = f"'{self._base}/{id}'" + (", {}" if method == "POST" else "")
         self._server.returned.clear()
         found = stellar.evaluate(f"REST_{method}({arguments})", {}, self.context)
@@ -165,7 +168,7 @@ class Client:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., tuple[RawServer, Client]]]:
-    """Starts a server with a script, and a client of it."""
+    """Return a function that starts a server with a script, and a client of it."""
     running: list[tuple[RawServer, Client]] = []
 
     def start(script: Script, tls: ssl.SSLContext | None = None, **rest: Any) -> tuple[RawServer, Client]:
@@ -195,7 +198,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-# -- Bytes that nobody asked for --------------------------------------------------------------------------------------
+# -- Unsolicited bytes ------------------------------------------------------------------------------------------------
 
 
 def test_a_connection_is_reused_after_a_response_that_ended(start: Start) -> None:
@@ -235,12 +238,12 @@ def test_bytes_after_a_response_end_the_connection(
     assert [number for _, number in server.requests] == [0, 1, 2]
 
 
-# -- Connections that a server ends -----------------------------------------------------------------------------------
+# -- Connections that a server closes ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("closes", [True, False])
-def test_a_408_on_an_idle_connection_is_nobodys_response(start: Start, method: str, closes: bool) -> None:
+def test_a_408_on_an_idle_connection_is_ignored(start: Start, method: str, closes: bool) -> None:
     def script(exchange: Exchange) -> object:
         exchange.send(response(exchange.id))
         exchange.after_the_call()
@@ -253,14 +256,14 @@ def test_a_408_on_an_idle_connection_is_nobodys_response(start: Start, method: s
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_408_on_a_reused_connection_is_tried_on_a_new_one(start: Start, method: str) -> None:
+def test_a_request_with_a_408_on_a_reused_connection_is_repeated_on_a_new_one(start: Start, method: str) -> None:
     def script(exchange: Exchange) -> None:
         late = exchange.number == 0 and exchange.id == "b"
         exchange.send((TIMED_OUT if late else b"") + response(exchange.id))
 
     server, client = start(script)
     assert [client("a"), client("b", method), client("c")] == ["a", "b", "c"]
-    assert server.requests == [("a", 0), ("b", 0), ("b", 1), ("c", 2)]  # a server that sent surplus bytes gets no reuse
+    assert server.requests == [("a", 0), ("b", 0), ("b", 1), ("c", 2)]  # no reuse after surplus bytes
 
 
 def test_a_408_on_a_new_connection_is_the_response(start: Start) -> None:
@@ -276,13 +279,13 @@ def closes_on_reuse(exchange: Exchange) -> object:
     return None
 
 
-def test_a_get_is_sent_again_if_its_connection_was_closed_just_then(start: Start) -> None:
+def test_a_get_is_repeated_if_its_reused_connection_is_closed(start: Start) -> None:
     server, client = start(closes_on_reuse)
     assert [client("a"), client("b")] == ["a", "b"]
     assert server.requests == [("a", 0), ("b", 0), ("b", 1)]
 
 
-def test_a_post_that_may_have_been_processed_is_not_sent_again(start: Start) -> None:
+def test_a_post_that_may_have_been_processed_is_not_repeated(start: Start) -> None:
     server, client = start(closes_on_reuse)
     assert [client("a"), client("b", "POST"), client("c", "POST")] == ["a", "error", "c"]
     assert server.requests == [("a", 0), ("b", 0), ("c", 1)]
@@ -293,17 +296,17 @@ def test_a_post_that_was_not_sent_is_sent_on_a_new_connection(start: Start, monk
     assert client("a") == "a"
     is_quiet = Connection.is_quiet
 
-    def is_quiet_until_now(self: Connection) -> bool:
+    def is_quiet_but_closed(self: Connection) -> bool:
         assert is_quiet(self)
-        self._socket.shutdown(socket.SHUT_WR)  # as if the network failed at this moment
+        self._socket.shutdown(socket.SHUT_WR)  # simulate a failure of the network
         return True
 
-    monkeypatch.setattr(Connection, "is_quiet", is_quiet_until_now)
+    monkeypatch.setattr(Connection, "is_quiet", is_quiet_but_closed)
     assert client("b", "POST") == "b"
     assert server.requests == [("a", 0), ("b", 1)]
 
 
-def test_a_request_is_sent_again_only_once(start: Start) -> None:
+def test_a_request_is_repeated_only_once(start: Start) -> None:
     def script(exchange: Exchange) -> object:
         if exchange.id == "b":
             return "close"
@@ -315,7 +318,7 @@ def test_a_request_is_sent_again_only_once(start: Start) -> None:
     assert server.requests == [("a", 0), ("b", 0), ("b", 1), ("c", 2)]
 
 
-def test_an_incomplete_response_on_a_reused_connection_is_requested_once_more_by_get(start: Start) -> None:
+def test_a_get_with_an_incomplete_response_on_a_reused_connection_is_repeated(start: Start) -> None:
     def script(exchange: Exchange) -> object:
         whole = response(exchange.id)
         exchange.send(whole[:-3] if exchange.id == "b" else whole)
@@ -326,7 +329,7 @@ def test_an_incomplete_response_on_a_reused_connection_is_requested_once_more_by
     assert server.requests == [("a", 0), ("b", 0), ("b", 1), ("b", 2)]
 
 
-# -- Whatever a server sends ------------------------------------------------------------------------------------------
+# -- Arbitrary sequences of bytes -------------------------------------------------------------------------------------
 
 FRAGMENTS: dict[str, Callable[[str], bytes]] = {
     "own": response,
@@ -365,14 +368,14 @@ def test_no_call_gets_the_response_to_another_request(plan: list[list[str]], met
                 exchange.send(FRAGMENTS[step](exchange.id))
             elif begun and first[int(exchange.id)] is not None:
                 exchange.after_the_call()
-        # The rest of what is not whole would never come
+        # Close the connection, as an incomplete response would never end
         return None if str(first[int(exchange.id)]).startswith("own") else CLOSE
 
     server = RawServer(script)
     client = Client(server, timeout=2000)
     try:
         for number in range(len(plan)):
-            # That a server gives another's response to this request, nobody can see
+            # A client can't detect that a server sends the response to another request
             allowed = (str(number), "error", None, *(["another"] if first[number] == "another's" else []))
             assert client(str(number), methods[number]) in allowed
     finally:
@@ -385,21 +388,21 @@ def test_no_call_gets_the_response_to_another_request(plan: list[list[str]], met
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], list[str]]]:
-    """Hosts that this test makes up, each with what the resolver does for it."""
-    made_up: dict[str, Callable[[], list[str]]] = {}
+    """Return a dict of fake hosts; each has a function that resolves it."""
+    fakes: dict[str, Callable[[], list[str]]] = {}
     real = socket.getaddrinfo
 
     def getaddrinfo(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
-        if host not in made_up:
+        if host not in fakes:
             return real(host, port, *arguments, **options)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port or 0)) for ip in made_up[host]()]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port or 0)) for ip in fakes[host]()]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return made_up
+    return fakes
 
 
 @pytest.mark.parametrize("proxy", [False, True])
-def test_a_resolver_that_does_not_answer_holds_up_no_longer_than_the_call_may_take(
+def test_the_time_out_limits_name_resolution(
     names: dict[str, Callable[[], list[str]]], caplog: pytest.LogCaptureFixture, proxy: bool
 ) -> None:
     ended = threading.Event()
@@ -411,7 +414,7 @@ def test_a_resolver_that_does_not_answer_holds_up_no_longer_than_the_call_may_ta
         assert stellar.evaluate(f"REST_GET('{url}')", {}, Context({RestClient: client})) is None
     took = time.monotonic() - begin
     ended.set()
-    assert took < SECONDS / 2  # the look-up itself takes all of it
+    assert took < SECONDS / 2  # the look-up itself takes SECONDS
     assert "no response in time" in caplog.text
 
 
@@ -429,18 +432,18 @@ def test_the_addresses_of_a_host_are_tried_in_order(start: Start, names: dict[st
     assert hosts == ["127.0.0.1"]
 
 
-def test_a_certificate_is_checked_for_the_name_and_not_for_its_address(
+def test_a_certificate_is_verified_for_the_host_name_instead_of_the_address(
     start: Start, names: dict[str, Callable[[], list[str]]], authority: trustme.CA, tmp_path: Any
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("service.example").configure_cert(tls)
-    asked: list[str | None] = []
-    tls.sni_callback = lambda _socket, name, _context: asked.append(name)
+    server_names: list[str | None] = []
+    tls.sni_callback = lambda _socket, name, _context: server_names.append(name)
     server, client = start(
         lambda exchange: exchange.send(response(exchange.id)), tls, **{"ca.path": str(tmp_path / "ca.pem")}
     )
     names["service.example"] = lambda: ["127.0.0.1"]
     url = f"https://service.example:{server.port}/a"
     assert stellar.evaluate(f"REST_GET('{url}')", {}, client.context) == {"id": "a"}
-    assert asked == ["service.example"]
+    assert server_names == ["service.example"]

@@ -11,7 +11,7 @@ from maas_runtime.cli.main import main
 from stellar.functions import SHELL_LIBRARY
 from stellar.functions.hdfs import Hdfs
 from stellar.language.context import Context, GlobalSettings
-from stellar.net.hadoop.webhdfs import WebHdfs, connected
+from stellar.net.hadoop.webhdfs import WebHdfs, open_hdfs
 
 from .conftest import ADD, AT, wait_for
 
@@ -62,13 +62,13 @@ def test_the_doctor_checks_the_home_directory(configured, quorum, capsys, tmp_pa
     assert f"HDFS at {configured.uri} has no home directory /user/newcomer" in results
     assert "hdfs dfs -mkdir -p /user/newcomer; hdfs dfs -chown newcomer /user/newcomer" in results
     with WebHdfs([configured.url], user=getpass.getuser()) as administrator:
-        administrator.make_directories("/user/newcomer")
+        administrator._request_json("PUT", "/user/newcomer", "MKDIRS")
         main(line)
         assert "Permission denied: user=newcomer" in capsys.readouterr().out
-        administrator.set_owner("/user/newcomer", "newcomer")
+        administrator._request_json("PUT", "/user/newcomer", "SETOWNER", owner="newcomer")
     main(line)
     assert f"HDFS at {configured.uri}: /user/newcomer is readable and writable" in capsys.readouterr().out
-    with connected() as hdfs:
+    with open_hdfs() as hdfs:
         assert hdfs.list("/user/newcomer") == []
 
 
@@ -101,13 +101,13 @@ def test_a_missing_or_unreachable_hdfs_is_logged(caplog, monkeypatch):
     monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
     read = stellar.compile("HDFS_READ('/x')", library=SHELL_LIBRARY)
     assert read({}, Context()) is None
-    assert "where is HDFS?" in caplog.text
+    assert "no HDFS configured" in caplog.text
     context = Context({GlobalSettings: GlobalSettings({"hdfs.uri": "webhdfs://127.0.0.1:1"})})
     assert read({}, context) is None
-    assert "HDFS can't be reached: http://127.0.0.1:1" in caplog.text
+    assert "can't reach HDFS: http://127.0.0.1:1" in caplog.text
     context[Hdfs].close()
 
 
 def test_the_doctor_reports_an_unreachable_hdfs(quorum, capsys, tmp_path):
     main(["doctor", "-zq", quorum, "--registry", str(tmp_path), "--store", "webhdfs://127.0.0.1:1"])
-    assert "the model store: HDFS can't be reached: http://127.0.0.1:1: " in capsys.readouterr().out
+    assert "the model store: can't reach HDFS: http://127.0.0.1:1: " in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 from maas_runtime.errors import DeployError
 from maas_runtime.store.hdfs import HdfsStore
 from stellar.net.hadoop.kerberos import Identity, Negotiate
-from stellar.net.hadoop.webhdfs import WebHdfs, connected
+from stellar.net.hadoop.webhdfs import WebHdfs, open_hdfs
 
 pytestmark = pytest.mark.engine
 
@@ -75,8 +75,8 @@ def hdfs(kdc, keytab):
 
     with Hdfs(core, site, kdc.java, ask) as engine:
         with client(engine, Identity(hdfs, servers)) as admin:
-            admin.make_directories("/user/alice")
-            admin.set_owner("/user/alice", "alice")
+            admin._request_json("PUT", "/user/alice", "MKDIRS")
+            admin._request_json("PUT", "/user/alice", "SETOWNER", owner="alice")
         yield engine
 
 
@@ -86,7 +86,10 @@ def client(engine, identity=None):
 
 
 def test_an_anonymous_client_is_rejected(hdfs):
-    with client(hdfs) as nobody, pytest.raises(PermissionError, match="HDFS does not let us: Authentication required"):
+    with (
+        client(hdfs) as nobody,
+        pytest.raises(PermissionError, match="HDFS rejected the credentials: Authentication required"),
+    ):
         nobody.home()
 
 
@@ -113,7 +116,7 @@ def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab
     cache = tmp_path / "cache"
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
     with client(hdfs, Identity(principal)) as alice:
-        with pytest.raises(PermissionError, match="there is no ticket; get one: kinit, or name a keytab"):
+        with pytest.raises(PermissionError, match="no ticket found; run kinit or pass a keytab"):
             alice.home()
         kdc.ticket("alice", keytab, cache)
         assert alice.home() == "/user/alice"
@@ -121,7 +124,7 @@ def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab
     time.sleep(2)
     with (
         client(hdfs, Identity(principal)) as late,
-        pytest.raises(PermissionError, match="the ticket has expired; get a new one: kinit"),
+        pytest.raises(PermissionError, match="the ticket has expired; run kinit"),
     ):
         late.home()
 
@@ -129,7 +132,7 @@ def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab
 def test_a_keytab_of_another_principal_is_reported(hdfs, keytab):
     with (
         client(hdfs, Identity(f"bob@{REALM}", keytab)) as bob,
-        pytest.raises(PermissionError, match="the keytab has no such principal"),
+        pytest.raises(PermissionError, match="the keytab is unreadable or does not contain the principal"),
     ):
         bob.home()
 
@@ -138,15 +141,15 @@ def test_a_server_without_a_principal_is_not_trusted(hdfs, keytab):
     auth = Negotiate(Identity(ALICE, keytab))
     with (
         WebHdfs([hdfs.url], auth=auth) as alice,  # by IP address, while the principal has the host name
-        pytest.raises(PermissionError, match="Kerberos does not know one of the two names"),
+        pytest.raises(PermissionError, match="unknown principal of the client or the service"),
     ):
         alice.home()
 
 
 def test_a_keytab_needs_a_principal_and_must_exist(keytab, tmp_path):
-    with pytest.raises(ValueError, match="a keytab goes with the name of a principal"):
+    with pytest.raises(ValueError, match="a keytab needs a principal"):
         Identity(None, keytab)
-    with pytest.raises(ValueError, match="missing can't be read"):
+    with pytest.raises(ValueError, match=r"can't read the keytab .*missing"):
         Identity(ALICE, tmp_path / "missing")
 
 
@@ -160,7 +163,7 @@ def test_models_are_stored_in_the_hdfs_of_hadoops_configuration(hdfs, keytab, tm
         assert store.upload(model, "models/dga") == ["rest.sh"]
         store.fetch(f"{hdfs.uri}/user/alice/models/dga", tmp_path / "work")
         assert (tmp_path / "work/rest.sh").read_text() == "#!/bin/sh\n"
-        with pytest.raises(DeployError, match=r"the model store: HDFS refuses .*Permission denied: user=alice"):
+        with pytest.raises(DeployError, match=r"the model store: HDFS rejected .*Permission denied: user=alice"):
             store.upload(model, "/models")
-    with connected() as found:
+    with open_hdfs() as found:
         assert (found.uri, found.urls) == (hdfs.uri, [hdfs.url])

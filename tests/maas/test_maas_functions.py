@@ -108,7 +108,7 @@ def test_without_an_endpoint_the_result_is_null_and_no_model_is_called(endpoint,
 )
 def test_an_endpoint_without_a_url_returns_null_and_is_logged(endpoint, context, caplog):
     assert model_apply(context, endpoint, {"host": "a"}) is None
-    assert "is not an http or https address" in caplog.text
+    assert "is not an http or https URL" in caplog.text
 
 
 def test_a_failing_model_returns_null_and_is_logged(serve, context, caplog):

@@ -256,12 +256,12 @@ FOUR = ("http://one", "http://two", "http://three", "http://four")
 def test_all_instances_are_used_if_more_than_half_of_the_circuits_are_open(opened, closed, breakers):
     for url in FOUR[:opened]:
         breakers.record_refused(url)
-    assert tuple(breakers.closed(FOUR)) == closed
+    assert tuple(breakers.exclude_open(FOUR)) == closed
 
 
 def test_without_instances_the_choice_is_empty(breakers):
     breakers.record_refused(URL)
-    assert list(breakers.closed(())) == []
+    assert list(breakers.exclude_open(())) == []
 
 
 def test_a_url_has_one_circuit_in_every_spelling(breakers):
@@ -278,17 +278,17 @@ def test_a_busy_instance_rests_for_its_retry_after_and_at_most_five_seconds(seco
     breakers.rest(URL, seconds)
     assert URL in breakers
     assert state(breakers) == "resting"
-    assert breakers.rest_of(URL) == expected
+    assert breakers.rest_seconds(URL) == expected
     clock.now += expected
     assert URL not in breakers
-    assert breakers.rest_of(URL) == 0
+    assert breakers.rest_seconds(URL) == 0
     assert breakers.states() == {}
 
 
 @pytest.mark.parametrize("seconds", [0.0, -7.0])
 def test_a_busy_instance_rests_for_a_minimum_time(seconds, breakers):
     breakers.rest(URL, seconds)
-    assert 0 < breakers.rest_of(URL) < 1
+    assert 0 < breakers.rest_seconds(URL) < 1
 
 
 def test_resting_does_not_count_as_a_failure(breakers, clock):
@@ -315,27 +315,27 @@ def test_a_busy_response_ends_the_trial(breakers, clock):
 def test_lost_races_alone_open_no_circuit(breakers, clock):
     assert not any(breakers.record_beaten(URL, clock.now) for _ in range(100))
     assert URL not in breakers
-    assert not breakers.open_if_silent(URL, clock.now, 0.05)
+    assert not breakers.open_if_unresponsive(URL, clock.now, 0.05)
 
 
 def test_lost_races_open_the_circuit_of_an_unresponsive_instance(breakers, clock):
-    last_answer = clock.now
+    last_response = clock.now
     clock.now += 5
     for _ in range(3):
         breakers.record_beaten(URL, clock.now)
     clock.now += 0.04
-    assert not breakers.open_if_silent(URL, last_answer, 0.05)  # the instance was idle before, not unresponsive
+    assert not breakers.open_if_unresponsive(URL, last_response, 0.05)  # the instance was idle before, not unresponsive
     clock.now += 0.02
-    assert breakers.open_if_silent(URL, last_answer, 0.05)
+    assert breakers.open_if_unresponsive(URL, last_response, 0.05)
     assert state(breakers) == "open"
-    assert not breakers.open_if_silent(URL, last_answer, 0.05)
+    assert not breakers.open_if_unresponsive(URL, last_response, 0.05)
 
 
 def test_two_lost_races_open_no_circuit(breakers, clock):
     for _ in range(2):
         breakers.record_beaten(URL, clock.now)
     clock.now += 9
-    assert not breakers.open_if_silent(URL, 0.0, 0.05)
+    assert not breakers.open_if_unresponsive(URL, 0.0, 0.05)
 
 
 def test_lost_races_and_failures_are_counted_together(breakers, clock):
@@ -349,7 +349,7 @@ def test_a_response_resets_the_count_of_lost_races(breakers, clock):
         breakers.record_beaten(URL, clock.now)
     breakers.record_success(URL)
     clock.now += 1
-    assert not breakers.open_if_silent(URL, 0.0, 0.05)
+    assert not breakers.open_if_unresponsive(URL, 0.0, 0.05)
 
 
 def test_a_trial_that_loses_its_race_opens_the_circuit_for_twice_as_long(breakers, clock):
@@ -366,7 +366,7 @@ def test_a_trial_that_loses_its_race_opens_the_circuit_for_twice_as_long(breaker
 
 
 def test_an_unknown_url_is_not_unresponsive(breakers):
-    assert not breakers.open_if_silent("http://unknown", 0.0, 0.05)
+    assert not breakers.open_if_unresponsive("http://unknown", 0.0, 0.05)
 
 
 # --- snapshots of all circuits

@@ -1,4 +1,4 @@
-"""Calls of web services: the allowed hosts, the deadline, redirects, and limits on concurrent calls."""
+"""The client of REST functions: allowed hosts, deadlines, redirects, circuit breakers and concurrency limits."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 FAILURES, OPEN_SECONDS = 5, 30.0
 
-# A small compressed response may be huge when it is decompressed, so none is accepted
+# Compression is not accepted, because a small response could grow to any size
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "stellar-maas", "Accept": "application/json"}
 
 
 class CallFailure(Exception):
     """A call without a usable response.
 
-    is_server_fault: True if the server failed or can't be reached, which counts for its circuit breaker
+    is_server_fault: True if the server failed or is unreachable, which counts for its circuit breaker
     """
 
     def __init__(self, message: str, *, is_server_fault: bool = False) -> None:
@@ -52,7 +52,7 @@ class CallFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RestResponse:
-    """A status, headers by their lowercase names, and a body."""
+    """A response: its status, headers by lowercase name, and body."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,6 +60,7 @@ class RestResponse:
 
     @classmethod
     def of(cls, parser: ResponseParser) -> RestResponse:
+        """Return the response of a parser that has completed."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in parser.headers.items()}
         return cls(parser.status, headers, parser.body)
 
@@ -67,9 +68,9 @@ class RestResponse:
 class Route(NamedTuple):
     """The properties on which connections depend.
 
-    proxy: the HTTP proxy, if there is one
-    proxy_authorization: the value of Proxy-Authorization, if the proxy needs one
-    ca_path: a file with the authorities to trust; None for those of the system
+    proxy: the HTTP proxy; None for direct connections
+    proxy_authorization: value of the header Proxy-Authorization; None to omit it
+    ca_path: file with trusted certificate authorities; None for those of the system
     """
 
     proxy: Address | None
@@ -81,7 +82,7 @@ class Route(NamedTuple):
         return {} if self.proxy_authorization is None else {"Proxy-Authorization": self.proxy_authorization}
 
     def make_client(self, resolver: NameResolver) -> HttpClient[RestResponse]:
-        """Return a new HTTP client. Raises LookupError if the authorities can't be read."""
+        """Return a new HTTP client. Raises LookupError if the file of authorities is unreadable or invalid."""
         try:
             context = tls_context(self.ca_path)
         except ValueError as error:
@@ -92,12 +93,12 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RestCall:
-    """A call, with all its redirects.
+    """A call, including its redirects.
 
     url: the first URL
-    trusted: True if that was written in the expression, and so may name any host
-    body: of a POST; None for none
-    end: the monotonic time at which the call must have ended
+    trusted: True if that URL is a literal of the expression, so that its host is always allowed
+    body: of a POST; None for a request without a body
+    end: the monotonic deadline of the call
     """
 
     method: str
@@ -109,15 +110,15 @@ class RestCall:
 
     @property
     def left(self) -> float:
-        """The seconds until the end."""
+        """The seconds until the deadline."""
         return self.end - time.monotonic()
 
     def headers(self, url: httpx.URL) -> dict[str, str]:
-        """Return the headers of a request to a URL, which may be that of a redirect."""
+        """Return the headers of a request to a URL of the call; credentials are sent only to the first server."""
         headers = {"Host": url.netloc.decode("ascii"), **HEADERS}
         if self.body is not None:
             headers["Content-Type"] = "application/json"
-        if (self.url.scheme, server_of(self.url)) == (url.scheme, server_of(url)):  # else it must not be sent there
+        if (self.url.scheme, server_of(self.url)) == (url.scheme, server_of(url)):
             headers |= self._authorization()
         return headers
 
@@ -131,7 +132,7 @@ class RestCall:
         return {"Authorization": basic_authorization(user, password)}
 
     def check_allowed(self, url: httpx.URL) -> None:
-        """Raise CallFailure for a URL that must not be requested."""
+        """Raise CallFailure if the host of a URL is not allowed."""
         if self.trusted and host_of(url) == host_of(self.url):
             return
         allowed = self.settings.hosts_allowed
@@ -141,14 +142,15 @@ class RestCall:
 
 
 class RestClient:
-    """Calls web services. It keeps connections alive, and opens a circuit for a server that fails repeatedly.
+    """A client of web services with a connection pool, circuit breakers and concurrency limits.
 
-    The child of a fork begins without connections, failures or calls under way.
+    The child of a fork starts with an empty pool, closed circuits and no calls in flight.
 
     settings: the global configuration, which is read in each call; only the limits `pooling.max.total` (100) and
-        `pooling.default.max.per.route` (20) are read now
+        `pooling.default.max.per.route` (20) are read at construction
+    clock: returns monotonic seconds for the circuit breakers
 
-    Raises LookupError for a setting that is unknown or invalid.
+    Raises LookupError for an unknown or invalid setting.
     """
 
     def __init__(self, settings: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
@@ -178,9 +180,12 @@ class RestClient:
     def call(
         self, method: str, url: httpx.URL, settings: RestSettings, *, trusted: bool, content: bytes | None = None
     ) -> Any:
-        """Return the JSON object of a response, or what the settings define for an empty response or for none.
+        """Return the JSON object of a response, or an override from the settings.
 
-        trusted: True if the URL was written in the expression, and so may name any host
+        The override is `empty.content.override` for an empty response, and `error.value.override` without a usable one.
+
+        trusted: True if the URL is a literal of the expression, so that its host is always allowed
+        content: the body of a POST
 
         Raises LookupError if a password or certificates can't be read.
         """
@@ -193,7 +198,7 @@ class RestClient:
             return settings.error_value_override
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         with self._lock:
             for client in self._clients.values():
                 client.close()
@@ -252,18 +257,18 @@ class RestClient:
 
     @contextmanager
     def _slot(self, server: str, seconds: float) -> Iterator[None]:
-        """Occupy a slot of a server, and one of all. Raises CallFailure if none becomes free in so many seconds."""
+        """Hold a slot of a server and one of all servers. Raises CallFailure if none becomes free within `seconds`."""
         end = time.monotonic() + seconds
         with ExitStack() as slots:
             for limiter, load in ((self._per_server, self._per_server.of(server)), (self._total, self._all)):
                 if not limiter.enter(load, max(0.0, end - time.monotonic())):
-                    raise CallFailure("too many concurrent calls, and none of them ended in time")
+                    raise CallFailure("too many concurrent calls: no slot became free in time")
                 slots.callback(limiter.leave, load)
             yield
 
     @contextmanager
     def _circuit(self, server: str) -> Iterator[None]:
-        """Report the outcome of a request to the circuit breaker. Raises CallFailure if the circuit is open."""
+        """Record the outcome of a request in the circuit breaker. Raises CallFailure if the circuit is open."""
         breakers = self.breakers
         trial = breakers.begin_trial(server)
         if not trial and server in breakers:
@@ -307,7 +312,7 @@ def _redirect(url: httpx.URL, location: str) -> httpx.URL:
 
 
 def _route(settings: RestSettings) -> Route:
-    """Return the route of a call. Raises LookupError for an invalid proxy or a password that can't be read."""
+    """Return the route of a call. Raises LookupError for an invalid proxy or an unreadable password."""
     if settings.proxy_host is None:
         return Route(None, None, settings.ca_path)
     user = settings.proxy_basic_auth_user

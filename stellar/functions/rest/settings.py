@@ -1,4 +1,4 @@
-"""The settings of REST calls: those of a call override those of its kind, which override the common ones."""
+"""Settings of REST calls: those of a call override those of its method, which override the common ones."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from stellar.util.suggestions import suggest_name
 _PREFIX = "stellar.rest."
 COMMON_KEY, GET_KEY, POST_KEY = "stellar.rest.settings", "stellar.rest.get.settings", "stellar.rest.post.settings"
 CALL = "config"
-GLOBAL_ONLY = "hosts.allowed"  # a record must not define which hosts records may name
+GLOBAL_ONLY = "hosts.allowed"  # a record must not be able to allow hosts
 
 NO_HOSTS = AllowedHosts()
 
 
-def _boolean(value: Any) -> bool:
+def _parse_boolean(value: Any) -> bool:
     found = to_boolean(value)
     return reject("true or false") if found is None else found
 
 
-def _allowed_hosts(value: Any) -> AllowedHosts:
+def _parse_hosts(value: Any) -> AllowedHosts:
     return AllowedHosts.of(list_of(string)(value))
 
 
 @dataclass(frozen=True, slots=True)
 class RestSettings:
-    """Settings of a call. The names are Metron's, with dots for underscores; times are in milliseconds."""
+    """The settings of a call, with Metron's names. Times are in milliseconds."""
 
     timeout: int = setting("timeout", 1000, integer(1, DAY_MS), "Milliseconds for the whole call with all redirects.")
     connect_timeout: int | None = setting(
@@ -68,13 +68,13 @@ class RestSettings:
         "error.value.override", None, anything, "The value of a call without a usable response."
     )
     verify_content_length: bool = setting(
-        "verify.content.length", False, _boolean, "Accept only responses with a Content-Length."
+        "verify.content.length", False, _parse_boolean, "Accept only responses with a Content-Length."
     )
-    enforce_json: bool = setting("enforce.json", True, _boolean, "Let REST_POST send JSON objects only.")
+    enforce_json: bool = setting("enforce.json", True, _parse_boolean, "Let REST_POST send JSON objects only.")
     hosts_allowed: AllowedHosts = setting(
         GLOBAL_ONLY,
         NO_HOSTS,
-        _allowed_hosts,
+        _parse_hosts,
         "Hosts that the URL of a record may name: a list of `host`, `host:8080`, `*.suffix`, networks such as "
         "`10.0.0.0/8`, or `*`; none by default. Only in the global configuration.",
     )
@@ -97,10 +97,10 @@ class RestSettings:
         """Return the settings of a call.
 
         settings: the global configuration
-        kind: its key for calls of this kind
+        kind: the key in it for calls of this method
         call: the argument `config` of the call
 
-        Raises LookupError for a setting that is unknown or invalid.
+        Raises LookupError for an unknown or invalid setting.
         """
         common = cls()._override(settings.get(COMMON_KEY), COMMON_KEY)
         return common._override(settings.get(kind), kind)._override(call, CALL)
@@ -113,13 +113,13 @@ class RestSettings:
         return replace(self, **dict(_read(key, value, where) for key, value in given.items()))
 
     def seconds(self, milliseconds: int | None) -> float:
-        """Return a time-out in seconds, at most that of the whole call, which None and 0 mean."""
+        """Return a time-out in seconds: at most that of the whole call, which is also the default for None and 0."""
         return min(milliseconds or self.timeout, self.timeout) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RestLimits:
-    """Limits on concurrent calls, in the global configuration."""
+    """Limits on concurrent calls, from the global configuration."""
 
     total: int = setting("pooling.max.total", 100, integer(1, 1_000_000), "Concurrent calls of all servers together.")
     per_server: int = setting(
@@ -128,7 +128,7 @@ class RestLimits:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> RestLimits:
-        """Return the limits that a global configuration defines. Raises LookupError if one is invalid."""
+        """Return the limits of a global configuration. Raises LookupError for an invalid one."""
         try:
             given = {
                 each.name: check_value(key, settings[key], each.metadata["check"])
@@ -145,7 +145,7 @@ _DECLARED = declared(RestSettings)
 
 
 def check_global(settings: Mapping[str, Any]) -> None:
-    """Raise LookupError if the global configuration has a setting of REST calls that is unknown or invalid."""
+    """Raise LookupError if the global configuration has an unknown or invalid setting of REST calls."""
     for key in settings:
         if key not in GLOBAL_KEYS and key.startswith(_PREFIX) and (near := get_close_matches(key, GLOBAL_KEYS, n=1)):
             raise LookupError(f"unknown setting {key}; did you mean {near[0]}?")
@@ -155,7 +155,7 @@ def check_global(settings: Mapping[str, Any]) -> None:
 
 
 def _read(key: object, value: object, where: str) -> tuple[str, Any]:
-    """Return the name of a setting's field, and its value; null means the default."""
+    """Return the field name and value of a setting; null means the default."""
     if not isinstance(key, str) or key not in _DECLARED:
         raise LookupError(f"unknown setting {key} in {where}; {suggest_name(str(key), _DECLARED)}")
     if key == GLOBAL_ONLY and where == CALL:

@@ -1,4 +1,4 @@
-"""URLs of web services: hosts are compared in the form in which they will be requested."""
+"""URLs of REST calls, whose hosts are compared in the form in which they are requested."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from stellar.net.connection_pool import Address
 
 
 def parse_url(url: str, base: httpx.URL | None = None) -> httpx.URL:
-    """Parse a URL, which may be relative to another.
+    """Parse an http or https URL.
 
-    Raises ValueError if it is not an http:// or https:// URL.
+    base: the URL to which it can be relative
+
+    Raises ValueError for an invalid or other URL.
     """
     try:
         parsed = httpx.URL(url) if base is None else base.join(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise ValueError(str(error)) from error
     if parsed.scheme not in PORTS or not parsed.host:
-        raise ValueError("it does not begin with http:// or https:// and a host")
+        raise ValueError("expected http:// or https:// and a host")
     if b"%" in parsed.raw_host:
-        raise ValueError("its host contains whitespace or special characters")
+        raise ValueError("the host contains whitespace or special characters")
     if not 0 < port_of(parsed) < 65_536:
-        raise ValueError(f"its port {parsed.port} is not between 1 and 65535")
+        raise ValueError(f"expected a port from 1 to 65535, got {parsed.port}")
     return parsed
 
 
 def host_of(url: httpx.URL) -> str:
-    """Return the host as it will be requested: in ASCII, lowercase, without a dot at its end."""
+    """Return the host in the form in which it is requested: in ASCII, lowercase, without a trailing dot."""
     return url.raw_host.decode("ascii").lower().removesuffix(".")
 
 
 def port_of(url: httpx.URL) -> int:
-    """Return the port, which may be that of the scheme."""
+    """Return the port, by default that of the scheme."""
     return PORTS[url.scheme] if url.port is None else url.port
 
 
@@ -48,5 +50,5 @@ def address_of(url: httpx.URL) -> Address:
 
 
 def without_secrets(url: httpx.URL) -> str:
-    """Return a URL as it may be logged: without user, password, query and fragment."""
+    """Return a URL for logs: without user, password, query and fragment."""
     return str(url.copy_with(username=None, password=None, query=None, fragment=None))

@@ -36,7 +36,7 @@ from stellar.maas.routing import Chosen
 from stellar.maas.schema import Model, ModelEndpoint, read_json
 from stellar.maas.transport.base import Transport
 from stellar.maas.transport.http import HttpTransport
-from stellar.net.allowed_hosts import AllowedHosts, trouble_with
+from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 from stellar.net.breaker import State
 from stellar.util.forks import reset_after_fork
 from stellar.util.waiting import Future, offload
@@ -326,7 +326,7 @@ class ModelClient:
     def _call_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
         """Return the result of a shadow. It is not reported to the circuit breaker."""
         url = str(endpoint["url"])
-        if (refusal := trouble_with(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
+        if (refusal := find_url_problem(url, AllowedHosts.of(self._settings.hosts_allowed))) is not None:
             raise ModelUnavailable(refusal, "not allowed")
         target = f"{url.removesuffix('/')}/{function_path(endpoint, function)}?{query}"
         call = call_directly if getattr(self._transport, "cooperative", False) else offload

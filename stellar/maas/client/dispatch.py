@@ -41,7 +41,7 @@ from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
 from stellar.maas.transport.base import Response, Transport
 from stellar.maas.transport.http import ModelExchange
-from stellar.net.allowed_hosts import AllowedHosts, trouble_with
+from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 from stellar.net.limits import ConcurrencyLimiter, ServerLoad
 from stellar.util.forks import reset_after_fork
 from stellar.util.scheduler import RunLoop
@@ -145,8 +145,8 @@ class Dispatcher:
         urls = self.urls_of(call.model)
         if not tried and (first := self._first_url(call, urls)) is not None:
             return first
-        candidates = [url for url in self.breakers.closed(urls) if url not in tried and self.is_allowed(url)]
-        rested = [url for url in candidates if not self.breakers.rest_of(url)]
+        candidates = [url for url in self.breakers.exclude_open(urls) if url not in tried and self.is_allowed(url)]
+        rested = [url for url in candidates if not self.breakers.rest_seconds(url)]
         if rested:
             return self._choose(rested)
         if candidates:
@@ -155,14 +155,14 @@ class Dispatcher:
             return None
         if (refusal := self._refusal_of(call.given)) is not None:
             raise ModelUnavailable(refusal, "not allowed")
-        if self.breakers.rest_of(call.given):
+        if self.breakers.rest_seconds(call.given):
             raise InstanceBusy(f"{call.given} is busy", 0.0)
         return call.given
 
     def _first_url(self, call: ModelCall, urls: Sequence[str]) -> str | None:
         """Return the instance that the registry chose, or a less busy one; None if it must not be called."""
         given = call.given
-        closed = self.breakers.closed(urls)
+        closed = self.breakers.exclude_open(urls)
         if given not in urls:
             return None if urls and given in self.breakers else self._unless_resting(given)
         if given not in closed:
@@ -172,7 +172,7 @@ class Dispatcher:
         return self._unless_resting(given)
 
     def _unless_resting(self, url: str) -> str | None:
-        return url if self.is_allowed(url) and not self.breakers.rest_of(url) else None
+        return url if self.is_allowed(url) and not self.breakers.rest_seconds(url) else None
 
     def _choose(self, urls: Sequence[str]) -> str:
         return random.choice(urls) if self._uniform else self.limiter.less_busy(urls)
@@ -189,7 +189,7 @@ class Dispatcher:
 
     def _refusal_of(self, url: str) -> str | None:
         """Return the reason why a URL must not be called, and log it once; None if it is allowed."""
-        refusal = trouble_with(url, self._allowed)
+        refusal = find_url_problem(url, self._allowed)
         if refusal is None:
             if len(self._callable) >= MAX_CALLABLE:
                 self._callable.clear()
@@ -204,7 +204,7 @@ class Dispatcher:
     def _await_rest(self, call: ModelCall, error: InstanceBusy) -> None:
         """Wait until a busy instance can be called again. Raises the error if that is after the call's deadline."""
         urls = self.urls_of(call.model) or (call.given,)
-        pause = min((rest for url in urls if (rest := self.breakers.rest_of(url))), default=0.0)
+        pause = min((rest for url in urls if (rest := self.breakers.rest_seconds(url))), default=0.0)
         if monotonic() + pause >= min(call.until, call.began + self._timeouts.seconds):
             raise error
         sleep(pause)
@@ -318,7 +318,7 @@ class Dispatcher:
 
     def _await_slot(self, call: ModelCall, url: str, tried: set[str], until: float) -> tuple[str, ServerLoad]:
         while True:
-            closed = self.breakers.closed(self.urls_of(call.model))
+            closed = self.breakers.exclude_open(self.urls_of(call.model))
             others = [each for each in closed if each not in tried and self.is_allowed(each)]
             for other in random.sample(others, len(others)):
                 load = self.limiter.of(other)
@@ -344,7 +344,7 @@ class Dispatcher:
     def _record_success(self, attempt: Attempt) -> None:
         now = monotonic()
         attempt.settled = True
-        attempt.load.last_answer = now
+        attempt.load.last_response = now
         attempt.load.measure(now - attempt.began, now)
         self.breakers.record_success(attempt.url)
 

@@ -66,7 +66,7 @@ class Race:
             return
         if not first.trial:
             silence = max(MIN_SILENCE_SECONDS, SILENT_DELAYS * self._policy.delay)
-            opened = dispatcher.breakers.open_if_silent(first.url, first.load.last_answer, silence)
+            opened = dispatcher.breakers.open_if_unresponsive(first.url, first.load.last_response, silence)
             dispatcher.count_opened(first.url, opened)
         if len(self._running) > 1:
             return

@@ -1,4 +1,1 @@
-"""Hadoop from outside, by its REST interfaces: what its configuration says, files in HDFS, and Kerberos.
-
-It knows nothing of the language, nor of models.
-"""
+"""Clients for Hadoop: files in HDFS by WebHDFS, Kerberos authentication, and its configuration files."""

@@ -1,6 +1,7 @@
-"""Kerberos toward Hadoop's REST interfaces: HTTP's `Negotiate`, with a ticket that is there or by a keytab.
+"""Kerberos authentication to Hadoop's REST interfaces by HTTP Negotiate (SPNEGO).
 
-The packages for it need a C compiler and Kerberos' own headers: pip install 'stellar-maas[kerberos]'.
+The ticket is that of kinit, or comes from a keytab. The extra `stellar-maas[kerberos]` needs a C compiler and the
+Kerberos headers.
 """
 
 from __future__ import annotations
@@ -18,26 +19,28 @@ import httpx
 
 SERVICE = "HTTP"
 
-# What Kerberos says, and what helps
+# Patterns of messages of Kerberos, and how to fix the problem
 _HELP = (
-    (r"expired", "the ticket has expired; get a new one: kinit"),
-    (r"[Cc]lock skew", "the clocks of this machine and of the Kerberos server differ; set them right"),
-    (r"not found in Kerberos database|UNKNOWN_SERVER|UNKNOWN_PRINC", "Kerberos does not know one of the two names"),
-    (r"[Cc]annot (contact|find|resolve).*KDC", "its server can't be reached; see /etc/krb5.conf or $KRB5_CONFIG"),
-    (r"[Kk]eytab|[Kk]ey table", "the keytab has no such principal, or can't be read"),
+    (r"expired", "the ticket has expired; run kinit"),
+    (r"[Cc]lock skew", "the clocks of this machine and of the Kerberos server differ; synchronize them"),
+    (r"not found in Kerberos database|UNKNOWN_SERVER|UNKNOWN_PRINC", "unknown principal of the client or the service"),
+    (r"[Cc]annot (contact|find|resolve).*KDC", "can't reach the Kerberos server; check /etc/krb5.conf or $KRB5_CONFIG"),
+    (r"[Kk]eytab|[Kk]ey table", "the keytab is unreadable or does not contain the principal"),
     (
         r"[Nn]o (Kerberos )?[Cc]redential|[Cc]redential(s)? cache|No such file",
-        "there is no ticket; get one: kinit, or name a keytab",
+        "no ticket found; run kinit or pass a keytab",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who we are to Kerberos.
+    """The Kerberos identity of the client.
 
-    principal: such as `maas@EXAMPLE.ORG`; None for the one of the ticket that is there
-    keytab: a file with the principal's key; None for a ticket that somebody got by kinit
+    principal: such as `maas@EXAMPLE.ORG`; None for the principal of the cached ticket
+    keytab: a file with the key of the principal; None for a ticket from kinit
+
+    Raises ValueError for a keytab that is unreadable or has no principal.
     """
 
     principal: str | None = None
@@ -45,56 +48,56 @@ class Identity:
 
     def __post_init__(self) -> None:
         if self.keytab is not None and self.principal is None:
-            raise ValueError("a keytab goes with the name of a principal that it has: --principal NAME@REALM")
+            raise ValueError("a keytab needs a principal; pass --principal NAME@REALM")
         if self.keytab is not None and not os.access(self.keytab, os.R_OK):
-            raise ValueError(f"the keytab {self.keytab} can't be read")
+            raise ValueError(f"can't read the keytab {self.keytab}")
 
 
 class Negotiate(httpx.Auth):
-    """Shows who we are when a server asks for it; the cookie that it gives then is enough for some hours.
+    """Authentication by Kerberos when a server requires it; the cookie of its response is valid for some hours.
 
-    Raises ModuleNotFoundError where the packages for it are missing; using it raises PermissionError, with the mend.
+    Raises ModuleNotFoundError without the packages of the extra. Requests raise PermissionError, with a fix, without a
+    ticket or if the server rejects it.
     """
 
     def __init__(self, identity: Identity) -> None:
         if find_spec("spnego") is None or find_spec("gssapi") is None:
             raise ModuleNotFoundError(
-                "Kerberos needs other packages: apt-get install gcc python3-dev libkrb5-dev, then "
+                "Kerberos needs additional packages; run apt-get install gcc python3-dev libkrb5-dev, then "
                 "pip install 'stellar-maas[kerberos]'"
             )
         self.identity = identity
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send a request, and again with a ticket if the response is a challenge."""
         response = yield request
-        if response.status_code != 401 or not _asks(response):
+        if response.status_code != 401 or not _is_challenge(response):
             return
         host = request.url.host
-        exchange = self._exchange(host)
-        request.headers["Authorization"] = _header(_stepped(exchange, None, host))
+        exchange = self._open_exchange(host)
+        request.headers["Authorization"] = _header(_step(exchange, None, host))
         response = yield request
         if response.status_code == 401:
-            raise PermissionError(f"{host} does not take us for who we say, {self._name()}: {_words(response)}")
-        if (answer := _token(response)) is not None and not exchange.complete:
-            _stepped(exchange, answer, host)  # it must be the one that it says, too
+            raise PermissionError(f"{host} rejected the principal {self._principal()}: {_reason(response)}")
+        if (token := _token(response)) is not None and not exchange.complete:
+            _step(exchange, token, host)  # mutual authentication: the server proves its identity, too
 
-    def _name(self) -> str:
-        return self.identity.principal or "the one of the ticket"
+    def _principal(self) -> str:
+        return self.identity.principal or "of the cached ticket"
 
-    def _exchange(self, host: str) -> Any:
+    def _open_exchange(self, host: str) -> Any:
         import spnego
 
-        who: Any = None
+        credential: Any = self.identity.principal  # from the default ticket cache
         if self.identity.keytab is not None:
-            who = spnego.KerberosKeytab(str(self.identity.keytab), self.identity.principal)
-        elif self.identity.principal is not None:
-            who = self.identity.principal  # in whichever cache of tickets is the usual one
+            credential = spnego.KerberosKeytab(str(self.identity.keytab), self.identity.principal)
         try:
-            return spnego.client(who, hostname=host, service=SERVICE, protocol="kerberos")
-        except Exception as error:  # its own errors have no common ground
-            raise _refusal(error, host) from error
+            return spnego.client(credential, hostname=host, service=SERVICE, protocol="kerberos")
+        except Exception as error:  # the errors of spnego have no common base class
+            raise _to_error(error, host) from error
 
 
-def _asks(response: httpx.Response) -> bool:
+def _is_challenge(response: httpx.Response) -> bool:
     return any(word.strip().lower().startswith("negotiate") for word in response.headers.get_list("www-authenticate"))
 
 
@@ -103,27 +106,27 @@ def _token(response: httpx.Response) -> bytes | None:
     try:
         return base64.b64decode(found[1], validate=True) if found else None
     except ValueError:
-        raise PermissionError(f"{response.url.host} answers with a ticket that is none") from None
+        raise PermissionError(f"invalid Negotiate token in the response of {response.url.host}") from None
 
 
-def _stepped(exchange: Any, token: bytes | None, host: str) -> bytes:
+def _step(exchange: Any, token: bytes | None, host: str) -> bytes:
     try:
         return exchange.step(token) or b""
-    except Exception as error:  # its own errors have no common ground
-        raise _refusal(error, host) from error
+    except Exception as error:  # the errors of spnego have no common base class
+        raise _to_error(error, host) from error
 
 
 def _header(token: bytes) -> str:
     return "Negotiate " + base64.b64encode(token).decode("ascii")
 
 
-def _words(response: httpx.Response) -> str:
+def _reason(response: httpx.Response) -> str:
     return response.reason_phrase or str(response.status_code)
 
 
-def _refusal(error: Exception, host: str) -> PermissionError:
-    said = " ".join(str(error).split())
-    for pattern, mend in _HELP:
-        if re.search(pattern, said):
-            return PermissionError(f"Kerberos gives no ticket for {SERVICE}@{host}: {mend} ({said})")
-    return PermissionError(f"Kerberos gives no ticket for {SERVICE}@{host}: {said}")
+def _to_error(error: Exception, host: str) -> PermissionError:
+    message = " ".join(str(error).split())
+    for pattern, fix in _HELP:
+        if re.search(pattern, message):
+            return PermissionError(f"no Kerberos ticket for {SERVICE}@{host}: {fix} ({message})")
+    return PermissionError(f"no Kerberos ticket for {SERVICE}@{host}: {message}")

@@ -1,4 +1,4 @@
-"""What Hadoop's configuration says, as its own programs read it."""
+"""Hadoop's configuration files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 VARIABLE = "HADOOP_CONF_DIR"
 
 
-def configured(name: str) -> dict[str, str]:
-    """The properties in `<name>-site.xml` of $HADOOP_CONF_DIR; none where there is no such file.
+def read_configuration(name: str) -> dict[str, str]:
+    """Return the properties in `<name>-site.xml` of $HADOOP_CONF_DIR; empty if the file does not exist.
 
-    Raises ValueError if it is not of that kind, OSError if it can't be read.
+    Raises ValueError if the file is not valid XML, OSError if it can't be read.
     """
     folder = os.environ.get(VARIABLE)
     file = Path(folder or "", f"{name}-site.xml")
@@ -21,17 +21,17 @@ def configured(name: str) -> dict[str, str]:
 
 
 def read_site(file: Path) -> dict[str, str]:
-    """The properties of one of Hadoop's site files, with `${name}` replaced by that property.
+    """Return the properties of a site file, with `${name}` replaced by the value of that property.
 
-    Raises ValueError if it is not of that kind, OSError if it can't be read.
+    Raises ValueError if the file is not valid XML, OSError if it can't be read.
     """
     try:
         properties = ElementTree.fromstring(file.read_bytes()).iter("property")
     except ElementTree.ParseError as error:
-        raise ValueError(f"{file}: {error}") from None
-    said = {(p.findtext("name") or "").strip(): (p.findtext("value") or "").strip() for p in properties}
-    return {name: _filled(value, said) for name, value in said.items()}
+        raise ValueError(f"invalid XML in {file}: {error}") from None
+    values = {(p.findtext("name") or "").strip(): (p.findtext("value") or "").strip() for p in properties}
+    return {name: _substitute(value, values) for name, value in values.items()}
 
 
-def _filled(value: str, said: dict[str, str]) -> str:
-    return re.sub(r"\$\{([^}]+)\}", lambda match: said.get(match[1], match[0]), value)
+def _substitute(value: str, values: dict[str, str]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda match: values.get(match[1], match[0]), value)

@@ -1,4 +1,4 @@
-"""Files in HDFS, by its REST interface (WebHDFS)."""
+"""A client for WebHDFS, the REST interface of HDFS."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from stellar.net.hadoop.site import VARIABLE, configured
+from stellar.net.hadoop.site import VARIABLE, read_configuration
 from stellar.util.forks import reset_after_fork
 
-CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 60.0
+CONNECT_SECONDS, RESPONSE_SECONDS = 3.0, 60.0
 PREFIX = "/webhdfs/v1"
 NAME_NODE_PORT, SECURE_NAME_NODE_PORT = 9870, 9871
 CHUNK = 1 << 20
 SCHEMES = ("hdfs", "webhdfs", "swebhdfs")
 
-# Java's exceptions, as Python's
+# The Python exceptions for Java's
 _ERRORS: Mapping[str, type[OSError]] = {
     "FileNotFoundException": FileNotFoundError,
     "FileAlreadyExistsException": FileExistsError,
@@ -36,12 +36,12 @@ _ERRORS: Mapping[str, type[OSError]] = {
 
 
 class Status(NamedTuple):
-    """What HDFS tells of a file or directory.
+    """The attributes of a file or directory.
 
-    name: its last element; empty for the one that was asked for
-    size: bytes
-    modified: seconds since the epoch
-    permission: such as 0o755
+    name: the last element of its path; empty for the requested path itself
+    size: in bytes
+    modified: time in seconds since the epoch
+    permission: mode bits such as 0o755
     """
 
     name: str
@@ -54,15 +54,17 @@ class Status(NamedTuple):
 
 
 class WebHdfs:
-    """The files of an HDFS. Safe to use from many threads.
+    """A client for one HDFS. Safe to use from many threads.
 
-    urls: the addresses of the name nodes, of which one is active, such as `http://node1:9870`
-    uri: how Hadoop's own programs name it, such as `hdfs://node1:8020`; empty for whatever is their default
-    user: who we are, where HDFS believes what one says
-    auth: how we show who we are, where it does not
+    urls: the URLs of the name nodes, of which one is active, such as `http://node1:9870`
+    uri: the URI of the file system for Hadoop's commands, such as `hdfs://node1:8020`; empty for their default
+    user: user name for simple authentication; defaults to $HADOOP_USER_NAME or the user of the process
+    auth: authentication such as `Negotiate`, instead of a user name
+    transport: replaces the network in tests
 
-    Paths are absolute; `..` is refused. Everything raises ConnectionError if no name node answers, FileNotFoundError,
-    PermissionError and the like for what HDFS refuses, ValueError for paths that can't be.
+    Paths are absolute and must not contain `..`. All methods raise ConnectionError if no active name node can be
+    reached, FileNotFoundError, PermissionError or another OSError for an error of HDFS, and ValueError for an invalid
+    path.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class WebHdfs:
         auth: httpx.Auth | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.urls = [_checked(url) for url in urls]
+        self.urls = [_check_url(url) for url in urls]
         self.uri = uri.rstrip("/")
         self.user = user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self._auth, self._transport = auth, transport
@@ -82,7 +84,7 @@ class WebHdfs:
         reset_after_fork(self)
 
     def _open_clients(self) -> None:
-        limits = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        limits = httpx.Timeout(RESPONSE_SECONDS, connect=CONNECT_SECONDS)
         trust = self._transport is None
         self._name_nodes = httpx.Client(
             auth=self._auth,
@@ -91,70 +93,67 @@ class WebHdfs:
             transport=self._transport,
             trust_env=trust,
         )
-        # A data node knows us by what the name node has put into its address
+        # Data nodes authenticate by the token in the URL that the name node returned
         self._data_nodes = httpx.Client(timeout=limits, transport=self._transport, trust_env=trust)
 
     def after_fork(self) -> None:
-        """Replace the clients. The old ones are not closed by their own means, for that waits for their locks."""
+        """Replace the clients. The old ones are not closed explicitly, because that would wait for their locks."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the sockets end with the objects
+            warnings.simplefilter("ignore", ResourceWarning)  # the sockets are closed with the objects
             self._open_clients()
 
     def home(self) -> str:
-        """Our home directory there."""
-        return str(self._asked("GET", "/", "GETHOMEDIRECTORY")["Path"])
+        """Return the path of the user's home directory."""
+        return str(self._request_json("GET", "/", "GETHOMEDIRECTORY")["Path"])
 
     def status(self, path: str) -> Status | None:
-        """What is at a path; None if nothing is."""
+        """Return the attributes of a file or directory; None if the path does not exist."""
         try:
-            return _status(self._asked("GET", path, "GETFILESTATUS")["FileStatus"])
+            return _to_status(self._request_json("GET", path, "GETFILESTATUS")["FileStatus"])
         except FileNotFoundError:
             return None
 
     def list(self, path: str) -> list[Status]:
-        """What is in a directory, by name; of a file, the file itself, without a name."""
-        answer = self._asked("GET", path, "LISTSTATUS")
-        return sorted(_status(each) for each in answer["FileStatuses"]["FileStatus"])
+        """Return the entries of a directory, sorted by name; for a file, one entry with an empty name."""
+        response = self._request_json("GET", path, "LISTSTATUS")
+        return sorted(_to_status(each) for each in response["FileStatuses"]["FileStatus"])
 
     def read(self, path: str) -> bytes:
-        """The whole content of a file."""
+        """Return the content of a file."""
         return b"".join(self.chunks(path))
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """The content of a file, piece by piece."""
-        location = self._located("GET", path, "OPEN")
+        """Yield the content of a file in chunks.
+
+        Raises RuntimeError in the child of a fork if reading began in the parent.
+        """
+        location = self._locate("GET", path, "OPEN")
         client = self._data_nodes
-        with self._from_data_node("GET", location) as answer:
-            for chunk in answer.iter_bytes(CHUNK):
+        with self._stream_from_data_node("GET", location) as response:
+            for chunk in response.iter_bytes(CHUNK):
                 yield chunk
                 if self._data_nodes is not client:
-                    raise RuntimeError(f"the reading of {path} was begun before a fork and goes on in the parent only")
+                    raise RuntimeError(
+                        f"reading {path} began before a fork and can be continued only by the parent process"
+                    )
 
     def write(self, path: str, content: bytes | BinaryIO, permission: int = 0o644) -> None:
-        """Write a file, in place of one that is there. Directories are made where they are missing."""
-        location = self._located("PUT", path, "CREATE", overwrite="true", permission=f"{permission:o}")
+        """Write a file, replacing an existing one, and create missing parent directories."""
+        location = self._locate("PUT", path, "CREATE", overwrite="true", permission=f"{permission:o}")
         body = content if isinstance(content, bytes) else iter(lambda: content.read(CHUNK), b"")
-        with self._from_data_node("PUT", location, body):
+        with self._stream_from_data_node("PUT", location, body):
             return
 
-    def make_directories(self, path: str, permission: int = 0o755) -> None:
-        """Make a directory, with those above it."""
-        if not self._asked("PUT", path, "MKDIRS", permission=f"{permission:o}")["boolean"]:
-            raise FileExistsError(f"{path} in HDFS is a file")
-
-    def set_owner(self, path: str, owner: str) -> None:
-        """Give a file or directory to somebody, which only administrators may."""
-        self._asked("PUT", path, "SETOWNER", owner=owner)
-
     def delete(self, path: str, *, recursive: bool = False) -> bool:
-        """Take away a file or directory; whether it was there."""
-        return bool(self._asked("DELETE", path, "DELETE", recursive=str(recursive).lower())["boolean"])
+        """Delete a file or directory; return False if it did not exist."""
+        return bool(self._request_json("DELETE", path, "DELETE", recursive=str(recursive).lower())["boolean"])
 
     def replace(self, path: str, target: str) -> None:
-        """Give a file another path, in place of a file that is there."""
-        self._asked("PUT", path, "RENAME", destination=_checked_path(target), renameoptions="OVERWRITE")
+        """Rename a file, replacing an existing file at the target path."""
+        self._request_json("PUT", path, "RENAME", destination=_check_path(target), renameoptions="OVERWRITE")
 
     def close(self) -> None:
+        """Close all connections."""
         self._name_nodes.close()
         self._data_nodes.close()
 
@@ -164,151 +163,170 @@ class WebHdfs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    # --- the two steps of each request: a name node, then perhaps a data node
+    # --- requests to a name node, and to the data node that it returns
 
-    def _asked(self, method: str, path: str, operation: str, **options: str) -> dict[str, Any]:
-        answer = self._of_the_active(method, path, operation, options)
-        return _json(answer) if answer.content else {}
+    def _request_json(self, method: str, path: str, operation: str, **options: str) -> dict[str, Any]:
+        response = self._request_active(method, path, operation, options)
+        return _decode(response) if response.content else {}
 
-    def _located(self, method: str, path: str, operation: str, **options: str) -> httpx.URL:
-        """The address at a data node. It must be of the kind that we were told of, and of this interface."""
-        answer = self._of_the_active(method, path, operation, {"noredirect": "true", **options})
-        said = answer.headers.get("location") if answer.is_redirect else _json(answer).get("Location")
+    def _locate(self, method: str, path: str, operation: str, **options: str) -> httpx.URL:
+        """Return the URL of a file at a data node.
+
+        Raises OSError if the name node returned a URL of another scheme or of another interface.
+        """
+        response = self._request_active(method, path, operation, {"noredirect": "true", **options})
+        given = response.headers.get("location") if response.is_redirect else _decode(response).get("Location")
         with suppress(httpx.InvalidURL):
-            location = httpx.URL(str(said))
-            if (
-                location.scheme == answer.url.scheme
-                and location.host
-                and not location.userinfo
-                and location.path.startswith(PREFIX + "/")
-            ):
+            location = httpx.URL(str(given))
+            if location.scheme == response.url.scheme and _is_data_node(location):
                 return location
-        raise OSError(f"the name node {answer.url.host} sends us to {said!r}, which is no data node's address")
+        raise OSError(
+            f"invalid redirect {given!r} by the name node {response.url.host}: expected the URL of a data node"
+        )
 
-    def _of_the_active(self, method: str, path: str, operation: str, options: Mapping[str, str]) -> httpx.Response:
-        troubles = []
+    def _request_active(self, method: str, path: str, operation: str, options: Mapping[str, str]) -> httpx.Response:
+        """Return the response of the active name node, which is tried first from then on."""
+        problems = []
         for url in list(self.urls):
-            address = f"{url}{PREFIX}{quote(_checked_path(path))}"
+            address = f"{url}{PREFIX}{quote(_check_path(path))}"
             try:
-                answer = self._name_nodes.request(method, address, params={"op": operation, **options})
+                response = self._name_nodes.request(method, address, params={"op": operation, **options})
             except httpx.HTTPError as error:
-                troubles.append(f"{url}: {str(error) or type(error).__name__}")
+                problems.append(f"{url}: {str(error) or type(error).__name__}")
                 if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-                    continue  # nothing was asked yet, so another may be
+                    continue  # nothing was sent, so another name node can be tried
                 break
-            if answer.status_code < 400:
-                if url != self.urls[0]:  # the active one first, from now on
-                    self.urls = [url, *(other for other in self.urls if other != url)]
-                return answer
-            if _exception(answer)[0] not in ("StandbyException", "RetriableException"):
-                raise _refusal(answer, path)
-            troubles.append(f"{url}: {_exception(answer)[1]}")
-        raise ConnectionError(f"HDFS can't be reached: {'; '.join(troubles)}")
+            if response.status_code < 400:
+                self._prefer(url)
+                return response
+            if _java_exception(response)[0] not in ("StandbyException", "RetriableException"):
+                raise _to_error(response, path)
+            problems.append(f"{url}: {_java_exception(response)[1]}")
+        raise ConnectionError(f"can't reach HDFS: {'; '.join(problems)}")
+
+    def _prefer(self, url: str) -> None:
+        if url != self.urls[0]:
+            self.urls = [url, *(other for other in self.urls if other != url)]
 
     @contextmanager
-    def _from_data_node(self, method: str, location: httpx.URL, body: Any = None) -> Iterator[httpx.Response]:
+    def _stream_from_data_node(self, method: str, location: httpx.URL, body: Any = None) -> Iterator[httpx.Response]:
         headers = {} if body is None else {"content-type": "application/octet-stream"}
         try:
-            with self._data_nodes.stream(method, location, content=body, headers=headers) as answer:
-                if answer.status_code >= 400:
-                    answer.read()
-                    raise _refusal(answer, location.path.removeprefix(PREFIX))
-                yield answer
+            with self._data_nodes.stream(method, location, content=body, headers=headers) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise _to_error(response, location.path.removeprefix(PREFIX))
+                yield response
         except httpx.HTTPError as error:
             raise ConnectionError(
-                f"the data node {location.host}:{location.port} can't be reached: {str(error) or type(error).__name__}"
+                f"can't reach the data node {location.host}:{location.port}: {str(error) or type(error).__name__}"
             ) from error
 
 
-def _status(said: Mapping[str, Any]) -> Status:
+def _is_data_node(location: httpx.URL) -> bool:
+    return bool(location.host) and not location.userinfo and location.path.startswith(PREFIX + "/")
+
+
+def _to_status(entry: Mapping[str, Any]) -> Status:
     return Status(
-        str(said["pathSuffix"]),
-        said["type"] == "DIRECTORY",
-        int(said["length"]),
-        int(said["modificationTime"]) / 1000,
-        int(str(said["permission"]), 8),
-        str(said["owner"]),
-        str(said["group"]),
+        str(entry["pathSuffix"]),
+        entry["type"] == "DIRECTORY",
+        int(entry["length"]),
+        int(entry["modificationTime"]) / 1000,
+        int(str(entry["permission"]), 8),
+        str(entry["owner"]),
+        str(entry["group"]),
     )
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def _decode(response: httpx.Response) -> dict[str, Any]:
     try:
-        said = answer.json()
+        value = response.json()
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        raise ConnectionError(f"{answer.url.host}:{answer.url.port} answers, but not as HDFS does")
-    return said
+        value = None
+    if not isinstance(value, dict):
+        raise ConnectionError(
+            f"invalid response of {response.url.host}:{response.url.port}: expected a JSON object, as WebHDFS sends"
+        )
+    return value
 
 
-def _exception(answer: httpx.Response) -> tuple[str, str]:
-    """The name and the first line of what Java says."""
+def _java_exception(response: httpx.Response) -> tuple[str, str]:
+    """Return the name and the first line of the message of a Java exception, or an empty name and the reason phrase."""
     try:
-        said = answer.json()["RemoteException"]
-        return str(said["exception"]), str(said["message"]).split("\n")[0].strip()
+        error = response.json()["RemoteException"]
+        return str(error["exception"]), str(error["message"]).split("\n")[0].strip()
     except (ValueError, KeyError, TypeError):
-        return "", answer.reason_phrase or str(answer.status_code)
+        return "", response.reason_phrase or str(response.status_code)
 
 
-def _refusal(answer: httpx.Response, path: str) -> OSError:
-    name, message = _exception(answer)
-    if not name and answer.status_code in (401, 403):
-        return PermissionError(f"HDFS does not let us: {message}; where it asks for Kerberos, say who we are")
-    return _ERRORS.get(name, OSError)(f"HDFS refuses {path}: {message}")
+def _to_error(response: httpx.Response, path: str) -> OSError:
+    name, message = _java_exception(response)
+    if not name and response.status_code in (401, 403):
+        return PermissionError(
+            f"HDFS rejected the credentials: {message}; if it requires Kerberos, pass a principal or run kinit"
+        )
+    return _ERRORS.get(name, OSError)(f"HDFS rejected {path}: {message}")
 
 
-def _checked(url: str) -> str:
+def _check_url(url: str) -> str:
     with suppress(httpx.InvalidURL):
         parts = httpx.URL(url)
         if parts.scheme in ("http", "https") and parts.host and not parts.query and not parts.userinfo:
             return url.rstrip("/")
-    raise ValueError(f"{url!r} is not an address of HDFS such as http://node1:{NAME_NODE_PORT}")
+    raise ValueError(f"invalid name node {url!r}: expected a URL such as http://node1:{NAME_NODE_PORT}")
 
 
-def _checked_path(path: str) -> str:
+def _check_path(path: str) -> str:
     if not path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise ValueError(f"{path!r} is not an absolute path such as /user/me/models")
+        raise ValueError(f"invalid path {path!r}: expected an absolute path such as /user/me/models")
     return str(PurePosixPath(path))
 
 
-# --- where it is, as Hadoop's own programs know it
+# --- the file system in Hadoop's configuration
 
 
-def default_uri() -> str | None:
-    """Hadoop's default file system, if $HADOOP_CONF_DIR says one and it is HDFS."""
-    said = configured("core").get("fs.defaultFS", "")
-    return said if urlsplit(said).scheme == "hdfs" else None
+def read_default_uri() -> str | None:
+    """Return the URI of the default file system in $HADOOP_CONF_DIR; None if it is not configured, or not HDFS."""
+    uri = read_configuration("core").get("fs.defaultFS", "")
+    return uri if urlsplit(uri).scheme == "hdfs" else None
 
 
-def connected(uri: str | None = None, *, user: str | None = None, auth: httpx.Auth | None = None) -> WebHdfs:
-    """The HDFS of a URI such as `hdfs://node1:8020`, `webhdfs://node1:9870` or `swebhdfs://node1:9871`.
+def open_hdfs(uri: str | None = None, *, user: str | None = None, auth: httpx.Auth | None = None) -> WebHdfs:
+    """Return a client for a URI such as `hdfs://node1:8020`, `webhdfs://node1:9870` or `swebhdfs://node1:9871`.
 
-    uri: None for Hadoop's default file system, as $HADOOP_CONF_DIR says it
+    uri: None for Hadoop's default file system, from core-site.xml in $HADOOP_CONF_DIR
+    user, auth: as for `WebHdfs`
 
-    Where a name node of `hdfs://` has its REST interface is in hdfs-site.xml; without that, it is taken to be at the
-    usual port. Raises ValueError for a URI that can't be meant, or if none is given and none configured.
+    For `hdfs://` the URLs of the name nodes come from hdfs-site.xml; the default ports are assumed without an entry
+    there. Raises ValueError for an invalid URI, or if no default is configured.
     """
-    place = uri or default_uri()
-    if place is None:
-        raise ValueError(f"where is HDFS? ${VARIABLE} has no core-site.xml that says; name it: hdfs://node1:8020")
-    scheme, authority, *_ = urlsplit(place)
+    target = uri or read_default_uri()
+    if target is None:
+        raise ValueError(
+            "no HDFS configured; pass a URI such as hdfs://node1:8020, "
+            f"or set ${VARIABLE} to a folder with core-site.xml"
+        )
+    scheme, authority, *_ = urlsplit(target)
     if scheme not in SCHEMES or not authority:
-        raise ValueError(f"{place!r} is not an address such as hdfs://node1:8020 or webhdfs://node1:{NAME_NODE_PORT}")
+        raise ValueError(
+            f"invalid URI {target!r}: expected one such as hdfs://node1:8020 or webhdfs://node1:{NAME_NODE_PORT}"
+        )
     if scheme == "hdfs":
-        return WebHdfs(_name_nodes(authority), uri=f"hdfs://{authority}", user=user, auth=auth)
+        return WebHdfs(_find_name_nodes(authority), uri=f"hdfs://{authority}", user=user, auth=auth)
     return WebHdfs([f"{'https' if scheme == 'swebhdfs' else 'http'}://{authority}"], user=user, auth=auth)
 
 
-def _name_nodes(authority: str) -> list[str]:
-    site = configured("hdfs")
+def _find_name_nodes(authority: str) -> list[str]:
+    """Return the URLs of the name nodes of a host and port, or of the name of an HDFS with several name nodes."""
+    site = read_configuration("hdfs")
     secure = site.get("dfs.http.policy") == "HTTPS_ONLY"
     key, scheme = ("dfs.namenode.https-address", "https") if secure else ("dfs.namenode.http-address", "http")
     if members := site.get(f"dfs.ha.namenodes.{authority}"):
         addresses = [site.get(f"{key}.{authority}.{member.strip()}") for member in members.split(",")]
         return [f"{scheme}://{address}" for address in addresses if address]
     host = authority.rpartition(":")[0] or authority
-    there = urlsplit(configured("core").get("fs.defaultFS", "")).netloc == authority
+    is_default = urlsplit(read_configuration("core").get("fs.defaultFS", "")).netloc == authority
     port = SECURE_NAME_NODE_PORT if secure else NAME_NODE_PORT
-    address = (site.get(key) if there else None) or f"{host}:{port}"
+    address = (site.get(key) if is_default else None) or f"{host}:{port}"
     return [f"{scheme}://{address.replace('0.0.0.0', host)}"]

@@ -193,7 +193,7 @@ def test_addresses_are_cached_until_they_expire(resolver):
     expire(names)
     resolver.addresses = ["127.0.0.9"]
     assert names.resolve("a.example", 30) == ((socket.AF_INET, "127.0.0.1"),)  # the last known address, at once
-    until(lambda: names.known("a.example") == ((socket.AF_INET, "127.0.0.9"),))
+    until(lambda: names.get_known("a.example") == ((socket.AF_INET, "127.0.0.9"),))
     assert resolver.hosts == ["a.example"] * 2
 
 

@@ -91,18 +91,18 @@ BAD = {
     "no number": (b"HTTP/1.1 fine\r\n\r\n", "is not HTTP"),
     "half a head": (b"HTTP/1.1 200 OK\r\nContent-Le", "the response ended early"),
     "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" + BODY, "the response ended early"),
-    "a length below zero": (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "is not a length"),
+    "a length below zero": (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "invalid Content-Length"),
     "a chunk without a length": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
-        "is not the length of a chunk",
+        "invalid chunk size",
     ),
     "a chunk with a strange length": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-4\r\n",
-        "length of a chunk",
+        "invalid chunk size",
     ),
     "a chunk that is longer": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcdefgh\r\n0\r\n\r\n",
-        "longer than it says",
+        "longer than its size",
     ),
     "headers without end": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, "too many headers"),
     "a line without end": (b"HTTP/1.1 200 OK\r\na: " + b"b" * 80_000, "does not end"),

@@ -1,54 +1,54 @@
-"""WebHDFS with faked responses: several name nodes, and servers that are not HDFS."""
+"""WebHDFS with responses that a real HDFS can't be made to send: several name nodes, and other servers."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from stellar.net.hadoop.webhdfs import WebHdfs, connected
+from stellar.net.hadoop.webhdfs import WebHdfs, open_hdfs
 
 STANDBY = {"RemoteException": {"exception": "StandbyException", "message": "state standby\nat java"}}
 HOME = {"Path": "/user/me"}
 
 
-def make_client(answers, urls=("http://one:9870", "http://two:9870")):
-    """Make a client of fake name nodes, and the list of hosts that it called."""
-    asked = []
+def make_client(responses, urls=("http://one:9870", "http://two:9870")):
+    """Return a client of name nodes with given responses by host, and the list of the hosts that it requests."""
+    requested = []
 
-    def answer(request):
-        asked.append(request.url.host)
-        given = answers[request.url.host]
-        if isinstance(given, Exception):
-            raise given
-        return given if isinstance(given, httpx.Response) else httpx.Response(200, json=given)
+    def respond(request):
+        requested.append(request.url.host)
+        response = responses[request.url.host]
+        if isinstance(response, Exception):
+            raise response
+        return response if isinstance(response, httpx.Response) else httpx.Response(200, json=response)
 
-    return WebHdfs(urls, transport=httpx.MockTransport(answer)), asked
+    return WebHdfs(urls, transport=httpx.MockTransport(respond)), requested
 
 
-@pytest.mark.parametrize("away", [httpx.Response(403, json=STANDBY), httpx.ConnectError("refused")])
-def test_the_active_name_node_is_found_and_tried_first(away):
-    hdfs, asked = make_client({"one": away, "two": HOME})
+@pytest.mark.parametrize("unusable", [httpx.Response(403, json=STANDBY), httpx.ConnectError("refused")])
+def test_the_active_name_node_is_found_and_requested_first_from_then_on(unusable):
+    hdfs, requested = make_client({"one": unusable, "two": HOME})
     assert [hdfs.home(), hdfs.home()] == ["/user/me"] * 2
-    assert asked == ["one", "two", "two"]
+    assert requested == ["one", "two", "two"]
 
 
-def test_a_request_that_may_have_been_executed_is_not_repeated():
-    hdfs, asked = make_client({"one": httpx.ReadTimeout("late"), "two": HOME})
-    with pytest.raises(ConnectionError, match="HDFS can't be reached: http://one:9870: late"):
+def test_a_request_that_may_have_been_processed_is_not_repeated_at_another_name_node():
+    hdfs, requested = make_client({"one": httpx.ReadTimeout("late"), "two": HOME})
+    with pytest.raises(ConnectionError, match="can't reach HDFS: http://one:9870: late"):
         hdfs.delete("/x")
-    assert asked == ["one"]
+    assert requested == ["one"]
 
 
-def test_without_an_active_name_node_each_is_reported():
+def test_the_error_names_each_name_node_if_none_is_active():
     hdfs, _ = make_client({"one": httpx.Response(403, json=STANDBY), "two": httpx.ConnectError("")})
     with pytest.raises(ConnectionError, match=r"http://one:9870: state standby; http://two:9870: ConnectError$"):
         hdfs.home()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff"])
-def test_a_server_that_is_not_hdfs_is_reported(body):
+def test_a_response_that_is_not_from_webhdfs_is_an_error(body):
     hdfs, _ = make_client({"one": httpx.Response(200, content=body)}, ["http://one:9870"])
-    with pytest.raises(ConnectionError, match="one:9870 answers, but not as HDFS does"):
+    with pytest.raises(ConnectionError, match="invalid response of one:9870: expected a JSON object"):
         hdfs.home()
 
 
@@ -64,61 +64,62 @@ def test_a_server_that_is_not_hdfs_is_reported(body):
         None,
     ],
 )
-def test_a_redirect_to_an_invalid_url_is_rejected(location):
-    hdfs, asked = make_client({"one": {"Location": location}}, ["http://one:9870"])
-    with pytest.raises(OSError, match="which is no data node's address"):
+def test_an_invalid_url_of_a_data_node_is_not_requested(location):
+    hdfs, requested = make_client({"one": {"Location": location}}, ["http://one:9870"])
+    with pytest.raises(OSError, match="expected the URL of a data node"):
         hdfs.read("/x")
-    assert asked == ["one"]
+    assert requested == ["one"]
 
 
 SITE = "<configuration>%s</configuration>"
 PROPERTY = "<property><name>%s</name><value>%s</value></property>"
 
 
-def site(folder, name, **properties):
+def write_site(folder, name, **properties):
+    """Write a site file; in names, `__` means a hyphen and `_` a dot."""
     rows = "".join(PROPERTY % (key.replace("__", "-").replace("_", "."), value) for key, value in properties.items())
     (folder / f"{name}-site.xml").write_text(SITE % rows)
 
 
 @pytest.fixture
-def conf(tmp_path, monkeypatch):
+def configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
     return tmp_path
 
 
-def test_several_name_nodes_are_found_in_hadoops_configuration(conf):
-    site(conf, "core", fs_defaultFS="hdfs://estate")
-    site(
-        conf,
+def test_several_name_nodes_are_read_from_the_configuration_of_hadoop(configuration):
+    write_site(configuration, "core", fs_defaultFS="hdfs://estate")
+    write_site(
+        configuration,
         "hdfs",
         dfs_ha_namenodes_estate="a, b",
         dfs_namenode_http__address_estate_a="one:9870",
         dfs_namenode_http__address_estate_b="two:9870",
     )
-    with connected() as hdfs:
+    with open_hdfs() as hdfs:
         assert (hdfs.uri, hdfs.urls) == ("hdfs://estate", ["http://one:9870", "http://two:9870"])
 
 
-def test_the_default_port_is_used_if_none_is_configured(conf):
+def test_the_default_ports_are_used_without_configuration(configuration):
     for uri, url in (
         ("hdfs://node1:8020", "http://node1:9870"),
         ("webhdfs://node1:50070", "http://node1:50070"),
         ("swebhdfs://node1:9871", "https://node1:9871"),
     ):
-        with connected(uri) as hdfs:
+        with open_hdfs(uri) as hdfs:
             assert hdfs.urls == [url]
-    site(conf, "hdfs", dfs_http_policy="HTTPS_ONLY")
-    with connected("hdfs://node1:8020") as hdfs:
+    write_site(configuration, "hdfs", dfs_http_policy="HTTPS_ONLY")
+    with open_hdfs("hdfs://node1:8020") as hdfs:
         assert hdfs.urls == ["https://node1:9871"]
 
 
 @pytest.mark.parametrize("uri", ["http://node1:9870", "hdfs:///x", "node1:8020", "s3://bucket"])
-def test_an_invalid_hdfs_uri_is_rejected(uri):
-    with pytest.raises(ValueError, match=r"is not an address such as hdfs://node1:8020"):
-        connected(uri)
+def test_an_invalid_uri_is_rejected(uri):
+    with pytest.raises(ValueError, match=r"expected one such as hdfs://node1:8020"):
+        open_hdfs(uri)
 
 
-def test_an_unreadable_configuration_is_reported(conf):
-    (conf / "core-site.xml").write_text("<configuration>")
-    with pytest.raises(ValueError, match=r"core-site\.xml: no element found"):
-        connected()
+def test_the_error_names_an_invalid_configuration_file(configuration):
+    (configuration / "core-site.xml").write_text("<configuration>")
+    with pytest.raises(ValueError, match=r"invalid XML in .*core-site\.xml: no element found"):
+        open_hdfs()
