@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORE := stellar/cli/*,stellar/language/*,stellar/repl/*,stellar/shell.py,stellar/tooling/*,stellar/util/display_width.py,stellar/util/text_tables.py
 
 # The modules of these that need a ZooKeeper; `make test` tests them with one
-ELSEWHERE := stellar/repl/startup.py
+ELSEWHERE := stellar/repl/startup.py,stellar/repl/models.py
 
 # The tests that cover them; the others run against the built package
 COVERING := tests/spec tests/language tests/tooling tests/cli tests/repl tests/functions/test_conversions.py

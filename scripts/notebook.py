@@ -1,6 +1,6 @@
-"""Runs the example notebook anew, and keeps what its cells show: `python -m scripts.notebook`.
+"""Updates the output in the example notebook: `python -m scripts.notebook`.
 
-Jupyter has to find the kernel, as it does where the package is installed with its extra `jupyter`.
+Requires the package with its extra `jupyter`, which installs the kernel.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook" / "stellar.ipynb"
 
 
-def executed() -> nbformat.NotebookNode:
-    """The notebook with what its cells show now."""
+def execute() -> nbformat.NotebookNode:
+    """Return the notebook with the current output of its cells."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=60, record_timing=False).execute()
     return notebook
 
 
 if __name__ == "__main__":
-    nbformat.write(executed(), NOTEBOOK)
+    nbformat.write(execute(), NOTEBOOK)

@@ -1,6 +1,6 @@
-"""Takes pictures of the shell for the documentation: `python -m scripts.screens` writes docs/screens/*.svg.
+"""Draws screenshots of the shell for the documentation: `python -m scripts.screens` writes docs/screens/*.svg.
 
-It needs tmux, and the extras `dev`: pictures are drawn by rich.
+Requires tmux, and the extra `dev` for rich, which draws the images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = 100
 START_SECONDS = 30.0
 PROMPT = r"^\[Stellar\]>>> ?\s*\Z"
 
-# rich's own would fetch a font from elsewhere
+# The template of rich would fetch a font from the web
 FRAME = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -53,11 +53,11 @@ line-height: {line_height}px; font-variant-east-asian: full-width; }}
 
 
 def completion(terminal: Terminal) -> None:
-    """Candidates while one types, within a call that is not finished."""
+    """Completions within an unfinished call."""
     terminal.type("url := 'http://www.example.co.uk/a'")
     terminal.press("Enter")
     terminal.wait_for(r"^http://www")
-    time.sleep(1)  # until the functions are loaded, and what they do is shown
+    time.sleep(1)  # until the functions are loaded, whose descriptions are shown
     terminal.type("host := DOMAIN_REMOVE_SUBDOMAINS(URL_")
     terminal.wait_for(r"URL_TO_PORT\(")
     terminal.press("Down")
@@ -65,10 +65,10 @@ def completion(terminal: Terminal) -> None:
 
 
 def models(terminal: Terminal) -> None:
-    """The models of a registry, and a call of one."""
+    """The models of a registry, and a call of a model."""
     terminal.type("%maas")
     terminal.press("Enter")
-    terminal.wait_for(r"answers")
+    terminal.wait_for(r"healthy")
     terminal.type("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'cnn.com'})")
     terminal.press("Enter")
     terminal.wait_for(r"is_malicious")
@@ -81,18 +81,18 @@ SCREENS: dict[str, Callable[[Terminal], None]] = {"completion": completion, "mod
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Draw all screenshots."""
     FOLDER.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder, service(Path(folder, "registry")) as registry:
-        for name, play in SCREENS.items():
+        for name, type_lines in SCREENS.items():
             home = Path(folder, name)
             home.mkdir()
             command = [str(PROGRAMS / "stellar"), "--registry", str(registry)]
             terminal = Terminal(home, command, columns=COLUMNS, lines=40)
             try:
                 terminal.wait_for(PROMPT)
-                play(terminal)
-                write_picture(FOLDER / f"{name}.svg", picture(terminal.shown(colours=True)))
+                type_lines(terminal)
+                write_picture(FOLDER / f"{name}.svg", draw(terminal.capture(colours=True)))
             finally:
                 terminal.close()
 
@@ -109,23 +109,23 @@ def _without_ports(content: str) -> str:
 
 @contextmanager
 def service(registry: Path) -> Iterator[Path]:
-    """A service in a registry, with two instances of the example's model."""
+    """Run a service in a registry, with two instances of the example model."""
     maas = str(PROGRAMS / "maas")
     model = str(ROOT / "examples" / "squid" / "models" / "mock_dga")
     registry.mkdir()
-    running = subprocess.Popen([maas, "serve", "--registry", str(registry)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([maas, "serve", "--registry", str(registry)], stderr=subprocess.DEVNULL)
     try:
         _await_service(maas, registry)
-        what = ["-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "2", "-m", "512", "-lmp", model, "-hmp", "dga/1.0"]
-        subprocess.run([maas, "deploy", "--registry", str(registry), *what, "--wait"], check=True)
+        options = ["-mo", "ADD", "-n", "dga", "-v", "1.0", "-ni", "2", "-m", "512", "-lmp", model, "-hmp", "dga/1.0"]
+        subprocess.run([maas, "deploy", "--registry", str(registry), *options, "--wait"], check=True)
         yield registry
     finally:
-        running.terminate()
-        running.wait()
+        process.terminate()
+        process.wait()
 
 
 def _await_service(maas: str, registry: Path) -> None:
-    """Return when the service runs; `deploy --wait` fails without one."""
+    """Wait until the service runs; `deploy --wait` fails without one."""
     deadline = time.monotonic() + START_SECONDS
     command = [maas, "status", "--registry", str(registry)]
     while (
@@ -137,16 +137,16 @@ def _await_service(maas: str, registry: Path) -> None:
         time.sleep(0.1)
 
 
-def picture(shown: str) -> str:
-    """What a terminal shows, colours and all, as SVG."""
+def draw(screen: str) -> str:
+    """Draw the screen of a terminal, including colours, as SVG."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    for line in _without_void([Text.from_ansi(line) for line in shown.split("\n")]):
+    for line in _squeeze([Text.from_ansi(line) for line in screen.split("\n")]):
         console.print(line, soft_wrap=True)
     return console.export_svg(code_format=FRAME, unique_id="screen")
 
 
-def _without_void(lines: list[Text]) -> list[Text]:
-    """The lines, with one in place of many that are empty, and none at the end."""
+def _squeeze(lines: list[Text]) -> list[Text]:
+    """Replace several empty lines with one, and remove those at the end."""
     filled = [bool(line.plain.strip()) for line in lines]
     last = max(index for index, is_filled in enumerate(filled) if is_filled)
     return [lines[index] for index in range(last + 1) if filled[index] or filled[index - 1]]

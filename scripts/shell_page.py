@@ -1,7 +1,7 @@
-"""Executes the sessions in docs/shell.md: `python -m scripts.shell_page` writes the page with what is shown now.
+"""Generates the sessions in docs/shell.md: `python -m scripts.shell_page` replaces the output in the page.
 
-A session is a fenced block of the kind `shell`. It shows what a terminal of 100 columns shows, without colours; all of
-them are one session.
+A session is a fenced block of the language `shell` with the output at a terminal of 100 columns, without colours. All
+blocks are one session.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ WIDTH = 100
 _FENCED = re.compile(r"^```shell\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def page(text: str) -> str:
-    """The text of the page, with what is shown now in its sessions."""
+def update_page(source: str) -> str:
+    """Return the source of the page with the current output in its sessions."""
     session = Session()
 
-    def executed(block: re.Match[str]) -> str:
-        lines = "".join(f"{_as_typed(line)}\n{_shown(session, line)}" for line in _typed(block[1]))
+    def execute(block: re.Match[str]) -> str:
+        lines = "".join(f"{_format_input(line)}\n{_output(session, line)}" for line in _inputs(block[1]))
         return f"```shell\n{lines}```"
 
-    return _FENCED.sub(executed, text)
+    return _FENCED.sub(execute, source)
 
 
-def _typed(block: str) -> Iterator[str]:
-    for part in block.split(PROMPT)[1:]:
-        first, *others = part.split("\n")
+def _inputs(block: str) -> Iterator[str]:
+    for lines in block.split(PROMPT)[1:]:
+        first, *others = lines.split("\n")
         yield "\n".join([first, *(line.removeprefix(MORE) for line in others if line.startswith(MORE))])
 
 
-def _as_typed(line: str) -> str:
+def _format_input(line: str) -> str:
     return PROMPT + line.replace("\n", f"\n{MORE}")
 
 
-def _shown(session: Session, line: str) -> str:
+def _output(session: Session, line: str) -> str:
     try:
         value = session.execute(line)
-        shown = [] if value is None or value == "" else [as_text(value, WIDTH).removesuffix("\n")]
+        output = [] if value is None or value == "" else [as_text(value, WIDTH).removesuffix("\n")]
     except StellarError as error:
-        shown = [f"[!] {error}"]
-    return "".join(f"{each}\n" for each in (*shown, *session.taken_notes()))
+        output = [f"[!] {error}"]
+    return "".join(f"{each}\n" for each in (*output, *session.take_notes()))
 
 
-def without_durations(text: str) -> str:
-    """Return the page with one duration for all, which differ from run to run."""
-    return re.sub(r"[\d.]+ (?:µs|ms)\b", "5 µs", text)
+def mask_durations(source: str) -> str:
+    """Replace all durations, which differ in each run, with one."""
+    return re.sub(r"[\d.]+ (?:µs|ms)\b", "5 µs", source)
 
 
 def write_page() -> None:
     """Write the page, unless only durations differ."""
     present = PAGE.read_text(encoding="utf-8")
-    if without_durations(current := page(present)) != without_durations(present):
+    if mask_durations(current := update_page(present)) != mask_durations(present):
         PAGE.write_text(current, encoding="utf-8")
 
 

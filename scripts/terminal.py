@@ -1,4 +1,4 @@
-"""A program in a terminal of tmux's: what is typed goes in, and what a person would see comes out."""
+"""A program in a terminal of tmux: sends keys and captures the screen."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SECONDS = 30
 
 
 class Terminal:
-    """A terminal with one program in it; when that has ended, the terminal says with what status.
+    """A terminal with one program; when the program ends, its exit status is shown.
 
-    folder: an empty directory, which is the program's home
+    folder: an empty directory, used as HOME
     command: the program and its arguments
-    variables: of its environment, besides those that each program has
+    variables: additional environment variables
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Terminal:
         columns: int = 100,
         lines: int = 30,
     ) -> None:
-        self._name = f"stellar-{uuid.uuid4().hex}"  # of a socket in /tmp: the path of one in `folder` may be too long
+        self._name = f"stellar-{uuid.uuid4().hex}"  # name of a socket in /tmp: a path in `folder` can be too long
         environment = {
             "HOME": str(folder),
             "PATH": os.environ["PATH"],
@@ -53,46 +53,46 @@ class Terminal:
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
     def type(self, text: str) -> None:
-        """Type a text as it stands."""
+        """Type characters literally."""
         self._tmux("send-keys", "-l", "--", text)
 
     def press(self, *keys: str) -> None:
-        """Press keys, by tmux's names for them: Enter, Tab, C-c."""
+        """Press keys, given by their names in tmux: Enter, Tab, C-c."""
         self._tmux("send-keys", *keys)
 
-    def shown(self, *, colours: bool = False) -> str:
-        """Return what the terminal shows; with colours, these are escape sequences in it.
+    def capture(self, *, colours: bool = False) -> str:
+        """Return the lines on the screen, with `colours` including escape sequences.
 
-        A line that the terminal wraps is one line: what fits in one depends on the length of the paths in it.
+        Wrapped lines are joined, as their length depends on paths.
         """
-        shown = self._tmux("capture-pane", "-p", "-J", *(["-e"] if colours else []))
-        return "\n".join(line.rstrip(" ") for line in shown.split("\n")).rstrip("\n")
+        screen = self._tmux("capture-pane", "-p", "-J", *(["-e"] if colours else []))
+        return "\n".join(line.rstrip(" ") for line in screen.split("\n")).rstrip("\n")
 
     def interrupt(self) -> None:
-        """Press Ctrl-C as soon as the program has ended to read keys: the terminal makes a signal of it then.
+        """Press Ctrl-C once the program no longer reads keys, so that the terminal sends a signal.
 
-        Raises AssertionError if the program reads keys for 30 seconds.
+        Raise AssertionError if the program still reads keys after 30 seconds.
         """
         deadline = time.monotonic() + SECONDS
         with open(self._tmux("display-message", "-p", "#{pane_tty}").strip(), "rb", buffering=0) as tty:
             while not termios.tcgetattr(tty)[3] & termios.ISIG:
                 if time.monotonic() > deadline:
-                    raise AssertionError(f"the program reads keys:\n{self.shown()}")
+                    raise AssertionError(f"the program still reads keys:\n{self.capture()}")
                 time.sleep(0.01)
         self.press("C-c")
 
     def wait_for(self, pattern: str, *, colours: bool = False) -> str:
-        """Wait until that is shown, a regular expression; returns all that is shown then.
+        """Wait until the screen matches a regular expression; return the screen.
 
-        Raises AssertionError if it is not shown within 30 seconds.
+        Raise AssertionError after 30 seconds.
         """
         deadline = time.monotonic() + SECONDS
-        while not re.search(pattern, shown := self.shown(colours=colours), re.MULTILINE):
+        while not re.search(pattern, screen := self.capture(colours=colours), re.MULTILINE):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{pattern!r} was not shown:\n{shown}")
+                raise AssertionError(f"{pattern!r} did not appear:\n{screen}")
             time.sleep(0.05)
-        return shown
+        return screen
 
     def close(self) -> None:
-        """End the program, and the terminal with it."""
+        """End the program and the terminal."""
         self._tmux("kill-server")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stellar.language.expression import Expression as Expression
     from stellar.language.expression import compile as compile
     from stellar.language.expression import evaluate as evaluate
+    from stellar.language.grammar import grammar as grammar
     from stellar.language.library import Function as Function
     from stellar.language.library import Library as Library
     from stellar.language.library import function as function
@@ -39,6 +40,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".language.errors": ("ConfigError", "EvaluationError", "ParseError", "ResolutionError", "StellarError"),
         ".language.expression": ("Expression", "compile", "evaluate"),
         ".functions": ("LIBRARY",),
+        ".language.grammar": ("grammar",),
         ".language.library": ("Function", "Library", "function", "stellar"),
         ".language.evaluate_many": ("evaluate_many", "evaluate_many_async"),
     },

@@ -1,4 +1,4 @@
-"""The shell: lines from a terminal, a pipe, a script or the command line go to a session, and what it says is shown."""
+"""The shell: executes lines from a terminal, a pipe, a script or the command line in a session."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from stellar.repl.session import Session
     from stellar.repl.terminal import Terminal
 
-# What has to do with the language is imported where it is used: the first prompt does not wait for it
+# The language is imported where it is used, so that the first prompt does not wait for it
 
 GREETING = "Stellar, Go!\n?NAME shows the help of a function, %help the commands; Tab completes; quit leaves."
-# What a line may raise that is no fault of ours
-REFUSALS = (StellarError, LookupError, ValueError, OSError)
+# Errors of the user's line or of its environment, not of the shell
+USER_ERRORS = (StellarError, LookupError, ValueError, OSError)
 
-# A text to execute, and what stands before the complaint if it fails
-Placed = tuple[str, str]
-
-
-def unforeseen(error: Exception) -> str:
-    """What to say of an error that should not happen."""
-    return f"this should not happen: {type(error).__name__}: {error}; --debug shows where"
+# A prefix for the error message of a line, and the line
+Located = tuple[str, str]
 
 
-def said(error: Exception) -> str:
-    """What a person is told of an error."""
-    if not isinstance(error, REFUSALS) or isinstance(error, KeyError | IndexError):
-        return unforeseen(error)
+def describe_unexpected(error: Exception) -> str:
+    """Return the message of an internal error."""
+    return f"internal error: {type(error).__name__}: {error}; --debug shows the traceback"
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of an error for users."""
+    if not isinstance(error, USER_ERRORS) or isinstance(error, KeyError | IndexError):
+        return describe_unexpected(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
@@ -49,148 +49,151 @@ def said(error: Exception) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command take the options of the shell."""
-    parser.add_argument("script", nargs="?", metavar="FILE", help="a script to execute; - is standard input")
+    """Add the options of the shell to a parser."""
+    parser.add_argument("script", nargs="?", metavar="FILE", help="script to execute; - is standard input")
     parser.add_argument(
-        "-e", "--execute", metavar="TEXT", action="append", default=[], help="a line to execute; may be given again"
+        "-e", "--execute", metavar="TEXT", action="append", default=[], help="line to execute; repeatable"
     )
     options.add_options(parser)
-    parser.add_argument("-irc", "--inputrc", metavar="FILE", help="key bindings, in place of those of ~/.inputrc")
-    parser.add_argument("-na", "--no_ansi", action="store_true", help="no colours")
+    parser.add_argument("-irc", "--inputrc", metavar="FILE", help="readline key bindings instead of ~/.inputrc")
+    parser.add_argument("-na", "--no_ansi", action="store_true", help="disable colours")
 
 
-def opened(given: argparse.Namespace) -> Session:
-    """The session that options ask for, in which texts can be edited.
-
-    Raises ValueError or OSError, with a sentence, if an option can't be followed.
-    """
+def open_session(given: argparse.Namespace) -> Session:
+    """Open a session with an editor from parsed options. Raise ValueError or OSError for an invalid option."""
     from stellar.functions.shell import Editor
-    from stellar.repl import startup as opening
+    from stellar.repl import startup
 
-    session = opening.opened(given)
+    session = startup.open_session(given)
     session.use({Editor: Editor()})
     return session
 
+    """Open a session with an editor from parsed options.
 
-# -- Lines of a program -----------------------------------------------------------------------------------------------
-
-
-def execute_each(session: Session, texts: Iterable[Placed], *, debug: bool = False) -> bool:
-    """Execute texts until `quit`: plain values go to standard output, what fails to standard error.
-
-    Returns whether none failed.
+    Raise ValueError or OSError for an invalid option.
     """
-    fine = True
-    for place, text in texts:
+
+
+def execute_all(session: Session, lines: Iterable[Located], *, debug: bool = False) -> bool:
+    """Execute lines until `quit`; print values to standard output, errors to standard error.
+
+    Return True if no line failed.
+    """
+    succeeded = True
+    for location, line in lines:
         try:
-            fine = _execute(session, place, text, debug) and fine
-        except EOFError:  # it is `quit`
+            succeeded = _execute(session, location, line, debug) and succeeded
+        except EOFError:  # `quit`
             break
-    return fine
+    return succeeded
 
 
-def _execute(session: Session, place: str, text: str, debug: bool) -> bool:
-    from stellar.repl.rendering import plain
+def _execute(session: Session, location: str, line: str, debug: bool) -> bool:
+    from stellar.repl.rendering import format_plain
 
     try:
-        if shown := plain(session.execute(text)):
-            print(shown.removesuffix("\n"), flush=True)
-    except REFUSALS as error:
-        print(f"{place}{said(error)}", file=sys.stderr)
+        if output := format_plain(session.execute(line)):
+            print(output.removesuffix("\n"), flush=True)
+    except USER_ERRORS as error:
+        print(f"{location}{describe_error(error)}", file=sys.stderr)
         if debug:
             traceback.print_exception(error)
         return False
     finally:
-        for note in session.taken_notes():
+        for note in session.take_notes():
             print(note, file=sys.stderr)
     return True
 
 
-def of_script(name: str, lines: Iterable[str]) -> Iterator[Placed]:
-    """The statements of a script, in which indented lines go on with the one before."""
-    from stellar.tooling.statements import statements
+def read_script(name: str, lines: Iterable[str]) -> Iterator[Located]:
+    """Yield the statements of a script, in which indented lines continue a statement."""
+    from stellar.tooling.statements import read_statements
 
-    return ((f"{name}:{statement.line}: ", statement.code) for statement in statements(lines))
+    return ((f"{name}:{statement.line}: ", statement.code) for statement in read_statements(lines))
 
 
-def of_pipe(lines: Iterable[str]) -> Iterator[Placed]:
-    """Lines as they come. One whose expression is not finished goes on in the next."""
-    from stellar.repl.lines import joined
+def read_pipe(lines: Iterable[str]) -> Iterator[Located]:
+    """Yield lines as they arrive; an unfinished expression continues on the next line."""
+    from stellar.repl.lines import join_lines
 
-    return ((f"line {number}: ", text) for number, text in joined(enumerate(lines, 1)))
+    return ((f"line {number}: ", line) for number, line in join_lines(enumerate(lines, 1)))
 
 
 # -- A terminal -------------------------------------------------------------------------------------------------------
 
 
 def open_terminal(given: argparse.Namespace) -> None:
-    """Let the user of a terminal type, with what options ask for; raises what `opened` raises."""
-    from stellar.repl.terminal import Once, Terminal
+    """Run the shell at a terminal; raises what `open_session` raises."""
+    from stellar.repl.terminal import LazySession, Terminal
 
-    keys = _keys(given.inputrc)
+    inputrc = _read_inputrc(given.inputrc)
 
-    def make() -> Session:
-        session = opened(given)
-        session.ignore_case = keys is not None and keys.is_on("completion-ignore-case")
+    def create() -> Session:
+        session = open_session(given)
+        session.ignore_case = inputrc is not None and inputrc.ignore_case
         return session
 
-    with closing(Once(make)) as session:
+    with closing(LazySession(create)) as session:
         greeting = GREETING
-        if options.are_given(given):  # else it is made while the user looks at the prompt
-            greeting += settings_of(session())
+        if options.has_options(given):  # otherwise the session is opened while the user reads the prompt
+            greeting += describe_settings(session())
         terminal = Terminal(
-            session, bindings=_bindings(keys), vi=keys is not None and keys.vi, colours=not given.no_ansi
+            session,
+            bindings=_key_bindings(inputrc),
+            vi=inputrc is not None and inputrc.vi,
+            colours=not given.no_ansi,
         )
-        from_terminal(terminal, greeting, debug=given.debug)
+        run_terminal(terminal, greeting, debug=given.debug)
 
 
-def settings_of(session: Session) -> str:
-    """The line of the greeting that shows the global configuration, if there is one."""
+def describe_settings(session: Session) -> str:
+    """Return the line of the greeting with the global configuration; empty if that is empty."""
     from stellar.language.conversions import to_string
 
     return f"\n{to_string(dict(session.settings))}" if session.settings else ""
 
 
-def _keys(name: str | None) -> Inputrc | None:
-    """What the user's file of key bindings asks for, if there is one; what of it can't be done is told."""
+def _read_inputrc(name: str | None) -> Inputrc | None:
+    """Read the user's inputrc, if it exists; report ignored lines of a file that an option names."""
     file = Path(name or os.environ.get("INPUTRC") or "~/.inputrc").expanduser()
     if name is None and not file.is_file():
         return None
     from stellar.repl.inputrc import read
 
-    found = read(file)
-    for warning in found.warnings:
-        print(f"stellar: {warning}", file=sys.stderr)
-    return found
+    inputrc = read(file)
+    if name is not None and inputrc.ignored:  # ~/.inputrc is shared with other programs
+        lines = ", ".join(map(str, inputrc.ignored))
+        print(f"stellar: {file}: ignored lines {lines}: see docs/shell.md for supported settings", file=sys.stderr)
+    return inputrc
 
 
-def _bindings(keys: Inputrc | None) -> KeyBindings | None:
-    if keys is None:
+def _key_bindings(inputrc: Inputrc | None) -> KeyBindings | None:
+    if inputrc is None:
         return None
     from stellar.repl.inputrc import key_bindings
 
-    return key_bindings(keys)
+    return key_bindings(inputrc)
 
 
-def from_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = False) -> None:
-    """Execute what the user types, until the end of the input or `quit`."""
-    terminal.say(greeting)
+def run_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = False) -> None:
+    """Execute the lines that the user types, until the end of the input or `quit`."""
+    terminal.write(greeting)
     with terminal:
         while True:
             try:
-                text = terminal.ask()
+                line = terminal.read()
             except KeyboardInterrupt:
-                continue  # the line is given up
+                continue  # the user discarded the line
             except EOFError:
                 return
             try:
-                terminal.show(terminal.session().execute(text))
+                terminal.show(terminal.session().execute(line))
             except KeyboardInterrupt:
-                terminal.say("\n[!] interrupted", "stellar.error")  # behind the ^C that the terminal shows
-            except EOFError:  # the line is `quit`
+                terminal.write("\n[!] interrupted", "stellar.error")  # after the ^C that the terminal echoes
+            except EOFError:  # `quit`
                 return
-            except Exception as error:  # noqa: BLE001 - the shell and its variables outlive whatever a line does
-                terminal.show_error(error, said(error))
+            except Exception as error:  # noqa: BLE001 - the shell and its variables survive any error
+                terminal.show_error(error, describe_error(error))
                 if debug:
                     traceback.print_exception(error)
             terminal.show_notes()

@@ -1,7 +1,7 @@
 """The `stellar` command: evaluate expressions over records, check them, or open the shell.
 
-Each command is a module here with DESCRIPTION and END, which stand around the options in its help, `add_options` and
-`run`; only the one that is asked for is loaded.
+Each command is a module here with `add_options` and `run`, and with DESCRIPTION and END, which its help shows before
+and after the options; only the module of the given command is loaded.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
 
-from stellar.cli.reading import FAILED, INTERRUPTED, UNUSABLE, Unusable, complain
+from stellar.cli.reading import FAILED, INTERRUPTED, UNUSABLE, UsageError, print_error
 
-# The commands, and what each is for
+# Descriptions by command
 COMMANDS = {
     "eval": "evaluate an expression, for one record or for many",
-    "check": "report errors and surprises in expressions",
-    "fmt": "lay out expressions as they should look",
-    "lsp": "serve an editor by the Language Server Protocol",
+    "check": "report errors and lint findings in expressions",
+    "fmt": "format expressions",
+    "lsp": "start the language server for editors",
 }
-_DEBUG = "show Python's traceback of each error"
+_DEBUG = "show the Python traceback of each error"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status. A traceback is shown only with --debug."""
+    """Run the command and return the exit status; errors show a traceback only with --debug."""
     options = _options(sys.argv[1:] if arguments is None else arguments)
     try:
         with _plain_output():
@@ -36,29 +36,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of the output has gone, as `head` does
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
         _drop_output()
         return FAILED
-    except Unusable as error:
-        complain(f"stellar: {error}", error, options)
+    except UsageError as error:
+        print_error(f"stellar: {error}", error, options)
         return UNUSABLE
-    except OSError as error:  # all that is read is read in lines_of: this is the output
+    except OSError as error:  # input is read in read_lines, so this concerns the output
         _drop_output()
-        complain(f"stellar: can't write: {error.strerror}", error, options)
+        print_error(f"stellar: can't write: {error.strerror}", error, options)
         return UNUSABLE
-    except Exception as error:  # noqa: BLE001 - the edge of the program: users see a traceback only if they ask for it
-        from stellar.shell import unforeseen
+    except Exception as error:  # noqa: BLE001 - the edge of the program: tracebacks are shown with --debug only
+        from stellar.shell import describe_unexpected
 
-        complain(f"stellar: {unforeseen(error)}", error, options)
+        print_error(f"stellar: {describe_unexpected(error)}", error, options)
         return UNUSABLE
     return status
 
 
 @contextmanager
 def _plain_output() -> Iterator[None]:
-    """Results in UTF-8, as JSON is, and warnings as plain sentences."""
+    """Write results as UTF-8, the encoding of JSON, and warnings without their source location."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed before we began
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -68,12 +68,12 @@ def _plain_output() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written go nowhere, so that the interpreter does not complain at its end."""
+    """Discard buffered output, so that the interpreter reports no error at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    """What is to be done: what the command says that comes first, or else what the shell's options say."""
+    """Parse the options of the given command, by default of the shell."""
     before, rest = (arguments[:1], arguments[1:]) if arguments[:1] == ["--debug"] else ([], arguments)
     name = rest[0] if rest and rest[0] in COMMANDS else None
     module = import_module(f"stellar.cli.{name or 'shell'}")
@@ -93,4 +93,4 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _commands() -> str:
     width = max(map(len, COMMANDS))
     lines = (f"  {name:{width}}  {summary}\n" for name, summary in COMMANDS.items())
-    return f"commands, each with a --help of its own:\n{''.join(lines)}"
+    return f"commands, each with its own --help:\n{''.join(lines)}"

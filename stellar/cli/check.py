@@ -1,24 +1,25 @@
-"""`stellar check`: errors and surprises in expressions."""
+"""`stellar check`: report errors and lint findings in expressions."""
 
 from __future__ import annotations
 
 import argparse
 
-from stellar.cli.reading import FAILED, FINE, UNUSABLE, Unusable, argument, complain, texts_of
+from stellar.cli.reading import FAILED, OK, UNUSABLE, UsageError, decode_argument, print_error, read_text_lines
 from stellar.language.errors import ConfigError
 from stellar.language.expression import default_library
 from stellar.language.source import Span, position, snippet
-from stellar.tooling.checks import Problem, problems
-from stellar.tooling.statements import statements
+from stellar.tooling.checks import ERROR, find_problems
+from stellar.tooling.lints import Finding
+from stellar.tooling.statements import read_statements
 
 DESCRIPTION = """\
-Report errors in expressions, and what is allowed but seldom meant, each with
-its place. docs/lints.md describes the reports.
+Report errors in expressions, and valid but misleading constructs, with their
+line and column. docs/lints.md describes the reports.
 
-In a file, a line is an expression or `name := expression`. Indented lines go
-on with it. Lines that begin with # or // are comments; those that begin with %
-or ? are for the shell. A file whose name ends in .json is a configuration of
-Metron's, and the expressions in it are looked at.
+In a file, a line is an expression or `name := expression`. Indented lines
+continue it. Lines that start with # or // are comments; those that start with
+% or ? are for the shell. A .json file is a configuration of Metron, and the
+expressions in it are checked.
 """
 
 END = """\
@@ -26,53 +27,53 @@ examples:
   stellar check rules.stellar
   stellar check -e "a and b or c"
 
-exit status: 0 if there is nothing to report, 1 if there is, 2 if a file could
-not be read
+exit status: 0 if there are no findings, 1 if there are, 2 if a file could not
+be read
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said behind `stellar check`."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a file of expressions; - is standard input")
-    parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="an expression")
+    """Add the options of `stellar check`."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="file of expressions; - is standard input")
+    parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="expression")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what there is to report; returns the exit status."""
+    """Print the findings and return the exit status."""
     if not options.files and not options.expression:
-        raise Unusable("name a file to check, or give an expression with -e")
-    status = FINE
+        raise UsageError("nothing to check; pass a file, or an expression with -e")
+    status = OK
     for given in options.expression:
-        source = argument(given)
+        source = decode_argument(given)
         status = max(status, _check_source("-e", 1, source, source))
     for file in options.files:
         try:
             status = max(status, (_check_configuration if file.endswith(".json") else _check_statements)(file))
         except ConfigError as error:
-            complain(str(error), error, options)
+            print_error(str(error), error, options)
             status = max(status, FAILED)
-        except Unusable as error:
-            complain(f"stellar: {error}", error, options)
+        except UsageError as error:
+            print_error(f"stellar: {error}", error, options)
             status = UNUSABLE
     return status
 
 
 def _check_statements(file: str) -> int:
-    status = FINE
-    for each in statements(texts_of(file)):
+    status = OK
+    for each in read_statements(read_text_lines(file)):
         if not each.is_command:
             status = max(status, _check_source(file, each.line, each.text, each.expression))
     return status
 
 
 def _check_configuration(file: str) -> int:
-    """Report on the Stellar texts of a configuration file; returns the exit status."""
+    """Report on the expressions in a configuration file; return the exit status."""
     from stellar.pipeline.config.embedded_expressions import read_texts  # loads the pipeline's configuration
 
-    source = "\n".join(texts_of(file))
-    status = FINE
+    source = "\n".join(read_text_lines(file))
+    status = OK
     for text in read_texts(file, source):
-        for problem in problems(text.source, default_library()) if text.source.strip() else ():
+        for problem in find_problems(text.source, default_library()) if text.source.strip() else ():
             line, column = position(source, text.in_file(problem.span).start)
             _report(f"{file}:{line}:{column}", problem, text.text, 1)
             status = FAILED
@@ -80,25 +81,25 @@ def _check_configuration(file: str) -> int:
 
 
 def _check_source(file: str, first_line: int, statement: str, source: str) -> int:
-    """Report on one expression; returns the exit status.
+    """Report on one expression; return the exit status.
 
-    statement: what to show, which has the expression at the same places
+    statement: the source to show, which has the expression at the same offsets
     """
-    found = _problems(statement, source)
-    for problem in found:
+    problems = _find_problems(statement, source)
+    for problem in problems:
         line, column = position(statement, problem.span.start)
         _report(f"{file}:{first_line + line - 1}:{column}", problem, statement, first_line)
-    return FAILED if found else FINE
+    return FAILED if problems else OK
 
 
-def _report(place: str, problem: Problem, text: str, first_line: int) -> None:
-    print(f"{place}: {problem.name}: {problem.message}")
+def _report(location: str, problem: Finding, text: str, first_line: int) -> None:
+    print(f"{location}: {problem.name}: {problem.message}")
     print(snippet(text, problem.span, first_line))
     print(f"hint: {problem.hint}\n" if problem.hint else "")
 
 
-def _problems(statement: str, source: str) -> list[Problem]:
+def _find_problems(statement: str, source: str) -> list[Finding]:
     if statement != source and not source.strip():
         name = Span(0, len(statement.rstrip()))
-        return [Problem("error", "behind the name stands no expression", name, "write null if that is meant")]
-    return problems(source, default_library())
+        return [Finding(ERROR, "missing expression after :=", name, "write null to set it to null")]
+    return find_problems(source, default_library())

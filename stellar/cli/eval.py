@@ -1,4 +1,4 @@
-"""`stellar eval`: the value of an expression, for one record or for many."""
+"""`stellar eval`: evaluate an expression for one record or for many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, Unusable, argument, complain, decoded, lines_of
+from stellar.cli.reading import (
+    FAILED,
+    OK,
+    STANDARD_INPUT,
+    UsageError,
+    decode_argument,
+    decode_line,
+    print_error,
+    read_lines,
+)
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression, shell_library
@@ -21,8 +30,8 @@ DESCRIPTION = """\
 Evaluate an expression and print its value as a line of JSON.
 
 With -f, evaluate it for each record of a file of JSON lines and print a line
-for each. For a record that fails that line is null, and what went wrong stands
-on standard error with the record's number.
+for each. For a record that fails, that line is null, and the error is written
+to standard error with the record's number.
 
 With --cases, read lines
     {"id": ..., "expr": ..., "vars": {...}}
@@ -32,7 +41,7 @@ and print for each
 As in Metron, a case that calls an unknown function fails only when the call is
 reached.
 
-What JSON lacks is written so, and so it can be read in the vars of cases:
+Values without a JSON type are written, and read in the vars of cases, as:
     {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": "<base64>"}
     {"$set": [...]}  {"$map": [[key, value], ...]}  {"$object": "<class>"}
 """
@@ -43,115 +52,113 @@ examples:
   stellar eval -e "bytes > 1000 and method == 'POST'" -f records.jsonl
   tail -f records.jsonl | stellar eval -e "URL_TO_HOST(url)" -f -
 
-exit status: 0 if all went well; 1 if an expression or a record failed, or a
-case could not be read; 2 if a file could not be read or the command makes no
-sense
+exit status: 0 on success; 1 if an expression or a record failed, or a case
+could not be read; 2 if a file could not be read or the options are invalid
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said behind `stellar eval`."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-e", "--expression", metavar="EXPR", help="the expression")
-    what.add_argument("--cases", metavar="FILE", help="a file of cases; - is standard input")
-    parser.add_argument("-f", "--file", metavar="FILE", help="a file of records; - is standard input")
+    """Add the options of `stellar eval`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-e", "--expression", metavar="EXPR", help="expression")
+    source.add_argument("--cases", metavar="FILE", help="file of cases; - is standard input")
+    parser.add_argument("-f", "--file", metavar="FILE", help="file of records; - is standard input")
     models = parser.add_mutually_exclusive_group()
-    models.add_argument("--registry", metavar="DIR", help="the directory where the MAAS functions find models")
-    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="the ZooKeeper where they find models")
+    models.add_argument("--registry", metavar="DIR", help="directory with the registry of models")
+    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper with the registry of models")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the value, or that for each record; returns the exit status."""
-    with _context(options.registry, options.zookeeper) as context:
+    """Print the value, or one per record, and return the exit status."""
+    with _open_context(options.registry, options.zookeeper) as context:
         if options.cases is not None:
             if options.file is not None:
-                raise Unusable("-f goes with -e; cases bring their own variables")
-            return _each("case", options.cases, partial(_case, context, options), _failed_case, options)
+                raise UsageError("-f requires -e; cases have their own variables")
+            return _print_each(
+                "case", options.cases, partial(_evaluate_case, context, options), _format_failed_case, options
+            )
         try:
-            expression = Expression(argument(options.expression), shell_library())
+            expression = Expression(decode_argument(options.expression), shell_library())
             if options.file is None:
-                print(_value(expression, context, {}))
-                return FINE
+                print(_evaluate(expression, context, {}))
+                return OK
         except (StellarError, ValueError) as error:
-            complain(str(error), error, options)
+            print_error(str(error), error, options)
             return FAILED
-        return _each("record", options.file, partial(_value, expression, context), _null, options)
+        return _print_each("record", options.file, partial(_evaluate, expression, context), _format_null, options)
 
 
-def _each(
+def _print_each(
     noun: str,
     file: str,
-    answer: Callable[[dict[str, Any]], str],
-    failed: Callable[[dict[str, Any], Exception], str],
+    evaluate: Callable[[dict[str, Any]], str],
+    format_failure: Callable[[dict[str, Any], Exception], str],
     options: argparse.Namespace,
 ) -> int:
-    """Print an answer for each object of a file of JSON lines, and complain of each that has none."""
-    status, count = FINE, 0
-    for number, line in lines_of(file):
+    """Print a result for each object of a file of JSON lines, and report the errors; return the exit status."""
+    status, count = OK, 0
+    for number, line in read_lines(file):
         if not line.strip():
             continue
         count += 1
-        given: dict[str, Any] = {}
+        record: dict[str, Any] = {}
         try:
-            given = _object(line)
-            text = answer(given)
+            record = _parse_object(line)
+            result = evaluate(record)
         except (StellarError, ValueError) as error:
-            place = f"{noun} {count}" if count == number else f"{noun} {count}, on line {number}"
-            complain(f"{place}: {error}", error, options)
-            text, status = failed(given, error), FAILED
-        # Who waits for standard input waits for the answer, too
-        print(text, flush=file == STANDARD_INPUT)
+            location = f"{noun} {count}" if count == number else f"{noun} {count}, on line {number}"
+            print_error(f"{location}: {error}", error, options)
+            result, status = format_failure(record, error), FAILED
+        # A producer at standard input may wait for the result
+        print(result, flush=file == STANDARD_INPUT)
     return status
 
 
-def _value(expression: Expression, context: Context, record: dict[str, Any]) -> str:
+def _evaluate(expression: Expression, context: Context, record: dict[str, Any]) -> str:
     return to_json(expression(record, context))
 
 
-def _case(context: Context, options: argparse.Namespace, case: dict[str, Any]) -> str:
+def _evaluate_case(context: Context, options: argparse.Namespace, case: dict[str, Any]) -> str:
     if not isinstance(source := case.get("expr"), str):
-        raise ValueError(f"the expr of a case is a text, not {json.dumps(source)}")
+        raise ValueError(f"expected a string as expr of a case, got {json.dumps(source)}")
     if not isinstance(variables := decode(case.get("vars") or {}), dict):
-        raise ValueError(f"the vars of a case are an object, not {json.dumps(case['vars'])}")
+        raise ValueError(f"expected an object as vars of a case, got {json.dumps(case['vars'])}")
     try:
         expression = Expression(source, shell_library(), unknown_functions="when_reached")
         return to_json({"id": case.get("id"), "ok": True, "value": expression(variables, context)})
     except (StellarError, ValueError) as error:
         if options.debug:
             traceback.print_exception(error)
-        return _failed_case(case, error)
+        return _format_failed_case(case, error)
 
 
-def _null(_record: dict[str, Any], _error: Exception) -> str:
+def _format_null(_record: dict[str, Any], _error: Exception) -> str:
     return "null"
 
 
-def _failed_case(case: dict[str, Any], error: Exception) -> str:
+def _format_failed_case(case: dict[str, Any], error: Exception) -> str:
     return to_json({"id": case.get("id"), "ok": False, "error": str(error)})
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object on a line.
-
-    Raises ValueError, with what is wrong with the line.
-    """
-    text = decoded(line).rstrip()
+def _parse_object(line: bytes) -> dict[str, Any]:
+    """Parse the JSON object on a line. Raise ValueError for anything else."""
+    text = decode_line(line).rstrip()
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         problem = f"{error.msg[:1].lower()}{error.msg[1:]}"
-        raise ValueError(f"this is not JSON: {problem} at column {error.colno}") from error
+        raise ValueError(f"invalid JSON: {problem} at column {error.colno}") from error
     except ValueError as error:
-        raise ValueError(f"a number here has more than {sys.get_int_max_str_digits()} digits") from error
+        raise ValueError(f"invalid JSON: a number has more than {sys.get_int_max_str_digits()} digits") from error
     except RecursionError:
-        raise ValueError("this JSON nests too deep to be read") from None
+        raise ValueError("invalid JSON: nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError('this is not a JSON object; each line is one, such as {"bytes": 1}')
+        raise ValueError('expected a JSON object on each line, such as {"bytes": 1}')
     return value
 
 
 @contextmanager
-def _context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
+def _open_context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
     if directory is None and zookeeper is None:
         yield NOTHING
         return
@@ -161,6 +168,6 @@ def _context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
     try:
         registry = open_registry(directory, zookeeper)
     except ValueError as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error
     with registry, ModelClient(registry) as client:
         yield Context({Registry: registry, ModelClient: client})

@@ -1,4 +1,4 @@
-"""`stellar fmt`: files as they should look."""
+"""`stellar fmt`: format files and expressions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
-from stellar.cli.reading import FAILED, FINE, STANDARD_INPUT, UNUSABLE, Unusable, argument, complain, named
+from stellar.cli.reading import (
+    FAILED,
+    OK,
+    STANDARD_INPUT,
+    UNUSABLE,
+    UsageError,
+    decode_argument,
+    describe_file,
+    print_error,
+)
 from stellar.language.errors import ConfigError, ParseError
 from stellar.language.source import position, snippet
-from stellar.tooling.formatter import WIDTH, StatementError, formatted, formatted_file
+from stellar.tooling.formatter import WIDTH, StatementError, format_expression, format_file
 
 DESCRIPTION = """\
-Lay out expressions anew: blanks, line ends, quotes and keywords as they should
-be. What they mean stays the same, and comments stay where they are.
+Format expressions: whitespace, line ends, quotes and keywords. Their meaning
+and their comments stay the same.
 
-Files are written in place. A file whose name ends in .json is a configuration
-of Metron's; only the expressions in it are changed.
+Files are changed in place. A .json file is a configuration of Metron; only the
+expressions in it are changed.
 """
 
 END = """\
@@ -30,23 +39,25 @@ examples:
   stellar fmt --check rules.stellar
   stellar fmt -e "a&&b"
 
-exit status: 0 if all went well; 1 if something would change, with --check, or
-is not Stellar; 2 if a file could not be read or written
+exit status: 0 on success; 1 if a file would change, with --check, or is not
+Stellar; 2 if a file could not be read or written
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be said behind `stellar fmt`."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a file of expressions; - is standard input")
-    parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="an expression")
-    parser.add_argument("--check", action="store_true", help="write nothing, but name what would change")
-    parser.add_argument("--diff", action="store_true", help="write nothing, but show what would change")
-    parser.add_argument("--width", type=_width, default=WIDTH, metavar="N", help=f"how long lines may be; {WIDTH}")
+    """Add the options of `stellar fmt`."""
+    parser.add_argument("files", nargs="*", metavar="FILE", help="file of expressions; - is standard input")
+    parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="expression")
+    parser.add_argument("--check", action="store_true", help="write no files; list those that would change")
+    parser.add_argument("--diff", action="store_true", help="write no files; show the changes")
+    parser.add_argument(
+        "--width", type=_width, default=WIDTH, metavar="N", help=f"maximum length of lines; default {WIDTH}"
+    )
 
 
 def _width(text: str) -> int:
     if not (text.isdecimal() and int(text) >= _NARROWEST):
-        raise argparse.ArgumentTypeError(f"a width is a number, {_NARROWEST} or more, not {text}")
+        raise argparse.ArgumentTypeError(f"invalid width {text}: expected an integer of at least {_NARROWEST}")
     return int(text)
 
 
@@ -54,71 +65,81 @@ _NARROWEST = 20
 
 
 def run(options: argparse.Namespace) -> int:
-    """Format what is given; returns the exit status."""
+    """Format expressions and files; return the exit status."""
     if not options.files and not options.expression:
-        raise Unusable("name a file to format, or give an expression with -e")
-    status = FINE
+        raise UsageError("nothing to format; pass a file, or an expression with -e")
+    status = OK
     for given in options.expression:
-        try:
-            before = argument(given)
-            after = formatted(before, options.width)
-            if options.check or options.diff:
-                status = max(status, _told("-e", f"{before}\n", f"{after}\n", options))
-            else:
-                print(after)
-        except ParseError as error:
-            complain(str(error), error, options)
-            status = FAILED
+        status = max(status, _format_argument(given, options))
     for file in options.files:
-        status = max(status, _format(file, options))
+        status = max(status, _format_named_file(file, options))
     return status
 
 
-def _format(file: str, options: argparse.Namespace) -> int:
+def _format_argument(given: str, options: argparse.Namespace) -> int:
     try:
-        before = _read(file)
-        after = _formatted(file, before, options.width)
+        before = decode_argument(given)
+        after = format_expression(before, options.width)
         if options.check or options.diff:
-            return _told(file, before, after, options)
-        if file == STANDARD_INPUT:
-            sys.stdout.write(after)
-        elif after != before:
-            _write(file, after)
-            print(f"{file}: formatted", file=sys.stderr)
+            return _report_change("-e", f"{before}\n", f"{after}\n", options)
+        print(after)
+    except ParseError as error:
+        print_error(str(error), error, options)
+        return FAILED
+    return OK
+
+
+def _format_named_file(file: str, options: argparse.Namespace) -> int:
+    try:
+        return _update_file(file, options)
     except StatementError as error:
         line, column = position(error.statement.text, error.error.span.start)
-        place = f"{file}:{error.statement.line + line - 1}:{column}"
-        shown = snippet(error.statement.text, error.error.span, error.statement.line)
-        complain(f"{place}: {error.error.message}\n{shown}", error, options)
+        location = f"{file}:{error.statement.line + line - 1}:{column}"
+        source = snippet(error.statement.text, error.error.span, error.statement.line)
+        print_error(f"{location}: {error.error.message}\n{source}", error, options)
         return FAILED
     except ConfigError as error:
-        complain(str(error), error, options)
+        print_error(str(error), error, options)
         return FAILED
-    except Unusable as error:
-        complain(f"stellar: {error}", error, options)
+    except UsageError as error:
+        print_error(f"stellar: {error}", error, options)
         return UNUSABLE
-    return FINE
 
 
-def _told(file: str, before: str, after: str, options: argparse.Namespace) -> int:
+def _update_file(file: str, options: argparse.Namespace) -> int:
+    before = _read(file)
+    after = _format_source(file, before, options.width)
+    if options.check or options.diff:
+        return _report_change(file, before, after, options)
+    if file == STANDARD_INPUT:
+        sys.stdout.write(after)
+    elif after != before:
+        _write(file, after)
+        print(f"{file}: formatted", file=sys.stderr)
+    return OK
+
+
+def _report_change(file: str, before: str, after: str, options: argparse.Namespace) -> int:
     if before == after:
-        return FINE
+        return OK
     if options.diff:
-        lines = (list(StringIO(before)), list(StringIO(after)))  # lines end where those of a file do
-        for line in difflib.unified_diff(*lines, f"{named(file)}, as it is", f"{named(file)}, formatted"):
+        lines = (list(StringIO(before)), list(StringIO(after)))  # split at the line ends of files only
+        for line in difflib.unified_diff(
+            *lines, f"{describe_file(file)}, unformatted", f"{describe_file(file)}, formatted"
+        ):
             print(line.rstrip("\r\n"))
             if not line.endswith("\n"):
                 print("\\ No newline at end of file")
     if options.check:
-        print(f"{named(file)} would be formatted", file=sys.stderr)
+        print(f"{describe_file(file)} would be formatted", file=sys.stderr)
         return FAILED
-    return FINE
+    return OK
 
 
-def _formatted(file: str, before: str, width: int) -> str:
-    """The text of a file as it should look, with the line ends that it has.
+def _format_source(file: str, before: str, width: int) -> str:
+    """Format the source of a file; line ends and a byte order mark stay the same.
 
-    Raises StatementError or ConfigError if what it holds can't be formatted.
+    Raise StatementError or ConfigError if it is invalid.
     """
     mark = "\ufeff" if before.startswith("\ufeff") else ""
     text = before.removeprefix(mark)
@@ -126,7 +147,7 @@ def _formatted(file: str, before: str, width: int) -> str:
         from stellar.pipeline.config.format import format_configuration  # loads the pipeline's configuration
 
         return mark + format_configuration(file, text, width)
-    return mark + formatted_file(text, width)
+    return mark + format_file(text, width)
 
 
 def _read(file: str) -> str:
@@ -134,14 +155,14 @@ def _read(file: str) -> str:
         data = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
         return data.decode()
     except OSError as error:
-        raise Unusable(f"can't read {named(file)}: {error.strerror}") from error
+        raise UsageError(f"can't read {describe_file(file)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Unusable(f"can't read {named(file)}: byte {error.start + 1} of it is not UTF-8") from error
+        raise UsageError(f"can't read {describe_file(file)}: byte {error.start + 1} is not UTF-8") from error
 
 
 def _write(file: str, text: str) -> None:
-    """Put a text in the place of a file, whole or not at all; its permissions stay."""
-    path = Path(file).resolve()  # what a link leads to is replaced, and not the link
+    """Replace the content of a file atomically; its permissions stay the same."""
+    path = Path(file).resolve()  # replace the target of a link, not the link
     try:
         descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -154,4 +175,4 @@ def _write(file: str, text: str) -> None:
                 Path(draft).unlink()
             raise
     except OSError as error:
-        raise Unusable(f"can't write {file}: {error.strerror}") from error
+        raise UsageError(f"can't write {file}: {error.strerror}") from error

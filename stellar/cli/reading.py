@@ -1,4 +1,4 @@
-"""What the command reads, and what it says when it can't."""
+"""Input and error output of the commands."""
 
 from __future__ import annotations
 
@@ -8,53 +8,56 @@ import sys
 import traceback
 from collections.abc import Iterator
 
-FINE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 STANDARD_INPUT = "-"
 
 
-class Unusable(Exception):
-    """The command can't do what it was told to."""
+class UsageError(Exception):
+    """Invalid options, or input or output that can't be used."""
 
 
-def complain(message: str, error: BaseException, options: argparse.Namespace) -> None:
+def print_error(message: str, error: BaseException, options: argparse.Namespace) -> None:
+    """Print a message to standard error, with --debug followed by the traceback."""
     print(message, file=sys.stderr)
     if options.debug:
         traceback.print_exception(error)
 
 
-def lines_of(file: str) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, with their numbers."""
+def read_lines(file: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers. Raise UsageError if it can't be read."""
     try:
         with sys.stdin.buffer if file == STANDARD_INPUT else open(file, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
     except OSError as error:
-        raise Unusable(f"can't read {named(file)}: {error.strerror}") from error
+        raise UsageError(f"can't read {describe_file(file)}: {error.strerror}") from error
 
 
-def texts_of(file: str) -> Iterator[str]:
-    """The lines of a file as text, without their ends."""
-    for number, line in lines_of(file):
+def read_text_lines(file: str) -> Iterator[str]:
+    """Yield the decoded lines of a file, without line ends. Raise UsageError if it can't be read."""
+    for number, line in read_lines(file):
         try:
-            yield decoded(line).rstrip("\r\n")
+            yield decode_line(line).rstrip("\r\n")
         except ValueError as error:
-            raise Unusable(f"can't read line {number} of {named(file)}: {error}") from error
+            raise UsageError(f"can't read line {number} of {describe_file(file)}: {error}") from error
 
 
-def named(file: str) -> str:
+def describe_file(file: str) -> str:
+    """Return the name of a file for messages."""
     return "standard input" if file == STANDARD_INPUT else file
 
 
-def decoded(line: bytes) -> str:
+def decode_line(line: bytes) -> str:
+    """Decode UTF-8. Raise ValueError with the number of the invalid byte."""
     try:
         return line.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} of this line is not UTF-8") from error
 
 
-def argument(text: str) -> str:
-    """An expression of the command line, also where the locale knows nothing of UTF-8."""
+def decode_argument(text: str) -> str:
+    """Decode a command-line argument as UTF-8, independent of the locale."""
     try:
         return text if text.isprintable() else os.fsencode(text).decode()
     except UnicodeError as error:
-        raise Unusable("the expression is not UTF-8") from error
+        raise UsageError("the expression is not UTF-8") from error

@@ -1,4 +1,4 @@
-"""Java's files of properties: a key and a value on a line."""
+"""Java properties files: a key and a value per line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+# A key ends at the first =, : or whitespace without a backslash before it
+_KEY_AND_VALUE = re.compile(r"(?P<key>(?:\\.|[^\\=:\s])*)\s*[=:]?\s*(?P<value>.*)")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.?))")
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
-class Entry(NamedTuple):
-    """A key and its value, and the line that they begin on."""
+
+class Property(NamedTuple):
+    """A key, its value, and the number of the line on which they begin."""
 
     line: int
     key: str
@@ -17,74 +22,59 @@ class Entry(NamedTuple):
 
 
 def read(path: Path) -> dict[str, str]:
-    """The values of a file by their keys; of a key that stands there twice, the last.
+    """Return the values of a file by key; the last value of a repeated key wins.
 
-    The file is UTF-8, or if it is not, ISO-8859-1, in which Java reads it.
-    Raises ValueError, with the file and the line, if an escape is none; OSError if the file can't be read.
+    The file is UTF-8 or else ISO-8859-1, Java's encoding of such files. Raise OSError if it can't be read, and
+    ValueError, with file and line, for an invalid escape.
     """
-    return {entry.key: entry.value for entry in entries(path)}
+    return {entry.key: entry.value for entry in read_entries(path)}
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """The keys and values of a file in its order, with their lines; raises what `read` does."""
-    for number, line in _logical_lines(_text(path)):
-        parts = _PARTS.fullmatch(line)
-        assert parts is not None  # any text has a key and a value, which may be empty
+def read_entries(path: Path) -> Iterator[Property]:
+    """Yield the keys and values in the file's order; raises what `read` raises."""
+    data = path.read_bytes()
+    try:
+        source = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        source = data.decode("iso-8859-1")
+    for number, line in _logical_lines(source):
+        match = _KEY_AND_VALUE.fullmatch(line)
+        assert match is not None  # every line matches: key and value may be empty
         try:
-            yield Entry(number, _unescaped(parts["key"]), _unescaped(parts["value"]))
+            yield Property(number, _unescape(match["key"]), _unescape(match["value"]))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
 
 
-# A key ends at the first =, : or blank that no backslash stands before
-_PARTS = re.compile(r"(?P<key>(?:\\.|[^\\=:\s])*)\s*[=:]?\s*(?P<value>.*)", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<other>.?))", re.DOTALL)
-_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("iso-8859-1")
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, each with its number; one that ends in a backslash goes on in the next."""
-    first, begun = 0, ""
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+def _logical_lines(source: str) -> Iterator[tuple[int, str]]:
+    """Yield lines with their numbers, continuation lines joined, without comments and empty lines."""
+    first, joined = 0, ""
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", source), 1):
         stripped = line.lstrip(" \t\f")
-        if not begun:
-            if not stripped or stripped[0] in "#!":
-                continue
-            first = number
-        begun += stripped
-        if (len(begun) - len(begun.rstrip("\\"))) % 2 == 0:
-            yield first, begun
-            begun = ""
-        else:
-            begun = begun[:-1]
-    if begun:
-        yield first, begun
+        if not joined and (not stripped or stripped[0] in "#!"):
+            continue
+        first = first or number
+        joined += stripped
+        if (len(joined) - len(joined.rstrip("\\"))) % 2:  # an odd backslash at the end continues the line
+            joined = joined[:-1]
+            continue
+        yield first, joined
+        first, joined = 0, ""
+    if joined:
+        yield first, joined
 
 
-def _unescaped(text: str) -> str:
-    if "\\" not in text:
-        return text
-    # A character beyond U+FFFF is written as two escapes, which are halves of it
-    unescaped = _ESCAPE.sub(_character, text)
+def _unescape(value: str) -> str:
+    # Characters above U+FFFF are written as two escapes, a surrogate pair
+    unescaped = _ESCAPE.sub(_character, value)
     try:
         return unescaped.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"half of a character in {text!r}: two escapes, \\uD8.. and \\uDC.., make a whole one"
-        ) from error
+        raise ValueError(f"invalid escape in {value!r}: unpaired surrogate") from error
 
 
 def _character(escape: re.Match[str]) -> str:
-    if escape["code"] is not None:
-        return chr(int(escape["code"], 16))
-    if escape["other"] == "u":
-        raise ValueError("behind \\u stand four digits of 0 to 9 and a to f; a backslash itself is written \\\\")
-    return _ESCAPED.get(escape["other"], escape["other"])
+    code, other = escape.groups()
+    if other == "u":
+        raise ValueError("invalid escape \\u: expected four hexadecimal digits; write \\\\ for a backslash")
+    return chr(int(code, 16)) if code else _ESCAPED.get(other, other)

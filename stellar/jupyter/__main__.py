@@ -1,4 +1,4 @@
-"""`python -m stellar.jupyter`: what Jupyter starts a kernel with, and what puts one there with options of its own."""
+"""`python -m stellar.jupyter`: starts a kernel for Jupyter, or installs a kernel with options."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from stellar.repl.options import add_options
 
 DESCRIPTION = """\
-The notebook of Stellar. Jupyter offers it as soon as it is installed; this
-makes another one, which is opened with options such as those of the shell.
+The Stellar kernel. Jupyter offers it once the package is installed; this
+command installs another kernel, with the options of the shell.
 """
 
 END = """\
@@ -20,11 +20,11 @@ examples:
   jupyter kernelspec remove squid
 """
 
-FINE, FAILED = 0, 1
+OK, FAILED = 0, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] in (["-f"], ["--connection-file"]):
@@ -32,10 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _install(_parser().parse_args(arguments))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        complaint = f"the notebook needs the package {package}: pip install 'stellar-maas[jupyter]'"
+        message = f"the kernel requires {package}: pip install 'stellar-maas[jupyter]'"
     except (ValueError, OSError) as error:
-        complaint = str(error)
-    print(f"stellar.jupyter: {complaint}", file=sys.stderr)
+        message = str(error)
+    print(f"stellar.jupyter: {message}", file=sys.stderr)
     return FAILED
 
 
@@ -47,7 +47,7 @@ def _serve(arguments: Sequence[str]) -> int:
     from stellar.jupyter.kernel import serve
 
     serve(options.connection_file, options)
-    return FINE
+    return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,12 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    install = commands.add_parser("install", help="make a kernel known to Jupyter", allow_abbrev=False)
-    install.add_argument("--name", default="stellar", help="what notebooks know it by; one of that name is replaced")
-    install.add_argument("--display-name", metavar="TEXT", help="what people know it by; by default the name")
-    where = install.add_mutually_exclusive_group()
-    where.add_argument("--user", action="store_true", help="for this user, which is the default")
-    where.add_argument("--sys-prefix", action="store_true", help="for this Python environment")
+    install = commands.add_parser("install", help="install a kernel", allow_abbrev=False)
+    install.add_argument(
+        "--name", default="stellar", help="name of the kernel in notebooks; an existing kernel is replaced"
+    )
+    install.add_argument("--display-name", metavar="TEXT", help="name of the kernel in menus; defaults to --name")
+    scope = install.add_mutually_exclusive_group()
+    scope.add_argument("--user", action="store_true", help="install for this user; the default")
+    scope.add_argument("--sys-prefix", action="store_true", help="install for this Python environment")
     add_options(install)
     return parser
 
@@ -74,7 +76,7 @@ def _install(options: argparse.Namespace) -> int:
 
     display_name = options.display_name or ("Stellar" if options.name == "stellar" else options.name)
     print(install(options.name, display_name, options, sys.prefix if options.sys_prefix else None))
-    return FINE
+    return OK
 
 
 if __name__ == "__main__":

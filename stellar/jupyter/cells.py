@@ -1,4 +1,4 @@
-"""Cells of a notebook: what each of their statements shows, and what may be asked of a place in them."""
+"""Cells of a notebook: execution of their statements, completion and help."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ from dataclasses import dataclass
 from stellar.language.errors import StellarError
 from stellar.language.source import Span, snippet
 from stellar.repl.commands import MAGICS
-from stellar.repl.lines import COMMENTS, QUESTION, complete_line, expression_begin, is_unfinished, joined, problem
+from stellar.repl.lines import (
+    COMMENTS,
+    QUESTION,
+    complete_line,
+    find_expression,
+    find_syntax_error,
+    is_unfinished,
+    join_lines,
+)
 from stellar.repl.rendering import as_html, as_text, visible
-from stellar.repl.session import NOTHING_TO_SAY, Quit, Session
-from stellar.tooling import documentation as explained
-from stellar.tooling.completion import Candidate, call_at
-from stellar.tooling.statements import Statement, statements
+from stellar.repl.session import NO_OUTPUT, Quit, Session
+from stellar.tooling import documentation
+from stellar.tooling.completion import Candidate, find_call
+from stellar.tooling.statements import Statement, read_statements
 
-# How wide a table in a notebook is drawn for who sees no HTML
+# Width of tables for front ends without HTML
 WIDTH = 100
 
-# A value as notebooks take it: by the types of MIME, in as many forms as there are
+# Representations of a value by MIME type
 Bundle = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a statement shows.
+class CellOutput:
+    """The output of a statement.
 
-    bundle: the value
-    last: whether it is that of the cell's last statement, which is the result of the cell
+    bundle: representations of its value
+    last: True for the last statement of the cell, whose value is the result of the cell
     """
 
     bundle: Bundle
@@ -38,17 +46,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a command has to say beside its value."""
+    """A message of a command in addition to its value."""
 
     text: str
 
 
-class Failed(Exception):
-    """A cell ends here.
+class CellError(Exception):
+    """A statement of a cell failed.
 
-    name: what kind of error it is
-    message: what went wrong, in a sentence
-    lines: the same, with its place in the cell, and what may help
+    name: class of the error
+    message: its message
+    lines: the message, the source location in the cell, and a hint
     """
 
     def __init__(self, name: str, message: str, lines: list[str]) -> None:
@@ -58,79 +66,79 @@ class Failed(Exception):
         self.lines = lines
 
 
-def statements_of(cell: str) -> list[Statement]:
-    """The statements of a cell, as those of a file; one that is not finished goes on also if it is not indented."""
-    found = ((statement.line, statement.code) for statement in statements(cell.split("\n")))
-    return [Statement(line, code) for line, code in joined(found)]
+def split_statements(cell: str) -> list[Statement]:
+    """Split a cell into statements like a file, except that an unfinished one also continues without indentation."""
+    numbered = ((statement.line, statement.code) for statement in read_statements(cell.split("\n")))
+    return [Statement(line, code) for line, code in join_lines(numbered)]
 
 
-# -- Running ----------------------------------------------------------------------------------------------------------
+# -- Execution --------------------------------------------------------------------------------------------------------
 
 
-def run(cell: str, session: Session) -> Iterator[Shown | Note]:
-    """Execute the statements of a cell in turn, and show what they come to, as it comes.
+def run(cell: str, session: Session) -> Iterator[CellOutput | Note]:
+    """Execute the statements of a cell and yield their output as it is produced.
 
-    Every value is shown but null; of a statement that sets a variable or a setting only if it is the last. `quit` does
-    nothing here. Raises Failed at the first statement that fails.
+    Values are shown except null, and except those of assignments before the last statement. `quit` is ignored. Raise
+    CellError at the first statement that fails.
     """
-    found = statements_of(cell)
-    for statement in found:
-        last = statement is found[-1]
+    split = split_statements(cell)
+    for statement in split:
+        last = statement is split[-1]
         try:
             value = session.execute(statement.text)
         except Quit:
             continue
         except Exception as error:
             yield from _notes(session)
-            raise failure(error, statement) from error
-        if value is not None and value != NOTHING_TO_SAY and (last or not _sets_something(statement)):
-            yield Shown(_asked(statement, session) or bundle(value), last)
+            raise create_error(error, statement) from error
+        if value is not None and value != NO_OUTPUT and (last or not _is_assignment(statement)):
+            yield CellOutput(_find_asked_help(statement, session) or render(value), last)
         yield from _notes(session)
 
 
-def bundle(value: object) -> Bundle:
-    """A value as text, and if it is a table also as HTML."""
+def render(value: object) -> Bundle:
+    """Render a value as plain text, and a table also as HTML."""
     html = as_html(value)
     return {"text/plain": as_text(value, WIDTH)} | ({} if html is None else {"text/html": html})
 
 
 def _notes(session: Session) -> Iterator[Note]:
-    return (Note(note) for note in session.taken_notes())
+    return (Note(note) for note in session.take_notes())
 
 
-def _sets_something(statement: Statement) -> bool:
+def _is_assignment(statement: Statement) -> bool:
     if statement.name is not None:
         return True
     word = statement.text.split(maxsplit=1)[0]
     return word in MAGICS and MAGICS[word].takes == "assignment"
 
 
-def _asked(statement: Statement, session: Session) -> Bundle | None:
-    """The answer to a question such as ?TRIM; None if it is none."""
+def _find_asked_help(statement: Statement, session: Session) -> Bundle | None:
+    """Return the help for a statement such as ?TRIM; None for other statements."""
     question = QUESTION.fullmatch(statement.text.strip())
-    return None if question is None else help_of(question[1] or question[2] or "", session)
+    return None if question is None else find_help(question[1] or question[2] or "", session)
 
 
-def failure(error: Exception, statement: Statement = Statement(1, "")) -> Failed:  # noqa: B008 - it is a constant
-    """How an error is told in a notebook: where in the cell, what, and what may help."""
+def create_error(error: Exception, statement: Statement = Statement(1, "")) -> CellError:  # noqa: B008 - immutable
+    """Convert an error to the error of a cell, with its source location and hint."""
     name = type(error).__name__
     match error:
         case StellarError():
             hint = [visible(f"hint: {error.hint}")] if error.hint else []
-            lines = [visible(error.message), visible(_place(error, statement)), *hint]
-            return Failed(name, visible(error.message), lines)
+            lines = [visible(error.message), visible(_locate(error, statement)), *hint]
+            return CellError(name, visible(error.message), lines)
         case OSError(filename=str(file), strerror=str(reason)):
-            return Failed(name, f"{file}: {reason}", [f"{file}: {reason}"])
+            return CellError(name, f"{file}: {reason}", [f"{file}: {reason}"])
         case LookupError() | ValueError() | OSError():
             message = visible(str(error))
-            return Failed(name, message.split("\n")[0], [message])
+            return CellError(name, message.split("\n")[0], [message])
         case _:
-            message = f"this should not happen: {name}: {error}"
-            return Failed(name, message, [*traceback.format_exception(error), message])
+            message = f"internal error: {name}: {error}"
+            return CellError(name, message, [*traceback.format_exception(error), message])
 
 
-def _place(error: StellarError, statement: Statement) -> str:
-    """The line of the cell that an error is in; or that of another text, as of a lambda that was made before."""
+def _locate(error: StellarError, statement: Statement) -> str:
+    """Return the marked line of the cell, or of another source, such as that of a lambda from an earlier cell."""
     text = statement.text.rstrip()
     if not text.endswith(error.source):
         return snippet(error.source, error.span)
@@ -138,64 +146,64 @@ def _place(error: StellarError, statement: Statement) -> str:
     return snippet(text, Span(error.span.start + begin, error.span.end + begin), statement.line)
 
 
-# -- A place in a cell ------------------------------------------------------------------------------------------------
+# -- Completion and help ----------------------------------------------------------------------------------------------
 
 _NAME_BEFORE = re.compile(r"[%\w.:$]*\Z")
 _NAME_AFTER = re.compile(r"[\w.:$]*")
 
 
 def complete(cell: str, cursor: int, session: Session) -> list[Candidate]:
-    """What may stand at the cursor."""
+    """Return the completions at the cursor."""
     begin = _statement_begin(cell, cursor)
     if begin is None:
         return []
     return [
-        Candidate(found.text, found.start + begin, found.kind, found.about)
-        for found in complete_line(cell[begin:cursor], cursor - begin, session)
+        Candidate(each.text, each.start + begin, each.kind, each.about)
+        for each in complete_line(cell[begin:cursor], cursor - begin, session)
     ]
 
 
 def inspect(cell: str, cursor: int, session: Session) -> Bundle | None:
-    """The help of what stands at the cursor, or else of the function whose arguments the cursor is in."""
+    """Return the help of the name at the cursor, or of the call around it; None if there is neither."""
     before, after = _NAME_BEFORE.search(cell, 0, cursor), _NAME_AFTER.match(cell, cursor)
     name = (before[0] if before else "") + (after[0] if after else "")
-    if name and (found := help_of(name, session)) is not None:
-        return found
-    if (begin := _statement_begin(cell, cursor)) is None or (part := expression_begin(cell[begin:cursor])) is None:
+    if name and (bundle := find_help(name, session)) is not None:
+        return bundle
+    if (begin := _statement_begin(cell, cursor)) is None or (offset := find_expression(cell[begin:cursor])) is None:
         return None
-    begin += part
-    call = call_at(cell[begin:cursor], cursor - begin, session.library)
-    return None if call is None else help_of(call.function.name, session)
+    begin += offset
+    call = find_call(cell[begin:cursor], cursor - begin, session.library)
+    return None if call is None else find_help(call.function.name, session)
 
 
-def help_of(name: str, session: Session) -> Bundle | None:
-    """The help of a function, a variable or a command; None if nothing has that name."""
+def find_help(name: str, session: Session) -> Bundle | None:
+    """Return the help of a function, variable or command; None for an unknown name."""
     try:
-        found = {"text/plain": session.help(name)}
+        bundle = {"text/plain": session.help(name)}
     except LookupError:
         return None
     if name in session.library:
-        found["text/markdown"] = explained.function(session.library[name])
+        bundle["text/markdown"] = documentation.describe_function(session.library[name])
     elif (value := session.variables.values.get(name)) is not None:
-        found["text/plain"] += f"\n{as_text(value, WIDTH)}"
-    return found
+        bundle["text/plain"] += f"\n{as_text(value, WIDTH)}"
+    return bundle
 
 
-def is_complete(cell: str) -> str:
-    """Whether a cell could be run as it stands: complete, incomplete, or invalid."""
-    found = statements_of(cell)
-    if found and is_unfinished(found[-1].text):
+def check_completeness(cell: str) -> str:
+    """Return `complete` if a cell can be executed, otherwise `incomplete` or `invalid`."""
+    split = split_statements(cell)
+    if split and is_unfinished(split[-1].text):
         return "incomplete"
-    return "invalid" if any(problem(statement.text) for statement in found) else "complete"
+    return "invalid" if any(find_syntax_error(statement.text) for statement in split) else "complete"
 
 
 def _statement_begin(cell: str, cursor: int) -> int | None:
-    """Where the statement begins that the cursor is in; None in a comment."""
+    """Return the offset of the statement at the cursor; None in a comment."""
     lines = cell[:cursor].split("\n")
     if lines[-1].lstrip().startswith(COMMENTS):
         return None
-    found = statements_of("\n".join(lines))
-    last = found[-1] if found else None
+    split = split_statements("\n".join(lines))
+    last = split[-1] if split else None
     if last is None or (not lines[-1] and not is_unfinished(last.text)):
-        return cursor  # a statement may begin here
+        return cursor  # a new statement starts here
     return sum(len(line) + 1 for line in lines[: last.line - 1])

@@ -1,4 +1,4 @@
-"""The kernel: what Jupyter asks of it, answered by a session and by what `cells` knows."""
+"""The kernel: Jupyter's protocol, implemented with a session and `cells`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipykernel.kernelbase import Kernel
 
 from stellar.jupyter import cells
 from stellar.repl.session import Session
-from stellar.repl.startup import opened
+from stellar.repl.startup import open_session
 from stellar.util.version import VERSION
 
 _LAST_SECONDS = 5
@@ -22,32 +22,32 @@ Reply = dict[str, Any]
 
 
 def serve(connection_file: str, options: argparse.Namespace) -> None:
-    """Answer the notebook that wrote a connection file, until it ends the kernel."""
+    """Serve the front end that wrote a connection file, until it shuts the kernel down."""
     app = IPKernelApp.instance(kernel_class=StellarKernel)
     app.initialize(["-f", connection_file])
-    app.kernel.opens = partial(opened, options)
+    app.kernel.open_session = partial(open_session, options)
     app.start()
-    # It sends the answer that the kernel ends; if what shows outputs were closed before, it would wait for that in vain
+    # This thread sends the reply to the shutdown request; it would hang if the output channel were closed first
     app.control_thread.join(_LAST_SECONDS)
 
 
 class StellarKernel(Kernel):
-    """A kernel whose language is Stellar. Its session is opened when it is first wanted, and again if that failed."""
+    """A Jupyter kernel for Stellar. Its session is opened on first use, and again if that failed."""
 
     implementation = "stellar"
     implementation_version = VERSION
     banner = f"Stellar {VERSION}: ?NAME shows the help of a function, %help the commands"
-    language_info = {  # noqa: RUF012 - so Kernel has it
+    language_info = {  # noqa: RUF012 - declared like this by Kernel
         "name": "stellar",
         "version": VERSION,
         "mimetype": "text/x-stellar",
         "file_extension": ".stellar",
         "pygments_lexer": "stellar",
-        # Editors in browsers have no mode for Stellar; JavaScript's texts, numbers and // are the same
+        # CodeMirror has no mode for Stellar; strings, numbers and // are those of JavaScript
         "codemirror_mode": "javascript",
     }
 
-    opens: Callable[[], Session] = Session
+    open_session: Callable[[], Session] = Session
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -56,12 +56,12 @@ class StellarKernel(Kernel):
 
     @property
     def stellar(self) -> Session:
-        """The session of this notebook. Raises what opening it does."""
+        """The session of this notebook; raises the errors of opening it."""
         if self._stellar is None:
-            self._stellar = self.opens()
+            self._stellar = self.open_session()
         return self._stellar
 
-    # -- Running a cell
+    # -- Execution
 
     async def do_execute(
         self,
@@ -74,7 +74,7 @@ class StellarKernel(Kernel):
         cell_meta: Any = None,
         cell_id: Any = None,
     ) -> Reply:
-        """Execute a cell; the answer tells whether it failed. `silent` shows nothing, and is not counted."""
+        """Execute a cell and return its status. With `silent` there is no output, and the cell is not counted."""
         if store_history and not silent:
             self._inputs.append((self.execution_count, code))
         try:
@@ -84,73 +84,73 @@ class StellarKernel(Kernel):
                 "execution_count": self.execution_count,
                 "payload": [],
                 "user_expressions": {
-                    name: self._evaluated(expression) for name, expression in (user_expressions or {}).items()
+                    name: self._evaluate(expression) for name, expression in (user_expressions or {}).items()
                 },
             }
         except KeyboardInterrupt:
-            failed = cells.Failed("KeyboardInterrupt", "interrupted", ["interrupted"])
-        except cells.Failed as error:
-            failed = error
-        said = _told(failed)
+            cell_error = cells.CellError("KeyboardInterrupt", "interrupted", ["interrupted"])
+        except cells.CellError as error:
+            cell_error = error
+        content = _error_content(cell_error)
         if not silent:
-            self._send("error", said)
-        return {"status": "error", "execution_count": self.execution_count, **said}
+            self._send("error", content)
+        return {"status": "error", "execution_count": self.execution_count, **content}
 
     def _execute(self, code: str, silent: bool) -> None:
         try:
             session = self.stellar
         except Exception as error:
-            raise cells.failure(error) from error
+            raise cells.create_error(error) from error
         for output in cells.run(code, session):
             if not silent:
                 self._show(output)
 
-    def _show(self, output: cells.Shown | cells.Note) -> None:
+    def _show(self, output: cells.CellOutput | cells.Note) -> None:
         match output:
             case cells.Note(text):
                 self._send("stream", {"name": "stdout", "text": f"{text}\n"})
-            case cells.Shown(bundle, last=True):
+            case cells.CellOutput(bundle, last=True):
                 result = {"data": bundle, "metadata": {}, "execution_count": self.execution_count}
                 self._send("execute_result", result)
-            case cells.Shown(bundle):
+            case cells.CellOutput(bundle):
                 self._send("display_data", {"data": bundle, "metadata": {}, "transient": {}})
 
     def _send(self, kind: str, content: Reply) -> None:
         self.send_response(self.iopub_socket, kind, content)
 
-    def _evaluated(self, expression: str) -> Reply:
-        """What a front end wants to know beside a cell: the value of an expression."""
+    def _evaluate(self, expression: str) -> Reply:
+        """Evaluate a user expression of an execution request."""
         try:
-            return {"status": "ok", "data": cells.bundle(self.stellar.evaluate(expression)), "metadata": {}}
-        except Exception as error:  # noqa: BLE001 - it is told
-            return {"status": "error", **_told(cells.failure(error))}
+            return {"status": "ok", "data": cells.render(self.stellar.evaluate(expression)), "metadata": {}}
+        except Exception as error:  # noqa: BLE001 - reported in the reply
+            return {"status": "error", **_error_content(cells.create_error(error))}
 
-    # -- A place in a cell
+    # -- Completion and help
 
     async def do_complete(self, code: str, cursor_pos: int) -> Reply:
-        """What may stand at the cursor, with the kind of each."""
-        found = cells.complete(code, cursor_pos, self.stellar)
-        start = found[0].start if found else cursor_pos
-        kinds = [{"text": each.text, "type": each.kind, "start": start, "end": cursor_pos} for each in found]
+        """Return the completions at the cursor, with their kinds."""
+        candidates = cells.complete(code, cursor_pos, self.stellar)
+        start = candidates[0].start if candidates else cursor_pos
+        kinds = [{"text": each.text, "type": each.kind, "start": start, "end": cursor_pos} for each in candidates]
         return {
             "status": "ok",
-            "matches": [each.text for each in found],
+            "matches": [each.text for each in candidates],
             "cursor_start": start,
             "cursor_end": cursor_pos,
             "metadata": {"_jupyter_types_experimental": kinds},
         }
 
     async def do_inspect(self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()) -> Reply:
-        """The help of what stands at the cursor."""
-        found = cells.inspect(code, cursor_pos, self.stellar)
-        return {"status": "ok", "found": found is not None, "data": found or {}, "metadata": {}}
+        """Return the help of the name or call at the cursor."""
+        bundle = cells.inspect(code, cursor_pos, self.stellar)
+        return {"status": "ok", "found": bundle is not None, "data": bundle or {}, "metadata": {}}
 
     async def do_is_complete(self, code: str) -> Reply:
-        """Whether a console should let the user go on typing."""
-        status = cells.is_complete(code)
+        """Return the status of a cell, from which a console decides about a continuation line."""
+        status = cells.check_completeness(code)
         return {"status": status, "indent": "  "} if status == "incomplete" else {"status": status}
 
-    # -- The rest
+    # -- History and shutdown
 
     async def do_history(
         self,
@@ -164,29 +164,29 @@ class StellarKernel(Kernel):
         pattern: str | None = None,
         unique: bool = False,
     ) -> Reply:
-        """The cells that were executed since the kernel started: a part of them, the last, or those that match."""
-        found = self._inputs
+        """Return executed cells since the start: a range, the last ones, or those that match a pattern."""
+        inputs = self._inputs
         match hist_access_type:
             case "range":
-                found = [each for each in found if (start or 0) <= each[0] and (stop is None or each[0] < stop)]
+                inputs = [each for each in inputs if (start or 0) <= each[0] and (stop is None or each[0] < stop)]
             case "search":
-                found = [each for each in found if fnmatch.fnmatchcase(each[1], pattern or "*")]
+                inputs = [each for each in inputs if fnmatch.fnmatchcase(each[1], pattern or "*")]
         if unique:
-            found = sorted({code: (number, code) for number, code in found}.values())
+            inputs = sorted({code: (number, code) for number, code in inputs}.values())
         if hist_access_type != "range" and n is not None:
-            found = found[max(0, len(found) - n) :]
+            inputs = inputs[max(0, len(inputs) - n) :]
         return {
             "status": "ok",
-            "history": [(0, number, (code, None) if output else code) for number, code in found],
+            "history": [(0, number, (code, None) if output else code) for number, code in inputs],
         }
 
     async def do_shutdown(self, restart: bool) -> Reply:
-        """Close what the session has opened."""
+        """Close the session."""
         if self._stellar is not None:
             self._stellar.close()
             self._stellar = None
         return {"status": "ok", "restart": restart}
 
 
-def _told(failed: cells.Failed) -> Reply:
-    return {"ename": failed.name, "evalue": failed.message, "traceback": failed.lines}
+def _error_content(error: cells.CellError) -> Reply:
+    return {"ename": error.name, "evalue": error.message, "traceback": error.lines}

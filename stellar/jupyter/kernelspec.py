@@ -1,6 +1,6 @@
-"""How Jupyter finds the kernel: a folder that says how it is started.
+"""Kernel specifications: folders that describe to Jupyter how to start a kernel.
 
-The package brings one for a kernel without options. `install` makes others, each with options of its own.
+The package contains one for a kernel without options; `install` creates others with options.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 SPEC = Path(__file__).parent / "spec"
-# The options of a session that name files or folders; a notebook stands anywhere
+# Options with paths, which are made absolute: notebooks have different working directories
 PATHS = ("registry", "variables", "properties", "log4j")
 FILES = PATHS[1:]
 
 
 def install(name: str, display_name: str, options: argparse.Namespace, prefix: str | None) -> Path:
-    """Make a kernel known to Jupyter; returns the folder that says so.
+    """Install a kernel and return the folder of its specification.
 
-    options: those of the shell, which its sessions are opened with
-    prefix: of the Python that it is for; None for the user, whatever Python there is
+    options: options of the shell with which its sessions are opened
+    prefix: prefix of the Python environment; None to install for the user
 
-    Raises ValueError, with a sentence, if a file is not there or the name is none; OSError if it can't be written.
+    Raise ValueError for a missing file or an invalid name, OSError if the folder can't be written.
     """
     from jupyter_client.kernelspec import KernelSpecManager
 
     for option in FILES:
         file = getattr(options, option)
         if file is not None and not Path(file).is_file():
-            raise ValueError(f"--{option}: there is no file {file}")
+            raise ValueError(f"--{option}: missing file {file}")
     with TemporaryDirectory() as folder:
         staged = Path(folder, "spec")
         shutil.copytree(SPEC, staged)
@@ -42,7 +42,7 @@ def install(name: str, display_name: str, options: argparse.Namespace, prefix: s
 
 
 def _spec(display_name: str, options: argparse.Namespace) -> dict[str, object]:
-    """What the package's own says, with this Python, which may be another than the notebook's, and options."""
+    """Return the package's own specification with this Python, which can differ from the notebook's, and options."""
     spec = json.loads((SPEC / "kernel.json").read_text(encoding="utf-8"))
     _, *rest = spec["argv"]
     return {**spec, "argv": [sys.executable, *rest, *_arguments(options)], "display_name": display_name}

@@ -1,4 +1,4 @@
-"""The colours of Stellar for Pygments, which colours notebooks that are turned into pages, and documentation."""
+"""A Pygments lexer for Stellar, used for exported notebooks and documentation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from pygments.lexer import Lexer
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, String, Whitespace
 
-from stellar.repl.lines import coloured_line
-from stellar.tooling.statements import statements
+from stellar.repl.lines import highlight_line
+from stellar.tooling.statements import read_statements
 
 _TOKENS = {
     "stellar.command": Name.Builtin,
@@ -26,7 +26,7 @@ _TOKENS = {
 
 
 class StellarLexer(Lexer):  # type: ignore[misc]  # Pygments has no types
-    """The pieces of a cell or a file, by the lexer of the language itself."""
+    """Highlights cells and files with the lexer of the language itself."""
 
     name = "Stellar"
     aliases: ClassVar = ["stellar"]
@@ -34,23 +34,23 @@ class StellarLexer(Lexer):  # type: ignore[misc]  # Pygments has no types
     mimetypes: ClassVar = ["text/x-stellar"]
 
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, Any, str]]:
-        """Each piece, where it stands, and its token. Lines that are comments are blanks to the language itself."""
+        """Yield offset, token type and characters; comment lines are spaces in `Statement.code`."""
         lines = text.split("\n")
         begins, position = list(accumulate((len(line) + 1 for line in lines), initial=0)), 0
-        for statement in statements(lines):
-            yield from _commented(text, position, begins[statement.line - 1])
+        for statement in read_statements(lines):
+            yield from _comment(text, position, begins[statement.line - 1])
             position = begins[statement.line - 1]
-            for kind, code in coloured_line(statement.code):
+            for kind, code in highlight_line(statement.code):
                 end = position + len(code)
                 if text[position:end] == code and not code.isspace():
                     yield position, _TOKENS[kind], code
                 else:
-                    yield from _commented(text, position, end)
+                    yield from _comment(text, position, end)
                 position = end
-        yield from _commented(text, position, len(text))
+        yield from _comment(text, position, len(text))
 
 
-def _commented(text: str, begin: int, end: int) -> Iterator[tuple[int, Any, str]]:
-    """A part of a text in which only comments and blanks are."""
-    if part := text[begin:end]:
-        yield begin, Whitespace if part.isspace() else Comment.Single, part
+def _comment(text: str, begin: int, end: int) -> Iterator[tuple[int, Any, str]]:
+    """Yield a range of comments and whitespace."""
+    if code := text[begin:end]:
+        yield begin, Whitespace if code.isspace() else Comment.Single, code

@@ -1,5 +1,5 @@
-"""The language server: what editors ask of Stellar texts, in `.stellar` files and in Metron's configurations.
+"""A language server for `.stellar` files and for expressions in Metron's configurations.
 
-server      answers the protocol
-documents   what the answers are, without the protocol
+server      the Language Server Protocol
+documents   analysis of documents, without the protocol
 """

@@ -1,6 +1,6 @@
-"""Documents as an editor has them: the Stellar texts in a file, what there is to say of it, and what its names mean.
+"""Analysis of documents in an editor: their expressions, diagnostics, names and completions.
 
-Nothing here knows the protocol: places are spans of code points in the whole document.
+Independent of the protocol: positions are spans of code points in the document.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ from stellar.pipeline.config.embedded_expressions import EmbeddedText, Kind, det
 from stellar.pipeline.config.format import format_configuration
 from stellar.pipeline.config.json_positions import JsonString
 from stellar.pipeline.editor import check_file, find_library
-from stellar.repl.lines import COMMENTS, expression_begin
-from stellar.tooling.checks import ERROR, Problem, problems
-from stellar.tooling.completion import CallAt, Candidate, Names, call_at, complete
-from stellar.tooling.formatter import StatementError, formatted_file
-from stellar.tooling.lexing import pieces as lexed
-from stellar.tooling.statements import Statement, statements
+from stellar.repl.lines import COMMENTS, find_expression
+from stellar.tooling.checks import ERROR, find_problems
+from stellar.tooling.completion import Candidate, CompletionScope, OpenCall, complete_expression, find_call
+from stellar.tooling.formatter import StatementError, format_file
+from stellar.tooling.lexing import tokenize
+from stellar.tooling.lints import Finding
+from stellar.tooling.statements import Statement, read_statements
 from stellar.util.cached_properties import cached_property
 
 CONFIGURATION = "configuration"
 NOT_JSON = "not-json"
 
-# In characters
+# Characters of the largest document that is analysed
 LARGEST = 4 * 1024 * 1024
 
 
-class Where(Protocol):
-    """Offsets in a text, and the same in its document."""
+class OffsetMap(Protocol):
+    """A mapping between offsets in an expression's source and in its document."""
 
     def in_file(self, offset: int) -> int: ...
 
@@ -49,8 +50,8 @@ class Where(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shifted:
-    """The place of a text that stands in its document just as it is meant."""
+class ShiftedOffsets:
+    """The mapping for a source that its document contains unescaped."""
 
     by: int
 
@@ -62,46 +63,47 @@ class Shifted:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A Stellar text in a document.
+class Fragment:
+    """An expression in a document.
 
-    source: the expression, with blanks for whatever else stands in the text, such as the name that it is assigned to
-    begin: where in the source the expression may begin
-    where: the place of the source
-    whole: all of the text, in the document
-    name: what gets its value, if anything does
-    named: where that name stands in the text, if it does
-    embedded: the text of a configuration that this is
+    source: the expression, padded with spaces so that offsets match the statement
+    begin: offset in the source at which the expression can start
+    offsets: mapping between offsets in the source and in the document
+    whole: span of the statement in the document
+    name: the variable or field that is assigned, if any
+    name_span: span of that name in the document, if it is in the statement
+    embedded: the expression of a configuration that this is
     """
 
     source: str
     begin: int
-    where: Where
+    offsets: OffsetMap
     whole: Span
     name: str | None = None
-    named: Span | None = None
+    name_span: Span | None = None
     embedded: EmbeddedText | None = None
 
     @property
-    def shown(self) -> str:
+    def one_line(self) -> str:
         """The expression on one line."""
         return " ".join(self.source.split())
 
-    def in_document(self, span: Span) -> Span:
-        return Span(self.where.in_file(span.start), self.where.in_file(span.end))
+    def to_document(self, span: Span) -> Span:
+        """Convert a span of the source to one of the document."""
+        return Span(self.offsets.in_file(span.start), self.offsets.in_file(span.end))
 
-    def written(self, text: str) -> str:
-        """Some Stellar as it must be written into this text."""
-        return text if self.embedded is None else _in_json(text)
+    def encode(self, source: str) -> str:
+        """Escape Stellar for insertion into the document."""
+        return source if self.embedded is None else _escape_json(source)
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+def _escape_json(source: str) -> str:
+    return json.dumps(source, ensure_ascii=False)[1:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A mend: what to write in the place of what."""
+    """A replacement for a span of the document."""
 
     span: Span
     replacement: str
@@ -109,65 +111,70 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to be said of a place in a document.
+    """A diagnostic of a document.
 
-    name: the name of a lint; `error`, `not-json` or `configuration` for what is none
-    serious: whether it can't be used so
-    fix: how to mend it, where that is known to the letter
+    name: the name of a lint, or `error`, `not-json` or `configuration`
+    is_error: False for a warning
+    fix: a replacement that fixes it, if known
     """
 
     span: Span
     message: str
     name: str
-    serious: bool
+    is_error: bool
     fix: Fix | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What can be told of an expression.
+    """The analysis of an expression.
 
-    problems: what is wrong with it, or seldom meant
-    reads: the variables that it reads, and where; None if it is not Stellar
+    problems: its errors and lint findings
+    reads: the variables that it reads, with their spans; None if it is not Stellar
     """
 
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
     reads: tuple[tuple[str, Span], ...] | None
 
 
-@lru_cache(maxsize=4096)  # while one text is typed, the others stay
-def analysed(source: str, library: Library) -> Analysis:
-    found = tuple(problems(source, library))
+@lru_cache(maxsize=4096)  # while one expression is edited, the others do not change
+def analyse(source: str, library: Library) -> Analysis:
+    """Analyse an expression."""
+    problems = tuple(find_problems(source, library))
     try:
         reads = resolve(parse(source), library, source, check_calls=False).reads if source.strip() else ()
     except StellarError:
-        return Analysis(found, None)
-    return Analysis(found, reads)
+        return Analysis(problems, None)
+    return Analysis(problems, reads)
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A name or keyword in a text, and where in its source it stands; `called` if a bracket follows a name."""
+    """A name or keyword in an expression.
+
+    span: its span in the source of the fragment
+    is_call: True for a name before an opening parenthesis
+    """
 
     text: str
     span: Span
-    piece: Piece
-    called: bool
+    fragment: Fragment
+    is_call: bool
 
 
 class Document(Protocol):
-    """A file as an editor has it.
+    """A file in an editor.
 
-    source: all of it
-    pieces: its Stellar texts, in order
-    library: the functions that they may call; None if that can't be told
-    notices: what there is to say of it, in order
+    source: its content
+    fragments: its expressions, in order
+    library: the functions that they can call; None if unknown
+    notices: its diagnostics, in order
     """
 
     source: str
 
     @property
-    def pieces(self) -> tuple[Piece, ...]: ...
+    def fragments(self) -> tuple[Fragment, ...]: ...
 
     @property
     def library(self) -> Library | None: ...
@@ -175,25 +182,25 @@ class Document(Protocol):
     @property
     def notices(self) -> list[Notice]: ...
 
-    def piece_at(self, offset: int) -> Piece | None:
-        """The Stellar text in which an offset is, or in which something typed there would be."""
+    def find_fragment(self, offset: int) -> Fragment | None:
+        """Return the fragment at an offset, or the one that input there would create; None outside expressions."""
 
-    def names_for(self, piece: Piece) -> dict[str, str]:
-        """The variables that this text may read, as far as they are known, each with the expression that sets it."""
+    def find_variables(self, fragment: Fragment) -> dict[str, str]:
+        """Return the known variables that a fragment can read, each with the expression that sets it, or ''."""
 
-    def formatted(self) -> str | None:
-        """All of it as it should look; None as long as something in it is not Stellar, of which notices tell."""
+    def format(self) -> str | None:
+        """Return the formatted content; None if it has syntax errors."""
 
 
-def functions_of(document: Document) -> Library:
-    """The functions that may be called in a document, as far as that can be told."""
+def get_library(document: Document) -> Library:
+    """Return the functions of a document, by default all."""
     return default_library() if document.library is None else document.library
 
 
 # -- Files of statements ----------------------------------------------------------------------------------------------
 
 
-class Statements:
+class StatementDocument:
     """A `.stellar` file."""
 
     def __init__(self, source: str) -> None:
@@ -204,38 +211,42 @@ class Statements:
         return default_library()
 
     @cached_property
-    def pieces(self) -> tuple[Piece, ...]:
+    def fragments(self) -> tuple[Fragment, ...]:
         lines = self.source.split("\n")
         starts = [0, *accumulate(len(line) + 1 for line in lines)]
-        return tuple(_stated(each, starts[each.line - 1]) for each in statements(lines) if not each.is_command)
+        return tuple(
+            _create_statement_fragment(each, starts[each.line - 1])
+            for each in read_statements(lines)
+            if not each.is_command
+        )
 
     @cached_property
     def notices(self) -> list[Notice]:
-        return [notice for piece in self.pieces for notice in _of_statement(piece, self.library)]
+        return [notice for fragment in self.fragments for notice in _check_statement(fragment, self.library)]
 
-    def piece_at(self, offset: int) -> Piece | None:
+    def find_fragment(self, offset: int) -> Fragment | None:
         start = self.source.rfind("\n", 0, offset) + 1
         line, _, _ = self.source[start:].partition("\n")
         if line.lstrip().startswith(COMMENTS):
             return None
-        for piece in self.pieces:
-            if (start <= piece.whole.start or line[:1] in _INDENTS) and _holds(piece.whole, offset):
-                return piece
-        # On a line of its own something new begins, though not behind a question to the shell
-        begin = expression_begin(line)
+        for fragment in self.fragments:
+            if (start <= fragment.whole.start or line[:1] in _INDENTS) and _contains(fragment.whole, offset):
+                return fragment
+        # A line outside all statements starts a new one, unless it is a question to the shell
+        begin = find_expression(line)
         return (
             None
             if begin is None
-            else Piece(" " * begin + line[begin:], begin, Shifted(start), Span(start, start + len(line)))
+            else Fragment(" " * begin + line[begin:], begin, ShiftedOffsets(start), Span(start, start + len(line)))
         )
 
-    def names_for(self, piece: Piece) -> dict[str, str]:
-        before = [each for each in self.pieces if each.whole.start < piece.whole.start]
-        return _read_by_others(self, piece) | _assigned(before)
+    def find_variables(self, fragment: Fragment) -> dict[str, str]:
+        before = [each for each in self.fragments if each.whole.start < fragment.whole.start]
+        return _collect_reads(self, fragment) | _collect_assignments(before)
 
-    def formatted(self) -> str | None:
+    def format(self) -> str | None:
         try:
-            return formatted_file(self.source)
+            return format_file(self.source)
         except StatementError:
             return None
 
@@ -243,201 +254,211 @@ class Statements:
 _INDENTS = (" ", "\t")
 
 
-def _stated(statement: Statement, start: int) -> Piece:
-    """The piece of a statement that begins at an offset in its document."""
+def _create_statement_fragment(statement: Statement, start: int) -> Fragment:
+    """Create the fragment of a statement that starts at an offset of the document."""
     text, name, source = statement.text, statement.name, statement.expression
     whole = Span(start, start + len(text.rstrip("\r\n")))
     if name is None:
-        return Piece(source, 0, Shifted(start), whole)
-    named = start + text.index(name)
-    return Piece(source, text.index(":=") + 2, Shifted(start), whole, name, Span(named, named + len(name)))
+        return Fragment(source, 0, ShiftedOffsets(start), whole)
+    name_start = start + text.index(name)
+    return Fragment(
+        source, text.index(":=") + 2, ShiftedOffsets(start), whole, name, Span(name_start, name_start + len(name))
+    )
 
 
-def _of_statement(piece: Piece, library: Library) -> Iterator[Notice]:
-    if piece.named is not None and not piece.source.strip():
-        message = "behind the name stands no expression\nhint: write null if that is meant"
-        yield Notice(piece.named, message, ERROR, serious=True)
+def _check_statement(fragment: Fragment, library: Library) -> Iterator[Notice]:
+    if fragment.name_span is not None and not fragment.source.strip():
+        message = "missing expression after :=\nhint: write null to set it to null"
+        yield Notice(fragment.name_span, message, ERROR, is_error=True)
     else:
-        yield from _of_expression(piece, library)
+        yield from _check_expression(fragment, library)
 
 
 # -- Configurations ---------------------------------------------------------------------------------------------------
 
 
-class Configured:
-    """A file of a configuration."""
+class ConfigurationDocument:
+    """A configuration file of Metron."""
 
     def __init__(self, source: str, kind: Kind, file: Path) -> None:
         self.source = source
         self.kind = kind
         self.file = file
-        self._found = parse_configuration(source, kind)
+        self._configuration = parse_configuration(source, kind)
 
     @cached_property
     def library(self) -> Library | None:
         return find_library(self.source, self.kind, self.file)
 
     @cached_property
-    def pieces(self) -> tuple[Piece, ...]:
-        return tuple(map(_embedded, self._found.texts))
+    def fragments(self) -> tuple[Fragment, ...]:
+        return tuple(map(_create_embedded_fragment, self._configuration.texts))
 
     @cached_property
     def notices(self) -> list[Notice]:
-        found = list(self._of_file())
-        for piece in self.pieces:
-            # What is no assignment, but should be, is a matter of the file
-            if piece.embedded is None or piece.name is not None or not piece.embedded.assignment:
-                found += _of_expression(piece, self.library)
-        return sorted(found, key=lambda notice: notice.span.start)
+        notices = list(self._check_file())
+        for fragment in self.fragments:
+            # Invalid assignments are reported by the check of the file
+            if fragment.embedded is None or fragment.name is not None or not fragment.embedded.assignment:
+                notices += _check_expression(fragment, self.library)
+        return sorted(notices, key=lambda notice: notice.span.start)
 
-    def _of_file(self) -> Iterator[Notice]:
-        if (problem := self._found.problem) is not None:
+    def _check_file(self) -> Iterator[Notice]:
+        if (problem := self._configuration.problem) is not None:
             span = Span(problem.offset, problem.offset + 1)
-            yield Notice(span, f"not JSON: {problem.message}", NOT_JSON, serious=True)
+            yield Notice(span, f"not JSON: {problem.message}", NOT_JSON, is_error=True)
             return
-        said = check_file(self.source, self.kind, self.file)
-        for error in said.problems:
-            yield self._complaint(error.path, error.message, serious=True)
-        for remark in said.warnings:
-            yield self._complaint(remark.location.path, remark.message, serious=False)
+        result = check_file(self.source, self.kind, self.file)
+        for error in result.problems:
+            yield self._create_notice(error.path, error.message, is_error=True)
+        for warning in result.warnings:
+            yield self._create_notice(warning.location.path, warning.message, is_error=False)
 
-    def _complaint(self, path: str, message: str, *, serious: bool) -> Notice:
-        key = self._found.key(path)
-        if key is not None and (not serious or message.startswith("unknown key ")):
-            return Notice(key.span, message, CONFIGURATION, serious, _json_fix(key, message))
-        value = self._found.value(path)
-        fix = _json_fix(value, message) if isinstance(value, JsonString) else None
-        return Notice(self._found.span(path), message, CONFIGURATION, serious, fix)
+    def _create_notice(self, path: str, message: str, *, is_error: bool) -> Notice:
+        key = self._configuration.key(path)
+        if key is not None and (not is_error or message.startswith("unknown key ")):
+            return Notice(key.span, message, CONFIGURATION, is_error, _suggest_json_fix(key, message))
+        value = self._configuration.value(path)
+        fix = _suggest_json_fix(value, message) if isinstance(value, JsonString) else None
+        return Notice(self._configuration.span(path), message, CONFIGURATION, is_error, fix)
 
-    def piece_at(self, offset: int) -> Piece | None:
-        return next((each for each in self.pieces if _holds(each.whole, offset)), None)
+    def find_fragment(self, offset: int) -> Fragment | None:
+        return next((each for each in self.fragments if _contains(each.whole, offset)), None)
 
-    def names_for(self, piece: Piece) -> dict[str, str]:
-        others = [each for each in self.pieces if each.whole != piece.whole]
-        return dict.fromkeys(self._found.fields, "") | _read_by_others(self, piece) | _assigned(others)
+    def find_variables(self, fragment: Fragment) -> dict[str, str]:
+        others = [each for each in self.fragments if each.whole != fragment.whole]
+        return (
+            dict.fromkeys(self._configuration.fields, "")
+            | _collect_reads(self, fragment)
+            | _collect_assignments(others)
+        )
 
-    def formatted(self) -> str | None:
+    def format(self) -> str | None:
         try:
             return format_configuration(str(self.file), self.source)
         except ConfigError:
             return None
 
 
-def _embedded(text: EmbeddedText) -> Piece:
-    begin, named = text.expression.start, None
+def _create_embedded_fragment(text: EmbeddedText) -> Fragment:
+    begin, name_span = text.expression.start, None
     if text.assignment and text.name is not None:
         start = text.text.index(text.name)
-        named = Span(text.json.in_file(start), text.json.in_file(start + len(text.name)))
+        name_span = Span(text.json.in_file(start), text.json.in_file(start + len(text.name)))
     source = " " * begin + text.text[begin:]
-    return Piece(source, begin, text.json, text.json.inner, text.name, named, embedded=text)
+    return Fragment(source, begin, text.json, text.json.inner, text.name, name_span, embedded=text)
 
 
-_MEANT = re.compile(r"did you mean (.+)\?$", re.MULTILINE)
+_SUGGESTION = re.compile(r"did you mean (.+)\?$", re.MULTILINE)
 
 
-def _json_fix(text: JsonString, message: str) -> Fix | None:
-    meant = _MEANT.search(message)
-    return None if meant is None else Fix(text.inner, _in_json(meant[1]))
+def _suggest_json_fix(text: JsonString, message: str) -> Fix | None:
+    suggestion = _SUGGESTION.search(message)
+    return None if suggestion is None else Fix(text.inner, _escape_json(suggestion[1]))
 
 
-def document(source: str, file: Path, language: str | None = None) -> Document | None:
-    """The document of a file; None if it is too large to be written by hand, or JSON in which no Stellar may stand.
+def create_document(source: str, file: Path, language: str | None = None) -> Document | None:
+    """Create the document of a file; None if it is too large, or JSON that is not a configuration of Metron.
 
-    language: what the editor takes it for
+    language: identifier of the language in the editor
     """
     if len(source) > LARGEST:
         return None
     if file.suffix != ".json" and language not in ("json", "jsonc"):
-        return Statements(source)
+        return StatementDocument(source)
     kind = detect_kind(file, source)
-    return None if kind is None else Configured(source, kind, file)
+    return None if kind is None else ConfigurationDocument(source, kind, file)
 
 
-# -- What is said of an expression ------------------------------------------------------------------------------------
+# -- Diagnostics of expressions ---------------------------------------------------------------------------------------
 
 
-def _of_expression(piece: Piece, library: Library | None) -> Iterator[Notice]:
-    for problem in analysed(piece.source, default_library() if library is None else library).problems:
+def _check_expression(fragment: Fragment, library: Library | None) -> Iterator[Notice]:
+    for problem in analyse(fragment.source, default_library() if library is None else library).problems:
         if library is None and problem.message.startswith(_UNKNOWN_FUNCTION):
             continue
         message = f"{problem.message}\nhint: {problem.hint}" if problem.hint else problem.message
-        span = piece.in_document(problem.span)
-        yield Notice(span, message, problem.name, problem.name == ERROR, _function_fix(piece, problem))
+        span = fragment.to_document(problem.span)
+        yield Notice(span, message, problem.name, problem.name == ERROR, _suggest_function(fragment, problem))
 
 
 _UNKNOWN_FUNCTION = "unknown function "
 
 
-def _function_fix(piece: Piece, problem: Problem) -> Fix | None:
-    """For the call of an unknown function: the name that is meant."""
-    meant = _MEANT.search(problem.hint or "")
-    if meant is None or not problem.message.startswith(_UNKNOWN_FUNCTION):
+def _suggest_function(fragment: Fragment, problem: Finding) -> Fix | None:
+    """Return the replacement of an unknown function by the suggested one, if any."""
+    suggestion = _SUGGESTION.search(problem.hint or "")
+    if suggestion is None or not problem.message.startswith(_UNKNOWN_FUNCTION):
         return None
     start = problem.span.start
     end = start + len(problem.message.removeprefix(_UNKNOWN_FUNCTION))
-    return Fix(piece.in_document(Span(start, end)), meant[1])
+    return Fix(fragment.to_document(Span(start, end)), suggestion[1])
 
 
-# -- What names mean --------------------------------------------------------------------------------------------------
+# -- Names ------------------------------------------------------------------------------------------------------------
 
 
 _WORDS = ("NAME", "_NOT_IN")
 
 
-def word_at(document: Document, offset: int) -> Word | None:
-    """The name or keyword that an offset is in, or right behind."""
-    if (piece := document.piece_at(offset)) is None:
+def find_word(document: Document, offset: int) -> Word | None:
+    """Return the name or keyword at an offset, or directly before it."""
+    if (fragment := document.find_fragment(offset)) is None:
         return None
-    inner = piece.where.in_text(offset)
-    for token in lexed(piece.source):
-        text = piece.source[token.start : token.end]
+    inner = fragment.offsets.in_text(offset)
+    for token in tokenize(fragment.source):
+        text = fragment.source[token.start : token.end]
         if token.start <= inner <= token.end and (token.kind in _WORDS or text in KEYWORDS):
-            called = piece.source[token.end :].lstrip().startswith("(")
-            return Word(text, Span(token.start, token.end), piece, called and token.kind == "NAME")
+            is_call = fragment.source[token.end :].lstrip().startswith("(")
+            return Word(text, Span(token.start, token.end), fragment, is_call and token.kind == "NAME")
     return None
 
 
-def assignment_of(document: Document, word: Word) -> Piece | None:
-    """The text that assigns the variable which is read at a word: the last one before it, or else the first.
+def find_assignment(document: Document, word: Word) -> Fragment | None:
+    """Return the last assignment before a word to the variable that it reads, or else the first one.
 
-    None if there is none, or the word is something else, such as the parameter of a lambda.
+    None if there is no assignment, or if the word does not read a variable.
     """
-    reads = analysed(word.piece.source, functions_of(document)).reads
-    if word.called or (reads is not None and not any(_within(word.span, span) for _, span in reads)):
+    reads = analyse(word.fragment.source, get_library(document)).reads
+    if word.is_call or (reads is not None and not any(_is_within(word.span, span) for _, span in reads)):
         return None
-    assigning = [each for each in document.pieces if each.name == word.text and each.whole != word.piece.whole]
-    before = [each for each in assigning if each.whole.start < word.piece.whole.start]
-    return before[-1] if before else next(iter(assigning), None)
+    assignments = [each for each in document.fragments if each.name == word.text and each.whole != word.fragment.whole]
+    before = [each for each in assignments if each.whole.start < word.fragment.whole.start]
+    return before[-1] if before else next(iter(assignments), None)
 
 
-def _within(inner: Span, outer: Span) -> bool:
+def _is_within(inner: Span, outer: Span) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
 
 
-def _holds(span: Span, offset: int) -> bool:
+def _contains(span: Span, offset: int) -> bool:
     return span.start <= offset <= span.end
 
 
-def candidates(document: Document, offset: int) -> tuple[Piece, list[Candidate]] | None:
-    """What may stand at an offset, and in which text; None if no Stellar can stand there."""
-    piece = document.piece_at(offset)
-    if piece is None or (inner := piece.where.in_text(offset)) < piece.begin:
+def find_candidates(document: Document, offset: int) -> tuple[Fragment, list[Candidate]] | None:
+    """Return the fragment at an offset and the completions there; None outside expressions."""
+    fragment = document.find_fragment(offset)
+    if fragment is None or (inner := fragment.offsets.in_text(offset)) < fragment.begin:
         return None
-    names = Names(functions_of(document), document.names_for(piece))
-    return piece, complete(piece.source, inner, names)
+    scope = CompletionScope(get_library(document), document.find_variables(fragment))
+    return fragment, complete_expression(fragment.source, inner, scope)
 
 
-def called_at(document: Document, offset: int) -> CallAt | None:
-    """The call of a function whose brackets are open at an offset."""
-    piece = document.piece_at(offset)
-    return None if piece is None else call_at(piece.source, piece.where.in_text(offset), functions_of(document))
+def find_open_call(document: Document, offset: int) -> OpenCall | None:
+    """Return the innermost open call at an offset."""
+    fragment = document.find_fragment(offset)
+    return (
+        None
+        if fragment is None
+        else find_call(fragment.source, fragment.offsets.in_text(offset), get_library(document))
+    )
 
 
-def _assigned(pieces: Iterable[Piece]) -> dict[str, str]:
-    return {piece.name: piece.shown for piece in pieces if piece.name is not None}
+def _collect_assignments(fragments: Iterable[Fragment]) -> dict[str, str]:
+    return {fragment.name: fragment.one_line for fragment in fragments if fragment.name is not None}
 
 
-def _read_by_others(document: Document, piece: Piece) -> dict[str, str]:
-    library = functions_of(document)
-    others = (each for each in document.pieces if each.whole != piece.whole)
-    return {name: "" for each in others for name, _ in analysed(each.source, library).reads or () if name != "_"}
+def _collect_reads(document: Document, fragment: Fragment) -> dict[str, str]:
+    library = get_library(document)
+    others = (each for each in document.fragments if each.whole != fragment.whole)
+    return {name: "" for each in others for name, _ in analyse(each.source, library).reads or () if name != "_"}

@@ -1,7 +1,7 @@
-"""The server: it answers editors by the Language Server Protocol, over standard input and output.
+"""The language server: the Language Server Protocol over standard input and output.
 
-Positions come and go in the units that client and server agreed on; pygls counts them. What is said of a document is
-worked out when its author pauses, and anew after each change.
+pygls converts positions to and from the negotiated encoding. Diagnostics of a document are computed after each change,
+once the author pauses.
 """
 
 from __future__ import annotations
@@ -27,64 +27,64 @@ from pygls.workspace.position_codec import ServerTextPosition
 
 from stellar.language.source import Span
 from stellar.lsp import documents
-from stellar.lsp.documents import Document, Notice, Piece, Word
-from stellar.tooling import documentation as explained
+from stellar.lsp.documents import Document, Fragment, Notice, Word
+from stellar.tooling import documentation
 from stellar.tooling.completion import Candidate
 from stellar.util.cached_properties import cached_property
 from stellar.util.version import VERSION
 
-# How long an author must pause before something is said, in seconds; or twice as long as it took the last time
+# Pause of the author before diagnostics are computed, in seconds, or twice the time of the last computation
 PAUSE = 0.15
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
 class OpenText(TextDocument):
-    """The text of an open document, and what is known of it until it changes.
+    """An open document and its cached analysis.
 
-    Lines end where the protocol says so, and nowhere else: Python knows more line ends.
+    Lines end as the protocol defines it; Python recognizes more line ends.
     """
 
     _version: _Version | None = None
 
     @property
     def lines(self) -> Sequence[str]:
-        return self._at_this_version.lines
+        return self._current.lines
 
     @property
     def document(self) -> Document | None:
-        return self._at_this_version.document
+        return self._current.document
 
-    def look_again(self) -> None:
-        """Forget what is known of it, as files beside it may have changed."""
+    def invalidate(self) -> None:
+        """Drop the cached analysis, after changes of other files."""
         self._version = None
 
     @property
-    def _at_this_version(self) -> _Version:
+    def _current(self) -> _Version:
         source = self.source
         if self._version is None or self._version.source is not source:
             self._version = _Version(source, Path(self.path), self.language_id)
         return self._version
 
     def offset(self, position: lsp.Position) -> int:
-        """The offset of a position in the text."""
-        # The codec corrects what it is given if it lies behind the end of its line
+        """Convert a position of the client to an offset."""
+        # The codec modifies a position after the end of its line
         copy = lsp.Position(position.line, position.character)
-        place = self.position_codec.position_from_client_units(self.lines, copy)
-        return min(self._at_this_version.starts[place.line] + place.character, len(self.source))
+        server_position = self.position_codec.position_from_client_units(self.lines, copy)
+        return min(self._current.starts[server_position.line] + server_position.character, len(self.source))
 
     def range(self, span: Span) -> lsp.Range:
-        """The range that a span of the text is to the client."""
+        """Convert a span to a range of the client."""
         return lsp.Range(self._position(span.start), self._position(span.end))
 
     def _position(self, offset: int) -> lsp.Position:
-        starts = self._at_this_version.starts
+        starts = self._current.starts
         line = bisect_right(starts, offset) - 1
         return self.position_codec.position_to_client_units(self.lines, ServerTextPosition(line, offset - starts[line]))
 
 
 class _Version:
-    """The text of a document between two changes."""
+    """The analysis of a document between two changes."""
 
     def __init__(self, source: str, file: Path, language: str | None) -> None:
         self.source = source
@@ -97,183 +97,184 @@ class _Version:
 
     @cached_property
     def starts(self) -> list[int]:
-        """Where each line begins; behind a last line end there is one more, which is empty."""
-        found = [0]
+        """The offsets of the lines, including the empty line after a final line end."""
+        starts = [0]
         for line in self.lines:
-            found.append(found[-1] + len(line))
-        return found if not self.lines or self.lines[-1].endswith(("\r", "\n")) else found[:-1]
+            starts.append(starts[-1] + len(line))
+        return starts if not self.lines or self.lines[-1].endswith(("\r", "\n")) else starts[:-1]
 
     @cached_property
     def document(self) -> Document | None:
-        return documents.document(self.source, self._file, self._language)
+        return documents.create_document(self.source, self._file, self._language)
 
 
 class StellarServer(LanguageServer):
-    """The server, and what it is about to say."""
+    """The server, and its scheduled diagnostics."""
 
     def __init__(self) -> None:
         super().__init__("stellar", VERSION)
-        self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self._took: dict[str, float] = {}
+        self._scheduled: dict[str, asyncio.TimerHandle] = {}
+        self._durations: dict[str, float] = {}
 
-    def text(self, uri: str) -> OpenText:
-        """The text of an open document."""
+    def get_text(self, uri: str) -> OpenText:
+        """Return an open document."""
         text = self.workspace.get_text_document(uri)
         if not isinstance(text, OpenText):
             text = OpenText(uri, text.source, text.version, text.language_id, position_codec=text.position_codec)
             self.workspace.text_documents[uri] = text
         return text
 
-    def open_texts(self) -> list[OpenText]:
-        return [self.text(uri) for uri in list(self.workspace.text_documents)]
+    def list_texts(self) -> list[OpenText]:
+        """Return all open documents."""
+        return [self.get_text(uri) for uri in list(self.workspace.text_documents)]
 
-    def tell_soon(self, uri: str) -> None:
-        """Say what there is to say of a document when it has not changed for a while."""
-        self.forget(uri)
-        pause = max(PAUSE, 2 * self._took[uri]) if uri in self._took else 0
-        self._waiting[uri] = asyncio.get_running_loop().call_later(pause, self._tell, uri)
+    def publish_soon(self, uri: str) -> None:
+        """Schedule the diagnostics of a document after a pause."""
+        self.cancel(uri)
+        pause = max(PAUSE, 2 * self._durations[uri]) if uri in self._durations else 0
+        self._scheduled[uri] = asyncio.get_running_loop().call_later(pause, self._publish, uri)
 
-    def forget(self, uri: str) -> None:
-        """Don't say what was to be said of a document."""
-        if (waiting := self._waiting.pop(uri, None)) is not None:
-            waiting.cancel()
+    def cancel(self, uri: str) -> None:
+        """Cancel the scheduled diagnostics of a document."""
+        if (timer := self._scheduled.pop(uri, None)) is not None:
+            timer.cancel()
 
-    def leave(self, uri: str) -> None:
-        """Say no more of a document, and take back what was said."""
-        self.forget(uri)
-        self._took.pop(uri, None)
+    def clear(self, uri: str) -> None:
+        """Cancel scheduled diagnostics and clear published ones."""
+        self.cancel(uri)
+        self._durations.pop(uri, None)
         self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, []))
 
-    def _tell(self, uri: str) -> None:
-        del self._waiting[uri]
-        began = time.monotonic()
+    def _publish(self, uri: str) -> None:
+        del self._scheduled[uri]
+        start = time.monotonic()
         try:
-            text = self.text(uri)
-            found = text.document.notices if text.document is not None else []
-            diagnostics = [_diagnostic(text, notice) for notice in found]
-        except Exception as error:  # noqa: BLE001 - a document that we can't read must not stop the others
+            text = self.get_text(uri)
+            notices = text.document.notices if text.document is not None else []
+            diagnostics = [_diagnostic(text, notice) for notice in notices]
+        except Exception as error:  # noqa: BLE001 - an error in one document must not affect others
             self.report_server_error(error, type(error))
             return
         finally:
-            self._took[uri] = time.monotonic() - began
+            self._durations[uri] = time.monotonic() - start
         self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, diagnostics, text.version))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Tell the client of an error that should not happen."""
-        if isinstance(error, JsonRpcMethodNotFound):  # the client knows: that is the answer to its question
+        """Log an internal error at the client."""
+        if isinstance(error, JsonRpcMethodNotFound):  # the client gets an error response
             return
-        told = getattr(error, "data", None) or traceback.format_exception(error)
-        lines = told.get("traceback", []) if isinstance(told, dict) else told
-        message = f"this should not happen: {type(error).__name__}: {error}\n{''.join(map(str, lines))}"
+        details = getattr(error, "data", None) or traceback.format_exception(error)
+        lines = details.get("traceback", []) if isinstance(details, dict) else details
+        message = f"internal error: {type(error).__name__}: {error}\n{''.join(map(str, lines))}"
         self.window_log_message(lsp.LogMessageParams(lsp.MessageType.Error, message))
 
 
 def serve() -> None:
-    """Serve the client at standard input and output until it leaves."""
-    logging.getLogger("pygls").setLevel(logging.ERROR)  # clients say much that need not be understood
-    # What anything prints must not get between messages; and who serves closes what it writes to
+    """Serve the client at standard input and output until it exits."""
+    logging.getLogger("pygls").setLevel(logging.ERROR)  # ignore warnings about unknown messages
+    # Printed output must not mix with messages; pygls closes its output
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
-        server().start_io(sys.stdin.buffer, output)
+        create_server().start_io(sys.stdin.buffer, output)
 
 
-def server() -> StellarServer:
-    """A server with all its features."""
-    made = StellarServer()
-    for method, (answer, *options) in _FEATURES.items():
-        made.feature(method, *options)(answer)
-    return made
+def create_server() -> StellarServer:
+    """Create a server with all features."""
+    server = StellarServer()
+    for method, (handler, *options) in _FEATURES.items():
+        server.feature(method, *options)(handler)
+    return server
 
 
-# -- Documents come and go --------------------------------------------------------------------------------------------
+# -- Document synchronization -----------------------------------------------------------------------------------------
 
 
-def _opened(ls: StellarServer, params: lsp.DidOpenTextDocumentParams) -> None:
-    ls.text(params.text_document.uri)
-    ls.tell_soon(params.text_document.uri)
+def _handle_open(ls: StellarServer, params: lsp.DidOpenTextDocumentParams) -> None:
+    ls.get_text(params.text_document.uri)
+    ls.publish_soon(params.text_document.uri)
 
 
-def _changed(ls: StellarServer, params: lsp.DidChangeTextDocumentParams) -> None:
-    ls.tell_soon(params.text_document.uri)
+def _handle_change(ls: StellarServer, params: lsp.DidChangeTextDocumentParams) -> None:
+    ls.publish_soon(params.text_document.uri)
 
 
-def _saved(ls: StellarServer, _: lsp.DidSaveTextDocumentParams) -> None:
-    # What is said of a sensor's file goes by the global configuration that is saved
-    for text in ls.open_texts():
-        text.look_again()
-        ls.tell_soon(text.uri)
+def _handle_save(ls: StellarServer, _: lsp.DidSaveTextDocumentParams) -> None:
+    # Diagnostics of a sensor's configuration depend on the saved global configuration
+    for text in ls.list_texts():
+        text.invalidate()
+        ls.publish_soon(text.uri)
 
 
-def _closed(ls: StellarServer, params: lsp.DidCloseTextDocumentParams) -> None:
-    ls.leave(params.text_document.uri)
+def _handle_close(ls: StellarServer, params: lsp.DidCloseTextDocumentParams) -> None:
+    ls.clear(params.text_document.uri)
 
 
 def _diagnostic(text: OpenText, notice: Notice) -> lsp.Diagnostic:
     return lsp.Diagnostic(
         text.range(notice.span),
         notice.message,
-        lsp.DiagnosticSeverity.Error if notice.serious else lsp.DiagnosticSeverity.Warning,
+        lsp.DiagnosticSeverity.Error if notice.is_error else lsp.DiagnosticSeverity.Warning,
         notice.name,
         source="stellar",
     )
 
 
-# -- Questions --------------------------------------------------------------------------------------------------------
+# -- Requests ---------------------------------------------------------------------------------------------------------
 
 
 def _hover(ls: StellarServer, params: lsp.HoverParams) -> lsp.Hover | None:
-    text = ls.text(params.text_document.uri)
+    text = ls.get_text(params.text_document.uri)
     word = _word(text, params.position)
-    if text.document is None or word is None or (said := _explained(text.document, word)) is None:
+    if text.document is None or word is None or (markdown := _explain(text.document, word)) is None:
         return None
-    return lsp.Hover(_markdown(said), text.range(word.piece.in_document(word.span)))
+    return lsp.Hover(_markdown(markdown), text.range(word.fragment.to_document(word.span)))
 
 
-def _explained(document: Document, word: Word) -> str | None:
-    if word.called:
-        known = documents.functions_of(document).get(word.text)
-        return None if known is None else explained.function(known)
-    if (said := explained.keyword(word.text)) is not None:
-        return said
-    assignment = documents.assignment_of(document, word)
-    return None if assignment is None else explained.expression(assignment.source.strip(), word.text)
+def _explain(document: Document, word: Word) -> str | None:
+    if word.is_call:
+        function = documents.get_library(document).get(word.text)
+        return None if function is None else documentation.describe_function(function)
+    if (description := documentation.describe_keyword(word.text)) is not None:
+        return description
+    assignment = documents.find_assignment(document, word)
+    return None if assignment is None else documentation.describe_assignment(assignment.source.strip(), word.text)
 
 
 def _word(text: OpenText, position: lsp.Position) -> Word | None:
-    return None if text.document is None else documents.word_at(text.document, text.offset(position))
+    return None if text.document is None else documents.find_word(text.document, text.offset(position))
 
 
 def _definition(ls: StellarServer, params: lsp.DefinitionParams) -> lsp.Location | None:
-    text = ls.text(params.text_document.uri)
+    text = ls.get_text(params.text_document.uri)
     word = _word(text, params.position)
     if text.document is None or word is None:
         return None
-    assignment = documents.assignment_of(text.document, word)
+    assignment = documents.find_assignment(text.document, word)
     if assignment is None:
         return None
-    return lsp.Location(text.uri, text.range(assignment.named or assignment.whole))
+    return lsp.Location(text.uri, text.range(assignment.name_span or assignment.whole))
 
 
 def _completion(ls: StellarServer, params: lsp.CompletionParams) -> lsp.CompletionList | None:
-    text = ls.text(params.text_document.uri)
+    text = ls.get_text(params.text_document.uri)
     if text.document is None:
         return None
     offset = text.offset(params.position)
-    found = documents.candidates(text.document, offset)
-    if found is None:
+    result = documents.find_candidates(text.document, offset)
+    if result is None:
         return None
-    piece, candidates = found
-    items = [_item(text, piece, each, offset, order) for order, each in enumerate(candidates)]
+    fragment, candidates = result
+    items = [_item(text, fragment, each, offset, order) for order, each in enumerate(candidates)]
     return lsp.CompletionList(is_incomplete=False, items=items)
 
 
-def _item(text: OpenText, piece: Piece, candidate: Candidate, offset: int, order: int) -> lsp.CompletionItem:
-    span = Span(piece.where.in_file(candidate.start), offset)
+def _item(text: OpenText, fragment: Fragment, candidate: Candidate, offset: int, order: int) -> lsp.CompletionItem:
+    span = Span(fragment.offsets.in_file(candidate.start), offset)
     return lsp.CompletionItem(
         candidate.text.removesuffix("("),
         kind=_KINDS.get(candidate.kind, lsp.CompletionItemKind.Value),
         detail=None if candidate.kind == "function" else candidate.about() or None,
-        sort_text=f"{order:05}",  # the likeliest come first
-        text_edit=lsp.TextEdit(text.range(span), piece.written(candidate.text)),
+        sort_text=f"{order:05}",  # the likeliest first
+        text_edit=lsp.TextEdit(text.range(span), fragment.encode(candidate.text)),
         data={"uri": text.uri} if candidate.kind == "function" else None,
     )
 
@@ -285,60 +286,60 @@ _KINDS = {
 }
 
 
-def _resolved(ls: StellarServer, item: lsp.CompletionItem) -> lsp.CompletionItem:
-    """The help of a function that is offered: only then is it loaded."""
-    if isinstance(item.data, dict) and (document := ls.text(item.data["uri"]).document) is not None:
-        known = documents.functions_of(document).get(item.label)
-        if known is not None:
-            item.detail = known.usage
-            item.documentation = _markdown("\n\n".join(explained.without_usage(known)))
+def _resolve(ls: StellarServer, item: lsp.CompletionItem) -> lsp.CompletionItem:
+    """Add the help of a completed function, which loads the function."""
+    if isinstance(item.data, dict) and (document := ls.get_text(item.data["uri"]).document) is not None:
+        function = documents.get_library(document).get(item.label)
+        if function is not None:
+            item.detail = function.usage
+            item.documentation = _markdown(documentation.describe_without_usage(function))
     return item
 
 
 def _signature(ls: StellarServer, params: lsp.SignatureHelpParams) -> lsp.SignatureHelp | None:
-    text = ls.text(params.text_document.uri)
+    text = ls.get_text(params.text_document.uri)
     if text.document is None:
         return None
-    call = documents.called_at(text.document, text.offset(params.position))
+    call = documents.find_open_call(text.document, text.offset(params.position))
     if call is None:
         return None
-    known, last = call.function, len(call.function.parameters) - 1
+    function, last = call.function, len(call.function.parameters) - 1
     signature = lsp.SignatureInformation(
-        known.usage,
-        _markdown(known.help.summary),
+        function.usage,
+        _markdown(function.help.summary),
         [
-            lsp.ParameterInformation(mark, _markdown(explained.parameter(parameter)))
-            for mark, parameter in zip(explained.marks(known), known.parameters, strict=True)
+            lsp.ParameterInformation(label, _markdown(documentation.describe_parameter(parameter)))
+            for label, parameter in zip(documentation.list_parameters(function), function.parameters, strict=True)
         ],
     )
-    # The last parameter takes all that is left, if it takes any number
-    active = min(call.index, last) if known.most is None else call.index
+    # A repeated last parameter takes all remaining arguments
+    active = min(call.index, last) if function.most is None else call.index
     return lsp.SignatureHelp([signature], active_signature=0, active_parameter=active)
 
 
 def _symbols(ls: StellarServer, params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:
-    text = ls.text(params.text_document.uri)
-    pieces = text.document.pieces if text.document is not None else ()
+    text = ls.get_text(params.text_document.uri)
+    fragments = text.document.fragments if text.document is not None else ()
     return [
         lsp.DocumentSymbol(
-            piece.name,
+            fragment.name,
             lsp.SymbolKind.Variable,
-            text.range(piece.whole),
-            text.range(piece.named or piece.whole),
-            detail=piece.shown,
+            text.range(fragment.whole),
+            text.range(fragment.name_span or fragment.whole),
+            detail=fragment.one_line,
         )
-        for piece in pieces
-        if piece.name is not None
+        for fragment in fragments
+        if fragment.name is not None
     ]
 
 
 def _actions(ls: StellarServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
-    text = ls.text(params.text_document.uri)
+    text = ls.get_text(params.text_document.uri)
     begin, end = text.offset(params.range.start), text.offset(params.range.end)
     notices = text.document.notices if text.document is not None else []
     return [
         lsp.CodeAction(
-            f"Replace by {notice.fix.replacement}",
+            f"Replace with {notice.fix.replacement}",
             lsp.CodeActionKind.QuickFix,
             [_diagnostic(text, notice)],
             is_preferred=True,
@@ -350,20 +351,20 @@ def _actions(ls: StellarServer, params: lsp.CodeActionParams) -> list[lsp.CodeAc
 
 
 def _formatting(ls: StellarServer, params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
-    text = ls.text(params.text_document.uri)
-    after = text.document.formatted() if text.document is not None else None
+    text = ls.get_text(params.text_document.uri)
+    after = text.document.format() if text.document is not None else None
     if after is None or after == text.source:
         return []
-    # Lines at both ends that stay are left alone, so that a cursor there stays where it is
+    # Equal lines at both ends are not replaced, so that a cursor there does not move
     old, new = list(text.lines), _LINE.findall(after)
-    first = _alike(old, new)
-    last = _alike(old[first:][::-1], new[first:][::-1])
+    first = _count_equal(old, new)
+    last = _count_equal(old[first:][::-1], new[first:][::-1])
     span = Span(len("".join(old[:first])), len("".join(old[: len(old) - last])))
     return [lsp.TextEdit(text.range(span), "".join(new[first : len(new) - last]))]
 
 
-def _alike(some: list[str], others: list[str]) -> int:
-    """How many lines are the same at the beginning."""
+def _count_equal(some: list[str], others: list[str]) -> int:
+    """Return the number of equal lines at the start."""
     pairs = zip(some, others, strict=False)
     return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(some), len(others)))
 
@@ -373,17 +374,17 @@ def _markdown(text: str) -> lsp.MarkupContent:
 
 
 _FEATURES: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
-    lsp.TEXT_DOCUMENT_DID_OPEN: (_opened,),
-    lsp.TEXT_DOCUMENT_DID_CHANGE: (_changed,),
-    lsp.TEXT_DOCUMENT_DID_SAVE: (_saved,),
-    lsp.TEXT_DOCUMENT_DID_CLOSE: (_closed,),
+    lsp.TEXT_DOCUMENT_DID_OPEN: (_handle_open,),
+    lsp.TEXT_DOCUMENT_DID_CHANGE: (_handle_change,),
+    lsp.TEXT_DOCUMENT_DID_SAVE: (_handle_save,),
+    lsp.TEXT_DOCUMENT_DID_CLOSE: (_handle_close,),
     lsp.TEXT_DOCUMENT_HOVER: (_hover,),
     lsp.TEXT_DOCUMENT_DEFINITION: (_definition,),
     lsp.TEXT_DOCUMENT_COMPLETION: (
         _completion,
         lsp.CompletionOptions(trigger_characters=["(", ",", "'"], resolve_provider=True),
     ),
-    lsp.COMPLETION_ITEM_RESOLVE: (_resolved,),
+    lsp.COMPLETION_ITEM_RESOLVE: (_resolve,),
     lsp.TEXT_DOCUMENT_SIGNATURE_HELP: (_signature, lsp.SignatureHelpOptions(["(", ","])),
     lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL: (_symbols,),
     lsp.TEXT_DOCUMENT_FORMATTING: (_formatting,),

@@ -1,1 +1,1 @@
-"""What the shell, the notebook and editors share."""
+"""Sessions that the shell, the notebook and editors share: lines, commands, values and options."""

@@ -1,4 +1,4 @@
-"""The commands of a shell that begin with %: a function each, whose docstring is its help; at the end, their table."""
+"""The commands of a shell that start with %: a function each, whose docstring is its help, and their table."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.language.source import snippet
 from stellar.repl.json_files import read_variables
-from stellar.repl.rendering import Report, Table, shortened_cell
+from stellar.repl.rendering import CommandOutput, Table, shorten_cell
 
 if TYPE_CHECKING:
     from stellar.maas import Registry
     from stellar.repl.session import Session
 
-Takes = Literal["nothing", "text", "expression", "assignment", "setting", "file", "place"]
+Takes = Literal["nothing", "text", "expression", "assignment", "setting", "file", "registry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Magic:
     """A command.
 
-    usage: how it is typed, such as `%functions [TEXT]`
-    run: does it; what it returns is the value of the line
-    takes: what its argument is, for completion
+    usage: its syntax, such as `%functions [TEXT]`
+    run: executes it; its result is the value of the line
+    takes: kind of its argument, for completion
     """
 
     usage: str
@@ -41,37 +41,37 @@ class Magic:
 
     @property
     def summary(self) -> str:
-        """What it does, in one line."""
+        """The first line of its help."""
         return cleandoc(self.run.__doc__ or "").split("\n")[0]
 
     @property
     def help(self) -> str:
-        """How it is typed, and all about it."""
+        """Its usage and description."""
         return f"{self.usage}\n{cleandoc(self.run.__doc__ or '')}"
 
 
-# -- What Metron's shell has ------------------------------------------------------------------------------------------
+# -- Commands of Metron's shell ----------------------------------------------------------------------------------------
 
 
-def functions(session: Session, text: str) -> Report:
-    """The functions that there are, or those whose names contain a text.
+def functions(session: Session, text: str) -> CommandOutput:
+    """List the functions, or those whose names contain a string.
 
     ?NAME shows the help of one.
     """
     names = sorted(name for name in session.library if text in name)
     usages = [(session.library[name].usage, session.library[name].help.summary) for name in names]
-    return Report(", ".join(names), Table(("FUNCTION", "WHAT IT DOES"), usages))
+    return CommandOutput(", ".join(names), Table(("FUNCTION", "DESCRIPTION"), usages))
 
 
-def variables(session: Session, _: str) -> Report:
-    """The variables: their values, and the expressions that set them."""
+def variables(session: Session, _: str) -> CommandOutput:
+    """List the variables with their values and expressions."""
     values, expressions = session.variables.values, session.variables.expressions
     items = [
         f"{name} = {to_string(value)}" + (f" via `{expressions[name]}`" if name in expressions else "")
         for name, value in values.items()
     ]
-    rows = [(name, shortened_cell(value), expressions.get(name, "")) for name, value in values.items()]
-    return Report(", ".join(items), Table(("VARIABLE", "VALUE", "EXPRESSION"), rows))
+    rows = [(name, shorten_cell(value), expressions.get(name, "")) for name, value in values.items()]
+    return CommandOutput(", ".join(items), Table(("VARIABLE", "VALUE", "EXPRESSION"), rows))
 
 
 def define(session: Session, text: str) -> Any:
@@ -79,55 +79,57 @@ def define(session: Session, text: str) -> Any:
 
     Nothing is written to ZooKeeper. Some functions read their settings once, when they are first called.
     """
-    name, assigned, source = text.partition(":=")
+    name, operator, source = text.partition(":=")
     if not text:
         raise ValueError("missing assignment expression; write %define NAME := EXPRESSION")
-    if not assigned or not name.strip():
+    if not operator or not name.strip():
         raise ValueError("expected assignment expression; write %define NAME := EXPRESSION")
     value = session.execute(source)
     if value is None or value == "":
-        raise ValueError(f"{source.strip() or 'nothing'} produced no result; %undefine {name.strip()} takes it away")
+        raise ValueError(
+            f"{source.strip() or 'empty expression'} produced no result; use %undefine {name.strip()} to remove it"
+        )
     session.settings[name.strip()] = str(value) if isinstance(value, str) else value
     session.assignments.append(f"%define {text}")
     return value
 
 
 def undefine(session: Session, name: str) -> str:
-    """Take a value of the global configuration of this shell away."""
+    """Remove a value from the global configuration of this shell."""
     if not name:
-        raise ValueError("the name is missing; write %undefine NAME")
+        raise ValueError("missing name; write %undefine NAME")
     session.settings.pop(name, None)
     session.assignments.append(f"%undefine {name}")
     return ""
 
 
-def settings(session: Session, _: str) -> Report:
-    """The global configuration."""
+def settings(session: Session, _: str) -> CommandOutput:
+    """Show the global configuration."""
     rows = [(name, to_string(value)) for name, value in session.settings.items()]
-    return Report(to_string(dict(session.settings)), Table(("SETTING", "VALUE"), rows))
+    return CommandOutput(to_string(dict(session.settings)), Table(("SETTING", "VALUE"), rows))
 
 
-# -- What this one has besides ----------------------------------------------------------------------------------------
+# -- Additional commands ----------------------------------------------------------------------------------------------
 
 
-def help_(session: Session, _: str) -> Report:
-    """The commands."""
+def help_(session: Session, _: str) -> CommandOutput:
+    """List the commands."""
     rows = [(magic.usage, magic.summary) for magic in MAGICS.values()]
     text = "\n".join(f"{usage:26} {summary}" for usage, summary in rows)
-    return Report(text, Table(("COMMAND", "WHAT IT DOES"), rows))
+    return CommandOutput(text, Table(("COMMAND", "DESCRIPTION"), rows))
 
 
 def time_(session: Session, source: str) -> Any:
-    """Evaluate an expression, show its value, and how long that took.
+    """Evaluate an expression and show its value and its time.
 
-    The first time, functions are loaded that the expression calls; what counts in a pipeline is the second time.
+    The first evaluation also loads functions; the second one shows the time in a pipeline.
     """
-    began = time.perf_counter()
-    expression = session.compiled(source)
-    compiled = time.perf_counter()
+    start = time.perf_counter()
+    expression = session.compile(source)
+    middle = time.perf_counter()
     value = session.run(expression)
-    evaluated = time.perf_counter()
-    session.notes.append(f"compiled in {_duration(compiled - began)}, evaluated in {_duration(evaluated - compiled)}")
+    end = time.perf_counter()
+    session.notes.append(f"compiled in {_duration(middle - start)}, evaluated in {_duration(end - middle)}")
     return value
 
 
@@ -139,108 +141,108 @@ def _duration(seconds: float) -> str:
 
 
 def python(session: Session, source: str) -> str:
-    """The Python that an expression is compiled to.
+    """Show the Python code of an expression.
 
-    Operators are written out behind guards for the classes of their operands; what the guards do not let through goes
-    to helpers such as add and equal. docs/design.md tells more.
+    Operators are inlined with guards for the classes of their operands; other operands are passed to helpers such as
+    add and equal. docs/design.md describes the compiler.
     """
     from stellar.language.compiler.link import python_source
 
-    expression = session.compiled(source)
+    expression = session.compile(source)
     return python_source(expression.tree, expression.library, source)
 
 
-def explain(session: Session, source: str) -> Report:
-    """Evaluate an expression once, and show what each part of it came to.
+def explain(session: Session, source: str) -> CommandOutput:
+    """Show the values of subexpressions in one evaluation.
 
-    Parts that were not reached, as behind an `and` that was false, have no value.
+    Subexpressions that were not reached, such as those after an `and` with a false operand, have no value.
     """
-    from stellar.tooling.explanation import explain as explained
+    from stellar.tooling.explanation import explain_expression
 
-    found = explained(session.compiled(source), session.variables.values, session.context)
-    rows = [("  " * part.depth + part.text, _values(part.values)) for part in found.parts]
+    explanation = explain_expression(session.compile(source), session.variables.values, session.context)
+    rows = [("  " * part.depth + part.text, _values(part.values)) for part in explanation.parts]
     text = "\n".join(f"{part}  =  {value}" for part, value in rows)
-    if found.error is not None:
-        session.notes.append(str(found.error))
-    return Report(text, Table(("EXPRESSION", "VALUE"), rows))
+    if explanation.error is not None:
+        session.notes.append(str(explanation.error))
+    return CommandOutput(text, Table(("EXPRESSION", "VALUE"), rows))
 
 
 def _values(values: tuple[Any, ...]) -> str:
     if not values:
         return "(not reached)"
-    text = ", ".join(repr(value) if isinstance(value, str) else shortened_cell(value) for value in values[:_SHOWN])
-    return text if len(values) <= _SHOWN else f"{text}, … ({len(values)} times)"
+    text = ", ".join(repr(value) if isinstance(value, str) else shorten_cell(value) for value in values[:_MOST_VALUES])
+    return text if len(values) <= _MOST_VALUES else f"{text}, … ({len(values)} times)"
 
 
-_SHOWN = 5
+_MOST_VALUES = 5
 
 
 def check(session: Session, source: str) -> str:
-    """What is wrong with an expression, or seldom meant.
+    """Report errors and lint findings of an expression.
 
-    It is not evaluated for that.
+    The expression is not evaluated.
     """
-    from stellar.tooling.checks import problems
+    from stellar.tooling.checks import find_problems
 
     return "\n".join(
         f"{problem.name}: {problem.message}\n{snippet(source, problem.span)}"
         + (f"\nhint: {problem.hint}" if problem.hint else "")
-        for problem in problems(source, session.library)
+        for problem in find_problems(source, session.library)
     )
 
 
 def load(session: Session, name: str) -> str:
-    """Execute the lines of a file, or take variables from JSON.
+    """Execute the lines of a file, or read variables from JSON.
 
-    A file whose name ends in .json holds an object, and each member becomes a variable. In any other file a line is
-    what one can type here, and indented lines go on with it. It ends at the first line that fails.
+    A .json file contains an object, and each member becomes a variable. In any other file, each line is executed like
+    input here, and indented lines continue a line. Execution stops at the first line that fails.
     """
-    from stellar.tooling.statements import statements
+    from stellar.tooling.statements import read_statements
 
     file = _file(name, "%load FILE")
     if file.suffix == ".json":
         session.add_variables(read_variables(name))
         return ""
     count = 0
-    for count, statement in enumerate(statements(_lines(file)), start=1):  # noqa: B007 - it is told below
+    for count, statement in enumerate(read_statements(_lines(file)), start=1):  # noqa: B007 - used below
         try:
             session.execute(statement.code)
         except (StellarError, LookupError, ValueError, OSError) as error:
             raise ValueError(f"line {statement.line} of {file}: {error}") from error
-    session.notes.append(f"{_counted(count, 'line')} of {file}")
+    session.notes.append(f"{_count(count, 'line')} of {file}")
     return ""
 
 
 def save(session: Session, text: str) -> str:
     """Write the lines that set variables and settings to a file.
 
-    %load executes them again. A file that is there already is only replaced by %save -f FILE.
+    %load executes them again. An existing file is replaced only by %save -f FILE.
     """
-    replacing = text.partition(" ")[0] == "-f"
-    name = text.removeprefix("-f").strip() if replacing else text
+    replace = text.partition(" ")[0] == "-f"
+    name = text.removeprefix("-f").strip() if replace else text
     file = _file(name, "%save FILE")
     try:
-        with open(file, "w" if replacing else "x", encoding="utf-8") as out:
-            out.writelines(f"{continued(line)}\n" for line in session.assignments)
+        with open(file, "w" if replace else "x", encoding="utf-8") as out:
+            out.writelines(f"{indent_continuation(line)}\n" for line in session.assignments)
     except FileExistsError:
-        raise ValueError(f"{file} is there already; %save -f {name} replaces it") from None
-    session.notes.append(f"{_counted(len(session.assignments), 'line')} in {file}")
+        raise ValueError(f"{file} exists; use %save -f {name} to replace it") from None
+    session.notes.append(f"{_count(len(session.assignments), 'line')} in {file}")
     return ""
 
 
-def continued(line: str) -> str:
-    """What was typed, as a file has it: all lines but the first are indented."""
+def indent_continuation(line: str) -> str:
+    """Indent all lines except the first, as files require."""
     first, *others = line.split("\n")
     return "\n".join([first, *(other if other[:1] in (" ", "\t") else f"  {other}" for other in others)])
 
 
-def _counted(number: int, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _file(name: str, usage: str) -> Path:
     if not name:
-        raise ValueError(f"the name of a file is missing; write {usage}")
+        raise ValueError(f"missing file name; write {usage}")
     return Path(name).expanduser()
 
 
@@ -251,28 +253,27 @@ def _lines(file: Path) -> list[str]:
         raise ValueError(f"{file} is not UTF-8 at byte {error.start}") from error
 
 
-def maas(session: Session, place: str) -> Any:
-    """The models that are registered, and whether they answer.
+def maas(session: Session, location: str) -> Any:
+    """List the registered models and their health.
 
-    With the directory of a registry, or the hosts of a ZooKeeper such as node1:2181, models are looked for there from
-    now on.
+    With the directory of a registry, or ZooKeeper hosts such as node1:2181, that registry is used from now on.
     """
     from stellar.maas import ModelClient, Registry
     from stellar.repl.models import use_models_at
 
-    if place:
-        use_models_at(session, place)
+    if location:
+        use_models_at(session, location)
     registry, client = session.context.get(Registry), session.context.get(ModelClient)  # type: ignore[type-abstract]
     if registry is None:
-        raise LookupError("it is not said where models are; write %maas DIR, or %maas HOST:PORT of a ZooKeeper")
+        raise LookupError("no model registry configured; write %maas DIR, or %maas HOST:PORT for ZooKeeper")
     if client is not None and (calls := client.counters().calls):
-        counted = client.counters()
+        counters = client.counters()
         session.notes.append(
-            f"{_counted(calls, 'call')} from here: {counted.cache_hits} answered from the cache, "
-            f"{sum(counted.failures.values())} without an answer"
+            f"{_count(calls, 'call')} in this session: {counters.cache_hits} cache hits, "
+            f"{sum(counters.failures.values())} failures"
         )
     rows = list(_instances(registry))
-    return Report("\n".join("  ".join(row) for row in rows), Table(_COLUMNS, rows))
+    return CommandOutput("\n".join("  ".join(row) for row in rows), Table(_COLUMNS, rows))
 
 
 _COLUMNS = ("MODEL", "VERSION", "URL", "FUNCTIONS", "HEALTH")
@@ -282,9 +283,9 @@ def _instances(registry: Registry) -> Iterator[tuple[str, ...]]:
     from stellar.maas.probe import find_unreachable
 
     instances = registry.instances()
-    unheard = {instance.url: why for instance, why in find_unreachable(instances)}
+    unreachable = {instance.url: reason for instance, reason in find_unreachable(instances)}
     for instance in instances:
-        health = unheard.get(instance.url, "answers")
+        health = unreachable.get(instance.url, "healthy")
         if instance.url in registry.breakers:
             health += ", circuit open"
         yield (*instance.model, instance.url, ", ".join(instance.payload.endpoint.functions), health)
@@ -305,6 +306,6 @@ MAGICS: Mapping[str, Magic] = {
         Magic("%python EXPRESSION", python, "expression"),
         Magic("%load FILE", load, "file"),
         Magic("%save [-f] FILE", save, "file"),
-        Magic("%maas [DIR | HOST:PORT]", maas, "place"),
+        Magic("%maas [DIR | HOST:PORT]", maas, "registry"),
     )
 }

@@ -1,4 +1,4 @@
-"""Lines of a shell, as they are typed: what kind each is, whether it is finished, and what may follow the cursor."""
+"""The syntax of lines in a shell: their expressions, continuation, completion and highlighting."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING
 from stellar.language.errors import IncompleteExpression, ParseError
 from stellar.language.parser import NAME, parse
 from stellar.repl.commands import MAGICS, Magic
-from stellar.tooling.completion import Candidate, about_function, complete
-from stellar.tooling.highlighting import coloured
+from stellar.tooling.completion import Candidate, complete_expression, function_describer
+from stellar.tooling.highlighting import highlight
 
 if TYPE_CHECKING:
     from stellar.repl.session import Session
 
 COMMENTS = ("#", "//")
-# A line, or several that are one text, and the number of the first
+# The number of the first line, and one or more lines
 Numbered = tuple[int, str]
 ASSIGNMENT = re.compile(rf"({NAME.pattern})\s*:=(.*)", re.DOTALL)
 QUESTION = re.compile(r"\?\s*(\S*)|(%?[\w.:$]+)\s*\?")
 COMMAND = re.compile(r"(%\S*)(\s*)(.*)", re.DOTALL)
-_ASSIGNED = re.compile(rf"{NAME.pattern}\s*:=")
-_ASKED = re.compile(r"\?\s*(\S*)")
+_ASSIGNMENT_START = re.compile(rf"{NAME.pattern}\s*:=")
+_QUESTION_START = re.compile(r"\?\s*(\S*)")
 _WORDS = ("quit", "exit")
 
 
-def expression_begin(text: str) -> int | None:
-    """Where the expression of a line begins; None if a line like this has none, as a comment or a question."""
+def find_expression(text: str) -> int | None:
+    """Return the offset of the expression in a line; None for lines without one, such as comments and questions."""
     begin = 0
     while True:
         begin += len(text[begin:]) - len(text[begin:].lstrip())
         line = text[begin:]
-        if assignment := _ASSIGNED.match(line):
+        if assignment := _ASSIGNMENT_START.match(line):
             begin += assignment.end()
         elif command := COMMAND.fullmatch(line):
             takes = MAGICS[command[1]].takes if command[1] in MAGICS else "nothing"
@@ -48,9 +48,9 @@ def expression_begin(text: str) -> int | None:
             return None if line.startswith(("?", *COMMENTS)) or line.strip() in _WORDS else begin
 
 
-def problem(text: str) -> ParseError | None:
-    """Why the expression of a line is not Stellar; None if it is, or if there is none."""
-    begin = expression_begin(text)
+def find_syntax_error(text: str) -> ParseError | None:
+    """Return the syntax error in the expression of a line; None if it is valid or there is no expression."""
+    begin = find_expression(text)
     if begin is None or not text[begin:].strip() or QUESTION.fullmatch(text.strip()):
         return None
     try:
@@ -61,24 +61,24 @@ def problem(text: str) -> ParseError | None:
 
 
 def is_unfinished(text: str) -> bool:
-    """Whether the expression of a line could go on in the next one, as it is not Stellar yet."""
-    return isinstance(problem(text), IncompleteExpression)
+    """Return True if more input could complete the expression of a line."""
+    return isinstance(find_syntax_error(text), IncompleteExpression)
 
 
-def joined(lines: Iterable[Numbered]) -> Iterator[Numbered]:
-    """Lines with their numbers as they come; one whose expression is not finished goes on in the next."""
-    coming = iter(lines)
+def join_lines(lines: Iterable[Numbered]) -> Iterator[Numbered]:
+    """Yield numbered lines as they arrive, an unfinished expression joined with the lines after it."""
+    remaining = iter(lines)
     waiting = deque[Numbered]()
 
-    def following() -> Numbered | None:
-        return waiting.popleft() if waiting else next(coming, None)
+    def next_line() -> Numbered | None:
+        return waiting.popleft() if waiting else next(remaining, None)
 
-    while first := following():
+    while first := next_line():
         parts = [first]
-        while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := following()):
+        while is_unfinished(text := "\n".join(line for _, line in parts)) and (line := next_line()):
             parts.append(line)
-        if len(parts) > 1 and not isinstance(problem(text), IncompleteExpression | None):
-            # The first line was not unfinished, but wrong; those behind it mean what they mean
+        if len(parts) > 1 and not isinstance(find_syntax_error(text), IncompleteExpression | None):
+            # The first line was invalid rather than unfinished: the lines after it are separate
             waiting.extendleft(reversed(parts[1:]))
             text = first[1]
         yield first[0], text
@@ -88,41 +88,42 @@ def joined(lines: Iterable[Numbered]) -> Iterator[Numbered]:
 
 
 def complete_line(text: str, cursor: int, session: Session) -> list[Candidate]:
-    """What may stand at the cursor in a line of a shell."""
+    """Return the completions at the cursor of a line."""
     before = text[:cursor]
     line = before.lstrip()
     start = cursor - len(line)
-    if question := _ASKED.fullmatch(line):
+    if question := _QUESTION_START.fullmatch(line):
         return _questions(session, question[1], cursor)
     if command := COMMAND.fullmatch(line):
-        word, blank, argument = command.groups()
-        if not blank:
-            found = (magic for magic in MAGICS.values() if magic.name.startswith(word))
-            return [Candidate(magic.name, start, "command", _about(magic)) for magic in found]
+        word, whitespace, argument = command.groups()
+        if not whitespace:
+            matching = (magic for magic in MAGICS.values() if magic.name.startswith(word))
+            return [Candidate(magic.name, start, "command", _about(magic)) for magic in matching]
         if (magic := MAGICS.get(word)) is not None and magic.takes not in ("expression", "assignment"):
             return list(_arguments(session, magic, argument, cursor))
-    if (begin := expression_begin(before)) is None:
+    if (begin := find_expression(before)) is None:
         return []
-    candidates = complete(before[begin:], cursor - begin, session.names)
+    candidates = complete_expression(before[begin:], cursor - begin, session.scope)
     return [replace(candidate, start=candidate.start + begin) for candidate in candidates]
 
 
 def _questions(session: Session, word: str, cursor: int) -> list[Candidate]:
     start = cursor - len(word)
     functions = (
-        Candidate(name, start, "function", about_function(session.library, name)) for name in sorted(session.library)
+        Candidate(name, start, "function", function_describer(session.library, name))
+        for name in sorted(session.library)
     )
     variables = (Candidate(name, start, "variable") for name in session.variables.values)
     commands = (Candidate(magic.name, start, "command", _about(magic)) for magic in MAGICS.values())
-    return [found for found in (*variables, *functions, *commands) if session.names.fits(found.text, word)]
+    return [each for each in (*variables, *functions, *commands) if session.scope.is_completion(each.text, word)]
 
 
 def _arguments(session: Session, magic: Magic, typed: str, cursor: int) -> Iterator[Candidate]:
     start = cursor - len(typed)
     if magic.takes == "setting":
         names = ((name, "setting") for name in session.settings)
-    elif magic.takes in ("file", "place"):
-        names = ((path, "file") for path in _paths(typed, folders=magic.takes == "place"))
+    elif magic.takes in ("file", "registry"):
+        names = ((path, "file") for path in _paths(typed, folders=magic.takes == "registry"))
     else:
         return
     yield from (Candidate(name, start, kind) for name, kind in names if name.startswith(typed))
@@ -133,22 +134,22 @@ def _about(magic: Magic) -> Callable[[], str]:
 
 
 def _paths(typed: str, *, folders: bool) -> Iterator[str]:
-    """The files that a path may go on to; folders with a slash behind them."""
+    """Yield the paths that start with the typed one; folders end with a slash."""
     head, _, tail = typed.rpartition("/")
     folder = Path(f"{head}/" if "/" in typed else ".").expanduser()
     try:
-        found = sorted(folder.iterdir())
-    except OSError:  # there is no such folder, or it can't be read: nothing to offer
+        paths = sorted(folder.iterdir())
+    except OSError:  # a missing or unreadable folder has no completions
         return
-    for path in found:
+    for path in paths:
         if path.name.startswith(tail) and (path.is_dir() or not folders):
             yield f"{typed[: len(typed) - len(tail)]}{path.name}{'/' if path.is_dir() else ''}"
 
 
-def coloured_line(text: str) -> list[tuple[str, str]]:
-    """The pieces of a line of a shell, each with its kind: a command or a name, and the expression behind it."""
-    begin = expression_begin(text)
+def highlight_line(text: str) -> list[tuple[str, str]]:
+    """Split a line into pairs of style and characters: a command or a name, and the expression after it."""
+    begin = find_expression(text)
     if begin is None:
         return [("stellar.comment" if text.lstrip().startswith(COMMENTS) else "stellar.command", text)]
     head = [("stellar.command" if text.lstrip().startswith("%") else "stellar.name", text[:begin])] if begin else []
-    return [*head, *coloured(text[begin:])]
+    return [*head, *highlight(text[begin:])]

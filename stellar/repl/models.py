@@ -1,4 +1,4 @@
-"""Models for the expressions of a session: the registry that a user names."""
+"""Registries of models for a session."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ _HOST = re.compile(r"\[?(.*?)\]?(?::(\d+))?", re.DOTALL)
 
 
 def use_models(session: Session, directory: str | None, zookeeper: ZooKeeper | str | None) -> None:
-    """Let the expressions of a session ask the models that are registered in a directory or in ZooKeeper.
+    """Let a session call the models that are registered in a directory or in ZooKeeper.
 
-    Raises ValueError, with a sentence, if that can't be used.
+    Raise ValueError if the registry can't be used.
     """
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.registries.open import open_registry
 
-    # Who types waits for an answer, and wants to know at once that there is none
+    # Don't wait for missing instances: at a prompt, errors are shown immediately
     settings = ClientSettings.from_global({"maas.wait.ms": 0, **session.settings})
     registry = open_registry(directory, zookeeper, settings)
     client = ModelClient(registry, settings)
     session.use({Registry: registry, ModelClient: client}, registry, client)
 
 
-def use_models_at(session: Session, place: str) -> None:
-    """The same for what a user calls a place: a directory, or else hosts of ZooKeeper."""
-    if os.path.isdir(place) or "/" in place.partition(":")[0]:
-        return use_models(session, place, None)
-    zookeeper = connect_zookeeper(place)
+def use_models_at(session: Session, location: str) -> None:
+    """Let a session call the models of a directory or, if the location is not a path, of ZooKeeper hosts."""
+    if os.path.isdir(location) or "/" in location.partition(":")[0]:
+        return use_models(session, location, None)
+    zookeeper = connect_zookeeper(location)
     session.use({}, zookeeper)
     use_models(session, None, zookeeper)
 
 
 def connect_zookeeper(hosts: str) -> ZooKeeper:
-    from stellar.maas.zookeeper import ZooKeeper  # loads a client of ZooKeeper, which few need
+    """Connect to ZooKeeper at `HOST:PORT,…`. Raise ValueError for an unknown host or an invalid port."""
+    from stellar.maas.zookeeper import ZooKeeper  # loads kazoo, which few sessions need
 
     for host in hosts.partition("/")[0].split(","):
-        name, port = _HOST.fullmatch(host).groups()  # type: ignore[union-attr]  # any text matches
+        name, port = _HOST.fullmatch(host).groups()  # type: ignore[union-attr]  # matches any string
         if port and not 1 <= int(port) <= LAST_PORT:
-            raise ValueError(f"the port of {host} is none: it must be between 1 and {LAST_PORT}")
+            raise ValueError(f"invalid port in {host}: must be between 1 and {LAST_PORT}")
         try:
             socket.getaddrinfo(name, None)
         except (OSError, UnicodeError) as error:
-            raise ValueError(f"there is no host {name or host}: {error}") from error
+            raise ValueError(f"unknown host {name or host}: {error}") from error
     return ZooKeeper(hosts)

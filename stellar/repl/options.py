@@ -1,4 +1,4 @@
-"""The options that the shell and the notebook have in common."""
+"""Command-line options that the shell and the notebook share."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import argparse
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command take the options that make a session; `stellar.repl.startup` takes what they parse to."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
+    """Add the options of a session to a parser; `stellar.repl.startup` opens sessions from the parsed options."""
+    registry = parser.add_mutually_exclusive_group()
+    registry.add_argument(
         "-z",
         "--zookeeper",
         metavar="HOST:PORT,...",
-        help="the ZooKeeper where models are registered, and Metron's global configuration is kept",
+        help="ZooKeeper with the registry of models and Metron's global configuration",
     )
-    where.add_argument("--registry", metavar="DIR", help="the directory where models are registered")
-    parser.add_argument("-v", "--variables", metavar="FILE", help="a JSON object whose members become variables")
+    registry.add_argument("--registry", metavar="DIR", help="directory with the registry of models")
+    parser.add_argument("-v", "--variables", metavar="FILE", help="JSON object whose members become variables")
     parser.add_argument(
         "-p",
         "--properties",
         metavar="FILE",
         help="Java properties: stellar.function.resolver.includes and excludes, stellar.function.paths",
     )
-    parser.add_argument("-l", "--log4j", metavar="FILE", help="what is logged where, as in a log4j.properties")
+    parser.add_argument("-l", "--log4j", metavar="FILE", help="log levels, from a log4j.properties")
 
 
-def are_given(options: argparse.Namespace) -> bool:
-    """Whether any of these options asks for something."""
+def has_options(options: argparse.Namespace) -> bool:
+    """Return True if any option of a session is set."""
     return any(getattr(options, name) is not None for name in _NAMES)
 
 

@@ -1,4 +1,4 @@
-"""How values are shown to people: as text, as tables, as HTML, and written out as Stellar."""
+"""Rendering of values: as strings, tables, HTML, and Stellar expressions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stellar.language.conversions import to_string
 from stellar.util.display_width import display_width
 from stellar.util.text_tables import text_table
 
-# Of longer ones this many rows, and characters of a text or a cell, are shown, and how much there is in all is said
+# Limits: rows of a table, and characters of a string and of a cell. Longer values are cut, with their full size
 MOST_ROWS = 100
 LONGEST_TEXT = 20_000
 LONGEST_CELL = 1000
@@ -24,9 +24,9 @@ NARROWEST_CELL = 12
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of texts under headings.
+    """Rows of cells under headings.
 
-    more: how many rows there are besides those that are shown
+    more: number of omitted rows
     """
 
     columns: tuple[str, ...]
@@ -34,38 +34,38 @@ class Table:
     more: int = 0
 
 
-class Report(str):
-    """What a command says: a text, as Metron's shell gives it, and a table of the same for people to look at."""
+class CommandOutput(str):
+    """The output of a command: a string as in Metron's shell, and the same as a table."""
 
     __slots__ = ("table",)
 
     table: Table
 
-    def __new__(cls, text: str, table: Table) -> Report:
+    def __new__(cls, text: str, table: Table) -> CommandOutput:
         report = super().__new__(cls, text)
         report.table = table
         return report
 
 
-def plain(value: Any) -> str:
-    """A value as Metron's shell prints it: its text; nothing for null."""
+def format_plain(value: Any) -> str:
+    """Return the string that Metron's shell prints for a value; empty for null."""
     return "" if value is None else to_string(value)
 
 
 def as_text(value: Any, width: int) -> str:
-    """A value for a person at a terminal: maps and lists of maps as tables, and what could steer the terminal visible.
+    """Render a value for a terminal: maps and lists of maps as tables, control characters escaped.
 
-    width: the columns of the terminal, which a table keeps to if it can
+    width: number of columns that a table may use, if possible
     """
-    if (table := tabular(value)) is not None:
-        return _drawn(table, width)
-    text = "" if value is None else _shortened(_text(value), LONGEST_TEXT)
+    if (table := as_table(value)) is not None:
+        return _draw(table, width)
+    text = "" if value is None else _shorten(_text(value), LONGEST_TEXT)
     return f"{text}  ({note})" if (note := _note("", value)) else text
 
 
 def as_html(value: Any) -> str | None:
-    """A table in HTML, of a value that is shown as one; None for others."""
-    if (table := tabular(value)) is None:
+    """Render a value as an HTML table; None if it is not shown as a table."""
+    if (table := as_table(value)) is None:
         return None
     head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
     rows = ("".join(_HTML_CELL.format(html.escape(cell)) for cell in row) for row in table.rows)
@@ -77,12 +77,12 @@ def as_html(value: Any) -> str | None:
 _HTML_CELL = '<td style="text-align: left; white-space: pre-wrap">{}</td>'
 
 
-def tabular(value: Any) -> Table | None:
-    """The table that a value is shown as, if it is one: a command's, that of a map, or of a list of maps."""
-    if isinstance(value, Report):
+def as_table(value: Any) -> Table | None:
+    """Convert the output of a command, a map, or a list of maps to a table; None for other values."""
+    if isinstance(value, CommandOutput):
         return value.table
     if isinstance(value, Mapping):
-        # Of `_`, all fields, nulls are as good as absent
+        # In `_`, the record, null fields are missing fields
         items = [(to_string(key), item) for key, item in value.items() if item is not None or isinstance(value, dict)]
         rows: list[tuple[str, ...]] = [(key, _cell(key, item)) for key, item in items]
         return Table(("KEY", "VALUE"), rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS))
@@ -94,42 +94,42 @@ def tabular(value: Any) -> Table | None:
     return None
 
 
-def shortened_cell(value: Any) -> str:
-    """A value in a cell of a table: its text, or the beginning of a long one, and how long it is."""
-    return _shortened(_text(value), LONGEST_CELL)
+def shorten_cell(value: Any) -> str:
+    """Convert a value to a cell of a table; a long one is cut, with its length."""
+    return _shorten(_text(value), LONGEST_CELL)
 
 
-def _shortened(text: str, most: int) -> str:
-    return visible(text) if len(text) <= most else f"{visible(text[:most])}… ({len(text):,} characters)"
+def _shorten(text: str, limit: int) -> str:
+    return visible(text) if len(text) <= limit else f"{visible(text[:limit])}… ({len(text):,} characters)"
 
 
 def _text(value: Any) -> str:
-    """The text of a value; of one that only functions can look into, what it is."""
+    """Convert a value to a string; an opaque value to its type."""
     noun = getattr(value, "STELLAR_NOUN", None)
     return to_string(value) if noun is None else f"({noun})"
 
 
 def visible(text: str) -> str:
-    """A text in which characters that steer a terminal are written out: a record may hold anything."""
+    """Escape control characters, which in a record could control the terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cell(key: str, value: Any) -> str:
-    text = shortened_cell(value)
+    text = shorten_cell(value)
     return f"{text}  ({note})" if (note := _note(key, value)) else text
 
 
 # -- Notes ------------------------------------------------------------------------------------------------------------
 
-# From 2001 to 2100, which no other numbers of records are likely to be
+# From 2001 to 2100; other numbers in records are unlikely to be in this range
 _EPOCH_MS = range(10**12, 4_102_444_800_000)
 _SIZE = re.compile(r"(?:^|[._])(?:bytes|size|octets|length)(?:$|[._])|(?:Bytes|Size)$", re.IGNORECASE)
 
 
 def _note(key: str, value: Any) -> str:
-    """What a number means, that a person would look up: a date, or a size."""
+    """Return a number as a date or size, or the size of a value; empty for other values."""
     if isinstance(value, bool):
         return ""
     if isinstance(value, int) and value >= 1024 and _SIZE.search(key):
@@ -151,9 +151,9 @@ def _size(value: int) -> str:
 # -- Tables that fit a terminal ---------------------------------------------------------------------------------------
 
 
-def _drawn(table: Table, width: int) -> str:
+def _draw(table: Table, width: int) -> str:
     widths = _fitting(table, width)
-    rows = [tuple(_wrapped(cell, most) for cell, most in zip(row, widths, strict=True)) for row in table.rows]
+    rows = [tuple(_wrap(cell, width) for cell, width in zip(row, widths, strict=True)) for row in table.rows]
     ruled = any("\n" in cell for row in rows for cell in row)
     drawn = text_table(table.columns, rows, ruled=ruled).rstrip("\n")
     return f"{drawn}\n{_more(table.more)}" if table.more else drawn
@@ -164,26 +164,26 @@ def _more(rows: int) -> str:
 
 
 def _fitting(table: Table, width: int) -> list[int]:
-    """How wide each column may be: the widest give way, until all fit."""
-    wanted = [
+    """Return the widths of columns: the widest are narrowed until all fit."""
+    natural = [
         max(display_width(line) for cell in (column, *(row[index] for row in table.rows)) for line in cell.split("\n"))
         for index, column in enumerate(table.columns)
     ]
-    room = max(width - 3 * len(wanted) - 1, 0)
-    widths = list(wanted)
+    room = max(width - 3 * len(natural) - 1, 0)
+    widths = list(natural)
     while sum(widths) > room and max(widths) > NARROWEST_CELL:
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] = max(NARROWEST_CELL, widths[widest] - max(1, (sum(widths) - room) // 2))
     return widths
 
 
-def _wrapped(cell: str, most: int) -> str:
-    if display_width(cell) <= most:
+def _wrap(cell: str, width: int) -> str:
+    if display_width(cell) <= width:
         return cell
-    # A cell that holds wide characters is wrapped earlier, so that it fits
+    # A cell with wide characters is wrapped earlier, so that it fits
     ratio = len(cell) / max(1, display_width(cell))
     wrapper = textwrap.TextWrapper(
-        width=max(1, int(most * ratio)), subsequent_indent=" " * _indent(cell), replace_whitespace=False,
+        width=max(1, int(width * ratio)), subsequent_indent=" " * _indent(cell), replace_whitespace=False,
         drop_whitespace=True, break_on_hyphens=False,
     )  # fmt: skip
     return "\n".join(part for line in cell.split("\n") for part in wrapper.wrap(line) or [""])
@@ -197,7 +197,7 @@ def _indent(cell: str) -> int:
 
 
 def as_expression(value: Any) -> str:
-    """The expression that a value of JSON would be written as: null, a truth, a number, a text, a list or a map."""
+    """Return the expression of a JSON value: null, boolean, number, string, list or map."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{as_expression(key)} : {as_expression(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):

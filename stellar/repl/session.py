@@ -1,4 +1,4 @@
-"""What a line of a shell means: an assignment, a question, a command, or an expression to evaluate."""
+"""A session: executes lines, which are assignments, questions, commands and expressions."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from stellar.language.library import Function, Library
 from stellar.language.parser import NAME
 from stellar.repl.commands import MAGICS, Magic
 from stellar.repl.lines import ASSIGNMENT, COMMAND, COMMENTS, QUESTION
-from stellar.repl.rendering import Report, as_expression
-from stellar.tooling.completion import Names
+from stellar.repl.rendering import CommandOutput, as_expression
+from stellar.tooling.completion import CompletionScope
 from stellar.util.suggestions import suggest_name
 
 if TYPE_CHECKING:
     from stellar.maas import Registry
 
-# What looks like an assignment to something that can't be a name: no quote or bracket stands before `:=`
+# An assignment to an invalid name: no quote or bracket before `:=`
 _BAD_ASSIGNMENT = re.compile(r"([^\s'\"()\[\]{}]+)\s*:=")
 
-NOTHING_TO_SAY = ""
+NO_OUTPUT = ""
 
 HELP = """\
 An expression is evaluated, and its value shown; x := expression sets a variable as well.
 
   ?NAME or NAME?    the help of a function, a variable or a command
   %help             all commands, such as %vars, %explain and %maas
-  # or //           begins a comment
+  # or //           starts a comment
   quit              leaves
 
-A text that is not finished goes on in the next line."""
+An unfinished expression continues on the next line."""
 
 
 class Quit(EOFError):
-    """The user wants to leave: no more input comes."""
+    """The user entered `quit` or `exit`."""
 
 
 class Session:
-    """The variables and settings of a shell, and what it does with a line.
+    """The state of a shell, and the execution of its lines.
 
-    library: the functions that there are; by default those that only a shell may call are among them
+    library: the functions; by default including those for shells only
     variables: the variables, which are the record of each expression
-    settings: the global configuration, which functions see; it is changed here alone
-    context: the services that functions ask for
-    ignore_case: whether names are offered that differ from what is typed by capital and small letters
-    assignments: the lines so far that set a variable or a setting, in order
-    notes: what commands have to say beside their value, until somebody takes it
+    settings: the global configuration that functions see; changes stay local to the session
+    context: the services that functions use
+    ignore_case: complete names in any case
+    assignments: the executed lines that set a variable or a setting, in order
+    notes: messages of commands in addition to their values, until `take_notes`
     """
 
     def __init__(
@@ -66,17 +66,16 @@ class Session:
         self.ignore_case = False
         self.assignments: list[str] = []
         self.notes: list[str] = []
-        self._opened = ExitStack()
+        self._resources = ExitStack()
 
     def execute(self, line: str) -> Any:
-        """The value of a line; null for what has none, and an empty text where there is nothing to say.
+        """Execute a line and return its value; null if it has no value, an empty string if there is no output.
 
-        Raises StellarError if an expression fails; ValueError, LookupError or OSError, with a sentence, if anything
-        else does; and Quit.
+        Raise StellarError if an expression fails, ValueError, LookupError or OSError if a command fails, and Quit.
         """
         line = line.strip()
         if not line or line.startswith(COMMENTS):
-            return NOTHING_TO_SAY
+            return NO_OUTPUT
         if not line.startswith("%") and (assignment := ASSIGNMENT.fullmatch(line)):
             return self._assign(line, *assignment.groups())
         if line == "quit" or (line == "exit" and "exit" not in self.variables.values):
@@ -86,46 +85,46 @@ class Session:
         if command := COMMAND.fullmatch(line):
             return self.magic(command[1]).run(self, command[3])
         if bad := _BAD_ASSIGNMENT.match(line):
-            raise ValueError(f"{bad[1]} can't name a variable; a name has letters, digits, _, . and :, first a letter")
+            raise ValueError(f"invalid variable name {bad[1]}: expected a letter, then letters, digits, _, . and :")
         return self.evaluate(line)
 
     def evaluate(self, source: str) -> Any:
-        """The value of an expression over the variables."""
-        return self.run(self.compiled(source))
+        """Evaluate an expression over the variables."""
+        return self.run(self.compile(source))
 
     def run(self, expression: Expression) -> Any:
-        """The value of a compiled expression over the variables."""
+        """Evaluate a compiled expression over the variables."""
         return expression(self.variables.values, self.context)
 
-    def taken_notes(self) -> list[str]:
-        """The notes so far, which are then gone."""
+    def take_notes(self) -> list[str]:
+        """Return the notes and clear them."""
         notes, self.notes = self.notes, []
         return notes
 
     def add_variables(self, values: Mapping[str, Any]) -> None:
-        """Set variables to values that come from no expression, but from a file of JSON."""
+        """Set variables to values without expressions, such as those of a JSON file."""
         for name, value in values.items():
             self.variables.values[name] = value
             self.variables.expressions.pop(name, None)
             if NAME.fullmatch(name) and name not in KEYWORDS:
                 self.assignments.append(f"{name} := {as_expression(value)}")
             else:
-                self.notes.append(f"{name} is no name that an expression can read; it is only in _")
+                self.notes.append(f"{name} is not a valid variable name; it is available only in _")
 
     @property
-    def names(self) -> Names:
-        """What has a name in an expression here."""
-        return Names(self.library, self.variables.values, _registry(self.context), self.ignore_case)
+    def scope(self) -> CompletionScope:
+        """The names that expressions can use."""
+        return CompletionScope(self.library, self.variables.values, _registry(self.context), self.ignore_case)
 
-    def compiled(self, source: str) -> Expression:
-        """An expression of this session's functions."""
+    def compile(self, source: str) -> Expression:
+        """Compile an expression with the session's functions."""
         return Expression(source, self.library)
 
     def _assign(self, line: str, name: str, source: str) -> Any:
         if name in KEYWORDS:
             raise ValueError(f"the keyword {name} can't name a variable")
         value = self.execute(source)
-        if isinstance(value, Report):
+        if isinstance(value, CommandOutput):
             value = str(value)
         self.variables.values[name] = value
         self.variables.expressions[name] = source.strip()
@@ -133,15 +132,15 @@ class Session:
         return value
 
     def magic(self, word: str) -> Magic:
-        """The command of a name such as `%vars`. Raises LookupError, with the one that may be meant."""
+        """Return the command with a name such as `%vars`. Raise LookupError, with a suggestion, if it is unknown."""
         if (magic := MAGICS.get(word)) is None:
             raise LookupError(f"unknown command {word}\nhint: {suggest_name(word, MAGICS)}")
         return magic
 
     def help(self, name: str) -> str:
-        """What there is to say of a function, a variable or a command; of none, how to find one's way.
+        """Return the help of a function, variable or command; for an empty name that of the shell.
 
-        Raises LookupError if nothing has that name.
+        Raise LookupError for an unknown name.
         """
         if not name:
             return HELP
@@ -155,15 +154,15 @@ class Session:
         hint = self.library.hint(name)
         raise LookupError(f"unknown function {name}" + (f"\nhint: {hint}" if hint else ""))
 
-    def use(self, services: dict[type[Any], Any], *closing: Any) -> None:
-        """Give functions more services; what is named behind them is closed with the session."""
+    def use(self, services: dict[type[Any], Any], *resources: Any) -> None:
+        """Add services for functions, and resources to close with the session."""
         self.context = self.context.with_services(services)
-        for service in closing:
-            self._opened.callback(service.close)
+        for service in resources:
+            self._resources.callback(service.close)
 
     def close(self) -> None:
-        """Close what was opened for this session."""
-        self._opened.close()
+        """Close the resources of the session."""
+        self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +172,7 @@ class Session:
 
 
 def _registry(context: Context) -> Registry | None:
-    """Where models are registered; what has to do with models is loaded only if something of it is there."""
+    """Return the registry of models, if any, without loading `stellar.maas`."""
     if "stellar.maas.registry" not in sys.modules:
         return None
     from stellar.maas.registry import Registry

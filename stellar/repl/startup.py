@@ -1,4 +1,4 @@
-"""Sessions as their users want them: what the options of the shell and of the notebook mean."""
+"""Opening of sessions from the options of the shell and the notebook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stellar.language.context import GlobalSettings
 from stellar.language.expression import shell_library
 from stellar.language.library import Library
 from stellar.maas.default_location import home
-from stellar.repl.json_files import json_object, read_variables
+from stellar.repl.json_files import parse_json_object, read_variables
 from stellar.repl.models import connect_zookeeper, use_models
 from stellar.repl.session import Session
 
@@ -23,20 +23,18 @@ GLOBAL_CONFIGURATION = "/metron/topology/global"
 PATHS_KEY = "stellar.function.paths"
 
 
-def opened(options: argparse.Namespace) -> Session:
-    """The session that options ask for; whoever has it closes it.
+def open_session(options: argparse.Namespace) -> Session:
+    """Open a session from parsed options; the caller closes it.
 
-    Raises ValueError or OSError, with a sentence, if an option can't be followed.
+    Raise ValueError or OSError for an invalid option.
     """
-    if options.log4j is not None:
-        from stellar.java.log4j import configure
-
-        configure(Path(options.log4j))
+    notes = _configure_logging(options.log4j)
     properties = _properties(options.properties)
     variables = {} if options.variables is None else read_variables(options.variables)
     zookeeper = None if options.zookeeper is None else connect_zookeeper(options.zookeeper)
     settings = GlobalSettings() if zookeeper is None else _global_configuration(zookeeper)
     session = Session(_library({**settings, **properties}), settings=settings)
+    session.notes += notes
     try:
         _add_models(session, options.registry, zookeeper)
     except BaseException:
@@ -46,17 +44,25 @@ def opened(options: argparse.Namespace) -> Session:
     return session
 
 
+def _configure_logging(file: str | None) -> list[str]:
+    if file is None:
+        return []
+    from stellar.java.log4j import configure
+
+    return configure(Path(file))
+
+
 def _add_models(session: Session, directory: str | None, zookeeper: ZooKeeper | None) -> None:
     if zookeeper is not None:
         session.use({}, zookeeper)
         use_models(session, None, zookeeper)
     elif directory is not None:
         use_models(session, directory, None)
-    elif home().is_dir():  # nobody has asked for it, and so it can't be in the way
+    elif home().is_dir():  # the default location, which must not prevent a start
         try:
             use_models(session, str(home()), None)
         except ValueError as error:
-            session.notes.append(f"models are not looked for: {error}")
+            session.notes.append(f"no models available: {error}")
 
 
 def _properties(file: str | None) -> dict[str, str]:
@@ -68,22 +74,24 @@ def _properties(file: str | None) -> dict[str, str]:
 
 
 def _library(settings: Mapping[str, Any]) -> Library:
-    """The functions of a shell, with those of the modules that are named, and without those that are excluded."""
+    """Return the functions of a shell, extended and restricted by settings."""
     library = shell_library()
-    if named := settings.get(PATHS_KEY):
-        names = [name.strip() for name in (named.split(",") if isinstance(named, str) else named)]
+    if paths := settings.get(PATHS_KEY):
+        names = [name.strip() for name in (paths.split(",") if isinstance(paths, str) else paths)]
         try:
             library = Library.of(library, *(import_module(name) for name in names if name))
-        except Exception as error:  # a module may raise anything when it is loaded
-            raise ValueError(f"{PATHS_KEY}: {error}; Python modules with functions are named there") from error
+        except Exception as error:  # importing a module can raise anything
+            raise ValueError(
+                f"invalid {PATHS_KEY}: {error}; expected names of Python modules with functions"
+            ) from error
     return library.configured(settings)
 
 
 def _global_configuration(zookeeper: ZooKeeper) -> GlobalSettings:
-    """Metron's global configuration; empty where Metron keeps none, as where only models are registered."""
+    """Return Metron's global configuration; empty if the node does not exist."""
     try:
         data = zookeeper.read(GLOBAL_CONFIGURATION)
-        return GlobalSettings() if data is None else GlobalSettings(json_object(data, GLOBAL_CONFIGURATION))
+        return GlobalSettings() if data is None else GlobalSettings(parse_json_object(data, GLOBAL_CONFIGURATION))
     except ValueError as error:
         zookeeper.close()
-        raise ValueError(f"the global configuration in {zookeeper.hosts} can't be used: {error}") from error
+        raise ValueError(f"invalid global configuration in {zookeeper.hosts}: {error}") from error

@@ -1,4 +1,4 @@
-"""The terminal of the shell: what reads a line, with colours, completion, hints and history, and what shows values."""
+"""The terminal of the shell: reads lines with colours, completion, hints and history, and writes values."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from stellar.language.source import snippet
 
 if TYPE_CHECKING:
     from stellar.repl.session import Session
-    from stellar.tooling.completion import CallAt
+    from stellar.tooling.completion import OpenCall
 
-# What has to do with the language is imported where it is used: the first prompt does not wait for it
+# The language is imported where it is used, so that the first prompt does not wait for it
 
 STYLE = Style.from_dict(
     {
@@ -67,35 +67,35 @@ PROMPT: StyleAndTextTuples = [
 ]
 
 
-class Once:
-    """Makes a session when it is first wanted, by whichever thread."""
+class LazySession:
+    """Creates a session on first use; safe to call from several threads."""
 
-    def __init__(self, make: Callable[[], Session]) -> None:
-        self._make = make
-        self._made: Session | None = None
-        self._making = threading.Lock()
+    def __init__(self, create: Callable[[], Session]) -> None:
+        self._create = create
+        self._session: Session | None = None
+        self._lock = threading.Lock()
 
     def __call__(self) -> Session:
-        with self._making:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
+        with self._lock:
+            if self._session is None:
+                self._session = self._create()
+            return self._session
 
     def close(self) -> None:
-        """Close the session, if it was made."""
-        with self._making:
-            if self._made is not None:
-                self._made.close()
+        """Close the session, if it was created."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
 
 
 class Terminal:
-    """Reads lines from a person, and shows values and errors.
+    """Reads lines from a user, and writes values and errors.
 
-    session: gives the session; it is not asked before the first prompt is shown
-    bindings: keys of the user's own
-    vi: edit as vi does, rather than as emacs does
-    colours: whether to use any
-    color_depth: how many there are, if that is not to be found out
+    session: returns the session; first called after the prompt is shown
+    bindings: key bindings of the user
+    vi: edit in vi mode instead of emacs mode
+    colours: use colours
+    color_depth: number of colours; detected by default
     """
 
     def __init__(
@@ -109,16 +109,16 @@ class Terminal:
     ) -> None:
         self.session = session
         self._colours = colours
-        self._warming = _Warming(session)
+        self._preloader = _Preloader(session)
         self._prompt: PromptSession[str] = PromptSession(
             PROMPT,
             multiline=True,
             prompt_continuation=_continuation,
-            lexer=_Colours() if colours else None,
-            completer=_Names(session),
+            lexer=_HighlightingLexer() if colours else None,
+            completer=_SessionCompleter(session),
             auto_suggest=AutoSuggestFromHistory(),
             bottom_toolbar=self._toolbar,
-            history=history(),
+            history=open_history(),
             key_bindings=merge_key_bindings([_own_bindings(), *filter(None, [bindings])]),
             editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
             enable_open_in_editor=True,
@@ -132,46 +132,46 @@ class Terminal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._warming.stop()
+        self._preloader.stop()
 
     @property
     def width(self) -> int:
-        """The columns of the terminal."""
+        """The number of columns of the terminal."""
         return self._prompt.app.output.get_size().columns
 
-    def ask(self) -> str:
-        """What the user types next, which may be several lines.
+    def read(self) -> str:
+        """Read the next input, which can have several lines.
 
-        Raises KeyboardInterrupt if the user gives it up, EOFError at the end.
+        Raise KeyboardInterrupt if the user discards it, EOFError at the end of the input.
         """
-        return self._prompt.prompt(pre_run=self._warming.start)
+        return self._prompt.prompt(pre_run=self._preloader.start)
 
-    def say(self, text: str, style: str = "") -> None:
-        """Show a text."""
+    def write(self, text: str, style: str = "") -> None:
+        """Write a line."""
         self._print([(f"class:{style}" if style else "", text)])
 
     def show(self, value: Any) -> None:
-        """Show a value; nothing for null."""
+        """Write a value; nothing for null."""
         from stellar.repl.rendering import as_text
 
         if value is not None and value != "":
-            self.say(as_text(value, self.width).removesuffix("\n"))
+            self.write(as_text(value, self.width).removesuffix("\n"))
 
     def show_notes(self) -> None:
-        """Show what commands had to say beside their value."""
-        for note in self.session().taken_notes():
-            self.say(note, "stellar.note")
+        """Write the notes of the session."""
+        for note in self.session().take_notes():
+            self.write(note, "stellar.note")
 
-    def show_error(self, error: Exception, said: str) -> None:
-        """Show what is said of an error; of one in an expression the place, and the hint."""
+    def show_error(self, error: Exception, message: str) -> None:
+        """Write an error; for an error in an expression its source location and hint."""
         from stellar.repl.rendering import visible
 
         if not isinstance(error, StellarError):
-            return self.say(f"[!] {visible(said)}", "stellar.error")
-        self.say(f"[!] {visible(error.message)}", "stellar.error")
-        self.say(visible(snippet(error.source, error.span)))
+            return self.write(f"[!] {visible(message)}", "stellar.error")
+        self.write(f"[!] {visible(error.message)}", "stellar.error")
+        self.write(visible(snippet(error.source, error.span)))
         if error.hint:
-            self.say(visible(f"hint: {error.hint}"), "stellar.hint")
+            self.write(visible(f"hint: {error.hint}"), "stellar.hint")
 
     def _print(self, fragments: StyleAndTextTuples) -> None:
         if self._colours:
@@ -190,26 +190,26 @@ class Terminal:
 
 
 def hint(text: str, cursor: int, session: Callable[[], Session]) -> StyleAndTextTuples:
-    """The signature of the call that the cursor is in, and the argument that it is at."""
-    from stellar.repl.lines import expression_begin
-    from stellar.tooling.completion import call_at
+    """Return the signature of the call around the cursor, with the current argument highlighted."""
+    from stellar.repl.lines import find_expression
+    from stellar.tooling.completion import find_call
 
-    begin = expression_begin(text[:cursor])
-    call = None if begin is None else call_at(text[begin:], cursor - begin, session().library)
+    begin = find_expression(text[:cursor])
+    call = None if begin is None else find_call(text[begin:], cursor - begin, session().library)
     return [] if call is None else list(_signature(call))
 
 
-def _signature(call: CallAt) -> Iterator[tuple[str, str]]:
+def _signature(call: OpenCall) -> Iterator[tuple[str, str]]:
     function = call.function
     yield "", f"{function.name}("
-    at = min(call.index, len(function.parameters) - 1) if function.parameters else None
-    if at is not None and call.index > at and not function.parameters[at].repeated:
-        at = None
+    current = min(call.index, len(function.parameters) - 1) if function.parameters else None
+    if current is not None and call.index > current and not function.parameters[current].repeated:
+        current = None
     for index, parameter in enumerate(function.parameters):
         mark = "..." if parameter.repeated else "?" if parameter.optional else ""
         yield "", ", " if index else ""
-        yield "class:bottom-toolbar.argument" if index == at else "", f"{parameter.name}{mark}"
-    about = function.help.summary if at is None else function.parameters[at].description
+        yield "class:bottom-toolbar.argument" if index == current else "", f"{parameter.name}{mark}"
+    about = function.help.summary if current is None else function.parameters[current].description
     yield "", f")  {about}"
 
 
@@ -217,8 +217,8 @@ def _continuation(width: int, _number: int, wraps: int) -> StyleAndTextTuples:
     return [("class:prompt.more", "".rjust(width) if wraps else "... ".rjust(width))]
 
 
-class _Names(Completer):
-    """Offers names and words of the session."""
+class _SessionCompleter(Completer):
+    """Completes the names and keywords of a session."""
 
     def __init__(self, session: Callable[[], Session]) -> None:
         self._session = session
@@ -232,30 +232,30 @@ class _Names(Completer):
             yield Completion(
                 candidate.text,
                 candidate.start - document.cursor_position,
-                display_meta=_one_line(candidate.about),
+                display_meta=_shorten(candidate.about),
             )
 
 
-def _one_line(about: Callable[[], str]) -> Callable[[], str]:
-    def shown() -> str:
+def _shorten(about: Callable[[], str]) -> Callable[[], str]:
+    def describe() -> str:
         from stellar.repl.rendering import visible
 
         first = visible(about()).split("\n")[0]
         return first if len(first) <= 80 else f"{first[:79]}…"
 
-    return shown
+    return describe
 
 
-class _Colours(Lexer):
-    """The colours of what is typed."""
+class _HighlightingLexer(Lexer):
+    """Highlights the input."""
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
         if not document.text:
             return lambda _: []
-        from stellar.repl.lines import coloured_line
+        from stellar.repl.lines import highlight_line
 
         lines: list[StyleAndTextTuples] = [[]]
-        for kind, text in coloured_line(document.text):
+        for kind, text in highlight_line(document.text):
             first, *others = text.split("\n")
             lines[-1].append((f"class:{kind}", first))
             lines.extend([(f"class:{kind}", other)] for other in others)
@@ -263,7 +263,7 @@ class _Colours(Lexer):
 
 
 def _own_bindings() -> KeyBindings:
-    """Enter ends a text that is finished, and otherwise begins a new line."""
+    """Enter accepts a finished input and otherwise starts a new line."""
     bindings = KeyBindings()
 
     @bindings.add("enter", filter=~is_searching & ~has_selection)
@@ -272,7 +272,7 @@ def _own_bindings() -> KeyBindings:
 
         buffer = event.current_buffer
         if buffer.complete_state and buffer.complete_state.current_completion:
-            buffer.complete_state = None  # the one that was chosen stays
+            buffer.complete_state = None  # accept the selected completion
         elif buffer.document.current_line.strip() and is_unfinished(buffer.text):
             buffer.newline()
         else:
@@ -285,11 +285,11 @@ def _own_bindings() -> KeyBindings:
     return bindings
 
 
-class _Warming(threading.Thread):
-    """Loads the functions while the user looks at the prompt, so that their help is there when it is wanted."""
+class _Preloader(threading.Thread):
+    """A thread that loads the functions while the user reads the prompt, so that help and completion are fast."""
 
     def __init__(self, session: Callable[[], Session]) -> None:
-        super().__init__(name="loading of functions", daemon=True)
+        super().__init__(name="function preloader", daemon=True)
         self._session = session
         self._stopped = threading.Event()
 
@@ -298,11 +298,11 @@ class _Warming(threading.Thread):
             super().start()
 
     def run(self) -> None:
-        if self._stopped.wait(_AFTER_SECONDS):  # the prompt goes first
+        if self._stopped.wait(_AFTER_SECONDS):  # show the prompt first
             return
         try:
             library = self._session().library
-        except Exception:  # noqa: BLE001 - it is raised again where the session is wanted, and told there
+        except Exception:  # noqa: BLE001 - raised again and reported on the next use
             return
         for name in library:
             if self._stopped.is_set():
@@ -318,14 +318,14 @@ class _Warming(threading.Thread):
 _AFTER_SECONDS = 0.1
 
 
-def history() -> History:
-    """The lines of this session and those before: in a file that only the user can read, if one can be made."""
+def open_history() -> History:
+    """Open the history in a file that only the user can read, or in memory if it can't be written."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     file = Path(state, "stellar", "history")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        print(f"the history is not kept: {file}: {error.strerror}", file=sys.stderr)
+        print(f"history is not saved: can't write {file}: {error.strerror}", file=sys.stderr)
         return InMemoryHistory()
     return FileHistory(str(file))

@@ -1,4 +1,4 @@
-"""What each part of an expression came to, in one evaluation of it."""
+"""The values of all subexpressions in one evaluation of an expression."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from stellar.language.parser import chain_link
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of an expression and its values.
+class Subexpression:
+    """A subexpression and its values.
 
-    depth: how many parts it is a part of
-    text: as it stands in the expression
-    values: what it came to each time it was evaluated: once, or within a lambda more or less often; none if it was not
-        reached, or failed
+    depth: level of nesting, 0 for the whole expression
+    text: its source on one line
+    values: one value per evaluation: any number within a lambda; empty if it was not reached or failed
     """
 
     depth: int
@@ -35,31 +34,30 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The parts of an expression, each before its own parts; and the error that the evaluation ended with, if any."""
+    """The subexpressions of an expression, outer before inner, and the error that ended the evaluation, if any."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Subexpression, ...]
     error: StellarError | None
 
 
-def explain(expression: Expression, record: Mapping[str, Any], context: Context = NOTHING) -> Explanation:
-    """Evaluate an expression once, and tell what each of its parts came to.
+def explain_expression(expression: Expression, record: Mapping[str, Any], context: Context = NOTHING) -> Explanation:
+    """Evaluate an expression once and return the values of its subexpressions, except literals.
 
-    Literals are left out, as they are what they say. The operators take the plain way, which gives the same answers as
-    the quick one.
+    The expression is compiled without inline operators, which gives the same results. Errors are returned, not raised.
     """
     tracer = Tracer(expression)
     evaluate = link_function(tracer, expression.tree, expression.source, expression.to_error)
     error = None
     try:
         evaluate(record, context)
-    except StellarError as refusal:
-        error = refusal
-    return Explanation(tuple(tracer.parts(expression.tree, expression.source)), error)
+    except StellarError as raised:
+        error = raised
+    return Explanation(tuple(tracer.subexpressions(expression.tree, expression.source)), error)
 
 
 @dataclass(slots=True)
-class _Noted:
-    """Takes each value of a node on its way."""
+class _Recorder:
+    """Records each value of a node and passes it on."""
 
     values: list[Any] = field(default_factory=list)
 
@@ -69,43 +67,43 @@ class _Noted:
 
 
 class Tracer(Compiler):
-    """Compiles a tree so that the value of each node is noted when it is evaluated."""
+    """A compiler whose code records the value of each node."""
 
     def __init__(self, expression: Expression) -> None:
         super().__init__(expression.library, SourceMap(expression.source), strict=False, fast=False)
-        self.noted: dict[int, _Noted] = {}
+        self.recorders: dict[int, _Recorder] = {}
 
     def compile(self, node: n.Expr) -> Code:
         code = super().compile(node)
-        return code if id(node) in self.noted or isinstance(node, _SILENT) else self._noting(node, code)
+        return code if id(node) in self.recorders or isinstance(node, _UNRECORDED) else self._record(node, code)
 
     def compile_operation(self, node: n.Arithmetic, left: Code) -> Code:
-        return self._noting(node, super().compile_operation(node, left))
+        return self._record(node, super().compile_operation(node, left))
 
-    def _noting(self, node: n.Expr, code: Code) -> Code:
+    def _record(self, node: n.Expr, code: Code) -> Code:
         at = self.source_map[node.span]
-        noted = self.noted[id(node)] = _Noted()
-        return ast.Call(self.bind_global(noted, self.new_name("noted"), at), [code], [], **at)
+        recorder = self.recorders[id(node)] = _Recorder()
+        return ast.Call(self.bind_global(recorder, self.new_name("recorder"), at), [code], [], **at)
 
-    def parts(self, tree: n.Expr, source: str) -> Iterator[Part]:
-        """The nodes below a tree that have values to be told, and it first."""
+    def subexpressions(self, tree: n.Expr, source: str) -> Iterator[Subexpression]:
+        """Yield the subexpressions of a tree, outer before inner, except literals."""
         waiting = [(tree, 0, False)]
         while waiting:
             node, depth, is_link = waiting.pop()
-            if shown := not (is_link or isinstance(node, _SILENT) or _is_written_out(node)):
-                noted = self.noted.get(id(node), _Noted())
+            if shown := not (is_link or isinstance(node, _UNRECORDED) or _is_constant(node)):
+                recorder = self.recorders.get(id(node), _Recorder())
                 text = " ".join(source[node.span.start : node.span.end].split())
-                yield Part(depth, text, tuple(noted.values))
-            # The compiler goes along a chain of `else if` without a rule for each
+                yield Subexpression(depth, text, tuple(recorder.values))
+            # The compiler handles a chain of `else if` as one node
             link = chain_link(node) if isinstance(node, n.Conditional) else None
-            parts = reversed(n.children(node))
-            waiting.extend((part, depth + shown, link is not None and part is link) for part in parts)
+            children = reversed(n.children(node))
+            waiting.extend((child, depth + shown, link is not None and child is link) for child in children)
 
 
-def _is_written_out(node: n.Expr) -> bool:
-    """Whether it is a list or a map of literals."""
+def _is_constant(node: n.Expr) -> bool:
+    """Return True for a list or map of literals."""
     return isinstance(node, n.ListLiteral | n.MapLiteral) and all(isinstance(p, n.Literal) for p in n.children(node))
 
 
-# What is what it says, and lambdas, of which only the bodies are evaluated
-_SILENT = (n.Literal, n.Lambda)
+# Literals need no explanation; of lambdas only the bodies are evaluated
+_UNRECORDED = (n.Literal, n.Lambda)

@@ -1,10 +1,10 @@
-"""The colours of Stellar: what kind each piece of a text is, by the lexer of the language itself."""
+"""Syntax highlighting of expressions, with the lexer of the language itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stellar.tooling.lexing import COMMENT, UNCLOSED, UNREADABLE, Piece, pieces
+from stellar.tooling.lexing import COMMENT, UNCLOSED, UNREADABLE, Lexeme, tokenize
 
 _KINDS = {
     "NUMBER": "stellar.number",
@@ -19,17 +19,17 @@ _KINDS = {
 _CONSTANTS = ("TRUE", "FALSE", "NULL")
 
 
-def coloured(text: str) -> Iterator[tuple[str, str]]:
-    """The pieces of an expression, which may be unfinished, each with its kind."""
-    found = pieces(text)
-    for index, piece in enumerate(found):
-        following = found[index + 1] if index + 1 < len(found) else None
-        yield _kind(piece, following), text[piece.start : piece.end]
+def highlight(source: str) -> Iterator[tuple[str, str]]:
+    """Split an expression, finished or not, into pairs of style, such as `stellar.number`, and characters."""
+    lexemes = tokenize(source)
+    for index, lexeme in enumerate(lexemes):
+        following = lexemes[index + 1] if index + 1 < len(lexemes) else None
+        yield _style(lexeme, following), source[lexeme.start : lexeme.end]
 
 
-def _kind(piece: Piece, following: Piece | None) -> str:
-    if piece.kind == "NAME" and following is not None and following.kind == "LPAR":
+def _style(lexeme: Lexeme, following: Lexeme | None) -> str:
+    if lexeme.kind == "NAME" and following is not None and following.kind == "LPAR":
         return "stellar.function"
-    if piece.kind in _CONSTANTS or (piece.kind.startswith("_") and piece.kind != "__ANON_0"):
+    if lexeme.kind in _CONSTANTS or (lexeme.kind.startswith("_") and lexeme.kind != "__ANON_0"):
         return "stellar.keyword"
-    return _KINDS.get(piece.kind, "stellar.operator")
+    return _KINDS.get(lexeme.kind, "stellar.operator")

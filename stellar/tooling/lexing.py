@@ -1,4 +1,4 @@
-"""The pieces of a text that may still be unfinished: what colours and completion go by."""
+"""A tolerant lexer for unfinished expressions, used by highlighting, completion and the formatter."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import NamedTuple
 
 from stellar.language.tables import SKIPPED, TERMINALS
 
-BLANK, COMMENT, UNCLOSED, UNREADABLE = "blank", "comment", "unclosed", "unreadable"
+WHITESPACE, COMMENT, UNCLOSED, UNREADABLE = "whitespace", "comment", "unclosed", "unreadable"
 
 
-class Piece(NamedTuple):
-    """A piece of a text: a terminal of the grammar, or a blank, a comment, an unclosed text, or what can't be read."""
+class Lexeme(NamedTuple):
+    """A terminal of the grammar, whitespace, a comment, an unclosed string, or an unreadable character."""
 
     kind: str
     start: int
     end: int
 
 
-_BLANKS, _COMMENTS = SKIPPED
-_piece = re.compile(
+_WHITESPACE, _COMMENTS = SKIPPED
+_match = re.compile(
     "|".join(
         f"(?P<{kind}>{pattern})"
         for kind, pattern in (
-            (BLANK, _BLANKS),
+            (WHITESPACE, _WHITESPACE),
             (COMMENT, _COMMENTS),
             *TERMINALS,
             (UNCLOSED, "['\"][^\n]*"),
@@ -33,26 +33,26 @@ _piece = re.compile(
 ).match
 
 
-def pieces(text: str) -> list[Piece]:
-    """The pieces of a text, which are all of it."""
-    found: list[Piece] = []
+def tokenize(source: str) -> list[Lexeme]:
+    """Split a source into lexemes that cover all of it; never raises."""
+    lexemes: list[Lexeme] = []
     position, before = 0, ""
-    while position < len(text):
-        match = _piece(text, position)
-        assert match is not None  # each character but a line end, which is a blank, is at least unreadable
+    while position < len(source):
+        match = _match(source, position)
+        assert match is not None  # any other character is at least unreadable
         kind, end = match.lastgroup or "", match.end()
         if kind == "_NOT_IN" and before not in _ENDS_OPERAND:
-            kind, end = "_NOT", position + len("not")  # `not index` is a negation, where nothing stands before it
-        found.append(Piece(kind, position, end))
+            kind, end = "_NOT", position + len("not")  # `not index` is a negation where no operand precedes it
+        lexemes.append(Lexeme(kind, position, end))
         position = end
-        before = before if kind in (BLANK, COMMENT) else kind
-    return found
+        before = before if kind in (WHITESPACE, COMMENT) else kind
+    return lexemes
 
 
-# What an operand may end with
+# Kinds of lexemes that can end an operand
 _ENDS_OPERAND = frozenset({"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "RBRACE", "TRUE", "FALSE", "NULL", "NAN"})
 
-# The keywords as they are written; each may also stand in capital letters, but NaN
+# The spelling of keywords; each can also be written in uppercase, except NaN
 KEYWORD_OF = {
     "_AND": "and",
     "_OR": "or",
@@ -72,7 +72,7 @@ KEYWORD_OF = {
 }
 
 
-def quoted(text: str, piece: Piece) -> str:
-    """What stands between the quotes of a text, or behind the one of an unclosed text."""
-    inner = text[piece.start + 1 : piece.end]
-    return inner if piece.kind == UNCLOSED else inner[:-1]
+def unquote(source: str, string: Lexeme) -> str:
+    """Return the characters between the quotes of a string, or after the quote of an unclosed string."""
+    inner = source[string.start + 1 : string.end]
+    return inner if string.kind == UNCLOSED else inner[:-1]

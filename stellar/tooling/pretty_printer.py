@@ -1,7 +1,7 @@
-"""Texts that are laid out to fit a width: pieces in groups, and where the lines of a group may break.
+"""A pretty printer: documents of strings, line breaks and groups, rendered to fit a width.
 
-A group stands on one line if it fits there, or else all its own lines break; that idea is P. Wadler's, of «A prettier
-printer». What is new are comments, which end their line.
+A group is written on one line if it fits, or else all its own line breaks end a line, as in P. Wadler's "A prettier
+printer". Comments are an addition: they end their line.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 INDENT = 2
-# What can stand on one line does, however long that is
+# No limit: break lines only at comments
 ANY_WIDTH = sys.maxsize
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
-    """A part of a text.
+class _Element:
+    """An element of a document.
 
-    breaks: whether it can't stand on one line, because of a comment in it
-    ends_line: whether it ends with a comment, so that nothing should follow on that line
+    breaks: a comment in it prevents writing it on one line
+    ends_line: it ends with a comment, so nothing should follow on that line
     """
 
     breaks: bool = field(default=False, init=False)
@@ -29,22 +29,22 @@ class _Part:
 
 
 @dataclass(slots=True, eq=False)
-class Words(_Part):
-    """A text that stands as it is."""
+class Verbatim(_Element):
+    """A string that is written unchanged."""
 
     text: str
 
 
 @dataclass(slots=True, eq=False)
-class Line(_Part):
-    """A blank, or nothing; or the end of a line, if the group around it breaks."""
+class Break(_Element):
+    """A line break if the enclosing group breaks, otherwise a space or nothing."""
 
     flat: str = " "
 
 
 @dataclass(slots=True, eq=False)
-class Comment(_Part):
-    """A comment: at the end of the line before, with whatever else comes there, or on a line of its own."""
+class Comment(_Element):
+    """A comment, at the end of the current line or on its own line."""
 
     text: str
     own_line: bool
@@ -54,11 +54,11 @@ class Comment(_Part):
 
 
 @dataclass(slots=True, eq=False)
-class Several(_Part):
-    """Parts one after the other.
+class Concat(_Element):
+    """A sequence of elements.
 
-    group: whether the lines among them break together
-    indented: whether what comes after such a line is
+    group: its line breaks break together
+    indented: lines after its line breaks are indented
     """
 
     parts: list[Doc]
@@ -67,99 +67,99 @@ class Several(_Part):
 
     def __post_init__(self) -> None:
         for part in self.parts:
-            self._follow(part)
+            self._update_breaks(part)
 
-    def _follow(self, part: Doc) -> None:
+    def _update_breaks(self, part: Doc) -> None:
         self.breaks = self.breaks or self.ends_line or part.breaks
         self.ends_line = part.ends_line
 
     def add_to_last(self, parts: list[Doc]) -> None:
-        """Put parts behind those of the last one."""
+        """Append elements to the last element, a `Concat`."""
         last = self.parts[-1]
-        assert isinstance(last, Several)
+        assert isinstance(last, Concat)
         last.parts.extend(parts)
         for part in parts:
-            last._follow(part)
-            self._follow(part)
+            last._update_breaks(part)
+            self._update_breaks(part)
 
 
-Doc = Words | Line | Comment | Several
+Doc = Verbatim | Break | Comment | Concat
 
 
-def join(parts: Iterable[Doc]) -> Several:
-    """Parts one after the other."""
-    return Several(list(parts))
+def join(parts: Iterable[Doc]) -> Concat:
+    """Concatenate elements."""
+    return Concat(list(parts))
 
 
-def group(*parts: Doc) -> Several:
-    """Parts that stand on one line, or break at each of their lines."""
-    return Several(list(parts), group=True)
+def group(*parts: Doc) -> Concat:
+    """Group elements: all on one line, or broken at each of their line breaks."""
+    return Concat(list(parts), group=True)
 
 
-def indent(*parts: Doc) -> Several:
-    """Parts of which each new line is indented."""
-    return Several(list(parts), indented=True)
+def indent(*parts: Doc) -> Concat:
+    """Concatenate elements and indent the lines after their line breaks."""
+    return Concat(list(parts), indented=True)
 
 
-# A part that waits to be written: its indentation, whether its lines break, and itself
+# An element to write: its indentation, True if its line breaks end lines, and the element
 _Waiting = tuple[int, bool, Doc]
 
 
-def laid_out(doc: Doc, width: int, *, column: int = 0, indentation: int = 0) -> str:
-    """The text of a part, in lines that are no longer than the width if that can be.
+def render(doc: Doc, width: int, *, column: int = 0, indentation: int = 0) -> str:
+    """Render a document in lines of at most `width` characters where possible.
 
-    column: where its first line begins
-    indentation: of all its other lines
+    column: column at which the first line starts
+    indentation: indentation of all other lines
     """
     writer = _Writer(column)
     waiting: list[_Waiting] = [(indentation, True, doc)]
     while waiting:
         indentation, breaks, doc = waiting.pop()
         match doc:
-            case Words(text):
+            case Verbatim(text):
                 writer.write(text)
-            case Line(flat):
+            case Break(flat):
                 if breaks:
                     writer.end_line(indentation)
                 else:
                     writer.write(flat)
             case Comment(text, own_line):
                 writer.comment(text, indentation, own_line=own_line)
-            case Several(parts, is_group, indented):
+            case Concat(parts, is_group, indented):
                 if is_group:
                     breaks = doc.breaks or (width < ANY_WIDTH and not _fits(parts, waiting, width - writer.column))
                 indentation += INDENT if indented else 0
                 waiting.extend((indentation, breaks, part) for part in reversed(parts))
             case _:
                 assert_never(doc)
-    return writer.finished()
+    return writer.finish()
 
 
-def _fits(parts: list[Doc], behind: list[_Waiting], room: int) -> bool:
-    """Whether parts on one line, and what comes up to the next line that breaks, are no wider than the room."""
+def _fits(parts: list[Doc], waiting: list[_Waiting], room: int) -> bool:
+    """Return True if elements on one line, and those up to the next line break, are at most `room` wide."""
     inside = [(False, part) for part in reversed(parts)]
-    following = len(behind)
+    following = len(waiting)
     while room >= 0:
         if inside:
             breaks, doc = inside.pop()
         elif following:
             following -= 1
-            _, breaks, doc = behind[following]
+            _, breaks, doc = waiting[following]
         else:
             return True
         match doc:
-            case Words(text):
+            case Verbatim(text):
                 first, line_end, _ = text.partition("\n")
                 room -= len(first)
                 if line_end:
                     return room >= 0
-            case Line(flat):
+            case Break(flat):
                 if breaks:
                     return True
                 room -= len(flat)
             case Comment():  # it ends the line
                 return True
-            case Several(inner, is_group):
+            case Concat(inner, is_group):
                 inside.extend((breaks and not is_group, part) for part in reversed(inner))
             case _:
                 assert_never(doc)
@@ -167,7 +167,7 @@ def _fits(parts: list[Doc], behind: list[_Waiting], room: int) -> bool:
 
 
 class _Writer:
-    """Lines, of which the last may still go on, and comments that wait for its end."""
+    """Rendered lines, and the comments to append when the current line ends."""
 
     def __init__(self, column: int) -> None:
         self._lines = [""]
@@ -198,8 +198,8 @@ class _Writer:
         self._lines[-1] += text
         self.end_line(indentation)
 
-    def finished(self) -> str:
+    def finish(self) -> str:
         self.end_line(0)
-        while not self._lines[-1]:  # behind the last comment, there is one more
+        while not self._lines[-1]:  # a last comment is followed by an empty line
             self._lines.pop()
         return "\n".join(self._lines)

@@ -1,6 +1,6 @@
-"""Files of Stellar: a line is an expression or `name := expression`, and indented lines go on with it.
+"""Statements of a .stellar file: expressions and assignments `name := expression`, continued by indented lines.
 
-Lines that begin with # or // are comments.
+Lines that start with # or // are comments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"\s*(?:#|//)")
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line of a file is a comment."""
+    """Return True if a line is a comment."""
     return _COMMENT.match(line) is not None
 
 
@@ -24,10 +24,10 @@ _NAMED = re.compile(rf"\s*({NAME.pattern})\s*:=")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement of a file.
+    """An expression or assignment in a file.
 
-    line: the number of its first line, from 1
-    text: as it stands in the file, with comments between its lines
+    line: number of its first line, from 1
+    text: its source, including comments between its lines
     """
 
     line: int
@@ -35,30 +35,30 @@ class Statement:
 
     @property
     def name(self) -> str | None:
-        """The name before `:=`, if there is one."""
+        """The name before `:=`, if any."""
         named = _NAMED.match(self.text)
         return named[1] if named else None
 
     @property
     def is_command(self) -> bool:
-        """Whether it is no expression, but for the shell: `%define …`, `?NAME`, or `quit`."""
+        """True for a command of the shell: `%define …`, `?NAME`, or `quit`."""
         return self.text.lstrip().startswith(("%", "?")) or self.text.strip() == "quit"
 
     @property
     def code(self) -> str:
-        """The text without its comments; they are blanks, so that places stay the same."""
+        """The source with comments replaced by spaces, so that offsets stay the same."""
         return "\n".join(" " * len(line) if is_comment(line) else line for line in self.text.split("\n"))
 
     @property
     def expression(self) -> str:
-        """The expression; what else there is is blanks, so that places in it are places in the text."""
+        """The expression, padded with spaces so that offsets match the source."""
         code = self.code
         named = _NAMED.match(code)
         return " " * named.end() + code[named.end() :] if named else code
 
 
-def statements(lines: Iterable[str]) -> Iterator[Statement]:
-    """The statements in the lines of a file, which have no line ends."""
+def read_statements(lines: Iterable[str]) -> Iterator[Statement]:
+    """Yield the statements of a file, given as lines without line ends."""
     first, parts = 0, list[str]()
     for number, line in enumerate(lines, 1):
         skipped = not line.strip() or is_comment(line)

@@ -1,4 +1,4 @@
-"""`stellar check` finds the statements of a file, and reports places as an editor counts them."""
+"""`stellar check` finds the statements of a file, and reports lines and columns as editors count them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 import pytest
 
 from stellar.cli import main
-from stellar.tooling.statements import statements
+from stellar.tooling.statements import read_statements
 
-# A file, and where its statements begin and what is read of them
+# A file, and the lines and expressions of its statements
 FILES = [
     ("", []),
     ("\n\n# only\n   // comments\n", []),
@@ -32,23 +32,23 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("file", "wanted"), FILES)
-def test_statements_are_found(file, wanted):
-    found = statements(file.split("\n"))
-    assert [(statement.line, statement.expression.strip()) for statement in found] == wanted
+@pytest.mark.parametrize(("file", "expected"), FILES)
+def test_statements_are_found(file, expected):
+    statements = read_statements(file.split("\n"))
+    assert [(each.line, each.expression.strip()) for each in statements] == expected
 
 
 @pytest.mark.parametrize("file", [file for file, _ in FILES])
-def test_what_is_no_expression_becomes_blanks_of_the_same_length(file):
-    for statement in statements(file.split("\n")):
+def test_other_characters_are_replaced_with_spaces(file):
+    for statement in read_statements(file.split("\n")):
         for text in (statement.expression, statement.code):
             assert len(text) == len(statement.text)
             assert all(now in (" ", before) for now, before in zip(text, statement.text, strict=True))
 
 
-def test_lines_for_the_shell_are_told():
-    found = statements(["%define a := 1", "  + 1", "?TRIM", "quit", "x := 1", "quit(1)"])
-    assert [(statement.is_command, statement.name) for statement in found] == [
+def test_commands_of_the_shell_are_recognized():
+    statements = read_statements(["%define a := 1", "  + 1", "?TRIM", "quit", "x := 1", "quit(1)"])
+    assert [(statement.is_command, statement.name) for statement in statements] == [
         *[(True, None)] * 3,
         (False, "x"),
         (False, None),
@@ -73,8 +73,8 @@ def test_a_report_gives_the_line_and_column_in_the_file(file, tmp_path, capsys):
     offset = file.rindex("8 / 4 * 2")
     line, column = file.count("\n", 0, offset) + 1, offset - (file.rfind("\n", 0, offset) + 1) + 1
     assert main(["check", str(path)]) == 1
-    places = re.findall(r":(\d+):(\d+): product-in-divisor", capsys.readouterr().out)
-    assert places == [(str(line), str(column))]
+    locations = re.findall(r":(\d+):(\d+): product-in-divisor", capsys.readouterr().out)
+    assert locations == [(str(line), str(column))]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_report_gives_the_line_and_column_in_the_file(file, tmp_path, capsys):
         ([], 2),
     ],
 )
-def test_the_status_tells_the_worst(arguments, status, tmp_path, monkeypatch, capsys):
+def test_the_status_is_that_of_the_worst_result(arguments, status, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["check", *arguments]) == status
 

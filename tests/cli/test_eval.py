@@ -1,4 +1,4 @@
-"""`stellar eval` and the command as a whole: options, interruptions, pipes, and errors that nobody foresaw."""
+"""`stellar eval` and the command as a whole: options, interrupts, pipes, and internal errors."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
     records(tmp_path, '{"bytes": 2000, "method": "POST", "url": "http://a.b/c"}')
     commands = re.findall(r"stellar (eval|check) -e \"(.*?)\"(.*)", eval_.END + check.END)
     assert len(commands) == 4
-    answers = []
+    outputs = []
     for command, expression, rest in commands:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("records.jsonl").read_bytes())))
         main([command, "-e", expression, *rest.split()])
-        answers.append(capsys.readouterr().out.splitlines()[0])
-    assert answers[:3] == ['"A"', "true", '"a.b"']
-    assert answers[3].startswith("-e:1:1: mixed-and-or")
+        outputs.append(capsys.readouterr().out.splitlines()[0])
+    assert outputs[:3] == ['"A"', "true", '"a.b"']
+    assert outputs[3].startswith("-e:1:1: mixed-and-or")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
         ),
     ],
 )
-def test_a_command_that_makes_no_sense_is_refused(arguments, message, capsys):
+def test_invalid_options_are_rejected(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
@@ -86,7 +86,7 @@ def test_a_command_that_makes_no_sense_is_refused(arguments, message, capsys):
 # -- Records and values -----------------------------------------------------------------------------------------------
 
 
-def test_a_file_may_end_without_a_line_end(tmp_path, capsys):
+def test_a_file_can_end_without_a_line_end(tmp_path, capsys):
     assert main(["eval", "-e", "a", "-f", records(tmp_path, '{"a": 1}', '{"a": 2}')]) == 0
     assert capsys.readouterr().out == "1\n2\n"
 
@@ -96,13 +96,13 @@ def test_a_file_of_only_a_byte_order_mark_has_no_records(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_record_that_nests_too_deep_is_an_error_of_its_own(tmp_path, capsys):
+def test_a_deeply_nested_record_fails_alone(tmp_path, capsys):
     deep = '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"
     assert main(["eval", "-e", "b", "-f", records(tmp_path, deep, '{"b": 1}')]) == 1
-    assert capsys.readouterr() == ("null\n1\n", "record 1: this JSON nests too deep to be read\n")
+    assert capsys.readouterr() == ("null\n1\n", "record 1: invalid JSON: nested too deeply\n")
 
 
-def test_a_value_that_cannot_be_written_is_an_error_of_its_own(tmp_path, capsys):
+def test_a_value_that_cannot_be_written_fails_alone(tmp_path, capsys):
     nesting = "REDUCE(a, (nested, x) -> [nested], [])"
     file = records(tmp_path, json.dumps({"a": [0] * 5000}), '{"a": [0]}')
     assert main(["eval", "-e", nesting, "-f", file]) == 1
@@ -110,26 +110,26 @@ def test_a_value_that_cannot_be_written_is_an_error_of_its_own(tmp_path, capsys)
     assert capsys.readouterr() == ("null\n[[]]\n", message)
 
 
-def test_a_case_whose_value_cannot_be_written_says_so(tmp_path, capsys):
+def test_a_case_whose_value_cannot_be_written_has_an_error(tmp_path, capsys):
     case = {"id": 1, "expr": "REDUCE(a, (nested, x) -> [nested], [])", "vars": {"a": [0] * 5000}}
     assert main(["eval", "--cases", records(tmp_path, json.dumps(case))]) == 0
     error = "the value nests too deep to be encoded, or contains itself"
     assert json.loads(capsys.readouterr().out) == {"id": 1, "ok": False, "error": error}
 
 
-def test_a_very_long_value_is_written_whole(tmp_path, capsys):
+def test_a_long_value_is_written_completely(tmp_path, capsys):
     file = records(tmp_path, json.dumps({"a": "x" * 5_000_000}))
     assert main(["eval", "-e", "[a, a]", "-f", file]) == 0
     assert len(capsys.readouterr().out) == 10_000_009
 
 
-def test_an_argument_that_is_not_utf_8_is_refused():
+def test_an_argument_that_is_not_utf_8_is_rejected():
     for command in ("eval", "check"):
         done = program(command, "-e", b"'\xff'")
         assert (done.stdout, done.stderr, done.returncode) == (b"", b"stellar: the expression is not UTF-8\n", 2)
 
 
-def test_half_a_surrogate_pair_is_no_argument(capsys):
+def test_an_unpaired_surrogate_is_rejected(capsys):
     assert main(["eval", "-e", "'\ud800'"]) == 2
     assert capsys.readouterr().err == "stellar: the expression is not UTF-8\n"
 
@@ -139,7 +139,7 @@ def test_models_are_found_in_a_registry(tmp_path, capsys):
     assert capsys.readouterr().out == "null\n"
 
 
-def test_a_registry_that_is_broken_is_refused(tmp_path, capsys):
+def test_a_broken_registry_is_rejected(tmp_path, capsys):
     config = tmp_path / "metron" / "maas" / "config"
     config.parent.mkdir(parents=True)
     config.write_text("nope")
@@ -147,7 +147,7 @@ def test_a_registry_that_is_broken_is_refused(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"stellar: can't open the registry {tmp_path}: ")
 
 
-def test_a_zookeeper_that_can_not_be_reached_is_said_to_be_so(monkeypatch, capsys):
+def test_an_unreachable_zookeeper_is_reported(monkeypatch, capsys):
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.2)
     assert main(["eval", "-e", "1", "-z", "127.0.0.1:1"]) == 2
     assert capsys.readouterr().err.startswith(
@@ -155,7 +155,7 @@ def test_a_zookeeper_that_can_not_be_reached_is_said_to_be_so(monkeypatch, capsy
     )
 
 
-# -- Debugging, and what nobody foresaw -------------------------------------------------------------------------------
+# -- Debugging and internal errors -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "eval"], ["eval", "--debug"]])
@@ -178,21 +178,21 @@ def test_debug_shows_the_traceback_of_a_case(tmp_path, capsys):
     assert "ValueError: division by zero" in printed.err
 
 
-def test_an_error_that_nobody_foresaw_is_one_line(monkeypatch, capsys):
+def test_an_internal_error_is_one_line(monkeypatch, capsys):
     def broken(*_):
         raise KeyError("oops")
 
     monkeypatch.setattr("stellar.cli.eval.Expression", broken)
     assert main(["eval", "-e", "1"]) == 2
-    assert capsys.readouterr().err == "stellar: this should not happen: KeyError: 'oops'; --debug shows where\n"
+    assert capsys.readouterr().err == "stellar: internal error: KeyError: 'oops'; --debug shows the traceback\n"
     assert main(["eval", "-e", "1", "--debug"]) == 2
     assert "in broken" in capsys.readouterr().err
 
 
-def test_a_function_that_breaks_is_an_error_at_its_place(monkeypatch, capsys):
+def test_an_exception_in_a_function_is_an_error_at_its_call(monkeypatch, capsys):
     @stellar("BREAK")
     def broken() -> None:
-        """Raise what it should not."""
+        """Raise an unexpected error."""
         raise TypeError("oops")
 
     monkeypatch.setattr("stellar.cli.eval.shell_library", lambda: Library.of(broken))
@@ -200,7 +200,7 @@ def test_a_function_that_breaks_is_an_error_at_its_place(monkeypatch, capsys):
     assert capsys.readouterr().err == "TypeError: oops\n1 | BREAK()\n    ^^^^^^^\n"
 
 
-def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
+def test_a_warning_is_one_line(monkeypatch, capsys):
     class Broken:
         name, value = "mine", "mine.functions"
 
@@ -208,7 +208,7 @@ def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
             raise ImportError("no module mine")
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Broken()])
-    monkeypatch.setattr(warnings, "filters", [])  # as outside of pytest
+    monkeypatch.setattr(warnings, "filters", [])  # as outside pytest
     vars(SHELL_LIBRARY).pop("_installed", None)
     assert main(["eval", "-e", "NOPE()"]) == 1
     vars(SHELL_LIBRARY).pop("_installed", None)
@@ -219,19 +219,19 @@ def test_a_warning_is_a_plain_sentence(monkeypatch, capsys):
 # -- Output and interruption ------------------------------------------------------------------------------------------
 
 
-def test_output_that_is_no_stream_of_bytes_will_do():
+def test_output_can_be_a_text_stream():
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert main(["eval", "-e", "'é'"]) == 0
     assert printed.getvalue() == '"é"\n'
 
 
-def test_results_are_utf_8_whatever_the_terminal_is():
+def test_results_are_utf_8_in_any_locale():
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
     done = program("eval", "-e", "'é€'", env=environment)
     assert (done.stdout, done.stderr) == ('"é€"\n'.encode(), b"")
 
 
-def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path):
+def test_a_closed_pipe_ends_the_command_without_a_message(tmp_path):
     file = records(tmp_path, *['{"a": "' + "x" * 200 + '"}'] * 5000)
     with subprocess.Popen(
         [PROGRAM, "eval", "-e", "a", "-f", file], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -244,7 +244,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path):
         assert running.wait(timeout=60) == 1
 
 
-def test_a_full_disk_is_told():
+def test_a_full_disk_is_reported():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [PROGRAM, "eval", "-e", "1"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
@@ -253,7 +253,7 @@ def test_a_full_disk_is_told():
 
 
 class Failing(io.TextIOWrapper):
-    """Output that can't be written to, over a real file."""
+    """Output to a file whose writes fail."""
 
     def __init__(self, file: Path, error: OSError) -> None:
         super().__init__(file.open("wb"))
@@ -270,14 +270,14 @@ class Failing(io.TextIOWrapper):
         (OSError(28, "No space left on device"), 2, "stellar: can't write: No space left on device\n"),
     ],
 )
-def test_output_that_fails_is_given_up(error, status, message, tmp_path, monkeypatch, capsys):
+def test_failing_output_ends_the_command(error, status, message, tmp_path, monkeypatch, capsys):
     with Failing(tmp_path / "out", error) as output:
         monkeypatch.setattr(sys, "stdout", output)
         assert main(["eval", "-e", "1"]) == status
     assert capsys.readouterr().err == message
 
 
-def test_closed_streams_are_taken_as_empty(monkeypatch):
+def test_closed_streams_are_treated_as_empty(monkeypatch):
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
     assert main(["eval", "-e", "a", "-f", "-"]) == 0
@@ -285,7 +285,7 @@ def test_closed_streams_are_taken_as_empty(monkeypatch):
         stream.close()
 
 
-def test_answers_to_standard_input_come_at_once_and_ctrl_c_ends_them_quietly():
+def test_results_for_standard_input_are_immediate_and_ctrl_c_ends_without_a_message():
     with subprocess.Popen(
         [PROGRAM, "eval", "-e", "a + 1", "-f", "-"],
         stdin=subprocess.PIPE,
@@ -303,7 +303,7 @@ def test_answers_to_standard_input_come_at_once_and_ctrl_c_ends_them_quietly():
         assert running.stderr.read() == b""
 
 
-def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
+def test_ctrl_c_has_its_own_status(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -312,8 +312,8 @@ def test_ctrl_c_has_a_status_of_its_own(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_what_the_shell_may_call_is_there(capsys):
-    assert main(["eval", "-e", "SYSTEM_ENV_GET('NO_SUCH_VARIABLE_OF_ANYONE')"]) == 0
+def test_functions_of_the_shell_are_available(capsys):
+    assert main(["eval", "-e", "SYSTEM_ENV_GET('UNSET_VARIABLE')"]) == 0
     assert capsys.readouterr().out == "null\n"
 
 
@@ -331,7 +331,7 @@ def test_debug_shows_the_traceback_of_a_line_of_the_shell(capsys):
     assert "ValueError: division by zero" in err
 
 
-def test_what_commands_say_beside_their_value_goes_to_standard_error(capsys):
+def test_notes_of_commands_are_written_to_standard_error(capsys):
     assert main(["-e", "%time 1 + 1"]) == 0
     out, err = capsys.readouterr()
     assert out == "2\n"
@@ -339,7 +339,7 @@ def test_what_commands_say_beside_their_value_goes_to_standard_error(capsys):
 
 
 @pytest.mark.parametrize("value", [5, [1], {"a": 1}])
-def test_functions_are_chosen_by_texts(value):
+def test_functions_are_selected_by_patterns(value):
     with pytest.raises(
         SettingError, match=r"^stellar.function.resolver.includes: expected a list of regular expressions"
     ):

@@ -1,4 +1,4 @@
-"""`stellar fmt` writes files in place: whole, or not at all."""
+"""`stellar fmt` replaces files atomically."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_file_is_written_in_place_with_its_permissions(file, tmp_path, capsys)
     assert capsys.readouterr() == ("", f"{file}: formatted\n")
 
 
-def test_a_file_that_looks_right_is_not_written(file, capsys):
+def test_a_formatted_file_is_not_written(file, capsys):
     file.write_text(AFTER)
     before = file.stat()
     assert main(["fmt", str(file)]) == 0
@@ -37,12 +37,12 @@ def test_a_file_that_looks_right_is_not_written(file, capsys):
 
 
 @pytest.mark.parametrize("option", ["--check", "--diff"])
-def test_with_an_option_nothing_is_written(file, option):
+def test_check_and_diff_write_nothing(file, option):
     main(["fmt", option, str(file)])
     assert file.read_text() == BEFORE
 
 
-def test_check_and_diff_go_together(file, capsys):
+def test_check_and_diff_can_be_combined(file, capsys):
     assert main(["fmt", "--check", "--diff", str(file)]) == 1
     out, err = capsys.readouterr()
     assert "-x:=1\n+x := 1\n" in out
@@ -52,11 +52,11 @@ def test_check_and_diff_go_together(file, capsys):
 def test_a_difference_shows_that_the_last_line_had_no_end(file, capsys):
     file.write_bytes("x := 1\n// é\u2028\ny := 2".encode())
     assert main(["fmt", "--diff", str(file)]) == 0
-    shown = capsys.readouterr().out.split("\n", 2)[2]
-    assert shown == "@@ -1,3 +1,3 @@\n x := 1\n-// é\u2028\n-y := 2\n\\ No newline at end of file\n+// é\n+y := 2\n"
+    diff = capsys.readouterr().out.split("\n", 2)[2]
+    assert diff == "@@ -1,3 +1,3 @@\n x := 1\n-// é\u2028\n-y := 2\n\\ No newline at end of file\n+// é\n+y := 2\n"
 
 
-def test_line_ends_and_a_mark_stay(file):
+def test_line_ends_and_a_byte_order_mark_stay(file):
     file.write_bytes(b"\xef\xbb\xbfx:=1\r\ny:=2\r\n")
     assert main(["fmt", str(file)]) == 0
     assert file.read_bytes() == b"\xef\xbb\xbfx := 1\r\ny := 2\r\n"
@@ -70,7 +70,7 @@ def test_a_link_stays_a_link(file, tmp_path):
     assert file.read_text() == AFTER
 
 
-def test_a_file_that_can_not_be_written_stays(file, monkeypatch, capsys):
+def test_a_file_that_cannot_be_written_stays_unchanged(file, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -81,13 +81,13 @@ def test_a_file_that_can_not_be_written_stays(file, monkeypatch, capsys):
     assert os.listdir(file.parent) == ["rules.stellar"]
 
 
-def test_what_fails_does_not_keep_others_from_being_formatted(file, tmp_path):
+def test_an_invalid_file_does_not_affect_others(file, tmp_path):
     (tmp_path / "bad.stellar").write_text("1 +")
     assert main(["fmt", str(tmp_path / "bad.stellar"), str(file)]) == 1
     assert file.read_text() == AFTER
 
 
-def test_a_configuration_is_changed_in_its_texts_alone(tmp_path):
+def test_only_the_expressions_of_a_configuration_are_changed(tmp_path):
     folder = tmp_path / "parsers"
     folder.mkdir()
     file = folder / "squid.json"
@@ -103,7 +103,9 @@ def test_a_configuration_is_changed_in_its_texts_alone(tmp_path):
 
 
 @pytest.mark.parametrize("width", ["19", "wide", "-5"])
-def test_a_width_is_a_number(width, capsys):
+def test_a_width_is_an_integer_of_at_least_20(width, capsys):
     with pytest.raises(SystemExit):
         main(["fmt", "--width", width, "-e", "1"])
-    assert re.search(rf"a width is a number, 20 or more, not {width}|expected one argument", capsys.readouterr().err)
+    assert re.search(
+        rf"invalid width {width}: expected an integer of at least 20|expected one argument", capsys.readouterr().err
+    )

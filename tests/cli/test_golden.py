@@ -1,7 +1,7 @@
-"""What the command prints, shown whole: one case a file, asked of `main` and of the installed program.
+"""Golden output of the command, one case per file, run with `main` and with the installed program.
 
-A case is the files it needs, each after a line `=== name` (`=== -` is standard input, and <FF> in them is a byte),
-then the command as one types it, what it prints, after `--- errors` what stands on standard error, and the status.
+A case has its input files, each after a line `=== name` (`=== -` is standard input, and <FF> is a byte), the command
+line, standard output, standard error after `--- errors`, and the status.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from stellar.cli import main
 HERE = Path(__file__).parent / "golden"
 GOLDEN = sorted(HERE.glob("*.txt"))
 PROGRAM = Path(sys.executable).with_name("stellar")
-# A process for each case would take long; these go through every way in and out
+# Cases that cover all kinds of input and output; processes for all cases would take too long
 BY_THE_PROGRAM = (
     "a_record_that_fails",
     "cases",
     "check_a_file",
-    "check_files_that_cannot_be_read",
+    "check_unreadable_files",
     "half_a_surrogate_pair",
     "records_from_standard_input",
     "shell_lines",
@@ -59,8 +59,8 @@ def byte(match: re.Match[bytes]) -> bytes:
     return bytes.fromhex(match[1].decode())
 
 
-def prepared(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """A case, its files written; that directory becomes the current one."""
+def prepare(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """Read a case, and write its files to a directory, which becomes the current one."""
     case = read(HERE / f"{name}.txt")
     monkeypatch.chdir(directory)
     for file, content in case.files.items():
@@ -70,8 +70,8 @@ def prepared(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Cas
 
 
 @pytest.mark.parametrize("name", [file.stem for file in GOLDEN])
-def test_main_prints_what_is_written(name, tmp_path, monkeypatch, capsys):
-    case = prepared(name, tmp_path, monkeypatch)
+def test_main_prints_the_golden_output(name, tmp_path, monkeypatch, capsys):
+    case = prepare(name, tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(case.files.get("-", b""))))
     status = main(case.arguments)
     printed = capsys.readouterr()
@@ -79,8 +79,8 @@ def test_main_prints_what_is_written(name, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", BY_THE_PROGRAM)
-def test_the_program_prints_what_is_written(name, tmp_path, monkeypatch):
-    case = prepared(name, tmp_path, monkeypatch)
+def test_the_program_prints_the_golden_output(name, tmp_path, monkeypatch):
+    case = prepare(name, tmp_path, monkeypatch)
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         [PROGRAM, *case.arguments],

@@ -31,7 +31,9 @@ def test_the_examples_of_shell_functions_hold(name: str, in_a_shell: Context) ->
     function = SHELL_LIBRARY[name]
     paragraphs = spec_lines.read(function.help.examples)
     failures = [
-        failure for paragraph in paragraphs for failure in spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell)
+        failure
+        for paragraph in paragraphs
+        for failure in spec_lines.find_failures(paragraph, SHELL_LIBRARY, in_a_shell)
     ]
     assert failures == []
     assert sum(len(paragraph.lines) for paragraph in paragraphs) >= 3

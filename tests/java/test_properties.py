@@ -1,4 +1,4 @@
-"""Java's properties are read as Java reads them."""
+"""Java properties files are read as Java reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stellar.java.properties import entries, read
+from stellar.java.properties import read, read_entries
 
 CASES = [
     ("", {}),
@@ -41,45 +41,45 @@ CASES = [
 
 
 @pytest.fixture
-def written(tmp_path: Path):
-    def write(data: str | bytes) -> Path:
+def write(tmp_path: Path):
+    def write_file(data: str | bytes) -> Path:
         path = tmp_path / "stellar.properties"
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         return path
 
-    return write
+    return write_file
 
 
-@pytest.mark.parametrize(("text", "expected"), CASES)
-def test_properties_are_read(written, text, expected):
-    assert read(written(text)) == expected
+@pytest.mark.parametrize(("source", "expected"), CASES)
+def test_keys_and_values_are_read(write, source, expected):
+    assert read(write(source)) == expected
 
 
-def test_the_file_is_utf_8_or_else_iso_8859_1(written):
-    assert read(written("a=é€")) == {"a": "é€"}
-    assert read(written(b"\xef\xbb\xbfa=1")) == {"a": "1"}
-    assert read(written(b"a=\xe9")) == {"a": "é"}
+def test_the_file_is_utf_8_or_else_iso_8859_1(write):
+    assert read(write("a=é€")) == {"a": "é€"}
+    assert read(write(b"\xef\xbb\xbfa=1")) == {"a": "1"}
+    assert read(write(b"a=\xe9")) == {"a": "é"}
 
 
-def test_entries_have_the_lines_they_begin_on(written):
-    text = "# comment\na=1\\\n  2\n\nb=3\na=4\n"
-    assert [tuple(entry) for entry in entries(written(text))] == [(2, "a", "12"), (5, "b", "3"), (6, "a", "4")]
+def test_entries_have_the_lines_they_begin_on(write):
+    source = "# comment\na=1\\\n  2\n\nb=3\na=4\n"
+    assert [tuple(entry) for entry in read_entries(write(source))] == [(2, "a", "12"), (5, "b", "3"), (6, "a", "4")]
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("source", "message"),
     [
-        ("a=1\nb=\\u12", ":2: behind \\u stand four digits"),
-        ("path=C:\\users", ":1: behind \\u stand four digits"),
-        ("a=\\ud83d", ":1: half of a character in '\\\\ud83d'"),
+        ("a=1\nb=\\u12", ":2: invalid escape \\u: expected four hexadecimal digits"),
+        ("path=C:\\users", ":1: invalid escape \\u: expected four hexadecimal digits"),
+        ("a=\\ud83d", ":1: invalid escape in '\\\\ud83d': unpaired surrogate"),
     ],
 )
-def test_what_is_no_escape_is_told_with_its_place(written, text, complaint):
-    path = written(text)
-    with pytest.raises(ValueError, match=re.escape(f"{path}{complaint}")):
+def test_an_invalid_escape_is_an_error_with_its_line(write, source, message):
+    path = write(source)
+    with pytest.raises(ValueError, match=re.escape(f"{path}{message}")):
         read(path)
 
 
-def test_a_file_that_cannot_be_read_is_an_os_error(tmp_path):
+def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "missing")

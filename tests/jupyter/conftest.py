@@ -1,4 +1,4 @@
-"""A place where Jupyter finds the kernel of the package that is tested, and nothing of the user's."""
+"""Jupyter folders with the kernel of the tested package, isolated from those of the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import stellar
 
 PACKAGE = Path(stellar.__file__).parent
-# Where an installed package has it, if it is put in a folder as `pip install --target` does
+# Folder of the kernel after `pip install --target`
 INSTALLED = PACKAGE.parent / "share" / "jupyter"
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory):
-    """Jupyter's folders, in which it finds the kernel; kernels that are installed go there too."""
+    """Set up Jupyter's folders; tests install kernels there as well."""
     home = tmp_path_factory.mktemp("jupyter")
     if INSTALLED.is_dir():
         share = INSTALLED

@@ -1,23 +1,23 @@
-"""What cells show, how they fail, and what is known of places in them."""
+"""Output and errors of cells, and completion and help within them."""
 
 from __future__ import annotations
 
 import pytest
 
-from stellar.jupyter.cells import Failed, Note, Shown, complete, inspect, is_complete, run
+from stellar.jupyter.cells import CellError, CellOutput, Note, check_completeness, complete, inspect, run
 from stellar.repl.session import Session
 
 
-def shown(cell: str, session: Session | None = None) -> list[str]:
-    """The texts that a cell shows, in order."""
+def outputs(cell: str, session: Session | None = None) -> list[str]:
+    """Return the plain output of a cell."""
     return [
         output.text if isinstance(output, Note) else output.bundle["text/plain"]
         for output in run(cell, session or Session())
     ]
 
 
-def failed(cell: str, session: Session | None = None) -> Failed:
-    with pytest.raises(Failed) as caught:
+def run_failing(cell: str, session: Session | None = None) -> CellError:
+    with pytest.raises(CellError) as caught:
         list(run(cell, session or Session()))
     return caught.value
 
@@ -28,42 +28,46 @@ CELLS = [
     ("1 + 1", ["2"]),
     ("1\n2\n3", ["1", "2", "3"]),
     ("null\n'a'\nnull", ["a"]),
-    # Of what sets something, the value is shown only at the end
+    # The value of an assignment is shown only at the end
     ("x := 1\ny := 2", ["2"]),
     ("x := 1\nx + 1", ["2"]),
-    ("x := 1\n# that is all", ["1"]),
+    ("x := 1\n# the end", ["1"]),
     ("%define a := 1\n%define b := 2", ["2"]),
     ("x := null", []),
-    # Lines go on where they are indented, and where they are not finished
+    # Indented lines continue a statement, and unfinished ones continue
     ("1 +\n  1", ["2"]),
     ("TO_UPPER(\n'a'\n)", ["A"]),
     ("x := 1\n  + 2\n\n  + 3\nx", ["6"]),
     ("x := [\n1,\n# a comment\n2\n]\nLENGTH(x)", ["2"]),
-    ("x := 1 // it's\n  # and so on\n  + 1", ["2"]),
-    # What a notebook does not need
+    ("x := 1 // it's\n  # a comment\n  + 1", ["2"]),
+    # Commands to leave are ignored
     ("1\nquit\n2", ["1", "2"]),
     ("quit", []),
     ("exit", []),
 ]
 
 
-@pytest.mark.parametrize(("cell", "texts"), CELLS)
-def test_each_statement_shows_its_value(cell, texts):
-    assert shown(cell) == texts
+@pytest.mark.parametrize(("cell", "expected"), CELLS)
+def test_each_statement_shows_its_value(cell, expected):
+    assert outputs(cell) == expected
 
 
 def test_only_the_value_of_the_last_statement_is_the_result():
-    assert [output.last for output in run("1\n2\n3", Session()) if isinstance(output, Shown)] == [False, False, True]
-    assert [output.last for output in run("1\nx := 2\nnull", Session()) if isinstance(output, Shown)] == [False]
+    assert [output.last for output in run("1\n2\n3", Session()) if isinstance(output, CellOutput)] == [
+        False,
+        False,
+        True,
+    ]
+    assert [output.last for output in run("1\nx := 2\nnull", Session()) if isinstance(output, CellOutput)] == [False]
 
 
 def test_variables_stay_from_cell_to_cell():
     session = Session()
-    assert shown("x := 20", session) == ["20"]
-    assert shown("x + 1\nx + 2", session) == ["21", "22"]
+    assert outputs("x := 20", session) == ["20"]
+    assert outputs("x + 1\nx + 2", session) == ["21", "22"]
 
 
-def test_tables_are_html_as_well():
+def test_tables_are_also_html():
     (map_, maps, text) = run("{'a': '<b>'}\n[{'a': 1}, {'b': 2}]\n'a'", Session())
     assert "<td" in map_.bundle["text/html"]
     assert "&lt;b&gt;" in map_.bundle["text/html"]
@@ -72,14 +76,14 @@ def test_tables_are_html_as_well():
     assert text.bundle == {"text/plain": "a"}
 
 
-def test_a_question_is_answered_in_markdown_as_well():
+def test_help_is_also_markdown():
     for cell in ("?TRIM", "TRIM?"):
-        (answer,) = run(cell, Session())
-        assert answer.bundle["text/plain"].startswith("TRIM(input)\nDescription: ")
-        assert answer.bundle["text/markdown"].startswith("```stellar\nTRIM(input)\n```\n")
+        (output,) = run(cell, Session())
+        assert output.bundle["text/plain"].startswith("TRIM(input)\nDescription: ")
+        assert output.bundle["text/markdown"].startswith("```stellar\nTRIM(input)\n```\n")
 
 
-def test_notes_of_commands_stand_behind_the_value():
+def test_notes_of_commands_follow_the_value():
     value, note = run("%time 1 + 1", Session())
     assert value.bundle == {"text/plain": "2"}
     assert note.text.startswith("compiled in ")
@@ -88,9 +92,9 @@ def test_notes_of_commands_stand_behind_the_value():
 # -- Errors -----------------------------------------------------------------------------------------------------------
 
 FAILURES = [
-    # A cell, the kind of error, and what is told
+    # A cell, the class of the error, and its lines
     (
-        "# look\nx := 1 +\n  TO_UPER('a')",
+        "# a comment\nx := 1 +\n  TO_UPER('a')",
         "ResolutionError",
         ["unknown function TO_UPER", "3 |   TO_UPER('a')\n      ^^^^^^^^^^^^", "hint: did you mean TO_UPPER?"],
     ),
@@ -98,7 +102,7 @@ FAILURES = [
     ("%time 1 / 0", "EvaluationError", ["division by zero", "1 | %time 1 / 0\n          ^^^^^"]),
     ("1\n(2 +", "IncompleteExpression", None),
     ("1\n1 1\n2", "ParseError", None),
-    ("?NOTHING_LIKE_IT", "LookupError", None),
+    ("?UNKNOWN", "LookupError", None),
     ("%nothing", "LookupError", None),
     ("%load /nowhere/at/all", "FileNotFoundError", ["/nowhere/at/all: No such file or directory"]),
     ("a-b := 1", "ValueError", None),
@@ -106,44 +110,44 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("cell", "name", "lines"), FAILURES)
-def test_an_error_shows_its_place_in_the_cell(cell, name, lines):
-    failure = failed(cell)
-    assert failure.name == name
+def test_an_error_shows_its_location_in_the_cell(cell, name, lines):
+    error = run_failing(cell)
+    assert error.name == name
     if lines is not None:
-        assert failure.lines == lines
-    assert failure.lines[0].startswith(failure.message)
-    assert "\n" not in failure.message
+        assert error.lines == lines
+    assert error.lines[0].startswith(error.message)
+    assert "\n" not in error.message
 
 
 def test_a_cell_ends_at_its_first_error():
-    session, texts = Session(), []
-    with pytest.raises(Failed, match="division by zero"):
-        texts.extend(output.bundle["text/plain"] for output in run("1\nx := 2\n1 / 0\nx := 3\n4", session))
+    session, values = Session(), []
+    with pytest.raises(CellError, match="division by zero"):
+        values.extend(output.bundle["text/plain"] for output in run("1\nx := 2\n1 / 0\nx := 3\n4", session))
     assert session.variables.values == {"x": 2}
 
 
-def test_an_error_in_another_text_is_shown_there():
+def test_an_error_in_an_earlier_lambda_has_a_hint():
     session = Session()
-    shown("f := x -> 1 / x", session)
-    assert "hint: f is" in failed("# here\nMAP([0], f)", session).lines[-1]
+    outputs("f := x -> 1 / x", session)
+    assert "hint: f is" in run_failing("# here\nMAP([0], f)", session).lines[-1]
 
 
-def test_what_a_text_holds_cannot_steer_a_terminal():
-    failure = failed("'\x1b[2J' + {}")
-    assert all("\x1b" not in line for line in (*failure.lines, failure.message))
+def test_strings_cannot_control_the_terminal():
+    error = run_failing("'\x1b[2J' + {}")
+    assert all("\x1b" not in line for line in (*error.lines, error.message))
 
 
-def test_an_error_that_nobody_foresaw_shows_pythons_traceback(monkeypatch):
+def test_an_internal_error_shows_the_traceback(monkeypatch):
     monkeypatch.setattr(Session, "execute", lambda *_: len(5))
-    failure = failed("1")
-    assert failure.name == "TypeError"
-    assert failure.message == "this should not happen: TypeError: object of type 'int' has no len()"
-    assert failure.lines[0].startswith("Traceback")
+    error = run_failing("1")
+    assert error.name == "TypeError"
+    assert error.message == "internal error: TypeError: object of type 'int' has no len()"
+    assert error.lines[0].startswith("Traceback")
 
 
-# -- Places -----------------------------------------------------------------------------------------------------------
+# -- Completion and help ----------------------------------------------------------------------------------------------
 
-# What may stand at the cursor, |
+# A cell with the cursor |, and an expected completion
 COMPLETIONS = [
     ("TO_UPP|", "TO_UPPER("),
     ("x := TO_UPP|", "TO_UPPER("),
@@ -160,26 +164,26 @@ COMPLETIONS = [
 
 @pytest.fixture
 def session() -> Session:
-    made = Session()
-    made.execute("recorded := {'user': 'eve'}")
-    return made
+    session = Session()
+    session.execute("recorded := {'user': 'eve'}")
+    return session
 
 
 @pytest.mark.parametrize(("marked", "text"), COMPLETIONS)
-def test_names_are_completed_where_the_cursor_is(session, marked, text):
+def test_names_are_completed_at_the_cursor(session, marked, text):
     cell, cursor = marked.replace("|", ""), marked.index("|")
-    found = {each.text: each for each in complete(cell, cursor, session)}
-    assert text in found
-    typed = cell[found[text].start : cursor]
+    candidates = {each.text: each for each in complete(cell, cursor, session)}
+    assert text in candidates
+    typed = cell[candidates[text].start : cursor]
     assert typed == text[: len(typed)]
 
 
 @pytest.mark.parametrize("marked", ["# TO_UPP|", "1\n  // TO_UPP|", "1\n  # TO_UPP|\n  + 1", "'TO_UPP|'"])
-def test_within_comments_and_texts_nothing_is_completed(session, marked):
+def test_nothing_is_completed_within_comments_and_strings(session, marked):
     assert complete(marked.replace("|", ""), marked.index("|"), session) == []
 
 
-def test_on_an_empty_line_everything_may_stand(session):
+def test_an_empty_line_offers_all_names(session):
     assert "TO_UPPER(" in {each.text for each in complete("x := 1\n", 7, session)}
 
 
@@ -196,19 +200,19 @@ INSPECTIONS = [
 
 
 @pytest.mark.parametrize(("marked", "begin"), INSPECTIONS)
-def test_the_help_of_what_stands_at_the_cursor_is_found(session, marked, begin):
+def test_the_name_or_call_at_the_cursor_has_help(session, marked, begin):
     found = inspect(marked.replace("|", ""), marked.index("|"), session)
     assert found is not None
     assert found["text/plain"].startswith(begin)
 
 
-def test_of_a_variable_the_value_is_shown(session):
+def test_the_help_of_a_variable_shows_its_value(session):
     found = inspect("recorded", 3, session)
     assert "║ user │ eve   ║" in found["text/plain"]
 
 
 @pytest.mark.parametrize("marked", ["|", "nothing|", "1 + |1", "# MAP_GET(|", "?MAP_GET (|"])
-def test_where_nothing_is_known_nothing_is_shown(session, marked):
+def test_other_positions_have_no_help(session, marked):
     assert inspect(marked.replace("|", ""), marked.index("|"), session) is None
 
 
@@ -226,5 +230,5 @@ def test_where_nothing_is_known_nothing_is_shown(session, marked):
         ("1 1\nx", "invalid"),
     ],
 )
-def test_a_console_learns_whether_a_cell_is_finished(cell, status):
-    assert is_complete(cell) == status
+def test_a_cell_is_complete_incomplete_or_invalid(cell, status):
+    assert check_completeness(cell) == status

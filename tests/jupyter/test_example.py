@@ -1,14 +1,14 @@
-"""The example notebook shows what its cells come to; `python -m scripts.notebook` makes it anew."""
+"""The example notebook contains its current output; `python -m scripts.notebook` updates it."""
 
 from __future__ import annotations
 
 import nbformat
 import pytest
 
-from scripts.notebook import NOTEBOOK, executed
+from scripts.notebook import NOTEBOOK, execute
 
 
 @pytest.mark.usefixtures("kernels")
-def test_the_example_shows_what_its_cells_come_to():
-    shown = nbformat.read(NOTEBOOK, as_version=4)
-    assert [cell.get("outputs") for cell in executed().cells] == [cell.get("outputs") for cell in shown.cells]
+def test_the_example_contains_the_output_of_its_cells():
+    stored = nbformat.read(NOTEBOOK, as_version=4)
+    assert [cell.get("outputs") for cell in execute().cells] == [cell.get("outputs") for cell in stored.cells]

@@ -1,4 +1,4 @@
-"""The kernel as notebooks know it: a process that Jupyter finds and starts, asked by its protocol."""
+"""The kernel as a process that Jupyter starts, with Jupyter's protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def kernel(kernels):
-    """A kernel in a process of its own, by its manager and a client."""
+    """Start a kernel; its manager and a client."""
     manager, client = start_new_kernel(kernel_name="stellar", startup_timeout=SECONDS)
     yield manager, client
     client.stop_channels()
@@ -35,33 +35,33 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
     )
 
 
-def executed(*cells: str) -> list[list[nbformat.NotebookNode]]:
-    """The outputs of the cells of a notebook, run by a kernel of their own."""
-    made = notebook(*cells)
-    NotebookClient(made, timeout=SECONDS).execute()
-    nbformat.validate(made)
-    return [cell.outputs for cell in made.cells]
+def execute_cells(*cells: str) -> list[list[nbformat.NotebookNode]]:
+    """Execute the cells of a notebook in a new kernel; return their outputs."""
+    executed = notebook(*cells)
+    NotebookClient(executed, timeout=SECONDS).execute()
+    nbformat.validate(executed)
+    return [cell.outputs for cell in executed.cells]
 
 
 def execute(client, code: str, **options) -> tuple[dict, list[dict]]:
-    """What a client is answered, and what is shown meanwhile: each message's type and content."""
-    shown: list[tuple[str, dict]] = []
+    """Execute code; return the reply, and type and content of each output message."""
+    messages: list[tuple[str, dict]] = []
     reply = client.execute_interactive(
         code,
         timeout=SECONDS,
-        output_hook=lambda message: shown.append((message["msg_type"], message["content"])),
-        stop_on_error=False,  # or a request that comes soon after an error is dropped
+        output_hook=lambda message: messages.append((message["msg_type"], message["content"])),
+        stop_on_error=False,  # otherwise a request shortly after an error is dropped
         **options,
     )
-    return reply["content"], [each for each in shown if each[0] not in ("status", "execute_input")]
+    return reply["content"], [each for each in messages if each[0] not in ("status", "execute_input")]
 
 
 # -- Notebooks --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("kernels")
-def test_a_notebook_is_run_from_its_first_cell_to_its_last():
-    first, second, third = executed("x := {'user': 'eve'}", "# nothing", "MAP_GET('user', x)\n%vars")
+def test_the_cells_of_a_notebook_are_executed_in_order():
+    first, second, third = execute_cells("x := {'user': 'eve'}", "# nothing", "MAP_GET('user', x)\n%vars")
     assert first[0].output_type == "execute_result"
     assert set(first[0].data) == {"text/plain", "text/html"}
     assert second == []
@@ -71,21 +71,21 @@ def test_a_notebook_is_run_from_its_first_cell_to_its_last():
 
 
 @pytest.mark.usefixtures("kernels")
-def test_a_cell_that_fails_ends_the_notebook_and_shows_the_place():
-    made = notebook("1\n2 + TO_UPER('a')\n3", "4")
+def test_a_failing_cell_ends_the_notebook_and_shows_the_location():
+    failing = notebook("1\n2 + TO_UPER('a')\n3", "4")
     with pytest.raises(CellExecutionError, match="did you mean TO_UPPER") as caught:
-        NotebookClient(made, timeout=SECONDS).execute()
+        NotebookClient(failing, timeout=SECONDS).execute()
     assert "2 | 2 + TO_UPER('a')\n        ^^^^^^^^^^^^" in str(caught.value)
-    value, error = made.cells[0].outputs
+    value, error = failing.cells[0].outputs
     assert value.data == {"text/plain": "1"}
     assert (error.ename, error.evalue) == ("ResolutionError", "unknown function TO_UPER")
-    assert made.cells[1].outputs == []
+    assert failing.cells[1].outputs == []
 
 
 # -- The protocol -----------------------------------------------------------------------------------------------------
 
 
-def test_the_kernel_says_what_its_language_is(client):
+def test_the_kernel_describes_its_language(client):
     info = client.kernel_info(reply=True, timeout=SECONDS)["content"]
     assert info["implementation"] == "stellar"
     assert info["language_info"]["name"] == "stellar"
@@ -93,13 +93,13 @@ def test_the_kernel_says_what_its_language_is(client):
     assert info["language_info"]["mimetype"] == "text/x-stellar"
 
 
-def test_notes_are_shown_as_printed(client):
+def test_notes_are_printed(client):
     _, shown = execute(client, "%time 7")
     assert [kind for kind, _ in shown] == ["execute_result", "stream"]
     assert shown[1][1]["text"].startswith("compiled in ")
 
 
-def test_an_error_is_told_and_shown_alike(client):
+def test_an_error_is_in_the_reply_and_in_the_output(client):
     reply, shown = execute(client, "1 / 0")
     assert reply["status"] == "error"
     assert [kind for kind, _ in shown] == ["error"]
@@ -107,12 +107,12 @@ def test_an_error_is_told_and_shown_alike(client):
     assert reply["evalue"] == "division by zero"
 
 
-def test_after_an_error_the_kernel_goes_on(client):
-    execute(client, "kept := 5\n1 / 0")
-    assert execute(client, "kept + 1")[1][0][1]["data"] == {"text/plain": "6"}
+def test_the_kernel_continues_after_an_error(client):
+    execute(client, "stored := 5\n1 / 0")
+    assert execute(client, "stored + 1")[1][0][1]["data"] == {"text/plain": "6"}
 
 
-def test_a_silent_cell_shows_nothing_and_is_not_counted(client):
+def test_a_silent_cell_has_no_output_and_is_not_counted(client):
     before = execute(client, "1")[0]["execution_count"]
     for code in ("hushed := 8\n9", "1 / 0"):
         _, shown = execute(client, code, silent=True)
@@ -122,7 +122,7 @@ def test_a_silent_cell_shows_nothing_and_is_not_counted(client):
     assert reply["execution_count"] == before + 1
 
 
-def test_expressions_of_the_user_are_evaluated_beside_the_cell(client):
+def test_user_expressions_are_evaluated_after_the_cell(client):
     reply, _ = execute(client, "beside := 3", user_expressions={"good": "beside + 1", "bad": "beside / 0"})
     assert reply["user_expressions"]["good"] == {"status": "ok", "data": {"text/plain": "4"}, "metadata": {}}
     bad = reply["user_expressions"]["bad"]
@@ -130,7 +130,7 @@ def test_expressions_of_the_user_are_evaluated_beside_the_cell(client):
     assert bad["traceback"][0] == "division by zero"
 
 
-def test_quit_leaves_the_kernel_as_it_is(client):
+def test_quit_does_not_end_the_kernel(client):
     execute(client, "stays := 1")
     assert execute(client, "quit")[1] == []
     assert execute(client, "stays")[1][0][1]["data"] == {"text/plain": "1"}
@@ -142,11 +142,11 @@ def test_names_are_completed(client):
     assert (reply["status"], reply["matches"]) == ("ok", ["TO_UPPER("])
     assert code[reply["cursor_start"] : reply["cursor_end"]] == "TO_UPP"
     assert [each["type"] for each in reply["metadata"]["_jupyter_types_experimental"]] == ["function"]
-    nothing = client.complete("NOTHING_LIKE", 12, reply=True, timeout=SECONDS)["content"]
+    nothing = client.complete("UNKNOWN_NAME", 12, reply=True, timeout=SECONDS)["content"]
     assert (nothing["matches"], nothing["cursor_start"], nothing["cursor_end"]) == ([], 12, 12)
 
 
-def test_help_is_shown_at_the_cursor(client):
+def test_the_call_at_the_cursor_has_help(client):
     found = client.inspect("MAP_GET('a', )", 13, reply=True, timeout=SECONDS)["content"]
     assert found["found"] is True
     assert found["data"]["text/plain"].startswith("MAP_GET(key, map, default?)\n")
@@ -155,24 +155,24 @@ def test_help_is_shown_at_the_cursor(client):
     assert (nothing["status"], nothing["found"], nothing["data"]) == ("ok", False, {})
 
 
-def test_a_console_learns_whether_to_go_on(client):
-    def asked(code: str) -> dict:
+def test_the_status_of_a_cell_is_returned(client):
+    def check(code: str) -> dict:
         client.is_complete(code)
         return client.get_shell_msg(timeout=SECONDS)["content"]
 
-    assert asked("MAP_GET('a',") == {"status": "incomplete", "indent": "  "}
-    assert asked("1") == {"status": "complete"}
-    assert asked("1 1") == {"status": "invalid"}
+    assert check("MAP_GET('a',") == {"status": "incomplete", "indent": "  "}
+    assert check("1") == {"status": "complete"}
+    assert check("1 1") == {"status": "invalid"}
 
 
-def test_the_history_has_what_was_to_be_stored(client):
+def test_the_history_has_the_stored_cells(client):
     number = execute(client, "'first'")[0]["execution_count"]
     execute(client, "'hidden'", store_history=False)
     execute(client, "'second'")
     execute(client, "'first'")
 
-    def history(**asked):
-        options = {"raw": True, "output": False, **asked}
+    def history(**arguments):
+        options = {"raw": True, "output": False, **arguments}
         return [each[2] for each in client.history(reply=True, timeout=SECONDS, **options)["content"]["history"]]
 
     assert history(hist_access_type="tail", n=3) == ["'first'", "'second'", "'first'"]
@@ -200,13 +200,13 @@ def test_an_evaluation_can_be_interrupted(kernel):
 
 
 def _until(client, request: str, kind: str) -> list[dict]:
-    """The messages that are shown for a request, up to one of a kind."""
+    """Return the output messages of a request, up to one of a type."""
     messages: list[dict] = []
     while not messages or messages[-1]["msg_type"] != kind:
         try:
             message = client.get_iopub_msg(timeout=SECONDS)
         except queue.Empty:
-            raise AssertionError(f"no {kind} came; before it {messages}") from None
+            raise AssertionError(f"no {kind} message after {messages}") from None
         if message["parent_header"].get("msg_id") == request:
             messages.append(message)
     return messages

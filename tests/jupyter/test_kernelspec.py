@@ -1,4 +1,4 @@
-"""`python -m stellar.jupyter install` makes kernels that have options of their own."""
+"""`python -m stellar.jupyter install` installs kernels with options."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stellar import stellar
 
 @stellar("GREETING")
 def greeting(name: str) -> str:
-    """A greeting.
+    """Return a greeting.
 
-    name: Whom to greet
+    name: The person
     returns: The greeting
     """
     return f"Hello {name}"
@@ -40,7 +40,7 @@ def specification(folder: str) -> dict:
     return json.loads(Path(folder, "kernel.json").read_text(encoding="utf-8"))
 
 
-def test_a_kernel_has_the_options_it_was_made_with(kernels, record, tmp_path, monkeypatch, capsys):
+def test_a_kernel_has_the_options_of_its_installation(kernels, record, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["install", "--name", "mine", "--registry", "models", "-v", "record.json"]) == 0
     folder = capsys.readouterr().out.strip()
@@ -56,7 +56,7 @@ def test_a_kernel_has_the_options_it_was_made_with(kernels, record, tmp_path, mo
     assert Path(folder, "logo-svg.svg").is_file()
 
 
-def test_a_kernel_is_for_the_environment_where_that_is_asked(tmp_path, monkeypatch, capsys):
+def test_a_kernel_can_be_installed_for_the_environment(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert main(["install", "--sys-prefix", "--display-name", "Live", "-z", "127.0.0.1:2181/metron"]) == 0
     folder = capsys.readouterr().out.strip()
@@ -66,12 +66,12 @@ def test_a_kernel_is_for_the_environment_where_that_is_asked(tmp_path, monkeypat
 
 
 def run(name: str, *cells: str) -> list[list[nbformat.NotebookNode]]:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(made, timeout=SECONDS, kernel_name=name, allow_errors=True).execute()
-    return [cell.outputs for cell in made.cells]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=SECONDS, kernel_name=name, allow_errors=True).execute()
+    return [cell.outputs for cell in notebook.cells]
 
 
-def test_a_notebook_of_that_kernel_has_its_options(kernels, record, tmp_path):
+def test_a_notebook_has_the_options_of_its_kernel(kernels, record, tmp_path):
     modules = kernels / "modules"
     modules.mkdir(exist_ok=True)
     (modules / "greetings.py").write_text(GREETINGS, encoding="utf-8")
@@ -84,50 +84,50 @@ def test_a_notebook_of_that_kernel_has_its_options(kernels, record, tmp_path):
 
 
 @pytest.mark.usefixtures("kernels")
-def test_an_option_that_cannot_be_followed_is_told_in_the_notebook_until_it_can(record):
+def test_an_invalid_option_is_reported_in_the_notebook_until_it_is_fixed(record):
     assert main(["install", "--name", "late", "-v", str(record)]) == 0
     record.write_text("[]", encoding="utf-8")
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("bytes"), nbformat.v4.new_code_cell("user")])
-    client = NotebookClient(made, timeout=SECONDS, kernel_name="late", allow_errors=True)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("bytes"), nbformat.v4.new_code_cell("user")])
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="late", allow_errors=True)
     client.on_cell_executed = lambda **_: record.write_text('{"user": "eve"}', encoding="utf-8")
     client.execute()
-    first, second = (cell.outputs for cell in made.cells)
+    first, second = (cell.outputs for cell in notebook.cells)
     assert first[0].output_type == "error"
     assert str(record) in first[0].evalue
     assert second[0].data == {"text/plain": "eve"}
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path, capsys):
+def test_a_missing_file_is_reported(tmp_path, capsys):
     assert main(["install", "-v", str(tmp_path / "missing.json")]) == 1
-    assert capsys.readouterr().err == f"stellar.jupyter: --variables: there is no file {tmp_path}/missing.json\n"
+    assert capsys.readouterr().err == f"stellar.jupyter: --variables: missing file {tmp_path}/missing.json\n"
 
 
 @pytest.mark.usefixtures("kernels")
-def test_a_name_that_can_be_none_is_told(capsys):
+def test_an_invalid_name_is_reported(capsys):
     assert main(["install", "--name", "my kernel"]) == 1
     assert "Invalid kernel name 'my kernel'" in capsys.readouterr().err
 
 
-def test_a_file_beside_the_notebook_does_not_stand_in_for_a_module(kernels, tmp_path):
+def test_a_file_next_to_the_notebook_does_not_replace_a_module(kernels, tmp_path):
     (tmp_path / "argparse.py").write_text("raise SystemExit('not mine')", encoding="utf-8")
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(made, timeout=SECONDS, kernel_name="stellar", resources=resources).execute()
-    assert made.cells[0].outputs[0].data == {"text/plain": "1"}
+    NotebookClient(notebook, timeout=SECONDS, kernel_name="stellar", resources=resources).execute()
+    assert notebook.cells[0].outputs[0].data == {"text/plain": "1"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["install", "--user", "--sys-prefix"], ["install", "x"], ["-f"]])
-def test_what_makes_no_sense_is_refused(arguments, capsys):
-    with pytest.raises(SystemExit) as left:
+def test_invalid_options_are_rejected(arguments, capsys):
+    with pytest.raises(SystemExit) as exited:
         main(arguments)
-    assert left.value.code == 2
+    assert exited.value.code == 2
     assert "usage: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("package", "arguments"), [("ipykernel", ("-f", "nowhere.json")), ("jupyter_client", ("install",))]
 )
-def test_without_its_packages_it_says_what_to_install(package, arguments):
+def test_a_missing_package_is_reported_with_the_command_to_install(package, arguments):
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from stellar.jupyter.__main__ import main\n"
@@ -135,5 +135,5 @@ def test_without_its_packages_it_says_what_to_install(package, arguments):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1
-    assert done.stderr.endswith(f"the notebook needs the package {package}: pip install 'stellar-maas[jupyter]'\n")
+    assert done.stderr.endswith(f"the kernel requires {package}: pip install 'stellar-maas[jupyter]'\n")
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The colours of Stellar in Pygments are those of the language's own lexer."""
+"""The Pygments lexer has the tokens of the language's own lexer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ x := TO_UPPER('a') // why
 
 
 def tokens(text: str) -> list[tuple[object, str]]:
-    return [(token, piece) for _, token, piece in StellarLexer().get_tokens_unprocessed(text) if not piece.isspace()]
+    return [(kind, code) for _, kind, code in StellarLexer().get_tokens_unprocessed(text) if not code.isspace()]
 
 
-def test_each_piece_has_its_colour():
+def test_each_token_has_its_type():
     assert tokens(CELL) == [
         (Comment.Single, "# first\n"),
         (Name.Variable, "x := "),
@@ -48,17 +48,16 @@ def test_each_piece_has_its_colour():
     assert (Error, "&") in tokens("1 & 2")
 
 
-PIECES = st.sampled_from([*"ax(1)'\"\n \t#%?:=,+é\r", "//", ":=", "\n  ", "%time ", "?TRIM", "if a then b"])
+FRAGMENTS = st.sampled_from([*"ax(1)'\"\n \t#%?:=,+é\r", "//", ":=", "\n  ", "%time ", "?TRIM", "if a then b"])
 
 
-@given(st.lists(PIECES, max_size=30).map("".join))
-def test_the_pieces_are_all_of_any_text(text):
-    found = list(StellarLexer().get_tokens_unprocessed(text))
-    assert "".join(piece for _, _, piece in found) == text
-    assert [start for start, _, _ in found] == [sum(len(piece) for _, _, piece in found[:i]) for i in range(len(found))]
+@given(st.lists(FRAGMENTS, max_size=30).map("".join))
+def test_tokens_cover_the_whole_source(text):
+    lexed = list(StellarLexer().get_tokens_unprocessed(text))
+    assert "".join(code for _, _, code in lexed) == text
+    assert [start for start, _, _ in lexed] == [sum(len(code) for _, _, code in lexed[:i]) for i in range(len(lexed))]
 
 
-def test_pygments_finds_it():
-    """By what the package declares, which an installed one has among its entry points."""
+def test_the_lexer_is_an_entry_point():
     (entry,) = importlib.metadata.entry_points(group="pygments.lexers", name="stellar")
     assert entry.load() is StellarLexer

@@ -1,4 +1,4 @@
-"""A real client that talks to the real `stellar lsp`, as an editor does."""
+"""A client of a real `stellar lsp` process, as in an editor."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest_lsp
 from lsprotocol import types as lsp
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 
-sys.path.append(str(Path(__file__).parent))  # where the editor of these tests lives
+sys.path.append(str(Path(__file__).parent))  # for lsp_editor
 
 from lsp_editor import COMMAND, Editor
 
 
 @pytest_lsp.fixture(config=ClientServerConfig([*COMMAND, "lsp"]), scope="module")
 async def client(lsp_client: LanguageClient) -> AsyncIterator[None]:
-    """A client with what Visual Studio Code can do; one server for a module's tests."""
+    """A client with the capabilities of Visual Studio Code; one server per module."""
     await lsp_client.initialize_session(lsp.InitializeParams(client_capabilities("visual-studio-code")))
     yield
     await lsp_client.shutdown_session()
@@ -30,8 +30,8 @@ def editor(client: LanguageClient, tmp_path: Path) -> Editor:
 
 
 @pytest.fixture(autouse=True)
-def nothing_unforeseen(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What should not happen is told in the client's log; here it fails the test."""
+def fail_on_internal_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test if the server logs an internal error at the client."""
     if "editor" not in request.fixturenames:
         yield
         return

@@ -1,4 +1,4 @@
-"""An editor, as tests need one: files that are open, and what the server says of them."""
+"""An editor for tests: open files and the responses of the server."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ CURSOR = "‸"
 
 
 def position(text: str, offset: int) -> lsp.Position:
-    """A position as the protocol has it, in units of UTF-16; worked out without the server's help."""
+    """Convert an offset to a position of the protocol, in UTF-16 units, independently of the server."""
     before = text[:offset].split("\n")
     return lsp.Position(len(before) - 1, len(before[-1].encode("utf-16-le", "surrogatepass")) // 2)
 
 
-def shown(text: str, place: lsp.Range) -> str:
-    """The part of a text that a range covers."""
-    start, end = (_offset(text, each) for each in (place.start, place.end))
+def extract(text: str, range_: lsp.Range) -> str:
+    """Return the characters in a range."""
+    start, end = (_offset(text, each) for each in (range_.start, range_.end))
     return text[start:end]
 
 
-def _offset(text: str, place: lsp.Position) -> int:
-    return next(offset for offset in range(len(text) + 1) if position(text, offset) == place)
+def _offset(text: str, target: lsp.Position) -> int:
+    return next(offset for offset in range(len(text) + 1) if position(text, offset) == target)
 
 
-def edited(text: str, edits: Sequence[lsp.TextEdit | lsp.AnnotatedTextEdit]) -> str:
-    """A text after the edits."""
+def apply_edits(text: str, edits: Sequence[lsp.TextEdit | lsp.AnnotatedTextEdit]) -> str:
+    """Apply edits to a source."""
     for edit in sorted(edits, key=lambda each: (each.range.start.line, each.range.start.character), reverse=True):
         start, end = _offset(text, edit.range.start), _offset(text, edit.range.end)
         text = text[:start] + edit.new_text + text[end:]
@@ -61,9 +61,9 @@ class OpenFile:
         return lsp.TextDocumentIdentifier(self.uri)
 
     async def diagnostics(self) -> list[tuple[str, str]]:
-        """What is said: the part of the text, and the first line of the message."""
+        """Return the diagnostics: their characters, and the first line of each message."""
         found = await self.full_diagnostics()
-        return [(shown(self.text, each.range), each.message.split("\n")[0]) for each in found]
+        return [(extract(self.text, each.range), each.message.split("\n")[0]) for each in found]
 
     async def full_diagnostics(self) -> Sequence[lsp.Diagnostic]:
         async with asyncio.timeout(20):
@@ -72,18 +72,18 @@ class OpenFile:
         return self.client.diagnostics[self.uri]
 
     def replace(self, old: str, new: str) -> None:
-        """Type something in the place of something else, the first time that it stands there."""
+        """Replace the first occurrence of a string."""
         start = self.text.index(old)
-        place = lsp.Range(position(self.text, start), position(self.text, start + len(old)))
+        range_ = lsp.Range(position(self.text, start), position(self.text, start + len(old)))
         self.text = self.text[:start] + new + self.text[start + len(old) :]
-        self._changed(lsp.TextDocumentContentChangePartial(place, new))
+        self._send_change(lsp.TextDocumentContentChangePartial(range_, new))
 
     def rewrite(self, text: str) -> None:
-        """Replace all of it."""
+        """Replace the content."""
         self.text = text
-        self._changed(lsp.TextDocumentContentChangeWholeDocument(text))
+        self._send_change(lsp.TextDocumentContentChangeWholeDocument(text))
 
-    def _changed(self, change: lsp.TextDocumentContentChangeEvent) -> None:
+    def _send_change(self, change: lsp.TextDocumentContentChangeEvent) -> None:
         self.client.diagnostics.pop(self.uri, None)
         identifier = lsp.VersionedTextDocumentIdentifier(next(self.numbers), self.uri)
         self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(identifier, [change]))
@@ -106,7 +106,7 @@ class OpenFile:
     async def definition(self) -> str | None:
         found = await self.client.text_document_definition_async(lsp.DefinitionParams(self.document, self.cursor))
         assert found is None or isinstance(found, lsp.Location)
-        return None if found is None else shown(self.text, found.range)
+        return None if found is None else extract(self.text, found.range)
 
     async def signature(self) -> lsp.SignatureHelp | None:
         parameters = lsp.SignatureHelpParams(self.document, self.cursor)
@@ -117,37 +117,37 @@ class OpenFile:
         found = await self.client.text_document_document_symbol_async(parameters) or []
         symbols = [each for each in found if isinstance(each, lsp.DocumentSymbol)]
         assert len(symbols) == len(found)
-        return [(each.name, shown(self.text, each.selection_range), each.detail) for each in symbols]
+        return [(each.name, extract(self.text, each.selection_range), each.detail) for each in symbols]
 
     async def actions(self) -> list[lsp.CodeAction]:
-        place = lsp.Range(self.cursor, self.cursor)
+        range_ = lsp.Range(self.cursor, self.cursor)
         context = lsp.CodeActionContext([])
-        parameters = lsp.CodeActionParams(self.document, place, context)
+        parameters = lsp.CodeActionParams(self.document, range_, context)
         found = await self.client.text_document_code_action_async(parameters) or []
         return [each for each in found if isinstance(each, lsp.CodeAction)]
 
-    async def formatted(self) -> str:
-        """The text after it was formatted."""
+    async def format(self) -> str:
+        """Return the formatted content."""
         parameters = lsp.DocumentFormattingParams(self.document, lsp.FormattingOptions(2, True))
-        return edited(self.text, await self.client.text_document_formatting_async(parameters) or [])
+        return apply_edits(self.text, await self.client.text_document_formatting_async(parameters) or [])
 
-    async def mended(self) -> str:
-        """The text after the only mend that is offered at the cursor."""
+    async def fix(self) -> str:
+        """Return the content after the only quick fix at the cursor."""
         [action] = await self.actions()
         assert action.edit is not None
         assert action.edit.changes is not None
-        return edited(self.text, action.edit.changes[self.uri])
+        return apply_edits(self.text, action.edit.changes[self.uri])
 
 
 class Editor:
-    """Opens files."""
+    """An editor that opens files."""
 
     def __init__(self, client: LanguageClient, folder: Path) -> None:
         self.client = client
         self.folder = folder
 
     def open(self, name: str, text: str, language: str | None = None) -> OpenFile:
-        """Open a file with this text, which need not be saved; the cursor is where ‸ stands in it."""
+        """Open a file with unsaved content; ‸ marks the cursor."""
         offset = text.find(CURSOR)
         text = text.replace(CURSOR, "")
         uri = (self.folder / name).as_uri()

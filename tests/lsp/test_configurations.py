@@ -1,4 +1,4 @@
-"""Metron's configuration files in an editor."""
+"""Configuration files of Metron in an editor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from lsp_editor import CURSOR, Editor, edited, shown
+from lsp_editor import CURSOR, Editor, apply_edits, extract
 from lsprotocol import types as lsp
 
 from stellar.lsp.documents import LARGEST
@@ -35,7 +35,7 @@ async def test_a_good_configuration_has_no_diagnostics(editor: Editor) -> None:
         assert await file.diagnostics() == []
 
 
-async def test_what_a_text_has_wrong_is_shown_within_it(editor: Editor) -> None:
+async def test_errors_of_an_expression_are_shown_within_it(editor: Editor) -> None:
     file = editor.open("parsers/squid.json", PARSER)
     assert await file.diagnostics() == [
         ("TO_UPER(host)", "unknown function TO_UPER"),
@@ -46,7 +46,7 @@ async def test_what_a_text_has_wrong_is_shown_within_it(editor: Editor) -> None:
     ]
 
 
-async def test_what_the_pipeline_finds_is_shown_at_its_value(editor: Editor) -> None:
+async def test_errors_of_the_pipeline_are_shown_at_their_values(editor: Editor) -> None:
     text = """{
   "parserClassName" : "JSONMapp",
   "parserConfig" : { "readCharst" : "UTF-8" },
@@ -54,26 +54,26 @@ async def test_what_the_pipeline_finds_is_shown_at_its_value(editor: Editor) -> 
   "fieldTransformations" : [ { "transformation" : "STELAR" }, {} ]
 }"""
     found = await editor.open("parsers/squid.json", text).full_diagnostics()
-    assert [(shown(text, each.range), each.code, each.severity) for each in found] == [
+    assert [(extract(text, each.range), each.code, each.severity) for each in found] == [
         ('"sensorTopics"', "configuration", lsp.DiagnosticSeverity.Error),
         ("{", "configuration", lsp.DiagnosticSeverity.Error),
     ]
     without = text.replace('"sensorTopics" : "squid",', "").replace(", {}", "")
     found = await editor.open("parsers/other.json", without).full_diagnostics()
-    assert [(shown(without, each.range), each.severity) for each in found] == [
+    assert [(extract(without, each.range), each.severity) for each in found] == [
         ('"JSONMapp"', lsp.DiagnosticSeverity.Error),
         ('"readCharst"', lsp.DiagnosticSeverity.Warning),
         ('"STELAR"', lsp.DiagnosticSeverity.Error),
     ]
 
 
-async def test_what_the_pipeline_warns_of_is_shown_too(editor: Editor) -> None:
+async def test_warnings_of_the_pipeline_are_shown(editor: Editor) -> None:
     text = """{ "index" : "squid", "threatintel" : { "triageConfig" : { "riskLevelRules" : [
         { "rule" : "a", "score" : 1, "comments" : "one" }, { "rule" : "a", "score" : 2 } ] } },
       "configuration" : { "a" : 1, "a" : 2 } }"""
     found = await editor.open("enrichments/squid.json", text).full_diagnostics()
     assert {each.severity for each in found} == {lsp.DiagnosticSeverity.Warning}
-    assert [(shown(text, each.range), each.message) for each in found] == [
+    assert [(extract(text, each.range), each.message) for each in found] == [
         ("{", "duplicate key 'a' in an object; the last one is used"),
         ('"index"', "belongs to indexing/, has no effect here"),
         ('"threatintel"', "read as 'threatIntel'"),
@@ -82,13 +82,13 @@ async def test_what_the_pipeline_warns_of_is_shown_too(editor: Editor) -> None:
     ]
 
 
-async def test_what_is_wrong_with_other_files_is_not_said_here(editor: Editor) -> None:
+async def test_errors_of_other_files_are_not_reported(editor: Editor) -> None:
     (editor.folder / "global.json").write_text("{", encoding="utf-8")
     file = editor.open("parsers/squid.json", '{"parserClassName": "JSONMap"}')
     assert await file.diagnostics() == []
 
 
-async def test_a_configuration_that_is_no_json_keeps_what_is_said_of_its_texts(editor: Editor) -> None:
+async def test_invalid_json_does_not_hide_diagnostics_of_expressions(editor: Editor) -> None:
     file = editor.open("parsers/squid.json", PARSER)
     await file.diagnostics()
     file.replace(
@@ -113,7 +113,7 @@ async def test_a_configuration_that_is_no_json_keeps_what_is_said_of_its_texts(e
     ],
     ids=["other", "large"],
 )
-async def test_what_is_no_configuration_is_left_alone(editor: Editor, name: str, text: str) -> None:
+async def test_other_files_are_ignored(editor: Editor, name: str, text: str) -> None:
     file = editor.open(name, text)
     assert await file.diagnostics() == []
     assert await file.labels() == []
@@ -148,16 +148,16 @@ async def test_what_is_no_configuration_is_left_alone(editor: Editor, name: str,
         ("loose.json", '{"profiles": [{"onlyif": "TRIN(1)"}]}', [("TRIN(1)", "unknown function TRIN")]),
     ],
 )
-async def test_every_kind_of_file_is_known(
+async def test_every_kind_of_file_is_checked(
     editor: Editor, name: str, text: str, expected: list[tuple[str, str | None]]
 ) -> None:
     found = await editor.open(name, text).diagnostics()
-    assert [place for place, _ in found] == [place for place, _ in expected]
-    for (_, message), (_, wanted) in zip(found, expected, strict=True):
-        assert wanted in (None, message)
+    assert [source for source, _ in found] == [source for source, _ in expected]
+    for (_, message), (_, expected_message) in zip(found, expected, strict=True):
+        assert expected_message in (None, message)
 
 
-async def test_the_functions_are_those_that_the_saved_global_configuration_allows(editor: Editor) -> None:
+async def test_functions_are_restricted_by_the_saved_global_configuration(editor: Editor) -> None:
     saved = {"stellar.function.resolver.excludes": "URL_.*"}
     (editor.folder / "global.json").write_text(json.dumps(saved), encoding="utf-8")
     file = editor.open("parsers/squid.json", PARSER.replace("TO_UPER", "TO_UPPER").replace(" and b", ""))
@@ -175,51 +175,51 @@ async def test_modules_that_a_configuration_names_are_not_imported(editor: Edito
     assert await editor.open("parsers/squid.json", text).diagnostics() == [("", "unexpected end of the expression")]
     (editor.folder / "global.json").write_text('{"stellar.function.library": "harmful:LIBRARY"}', encoding="utf-8")
     text = json.dumps({"profiles": [{"onlyif": "MY_OWN(1, TRIM())"}]})
-    # There, nobody knows what is unknown
+    # With an own library, unknown functions are not reported
     assert await editor.open("profiler.json", text).diagnostics() == [
         ("TRIM()", "TRIM takes at least 1 argument, not 0")
     ]
 
 
-# -- Questions --------------------------------------------------------------------------------------------------------
+# -- Requests ---------------------------------------------------------------------------------------------------------
 
 
-def with_text(text: str) -> str:
-    """A configuration in which this is the last Stellar text."""
+def replace_last(text: str) -> str:
+    """Return a configuration whose last expression is replaced."""
     return PARSER.replace(r"if host == \u0027x\u0027 then 1 else a and b or c", text)
 
 
-async def test_hover_and_definition_know_what_other_texts_set(editor: Editor) -> None:
-    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == ho{CURSOR}st'))
+async def test_hover_and_definition_find_assignments_of_other_expressions(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", replace_last(f'\\"😀\\" == ho{CURSOR}st'))
     assert await file.hover() == "```stellar\nhost := URL_TO_HOST(url)\n```"
     assert await file.definition() == "URL_TO_HOST(url)"
 
 
-async def test_an_assignment_in_a_list_is_a_definition_too(editor: Editor) -> None:
+async def test_an_assignment_in_a_list_is_a_definition(editor: Editor) -> None:
     text = '{"enrichment": {"fieldMap": {"stellar": ["\\u0061b := 1", "c := a‸b + 1"]}}}'
     file = editor.open("enrichments/squid.json", text)
     assert await file.definition() == "\\u0061b"
     assert await file.symbols() == [("ab", "\\u0061b", "1"), ("c", "c", "ab + 1")]
 
 
-async def test_functions_and_fields_are_completed_within_texts(editor: Editor) -> None:
-    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == h{CURSOR}'))
+async def test_functions_and_fields_are_completed_within_expressions(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", replace_last(f'\\"😀\\" == h{CURSOR}'))
     assert await file.labels() == ["host"]
-    file = editor.open("parsers/squid.json", with_text(f'\\"😀\\" == TO_UP{CURSOR}'))
+    file = editor.open("parsers/squid.json", replace_last(f'\\"😀\\" == TO_UP{CURSOR}'))
     [item] = await file.completions()
     assert isinstance(item.text_edit, lsp.TextEdit)
-    assert edited(file.text, [item.text_edit]) == with_text('\\"😀\\" == TO_UPPER(')
+    assert apply_edits(file.text, [item.text_edit]) == replace_last('\\"😀\\" == TO_UPPER(')
 
 
-async def test_fields_are_those_that_the_file_names_anywhere(editor: Editor) -> None:
-    labels = await editor.open("parsers/squid.json", with_text(CURSOR)).labels()
+async def test_all_fields_of_the_file_are_completed(editor: Editor) -> None:
+    labels = await editor.open("parsers/squid.json", replace_last(CURSOR)).labels()
     assert {"host", "quoted", "note", "url"} <= set(labels)
     assert labels[0] == "host"
 
 
-@pytest.mark.parametrize("where", ['"transformation" : "‸', '"output" : ["‸', '"‸parserClassName', '"config" : {‸'])
-async def test_outside_of_texts_nothing_is_completed(editor: Editor, where: str) -> None:
-    text = PARSER.replace(where.replace(CURSOR, ""), where)
+@pytest.mark.parametrize("marked", ['"transformation" : "‸', '"output" : ["‸', '"‸parserClassName', '"config" : {‸'])
+async def test_nothing_is_completed_outside_expressions(editor: Editor, marked: str) -> None:
+    text = PARSER.replace(marked.replace(CURSOR, ""), marked)
     assert CURSOR in text
     assert await editor.open("parsers/squid.json", text).labels() == []
 
@@ -229,12 +229,12 @@ async def test_the_name_of_an_assignment_is_not_completed(editor: Editor) -> Non
     assert await editor.open("enrichments/squid.json", text).labels() == []
 
 
-async def test_what_a_function_may_be_asked_for_is_completed(editor: Editor) -> None:
-    file = editor.open("parsers/squid.json", with_text(f"HASH(url, 'SHA-25{CURSOR}"))
+async def test_string_arguments_are_completed(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", replace_last(f"HASH(url, 'SHA-25{CURSOR}"))
     assert await file.labels() == ["SHA-256"]
 
 
-async def test_signatures_are_shown_in_a_text_that_is_not_closed(editor: Editor) -> None:
+async def test_signatures_are_shown_in_an_unclosed_string(editor: Editor) -> None:
     file = editor.open(
         "parsers/squid.json",
         '{"fieldTransformations": [{"transformation": "STELLAR", "config": {"a": "MAP_GET(\\"x\\", ‸',
@@ -245,12 +245,12 @@ async def test_signatures_are_shown_in_a_text_that_is_not_closed(editor: Editor)
     assert found.active_parameter == 1
 
 
-# -- Mends ------------------------------------------------------------------------------------------------------------
+# -- Fixes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_misspelt_function_is_mended_within_its_text(editor: Editor) -> None:
+async def test_a_misspelt_function_is_fixed_within_its_expression(editor: Editor) -> None:
     file = editor.open("parsers/squid.json", PARSER.replace("TO_UPER", f"TO_{CURSOR}UPER"))
-    assert await file.mended() == PARSER.replace("TO_UPER", "TO_UPPER")
+    assert await file.fix() == PARSER.replace("TO_UPER", "TO_UPPER")
 
 
 @pytest.mark.parametrize(
@@ -261,17 +261,17 @@ async def test_a_misspelt_function_is_mended_within_its_text(editor: Editor) -> 
         ('"JSONMap"', '"JSONMapp"'),
     ],
 )
-async def test_misspelt_keys_and_names_are_mended(editor: Editor, wrong: str, right: str) -> None:
+async def test_misspelt_keys_and_names_are_fixed(editor: Editor, wrong: str, right: str) -> None:
     good = PARSER.replace("TO_UPER", "TO_UPPER")
-    place = right.rindex('"')
-    file = editor.open("parsers/squid.json", good.replace(wrong, right[:place] + CURSOR + right[place:], 1))
-    assert await file.mended() == good
+    cursor = right.rindex('"')
+    file = editor.open("parsers/squid.json", good.replace(wrong, right[:cursor] + CURSOR + right[cursor:], 1))
+    assert await file.fix() == good
 
 
-async def test_only_the_texts_of_a_configuration_are_formatted(editor: Editor) -> None:
+async def test_only_the_expressions_of_a_configuration_are_formatted(editor: Editor) -> None:
     file = editor.open("parsers/squid.json", PARSER)
-    formatted = await file.formatted()
-    assert formatted == PARSER.replace(
+    result = await file.format()
+    assert result == PARSER.replace(
         r"""JOIN(['\"😀\"', TO_UPER(host)], \"\")""", r"""JOIN(['\"😀\"', TO_UPER(host)], '')"""
     )
 
@@ -280,5 +280,5 @@ WRONG = ['{"fieldTransformations" : [', '{"filterClassName" : "STELLAR", "parser
 
 
 @pytest.mark.parametrize("text", WRONG)
-async def test_a_configuration_that_is_wrong_is_not_formatted(editor: Editor, text: str) -> None:
-    assert await editor.open("parsers/wrong.json", text).formatted() == text
+async def test_an_invalid_configuration_is_not_formatted(editor: Editor, text: str) -> None:
+    assert await editor.open("parsers/wrong.json", text).format() == text

@@ -1,4 +1,4 @@
-"""What is known of documents, whatever is typed into them."""
+"""Analysis of documents with arbitrary content."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pygls.workspace import PositionCodec
 
 from stellar.language.source import Span
 from stellar.lsp import documents
-from stellar.lsp.documents import Document, document
+from stellar.lsp.documents import Document, create_document
 from stellar.lsp.server import OpenText
 
 STATEMENTS = """\
-# what a record is
+# a comment
 host := URL_TO_HOST(url)  // the host
 😀 := 1
 risky := host in ['a', "😀"] and
@@ -41,49 +41,49 @@ TYPED = st.lists(
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(FILES)), TYPED, st.integers(0, 400))
-def test_whatever_is_typed_there_is_an_answer(name: str, typed: list[tuple[int, int, str]], offset: int) -> None:
+def test_any_content_can_be_analysed(name: str, typed: list[tuple[int, int, str]], offset: int) -> None:
     source = FILES[name]
     for start, removed, inserted in typed:
         source = source[:start] + inserted + source[start + removed :]
     offset = min(offset, len(source))
-    found = document(source, Path(name))
+    found = create_document(source, Path(name))
     assert found is not None
     text = OpenText(Path("/", name).as_uri(), source)
     for notice in found.notices:
         assert 0 <= notice.span.start <= notice.span.end <= len(source) + 1
         text.range(notice.span)
-    for piece in found.pieces:
-        assert piece.where.in_text(piece.whole.start) == 0
-    if (offered := documents.candidates(found, offset)) is not None:
-        piece, candidates = offered
-        assert all(piece.where.in_file(each.start) <= offset for each in candidates)
-    documents.called_at(found, offset)
-    if (word := documents.word_at(found, offset)) is not None:
-        span = word.piece.in_document(word.span)
+    for fragment in found.fragments:
+        assert fragment.offsets.in_text(fragment.whole.start) == 0
+    if (result := documents.find_candidates(found, offset)) is not None:
+        fragment, candidates = result
+        assert all(fragment.offsets.in_file(each.start) <= offset for each in candidates)
+    documents.find_open_call(found, offset)
+    if (word := documents.find_word(found, offset)) is not None:
+        span = word.fragment.to_document(word.span)
         assert span.start <= offset <= span.end
-        documents.assignment_of(found, word)
+        documents.find_assignment(found, word)
 
 
 @given(st.text("ab😀\n\r\u2028\x85", max_size=20), st.sampled_from(list(lsp.PositionEncodingKind)))
-def test_positions_lead_back_to_their_offsets(source: str, encoding: lsp.PositionEncodingKind) -> None:
+def test_positions_are_converted_back_to_offsets(source: str, encoding: lsp.PositionEncodingKind) -> None:
     text = OpenText("file:///x.stellar", source, position_codec=PositionCodec(encoding))
     for offset in range(len(source) + 1):
-        if source[max(0, offset - 1) : offset + 1] != "\r\n":  # between these there is no position
-            place = text.range(Span(offset, offset)).start
-            assert text.offset(place) == offset
+        if source[max(0, offset - 1) : offset + 1] != "\r\n":  # there is no position between these
+            start = text.range(Span(offset, offset)).start
+            assert text.offset(start) == offset
 
 
 @pytest.mark.parametrize(("line", "character"), [(0, 99), (99, 0), (1, 99)])
-def test_a_position_behind_the_end_is_the_end(line: int, character: int) -> None:
+def test_a_position_after_the_end_is_the_end(line: int, character: int) -> None:
     text = OpenText("file:///x.stellar", "a😀\nb😀")
     offset = text.offset(lsp.Position(line, character))
     assert 0 <= offset <= len(text.source)
 
 
-def test_the_source_of_each_piece_is_the_text_without_what_is_no_expression() -> None:
-    found: Document | None = document(STATEMENTS, Path("rules.stellar"))
+def test_the_source_of_each_fragment_is_padded_with_spaces() -> None:
+    found: Document | None = create_document(STATEMENTS, Path("rules.stellar"))
     assert found is not None
-    assert [each.name for each in found.pieces] == ["host", None, "risky", "m"]
-    for piece in found.pieces:
-        stands = STATEMENTS[piece.whole.start : piece.whole.start + len(piece.source)]
-        assert all(ours in (theirs, " ") for ours, theirs in zip(piece.source, stands, strict=True))
+    assert [each.name for each in found.fragments] == ["host", None, "risky", "m"]
+    for fragment in found.fragments:
+        original = STATEMENTS[fragment.whole.start : fragment.whole.start + len(fragment.source)]
+        assert all(ours in (theirs, " ") for ours, theirs in zip(fragment.source, original, strict=True))

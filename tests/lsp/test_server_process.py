@@ -1,4 +1,4 @@
-"""The server as a process: how it begins and ends, what it agrees on, and what becomes of what should not happen."""
+"""The server as a process: start and exit, capabilities, and internal errors."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from lsp_editor import COMMAND, PACKAGES, Editor, shown
+from lsp_editor import COMMAND, PACKAGES, Editor, extract
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 pytestmark = pytest.mark.asyncio
 
-# A server in which words can't be looked up, and files of one name can't be read
+# A server that fails to find words, and to read files of one name
 FAULTY = f"""
 import sys
 sys.path.insert(0, {PACKAGES!r})
 from stellar.lsp import documents, server
 
-def word_at(document, offset):
-    print("this must not get between the messages")
+def find_word(document, offset):
+    print("this must not mix with the messages")
     raise RuntimeError("no words")
 
-def document(source, file, language, read=documents.document):
+def create_document(source, file, language, create=documents.create_document):
     if file.name == "bad.stellar":
         raise RuntimeError("no file")
-    return read(source, file, language)
+    return create(source, file, language)
 
-documents.word_at = word_at
-documents.document = document
+documents.find_word = find_word
+documents.create_document = create_document
 server.serve()
 """
 
@@ -52,18 +52,18 @@ async def session(
         await client.stop()
 
 
-async def test_the_server_says_what_it_can(capfd: pytest.CaptureFixture[str]) -> None:
-    async with session(*COMMAND, "lsp", "--stdio") as (client, result):  # some editors say that
-        can = result.capabilities
-        assert isinstance(can.text_document_sync, lsp.TextDocumentSyncOptions)
-        assert can.text_document_sync.change == lsp.TextDocumentSyncKind.Incremental
-        assert can.hover_provider
-        assert can.definition_provider
-        assert can.document_symbol_provider
-        assert can.code_action_provider
-        assert can.signature_help_provider is not None
-        assert can.completion_provider is not None
-        assert can.completion_provider.resolve_provider
+async def test_the_server_returns_its_capabilities(capfd: pytest.CaptureFixture[str]) -> None:
+    async with session(*COMMAND, "lsp", "--stdio") as (client, result):  # some editors pass the option
+        capabilities = result.capabilities
+        assert isinstance(capabilities.text_document_sync, lsp.TextDocumentSyncOptions)
+        assert capabilities.text_document_sync.change == lsp.TextDocumentSyncKind.Incremental
+        assert capabilities.hover_provider
+        assert capabilities.definition_provider
+        assert capabilities.document_symbol_provider
+        assert capabilities.code_action_provider
+        assert capabilities.signature_help_provider is not None
+        assert capabilities.completion_provider is not None
+        assert capabilities.completion_provider.resolve_provider
         assert result.server_info is not None
         assert result.server_info.name == "stellar"
         process = client._server
@@ -73,17 +73,17 @@ async def test_the_server_says_what_it_can(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(("encoding", "units"), [("utf-8", 4), ("utf-16", 2), ("utf-32", 1)])
-async def test_positions_are_counted_as_agreed(tmp_path: Path, encoding: str, units: int) -> None:
+async def test_positions_have_the_negotiated_encoding(tmp_path: Path, encoding: str, units: int) -> None:
     capabilities = client_capabilities("visual-studio-code")
     capabilities.general = lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)])
     async with session(capabilities=capabilities) as (client, result):
         assert result.capabilities.position_encoding == encoding
         [found] = await Editor(client, tmp_path).open("units.stellar", "'😀' == TRIN(a)").full_diagnostics()
-        begin = len("'' == ") + units
-        assert found.range == lsp.Range(lsp.Position(0, begin), lsp.Position(0, begin + len("TRIN(a)")))
+        start = len("'' == ") + units
+        assert found.range == lsp.Range(lsp.Position(0, start), lsp.Position(0, start + len("TRIN(a)")))
 
 
-async def test_what_should_not_happen_is_told_and_the_server_goes_on(tmp_path: Path) -> None:
+async def test_an_internal_error_is_logged_and_the_server_continues(tmp_path: Path) -> None:
     async with session(sys.executable, "-c", FAULTY) as (client, _):
         editor = Editor(client, tmp_path)
         file = editor.open("good.stellar", "TRIN(a)")
@@ -92,16 +92,16 @@ async def test_what_should_not_happen_is_told_and_the_server_goes_on(tmp_path: P
             await file.hover()
         with pytest.raises(JsonRpcException, match="no file"):
             await bad.symbols()
-        assert [shown(file.text, each.range) for each in await file.full_diagnostics()] == ["TRIN(a)"]
+        assert [extract(file.text, each.range) for each in await file.full_diagnostics()] == ["TRIN(a)"]
         assert await file.symbols() == []
-        told = [each.message for each in client.log_messages if each.type == lsp.MessageType.Error]
-        assert len(told) == 3
-        assert all(each.startswith("this should not happen: ") for each in told)
-        assert sum("RuntimeError: no file" in each for each in told) == 2
-        assert sum("in word_at" in each for each in told) == 1
+        errors = [each.message for each in client.log_messages if each.type == lsp.MessageType.Error]
+        assert len(errors) == 3
+        assert all(each.startswith("internal error: ") for each in errors)
+        assert sum("RuntimeError: no file" in each for each in errors) == 2
+        assert sum("in find_word" in each for each in errors) == 1
 
 
-async def test_what_the_server_does_not_know_is_no_news(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_unknown_messages_are_not_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with session() as (client, _):
         with pytest.raises(JsonRpcException, match="Method Not Found"):
             await client.protocol.send_request_async("stellar/unknown")
@@ -111,12 +111,12 @@ async def test_what_the_server_does_not_know_is_no_news(tmp_path: Path, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
-async def test_the_server_ends_when_the_client_is_gone() -> None:
+async def test_the_server_ends_when_the_client_has_exited() -> None:
     done = subprocess.run([*COMMAND, "lsp"], input=b"", capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-async def test_without_its_extra_the_command_says_what_to_install() -> None:
+async def test_a_missing_extra_is_reported_with_the_command_to_install() -> None:
     program = f"""
 import sys
 sys.path.insert(0, {PACKAGES!r})
@@ -126,6 +126,4 @@ sys.exit(main(["lsp"]))
 """
     done = subprocess.run([sys.executable, "-c", program], input=b"", capture_output=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert done.stderr.decode() == (
-        "stellar: editors are served with pygls, which is not here: pip install 'stellar-maas[lsp]'\n"
-    )
+    assert done.stderr.decode() == ("stellar: the language server requires pygls: pip install 'stellar-maas[lsp]'\n")

@@ -1,4 +1,4 @@
-"""The commands that begin with %, but for those that Metron has."""
+"""The commands of the shell that Metron does not have."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def session() -> Session:
     return session
 
 
-def test_every_command_has_help_and_stands_in_the_list(session):
-    listed = session.execute("%help")
-    assert [row[0] for row in listed.table.rows] == [magic.usage for magic in MAGICS.values()]
+def test_every_command_has_help_and_is_listed(session):
+    table = session.execute("%help")
+    assert [row[0] for row in table.table.rows] == [magic.usage for magic in MAGICS.values()]
     for magic in MAGICS.values():
         assert magic.summary.endswith((".", ";"))
-        assert f"{magic.usage} " in listed
+        assert f"{magic.usage} " in table
         assert session.execute(f"?{magic.name}").startswith(f"{magic.usage}\n{magic.summary}")
 
 
-def test_functions_are_listed_with_what_they_do(session):
-    found = session.execute("%functions TO_UPP")
-    assert found.table.rows == [("TO_UPPER(input)", "Convert a string to uppercase.")]
+def test_functions_are_listed_with_their_summaries(session):
+    output = session.execute("%functions TO_UPP")
+    assert output.table.rows == [("TO_UPPER(input)", session.library["TO_UPPER"].help.summary)]
     assert session.execute("%functions") == ", ".join(sorted(session.library))
 
 
@@ -44,54 +44,54 @@ def test_variables_and_settings_are_shown_as_tables(session):
     assert session.execute("%globals").table.rows == [("a.b", "c")]
 
 
-def test_the_time_of_an_evaluation_is_told_beside_the_value(session):
+def test_the_time_of_an_evaluation_is_a_note(session):
     assert session.execute("%time x + 1") == 6
-    (note,) = session.taken_notes()
+    (note,) = session.take_notes()
     assert re.fullmatch(r"compiled in [\d.]+ (?:ms|µs), evaluated in [\d.]+ (?:ms|µs)", note)
     assert session.execute("y := %time x + 2") == 7
     assert session.variables.values["y"] == 7
 
 
-def test_a_long_time_is_told_in_seconds(session, monkeypatch):
-    moments = iter([0.0, 0.0125, 2.5])
-    monkeypatch.setattr("time.perf_counter", lambda: next(moments))
+def test_a_long_time_is_in_seconds(session, monkeypatch):
+    times = iter([0.0, 0.0125, 2.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(times))
     session.execute("%time x")
-    assert session.taken_notes() == ["compiled in 12.5 ms, evaluated in 2.49 s"]
+    assert session.take_notes() == ["compiled in 12.5 ms, evaluated in 2.49 s"]
 
 
 def test_the_python_of_an_expression_is_shown(session):
-    found = session.execute("%python TO_UPPER(a)")
-    assert found.startswith("def expression(record, context=NOTHING):\n    try:\n        return f_TO_UPPER(")
-    assert "record.get('a')" in found
+    output = session.execute("%python TO_UPPER(a)")
+    assert output.startswith("def expression(record, context=NOTHING):\n    try:\n        return f_TO_UPPER(")
+    assert "record.get('a')" in output
 
 
 def test_an_expression_is_explained(session):
-    found = session.execute("%explain x > 1 and y == 'a'")
-    assert found.table.rows == [
+    output = session.execute("%explain x > 1 and y == 'a'")
+    assert output.table.rows == [
         ("x > 1 and y == 'a'", "false"),
         ("  x > 1", "true"),
         ("    x", "5"),
         ("  y == 'a'", "false"),
         ("    y", "null"),
     ]
-    assert found.startswith("x > 1 and y == 'a'  =  false\n  x > 1  =  true\n")
-    assert session.taken_notes() == []
+    assert output.startswith("x > 1 and y == 'a'  =  false\n  x > 1  =  true\n")
+    assert session.take_notes() == []
 
 
-def test_texts_are_told_from_numbers_and_many_values_are_counted(session):
-    found = session.execute("%explain MAP(['1', '2', '3', '4', '5', '6'], z -> z)")
-    assert found.table.rows[-1] == ("  z", "'1', '2', '3', '4', '5', … (6 times)")
+def test_strings_are_quoted_and_many_values_are_counted(session):
+    output = session.execute("%explain MAP(['1', '2', '3', '4', '5', '6'], z -> z)")
+    assert output.table.rows[-1] == ("  z", "'1', '2', '3', '4', '5', … (6 times)")
 
 
-def test_an_explanation_tells_of_an_error_and_of_what_was_not_reached(session):
-    found = session.execute("%explain 1 / zero > x")
-    assert found.table.rows == [
+def test_an_explanation_shows_an_error_and_unreached_subexpressions(session):
+    output = session.execute("%explain 1 / zero > x")
+    assert output.table.rows == [
         ("1 / zero > x", "(not reached)"),
         ("  1 / zero", "(not reached)"),
         ("    zero", "null"),
         ("  x", "(not reached)"),
     ]
-    assert session.taken_notes()[0].startswith("division by zero\n1 | 1 / zero > x\n    ^^^^^^^^")
+    assert session.take_notes()[0].startswith("division by zero\n1 | 1 / zero > x\n    ^^^^^^^^")
 
 
 CHECKED = {
@@ -104,15 +104,15 @@ CHECKED = {
 
 @pytest.mark.parametrize("source", CHECKED)
 def test_an_expression_is_checked_and_not_evaluated(session, source):
-    found = session.execute(f"%check {source}")
-    assert found.startswith(CHECKED[source])
-    assert bool(found) is bool(CHECKED[source])
+    output = session.execute(f"%check {source}")
+    assert output.startswith(CHECKED[source])
+    assert bool(output) is bool(CHECKED[source])
 
 
 # -- Files ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_set_is_saved_and_loaded(session, tmp_path):
+def test_assignments_are_saved_and_loaded(session, tmp_path):
     file = tmp_path / "it.stellar"
     session.add_variables({"loaded": {"it's": [1, 2.5, None, True, "a\\b\n"]}, "not a name": 1})
     session.execute("y := if x == 5\nthen loaded\nelse x")
@@ -121,32 +121,32 @@ def test_what_was_set_is_saved_and_loaded(session, tmp_path):
     session.execute("%define a.b := 5")
     session.execute("%undefine a.b")
     session.execute("%define c := 6")
-    session.taken_notes()
+    session.take_notes()
     assert session.execute(f"%save {file}") == ""
-    assert session.taken_notes() == [f"9 lines in {file}"]
+    assert session.take_notes() == [f"9 lines in {file}"]
     again = Session()
     assert again.execute(f"%load {file}") == ""
-    assert again.taken_notes() == [f"9 lines of {file}"]
+    assert again.take_notes() == [f"9 lines of {file}"]
     assert again.variables.values == {k: v for k, v in session.variables.values.items() if k != "not a name"}
     assert again.variables.expressions["y"] == "7"
     assert again.settings == {"c": 6}
 
 
-def test_a_variable_that_no_expression_can_read_is_told(session):
+def test_a_variable_with_an_invalid_name_is_reported(session):
     session.add_variables({"not a name": 1})
-    assert session.taken_notes() == ["not a name is no name that an expression can read; it is only in _"]
+    assert session.take_notes() == ["not a name is not a valid variable name; it is available only in _"]
     assert session.execute("MAP_GET('not a name', _)") == 1
 
 
-def test_a_file_is_not_replaced_by_accident(session, tmp_path):
+def test_an_existing_file_is_replaced_only_with_a_flag(session, tmp_path):
     file = tmp_path / "it.stellar"
     file.write_text("precious")
-    with pytest.raises(ValueError, match=f"{file} is there already; %save -f {file} replaces it"):
+    with pytest.raises(ValueError, match=f"{file} exists; use %save -f {file} to replace it"):
         session.execute(f"%save {file}")
     assert file.read_text() == "precious"
     session.execute(f"%save -f {file}")
     assert file.read_text() == "x := 5\n"
-    assert session.taken_notes() == [f"1 line in {file}"]
+    assert session.take_notes() == [f"1 line in {file}"]
 
 
 def test_loading_ends_at_the_first_line_that_fails(session, tmp_path):
@@ -169,24 +169,24 @@ def test_variables_are_loaded_from_json(session, tmp_path, monkeypatch):
 
 BAD_FILES = {
     "it.json": [
-        (b"[1]", 'it.json holds no JSON object, such as {"bytes": 1}'),
+        (b"[1]", 'it.json: expected a JSON object, such as {"bytes": 1}'),
         (b"{", "it.json is not JSON: Expecting property name enclosed in double quotes at line 1, column 2"),
         (b'{"a": "\xff"}', "it.json is not UTF-8 at byte 7"),
-        (b"[" * 100_000, "it.json nests too deep to be read"),
+        (b"[" * 100_000, "it.json is nested too deeply"),
     ],
     "it.stellar": [(b"a := '\xff'", "it.stellar is not UTF-8 at byte 6")],
 }
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [(n, *each) for n, all_ in BAD_FILES.items() for each in all_])
-def test_a_file_that_is_no_such_thing_is_told(session, tmp_path, name, content, message):
+def test_an_invalid_file_is_an_error(session, tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(message)):
         session.execute(f"%load {tmp_path / name}")
 
 
 @pytest.mark.parametrize("line", ["%load {}/nowhere", "%load {}/nowhere.json", "%save {}/nowhere/it"])
-def test_a_file_that_is_not_there_is_told(session, tmp_path, line):
+def test_a_missing_file_or_folder_is_an_error(session, tmp_path, line):
     with pytest.raises(FileNotFoundError):
         session.execute(line.format(tmp_path))
 
@@ -194,31 +194,31 @@ def test_a_file_that_is_not_there_is_told(session, tmp_path, line):
 # -- Models -----------------------------------------------------------------------------------------------------------
 
 
-def test_models_need_a_place(session):
-    with pytest.raises(LookupError, match="it is not said where models are; write %maas DIR, or %maas HOST:PORT"):
+def test_models_need_a_registry(session):
+    with pytest.raises(LookupError, match="no model registry configured; write %maas DIR, or %maas HOST:PORT"):
         session.execute("%maas")
 
 
 def test_models_are_listed_with_their_health(session):
     registry = MemoryRegistry()
-    nobody = Endpoint(url="http://127.0.0.1:9", functions={"apply": "apply", "batch": "b"})
-    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", nobody))
+    unreachable = Endpoint(url="http://127.0.0.1:9", functions={"apply": "apply", "batch": "b"})
+    registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", unreachable))
     client = ModelClient(registry)
     session.use({Registry: registry, ModelClient: client}, registry, client)
     with session:
-        found = session.execute("%maas")
-        assert found.table.rows == [("dga", "1.0", "http://127.0.0.1:9", "apply, batch", "refused")]
-        assert session.taken_notes() == []
+        output = session.execute("%maas")
+        assert output.table.rows == [("dga", "1.0", "http://127.0.0.1:9", "apply, batch", "refused")]
+        assert session.take_notes() == []
         assert session.execute("MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : 'a'})") is None
         assert session.execute("%maas").table.rows[0][-1] == "refused, circuit open"
-        assert session.taken_notes() == ["1 call from here: 0 answered from the cache, 1 without an answer"]
+        assert session.take_notes() == ["1 call in this session: 0 cache hits, 1 failures"]
 
 
-def test_models_are_looked_for_in_the_place_that_is_named(session, tmp_path):
+def test_the_given_registry_is_used_from_then_on(session, tmp_path):
     with session:
         assert session.execute(f"%maas {tmp_path}").table.rows == []
         assert session.execute("%maas") == ""
         with pytest.raises(ValueError, match=f"the registry directory {tmp_path}/nowhere does not exist; `maas serve"):
             session.execute(f"%maas {tmp_path}/nowhere")
-        with pytest.raises(ValueError, match="there is no host nowhere"):
+        with pytest.raises(ValueError, match="unknown host nowhere"):
             session.execute("%maas nowhere.invalid:2181")

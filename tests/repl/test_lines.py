@@ -1,4 +1,4 @@
-"""Lines as they are typed: whether they are finished, and their colours."""
+"""Lines of a shell: continuation and highlighting."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.repl.lines import coloured_line, is_unfinished
-from stellar.tooling.lexing import pieces
+from stellar.repl.lines import highlight_line, is_unfinished
+from stellar.tooling.lexing import tokenize
 
 UNFINISHED = [
     "1 +",
@@ -51,16 +51,16 @@ FINISHED = [
 
 
 @pytest.mark.parametrize("text", UNFINISHED)
-def test_a_line_goes_on(text):
+def test_an_unfinished_line_continues(text):
     assert is_unfinished(text)
 
 
 @pytest.mark.parametrize("text", FINISHED)
-def test_a_line_has_ended(text):
+def test_a_finished_or_invalid_line_does_not_continue(text):
     assert not is_unfinished(text)
 
 
-COLOURED = {
+HIGHLIGHTED = {
     "": [],
     "   ": [("name", "   ")],
     "# comment": [("comment", "# comment")],
@@ -79,12 +79,12 @@ COLOURED = {
 }
 
 
-@pytest.mark.parametrize("text", COLOURED)
-def test_each_piece_has_its_colour(text):
-    assert list(coloured_line(text)) == [(f"stellar.{kind}", piece) for kind, piece in COLOURED[text]]
+@pytest.mark.parametrize("text", HIGHLIGHTED)
+def test_each_token_has_its_style(text):
+    assert list(highlight_line(text)) == [(f"stellar.{style}", token) for style, token in HIGHLIGHTED[text]]
 
 
 @given(st.text(alphabet="aB1 '\"\\/()[]{}<>=!&|?:,.+-*%#\n\té😀", max_size=40))
-def test_the_pieces_are_all_of_a_text(text):
-    assert "".join(text[piece.start : piece.end] for piece in pieces(text)) == text
-    assert "".join(piece for _, piece in coloured_line(text)) == text
+def test_tokens_cover_the_whole_line(text):
+    assert "".join(text[each.start : each.end] for each in tokenize(text)) == text
+    assert "".join(token for _, token in highlight_line(text)) == text

@@ -1,4 +1,4 @@
-"""How values are shown."""
+"""Rendering of values as strings, tables, HTML and expressions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stellar.language.expression import Expression, default_library
 from stellar.language.runtime import Fields, same
-from stellar.repl.rendering import Report, Table, as_expression, as_html, as_text, plain
+from stellar.repl.rendering import CommandOutput, Table, as_expression, as_html, as_text, format_plain
 from stellar.sketches.summaries import OnlineSummary
 
 PLAIN = [
@@ -20,13 +20,13 @@ PLAIN = [
     ({"a": None}, "{a=null}"),
     ([1, "b"], "[1, b]"),
     (lambda: 1, "a lambda"),
-    (Report("b, a", Table(("NAME",), [("a",)])), "b, a"),
+    (CommandOutput("b, a", Table(("NAME",), [("a",)])), "b, a"),
 ]
 
 
 @pytest.mark.parametrize(("value", "text"), PLAIN)
-def test_a_program_gets_the_plain_text(value, text):
-    assert plain(value) == text
+def test_a_program_gets_the_string_of_metron(value, text):
+    assert format_plain(value) == text
 
 
 TEXTS = [
@@ -46,7 +46,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("value", "text"), TEXTS)
-def test_a_person_gets_a_note_of_what_it_means(value, text):
+def test_a_terminal_gets_notes_on_dates_and_sizes(value, text):
     assert as_text(value, 80) == text
 
 
@@ -73,29 +73,29 @@ def test_all_fields_are_a_table_without_nulls():
 
 
 def test_a_list_of_maps_is_a_table_of_all_their_keys():
-    drawn = """\
+    expected = """\
 ╔═══╤══════╤═══════╤══════════════════════════╗
 ║ a │ b    │ c     │ size                     ║
 ╠═══╪══════╪═══════╪══════════════════════════╣
 ║ 1 │ x    │       │                          ║
 ║   │ null │ 1.0E7 │ 1099511627776  (1.0 TiB) ║
 ╚═══╧══════╧═══════╧══════════════════════════╝"""
-    assert as_text([{"a": 1, "b": "x"}, {"b": None, "c": 1e7, "size": 2**40}], 80) == drawn
+    assert as_text([{"a": 1, "b": "x"}, {"b": None, "c": 1e7, "size": 2**40}], 80) == expected
 
 
-def test_a_table_keeps_to_the_width_and_draws_lines_between_rows_then():
-    drawn = as_text({"short": "a", "long": "word " * 30, "wide": "宽" * 40}, 50)
-    assert max(sum(2 if letter == "宽" else 1 for letter in line) for line in drawn.split("\n")) <= 50
-    assert drawn.count("word") == 30
-    assert drawn.count("宽") == 40
-    assert drawn.count("╟") == 2
+def test_a_table_fits_the_width_with_rules_between_rows():
+    table = as_text({"short": "a", "long": "word " * 30, "wide": "宽" * 40}, 50)
+    assert max(sum(2 if letter == "宽" else 1 for letter in line) for line in table.split("\n")) <= 50
+    assert table.count("word") == 30
+    assert table.count("宽") == 40
+    assert table.count("╟") == 2
 
 
-def test_a_table_in_no_room_at_all_stays_readable():
+def test_a_narrow_table_stays_readable():
     assert "word word" in as_text({"key": "word word"}, 5)
 
 
-def test_much_is_shown_in_part_and_the_rest_is_counted():
+def test_large_values_are_cut_with_their_size():
     assert as_text({str(number): number for number in range(1100)}, 80).endswith("\n… and 1,000 more")
     assert as_text([{"a": 1}] * 101, 80).endswith("\n… and 1 more")
     assert f"{'y' * 10}… (2,000 characters)" in as_text({"x": "y" * 2000}, 2000)

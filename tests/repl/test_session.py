@@ -1,4 +1,4 @@
-"""What a line of the shell means: assignments, questions, commands, expressions."""
+"""Lines of a session: assignments, questions, commands, expressions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from stellar.functions.shell import Editor
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import EvaluationError, ParseError, ResolutionError
-from stellar.language.library import Library, stellar
-from stellar.repl.rendering import Report
+from stellar.language.library import Library, kind, stellar
+from stellar.repl.rendering import CommandOutput
 from stellar.repl.session import HELP, Quit, Session
 
 # -- Lines ------------------------------------------------------------------------------------------------------------
@@ -51,16 +51,16 @@ VALUES = [
 def test_a_line_has_a_value(line, value):
     found = Session().execute(line)
     assert found == value
-    assert type(found) is type(value) or isinstance(found, Report)
+    assert type(found) is type(value) or isinstance(found, CommandOutput)
 
 
-REFUSED = [
-    ("1 +", ParseError, "unexpected end of the expression"),
+FAILING = [
+    ("1 +", ParseError, "unexpected end of the text"),
     ("1 / 0", EvaluationError, "division by zero"),
     ("NOPE()", ResolutionError, "unknown function NOPE"),
     ("x := y := 1 / 0", EvaluationError, "division by zero"),
-    ("a-b := 1", ValueError, "a-b can't name a variable; a name has letters, digits, _, . and :, first a letter"),
-    ("5 := 1", ValueError, "5 can't name a variable"),
+    ("a-b := 1", ValueError, "invalid variable name a-b: expected a letter, then letters, digits, _, . and :"),
+    ("5 := 1", ValueError, "invalid variable name 5"),
     ("if := 1", ValueError, "the keyword if can't name a variable"),
     ("[1] := 1", ParseError, "unexpected :"),
     ("?NOPE", LookupError, "unknown function NOPE"),
@@ -72,21 +72,21 @@ REFUSED = [
     ("%define", ValueError, "missing assignment expression; write %define NAME := EXPRESSION"),
     ("%define a", ValueError, "expected assignment expression; write %define NAME := EXPRESSION"),
     ("%define := 1", ValueError, "expected assignment expression; write %define NAME := EXPRESSION"),
-    ("%define a := null", ValueError, "null produced no result; %undefine a takes it away"),
-    ("%define a :=", ValueError, "nothing produced no result; %undefine a takes it away"),
+    ("%define a := null", ValueError, "null produced no result; use %undefine a to remove it"),
+    ("%define a :=", ValueError, "empty expression produced no result; use %undefine a to remove it"),
     ("%define a := 1 / 0", EvaluationError, "division by zero"),
-    ("%undefine", ValueError, "the name is missing; write %undefine NAME"),
-    ("%load", ValueError, "the name of a file is missing; write %load FILE"),
-    ("%save -f ", ValueError, "the name of a file is missing; write %save FILE"),
+    ("%undefine", ValueError, "missing name; write %undefine NAME"),
+    ("%load", ValueError, "missing file name; write %load FILE"),
+    ("%save -f ", ValueError, "missing file name; write %save FILE"),
 ]
 
 
-@pytest.mark.parametrize(("line", "kind", "message"), REFUSED)
-def test_a_line_is_refused_with_a_sentence_and_changes_nothing(line, kind, message):
+@pytest.mark.parametrize(("line", "error", "message"), FAILING)
+def test_a_failing_line_has_a_message_and_changes_nothing(line, error, message):
     session = Session()
-    with pytest.raises(kind) as refusal:
+    with pytest.raises(error) as raised:
         session.execute(line)
-    assert (getattr(refusal.value, "message", None) or str(refusal.value)).startswith(message)
+    assert (getattr(raised.value, "message", None) or str(raised.value)).startswith(message)
     assert session.variables.values == {}
     assert session.settings == {}
     assert session.assignments == []
@@ -98,40 +98,40 @@ def test_quit_leaves(line):
         Session().execute(line)
 
 
-def test_a_variable_may_be_called_exit():
+def test_a_variable_can_be_named_exit():
     session = Session()
     session.execute("exit := 5")
     assert session.execute("exit") == 5
 
 
-def executed(*lines: str) -> tuple[list[object], Session]:
+def execute(*lines: str) -> tuple[list[object], Session]:
     session = Session()
     return [session.execute(line) for line in lines], session
 
 
 def test_variables_can_be_used_and_replaced_and_hold_lambdas():
-    values, session = executed("x := 2", "y := x * 2", "x := y + 1", "f := z -> z + x", "MAP([1], f)", "g := f")
+    values, session = execute("x := 2", "y := x * 2", "x := y + 1", "f := z -> z + x", "MAP([1], f)", "g := f")
     assert [values[0], values[1], values[2], values[4]] == [2, 4, 5, [6]]
     assert session.variables.expressions == {"x": "y + 1", "y": "x * 2", "f": "z -> z + x", "g": "f"}
     assert str(session.execute("%vars")).startswith("x = 5 via `y + 1`, y = 4 via `x * 2`, f = a lambda via ")
 
 
-def test_each_of_several_names_is_set():
-    _, session = executed("x := y := 1 + 1")
+def test_a_chained_assignment_sets_all_names():
+    _, session = execute("x := y := 1 + 1")
     assert session.variables.values == {"x": 2, "y": 2}
     assert session.variables.expressions == {"x": "y := 1 + 1", "y": "1 + 1"}
 
 
-def test_a_failed_assignment_leaves_the_variable_as_it_was():
-    _, session = executed("x := 2")
+def test_a_failed_assignment_does_not_change_the_variable():
+    _, session = execute("x := 2")
     with pytest.raises(ParseError):
         session.execute("x := 2 +")
     assert session.variables.values == {"x": 2}
     assert session.variables.expressions == {"x": "2"}
 
 
-def test_what_a_command_says_is_a_plain_text_in_a_variable():
-    values, session = executed("x := %functions TO_UPP", "x")
+def test_the_output_of_a_command_is_assigned_as_a_string():
+    values, session = execute("x := %functions TO_UPP", "x")
     assert values == ["TO_UPPER", "TO_UPPER"]
     assert type(session.variables.values["x"]) is str
 
@@ -141,14 +141,14 @@ def test_what_a_command_says_is_a_plain_text_in_a_variable():
 
 @stellar("SETTING")
 def setting(context: Context, name: str) -> object:
-    """A setting.
+    """Return a setting.
 
-    name: Its name
+    name: The name
     """
     return context[GlobalSettings].get(name)
 
 
-def test_functions_see_the_settings_as_they_are_defined():
+def test_functions_see_defined_settings():
     session = Session(Library.of(setting), settings=GlobalSettings({"es.ip": "node1"}))
     assert session.execute("%globals") == "{es.ip=node1}"
     session.execute("%define es.clustername := 'metron' ")
@@ -165,13 +165,13 @@ def test_functions_see_the_settings_as_they_are_defined():
 
 @stellar("WHOLE")
 def whole(text: str, more: int | None = None) -> str:
-    """Give it back.
+    """Return the argument.
 
-    It has seen nothing.
+    It is not changed.
 
-    text: The text
-    more: How much more
-    returns: The text
+    text: A string
+    more: An integer
+    returns: The string
 
         WHOLE('a')  // 'a'
         WHOLE('b', 1)  // 'b'
@@ -181,34 +181,34 @@ def whole(text: str, more: int | None = None) -> str:
 
 @stellar("PLAIN")
 def plain() -> None:
-    """Do nothing.
+    """Return null.
 
-    returns: Nothing
+    returns: Null
     """
 
 
 HELPS = {
     "WHOLE": """\
 WHOLE(text, more?)
-Description: Give it back.
+Description: Return the argument.
 
-It has seen nothing.
+It is not changed.
 
 Arguments:
-\ttext - The text (a string)
-\tmore - How much more (an integer)
+\ttext - A string ({STRING})
+\tmore - An integer ({INTEGER})
 
-Returns: The text
+Returns: The string
 
 Examples:
 \tWHOLE('a')  // 'a'
 \tWHOLE('b', 1)  // 'b'""",
     "PLAIN": """\
 PLAIN()
-Description: Do nothing.
+Description: Return null.
 
-Returns: Nothing""",
-    "%globals": "%globals\nThe global configuration.",
+Returns: Null""",
+    "%globals": "%globals\nShow the global configuration.",
     "x": "x is a variable, set by x := 1 + 1",
     "y": "y is a variable",
     "": HELP,
@@ -217,11 +217,12 @@ Returns: Nothing""",
 
 @pytest.mark.parametrize("name", HELPS)
 @pytest.mark.parametrize("form", ["?{}", "? {}", "{}?", " {} ?"])
-def test_help_is_given_for_a_function_a_command_and_a_variable(name, form):
+def test_functions_commands_and_variables_have_help(name, form):
     session = Session(Library.of(whole, plain))
     session.execute("x := 1 + 1")
     session.add_variables({"y": 5})
-    assert session.execute(form.format(name)) == HELPS[name]
+    expected = HELPS[name].replace("{STRING}", kind(str).noun).replace("{INTEGER}", kind(int).noun)
+    assert session.execute(form.format(name)) == expected
 
 
 # -- Functions of the shell -------------------------------------------------------------------------------------------
@@ -257,17 +258,17 @@ def test_no_variables_are_an_empty_table():
     assert "(empty)" in Session().execute("SHELL_LIST_VARS()")
 
 
-def test_expressions_of_variables_can_be_got():
+def test_expressions_of_variables_can_be_read():
     session = Session()
     session.execute("b := TO_UPPER(a)")
     session.execute("a := 1 + 1")
     session.add_variables({"loaded": 5})
     assert session.execute("SHELL_GET_EXPRESSION('b')") == "TO_UPPER(a)"
     assert session.execute("SHELL_GET_EXPRESSION('loaded')") is None
-    assert session.execute("SHELL_GET_EXPRESSION('nobody')") is None
+    assert session.execute("SHELL_GET_EXPRESSION('missing')") is None
     assert session.execute("SHELL_GET_EXPRESSION(null)") is None
     assert session.execute("SHELL_GET_EXPRESSION()") is None
-    found = session.execute("SHELL_VARS2MAP('a', 'loaded', null, 'b', 'nobody')")
+    found = session.execute("SHELL_VARS2MAP('a', 'loaded', null, 'b', 'missing')")
     assert list(found.items()) == [("a", "1 + 1"), ("b", "TO_UPPER(a)")]
     assert session.execute("SHELL_VARS2MAP()") == {}
     with pytest.raises(EvaluationError):
@@ -276,7 +277,7 @@ def test_expressions_of_variables_can_be_got():
 
 @pytest.fixture
 def editing(monkeypatch, tmp_path):
-    """A session whose editor is a script that appends to the file."""
+    """Open a session with an editor that appends to the file."""
     script = tmp_path / "my editor"
     script.write_text('#!/bin/sh\n[ "$1" = -a ] && shift\nprintf " and %s " "$(basename "$1")" >> "$1"\n')
     script.chmod(0o755)
@@ -287,7 +288,7 @@ def editing(monkeypatch, tmp_path):
     return session
 
 
-def test_a_text_is_edited(editing):
+def test_a_string_is_edited(editing):
     assert editing.execute("SHELL_EDIT('  one')") == "one and text.stellar"
     assert editing.execute("x := SHELL_EDIT()") == "and text.stellar"
     assert editing.execute("SHELL_EDIT(5)") == "5 and text.stellar"
@@ -306,12 +307,12 @@ def test_the_environment_names_another_editor(editing, monkeypatch):
     assert editing.execute("SHELL_EDIT(' a ')") == "a"
 
 
-def test_where_nobody_can_edit_that_is_said():
+def test_without_an_editor_the_function_fails():
     with pytest.raises(EvaluationError, match="no editor available outside a shell in a terminal"):
         Session().execute("SHELL_EDIT('a')")
 
 
-# -- What is opened is closed -----------------------------------------------------------------------------------------
+# -- Closing ---------------------------------------------------------------------------------------------------------
 
 
 class Closing:
@@ -322,7 +323,7 @@ class Closing:
         self.closed.append(self.name)
 
 
-def test_a_session_closes_what_it_uses_the_last_first():
+def test_a_session_closes_its_resources_in_reverse_order():
     closed: list[str] = []
     with Session() as session:
         session.use({Closing: Closing(closed, "one")}, Closing(closed, "first"), Closing(closed, "last"))

@@ -37,13 +37,13 @@ def read_documentation() -> Iterator[tuple[str, spec_lines.Paragraph]]:
 
 
 SPECIFICATION = list(read_specification())
-ALL = [*SPECIFICATION, *read_documentation(), *spec_lines.of_library(SHELL_LIBRARY)]
+ALL = [*SPECIFICATION, *read_documentation(), *spec_lines.read_library(SHELL_LIBRARY)]
 GOLDEN = sorted((HERE / "errors").glob("*.txt"))
 
 
 @pytest.mark.parametrize("paragraph", [pytest.param(paragraph, id=name) for name, paragraph in ALL])
 def test_the_lines_of_a_paragraph_hold(paragraph, in_a_shell):
-    problems = spec_lines.failures(paragraph, SHELL_LIBRARY, in_a_shell) or spec_lines.failures(
+    problems = spec_lines.find_failures(paragraph, SHELL_LIBRARY, in_a_shell) or spec_lines.find_failures(
         paragraph, SHELL_LIBRARY, in_a_shell, fast=False
     )
     if problems:
@@ -58,7 +58,7 @@ def test_every_paragraph_of_the_specification_has_a_claim():
 def test_a_diagnostic_matches_its_golden_file(file):
     *variables, expression, expected = re.split(r"^---\n", file.read_text(), flags=re.MULTILINE)
     record = {
-        name: spec_lines.value_of(text, SHELL_LIBRARY)
+        name: spec_lines.evaluate_result(text, SHELL_LIBRARY)
         for paragraph in spec_lines.read("".join(variables) + "0  // 0\n")
         for name, text in paragraph.variables.items()
     }

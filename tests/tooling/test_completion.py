@@ -1,4 +1,4 @@
-"""What is offered at the cursor, in lines and in expressions that are not finished."""
+"""Completion at the cursor, in lines and in unfinished expressions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stellar.maas import MemoryRegistry, Model, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.repl.lines import complete_line
 from stellar.repl.session import Session
-from stellar.tooling.completion import Names, call_at, complete
+from stellar.tooling.completion import CompletionScope, complete_expression, find_call
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def session(registry) -> Session:
     return session
 
 
-def offered(session: Session, text: str) -> list[str]:
-    """What the text becomes by each of the candidates."""
+def complete(session: Session, text: str) -> list[str]:
+    """Return the line after each completion."""
     return [text[: candidate.start] + candidate.text for candidate in complete_line(text, len(text), session)]
 
 
-OFFERED = {
-    # Functions with their brackets, variables, keywords: where a value may stand
+COMPLETIONS = {
+    # Functions with a parenthesis, variables, keywords: where an operand is expected
     "TO_UPP": ["TO_UPPER("],
     "1 + TRIM(TO_UPP": ["1 + TRIM(TO_UPPER("],
     "[1, TO_UPP": ["[1, TO_UPPER("],
@@ -58,7 +58,7 @@ OFFERED = {
     "nul": ["null"],
     "exi": ["exists"],
     "mat": ["match"],
-    # Operators and what goes on, where a value has ended
+    # Operators and keywords after an operand
     "total a": ["total and"],
     "total no": ["total not in"],
     "total i": ["total in"],
@@ -67,7 +67,7 @@ OFFERED = {
     "if total then 1 e": ["if total then 1 else"],
     "match { total => 1, d": ["match { total => 1, default"],
     "total TO_UPP": [],
-    # Behind an error anything may stand
+    # After a syntax error everything is offered
     "1 + + TO_UPP": ["1 + + TO_UPPER("],
     ") TO_UPP": [") TO_UPPER("],
     # The parameters of a lambda, in its body
@@ -75,7 +75,7 @@ OFFERED = {
     "MAP([1], (zed, zeta) -> [ze": ["MAP([1], (zed, zeta) -> [zed", "MAP([1], (zed, zeta) -> [zeta"],
     "REDUCE([1], (zed, y) -> y, ze": [],
     "a := zed -> ze": ["a := zed -> zed"],
-    # Within texts: what the function may be asked for
+    # Within strings: valid arguments of the function
     "MAAS_GET_ENDPOINT('": ["MAAS_GET_ENDPOINT('dga", "MAAS_GET_ENDPOINT('spam"],
     'MAAS_GET_ENDPOINT("d': ['MAAS_GET_ENDPOINT("dga'],
     "MAAS_GET_ENDPOINT('dga', '": ["MAAS_GET_ENDPOINT('dga', '1.0", "MAAS_GET_ENDPOINT('dga', '2.0"],
@@ -112,13 +112,13 @@ OFFERED = {
 }
 
 
-@pytest.mark.parametrize("text", OFFERED)
-def test_what_may_stand_at_the_cursor_is_offered(session, monkeypatch, text):
+@pytest.mark.parametrize("text", COMPLETIONS)
+def test_completions_depend_on_the_position(session, monkeypatch, text):
     monkeypatch.setenv("COMPLETION_OF_STELLAR", "yes")
-    assert offered(session, text) == OFFERED[text]
+    assert complete(session, text) == COMPLETIONS[text]
 
 
-CASELESS = {
+CASE_INSENSITIVE = {
     "to_upp": ["TO_UPPER("],
     "1 + trim(to_upp": ["1 + trim(TO_UPPER("],
     "TOTA": ["total", "total.of:it"],
@@ -127,35 +127,35 @@ CASELESS = {
 }
 
 
-@pytest.mark.parametrize("text", CASELESS)
-def test_names_are_offered_in_either_case_if_that_is_wished(session, text):
-    assert offered(session, text) == []
+@pytest.mark.parametrize("text", CASE_INSENSITIVE)
+def test_names_are_completed_in_any_case_if_the_session_ignores_case(session, text):
+    assert complete(session, text) == []
     session.ignore_case = True
-    assert offered(session, text) == CASELESS[text]
+    assert complete(session, text) == CASE_INSENSITIVE[text]
 
 
-def test_what_stands_behind_the_cursor_does_not_matter(session):
+def test_characters_after_the_cursor_are_ignored(session):
     (candidate,) = complete_line("TRIM(TO_UPP + 1", len("TRIM(TO_UPP"), session)
     assert (candidate.text, candidate.start, candidate.kind) == ("TO_UPPER(", 5, "function")
 
 
-def test_where_nothing_is_typed_everything_is_offered(session):
-    texts = offered(session, "")
-    assert len(texts) > len(session.library)
-    assert texts[:4] == ["host", "nothing", "total", "total.of:it"]
+def test_an_empty_line_offers_all_names(session):
+    lines = complete(session, "")
+    assert len(lines) > len(session.library)
+    assert lines[:4] == ["host", "nothing", "total", "total.of:it"]
 
 
-def test_candidates_tell_what_they_are(session):
+def test_candidates_have_a_kind_and_a_description(session):
     about = {
         candidate.text: (candidate.kind, candidate.about())
         for text in ("TO_UPP", "host", "nothing", "%tim", "MAAS_GET_ENDPOINT('", "MAP_GET('na", "x -> x", "?TO_LOW")
         for candidate in complete_line(text, len(text), session)
     }
-    assert about["TO_UPPER("] == ("function", "(input)  Convert a string to uppercase.")
-    assert about["TO_LOWER"] == ("function", "(input)  Convert a string to lowercase.")
+    assert about["TO_UPPER("] == ("function", f"(input)  {session.library['TO_UPPER'].help.summary}")
+    assert about["TO_LOWER"] == ("function", f"(input)  {session.library['TO_LOWER'].help.summary}")
     assert about["host"] == ("variable", "{name=a, port=1, naïve=2, 5=6}")
     assert about["nothing"] == ("variable", "")
-    assert about["%time"] == ("command", "Evaluate an expression, show its value, and how long that took.")
+    assert about["%time"] == ("command", "Evaluate an expression and show its value and its time.")
     assert about["dga"] == ("model", "model, 1.0, 2.0")
     assert about["name"] == ("key", "key of host")
     assert about["x"] == ("variable", "a parameter")
@@ -163,30 +163,30 @@ def test_candidates_tell_what_they_are(session):
 
 def test_without_a_registry_no_models_are_offered():
     text = "MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('"
-    names = Names(default_library())
-    assert complete(text, len(text), names) == []
-    assert complete("MAAS_GET_ENDPOINT('a', '", 24, names) == []
-    assert complete("MAAS_MODEL_APPLY(a, '", 21, names) == []
+    scope = CompletionScope(default_library())
+    assert complete_expression(text, len(text), scope) == []
+    assert complete_expression("MAAS_GET_ENDPOINT('a', '", 24, scope) == []
+    assert complete_expression("MAAS_MODEL_APPLY(a, '", 21, scope) == []
 
 
-def test_no_models_are_offered_where_nothing_of_models_is_loaded(session, monkeypatch):
+def test_no_models_are_offered_if_the_models_package_is_not_loaded(session, monkeypatch):
     monkeypatch.delitem(sys.modules, "stellar.maas.registry")
-    assert offered(session, "MAAS_GET_ENDPOINT('") == []
+    assert complete(session, "MAAS_GET_ENDPOINT('") == []
 
 
-def test_files_are_offered(session, tmp_path, monkeypatch):
+def test_paths_are_completed(session, tmp_path, monkeypatch):
     (tmp_path / "rules.stellar").touch()
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "inner.json").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert offered(session, "%load r") == ["%load registry/", "%load rules.stellar"]
-    assert offered(session, "%save ru") == ["%save rules.stellar"]
-    assert offered(session, "%load registry/") == ["%load registry/inner.json"]
-    assert offered(session, "%load ~/ru") == ["%load ~/rules.stellar"]
-    assert offered(session, f"%load {tmp_path}/ru") == [f"%load {tmp_path}/rules.stellar"]
-    assert offered(session, "%load nowhere/") == []
-    assert offered(session, "%maas r") == ["%maas registry/"]
+    assert complete(session, "%load r") == ["%load registry/", "%load rules.stellar"]
+    assert complete(session, "%save ru") == ["%save rules.stellar"]
+    assert complete(session, "%load registry/") == ["%load registry/inner.json"]
+    assert complete(session, "%load ~/ru") == ["%load ~/rules.stellar"]
+    assert complete(session, f"%load {tmp_path}/ru") == [f"%load {tmp_path}/rules.stellar"]
+    assert complete(session, "%load nowhere/") == []
+    assert complete(session, "%maas r") == ["%maas registry/"]
 
 
 CALLS = {
@@ -208,6 +208,6 @@ CALLS = {
 
 
 @pytest.mark.parametrize("text", CALLS)
-def test_the_call_at_the_cursor_is_told(text):
-    found = call_at(f"{text} + 1)", len(text), default_library())
-    assert (None if found is None else (found.function.name, found.index)) == CALLS[text]
+def test_the_open_call_at_the_cursor_is_found(text):
+    call = find_call(f"{text} + 1)", len(text), default_library())
+    assert (None if call is None else (call.function.name, call.index)) == CALLS[text]

@@ -1,4 +1,4 @@
-"""What each part of an expression came to."""
+"""Values of subexpressions in one evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from stellar.language.errors import EvaluationError
 from stellar.language.expression import Expression, default_library
-from stellar.tooling.explanation import explain
+from stellar.tooling.explanation import explain_expression
 
 EXPLAINED = {
     "1": [],
@@ -45,14 +45,14 @@ EXPLAINED = {
 
 
 @pytest.mark.parametrize("source", EXPLAINED)
-def test_each_part_is_told_with_its_values(source):
-    explanation = explain(Expression(source, default_library()), {"x": 1, "y": 4})
+def test_each_subexpression_has_its_values(source):
+    explanation = explain_expression(Expression(source, default_library()), {"x": 1, "y": 4})
     assert [(part.depth, part.text, part.values) for part in explanation.parts] == EXPLAINED[source]
     assert explanation.error is None
 
 
-def test_an_error_ends_the_evaluation_and_is_told():
-    explanation = explain(Expression("x == 1 and 1 / y > 1", default_library()), {"x": 1, "y": 0})
+def test_an_error_ends_the_evaluation_and_is_returned():
+    explanation = explain_expression(Expression("x == 1 and 1 / y > 1", default_library()), {"x": 1, "y": 0})
     assert [(part.text, part.values) for part in explanation.parts] == [
         ("x == 1 and 1 / y > 1", ()),
         ("x == 1", (True,)),

@@ -1,4 +1,4 @@
-"""Formatting changes how a text looks, and nothing else."""
+"""Formatting changes the layout of a source and not its meaning."""
 
 from __future__ import annotations
 
@@ -15,86 +15,86 @@ from stellar.functions import SHELL_LIBRARY
 from stellar.language.errors import ParseError
 from stellar.language.nodes import outline
 from stellar.language.parser import parse
-from stellar.tooling import spec_lines as examples
-from stellar.tooling.formatter import StatementError, formatted, formatted_file
-from stellar.tooling.lexing import COMMENT, pieces
-from stellar.tooling.statements import statements
+from stellar.tooling import spec_lines
+from stellar.tooling.formatter import StatementError, format_expression, format_file
+from stellar.tooling.lexing import COMMENT, WHITESPACE, tokenize
+from stellar.tooling.statements import read_statements
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = sorted((TESTS / "spec" / "formatted").glob("*.txt"))
 
 
-def comments(text: str) -> list[str]:
-    return [text[piece.start : piece.end].rstrip() for piece in pieces(text) if piece.kind == COMMENT]
+def comments(source: str) -> list[str]:
+    return [source[each.start : each.end].rstrip() for each in tokenize(source) if each.kind == COMMENT]
 
 
-def assert_only_the_looks_change(text: str, width: int = 100) -> str:
-    shown = formatted(text, width)
-    assert outline(parse(shown)) == outline(parse(text))
-    assert formatted(shown, width) == shown
-    assert not any(line != line.rstrip() for line in shown.split("\n") if "'" not in line and '"' not in line)
-    return shown
+def assert_only_layout_changes(source: str, width: int = 100) -> str:
+    result = format_expression(source, width)
+    assert outline(parse(result)) == outline(parse(source))
+    assert format_expression(result, width) == result
+    assert not any(line != line.rstrip() for line in result.split("\n") if "'" not in line and '"' not in line)
+    return result
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in GOLDEN])
-def test_a_text_looks_as_it_should(file):
-    text, wanted = file.read_text().split("\n---\n")
-    assert assert_only_the_looks_change(text) == wanted.removesuffix("\n")
+def test_a_source_has_the_expected_layout(file):
+    source, expected = file.read_text().split("\n---\n")
+    assert assert_only_layout_changes(source) == expected.removesuffix("\n")
 
 
-# -- What others have written -----------------------------------------------------------------------------------------
+# -- Expressions of other tests ---------------------------------------------------------------------------------------
 
 
 def corpus() -> list[str]:
-    texts = {line.expression for _, paragraph in examples.of_library(SHELL_LIBRARY) for line in paragraph.lines}
+    sources = {line.expression for _, paragraph in spec_lines.read_library(SHELL_LIBRARY) for line in paragraph.lines}
     for file in (TESTS / "spec").glob("*.stellar"):
-        texts |= {line.expression for paragraph in examples.read(file.read_text()) for line in paragraph.lines}
+        sources |= {line.expression for paragraph in spec_lines.read(file.read_text()) for line in paragraph.lines}
     sample = random.Random(11)
     for name in ("language", "functions", "triage"):
         lines = (TESTS / "conformance" / "data" / f"{name}.jsonl").read_text().splitlines()
-        texts |= {json.loads(line)["expr"] for line in sample.sample(lines, 400) if '"expr"' in line}
-    return sorted(text for text in texts if is_stellar(text))
+        sources |= {json.loads(line)["expr"] for line in sample.sample(lines, 400) if '"expr"' in line}
+    return sorted(source for source in sources if is_stellar(source))
 
 
-def is_stellar(text: str) -> bool:
+def is_stellar(source: str) -> bool:
     try:
-        parse(text)
+        parse(source)
     except ParseError:
         return False
     return True
 
 
 @pytest.mark.parametrize("width", [20, 40, 100])
-def test_what_others_have_written_means_the_same(width):
-    texts = corpus()
-    assert len(texts) > 1500
-    for text in texts:
-        shown = assert_only_the_looks_change(text, width)
-        assert comments(shown) == comments(text)
+def test_expressions_of_other_tests_keep_their_meaning(width):
+    sources = corpus()
+    assert len(sources) > 1500
+    for source in sources:
+        result = assert_only_layout_changes(source, width)
+        assert comments(result) == comments(source)
 
 
 # -- Comments anywhere ------------------------------------------------------------------------------------------------
 
-WITHOUT_TEXTS = [text for text in corpus() if "'" not in text and '"' not in text and 5 < len(text) < 120]
+WITHOUT_STRINGS = [text for text in corpus() if "'" not in text and '"' not in text and 5 < len(text) < 120]
 
 
 @st.composite
-def commented(draw) -> str:
-    """A text with comments, blanks and line ends between its tokens."""
-    text = draw(st.sampled_from(WITHOUT_TEXTS))
+def commented_expressions(draw) -> str:
+    """An expression with comments, spaces and line ends between its tokens."""
+    text = draw(st.sampled_from(WITHOUT_STRINGS))
     between = st.sampled_from([" ", " ", " ", "\n", "  \n ", " // a\n", "\n// b\n\n", "\n  // c\n// d\n"])
-    tokens = [text[piece.start : piece.end] for piece in pieces(text) if piece.kind != "blank"]
+    tokens = [text[each.start : each.end] for each in tokenize(text) if each.kind != WHITESPACE]
     return draw(between) + "".join(token + draw(between) for token in tokens)
 
 
-@given(commented(), st.sampled_from([20, 100]))
+@given(commented_expressions(), st.sampled_from([20, 100]))
 @settings(max_examples=300, deadline=None)
-def test_comments_are_kept_in_their_order(text, width):
+def test_comments_stay_in_their_order(text, width):
     if not is_stellar(text):
-        return  # such as `not in`, which has one blank
-    shown = assert_only_the_looks_change(text, width)
-    # Two that end one line are one in the end
-    assert re.findall(r"// \w", shown) == re.findall(r"// \w", text)
+        return  # such as `not in`, which contains one space
+    result = assert_only_layout_changes(text, width)
+    # Two comments at the end of one line become one
+    assert re.findall(r"// \w", result) == re.findall(r"// \w", text)
 
 
 # -- Widths -----------------------------------------------------------------------------------------------------------
@@ -116,12 +116,12 @@ PARTS = st.recursive(
 
 @given(PARTS)
 @settings(max_examples=200, deadline=None)
-def test_a_text_that_fits_stands_on_a_line_and_no_other_is_too_long(text):
-    line = assert_only_the_looks_change(text, 100_000)
+def test_an_expression_that_fits_is_one_line_and_other_lines_are_short_enough(source):
+    line = assert_only_layout_changes(source, 100_000)
     assert "\n" not in line
-    assert assert_only_the_looks_change(text, len(line)) == line
-    narrow = assert_only_the_looks_change(text, 40)
-    # What is too long has no place where it could break: it is deep within brackets, or behind an arrow
+    assert assert_only_layout_changes(source, len(line)) == line
+    narrow = assert_only_layout_changes(source, 40)
+    # A longer line can't be broken: it is deep within brackets, or after an arrow
     deep = max(len(part) - len(part.lstrip()) for part in narrow.split("\n"))
     assert all(len(part) <= 40 for part in narrow.split("\n")) or deep > 10 or "->" in narrow
 
@@ -139,26 +139,29 @@ LARGE = {
 
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
-def test_large_texts_are_formatted_too(text):
-    shown = formatted(text)
-    assert outline(parse(shown)) == outline(parse(text))
-    assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", text)
+def test_large_expressions_are_formatted(text):
+    result = format_expression(text)
+    assert outline(parse(result)) == outline(parse(text))
+    assert re.sub(r"\s", "", result) == re.sub(r"\s", "", text)
 
 
-def test_a_text_may_begin_within_a_line_and_go_on_indented():
+def test_an_expression_can_start_within_a_line_and_continue_indented():
     text = "FIRST(aaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbb)"
-    assert formatted(text, 50, column=9) == text
-    assert formatted(text, 50, column=10, indentation=2) == "FIRST(\n    aaaaaaaaaaaaaaaa,\n    bbbbbbbbbbbbbbbb\n  )"
+    assert format_expression(text, 50, column=9) == text
+    assert (
+        format_expression(text, 50, column=10, indentation=2)
+        == "FIRST(\n    aaaaaaaaaaaaaaaa,\n    bbbbbbbbbbbbbbbb\n  )"
+    )
 
 
-def test_a_text_that_would_become_too_long_is_refused():
+def test_an_expression_that_would_become_too_long_is_rejected():
     with pytest.raises(ParseError, match=r"^formatted, the expression is longer than 65536 bytes"):
-        formatted("+".join(["1"] * 30_000))
+        format_expression("+".join(["1"] * 30_000))
 
 
-def test_what_is_not_stellar_is_refused_with_its_place():
-    with pytest.raises(ParseError, match="unexpected end of the expression"):
-        formatted("1 +")
+def test_a_syntax_error_is_raised():
+    with pytest.raises(ParseError, match="unexpected end of the"):
+        format_expression("1 +")
 
 
 # -- Files ------------------------------------------------------------------------------------------------------------
@@ -166,14 +169,14 @@ def test_what_is_not_stellar_is_refused_with_its_place():
 FILE = """\
 
 
-  # What a record is worth
+  # The score of a record
 
 
 x:=1+
 # within
   // and this
    1
-   # behind it
+   # after it
 
 // more
 long.name  :=  MAP_GET('is_malicious', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'host' : domain}, 'more'))
@@ -188,14 +191,14 @@ nothing:=
 
 """
 FORMATTED = """\
-# What a record is worth
+# The score of a record
 
 x := 1
     +
     // within
     // and this
     1
-# behind it
+# after it
 
 // more
 long.name := MAP_GET(
@@ -211,29 +214,29 @@ nothing:=
 """
 
 
-def test_a_file_is_formatted_statement_by_statement():
-    assert formatted_file(FILE) == FORMATTED
-    assert formatted_file(FORMATTED) == FORMATTED
-    before, after = (list(statements(text.split("\n"))) for text in (FILE, FORMATTED))
+def test_the_statements_of_a_file_are_formatted():
+    assert format_file(FILE) == FORMATTED
+    assert format_file(FORMATTED) == FORMATTED
+    before, after = (list(read_statements(text.split("\n"))) for text in (FILE, FORMATTED))
     assert [statement.name for statement in before] == [statement.name for statement in after]
 
 
 def meanings(text: str) -> list[object]:
-    return [(each.name, outline(parse(each.expression))) for each in statements(text.split("\n"))]
+    return [(each.name, outline(parse(each.expression))) for each in read_statements(text.split("\n"))]
 
 
 @st.composite
 def files(draw) -> str:
-    """A file of statements with comments, blanks and line ends between their tokens."""
+    """A file of statements with comments, spaces and line ends between their tokens."""
     between = st.sampled_from(
         ["", "", "", " ", "\n  ", "  // a\n  ", "\n  # b\n  ", "\n\n\t", "\n# it's (\n\t", " // c\n//d\n "]
     )
-    behind = st.sampled_from(["\n", "\n\n\n", "\n# e\n", "\n  // f\n\n"])
+    after = st.sampled_from(["\n", "\n\n\n", "\n# e\n", "\n  // f\n\n"])
     head = st.sampled_from(["", "", "x := ", "y:=", "z.a :=\n  ", "w := // g\n "])
     text = ""
     for source in draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=3)):
-        tokens = [source[piece.start : piece.end] for piece in pieces(source)]
-        text += draw(head) + "".join(token + draw(between) for token in tokens) + draw(behind)
+        tokens = [source[each.start : each.end] for each in tokenize(source)]
+        text += draw(head) + "".join(token + draw(between) for token in tokens) + draw(after)
     return text
 
 
@@ -242,19 +245,19 @@ SHORT = [text for text in corpus() if len(text) < 80]
 
 @given(files())
 @settings(max_examples=300, deadline=None)
-def test_the_statements_of_a_file_mean_the_same(file):
+def test_the_statements_of_a_file_keep_their_meaning(file):
     try:
         before = meanings(file)
     except ParseError:
-        return  # such as `not in`, which has one blank
-    shown = formatted_file(file)
-    assert meanings(shown) == before
-    assert formatted_file(shown) == shown
-    assert re.findall(r"(?://|#) ?(\w)", shown) == re.findall(r"(?://|#) ?(\w)", file)
+        return  # such as `not in`, which contains one space
+    result = format_file(file)
+    assert meanings(result) == before
+    assert format_file(result) == result
+    assert re.findall(r"(?://|#) ?(\w)", result) == re.findall(r"(?://|#) ?(\w)", file)
 
 
 @pytest.mark.parametrize(
-    ("statement", "wanted"),
+    ("statement", "expected"),
     [
         ("- // c\n  x", "// c\n-x"),
         ("not // c\n  // d\n  x", "// c\nnot\n  // d\n  x"),
@@ -263,44 +266,46 @@ def test_the_statements_of_a_file_mean_the_same(file):
         ("y := - // c\n  x", "y := // c\n  -x"),
     ],
 )
-def test_a_comment_before_the_first_token_does_not_join_a_statement_to_the_one_before(statement, wanted):
-    assert formatted_file(f"a\n{statement}\n") == f"a\n{wanted}\n"
+def test_a_comment_before_the_first_token_does_not_join_a_statement_to_the_one_before(statement, expected):
+    assert format_file(f"a\n{statement}\n") == f"a\n{expected}\n"
 
 
-def test_many_comments_can_come_before_a_statement():
+def test_many_comments_can_precede_a_statement():
     inside = "\n  // c" * 5000
-    assert formatted_file(f"a\n(x,{inside}\n  y) -> x") == "a\n" + "// c\n" * 5000 + "(x, y) -> x\n"
+    assert format_file(f"a\n(x,{inside}\n  y) -> x") == "a\n" + "// c\n" * 5000 + "(x, y) -> x\n"
 
 
 @pytest.mark.parametrize("line", ["  # b", "# b", "  // b", "  # it's"])
-def test_a_text_with_a_line_that_looks_like_a_comment_stays_as_it_is(line):
+def test_a_string_with_a_line_that_resembles_a_comment_is_not_formatted(line):
     statement = f"x:='a \n{line}\n  c'\n"
-    assert formatted_file(f"y:=1\n{statement}") == f"y := 1\n{statement}"
+    assert format_file(f"y:=1\n{statement}") == f"y := 1\n{statement}"
 
 
-def test_a_statement_that_would_become_too_long_is_told_with_its_line():
+def test_a_statement_that_would_become_too_long_is_reported_with_its_line():
     with pytest.raises(StatementError, match=r"^line 2: formatted, the expression is longer"):
-        formatted_file(f"a\n{'+'.join(['1'] * 30_000)}\n")
+        format_file(f"a\n{'+'.join(['1'] * 30_000)}\n")
 
 
-@pytest.mark.parametrize(("name", "replacement"), [("laid_out", "1"), ("_laid_out", "1"), ("_laid_out", "1 +")])
-def test_what_would_mean_something_else_is_not_returned(name, replacement, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "replacement"), [("render", "1"), ("_format_after_name", "1"), ("_format_after_name", "1 +")]
+)
+def test_a_result_with_another_meaning_is_not_returned(name, replacement, monkeypatch):
     monkeypatch.setattr(f"stellar.tooling.formatter.{name}", lambda *_, **__: replacement)
-    with pytest.raises(AssertionError, match=r"^formatted, .* would mean something else"):
-        formatted_file("a\n")
+    with pytest.raises(AssertionError, match=r"^formatting would change the meaning of"):
+        format_file("a\n")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
-def test_nothing_stays_nothing(text):
-    assert formatted_file(text) == ""
+def test_a_file_without_statements_becomes_empty(text):
+    assert format_file(text) == ""
 
 
-def test_only_comments_stay():
-    assert formatted_file("\n# a\n\n\n  // b") == "# a\n\n// b\n"
+def test_comments_without_statements_stay():
+    assert format_file("\n# a\n\n\n  // b") == "# a\n\n// b\n"
 
 
-def test_a_statement_that_is_not_stellar_is_told_with_its_line():
+def test_a_syntax_error_in_a_statement_is_reported_with_its_line():
     with pytest.raises(StatementError, match=r"^line 3: unexpected /") as refusal:
-        formatted_file("a\n\nb := 1 +\n  / 2\n")
+        format_file("a\n\nb := 1 +\n  / 2\n")
     assert refusal.value.statement.line == 3
     assert refusal.value.error.span.start == len("b := 1 +\n  ")

@@ -1,4 +1,4 @@
-"""Each lint fires where it should, there and nowhere else; docs/lints.md says what it says."""
+"""Each lint fires at the marked spans only; docs/lints.md has the same examples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stellar.language.parser import parse
 from stellar.language.resolver import resolve
 from stellar.tooling.lints import LINTS, lint
 
-# What fires stands between « and »
+# Spans of findings are marked by « and »
 FIRES = {
     "product-in-divisor": [
         "«8 / 4 * 2»",
@@ -205,18 +205,18 @@ ROWS = [[cell.strip() for cell in row.split(" | ")] for row in re.findall(r"^\| 
 
 @stellar("NOTHING")
 def nothing() -> None:
-    """Nothing, of nothing."""
+    """Return null."""
 
 
 @stellar("EITHER")
 def either() -> int | str:
-    """A number or a text."""
+    """Return a number or a string."""
     return 1
 
 
 @stellar("NUMBER")
 def number() -> int | float | None:
-    """A number of either kind."""
+    """Return an integer, a float or null."""
     return 1
 
 
@@ -227,29 +227,29 @@ def spans(name: str, text: str) -> list[tuple[int, int]]:
     return [(f.span.start, f.span.end) for f in lint(parse(text), text, FUNCTIONS) if f.name == name]
 
 
-def marked(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """A text without its marks, and the ranges that they mark."""
-    opened: list[int] = []
+def parse_marks(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return a source without marks, and the marked ranges."""
+    starts: list[int] = []
     ranges: list[tuple[int, int]] = []
     plain = ""
     for part in re.split("([«»])", text):
         if part == "«":
-            opened.append(len(plain))
+            starts.append(len(plain))
         elif part == "»":
-            ranges.append((opened.pop(), len(plain)))
+            ranges.append((starts.pop(), len(plain)))
         else:
             plain += part
     return plain, sorted(ranges)
 
 
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FIRES.items() for text in texts])
-def test_it_fires_there(name, text):
-    source, wanted = marked(text)
-    assert spans(name, source) == wanted
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, sources in FIRES.items() for text in sources])
+def test_a_lint_fires_at_the_marked_spans(name, text):
+    source, expected = parse_marks(text)
+    assert spans(name, source) == expected
 
 
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in QUIET.items() for text in texts])
-def test_it_is_quiet(name, text):
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, sources in QUIET.items() for text in sources])
+def test_a_lint_does_not_fire_on_unambiguous_expressions(name, text):
     assert spans(name, text) == []
 
 
@@ -259,7 +259,7 @@ def test_each_lint_is_tested(name):
     assert QUIET[name]
 
 
-def test_findings_stand_in_the_order_of_the_text():
+def test_findings_are_in_source_order():
     text = "a or b > null or 2 / 4 * 3 == '5' or c == NaN"
     assert [finding.name for finding in lint(parse(text), text, LIBRARY)] == [
         "order-with-null",
@@ -272,33 +272,33 @@ def test_findings_stand_in_the_order_of_the_text():
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("a or 'x'", ["a text is judged by its text here; only true, yes, y, on and 1 are true"]),
-        ("a or [1]", ["a list is judged by its first item here; only true, yes, y, on and 1 are true"]),
+        ("a or 'x'", ["a string becomes a boolean by its string form here; only true, yes, y, on and 1 are true"]),
+        ("a or [1]", ["a list becomes a boolean by its first item here; only true, yes, y, on and 1 are true"]),
         ("a or {1 : 2}", ["a map is always false here"]),
-        ("LENGTH(a) == 'x'", ["a number is compared with a text: this is always false"]),
-        ("LENGTH(a) != 'x'", ["a number is compared with a text: this is always true"]),
-        ("LENGTH(a) < 'x'", ["a number is compared with a text: this is an error"]),
-        ("1 in 'x'", ["a number is never in a text"]),
-        ("a in 1", ["`in` looks into a text, list, set or map; with a number it is =="]),
+        ("LENGTH(a) == 'x'", ["a number is compared with a string: this is always false"]),
+        ("LENGTH(a) != 'x'", ["a number is compared with a string: this is always true"]),
+        ("LENGTH(a) < 'x'", ["a number is compared with a string: this is an error"]),
+        ("1 in 'x'", ["a number is never in a string"]),
+        ("a in 1", ["`in` searches a string, list, set or map; with a number it is =="]),
         ("NaN != a", ["NaN equals nothing, not even itself: this is always true"]),
         ("None", ["None is the name of a field here"]),
     ],
 )
-def test_the_message_tells_the_case(text, messages):
+def test_the_message_describes_the_types(text, messages):
     assert [finding.message for finding in lint(parse(text), text, LIBRARY)] == messages
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("a and b or c", "put parentheses round what belongs together: it is read as a and (b or c)"),
-        ("x + 8 / 4 * 2 - 1", "put parentheses round what belongs together: it is read as 8 / (4 * 2)"),
-        ("a and (b and c or d)", "put parentheses round what belongs together: it is read as a and (b and (c or d))"),
-        ("a and\nb or c", "put parentheses round what belongs together"),
-        (f"{'a' * 80} and b or c", "put parentheses round what belongs together"),
+        ("a and b or c", "add parentheses: it is read as a and (b or c)"),
+        ("x + 8 / 4 * 2 - 1", "add parentheses: it is read as 8 / (4 * 2)"),
+        ("a and (b and c or d)", "add parentheses: it is read as a and (b and (c or d))"),
+        ("a and\nb or c", "add parentheses"),
+        (f"{'a' * 80} and b or c", "add parentheses"),
     ],
 )
-def test_the_hint_shows_how_a_short_text_is_read(text, hint):
+def test_the_hint_shows_the_meaning_of_a_short_expression(text, hint):
     assert [finding.hint for finding in lint(parse(text), text, LIBRARY)] == [hint]
 
 
@@ -307,7 +307,7 @@ def test_the_manual_has_a_row_for_each_lint():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
-def test_the_manual_shows_what_fires_and_how_to_write_it(row):
+def test_the_manual_shows_examples_that_fire_and_their_fixes(row):
     name, fires, _, better = row
     for text in code(fires):
         assert spans(name.strip("`"), text), text

@@ -1,4 +1,4 @@
-"""The reading of spec lines, and that what does not hold is told."""
+"""Reading of spec lines, and reports of wrong results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from stellar.language.context import Context
 from stellar.language.library import Library, stellar
-from stellar.tooling import spec_lines as examples
+from stellar.tooling import spec_lines
 
 
 @pytest.mark.parametrize(
@@ -29,23 +29,23 @@ from stellar.tooling import spec_lines as examples
     ],
 )
 def test_a_line_is_an_expression_and_its_result(line, parts):
-    assert examples.split(line) == parts
+    assert spec_lines.split(line) == parts
 
 
-def test_a_text_is_paragraphs_of_claims_variables_and_lines():
-    text = (
+def test_a_source_has_paragraphs_of_claims_variables_and_lines():
+    source = (
         "// One claim\n// in two lines\nx := 5 // five\ny := 'a := b'\nx  // 5\n\n1 +\n\n 1  // 2\n\n// Only a remark\n"
     )
-    one, two = examples.read(text)
+    one, two = spec_lines.read(source)
     assert (one.claim, one.variables) == ("One claim in two lines", {"x": "5", "y": "'a := b'"})
-    assert one.lines == [examples.Line(5, "x", "5")]
-    assert two == examples.Paragraph("", {}, [examples.Line(9, "1 +\n\n1", "2")])
-    assert examples.read("") == []
+    assert one.lines == [spec_lines.Line(5, "x", "5")]
+    assert two == spec_lines.Paragraph("", {}, [spec_lines.Line(9, "1 +\n\n1", "2")])
+    assert spec_lines.read("") == []
 
 
-def test_an_expression_without_a_result_is_refused():
-    with pytest.raises(ValueError, match="line 2: an expression without a result"):
-        examples.read("1  // 1\n1 + 1")
+def test_a_missing_result_is_an_error():
+    with pytest.raises(ValueError, match="line 2: missing result"):
+        spec_lines.read("1  // 1\n1 + 1")
 
 
 @pytest.mark.parametrize(
@@ -68,36 +68,36 @@ def test_an_expression_without_a_result_is_refused():
         ("s  // set[2]", "but it is the set {1}"),
     ],
 )
-def test_what_does_not_hold_is_told(line, outcome):
-    (paragraph,) = examples.read(f"s := set[1]\n{line}")
-    (failure,) = examples.failures(paragraph)
+def test_a_wrong_result_is_reported(line, outcome):
+    (paragraph,) = spec_lines.read(f"s := set[1]\n{line}")
+    (failure,) = spec_lines.find_failures(paragraph)
     assert failure.startswith(f"line 2: {line}"[:8])
     assert outcome in failure
 
 
-def test_opaque_values_sets_and_bytes_have_written_forms():
+def test_opaque_values_sets_and_bytes_can_be_written():
     @stellar("HALF")
     def half(context: Context) -> Fraction:
-        """One half."""
+        """Return one half."""
         return context[Fraction]
 
     text = (
         "s := set['a', 1]\nb := bytes[0, 255]\nHALF()  // opaque\n s  // set[1, 'a']\nb  // bytes[0, 255]\n[s]  // []"
     )
-    (paragraph,) = examples.read(text)
-    (failure,) = examples.failures(paragraph, Library.of(half), Context({Fraction: Fraction(1, 2)}))
+    (paragraph,) = spec_lines.read(text)
+    (failure,) = spec_lines.find_failures(paragraph, Library.of(half), Context({Fraction: Fraction(1, 2)}))
     assert failure.startswith("line 6")
 
 
 def test_the_examples_of_a_library_are_those_of_its_docstrings():
     @stellar("ONE")
     def one() -> int:
-        """One.
+        """Return one.
 
         ONE()  // 1
         """
         return 1
 
-    assert list(examples.of_library(Library.of(one))) == [
-        ("ONE", examples.Paragraph("", {}, [examples.Line(1, "ONE()", "1")]))
+    assert list(spec_lines.read_library(Library.of(one))) == [
+        ("ONE", spec_lines.Paragraph("", {}, [spec_lines.Line(1, "ONE()", "1")]))
     ]

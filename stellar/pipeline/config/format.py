@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stellar.language.errors import ConfigError, ParseError
 from stellar.pipeline.config.embedded_expressions import EmbeddedText, read_texts, replace_texts
-from stellar.tooling.formatter import WIDTH, formatted
+from stellar.tooling.formatter import WIDTH, format_expression
 from stellar.tooling.pretty_printer import ANY_WIDTH
 
 
@@ -29,6 +29,6 @@ def _format_text(file: str, text: EmbeddedText, width: int) -> str:
     if not expression.strip():
         return text.text
     try:
-        return before + formatted(expression, width if "\n" in text.text else ANY_WIDTH) + after
+        return before + format_expression(expression, width if "\n" in text.text else ANY_WIDTH) + after
     except ParseError as error:
         raise ConfigError(file, text.path, str(error)) from error
