@@ -288,7 +288,7 @@ def test_query_parameters_replace_those_of_the_same_name(
 def test_data_is_sent_as_json(service: Server, evaluate: Evaluate, data: str, body: bytes | None) -> None:
     url = service.script_response("/x")
     if body is None:
-        with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data"):
+        with pytest.raises(stellar.EvaluationError, match="REST_POST expected a map or a JSON object as data"):
             evaluate(f"REST_POST('{url}', {data})")
         return
     assert evaluate(f"REST_POST('{url}', {data})") == OBJECT
@@ -299,7 +299,7 @@ def test_data_is_sent_as_json(service: Server, evaluate: Evaluate, data: str, bo
 @pytest.mark.parametrize("data", ["'text'", "'[1]'", "'{'", "5", "[1]", "true"])
 def test_other_strings_are_sent_only_if_json_is_not_enforced(service: Server, evaluate: Evaluate, data: str) -> None:
     url = service.script_response("/x")
-    with pytest.raises(stellar.EvaluationError, match="REST_POST takes the text of a JSON object as data, not"):
+    with pytest.raises(stellar.EvaluationError, match="REST_POST expected a map or a JSON object as data, got"):
         evaluate(f"REST_POST('{url}', {data})")
     assert not service.requests
     assert evaluate(f"REST_POST('{url}', {data}, {{'enforce.json': false}})") == OBJECT
@@ -308,32 +308,35 @@ def test_other_strings_are_sent_only_if_json_is_not_enforced(service: Server, ev
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {"k": b"bytes"}])
 def test_a_map_that_json_can_not_represent_is_rejected(evaluate: Evaluate, value: object) -> None:
-    with pytest.raises(stellar.EvaluationError, match="REST_POST can't send this as JSON"):
+    with pytest.raises(stellar.EvaluationError, match="REST_POST can't encode data as JSON"):
         evaluate("REST_POST('http://127.0.0.1:1/', {'a': value})", {"value": value})
 
 
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("REST_GET(null)", "REST_GET takes an address as url, not null"),
-        ("REST_GET('')", "REST_GET takes an address as url, and the text '' is none"),
+        ("REST_GET(null)", "REST_GET expected a URL as url, got null"),
+        ("REST_GET('')", "REST_GET expected a URL as url, got the string ''"),
         ("REST_GET('example.com')", "expected http:// or https:// and a host"),
         ("REST_GET('ftp://example.com/')", "expected http:// or https:// and a host"),
         ("REST_GET('file:///etc/passwd')", "expected http:// or https:// and a host"),
         ("REST_GET('http://')", "expected http:// or https:// and a host"),
-        ("REST_GET('http://[::1')", "REST_GET takes an address as url"),
+        ("REST_GET('http://[::1')", "REST_GET expected a URL as url"),
         ("REST_GET('http://a:99999/')", "expected a port from 1 to 65535, got 99999"),
         ("REST_GET('http://a:0/')", "expected a port from 1 to 65535, got 0"),
         ("REST_GET('http://example.com%00.evil.net/')", "the host contains whitespace or special characters"),
         ("REST_GET('http://example.com%2f.evil.net/')", "the host contains whitespace or special characters"),
-        ("REST_POST('http://a\\n.example/', {})", "REST_POST takes an address as url"),
+        ("REST_POST('http://a\\n.example/', {})", "REST_POST expected a URL as url"),
         (
             "REST_GET('http://127.0.0.1:1/', {}, {'a': 1})",
-            "REST_GET takes texts as queryParameters, not the integer 1 for a",
+            "REST_GET expected strings as queryParameters, got the integer 1 for a",
         ),
-        ("REST_GET('http://127.0.0.1:1/', {}, {'a': null})", "REST_GET takes texts as queryParameters, not null for a"),
-        ("REST_GET(5)", "REST_GET takes"),
-        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET takes"),
+        (
+            "REST_GET('http://127.0.0.1:1/', {}, {'a': null})",
+            "REST_GET expected strings as queryParameters, got null for a",
+        ),
+        ("REST_GET(5)", "REST_GET expected"),
+        ("REST_GET('http://127.0.0.1:1/', 'a')", "REST_GET expected"),
     ],
 )
 def test_invalid_arguments_are_rejected(evaluate: Evaluate, expression: str, message: str) -> None:

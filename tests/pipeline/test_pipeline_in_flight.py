@@ -124,7 +124,7 @@ def test_model_failures_are_in_the_error_field_of_the_record(make_pipeline: Make
     )
     with ModelClient(MemoryRegistry()) as away:
         client = SlowClient()
-        client.failed = away.failed  # type: ignore[attr-defined]
+        client.record_failure = away.record_failure  # type: ignore[attr-defined]
         pipeline = make_pipeline(context=context_of(client), parser=parser, globals={"maas.error.field": "maas.error"})
         records: list[Record] = []
         counts = run_pipeline(pipeline, map(message, range(7)), records.append, lambda _: None)

@@ -55,7 +55,7 @@ def test_a_line_has_a_value(line, value):
 
 
 FAILING = [
-    ("1 +", ParseError, "unexpected end of the text"),
+    ("1 +", ParseError, "unexpected end of the expression"),
     ("1 / 0", EvaluationError, "division by zero"),
     ("NOPE()", ResolutionError, "unknown function NOPE"),
     ("x := y := 1 / 0", EvaluationError, "division by zero"),

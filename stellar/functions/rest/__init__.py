@@ -89,14 +89,16 @@ def _address(function: str, url: str | None, parameters: Mapping[Any, Any] | Non
     from stellar.functions.rest.urls import parse_url
 
     if url is None:
-        raise ValueError(f"{function} takes an address as url, not null")
+        raise ValueError(f"{function} expected a URL as url, got null")
     try:
         address = parse_url(url)
     except ValueError as error:
-        raise ValueError(f"{function} takes an address as url, and {describe(url)} is none: {error}") from error
+        raise ValueError(f"{function} expected a URL as url, got {describe(url)}: {error}") from error
     for name, value in (parameters or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise ValueError(f"{function} takes texts as queryParameters, not {describe(value)} for {to_string(name)}")
+            raise ValueError(
+                f"{function} expected strings as queryParameters, got {describe(value)} for {to_string(name)}"
+            )
         address = address.copy_set_param(name, value)
     return address
 
@@ -108,14 +110,14 @@ def _body(data: object, enforce_json: bool) -> bytes:
         try:
             return json.dumps(_without_nulls(data), ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"REST_POST can't send this as JSON: {error}") from error
-    text = to_string(data)
-    if enforce_json and not _is_object(text):
-        raise ValueError(f"REST_POST takes the text of a JSON object as data, not {describe(data)}")
+            raise ValueError(f"REST_POST can't encode data as JSON: {error}") from error
+    content = to_string(data)
+    if enforce_json and not _is_object(content):
+        raise ValueError(f"REST_POST expected a map or a JSON object as data, got {describe(data)}")
     try:
-        return text.encode()
+        return content.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"REST_POST can't send this text: {error}") from error
+        raise ValueError(f"REST_POST can't encode data as UTF-8: {error}") from error
 
 
 def _without_nulls(value: Any) -> Any:
