@@ -29,11 +29,13 @@ test: check interpreters package  ## run everything: the checks, then the other 
 
 check: static covered  ## run the static checks, and the tests of the language with every branch covered
 
-static: .venv/.dev  ## check style, types, layers, changelog fragments and workflows
+static: .venv/.dev  ## check style, types, layers, words, names, changelog fragments and workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.words
+	$(BIN)/python -m scripts.names
 	$(BIN)/towncrier build --draft --version next >/dev/null
 	@if command -v actionlint; then actionlint; else echo "actionlint not found: workflows not checked"; fi
 

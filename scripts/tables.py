@@ -24,7 +24,7 @@ RULES: (derived symbol, number of symbols, name of the node or None, indices of 
 
 
 def build() -> str:
-    """The text of stellar/language/tables.py. Lark's strict mode refuses a grammar with any conflict."""
+    """Return the source of stellar/language/tables.py. Lark's strict mode refuses a grammar with any conflict."""
     lark = Lark(
         (PACKAGE / "grammar.lark").read_text(), parser="lalr", lexer="basic", strict=True, maybe_placeholders=False
     )

@@ -1,4 +1,4 @@
-"""Servers that tests ask for by name. Without Java and Maven such tests are skipped, but not where CI is set."""
+"""Fixtures: servers by name. Without Java and Maven their tests are skipped, but fail if CI is set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engines.hadoop.yarn import Yarn
     from engines.zookeeper.server import ZooKeeper
 
-sys.path.append(str(Path(__file__).parents[1]))  # at the end: what is installed comes first
+sys.path.append(str(Path(__file__).parents[1]))  # at the end: an installed package takes precedence
 sys.path.append(str(Path(__file__).parent))  # for forked.py and scheduling.py
 
 from scheduling import EngineScheduling, mark_and_sort
@@ -92,7 +92,7 @@ def bounded() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def in_a_shell() -> Context:
-    """What functions find in a shell after `a := 1 + 1`, whose user looks at texts and leaves them as they are."""
+    """The services of a shell after `a := 1 + 1`, with an editor that changes nothing."""
 
     class Unchanging(Editor):
         def edit(self, text: str, command: str) -> str:
@@ -103,7 +103,7 @@ def in_a_shell() -> Context:
 
 @pytest.fixture(scope="session")
 def engines() -> None:
-    """What servers need is there, and they end when the tests are told to end."""
+    """The requirements of all servers. They are stopped when the tests get SIGTERM."""
     if why := missing():
         pytest.fail(why)
     signal.signal(signal.SIGTERM, _interrupted)
@@ -111,7 +111,7 @@ def engines() -> None:
 
 @pytest.fixture(scope="session")
 def zookeeper(engines: None) -> Iterator[ZooKeeper]:
-    """One server for all tests; `quorum` gives each a place of its own in it."""
+    """One server for all tests; `quorum` returns a new root node for each."""
     from engines.zookeeper.server import ZooKeeper
 
     with ZooKeeper() as zookeeper:
@@ -138,16 +138,16 @@ def yarn(zookeeper: ZooKeeper) -> Iterator[Yarn]:
 
 @pytest.fixture
 def make_quorum() -> Callable[[ZooKeeper], str]:
-    """Makes a new, empty place in a ZooKeeper, and tells how clients name it."""
+    """Return a function that creates an empty root node, and returns the connection string with it."""
 
     def make(zookeeper: ZooKeeper) -> str:
-        place = f"/test-{uuid.uuid4().hex[:8]}"
+        root = f"/test-{uuid.uuid4().hex[:8]}"
         client = KazooClient(zookeeper.hosts)
         client.start()
-        client.create(place)
+        client.create(root)
         client.stop()
         client.close()
-        return zookeeper.hosts + place
+        return zookeeper.hosts + root
 
     return make
 

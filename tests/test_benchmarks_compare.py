@@ -81,7 +81,9 @@ def test_the_figures_of_a_report_are_parsed() -> None:
         (["old", "new", "cold", "tasks"], ("old", "new"), ["cold", "tasks"]),
     ],
 )
-def test_arguments_are_revisions_and_parts(arguments: list[str], revisions: tuple[str, str], groups: list[str]) -> None:
+def test_arguments_are_revisions_and_groups(
+    arguments: list[str], revisions: tuple[str, str], groups: list[str]
+) -> None:
     options = compare._parse_arguments(arguments, ["tasks", "cold"])
     assert (options.revisions, options.groups, options.rounds) == (revisions, groups, 5)
 

@@ -45,7 +45,7 @@ MOST_NAMED = 5
 YARN_SECONDS = 5.0
 
 
-class CheckResult(NamedTuple):
+class Diagnosis(NamedTuple):
     """The result of a check, with a suggested fix."""
 
     state: Literal["ok", "warn", "fail"]
@@ -53,16 +53,16 @@ class CheckResult(NamedTuple):
     fix: str = ""
 
 
-def ok(message: str) -> CheckResult:
-    return CheckResult("ok", message)
+def ok(message: str) -> Diagnosis:
+    return Diagnosis("ok", message)
 
 
-def warn(message: str, fix: str) -> CheckResult:
-    return CheckResult("warn", message, fix)
+def warn(message: str, fix: str) -> Diagnosis:
+    return Diagnosis("warn", message, fix)
 
 
-def fail(message: str, fix: str) -> CheckResult:
-    return CheckResult("fail", message, fix)
+def fail(message: str, fix: str) -> Diagnosis:
+    return Diagnosis("fail", message, fix)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class CheckTarget:
 # --- Python and the programs that scripts need
 
 
-def python(_: CheckTarget) -> Iterator[CheckResult]:
+def python(_: CheckTarget) -> Iterator[Diagnosis]:
     yield ok(f"{sys.version.split()[0]} at {sys.executable}")
     if shutil.which("sh") is None:
         yield fail("sh not found", "install it, and add it to PATH")
@@ -108,7 +108,7 @@ def python(_: CheckTarget) -> Iterator[CheckResult]:
 # --- directories
 
 
-def directory(target: CheckTarget) -> Iterator[CheckResult]:
+def directory(target: CheckTarget) -> Iterator[Diagnosis]:
     folder = _existing(target.directory)
     if not folder.is_dir():
         yield fail(f"{folder} is not a directory", "rename it, or choose another directory with --registry")
@@ -131,7 +131,7 @@ def directory(target: CheckTarget) -> Iterator[CheckResult]:
         yield ok(f"{folder} is writable, for its owner only")
 
 
-def programs(target: CheckTarget) -> Iterator[CheckResult]:
+def programs(target: CheckTarget) -> Iterator[Diagnosis]:
     """Run a script in the directory of the containers: the file system may forbid it."""
     folder = _existing(target.directory)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -155,7 +155,7 @@ def programs(target: CheckTarget) -> Iterator[CheckResult]:
         )
 
 
-def store(target: CheckTarget) -> Iterator[CheckResult]:
+def store(target: CheckTarget) -> Iterator[Diagnosis]:
     if target.hdfs is not None:
         yield from _store_in_hdfs(target.hdfs)
         return
@@ -173,7 +173,7 @@ def store(target: CheckTarget) -> Iterator[CheckResult]:
         yield ok(f"{folder} is readable and writable")
 
 
-def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[CheckResult]:
+def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[Diagnosis]:
     try:
         with connect() as hdfs:
             where, home = hdfs.uri or hdfs.urls[0], hdfs.home()
@@ -194,7 +194,7 @@ def _store_in_hdfs(connect: Callable[[], WebHdfs]) -> Iterator[CheckResult]:
         yield ok(f"HDFS at {where}: {home} is readable and writable")
 
 
-def disk_space(target: CheckTarget) -> Iterator[CheckResult]:
+def disk_space(target: CheckTarget) -> Iterator[Diagnosis]:
     for folder in dict.fromkeys(_existing(folder) for folder in (target.directory, target.store)):
         system = os.statvfs(folder)
         free = system.f_bavail * system.f_frsize // MB
@@ -224,7 +224,7 @@ def _user_id() -> str:
 # --- ports and names
 
 
-def ports(target: CheckTarget) -> Iterator[CheckResult]:
+def ports(target: CheckTarget) -> Iterator[Diagnosis]:
     try:
         server = socket.create_server(("0.0.0.0", 0))
     except OSError as error:
@@ -234,7 +234,7 @@ def ports(target: CheckTarget) -> Iterator[CheckResult]:
         yield from _check_host_name(target, server.getsockname()[1])
 
 
-def _check_host_name(target: CheckTarget, port: int) -> Iterator[CheckResult]:
+def _check_host_name(target: CheckTarget, port: int) -> Iterator[Diagnosis]:
     """Connect to a server on this machine by the name for clients."""
     try:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(target.host, port, socket.AF_INET)}
@@ -258,7 +258,7 @@ def _check_host_name(target: CheckTarget, port: int) -> Iterator[CheckResult]:
 # --- ZooKeeper
 
 
-def zookeeper(target: CheckTarget) -> Iterator[CheckResult]:
+def zookeeper(target: CheckTarget) -> Iterator[Diagnosis]:
     if target.hosts is None:
         return
     try:
@@ -294,7 +294,7 @@ def _version(client: KazooClient) -> str:
     return "ZooKeeper of unknown version"
 
 
-def _check_writable(connection: ZooKeeper, path: str) -> Iterator[CheckResult]:
+def _check_writable(connection: ZooKeeper, path: str) -> Iterator[Diagnosis]:
     """Try to create a node below a path in a transaction that is rolled back, because a queue item would be taken."""
     parent = path
     while parent != "/" and not _exists(connection, parent):
@@ -318,7 +318,7 @@ def _exists(connection: ZooKeeper, path: str) -> bool:
         return True
 
 
-def _check_access(connection: ZooKeeper, queue: str) -> Iterator[CheckResult]:
+def _check_access(connection: ZooKeeper, queue: str) -> Iterator[Diagnosis]:
     with suppress(refusals.NoNodeError, PermissionError):  # an unreadable node is not open to all
         acls, _ = connection.request("get_acls", queue)
         if any(acl.id.scheme == "world" and "CREATE" in _permissions(acl.acl_list) for acl in acls):
@@ -332,7 +332,7 @@ def _permissions(permissions: Sequence[str]) -> set[str]:
     return {"CREATE"} if "ALL" in permissions or "CREATE" in permissions else set()
 
 
-def _check_clocks(connection: ZooKeeper) -> Iterator[CheckResult]:
+def _check_clocks(connection: ZooKeeper) -> Iterator[Diagnosis]:
     """Compare the server's clock with the local one."""
     try:
         path = connection.request("create", "/doctor-", b"", ephemeral=True, sequence=True)
@@ -352,7 +352,7 @@ def _check_clocks(connection: ZooKeeper) -> Iterator[CheckResult]:
 # --- service and registrations
 
 
-def service(target: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
+def service(target: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
     if backend.state_store.is_led():
         yield ok("running")
     else:
@@ -360,7 +360,7 @@ def service(target: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
         yield warn("not running, so requests wait", f"start one: maas serve{where}")
 
 
-def registrations(_: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
+def registrations(_: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
     instances = backend.registry.instances()
     lost = find_unreachable(instances)
     yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances accept connections")
@@ -377,7 +377,7 @@ def registrations(_: CheckTarget, backend: Backend) -> Iterator[CheckResult]:
 # --- YARN
 
 
-def yarn(target: CheckTarget) -> Iterator[CheckResult]:
+def yarn(target: CheckTarget) -> Iterator[Diagnosis]:
     """Check the resource managers, and the services, queue and nodes of the active one."""
     with httpx.Client(timeout=YARN_SECONDS, trust_env=False) as client:
         for url in map(validate_url, target.yarn):
@@ -394,7 +394,7 @@ def yarn(target: CheckTarget) -> Iterator[CheckResult]:
             yield from _check_queue(client, url, target.queue)
 
 
-def _check_services(client: httpx.Client, url: str) -> Iterator[CheckResult]:
+def _check_services(client: httpx.Client, url: str) -> Iterator[Diagnosis]:
     try:
         _get_object(client, f"{url}{SERVICES}/version")
     except ValueError as error:
@@ -406,7 +406,7 @@ def _check_services(client: httpx.Client, url: str) -> Iterator[CheckResult]:
         yield ok("YARN services are available")
 
 
-def _check_queue(client: httpx.Client, url: str, name: str) -> Iterator[CheckResult]:
+def _check_queue(client: httpx.Client, url: str, name: str) -> Iterator[Diagnosis]:
     try:
         queues = _leaves(_get_object(client, f"{url}{CLUSTER}/scheduler", "scheduler", "schedulerInfo"))
         nodes = _get_object(client, f"{url}{CLUSTER}/nodes?states=RUNNING", "nodes").get("node") or []
@@ -456,7 +456,7 @@ def _get_object(client: httpx.Client, url: str, *keys: str) -> dict[str, Any]:
 
 # --- all of them
 
-Check = Callable[[CheckTarget], Iterator[CheckResult]]
+Check = Callable[[CheckTarget], Iterator[Diagnosis]]
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Python", python),
@@ -469,13 +469,13 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("YARN", yarn),
 )
 # Checks that need the registry, queue and state store
-BACKEND_CHECKS: tuple[tuple[str, Callable[[CheckTarget, Backend], Iterator[CheckResult]]], ...] = (
+BACKEND_CHECKS: tuple[tuple[str, Callable[[CheckTarget, Backend], Iterator[Diagnosis]]], ...] = (
     ("service", service),
     ("models", registrations),
 )
 
 
-def examine(target: CheckTarget) -> Iterator[tuple[str, CheckResult]]:
+def examine(target: CheckTarget) -> Iterator[tuple[str, Diagnosis]]:
     """Run all checks. Yield the name of the check and each of its results."""
     has_zookeeper = True
     for name, check in CHECKS:
@@ -496,7 +496,7 @@ def examine(target: CheckTarget) -> Iterator[tuple[str, CheckResult]]:
 FIX_FIRST = "fix this error, and run maas doctor again"
 
 
-def _catch_errors(results: Iterator[CheckResult]) -> Iterator[CheckResult]:
+def _catch_errors(results: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
     """Yield the results of a check; an error that stops it is a result too."""
     try:
         yield from results

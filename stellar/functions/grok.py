@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from stellar.java.bounded_regex import TIMEOUT_MS
 from stellar.java.grok import Grok, GrokError, NoMatch, load_common_definitions
+from stellar.java.regex import TIMEOUT_MS
 from stellar.language.conversions import to_string
 from stellar.language.library import stellar
 from stellar.language.runtime import describe

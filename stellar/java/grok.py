@@ -10,8 +10,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from stellar.java.bounded_regex import TIMEOUT_MS, BadExpression, compile_pattern, search
 from stellar.java.integers import INT_MAX, INT_MIN
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, search
 from stellar.util.suggestions import suggest_name
 
 _LONGEST_EXPRESSION = 1 << 20
@@ -75,12 +75,13 @@ class Grok:
     def __init__(self, label: str, definitions: Mapping[str, str], timeout_ms: int = TIMEOUT_MS) -> None:
         self.label = label
         self.timeout_ms = timeout_ms
+        self.used: dict[str, str] = {}  # the definitions that the pattern consists of, by name
         self._captures: list[Capture] = []
         self._definitions = definitions
         expression = self._expand(label, ())
         try:
-            self.pattern = compile_pattern(expression)
-        except BadExpression as error:
+            self.pattern = compile_grok(expression)
+        except InvalidPattern as error:
             raise GrokError(f"invalid pattern {label}: {self._explain(error)}") from error
         generated = {capture.group: capture for capture in self._captures}
         # A group that the pattern names itself, (?<name>…), is a field as well
@@ -126,6 +127,7 @@ class Grok:
                 return f"(?:{inner})"
             return f"(?<{self._add_capture(field, reference['type'], name)}>{inner})"
 
+        self.used[name] = self._definitions[name]
         expression = _REFERENCE.sub(insert, self._definitions[name])
         if len(expression) > _LONGEST_EXPRESSION:
             raise GrokError(f"the pattern {name} is too long: it expands to more than a million characters")
@@ -139,15 +141,33 @@ class Grok:
         self._captures.append(Capture(group, field, CONVERSIONS[kind.lower()] if kind else infer_type))
         return group
 
-    def _explain(self, whole: BadExpression) -> str:
+    def _explain(self, whole: InvalidPattern) -> str:
         """Return the error of the first definition that is invalid by itself, with its position."""
         for name, definition in self._definitions.items():
             masked = _REFERENCE.sub(lambda reference: "x" * len(reference[0]), definition)
             try:
-                compile_pattern(masked)
-            except BadExpression as error:
-                return f"{error}\n{name} {definition}\n{' ' * (len(name) + 1 + error.position)}^"
-        return str(whole)
+                compile_grok(masked)
+            except InvalidPattern as error:
+                return f"{error.problem}\n{name} {definition}\n{' ' * (len(name) + 1 + error.position)}^"
+        return whole.problem
+
+
+# Backslashes come in pairs before the one that escapes h
+_HEXADECIMAL_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\\[hH]")
+_GROUP_NAME = re.compile(r"(?<!\\)(?:\\\\)*\(\?<([A-Za-z_]\w*)>")
+
+
+def find_oniguruma_syntax(definition: str) -> list[str]:
+    """Return warnings about syntax that Oniguruma, the engine of Logstash's Grok, interprets differently from Java."""
+    warnings = []
+    if _HEXADECIMAL_CLASS.search(definition):
+        warnings.append(
+            r"\h matches horizontal whitespace; for a hexadecimal digit, as in Oniguruma, write [0-9a-fA-F]"
+        )
+    names = _GROUP_NAME.findall(definition)
+    repeated = dict.fromkeys(name for name in names if names.count(name) > 1)
+    warnings += [f"repeated group {name}: only the value of the one that matched is used" for name in repeated]
+    return warnings
 
 
 def parse_definitions(content: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Replacement = str | Callable[[Any], str]
 
-MAX_SECONDS = 1.0
+TIMEOUT_MS = 1000
 _CACHED_PATTERNS = 512
 MAX_LITERAL_RUN = 100
 
@@ -62,6 +62,7 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _ANCHORS = {"b": r"\b", "B": r"\B", "A": r"\A", "G": r"\G", "z": r"\Z", "Z": _AT_LINE_END, "X": r"\X"}
 _LINE_BREAK = rf"(?>\r\n|[{_LINE_END}\x0b\f])"
 _GROUP = re.compile(r"\(\?(?:(:|=|!|>|<=|<!)|<([a-zA-Z][a-zA-Z0-9]*)>|([idmsuxU]*)(?:-([idmsuxU]+))?([:)]))")
+_GROK_GROUP = re.compile(_GROUP.pattern.replace("[a-zA-Z][a-zA-Z0-9]*", "[a-zA-Z_][a-zA-Z0-9_]*"))
 _REPEAT = re.compile(r"\{\d{1,9}(?:,\d{0,9})?\}")
 _HEXADECIMAL = re.compile(r"x([0-9a-fA-F]{2})|x\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})")
 _OCTAL = re.compile(r"0([0-3][0-7]{2}|[0-7]{1,2})")
@@ -70,15 +71,51 @@ _DIGITS = re.compile(r"[1-9]\d*", re.ASCII)
 _SPECIAL = frozenset("\\.^$*+?{}[]()|&-~#")
 
 
+class InvalidPattern(ValueError):
+    """An invalid regular expression.
+
+    problem: the error without the expression
+    position: the offset of the error
+    """
+
+    def __init__(self, expression: str, problem: str, position: int = 0) -> None:
+        super().__init__(f"invalid regular expression {expression!r}: {problem}")
+        self.problem, self.position = problem, position
+
+
 @lru_cache(_CACHED_PATTERNS)
 def compile_pattern(expression: str) -> Any:
     """Compile a Java regular expression to a pattern of the `regex` package.
 
-    Raises ValueError for an invalid expression.
+    Raises InvalidPattern.
     """
+    return _compile(_Translation(expression))
+
+
+def compile_grok(expression: str) -> Any:
+    """Compile the regular expression of a Grok pattern.
+
+    Group names may have underscores, and may be repeated, as in the library that Metron's Grok parser uses.
+
+    Raises InvalidPattern.
+    """
+    return _compile(_Translation(expression, group=_GROK_GROUP))
+
+
+def search(pattern: Any, string: str, timeout_ms: int = TIMEOUT_MS) -> Any:
+    """Return the first match in a string, or None. Raises TimeoutError if it takes too long."""
+    return pattern.search(string, timeout=timeout_ms / 1000)
+
+
+def is_full_match(pattern: Any, string: str) -> bool:
+    """Return True if the whole string matches. Raises TimeoutError if it takes too long."""
+    return pattern.fullmatch(string, timeout=TIMEOUT_MS / 1000) is not None
+
+
+def _compile(translation: _Translation) -> Any:
     import regex  # importing it takes longer than importing the language
 
-    translation = _Translation(expression)
+    expression = translation.expression
     try:
         pattern = translation.translate()
         # Java ignores the case of ASCII letters only, unless (?u) is set. This package has that flag for whole patterns
@@ -86,9 +123,9 @@ def compile_pattern(expression: str) -> Any:
         flags = regex.VERSION1 | (regex.ASCII if translation.ascii_cases else 0)
         return regex.compile(pattern, flags)
     except (regex.error, OverflowError) as error:
-        raise ValueError(f"invalid regular expression {expression!r}: {error}") from error
+        raise InvalidPattern(expression, str(error)) from error
     except RecursionError:
-        raise ValueError("the regular expression nests too deep") from None
+        raise InvalidPattern(expression, "it nests too deep") from None
 
 
 @lru_cache(_CACHED_PATTERNS)
@@ -189,9 +226,9 @@ def match_in_time(match: Callable[..., T], string: str) -> T:
     Raises ValueError if it takes more than a second.
     """
     try:
-        return match(string, timeout=MAX_SECONDS)
+        return match(string, timeout=TIMEOUT_MS / 1000)
     except TimeoutError:
-        raise ValueError(f"the regular expression needs more than {MAX_SECONDS:g} s for this string") from None
+        raise ValueError(f"the regular expression needs more than {TIMEOUT_MS / 1000:g} s for this string") from None
 
 
 class _Translation:
@@ -201,9 +238,16 @@ class _Translation:
     flags: flags in effect at this offset
     """
 
-    def __init__(self, expression: str, any_character: str = f"[^{_LINE_END}]") -> None:
-        """any_character: the translation of `.`"""
+    def __init__(
+        self, expression: str, any_character: str = f"[^{_LINE_END}]", group: re.Pattern[str] | None = None
+    ) -> None:
+        """Begin a translation.
+
+        any_character: the translation of `.`
+        group: matches the opening of a group; by default `_GROUP`
+        """
         self.expression = expression
+        self.opening = group or _GROUP
         self.any_character = any_character
         self.at = 0
         self.flags: frozenset[str] = frozenset()
@@ -247,8 +291,8 @@ class _Translation:
             raise self.error("unclosed (")
         return "".join(result)
 
-    def error(self, problem: str) -> ValueError:
-        return ValueError(f"invalid regular expression {self.expression!r}: {problem} at character {self.at + 1}")
+    def error(self, problem: str) -> InvalidPattern:
+        return InvalidPattern(self.expression, f"{problem} at character {self.at + 1}", self.at)
 
     def group(self) -> str:
         """Translate the opening of a group; `>` precedes flags for the rest of the enclosing group."""
@@ -256,7 +300,7 @@ class _Translation:
             self.at += 1
             self.groups += 1
             return "("
-        match = _GROUP.match(self.expression, self.at)
+        match = self.opening.match(self.expression, self.at)
         if match is None:
             raise self.error("unknown kind of group")
         self.at = match.end()
@@ -264,7 +308,7 @@ class _Translation:
         if kind:
             return f"(?{kind}"
         if name:
-            if name in self.names:
+            if name in self.names and self.opening is _GROUP:
                 raise self.error(f"duplicate group name {name}")
             self.names.add(name)
             self.groups += 1

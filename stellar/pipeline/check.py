@@ -13,6 +13,7 @@ from stellar.language.source import snippet
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import SensorConfig
+from stellar.pipeline.parsers.grok import GrokParser
 from stellar.tooling.lints import lint
 
 
@@ -56,6 +57,8 @@ def check_sensor(
     pipeline = build_pipeline(config, problems=problems)
     problems.attempt(lambda: check_model_settings(config), None)
     warnings = find_near_misses(config)
+    if isinstance(pipeline.parser, GrokParser):
+        warnings += [ConfigWarning(location, message) for location, message in pipeline.parser.find_warnings()]
     for location, expression in pipeline.expressions:
         for finding in lint(expression.tree, expression.source, expression.library):
             shown = snippet(expression.source, finding.span)

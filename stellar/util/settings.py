@@ -23,7 +23,7 @@ def setting(key: str, default: Any, check: Check, help: str) -> Any:
     """Declare a field of a dataclass of settings.
 
     key: its name in a configuration
-    check: returns the value to use; raises ValueError with what is expected
+    check: returns the value to use; raises ValueError with the expected values
     help: one sentence, for the documentation
     """
     return field(default=default, metadata={"key": key, "check": check, "help": help})
@@ -35,7 +35,7 @@ def declared(settings: type) -> dict[str, Field[Any]]:
 
 
 def check_value(key: str, value: Any, check: Check) -> Any:
-    """Return the value to use for a setting. Raises ValueError, with the key and what is expected."""
+    """Return the value to use for a setting. Raises ValueError, with the key and the expected values."""
     try:
         return check(value)
     except ValueError as error:
@@ -43,7 +43,7 @@ def check_value(key: str, value: Any, check: Check) -> Any:
 
 
 def reject(expected: str) -> NoReturn:
-    """Raise ValueError with what is expected."""
+    """Raise ValueError with the expected values."""
     raise ValueError(f"expected {expected}")
 
 

@@ -302,7 +302,7 @@ def test_captures_are_drawn_with_a_row_for_each_string() -> None:
     [
         ("%{NO_SUCH}", "the pattern NO_SUCH, which pattern uses, is not defined"),
         ("%{pattern}", "the pattern pattern is recursive: pattern → pattern"),
-        ("(", "invalid pattern pattern: missing )"),
+        ("(", "invalid pattern pattern: unclosed ( at character 2"),
         ("%{INT:a:number}", "unknown type 'number' of a in the pattern pattern"),
     ],
 )

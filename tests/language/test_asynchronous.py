@@ -10,6 +10,7 @@ from contextlib import aclosing
 import pytest
 
 import stellar
+from stellar.language import asynchronous
 from stellar.language.context import Context
 from stellar.language.library import Library
 from stellar.util import scheduler, waiting
@@ -258,3 +259,23 @@ def test_consecutive_event_loops_share_the_run_loop(library, gate, context):
     expression = stellar.Expression("WAIT(1)", library)
     assert [run(expression.evaluate_async({}, context)) for _ in range(3)] == [1, 1, 1]
     assert gate.threads == {"stellar async"}
+
+
+def test_the_child_of_a_fork_gets_a_run_loop_of_its_own():
+    shared = asynchronous._SharedRunLoop()
+    first = shared.get()
+    assert shared.get() is first
+    shared.after_fork()
+    second = shared.get()
+    assert second is not first
+    for loop in (first, second):
+        loop.shutdown()
+
+
+def test_a_finished_future_is_not_waited_for():
+    async def wait_for_either():
+        done, never = asyncio.get_running_loop().create_future(), asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        await asyncio.wait_for(asynchronous._first_of(None, never, done), 30)
+
+    asyncio.run(wait_for_either())

@@ -296,7 +296,10 @@ def test_all_validations_run_and_every_field_is_named(make_pipeline: Make) -> No
             'config.format: missing pattern of the validation DATE; specify one, such as "yyyy-MM-dd"',
         ),
         (check("REGEX_MATCH", "a"), "config.pattern: missing regular expression of the validation REGEX_MATCH"),
-        (check("REGEX_MATCH", "a", pattern="("), "config.pattern: invalid regular expression: missing ) at position 1"),
+        (
+            check("REGEX_MATCH", "a", pattern="("),
+            "config.pattern: invalid regular expression: unclosed ( at character 2",
+        ),
     ],
 )
 def test_an_invalid_validation_is_rejected(validation: Record, message: str, make_pipeline: Make) -> None:

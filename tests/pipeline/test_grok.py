@@ -124,7 +124,7 @@ def test_every_base_pattern_is_a_regular_expression() -> None:
     [
         ("%{WRD:a}", {}, "the pattern WRD, which LINE uses, is not defined; did you mean WORD?"),
         ("%{A}", {"A": "%{B}", "B": "%{A}"}, "the pattern A is recursive: LINE → A → B → A"),
-        ("(a", {}, "invalid pattern LINE: missing ) at position 2\nLINE (a\n       ^"),
+        ("(a", {}, "invalid pattern LINE: unclosed ( at character 3\nLINE (a\n       ^"),
         ("%{INT:a:number}", {}, "unknown type 'number' of a in the pattern LINE; known are"),
     ],
 )

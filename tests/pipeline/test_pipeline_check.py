@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -39,3 +40,20 @@ def test_a_collected_error_gives_the_default() -> None:
     assert ErrorCollector(found).attempt(bad, 7) == 7
     assert [str(problem) for problem in found] == ["x.json: no"]
     assert ErrorCollector().attempt(lambda: 3, 7) == 3
+
+
+def test_oniguruma_syntax_in_a_grok_pattern_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "parsers").mkdir()
+    (tmp_path / "patterns").mkdir()
+    options = {"grokPath": "/patterns/mine", "patternLabel": "LINE", "timestampField": "t"}
+    config = {"parserClassName": "org.apache.metron.parsers.GrokParser", "sensorTopic": "x", "parserConfig": options}
+    (tmp_path / "parsers" / "x.json").write_text(json.dumps(config), encoding="utf-8")
+    definitions = [r"HEX \h+", r"PLAIN \\h(?<n>a)", "LINE %{HEX:t} (?:(?<n>a)|(?<n>b)) %{PLAIN}", r"UNUSED \H"]
+    (tmp_path / "patterns" / "mine").write_text("\n".join(definitions), encoding="utf-8")
+    result = check_sensor(load_config, tmp_path, "x")
+    assert result.problems == ()
+    assert [str(each).removeprefix(str(tmp_path)) for each in result.warnings] == [
+        "/patterns/mine: LINE: repeated group n: only the value of the one that matched is used",
+        r"/patterns/mine: HEX: \h matches horizontal whitespace; for a hexadecimal digit, as in Oniguruma, "
+        "write [0-9a-fA-F]",
+    ]

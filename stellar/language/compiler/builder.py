@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ class Scope:
     loops: int = 0
 
 
-class CodeBuilder:
+class CodeBuilder(ABC):
     """State of one compilation and constructors of code that any rule may use.
 
     library: the functions that the expression may call
@@ -44,9 +45,9 @@ class CodeBuilder:
         self.scope = Scope()
         self._name_count = 0
 
+    @abstractmethod
     def compile(self, node: n.Expr) -> Code:
         """Return the code of a node."""
-        raise NotImplementedError
 
     # -- Branches -----------------------------------------------------------------------------------------------------
 

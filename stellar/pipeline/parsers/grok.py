@@ -7,8 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stellar.java.bounded_regex import TIMEOUT_MS
-from stellar.java.grok import SHIPPED, Grok, GrokError, NoMatch, load_common_definitions, parse_definitions
+from stellar.java.grok import (
+    SHIPPED,
+    Grok,
+    GrokError,
+    NoMatch,
+    find_oniguruma_syntax,
+    load_common_definitions,
+    parse_definitions,
+)
+from stellar.java.regex import TIMEOUT_MS
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import make_date_parser
 from stellar.pipeline.config.locations import SourceLocation, read_text
@@ -29,6 +37,7 @@ class GrokParser:
         self.path = settings.text("grokPath")
         label = settings.text("patternLabel")
         file, own = _pattern_file(self.path, settings)
+        self.file = file
         known = {**_common(settings.directory), **own}
         if label not in known:
             message = f"unknown pattern {label!r} in {file}; {suggest_name(label, own or known)}"
@@ -55,6 +64,12 @@ class GrokParser:
                 yield self._record(line)
             except (ValueError, TimeoutError) as error:
                 yield Unreadable(line, error)
+
+    def find_warnings(self) -> Iterator[tuple[SourceLocation, str]]:
+        """Yield warnings about the definitions that the pattern consists of, with their locations."""
+        for name, definition in self.grok.used.items():
+            for message in find_oniguruma_syntax(definition):
+                yield SourceLocation(self.file, name), message
 
     def complaint(self, record: Record) -> str | None:
         """Check the timestamp, which must be a positive integer, in milliseconds since 1970."""

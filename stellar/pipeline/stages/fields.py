@@ -9,7 +9,7 @@ from typing import Any
 
 import stellar
 from stellar import Expression
-from stellar.java.bounded_regex import compile_pattern, search
+from stellar.java.regex import InvalidPattern, compile_pattern, search
 from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
@@ -216,8 +216,8 @@ def _pattern_or_none(text: object, location: SourceLocation) -> Any:
     """Compile a regular expression; an invalid one never matches, as in Metron, and is logged."""
     try:
         return compile_pattern(to_string(text))
-    except ValueError as error:
-        log.warning("%s: invalid regular expression %r never matches: %s", location, text, error)
+    except InvalidPattern as error:
+        log.warning("%s: invalid regular expression %r never matches: %s", location, text, error.problem)
         return None
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import stellar
 from stellar import Expression
-from stellar.java.bounded_regex import compile_pattern, is_full_match
 from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.java.regex import InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
@@ -135,8 +135,8 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
         raise (location / "config" / "pattern").error("missing regular expression of the validation REGEX_MATCH")
     try:
         pattern = compile_pattern(text)
-    except ValueError as error:
-        raise (location / "config" / "pattern").error(f"invalid regular expression: {error}") from error
+    except InvalidPattern as error:
+        raise (location / "config" / "pattern").error(f"invalid regular expression: {error.problem}") from error
     return _each(lambda value: is_full_match(pattern, to_string(value)))
 
 
