@@ -122,7 +122,7 @@ def test_a_running_yarn_passes(doctor, yarn):
     assert status == 0
     assert "ok    YARN       Hadoop 3." in output
     assert "ok    YARN       YARN services are available" in output
-    assert "ok    YARN       queue default: 2 nodes, and 8,192 MB for the largest container (-m)" in output
+    assert "ok    YARN       queue default: 2 nodes, largest container 8,192 MB (-m)" in output
 
 
 def test_an_unknown_yarn_queue_fails(doctor, yarn):

@@ -77,7 +77,7 @@ def test_a_new_deployer_finds_the_running_instances(make_deployer, deployment, r
 
 
 def test_a_deployment_without_files_fails_and_starts_nothing(deployer):
-    with pytest.raises(DeployError, match="the model store unknown path /nowhere"):
+    with pytest.raises(DeployError, match="unknown path /nowhere in the model store"):
         deployer.scale(Deployment(DGA, "/nowhere"), 1)
     assert deployer.running(DGA) == 0
 
