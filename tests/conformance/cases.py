@@ -24,7 +24,7 @@ MALFORMED = frozenset({"NoViableAltException", "LexerNoViableAltException", "Inp
 
 
 @dataclass(frozen=True)
-class Response:
+class Answer:
     """The result of Metron.
 
     type: Java class of the value
@@ -67,7 +67,7 @@ class Case:
     variables: dict[str, Any]
     mode: str
     strict: bool
-    answer: Response
+    answer: Answer
 
     @cached_property
     def malformed(self) -> bool:
@@ -99,7 +99,7 @@ def read(raw: dict[str, Any]) -> Case:
     """Return the case of a JSON object."""
     result = raw["result"]
     root = None if result["ok"] else result["root"] or result["error"]
-    answer = Response(result.get("type"), result.get("value"), result.get("types"), root)
+    answer = Answer(result.get("type"), result.get("value"), result.get("types"), root)
     return Case(
         id=raw["id"],
         category=raw["cat"],

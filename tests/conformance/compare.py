@@ -199,9 +199,12 @@ class AnyDigits:
     length: int
     charset: str
 
-    def could_be(self, string: str) -> bool:
-        """Return True if a string may be this digest."""
-        digits = string.encode(self.charset, "replace")
+    def could_be(self, text: str) -> bool:
+        """Return True if a string may be this digest.
+
+        text: the string
+        """
+        digits = text.encode(self.charset, "replace")
         return len(digits) == self.length and re.fullmatch(b"[0-9a-f]+", digits) is not None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from cases import Members, Opaque, Pairs, Response
+from cases import Members, Opaque, Pairs, Answer
 from compare import alike
 
 RESULTS = [
@@ -59,6 +59,6 @@ def test_values_are_compared_with_types(ours: object, theirs: object, same: bool
     ],
 )
 def test_expected_values_are_decoded(value: object, expected: object) -> None:
-    result = Response("Object", value, None, None).expected
+    result = Answer("Object", value, None, None).expected
     assert result == expected
     assert type(result) in (int, float, bytes, Pairs, Members)

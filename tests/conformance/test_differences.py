@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from cases import Case, Response, load
+from cases import Case, Answer, load
 from compare import Outcome, agrees, attempt, equivalent, outcome
 from differences import DOCUMENT, FILES, documented, explain, report, table
 from metron_grammar import METRON, OURS, accepts, forms_needed
@@ -91,7 +91,7 @@ def test_forms_needed_returns_none_for_a_syntax_error() -> None:
 
 
 def _case(text: str, answer: object, kind: str, root: str | None = None) -> Case:
-    return Case("invented", "", text, {}, "parse", False, Response(kind, answer, None, root))
+    return Case("invented", "", text, {}, "parse", False, Answer(kind, answer, None, root))
 
 
 @pytest.mark.parametrize(
