@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from cases import Members, Opaque, Pairs, Answer
+from cases import Answer, Members, Opaque, Pairs
 from compare import alike
 
 RESULTS = [

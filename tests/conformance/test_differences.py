@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from cases import Case, Answer, load
+from cases import Answer, Case, load
 from compare import Outcome, agrees, attempt, equivalent, outcome
 from differences import DOCUMENT, FILES, documented, explain, report, table
 from metron_grammar import METRON, OURS, accepts, forms_needed
