@@ -106,7 +106,7 @@ def test_a_client_with_a_keytab_has_the_permissions_of_its_user(hdfs, keytab):
 def test_an_authenticated_client_does_not_negotiate_again(hdfs, keytab, monkeypatch):
     with client(hdfs, Identity(ALICE, keytab)) as alice:
         alice.home()
-        monkeypatch.setattr(Negotiate, "_exchange", lambda *_: pytest.fail("once more"))
+        monkeypatch.setattr(Negotiate, "_open_exchange", lambda *_: pytest.fail("once more"))
         for _ in range(3):
             assert alice.home() == "/user/alice"
 

@@ -85,9 +85,9 @@ def test_the_shell_finds_models_and_the_global_configuration_by_zookeeper(quorum
         "{is_malicious=malicious}",
         "malicious",
         "node2",
-        f"dga  1.0  {model}  apply  answers",
+        f"dga  1.0  {model}  apply  healthy",
     ]
-    assert err == "1 call from here: 0 answered from the cache, 0 without an answer\n"
+    assert err == "1 call in this session: 0 cache hits, 0 failures\n"
     # Definitions are local to the shell
     assert stellar(["-z", quorum, "-e", "%globals"]) == 0
     assert capsys.readouterr().out == "{es.ip=node1, maas.http.timeout.ms=2000}\n"
@@ -103,16 +103,14 @@ def test_a_zookeeper_without_a_global_configuration_serves_models(quorum, model,
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"{", "is not JSON: Expecting property name"), (b"[]", "holds no JSON object"), (b"\xff", "is not UTF-8")],
+    [(b"{", " is not JSON: Expecting property name"), (b"[]", ": expected a JSON object"), (b"\xff", " is not UTF-8")],
 )
 def test_an_unreadable_global_configuration_ends_the_shell(quorum, capsys, data, message):
     written(quorum, "/metron/topology/global", data)
     assert stellar(["-z", quorum, "-e", "1"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(
-        f"stellar: the global configuration in {quorum} can't be used: /metron/topology/global {message}"
-    )
+    assert err.startswith(f"stellar: invalid global configuration in {quorum}: /metron/topology/global{message}")
 
 
 def test_invalid_settings_end_the_shell(quorum, capsys):
