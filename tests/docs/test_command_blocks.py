@@ -45,8 +45,11 @@ VARYING = {
 
 
 def await_status(where: str, pattern: str) -> str:
-    """Return shell commands that wait, for a minute at most, until `maas status` shows a line."""
-    return f"for _ in {{1..600}}; do maas status {where} | grep -q '{pattern}' && break; sleep 0.1; done"
+    """Return shell commands that wait, for a minute at most, until `maas status` shows a line.
+
+    `grep -q` would end before `maas`, which would then report a broken pipe.
+    """
+    return f"for _ in {{1..600}}; do maas status {where} | grep '{pattern}' >/dev/null && break; sleep 0.1; done"
 
 
 # In two seconds a killed instance has been replaced; on a busy machine it may take longer

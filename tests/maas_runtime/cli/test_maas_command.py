@@ -219,10 +219,10 @@ def test_waiting_for_a_failing_model_times_out_with_the_reason(maas, collateral)
     maas("serve")
     bad = collateral("#!/bin/sh\necho out of luck >&2\nexit 3\n")
     ended = maas(
-        "deploy", "-mo", "ADD", "-lmp", bad, "-hmp", "/x", "-m", 0, "-ni", 1, "-n", "x", "-v", "1", "--wait", 1.5
+        "deploy", "-mo", "ADD", "-lmp", bad, "-hmp", "/x", "-m", 0, "-ni", 1, "-n", "x", "-v", "1", "--wait", 5
     )
     assert ended.returncode == 1
-    assert "x @ 1: 0 of 1 ready after 1.5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
+    assert "x @ 1: 0 of 1 ready after 5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
     assert "out of luck" in ended.stderr
 
 
