@@ -112,8 +112,8 @@ def table() -> str:
         ["", *FILES],
         ["---", *("---:" for _ in FILES)],
         ["cases", *(f"{r.cases:,}" for r in reports)],
-        ["the same answer", *(f"{r.agreed:,}" for r in reports)],
-        ["another answer, explained by the rows below", *(f"{r.explained:,}" for r in reports)],
+        ["same result", *(f"{r.agreed:,}" for r in reports)],
+        ["different result, explained by the rows below", *(f"{r.explained:,}" for r in reports)],
         *([difference.label, *(_count(r.reasons[difference]) for r in reports)] for difference in DIFFERENCES),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
