@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from scripts.generated_pages import replace_pages
 from stellar.functions import FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY
 from stellar.language.library import Function
 
@@ -58,17 +59,6 @@ def families() -> list[tuple[str, list[str], bool]]:
         for families in (FAMILIES, SHELL_FAMILIES)
         for family, names in families.items()
     ]
-
-
-def write_pages() -> None:
-    """Write all pages, and remove those of families that no longer exist."""
-    pages = build_pages()
-    FOLDER.mkdir(exist_ok=True)
-    for file in FOLDER.glob("*.md"):
-        if file.name not in pages:
-            file.unlink()
-    for name, content in pages.items():
-        (FOLDER / name).write_text(content, encoding="utf-8")
 
 
 def _join(lines: Iterator[str]) -> str:
@@ -137,4 +127,4 @@ def _entry(function: Function) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    write_pages()
+    replace_pages(FOLDER, build_pages())
