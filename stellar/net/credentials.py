@@ -14,10 +14,6 @@ _BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/-]+=*)")
 _BASIC = re.compile(r"Basic ([^:\x00-\x1f\x7f]+:[^\x00-\x1f\x7f]*)")
 
 
-class CredentialsError(Exception):
-    """The file with the credentials has become invalid or unreadable."""
-
-
 class Authorization:
     """The value of the Authorization header, from a file with one line: `Bearer TOKEN` or `Basic USER:PASSWORD`.
 
@@ -41,14 +37,11 @@ class Authorization:
 
         secure: True for a TLS connection
 
-        Raises CredentialsError if the file has become invalid or unreadable.
+        Raises ValueError if the file has become invalid, OSError if it has become unreadable.
         """
         if not secure and not self._plain:
             return None
-        try:
-            self._read()
-        except (OSError, ValueError) as error:
-            raise CredentialsError(f"can't read the credentials: {error}") from None
+        self._read()
         return self._header
 
     def _read(self) -> None:

@@ -149,12 +149,10 @@ class HttpTransport:
         """Return the Authorization header line; empty if it must not be sent to this address."""
         if self._authorization is None:
             return ""
-        from stellar.net.credentials import CredentialsError
-
         try:
             value = self._authorization.header(secure=target.address.tls)
-        except CredentialsError as error:
-            raise ModelUnavailable(str(error), "not allowed") from None
+        except (OSError, ValueError) as error:
+            raise ModelUnavailable(f"can't read the credentials: {error}", "not allowed") from None
         return "" if value is None else f"Authorization: {value}\r\n"
 
     def _tls(self) -> ssl.SSLContext:
