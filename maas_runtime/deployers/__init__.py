@@ -1,4 +1,4 @@
-"""Deployers: one interface to run instances of models on this machine or on YARN."""
+"""Deployers: one interface to run instances of models on several hosts or on YARN."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ from stellar.maas.schema import Model
 class Deployment:
     """A model version with its files and limits.
 
-    path: directory of the model's files in the model store
+    path: directory of the model's files in the model store, as it was requested; others may change the files there
+    content: directory of an immutable copy in the model store, from which instances start; empty for `path` itself
     memory: memory limit of an instance in MB; 0 for no limit
     environment: variables for the model's script
+    epoch: the time of the desired state that the deployment is part of; a later state has a greater epoch
     """
 
     model: Model
     path: str
     memory: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    content: str = ""
+    epoch: int = 0
+
+    @property
+    def files(self) -> str:
+        """The directory in the model store from which instances start."""
+        return self.content or self.path
 
 
 class Deployer(Protocol):
@@ -35,8 +44,8 @@ class Deployer(Protocol):
 
         Missing instances are started with the deployment's files. Surplus instances are stopped, first those not known
         to be ready, then the oldest: each is unregistered, drained and ended. Returns when stopped instances have ended
-        and started ones run, ready or not. Raises DeployError if an instance cannot be started.
+        and started ones run or will be started by their host. Raises DeployError if an instance cannot be started.
         """
 
     def running(self, model: Model) -> int:
-        """Return the number of instances that run now, ready or not."""
+        """Return the number of instances that run now or are being started, ready or not."""

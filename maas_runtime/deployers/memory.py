@@ -27,7 +27,7 @@ class MemoryDeployer:
             for instance in running[: max(0, len(running) - instances)]:
                 self._registry.unregister(model.name, instance.id)
             for _ in range(instances - len(running)):
-                self._store.script(deployment.path)
+                self._store.script(deployment.files)
                 self._register(model, str(next(self._ids)))
 
     def running(self, model: Model) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maas_runtime.state.store import DirectoryStateStore, StateStore
-from stellar.maas.registries.directory import FileQueue, FileRegistry, read_config
+from stellar.maas.registries.directory import FileRegistry, read_config
+from stellar.maas.registries.directory_queue import FileQueue
 from stellar.maas.registry import Registry
 from stellar.maas.requests import RequestQueue
 
@@ -49,7 +50,8 @@ def open_zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterato
     """
     from maas_runtime.state.zookeeper import ZooKeeperStateStore
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
-    from stellar.maas.zookeeper import ZooKeeper, ZooKeeperQueue, ZooKeeperSettings
+    from stellar.maas.registries.zookeeper_queue import ZooKeeperQueue
+    from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings
 
     registry_options = [f"--zk_quorum={hosts}", f"--zk_root={config_path}"]
     if client is not None:

@@ -1,7 +1,11 @@
 """The state store: desired state, results of requests, rollouts, traffic plans and failures, as JSON objects by path.
 
-    wanted/<model>/<version>        {"instances": 2, "path": "/user/me/dga", "memory": 512}
-    requests/<item>                 {"wanted": 2}  or  {"refused": "the reason"}
+    wanted/<model>/<version>        the desired state: {"instances": 2, "path": "/user/me/dga", "memory": 512,
+                                    "content": "/.content/<sha256>", "epoch": 1571163620277}
+    assigned/<model>/<instance>     an instance and its owner; see maas_runtime.service.assignments
+    agents/<id>                     a host that runs instances; see maas_runtime.service.agent
+    requests/<id>                   {"wanted": 2}  or  {"refused": "the reason"}, with the token of the request's note
+    notes/n-<number>                our own data about a request in the queue; see stellar.maas.requests
     replace/<id>, rollouts/<model>  replace requests and the last rollout of a model; see maas_runtime.service.rollouts
     traffic/<model>                 the traffic plan of a model; see stellar.maas.routing
     failures/<model>/<version>      {"count": 3, "last": "the reason", "at": 1571163620277}
@@ -14,24 +18,46 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from maas_runtime.errors import DeployError
 from stellar.maas.registries.directory import is_locked, resolve_path, write_atomically
+from stellar.maas.registries.file_tree import FileTree
+from stellar.maas.requests import Item
 from stellar.maas.schema import EXT_PATH, Model
 
 log = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
+Changes = Mapping[str, JsonObject | None]
+"""New objects by path; None removes an object."""
+Paths = tuple[str, ...]
+"""The path of an object, relative to another one."""
 Notify = Callable[[str], None]
 
 
 def ignore_status(_: str) -> None:
     """Ignore a status notification."""
+
+
+class StateView(Protocol):
+    """The objects at one depth below a path, by their relative path; only changed ones are read again."""
+
+    def read(self) -> Mapping[Paths, JsonObject | None]:
+        """Return the current objects, None for an invalid one; the same mapping as long as nothing changed.
+
+        Raises OSError if they cannot be read.
+        """
+
+    def is_complete(self) -> bool:
+        """Return whether all objects could be read."""
+
+    def close(self) -> None:
+        """End following."""
 
 
 class StateStore(Protocol):
@@ -46,8 +72,32 @@ class StateStore(Protocol):
         Raises OSError if it cannot be written.
         """
 
+    def commit(self, changes: Changes, item: Item | None = None) -> bool:
+        """Store several changes and discard an item of the queue, durably and in one step.
+
+        In a directory the changes are stored in order, and the item is discarded last.
+
+        Returns False, without a change, if the item is not in the queue any more. Raises OSError if the changes cannot
+        be written, or if they require the leadership and it was lost.
+        """
+
     def names(self, path: str) -> list[str]:
         """Return the names directly below a path, sorted; empty if the path does not exist."""
+
+    def publish(self, path: str, entry: JsonObject) -> None:
+        """Store an object that ends with this process. Idempotent; repeat it, as it also ends with a session."""
+
+    def read_published(self, path: str) -> dict[str, JsonObject]:
+        """Return the published objects directly below a path whose processes live, by name."""
+
+    def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
+        """Return a view of the objects at a depth below a path.
+
+        changed: called in another thread when the view may have changed, if the store notices it
+        """
+
+    def copy(self) -> StateStore:
+        """Return an object for the same store whose changes do not require the leadership."""
 
     @contextmanager
     def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
@@ -55,7 +105,6 @@ class StateStore(Protocol):
 
         stopping: returns True to end all waiting
         notify: called with "waiting" if another service leads and this one waits for its end
-        Raises DeployError if another service leads and the store cannot wait for its end.
         """
 
     def is_led(self) -> bool:
@@ -102,6 +151,8 @@ class DirectoryStateStore:
         self._directory = directory
         self._root = resolve_path(directory, ext_root)
         self._lock = resolve_path(directory, f"{ext_root}/service.lock")
+        self._locked: set[BinaryIO] = set()
+        self._published: dict[str, _Published] = {}
 
     def read(self, path: str) -> JsonObject | None:
         try:
@@ -116,22 +167,58 @@ class DirectoryStateStore:
         else:
             write_atomically(self._directory, self._root / path, json.dumps(entry).encode()).close()
 
+    def commit(self, changes: Changes, item: Item | None = None) -> bool:
+        for path, entry in changes.items():
+            self.write(path, entry)
+        if item is not None:
+            item.discard()
+        return True
+
     def names(self, path: str) -> list[str]:
         try:
             return sorted(entry.name for entry in (self._root / path).iterdir())
         except FileNotFoundError:
             return []
 
+    def publish(self, path: str, entry: JsonObject) -> None:
+        known, data = self._published.get(path), json.dumps(entry).encode()
+        file = self._root / path
+        if known and known.data == data and _is_same_file(known.handle, file):
+            return
+        handle = write_atomically(self._directory, file, data, locked=self._locked)
+        self._published[path] = _Published(data, handle)
+        if known:
+            self._locked.discard(known.handle)
+            known.handle.close()
+
+    def read_published(self, path: str) -> dict[str, JsonObject]:
+        found = {}
+        for name in self.names(path):
+            with suppress(FileNotFoundError), (self._root / path / name).open("rb", buffering=0) as handle:
+                entry = parse_entry(handle.read(), str(self._root / path / name))
+                if entry is not None and is_locked(handle):
+                    found[name] = entry
+        return found
+
+    def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
+        return DirectoryView(FileTree(self._root / path, depth, _parse_file))
+
+    def copy(self) -> StateStore:
+        return self
+
     @contextmanager
     def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
         self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock.open("ab") as handle:
             deadline = time.monotonic() + 0.5  # `is_led` of another process holds the lock only briefly
-            while not _lock(handle):
-                if time.monotonic() > deadline:
-                    raise DeployError(f"a service already runs on {self._directory}")
+            is_waiting = False
+            while not (is_leading := _lock(handle)) and not stopping():
+                if time.monotonic() > deadline and not is_waiting:
+                    is_waiting = True
+                    log.info("another service runs on %s; waiting for its end", self._directory)
+                    notify("waiting")
                 time.sleep(0.02)
-            yield lambda: True  # a file lock cannot be lost
+            yield lambda: is_leading  # a file lock cannot be lost
 
     def is_led(self) -> bool:
         try:
@@ -139,6 +226,43 @@ class DirectoryStateStore:
                 return is_locked(handle)
         except FileNotFoundError:
             return False
+
+
+class DirectoryView:
+    """The objects at one depth below a path; each read looks at all files, but reads only changed ones."""
+
+    def __init__(self, tree: FileTree[JsonObject]) -> None:
+        self._tree = tree
+        self._last: Mapping[Paths, JsonObject | None] = {}
+
+    def read(self) -> Mapping[Paths, JsonObject | None]:
+        found = self._tree.read()
+        if found != self._last:
+            self._last = found
+        return self._last
+
+    def is_complete(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
+
+
+def _parse_file(path: str, data: bytes) -> JsonObject | None:
+    return parse_entry(data, path)
+
+
+class _Published(NamedTuple):
+    """An object that ends with this process, and its locked file."""
+
+    data: bytes
+    handle: BinaryIO
+
+
+def _is_same_file(handle: BinaryIO, file: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle.fileno()), file.stat())
+    return False
 
 
 def _lock(handle: BinaryIO) -> bool:

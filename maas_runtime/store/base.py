@@ -11,6 +11,14 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from maas_runtime.errors import DeployError
+from maas_runtime.store.content import (
+    CONTENT,
+    StoredContent,
+    digest_files,
+    read_digest,
+    reject_content_path,
+    verify_content,
+)
 
 ENDPOINT_FILE = "endpoint.dat"  # written by a running model; an uploaded one would be stale
 PUBLISHED = ".published"  # files for the nodes of a cluster
@@ -27,6 +35,24 @@ class ModelStore(Protocol):
         Raises DeployError, before any file is copied, if the directory is not a valid model.
         """
 
+    def add_content(self, local: Path, script: str | None = None) -> str:
+        """Copy a local directory to an immutable directory named by the digest of its files. Return its path.
+
+        It is complete before it is visible. An existing copy is left unchanged. Raises DeployError as `upload`.
+        """
+
+    def snapshot(self, path: str) -> str:
+        """Copy the files at a path as `add_content` does. Return the path of the copy.
+
+        Raises DeployError as `script` and `fetch`.
+        """
+
+    def contents(self) -> list[StoredContent]:
+        """Return all immutable copies that this store made."""
+
+    def remove_content(self, path: str) -> None:
+        """Remove an immutable copy."""
+
     def script(self, path: str) -> str:
         """Return the name of the start script of the model at a path.
 
@@ -36,7 +62,7 @@ class ModelStore(Protocol):
     def fetch(self, path: str, to: Path) -> None:
         """Copy the files at a path to a new local directory.
 
-        Raises DeployError if the path does not exist.
+        Raises DeployError if the path does not exist, or if an immutable copy was changed.
         """
 
     def publish(self, file: Path, name: str) -> str:
@@ -86,13 +112,41 @@ class LocalStore:
         self._file_roots = [root.resolve() for root in file_roots]
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
+        reject_content_path(path)
+        files = self._copy_model(local, self._resolve(path), choose_script(local, script))
+        return [str(file) for file in files]
+
+    def add_content(self, local: Path, script: str | None = None) -> str:
         chosen = choose_script(local, script)
-        target = self._resolve(path)
+        content = self._directory / CONTENT
+        draft = content / f"{uuid.uuid4().hex}{_DRAFT}"
+        try:
+            files = self._copy_model(local, draft, chosen)
+            digest = digest_files(draft, files, chosen)  # of the copy, as the originals may change meanwhile
+            _rename_unless_exists(draft, content / digest)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return f"/{CONTENT}/{digest}"
+
+    def snapshot(self, path: str) -> str:
+        if read_digest(path):
+            self.script(path)
+            return path
+        return self.add_content(self._find_existing(path), self.script(path))
+
+    def contents(self) -> list[StoredContent]:
+        found = (self._directory / CONTENT).glob("*")
+        return [StoredContent(f"/{CONTENT}/{each.name}", each.stat().st_mtime) for each in found]
+
+    def remove_content(self, path: str) -> None:
+        shutil.rmtree(self._directory / path.strip("/"))
+
+    def _copy_model(self, local: Path, target: Path, script: str) -> list[Path]:
         files = list(model_files(local, self._max_size))
         for file in files:
             _copy(local / file, target / file)
-        _write(target / SCRIPT_MARK, chosen)
-        return [str(file) for file in files]
+        _write(target / SCRIPT_MARK, script)
+        return files
 
     def script(self, path: str) -> str:
         folder = self._find_existing(path)
@@ -107,6 +161,8 @@ class LocalStore:
             pass
         shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*" + _DRAFT))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
+        if read_digest(path):
+            verify_fetched(path, to, self.script(path))
 
     def publish(self, file: Path, name: str) -> str:
         target = self._directory.absolute() / PUBLISHED / name
@@ -196,6 +252,20 @@ def model_files(folder: Path, max_size: ModelSize) -> Iterator[Path]:
             raise DeployError(f"{file} is neither a file nor a directory")
         limiter.add(file.stat().st_size)
         yield name
+
+
+def verify_fetched(path: str, folder: Path, script: str) -> None:
+    """Raise DeployError if the files fetched from a path do not have the digest that the path names, if any."""
+    verify_content(path, folder, model_files(folder, ModelSize()), script)
+
+
+def _rename_unless_exists(draft: Path, target: Path) -> None:
+    """Give a directory its name; do nothing if it exists already, as its name is the digest of its files."""
+    try:
+        draft.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _copy(source: Path, target: Path) -> None:

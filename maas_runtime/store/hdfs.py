@@ -1,11 +1,13 @@
 """A model store in HDFS, as Metron's, through WebHDFS.
 
 <path>/rest.sh, …             the files of a model, at the path of the upload
+<home>/MaaS/.content/…        immutable copies of the files of each upload; see maas_runtime.store.content
 <home>/MaaS/published/…       files for the nodes of a cluster
 """
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +25,13 @@ from maas_runtime.store.base import (
     choose_script,
     choose_script_name,
     model_files,
+    verify_fetched,
 )
+from maas_runtime.store.content import CONTENT, StoredContent, digest_files, read_digest, reject_content_path
 from stellar.net.hadoop.webhdfs import SCHEMES, Status, WebHdfs
 
 PUBLISHED = "MaaS/published"
+CONTENT_PARENT = "MaaS"
 _DRAFT = ".maas-draft"
 
 
@@ -41,6 +46,7 @@ class HdfsStore:
         self._max_size = max_size or ModelSize()
 
     def upload(self, local: Path, path: str, script: str | None = None) -> list[str]:
+        reject_content_path(path)
         chosen = choose_script(local, script)
         files = list(model_files(local, self._max_size))
         with _convert_errors():
@@ -49,6 +55,51 @@ class HdfsStore:
                 self._put(local / file, f"{target}/{file.as_posix()}")
             self._write(BytesIO(chosen.encode()), f"{target}/{SCRIPT_MARK}", 0o644)
         return [str(file) for file in files]
+
+    def add_content(self, local: Path, script: str | None = None) -> str:
+        chosen = choose_script(local, script)
+        files = list(model_files(local, self._max_size))
+        digest = digest_files(local, files, chosen)
+        with _convert_errors():
+            parent = self._content()
+            target, draft = f"{parent}/{digest}", f"{parent}/{uuid.uuid4().hex}{_DRAFT}"
+            if self._hdfs.status(target) is None:
+                for file in files:
+                    self._put(local / file, f"{draft}/{file.as_posix()}")
+                self._write(BytesIO(chosen.encode()), f"{draft}/{SCRIPT_MARK}", 0o644)
+                self._give_name(draft, target)
+        return target
+
+    def snapshot(self, path: str) -> str:
+        if read_digest(path):
+            self.script(path)
+            return path
+        with tempfile.TemporaryDirectory() as folder:
+            self.fetch(path, Path(folder, "model"))
+            return self.add_content(Path(folder, "model"), self.script(path))
+
+    def contents(self) -> list[StoredContent]:
+        with _convert_errors():
+            parent = self._content()
+            if self._hdfs.status(parent) is None:
+                return []
+            return [StoredContent(f"{parent}/{each.name}", each.modified) for each in self._hdfs.list(parent)]
+
+    def remove_content(self, path: str) -> None:
+        with _convert_errors():
+            self._hdfs.delete(path, recursive=True)
+
+    def _content(self) -> str:
+        return f"{self._hdfs.home()}/{CONTENT_PARENT}/{CONTENT}"
+
+    def _give_name(self, draft: str, target: str) -> None:
+        """Rename a draft; remove it instead if another client was faster."""
+        try:
+            self._hdfs.replace(draft, target)
+        except OSError:
+            if self._hdfs.status(target) is None:
+                raise
+            self._hdfs.delete(draft, recursive=True)
 
     def script(self, path: str) -> str:
         with _convert_errors():
@@ -62,6 +113,8 @@ class HdfsStore:
         with _convert_errors():
             self._fetch(self._resolve(path), path, to, SizeLimiter(path, self._max_size))
         (to / ENDPOINT_FILE).unlink(missing_ok=True)
+        if read_digest(path):
+            verify_fetched(path, to, self.script(path))
 
     def publish(self, file: Path, name: str) -> str:
         with _convert_errors():

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from stellar.maas.errors import ModelTimeOut as ModelTimeOut
     from stellar.maas.errors import ModelUnavailable as ModelUnavailable
     from stellar.maas.errors import RecordRefused as RecordRefused
-    from stellar.maas.registries.directory import FileQueue as FileQueue
     from stellar.maas.registries.directory import FileRegistry as FileRegistry
+    from stellar.maas.registries.directory_queue import FileQueue as FileQueue
     from stellar.maas.registries.memory import MemoryRegistry as MemoryRegistry
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry as ZooKeeperRegistry
+    from stellar.maas.registries.zookeeper_queue import ZooKeeperQueue as ZooKeeperQueue
     from stellar.maas.registry import Registry as Registry
     from stellar.maas.requests import MemoryQueue as MemoryQueue
     from stellar.maas.requests import RequestQueue as RequestQueue
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from stellar.maas.schema import ServiceInstance as ServiceInstance
     from stellar.maas.transport.base import Transport as Transport
     from stellar.maas.zookeeper import ZooKeeper as ZooKeeper
-    from stellar.maas.zookeeper import ZooKeeperQueue as ZooKeeperQueue
     from stellar.maas.zookeeper import ZooKeeperSettings as ZooKeeperSettings
     from stellar.net.breaker import CircuitBreakers as CircuitBreakers
 
@@ -53,7 +53,8 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".client.client": ("ModelClient",),
         ".client.settings": ("ClientSettings",),
         ".errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
-        ".registries.directory": ("FileQueue", "FileRegistry"),
+        ".registries.directory": ("FileRegistry",),
+        ".registries.directory_queue": ("FileQueue",),
         ".default_location": ("home",),
         ".registries.memory": ("MemoryRegistry",),
         ".registry": ("Registry",),
@@ -62,7 +63,8 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".client.shadow": ("Disagreement",),
         ".routing": ("Chosen", "Shadow", "TrafficPlan"),
         ".transport.base": ("Transport",),
-        ".zookeeper": ("ZooKeeper", "ZooKeeperQueue", "ZooKeeperSettings"),
+        ".registries.zookeeper_queue": ("ZooKeeperQueue",),
+        ".zookeeper": ("ZooKeeper", "ZooKeeperSettings"),
         ".registries.zookeeper": ("ZooKeeperRegistry",),
         "stellar.net.breaker": ("CircuitBreakers",),
     },

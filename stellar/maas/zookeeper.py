@@ -1,7 +1,7 @@
-"""The connection to ZooKeeper, and the request queue there, laid out as Metron's own programs read and write them.
+"""The connection to ZooKeeper.
 
 /metron/maas/config            the paths of the queue and of the registrations; may be absent
-/maas/queue/qn-0000000001      a request
+/maas/queue/qn-0000000001      a request; see stellar.maas.registries.zookeeper_queue
 /maas/service/<model>/<id>     a registration; see stellar.maas.registries.zookeeper
 /maas/ext/...                  our own nodes; see stellar.maas.registries.extensions
 """
@@ -23,14 +23,13 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from kazoo import exceptions as refusals
-from kazoo.client import KazooClient
+from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.hosts import collect_hosts
-from kazoo.protocol.states import KazooState, KeeperState, WatchedEvent
+from kazoo.protocol.states import KazooState, KeeperState
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
-from stellar.maas.requests import ITEM_PREFIX, Item
-from stellar.maas.schema import CONFIG_PATH, MaaSConfig, ModelRequest, read_json
+from stellar.maas.schema import CONFIG_PATH, MaaSConfig, read_json
 from stellar.util.forks import reset_after_fork
 from stellar.util.json_objects import read_object
 
@@ -47,6 +46,8 @@ _ACLS = {
     "read": [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE],
     "none": CREATOR_ALL_ACL,
 }
+# The results of the other changes in a failed transaction
+_NOT_THE_CAUSE = (refusals.RolledBackError, refusals.RuntimeInconsistency)
 # Reconnect at least every second: a session does not last much longer
 _RECONNECT = {"max_tries": -1, "delay": 0.05, "backoff": 2, "max_delay": 1.0, "max_jitter": 0.2}
 
@@ -192,6 +193,9 @@ class ZooKeeper:
 
         Raises ConnectionError if there is no connection in that time.
         """
+        return getattr(self._await_connection(seconds), f"{operation}_async")(*arguments, **options)
+
+    def _await_connection(self, seconds: float) -> KazooClient:
         client = self.client
         deadline = time.monotonic() + seconds
         while not client.connected:
@@ -200,7 +204,7 @@ class ZooKeeper:
             if time.monotonic() > deadline:
                 raise self._unreachable_error("there is no connection")
             self._live.wait(0.02)
-        return getattr(client, f"{operation}_async")(*arguments, **options)
+        return client
 
     def end(self, result: Any, seconds: float = REQUEST_SECONDS) -> Any:
         """Wait for a pending result, and return it.
@@ -228,6 +232,27 @@ class ZooKeeper:
     def request(self, operation: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
         """Send a request and return its result; raises the errors of `begin` and `end`."""
         return self.end(self.begin(operation, *arguments, seconds=seconds, **options), seconds)
+
+    def transact(self, build: Callable[[TransactionRequest], object], seconds: float = REQUEST_SECONDS) -> list[Any]:
+        """Apply several changes, all or none; return the result of each.
+
+        build: adds the changes to a transaction, by its methods `check`, `create`, `set_data` and `delete`
+
+        Raises the error of the first change that is not possible, such as NoNodeError, and otherwise as `begin` and
+        `end`. After a ConnectionError the changes may have been applied.
+        """
+        transaction = TransactionRequest(self._await_connection(seconds))
+        build(transaction)
+        results: list[Any] = self.end(transaction.commit_async(), seconds)
+        for result in results:
+            if isinstance(result, refusals.KazooException) and not isinstance(result, _NOT_THE_CAUSE):
+                raise result
+        return results
+
+    def ensure_path(self, path: str) -> None:
+        """Create a node without data and its missing parents, unless they exist."""
+        with suppress(refusals.NodeExistsError):
+            self.request("create", path, b"", makepath=True)
 
     def read(self, path: str) -> bytes | None:
         """Return the data of a node; None if it does not exist."""
@@ -384,89 +409,3 @@ def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
         return MaaSConfig() if data is None else MaaSConfig.from_json(data)
     except ValueError as error:
         raise ValueError(f"{path} in ZooKeeper at {zookeeper.hosts}: {error}") from None
-
-
-class ZooKeeperQueue:
-    """A request queue in ZooKeeper, as Metron's clients write it and its service reads it.
-
-    where: hosts such as `node1:2181,node2:2181`, settings, or a connection that is shared with others
-
-    Raises ConnectionError if no server responds, ValueError for invalid hosts, settings or configuration.
-    """
-
-    def __init__(self, where: ZooKeeper | ZooKeeperSettings | str, config_path: str = CONFIG_PATH) -> None:
-        self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
-        self._connection_is_ours = self._zookeeper is not where
-        self._awake = threading.Event()
-        self._foreign: set[str] = set()
-        reset_after_fork(self)
-        try:
-            self._queue = read_config(self._zookeeper, config_path).queue_path
-        except BaseException:
-            self.close()
-            raise
-
-    def enqueue(self, request: ModelRequest) -> str:
-        return self.put(request.to_json())
-
-    def put(self, data: bytes) -> str:
-        """Add arbitrary bytes at the end of the queue, as another program might."""
-        path = f"{self._queue}/{ITEM_PREFIX}"
-        created: str = self._zookeeper.request("create", path, data, sequence=True, makepath=True)
-        return created.rpartition("/")[2]
-
-    def take(self, seconds: float) -> Item | None:
-        deadline = time.monotonic() + seconds
-        while True:
-            self._awake.clear()
-            if (item := self._take_first()) is not None:
-                return item
-            if (left := deadline - time.monotonic()) <= 0:
-                return None
-            self._awake.wait(left)
-
-    def _take_first(self) -> Item | None:
-        for name in sorted(self._items()):
-            path = f"{self._queue}/{name}"
-            if (data := self._zookeeper.read(path)) is not None and self._claim(path, data):
-                return Item(name, data)
-        return None
-
-    def _items(self) -> list[str]:
-        watch = self._on_event  # always the same callable, so that ZooKeeper's client holds one at most
-        try:
-            children: list[str] = self._zookeeper.request("get_children", self._queue, watch=watch)
-        except refusals.NoNodeError:
-            if self._zookeeper.request("exists", self._queue, watch=watch):
-                return self._items()  # it was created just now
-            return []
-        foreign = {name for name in children if not name.startswith(ITEM_PREFIX)}
-        for name in foreign - self._foreign:
-            log.warning("%s/%s is not a request and is ignored", self._queue, name)
-        self._foreign = foreign
-        return [name for name in children if name not in foreign]
-
-    def _claim(self, path: str, data: bytes) -> bool:
-        """Claim an item by deleting it; return False if another service was faster."""
-        try:
-            return self._zookeeper.delete(path)
-        except ConnectionError:
-            log.warning("lost the connection while claiming %s; the request may be lost: %r", path, data)
-            raise
-
-    def _on_event(self, _: WatchedEvent) -> None:
-        self._awake.set()
-
-    def after_fork(self) -> None:
-        self._awake = threading.Event()
-
-    def close(self) -> None:
-        """Close the connection, unless it is shared."""
-        if self._connection_is_ours:
-            self._zookeeper.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()

@@ -165,7 +165,7 @@ class YarnDeployer:
 
     def _create(self, deployment: Deployment, name: str, instances: int) -> None:
         files, program = self._publish_files(deployment), publish_program(self.store)
-        script = self.store.script(deployment.path)
+        script = self.store.script(deployment.files)
         self.yarn.create(self.specification(deployment, name, instances, script, files, program))
         log.info("%s: started service %s on YARN", deployment.model, name)
 
@@ -231,7 +231,7 @@ class YarnDeployer:
         The name contains a digest, because YARN does not fetch a changed file again.
         """
         with tempfile.TemporaryDirectory() as folder:
-            self.store.fetch(deployment.path, Path(folder, FILES))
+            self.store.fetch(deployment.files, Path(folder, FILES))
             packed = pack(Path(folder, FILES), Path(folder, "packed"))
             digest = hashlib.sha256(packed.read_bytes()).hexdigest()[:32]
             return self.store.publish(packed, f"model-{digest}.tar.gz")

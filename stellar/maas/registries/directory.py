@@ -1,7 +1,7 @@
-"""The registry and the request queue in a directory, laid out as in ZooKeeper; for one machine, without a server.
+"""The registry in a directory, laid out as in ZooKeeper; for one machine, without a server.
 
     <directory>/metron/maas/config            the paths of the queue and of the registrations; may be absent
-    <directory>/maas/queue/qn-0000000001      a request
+    <directory>/maas/queue/qn-0000000001      a request; see stellar.maas.registries.directory_queue
     <directory>/maas/service/<model>/<id>     a registration
     <directory>/maas/ext/...                  our own files; see stellar.maas.registries.extensions
 
@@ -16,19 +16,18 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from math import inf
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, BinaryIO, TypeVar
 
 from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.registries.file_tree import CachedFile, FileTree, Names, Stamp
 from stellar.maas.registry import BaseRegistry, Instances, Listener, validate_key
-from stellar.maas.requests import ITEM_PREFIX, Item, item_name
 from stellar.maas.routing import TRAFFIC, parse_plan
-from stellar.maas.schema import CONFIG_PATH, MaaSConfig, Model, ModelRequest, ServiceInstance
+from stellar.maas.schema import CONFIG_PATH, MaaSConfig, Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
 from stellar.net.breaker import CircuitBreakers
 from stellar.util.forks import reset_after_fork
@@ -39,8 +38,7 @@ T = TypeVar("T")
 REFRESH_SECONDS = 0.25  # between two scans while the view is in use
 STALE_SECONDS = 1.0  # the age of a view at which a caller waits for a scan
 IDLE_SECONDS = 2.0  # time without a call after which scanning stops
-TAKE_SECONDS = 0.1
-_ASIDE = ".aside"  # drafts of files, and the counter of the queue
+ASIDE = ".aside"  # drafts of files, and the counter of the queue
 
 
 def read_config(directory: Path, path: str = CONFIG_PATH) -> MaaSConfig:
@@ -74,7 +72,7 @@ def write_atomically(directory: Path, file: Path, data: bytes, *, locked: set[Bi
     directory: of the registry
     locked: the open files that this process holds locked; the file is locked and added before it gets its name
     """
-    aside = directory / _ASIDE
+    aside = directory / ASIDE
     for folder in (directory, aside, file.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = aside / uuid.uuid4().hex
@@ -391,62 +389,3 @@ def _plans_by_name(values: Mapping[Names, T | None]) -> dict[str, T]:
 
 def _by_model(values: Mapping[Names, int | None]) -> dict[Model, int | None]:
     return {Model(name, version): instances for (name, version), instances in values.items()}
-
-
-class FileQueue:
-    """A request queue in a directory of this machine. It holds no open files, so it is usable in the child of a fork.
-
-    Raises ValueError for an invalid configuration.
-    """
-
-    def __init__(self, directory: str | os.PathLike[str], config_path: str = CONFIG_PATH) -> None:
-        self.directory = Path(directory)
-        self._queue = resolve_path(self.directory, read_config(self.directory, config_path).queue_path)
-
-    def enqueue(self, request: ModelRequest) -> str:
-        return self.put(request.to_json())
-
-    def put(self, data: bytes) -> str:
-        """Add arbitrary bytes at the end of the queue, as another program might."""
-        with self._counter() as number:
-            name = item_name(number)
-            write_atomically(self.directory, self._queue / name, data).close()
-            return name
-
-    def take(self, seconds: float) -> Item | None:
-        deadline = monotonic() + seconds
-        while (item := self._take_first()) is None and monotonic() < deadline:
-            sleep(min(TAKE_SECONDS, max(0.0, deadline - monotonic())))
-        return item
-
-    def _take_first(self) -> Item | None:
-        for file in self._items():
-            with suppress(FileNotFoundError):  # another consumer was faster
-                data = file.read_bytes()
-                file.unlink()  # the claim; numbers are never reused, so it can't hit a later item
-                return Item(file.name, data)
-        return None
-
-    def _items(self) -> list[Path]:
-        try:
-            return sorted(file for file in self._queue.iterdir() if file.name.startswith(ITEM_PREFIX))
-        except FileNotFoundError:
-            return []
-
-    @contextmanager
-    def _counter(self) -> Iterator[int]:
-        """Lock the counter and yield the next number, which is used up afterwards."""
-        aside = self.directory / _ASIDE
-        for folder in (self.directory, aside):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(aside / "next-request", os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as counter:
-            fcntl.flock(counter, fcntl.LOCK_EX)
-            existing = (file.name.removeprefix(ITEM_PREFIX) for file in self._items())
-            number = max([int(counter.read() or b"0"), *(int(digits) + 1 for digits in existing if digits.isdecimal())])
-            try:
-                yield number
-                os.pwrite(counter.fileno(), b"%010d" % (number + 1), 0)  # in one write: a crash can't lose the count
-            finally:
-                fcntl.flock(
-                    counter, fcntl.LOCK_UN
-                )  # closing alone would not unlock it while the child of a fork has inherited it

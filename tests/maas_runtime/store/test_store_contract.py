@@ -114,3 +114,46 @@ def test_a_path_outside_the_store_is_rejected(path, store, model):
 def test_a_path_on_another_machine_is_rejected(path, store, model):
     with pytest.raises(DeployError, match="the model store is"):
         store.upload(model, path)
+
+
+def test_an_immutable_copy_has_the_digest_of_its_files(store, model, tmp_path):
+    first = store.add_content(model)
+    assert store.add_content(model) == first
+    store.fetch(first, tmp_path / "work")
+    assert (tmp_path / "work/data/deep/weights").read_bytes() == b"\0\1"
+    assert store.script(first) == "rest.sh"
+    (model / "data/deep/weights").unlink()
+    second = store.add_content(model)
+    assert second != first
+    store.fetch(second, tmp_path / "other")
+    assert not (tmp_path / "other/data/deep/weights").exists()
+    assert {first, second} <= {content.path for content in store.contents()}
+    store.remove_content(second)
+    assert second not in {content.path for content in store.contents()}
+
+
+def test_the_files_at_a_path_can_be_copied_by_the_store(store, model, at):
+    store.upload(model, at("m"))
+    copy = store.snapshot(at("m"))
+    assert copy == store.add_content(model)
+    assert store.snapshot(copy) == copy
+
+
+def test_a_changed_file_has_another_digest_by_content_mode_name_or_script(store, model):
+    def copy(script="rest.sh"):
+        return store.add_content(model, script)
+
+    (model / "other.sh").write_text("")
+    seen = {copy(), copy("other.sh")}
+    (model / "rest.sh").chmod(0o640)
+    seen.add(copy())
+    (model / "rest.sh").write_text("new")
+    seen.add(copy())
+    (model / "data/deep/weights").rename(model / "data/deep/w")
+    seen.add(copy())
+    assert len(seen) == 5
+
+
+def test_uploading_into_the_directory_of_copies_is_rejected(store, model, at):
+    with pytest.raises(DeployError, match="choose another directory"):
+        store.upload(model, at(".content/x"))
