@@ -1,9 +1,9 @@
 """The runtime of Model as a Service: starts models, keeps the desired number of instances running, rolls out versions.
 
     cli           the commands: maas serve, deploy, traffic, status, doctor, and Metron's two
-    service       desired state, reconciliation and rollouts
+    service       desired state, reconciliation and rollouts, and the agent of each host
     state         registry, queue and state store of a service, in a directory or in ZooKeeper
-    deployers     run instances on this machine or on YARN
+    deployers     assign instances to hosts and run them there, or on YARN
     runner        runs one instance: start, readiness, health checks, drain
     store         the files of models, in a directory or in HDFS
     archive       `maas.pyz`, runner and service in one file for the nodes of a cluster
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from maas_runtime.archive import build_archive as build_archive
     from maas_runtime.deployers import Deployer as Deployer
     from maas_runtime.deployers import Deployment as Deployment
-    from maas_runtime.deployers.local import LocalDeployer as LocalDeployer
+    from maas_runtime.deployers.assigning import AssigningDeployer as AssigningDeployer
+    from maas_runtime.deployers.local import LocalInstances as LocalInstances
     from maas_runtime.deployers.memory import MemoryDeployer as MemoryDeployer
     from maas_runtime.deployers.yarn.deployer import YarnDeployer as YarnDeployer
     from maas_runtime.deployers.yarn.deployer import YarnSettings as YarnSettings
     from maas_runtime.deployers.yarn.rest import YarnServices as YarnServices
     from maas_runtime.errors import DeployError as DeployError
     from maas_runtime.runner.runner import Limits as Limits
+    from maas_runtime.service.agent import Agent as Agent
     from maas_runtime.service.service import Service as Service
     from maas_runtime.state.store import DirectoryStateStore as DirectoryStateStore
     from maas_runtime.state.store import StateStore as StateStore
@@ -41,12 +43,14 @@ __getattr__, __dir__, __all__ = export_lazily(
     {
         ".archive": ("build_archive",),
         ".deployers": ("Deployer", "Deployment"),
-        ".deployers.local": ("LocalDeployer",),
+        ".deployers.assigning": ("AssigningDeployer",),
+        ".deployers.local": ("LocalInstances",),
         ".deployers.memory": ("MemoryDeployer",),
         ".deployers.yarn.deployer": ("YarnDeployer", "YarnSettings"),
         ".deployers.yarn.rest": ("YarnServices",),
         ".errors": ("DeployError",),
         ".runner.runner": ("Limits",),
+        ".service.agent": ("Agent",),
         ".service.service": ("Service",),
         ".state.store": ("DirectoryStateStore", "StateStore"),
         ".state.zookeeper": ("ZooKeeperStateStore",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from maas_runtime.service.rollouts import (
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from maas_runtime.store import options as stores
+from maas_runtime.store.base import ModelStore
 from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
+from stellar.maas.requests import make_note
 from stellar.maas.schema import Model, ModelRequest, validate_name
 
 
@@ -84,17 +87,24 @@ def deploy(args: argparse.Namespace) -> int:
     if args.log4j:
         print("maas: -l has no effect: this service does not use log4j", file=sys.stderr)
     with stores.model_store(args) as store, open_backend(args) as backend:
-        if args.local_model_path:
-            for file in store.upload(args.local_model_path, args.hdfs_model_path, args.script):
-                print(f"uploaded {file}")
+        content = _upload(args, store) if args.local_model_path else None
         if args.prune:
             return prune(backend.registry, args.name, args.version, unreachable_too=args.prune == "unreachable")
         if args.mode == "LIST":
             sys.stdout.write(format_listing(backend.registry.instances(args.name, args.version)))
             return 0
-        if args.mode == "ADD":
+        if args.mode == "ADD" and content is None:
             store.script(args.hdfs_model_path)
-        return _enqueue(args, backend) if args.replace is None else _replace(args, backend)
+        return _enqueue(args, backend, content) if args.replace is None else _replace(args, backend, content)
+
+
+def _upload(args: argparse.Namespace, store: ModelStore) -> str:
+    """Upload the model's files, for Metron and other services to their path; return that of the immutable copy."""
+    files = store.upload(args.local_model_path, args.hdfs_model_path, args.script)
+    content = store.add_content(args.local_model_path, args.script)
+    for file in files:
+        print(f"uploaded {file}")
+    return content
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -147,11 +157,12 @@ def format_listing(instances: Instances) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in "".join(lines))
 
 
-def _enqueue(args: argparse.Namespace, backend: Backend) -> int:
+def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) -> int:
     adding = args.mode == "ADD"
     model, state_store = Model(args.name, args.version), backend.state_store
     failures = _count_failures(state_store, model)
-    id = backend.queue.enqueue(
+    note = make_note(content=content, store=stores.store_name(args) if content else None)
+    name = backend.queue.enqueue(
         ModelRequest(
             name=args.name,
             version=args.version,
@@ -159,9 +170,10 @@ def _enqueue(args: argparse.Namespace, backend: Backend) -> int:
             memory=args.memory if adding else 0,
             action=args.mode,
             path=args.hdfs_model_path if adding else None,
-        )
+        ),
+        note,
     )
-    result = _await_result(args, state_store, model, id)
+    result = _await_result(args, state_store, model, lambda: find_result(state_store, name, note["token"]))
     if result is None:
         return 1 if args.wait is not None else 0
     if "refused" in result:
@@ -173,7 +185,21 @@ def _enqueue(args: argparse.Namespace, backend: Backend) -> int:
     return 0
 
 
-def _await_result(args: argparse.Namespace, state_store: StateStore, model: Model, request: str) -> JsonObject | None:
+def find_result(state_store: StateStore, name: str, token: str) -> JsonObject | None:
+    """Return the result of a request in the queue; None while there is none.
+
+    name: of its item, which an earlier item may have had too
+    token: of its note
+    """
+    for result in [each for each in state_store.names("requests") if each.endswith(f"-{name}")]:
+        if (found := state_store.read(f"requests/{result}")) and found.get("token") == token:
+            return found
+    return None
+
+
+def _await_result(
+    args: argparse.Namespace, state_store: StateStore, model: Model, find: Callable[[], JsonObject | None]
+) -> JsonObject | None:
     """Return the result of a request; None, after a message, if no service runs.
 
     Raises DeployError if the service does not respond in time.
@@ -185,12 +211,15 @@ def _await_result(args: argparse.Namespace, state_store: StateStore, model: Mode
             file=sys.stderr,
         )
         return None
-    if (result := await_condition(lambda: state_store.read(f"requests/{request}"), RESPONSE_SECONDS)) is None:
-        raise DeployError(f"the service did not respond within {RESPONSE_SECONDS:g} seconds; see: maas status")
+    if (result := await_condition(find, RESPONSE_SECONDS)) is None:
+        raise DeployError(
+            f"{model}: the request is queued, but the service did not respond within {RESPONSE_SECONDS:g} seconds; it "
+            "may be copying files, and handles the request later; see: maas status"
+        )
     return result
 
 
-def _replace(args: argparse.Namespace, backend: Backend) -> int:
+def _replace(args: argparse.Namespace, backend: Backend, content: str | None) -> int:
     request = ReplaceRequest(
         args.name,
         args.version,
@@ -199,9 +228,11 @@ def _replace(args: argparse.Namespace, backend: Backend) -> int:
         args.memory,
         args.replace,
         fresh=args.local_model_path is not None,
+        content=content or "",
+        store=stores.store_name(args),
     )
     id = request_replacement(backend.state_store, request)
-    result = _await_result(args, backend.state_store, request.model, id)
+    result = _await_result(args, backend.state_store, request.model, lambda: backend.state_store.read(f"requests/{id}"))
     if result is None:
         return 1 if args.wait is not None else 0
     if "refused" in result:
@@ -248,7 +279,10 @@ def _await_ready(
         failure = state_store.read(failures_path(model)) or {}
         reason = f"; the last failure: {failure['last']}" if _count_failures(state_store, model) > failures else ""
         count = len(registry.instances(*model))
-        raise DeployError(f"{model}: {count} of {desired} ready after {seconds:g} seconds{reason}")
+        raise DeployError(
+            f"{model}: {count} of {desired} ready after {seconds:g} seconds{reason}; accepted, not finished: the "
+            "service goes on, see: maas status"
+        )
     print(f"{model}: {desired} ready")
 
 

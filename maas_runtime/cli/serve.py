@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 from maas_runtime.cli import background
 from maas_runtime.cli.common import (
@@ -20,12 +21,14 @@ from maas_runtime.cli.common import (
     parse_seconds,
 )
 from maas_runtime.deployers import Deployer
-from maas_runtime.deployers.local import LocalDeployer
+from maas_runtime.deployers.assigning import AssigningDeployer
+from maas_runtime.deployers.local import LocalInstances
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.runner import memory_limit
 from maas_runtime.runner.endpoint import parse_health_path
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.runner import Limits
+from maas_runtime.service.agent import Agent, lock_agent, read_free_memory
 from maas_runtime.service.service import Service
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import ignore_status, try_record_failure
@@ -67,6 +70,12 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="a directory that file:// paths of requests must be in; may be repeated (default: any)",
+    )
+    add(
+        "--memory",
+        type=_integer_from(1),
+        metavar="MB",
+        help="memory that this host offers for models (default: what is free at the start)",
     )
     add(
         "--max-instances",
@@ -155,9 +164,17 @@ def serve(args: argparse.Namespace) -> int:
     with stores.model_store(args) as store, open_backend(args) as backend:
         log.info("serving %s", backend.name)
         notify = partial(_notify, args.ready_fd) if args.ready_fd is not None else ignore_status
-        with _open_deployer(args, backend, store) as deployer:
-            service = _make_service(args, backend, store, deployer)
-            service.run(lambda: bool(signals), leave_running=args.leave_running, notify=notify)
+        if cluster.uses_yarn(args):
+            report = partial(try_record_failure, backend.state_store.copy())
+            with cluster.open_deployer(args, backend, store, report, _read_limits(args)) as deployer:
+                service = _make_service(args, backend, store, deployer)
+                service.run(lambda: bool(signals), leave_running=args.leave_running, notify=notify)
+        else:
+            with _run_agent(args, backend, store, lambda: bool(signals)):
+                service = _make_service(
+                    args, backend, store, AssigningDeployer(backend.state_store, backend.registry, store)
+                )
+                service.run(lambda: bool(signals), leave_running=True, notify=notify)  # the agent ends them
     log.info("ended")
     return 0
 
@@ -175,10 +192,8 @@ def _notify(descriptor: int, word: str) -> None:
         os.write(descriptor, f"{word}\n".encode())
 
 
-@contextmanager
-def _open_deployer(args: argparse.Namespace, backend: Backend, store: ModelStore) -> Iterator[Deployer]:
-    """Open the deployer, for this machine or for YARN."""
-    limits = Limits(
+def _read_limits(args: argparse.Namespace) -> Limits:
+    return Limits(
         args.start_seconds,
         args.drain_seconds,
         args.end_seconds,
@@ -186,22 +201,47 @@ def _open_deployer(args: argparse.Namespace, backend: Backend, store: ModelStore
         logs=LogLimits(args.log_mb * 1_000_000, args.log_files),
         health=args.health,
     )
-    report = partial(try_record_failure, backend.state_store)
-    if cluster.uses_yarn(args):
-        with cluster.open_deployer(args, backend, store, report, limits) as deployer:
-            yield deployer
-        return
+
+
+@contextmanager
+def _run_agent(
+    args: argparse.Namespace, backend: Backend, store: ModelStore, stopping: Callable[[], bool]
+) -> Iterator[None]:
+    """Run the agent of this host in a thread until `stopping()` returns True; wait for its first turn, and its end."""
     memory_limit.prepare()
-    yield LocalDeployer(
-        args.registry / "containers",
-        backend.registry_options,
-        store,
-        report,
-        unregister=backend.registry.unregister,
-        ready=lambda model: {instance.id for instance in backend.registry.instances(*model)},
-        host=args.host,
-        limits=limits,
-    )
+    agent_store = backend.state_store.copy()
+    ready, ended = Event(), Event()
+
+    def run() -> None:
+        with lock_agent(args.registry, lambda: stopping() or ended.is_set()) as id:
+            if id is not None:
+                instances = LocalInstances(
+                    args.registry / "containers",
+                    backend.registry_options,
+                    store,
+                    dict(args.shell_env),
+                    unregister=backend.registry.unregister,
+                    host=args.host,
+                    limits=_read_limits(args),
+                )
+                agent = Agent(
+                    id,
+                    instances,
+                    agent_store,
+                    partial(try_record_failure, agent_store),
+                    args.memory or read_free_memory(),
+                )
+                agent.run(lambda: stopping() or ended.is_set(), ready, leave_running=args.leave_running)
+
+    thread = Thread(target=run, name="agent")
+    thread.start()
+    try:
+        while thread.is_alive() and not ready.wait(0.1) and not backend.state_store.is_led():
+            pass
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _make_service(args: argparse.Namespace, backend: Backend, store: ModelStore, deployer: Deployer) -> Service:
@@ -214,4 +254,5 @@ def _make_service(args: argparse.Namespace, backend: Backend, store: ModelStore,
         environment=dict(args.shell_env),
         restart=args.restart == "always",
         max_instances=args.max_instances,
+        store_name=stores.store_name(args),
     )

@@ -1,12 +1,12 @@
-"""A deployer that runs instances as processes of this machine, each supervised by a runner.
+"""The instances that run as processes of this machine, each supervised by a runner.
 
-    <directory>/<id>/instance.json      model and start time
+    <directory>/<id>/instance.json      the assignment and its start time
     <directory>/<id>/lock               locked while the runner lives; contains the runner's process id
     <directory>/<id>/work/              the model's files; working directory of its script
     <directory>/<id>/stdout, stderr     output of the script        runner.log    log of the runner
     <directory>/failed/<id>/            the last failed instances, without the model's files
 
-These directories are the only state, so a new deployer finds the instances of the previous one.
+These directories are the only state, so a new process finds the instances of the previous one.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import maas_runtime
-from maas_runtime.deployers import Deployment
+from maas_runtime.deployers.process_watcher import ProcessWatcher
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.processes import kill_marked
 from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
+from maas_runtime.state.assignments import Assignment
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registries.directory import is_locked
-from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +48,7 @@ class LocalInstance:
     """An instance, as described by its directory."""
 
     folder: Path
-    model: Model
+    assignment: Assignment
     started: float
 
     @property
@@ -75,132 +73,162 @@ class LocalInstance:
         return None if reason is None else str(reason)
 
 
-class LocalDeployer:
-    """A deployer for this machine.
+class EndedInstance(NamedTuple):
+    """An instance of which no process runs, with the reason of its failure; None if it was stopped on request."""
+
+    assignment: Assignment
+    reason: str | None
+
+
+@dataclass
+class LocalInstances:
+    """Starts and stops instances on this machine. Thread-safe; only one process uses a directory at a time.
 
     directory: parent of the instances' directories
     registry: options with which a runner opens the registry, such as `--registry=/var/maas`
     store: model store with the models' files
-    report: called with the model and the reason when an instance fails
+    environment: variables for the scripts of all models
     unregister: called with the model's name and the instance's id when its runner was killed
-    ready: returns the ids of a model's ready instances; others are stopped first
     host: host name under which clients reach this machine
     limits: time-outs and resource limits of the runners
+    changed: called in another thread when an instance has ended
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        registry: Sequence[str],
-        store: ModelStore,
-        report: Callable[[Model, str], None],
-        *,
-        unregister: Callable[[str, str], None] | None = None,
-        ready: Callable[[Model], Collection[str]] | None = None,
-        host: str = "127.0.0.1",
-        limits: Limits | None = None,
-    ) -> None:
-        self._directory = directory.absolute()
-        self._registry = registry
-        self._store = store
-        self._report = report
-        self._unregister = unregister
-        self._ready = ready
-        self._host = host
-        self._limits = limits or Limits()
-        for draft in self._directory.glob(".*"):  # left by a deployer that was killed while starting an instance
+    directory: Path
+    registry: Sequence[str]
+    store: ModelStore
+    environment: Mapping[str, str] = field(default_factory=dict)
+    unregister: Callable[[str, str], None] | None = None
+    host: str = "127.0.0.1"
+    limits: Limits = field(default_factory=Limits)
+    changed: Callable[[], object] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.directory = self.directory.absolute()
+        for draft in self.directory.glob(".*"):  # left by a process that was killed while starting an instance
             shutil.rmtree(draft, ignore_errors=True)
-        self._locks: defaultdict[Model, threading.Lock] = defaultdict(threading.Lock)
+        self._watcher = ProcessWatcher()
+        self._runners: dict[str, subprocess.Popen[bytes]] = {}
+        self._instances: dict[str, LocalInstance] = {}
+        self._ended: set[str] = set()
+        self._unwatched: set[str] = set()
+        for instance in read_instances(self.directory):
+            self._adopt(instance)
 
-    def scale(self, deployment: Deployment, instances: int) -> None:
-        with self._locks[deployment.model]:
-            running = self._running(deployment.model)
-            if surplus := max(0, len(running) - instances):
-                self._stop(self._sort_for_removal(running)[:surplus])
-            for _ in range(instances - len(running)):
-                self._start(deployment)
+    def running(self) -> dict[str, Assignment]:
+        """Return the assignments of all instances that have not been collected as ended, by id, oldest first."""
+        return {id: instance.assignment for id, instance in list(self._instances.items())}
 
-    def running(self, model: Model) -> int:
-        return len(self._running(model))
+    def start(self, assignment: Assignment) -> None:
+        """Start an instance.
 
-    def _sort_for_removal(self, running: list[LocalInstance]) -> list[LocalInstance]:
-        ready = self._ready(running[0].model) if self._ready else ()
-        return sorted(running, key=lambda instance: instance.folder.name in ready) if ready else running
-
-    def _running(self, model: Model) -> list[LocalInstance]:
-        """Return the running instances of a model, oldest first; clean up those that ended."""
-        instances = []
-        for instance in _read_instances(self._directory):
-            if instance.model == model:
-                if instance.is_running():
-                    instances.append(instance)
-                else:
-                    self._clean_up(instance)
-        return instances
-
-    def _start(self, deployment: Deployment) -> None:
-        id = uuid.uuid4().hex[:12]
-        folder, draft = self._directory / id, self._directory / f".{id}"
-        script = self._store.script(deployment.path)
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Raises DeployError if its files cannot be fetched or its runner cannot be started.
+        """
+        folder, draft = self.directory / assignment.id, self.directory / f".{assignment.id}"
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        started = time.time()
         try:
+            script = self.store.script(assignment.content)
             draft.mkdir(mode=0o700)
-            self._store.fetch(deployment.path, draft / WORK)
+            self.store.fetch(assignment.content, draft / WORK)
             (draft / OUTPUT).touch()
             (draft / ERRORS).touch()
-            description = {**deployment.model._asdict(), "started": time.time()}
+            description = {"name": assignment.model.name, "started": started, **assignment.to_object()}
             (draft / DESCRIPTION).write_text(json.dumps(description))
             with (draft / LOCK).open("wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # the runner inherits the lock, so the instance never appears dead
                 draft.rename(folder)
-                self._run(deployment, id, script, lock.fileno())
+                runner = self._run(assignment, script, lock.fileno())
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise DeployError(f"cannot start {assignment.model}: {error}") from error
+        finally:
             shutil.rmtree(draft, ignore_errors=True)
-            raise DeployError(f"cannot start {deployment.model}: {error}") from error
-        log.info("%s: instance %s started", deployment.model, id)
+        self._runners[assignment.id] = runner
+        self._instances[assignment.id] = LocalInstance(folder, assignment, started)
+        self._watch(assignment.id, runner.pid)
+        log.info("%s: instance %s started", assignment.model, assignment.id)
 
-    def _run(self, deployment: Deployment, id: str, script: str, lock: int) -> None:
-        with (self._directory / id / RUNNER_LOG).open("ab") as output:
-            runner = subprocess.Popen(
-                self._command(deployment, id, script),
+    def stop(self, id: str) -> None:
+        """Stop an instance, and return when it has ended; kill its runner if it does not end in time. Idempotent."""
+        if (instance := self._instances.get(id)) is None:
+            return
+        self._send_signal(instance, signal.SIGTERM)
+        deadline = time.monotonic() + self.limits.drain + self.limits.end + SPARE_SECONDS
+        if not _await_end(instance, deadline):
+            log.warning("%s: killing the runner of %s, which did not end in time", instance.assignment.model, id)
+            self._send_signal(instance, signal.SIGKILL)
+            _await_end(instance, time.monotonic() + SPARE_SECONDS)
+        self._record_end(id)
+
+    def collect_ended(self) -> list[EndedInstance]:
+        """Clean up the instances that ended since the last call, and return them."""
+        for id in [id for id in self._unwatched if (known := self._instances.get(id)) and not known.is_running()]:
+            self._record_end(id)
+        ended = []
+        while self._ended:
+            id = self._ended.pop()
+            if (instance := self._instances.pop(id, None)) is not None:
+                if runner := self._runners.pop(id, None):
+                    runner.wait()  # it would stay in the process table
+                self._unwatched.discard(id)
+                ended.append(EndedInstance(instance.assignment, self._clean_up(instance)))
+        return ended
+
+    def close(self) -> None:
+        """End watching; the instances go on."""
+        self._watcher.close()
+        for runner in self._runners.values():
+            runner.returncode = 0  # else a warning that it still runs
+
+    # --- starting
+
+    def _run(self, assignment: Assignment, script: str, lock: int) -> subprocess.Popen[bytes]:
+        with (self.directory / assignment.id / RUNNER_LOG).open("ab") as output:
+            return subprocess.Popen(
+                self._command(assignment, script),
                 cwd=PACKAGES,
-                env={**os.environ, ENVIRONMENT: json.dumps(dict(deployment.environment))},
+                env={**os.environ, ENVIRONMENT: json.dumps(dict(self.environment))},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 pass_fds=(lock,),
                 start_new_session=True,
             )
-        # An unreaped child would stay in the process table
-        threading.Thread(target=runner.wait, name=f"runner {id}", daemon=True).start()
 
-    def _command(self, deployment: Deployment, id: str, script: str) -> Sequence[str]:
+    def _command(self, assignment: Assignment, script: str) -> Sequence[str]:
         options = {
-            "--name": deployment.model.name,
-            "--version": deployment.model.version,
+            "--name": assignment.model.name,
+            "--version": assignment.model.version,
             "--script": script,
-            "--container_id": id,
-            "--hostname": self._host,
-            "--container": self._directory / id,
-            "--memory": deployment.memory,
-            **self._limits.to_options(),
+            "--container_id": assignment.id,
+            "--hostname": self.host,
+            "--container": self.directory / assignment.id,
+            "--memory": assignment.memory,
+            "--epoch": assignment.epoch,
+            **self.limits.to_options(),
         }
         arguments = [f"{name}={value}" for name, value in options.items()]
-        return [sys.executable, "-m", "maas_runtime.runner.runner", *self._registry, *arguments]
+        return [sys.executable, "-m", "maas_runtime.runner.runner", *self.registry, *arguments]
 
-    def _stop(self, instances: Sequence[LocalInstance]) -> None:
-        """Stop instances in parallel; kill runners that do not end in time."""
-        for instance in instances:
-            self._send_signal(instance, signal.SIGTERM)
-        deadline = time.monotonic() + self._limits.drain + self._limits.end + SPARE_SECONDS
-        for instance in instances:
-            if not _await_end(instance, deadline):
-                log.warning(
-                    "%s: killing the runner of %s, which did not end in time", instance.model, instance.folder.name
-                )
-                self._send_signal(instance, signal.SIGKILL)
-                _await_end(instance, time.monotonic() + SPARE_SECONDS)
-            self._clean_up(instance)
+    def _adopt(self, instance: LocalInstance) -> None:
+        id = instance.assignment.id
+        self._instances[id] = instance
+        runner_pid = instance.runner_pid
+        if runner_pid is None or not instance.is_running():
+            self._unwatched.add(id)
+        else:
+            self._watch(id, runner_pid)
+
+    def _watch(self, id: str, pid: int) -> None:
+        if not self._watcher.watch(pid, lambda: self._record_end(id)):
+            self._unwatched.add(id)  # it may have ended already
+
+    # --- ending
+
+    def _record_end(self, id: str) -> None:
+        self._ended.add(id)
+        self.changed()
 
     def _send_signal(self, instance: LocalInstance, number: signal.Signals) -> None:
         started = time.monotonic() + 10.0  # a starting runner has not written its process id yet
@@ -210,52 +238,48 @@ class LocalDeployer:
             with suppress(ProcessLookupError):
                 os.kill(runner_pid, number)
 
-    def _clean_up(self, instance: LocalInstance) -> None:
-        failed = self._directory / FAILED
+    def _clean_up(self, instance: LocalInstance) -> str | None:
+        """Remove the files of an ended instance, or keep its logs if it failed. Return the reason of its failure."""
+        failed = self.directory / FAILED
         failed.mkdir(exist_ok=True)
         target = failed / instance.folder.name
-        try:
-            instance.folder.rename(target)  # succeeds once, so a failure is reported once
-        except FileNotFoundError:
-            return
+        shutil.rmtree(target, ignore_errors=True)
+        instance.folder.rename(target)
         shutil.rmtree(target / WORK, ignore_errors=True)
-        ended = LocalInstance(target, instance.model, instance.started)
+        ended = LocalInstance(target, instance.assignment, instance.started)
         if not (target / OUTCOME).exists():
             self._unregister_killed(ended)
-            kill_marked(
-                f"{CONTAINER_ID}={target.name}"
-            )  # its guardian killed the group, but not processes that left it
+            # Its guardian killed the group, but not processes that left it
+            kill_marked(f"{CONTAINER_ID}={target.name}")
         if (reason := ended.read_failure()) is None:
             shutil.rmtree(target, ignore_errors=True)
-        else:
-            log.warning("%s: instance %s failed: %s; see %s", instance.model, target.name, reason, target)
-            self._report(instance.model, f"{reason}; see {target}")
-            for old in [c.folder for c in _read_instances(failed)][:-MAX_FAILED]:
-                shutil.rmtree(old, ignore_errors=True)
+            return None
+        log.warning("%s: instance %s failed: %s; see %s", instance.assignment.model, target.name, reason, target)
+        for old in [each.folder for each in read_instances(failed)][:-MAX_FAILED]:
+            shutil.rmtree(old, ignore_errors=True)
+        return f"{reason}; see {target}"
 
     def _unregister_killed(self, killed: LocalInstance) -> None:
         """Unregister an instance whose runner was killed, instead of waiting for its session to expire."""
+        model, id = killed.assignment.model, killed.folder.name
         try:
-            if self._unregister:
-                self._unregister(killed.model.name, killed.folder.name)
+            if self.unregister:
+                self.unregister(model.name, id)
         except OSError as error:
-            log.warning(
-                "%s: cannot unregister %s, which stays until its session expires: %s",
-                killed.model,
-                killed.folder.name,
-                error,
-            )
+            log.warning("%s: cannot unregister %s, which stays until its session expires: %s", model, id, error)
 
 
-def _read_instances(directory: Path) -> Iterator[LocalInstance]:
+def read_instances(directory: Path) -> Iterator[LocalInstance]:
     """Return the instances in a directory, oldest first."""
     instances = []
-    with suppress(FileNotFoundError):
-        for file in directory.glob("[!.]*/" + DESCRIPTION):
-            with suppress(FileNotFoundError):
+    for file in directory.glob("[!.]*/" + DESCRIPTION):
+        with suppress(FileNotFoundError):
+            try:
                 fields = json.loads(file.read_bytes())
-                model = Model(fields["name"], fields["version"])
-                instances.append(LocalInstance(file.parent, model, fields["started"]))
+                assignment = Assignment.from_object(fields["name"], file.parent.name, fields)
+                instances.append(LocalInstance(file.parent, assignment, float(fields["started"])))
+            except (ValueError, KeyError, TypeError, DeployError) as error:
+                log.warning("invalid %s, ignored; end its processes and remove its directory: %r", file, error)
     return iter(sorted(instances, key=lambda instance: instance.started))
 
 

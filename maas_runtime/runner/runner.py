@@ -20,12 +20,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from maas_runtime.runner.assignment import AssignedLifecycle
 from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, parse_health_path, read_endpoint
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.memory_limit import create_control_group
 from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
+from maas_runtime.state.store import DirectoryStateStore, StateStore
 from maas_runtime.store.base import ENDPOINT_FILE
-from stellar.maas.registries.directory import FileRegistry
+from stellar.maas.registries.directory import FileRegistry, read_config
 from stellar.maas.registry import Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
@@ -355,6 +357,7 @@ def make_parser() -> argparse.ArgumentParser:
         default="ephemeral",
         help="`ephemeral` ends with the runner (default)",
     )
+    add("--epoch", type=int, help="epoch of the desired state that includes the instance; it ends with a later one")
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory limit of all processes; 0 for no limit")
     add("--log-bytes", type=int, default=limits.logs.max_bytes, metavar="N", help="maximum size of each log file")
     add("--log-files", type=int, default=limits.logs.backups, metavar="N", help="number of rotated log files")
@@ -373,11 +376,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(
     argv: Sequence[str] | None = None,
-    make_lifecycle: Callable[[Instance, Registry, Limits], Lifecycle] = lambda *_: UntilStopped(),
+    make_lifecycle: Callable[[Instance, Registry, Limits], Lifecycle] | None = None,
 ) -> int:
     """Run one instance. Return 0 after a stop signal, 1 after a failure; the outcome is written to its directory.
 
-    make_lifecycle: makes the policy that ends the instance; by default, it ends on a stop signal
+    make_lifecycle: makes the policy that ends the instance; by default, it ends on a stop signal, and with --epoch
+        when it is not desired any more
     """
     signals = Signals()
     args = make_parser().parse_args(argv)
@@ -387,14 +391,11 @@ def main(
     (container / LOCK).write_text(f"{os.getpid()}\n")  # written once signals are handled: others may send them now
     try:
         with _open_registry(args, signals) as registry:
-            run(
-                instance,
-                registry,
-                signals,
-                limits,
-                make_lifecycle(instance, registry, limits),
-                is_subreaper=become_subreaper(),
-            )
+            if make_lifecycle is None:
+                lifecycle = UntilStopped() if args.epoch is None else _make_lifecycle(args, instance, registry)
+            else:
+                lifecycle = make_lifecycle(instance, registry, limits)
+            run(instance, registry, signals, limits, lifecycle, is_subreaper=become_subreaper())
     except StopRequested:
         log.info("%s: stop requested before the instance was started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:
@@ -445,6 +446,20 @@ def _open_registry(args: argparse.Namespace, signals: Signals) -> FileRegistry |
         except ConnectionError as error:
             log.warning("%s", error)
     raise StopRequested
+
+
+def _make_lifecycle(
+    args: argparse.Namespace, instance: Instance, registry: FileRegistry | ZooKeeperRegistry
+) -> Lifecycle:
+    """Return the life cycle of an instance that an agent started."""
+    state_store: StateStore
+    if isinstance(registry, FileRegistry):
+        state_store = DirectoryStateStore(args.registry, read_config(args.registry, args.zk_root).ext_root)
+    else:
+        from maas_runtime.state.zookeeper import ZooKeeperStateStore
+
+        state_store = ZooKeeperStateStore(registry.connection, args.zk_root)
+    return AssignedLifecycle(state_store.watch(f"assigned/{instance.model.name}/{instance.id}"), args.epoch)
 
 
 def _write_outcome(container: Path, failure: str | None) -> None:

@@ -122,10 +122,14 @@ class DesiredState:
                 self.state_store.commit({_spec_path(model): None, failures_path(model): None})
                 del self._specs[model]
 
-    def load(self) -> None:
-        """Read the desired state that the previous service stored."""
+    def load(self, *, keep: bool = False) -> None:
+        """Read the desired state that the previous service stored.
+
+        keep: keep the specifications in memory that are not stored
+        """
         with self._lock:
-            self._specs.clear()
+            if not keep:
+                self._specs.clear()
             for name in self.state_store.names("wanted"):
                 for version in self.state_store.names(f"wanted/{name}"):
                     model = Model(name, version)

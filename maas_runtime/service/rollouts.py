@@ -34,6 +34,7 @@ from maas_runtime.errors import DeployError
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
 from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from maas_runtime.store.base import ModelStore
+from maas_runtime.store.content import require_content_path
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, TrafficPlan
 from stellar.maas.schema import Model, validate_name
@@ -59,6 +60,8 @@ class ReplaceRequest:
 
     seconds: time-out for the next instance to become ready, before the rollout is rolled back
     fresh: the files were uploaded just now, so running instances of the same version are replaced too
+    content: immutable copy of the files in the model store; empty to make one from `path`
+    store: name of the model store to which it was uploaded, for messages
     """
 
     name: str
@@ -68,6 +71,8 @@ class ReplaceRequest:
     memory: int = 0
     seconds: float = READY_SECONDS
     fresh: bool = False
+    content: str = ""
+    store: str = ""
 
     @property
     def model(self) -> Model:
@@ -225,8 +230,9 @@ class Rollouts:
         validate_name(request.version, "model's version")
         if not 1 <= request.instances <= self.max_instances:
             raise ValueError(f"invalid number of instances {request.instances}: expected 1 to {self.max_instances}")
-        self.store.script(request.path)
-        return request
+        content = require_content_path(request.content) if request.content else self.store.snapshot(request.path)
+        self.store.script(content)
+        return replace(request, content=content)
 
     def _begin(self, id: str, request: ReplaceRequest) -> None:
         last = self._active.get(request.name)
@@ -295,7 +301,7 @@ class Rollouts:
         request, own = rollout.request, rollout.before.get(rollout.request.version)
         if own is None:
             return False
-        same = (own["path"], own["memory"]) == (request.path, request.memory)
+        same = (own.get("content", ""), own["memory"]) == (request.content, request.memory)
         return request.fresh or not same or not rollout.others
 
     def _roll(self, rollout: Rollout) -> Rollout:
@@ -381,7 +387,7 @@ class Rollouts:
         return ((version, specs[version]) for version in sorted(others, key=natural_order))
 
     def _make_deployment(self, request: ReplaceRequest) -> Deployment:
-        return Deployment(request.model, request.path, request.memory, self.desired.environment)
+        return Deployment(request.model, request.path, request.memory, self.desired.environment, request.content)
 
     def _get_previous(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
         model = Model(rollout.request.name, version)

@@ -2,9 +2,12 @@
 
 One service leads; others on the same ZooKeeper wait for its end. A turn of the leader does three jobs:
 
-1. Take one request from the queue and validate it. ADD and REMOVE change the desired number of instances of a model
-   version. The desired state is stored first, then the result is recorded for `maas deploy` to read. So a request that
-   was accepted survives the service, and a stored desired state never depends on a request that is lost.
+1. Handle the requests in the queue. ADD and REMOVE change the desired number of instances of a model version. The new
+   desired state is stored, the result is recorded for `maas deploy` to read, and the request is removed from the queue,
+   all in one step. So a request is handled exactly once, even if the service is killed at any moment. (A directory
+   cannot change several files at once. There the desired state is stored first, with the id of the request, by which
+   a repeated attempt is recognized.) Instances start from an immutable copy of the model's files. If the request does
+   not name one, the files are copied first; meanwhile later requests for the same model wait, and others go on.
 2. Reconcile each deployment in its own task: compare the instances that the deployer runs with the desired number, and
    let it scale. Tasks of different deployments do not wait for each other, and a deployment has one task at a time.
    The comparison uses the current state alone, so a missed event, a crash or a new leader needs no special handling.
@@ -23,18 +26,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
+from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
 from maas_runtime.state.store import JsonObject, Notify, StateStore, ignore_status, try_record_failure
 from maas_runtime.store.base import ModelStore
+from maas_runtime.store.content import require_content_path
 from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
-from stellar.maas.schema import Model, ModelRequest, validate_name
+from stellar.maas.schema import Model, ModelRequest, read_json, validate_name
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +48,10 @@ TICK_SECONDS = 0.5
 STABLE_SECONDS = 60.0  # an instance that ran this long restarts without back-off
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 MAX_RESULTS = 200
-MAX_REQUEST_BYTES, MAX_PATH, MAX_MEMORY = 65_536, 4096, 1 << 24  # well above any real request
+COPY_SECONDS = 0.1  # between checks whether a copy of a model's files is complete
+SETTLE_SECONDS = 2.0  # for the agents of other hosts, after the store lost its data
+MAX_REQUEST_BYTES, MAX_NOTE_BYTES, MAX_PATH, MAX_MEMORY = 65_536, 65_536, 4096, 1 << 24  # well above any real request
+MARKER = "stored"  # exists unless the store lost its data
 
 
 @dataclass
@@ -78,6 +87,7 @@ class Service:
     restart: start an instance again when it ends by itself
     max_instances: limit of instances for one model version
     clock: monotonic time in seconds, for the back-off of restarts
+    store_name: name of the model store, for messages
     """
 
     queue: RequestQueue
@@ -89,10 +99,14 @@ class Service:
     restart: bool = True
     max_instances: int = 100
     clock: Callable[[], float] = monotonic
+    store_name: str = ""
     _backoffs: dict[Model, RestartBackoff] = field(default_factory=dict, init=False)
     _reconciling: dict[Model, Future[None]] = field(default_factory=dict, init=False)
+    _copies: dict[str, Future[str]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        self._copying = ThreadPoolExecutor(2, "copy of a model")
+        self._view = self.state_store.follow("wanted", 2, lambda: None)
         self._desired = DesiredState(self.state_store, self.environment)
         self._rollouts = Rollouts(
             self.state_store,
@@ -110,8 +124,7 @@ class Service:
 
         notify: called with "leading" when this service leads, and with "waiting" when it waits for another one to end
 
-        The desired state stays stored in either case. Raises DeployError if another service leads and the state store
-        cannot wait for its end.
+        The desired state stays stored in either case.
         """
         with ThreadPoolExecutor(8, "deployment") as pool:
             while True:
@@ -134,9 +147,7 @@ class Service:
             notify("leading")
             try:
                 while leading() and not stopping():
-                    self._take_request()
-                    self.reconcile(pool)
-                    self.advance_rollouts()
+                    self._take_turn(pool)
             finally:
                 wait(self._reconciling.values())  # else a task could start an instance that is ended below
             if not leading():
@@ -144,17 +155,30 @@ class Service:
             elif not leave_running:
                 wait([pool.submit(self._reconcile_model, replace(spec, instances=0)) for spec in self._desired])
 
-    def _take_request(self) -> None:
-        """Handle the next request, if there is one."""
+    def _take_turn(self, pool: ThreadPoolExecutor) -> None:
+        """Handle the requests that wait, then reconcile."""
         try:
-            if item := self.queue.take(TICK_SECONDS):
-                self.handle(item)
+            is_waiting = self.handle_requests()
+            self.restore()
         except ConnectionError as error:
             log.warning("%s", error)
             sleep(TICK_SECONDS)
-        except OSError:  # such as a full disk; retried in the next turn
-            log.exception("cannot read the queue or store a request; that request is lost")
+        except OSError:  # such as a full disk; the requests stay in the queue
+            log.exception("cannot read the queue or store a request; retrying")
             sleep(TICK_SECONDS)
+        else:
+            sleep(COPY_SECONDS) if is_waiting else self.queue.wait(TICK_SECONDS)
+        self.reconcile(pool)
+        self.advance_rollouts()
+
+    def handle_requests(self) -> bool:
+        """Handle the requests in the queue, in order; return True if some wait for a copy of their files."""
+        waiting: set[str] = set()
+        for item in self.queue.items():
+            name = _peek_name(item.data)
+            if name not in waiting and not self.handle(item):
+                waiting.add(name)
+        return bool(waiting)
 
     def advance_rollouts(self) -> None:
         """Advance all rollouts by one step."""
@@ -165,24 +189,38 @@ class Service:
         except OSError:
             log.exception("cannot read or store the rollouts")
 
-    def handle(self, item: Item) -> None:
-        """Store the desired state after a request, or reject the request with the reason."""
+    def handle(self, item: Item) -> bool:
+        """Store the desired state after a request, or reject the request with the reason.
+
+        Returns False if the request waits for a copy of its files. Raises OSError if it cannot be stored.
+        """
         if item.data.strip() == b"null":  # Metron's client sends this for LIST
             log.debug("%s is null", item.name)
-            return
+            item.discard()
+            return True
+        if self.state_store.read(f"requests/{item.id}") is not None:  # stored by an earlier attempt
+            item.discard()
+            return True
+        result: JsonObject = {}
         try:
-            if len(item.data) > MAX_REQUEST_BYTES:
-                raise ValueError(f"request too large: expected at most {MAX_REQUEST_BYTES:,} bytes")
-            spec = self._apply_request(ModelRequest.from_json(item.data))
+            note = _read_note(item)
+            result = {"token": note["token"]} if note.get("token") else {}
+            spec = self._apply_request(_read_request(item), note, item.id)
         except (ValueError, DeployError) as error:
             log.warning("request %s rejected: %s", item.name, error)
-            self._record_result(item.name, {"refused": str(error)})
-            return
-        self._desired.set(spec)
-        self._record_result(item.name, {"wanted": spec.instances})
+            self._copies.pop(item.id, None)
+            self.state_store.commit({f"requests/{item.id}": {"refused": str(error), **result}}, item)
+            self._remove_old_results("qn-")
+            return True
+        if spec is None:
+            return False
+        self._copies.pop(item.id, None)
+        self._desired.commit(spec, {f"requests/{item.id}": {"wanted": spec.instances, **result}}, item)
+        self._remove_old_results("qn-")
+        return True
 
-    def _apply_request(self, request: ModelRequest) -> DeploymentSpec:
-        """Return the specification after a request.
+    def _apply_request(self, request: ModelRequest, note: JsonObject, id: str) -> DeploymentSpec | None:
+        """Return the specification after a request; None if its files are being copied.
 
         Raises ValueError or DeployError for an invalid request.
         """
@@ -193,8 +231,10 @@ class Service:
             raise ValueError(f"invalid number of instances {request.num_instances}: expected at least 1")
         self._rollouts.require_no_rollout(model.name)
         before = self._desired.get(model)
+        if before is not None and before.request == id:  # stored by an earlier attempt, which did not finish
+            return before
         if request.action == "REMOVE":
-            return self._scale_down(model, before, request.num_instances)
+            return replace(self._scale_down(model, before, request.num_instances), request=id)
         if request.action != "ADD":
             raise ValueError("missing action: expected ADD or REMOVE")
         path = self._validate_files(request)
@@ -203,7 +243,43 @@ class Service:
             raise ValueError(
                 f"too many instances: {instances}, expected at most {self.max_instances} (--max-instances)"
             )
-        return DeploymentSpec(Deployment(model, path, request.memory, self.environment), instances)
+        if (content := self._find_content(path, note, before, id)) is None:
+            return None
+        if before and before.instances and before.deployment.content not in ("", content):
+            raise ValueError(
+                f"{model} runs with other files; deploy them as another version, or replace it with --replace"
+            )
+        return DeploymentSpec(Deployment(model, path, request.memory, self.environment, content), instances, id)
+
+    def _find_content(self, path: str, note: JsonObject, before: DeploymentSpec | None, id: str) -> str | None:
+        """Return the immutable copy of a request's files; None while it is being made.
+
+        More instances of a version that runs use its files, whatever was uploaded to the path since.
+        """
+        if uploaded := note.get("content"):
+            return self._require_uploaded(uploaded, note)
+        if before and before.instances and before.deployment.path == path and before.deployment.content:
+            return before.deployment.content
+        if id not in self._copies:
+            self._copies[id] = self._copying.submit(self.store.snapshot, path)
+        with suppress(TimeoutError):
+            return self._copies[id].result(COPY_SECONDS)
+        return None
+
+    def _require_uploaded(self, content: object, note: JsonObject) -> str:
+        if not isinstance(content, str):
+            raise ValueError(f"content in the request's note: expected a string, got {str(content)[:80]!r}")
+        try:
+            self.store.script(require_content_path(content))
+        except DeployError as error:
+            uploaded_to, ours = str(note.get("store"))[:200], self.store_name
+            if uploaded_to == ours:
+                raise
+            raise DeployError(
+                f"the files were uploaded to the model store {uploaded_to}, but the service uses {ours}; "
+                f"use the same --store for both ({error})"
+            ) from None
+        return content
 
     def _validate_files(self, request: ModelRequest) -> str:
         """Return the path of an ADD request.
@@ -216,7 +292,6 @@ class Service:
             raise ValueError("missing path of the model's files")
         if len(request.path) > MAX_PATH or not request.path.isprintable():
             raise ValueError(f"invalid path {request.path[:80]!r}: too long, or contains control characters")
-        self.store.script(request.path)
         return request.path
 
     def _scale_down(self, model: Model, before: DeploymentSpec | None, by: int) -> DeploymentSpec:
@@ -227,14 +302,43 @@ class Service:
         return replace(before, instances=max(0, before.instances - by))
 
     def load(self) -> None:
-        """Read the desired state and the rollouts that the previous service stored."""
-        self._desired.load()
+        """Read the desired state and the rollouts that the previous service stored.
+
+        If the store lost its data, this service's memory is used, and the instances that run.
+        """
+        was_lost = self.state_store.read(MARKER) is None
+        self._desired.load(keep=was_lost)
         self._rollouts.load()
+        if was_lost:
+            if self.state_store.is_shared:
+                sleep(SETTLE_SECONDS)  # for the agents of other hosts to store their assignments again
+            self.restore()
+            self.state_store.write(MARKER, {})
+
+    def restore(self) -> None:
+        """Store again what was deleted: specifications, and those of instances whose assignment was stored again."""
+        self._desired.restore(self._view)
+        if not isinstance(self.deployer, AssigningDeployer):
+            return
+        for assignment in self.deployer.take_restored():
+            running = self.deployer.running(assignment.model)
+            spec = self._desired.get(assignment.model)
+            if spec is not None and spec.instances >= running:
+                continue
+            log.warning("%s: the desired state is restored from %d instances that run", assignment.model, running)
+            deployment = Deployment(
+                assignment.model, assignment.path, assignment.memory, self.environment, assignment.content
+            )
+            self._desired.set(DeploymentSpec(spec.deployment if spec else deployment, running))
 
     def _record_result(self, request: str, result: JsonObject) -> None:
         self.state_store.write(f"requests/{request}", result)
-        kind = request[:3]  # qn- or re-
-        for old in [name for name in self.state_store.names("requests") if name.startswith(kind)][:-MAX_RESULTS]:
+        self._remove_old_results("re-")
+
+    def _remove_old_results(self, kind: str) -> None:
+        """Remove all but the last results of requests in the queue (`qn-`) or of replace requests (`re-`)."""
+        names = [name for name in self.state_store.names("requests") if kind in name]
+        for old in sorted(names, key=_time_of_result)[:-MAX_RESULTS]:
             self.state_store.write(f"requests/{old}", None)
 
     def reconcile(self, pool: ThreadPoolExecutor) -> None:
@@ -271,3 +375,40 @@ class Service:
         if not spec.instances:
             self._desired.remove(spec)
             self._rollouts.remove_ended(spec.deployment.model.name)
+
+
+def _read_request(item: Item) -> ModelRequest:
+    if len(item.data) > MAX_REQUEST_BYTES:
+        raise ValueError(f"request too large: expected at most {MAX_REQUEST_BYTES:,} bytes")
+    return ModelRequest.from_json(item.data)
+
+
+def _read_note(item: Item) -> JsonObject:
+    """Return the note of an item; empty if it has none.
+
+    Raises ValueError for an invalid note.
+    """
+    if item.note is None:
+        return {}
+    if len(item.note) > MAX_NOTE_BYTES:
+        raise ValueError(f"the request's note is too large: expected at most {MAX_NOTE_BYTES:,} bytes")
+    try:
+        note = read_json(item.note)
+    except ValueError as error:
+        raise ValueError(f"the request's note is invalid: {error}") from None
+    if not isinstance(note, dict) or not isinstance(note.get("token", ""), str):
+        raise ValueError("the request's note is invalid: expected a JSON object with a token")
+    return note
+
+
+def _peek_name(data: bytes) -> str:
+    """Return the name of the model in a request, or an empty string if it is invalid."""
+    try:
+        return ModelRequest.from_json(data[:MAX_REQUEST_BYTES]).name or ""
+    except ValueError:
+        return ""
+
+
+def _time_of_result(name: str) -> tuple[int, str]:
+    number = name.removeprefix("re-").partition("-")[0]
+    return (int(number) if number.isdecimal() else 0, name)

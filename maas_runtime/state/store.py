@@ -53,6 +53,9 @@ class StateView(Protocol):
         Raises OSError if they cannot be read.
         """
 
+    def mark(self, *path: str) -> None:
+        """Read an object again at the next read, because this process changed it."""
+
     def is_complete(self) -> bool:
         """Return whether all objects could be read."""
 
@@ -87,6 +90,9 @@ class StateStore(Protocol):
     def publish(self, path: str, entry: JsonObject) -> None:
         """Store an object that ends with this process. Idempotent; repeat it, as it also ends with a session."""
 
+    def unpublish(self, path: str) -> None:
+        """Remove an object that this process published. Idempotent."""
+
     def read_published(self, path: str) -> dict[str, JsonObject]:
         """Return the published objects directly below a path whose processes live, by name."""
 
@@ -94,6 +100,12 @@ class StateStore(Protocol):
         """Return a view of the objects at a depth below a path.
 
         changed: called in another thread when the view may have changed, if the store notices it
+        """
+
+    def watch(self, path: str) -> Callable[[], JsonObject | None]:
+        """Return a function that returns the current object at a path, or None; it reads only a changed one.
+
+        While the store cannot be reached, it returns the last object.
         """
 
     def copy(self) -> StateStore:
@@ -109,6 +121,10 @@ class StateStore(Protocol):
 
     def is_led(self) -> bool:
         """Return whether a service leads."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether services on several hosts may use the store."""
 
 
 def failures_path(model: Model) -> str:
@@ -191,6 +207,12 @@ class DirectoryStateStore:
             self._locked.discard(known.handle)
             known.handle.close()
 
+    def unpublish(self, path: str) -> None:
+        if known := self._published.pop(path, None):
+            (self._root / path).unlink(missing_ok=True)
+            self._locked.discard(known.handle)
+            known.handle.close()
+
     def read_published(self, path: str) -> dict[str, JsonObject]:
         found = {}
         for name in self.names(path):
@@ -202,6 +224,11 @@ class DirectoryStateStore:
 
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         return DirectoryView(FileTree(self._root / path, depth, _parse_file))
+
+    def watch(self, path: str) -> Callable[[], JsonObject | None]:
+        *parents, name = path.split("/")
+        tree = FileTree(self._root.joinpath(*parents), 1, _parse_file)
+        return lambda: tree.read(name).get((name,))
 
     def copy(self) -> StateStore:
         return self
@@ -219,6 +246,10 @@ class DirectoryStateStore:
                     notify("waiting")
                 time.sleep(0.02)
             yield lambda: is_leading  # a file lock cannot be lost
+
+    @property
+    def is_shared(self) -> bool:
+        return False
 
     def is_led(self) -> bool:
         try:
@@ -240,6 +271,9 @@ class DirectoryView:
         if found != self._last:
             self._last = found
         return self._last
+
+    def mark(self, *path: str) -> None:
+        """Do nothing: each read looks at all files."""
 
     def is_complete(self) -> bool:
         return True

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 
 from kazoo.client import TransactionRequest
 from kazoo.exceptions import CancelledError, KazooException, NodeExistsError, NoNodeError
-from kazoo.protocol.states import KazooState
+from kazoo.protocol.states import KazooState, WatchedEvent
 from kazoo.recipe.lock import Lock
 
 from maas_runtime.state.store import Changes, JsonObject, Notify, Paths, StateView, ignore_status, parse_entry
@@ -95,12 +95,18 @@ class ZooKeeperStateStore:
         with suppress(NodeExistsError):  # by an earlier, ambiguous attempt; compared at the next call
             self._zookeeper.request("create", node, data, ephemeral=True, makepath=True)
 
+    def unpublish(self, path: str) -> None:
+        self._zookeeper.delete(f"{self._root}/{path}", SHORT_REQUEST_SECONDS)
+
     def read_published(self, path: str) -> dict[str, JsonObject]:
         found = {name: self.read(f"{path}/{name}") for name in self.names(path)}
         return {name: entry for name, entry in found.items() if entry is not None}
 
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         return ZooKeeperView(self._zookeeper, f"{self._root}/{path}", depth, changed)
+
+    def watch(self, path: str) -> Callable[[], JsonObject | None]:
+        return WatchedObject(self._zookeeper, f"{self._root}/{path}").read
 
     @contextmanager
     def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
@@ -117,6 +123,10 @@ class ZooKeeperStateStore:
             self._lock_node = None
             with suppress(OSError):  # the node is ephemeral and ends with the session
                 self._zookeeper.delete(node, SHORT_REQUEST_SECONDS)
+
+    @property
+    def is_shared(self) -> bool:
+        return True
 
     def is_led(self) -> bool:
         return bool(self._zookeeper.children(self._am))
@@ -219,6 +229,9 @@ class ZooKeeperView:
     def read(self) -> Mapping[Paths, JsonObject | None]:
         return retry_while_disconnected(self._tree.read, RECONNECT_SECONDS)
 
+    def mark(self, *path: str) -> None:
+        self._tree.mark(path)
+
     def is_complete(self) -> bool:
         """Return whether no node was unreadable at the last read."""
         return not self._tree.denied
@@ -233,6 +246,42 @@ class ZooKeeperView:
         if state == KazooState.CONNECTED:  # all watches are gone
             self._tree.mark_all()
             self._changed()
+
+
+class WatchedObject:
+    """One object, read again when its watch has fired or was lost."""
+
+    def __init__(self, zookeeper: ZooKeeper, node: str) -> None:
+        self._zookeeper, self._node = zookeeper, node
+        self._is_changed = True
+        self._value: JsonObject | None = None
+        zookeeper.listen(self._on_connection_change)
+
+    def read(self) -> JsonObject | None:
+        """Return the current object, or None; the last one while ZooKeeper cannot be reached."""
+        if self._is_changed:
+            self._is_changed = False  # first, as the new watch may fire at once
+            try:
+                self._value = self._read()
+            except OSError:
+                self._is_changed = True
+        return self._value
+
+    def _read(self) -> JsonObject | None:
+        try:
+            data = self._zookeeper.request("get", self._node, watch=self._mark, seconds=SHORT_REQUEST_SECONDS)[0]
+        except NoNodeError:
+            if self._zookeeper.request("exists", self._node, watch=self._mark, seconds=SHORT_REQUEST_SECONDS):
+                self._is_changed = True  # it was created just now
+            return None
+        return parse_entry(data, self._node)
+
+    def _mark(self, _: WatchedEvent) -> None:
+        self._is_changed = True
+
+    def _on_connection_change(self, state: str) -> None:
+        if state == KazooState.CONNECTED:  # the watch is gone
+            self._is_changed = True
 
 
 def _parse(path: str, data: bytes) -> JsonObject | None:

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,11 @@ import pytest
 import maas_runtime
 from maas_runtime.cli.main import main
 from maas_runtime.deployers import Deployment
-from maas_runtime.deployers.local import LocalDeployer
+from maas_runtime.deployers.assigning import AssigningDeployer
+from maas_runtime.deployers.local import LocalInstances
 from maas_runtime.runner.runner import Limits
-from maas_runtime.state.store import DirectoryStateStore, record_failure
+from maas_runtime.service.agent import Agent
+from maas_runtime.state.store import DirectoryStateStore, StateStore, record_failure
 from maas_runtime.store.base import LocalStore
 from stellar.maas import FileRegistry, Model
 
@@ -94,21 +98,47 @@ def registry(registry_dir: Path) -> Iterator[FileRegistry]:
         yield registry
 
 
+class LocalHost:
+    """A deployer with the agent of this machine, which runs in a thread."""
+
+    def __init__(self, instances: LocalInstances, deployer: AssigningDeployer, state_store: StateStore) -> None:
+        self._deployer, self._stopping, ready = deployer, threading.Event(), threading.Event()
+        report = partial(record_failure, state_store)
+        agent = Agent("host", instances, state_store, report, memory=100_000)
+        options = {"leave_running": True}
+        self._thread = threading.Thread(target=agent.run, args=(self._stopping.is_set, ready), kwargs=options)
+        self._thread.start()
+        assert ready.wait(60)
+        self.scale, self.running = deployer.scale, deployer.running
+
+    def leave(self) -> None:
+        """End the agent; the instances go on."""
+        self._stopping.set()
+        self._thread.join()
+        self._deployer.close()
+
+
 @pytest.fixture
 def make_local_deployer(
-    registry_dir: Path, store: LocalStore, state_store: DirectoryStateStore
-) -> Iterator[Callable[[], LocalDeployer]]:
-    """Make a local deployer; each call returns a new one with the same directory, as after a restart."""
-    directory = registry_dir / "containers"
+    registry_dir: Path, store: LocalStore, registry: FileRegistry
+) -> Iterator[Callable[[], LocalHost]]:
+    """Make a deployer for this machine; each call ends the last one and returns a new one, as after a restart."""
+    directory, hosts = registry_dir / "containers", []
 
-    def make(limits: Limits = QUICK, **options: Any) -> LocalDeployer:
-        registry, report = (
-            [f"--registry={registry_dir}"],
-            lambda model, reason: record_failure(state_store, model, reason),
-        )
-        return LocalDeployer(directory, registry, store, report, limits=limits, **options)
+    def make(limits: Limits = QUICK, **variables: str) -> LocalHost:
+        for host in hosts:
+            host.leave()
+        hosts.clear()
+        state_store = DirectoryStateStore(registry_dir)
+        words = [f"--registry={registry_dir}"]
+        variables = {"GREETING": "hello; $HOME", **variables}
+        instances = LocalInstances(directory, words, store, variables, limits=limits)
+        hosts.append(LocalHost(instances, AssigningDeployer(state_store, registry, store), state_store))
+        return hosts[0]
 
     yield make
+    for host in hosts:
+        host.leave()
     for lock in directory.glob("*/lock"):  # left running by a failed test
         with suppress(ValueError, ProcessLookupError):
             os.kill(int(lock.read_text()), signal.SIGTERM)

@@ -10,13 +10,15 @@ import pytest
 import maas_runtime
 
 NAMES = [
+    "Agent",
+    "AssigningDeployer",
     "DeployError",
     "Deployer",
     "Deployment",
     "DirectoryStateStore",
     "HdfsStore",
     "Limits",
-    "LocalDeployer",
+    "LocalInstances",
     "LocalStore",
     "MemoryDeployer",
     "ModelStore",

@@ -112,6 +112,11 @@ class ZooKeeperRegistry(BaseRegistry):
         self._start_follower()
         reset_after_fork(self)
 
+    @property
+    def connection(self) -> ZooKeeper:
+        """The connection, which may be shared."""
+        return self._zookeeper
+
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
         key = validate_key(instance.name, instance.id)
         owned = _Owned(instance.to_json(), encode_settings(settings), None)

@@ -12,6 +12,7 @@ import pytest
 
 from maas_runtime.cli.deploy import format_listing
 from maas_runtime.cli.main import main
+from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import FileQueue, FileRegistry, MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 
@@ -265,12 +266,20 @@ def test_models_can_be_left_running_when_the_service_ends(maas, collateral, regi
     assert FileRegistry(registry_dir).instances() == ()
 
 
-def test_a_second_service_is_rejected(maas):
-    maas("serve")
-    ended = maas("serve", wait=False)
-    assert ended.returncode == 1
-    assert "a service already runs on" in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_a_second_service_is_a_stand_by(maas, collateral, registry_dir, tmp_path, eventually):
+    at = ("-n", "dga", "-v", "1.0")
+    first = maas("serve")
+    maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 1, *at, "--wait")
+    second = maas("serve")
+    log = tmp_path / "serve.log"
+    eventually(lambda: "another service runs the instances in" in log.read_text())
+    assert second.poll() is None
+    before = FileRegistry(registry_dir).instances()
+    first.kill()
+    first.wait()
+    eventually(DirectoryStateStore(registry_dir).is_led)
+    assert maas("deploy", "-mo", "ADD", "-hmp", "/dga", "-m", 0, "-ni", 1, *at, "--wait").stdout.endswith("2 ready\n")
+    assert set(map(str, before)) < set(map(str, FileRegistry(registry_dir).instances()))
 
 
 def test_options_for_yarn_are_reported_to_have_no_effect(maas, tmp_path):

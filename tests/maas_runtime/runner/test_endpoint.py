@@ -194,8 +194,8 @@ def test_a_hung_model_is_ended_with_the_reason(
     store.upload(collateral(script, **{"server.py": HANGING}), "/dga")
     says = ', "health": "/health"' if who == "the model" else ""
     limits = Limits(drain=0.0, end=1.0, probe=0.1, misses=3, health="" if says else "/health")
-    deployer = make_local_deployer(limits)
-    deployment = Deployment(DGA, "/dga", environment={"HANG": str(tmp_path / "hang"), "SAYS": says})
+    deployer = make_local_deployer(limits, HANG=str(tmp_path / "hang"), SAYS=says)
+    deployment = Deployment(DGA, "/dga")
     deployer.scale(deployment, 1)
     instance = eventually(lambda: registry.instances())[0]
     time.sleep(0.5)

@@ -78,9 +78,11 @@ class World:
         request = ModelRequest(
             name="dga", version=version, num_instances=instances, action=action, path="/dga", memory=0
         )
-        name = self.queue.put(request.to_json())
-        self.service.handle(self.queue.take(0))
-        return self.state_store.read(f"requests/{name}")
+        self.queue.put(request.to_json())
+        item = self.queue.items()[-1]
+        while not self.service.handle(item):
+            pass
+        return self.state_store.read(f"requests/{item.id}")
 
     def run(self, version, instances):
         """Make `instances` instances ready."""
@@ -146,7 +148,7 @@ class World:
 @pytest.fixture
 def world(store, state_store, collateral):
     store.upload(collateral(), "/dga")
-    store.upload(collateral(), "/new")
+    store.upload(collateral(folder="new", data="of the new version"), "/new")
     return World(store, state_store)
 
 

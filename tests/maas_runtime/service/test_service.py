@@ -47,10 +47,13 @@ class World:
         """Send a request. Return its result."""
         return self.send(request.to_json())
 
-    def send(self, data):
-        name = self.queue.put(data)
-        self.service.handle(self.queue.take(0))
-        return self.state_store.read(f"requests/{name}")
+    def send(self, data, note=None):
+        self.queue.put(data, note)
+        item = self.queue.items()[-1]
+        while not self.service.handle(item):
+            pass
+        assert item not in self.queue.items()
+        return self.state_store.read(f"requests/{item.id}")
 
     def step(self):
         with ThreadPoolExecutor(4) as pool:
@@ -288,10 +291,12 @@ def test_a_full_disk_does_not_end_the_service(world, monkeypatch, caplog):
 
     world.state_store.write = refuse
     world.queue.put(add(1).to_json())
-    world.service._take_request()
-    assert "No space left on device" in caplog.text
-    world.state_store.write = write
-    assert world.request(add(1)) == {"wanted": 1}
+    with ThreadPoolExecutor(1) as pool:
+        world.service._take_turn(pool)
+        assert "No space left on device" in caplog.text
+        world.state_store.write = write
+        world.service._take_turn(pool)
+    assert world.state_store.read("wanted/dga/1.0")["instances"] == 1  # the request stayed in the queue
 
 
 def test_a_slow_model_does_not_delay_others(world, eventually):
@@ -327,13 +332,20 @@ def test_a_service_handles_the_queue_until_it_is_stopped_and_ends_its_instances(
     assert not world.state_store.is_led()
 
 
-def test_a_second_service_on_a_registry_is_rejected(world):
-    with world.state_store.lead(lambda: False), pytest.raises(DeployError, match="a service already runs on"):
-        world.service.run(lambda: True)
+def test_a_second_service_on_a_registry_waits_for_the_end_of_the_first(world):
+    notified, stop = [], threading.Event()
+    with world.state_store.lead(lambda: False):
+        thread = threading.Thread(target=world.service.run, args=(stop.is_set,), kwargs={"notify": notified.append})
+        thread.start()
+        while notified != ["waiting"]:
+            assert thread.is_alive()
+    while notified != ["waiting", "leading"]:
+        assert thread.is_alive()
+    stop.set()
+    thread.join()
 
 
 def test_only_the_last_results_are_stored(world):
     for number in range(205):
-        world.service.handle(Item(f"qn-{number:010d}", b"{}"))
-    names = world.state_store.names("requests")
-    assert (len(names), names[0]) == (200, "qn-0000000005")
+        world.service.handle(Item("qn-0000000000", b"{}", f"{number}-qn-0000000000"))
+    assert {int(name.partition("-")[0]) for name in world.state_store.names("requests")} == set(range(5, 205))

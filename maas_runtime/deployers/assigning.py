@@ -1,0 +1,286 @@
+"""A deployer that assigns instances to hosts; the agent of each host starts and stops its own.
+
+The number of instances that run is that of the assignments. An instance counts until there is evidence that it is gone:
+
+- Its agent reports that it has ended.
+- Both its registration and its agent's session are gone. One alone is no evidence: a service may be restarted or paused
+  while its instances serve, and an instance is not registered before it is ready.
+
+A missing node is no evidence either. If someone deletes it, or ZooKeeper loses its data, the instance counts for
+RESTORE_SECONDS, until its agent has stored the assignment again; and as long as it is registered.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from maas_runtime.deployers import Deployment
+from maas_runtime.errors import DeployError
+from maas_runtime.state.assignments import ASSIGNED, Assignment, AssignmentReader, make_id
+from maas_runtime.state.store import StateStore
+from maas_runtime.store.base import ModelStore
+from stellar.maas.registry import Registry
+from stellar.maas.schema import Model
+
+log = logging.getLogger(__name__)
+
+AGENTS = "agents"
+HOSTS_SECONDS = 0.25  # how long the list of hosts is used again
+RESTORE_SECONDS = 15.0
+END_SECONDS = 30.0  # until `scale` returns although an instance has not ended
+REFUSAL_SECONDS = 60.0  # during which a host that could not start a deployment gets no more of its instances
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host whose agent lives.
+
+    memory: offered for instances, in MB
+    """
+
+    id: str
+    name: str
+    memory: int
+
+    @classmethod
+    def from_object(cls, id: str, entry: Mapping[str, object]) -> Host | None:
+        """Return the host in a published object; None, with a warning, for an invalid one."""
+        name, memory = entry.get("host"), entry.get("memory")
+        if isinstance(name, str) and type(memory) is int and memory >= 0:
+            return cls(id, name, memory)
+        log.warning("invalid host %s, ignored: expected a name and memory, got %s", id, str(entry)[:200])
+        return None
+
+
+def read_hosts(state_store: StateStore) -> dict[str, Host]:
+    """Return the hosts whose agents live, by id."""
+    found = state_store.read_published(AGENTS)
+    hosts = (Host.from_object(id, entry) for id, entry in found.items())
+    return {host.id: host for host in hosts if host is not None}
+
+
+class _Refusal(NamedTuple):
+    """The reason why a host could not start a deployment, and when it may be tried again."""
+
+    reason: str
+    until: float
+
+
+class _Vanished(NamedTuple):
+    """An assignment whose node is missing, since a time."""
+
+    assignment: Assignment
+    since: float
+
+
+@dataclass
+class AssigningDeployer:
+    """A deployer that assigns instances to the hosts whose agents live, by the memory that they offer.
+
+    changed: called in another thread when an assignment has changed, if the state store notices it
+    clock: monotonic time in seconds
+    """
+
+    state_store: StateStore
+    registry: Registry
+    store: ModelStore
+    changed: Callable[[], object] = lambda: None
+    clock: Callable[[], float] = time.monotonic
+    _locks: defaultdict[Model, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
+
+    def __post_init__(self) -> None:
+        self._view = self.state_store.follow(ASSIGNED, 2, self.changed)
+        self._reader = AssignmentReader()
+        self._reading = threading.RLock()
+        self._stored: object = None
+        self._assignments: dict[str, Assignment] = {}
+        self._by_model: dict[Model, list[Assignment]] = {}
+        self._vanished: dict[str, _Vanished] = {}
+        self._deleted: set[str] = set()
+        self._refusals: dict[tuple[str, str], _Refusal] = {}
+        self._hosts: dict[str, Host] = {}
+        self._hosts_read = float("-inf")
+
+    def close(self) -> None:
+        """End following the assignments."""
+        self._view.close()
+
+    # --- the number of instances
+
+    def running(self, model: Model) -> int:
+        return len(self._list_active(model))
+
+    def scale(self, deployment: Deployment, instances: int) -> None:
+        model = deployment.model
+        with self._locks[model]:
+            active = self._list_active(model)
+            lost = [each for each in self._list_assigned(model) if each.is_active and each not in active]
+            surplus = self._sort_for_removal(model, active)[: max(0, len(active) - instances)]
+            self._end([*lost, *surplus], deployment.epoch)
+            if (missing := instances - len(active)) > 0:
+                self._assign(deployment, missing)
+            if surplus:
+                self._await_end(surplus)
+
+    def take_restored(self) -> list[Assignment]:
+        """Return the assignments that agents stored again, and mark them as adopted."""
+        with self._reading:
+            self._refresh()
+            restored = [each for each in self._assignments.values() if each.restored]
+            for assignment in restored:
+                self._write(replace(assignment, restored=False))
+        return [each for each in restored if each.is_active]
+
+    def _list_active(self, model: Model) -> list[Assignment]:
+        """Return the desired assignments of a model that run or will, including those that vanished just now."""
+        vanished = [each for each in self._vanished.values() if each.assignment.model == model]
+        assigned = [each for each in self._list_assigned(model) if each.is_active]
+        hosts = self._read_hosts()
+        if not vanished and all(each.owner in hosts for each in assigned):
+            return assigned
+        registered = {instance.id for instance in self.registry.instances(*model)}
+        found = [each for each in assigned if each.owner in hosts or each.id in registered]
+        for assignment, since in vanished:
+            is_recent = assignment.owner in hosts and self.clock() - since < RESTORE_SECONDS
+            if assignment.is_active and (is_recent or assignment.id in registered):
+                found.append(assignment)
+            elif not is_recent:
+                self._vanished.pop(assignment.id, None)
+        return found
+
+    def _list_assigned(self, model: Model) -> list[Assignment]:
+        with self._reading:
+            self._refresh()
+            return self._by_model.get(model, [])
+
+    def _sort_for_removal(self, model: Model, active: list[Assignment]) -> list[Assignment]:
+        if len(active) < 2:
+            return active
+        ready = {instance.id for instance in self.registry.instances(*model)}
+        return sorted(active, key=lambda assignment: (assignment.id in ready, assignment.id))
+
+    # --- changes
+
+    def _end(self, assignments: Iterable[Assignment], epoch: int) -> None:
+        self._write(*(each.end_by(epoch) for each in assignments))
+
+    def _assign(self, deployment: Deployment, count: int) -> None:
+        self.store.script(deployment.files)
+        content = deployment.content or self.store.snapshot(deployment.path)
+        created: list[Assignment] = []
+        try:
+            for _ in range(count):
+                host = self._choose_host(deployment, content, created)
+                created.append(
+                    Assignment(
+                        deployment.model,
+                        make_id(),
+                        host.id,
+                        deployment.epoch,
+                        deployment.path,
+                        content,
+                        deployment.memory,
+                    )
+                )
+        finally:  # as many as possible
+            self._write(*created)
+
+    def _write(self, *assignments: Assignment) -> None:
+        if not assignments:
+            return
+        with self._reading:
+            self.state_store.commit({each.path_in_store: each.to_object() for each in assignments})
+            for assignment in assignments:
+                self._view.mark(assignment.model.name, assignment.id)
+
+    def _await_end(self, assignments: list[Assignment]) -> None:
+        """Wait until the agents have ended instances; not for an agent that does not live."""
+        waiting = {each.id: each for each in assignments}
+        deadline = time.monotonic() + END_SECONDS
+        while waiting and time.monotonic() < deadline:
+            with self._reading:
+                self._refresh()
+                hosts = self._read_hosts()
+                waiting = {id: each for id, each in waiting.items() if id in self._assignments and each.owner in hosts}
+            if waiting:
+                time.sleep(0.02)
+
+    # --- hosts
+
+    def _read_hosts(self) -> dict[str, Host]:
+        if self.clock() - self._hosts_read >= HOSTS_SECONDS:
+            self._hosts = read_hosts(self.state_store)
+            self._hosts_read = self.clock()
+        return self._hosts
+
+    def _choose_host(self, deployment: Deployment, content: str, created: list[Assignment]) -> Host:
+        """Return the host with the most free memory; of several, the one with the fewest instances.
+
+        Raises DeployError, with the reason of each host, if none can start the instance.
+        """
+        hosts = self._read_hosts()
+        if not hosts:
+            raise DeployError(f"{deployment.model}: no host runs instances; start a service with: maas serve")
+        with self._reading:
+            known = [*self._assignments.values(), *created]
+        used: defaultdict[str, int] = defaultdict(int)
+        count: defaultdict[str, int] = defaultdict(int)
+        for assignment in known:
+            if not assignment.ended:
+                used[assignment.owner] += assignment.memory
+                count[assignment.owner] += 1
+        free = {id: host.memory - used[id] for id, host in hosts.items()}
+        fitting = [host for host in hosts.values() if free[host.id] >= deployment.memory]
+        if not fitting:
+            offers = "; ".join(f"{host.name} has {max(0, free[host.id]):,} MB free" for host in hosts.values())
+            raise DeployError(
+                f"{deployment.model}: no host has {deployment.memory:,} MB for it: {offers}; "
+                "reduce -m, remove instances, or raise --memory of a service"
+            )
+        willing = [host for host in fitting if not self._find_refusal(host.id, content)]
+        return max(willing or fitting, key=lambda host: (free[host.id], -count[host.id], host.id))
+
+    def _find_refusal(self, host: str, content: str) -> _Refusal | None:
+        refusal = self._refusals.get((host, content))
+        return refusal if refusal and refusal.until > self.clock() else None
+
+    # --- the stored assignments
+
+    def _refresh(self) -> None:
+        """Read the changed assignments; delete those that have ended."""
+        stored = self._view.read()
+        if stored is self._stored:
+            return
+        before = self._assignments
+        parsed = self._reader.parse(stored)
+        for assignment in [each for each in parsed if each.ended]:
+            self._forget_ended(assignment)
+        self._assignments = {each.id: each for each in parsed if not each.ended}
+        self._by_model = {}
+        for assignment in self._assignments.values():
+            self._by_model.setdefault(assignment.model, []).append(assignment)
+        if self._view.is_complete():
+            self._note_vanished(before, {each.id for each in parsed})
+        self._stored = stored
+
+    def _note_vanished(self, before: Mapping[str, Assignment], present: set[str]) -> None:
+        for id in before.keys() - present - self._deleted:
+            log.warning("the assignment of %s was deleted; its agent stores it again", before[id].model)
+            self._vanished[id] = _Vanished(before[id], self.clock())
+        self._deleted &= before.keys() | present
+        for id in present & self._vanished.keys():
+            del self._vanished[id]
+
+    def _forget_ended(self, assignment: Assignment) -> None:
+        if assignment.refused:
+            until = self.clock() + REFUSAL_SECONDS
+            self._refusals[assignment.owner, assignment.content] = _Refusal(assignment.reason, until)
+        self._deleted.add(assignment.id)
+        self.state_store.commit({assignment.path_in_store: None})
+        self._view.mark(assignment.model.name, assignment.id)
