@@ -34,6 +34,7 @@ AGENTS = "agents"
 HOSTS_SECONDS = 0.25  # how long the list of hosts is used again
 RESTORE_SECONDS = 15.0
 END_SECONDS = 30.0  # until `scale` returns although an instance has not ended
+NOMINAL_MB = 512  # of an instance without a limit, when hosts are compared
 REFUSAL_SECONDS = 60.0  # during which a host that could not start a deployment gets no more of its instances
 
 
@@ -220,7 +221,7 @@ class AssigningDeployer:
         return self._hosts
 
     def _choose_host(self, deployment: Deployment, content: str, created: list[Assignment]) -> Host:
-        """Return the host with the most free memory; of several, the one with the fewest instances.
+        """Return the host with the most free memory, where an instance without a limit counts as NOMINAL_MB.
 
         Raises DeployError, with the reason of each host, if none can start the instance.
         """
@@ -230,11 +231,11 @@ class AssigningDeployer:
         with self._reading:
             known = [*self._assignments.values(), *created]
         used: defaultdict[str, int] = defaultdict(int)
-        count: defaultdict[str, int] = defaultdict(int)
+        load: defaultdict[str, int] = defaultdict(int)
         for assignment in known:
             if not assignment.ended:
                 used[assignment.owner] += assignment.memory
-                count[assignment.owner] += 1
+                load[assignment.owner] += assignment.memory or NOMINAL_MB
         free = {id: host.memory - used[id] for id, host in hosts.items()}
         fitting = [host for host in hosts.values() if free[host.id] >= deployment.memory]
         if not fitting:
@@ -244,7 +245,7 @@ class AssigningDeployer:
                 "reduce -m, remove instances, or raise --memory of a service"
             )
         willing = [host for host in fitting if not self._find_refusal(host.id, content)]
-        return max(willing or fitting, key=lambda host: (free[host.id], -count[host.id], host.id))
+        return max(willing or fitting, key=lambda host: (host.memory - load[host.id], host.id))
 
     def _find_refusal(self, host: str, content: str) -> _Refusal | None:
         refusal = self._refusals.get((host, content))

@@ -354,12 +354,29 @@ class ZooKeeper:
             log.info("connected to ZooKeeper at %s", self.hosts)
         else:
             self._live.clear()
+            self._accept_older_servers_later()
             if state == KazooState.SUSPENDED:
                 log.warning("lost the connection to ZooKeeper at %s; the last known state stays in use", self.hosts)
             else:
                 log.warning("the session with ZooKeeper at %s has expired", self.hosts)
         for listener in self._listeners:
             listener(state)
+
+    def _accept_older_servers_later(self) -> None:
+        """Connect to servers that lost their data, once the session has expired.
+
+        A server refuses a client that has seen a later transaction than itself, which within a session prevents that
+        reads go back in time. After the session everything is read again, so this only prevents the connection.
+        """
+
+        def accept() -> None:
+            if not self._live.is_set() and self._client is client:
+                client.last_zxid = 0
+
+        client = self._client
+        timer = threading.Timer(self.settings.session_seconds, accept)
+        timer.daemon = True
+        timer.start()
 
 
 def _abandon(client: KazooClient) -> None:

@@ -183,15 +183,15 @@ def test_an_item_taken_by_another_consumer_is_skipped(quorum, monkeypatch):
         for data in (b"1", b"2"):
             queue.put(data)
         taken = []
-        read = queue._zookeeper.read
+        items = queue.items
 
-        def read_slowly(path):
-            data = read(path)
+        def read_slowly():
+            found = items()
             if not taken:
                 taken.append(other.take(0).data)
-            return data
+            return found
 
-        monkeypatch.setattr(queue._zookeeper, "read", read_slowly)
+        monkeypatch.setattr(queue, "items", read_slowly)
         assert queue.take(0).data == b"2"
         assert taken == [b"1"]
 
