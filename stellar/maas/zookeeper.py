@@ -369,11 +369,12 @@ class ZooKeeper:
         reads go back in time. After the session everything is read again, so this only prevents the connection.
         """
 
+        client = self._client
+
         def accept() -> None:
-            if not self._live.is_set() and self._client is client:
+            if client is not None and client is self._client and not self._live.is_set():
                 client.last_zxid = 0
 
-        client = self._client
         timer = threading.Timer(self.settings.session_seconds, accept)
         timer.daemon = True
         timer.start()
