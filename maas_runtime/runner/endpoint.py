@@ -12,7 +12,7 @@ import socket
 import ssl
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,13 +135,20 @@ class HealthProbe:
         except MaasError:
             return False
 
-    def start(self, seconds: float) -> None:
-        """Check every `seconds` in a thread; `misses` counts consecutive failures."""
-        threading.Thread(target=self._run, args=(seconds,), name="health check", daemon=True).start()
+    def start(self, seconds: float, missed: Callable[[], object] = lambda: None) -> None:
+        """Check every `seconds` in a thread; `misses` counts consecutive failures.
 
-    def _run(self, seconds: float) -> None:
+        missed: called in that thread after each failure
+        """
+        threading.Thread(target=self._run, args=(seconds, missed), name="health check", daemon=True).start()
+
+    def _run(self, seconds: float, missed: Callable[[], object]) -> None:
         while not self._closed.wait(seconds):
-            self.misses = 0 if self() else self.misses + 1
+            if self():
+                self.misses = 0
+            else:
+                self.misses += 1
+                missed()
 
     def close(self) -> None:
         self._closed.set()

@@ -97,6 +97,8 @@ class ContainerLifecycle:
     hold_seconds: how long the instance waits for its replacement after SIGTERM
     """
 
+    interval = 1.0
+
     def __init__(
         self,
         instance: Instance,

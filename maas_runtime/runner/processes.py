@@ -35,14 +35,17 @@ def become_subreaper() -> bool:
 
 
 class Signals:
-    """Signal handlers that wake the runner on a stop request and when a child ends. For the main thread."""
+    """Signal handlers that wake the runner on a stop request and when a child ends. For the main thread.
+
+    An idle runner waits for these without a time-out, so hundreds of runners use no processor time.
+    """
 
     def __init__(self) -> None:
         self.stopping = False
-        self._awake, wake = os.pipe()
-        for end in (self._awake, wake):
+        self._awake, self._wake = os.pipe()
+        for end in (self._awake, self._wake):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up descriptor is not written
@@ -50,11 +53,16 @@ class Signals:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
 
-    def wait(self, seconds: float) -> None:
-        """Wait for `seconds`, or until a signal arrives."""
-        if select.select([self._awake], [], [], max(0.0, seconds))[0]:
+    def wait(self, seconds: float | None) -> None:
+        """Wait for `seconds`, or without a limit, until a signal arrives or `wake` is called."""
+        if select.select([self._awake], [], [], None if seconds is None else max(0.0, seconds))[0]:
             with suppress(BlockingIOError):
                 os.read(self._awake, 4096)
+
+    def wake(self) -> None:
+        """End the current wait, or the next one. For any thread."""
+        with suppress(BlockingIOError):  # full, so a wait ends anyway
+            os.write(self._wake, b"\0")
 
 
 class ModelProcesses:
@@ -122,6 +130,11 @@ class ModelProcesses:
     def status(self) -> int | None:
         """The exit status of the script, negative for a signal; None while it runs."""
         return self._script.poll()
+
+    @property
+    def is_memory_sampled(self) -> bool:
+        """True without a control group: the memory must be measured again and again."""
+        return self._memory is None
 
     def measure_memory(self) -> int:
         """Return the memory in use, in bytes; 0 if the system does not report it.

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
 
 MEMORY_SECONDS = 0.25  # between samples of the memory, without a control group
+GROUP_SECONDS = 1.0  # between checks of a control group
 STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
@@ -111,8 +112,12 @@ class Instance:
 class Lifecycle(Protocol):
     """A policy that decides when a healthy instance ends."""
 
+    @property
+    def interval(self) -> float | None:
+        """The seconds between two calls of `is_desired`; None if it is called after events only."""
+
     def is_desired(self) -> bool:
-        """Return whether the instance is desired here. Called about every second while it serves.
+        """Return whether the instance is desired here. Called while it serves, after `interval` and after events.
 
         Raises ModelFailed if it cannot go on here.
         """
@@ -123,6 +128,8 @@ class Lifecycle(Protocol):
 
 class UntilStopped:
     """A life cycle that ends at once on a stop signal."""
+
+    interval = None
 
     def is_desired(self) -> bool:
         return True
@@ -209,11 +216,16 @@ def _serve(
 
 
 class InstanceMonitor:
-    """A monitor of an instance's script and memory."""
+    """A monitor of an instance's script and memory.
+
+    interval: the seconds between two checks; None if a check is due only when a child process has ended
+    """
 
     def __init__(self, instance: Instance, processes: ModelProcesses, limits: Limits) -> None:
         self._instance, self._processes, self._limits = instance, processes, limits
         self._next = 0.0
+        seconds = MEMORY_SECONDS if processes.is_memory_sampled else GROUP_SECONDS
+        self.interval = seconds if limits.memory else None
 
     def check(self, when: str) -> None:
         """Raise ModelFailed if the script ended or exceeds its memory limit.
@@ -225,11 +237,11 @@ class InstanceMonitor:
         if (status := self._processes.status) is not None:
             how = f"with status {status}" if status >= 0 else f"by signal {-status}"
             raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_error_line()}")
-        if monotonic() < self._next:
+        self._processes.reap()
+        if not self._limits.memory or monotonic() < self._next:
             return
         self._next = monotonic() + MEMORY_SECONDS
-        self._processes.reap()
-        used = self._processes.measure_memory() >> 20 if self._limits.memory else 0
+        used = self._processes.measure_memory() >> 20
         if used > self._limits.memory:  # shared memory may have been counted several times
             used = self._processes.measure_unshared_memory() >> 20
         if used > self._limits.memory:
@@ -289,13 +301,13 @@ def _monitor(
 
     Raises ModelFailed if the model fails.
     """
-    probe.start(limits.probe)
+    probe.start(limits.probe, signals.wake)
+    intervals = [seconds for seconds in (monitor.interval, lifecycle.interval) if seconds is not None]
     while not (signals.stopping and lifecycle.may_stop()) and lifecycle.is_desired():
         monitor.check("while it served")
         if probe.misses >= limits.misses:
             raise ModelFailed(probe.failure)
-        pause = STOP_SECONDS if signals.stopping else MEMORY_SECONDS if limits.memory else 1.0
-        signals.wait(min(pause, limits.probe))
+        signals.wait(STOP_SECONDS if signals.stopping else min(intervals, default=None))
 
 
 def _check_running(monitor: InstanceMonitor, signals: Signals, when: str) -> None:
