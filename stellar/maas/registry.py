@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from stellar.maas.routing import TrafficPlan
-from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance, validate_name
+from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance
 from stellar.maas.snapshots import Instances as Instances
 from stellar.maas.snapshots import Key, Registration, RegistrySnapshot
 from stellar.maas.snapshots import VersionSnapshot as VersionSnapshot
@@ -28,7 +28,25 @@ GRACE_SECONDS = 5.0
 MAX_REMOVED = 10_000  # removed versions to track
 
 
-class Registry(Protocol):
+class Registrar(Protocol):
+    """The registrations of this process; all that a program needs that registers instances, and reads no others."""
+
+    def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
+        """Register an instance; one with the same name and id is replaced.
+
+        settings: our own keys of its `endpoint.dat`, such as {"hedge": False}, which are published next to it
+
+        Raises ValueError if the name, the id or the settings are invalid, OSError if the registration can't be written.
+        """
+
+    def unregister(self, name: str, id: str) -> None:
+        """Remove an instance and its settings, if it exists."""
+
+    def close(self) -> None:
+        """Remove the registrations made by this object."""
+
+
+class Registry(Registrar, Protocol):
     """The running instances of models, as their runners registered them. Thread-safe, and usable after a fork.
 
     A registration lasts as long as the registry object that made it: it ends when that is closed, or when its process
@@ -76,17 +94,6 @@ class Registry(Protocol):
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
         """Return all instances, or those with exactly this name, this version or both; by name, version and id."""
-
-    def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
-        """Register an instance; one with the same name and id is replaced.
-
-        settings: our own keys of its `endpoint.dat`, such as {"hedge": False}, which are published next to it
-
-        Raises ValueError if the name, the id or the settings are invalid, OSError if the registration can't be written.
-        """
-
-    def unregister(self, name: str, id: str) -> None:
-        """Remove an instance and its settings, if it exists."""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(added, removed)` after each change, within about a second; return a function that stops it.
@@ -292,11 +299,3 @@ def _call_listener(listener: Listener, added: Instances, removed: Instances) -> 
         listener(added, removed)
     except Exception:  # an error in one listener must stop neither the others nor the registry
         log.exception("a listener of the model registry raised an error")
-
-
-def validate_key(name: str, id: str) -> Key:
-    """Return the key of a registration.
-
-    Raises ValueError if the name or the id is not a valid element of a path.
-    """
-    return validate_name(name, "model's name"), validate_name(id, "instance's id")

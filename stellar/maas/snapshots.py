@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from stellar.maas.errors import ModelNotFound
-from stellar.maas.schema import LONGEST_NAME, Model, ServiceInstance
+from stellar.maas.schema import LONGEST_NAME, Model, ServiceInstance, validate_name
 from stellar.maas.versions import VersionOrder, natural_order
 from stellar.util.suggestions import find_nearest
 
@@ -31,6 +31,14 @@ class Registration(NamedTuple):
 
     instance: ServiceInstance
     settings: Settings = NO_SETTINGS
+
+
+def validate_key(name: str, id: str) -> Key:
+    """Return the key of a registration.
+
+    Raises ValueError if the name or the id is not a valid element of a path.
+    """
+    return validate_name(name, "model's name"), validate_name(id, "instance's id")
 
 
 @dataclass(frozen=True, slots=True)

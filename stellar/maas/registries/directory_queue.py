@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from stellar.maas.registries.directory import ASIDE, read_config, resolve_path, write_atomically
+from stellar.maas.registries.file_registrar import ASIDE, read_config, resolve_path, write_atomically
 from stellar.maas.requests import ITEM_PREFIX, NOTE_PREFIX, Item, Note, encode_note, item_name
 from stellar.maas.schema import CONFIG_PATH, ModelRequest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -46,7 +46,7 @@ class FileTree(Generic[T]):
 
     def __init__(self, root: Path, depth: int, parse: Callable[[str, bytes], T | None]) -> None:
         self.root = root
-        self._depth = depth
+        self.depth = depth
         self._parse = parse
         self._entries: dict[Names, CachedFile[T]] = {}
         self._denied: set[str] = set()
@@ -70,12 +70,37 @@ class FileTree(Generic[T]):
         self._entries = {**others, **found}
         return self.values
 
+    def update(self, paths: Iterable[Names]) -> set[Names]:
+        """Read the changed files at or below some paths; return the paths of the files that differ.
+
+        Its cost depends on these files, not on the size of the tree. Raises as `read` does.
+        """
+        differing = set()
+        for names in paths:
+            known = {each: self._entries[each] for each in self._list_known(names)}
+            found = {each: entry for each, file in self._files(names) if (entry := self._read(each, file))}
+            for each in known.keys() - found.keys():
+                del self._entries[each]
+            self._entries |= found
+            differing |= {each for each in known.keys() | found.keys() if known.get(each) is not found.get(each)}
+        return differing
+
+    def get(self, names: Names) -> T | None:
+        """Return the value of a file as it was last read; None if it does not exist or is invalid."""
+        entry = self._entries.get(names)
+        return None if entry is None else entry.value
+
+    def _list_known(self, names: Names) -> list[Names]:
+        if len(names) == self.depth:
+            return [names] if names in self._entries else []
+        return [each for each in self._entries if each[: len(names)] == names]
+
     def _files(self, names: Names) -> Iterator[tuple[Names, str]]:
         path = os.path.join(self.root, *names)
-        if len(names) == self._depth:
+        if len(names) == self.depth:
             yield names, path
             return
-        is_last = len(names) == self._depth - 1
+        is_last = len(names) == self.depth - 1
         for entry in self._list(path):
             if not is_last:
                 yield from self._files((*names, entry.name))

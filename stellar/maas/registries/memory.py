@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from stellar.maas.registry import BaseRegistry, validate_key
+from stellar.maas.registry import BaseRegistry
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ServiceInstance
-from stellar.maas.snapshots import NO_SETTINGS, Registration
+from stellar.maas.snapshots import NO_SETTINGS, Registration, validate_key
 from stellar.maas.snapshots import Instances as Instances
 from stellar.maas.snapshots import VersionSnapshot as VersionSnapshot
 from stellar.maas.versions import VERSION_ORDERS as VERSION_ORDERS

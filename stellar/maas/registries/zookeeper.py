@@ -35,10 +35,10 @@ from kazoo.protocol.states import KazooState
 
 from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
 from stellar.maas.registries.zookeeper_tree import WatchedTree
-from stellar.maas.registry import BaseRegistry, Listener, validate_key
+from stellar.maas.registry import BaseRegistry, Listener
 from stellar.maas.routing import TRAFFIC, TrafficPlan, parse_plan
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
-from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings
+from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings, validate_key
 from stellar.maas.zookeeper import (
     SHORT_REQUEST_SECONDS,
     ZooKeeper,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -55,7 +56,7 @@ def test_a_registration_disappears_when_its_owner_is_killed(tmp_path, owner, eve
     eventually(lambda: heard == ["7"])
     assert registry.instances() == ()
     assert registrations(tmp_path) == []
-    assert not (tmp_path / "maas/ext/instances/dga/7").exists()
+    eventually(lambda: not (tmp_path / "maas/ext/instances/dga/7").exists())
     registry.close()
 
 
@@ -158,11 +159,11 @@ def test_a_registration_replaced_during_a_read_is_not_removed(tmp_path, make_ins
         looker = FileRegistry(tmp_path)
 
         def meanwhile(handle):
-            monkeypatch.setattr("stellar.maas.registries.directory.is_locked", is_locked)
+            monkeypatch.setattr("stellar.maas.registries.registration_files.is_locked", is_locked)
             owner.register(make_instance("dga", "1.0", "1", "http://h:2"))
             return is_locked(handle)
 
-        monkeypatch.setattr("stellar.maas.registries.directory.is_locked", meanwhile)
+        monkeypatch.setattr("stellar.maas.registries.registration_files.is_locked", meanwhile)
         assert [instance.url for instance in looker.instances()] == ["http://h:2"]
 
 
@@ -272,7 +273,17 @@ def other(tmp_path):
 
 
 @pytest.fixture
-def view(tmp_path, clock, monkeypatch):
+def unwatched(monkeypatch):
+    """A user who may not watch any more directories."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("stellar.maas.registries.directory.DirectoryWatch", fail)
+
+
+@pytest.fixture
+def view(tmp_path, clock, unwatched, monkeypatch):
     """A registry with a fake clock and without background refresh."""
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as view:
@@ -321,7 +332,9 @@ def test_the_view_is_never_older_than_a_second(name, view, other, clock, make_in
     assert READS[name](view)
 
 
-def test_a_registry_in_use_is_read_in_the_background(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+def test_a_registry_in_use_is_read_in_the_background(
+    tmp_path, other, clock, unwatched, make_instance, monkeypatch, eventually
+):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
@@ -331,7 +344,9 @@ def test_a_registry_in_use_is_read_in_the_background(tmp_path, other, clock, mak
         assert {*scans.threads} == {"model registry"}
 
 
-def test_no_caller_waits_for_the_background_refresh(tmp_path, other, clock, make_instance, monkeypatch, eventually):
+def test_no_caller_waits_for_the_background_refresh(
+    tmp_path, other, clock, unwatched, make_instance, monkeypatch, eventually
+):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
         scans = Scans(view, monkeypatch)
@@ -344,16 +359,16 @@ def test_no_caller_waits_for_the_background_refresh(tmp_path, other, clock, make
         assert eventually(lambda: found(view), 30.0) == "http://h:7"
 
 
-def test_the_background_refresh_stops_when_idle_and_starts_again(tmp_path, clock, monkeypatch, eventually):
+def test_the_background_refresh_stops_when_idle_and_starts_again(tmp_path, clock, unwatched, monkeypatch, eventually):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 0.01)
     with FileRegistry(tmp_path, clock=clock) as view:
-        assert view._refresher is None
+        assert view._follower is None
         view.changes  # noqa: B018
-        thread = view._refresher
+        thread = view._follower
         clock.now += 2.5
         eventually(lambda: not thread.is_alive(), 30.0)
         view.changes  # noqa: B018
-        assert view._refresher.is_alive()
+        assert view._follower.is_alive()
 
 
 def test_own_changes_are_visible_at_once_without_a_full_scan(view, make_instance, monkeypatch, tmp_path):
@@ -378,4 +393,4 @@ def test_a_failed_registration_leaves_no_settings(tmp_path, make_instance):
     with FileRegistry(tmp_path) as registry, pytest.raises(OSError, match="service"):
         registry.register(make_instance("dga", "1.0", "7", "http://h:7"), {"hedge": False})
     assert not (tmp_path / "maas/ext/instances/dga/7").exists()
-    assert registry._locked == set()
+    assert registry._own._locked == set()

@@ -99,7 +99,7 @@ def find_after(parent, registry):
     return registry.endpoint("dga").url
 
 
-def test_the_first_use_in_a_child_reads_again(tmp_path, make_instance, clock, monkeypatch):
+def test_the_first_use_in_a_child_reads_again(tmp_path, make_instance, clock, monkeypatch, eventually):
     monkeypatch.setattr("stellar.maas.registries.directory.REFRESH_SECONDS", 600.0)
     with FileRegistry(tmp_path, clock=clock) as registry, FileRegistry(tmp_path) as other:
         with pytest.raises(ModelNotFound):
@@ -108,8 +108,20 @@ def test_the_first_use_in_a_child_reads_again(tmp_path, make_instance, clock, mo
         other.register(make_instance("dga", "1.0", "7", "http://h:7"))
         child.go()
         assert child.result() == "http://h:7"
-        with pytest.raises(ModelNotFound):
-            registry.endpoint("dga")
+        eventually(lambda: registry.instances())
+
+
+def test_a_child_takes_no_changes_from_its_parent(tmp_path, make_instance, eventually):
+    with FileRegistry(tmp_path) as registry, FileRegistry(tmp_path) as other:
+        seen = []
+        registry.listen(lambda added, removed: seen.append((len(added), len(removed))))
+        eventually(lambda: registry._watch is not None)
+        for id in ("7", "8"):
+            child = Child(find_after, registry)
+            other.register(make_instance("dga", "1.0", id, "http://h:7"))
+            child.go()
+            assert child.result() == "http://h:7"
+        eventually(lambda: seen == [(1, 0), (1, 0)])
 
 
 def test_a_child_notices_changes(tmp_path, make_instance, eventually):
