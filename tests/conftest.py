@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: an installed package takes precedence
-sys.path.append(str(Path(__file__).parent))  # for forked.py and scheduling.py
+sys.path.append(str(Path(__file__).parent))  # for the modules beside this one
 
 from scheduling import EngineScheduling, mark_and_sort
 

@@ -10,7 +10,11 @@ class AssignedLifecycle:
 
     read: returns the stored assignment, or None if it is missing, which is no evidence
     epoch: of the desired state for which the instance was started
+
+    The agent ends the instances of its host itself, so while it runs there is no need to hurry.
     """
+
+    interval = 5.0
 
     def __init__(self, read: Callable[[], Mapping[str, object] | None], epoch: int) -> None:
         self._read, self._epoch = read, epoch

@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.runner.assignment import AssignedLifecycle
@@ -27,15 +27,18 @@ from maas_runtime.runner.memory_limit import create_control_group
 from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from maas_runtime.store.base import ENDPOINT_FILE
-from stellar.maas.registries.directory import FileRegistry, read_config
-from stellar.maas.registry import Registry
+from stellar.maas.registries.directory import FileRegistry
+from stellar.maas.registries.file_registrar import FileRegistrar, read_config
+from stellar.maas.registry import Registrar, Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 
 if TYPE_CHECKING:
-    from stellar.maas.registries.zookeeper import ZooKeeperRegistry
+    from stellar.maas.registries.zookeeper_registrar import ZooKeeperRegistrar
+    from stellar.maas.zookeeper import ZooKeeperSettings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Names in an instance's directory
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
@@ -140,7 +143,7 @@ class UntilStopped:
 
 def run(
     instance: Instance,
-    registry: Registry,
+    registrar: Registrar,
     signals: Signals,
     limits: Limits,
     lifecycle: Lifecycle,
@@ -174,17 +177,17 @@ def run(
         raise ModelFailed(f"cannot start {instance.script}: {error}") from None
     with processes:
         try:
-            _serve(instance, processes, registry, signals, limits, lifecycle)
+            _serve(instance, processes, registrar, signals, limits, lifecycle)
         except StopRequested:
             log.info("%s: stop requested before the instance was ready", instance.model)
         finally:
-            _unregister(instance, registry)
+            _unregister(instance, registrar)
             processes.end(limits.end, signals)
 
 
-def _unregister(instance: Instance, registry: Registry) -> None:
+def _unregister(instance: Instance, registrar: Registrar) -> None:
     try:
-        registry.unregister(instance.model.name, instance.id)
+        registrar.unregister(instance.model.name, instance.id)
     except OSError as error:
         log.warning("cannot unregister %s: %s", instance.model, error)
 
@@ -192,7 +195,7 @@ def _unregister(instance: Instance, registry: Registry) -> None:
 def _serve(
     instance: Instance,
     processes: ModelProcesses,
-    registry: Registry,
+    registrar: Registrar,
     signals: Signals,
     limits: Limits,
     lifecycle: Lifecycle,
@@ -205,10 +208,10 @@ def _serve(
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
     with closing(HealthProbe(endpoint.url, content.health or parse_health_path(limits.health))) as probe:
         _await_healthy(probe, monitor, signals, deadline)
-        _register(registry, registration, content.settings, monitor, signals)
+        _register(registrar, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
         _monitor(probe, monitor, signals, limits, lifecycle)
-    _unregister(instance, registry)
+    _unregister(instance, registrar)
     log.info("%s is unregistered", instance.model)
     drained = monotonic() + limits.drain
     while processes.status is None and monotonic() < drained:
@@ -279,7 +282,7 @@ def _await_healthy(probe: HealthProbe, monitor: InstanceMonitor, signals: Signal
 
 
 def _register(
-    registry: Registry,
+    registrar: Registrar,
     registration: ServiceInstance,
     settings: Mapping[str, Any],
     monitor: InstanceMonitor,
@@ -287,7 +290,7 @@ def _register(
 ) -> None:
     while True:
         try:
-            return registry.register(registration, settings)
+            return registrar.register(registration, settings)
         except OSError as error:
             log.warning("cannot register the instance, retrying: %s", error)
         _check_running(monitor, signals, "before it was registered")
@@ -392,8 +395,8 @@ def main(
 ) -> int:
     """Run one instance. Return 0 after a stop signal, 1 after a failure; the outcome is written to its directory.
 
-    make_lifecycle: makes the policy that ends the instance; by default, it ends on a stop signal, and with --epoch
-        when it is not desired any more
+    make_lifecycle: makes the policy that ends the instance, which may read other registrations; by default, it ends on
+        a stop signal, and with --epoch when it is not desired any more
     """
     signals = Signals()
     args = make_parser().parse_args(argv)
@@ -402,12 +405,14 @@ def main(
     instance, limits = _read_instance(args), _read_limits(args)
     (container / LOCK).write_text(f"{os.getpid()}\n")  # written once signals are handled: others may send them now
     try:
-        with _open_registry(args, signals) as registry:
-            if make_lifecycle is None:
-                lifecycle = UntilStopped() if args.epoch is None else _make_lifecycle(args, instance, registry)
-            else:
+        if make_lifecycle is None:
+            with closing(_open_registrar(args, signals)) as registrar:
+                lifecycle = UntilStopped() if args.epoch is None else _assign(args, instance, registrar, signals)
+                run(instance, registrar, signals, limits, lifecycle, is_subreaper=become_subreaper())
+        else:
+            with closing(_open_registry(args, signals)) as registry:
                 lifecycle = make_lifecycle(instance, registry, limits)
-            run(instance, registry, signals, limits, lifecycle, is_subreaper=become_subreaper())
+                run(instance, registry, signals, limits, lifecycle, is_subreaper=become_subreaper())
     except StopRequested:
         log.info("%s: stop requested before the instance was started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:
@@ -444,34 +449,49 @@ def _read_limits(args: argparse.Namespace) -> Limits:
     )
 
 
-def _open_registry(args: argparse.Namespace, signals: Signals) -> FileRegistry | ZooKeeperRegistry:
+def _open_registrar(args: argparse.Namespace, signals: Signals) -> FileRegistrar | ZooKeeperRegistrar:
+    """Open the registry only to register an instance; see `_open_registry`."""
+    if args.zk_quorum is None:
+        return FileRegistrar(args.registry, config_path=args.zk_root)
+    from stellar.maas.registries.zookeeper_registrar import ZooKeeperRegistrar
+
+    return _connect(lambda settings: ZooKeeperRegistrar(settings, config_path=args.zk_root), args, signals)
+
+
+def _open_registry(args: argparse.Namespace, signals: Signals) -> Registry:
     """Open the registry; retry until it responds or a stop signal arrives."""
     if args.zk_quorum is None:
         return FileRegistry(args.registry, config_path=args.zk_root)
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
+
+    return _connect(lambda settings: ZooKeeperRegistry(settings, config_path=args.zk_root), args, signals)
+
+
+def _connect(connect: Callable[[ZooKeeperSettings], T], args: argparse.Namespace, signals: Signals) -> T:
     from stellar.maas.zookeeper import ZooKeeperSettings
 
     settings = ZooKeeperSettings.read(args.zk_quorum, args.zk_client)
     while not signals.stopping:
         try:
-            return ZooKeeperRegistry(settings, config_path=args.zk_root)
+            return connect(settings)
         except ConnectionError as error:
             log.warning("%s", error)
     raise StopRequested
 
 
-def _make_lifecycle(
-    args: argparse.Namespace, instance: Instance, registry: FileRegistry | ZooKeeperRegistry
+def _assign(
+    args: argparse.Namespace, instance: Instance, registrar: FileRegistrar | ZooKeeperRegistrar, signals: Signals
 ) -> Lifecycle:
     """Return the life cycle of an instance that an agent started."""
     state_store: StateStore
-    if isinstance(registry, FileRegistry):
+    if isinstance(registrar, FileRegistrar):
         state_store = DirectoryStateStore(args.registry, read_config(args.registry, args.zk_root).ext_root)
     else:
         from maas_runtime.state.zookeeper import ZooKeeperStateStore
 
-        state_store = ZooKeeperStateStore(registry.connection, args.zk_root)
-    return AssignedLifecycle(state_store.watch(f"assigned/{instance.model.name}/{instance.id}"), args.epoch)
+        state_store = ZooKeeperStateStore(registrar.connection, args.zk_root)
+    path = f"assigned/{instance.model.name}/{instance.id}"
+    return AssignedLifecycle(state_store.watch(path, signals.wake), args.epoch)
 
 
 def _write_outcome(container: Path, failure: str | None) -> None:

@@ -102,10 +102,12 @@ class StateStore(Protocol):
         changed: called in another thread when the view may have changed, if the store notices it
         """
 
-    def watch(self, path: str) -> Callable[[], JsonObject | None]:
+    def watch(self, path: str, changed: Callable[[], object] = lambda: None) -> Callable[[], JsonObject | None]:
         """Return a function that returns the current object at a path, or None; it reads only a changed one.
 
-        While the store cannot be reached, it returns the last object.
+        changed: called in another thread when the object may have changed, if the store notices it
+
+        While the store cannot be reached, the function returns the last object.
         """
 
     def copy(self) -> StateStore:
@@ -225,7 +227,7 @@ class DirectoryStateStore:
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         return DirectoryView(FileTree(self._root / path, depth, _parse_file))
 
-    def watch(self, path: str) -> Callable[[], JsonObject | None]:
+    def watch(self, path: str, changed: Callable[[], object] = lambda: None) -> Callable[[], JsonObject | None]:
         *parents, name = path.split("/")
         tree = FileTree(self._root.joinpath(*parents), 1, _parse_file)
         return lambda: tree.read(name).get((name,))

@@ -105,8 +105,8 @@ class ZooKeeperStateStore:
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         return ZooKeeperView(self._zookeeper, f"{self._root}/{path}", depth, changed)
 
-    def watch(self, path: str) -> Callable[[], JsonObject | None]:
-        return WatchedObject(self._zookeeper, f"{self._root}/{path}").read
+    def watch(self, path: str, changed: Callable[[], object] = lambda: None) -> Callable[[], JsonObject | None]:
+        return WatchedObject(self._zookeeper, f"{self._root}/{path}", changed).read
 
     @contextmanager
     def lead(self, stopping: Callable[[], bool], notify: Notify = ignore_status) -> Iterator[Callable[[], bool]]:
@@ -249,10 +249,13 @@ class ZooKeeperView:
 
 
 class WatchedObject:
-    """One object, read again when its watch has fired or was lost."""
+    """One object, read again when its watch has fired or was lost.
 
-    def __init__(self, zookeeper: ZooKeeper, node: str) -> None:
-        self._zookeeper, self._node = zookeeper, node
+    changed: called then, in a thread that must not wait for ZooKeeper
+    """
+
+    def __init__(self, zookeeper: ZooKeeper, node: str, changed: Callable[[], object]) -> None:
+        self._zookeeper, self._node, self._changed = zookeeper, node, changed
         self._is_changed = True
         self._value: JsonObject | None = None
         zookeeper.listen(self._on_connection_change)
@@ -278,10 +281,12 @@ class WatchedObject:
 
     def _mark(self, _: WatchedEvent) -> None:
         self._is_changed = True
+        self._changed()
 
     def _on_connection_change(self, state: str) -> None:
         if state == KazooState.CONNECTED:  # the watch is gone
             self._is_changed = True
+            self._changed()
 
 
 def _parse(path: str, data: bytes) -> JsonObject | None:

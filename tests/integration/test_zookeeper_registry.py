@@ -16,6 +16,7 @@ from forked import Child, call_in_child, call_in_thread, hold_locks
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
+from zookeeper_sessions import expire_session
 
 from stellar.maas import MaaSConfig, Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
 from stellar.maas.registries.zookeeper_tree import WatchedTree
@@ -69,15 +70,6 @@ def connect(quorum):
         yield lambda hosts=quorum: stack.enter_context(
             ZooKeeperRegistry(ZooKeeperSettings(hosts=hosts, session_seconds=QUICK))
         )
-
-
-def expire(registry):
-    """Expire the session of a registry, as ZooKeeper does without heartbeats."""
-    client = registry._zookeeper.client
-    other = KazooClient(registry._zookeeper.hosts, client_id=client.client_id)
-    other.start()
-    other.stop()
-    other.close()
 
 
 # --- formats
@@ -264,7 +256,7 @@ def test_a_registration_is_created_again_after_a_lost_session(connect, raw, capl
     writer.register(instance(8, lasting=True))
     wait_for(lambda: ids(reader) == ["7", "8"])
     before = raw.get("/maas/service/dga/7")[1].ephemeralOwner
-    expire(writer)
+    expire_session(writer._zookeeper)
     wait_for(lambda: "registered /maas/service/dga/7 again" in caplog.text)
     assert raw.get("/maas/service/dga/7")[1].ephemeralOwner not in (0, before)
     wait_for(lambda: ids(reader) == ["7", "8"])
@@ -274,9 +266,7 @@ def test_a_registration_is_created_again_after_a_lost_session(connect, raw, capl
 
 def test_watches_survive_a_lost_session(connect):
     writer, reader = connect(), connect()
-    session = reader._zookeeper.session
-    expire(reader)
-    wait_for(lambda: reader._zookeeper.session not in (None, session))
+    expire_session(reader._zookeeper)
     for number in (1, 2):
         writer.register(instance(number))
         wait_for(lambda n=number: len(ids(reader)) == n)
@@ -289,8 +279,7 @@ def test_an_instance_unregistered_by_another_process_is_not_registered_again(con
     raw.delete("/maas/service/dga/7")
     wait_for(lambda: ids(writer) == ["8"])
     session = writer._zookeeper.session
-    expire(writer)
-    wait_for(lambda: writer._zookeeper.session not in (None, session))
+    expire_session(writer._zookeeper)
     wait_for(lambda: raw.exists("/maas/service/dga/8") and raw.get("/maas/service/dga/8")[1].ephemeralOwner != session)
     with pytest.raises(NoNodeError):
         raw.get("/maas/service/dga/7")
@@ -451,7 +440,7 @@ def test_settings_are_created_again_before_their_registration_after_a_lost_sessi
     writer, reader = connect(), connect()
     writer.register(instance(7), {"hedge": False})
     before = raw.get("/maas/service/dga/7")[1].ephemeralOwner
-    expire(writer)
+    expire_session(writer._zookeeper)
     wait_for(lambda: raw.exists("/maas/service/dga/7") and raw.get("/maas/service/dga/7")[1].ephemeralOwner != before)
     registration, settings = raw.get("/maas/service/dga/7")[1], raw.get("/maas/ext/instances/dga/7")[1]
     assert settings.ephemeralOwner == registration.ephemeralOwner
@@ -532,7 +521,7 @@ def test_the_desired_state_is_read_again_after_the_session_was_lost(connect, raw
     registry = connect()
     for _ in range(2):
         session = registry._zookeeper.session
-        expire(registry)
+        expire_session(registry._zookeeper)
         wait_for(lambda session=session: registry._zookeeper.session not in (None, session))
         raw.set("/maas/ext/wanted/dga/1.0", b'{"instances": 0}')
         wait_for(lambda: not registry.is_desired("dga", "1.0"))

@@ -28,12 +28,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from kazoo import exceptions as refusals
 from kazoo.protocol.states import KazooState
 
-from stellar.maas.registries.extensions import INSTANCES, WANTED, encode_settings, parse_desired, parse_settings
+from stellar.maas.registries.extensions import WANTED, parse_desired, parse_settings
+from stellar.maas.registries.zookeeper_registrar import OwnNodes
 from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.registry import BaseRegistry, Listener
 from stellar.maas.routing import TRAFFIC, TrafficPlan, parse_plan
@@ -44,20 +45,11 @@ from stellar.maas.zookeeper import (
     ZooKeeper,
     ZooKeeperSettings,
     read_config,
-    retry_while_disconnected,
 )
 from stellar.net.breaker import CircuitBreakers
 from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
-
-
-class _Owned(NamedTuple):
-    """An ephemeral registration of this process, its settings, and the session in which it was created."""
-
-    data: bytes
-    settings: bytes | None
-    session: int | None
 
 
 class ZooKeeperRegistry(BaseRegistry):
@@ -87,7 +79,6 @@ class ZooKeeperRegistry(BaseRegistry):
         super().__init__(version_order, breakers, clock)
         self._zookeeper = where if isinstance(where, ZooKeeper) else ZooKeeper(where)
         self._connection_is_ours = self._zookeeper is not where
-        self._owned: dict[Key, _Owned] = {}
         self._known: dict[Key, Registration] = {}  # with settings, as last read
         self._published: object = None  # values of the registration tree in the published view
         self._are_settings_denied = False
@@ -100,7 +91,7 @@ class ZooKeeperRegistry(BaseRegistry):
         try:
             config = read_config(self._zookeeper, config_path)
             ext = config.ext_root
-            self._settings_root = f"{ext}/{INSTANCES}"
+            self._own = OwnNodes(self._zookeeper, config)
             self._registrations = self._tree(config.service_root, 2, _parse_registration)
             self._plan_nodes = self._tree(f"{ext}/{TRAFFIC}", 1, parse_plan, optional=True)
             self._desired_nodes = self._tree(f"{ext}/{WANTED}", 2, parse_desired, optional=True)
@@ -118,23 +109,16 @@ class ZooKeeperRegistry(BaseRegistry):
         return self._zookeeper
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
-        key = validate_key(instance.name, instance.id)
-        owned = _Owned(instance.to_json(), encode_settings(settings), None)
         self._update_view()
         with self._reading:
-            session = retry_while_disconnected(lambda: self._write(key, owned, lasting=instance.lasting))
-            self._owned.pop(key, None)
-            if not instance.lasting:
-                self._owned[key] = owned._replace(session=session)
-            self._read_own_change(key)
+            self._read_own_change(self._own.register(instance, settings))
         self._notify_listeners()
 
     def unregister(self, name: str, id: str) -> None:
         key = validate_key(name, id)
         self._update_view()
         with self._reading:
-            self._owned.pop(key, None)
-            self._delete(key)
+            self._own.unregister(key)
             self._read_own_change(key)
         self._notify_listeners()
 
@@ -149,19 +133,14 @@ class ZooKeeperRegistry(BaseRegistry):
         if self._follower is not None and self._follower is not threading.current_thread():
             self._follower.join()
         with self._reading:
-            try:
-                for key in self._owned:
-                    self._delete(key)
-            except OSError as error:
-                log.info("registrations are removed with the session only: %s", error)
-            self._owned.clear()
+            self._own.remove_all()
         self._leave()
 
     def after_fork(self) -> None:
         super().after_fork()
         self._reading, self._awake = threading.RLock(), threading.Event()
         self._follower = None
-        self._owned = {}  # the registrations are the parent's
+        self._own.owned = {}  # the registrations are the parent's
         self._is_inherited = True
         self._published = None
         for tree in self._trees:
@@ -171,53 +150,6 @@ class ZooKeeperRegistry(BaseRegistry):
         self._zookeeper.stop_listening(self._connection_changed)
         if self._connection_is_ours:
             self._zookeeper.close()
-
-    # --- writing
-
-    def _write(self, key: Key, owned: _Owned, *, lasting: bool) -> int | None:
-        """Write the settings, then the registration; return the session in which they were written."""
-        session = self._zookeeper.session
-        if owned.settings is None:
-            self._delete_settings(key)
-        else:
-            self._create(self._settings_path(key), owned.settings, lasting=lasting)
-        self._create(self._registrations.path(key), owned.data, lasting=lasting)
-        return session
-
-    def _create(self, path: str, data: bytes, *, lasting: bool) -> None:
-        """Create a node with its data in one step; replace an existing one."""
-        for _ in range(10):
-            try:
-                self._zookeeper.request("create", path, data, ephemeral=not lasting, makepath=True)
-            except refusals.NodeExistsError:
-                self._zookeeper.delete(path)  # created, not changed: so Metron's readers notice
-            else:
-                return
-        raise OSError(f"can't create {path}: another client keeps creating it")
-
-    def _delete(self, key: Key) -> None:
-        self._zookeeper.delete(self._registrations.path(key), SHORT_REQUEST_SECONDS)
-        self._delete_settings(key)
-
-    def _delete_settings(self, key: Key) -> None:
-        """Remove the settings, if they exist; a missing permission is logged, as it must not prevent registering."""
-        path = self._settings_path(key)
-        try:
-            if self._zookeeper.request("exists", path, seconds=SHORT_REQUEST_SECONDS):
-                self._zookeeper.delete(path, SHORT_REQUEST_SECONDS)
-        except PermissionError as error:
-            log.warning("can't remove the settings %s: %s", path, error)
-
-    def _settings_path(self, key: Key) -> str:
-        return "/".join((self._settings_root, *key))
-
-    def _renew(self) -> None:
-        """Register again the instances whose session was lost."""
-        with self._reading:
-            for key, owned in list(self._owned.items()):
-                if owned.session != self._zookeeper.session:
-                    self._owned[key] = owned._replace(session=self._write(key, owned, lasting=False))
-                    log.info("registered %s again", self._registrations.path(key))
 
     # --- reading
 
@@ -264,7 +196,8 @@ class ZooKeeperRegistry(BaseRegistry):
             self._awake.clear()
             try:
                 if not self._closed and self._zookeeper.is_connected:
-                    self._renew()
+                    with self._reading:
+                        self._own.renew()
                     self._read_changes()
                     self._last_error = ""
             except OSError as error:  # the last view stays in use
@@ -296,7 +229,7 @@ class ZooKeeperRegistry(BaseRegistry):
                 changes = {} if found is self._published else self._snapshot.changes_to(self._with_settings(found))
                 self._mark_extensions(changes)
                 plans, desired = self._read_plans(), self._read_desired()
-                self._forget_unregistered(found)
+                self._own.forget_unregistered(found.__contains__)
             except BaseException:
                 for tree in self._trees:
                     tree.mark_all()
@@ -326,28 +259,21 @@ class ZooKeeperRegistry(BaseRegistry):
         valid = {(name, id): instance for (name, id), instance in found.items() if instance is not None}
         known = {key: each for key, each in self._known.items() if valid.get(key) is each.instance}
         new = [key for key in valid if key not in known]
-        requests = [(key, self._zookeeper.begin("get", self._settings_path(key))) for key in new]
+        requests = [(key, self._zookeeper.begin("get", self._own.settings_path(key))) for key in new]
         read = {key: Registration(valid[key], self._settings_in(key, request)) for key, request in requests}
         self._known = known | read
         return self._known
 
     def _settings_in(self, key: Key, request: Any) -> Settings:
         try:
-            return parse_settings(self._settings_path(key), self._zookeeper.end(request)[0])
+            return parse_settings(self._own.settings_path(key), self._zookeeper.end(request)[0])
         except refusals.NoNodeError:
             return NO_SETTINGS
         except PermissionError as error:
             if not self._are_settings_denied:
-                log.warning("can't read %s; instances have no settings: %s", self._settings_root, error)
+                log.warning("can't read %s; instances have no settings: %s", self._own.settings_root, error)
             self._are_settings_denied = True
             return NO_SETTINGS
-
-    def _forget_unregistered(self, found: Mapping[tuple[str, ...], object]) -> None:
-        """Forget own registrations that are gone although the session is alive: another client removed them."""
-        session = self._zookeeper.session
-        for key in [key for key, owned in self._owned.items() if owned.session == session and key not in found]:
-            if self._owned.pop(key).settings is not None:
-                self._delete_settings(key)
 
 
 def _parse_registration(path: str, data: bytes) -> ServiceInstance | None:
