@@ -148,7 +148,7 @@ def test_without_write_permission_registrations_of_dead_owners_are_ignored(tmp_p
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("stellar.maas.registries.directory.os.unlink", refuse)
+    monkeypatch.setattr("stellar.maas.registries.registration_files.os.unlink", refuse)
     assert FileRegistry(tmp_path).instances() == ()
     assert registrations(tmp_path) == ["maas/service/dga/1"]
 
@@ -179,7 +179,7 @@ def test_reading_a_registry_writes_nothing(tmp_path, caplog):
 def test_no_draft_remains(tmp_path, make_instance, monkeypatch):
     with FileRegistry(tmp_path) as registry:
         registry.register(make_instance("dga", "1.0", "1", "http://h"))
-        monkeypatch.setattr("stellar.maas.registries.directory.Path.replace", lambda *_: 1 / 0)
+        monkeypatch.setattr("stellar.maas.registries.file_registrar.Path.replace", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             registry.register(make_instance("dga", "1.0", "2", "http://h"))
     assert list((tmp_path / ".aside").iterdir()) == []
@@ -215,7 +215,7 @@ def test_an_unreadable_extension_file_is_ignored_with_one_warning(denied, tmp_pa
         for path, content in (("traffic/dga", b'{"weights": {"1.0": 1}}'), ("wanted/dga/1.0", b'{"instances": 1}')):
             write_atomically(tmp_path, tmp_path / "maas/ext" / path, content).close()
         monkeypatch.setattr("stellar.maas.registries.file_tree.open", refuse, raising=False)
-        monkeypatch.setattr("stellar.maas.registries.directory.Path.read_bytes", read)
+        monkeypatch.setattr("stellar.maas.registries.registration_files.Path.read_bytes", read)
         with FileRegistry(tmp_path) as reader:
             for _ in range(3):
                 assert len(reader.instances()) == 1
