@@ -17,8 +17,6 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import maas_runtime
 from maas_runtime.deployers.process_watcher import ProcessWatcher
 from maas_runtime.errors import DeployError
+from maas_runtime.runner.fork_server import Child, ForkServer
 from maas_runtime.runner.processes import kill_marked
 from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
 from maas_runtime.state.assignments import Assignment
@@ -40,7 +38,6 @@ log = logging.getLogger(__name__)
 DESCRIPTION, RUNNER_LOG, FAILED = "instance.json", "runner.log", "failed"
 MAX_FAILED = 10
 SPARE_SECONDS = 5.0  # beyond the time-outs of the runner, before it is killed
-PACKAGES = Path(maas_runtime.__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class LocalInstances:
         for draft in self.directory.glob(".*"):  # left by a process that was killed while starting an instance
             shutil.rmtree(draft, ignore_errors=True)
         self._watcher = ProcessWatcher()
-        self._runners: dict[str, subprocess.Popen[bytes]] = {}
+        self._fork_server = ForkServer()
         self._instances: dict[str, LocalInstance] = {}
         self._ended: set[str] = set()
         self._unwatched: set[str] = set()
@@ -144,9 +141,11 @@ class LocalInstances:
             raise DeployError(f"cannot start {assignment.model}: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        self._runners[assignment.id] = runner
         self._instances[assignment.id] = LocalInstance(folder, assignment, started)
-        self._watch(assignment.id, runner.pid)
+        if runner.exited is None:
+            self._unwatched.add(assignment.id)
+        else:
+            self._watcher.watch_descriptor(runner.exited, lambda: self._record_end(assignment.id))
         log.info("%s: instance %s started", assignment.model, assignment.id)
 
     def stop(self, id: str) -> None:
@@ -169,8 +168,6 @@ class LocalInstances:
         while self._ended:
             id = self._ended.pop()
             if (instance := self._instances.pop(id, None)) is not None:
-                if runner := self._runners.pop(id, None):
-                    runner.wait()  # it would stay in the process table
                 self._unwatched.discard(id)
                 ended.append(EndedInstance(instance.assignment, self._clean_up(instance)))
         return ended
@@ -178,25 +175,18 @@ class LocalInstances:
     def close(self) -> None:
         """End watching; the instances go on."""
         self._watcher.close()
-        for runner in self._runners.values():
-            runner.returncode = 0  # else a warning that it still runs
+        self._fork_server.close()
 
     # --- starting
 
-    def _run(self, assignment: Assignment, script: str, lock: int) -> subprocess.Popen[bytes]:
+    def _run(self, assignment: Assignment, script: str, lock: int) -> Child:
+        environment = {ENVIRONMENT: json.dumps(dict(self.environment))}
         with (self.directory / assignment.id / RUNNER_LOG).open("ab") as output:
-            return subprocess.Popen(
-                self._command(assignment, script),
-                cwd=PACKAGES,
-                env={**os.environ, ENVIRONMENT: json.dumps(dict(self.environment))},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(lock,),
-                start_new_session=True,
+            return self._fork_server.start_runner(
+                self._arguments(assignment, script), environment, output.fileno(), lock
             )
 
-    def _command(self, assignment: Assignment, script: str) -> Sequence[str]:
+    def _arguments(self, assignment: Assignment, script: str) -> Sequence[str]:
         options = {
             "--name": assignment.model.name,
             "--version": assignment.model.version,
@@ -208,8 +198,7 @@ class LocalInstances:
             "--epoch": assignment.epoch,
             **self.limits.to_options(),
         }
-        arguments = [f"{name}={value}" for name, value in options.items()]
-        return [sys.executable, "-m", "maas_runtime.runner.runner", *self.registry, *arguments]
+        return [*self.registry, *(f"{name}={value}" for name, value in options.items())]
 
     def _adopt(self, instance: LocalInstance) -> None:
         id = instance.assignment.id

@@ -36,12 +36,16 @@ class ProcessWatcher:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return False
+        self.watch_descriptor(descriptor, ended)
+        return True
+
+    def watch_descriptor(self, descriptor: int, ended: Ended) -> None:
+        """Call `ended` in another thread when the process of a pidfd ends; then the pidfd is closed."""
         with self._lock:
             self._selector.register(descriptor, selectors.EVENT_READ, ended)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="process watcher", daemon=True)
                 self._thread.start()
-        return True
 
     def close(self) -> None:
         """End watching."""

@@ -14,7 +14,7 @@ class AssignedLifecycle:
     The agent ends the instances of its host itself, so while it runs there is no need to hurry.
     """
 
-    interval = 5.0
+    interval = 30.0
 
     def __init__(self, read: Callable[[], Mapping[str, object] | None], epoch: int) -> None:
         self._read, self._epoch = read, epoch

@@ -51,20 +51,18 @@ class Child(NamedTuple):
     """A started runner.
 
     pid: its process id
-    exited: a descriptor, owned by the caller, that becomes readable when the runner has ended
+    exited: a descriptor, owned by the caller, that becomes readable when the runner has ended; None if the system has
+        no such descriptors
     """
 
     pid: int
-    exited: int
-
-
-def is_available() -> bool:
-    """Return whether this system has descriptors of processes, which a fork server needs."""
-    return hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
+    exited: int | None
 
 
 class ForkServer:
     """The service's side of a fork server, which is started by the first request, and again if it was killed.
+
+    On a system without descriptors of processes, each runner is started as a program.
 
     preload: modules to load before the first fork
 
@@ -86,6 +84,8 @@ class ForkServer:
 
         Raises OSError if it cannot be started.
         """
+        if not hasattr(os, "pidfd_open"):
+            return _start_program(arguments, environment, output, lock)
         request = json.dumps({"arguments": [*arguments], "environment": dict(environment)}).encode()
         with self._requesting:
             if self._process is None or not self._process.is_running():
@@ -138,6 +138,22 @@ class _Process:
         if "error" in content:
             raise OSError(content["error"])
         return Child(content["pid"], received[0])
+
+
+def _start_program(arguments: Sequence[str], environment: Mapping[str, str], output: int, lock: int) -> Child:
+    process = subprocess.Popen(
+        [sys.executable, "-m", MODULE, *arguments],
+        cwd=PACKAGES,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(lock,),
+        start_new_session=True,
+    )
+    # An unreaped child would stay in the process table
+    threading.Thread(target=process.wait, name=f"runner {process.pid}", daemon=True).start()
+    return Child(process.pid, None)
 
 
 def _end(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
