@@ -369,10 +369,11 @@ class ZooKeeper:
         reads go back in time. After the session everything is read again, so this only prevents the connection.
         """
 
-        client = self.client
+        known = self._client
 
         def accept() -> None:
-            if client is self._client and not self._live.is_set():
+            client = self._client
+            if client is not None and client is known and not self._live.is_set():
                 client.last_zxid = 0
 
         timer = threading.Timer(self.settings.session_seconds, accept)
