@@ -373,7 +373,7 @@ class ZooKeeper:
 
         def accept() -> None:
             client = self._client
-            if client is not None and client is known and not self._live.is_set():
+            if client is known and client is not None and not self._live.is_set():
                 client.last_zxid = 0
 
         timer = threading.Timer(self.settings.session_seconds, accept)
