@@ -27,6 +27,7 @@ from maas_runtime.deployers.yarn import cluster
 from maas_runtime.runner import memory_limit
 from maas_runtime.runner.endpoint import parse_health_path
 from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.processes import list_stop_signals
 from maas_runtime.runner.runner import Limits
 from maas_runtime.service.agent import Agent, lock_agent, read_free_memory
 from maas_runtime.service.service import Service
@@ -91,7 +92,7 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     for name, seconds, meaning in (
         ("start", limits.start, "time for a model to become ready"),
-        ("drain", limits.drain, "time for active calls before a model is ended"),
+        ("drain", limits.drain, "longest time for active calls before a model is ended"),
         ("end", limits.end, "time for a model to end before it is killed"),
         ("probe", limits.probe, "interval of health checks"),
     ):
@@ -159,7 +160,7 @@ def serve(args: argparse.Namespace) -> int:
     if args.on_yarn:
         return serve_on_yarn(args)
     signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in list_stop_signals():
         signal.signal(number, lambda number, _: signals.append(number))
     with stores.model_store(args) as store, open_backend(args) as backend:
         log.info("serving %s", backend.name)

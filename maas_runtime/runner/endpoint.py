@@ -94,12 +94,16 @@ def parse_health_path(path: object) -> str:
     return quote(path.removeprefix("/"), safe="/:@!$&'()*+,;=~%?")
 
 
+def find_port(url: str) -> int:
+    """Return the port of an http or https URL."""
+    parts = urlsplit(url)
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
 def is_listening(url: str, seconds: float = CHECK_SECONDS) -> bool:
     """Return whether a server accepts connections at the host and port of a URL."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
+        socket.create_connection((urlsplit(url).hostname or "", find_port(url)), timeout=seconds).close()
     except OSError:
         return False
     return True

@@ -34,6 +34,14 @@ def become_subreaper() -> bool:
     return hasattr(libc, "prctl") and libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
+def list_stop_signals() -> list[signal.Signals]:
+    """Return the signals that request a stop. SIGHUP is one unless it was ignored at the start, as by `nohup`."""
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 class Signals:
     """Signal handlers that wake the runner on a stop request and when a child ends. For the main thread.
 
@@ -46,7 +54,7 @@ class Signals:
         for end in (self._awake, self._wake):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in list_stop_signals():
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the wake-up descriptor is not written
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.runner.assignment import AssignedLifecycle
-from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, parse_health_path, read_endpoint
+from maas_runtime.runner.connections import CHECK_SECONDS, Drain, is_local
+from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, find_port, parse_health_path, read_endpoint
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.memory_limit import create_control_group
 from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
@@ -56,7 +57,8 @@ class Limits:
     """Time-outs, in seconds, and resource limits of a runner.
 
     start: time for a model to become ready
-    drain: time for active calls after the instance is unregistered
+    drain: longest time for active calls after the instance is unregistered; it ends before that once no client is
+        connected, and never later than the time-out of clients
     end: time between SIGTERM and SIGKILL
     probe: interval of health checks; the instance fails after `misses` consecutive failures
     memory: limit for all processes together, in MB; 0 for no limit
@@ -65,7 +67,7 @@ class Limits:
     """
 
     start: float = 600.0
-    drain: float = 1.0
+    drain: float = 5.0
     end: float = 5.0
     probe: float = 5.0
     misses: int = 3
@@ -210,12 +212,13 @@ def _serve(
         _await_healthy(probe, monitor, signals, deadline)
         _register(registrar, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
+        port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
         _monitor(probe, monitor, signals, limits, lifecycle)
     _unregister(instance, registrar)
     log.info("%s is unregistered", instance.model)
-    drained = monotonic() + limits.drain
-    while processes.status is None and monotonic() < drained:
-        signals.wait(drained - monotonic())
+    drain = Drain(port, limits.drain)
+    while processes.status is None and not drain.is_complete():
+        signals.wait(CHECK_SECONDS)
 
 
 class InstanceMonitor:
@@ -382,7 +385,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--drain-seconds",
         type=float,
         default=limits.drain,
-        help="time for active calls at the end (default %(default)s)",
+        help="longest time for active calls at the end (default %(default)s)",
     )
     add("--end-seconds", type=float, default=limits.end, help="time before it is killed (default %(default)s)")
     add("--probe-seconds", type=float, default=limits.probe, help="interval of health checks (default %(default)s)")

@@ -17,10 +17,12 @@ log = logging.getLogger(__name__)
 
 # Common model servers close idle connections after 5 s; close them before
 IDLE_SECONDS = 4.0
+SWEEP_SECONDS = 0.25
 
 # Connections to a server that sent unsolicited bytes are not reused for this time
 DISTRUST_SECONDS = 600.0
 MAX_DISTRUSTED = 10_000
+MAX_RETIRED = 10_000
 
 
 class Address(NamedTuple):
@@ -38,14 +40,20 @@ class ConnectionPool:
     """Idle connections by address. Safe to use from many threads.
 
     on_unsolicited: called when a server sent unsolicited bytes
+    while_idle: called four times a second while there are idle connections, in a thread
+
+    A thread runs while there are idle connections. It closes those that were not used for some seconds, because a
+    server that shuts down gracefully waits for them.
     """
 
-    def __init__(self, on_unsolicited: Callable[[], object]) -> None:
-        self._on_unsolicited = on_unsolicited
+    def __init__(self, on_unsolicited: Callable[[], object], while_idle: Callable[[], object] = lambda: None) -> None:
+        self._on_unsolicited, self._while_idle = on_unsolicited, while_idle
         self._idle: defaultdict[Address, list[tuple[Connection, float]]] = defaultdict(list)
         self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._distrusted: dict[Address, float] = {}
-        self._next_sweep = 0.0
+        self._retired: dict[Address, float] = {}
+        self._sweeper: threading.Thread | None = None
+        self._closing = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
 
@@ -69,16 +77,32 @@ class ConnectionPool:
             return idle.pop() if idle else None
 
     def put(self, target: Address, connection: Connection) -> None:
-        """Add an idle connection, or close it if its server is distrusted or the pool is closed."""
+        """Add an idle connection, or close it if its server is distrusted or was retired, or the pool is closed."""
         now = monotonic()
         with self._lock:
-            if self._closed or (self._distrusted and self._distrusted.get(target, 0.0) > now):
+            if (
+                self._closed
+                or (self._distrusted and self._distrusted.get(target, 0.0) > now)
+                or (self._retired and self._retired.get(target, 0.0) >= connection.opened)
+            ):
                 connection.close()
                 return
             self._idle[target].append((connection, now))
-            if now >= self._next_sweep:
-                self._next_sweep = now + IDLE_SECONDS
-                self._close_idle_since(now - IDLE_SECONDS)
+            if self._sweeper is None:
+                self._sweeper = threading.Thread(target=self._sweep, name="idle connections", daemon=True)
+                self._sweeper.start()
+
+    def _sweep(self) -> None:
+        while not self._closing.wait(SWEEP_SECONDS):
+            try:
+                self._while_idle()
+            except Exception:  # an error in the callback must not keep idle connections open
+                log.exception("the callback for idle connections raised an error")
+            with self._lock:
+                self._close_idle_since(monotonic() - IDLE_SECONDS)
+                if not self._idle:
+                    self._sweeper = None  # the next idle connection starts another one
+                    return
 
     def watch(self, connection: Connection) -> None:
         """Track a new connection, so that `abandon` can close it."""
@@ -93,7 +117,7 @@ class ConnectionPool:
             if len(self._distrusted) >= MAX_DISTRUSTED:
                 self._distrusted.clear()
             self._distrusted[target] = now + DISTRUST_SECONDS
-        self.close_idle(target)
+        self._close_idle(target)
         log.warning(
             "%s sent bytes that belong to no request; its connections are not reused for %d s", target, DISTRUST_SECONDS
         )
@@ -109,8 +133,18 @@ class ConnectionPool:
             if not self._idle[target]:
                 del self._idle[target]
 
-    def close_idle(self, target: Address) -> None:
-        """Close the idle connections to an address."""
+    def retire(self, target: Address) -> None:
+        """Close the connections to a server that was removed: idle ones now, each other one when it is put back.
+
+        A connection that is opened later is not affected: another server may listen at the address.
+        """
+        with self._lock:
+            if len(self._retired) >= MAX_RETIRED:
+                self._retired.clear()
+            self._retired[target] = monotonic()
+        self._close_idle(target)
+
+    def _close_idle(self, target: Address) -> None:
         with self._lock:
             for connection, _ in self._idle.pop(target, ()):
                 connection.close()
@@ -120,6 +154,7 @@ class ConnectionPool:
         with self._lock:
             self._closed = True
             self._close_idle_since(inf)
+        self._closing.set()
 
     def abandon(self) -> None:
         """Close the child's copies of all sockets after a fork, idle or in use, without sending anything."""

@@ -204,6 +204,7 @@ class HttpClient(Generic[R]):
     resolver: may be shared by several clients
     proxy: used for all requests; None for direct connections
     on_unsolicited: called when a server sent bytes that belong to no request
+    while_idle: called four times a second while there are idle connections, in a thread
     """
 
     def __init__(
@@ -213,22 +214,23 @@ class HttpClient(Generic[R]):
         resolver: NameResolver | None = None,
         proxy: Proxy | None = None,
         on_unsolicited: Callable[[], object] = lambda: None,
+        while_idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._to_response = to_response
         self._tls = tls
         self._resolver = resolver or NameResolver()
         self._proxy = proxy
-        self._on_unsolicited = on_unsolicited
-        self._pool = ConnectionPool(on_unsolicited)
+        self._on_unsolicited, self._while_idle = on_unsolicited, while_idle
+        self._pool = ConnectionPool(on_unsolicited, while_idle)
 
     def abandon(self) -> None:
         """Close the child's copies of all sockets after a fork, and start with an empty pool."""
         self._pool.abandon()
-        self._pool = ConnectionPool(self._on_unsolicited)
+        self._pool = ConnectionPool(self._on_unsolicited, self._while_idle)
 
-    def close_idle(self, address: Address) -> None:
-        """Close the idle connections to a server."""
-        self._pool.close_idle(address)
+    def retire(self, address: Address) -> None:
+        """Close the connections to a server that was removed: idle ones now, each other one after its exchange."""
+        self._pool.retire(address)
 
     def close(self) -> None:
         """Close the idle connections now, and each other one when it is released."""

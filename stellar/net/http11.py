@@ -17,6 +17,7 @@ import select
 import socket
 from collections.abc import Callable, Generator
 from selectors import EVENT_READ, EVENT_WRITE
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stellar.util.waiting import Waitable
@@ -262,7 +263,7 @@ class ResponseParser:
 class Connection:
     """A connection to a server, for one exchange at a time."""
 
-    __slots__ = ("__weakref__", "_early", "_in_one", "_poll", "_socket", "_tls", "is_unsent")
+    __slots__ = ("__weakref__", "_early", "_in_one", "_poll", "_socket", "_tls", "is_unsent", "opened")
 
     def __init__(self, connected: socket.socket, *, tls: bool) -> None:
         self._socket, self._tls = connected, tls
@@ -270,6 +271,7 @@ class Connection:
         self._in_one = 0  # number of responses in a row that arrived in one portion
         self._early = b""  # received while the connection was idle
         self.is_unsent = True  # no byte of the last request was sent
+        self.opened = monotonic()
 
     def exchange(self, request: bytes, max_bytes: int) -> Generator[Waitable, bool, ResponseParser]:
         """Send a request and return its response. After an exception the connection must be closed.

@@ -129,12 +129,17 @@ class ModelClient:
         self._settings = settings = settings or ClientSettings()
         registry.breakers.failures = settings.breaker_failures
         self._cache = ResultCache(settings.cache_size, settings.cache_minutes * 60, settings.cache_bytes, clock)
-        self._transport = transport or HttpTransport(settings.timeouts, settings.tls, on_unsolicited=self._cache.clear)
+        self._transport = transport or HttpTransport(
+            settings.timeouts,
+            settings.tls,
+            on_unsolicited=self._cache.clear,
+            while_idle=lambda: self._deployments.update(),
+        )
         self._counters = Counters()
         self._on_failure = on_failure
         self._failure_log = FailureLog()
-        close_idle = getattr(self._transport, "close_idle", lambda _: None)
-        self._deployments = DeploymentTracker(registry, close_idle)
+        retire = getattr(self._transport, "retire", lambda _: None)
+        self._deployments = DeploymentTracker(registry, retire)
         self._outages = Outages(settings.wait_ms / 1000)
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
         self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self)

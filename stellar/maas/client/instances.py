@@ -106,6 +106,11 @@ class DeploymentTracker:
         known = self._find_current(model)
         return number == 0 if known is None else known.number == number and normal_url(url) in known.urls
 
+    def update(self) -> None:
+        """Notice removed instances of all known models, between calls."""
+        for model in list(self._known):
+            self._find_current(model)
+
     def _find_current(self, model: Model) -> _Deployment | None:
         snapshot = self._registry.version(*model)
         known = self._known.get(model)

@@ -75,6 +75,7 @@ class HttpTransport:
     tls: trusted authorities and credentials
     context: for https; by default made from `tls`
     on_unsolicited: called when a server sent unsolicited bytes, so its earlier responses may have been mixed up
+    while_idle: called four times a second while there are idle connections, in a thread
 
     Raises ValueError or OSError for invalid or unreadable files.
     """
@@ -88,6 +89,7 @@ class HttpTransport:
         resolver: NameResolver | None = None,
         context: ssl.SSLContext | None = None,
         on_unsolicited: Callable[[], object] = lambda: None,
+        while_idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._timeouts = timeouts
         self._authorization: Authorization | None = None
@@ -99,7 +101,7 @@ class HttpTransport:
                 self._authorization = credentials.Authorization(tls.authorization, plain=tls.plain)
             self._context = context or credentials.tls_context(tls.ca, tls.certificate, tls.key)
         self._client: HttpClient[Response] = HttpClient(
-            _to_response, self._tls, resolver, on_unsolicited=on_unsolicited
+            _to_response, self._tls, resolver, on_unsolicited=on_unsolicited, while_idle=while_idle
         )
         reset_after_fork(self)
 
@@ -130,9 +132,12 @@ class HttpTransport:
         )
         return exchange
 
-    def close_idle(self, url: str) -> None:
-        """Close the idle connections to an instance that was removed, so that it can shut down gracefully."""
-        self._client.close_idle(_parse(url).address)
+    def retire(self, url: str) -> None:
+        """Close the connections to an instance that was removed, so that it can shut down gracefully.
+
+        Idle ones are closed now, each other one after its exchange.
+        """
+        self._client.retire(_parse(url).address)
 
     def close(self) -> None:
         self._client.close()

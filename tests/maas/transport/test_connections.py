@@ -540,27 +540,81 @@ def test_idle_connections_are_closed_after_a_while(start, monkeypatch):
     old = idle(transport)
     assert len(old) == 3
     monkeypatch.setattr("stellar.net.connection_pool.IDLE_SECONDS", 0.0)
-    transport._client._pool._next_sweep = 0.0
-    time.sleep(0.01)
+    until(lambda: [one.fileno() for one in old] == [-1] * 3)
+    until(lambda: transport._client._pool._sweeper is None)
+    monkeypatch.undo()
     transport.get(f"{servers[0].url}/?host=b")
-    assert [one.fileno() for one in old] == [-1] * 3
+    assert len(idle(transport)) == 1
     transport.close()
 
 
-def test_idle_connections_to_an_instance_that_was_removed_are_closed_with_the_next_call(
-    start, client_of, registry, make_instance
-):
-    gone, staying = (start(lambda connection, tag, number: connection.sendall(ok(tag))) for _ in range(2))
-    for server in (gone, staying):
-        registry.register(make_instance("dga", "1.0", server.url.rpartition(":")[2], server.url))
+@pytest.fixture
+def pair(start, registry, make_instance):
+    """Start two instances of a model that respond as soon as `release` is set; return their servers."""
+    release = threading.Event()
+
+    def handle(connection, tag, number):
+        release.wait(30)
+        connection.sendall(ok(tag))
+
+    servers = [start(handle) for _ in range(2)]
+    for server in servers:
+        server.release, server.id = release, server.url.rpartition(":")[2]
+        server.endpoint = {"name": "dga", "version": "1.0", "url": server.url}
+        registry.register(make_instance("dga", "1.0", server.id, server.url))
+    return servers
+
+
+def test_idle_connections_to_an_instance_that_was_removed_are_closed_without_a_further_call(pair, client_of, registry):
+    gone, staying = pair
+    gone.release.set()
     client = client_of()
-    for number, server in enumerate((gone, staying)):
-        client.apply({"name": "dga", "version": "1.0", "url": server.url}, None, {"host": str(number)})
-    (to_gone,) = [one for one in idle(client) if one.getpeername()[1] == int(gone.url.rpartition(":")[2])]
-    registry.unregister("dga", gone.url.rpartition(":")[2])
-    client.apply(registry.endpoint("dga").as_map(), None, {"host": "2"})
-    assert to_gone.fileno() == -1
-    assert len(idle(client)) == 1
+    for number, server in enumerate(pair):
+        client.apply(server.endpoint, None, {"host": str(number)})
+    (to_gone,) = [one for one in idle(client) if one.getpeername()[1] == int(gone.id)]
+    registry.unregister("dga", gone.id)
+    until(lambda: to_gone.fileno() == -1)
+    assert [one.getpeername()[1] for one in idle(client)] == [int(staying.id)]
+
+
+def test_a_connection_in_use_is_closed_after_its_call_once_the_instance_is_removed(pair, client_of, registry):
+    gone, _ = pair
+    client, results = client_of(), []
+    call = threading.Thread(target=lambda: results.append(client.apply(gone.endpoint, None, {"host": "a"})))
+    call.start()
+    until(lambda: gone.requests)
+    registry.unregister("dga", gone.id)
+    client.endpoint("dga")
+    client._deployments.update()
+    gone.release.set()
+    call.join()
+    assert results == [{"tag": "a"}]
+    assert idle(client) == []
+
+
+def test_connections_to_a_new_instance_at_the_address_of_a_removed_one_are_reused(
+    pair, client_of, registry, make_instance
+):
+    gone, _ = pair
+    gone.release.set()
+    client = client_of()
+    client.apply(gone.endpoint, None, {"host": "a"})
+    registry.unregister("dga", gone.id)
+    until(lambda: idle(client) == [])
+    registry.register(make_instance("dga", "1.0", "new", gone.url))
+    for host in "bc":
+        client.apply(gone.endpoint, None, {"host": host})
+    assert len(gone.connections) == 2
+
+
+def test_an_error_in_the_callback_for_idle_connections_is_logged_and_they_are_closed(start, monkeypatch, caplog):
+    server = start(lambda connection, tag, number: connection.sendall(ok(tag)))
+    transport = HttpTransport(TIMEOUTS, while_idle=lambda: 1 / 0)
+    transport.get(f"{server.url}/?host=a")
+    monkeypatch.setattr("stellar.net.connection_pool.IDLE_SECONDS", 0.0)
+    until(lambda: idle(transport) == [])
+    assert "the callback for idle connections raised an error" in caplog.text
+    transport.close()
 
 
 def test_an_exchange_abandoned_at_any_point_closes_its_connection(start):
