@@ -95,6 +95,7 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         ("drain", limits.drain, "longest time for active calls before a model is ended"),
         ("end", limits.end, "time for a model to end before it is killed"),
         ("probe", limits.probe, "interval of health checks"),
+        ("hang", limits.hang, "time without a response after which an idle model has hung and is restarted"),
     ):
         add(
             f"--{name}-seconds",
@@ -122,8 +123,8 @@ def _add_limit_options(parser: argparse.ArgumentParser) -> None:
         type=_parse_health,
         default=limits.health,
         metavar="PATH",
-        help="default path of the health check, such as /health; an instance that does not return a 2xx status "
-        "there is restarted (default: check that the port accepts connections)",
+        help="default path of the health check, such as /health; an instance that returns another status than 2xx "
+        "there is restarted (default: check its port, and that it responds to any request)",
     )
 
 
@@ -201,6 +202,7 @@ def _read_limits(args: argparse.Namespace) -> Limits:
         args.probe_seconds,
         logs=LogLimits(args.log_mb * 1_000_000, args.log_files),
         health=args.health,
+        hang=args.hang_seconds,
     )
 
 

@@ -7,12 +7,14 @@ one whose local port is the port that it listens on.
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ESTABLISHED, LISTENING = "01", "0A"
@@ -23,10 +25,50 @@ CHECK_SECONDS = 0.1
 
 
 class ServerSocket(NamedTuple):
-    """A socket whose local port is the port of a server."""
+    """A socket whose local port is the port of a server.
+
+    inode: 0 for a connection that the server has not accepted yet
+    """
 
     state: str
+    peer_port: int
     inode: int
+
+
+def find_port(url: str) -> int:
+    """Return the port of an http or https URL."""
+    parts = urlsplit(url)
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+class ListeningSocket(NamedTuple):
+    """A socket that accepts connections."""
+
+    port: int
+    inode: int
+
+
+def list_listening() -> Iterator[ListeningSocket]:
+    """Yield all listening sockets; none if the system does not list them."""
+    for table in TABLES:
+        with suppress(OSError), table.open() as lines:
+            for line in lines:
+                if f" {LISTENING} " in line:
+                    fields = line.split()
+                    yield ListeningSocket(int(fields[1].rpartition(":")[2], 16), int(fields[9]))
+
+
+def find_inodes(pids: Iterable[int]) -> set[int]:
+    """Return the inodes of the sockets that processes have open, of those that may be read."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            for name in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):
+                    target = os.readlink(f"/proc/{pid}/fd/{name}")
+                    if target.startswith("socket:["):
+                        found.add(int(target[8:-1]))
+    return found
 
 
 def list_sockets(port: int) -> Iterator[ServerSocket]:
@@ -38,7 +80,7 @@ def list_sockets(port: int) -> Iterator[ServerSocket]:
                 if pattern in line:
                     fields = line.split()
                     if fields[1].endswith(pattern.rstrip()):
-                        yield ServerSocket(fields[3], int(fields[9]))
+                        yield ServerSocket(fields[3], int(fields[2].rpartition(":")[2], 16), int(fields[9]))
 
 
 def count_connections(port: int) -> int | None:

@@ -144,6 +144,10 @@ class ModelProcesses:
         """True without a control group: the memory must be measured again and again."""
         return self._memory is None
 
+    def list_pids(self) -> set[int]:
+        """Return the ids of the running processes."""
+        return self._list_running().keys() - {self._guardian.pid}
+
     def measure_memory(self) -> int:
         """Return the memory in use, in bytes; 0 if the system does not report it.
 
@@ -156,6 +160,17 @@ class ModelProcesses:
         if self._memory:
             return self._memory.read_usage()
         return sum(_read_proportional_memory(pid, used) for pid, used in self._list_running().items())
+
+    def measure_cpu(self) -> float | None:
+        """Return the CPU time that the processes have used, in seconds; None if the system does not report it.
+
+        Children that have ended are included, also those whose parent this process became.
+        """
+        if not PROC.is_dir():
+            return None
+        ticks = sum(_read_cpu_ticks(pid) for pid in self._list_running())
+        reaped = os.times()
+        return ticks / os.sysconf("SC_CLK_TCK") + reaped.children_user + reaped.children_system
 
     def was_killed_for_memory(self) -> bool:
         """Return whether the kernel killed the processes for exceeding the memory limit."""
@@ -265,6 +280,14 @@ def _read_resident_memory(pid: int) -> int | None:
         if after_name[0] != b"Z":
             return int(after_name[21]) * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def _read_cpu_ticks(pid: int) -> int:
+    """Return the CPU time of a process and its ended children, in clock ticks; 0 if it has ended."""
+    with suppress(OSError):
+        after_name = (PROC / f"{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return sum(map(int, after_name[11:15]))
+    return 0
 
 
 def _read_proportional_memory(pid: int, otherwise: int) -> int:

@@ -17,35 +17,41 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from maas_runtime.runner.assignment import AssignedLifecycle
-from maas_runtime.runner.connections import CHECK_SECONDS, Drain, is_local
-from maas_runtime.runner.endpoint import EndpointFile, HealthProbe, find_port, parse_health_path, read_endpoint
+from maas_runtime.runner.connections import CHECK_SECONDS, Drain, find_port, is_local
+from maas_runtime.runner.endpoint import EndpointFile, parse_health_path, read_endpoint
+from maas_runtime.runner.liveness import HealthLimits, HealthMonitor, ModelTurn, Turn
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.memory_limit import create_control_group
+from maas_runtime.runner.monitor import InstanceMonitor, Publisher
+from maas_runtime.runner.monitor import ModelFailed as ModelFailed
 from maas_runtime.runner.processes import ModelProcesses, Signals, become_subreaper
+from maas_runtime.runner.reasons import (
+    COMMAND_FIX,
+    ENDPOINT_FIX,
+    LISTEN_FIX,
+    REGISTRY_FIX,
+    explain_not_listening,
+    find_full_disk,
+    find_other_owner,
+)
+from maas_runtime.state.phases import PhasePublisher, Problem
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from maas_runtime.store.base import ENDPOINT_FILE
 from stellar.maas.registries.directory import FileRegistry
 from stellar.maas.registries.file_registrar import FileRegistrar, read_config
-from stellar.maas.registry import Registrar, Registry
+from stellar.maas.registry import BaseRegistry, Registrar, Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
 
-if TYPE_CHECKING:
-    from stellar.maas.registries.zookeeper_registrar import ZooKeeperRegistrar
-    from stellar.maas.zookeeper import ZooKeeperSettings
-
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 # Names in an instance's directory
 WORK, OUTPUT, ERRORS, OUTCOME, LOCK = "work", "stdout", "stderr", "outcome.json", "lock"
 
-MEMORY_SECONDS = 0.25  # between samples of the memory, without a control group
-GROUP_SECONDS = 1.0  # between checks of a control group
 STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
@@ -61,6 +67,7 @@ class Limits:
         connected, and never later than the time-out of clients
     end: time between SIGTERM and SIGKILL
     probe: interval of health checks; the instance fails after `misses` consecutive failures
+    hang: time after which an idle instance that sends no response has hung
     memory: limit for all processes together, in MB; 0 for no limit
     logs: limits of the log files
     health: default path of the health check; empty for a connection check
@@ -74,6 +81,7 @@ class Limits:
     memory: int = 0
     logs: LogLimits = field(default_factory=LogLimits)
     health: str = ""
+    hang: float = 60.0
 
     def to_options(self) -> dict[str, object]:
         """Return the command-line options for these limits, except memory, which the deployer sets."""
@@ -85,11 +93,8 @@ class Limits:
             "--log-bytes": self.logs.max_bytes,
             "--log-files": self.logs.backups,
             "--health": self.health,
+            "--hang-seconds": self.hang,
         }
-
-
-class ModelFailed(Exception):
-    """The instance did not become ready, or ended by itself; str() gives the reason."""
 
 
 class StopRequested(Exception):
@@ -149,11 +154,15 @@ def run(
     signals: Signals,
     limits: Limits,
     lifecycle: Lifecycle,
+    publisher: Publisher,
+    turn: Turn,
     *,
     is_subreaper: bool = False,
 ) -> None:
     """Run an instance until a stop signal arrives or it is no longer desired.
 
+    publisher: publishes the phases of the instance
+    turn: of the model's instances, to be judged
     is_subreaper: this process has no other children and is the parent of orphaned descendants
 
     Raises ModelFailed if it ends otherwise. In either case it is unregistered and none of its processes runs.
@@ -176,14 +185,15 @@ def run(
             is_subreaper=is_subreaper,
         )
     except OSError as error:
-        raise ModelFailed(f"cannot start {instance.script}: {error}") from None
+        raise ModelFailed(Problem(f"cannot start {instance.script}: {error}", COMMAND_FIX)) from None
     with processes:
         try:
-            _serve(instance, processes, registrar, signals, limits, lifecycle)
+            _serve(instance, processes, registrar, signals, limits, lifecycle, publisher, turn)
         except StopRequested:
             log.info("%s: stop requested before the instance was ready", instance.model)
         finally:
             _unregister(instance, registrar)
+            publisher.publish("ending")
             processes.end(limits.end, signals)
 
 
@@ -201,87 +211,79 @@ def _serve(
     signals: Signals,
     limits: Limits,
     lifecycle: Lifecycle,
+    publisher: Publisher,
+    turn: Turn,
 ) -> None:
     """Wait for readiness, register, monitor, unregister and drain a started instance."""
     deadline = monotonic() + limits.start
-    monitor = InstanceMonitor(instance, processes, limits)
+    errors = instance.container / ERRORS
+    monitor = InstanceMonitor(instance.script, instance.container, errors, limits.memory, processes, publisher)
     content = _await_endpoint(instance, monitor, signals, deadline)
     endpoint = make_reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
-    with closing(HealthProbe(endpoint.url, content.health or parse_health_path(limits.health))) as probe:
-        _await_healthy(probe, monitor, signals, deadline)
+    default = parse_health_path(limits.health)
+    health_limits = HealthLimits(limits.probe, limits.misses, limits.hang)
+    with closing(
+        HealthMonitor(
+            endpoint.url,
+            default if content.health is None else content.health,
+            processes.measure_cpu,
+            turn,
+            health_limits,
+            inspect=lambda: find_full_disk(instance.container),
+            changed=signals.wake,
+        )
+    ) as health:
+        _await_healthy(health, endpoint.url, monitor, signals, deadline)
         _register(registrar, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
         port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
-        _monitor(probe, monitor, signals, limits, lifecycle)
-    _unregister(instance, registrar)
+        _monitor(health, monitor, signals, lifecycle)
+        monitor.publish("draining")
+        _unregister(instance, registrar)
     log.info("%s is unregistered", instance.model)
     drain = Drain(port, limits.drain)
     while processes.status is None and not drain.is_complete():
         signals.wait(CHECK_SECONDS)
 
 
-class InstanceMonitor:
-    """A monitor of an instance's script and memory.
-
-    interval: the seconds between two checks; None if a check is due only when a child process has ended
-    """
-
-    def __init__(self, instance: Instance, processes: ModelProcesses, limits: Limits) -> None:
-        self._instance, self._processes, self._limits = instance, processes, limits
-        self._next = 0.0
-        seconds = MEMORY_SECONDS if processes.is_memory_sampled else GROUP_SECONDS
-        self.interval = seconds if limits.memory else None
-
-    def check(self, when: str) -> None:
-        """Raise ModelFailed if the script ended or exceeds its memory limit.
-
-        when: phase for the message, such as "while it served"
-        """
-        if self._processes.was_killed_for_memory():
-            raise ModelFailed(f"it exceeded its memory limit of {self._limits.memory} MB")
-        if (status := self._processes.status) is not None:
-            how = f"with status {status}" if status >= 0 else f"by signal {-status}"
-            raise ModelFailed(f"{self._instance.script} ended {how} {when}{self._last_error_line()}")
-        self._processes.reap()
-        if not self._limits.memory or monotonic() < self._next:
-            return
-        self._next = monotonic() + MEMORY_SECONDS
-        used = self._processes.measure_memory() >> 20
-        if used > self._limits.memory:  # shared memory may have been counted several times
-            used = self._processes.measure_unshared_memory() >> 20
-        if used > self._limits.memory:
-            raise ModelFailed(f"it used {used} MB of memory, above its limit of {self._limits.memory} MB")
-
-    def _last_error_line(self) -> str:
-        self._processes.logs.settle()
-        with (self._instance.container / ERRORS).open("rb") as errors:
-            errors.seek(max(0, os.fstat(errors.fileno()).st_size - 2000))
-            lines = errors.read().decode(errors="replace").split("\n")
-        lines = [line.strip() for line in lines if line.strip()]
-        if not lines:
-            return ""
-        return ": " + "".join(character if character.isprintable() else "?" for character in lines[-1])  # for terminals
-
-
 def _await_endpoint(instance: Instance, monitor: InstanceMonitor, signals: Signals, deadline: float) -> EndpointFile:
     """Return the content of endpoint.dat, as soon as it is complete."""
     file = instance.container / WORK / ENDPOINT_FILE
-    problem = "it wrote no endpoint.dat"
+    problem = Problem(f"it wrote no {ENDPOINT_FILE} yet", ENDPOINT_FIX)
     while True:
         _check_running(monitor, signals, f"before it wrote {ENDPOINT_FILE}")
         try:
             if content := read_endpoint(file):
                 return content
         except (OSError, ValueError) as error:  # may be a partial write
-            problem = f"invalid {ENDPOINT_FILE}: {error}"
-        _wait(0.1, signals, deadline, problem)
+            problem = Problem(f"invalid {ENDPOINT_FILE}: {error}", ENDPOINT_FIX)
+        _wait(0.1, monitor, signals, deadline, problem)
 
 
-def _await_healthy(probe: HealthProbe, monitor: InstanceMonitor, signals: Signals, deadline: float) -> None:
-    while not probe():
+def _await_healthy(
+    health: HealthMonitor, url: str, monitor: InstanceMonitor, signals: Signals, deadline: float
+) -> None:
+    """Wait until the instance is ready, and its first liveness check has begun."""
+    while (problem := _find_problem(health, url, monitor.processes)) is not None:
         _check_running(monitor, signals, "before it listened")
-        _wait(0.1, signals, deadline, probe.not_ready)
+        _wait(0.1, monitor, signals, deadline, problem)
+    health.start()
+    while not health.has_begun.is_set():
+        _check_running(monitor, signals, "before it was registered")
+        signals.wait(0.02)
+
+
+def _find_problem(health: HealthMonitor, url: str, processes: ModelProcesses) -> Problem | None:
+    """Return why an instance with a valid endpoint.dat is not ready; None if it is."""
+    problem = health.check_ready()
+    if not is_local(urlsplit(url).hostname or ""):
+        return problem
+    if problem is None:  # another instance with a fixed port may have responded
+        return find_other_owner(find_port(url), processes.list_pids(), CONTAINER_ID)
+    if problem.fix == LISTEN_FIX:
+        return explain_not_listening(url, find_port(url), processes.list_pids())
+    return problem
 
 
 def _register(
@@ -296,23 +298,22 @@ def _register(
             return registrar.register(registration, settings)
         except OSError as error:
             log.warning("cannot register the instance, retrying: %s", error)
+            monitor.publish("starting", Problem(f"cannot register it: {error}", REGISTRY_FIX))
         _check_running(monitor, signals, "before it was registered")
         signals.wait(1.0)
 
 
-def _monitor(
-    probe: HealthProbe, monitor: InstanceMonitor, signals: Signals, limits: Limits, lifecycle: Lifecycle
-) -> None:
+def _monitor(health: HealthMonitor, monitor: InstanceMonitor, signals: Signals, lifecycle: Lifecycle) -> None:
     """Return when the instance may end after a stop signal, or is no longer desired.
 
     Raises ModelFailed if the model fails.
     """
-    probe.start(limits.probe, signals.wake)
     intervals = [seconds for seconds in (monitor.interval, lifecycle.interval) if seconds is not None]
     while not (signals.stopping and lifecycle.may_stop()) and lifecycle.is_desired():
         monitor.check("while it served")
-        if probe.misses >= limits.misses:
-            raise ModelFailed(probe.failure)
+        monitor.publish("ready", health.problem)
+        if health.failure is not None:
+            raise ModelFailed(health.failure)
         signals.wait(STOP_SECONDS if signals.stopping else min(intervals, default=None))
 
 
@@ -322,7 +323,8 @@ def _check_running(monitor: InstanceMonitor, signals: Signals, when: str) -> Non
     monitor.check(when)
 
 
-def _wait(seconds: float, signals: Signals, deadline: float, problem: str) -> None:
+def _wait(seconds: float, monitor: InstanceMonitor, signals: Signals, deadline: float, problem: Problem) -> None:
+    monitor.publish("starting", problem)
     if monotonic() > deadline:
         raise ModelFailed(f"it was not ready in time: {problem}")
     signals.wait(seconds)
@@ -380,6 +382,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--log-bytes", type=int, default=limits.logs.max_bytes, metavar="N", help="maximum size of each log file")
     add("--log-files", type=int, default=limits.logs.backups, metavar="N", help="number of rotated log files")
     add("--health", default="", metavar="PATH", help="path of the health check; none by default")
+    add(
+        "--hang-seconds",
+        type=float,
+        default=limits.hang,
+        help="time without a response after which an idle instance has hung (default %(default)s)",
+    )
     add("--start-seconds", type=float, default=limits.start, help="time to become ready (default %(default)s)")
     add(
         "--drain-seconds",
@@ -408,14 +416,17 @@ def main(
     instance, limits = _read_instance(args), _read_limits(args)
     (container / LOCK).write_text(f"{os.getpid()}\n")  # written once signals are handled: others may send them now
     try:
-        if make_lifecycle is None:
-            with closing(_open_registrar(args, signals)) as registrar:
-                lifecycle = UntilStopped() if args.epoch is None else _assign(args, instance, registrar, signals)
-                run(instance, registrar, signals, limits, lifecycle, is_subreaper=become_subreaper())
-        else:
-            with closing(_open_registry(args, signals)) as registry:
-                lifecycle = make_lifecycle(instance, registry, limits)
-                run(instance, registry, signals, limits, lifecycle, is_subreaper=become_subreaper())
+        with closing(_open_registrar(args, signals, make_lifecycle is not None)) as registrar:
+            state_store = _open_state_store(args, registrar)
+            if make_lifecycle is not None:
+                assert isinstance(registrar, BaseRegistry)
+                lifecycle = make_lifecycle(instance, registrar, limits)
+            else:
+                lifecycle = _make_lifecycle(args, instance, state_store, signals)
+            with PhasePublisher(state_store, instance.model, instance.id, instance.host) as publisher:
+                turn = ModelTurn(state_store, instance.model)
+                is_subreaper = become_subreaper()
+                run(instance, registrar, signals, limits, lifecycle, publisher, turn, is_subreaper=is_subreaper)
     except StopRequested:
         log.info("%s: stop requested before the instance was started", instance.model)
     except (ModelFailed, PermissionError, ValueError) as error:
@@ -449,50 +460,47 @@ def _read_limits(args: argparse.Namespace) -> Limits:
         memory=args.memory,
         logs=LogLimits(args.log_bytes, args.log_files),
         health=args.health,
+        hang=args.hang_seconds,
     )
 
 
-def _open_registrar(args: argparse.Namespace, signals: Signals) -> FileRegistrar | ZooKeeperRegistrar:
-    """Open the registry only to register an instance; see `_open_registry`."""
+def _open_registrar(args: argparse.Namespace, signals: Signals, reads: bool) -> Registrar:
+    """Open the registry; retry until it responds or a stop signal arrives.
+
+    reads: True if other registrations are read too, False to register the instance only
+    """
     if args.zk_quorum is None:
-        return FileRegistrar(args.registry, config_path=args.zk_root)
-    from stellar.maas.registries.zookeeper_registrar import ZooKeeperRegistrar
-
-    return _connect(lambda settings: ZooKeeperRegistrar(settings, config_path=args.zk_root), args, signals)
-
-
-def _open_registry(args: argparse.Namespace, signals: Signals) -> Registry:
-    """Open the registry; retry until it responds or a stop signal arrives."""
-    if args.zk_quorum is None:
-        return FileRegistry(args.registry, config_path=args.zk_root)
+        files = FileRegistry if reads else FileRegistrar
+        return files(args.registry, config_path=args.zk_root)
     from stellar.maas.registries.zookeeper import ZooKeeperRegistry
-
-    return _connect(lambda settings: ZooKeeperRegistry(settings, config_path=args.zk_root), args, signals)
-
-
-def _connect(connect: Callable[[ZooKeeperSettings], T], args: argparse.Namespace, signals: Signals) -> T:
+    from stellar.maas.registries.zookeeper_registrar import ZooKeeperRegistrar
     from stellar.maas.zookeeper import ZooKeeperSettings
 
+    nodes = ZooKeeperRegistry if reads else ZooKeeperRegistrar
     settings = ZooKeeperSettings.read(args.zk_quorum, args.zk_client)
     while not signals.stopping:
         try:
-            return connect(settings)
+            return nodes(settings, config_path=args.zk_root)
         except ConnectionError as error:
             log.warning("%s", error)
     raise StopRequested
 
 
-def _assign(
-    args: argparse.Namespace, instance: Instance, registrar: FileRegistrar | ZooKeeperRegistrar, signals: Signals
-) -> Lifecycle:
-    """Return the life cycle of an instance that an agent started."""
-    state_store: StateStore
-    if isinstance(registrar, FileRegistrar):
-        state_store = DirectoryStateStore(args.registry, read_config(args.registry, args.zk_root).ext_root)
-    else:
-        from maas_runtime.state.zookeeper import ZooKeeperStateStore
+def _open_state_store(args: argparse.Namespace, registrar: Any) -> StateStore:
+    """Open the state store, over the connection of the registry if there is one."""
+    if args.zk_quorum is None:
+        return DirectoryStateStore(args.registry, read_config(args.registry, args.zk_root).ext_root)
+    from maas_runtime.state.zookeeper import ZooKeeperStateStore
 
-        state_store = ZooKeeperStateStore(registrar.connection, args.zk_root)
+    return ZooKeeperStateStore(registrar.connection, args.zk_root)
+
+
+def _make_lifecycle(
+    args: argparse.Namespace, instance: Instance, state_store: StateStore, signals: Signals
+) -> Lifecycle:
+    """Return the life cycle of an instance that an agent started, or that ends on a stop signal."""
+    if args.epoch is None:
+        return UntilStopped()
     path = f"assigned/{instance.model.name}/{instance.id}"
     return AssignedLifecycle(state_store.watch(path, signals.wake), args.epoch)
 

@@ -15,6 +15,7 @@ It is separate from the registry and the queue, because Metron's own programs re
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]
 Changes = Mapping[str, JsonObject | None]
 """New objects by path; None removes an object."""
+PUBLISHED_BYTES = 1024  # of the file of a published object, so that it can be overwritten when the disk is full
 Paths = tuple[str, ...]
 """The path of an object, relative to another one."""
 Notify = Callable[[str], None]
@@ -90,11 +92,17 @@ class StateStore(Protocol):
     def publish(self, path: str, entry: JsonObject) -> None:
         """Store an object that ends with this process. Idempotent; repeat it, as it also ends with a session."""
 
-    def unpublish(self, path: str) -> None:
-        """Remove an object that this process published. Idempotent."""
-
     def read_published(self, path: str) -> dict[str, JsonObject]:
         """Return the published objects directly below a path whose processes live, by name."""
+
+    def claim(self, path: str) -> bool:
+        """Claim a path until this process ends, unless another process has it; return whether this process has it.
+
+        Raises OSError if it cannot be claimed.
+        """
+
+    def unpublish(self, path: str) -> None:
+        """Remove an object that this process published, or give up its claim. Idempotent. Raises OSError."""
 
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         """Return a view of the objects at a depth below a path.
@@ -199,19 +207,23 @@ class DirectoryStateStore:
             return []
 
     def publish(self, path: str, entry: JsonObject) -> None:
-        known, data = self._published.get(path), json.dumps(entry).encode()
+        known, data = self._published.get(path), json.dumps(entry).encode().ljust(PUBLISHED_BYTES)
         file = self._root / path
-        if known and known.data == data and _is_same_file(known.handle, file):
+        is_current = known is not None and _is_same_file(known.handle, file)
+        if known and is_current and known.data == data:
             return
-        handle = write_atomically(self._directory, file, data, locked=self._locked)
+        try:
+            handle = write_atomically(self._directory, file, data, locked=self._locked)
+        except OSError as error:
+            if not (known and is_current and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+                raise
+            if len(data) > len(known.data):
+                raise
+            os.pwrite(known.handle.fileno(), data.ljust(len(known.data)), 0)  # needs no space
+            self._published[path] = _Published(data.ljust(len(known.data)), known.handle)
+            return
         self._published[path] = _Published(data, handle)
         if known:
-            self._locked.discard(known.handle)
-            known.handle.close()
-
-    def unpublish(self, path: str) -> None:
-        if known := self._published.pop(path, None):
-            (self._root / path).unlink(missing_ok=True)
             self._locked.discard(known.handle)
             known.handle.close()
 
@@ -223,6 +235,26 @@ class DirectoryStateStore:
                 if entry is not None and is_locked(handle):
                     found[name] = entry
         return found
+
+    def claim(self, path: str) -> bool:
+        file = self._root / path
+        if (known := self._published.get(path)) and _is_same_file(known.handle, file):
+            return True
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = file.open("ab", buffering=0)
+        if not _lock(handle) or not _is_same_file(handle, file):  # its owner lives, or is just unpublishing it
+            handle.close()
+            return False
+        self._locked.add(handle)
+        self._published[path] = _Published(b"", handle)
+        return True
+
+    def unpublish(self, path: str) -> None:
+        if (known := self._published.pop(path, None)) is not None:
+            if _is_same_file(known.handle, self._root / path):
+                (self._root / path).unlink(missing_ok=True)
+            self._locked.discard(known.handle)
+            known.handle.close()
 
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
         return DirectoryView(FileTree(self._root / path, depth, _parse_file))

@@ -95,8 +95,19 @@ class ZooKeeperStateStore:
         with suppress(NodeExistsError):  # by an earlier, ambiguous attempt; compared at the next call
             self._zookeeper.request("create", node, data, ephemeral=True, makepath=True)
 
+    def claim(self, path: str) -> bool:
+        with suppress(NodeExistsError):
+            self._zookeeper.request("create", f"{self._root}/{path}", b"{}", ephemeral=True, makepath=True)
+            return True
+        return self._is_own(f"{self._root}/{path}")
+
     def unpublish(self, path: str) -> None:
-        self._zookeeper.delete(f"{self._root}/{path}", SHORT_REQUEST_SECONDS)
+        if self._is_own(node := f"{self._root}/{path}"):
+            self._zookeeper.delete(node, SHORT_REQUEST_SECONDS)
+
+    def _is_own(self, node: str) -> bool:
+        status = self._zookeeper.request("exists", node, seconds=SHORT_REQUEST_SECONDS)
+        return status is not None and status.owner_session_id == self._zookeeper.session
 
     def read_published(self, path: str) -> dict[str, JsonObject]:
         found = {name: self.read(f"{path}/{name}") for name in self.names(path)}

@@ -257,6 +257,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
         "--drain-seconds": args.drain_seconds,
         "--end-seconds": args.end_seconds,
         "--probe-seconds": args.probe_seconds,
+        "--hang-seconds": args.hang_seconds,
         "--log-mb": args.log_mb,
         "--log-files": args.log_files,
         "--health": args.health or None,

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
-import sys
-import threading
-import time
 
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.runner.endpoint import HealthProbe, parse_health_path, read_endpoint
+from maas_runtime.runner.endpoint import parse_health_path, read_endpoint
 from maas_runtime.runner.runner import Limits
 from stellar.maas import Model
 from stellar.maas.schema import Endpoint
@@ -37,6 +33,14 @@ def test_url_functions_and_health_path_are_read(file):
     said = read_endpoint(file)
     assert said.endpoint == Endpoint(url=URL, functions={"apply": "score"})
     assert said.health == "a%20health"
+
+
+@pytest.mark.parametrize(
+    ("said", "health"), [({}, None), ({"health": None}, None), ({"health": False}, False), ({"health": "/"}, "")]
+)
+def test_health_is_unset_off_or_a_path(said, health, file):
+    file.write_text(json.dumps({"url": URL, **said}))
+    assert read_endpoint(file).health is health or read_endpoint(file).health == health != False  # noqa: E712
 
 
 @pytest.mark.parametrize("hedge", [True, False])
@@ -67,7 +71,11 @@ HOSTILE = {
     "no Unicode": (b'{"url": "http://h/\xff"}', "utf-8"),
     "no JSON": (b'{"url": NaN}', "NaN is not JSON"),
     "health elsewhere": (b'{"url": "http://h", "health": "../../x"}', "expected a path such as /health"),
-    "health that is no text": (b'{"url": "http://h", "health": 7}', "expected a path such as /health"),
+    "health that is no text": (
+        b'{"url": "http://h", "health": 7}',
+        "invalid health 7: expected a path such as /health",
+    ),
+    "health that is true": (b'{"url": "http://h", "health": true}', "health true: expected a path such as /health, or"),
     "hedge that is null": (b'{"url": "http://h", "hedge": null}', "invalid hedge: expected true or false, got null"),
     "hedge that is a string": (b'{"url": "http://h", "hedge": "no"}', 'expected true or false, got "no"'),
     "hedge that is a number": (b'{"url": "http://h", "hedge": 0}', "expected true or false, got 0"),
@@ -104,113 +112,16 @@ def test_a_device_and_a_directory_are_rejected(file):
         read_endpoint(file)
 
 
-@pytest.mark.parametrize(("text", "path"), [("/health", "health"), ("a/b?c=d", "a/b?c=d"), ("", ""), ("/é", "%C3%A9")])
+@pytest.mark.parametrize(
+    ("text", "path"), [("/health", "health"), ("a/b?c=d", "a/b?c=d"), ("", None), ("/é", "%C3%A9"), ("/", "")]
+)
 def test_the_health_path_is_relative_to_the_url(text, path):
     assert parse_health_path(text) == path
-
-
-@pytest.fixture
-def server():
-    """Start a server at `server.url` that responds with `server.status`, or never if that is None."""
-
-    class Server:
-        status = 200
-        asked = b""
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = Server()
-    server.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    kept = []
-
-    def serve():
-        while True:
-            try:
-                connection = listening.accept()[0]
-            except OSError:
-                return
-            kept.append(connection)
-            server.asked = connection.recv(10_000)
-            if server.status is not None:
-                connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % server.status)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield server
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    thread.join()
-    for connection in kept:
-        connection.close()
-
-
-@pytest.mark.parametrize(("status", "well"), [(200, True), (204, True), (302, False), (404, False), (503, False)])
-def test_only_a_2xx_status_is_healthy(status, well, server):
-    server.status = status
-    probe = HealthProbe(server.url, "health")
-    assert probe() is well
-    assert server.asked.startswith(b"GET /health? HTTP/1.1\r\n")
-    probe.close()
-
-
-def test_only_a_health_path_detects_a_hung_model(server, monkeypatch, eventually):
-    monkeypatch.setattr("maas_runtime.runner.endpoint.HEALTH_SECONDS", 0.1)
-    server.status = None
-    assert HealthProbe(server.url)()
-    probe = HealthProbe(server.url, "health")
-    probe.start(0.01)
-    eventually(lambda: probe.misses >= 3)
-    server.status = 200
-    eventually(lambda: probe.misses == 0)
-    probe.close()
 
 
 # --- with a deployer
 
 DGA = Model("dga", "1.0")
-
-# Responds until a file `hang` exists; then it only accepts connections
-HANGING = """
-import os, socket
-
-with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
-    with open("endpoint.dat", "w") as file:
-        file.write('{"url": "http://127.0.0.1:%d"%s}' % (server.getsockname()[1], os.environ.get("SAYS", "")))
-    kept = []
-    while True:
-        connection, _ = server.accept()
-        kept.append(connection)
-        if not os.path.exists(os.environ["HANG"]):
-            connection.recv(10_000)
-            connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n{"a": 1}')
-            connection.close()
-"""
-
-
-@pytest.mark.parametrize("who", ["the service", "the model"])
-def test_a_hung_model_is_ended_with_the_reason(
-    who, make_local_deployer, store, collateral, registry, state_store, tmp_path, eventually
-):
-    script = f"#!/bin/sh\nexec {sys.executable} -S server.py\n"
-    store.upload(collateral(script, **{"server.py": HANGING}), "/dga")
-    says = ', "health": "/health"' if who == "the model" else ""
-    limits = Limits(drain=0.0, end=1.0, probe=0.1, misses=3, health="" if says else "/health")
-    deployer = make_local_deployer(limits, HANG=str(tmp_path / "hang"), SAYS=says)
-    deployment = Deployment(DGA, "/dga")
-    deployer.scale(deployment, 1)
-    instance = eventually(lambda: registry.instances())[0]
-    time.sleep(0.5)
-    assert deployer.running(DGA) == 1  # while it responds
-    (tmp_path / "hang").touch()
-    eventually(lambda: deployer.running(DGA) == 0, 20)
-    assert registry.instances() == ()
-    assert (
-        f"health check failed: no 2xx response from {instance.url}/health"
-        in state_store.read("failures/dga/1.0")["last"]
-    )
-    (tmp_path / "hang").unlink()
-    deployer.scale(deployment, 1)
-    assert eventually(lambda: registry.instances())[0].url != instance.url
-    deployer.scale(deployment, 0)
 
 
 def test_a_pipe_as_endpoint_dat_does_not_block_the_runner(
