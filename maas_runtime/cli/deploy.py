@@ -15,6 +15,7 @@ from maas_runtime.cli.common import (
     open_backend,
     parse_seconds,
 )
+from maas_runtime.cli.waiting import WaitReport, count_failures
 from maas_runtime.errors import DeployError
 from maas_runtime.service.rollouts import (
     ENDED,
@@ -25,7 +26,7 @@ from maas_runtime.service.rollouts import (
     request_replacement,
 )
 from maas_runtime.state.backend import Backend
-from maas_runtime.state.store import JsonObject, StateStore, failures_path
+from maas_runtime.state.store import JsonObject, StateStore
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
 from stellar.maas.probe import find_unreachable
@@ -160,7 +161,7 @@ def format_listing(instances: Instances) -> str:
 def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) -> int:
     adding = args.mode == "ADD"
     model, state_store = Model(args.name, args.version), backend.state_store
-    failures = _count_failures(state_store, model)
+    failures = count_failures(state_store, model)
     note = make_note(content=content, store=stores.store_name(args) if content else None)
     name = backend.queue.enqueue(
         ModelRequest(
@@ -269,22 +270,20 @@ def _await_ready(
 ) -> None:
     """Wait until the desired number of instances is ready.
 
-    Raises DeployError on a time-out, with the last failure if there are more than `failures`.
+    Raises DeployError on a time-out, with the reasons, and the last failure if there are more than `failures`.
     """
+    report = WaitReport(state_store, model, failures)
 
     def is_ready() -> bool:
-        return len(registry.instances(*model)) == desired
+        if len(registry.instances(*model)) == desired:
+            return True
+        report.update()
+        return False
 
     if not await_condition(is_ready, seconds):
-        failure = state_store.read(failures_path(model)) or {}
-        reason = f"; the last failure: {failure['last']}" if _count_failures(state_store, model) > failures else ""
         count = len(registry.instances(*model))
         raise DeployError(
-            f"{model}: {count} of {desired} ready after {seconds:g} seconds{reason}; accepted, not finished: the "
+            f"{model}: {count} of {desired} ready after {seconds:g} seconds{report.explain()}; accepted, not finished: the "
             "service goes on, see: maas status"
         )
     print(f"{model}: {desired} ready")
-
-
-def _count_failures(state_store: StateStore, model: Model) -> int:
-    return int((state_store.read(failures_path(model)) or {}).get("count", 0))

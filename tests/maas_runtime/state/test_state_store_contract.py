@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import maas_runtime
 from maas_runtime.state.store import DirectoryStateStore, record_failure
 from maas_runtime.state.zookeeper import ZooKeeperStateStore
 from stellar.maas import MaaSConfig, Model, ZooKeeper
@@ -84,3 +90,67 @@ def test_invalid_json_is_ignored_with_a_warning(tmp_path, caplog, data):
     file.write_bytes(data)
     assert state_store.read("wanted/dga/1.0") is None
     assert f"invalid JSON at {file}, ignored" in caplog.text
+
+
+def test_a_published_object_can_be_replaced_and_withdrawn(make_store):
+    writer, reader = make_store(), make_store()
+    for number in (1, 2, 2):
+        writer.publish("phases/dga/7", {"number": number})
+        assert reader.read_published("phases/dga") == {"7": {"number": number}}
+    reader.withdraw("phases/dga/7")  # it is not the reader's
+    assert reader.read_published("phases/dga") == {"7": {"number": 2}}
+    for _ in range(2):
+        writer.withdraw("phases/dga/7")
+        assert reader.names("phases/dga") == []
+
+
+def test_a_path_is_claimed_by_one_process_at_a_time(make_store):
+    stores = [make_store() for _ in range(3)]
+    for owner in stores:
+        assert owner.claim("turns/dga")
+        assert [each.claim("turns/dga") for each in stores] == [each is owner for each in stores]
+        for other in stores:
+            if other is not owner:
+                other.withdraw("turns/dga")
+        assert owner.claim("turns/dga")
+        assert owner.claim("turns/other")
+        owner.withdraw("turns/dga")
+        owner.withdraw("turns/other")
+
+
+CLAIMING = """
+import sys
+from pathlib import Path
+from maas_runtime.state.store import DirectoryStateStore
+state_store = DirectoryStateStore(Path(sys.argv[1]))
+print(state_store.claim("turns/dga"), flush=True)
+input()
+"""
+
+
+def test_a_claim_ends_with_its_process(tmp_path, eventually):
+    command = [sys.executable, "-c", CLAIMING, str(tmp_path)]
+    folder = Path(maas_runtime.__file__).parents[1]
+    state_store = DirectoryStateStore(tmp_path)
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"True\n"
+        assert not state_store.claim("turns/dga")
+        process.kill()
+    eventually(lambda: state_store.claim("turns/dga"))
+    state_store.withdraw("turns/dga")
+
+
+def test_a_published_object_can_be_changed_when_the_disk_is_full(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer, reader = DirectoryStateStore(tmp_path), DirectoryStateStore(tmp_path)
+    writer.publish("phases/dga/7", {"reason": "x" * 300})
+    monkeypatch.setattr("maas_runtime.state.store.write_atomically", refuse)
+    for entry in ({"reason": "short"}, {"reason": "y" * 800}, {"reason": "z"}):
+        writer.publish("phases/dga/7", entry)
+        assert reader.read_published("phases/dga") == {"7": entry}
+    for path, entry in (("phases/dga/7", {"reason": "y" * 2000}), ("phases/dga/8", {"reason": "new"})):
+        with pytest.raises(OSError, match="No space left"):
+            writer.publish(path, entry)
+    writer.withdraw("phases/dga/7")
