@@ -283,7 +283,7 @@ def _await_ready(
     if not await_condition(is_ready, seconds):
         count = len(registry.instances(*model))
         raise DeployError(
-            f"{model}: {count} of {desired} ready after {seconds:g} seconds{report.explain()}; accepted, not finished: the "
-            "service goes on, see: maas status"
+            f"{model}: {count} of {desired} ready after {seconds:g} seconds{report.explain()}; accepted, not finished: "
+            "the service goes on, see: maas status"
         )
     print(f"{model}: {desired} ready")

@@ -11,6 +11,7 @@ from maas_runtime.state.store import StateStore, failures_path
 from stellar.maas.schema import Model
 
 UPDATE_SECONDS = 0.5
+PRINT_SECONDS = 1.0  # before a reason is printed, because every instance needs a moment to start
 MAX_REASONS = 5
 
 
@@ -34,15 +35,15 @@ class WaitReport:
         self._printed: set[str] = set()
 
     def update(self) -> None:
-        """Print new reasons to the error output, at most twice a second."""
-        if self._clock() < self._next_update:
+        """Print new reasons for people at a terminal, at most twice a second."""
+        if not sys.stderr.isatty() or self._clock() < self._next_update:
             return
         self._next_update = self._clock() + UPDATE_SECONDS
-        problems = {f"{phase.reason}; {phase.fix}": phase for phase in self._read() if phase.reason}
-        for text, phase in problems.items():
-            if text not in self._printed:
-                print(f"{self._model}: {phase.describe()}", file=sys.stderr)
-        self._printed |= problems.keys()
+        now = time.time()
+        for phase in self._read():
+            if phase.reason and phase.reason not in self._printed and now - phase.since >= PRINT_SECONDS:
+                self._printed.add(phase.reason)
+                print(f"{self._model}: {phase.describe(now)}", file=sys.stderr)
 
     def explain(self) -> str:
         """Return the reasons, each after a semicolon; empty if there is none."""

@@ -240,7 +240,7 @@ class DirectoryStateStore:
         file = self._root / path
         if (known := self._published.get(path)) and _is_same_file(known.handle, file):
             return True
-        self.withdraw(path)  # an object that another process removed
+        self.unpublish(path)  # an object that another process removed
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = file.open("ab", buffering=0)
         if not _lock(handle) or not _is_same_file(handle, file):  # its owner lives, or is just unpublishing it

@@ -6,12 +6,14 @@ import importlib.metadata
 import os
 import signal
 import socket
+import time
 import urllib.request
 
 import pytest
 
 from maas_runtime.cli.deploy import format_listing
 from maas_runtime.cli.main import main
+from maas_runtime.cli.waiting import WaitReport
 from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import FileQueue, FileRegistry, MemoryRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
@@ -225,6 +227,32 @@ def test_waiting_for_a_failing_model_times_out_with_the_reason(maas, collateral)
     assert ended.returncode == 1
     assert "x @ 1: 0 of 1 ready after 5 seconds; the last failure: rest.sh ended with status 3" in ended.stderr
     assert "out of luck" in ended.stderr
+
+
+def test_waiting_reports_why_an_instance_is_not_ready_yet(maas, collateral):
+    maas("serve")
+    slow = collateral("#!/bin/sh\nsleep 60\n")
+    options = ("-lmp", slow, "-hmp", "/x", "-m", 0, "-ni", 2, "-n", "x", "-v", "1", "--wait", 5)
+    ended = maas("deploy", "-mo", "ADD", *options)
+    assert ended.returncode == 1
+    assert "x @ 1: 0 of 2 ready after 5 seconds; starting: it wrote no endpoint.dat yet (" in ended.stderr
+    assert "; the script must write" in ended.stderr
+
+
+def test_waiting_at_a_terminal_prints_each_reason_once(state_store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    now = [0.0]
+    entry = {"version": "1", "phase": "starting", "reason": "why", "fix": "fix it", "since": 0}
+    state_store.publish("phases/x/1", entry)
+    state_store.publish("phases/x/2", {**entry, "reason": "new", "since": int(time.time() * 1000) + 60_000})
+    report = WaitReport(state_store, Model("x", "1"), 0, lambda: now[0])
+    for now[0] in (1.0, 1.1, 2.0):
+        report.update()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("x @ 1: starting: why (")
+    assert line.endswith(" s); fix it")
+    for id in "12":
+        state_store.unpublish(f"phases/x/{id}")
 
 
 def test_waiting_without_a_service_fails(maas, collateral):

@@ -97,7 +97,7 @@ def test_a_phase_with_invalid_values_is_harmless(entry, reader, tmp_path):
     (phase,) = read_phases(reader, "dga")
     assert phase.describe().isprintable()
     assert len(phase.describe()) < 2000
-    publisher.withdraw("phases/dga/7")
+    publisher.unpublish("phases/dga/7")
 
 
 def test_a_store_that_cannot_be_written_is_logged_once_and_does_not_stop_the_publisher(

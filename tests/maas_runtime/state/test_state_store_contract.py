@@ -92,15 +92,15 @@ def test_invalid_json_is_ignored_with_a_warning(tmp_path, caplog, data):
     assert f"invalid JSON at {file}, ignored" in caplog.text
 
 
-def test_a_published_object_can_be_replaced_and_withdrawn(make_store):
+def test_a_published_object_can_be_replaced_and_removed(make_store):
     writer, reader = make_store(), make_store()
     for number in (1, 2, 2):
         writer.publish("phases/dga/7", {"number": number})
         assert reader.read_published("phases/dga") == {"7": {"number": number}}
-    reader.withdraw("phases/dga/7")  # it is not the reader's
+    reader.unpublish("phases/dga/7")  # it is not the reader's
     assert reader.read_published("phases/dga") == {"7": {"number": 2}}
     for _ in range(2):
-        writer.withdraw("phases/dga/7")
+        writer.unpublish("phases/dga/7")
         assert reader.names("phases/dga") == []
 
 
@@ -111,11 +111,11 @@ def test_a_path_is_claimed_by_one_process_at_a_time(make_store):
         assert [each.claim("turns/dga") for each in stores] == [each is owner for each in stores]
         for other in stores:
             if other is not owner:
-                other.withdraw("turns/dga")
+                other.unpublish("turns/dga")
         assert owner.claim("turns/dga")
         assert owner.claim("turns/other")
-        owner.withdraw("turns/dga")
-        owner.withdraw("turns/other")
+        owner.unpublish("turns/dga")
+        owner.unpublish("turns/other")
 
 
 CLAIMING = """
@@ -137,7 +137,7 @@ def test_a_claim_ends_with_its_process(tmp_path, eventually):
         assert not state_store.claim("turns/dga")
         process.kill()
     eventually(lambda: state_store.claim("turns/dga"))
-    state_store.withdraw("turns/dga")
+    state_store.unpublish("turns/dga")
 
 
 def test_a_published_object_can_be_changed_when_the_disk_is_full(tmp_path, monkeypatch):
@@ -153,4 +153,4 @@ def test_a_published_object_can_be_changed_when_the_disk_is_full(tmp_path, monke
     for path, entry in (("phases/dga/7", {"reason": "y" * 2000}), ("phases/dga/8", {"reason": "new"})):
         with pytest.raises(OSError, match="No space left"):
             writer.publish(path, entry)
-    writer.withdraw("phases/dga/7")
+    writer.unpublish("phases/dga/7")
