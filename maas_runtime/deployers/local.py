@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 DESCRIPTION, RUNNER_LOG, FAILED = "instance.json", "runner.log", "failed"
 MAX_FAILED = 10
+ZOOKEEPER_MODULES = ("stellar.maas.registries.zookeeper_registrar", "maas_runtime.state.zookeeper")  # of a runner
 SPARE_SECONDS = 5.0  # beyond the time-outs of the runner, before it is killed
 
 
@@ -105,7 +106,8 @@ class LocalInstances:
         for draft in self.directory.glob(".*"):  # left by a process that was killed while starting an instance
             shutil.rmtree(draft, ignore_errors=True)
         self._watcher = ProcessWatcher()
-        self._fork_server = ForkServer()
+        is_zookeeper = any(option.startswith("--zk_quorum") for option in self.registry)
+        self._fork_server = ForkServer(ZOOKEEPER_MODULES if is_zookeeper else ())
         self._instances: dict[str, LocalInstance] = {}
         self._ended: set[str] = set()
         self._unwatched: set[str] = set()

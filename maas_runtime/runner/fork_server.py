@@ -15,6 +15,7 @@ runners go on.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import importlib
 import json
@@ -92,10 +93,13 @@ class ForkServer:
                 self._end()
                 self._process = _Process(self._preload)
             try:
-                return self._process.exchange(request, [output, lock])
-            except (OSError, ValueError):
+                response, received = self._process.exchange(request, [output, lock])
+            except OSError:
                 self._end()  # the next request starts another one
                 raise
+        if "error" in response:
+            raise OSError(response["error"])
+        return Child(response["pid"], received[0])
 
     def close(self) -> None:
         """End the server. Its runners go on."""
@@ -128,16 +132,13 @@ class _Process:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def exchange(self, request: bytes, descriptors: Sequence[int]) -> Child:
-        """Send a request, and return the runner of the response."""
+    def exchange(self, request: bytes, descriptors: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
+        """Send a request, and return the response. Raises OSError if the server does not respond."""
         _send(self._socket, request, descriptors)
         response, received = _receive(self._socket)
         if not response:
             raise OSError(f"the fork server ended with status {self._process.wait()}; see the log of the service")
-        content = json.loads(response)
-        if "error" in content:
-            raise OSError(content["error"])
-        return Child(content["pid"], received[0])
+        return json.loads(response), received
 
 
 def _start_program(arguments: Sequence[str], environment: Mapping[str, str], output: int, lock: int) -> Child:
@@ -215,6 +216,8 @@ def _reap() -> None:
 def _start_child(
     requests: socket.socket, request: dict[str, Any], descriptors: list[int], inherited: Sequence[int]
 ) -> None:
+    if len(descriptors) != MAX_DESCRIPTORS:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     output, _ = descriptors
     if (pid := os.fork()) == 0:
         _run_child(request, output, (requests.fileno(), *inherited))

@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from maas_runtime.state.directory_view import DirectoryView
 from stellar.maas.registries.directory import is_locked, resolve_path, write_atomically
 from stellar.maas.registries.file_tree import FileTree
 from stellar.maas.requests import Item
@@ -258,7 +259,7 @@ class DirectoryStateStore:
             known.handle.close()
 
     def follow(self, path: str, depth: int, changed: Callable[[], object]) -> StateView:
-        return DirectoryView(FileTree(self._root / path, depth, _parse_file))
+        return DirectoryView(self._directory, FileTree(self._root / path, depth, _parse_file))
 
     def watch(self, path: str, changed: Callable[[], object] = lambda: None) -> Callable[[], JsonObject | None]:
         *parents, name = path.split("/")
@@ -292,29 +293,6 @@ class DirectoryStateStore:
                 return is_locked(handle)
         except FileNotFoundError:
             return False
-
-
-class DirectoryView:
-    """The objects at one depth below a path; each read looks at all files, but reads only changed ones."""
-
-    def __init__(self, tree: FileTree[JsonObject]) -> None:
-        self._tree = tree
-        self._last: Mapping[Paths, JsonObject | None] = {}
-
-    def read(self) -> Mapping[Paths, JsonObject | None]:
-        found = self._tree.read()
-        if found != self._last:
-            self._last = found
-        return self._last
-
-    def mark(self, *path: str) -> None:
-        """Do nothing: each read looks at all files."""
-
-    def is_complete(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to release."""
 
 
 def _parse_file(path: str, data: bytes) -> JsonObject | None:

@@ -78,7 +78,11 @@ class FileTree(Generic[T]):
         differing = set()
         for names in paths:
             known = {each: self._entries[each] for each in self._list_known(names)}
-            found = {each: entry for each, file in self._files(names) if (entry := self._read(each, file))}
+            try:
+                found = {each: entry for each, file in self._files(names) if (entry := self._read(each, file))}
+            except PermissionError as error:
+                self._deny(str(self.root), error)
+                continue
             for each in known.keys() - found.keys():
                 del self._entries[each]
             self._entries |= found
