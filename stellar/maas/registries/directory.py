@@ -259,7 +259,7 @@ class FileRegistry(BaseRegistry):
     ) -> None:
         """Read and publish the changed files at or below paths, with the plans and desired state of their models."""
         changed = self._registration_files.update(registrations)
-        models = {names[:1] for names in (*changed, *registrations) if names}
+        models = {names[:1] for names in changed}
         # after the instances: see _publish
         has_plans, has_desired = self._plan_files.update(plans | models), self._desired_files.update(desired | models)
         if changed or has_plans or has_desired:
