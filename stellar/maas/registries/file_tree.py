@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -102,7 +103,8 @@ class FileTree(Generic[T]):
     def _files(self, names: Names) -> Iterator[tuple[Names, str]]:
         path = os.path.join(self.root, *names)
         if len(names) == self.depth:
-            yield names, path
+            if _may_be_file(path):
+                yield names, path
             return
         is_last = len(names) == self.depth - 1
         for entry in self._list(path):
@@ -134,3 +136,13 @@ class FileTree(Generic[T]):
         if path not in self._denied:
             self._denied.add(path)
             log.warning("can't read %s, which is ignored: %s", path, error)
+
+
+def _may_be_file(path: str) -> bool:
+    """Return whether a path is a regular file, or can't be examined; opening anything else might block."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return True

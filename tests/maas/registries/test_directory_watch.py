@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import stellar
@@ -81,6 +81,8 @@ def take_step(base, kind, *arguments):
 
 
 @given(steps=st.lists(STEPS, max_size=25))
+@example(steps=[("write", "a/service/m/y", "1"), ("read",), ("move", "a/service", "a/service/m/x"), ("read",)])
+@example(steps=[("write", "a/service/m/y", "1"), ("make", "elsewhere"), ("read",), ("move", "elsewhere", FILES[4])])
 def test_changed_files_are_those_that_a_scan_finds(steps, tmp_path_factory):
     follower = Follower(tmp_path_factory.mktemp("base"))
     for step in steps:
@@ -88,6 +90,15 @@ def test_changed_files_are_those_that_a_scan_finds(steps, tmp_path_factory):
             assert follower.read() == follower.scan()
         take_step(follower.base, *step)
     assert follower.read() == follower.scan()
+    follower.watch.close()
+
+
+def test_a_pipe_in_the_place_of_a_file_is_ignored(tmp_path):
+    follower = Follower(tmp_path)
+    (tmp_path / "a/service/m").mkdir(parents=True)
+    follower.read()
+    os.mkfifo(tmp_path / "a/service/m/x")
+    assert follower.read() == follower.scan() == [{}, {}]
     follower.watch.close()
 
 

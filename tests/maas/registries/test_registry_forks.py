@@ -71,14 +71,14 @@ def test_a_queue_of_files_is_shared(tmp_path):
 def test_a_lock_of_the_counter_that_a_child_inherits_does_not_outlive_its_use(tmp_path, monkeypatch):
     queue = FileQueue(tmp_path)
     children = []
-    items = queue._items
+    files = queue._files
 
     def fork_meanwhile():
         if not children:
             children.append(Child(lambda parent: parent.wait()))
-        return items()
+        return files()
 
-    monkeypatch.setattr(queue, "_items", fork_meanwhile)
+    monkeypatch.setattr(queue, "_files", fork_meanwhile)
     assert queue.put(b"1") == "qn-0000000000"
     assert call_in_thread(lambda: FileQueue(tmp_path).put(b"2")) == "qn-0000000001"
     children[0].go()
