@@ -47,11 +47,15 @@ class Raw:
     content: the bytes
     origin: the name of the file or stream
     line: the line number, from 1; None if the source has no lines
+    key: the key of the Kafka record; None if there is none
+    topic: the Kafka topic; None for other sources
     """
 
     content: bytes
     origin: str | None = None
     line: int | None = None
+    key: bytes | None = None
+    topic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Replay of conformance cases: print each disagreement with Metron, and the share of agreement last.
 
-    python -m tests.conformance.replay language|functions|triage FILE…
+    python -m tests.conformance.replay language|functions|triage|parsers [--category PREFIX] FILE…
 
 The files have the format of tests/conformance/data/*.jsonl. A case agrees if the result is Metron's, or if
-docs/compatibility.md documents the difference. The exit status is 1 if there is a disagreement.
+docs/compatibility.md (of a parser, the case itself) documents the difference. `--category` selects cases by the start
+of their category. The exit status is 1 if there is a disagreement.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import math
@@ -23,6 +25,7 @@ sys.path.append(str(Path(__file__).parent))  # the modules beside this one are i
 from cases import read
 from compare import agrees, outcome
 from differences import explain, shown
+from parser_cases import find_difference, run_case
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import BuildContext
@@ -137,12 +140,32 @@ def _plain(value: Any) -> Any:
     return value
 
 
+# -- Parsers ----------------------------------------------------------------------------------------------------------
+
+
+def compare_parser(raw: dict[str, Any]) -> Verdict:
+    """Compare a case of parsers: one raw message through a parser configuration."""
+    same, difference = find_difference(raw)
+    if not difference:
+        return Verdict(same=same, documented=not same)
+    message = raw.get("raw", raw.get("raw_b64", raw.get("raw_parts")))
+    lines = (
+        f"{raw['id']} ({raw['cat']}) {' '.join(raw.get('mend', ()))}: {difference}",
+        f"    raw     {message!r:.600}",
+        f"    config  {json.dumps(raw['config']):.600}",
+        f"    ours    {run_case(raw)!s:.1500}",
+        f"    Metron  {json.dumps(raw['result']):.1500}",
+    )
+    return Verdict(same=False, description="\n".join(lines))
+
+
 # -- Command ----------------------------------------------------------------------------------------------------------
 
 COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
     "language": compare_expression,
     "functions": compare_expression,
     "triage": compare_triage,
+    "parsers": compare_parser,
 }
 
 
@@ -154,16 +177,24 @@ def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
                 yield raw
 
 
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("replay", usage=(__doc__ or "").split("\n\n")[1].strip())
+    parser.add_argument("kind", choices=COMPARISONS)
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--category", default="")
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str]) -> int:
     """Replay files and print disagreements and the share of agreement. Return the exit status."""
-    if len(arguments) < 2 or arguments[0] not in COMPARISONS:
-        print(__doc__, file=sys.stderr)
-        return 2
+    options = _parse(arguments)
     logging.disable(logging.WARNING)
     try:
         verdicts = []
-        for raw in read_cases(arguments[1:]):
-            verdict = COMPARISONS[arguments[0]](raw)
+        for raw in read_cases(options.files):
+            if not str(raw.get("cat", "")).startswith(options.category):
+                continue
+            verdict = COMPARISONS[options.kind](raw)
             verdicts.append(verdict)
             if verdict.description:
                 print(verdict.description)

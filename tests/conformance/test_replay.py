@@ -24,6 +24,12 @@ def aggregation(scores: list[object], value: float) -> dict[str, Any]:
     return {**case, "result": {"ok": True, "type": "Double", "value": value}}
 
 
+def parsing(raw: str, **messages: object) -> dict[str, Any]:
+    config = {"parserClassName": "JSONMap"}
+    result = {"messages": [{"guid": {"$uuid": True}, **messages}], "errors": []}
+    return {"id": "p1", "cat": "json", "sensor": "s", "config": config, "raw": raw, "result": result}
+
+
 def write(directory: Path, *cases: dict[str, Any]) -> str:
     file = directory / "cases.jsonl"
     file.write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
@@ -37,6 +43,11 @@ def write(directory: Path, *cases: dict[str, Any]) -> str:
         ("language", [expression("2147483647 + 1", -2147483648, "Integer")], "agreement: 100.00 % of 1 cases"),
         ("functions", [expression("TO_UPPER('a')", "A", "String")] * 2, "agreement: 100.00 % of 2 cases"),
         ("triage", [aggregation([1, 2], 3.0)], "agreement: 100.00 % of 1 cases"),
+        (
+            "parsers",
+            [parsing('{"a":1}', a=1, timestamp=1781524800000, original_string='{"a":1}', **{"source.type": "s"})],
+            "agreement: 100.00 % of 1 cases",
+        ),
     ],
 )
 def test_the_share_of_agreement_is_the_last_line(kind, cases, expected, tmp_path, capsys):
@@ -50,6 +61,7 @@ def test_the_share_of_agreement_is_the_last_line(kind, cases, expected, tmp_path
         ("language", expression("1 + 1", 3, "Integer"), "1 + 1 (parse)"),
         ("functions", expression("TO_UPPER('a')", "a", "String"), "TO_UPPER('a') (parse)"),
         ("triage", aggregation([1, 2], 4.0), "t1 (aggregate)"),
+        ("parsers", parsing('{"a":1}', a=True), "p1 (json)"),
     ],
 )
 def test_each_disagreement_is_printed(kind, case, name, tmp_path, capsys):
@@ -65,8 +77,10 @@ def test_the_stored_triage_cases_agree(capsys):
 
 
 def test_an_unknown_kind_is_a_usage_error(capsys):
-    assert main(["grammar", "file"]) == 2
-    assert "language|functions|triage FILE" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["grammar", "file"])
+    assert stopped.value.code == 2
+    assert "language|functions|triage|parsers" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_command(tmp_path):
