@@ -323,11 +323,15 @@ def coerce_to_bool(value: Any) -> bool:
 def require_bool_or_null(value: Any) -> bool | None:
     """Return the result of a predicate.
 
-    Raises ValueError for a value that is neither a boolean nor null.
+    Raises NotBoolean for another value.
     """
     if value is None or isinstance(value, bool):
         return value
-    raise ValueError(f"the rule does not return a boolean value, but {describe(value)}")
+    raise NotBoolean(f"the rule does not return a boolean value, but {describe(value)}")
+
+
+class NotBoolean(ValueError):
+    """The result of a predicate is neither a boolean nor null."""
 
 
 # -- Records, functions and lambdas -----------------------------------------------------------------------------------

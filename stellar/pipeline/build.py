@@ -9,22 +9,23 @@ from typing import Any
 
 from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
+from stellar.java.charsets import find_charset
 from stellar.language.context import NOTHING, Context, GlobalSettings
 from stellar.language.library import Library, SettingError
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import ParserConfig, SensorConfig
-from stellar.pipeline.models import add_reporting, report_failure
+from stellar.pipeline.messages import MessageStrategy, build_strategy
+from stellar.pipeline.models import add_reporting, current_metadata, report_failure
 from stellar.pipeline.parsers import Parser, Settings, find_parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
-from stellar.pipeline.pipeline import Envelope, Pipeline, ValidateParsed
+from stellar.pipeline.pipeline import Pipeline, ValidateParsed
 from stellar.pipeline.records import Stage
 from stellar.pipeline.stages.enrichment import build_enrichment
 from stellar.pipeline.stages.fields import build_transformation
 from stellar.pipeline.stages.filters import build_filter
 from stellar.pipeline.stages.triage import build_triage
 from stellar.pipeline.stages.validation import build_validation
-from stellar.util.suggestions import suggest_name
 
 
 def build_pipeline(
@@ -46,14 +47,22 @@ def build_pipeline(
     services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
     builder = BuildContext(library, services, settings=settings, report=report_failure, problems=problems)
     options = config.parser.parser_config
+    # Metron passes its context to expressions under this name, so that it is a member of `_`
+    variables = {"stellarContext": "Context", **options}
     parser = problems.attempt(lambda: _parser(config), JsonMapParser(Settings({}, location)))
     return Pipeline(
         config.sensor,
         parser,
-        problems.attempt(lambda: _charset(options, location / "parserConfig" / "readCharset"), "UTF-8"),
-        tuple(_transformations(config.parser, location / "fieldTransformations", replace(builder, options=options))),
+        problems.attempt(lambda: _charset(options, location / "parserConfig" / "readCharset"), "utf-8"),
+        tuple(
+            _transformations(
+                config.parser,
+                location / "fieldTransformations",
+                replace(builder, options=variables, metadata=current_metadata),
+            )
+        ),
         tuple(_stages(config, parser, builder)),
-        problems.attempt(lambda: _envelope(config.parser, location), None),
+        problems.attempt(lambda: build_strategy(config.parser, location), MessageStrategy()),
         frozenset(builder.functions),
         services,
         tuple(builder.expressions),
@@ -143,44 +152,7 @@ def _import_library(name: object, location: SourceLocation) -> Library:
 
 def _charset(options: Mapping[str, Any], location: SourceLocation) -> str:
     name = options.get("readCharset", "UTF-8")
-    try:
-        "".encode(name)
-    except (LookupError, TypeError):
-        raise location.error(f'unknown charset {name!r}; use one such as "UTF-8" or "ISO-8859-1"') from None
-    return str(name)
-
-
-STRATEGIES = ("DEFAULT", "ENVELOPE")
-
-
-def _envelope(config: ParserConfig, location: SourceLocation) -> Envelope | None:
-    strategy = config.raw_message_strategy.upper()
-    if strategy not in STRATEGIES:
-        raise (location / "rawMessageStrategy").error(
-            f"unknown strategy {strategy!r}; {suggest_name(strategy, STRATEGIES)}"
-        )
-    if strategy == "DEFAULT":
-        return None
-    options, inner = config.raw_message_strategy_config, location / "rawMessageStrategyConfig"
-    message_field = _message_field(options, inner / "messageField")
-    prefix = _metadata_prefix(options, inner / "metadataPrefix")
-    if config.merge_metadata is False and config.read_metadata is not False:
-        raise (location / "mergeMetadata").error(
-            "metadata that is read but not merged is not supported; set mergeMetadata to true or readMetadata to false"
-        )
-    return Envelope(message_field, prefix, config.read_metadata is not False)
-
-
-def _message_field(options: Mapping[str, Any], location: SourceLocation) -> str:
-    if not isinstance(field := options.get("messageField"), str):
-        raise location.error(
-            "missing messageField; the strategy ENVELOPE needs the name of the field with the message to parse"
-        )
-    return field
-
-
-def _metadata_prefix(options: Mapping[str, Any], location: SourceLocation) -> str:
-    prefix = options.get("metadataPrefix", "metron.metadata")
-    if not isinstance(prefix, str):
-        raise location.error(f"expected a string, got {prefix!r}")
-    return f"{prefix}." if prefix else ""
+    charset = find_charset(name) if isinstance(name, str) else None
+    if charset is None:
+        raise location.error(f'unknown charset {name!r}; use one such as "UTF-8" or "ISO-8859-1"')
+    return charset

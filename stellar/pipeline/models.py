@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RecordContext:
-    """The failures of the record that is being processed.
+    """The record that is being processed: its metadata and its failures.
 
+    metadata: the metadata that transformations see as variables
     reports: failures of rules, enrichments and model calls
     model_failures: one `name version: reason` for each failed model call
     """
 
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     model_failures: list[str] = field(default_factory=list)
 
@@ -34,6 +36,11 @@ RECORD_CONTEXT: ContextVar[RecordContext] = ContextVar("RECORD_CONTEXT")
 def report_failure(report: Report) -> None:
     """Add a report to the record that is being processed."""
     RECORD_CONTEXT.get().reports.append(report)
+
+
+def current_metadata() -> Mapping[str, Any]:
+    """Return the metadata of the record that is being processed, if it is not merged into the record."""
+    return RECORD_CONTEXT.get().metadata
 
 
 class ReportingClient:

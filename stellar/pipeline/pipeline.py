@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from stellar import Expression
+from stellar.java.charsets import decode
 from stellar.language.context import Context
 from stellar.language.errors import StellarError
+from stellar.language.runtime import NotBoolean
+from stellar.language.source import snippet
 from stellar.pipeline.config.compile import shorten
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
 from stellar.pipeline.parsers import Parser, Unreadable
 from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Stage
@@ -27,49 +30,14 @@ Outcome = Record | Rejected | Drop
 MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """Extracts the message to parse from a JSON object, whose other fields are metadata.
-
-    field: the field with the message
-    prefix: a prefix for the names of metadata fields
-    merge: if True, metadata fields are added to each record
-    """
-
-    field: str
-    prefix: str
-    merge: bool
-
-    def unwrap(self, content: bytes) -> tuple[bytes, Record]:
-        """Return the message and the metadata. Raises ValueError if the content is not such an object."""
-        try:
-            value = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"envelope is not valid JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise ValueError("envelope is not a JSON object")
-        if value.get(self.field) is None:
-            raise ValueError(f"envelope has no field {self.field!r}")
-        text = value.pop(self.field)
-        metadata = {f"{self.prefix}{name}": item for name, item in value.items()}
-        return (text if isinstance(text, str) else json.dumps(text)).encode("utf-8", "surrogatepass"), metadata
-
-    def add_metadata(self, record: Record, metadata: Record) -> Record:
-        """Return the record with the metadata added.
-
-        Fields of the record take precedence, except `original_string`, which the envelope defines if it has one.
-        """
-        together = {**metadata, **record} if self.merge else dict(record)
-        original = metadata.get(f"{self.prefix}original_string")
-        return together if original is None else {**together, "original_string": original}
-
-
 @dataclass
 class Pipeline:
     """Turns raw messages of one sensor into records.
 
+    charset: Python's name of the charset of raw messages
     transformations: the stages that run before `guid` and `original_string` are set
     stages: the stages that run after that, with their names in error documents
+    strategy: takes the message to parse from a raw message
     functions: names of the functions that its expressions call
     services: the context in which expressions are evaluated
     expressions: all compiled expressions, with their locations
@@ -84,7 +52,7 @@ class Pipeline:
     charset: str
     transformations: tuple[Stage, ...]
     stages: tuple[tuple[str, Stage], ...]
-    envelope: Envelope | None = None
+    strategy: MessageStrategy = field(default_factory=MessageStrategy)
     functions: frozenset[str] = frozenset()
     services: Context = field(default_factory=Context)
     expressions: tuple[tuple[SourceLocation, Expression], ...] = ()
@@ -119,22 +87,23 @@ class Pipeline:
 
     def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
         """Yield the outcome for each record in a raw message, with the failures that were reported for it."""
-        metadata: Record = {}
         try:
-            content = raw.content
-            if self.envelope is not None:
-                content, metadata = self.envelope.unwrap(content)
-            text = content.decode(self.charset, "replace")
+            content, metadata = self.strategy.extract(raw)
+        except ValueError as error:
+            yield Rejected(raw.content, "parse", error), []
+            return
+        text = decode(content, self.charset)
+        try:
             for parsed in self.parser(text):
                 if isinstance(parsed, Unreadable):
                     yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata), []
                 else:
                     yield self._process_record(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)
-            yield Rejected(raw.content, "parse", error, metadata=metadata), []
+            yield Rejected(content, "parse", error, metadata=metadata), []
 
     def _process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
-        record_context = RecordContext()
+        record_context = RecordContext(self.strategy.select_variables(metadata))
         before = RECORD_CONTEXT.set(record_context)
         try:
             return self._run_stages(record, raw, text, metadata), record_context.reports
@@ -144,14 +113,10 @@ class Pipeline:
     def _run_stages(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:
         name = "transform"
         try:
-            if self.envelope is not None:
-                record = self.envelope.add_metadata(record, metadata)
-            record["source.type"] = self.sensor
-            for transform in self.transformations:
-                record = self._add_model_failures(transform(record))
-            if record.get("guid") in (None, ""):
-                record["guid"] = str(uuid4())
-            record.setdefault("original_string", text)
+            record = self._transform(self.strategy.merge(record, metadata))
+            record.setdefault("guid", str(uuid4()))
+            if record.get("original_string") is None:
+                record["original_string"] = text
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)
                 record = self._add_model_failures(stage(record))
         except Drop as drop:
@@ -159,8 +124,13 @@ class Pipeline:
         except Invalid as error:
             return Rejected(record, name, error, metadata=metadata)
         except Exception as error:  # noqa: BLE001 (a record that fails must not stop the others)
-            subject = f"expression {shorten(error.source)!r} failed" if isinstance(error, StellarError) else ""
-            return Rejected(raw.content, name, error, subject, metadata)
+            return reject(raw, name, error)
+        return record
+
+    def _transform(self, record: Record) -> Record:
+        record["source.type"] = self.sensor
+        for transform in self.transformations:
+            record = self._add_model_failures(transform(record))
         return record
 
     def _add_model_failures(self, record: Record) -> Record:
@@ -169,6 +139,30 @@ class Pipeline:
         if self.error_field is None or not model_failures:
             return record
         return {**record, self.error_field: "; ".join(dict.fromkeys(model_failures))}
+
+
+def reject(raw: Raw, stage: str, error: Exception) -> Rejected:
+    """Return the rejection of a record that fails in a stage; its error document has the raw message."""
+    if not isinstance(error, StellarError):
+        return Rejected(raw.content, stage, error)
+    if isinstance(error.__cause__, NotBoolean):
+        return Rejected(raw.content, stage, NotBooleanRule(error))
+    return Rejected(raw.content, stage, error, f"expression {shorten(error.source)!r} failed")
+
+
+class NotBooleanRule(ValueError):
+    """The condition of a filter, transformation or validation is neither true nor false."""
+
+    def __init__(self, error: StellarError) -> None:
+        shown = snippet(error.source, error.span)
+        hint = f"\nhint: {error.hint}" if error.hint else ""
+        super().__init__(f"The rule {quote(error.source)} does not return a boolean value.\n{shown}{hint}")
+        self.__cause__ = error
+
+
+def quote(text: str) -> str:
+    """Return a string in single quotes, on one line."""
+    return f"'{shorten(text)}'"
 
 
 @dataclass(frozen=True)

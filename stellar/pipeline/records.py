@@ -107,6 +107,10 @@ ERROR_TYPES = {
 }
 
 
+# Fields of an error document that metadata does not replace
+_IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
+
+
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
     """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
     document: Record = {
@@ -125,7 +129,8 @@ def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -
     document["timestamp"] = now()
     document["hostname"] = hostname()
     document |= _describe_message(failure, raw)
-    return {**failure.metadata, **document}
+    identity = {name: document[name] for name in _IDENTITY}
+    return {**document, **failure.metadata, **identity}
 
 
 def _describe_exception(error: BaseException) -> Record:

@@ -338,7 +338,9 @@ def _agrees_without_charset(case: Case, ours: Parsed) -> bool:
 
 
 def _differs_by_removed_fields(case: Case, ours: Parsed) -> bool:
-    """REMOVE sees the whole message, so that it may remove fields that Metron leaves."""
+    """REMOVE sees the whole message, so that it may fail, or remove fields that Metron leaves, such as `timestamp`."""
+    if ours.errors and not ours.messages:
+        return all(error["error_type"].startswith("parser_") for error in ours.errors)
     removed: set[str] = set()
     for each in case["config"]["fieldTransformations"]:
         if each["transformation"] == "REMOVE":

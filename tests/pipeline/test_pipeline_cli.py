@@ -19,10 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from stellar.java.jackson import without_comments
 from stellar.maas import FileRegistry, Model, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
-from stellar.pipeline.config.locations import without_comments
 from stellar.pipeline.connectors.sinks import Sinks
 from stellar.pipeline.records import Raw, Record
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stellar.java.jackson import without_comments
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.locations import SourceLocation, without_comments
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import load_config, read_enrichment, read_parser
 
 

@@ -68,14 +68,20 @@ def enriching(config: Any, stage: str = "enrichment") -> Any:
                 "parser": {
                     "parserClassName": "JSONMap",
                     "filterClassName": "STELLAR",
-                    "parserConfig": {"filter.query": "x / zero > 1"},
+                    "parserConfig": {"filter.query": "zero == 0 and x / zero > 1"},
                 }
             },
-            "filter: expression 'x / zero > 1' failed: division by zero",
+            "filter: expression 'zero == 0 and x / zero > 1' failed: division by zero",
         ),
         (
-            {"globals": {"fieldValidations": [{"validation": "STELLAR", "config": {"condition": "x / zero > 1"}}]}},
-            "validate: expression 'x / zero > 1' failed: division by zero",
+            {
+                "globals": {
+                    "fieldValidations": [
+                        {"validation": "STELLAR", "config": {"condition": "zero == 0 and x / zero > 1"}}
+                    ]
+                }
+            },
+            "validate: expression 'zero == 0 and x / zero > 1' failed: division by zero",
         ),
         (
             {"parser": transforming(MODEL)},

@@ -30,6 +30,7 @@ class BuildContext:
     library: the functions that expressions may call
     context: the services that functions use
     options: `parserConfig`, whose members are variables of field transformations
+    metadata: returns the metadata of the current record, whose members are variables of field transformations
     settings: the global configuration, whose members are variables of validations
     report: receives failures that do not stop their record
     functions: the names of the functions that the compiled expressions call
@@ -40,6 +41,7 @@ class BuildContext:
     library: Library = LIBRARY
     context: Context = NOTHING
     options: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Callable[[], Mapping[str, Any]] = dict
     settings: Mapping[str, Any] = field(default_factory=dict)
     report: Reporter = _log_report
     functions: set[str] = field(default_factory=set)
@@ -53,6 +55,18 @@ class BuildContext:
     def predicate(self, text: str, location: SourceLocation) -> Expression:
         """Compile a condition: an empty string is true, and a result other than true, false and null is an error."""
         return self._compile(text, location, predicate=True)
+
+    def start_condition(self, text: str, location: SourceLocation) -> Expression:
+        """Compile a condition, and evaluate it once without any field, as Metron does when it starts.
+
+        A condition whose functions need services is not evaluated.
+
+        Raises ConfigError if it is invalid, or fails for a record without fields.
+        """
+        predicate = self.predicate(text, location)
+        if not any(self.library[name].needs_context for name in predicate.functions if name in self.library):
+            self.problems.attempt(lambda: _try_without_fields(predicate, location), None)
+        return predicate
 
     def _compile(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
         expression = self.problems.attempt(lambda: self._compile_or_raise(text, location, predicate=predicate), _NULL)
@@ -69,6 +83,13 @@ class BuildContext:
 
 
 _NULL = stellar.compile("null")
+
+
+def _try_without_fields(predicate: Expression, location: SourceLocation) -> None:
+    try:
+        predicate({})
+    except StellarError as error:
+        raise location.error(f"the condition fails for a record without fields: {error}") from error
 
 
 def shorten(text: str, length: int = 80) -> str:

@@ -13,8 +13,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from stellar.java.jackson import without_comments
 from stellar.language.source import Span
-from stellar.pipeline.config.locations import SourceLocation, without_comments
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.cached_properties import cached_property
 
 

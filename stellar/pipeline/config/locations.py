@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import re
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from stellar.java.jackson import without_comments
 from stellar.language.errors import ConfigError
 from stellar.language.source import Span, position, snippet
 
@@ -86,58 +86,6 @@ class ErrorCollector:
 
 
 RAISE_FIRST = ErrorCollector()
-
-
-def import_factory(name: str, location: SourceLocation, kind: str) -> Callable[..., Any]:
-    """Import the Python function at a dotted path, which a configuration names as a factory.
-
-    kind: the kind of object that it returns, such as "parser", for messages; the object must be callable
-
-    Raises ConfigError if the function does not exist. The returned function raises ConfigError for any failure of it.
-    """
-    module, _, attribute = name.rpartition(".")
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # the import of a module may raise anything
-        raise location.error(
-            f"cannot import {name!r}: {_describe_error(error, ImportError, AttributeError)}"
-        ) from error
-    if not callable(function):
-        raise location.error(f"expected a function, got {type(function).__name__} {name}")
-
-    def make(*arguments: Any) -> Any:
-        try:
-            created = function(*arguments)
-        except ConfigError:
-            raise
-        except (Exception, SystemExit) as error:  # code of the user may raise anything
-            raise location.error(f"cannot create the {kind} by {name}: {_describe_error(error)}") from error
-        if not callable(created):
-            raise location.error(f"cannot create the {kind} by {name}: expected a callable, got {created!r:.60}")
-        return created
-
-    return make
-
-
-def _describe_error(error: BaseException, *plain: type[BaseException]) -> str:
-    """Return the message of an exception, after the name of its class unless that is one of `plain`."""
-    if isinstance(error, SystemExit):
-        return "it exits the program"
-    return str(error) if isinstance(error, plain) else f"{type(error).__name__}: {error}"
-
-
-# Strings match first, so that `//` in a string does not start a comment. An unclosed `/*` remains, and is invalid JSON
-_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
-
-
-def without_comments(text: str) -> str:
-    """Replace `//` and `/* */` comments in JSON by spaces, which preserves offsets, lines and columns."""
-
-    def blank(match: re.Match[str]) -> str:
-        found = match.group()
-        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
-
-    return _TEXT_OR_COMMENT.sub(blank, text)
 
 
 def read_text(path: Path) -> str:

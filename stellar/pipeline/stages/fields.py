@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import stellar
 from stellar import Expression
+from stellar.java.integers import INT_MAX, INT_MIN
 from stellar.java.regex import InvalidPattern, compile_pattern, search
 from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
-from stellar.pipeline.config.locations import SourceLocation, import_factory
+from stellar.pipeline.config.factories import find_factory
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
-from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +45,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Assign:
-    """STELLAR: set fields to the values of expressions, in order; null removes the field."""
+    """STELLAR: set fields to the values of expressions, in order; null removes the field.
+
+    input: the fields that expressions see; empty for all fields
+    options: further variables: `parserConfig`
+    metadata: returns the metadata of the record, which are variables as well
+    """
 
     steps: tuple[Step, ...]
-    input: tuple[str, ...] | None
+    input: tuple[str, ...]
     options: Mapping[str, Any]
     context: Context
+    metadata: Callable[[], Mapping[str, Any]] = dict
 
     def __call__(self, record: Record) -> Record:
-        seen = record if self.input is None else {name: record.get(name) for name in self.input}
-        known = merge_variables(seen, self.options)
+        seen = {name: record.get(name) for name in self.input} if self.input else record
+        known = merge_variables(seen, self.options, self.metadata())
         results: Record = {}
         for step in self.steps:
             try:
@@ -85,26 +93,42 @@ class Remove:
 
 @dataclass(frozen=True)
 class Select:
-    """SELECT: remove all fields but the selected ones and those that every record needs."""
+    """SELECT: remove all fields but the selected ones and those that every record needs. Null fields are removed, too.
+
+    input: the only fields that may be removed; empty for all fields
+    """
 
     fields: frozenset[str]
+    input: frozenset[str] = frozenset()
 
     def __call__(self, record: Record) -> Record:
-        return {name: value for name, value in record.items() if name in self.fields}
+        return {name: value for name, value in record.items() if self._is_selected(name, value)}
+
+    def _is_selected(self, name: str, value: object) -> bool:
+        if name in ALWAYS_SELECTED or (self.input and name not in self.input):
+            return True
+        return name in self.fields and value is not None
 
 
 @dataclass(frozen=True)
 class Rename:
-    """RENAME: rename fields; an existing field with the new name is overwritten."""
+    """RENAME: rename fields; an existing field with the new name is overwritten.
+
+    All values are read before any field is written, so that two fields can swap their names. Null fields are removed,
+    as in Metron.
+
+    input: the only fields that may be renamed or removed; empty for all fields
+    """
 
     names: Mapping[str, str]
+    input: tuple[str, ...] = ()
 
     def __call__(self, record: Record) -> Record:
-        results: Record = {}
-        for old, new in self.names.items():
-            if old in record:
-                results.setdefault(old, None)
-                results[new] = record[old]
+        seen = {name: record.get(name) for name in self.input} if self.input else record
+        results: Record = {name: None for name, value in seen.items() if name in self.names or value is None}
+        results |= {new: seen[old] for old, new in self.names.items() if old in seen}
+        # A field that is an input but missing is written last in Metron
+        results |= {name: None for name in self.input if name not in record and name not in self.names}
         return set_fields(record, results)
 
 
@@ -118,10 +142,19 @@ class IpProtocol:
 
     def __call__(self, record: Record) -> Record:
         value = record.get(self.input)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            name = self.name_of({"number": value})
+        if isinstance(value, bool | list | dict):
+            return record
+        if isinstance(value, int | float):
+            name = self.name_of({"number": _to_java_int(value)})
             value = name if isinstance(name, str) else None
         return set_fields(record, {self.output: value})
+
+
+def _to_java_int(value: float) -> int:
+    """Convert a number as Java's `intValue` does."""
+    if isinstance(value, float):
+        return 0 if math.isnan(value) else int(min(max(value, INT_MIN), INT_MAX))
+    return (value - INT_MIN) % 2**32 + INT_MIN
 
 
 @dataclass(frozen=True)
@@ -170,9 +203,10 @@ def _assign(config: Transformation, location: SourceLocation, builder: BuildCont
         raise (location / "config").error("missing expressions; specify a map from field to expression")
     return Assign(
         tuple(steps),
-        tuple(config.input) if config.input is not None else None,
+        tuple(config.input or ()),
         builder.options,
         builder.context,
+        builder.metadata,
     )
 
 
@@ -185,15 +219,14 @@ def _remove(config: Transformation, location: SourceLocation, builder: BuildCont
 
 
 def _select(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
-    return Select(frozenset(_require_outputs(config, location)) | ALWAYS_SELECTED)
+    return Select(frozenset(_require_outputs(config, location)), frozenset(config.input or ()))
 
 
 def _rename(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     for old, new in config.config.items():
         if not isinstance(new, str):
             raise (location / "config" / old).error(f"expected the new name as a string, got {new!r}")
-    names = {old: new for old, new in config.config.items() if config.input is None or old in config.input}
-    return Rename(names)
+    return Rename(config.config, tuple(config.input or ()))
 
 
 def _ip_protocol(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
@@ -222,7 +255,7 @@ def _pattern_or_none(text: object, location: SourceLocation) -> Any:
 
 
 def _outputs(config: Transformation) -> list[str] | None:
-    return config.input if config.output is None else config.output
+    return config.output or config.input or None
 
 
 def _require_outputs(config: Transformation, location: SourceLocation) -> tuple[str, ...]:
@@ -249,16 +282,23 @@ TRANSFORMATIONS: dict[str, Factory] = {
 }
 
 
+_JAVA = "org.apache.metron.common.field.transformation."
+_CLASSES = {
+    "StellarTransformation": "STELLAR",
+    "RemoveTransformation": "REMOVE",
+    "SelectTransformation": "SELECT",
+    "RenameTransformation": "RENAME",
+    "IPProtocolTransformation": "IP_PROTOCOL",
+    "RegexSelectTransformation": "REGEX_SELECT",
+}
+
+
 def build_transformation(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
-    """Build a field transformation, given by a name in the table or the dotted path of a Python function.
+    """Build a field transformation, given by its name, Metron's Java class, or the path of a Python function.
 
     Raises ConfigError for an unknown name and for invalid options.
     """
     name = config.transformation
-    if (factory := TRANSFORMATIONS.get(name)) is None:
-        if "." not in name or name.startswith("org.apache."):
-            raise (location / "transformation").error(
-                f"unknown transformation {name!r}; {suggest_name(name, TRANSFORMATIONS)}"
-            )
-        factory = import_factory(name, location / "transformation", "transformation")
-    return factory(config, location, builder)
+    short = name.removeprefix(_JAVA)
+    name = _CLASSES.get(short, name) if short != name else name
+    return find_factory(name, TRANSFORMATIONS, "transformation", location / "transformation")(config, location, builder)

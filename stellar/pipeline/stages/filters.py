@@ -10,15 +10,15 @@ from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.embedded_expressions import STELLAR_FILTERS
+from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Drop, Record, Stage
-from stellar.util.suggestions import suggest_name
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Drop records that do not match a condition."""
+    """Drop records that do not match a condition, also if it is null."""
 
     condition: Expression
     context: Context
@@ -31,13 +31,14 @@ class Filter:
 
 @dataclass(frozen=True)
 class FilterProtocols:
-    """Drop records of other protocols."""
+    """Drop records of other protocols, and those without a protocol."""
 
     field: str
     protocols: frozenset[str]
 
     def __call__(self, record: Record) -> Record:
-        if to_string(record.get(self.field)) not in self.protocols:
+        value = record.get(self.field)
+        if value is None or to_string(value) not in self.protocols:
             raise Drop
         return record
 
@@ -50,7 +51,7 @@ def _stellar(config: ParserConfig, location: SourceLocation, builder: BuildConte
     location = location / "parserConfig" / "filter.query"
     if not isinstance(text, str):
         raise location.error('missing condition of the filter STELLAR; specify one, such as "exists(ip_src_addr)"')
-    return Filter(builder.predicate(text, location), builder.context)
+    return Filter(builder.start_condition(text, location), builder.context)
 
 
 def _bro(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Stage:
@@ -84,8 +85,6 @@ def build_filter(config: ParserConfig, location: SourceLocation, builder: BuildC
 
     Raises ConfigError for an unknown name and for invalid options.
     """
-    name = (config.filter_class_name or "").strip()
-    if name not in FILTERS:
-        short = [known for known in FILTERS if known and "." not in known]
-        raise (location / "filterClassName").error(f"unknown filter {name!r}; {suggest_name(name, short)}")
-    return FILTERS[name](config, location, builder)
+    name = config.filter_class_name or ""
+    factory = find_factory(name if name.strip() else "", FILTERS, "filter", location / "filterClassName")
+    return factory(config, location, builder)

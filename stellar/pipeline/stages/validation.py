@@ -10,15 +10,18 @@ from typing import Any
 
 import stellar
 from stellar import Expression
-from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.java.hash_order import sort_in_hash_order
 from stellar.java.regex import InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
+from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
-from stellar.util.suggestions import suggest_name
+
+# The characters that Java's `trim` removes
+JAVA_WHITESPACE = "".join(map(chr, range(33)))
 
 # Returns True if a record is valid; it gets the input fields of the validation, or all fields
 Check = Callable[[Record], bool]
@@ -70,7 +73,7 @@ def _stellar(config: Validation, location: SourceLocation, builder: BuildContext
         raise (location / "config" / "condition").error(
             'missing condition of the validation STELLAR; specify one, such as "exists(ip_src_addr)"'
         )
-    predicate = builder.predicate(condition, location / "config" / "condition")
+    predicate = builder.start_condition(condition, location / "config" / "condition")
     settings, context = builder.settings, builder.context
     return lambda record: bool(predicate(merge_variables(record, config.config, settings), context))
 
@@ -78,18 +81,25 @@ def _stellar(config: Validation, location: SourceLocation, builder: BuildContext
 _KINDS = ("IPV4", "IPV6")
 
 
-def _ip(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
-    kinds = config.config.get("type") or list(_KINDS)
-    kinds = kinds if isinstance(kinds, list) else [kinds]
+def _kinds(value: object, location: SourceLocation) -> list[str]:
+    """Return the versions of IP that are valid; both if none is specified."""
+    kinds = _KINDS if value is None else value if isinstance(value, list) else [value]
     for kind in kinds:
-        if to_string(kind).upper() not in _KINDS:
-            raise (location / "config" / "type").error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
+        if kind not in _KINDS:
+            raise location.error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
+    if not kinds:
+        raise location.error(f"expected at least one type; known are {', '.join(_KINDS)}")
+    return list(kinds)
+
+
+def _ip(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
+    kinds = _kinds(config.config.get("type"), location / "config" / "type")
     expression = stellar.compile("IS_IP(value, type)", predicate=True)
     # In Metron one valid address among several is enough; the option "all" requires that all are valid
     enough: Callable[[Iterable[object]], bool] = all if config.config.get("all") is True else any
 
     def is_valid(value: object) -> bool:
-        return value is None or any(expression({"value": value, "type": kind.upper()}) for kind in kinds)
+        return value is None or any(expression({"value": value, "type": kind}) for kind in kinds)
 
     return lambda record: enough(is_valid(value) for value in record.values())
 
@@ -104,8 +114,8 @@ def _date(config: Validation, location: SourceLocation, builder: BuildContext) -
     _check_date_pattern(expression, pattern, location / "config" / "format")
 
     def check(record: Record) -> bool:
-        for value in record.values():
-            if value is None:  # Metron ignores the fields after a null
+        for name in sort_in_hash_order(record):
+            if (value := record[name]) is None:  # Metron ignores the fields after a null
                 return True
             if not expression({"value": value, "format": pattern}):
                 return False
@@ -121,12 +131,12 @@ def _check_date_pattern(expression: Expression, pattern: str, location: SourceLo
         raise location.error(f"invalid date pattern {pattern!r}: {error.__cause__ or error.message}") from error
 
 
-def _integer(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
-    def is_integer(value: object) -> bool:
-        text = to_string(value)
-        return bool(re.fullmatch(r"[+-]?[0-9]{1,19}", text)) and LONG_MIN <= int(text) <= LONG_MAX
+# Digits of any script, with or without commas between them, as Java's number format for English reads them
+_INTEGER = re.compile(r"-?,*\d(,*\d)*")
 
-    return _each(is_integer)
+
+def _integer(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
+    return _each(lambda value: _INTEGER.fullmatch(to_string(value).strip(JAVA_WHITESPACE)) is not None)
 
 
 def _regex(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
@@ -141,7 +151,9 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
 
 
 def _not_empty(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
-    return lambda record: all(value is not None and to_string(value).strip() for value in record.values())
+    return lambda record: all(
+        value is not None and to_string(value).strip(JAVA_WHITESPACE) for value in record.values()
+    )
 
 
 VALIDATIONS: dict[str, Callable[[Validation, SourceLocation, BuildContext], Check]] = {
@@ -171,6 +183,20 @@ def build_validation(configs: Sequence[Validation], location: SourceLocation, bu
 
 def _build_check(config: Validation, location: SourceLocation, builder: BuildContext) -> NamedCheck:
     name = config.validation
-    if name not in VALIDATIONS:
-        raise (location / "validation").error(f"unknown validation {name!r}; {suggest_name(name, VALIDATIONS)}")
-    return NamedCheck(name, tuple(config.input or ()), VALIDATIONS[name](config, location, builder))
+    known = _CLASSES.get(name.rpartition(".")[2], name) if name.startswith(_JAVA) else name
+    factory = find_factory(known, VALIDATIONS, "validation", location / "validation")
+    return NamedCheck(name, tuple(config.input or ()), factory(config, location, builder))
+
+
+_JAVA = "org.apache.metron.common.field.validation."
+_CLASSES = {
+    "QueryValidation": "STELLAR",
+    "IPValidation": "IP",
+    "DomainValidation": "DOMAIN",
+    "EmailValidation": "EMAIL",
+    "URLValidation": "URL",
+    "DateValidation": "DATE",
+    "IntegerValidation": "INTEGER",
+    "RegexValidation": "REGEX_MATCH",
+    "NotEmptyValidation": "NOT_EMPTY",
+}
