@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.cli.reading import (
     FAILED,
@@ -25,6 +25,9 @@ from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression, shell_library
 from stellar.language.tagged_json import decode, to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DESCRIPTION = """\
 Evaluate an expression and print its value as a line of JSON.
@@ -70,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the value, or one per record, and return the exit status."""
-    with _open_context(options.registry, options.zookeeper) as context:
+    with _open_context(options) as context:
         if options.cases is not None:
             if options.file is not None:
                 raise UsageError("-f requires -e; cases have their own variables")
@@ -158,8 +161,9 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def _open_context(directory: str | None, zookeeper: str | None) -> Iterator[Context]:
-    if directory is None and zookeeper is None:
+def _open_context(options: argparse.Namespace) -> Iterator[Context]:
+    directory, zookeeper = options.registry, options.zookeeper
+    if directory is None and zookeeper is None and (directory := _find_default_registry(options)) is None:
         yield NOTHING
         return
     from stellar.maas import ModelClient, Registry
@@ -171,3 +175,12 @@ def _open_context(directory: str | None, zookeeper: str | None) -> Iterator[Cont
         raise UsageError(str(error)) from error
     with registry, ModelClient(registry) as client:
         yield Context({Registry: registry, ModelClient: client})
+
+
+def _find_default_registry(options: argparse.Namespace) -> Path | None:
+    """Return the default registry, if it exists and expressions call models, as that loads an HTTP client."""
+    if options.expression is not None and "MAAS_" not in options.expression:
+        return None
+    from stellar.maas.default_location import find_default_registry
+
+    return find_default_registry()

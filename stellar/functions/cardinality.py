@@ -48,7 +48,11 @@ class Cardinality:
         self.sketch = import_optional("datasketches", "sketches").hll_sketch.deserialize(data)
 
 
-@stellar("HLLP_INIT")
+def _check_package(_: object) -> None:
+    import_optional("datasketches", "sketches")
+
+
+@stellar("HLLP_INIT", check=_check_package)
 def init(p: object = ABSENT, sp: object = ABSENT) -> Cardinality:
     """Return an empty estimator of distinct values.
 
@@ -75,7 +79,7 @@ def _require_precision(name: str, value: object) -> int:
     return number
 
 
-@stellar("HLLP_ADD")
+@stellar("HLLP_ADD", check=_check_package)
 def add(hllp: Cardinality | None, value: object) -> Cardinality:
     """Add values to an estimator of distinct values. The estimator itself is changed.
 

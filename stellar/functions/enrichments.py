@@ -7,9 +7,10 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, Self
 
-from stellar.language.context import Context, GlobalSettings
+from stellar.language.context import Context, FailureReporter, GlobalSettings
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
 from stellar.language.runtime import ABSENT, describe, member
@@ -36,28 +37,30 @@ class EnrichmentStore(Protocol):
 
 
 class SqliteEnrichments:
-    """Enrichments in an SQLite file, which is created on first use. Thread-safe and fork-safe."""
+    """Enrichments in an SQLite file. Only `put` creates the file. Thread-safe and fork-safe."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._connections = Connections(path, _create_table)
+        self._readers = Connections(path, lambda connection: None, is_read_only=True)
+        self._writers = Connections(path, _create_table)
 
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
         """See EnrichmentStore."""
         try:
-            with self._connections.lend() as connection:
+            with self._readers.lend() as connection:
                 row = connection.execute(
                     "SELECT value FROM enrichments WHERE (table_name, family, type, indicator) = (?, ?, ?, ?)",
                     (table, family, kind, indicator),
                 ).fetchone()
             return None if row is None else json.loads(row[0])
         except (sqlite3.Error, ValueError) as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            problem = str(error) if Path(self.path).exists() else f"the file does not exist; check {STORE_KEY}"
+            raise StoreError(f"{self.path}: {problem}") from error
 
     def put(self, table: str, family: str, kind: str, indicator: str, value: Mapping[str, Any]) -> None:
         """Store an enrichment, replacing an existing one. Raises StoreError if that fails."""
         try:
-            with self._connections.lend() as connection, connection:
+            with self._writers.lend() as connection, connection:
                 connection.execute(
                     "INSERT OR REPLACE INTO enrichments VALUES (?, ?, ?, ?, ?)",
                     (table, family, kind, indicator, json.dumps(dict(value))),
@@ -67,7 +70,8 @@ class SqliteEnrichments:
 
     def close(self) -> None:
         """Close the connections of all threads. None of them may be in use."""
-        self._connections.close()
+        self._readers.close()
+        self._writers.close()
 
 
 def _create_table(connection: sqlite3.Connection) -> None:
@@ -103,7 +107,16 @@ def open_store(settings: GlobalSettings) -> EnrichmentStore:
     )
 
 
-@stellar("ENRICHMENT_GET", surplus="refuse")
+def check_store(context: Context) -> None:
+    """Check that the configured store can be asked. Raises LookupError if not."""
+    store = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
+    try:
+        store.get("", "", "", "")
+    except StoreError as error:
+        raise LookupError(f"cannot read the enrichment store {error}") from error
+
+
+@stellar("ENRICHMENT_GET", surplus="refuse", check=check_store)
 def get(
     context: Context, type_: str | None, indicator: str | None, table: str | None, column_family: str | None
 ) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def get(
     return _look_up(context, type_, indicator, table, column_family) or {}
 
 
-@stellar("ENRICHMENT_EXISTS", surplus="refuse")
+@stellar("ENRICHMENT_EXISTS", surplus="refuse", check=check_store)
 def exists(
     context: Context, type_: str | None, indicator: str | None, table: str | None, column_family: str | None
 ) -> bool:
@@ -143,8 +156,12 @@ def _look_up(
     enrichments = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
     try:
         return enrichments.get(table or "", family or "", kind, indicator)
-    except StoreError as error:
-        log.warning("%s", error)  # Metron's result is the same as without an enrichment
+    except StoreError as error:  # Metron's result is the same as without an enrichment
+        reporter = context.get(FailureReporter)  # type: ignore[type-abstract]
+        if reporter is None:
+            log.warning("%s", error)
+        else:
+            reporter.report("look-up in the enrichment store failed, result is no enrichment", error)
         return None
 
 

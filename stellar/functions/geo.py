@@ -42,6 +42,10 @@ class _Database:
         except (OSError, EOFError, tarfile.TarError, maxminddb.InvalidDatabaseError) as error:
             raise LookupError(f"cannot read the database {self.path}: {error}") from error
 
+    def load(self) -> None:
+        """Load the database. Raises LookupError if it cannot be read."""
+        _ = self._reader
+
     def find(self, ip: str) -> Mapping[str, Any] | None:
         """Return the record of an IPv4 address; None if the address is invalid, not public or unknown."""
         try:
@@ -117,7 +121,11 @@ class AsnDatabase(_Database):
         }
 
 
-@stellar("GEO_GET", surplus="refuse", blocks=False)
+def _open_geo(context: Context) -> GeoDatabase:
+    return context.get_or_make(GeoDatabase, _make_opener(GeoDatabase, GEO_KEY))
+
+
+@stellar("GEO_GET", surplus="refuse", blocks=False, check=lambda context: _open_geo(context).load())
 def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
     """Return the location of an IPv4 address: locID, country, city, postalCode, dmaCode, latitude, longitude and
     location_point.
@@ -129,12 +137,14 @@ def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
 
     `geo.hdfs.file` in the global configuration is the path of the database.
     """
-    return _select_fields(
-        ip, fields, lambda: context.get_or_make(GeoDatabase, _make_opener(GeoDatabase, GEO_KEY)).look_up
-    )
+    return _select_fields(ip, fields, lambda: _open_geo(context).look_up)
 
 
-@stellar("ASN_GET", surplus="refuse", blocks=False)
+def _open_asn(context: Context) -> AsnDatabase:
+    return context.get_or_make(AsnDatabase, _make_opener(AsnDatabase, ASN_KEY))
+
+
+@stellar("ASN_GET", surplus="refuse", blocks=False, check=lambda context: _open_asn(context).load())
 def asn_get(context: Context, ip: object, fields: object = ()) -> Any:
     """Return the autonomous system of an IPv4 address: autonomous_system_number, autonomous_system_organization and
     network.
@@ -147,9 +157,7 @@ def asn_get(context: Context, ip: object, fields: object = ()) -> Any:
     `asn.hdfs.file` in the global configuration is the path of the database. As in Metron, network is the address
     itself.
     """
-    return _select_fields(
-        ip, fields, lambda: context.get_or_make(AsnDatabase, _make_opener(AsnDatabase, ASN_KEY)).look_up
-    )
+    return _select_fields(ip, fields, lambda: _open_asn(context).look_up)
 
 
 def _make_opener(kind: Callable[[str], D], key: str) -> Callable[[GlobalSettings], D]:

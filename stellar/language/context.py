@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from stellar.util.forks import reset_after_fork
 
@@ -13,6 +13,16 @@ T = TypeVar("T")
 
 class GlobalSettings(dict[str, Any]):
     """Metron's global configuration, `global.json`, which holds the settings of functions."""
+
+
+class FailureReporter(Protocol):
+    """Receives failures for which a function returns an ordinary value, as Metron does.
+
+    Without one in the context, a function logs such a failure.
+    """
+
+    def report(self, subject: str, error: Exception) -> None:
+        """Report a failure; subject is what failed, such as the look-up in a store."""
 
 
 class _SharedServices:

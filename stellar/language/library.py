@@ -26,6 +26,7 @@ def stellar(
     comprehension: str | None = None,
     prepare: Callable[..., Callable[..., Any] | None] | None = None,
     blocks: bool | None = None,
+    check: Callable[[Context], object] | None = None,
 ) -> Callable[[F], F]:
     """Declare a Python function as the Stellar function of this name.
 
@@ -56,13 +57,15 @@ def stellar(
     blocks: True if a call may block its thread, False if it never waits, or waits cooperatively with
         `stellar.util.waiting`, so that one thread can evaluate many records. By default a function blocks if it takes
         a context or is not part of this package
+    check: checks what calls need from outside the expression, such as a store, a file or a package. It raises
+        LookupError with the fix if that is missing
 
     The function is returned unchanged and is not registered anywhere; `Library.of` collects declared functions.
     """
 
     def declare(implementation: F) -> F:
         implementation.__stellar__ = Function(  # type: ignore[attr-defined]
-            name, implementation, surplus == "ignore", comprehension, prepare, blocks
+            name, implementation, surplus == "ignore", comprehension, prepare, blocks, check
         )
         return implementation
 
@@ -166,6 +169,7 @@ class Function:
     comprehension: str | None = None
     prepare: Callable[..., Callable[..., Any] | None] | None = None
     declared_blocks: bool | None = None
+    check: Callable[[Context], object] | None = None
 
     @cached_property
     def blocks(self) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stellar.maas.client.client import ModelClient as ModelClient
     from stellar.maas.client.settings import ClientSettings as ClientSettings
     from stellar.maas.client.shadow import Disagreement as Disagreement
+    from stellar.maas.default_location import find_default_registry as find_default_registry
     from stellar.maas.default_location import home as home
     from stellar.maas.errors import MaasError as MaasError
     from stellar.maas.errors import ModelNotFound as ModelNotFound
@@ -55,7 +56,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".errors": ("MaasError", "ModelNotFound", "ModelRefused", "ModelTimeOut", "ModelUnavailable", "RecordRefused"),
         ".registries.directory": ("FileRegistry",),
         ".registries.directory_queue": ("FileQueue",),
-        ".default_location": ("home",),
+        ".default_location": ("find_default_registry", "home"),
         ".registries.memory": ("MemoryRegistry",),
         ".registry": ("Registry",),
         ".requests": ("MemoryQueue", "RequestQueue"),

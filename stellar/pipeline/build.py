@@ -10,13 +10,13 @@ from typing import Any
 from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
 from stellar.java.charsets import find_charset
-from stellar.language.context import NOTHING, Context, GlobalSettings
+from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
 from stellar.language.library import Library, SettingError
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import ParserConfig, SensorConfig
 from stellar.pipeline.messages import MessageStrategy, build_strategy
-from stellar.pipeline.models import add_reporting, current_metadata, report_failure
+from stellar.pipeline.models import RecordReporter, add_reporting, current_metadata, report_failure
 from stellar.pipeline.parsers import Parser, Settings, find_parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.pipeline import Pipeline, ValidateParsed
@@ -44,7 +44,10 @@ def build_pipeline(
     library = problems.attempt(lambda: load_library(settings, config.global_location), LIBRARY)
     problems.attempt(lambda: _check_rest_settings(settings, config.global_location), None)
     given = add_reporting(context)
-    services = given.with_services({GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings))})
+    reporter = given.get(FailureReporter, RecordReporter())  # type: ignore[type-abstract]
+    services = given.with_services(
+        {GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings)), FailureReporter: reporter}
+    )
     builder = BuildContext(library, services, settings=settings, report=report_failure, problems=problems)
     options = config.parser.parser_config
     # Metron passes its context to expressions under this name, so that it is a member of `_`

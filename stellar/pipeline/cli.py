@@ -9,22 +9,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.check import ConfigWarning, check_sensor
-from stellar.pipeline.config.schema import SensorConfig, list_sensors, load_config, load_enrichment
+from stellar.pipeline.config.schema import list_sensors, load_config, load_enrichment
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
-from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.progress import Display, display, escape
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run_pipeline
+from stellar.pipeline.services import add_registry_options, connect_services
 from stellar.util.version import add_version
-
-if TYPE_CHECKING:
-    from stellar.maas import ClientSettings, ModelClient, Registry
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +96,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
-    models = parser.add_mutually_exclusive_group()
-    models.add_argument("--registry", metavar="DIR", type=Path, help=_REGISTRY_HELP)
-    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
+    add_registry_options(parser)
     add("--in-flight", metavar="N", type=_positive_integer, help=_IN_FLIGHT_HELP)
     add("--quiet", action="store_true", help="print neither progress nor counts")
     parser.set_defaults(command=_run)
@@ -116,10 +111,6 @@ def _positive_integer(text: str) -> int:
 _IN_FLIGHT_HELP = (
     "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
     "the input"
-)
-_REGISTRY_HELP = (
-    "directory of the model registry; by default $MAAS_HOME or ~/.maas, if that directory exists, otherwise no models "
-    "are available"
 )
 _CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _OUTPUT_HELP = (
@@ -146,7 +137,8 @@ def _run(options: argparse.Namespace) -> int:
     counts, files = Counts(), options.files or [STANDARD_INPUT]
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
-        pipeline = _pipeline(config, options, stack)
+        pipeline = build_pipeline(config)
+        connect_services(pipeline, config, options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
         screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
@@ -182,54 +174,6 @@ class _FailureSummary:
             self._screen.print_message(escape(f"{location}: {document['stage']}: {first}"))
         elif self._seen == MAX_SHOWN + 1:
             self._screen.print_message("further failures are only counted; use --errors FILE to store all of them")
-
-
-def _pipeline(config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> Pipeline:
-    """Return the pipeline; models are connected only if its expressions call any, as that loads an HTTP client."""
-    pipeline = build_pipeline(config)
-    if pipeline.calls_models:
-        _connect_models(pipeline, config, options, stack)
-    return pipeline
-
-
-def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
-    from stellar.maas import ClientSettings, ModelClient, home
-
-    if options.registry is None and options.zookeeper is None:
-        if home().is_dir():
-            options.registry = home()
-        else:
-            log.warning("no model registry configured, so all model results are null; pass --registry DIR")
-    try:
-        settings = ClientSettings.from_global(config.globals.settings)
-    except ValueError as error:
-        raise config.global_location.error(str(error)) from error
-    registry = _registry(options, settings)
-    stack.callback(registry.close)
-    client = ModelClient(registry, settings)
-    if not options.quiet:
-        stack.callback(_print_shadow_counts, client)  # runs after the client is closed, when all comparisons are done
-    pipeline.use_models(registry, stack.enter_context(client))
-
-
-def _print_shadow_counts(client: ModelClient) -> None:
-    counts = client.counters()
-    if counts.compared or counts.shadow_failed or counts.shadow_dropped:
-        print(
-            f"stellar-pipeline: shadows: {counts.compared} compared, {counts.disagreed} disagreed, "
-            f"{counts.shadow_failed} failed, {counts.shadow_dropped} dropped",
-            file=sys.stderr,
-        )
-
-
-def _registry(options: argparse.Namespace, settings: ClientSettings) -> Registry:
-    if options.zookeeper is None and options.registry is None:
-        from stellar.maas import MemoryRegistry
-
-        return MemoryRegistry()
-    from stellar.maas.registries.open import open_registry
-
-    return open_registry(options.registry, options.zookeeper, settings)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.language.context import NOTHING, Context
 from stellar.pipeline.records import Record, Report
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from stellar.maas import MaasError, ModelClient
@@ -41,6 +44,23 @@ def report_failure(report: Report) -> None:
 def current_metadata() -> Mapping[str, Any]:
     """Return the metadata of the record that is being processed, if it is not merged into the record."""
     return RECORD_CONTEXT.get().metadata
+
+
+class RecordReporter:
+    """Reports failures of functions, such as a look-up in a store, for the record that is being processed.
+
+    The first one of a kind is also logged as a warning.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def report(self, subject: str, error: Exception) -> None:
+        """Add a report to the record."""
+        report_failure(Report(None, "store", error, subject))
+        if subject not in self._logged:
+            self._logged.add(subject)
+            log.warning("%s: %s; further failures are only counted", subject, error)
 
 
 class ReportingClient:

@@ -71,6 +71,22 @@ class Pipeline:
         ours = all(getattr(each, "__module__", "").startswith("stellar.pipeline.") for each in steps)
         return not ours or any(expression.blocks for _, expression in self.expressions)
 
+    def find_missing_services(self) -> Iterator[tuple[SourceLocation, str, str]]:
+        """Yield what expressions need from outside and cannot use, such as a store, a file or a package.
+
+        Each item is the location of an expression, the name of the function, and the problem with its fix.
+        """
+        for name in sorted(self.functions):
+            location, library = next(
+                (location, each.library) for location, each in self.expressions if name in each.functions
+            )
+            check = library[name].check if name in library else None
+            try:
+                if check is not None:
+                    check(self.services)
+            except LookupError as error:
+                yield location, name, str(error)
+
     def use_models(self, registry: Registry, client: ModelClient) -> None:
         """Set the registry and the client for model calls, unless the context that it was built with has them."""
         from stellar.maas import ModelClient, Registry
@@ -87,6 +103,9 @@ class Pipeline:
 
     def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
         """Yield the outcome for each record in a raw message, with the failures that were reported for it."""
+        if raw.error is not None:
+            yield Rejected(raw.content, "read", raw.error), []
+            return
         try:
             content, metadata = self.strategy.extract(raw)
         except ValueError as error:
@@ -114,7 +133,8 @@ class Pipeline:
         name = "transform"
         try:
             record = self._transform(self.strategy.merge(record, metadata))
-            record.setdefault("guid", str(uuid4()))
+            if record.get("guid") in (None, ""):
+                record["guid"] = str(uuid4())
             if record.get("original_string") is None:
                 record["original_string"] = text
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)

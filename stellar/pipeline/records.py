@@ -49,6 +49,7 @@ class Raw:
     line: the line number, from 1; None if the source has no lines
     key: the key of the Kafka record; None if there is none
     topic: the Kafka topic; None for other sources
+    error: the reason why the source could not be read any further; None for a message
     """
 
     content: bytes
@@ -56,6 +57,7 @@ class Raw:
     line: int | None = None
     key: bytes | None = None
     topic: str | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Failure:
     """A failure of a stage or a model call.
 
     raw: the raw message or the record; None for the raw message that is being processed
-    stage: parse, transform, filter, validate, enrich, threatIntel, triage or write; model for a model call
+    stage: parse, transform, filter, validate, enrich, threatIntel, triage or write; model for a model call, store for
+        a look-up, read for the source
     error: the exception
     subject: the object in the stage that failed, such as a rule; empty for the stage itself
     metadata: fields to add to the error document
@@ -96,6 +99,7 @@ class Report(Failure):
 Reporter = Callable[[Report], None]
 
 ERROR_TYPES = {
+    "read": "parser_error",
     "parse": "parser_error",
     "transform": "parser_error",
     "filter": "parser_error",
@@ -103,6 +107,7 @@ ERROR_TYPES = {
     "enrich": "enrichments_error",
     "threatIntel": "threatintel_error",
     "triage": "threatintel_error",
+    "store": "enrichments_error",
     "write": "indexing_error",
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stellar.language.context import GlobalSettings
 from stellar.language.expression import shell_library
 from stellar.language.library import Library
-from stellar.maas.default_location import home
+from stellar.maas.default_location import find_default_registry
 from stellar.repl.json_files import parse_json_object, read_variables
 from stellar.repl.models import connect_zookeeper, use_models
 from stellar.repl.session import Session
@@ -58,9 +58,9 @@ def _add_models(session: Session, directory: str | None, zookeeper: ZooKeeper | 
         use_models(session, None, zookeeper)
     elif directory is not None:
         use_models(session, directory, None)
-    elif home().is_dir():  # the default location, which must not prevent a start
+    elif (default := find_default_registry()) is not None:  # which must not prevent a start
         try:
-            use_models(session, str(home()), None)
+            use_models(session, str(default), None)
         except ValueError as error:
             session.notes.append(f"no models available: {error}")
 

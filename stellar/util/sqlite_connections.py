@@ -10,6 +10,7 @@ import ctypes
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stellar.util.forks import reset_after_fork
 
@@ -26,11 +27,15 @@ class Connections:
     connections in the child.
 
     prepare: called with each new connection
+    is_read_only: if True, the file must exist, and is not changed
     """
 
-    def __init__(self, path: str, prepare: Callable[[sqlite3.Connection], object]) -> None:
+    def __init__(
+        self, path: str, prepare: Callable[[sqlite3.Connection], object], *, is_read_only: bool = False
+    ) -> None:
         self._path = path
         self._prepare = prepare
+        self._is_read_only = is_read_only
         self._all: list[sqlite3.Connection] = []  # both lists are changed by atomic operations only
         self._idle: list[sqlite3.Connection] = []
         reset_after_fork(self)
@@ -61,7 +66,11 @@ class Connections:
             self._all.pop().close()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, check_same_thread=False)
+        if self._is_read_only:
+            location = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(location, uri=True, check_same_thread=False)
+        else:
+            connection = sqlite3.connect(self._path, check_same_thread=False)
         try:
             self._prepare(connection)
         except BaseException:

@@ -11,7 +11,7 @@ import pytest
 
 import stellar
 from stellar.functions.enrichments import EnrichmentStore, ObjectCache, SqliteEnrichments, StoreError
-from stellar.language.context import Context, GlobalSettings
+from stellar.language.context import Context, FailureReporter, GlobalSettings
 
 
 def make_context(**settings: Any) -> Context:
@@ -83,6 +83,35 @@ def test_a_failing_store_returns_no_enrichment(tmp_path: Path, caplog: pytest.Lo
     assert stellar.evaluate("ENRICHMENT_EXISTS('a', 'b', 'c', 'd')", {}, context) is False
     assert "file is not a database" in caplog.text
     store.close()
+
+
+def test_reading_does_not_create_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mistyped.db"
+    store = SqliteEnrichments(str(path))
+    with pytest.raises(StoreError, match=r"the file does not exist; check enrichment\.store"):
+        store.get("a", "b", "c", "d")
+    assert not path.exists()
+
+
+def test_a_database_without_enrichments_is_not_available(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StoreError, match="no such table: enrichments"):
+        SqliteEnrichments(str(tmp_path / "empty.db")).get("a", "b", "c", "d")
+
+
+def test_a_failing_store_is_reported_to_the_context(tmp_path: Path) -> None:
+    reports: list[str] = []
+
+    class Reporter:
+        def report(self, subject: str, error: Exception) -> None:
+            reports.append(f"{subject}: {error}")
+
+    context = Context({EnrichmentStore: SqliteEnrichments(f"{tmp_path}/no.db"), FailureReporter: Reporter()})
+    assert stellar.evaluate("ENRICHMENT_EXISTS('a', 'b', 'c', 'd')", {}, context) is False
+    assert reports == [
+        "look-up in the enrichment store failed, result is no enrichment: "
+        f"{tmp_path}/no.db: the file does not exist; check enrichment.store"
+    ]
 
 
 @pytest.mark.parametrize("expression", ["ENRICHMENT_GET('a', 'b', 'c')", "ENRICHMENT_EXISTS('a', 'b', 'c', 'd', 'e')"])

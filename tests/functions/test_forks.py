@@ -253,7 +253,7 @@ def test_a_child_does_not_roll_back_an_enrichment_that_another_thread_is_storing
     store.put("t", "f", "k", "a", {"n": 1})
 
     def begin(holds: threading.Event, release: threading.Event) -> None:
-        with store._connections.lend() as connection, connection:
+        with store._writers.lend() as connection, connection:
             connection.execute("INSERT INTO enrichments VALUES ('t', 'f', 'k', 'b', '{}')")
             holds.set()
             release.wait(SECONDS)

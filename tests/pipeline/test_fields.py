@@ -136,9 +136,13 @@ def test_required_fields_are_added_after_the_transformations(send: Send) -> None
     assert record["source.type"] == "squid"
 
 
-@pytest.mark.parametrize("guid", ["mine", "", None])
-def test_an_existing_guid_is_not_replaced(guid: str | None, send: Send) -> None:
-    assert send({"guid": guid})["guid"] == guid
+@pytest.mark.parametrize("guid", [None, ""])
+def test_an_empty_guid_is_replaced(guid: str | None, send: Send) -> None:
+    assert len(send({"guid": guid})["guid"]) == 36
+
+
+def test_an_existing_guid_is_not_replaced(send: Send) -> None:
+    assert send({"guid": "mine"})["guid"] == "mine"
 
 
 def test_a_transformation_that_fails_rejects_the_record(make_pipeline: Make) -> None:

@@ -19,8 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from stellar.functions.enrichments import StoreError
 from stellar.java.jackson import without_comments
-from stellar.maas import FileRegistry, Model, ServiceInstance
+from stellar.maas import FileRegistry, Model, ServiceInstance, home
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
 from stellar.pipeline.connectors.sinks import Sinks
@@ -75,6 +76,9 @@ def deploy(registry: FileRegistry, url: str) -> None:
     registry.register(ServiceInstance.of(Model("dga", "1.0"), "one", Endpoint(url=url)))
 
 
+SQUID = ("--config", str(CONFIG), "--sensor", "squid", "--registry", "none")
+
+
 def log_of(tmp_path: Path, *hosts: str) -> str:
     path = tmp_path / "access.log"
     path.write_text("".join(GOOD.format(host) for host in hosts), encoding="utf-8")
@@ -89,7 +93,8 @@ def run(tmp_path: Path, *arguments: str) -> tuple[list[Record], list[Record]]:
     """Run the command, and return the records and the error documents."""
     out, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
     targets = ["--output", str(out), "--errors", str(errors)]
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, *arguments]) == 0
+    registry = [] if {"--registry", "-z"} & set(arguments) or home().is_dir() else ["--registry", "none"]
+    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, *registry, *arguments]) == 0
     return documents(out), documents(errors)
 
 
@@ -251,9 +256,8 @@ def test_without_an_error_target_the_first_failures_are_printed(
     path = tmp_path / "access.log"
     path.write_text("garbage\n" * 25, encoding="utf-8")
     out = str(tmp_path / "out.jsonl")
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", out, str(path)]) == 0
-    warning, first, *others = capsys.readouterr().err.splitlines()
-    assert "no model registry configured" in warning
+    assert main(["run", *SQUID, "--output", out, str(path)]) == 0
+    first, *others = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{path}:1: parse: Grok statement produced a null message.")
     assert len(others) == 19 + 1 + 1
     assert others[-2] == "further failures are only counted; use --errors FILE to store all of them"
@@ -266,7 +270,7 @@ def test_control_characters_of_a_line_do_not_reach_the_terminal(
     path = tmp_path / "access.log"
     path.write_bytes(b"\x1b[2J\x07evil" + b"x" * 10_000 + b"\n")
     out = str(tmp_path / "out.jsonl")
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", out, str(path)]) == 0
+    assert main(["run", *SQUID, "--output", out, str(path)]) == 0
     error = capsys.readouterr().err
     assert "\\x1b[2J\\x07evil" in error
     assert error.isascii() or "…" in error
@@ -280,7 +284,23 @@ def test_records_and_errors_can_go_to_one_database(tmp_path: Path) -> None:
     database = tmp_path / "out.sqlite"
     targets = ["--output", str(database), "--errors", str(database)]
     for _ in range(2):  # documents are appended
-        assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", *targets, str(path)]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    "--config",
+                    str(CONFIG),
+                    "--sensor",
+                    "squid",
+                    "--registry",
+                    "none",
+                    "--quiet",
+                    *targets,
+                    str(path),
+                ]
+            )
+            == 0
+        )
     connection = sqlite3.connect(database)
     records = connection.execute("SELECT timestamp, source_type, is_alert, document FROM records").fetchall()
     errors = connection.execute("SELECT source_type, document FROM errors WHERE document LIKE '%garbage%'").fetchall()
@@ -295,7 +315,7 @@ def test_a_file_other_than_a_database_is_not_overwritten(tmp_path: Path, capsys:
     path = tmp_path / "notes.db"
     path.write_text("my notes " * 100, encoding="utf-8")
     log = log_of(tmp_path, "cnn.com")
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(path), log]) == 1
+    assert main(["run", *SQUID, "--output", str(path), log]) == 1
     assert f"cannot use {path} as a SQLite database: file is not a database" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == "my notes " * 100
 
@@ -305,7 +325,7 @@ def test_records_and_errors_can_go_to_one_file(tmp_path: Path) -> None:
     path.write_text((GOOD.format("cnn.com") + "garbage\n") * 3, encoding="utf-8")
     out = tmp_path / "out.jsonl"
     targets = ["--output", str(out), "--errors", str(out)]
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", *targets, str(path)]) == 0
+    assert main(["run", *SQUID, *targets, str(path)]) == 0
     written = [document["source.type"] for document in documents(out) if document.get("stage") != "model"]
     assert written == ["squid", "error"] * 3
 
@@ -313,7 +333,7 @@ def test_records_and_errors_can_go_to_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--output", "--errors"])
 def test_an_input_file_is_not_overwritten(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = log_of(tmp_path, "cnn.com")
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", option, log, log]) == 1
+    assert main(["run", *SQUID, option, log, log]) == 1
     assert "is both input and output; choose another file for the output" in capsys.readouterr().err
     assert Path(log).read_text(encoding="utf-8") == GOOD.format("cnn.com")
 
@@ -321,7 +341,7 @@ def test_an_input_file_is_not_overwritten(option: str, tmp_path: Path, capsys: p
 def test_a_missing_source_does_not_overwrite_the_last_output(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("of yesterday", encoding="utf-8")
-    options = ["--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]
+    options = [*SQUID, "--output", str(out)]
     assert main(["run", *options, str(tmp_path / "no.log")]) == 1
     assert out.read_text(encoding="utf-8") == "of yesterday"
 
@@ -345,7 +365,7 @@ def test_an_interrupted_run_stores_the_records_so_far(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("stellar.pipeline.cli.read_lines", yield_two_lines)
     out = tmp_path / "out.jsonl"
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]) == 130
+    assert main(["run", *SQUID, "--output", str(out)]) == 130
     assert len(documents(out)) == 2
 
 
@@ -364,7 +384,7 @@ def piped(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[by
 
 def test_standard_input_goes_to_standard_output_and_a_pipe_stays_clean() -> None:
     lines = (GOOD.format("cnn.com") * 2).encode()
-    done = piped("run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", stdin=lines)
+    done = piped("run", *SQUID, "--quiet", stdin=lines)
     assert done.returncode == 0
     assert [json.loads(line)["full_hostname"] for line in done.stdout.splitlines()] == ["cnn.com", "cnn.com"]
     assert b"\r" not in done.stderr
@@ -374,7 +394,19 @@ def test_standard_input_goes_to_standard_output_and_a_pipe_stays_clean() -> None
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     path = log_of(tmp_path, *["cnn.com"] * 2000)
     program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "run", "--config", str(CONFIG), "--sensor", "squid", path]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "run",
+        "--config",
+        str(CONFIG),
+        "--sensor",
+        "squid",
+        "--registry",
+        "none",
+        path,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -409,11 +441,11 @@ def test_check_covers_every_sensor(write_config: Callable[..., Path], capsys: py
     [
         (["run", "--config", str(CONFIG), "--sensor", "squid", "no.log"], "no.log: No such file or directory"),
         (
-            ["run", "--config", str(CONFIG), "--sensor", "squid", "--output", "no/dir.jsonl"],
+            ["run", *SQUID, "--output", "no/dir.jsonl"],
             "no/dir.jsonl: No such file",
         ),
         (
-            ["run", "--config", str(CONFIG), "--sensor", "squid", "--output", "no/dir.db"],
+            ["run", *SQUID, "--output", "no/dir.db"],
             "cannot use no/dir.db as a SQLite",
         ),
         (
@@ -462,7 +494,7 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 @pytest.mark.parametrize("hosts", [1, 2000])
 def test_a_target_that_is_full_is_named(hosts: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--config", str(CONFIG), "--sensor", "squid", "--quiet", "--output", "/dev/full"]
+    options = [*SQUID, "--quiet", "--output", "/dev/full"]
     assert main(["run", *options, log_of(tmp_path, *["cnn.com"] * hosts)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "stellar-pipeline: /dev/full: No space left on device"
 
@@ -470,7 +502,16 @@ def test_a_target_that_is_full_is_named(hosts: int, tmp_path: Path, capsys: pyte
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
     program = "import sys; from stellar.pipeline.cli import main; sys.exit(main())"
-    options = ["--config", str(CONFIG), "--sensor", "squid", "--quiet", log_of(tmp_path, "cnn.com")]
+    options = [
+        "--config",
+        str(CONFIG),
+        "--sensor",
+        "squid",
+        "--registry",
+        "none",
+        "--quiet",
+        log_of(tmp_path, "cnn.com"),
+    ]
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-c", program, "run", *options]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
@@ -483,16 +524,109 @@ def test_standard_output_that_is_full_is_named(tmp_path: Path) -> None:
     [b"not packed", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"x")[:10] + b"!" * 9],
     ids=["not packed", "cut off", "not deflated"],
 )
-def test_a_damaged_file_is_named(damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_is_an_error_document_and_the_next_file_is_read(damage: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.log.gz"
     path.write_bytes(damage)
-    assert main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", str(path)]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stellar-pipeline: cannot read {path}: ")
+    records, errors = run(tmp_path, str(path), log_of(tmp_path, "cnn.com"))
+    assert [record["full_hostname"] for record in records] == ["cnn.com"]
+    (error,) = [each for each in errors if each["stage"] == "read"]
+    assert error["message"].startswith(f"cannot read {path} after line ")
+    assert (error["origin"], error["error_type"]) == (str(path), "parser_error")
+
+
+def test_model_calls_without_a_registry_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.jsonl"
+    where = ["--config", str(CONFIG), "--sensor", "squid", "--output", str(out)]
+    assert main(["run", *where, log_of(tmp_path, "cnn.com")]) == 1
+    assert capsys.readouterr().err == (
+        "stellar-pipeline: no model registry configured, but expressions call models; pass --registry DIR or "
+        "-z HOST:PORT, or --registry none to run with null for all model results\n"
+    )
+    assert not out.exists()
+
+
+THREATS = {
+    "threatIntel": {
+        "fieldMap": {"stellar": {"config": {"is_alert": "ENRICHMENT_EXISTS('ip', ip, 'threatintel', 't')"}}}
+    }
+}
+
+
+def run_with_store(write_config: Callable[..., Path], tmp_path: Path, store: str) -> tuple[int, Path]:
+    config = write_config(enrichment=THREATS, globals={"enrichment.store": store})
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"ip": "1.2.3.4"}\n' * 3, encoding="utf-8")
+    targets = ["--output", str(tmp_path / "out.jsonl"), "--errors", str(tmp_path / "errors.jsonl")]
+    return main(["run", "--config", str(config), "--sensor", "squid", *targets, str(path)]), config
+
+
+def test_a_mistyped_store_is_an_error_at_the_start_and_no_file_is_created(
+    write_config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, config = run_with_store(write_config, tmp_path, f"sqlite:{tmp_path}/threats.bd")
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"stellar-pipeline: {config}/enrichments/squid.json: threatIntel.fieldMap.stellar.config.is_alert: "
+        f"ENRICHMENT_EXISTS: cannot read the enrichment store {tmp_path}/threats.bd: the file does not exist; "
+        "check enrichment.store\n"
+    )
+    assert not (tmp_path / "threats.bd").exists()
+
+
+class Failing:
+    """A store that answers at the start, and no more afterwards."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def get(self, table: str, family: str, kind: str, indicator: str) -> Record | None:
+        self.calls += 1
+        if self.calls > 1:
+            raise StoreError("store.example: connection refused")
+        return None
+
+
+def test_a_store_that_fails_later_gives_an_error_document_for_each_record_and_one_warning(
+    write_config: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = Failing()
+    point = importlib.metadata.EntryPoint("failing", "unused", "stellar.enrichment_stores")
+    monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda _: lambda rest: store)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [point])
+    status, _ = run_with_store(write_config, tmp_path, "failing:x")
+    assert status == 0
+    assert len(documents(tmp_path / "out.jsonl")) == 3
+    errors = documents(tmp_path / "errors.jsonl")
+    assert {(each["error_type"], each["stage"]) for each in errors} == {("enrichments_error", "store")}
+    assert [each["message"] for each in errors] == [
+        "look-up in the enrichment store failed, result is no enrichment: store.example: connection refused"
+    ] * 3
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert warnings == [
+        "stellar-pipeline: warning: look-up in the enrichment store failed, result is no enrichment: "
+        "store.example: connection refused; further failures are only counted"
+    ]
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        main(["run", "--config", str(CONFIG), "--sensor", "squid", "--quiet", "--debug", str(tmp_path / "no.log")])
+        main(
+            [
+                "run",
+                "--config",
+                str(CONFIG),
+                "--sensor",
+                "squid",
+                "--registry",
+                "none",
+                "--quiet",
+                "--debug",
+                str(tmp_path / "no.log"),
+            ]
+        )
 
 
 @pytest.mark.parametrize("with_rich", [True, False])

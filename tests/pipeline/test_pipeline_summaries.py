@@ -101,7 +101,7 @@ def test_a_failure_names_the_failed_component(
     monkeypatch.chdir(tmp_path)
     record = {"x": 1, "zero": 0, "is_alert": True, "timestamp": 1}
     Path("in.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
-    options = ["--config", str(config), "--sensor", "squid", "--output", "out.jsonl", "--quiet"]
+    options = ["--config", str(config), "--sensor", "squid", "--registry", "none", "--output", "out.jsonl", "--quiet"]
     assert main(["run", *options, "in.jsonl"]) == 0
     (said,) = [line for line in capsys.readouterr().err.splitlines() if " warning: " not in line]
     assert said.startswith(f"in.jsonl:1: {wanted}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import sys
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from stellar.pipeline.records import Raw
+
+log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 
@@ -17,18 +21,25 @@ STANDARD_INPUT = "-"
 def read_lines(names: Iterable[str]) -> Iterator[Raw]:
     """Yield the lines of files in order, without line ends; `-` is standard input, and `.gz` files are decompressed.
 
-    Raises OSError for a file that cannot be read.
+    A byte order mark at the start of a file is ignored. A file that is damaged gives a message with the error after the
+    last line that can be read, and the next file is read.
+
+    Raises OSError for a file that cannot be opened.
     """
     for name in names:
         origin = "standard input" if name == STANDARD_INPUT else name
+        number = 0
         try:
             with _open(name) as stream:
                 for number, line in enumerate(stream, start=1):
-                    yield Raw(line.rstrip(b"\r\n"), origin, number)
+                    content = line.removeprefix(BOM_UTF8) if number == 1 else line
+                    yield Raw(content.rstrip(b"\r\n"), origin, number)
         except (OSError, EOFError, zlib.error) as error:  # a compressed file may be damaged
             if isinstance(error, OSError) and error.filename is not None:
                 raise
-            raise OSError(f"cannot read {origin}: {error}") from error
+            message = f"cannot read {origin} after line {number}: {error}; the rest of the file is skipped"
+            log.warning("%s", message)
+            yield Raw(b"", origin, number + 1, error=OSError(message))
 
 
 def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:

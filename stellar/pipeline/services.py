@@ -1,0 +1,103 @@
+"""What the expressions of a pipeline need from outside, for the commands: models, stores, files and packages."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.schema import SensorConfig
+from stellar.pipeline.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from stellar.maas import ClientSettings, ModelClient, Registry
+
+NO_REGISTRY = "none"
+
+_REGISTRY_HELP = (
+    "directory of the model registry; by default $MAAS_HOME or ~/.maas, if that directory exists. With "
+    f"{NO_REGISTRY!r} no models are available, and their results are null"
+)
+
+
+def add_registry_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the model registry."""
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument("--registry", metavar="DIR", help=_REGISTRY_HELP)
+    models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
+
+
+def connect_services(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+    """Connect a pipeline to its models, and check what else its expressions need.
+
+    Models are connected only if expressions call any, as that loads an HTTP client.
+
+    Raises ConfigError or ValueError if something is missing or cannot be used.
+    """
+    for problem in find_missing_services(pipeline):
+        raise problem
+    if pipeline.calls_models:
+        _connect_models(pipeline, config, options, stack)
+
+
+def find_missing_services(pipeline: Pipeline) -> list[ConfigError]:
+    """Return an error for each store, file and package that expressions need and cannot use."""
+    return [location.error(f"{name}: {problem}") for location, name, problem in pipeline.find_missing_services()]
+
+
+def find_registry(options: argparse.Namespace) -> Path | None:
+    """Return the directory of the model registry that options select; None for ZooKeeper and for no registry.
+
+    Raises ValueError if no registry is selected, and the default one does not exist.
+    """
+    from stellar.maas import find_default_registry
+
+    if options.zookeeper is not None or options.registry == NO_REGISTRY:
+        return None
+    if options.registry is not None:
+        return Path(options.registry)
+    if (directory := find_default_registry()) is None:
+        raise ValueError(
+            "no model registry configured, but expressions call models; pass --registry DIR or -z HOST:PORT, "
+            f"or --registry {NO_REGISTRY} to run with null for all model results"
+        )
+    return directory
+
+
+def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+    from stellar.maas import ClientSettings, ModelClient
+
+    try:
+        settings = ClientSettings.from_global(config.globals.settings)
+    except ValueError as error:
+        raise config.global_location.error(str(error)) from error
+    directory = find_registry(options)
+    registry = _open_registry(directory, options.zookeeper, settings)
+    stack.callback(registry.close)
+    client = ModelClient(registry, settings)
+    if not options.quiet:
+        stack.callback(_print_shadow_counts, client)  # runs after the client is closed, when all comparisons are done
+    pipeline.use_models(registry, stack.enter_context(client))
+
+
+def _open_registry(directory: Path | None, zookeeper: str | None, settings: ClientSettings) -> Registry:
+    if zookeeper is None and directory is None:
+        from stellar.maas import MemoryRegistry
+
+        return MemoryRegistry()
+    from stellar.maas.registries.open import open_registry
+
+    return open_registry(directory, zookeeper, settings)
+
+
+def _print_shadow_counts(client: ModelClient) -> None:
+    counts = client.counters()
+    if counts.compared or counts.shadow_failed or counts.shadow_dropped:
+        print(
+            f"stellar-pipeline: shadows: {counts.compared} compared, {counts.disagreed} disagreed, "
+            f"{counts.shadow_failed} failed, {counts.shadow_dropped} dropped",
+            file=sys.stderr,
+        )
