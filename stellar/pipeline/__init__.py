@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from stellar.pipeline.build import build_pipeline as build_pipeline
     from stellar.pipeline.check import check_sensor as check_sensor
     from stellar.pipeline.config.compile import BuildContext as BuildContext
+    from stellar.pipeline.config.loading import SensorConfig as SensorConfig
+    from stellar.pipeline.config.loading import load_config as load_config
     from stellar.pipeline.config.locations import SourceLocation as SourceLocation
-    from stellar.pipeline.config.schema import SensorConfig as SensorConfig
-    from stellar.pipeline.config.schema import load_config as load_config
     from stellar.pipeline.connectors.sinks import Sink as Sink
     from stellar.pipeline.connectors.sinks import Sinks as Sinks
     from stellar.pipeline.connectors.sources import read_lines as read_lines
@@ -60,7 +60,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".check": ("check_sensor",),
         ".config.compile": ("BuildContext",),
         ".config.locations": ("SourceLocation",),
-        ".config.schema": ("SensorConfig", "load_config"),
+        ".config.loading": ("SensorConfig", "load_config"),
         ".connectors.sinks": ("Sink", "Sinks"),
         ".connectors.sources": ("read_lines",),
         ".parsers.parser": ("Parser", "Settings", "Unreadable"),

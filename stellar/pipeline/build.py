@@ -13,8 +13,9 @@ from stellar.java.charsets import find_charset
 from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
 from stellar.language.library import Library, SettingError
 from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import ParserConfig, SensorConfig
+from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.messages import MessageStrategy, build_strategy
 from stellar.pipeline.models import RecordReporter, add_reporting, current_metadata, report_failure
 from stellar.pipeline.parsers import Parser, Settings, find_parser_factory

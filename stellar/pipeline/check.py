@@ -11,8 +11,8 @@ from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
 from stellar.language.errors import ConfigError
 from stellar.language.source import snippet
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import SensorConfig
 from stellar.pipeline.parsers.grok import GrokParser
 from stellar.tooling.lints import lint
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.check import ConfigWarning, check_sensor
-from stellar.pipeline.config.schema import list_sensors, load_config, load_enrichment
+from stellar.pipeline.config.loading import list_sensors, load_config, load_enrichment
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
 from stellar.pipeline.progress import Display, display, escape

@@ -15,17 +15,16 @@ from stellar.language.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build_pipeline, load_library
 from stellar.pipeline.check import ConfigWarning, check_model_settings, find_near_misses
 from stellar.pipeline.config.embedded_expressions import Kind
-from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import (
-    GlobalConfig,
+from stellar.pipeline.config.loading import (
     SensorConfig,
-    Transformation,
     default_parser,
     parse_enrichment,
     parse_global,
     parse_parser,
     read_global,
 )
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
+from stellar.pipeline.config.schema import GlobalConfig, Transformation
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.schema import SensorConfig
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from unittest import mock
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_pipeline
+from stellar.pipeline.config.loading import SensorConfig, parse_global, parse_parser
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import GlobalConfig, SensorConfig, parse_global, parse_parser
+from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Raw, Record
 from stellar.pipeline.run import Counts, run_pipeline

@@ -29,8 +29,9 @@ from parser_cases import find_difference, run_case
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.loading import read_enrichment
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
+from stellar.pipeline.config.schema import EnrichmentConfig
 from stellar.pipeline.records import Report
 from stellar.pipeline.stages.triage import aggregate, build_triage
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from stellar.java.jackson import without_comments
 from stellar.language.errors import ConfigError
+from stellar.pipeline.config.loading import load_config, read_enrichment, read_parser
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import load_config, read_enrichment, read_parser
 
 
 def write(path: Path, text: str) -> Path:

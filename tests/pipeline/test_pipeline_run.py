@@ -17,7 +17,8 @@ from stellar.language.context import Context, GlobalSettings
 from stellar.maas import MemoryRegistry, Model, ModelClient, ModelUnavailable, Registry, ServiceInstance
 from stellar.maas.schema import Endpoint
 from stellar.pipeline import build_pipeline
-from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig, SensorConfig, load_config
+from stellar.pipeline.config.loading import SensorConfig, load_config
+from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, ParserConfig
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, make_error_document, to_json, to_json_bytes
 from stellar.pipeline.run import run_pipeline

@@ -12,8 +12,9 @@ import pytest
 from stellar.language.conversions import to_boolean
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.loading import read_enrichment
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import EnrichmentConfig, read_enrichment
+from stellar.pipeline.config.schema import EnrichmentConfig
 from stellar.pipeline.records import Report
 from stellar.pipeline.stages.triage import aggregate, build_triage
 

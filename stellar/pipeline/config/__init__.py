@@ -1,6 +1,7 @@
 """The configuration files of a pipeline: schema, source locations, the expressions in them.
 
-schema                the JSON files as pydantic models, and their loading
+loading               the files of a directory, older spellings
+schema                the JSON files as pydantic models
 locations             source locations, the errors that name them, JSON with comments
 compile               expressions compiled for a stage
 embedded_expressions  the expressions in a file, with spans, for editors and the formatter
@@ -14,8 +15,8 @@ from stellar.util.lazy_exports import export_lazily
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from stellar.pipeline.config.schema import SensorConfig as SensorConfig
-    from stellar.pipeline.config.schema import load as load
-    from stellar.pipeline.config.schema import load_config as load_config
+    from stellar.pipeline.config.loading import SensorConfig as SensorConfig
+    from stellar.pipeline.config.loading import load as load
+    from stellar.pipeline.config.loading import load_config as load_config
 
-__getattr__, __dir__, __all__ = export_lazily(__name__, {".schema": ("SensorConfig", "load", "load_config")})
+__getattr__, __dir__, __all__ = export_lazily(__name__, {".loading": ("SensorConfig", "load", "load_config")})

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stellar.java.jackson import without_comments
+from stellar.java.jackson import read_first_value
 from stellar.language.source import Span
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.cached_properties import cached_property
@@ -132,12 +132,10 @@ class JsonProblem:
 def find_problem(source: str) -> JsonProblem | None:
     """Return the first syntax error of JSON with `//` and `/* */` comments, or None if it is valid."""
     try:
-        json.loads(without_comments(source))
+        read_first_value(source)
     except json.JSONDecodeError as error:
         return JsonProblem(error.msg, error.pos)
-    except RecursionError:
-        return JsonProblem("nested too deeply", 0)
-    except ValueError as error:  # a number of too many digits
+    except ValueError as error:  # nested too deeply, or a number of too many digits
         return JsonProblem(str(error), 0)
     return None
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from stellar.java.jackson import without_comments
+from stellar.java.jackson import read_first_value
 from stellar.language.errors import ConfigError
 from stellar.language.source import Span, position, snippet
 
@@ -111,7 +111,7 @@ def _suggest_fix(error: OSError) -> str:
 
 
 def parse_object(text: str, file: str) -> dict[str, Any]:
-    """Parse a JSON object, in which `//` and `/* */` comments are allowed.
+    """Parse a JSON object, in which `//` and `/* */` comments are allowed. Text after it is ignored, with a warning.
 
     file: the name of the file, for errors
 
@@ -120,17 +120,19 @@ def parse_object(text: str, file: str) -> dict[str, Any]:
     if not text.strip():
         raise ConfigError(file, "", "the file is empty; expected a JSON object {…}")
     try:
-        value = json.loads(without_comments(text), object_pairs_hook=partial(_object, file))
+        value, rest = read_first_value(text, partial(_object, file))
     except json.JSONDecodeError as error:
         line, column = position(text, error.pos)
         shown = snippet(text, Span(error.pos, error.pos + 1))
         message = f"invalid JSON: {error.msg} at line {line}, column {column}\n{shown}"
         raise ConfigError(file, "", message) from error
-    except RecursionError as error:
-        raise ConfigError(file, "", "nested too deeply; is this a configuration?") from error
+    except ValueError as error:
+        raise ConfigError(file, "", f"invalid JSON: {error}") from error
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a string", bool: "true or false"}.get(type(value), json.dumps(value))
         raise ConfigError(file, "", f"expected a JSON object {{…}}, got {kind}")
+    if rest:
+        log.warning("%s: text after the JSON object is ignored: %.40r", file, rest)
     return value
 
 

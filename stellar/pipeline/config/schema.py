@@ -1,35 +1,23 @@
-"""The schema of Metron's JSON files: `global.json`, `parsers/<sensor>.json` and `enrichments/<sensor>.json`.
+"""The schema of Metron's JSON files, each key with its type, its default and its meaning.
 
-Unknown keys are errors, as in Metron. Older spellings, and those in Metron's documentation, are accepted with a
-warning.
+ParserConfig      `parsers/<sensor>.json`
+EnrichmentConfig  `enrichments/<sensor>.json`
+ProfilerConfig    `profiler.json`
+GlobalConfig      `global.json`, a free map
+IndexingConfig    `indexing/<sensor>.json`, a map from writer to a free map
+
+Unknown keys are errors, except in free maps. Numbers and booleans may be strings, as in Metron.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from stellar.language.errors import ConfigError
-from stellar.pipeline.config.embedded_expressions import ENRICHMENT_SECTIONS
-from stellar.pipeline.config.locations import (
-    RAISE_FIRST,
-    ConfigErrors,
-    ErrorCollector,
-    SourceLocation,
-    parse_object,
-    read_text,
-)
 from stellar.util.suggestions import suggest_name
-
-log = logging.getLogger(__name__)
 
 
 class _Model(BaseModel):
@@ -51,67 +39,110 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _null_as_empty(value: object) -> object:
+    return [] if value is None else value
+
+
 Names = Annotated[list[str], BeforeValidator(_as_list)]
 
 
 class Transformation(_Model):
-    """A field transformation: its name, the fields that it reads and writes, and its options."""
+    """A field transformation."""
 
-    input: Names | None = None
-    output: Names | None = None
-    transformation: str
-    config: dict[str, Any] = {}
+    input: Names | None = Field(
+        default=None, description="The fields that are read; missing or empty: the whole message."
+    )
+    output: Names | None = Field(
+        default=None, description="The fields that are written; missing or empty: those of input."
+    )
+    transformation: str = Field(description="STELLAR, REMOVE, SELECT, RENAME, IP_PROTOCOL, REGEX_SELECT, or a path.")
+    config: dict[str, Any] = Field(default={}, description="The options of the transformation, in order.")
+
+
+_STORM = "For Storm; accepted without effect."
+_KAFKA = "For Kafka; accepted without effect in runs on files."
 
 
 class ParserConfig(_Model):
-    """`parsers/<sensor>.json`. Keys that concern only Storm or Kafka are accepted and have no effect."""
+    """The parser of a sensor: `parsers/<sensor>.json`."""
 
-    parser_class_name: str
-    filter_class_name: str | None = None
-    sensor_topic: str | None = None
-    output_topic: str | None = None
-    error_topic: str | None = None
-    writer_class_name: str | None = None
-    error_writer_class_name: str | None = None
-    read_metadata: bool | None = None
-    merge_metadata: bool | None = None
-    raw_message_strategy: str = "DEFAULT"
-    raw_message_strategy_config: dict[str, Any] = {}
-    parser_config: dict[str, Any] = {}
-    field_transformations: list[Transformation] = []
-    cache_config: dict[str, Any] = {}
-    security_protocol: str | None = None
-    num_workers: int | None = None
-    num_ackers: int | None = None
-    spout_parallelism: int = 1
-    spout_num_tasks: int = 1
-    parser_parallelism: int = 1
-    parser_num_tasks: int = 1
-    error_writer_parallelism: int = 1
-    error_writer_num_tasks: int = 1
-    spout_config: dict[str, Any] = {}
-    storm_config: dict[str, Any] = {}
+    parser_class_name: str = Field(description="The parser: Metron's Java class, its short name, or a Python path.")
+    filter_class_name: str | None = Field(
+        default=None, description="STELLAR, BRO, DEFAULT (no filter), or a Python path."
+    )
+    sensor_topic: str | None = Field(
+        default=None,
+        description="The topic that is read, by default the name of the sensor; /…/ is a regular expression.",
+    )
+    output_topic: str | None = Field(default=None, description=_KAFKA)
+    error_topic: str | None = Field(default=None, description=_KAFKA)
+    writer_class_name: str | None = Field(default=None, description=_KAFKA)
+    error_writer_class_name: str | None = Field(default=None, description=_KAFKA)
+    read_metadata: bool | None = Field(
+        default=None, description="Read metadata; by default true for ENVELOPE, else false."
+    )
+    merge_metadata: bool | None = Field(
+        default=None, description="Add metadata to the record; by default true for ENVELOPE, else false."
+    )
+    raw_message_strategy: str = Field(default="DEFAULT", description="DEFAULT or ENVELOPE.")
+    raw_message_strategy_config: dict[str, Any] = Field(
+        default={}, description='metadataPrefix (metron.metadata; "" is no prefix), and messageField for ENVELOPE.'
+    )
+    parser_config: dict[str, Any] = Field(
+        default={}, description="The options of the parser, which are also variables of STELLAR transformations."
+    )
+    field_transformations: list[Transformation] = Field(default=[], description="Executed in order.")
+    cache_config: dict[str, Any] = Field(default={}, description="A cache of results; accepted without effect.")
+    security_protocol: str | None = Field(default=None, description=_KAFKA)
+    num_workers: int | None = Field(default=None, description=_STORM)
+    num_ackers: int | None = Field(default=None, description=_STORM)
+    spout_parallelism: int = Field(default=1, description=_STORM)
+    spout_num_tasks: int = Field(default=1, description=_STORM)
+    parser_parallelism: int = Field(default=1, description=_STORM)
+    parser_num_tasks: int = Field(default=1, description=_STORM)
+    error_writer_parallelism: int = Field(default=1, description=_STORM)
+    error_writer_num_tasks: int = Field(default=1, description=_STORM)
+    spout_config: dict[str, Any] = Field(default={}, description=_STORM)
+    storm_config: dict[str, Any] = Field(default={}, description=_STORM)
 
 
 class Validation(_Model):
     """An entry of the global `fieldValidations`."""
 
-    input: Names | None = None
-    validation: str
-    config: dict[str, Any] = {}
+    input: Names | None = Field(
+        default=None, description="The fields to validate; missing or empty: the whole message."
+    )
+    validation: str = Field(description="STELLAR, IP, DOMAIN, EMAIL, URL, INTEGER, DATE, REGEX_MATCH, NOT_EMPTY, …")
+    config: dict[str, Any] = Field(default={}, description="The options of the validation.")
+
+
+class ParserGroup(_Model):
+    """An entry of the global `parser.groups`: sensors that run in one process."""
+
+    name: str = Field(description="The name of the group.")
+    description: str | None = Field(default=None, description="For people.")
+    sensors: list[str] = Field(default=[], description="The names of the sensors.")
 
 
 class GlobalConfig(BaseModel):
-    """`global.json`: a map with any keys, of which this schema covers only the validations."""
+    """The global configuration, `global.json`: a map with any keys."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    field_validations: list[Validation] = Field(default=[], alias="fieldValidations")
+    field_validations: Annotated[list[Validation], BeforeValidator(_null_as_empty)] = Field(
+        default=[], alias="fieldValidations", description="Checks of each record."
+    )
+    parser_groups: list[ParserGroup] = Field(
+        default=[],
+        alias="parser.groups",
+        description="Sensors that `--sensor` selects together, by the name of the group.",
+    )
 
     @property
     def settings(self) -> dict[str, Any]:
         """All settings but the validations, as expressions see them."""
-        return dict(self.model_extra or {})
+        groups = {} if not self.parser_groups else {"parser.groups": [g.model_dump() for g in self.parser_groups]}
+        return {**(self.model_extra or {}), **groups}
 
 
 def _check_score(value: object) -> object:
@@ -123,11 +154,11 @@ def _check_score(value: object) -> object:
 class RiskRule(_Model):
     """A rule of threat triage, with the score of records that it matches."""
 
-    name: str | None = None
-    comment: str | None = None
-    rule: str
-    score: Annotated[Any, BeforeValidator(_check_score)]
-    reason: str | None = None
+    name: str | None = Field(default=None, description="The name of the rule, which is written to the record.")
+    comment: str | None = Field(default=None, description="For people; written to the record.")
+    rule: str = Field(description="The condition, a Stellar expression.")
+    score: Annotated[Any, BeforeValidator(_check_score)] = Field(description="A number, or a Stellar expression.")
+    reason: str | None = Field(default=None, description="A Stellar expression for the reason of the score.")
 
 
 def _index_rules(value: object) -> object:
@@ -142,9 +173,13 @@ def _index_rules(value: object) -> object:
 class TriageConfig(_Model):
     """The rules of threat triage and the aggregation of their scores."""
 
-    risk_level_rules: Annotated[dict[Any, RiskRule], BeforeValidator(_index_rules)] = {}
-    aggregator: str = "MAX"
-    aggregation_config: dict[str, Any] = {}
+    risk_level_rules: Annotated[dict[Any, RiskRule], BeforeValidator(_index_rules)] = Field(
+        default={}, description="A list of rules, or the older map from condition to score."
+    )
+    aggregator: str = Field(default="MAX", description="MAX, MIN, SUM, MEAN or POSITIVE_MEAN of the scores.")
+    aggregation_config: dict[str, Any] = Field(
+        default={}, description="negativeValuesTrump: a negative score trumps (true)."
+    )
 
 
 def _wrap_adapter(value: object) -> object:
@@ -160,8 +195,10 @@ def _check_adapter_config(value: object) -> object:
 class AdapterConfig(_Model):
     """The configuration of an enrichment adapter: expressions for stellar, and fields to look up for the others."""
 
-    type: str | None = None
-    config: Annotated[Any, BeforeValidator(_check_adapter_config)] = {}
+    type: str | None = Field(default=None, description="STELLAR for the adapter stellar.")
+    config: Annotated[Any, BeforeValidator(_check_adapter_config)] = Field(
+        default={}, description="Expressions by field or by group, or a list of field := expression."
+    )
 
     _wrap_list = model_validator(mode="before")(_wrap_adapter)
 
@@ -169,248 +206,64 @@ class AdapterConfig(_Model):
 class StageConfig(_Model):
     """The enrichments of one stage."""
 
-    field_map: dict[str, AdapterConfig] = {}
-    field_to_type_map: dict[str, Names] = {}
-    config: dict[str, Any] = {}
+    field_map: dict[str, AdapterConfig] = Field(
+        default={}, description="The adapters, each with fields or expressions."
+    )
+    field_to_type_map: dict[str, Names] = Field(default={}, description="The types to look up for a field.")
+    config: dict[str, Any] = Field(default={}, description="Variables of the expressions in this stage.")
 
 
 class ThreatIntelConfig(StageConfig):
     """The enrichments of the threat intelligence stage, and its triage."""
 
-    triage_config: TriageConfig = TriageConfig()
+    triage_config: TriageConfig = Field(default=TriageConfig(), description="Rules that score alerts.")
 
 
 class EnrichmentConfig(_Model):
-    """`enrichments/<sensor>.json`."""
+    """The enrichment of a sensor: `enrichments/<sensor>.json`."""
 
-    enrichment: StageConfig = StageConfig()
-    threat_intel: ThreatIntelConfig = ThreatIntelConfig()
-    configuration: dict[str, Any] = {}
-
-
-M = TypeVar("M", bound=BaseModel)
+    enrichment: StageConfig = Field(default=StageConfig(), description="The stage enrichment.")
+    threat_intel: ThreatIntelConfig = Field(default=ThreatIntelConfig(), description="The stage threat intelligence.")
+    configuration: dict[str, Any] = Field(default={}, description="Variables of all expressions in this file.")
 
 
-@dataclass(frozen=True)
-class SensorConfig:
-    """The configuration of a sensor.
+class WriterConfig(BaseModel):
+    """The settings of a writer; other keys are allowed."""
 
-    directory: the directory of the files, in which pattern files of `grokPath` are searched; None to skip this search
-    """
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="allow")
 
-    sensor: str
-    parser: ParserConfig
-    enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)
-    globals: GlobalConfig = field(default_factory=GlobalConfig)
-    directory: Path | None = None
-
-    def _locate(self, *parts: str) -> SourceLocation:
-        return SourceLocation(str((self.directory or Path()).joinpath(*parts)))
-
-    @property
-    def parser_location(self) -> SourceLocation:
-        return self._locate("parsers", f"{self.sensor}.json")
-
-    @property
-    def enrichment_location(self) -> SourceLocation:
-        return self._locate("enrichments", f"{self.sensor}.json")
-
-    @property
-    def global_location(self) -> SourceLocation:
-        return self._locate("global.json")
-
-
-def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
-    """Load the configuration of a sensor from a directory with `global.json`, `parsers/` and `enrichments/`.
-
-    Only the file of the parser is required.
-
-    problems: collects the errors, and replaces invalid files by defaults; by default the first error is raised
-
-    Raises ConfigError for missing, unreadable and invalid files.
-    """
-    parser_file = directory / "parsers" / f"{sensor}.json"
-    if not parser_file.is_file():
-        raise ConfigError(str(parser_file), "", _describe_unknown_sensor(directory, sensor))
-    return SensorConfig(
-        sensor,
-        problems.attempt(lambda: read_parser(parser_file), default_parser()),
-        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
-        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
-        directory,
+    index: str | None = Field(default=None, description="The index or collection; by default the name of the sensor.")
+    batch_size: int = Field(default=1, description="Documents per request.", ge=1)
+    batch_timeout: int = Field(
+        default=0, description="Seconds until an incomplete batch is written; 0 is the default.", ge=0
     )
+    enabled: bool = Field(default=True, description="False discards the documents.")
+    field_name_converter: str | None = Field(default=None, description="DEDOT or NOOP (Elasticsearch).")
+    set_document_id: bool | None = Field(default=None, description="Use the guid as the document's id (Elasticsearch).")
+    output_path_function: str | None = Field(default=None, description="A Stellar expression for the directory (HDFS).")
 
 
-load = load_config  # the name in this module that existing programs import
+class IndexingConfig(RootModel[dict[str, WriterConfig]]):
+    """The writers of a sensor: `indexing/<sensor>.json`, a map from elasticsearch, solr or hdfs to settings."""
 
 
-def default_parser() -> ParserConfig:
-    """Return the configuration of a parser that reads JSON."""
-    return ParserConfig.model_validate({"parserClassName": "JSONMap"})
+class Profile(_Model):
+    """A profile: values of an entity in each period."""
+
+    profile: str = Field(description="The name of the profile.")
+    foreach: str = Field(description="A Stellar expression for the entity.")
+    onlyif: str | None = Field(default=None, description="A condition for the messages that count.")
+    group_by: list[str] = Field(default=[], description="Expressions by whose values profiles are grouped.")
+    init: dict[str, Any] = Field(default={}, description="Expressions for variables at the start of a period.")
+    update: dict[str, Any] = Field(default={}, description="Expressions for variables at each message.")
+    result: Any = Field(description="An expression, or a map with profile and triage.")
+    expires: int | None = Field(default=None, description="Days until values expire.")
 
 
-def _optional(read: Callable[[Path], M], path: Path, default: M, problems: ErrorCollector) -> M:
-    return problems.attempt(lambda: read(path), default) if path.exists() else default
+class ProfilerConfig(_Model):
+    """The configuration of the profiler, `profiler.json`."""
 
-
-def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
-    """Load the configuration of a sensor that is parsed elsewhere: its input is JSON.
-
-    Raises ConfigError for unreadable and invalid files.
-    """
-    enrichment_file = directory / "enrichments" / f"{sensor}.json"
-    return SensorConfig(
-        sensor,
-        default_parser(),
-        problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
-        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
-        directory,
+    profiles: list[Profile] = Field(default=[], description="The profiles.")
+    timestamp_field: str | None = Field(
+        default=None, description="The field with the time of an event; else the clock."
     )
-
-
-def list_sensors(directory: Path) -> list[str]:
-    """Return the names of the sensors that a directory configures, sorted.
-
-    Raises ConfigError if it configures no sensor.
-    """
-    found = sorted(path.stem for path in (directory / "parsers").glob("*.json"))
-    if not found:
-        message = "no parsers/<sensor>.json in this directory; check the path"
-        raise ConfigError(str(directory), "", message)
-    return found
-
-
-def _describe_unknown_sensor(directory: Path, sensor: str) -> str:
-    return f"unknown sensor {sensor!r}; {suggest_name(sensor, list_sensors(directory))}"
-
-
-def read_parser(path: Path) -> ParserConfig:
-    """Load a parser configuration. Raises ConfigError."""
-    return parse_parser(read_text(path), SourceLocation(str(path)))
-
-
-def parse_parser(text: str, location: SourceLocation) -> ParserConfig:
-    """Parse a parser configuration. Raises ConfigError."""
-    return _validate(ParserConfig, parse_object(text, location.file), location)
-
-
-def read_enrichment(path: Path) -> EnrichmentConfig:
-    """Load an enrichment configuration. Raises ConfigError."""
-    return parse_enrichment(read_text(path), SourceLocation(str(path)))
-
-
-def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
-    """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
-    return _validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
-
-
-def read_global(path: Path) -> GlobalConfig:
-    """Load the global configuration. Raises ConfigError."""
-    return parse_global(read_text(path), SourceLocation(str(path)))
-
-
-def parse_global(text: str, location: SourceLocation) -> GlobalConfig:
-    """Parse the global configuration. Raises ConfigError."""
-    return _validate(GlobalConfig, parse_object(text, location.file), location)
-
-
-def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        details = error.errors()
-        errors = [_to_config_error(each, location) for each in details]
-        if any(each["type"] != "unknown_key" for each in details):
-            raise ConfigErrors(errors) from error
-        # An unknown key hides the other errors, so validate again without it
-        problems = ErrorCollector(errors)
-        raise ConfigErrors(
-            errors, problems.attempt(lambda: _validate(model, _without(value, details), location), None)
-        ) from error
-
-
-def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str, Any]:
-    """Return the configuration without its unknown keys."""
-    known = deepcopy(value)
-    for error in errors:
-        inner: Any = known
-        for step in error["loc"]:
-            inner = inner[step]
-        del inner[error["ctx"]["key"]]
-    return known
-
-
-def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigError:
-    for step in error["loc"]:
-        location /= step
-    match error["type"]:
-        case "unknown_key":
-            key: str = error["ctx"]["key"]
-            return (location / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
-        case "missing":
-            return location.error(_missing(str(error["loc"][-1])))
-        case kind if kind in _EXPECTED:
-            return location.error(f"expected {_EXPECTED[kind]}, got {_format_value(error['input'])}")
-    return location.error(f"{error['msg']}, got {_format_value(error['input'])}")
-
-
-_EXPECTED = {
-    "string_type": "a string",
-    "list_type": "a list",
-    "dict_type": "a map",
-    "model_type": "a map",
-    "model_attributes_type": "a map",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "int_type": "an integer",
-    "int_parsing": "an integer",
-}
-
-_MISSING = {
-    "parserClassName": 'name the parser, such as "Grok"',
-    "transformation": 'name the transformation, such as "STELLAR"',
-    "validation": 'name the validation, such as "STELLAR"',
-    "rule": "risk level rules must contain both a rule and a score",
-    "score": "risk level rules must contain both a rule and a score",
-}
-
-
-def _missing(key: str) -> str:
-    return f"missing key {key!r}; {_MISSING.get(key, 'add it')}"
-
-
-def _format_value(value: object) -> str:
-    text = repr(value) if not isinstance(value, dict | list) else "a map" if isinstance(value, dict) else "a list"
-    names = {"None": "null", "True": "true", "False": "false"}
-    return names.get(text, text if len(text) <= 60 else f"{text[:57]}…")
-
-
-# Keys of older releases, which now belong to Metron's configuration of indexing
-_MOVED = {"index", "batchSize"}
-
-
-def _modernize(value: dict[str, Any], location: SourceLocation) -> dict[str, Any]:
-    """Return the configuration in the form of current Metron releases; log a warning for each change."""
-    modern: dict[str, Any] = {}
-    for key, item in value.items():
-        name = ENRICHMENT_SECTIONS.get(key.lower(), key)
-        if key in _MOVED:
-            log.warning("%s: belongs to indexing/, has no effect here", location / key)
-            continue
-        if name != key:
-            log.warning("%s: read as %r", location / key, name)
-        modern[name] = item
-    _rename_comments(modern, location)
-    return modern
-
-
-def _rename_comments(config: dict[str, Any], location: SourceLocation) -> None:
-    """Accept `comments`, as in an example of Metron's documentation, for the `comment` of a rule."""
-    inner: Any = config
-    for step in ("threatIntel", "triageConfig", "riskLevelRules"):
-        location /= step
-        inner = inner.get(step) if isinstance(inner, dict) else None
-    for index, rule in enumerate(inner if isinstance(inner, list) else ()):
-        if isinstance(rule, dict) and "comments" in rule and "comment" not in rule:
-            log.warning("%s: read as 'comment'", location / index / "comments")
-            rule["comment"] = rule.pop("comments")

@@ -1,0 +1,271 @@
+"""Loading of the configuration files of a directory.
+
+Older spellings, and those in Metron's documentation, are accepted with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.embedded_expressions import ENRICHMENT_SECTIONS
+from stellar.pipeline.config.locations import (
+    RAISE_FIRST,
+    ConfigErrors,
+    ErrorCollector,
+    SourceLocation,
+    parse_object,
+    read_text,
+)
+from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, IndexingConfig, ParserConfig, ProfilerConfig
+from stellar.util.suggestions import suggest_name
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class SensorConfig:
+    """The configuration of a sensor.
+
+    directory: the directory of the files, in which pattern files of `grokPath` are searched; None to skip this search
+    """
+
+    sensor: str
+    parser: ParserConfig
+    enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)
+    globals: GlobalConfig = field(default_factory=GlobalConfig)
+    directory: Path | None = None
+
+    def _locate(self, *parts: str) -> SourceLocation:
+        return SourceLocation(str((self.directory or Path()).joinpath(*parts)))
+
+    @property
+    def parser_location(self) -> SourceLocation:
+        return self._locate("parsers", f"{self.sensor}.json")
+
+    @property
+    def enrichment_location(self) -> SourceLocation:
+        return self._locate("enrichments", f"{self.sensor}.json")
+
+    @property
+    def global_location(self) -> SourceLocation:
+        return self._locate("global.json")
+
+
+def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
+    """Load the configuration of a sensor from a directory with `global.json`, `parsers/` and `enrichments/`.
+
+    Only the file of the parser is required.
+
+    problems: collects the errors, and replaces invalid files by defaults; by default the first error is raised
+
+    Raises ConfigError for missing, unreadable and invalid files.
+    """
+    parser_file = directory / "parsers" / f"{sensor}.json"
+    if not parser_file.is_file():
+        raise ConfigError(str(parser_file), "", _describe_unknown_sensor(directory, sensor))
+    return SensorConfig(
+        sensor,
+        problems.attempt(lambda: read_parser(parser_file), default_parser()),
+        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
+        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
+        directory,
+    )
+
+
+load = load_config  # the name in this module that existing programs import
+
+
+def default_parser() -> ParserConfig:
+    """Return the configuration of a parser that reads JSON."""
+    return ParserConfig.model_validate({"parserClassName": "JSONMap"})
+
+
+def _optional(read: Callable[[Path], M], path: Path, default: M, problems: ErrorCollector) -> M:
+    return problems.attempt(lambda: read(path), default) if path.exists() else default
+
+
+def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
+    """Load the configuration of a sensor that is parsed elsewhere: its input is JSON.
+
+    Raises ConfigError for unreadable and invalid files.
+    """
+    enrichment_file = directory / "enrichments" / f"{sensor}.json"
+    return SensorConfig(
+        sensor,
+        default_parser(),
+        problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
+        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
+        directory,
+    )
+
+
+def list_sensors(directory: Path) -> list[str]:
+    """Return the names of the sensors that a directory configures, sorted.
+
+    Raises ConfigError if it configures no sensor.
+    """
+    found = sorted(path.stem for path in (directory / "parsers").glob("*.json"))
+    if not found:
+        message = "no parsers/<sensor>.json in this directory; check the path"
+        raise ConfigError(str(directory), "", message)
+    return found
+
+
+def _describe_unknown_sensor(directory: Path, sensor: str) -> str:
+    return f"unknown sensor {sensor!r}; {suggest_name(sensor, list_sensors(directory))}"
+
+
+def read_parser(path: Path) -> ParserConfig:
+    """Load a parser configuration. Raises ConfigError."""
+    return parse_parser(read_text(path), SourceLocation(str(path)))
+
+
+def parse_parser(text: str, location: SourceLocation) -> ParserConfig:
+    """Parse a parser configuration. Raises ConfigError."""
+    return _validate(ParserConfig, parse_object(text, location.file), location)
+
+
+def read_enrichment(path: Path) -> EnrichmentConfig:
+    """Load an enrichment configuration. Raises ConfigError."""
+    return parse_enrichment(read_text(path), SourceLocation(str(path)))
+
+
+def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
+    """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
+    return _validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
+
+
+def read_global(path: Path) -> GlobalConfig:
+    """Load the global configuration. Raises ConfigError."""
+    return parse_global(read_text(path), SourceLocation(str(path)))
+
+
+def parse_global(text: str, location: SourceLocation) -> GlobalConfig:
+    """Parse the global configuration. Raises ConfigError."""
+    return _validate(GlobalConfig, parse_object(text, location.file), location)
+
+
+def parse_indexing(text: str, location: SourceLocation) -> IndexingConfig:
+    """Parse an indexing configuration. Raises ConfigError."""
+    return _validate(IndexingConfig, parse_object(text, location.file), location)
+
+
+def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
+    """Parse the configuration of the profiler. Raises ConfigError."""
+    return _validate(ProfilerConfig, parse_object(text, location.file), location)
+
+
+def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        details = error.errors()
+        errors = [_to_config_error(each, location) for each in details]
+        if any(each["type"] != "unknown_key" for each in details):
+            raise ConfigErrors(errors) from error
+        # An unknown key hides the other errors, so validate again without it
+        problems = ErrorCollector(errors)
+        raise ConfigErrors(
+            errors, problems.attempt(lambda: _validate(model, _without(value, details), location), None)
+        ) from error
+
+
+def _without(value: dict[str, Any], errors: Sequence[ErrorDetails]) -> dict[str, Any]:
+    """Return the configuration without its unknown keys."""
+    known = deepcopy(value)
+    for error in errors:
+        inner: Any = known
+        for step in error["loc"]:
+            inner = inner[step]
+        del inner[error["ctx"]["key"]]
+    return known
+
+
+def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigError:
+    for step in error["loc"]:
+        location /= step
+    match error["type"]:
+        case "unknown_key":
+            key: str = error["ctx"]["key"]
+            return (location / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
+        case "missing":
+            return location.error(_missing(str(error["loc"][-1])))
+        case kind if kind in _EXPECTED:
+            return location.error(f"expected {_EXPECTED[kind]}, got {_format_value(error['input'])}")
+    return location.error(f"{error['msg']}, got {_format_value(error['input'])}")
+
+
+_EXPECTED = {
+    "string_type": "a string",
+    "list_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+}
+
+_MISSING = {
+    "parserClassName": 'name the parser, such as "Grok"',
+    "transformation": 'name the transformation, such as "STELLAR"',
+    "validation": 'name the validation, such as "STELLAR"',
+    "profile": "name the profile",
+    "foreach": 'name the entity, such as "ip_src_addr"',
+    "result": "specify the expression of the result",
+    "rule": "risk level rules must contain both a rule and a score",
+    "score": "risk level rules must contain both a rule and a score",
+}
+
+
+def _missing(key: str) -> str:
+    return f"missing key {key!r}; {_MISSING.get(key, 'add it')}"
+
+
+def _format_value(value: object) -> str:
+    text = repr(value) if not isinstance(value, dict | list) else "a map" if isinstance(value, dict) else "a list"
+    names = {"None": "null", "True": "true", "False": "false"}
+    return names.get(text, text if len(text) <= 60 else f"{text[:57]}…")
+
+
+# Keys of older releases, which now belong to Metron's configuration of indexing
+_MOVED = {"index", "batchSize"}
+
+
+def _modernize(value: dict[str, Any], location: SourceLocation) -> dict[str, Any]:
+    """Return the configuration in the form of current Metron releases; log a warning for each change."""
+    modern: dict[str, Any] = {}
+    for key, item in value.items():
+        name = ENRICHMENT_SECTIONS.get(key.lower(), key)
+        if key in _MOVED:
+            log.warning("%s: belongs to indexing/, has no effect here", location / key)
+            continue
+        if name != key:
+            log.warning("%s: read as %r", location / key, name)
+        modern[name] = item
+    _rename_comments(modern, location)
+    return modern
+
+
+def _rename_comments(config: dict[str, Any], location: SourceLocation) -> None:
+    """Accept `comments`, as in an example of Metron's documentation, for the `comment` of a rule."""
+    inner: Any = config
+    for step in ("threatIntel", "triageConfig", "riskLevelRules"):
+        location /= step
+        inner = inner.get(step) if isinstance(inner, dict) else None
+    for index, rule in enumerate(inner if isinstance(inner, list) else ()):
+        if isinstance(rule, dict) and "comments" in rule and "comment" not in rule:
+            log.warning("%s: read as 'comment'", location / index / "comments")
+            rule["comment"] = rule.pop("comments")
