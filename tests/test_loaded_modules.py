@@ -53,11 +53,11 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
     [
         (["stellar"], (3, 6)),
         (["stellar.cli", "eval", "-e", "1"], (36, 50)),
-        (["stellar.cli", "check", "-e", "1"], (38, 46)),
+        (["stellar.cli", "check", "-e", "1"], (39, 46)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (72, 282)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (72, 282)),
-        (["stellar.pipeline.cli", "--help"], (83, 187)),
+        (["stellar.pipeline.cli", "--help"], (87, 187)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 
 from stellar.cli.reading import FAILED, OK, UNUSABLE, UsageError, decode_argument, print_error, read_text_lines
 from stellar.language.errors import ConfigError
 from stellar.language.expression import default_library
 from stellar.language.source import Span, position, snippet
 from stellar.tooling.checks import ERROR, find_problems
+from stellar.tooling.diagnostics import ERROR as SEVERE
+from stellar.tooling.diagnostics import FORMATS, WARNING, Diagnostic
 from stellar.tooling.lints import Finding
 from stellar.tooling.statements import read_statements
 
@@ -36,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stellar check`."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="file of expressions; - is standard input")
     parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="expression")
+    parser.add_argument("--format", choices=FORMATS, default="text", metavar="FORMAT", help="text, json or github")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,59 +47,59 @@ def run(options: argparse.Namespace) -> int:
     if not options.files and not options.expression:
         raise UsageError("nothing to check; pass a file, or an expression with -e")
     status = OK
+    reports: list[Diagnostic] = []
     for given in options.expression:
         source = decode_argument(given)
-        status = max(status, _check_source("-e", 1, source, source))
+        reports += _check_source("-e", 1, source, source)
     for file in options.files:
         try:
-            status = max(status, (_check_configuration if file.endswith(".json") else _check_statements)(file))
+            reports += (_check_configuration if file.endswith(".json") else _check_statements)(file)
         except ConfigError as error:
             print_error(str(error), error, options)
             status = max(status, FAILED)
         except UsageError as error:
             print_error(f"stellar: {error}", error, options)
             status = UNUSABLE
-    return status
+    print(_format_text(reports) if options.format == "text" else FORMATS[options.format](reports), end="")
+    return max(status, FAILED) if reports else status
 
 
-def _check_statements(file: str) -> int:
-    status = OK
+def _format_text(reports: Iterable[Diagnostic]) -> str:
+    return "".join(f"{each.location}: {each.name}: {each.message}\n{each.detail}\n\n" for each in reports)
+
+
+def _check_statements(file: str) -> Iterator[Diagnostic]:
     for each in read_statements(read_text_lines(file)):
         if not each.is_command:
-            status = max(status, _check_source(file, each.line, each.text, each.expression))
-    return status
+            yield from _check_source(file, each.line, each.text, each.expression)
 
 
-def _check_configuration(file: str) -> int:
-    """Report on the expressions in a configuration file; return the exit status."""
+def _check_configuration(file: str) -> Iterator[Diagnostic]:
+    """Yield the findings about the expressions in a configuration file."""
     from stellar.pipeline.config.embedded_expressions import read_texts  # loads the pipeline's configuration
 
     source = "\n".join(read_text_lines(file))
-    status = OK
     for text in read_texts(file, source):
         for problem in find_problems(text.source, default_library()) if text.source.strip() else ():
             line, column = position(source, text.in_file(problem.span).start)
-            _report(f"{file}:{line}:{column}", problem, text.text, 1)
-            status = FAILED
-    return status
+            yield _create_report(file, line, column, text.path, problem, snippet(text.text, problem.span))
 
 
-def _check_source(file: str, first_line: int, statement: str, source: str) -> int:
-    """Report on one expression; return the exit status.
+def _check_source(file: str, first_line: int, statement: str, source: str) -> Iterator[Diagnostic]:
+    """Yield the findings about one expression.
 
     statement: the source to show, which has the expression at the same offsets
     """
-    problems = _find_problems(statement, source)
-    for problem in problems:
+    for problem in _find_problems(statement, source):
         line, column = position(statement, problem.span.start)
-        _report(f"{file}:{first_line + line - 1}:{column}", problem, statement, first_line)
-    return FAILED if problems else OK
+        excerpt = snippet(statement, problem.span, first_line)
+        yield _create_report(file, first_line + line - 1, column, "", problem, excerpt)
 
 
-def _report(location: str, problem: Finding, text: str, first_line: int) -> None:
-    print(f"{location}: {problem.name}: {problem.message}")
-    print(snippet(text, problem.span, first_line))
-    print(f"hint: {problem.hint}\n" if problem.hint else "")
+def _create_report(file: str, line: int, column: int, path: str, problem: Finding, excerpt: str) -> Diagnostic:
+    severity = SEVERE if problem.name == ERROR else WARNING
+    detail = f"{excerpt}\nhint: {problem.hint}" if problem.hint else excerpt
+    return Diagnostic(file, line, column, severity, problem.name, path, problem.message, detail)
 
 
 def _find_problems(statement: str, source: str) -> list[Finding]:

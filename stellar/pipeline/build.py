@@ -81,7 +81,8 @@ def _check_rest_settings(settings: Mapping[str, Any], location: SourceLocation) 
     try:
         check_global(settings)
     except LookupError as error:
-        raise location.error(str(error)) from error
+        key = next((key for key in sorted(settings, key=len, reverse=True) if key in str(error)), None)
+        raise (location if key is None else location / key).error(str(error)) from error
 
 
 ERROR_FIELD_KEY = "maas.error.field"

@@ -1,28 +1,35 @@
-"""Checks the configuration of a sensor without running it: collects all errors, and warns of probable mistakes."""
+"""Checks a configuration without running it: collects all errors, and warns of probable mistakes."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
 from stellar.language.errors import ConfigError
-from stellar.language.source import snippet
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.parsers.grok import GrokParser
-from stellar.tooling.lints import lint
+from stellar.pipeline.parsers import Parser
+from stellar.pipeline.pipeline import Pipeline
+from stellar.tooling.lints import Finding, lint
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigWarning:
-    """A valid but probably unintended setting, with its source location."""
+    """A valid but probably unintended setting, with its source location.
+
+    finding: the lint of an expression, with the source of the expression; None for another setting
+    """
 
     location: SourceLocation
     message: str
+    finding: Finding | None = None
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.location}: {self.message}"
@@ -35,11 +42,13 @@ class CheckResult:
     problems: errors; a usable configuration has an empty tuple
     warnings: valid but probably unintended settings
     functions: names of the functions that its expressions call
+    pipeline: the pipeline; None if the configuration cannot be loaded
     """
 
     problems: tuple[ConfigError, ...]
     warnings: tuple[ConfigWarning, ...] = ()
     functions: frozenset[str] = frozenset()
+    pipeline: Pipeline | None = field(default=None, compare=False)
 
 
 def check_sensor(
@@ -51,21 +60,51 @@ def check_sensor(
     """
     found: list[ConfigError] = []
     problems = ErrorCollector(found)
-    config = problems.attempt(lambda: read(directory, sensor, problems), None)
-    if config is None:
-        return CheckResult(tuple(found))
-    pipeline = build_pipeline(config, problems=problems)
-    problems.attempt(lambda: check_model_settings(config), None)
-    warnings = find_near_misses(config)
-    if isinstance(pipeline.parser, GrokParser):
-        warnings += [ConfigWarning(location, message) for location, message in pipeline.parser.find_warnings()]
+    with collect_warnings() as warnings:
+        config = problems.attempt(lambda: read(directory, sensor, problems), None)
+        if config is None:
+            return CheckResult(tuple(found), tuple(warnings))
+        pipeline = build_pipeline(config, problems=problems)
+        problems.attempt(lambda: check_model_settings(config), None)
+    warnings += find_near_misses(config)
+    warnings += _find_parser_warnings(pipeline.parser)
+    warnings += find_unknown_options(config, pipeline)
     for location, expression in pipeline.expressions:
         for finding in lint(expression.tree, expression.source, expression.library):
-            shown = snippet(expression.source, finding.span)
-            warnings.append(
-                ConfigWarning(location, f"{finding.name}: {finding.message}\n{shown}\nhint: {finding.hint}")
-            )
-    return CheckResult(tuple(found), tuple(warnings), pipeline.functions)
+            warnings.append(ConfigWarning(location, finding.message, finding, expression.source))
+    return CheckResult(tuple(found), tuple(dict.fromkeys(warnings)), pipeline.functions, pipeline)
+
+
+def _find_parser_warnings(parser: Parser) -> Iterator[ConfigWarning]:
+    """Yield the warnings of a parser that has any; see GrokParser."""
+    find = getattr(parser, "find_warnings", None)
+    for location, message in find() if find is not None else ():
+        yield ConfigWarning(location, message)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[ConfigWarning]]:
+    """Collect the warnings of the pipeline, each of which starts with a location, instead of logging them."""
+    logger = logging.getLogger("stellar.pipeline")
+    listener, propagates = _WarningListener(), logger.propagate
+    logger.addHandler(listener)
+    logger.propagate = False
+    try:
+        yield listener.warnings
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = propagates
+
+
+class _WarningListener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings: list[ConfigWarning] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        location = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
+        self.warnings.append(ConfigWarning(location, record.getMessage().removeprefix(f"{location}: ")))
 
 
 def check_model_settings(config: SensorConfig) -> None:
@@ -77,7 +116,38 @@ def check_model_settings(config: SensorConfig) -> None:
     try:
         ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
-        raise config.global_location.error(str(error)) from error
+        raise locate_setting(config, str(error)).error(str(error)) from error
+
+
+def locate_setting(config: SensorConfig, message: str) -> SourceLocation:
+    """Return the location of the global setting that a message names, or that of the file."""
+    named = (key for key in sorted(config.globals.settings, key=len, reverse=True) if key in message)
+    key = next(named, None)
+    return config.global_location if key is None else config.global_location / key
+
+
+# The options of `parserConfig` that the pipeline reads for all parsers
+GENERAL_OPTIONS = frozenset({
+    "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols", "batchSize",
+    "batchTimeout", "kafka.brokerUrl", "kafka.keySerializer", "kafka.valueSerializer", "kafka.zkQuorum",
+    "kafka.requiredAcks", "kafka.topic", "kafka.topicField", "kafka.producerConfigs",
+})  # fmt: skip
+
+
+def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[ConfigWarning]:
+    """Return a warning for each option that neither the parser nor an expression reads, if the parser declares them."""
+    own: frozenset[str] | None = getattr(pipeline.parser, "OPTIONS", None)
+    if own is None:
+        return []
+    known = GENERAL_OPTIONS | own
+    read = {name for _, expression in pipeline.expressions for name in expression.variables}
+    location = config.parser_location / "parserConfig"
+    near = {each.location for each in _find_similar(config.parser.parser_config, known, location)}
+    return [
+        ConfigWarning(location / name, f"unknown option {name!r}: neither the parser nor an expression reads it")
+        for name in config.parser.parser_config
+        if name not in known and name not in read and "_" not in read and location / name not in near
+    ]
 
 
 # Any key is allowed in these maps, since expressions see them as variables. These keys the pipeline reads
@@ -88,7 +158,12 @@ PARSER_OPTIONS = frozenset({
     "wrapInEntityArray",
 })  # fmt: skip
 GLOBAL_KEYS = frozenset({
-    "fieldValidations", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
+    "fieldValidations", "parser.groups", "parser.error.topic", "source.type.field", "update.hbase.table",
+    "update.hbase.cf", "performance.logging.percent.records", "stellar.function.paths", "es.clustername", "es.ip",
+    "es.port", "es.date.format", "es.client.settings", "indexing.writer.elasticsearch.setDocumentId",
+    "solr.zookeeper", "solr.collection", "enrichment.writer.batchSize", "enrichment.writer.batchTimeout",
+    "profiler.period.duration", "profiler.period.duration.units", "profiler.client.period.duration",
+    "profiler.client.period.duration.units", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
     *REST_KEYS,
     "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
@@ -99,7 +174,9 @@ _SIMILARITY = 0.87
 def find_near_misses(config: SensorConfig) -> list[ConfigWarning]:
     """Return a warning for each unused key that is similar to a key that the pipeline reads."""
     return [
-        *_find_similar(config.parser.parser_config, PARSER_OPTIONS, config.parser_location / "parserConfig"),
+        *_find_similar(
+            config.parser.parser_config, PARSER_OPTIONS | GENERAL_OPTIONS, config.parser_location / "parserConfig"
+        ),
         *_find_similar(_other_than_models(config.globals.settings), GLOBAL_KEYS, config.global_location),
     ]
 

@@ -8,19 +8,24 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.check import ConfigWarning, check_sensor
-from stellar.pipeline.config.loading import list_sensors, load_config, load_enrichment
+from stellar.pipeline.config.loading import SensorConfig, load_config
+from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector
+from stellar.pipeline.config.positions import describe_error
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
+from stellar.pipeline.directory_check import check_directory
+from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.progress import Display, display, escape
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run_pipeline
-from stellar.pipeline.services import add_registry_options, connect_services
+from stellar.pipeline.services import add_registry_options, connect_services, find_missing_services
+from stellar.tooling.diagnostics import FORMATS
 from stellar.util.version import add_version
 
 log = logging.getLogger(__name__)
@@ -48,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
                 _drop_output()
-            print(f"stellar-pipeline: {_format_error(error)}", file=sys.stderr)
+            for each in error.errors if isinstance(error, ConfigErrors) else (error,):
+                print(f"stellar-pipeline: {_format_error(each)}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -62,7 +68,7 @@ def _drop_output() -> None:
 def _format_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return describe_error(error) if isinstance(error, ConfigError) else str(error)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -125,19 +131,24 @@ _ERRORS_HELP = (
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Load configurations, check all keys, compile all expressions, and warn of probable mistakes. "
-        "The exit status is 1 if there are errors; warnings do not count."
+        "Read all files of a configuration directory, check all keys, compile all expressions, check what they need "
+        "from outside, and warn of probable mistakes. The exit status is 1 if there are errors; warnings do not count, "
+        "unless --strict is passed."
     )
-    parser.add_argument("--sensor", metavar="NAME", help="check this sensor only; by default all are checked")
+    add = parser.add_argument
+    add("--sensor", metavar="NAME", help="check this sensor only; by default the whole directory is checked")
+    add("--format", choices=FORMATS, default="text", help="format of the findings (default %(default)s)")
+    add("--offline", action="store_true", help="do not check stores, files and registries outside the directory")
+    add("--strict", action="store_true", help="the exit status is 1 for warnings, too")
+    add_registry_options(parser)
     parser.set_defaults(command=_check)
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load_config(options.config, options.sensor)
+    config, pipeline = _load(options.config, options.sensor)
     counts, files = Counts(), options.files or [STANDARD_INPUT]
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
-        pipeline = build_pipeline(config)
         connect_services(pipeline, config, options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
@@ -152,6 +163,17 @@ def _run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {config.sensor}: {counts}")
     return OK
+
+
+def _load(directory: Path, sensor: str) -> tuple[SensorConfig, Pipeline]:
+    """Load and build the configuration of a sensor. Raises ConfigErrors with all errors of all files."""
+    errors: list[ConfigError] = []
+    problems = ErrorCollector(errors)
+    config = load_config(directory, sensor, problems)
+    pipeline = build_pipeline(config, problems=problems)
+    if errors:
+        raise ConfigErrors(errors)
+    return config, pipeline
 
 
 def _is_progress_shown(options: argparse.Namespace) -> bool:
@@ -177,26 +199,16 @@ class _FailureSummary:
 
 
 def _check(options: argparse.Namespace) -> int:
-    parsed = list_sensors(options.config)
-    enriched = [path.stem for path in (options.config / "enrichments").glob("*.json")]
-    names = [options.sensor] if options.sensor else sorted({*parsed, *enriched})
-    problems, printed = 0, set[ConfigWarning]()
-    for name in names:
-        # A sensor that is parsed elsewhere may be enriched here
-        read = load_enrichment if name in enriched and name not in parsed else load_config
-        result = check_sensor(read, options.config, name)
-        if result.problems and options.debug:
-            raise result.problems[0]
-        problems += len(result.problems)
-        for problem in result.problems:
-            print(f"{name}: {problem}", file=sys.stderr)
-        for warning in result.warnings:
-            if warning not in printed:  # all sensors share global.json
-                print(f"{name}: warning: {warning}", file=sys.stderr)
-        printed.update(result.warnings)
-        if not result.problems:
-            print(f"{name}: valid; functions called: {', '.join(sorted(result.functions)) or 'none'}")
-    return FAILED if problems else OK
+    result = check_directory(options.config, options.sensor, partial(_find_missing, options))
+    print(FORMATS[options.format](result.reports), end="")
+    if options.format == "text":
+        for name, functions in result.sensors.items():
+            print(f"{name}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
+    return FAILED if result.has_errors or (options.strict and result.reports) else OK
+
+
+def _find_missing(options: argparse.Namespace, pipeline: Pipeline) -> list[ConfigError]:
+    return [] if options.offline else find_missing_services(pipeline, options)
 
 
 class _WarningFormatter(logging.Formatter):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +10,9 @@ from pathlib import Path
 from stellar.language.errors import ConfigError, StellarError
 from stellar.language.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build_pipeline, load_library
-from stellar.pipeline.check import ConfigWarning, check_model_settings, find_near_misses
+from stellar.pipeline.check import ConfigWarning, check_model_settings, collect_warnings, find_near_misses
 from stellar.pipeline.config.embedded_expressions import Kind
+from stellar.pipeline.config.factories import is_python_path
 from stellar.pipeline.config.loading import (
     SensorConfig,
     default_parser,
@@ -53,7 +51,7 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
         return FileCheck()
     found: list[ConfigError] = []
     problems = ErrorCollector(found)
-    with _warnings() as warnings:
+    with collect_warnings() as warnings:
         config = _disable_imports(_read(source, kind, file, problems))
         build_pipeline(config, problems=problems)
         problems.attempt(lambda: check_model_settings(config), None)
@@ -64,37 +62,12 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
     )
 
 
-@contextmanager
-def _warnings() -> Iterator[list[ConfigWarning]]:
-    """Collect the warnings of the pipeline, each of which starts with a location, instead of logging them."""
-    logger = logging.getLogger("stellar.pipeline")
-    listener, propagates = _WarningListener(), logger.propagate
-    logger.addHandler(listener)
-    logger.propagate = False
-    try:
-        yield listener.warnings
-    finally:
-        logger.removeHandler(listener)
-        logger.propagate = propagates
-
-
-class _WarningListener(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.warnings: list[ConfigWarning] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        location = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
-        self.warnings.append(ConfigWarning(location, record.getMessage().removeprefix(f"{location}: ")))
-
-
 def find_library(source: str, kind: Kind, file: Path) -> Library | None:
     """Return the functions that the expressions of an edited file may call.
 
     None if that takes the import of a module that the configuration names.
     """
-    with _warnings():
+    with collect_warnings():
         settings = _read(source, kind, file, ErrorCollector([])).globals.settings
     relevant = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
     return _load_library_of(json.dumps(relevant, sort_keys=True))
@@ -148,7 +121,7 @@ def _disable_imports(config: SensorConfig) -> SensorConfig:
 
 
 def _imports(name: str) -> bool:
-    return "." in name and not name.startswith("org.apache.")
+    return is_python_path(name)
 
 
 _NO_OPERATION = Transformation(transformation="RENAME")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stellar.language.errors import ConfigError
+from stellar.pipeline.check import locate_setting
 from stellar.pipeline.config.loading import SensorConfig
-from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
@@ -37,14 +39,32 @@ def connect_services(pipeline: Pipeline, config: SensorConfig, options: argparse
 
     Raises ConfigError or ValueError if something is missing or cannot be used.
     """
-    for problem in find_missing_services(pipeline):
-        raise problem
+    if missing := _find_missing_stores(pipeline):
+        raise ConfigErrors(missing)
     if pipeline.calls_models:
         _connect_models(pipeline, config, options, stack)
 
 
-def find_missing_services(pipeline: Pipeline) -> list[ConfigError]:
-    """Return an error for each store, file and package that expressions need and cannot use."""
+def find_missing_services(pipeline: Pipeline, options: argparse.Namespace) -> list[ConfigError]:
+    """Return an error for each store, file, package and registry that expressions need and cannot use."""
+    missing = _find_missing_stores(pipeline)
+    if pipeline.calls_models:
+        try:
+            directory = find_registry(options)
+            if directory is not None or options.zookeeper is not None:
+                _open_registry(directory, options.zookeeper, None).close()
+        except ValueError as error:
+            missing.append(_find_model_call(pipeline).error(str(error)))
+    return missing
+
+
+def _find_model_call(pipeline: Pipeline) -> SourceLocation:
+    """Return the location of the first expression that calls a model."""
+    calls = (where for where, each in pipeline.expressions if not MODEL_FUNCTIONS.isdisjoint(each.functions))
+    return next(calls)
+
+
+def _find_missing_stores(pipeline: Pipeline) -> list[ConfigError]:
     return [location.error(f"{name}: {problem}") for location, name, problem in pipeline.find_missing_services()]
 
 
@@ -73,7 +93,7 @@ def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.
     try:
         settings = ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
-        raise config.global_location.error(str(error)) from error
+        raise locate_setting(config, str(error)).error(str(error)) from error
     directory = find_registry(options)
     registry = _open_registry(directory, options.zookeeper, settings)
     stack.callback(registry.close)
@@ -83,7 +103,7 @@ def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.
     pipeline.use_models(registry, stack.enter_context(client))
 
 
-def _open_registry(directory: Path | None, zookeeper: str | None, settings: ClientSettings) -> Registry:
+def _open_registry(directory: Path | None, zookeeper: str | None, settings: ClientSettings | None) -> Registry:
     if zookeeper is None and directory is None:
         from stellar.maas import MemoryRegistry
 

@@ -419,7 +419,7 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
 
 
 def test_check_lists_the_functions_of_a_sensor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--config", str(CONFIG), "--sensor", "squid"]) == 0
+    assert main(["check", *SQUID]) == 0
     assert capsys.readouterr().out == (
         "squid: valid; functions called: DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
         "URL_TO_HOST\n"
@@ -566,7 +566,7 @@ def test_a_mistyped_store_is_an_error_at_the_start_and_no_file_is_created(
     status, config = run_with_store(write_config, tmp_path, f"sqlite:{tmp_path}/threats.bd")
     assert status == 1
     assert capsys.readouterr().err == (
-        f"stellar-pipeline: {config}/enrichments/squid.json: threatIntel.fieldMap.stellar.config.is_alert: "
+        f"stellar-pipeline: {config}/enrichments/squid.json:1:66: threatIntel.fieldMap.stellar.config.is_alert: "
         f"ENRICHMENT_EXISTS: cannot read the enrichment store {tmp_path}/threats.bd: the file does not exist; "
         "check enrichment.store\n"
     )

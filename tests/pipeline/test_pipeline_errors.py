@@ -1,8 +1,8 @@
 """The complete error messages of the command for invalid configurations.
 
 A case is a file: the files of the configuration, each after a line `=== name` (a directory if the name ends in a
-slash), then `--- command` and the expected standard error. The exit status is 1, or 0 for `valid`, a check with
-warnings.
+slash), then `--- command` and the expected output, with standard error. The exit status is 1, or 0 for `valid`, a check
+with warnings.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from stellar.pipeline.cli import main
 CASES = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 COMMANDS = {
     "run": ["run", "--config", "config", "--sensor", "squid", "--quiet", "in.log"],
-    "check": ["check", "--config", "config"],
-    "valid": ["check", "--config", "config"],
+    "check": ["check", "--config", "config", "--offline"],
+    "valid": ["check", "--config", "config", "--offline"],
+    "online": ["check", "--config", "config"],
 }
 
 
@@ -38,7 +39,8 @@ def test_errors_name_location_problem_and_fix(
         else:
             path.write_text(content, encoding="utf-8")
     assert main(COMMANDS[command]) == (0 if command == "valid" else 1)
-    assert capsys.readouterr().err == expected
+    printed = capsys.readouterr()
+    assert printed.out + printed.err == expected
 
 
 def test_there_are_enough_cases() -> None:

@@ -1,0 +1,84 @@
+"""Lines and columns of errors in configuration files."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from stellar.language.errors import ConfigError, StellarError
+from stellar.language.source import Span, position
+from stellar.pipeline.config.embedded_expressions import Configuration, detect_kind, parse_configuration
+
+Position = tuple[int, int]
+
+
+class Positions:
+    """Finds the lines and columns of paths in files, each of which is read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _File] = {}
+
+    def find(
+        self, file: str, path: str, error: BaseException | None = None, *, is_key: bool = False
+    ) -> Position | None:
+        """Return the line and the column, from 1, of a path in a file; None if the file cannot be read.
+
+        error: the error of the expression at the path, whose position in the expression is added
+        is_key: if True, the position of the key, not of the value
+        """
+        if file not in self._files:
+            self._files[file] = _File(file)
+        return self._files[file].find(path, error, is_key)
+
+    def find_error(self, error: ConfigError) -> Position | None:
+        """Return the line and the column, from 1, of an error; None if its file cannot be read."""
+        return self.find(error.file, error.path, error.__cause__, is_key=error.message.startswith("unknown key "))
+
+
+class _File:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find(self, path: str, error: BaseException | None, is_key: bool) -> Position | None:
+        if self._source is None:
+            return None
+        if not self._name.endswith(".json"):
+            return self._find_definition(self._source, path)
+        problem = self._configuration.problem
+        if not path and problem is None:
+            return None
+        offset = problem.offset if problem is not None else self._find_offset(self._configuration, path, error, is_key)
+        return position(self._configuration.source, offset)
+
+    def _find_definition(self, source: str, name: str) -> Position | None:
+        """Return the position of a Grok pattern in a file of patterns."""
+        lines = (number for number, line in enumerate(source.split("\n"), 1) if name and line.split()[:1] == [name])
+        return next(((number, 1) for number in lines), None)
+
+    def _find_offset(self, configuration: Configuration, path: str, error: BaseException | None, is_key: bool) -> int:
+        if isinstance(error, StellarError):
+            for text in configuration.texts:
+                if text.path == path:
+                    start = error.span.start + text.expression.start
+                    return text.in_file(Span(start, start)).start
+        key = configuration.key(path) if is_key else None
+        return configuration.span(path).start if key is None else key.span.start
+
+    @cached_property
+    def _source(self) -> str | None:
+        try:
+            return Path(self._name).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    @cached_property
+    def _configuration(self) -> Configuration:
+        source = self._source or ""
+        return parse_configuration(source, detect_kind(self._name, source))
+
+
+def describe_error(error: ConfigError) -> str:
+    """Return the message of an error, with file, line and column."""
+    found = Positions().find_error(error)
+    where = error.file if found is None else f"{error.file}:{found[0]}:{found[1]}"
+    return f"{where}: {error.path}: {error.message}" if error.path else f"{where}: {error.message}"
