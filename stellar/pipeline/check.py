@@ -155,7 +155,7 @@ PARSER_OPTIONS = frozenset({
     "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols",
     "grokPath", "patternLabel", "timestampField", "timeFields", "dateFormat", "timeZone", "timezone", "multiLine",
     "matchTimeoutMs", "columns", "separator", "timestampFormat", "mapStrategy", "overrideOriginalString", "jsonpQuery",
-    "wrapInEntityArray",
+    "wrapInEntityArray", "wrapEntityName", "nilPolicy", "deviceTimeZone",
 })  # fmt: skip
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "parser.groups", "parser.error.topic", "source.type.field", "update.hbase.table",

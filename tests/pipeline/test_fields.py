@@ -146,7 +146,7 @@ def test_an_existing_guid_is_not_replaced(send: Send) -> None:
 
 
 def test_a_transformation_that_fails_rejects_the_record(make_pipeline: Make) -> None:
-    pipeline = make_pipeline(parser=transforming(stellar({"y": "1 / x"})))
+    pipeline = make_pipeline(parser=transforming(stellar({"y": "1 / x"}), jsonpQuery="$"))
     raw = Raw(b'[{"x": 0}, {"x": 1}]')
     bad, good = pipeline(raw)
     assert isinstance(bad, Rejected)

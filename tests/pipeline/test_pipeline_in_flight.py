@@ -26,7 +26,7 @@ SCORE = "MAP_GET('score', MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT('dga'), {'n': n}))"
 PARSER = {
     **transforming({"transformation": "STELLAR", "config": {"score": SCORE, "ratio": "10 / divisor"}}),
     "filterClassName": "STELLAR",
-    "parserConfig": {"mapStrategy": "ALLOW", "filter.query": "keep != false"},
+    "parserConfig": {"mapStrategy": "ALLOW", "jsonpQuery": "$", "filter.query": "keep != false"},
 }
 ENRICHMENT = {"enrichment": {"fieldMap": {"stellar": {"config": {"bad": {"worth": "1 / risk"}}}}}}
 
@@ -121,6 +121,7 @@ def test_model_failures_are_in_the_error_field_of_the_record(make_pipeline: Make
     parser = transforming(
         {"transformation": "STELLAR", "config": {"score": SCORE, "again": SCORE, "other": other}},
         {"transformation": "STELLAR", "config": {"seen": "maas.error"}},
+        jsonpQuery="$",
     )
     with ModelClient(MemoryRegistry()) as away:
         client = SlowClient()

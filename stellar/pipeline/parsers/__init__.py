@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.parsers.cef import CefParser
 from stellar.pipeline.parsers.csv import CsvParser
 from stellar.pipeline.parsers.grok import GrokParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
+from stellar.pipeline.parsers.leef import LeefParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
+from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
 
 __all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory"]
 
@@ -19,11 +22,15 @@ PARSERS: dict[str, ParserFactory] = {
     "Grok": GrokParser,
     "CSV": CsvParser,
     "JSONMap": JsonMapParser,
+    "CEF": CefParser,
+    "LEEF": LeefParser,
+    "Syslog3164": Syslog3164Parser,
+    "Syslog5424": Syslog5424Parser,
 }
 
 # Metron's other parsers, which have an error message of their own
 UNSUPPORTED = frozenset({
-    "RegularExpressions", "Syslog5424", "Syslog3164", "CEF", "LEEF", "BasicBro", "BasicSnort", "BasicAsa",
+    "RegularExpressions", "BasicBro", "BasicSnort", "BasicAsa",
     "BasicPaloAltoFirewall", "BasicFireEye", "BasicSourcefire", "BasicLancope", "BasicLogstash", "GrokWebSphere",
     "BasicIse",
 })  # fmt: skip

@@ -1,74 +1,181 @@
-"""The CSV parser: each line is a record, with a field for each named column."""
+"""The CSV parser: a raw message is a row, with a field for each named column.
+
+The dialect is that of opencsv 3.7, which differs from the one of Python's csv module wherever a quote or a backslash
+is not where it belongs. Most rows have none, or are quoted in the ordinary way, and Python's functions split them.
+"""
 
 from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
-from stellar.language.conversions import to_long
-from stellar.pipeline.config.compile import make_date_parser
+from stellar.java.date_patterns import parse_date, parse_pattern
+from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.java.timezones import Zone
+from stellar.language.conversions import to_string
+from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
+from stellar.pipeline.parsers.syslog_time import zone_option
 from stellar.pipeline.records import Record, now
 
 log = logging.getLogger(__name__)
 
+QUOTE, ESCAPE = '"', "\\"
+_LONG = re.compile(r"-?\d+", re.ASCII)
+# The limit of Python's csv module for a value
+_LONGEST_VALUE = 131_072
+
 
 class CsvParser:
-    """Parses separated values. Each line is a record; empty lines and lines that start with `#` are ignored."""
+    """Parses separated values. A message is one row; an empty one, or one that starts with `#`, is ignored."""
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"columns", "separator", "timestampFormat", "timeZone"})
 
     def __init__(self, settings: Settings) -> None:
         self.columns = _columns(settings)
-        separator = settings.text("separator", ",")
-        if not separator or separator[0] in '"\\\r\n':
-            raise (settings.location / "separator").error(
-                f"invalid separator {separator!r}: expected one character, such as ','"
-            )
-        self.separator = separator[0]
-        pattern = settings.text("timestampFormat", "")
-        zone = settings.text("timeZone", "UTC")
-        self.read_date = make_date_parser(pattern, zone, settings.location / "timestampFormat") if pattern else None
+        self.split = RowSplitter(_separator(settings))
+        self.pattern = _date_pattern(settings)
+        self.zone = Zone(zone_option(settings, "timeZone"))
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        for line in text.splitlines():
-            if not line.strip() or line.strip().startswith("#"):
-                continue
-            try:
-                yield self._record(line)
-            except (ValueError, IndexError, csv.Error) as error:
-                yield Unreadable(line, ValueError(f"Unable to parse {line}: {error}"))
+        line = trim(text)
+        if line and not line.startswith("#"):
+            yield self._record(text)
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)
 
-    def _record(self, line: str) -> Record:
-        (row,) = csv.reader([line], delimiter=self.separator, escapechar="\\", strict=True)
-        last = max(self.columns.values())
-        if last >= len(row):
-            raise IndexError(f"expected column {last} (counted from 0), got {len(row)} values")
-        record: Record = {name: row[index].strip() for name, index in self.columns.items()}
-        record["timestamp"] = self._timestamp(record.get("timestamp"))
-        record["original_string"] = line
+    def _record(self, text: str) -> Record:
+        try:
+            row = self.split(text)
+            record: Record = {name: trim(row[index]) for name, index in self.columns}
+        except ValueError as error:
+            raise ValueError(f"Unable to parse {text}: {error}") from error
+        except IndexError:
+            missing = next(index for _, index in self.columns if index >= len(row))
+            reason = f"Index {missing} out of bounds for length {len(row)}"
+            raise ValueError(f"Unable to parse {text}: {reason}; expected at least {missing + 1} values") from None
+        record["timestamp"] = self._timestamp(record["timestamp"]) if "timestamp" in record else now()
+        record["original_string"] = text
         return record
 
-    def _timestamp(self, value: str | None) -> object:
-        if value is None:
-            return now()
-        if self.read_date is None:
-            number = to_long(value)
-            return value if number is None else number
-        try:
-            return self.read_date(value)
-        except ValueError as error:
-            log.warning("timestamp is not converted: %s", error)
+    def _timestamp(self, value: str) -> int | str:
+        """Return epoch milliseconds, or the value itself if it is no timestamp."""
+        if self.pattern is None:
+            if not _LONG.fullmatch(value) or len(value) > 20:
+                return value
+            number = int(value)
+            return number if LONG_MIN <= number <= LONG_MAX else value
+        milliseconds = parse_date(self.pattern, value, self.zone)
+        if milliseconds is None:
+            log.warning("timestamp is not converted: invalid date %r: expected the form %r", value, self.pattern)
             return value
+        return milliseconds
 
 
-def _columns(settings: Settings) -> dict[str, int]:
-    """Return the index of each column.
+class RowSplitter:
+    """Splits a row into its values, as opencsv does.
+
+    A backslash outside quotes is dropped, and protects nothing but a quote in the middle of a value. Within quotes it
+    protects a quote or a backslash. A quote in the middle of a value is kept, and whitespace before an opening quote
+    is dropped with it.
+    """
+
+    def __init__(self, separator: str) -> None:
+        self.separator = separator
+        plain = re.escape(separator)
+        value = rf'(?:"(?:[^"\\]|"")*+"|[^"\\\r\n{plain}]*+)'
+        # Python's module does not accept a line break as separator
+        never = "(?!)" if separator in "\r\n" else ""
+        self._is_ordinary = re.compile(rf"{never}{value}(?:{plain}{value})*+").fullmatch
+        # The next character that has a meaning, after any number of others
+        self._tokens = re.compile(rf'[^"\\{plain}]+|["\\{plain}]').finditer
+
+    def __call__(self, row: str) -> list[str]:
+        """Return the values. Raises ValueError for a quote that is not closed."""
+        if QUOTE not in row and ESCAPE not in row:
+            return row.split(self.separator)
+        if len(row) <= _LONGEST_VALUE and self._is_ordinary(row):
+            (values,) = csv.reader([row], delimiter=self.separator, strict=True)
+            return values
+        return self._split_any(row)
+
+    def _split_any(self, row: str) -> list[str]:
+        values: list[str] = []
+        value: list[str] = []  # pieces of the current value
+        in_quotes = in_field = False
+        skip = -1  # the offset of a character that the one before has consumed
+        for token in self._tokens(row):
+            at, text = token.start(), token[0]
+            if at == skip:
+                continue
+            following = row[at + 1 : at + 2]
+            if text == ESCAPE:
+                if (in_quotes or in_field) and following in (QUOTE, ESCAPE) and following:
+                    value.append(following)
+                    skip = at + 1
+            elif text == QUOTE:
+                if (in_quotes or in_field) and following == QUOTE:
+                    value.append(QUOTE)
+                    skip = at + 1
+                else:
+                    in_quotes = not in_quotes
+                    self._take_quote(row, at, value)
+                in_field = not in_field
+            elif text == self.separator and not in_quotes:
+                values.append("".join(value))
+                value.clear()
+                in_field = False
+            else:
+                value.append(text)
+                in_field = True
+        if in_quotes:
+            raise ValueError("Un-terminated quoted field at end of CSV line")
+        return [*values, "".join(value)]
+
+    def _take_quote(self, row: str, at: int, value: list[str]) -> None:
+        """Keep a quote in the middle of a value; drop one at its ends, and only whitespace before it."""
+        is_in_the_middle = (
+            at >= 3 and row[at - 1] != self.separator and row[at + 1 : at + 2] not in ("", self.separator)
+        )
+        if not is_in_the_middle:
+            return
+        if value and all(map(str.isspace, value)):
+            value.clear()
+        else:
+            value.append(QUOTE)
+
+
+def _separator(settings: Settings) -> str:
+    separator = settings.text("separator", ",")[:1]
+    if not separator or separator in (QUOTE, ESCAPE):
+        value = settings.options["separator"]
+        raise (settings.location / "separator").error(
+            f"invalid separator {value!r}: expected one character other than '\"' and '\\', such as ','"
+        )
+    return separator
+
+
+def _date_pattern(settings: Settings) -> str | None:
+    pattern = settings.text("timestampFormat", "")
+    if not pattern:
+        return None
+    try:
+        parse_pattern(pattern)
+    except ValueError as error:
+        raise (settings.location / "timestampFormat").error(str(error)) from error
+    return pattern
+
+
+def _columns(settings: Settings) -> list[tuple[str, int]]:
+    """Return the name and the index of each column.
 
     The option `columns` is a map from name to index, a list of names, or a string of names with commas. A name may have
-    the form `name:index`.
+    the form `name:index`. Of equal names the last one counts.
     """
     value = settings.options.get("columns")
     location = settings.location / "columns"
@@ -76,21 +183,24 @@ def _columns(settings: Settings) -> dict[str, int]:
         raise location.error('missing key \'columns\'; specify names, such as ["timestamp", "ip"]')
     if isinstance(value, str):
         value = value.split(",")
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        pairs = [_column(item, index) for index, item in enumerate(value)]
-    elif isinstance(value, dict):
-        pairs = [(name.strip(), index) for name, index in value.items()]
+    if isinstance(value, dict):
+        columns = {trim(name): _index(index, location) for name, index in value.items()}
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        columns = dict(_column(item, index, location) for index, item in enumerate(value))
     else:
         raise location.error("expected a list of column names, or a map from name to index")
-    try:
-        columns = {name: int(index) for name, index in pairs}
-    except (TypeError, ValueError):
-        raise location.error("invalid index of a column: expected an integer, counted from 0") from None
-    if not columns or min(columns.values()) < 0:
-        raise location.error("expected at least one column, and indices of 0 or more")
-    return columns
+    if not columns:
+        raise location.error("expected at least one column")
+    return list(columns.items())
 
 
-def _column(item: str, position: int) -> tuple[str, str | int]:
-    name, colon, index = item.partition(":")
-    return (name.strip(), index.strip()) if colon else (name.strip(), position)
+def _column(item: str, position: int, location: SourceLocation) -> tuple[str, int]:
+    name, colon, rest = item.partition(":")
+    return trim(name), _index(rest.rpartition(":")[2], location) if colon else position
+
+
+def _index(value: Any, location: SourceLocation) -> int:
+    text = trim(to_string(value))
+    if not re.fullmatch(r"\+?\d{1,9}", text, re.ASCII):
+        raise location.error(f"invalid index {text!r} of a column: expected an integer, counted from 0")
+    return int(text)

@@ -1,23 +1,39 @@
-"""The JSON parser: each object is a record."""
+"""The JSON parser: an object is a record, or a JSONPath query selects the objects that are.
+
+The JSON is Jackson's: strict, with comments unless there is a query, and whatever follows the first value is no part of
+it. Metron loses that text silently; here it is reported.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
+from stellar.java.json_path import JsonPath, JsonPathError, compile_json_path
+from stellar.language.conversions import to_string
+from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, now, to_json
 from stellar.util.suggestions import suggest_name
 
+_DEEPLY_NESTED = "it nests too deeply"
 
-def _flatten(record: Record, prefix: str = "") -> Record:
+
+def _flatten(record: Record) -> Record:
+    """Join the keys of nested maps by dots."""
     flat: Record = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
+    stack = [("", iter(record.items()))]
+    while stack:
+        prefix, items = stack[-1]
+        for key, value in items:
+            if isinstance(value, dict):
+                stack.append((f"{prefix}{key}.", iter(value.items())))
+                break
             flat[prefix + key] = value
+        else:
+            stack.pop()
     return flat
 
 
@@ -28,8 +44,8 @@ def _without_maps(record: Record) -> Record:
 def _reject_maps(record: Record) -> Record:
     for key, value in record.items():
         if isinstance(value, dict):
-            raise ValueError(f"Unable to process {key} => {json.dumps(value)} because value is a map.")
-    return record
+            raise ValueError(f"Unable to process {key} => {to_string(value)} because value is a map.")
+    return dict(record)
 
 
 # The treatment of maps in a record
@@ -42,43 +58,160 @@ MAP_STRATEGIES: dict[str, Callable[[Record], Record]] = {
 
 
 class JsonMapParser:
-    """Parses raw messages that are a JSON object or a list of objects."""
+    """Parses raw messages that are a JSON object, or that contain a list of objects."""
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({
+        "mapStrategy", "jsonpQuery", "wrapInEntityArray", "wrapEntityName", "overrideOriginalString",
+    })  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
-        strategy = settings.text("mapStrategy", "DROP").upper()
+        strategy = settings.text("mapStrategy", "DROP")
         if strategy not in MAP_STRATEGIES:
             raise (settings.location / "mapStrategy").error(
                 f"unknown strategy {strategy!r}; {suggest_name(strategy, MAP_STRATEGIES)}"
             )
-        for key in ("jsonpQuery", "wrapInEntityArray"):
-            if settings.options.get(key):
-                raise (settings.location / key).error(
-                    f"unsupported option {key!r}; send an object or a list of objects"
-                )
-        self.flatten = MAP_STRATEGIES[strategy]
-        self.own_text = settings.truth("overrideOriginalString")
+        self.apply_strategy = MAP_STRATEGIES[strategy]
+        self.query = _query(settings)
+        self.entity = settings.text("wrapEntityName", "messages") if settings.truth("wrapInEntityArray") else None
+        self.overrides_original = _boolean(settings, "overrideOriginalString")
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"Unable to parse {text}: {error}") from error
-        for item in value if isinstance(value, list) else [value]:
-            try:
-                yield self._record(item, text)
-            except ValueError as error:
-                yield Unreadable(text, error)
+        rest = ""
+        if self.query is None:
+            value, rest = _read_value(text, text)
+            objects = [value]
+        else:
+            objects = self._select(self.query, text)
+        for each in objects:
+            yield self._record(each, text)
+        if rest:
+            message = f"Unable to parse {rest}: unexpected text after the first JSON value; send one value per message"
+            yield Unreadable(rest, ValueError(message))
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)
 
-    def _record(self, item: Any, text: str) -> Record:
-        if not isinstance(item, dict):
-            raise ValueError(f"Unable to parse {text}: expected an object")
-        record = self.flatten(item)
-        if self.own_text:
-            record["original_string"] = to_json(item)
-        else:
-            record.setdefault("original_string", text)
+    def _select(self, query: JsonPath, text: str) -> list[Any]:
+        """Return the objects that the query selects."""
+        wrapped = text if self.entity is None else _wrap(text, self.entity)
+        value, _ = _read_value(wrapped, text, comments=False)
+        if value is None:
+            raise ValueError(f"Unable to parse {text}: expected an object or a list, got null")
+        found = query.find(value)
+        if found is None:
+            return []
+        if not isinstance(found, list):
+            raise ValueError(
+                f"Unable to parse {text}: expected jsonpQuery to select a list of objects, got {_kind(found)}"
+            )
+        for each in found:
+            if not isinstance(each, dict):
+                message = f"expected jsonpQuery to select a list of objects, got {_kind(each)} in the list"
+                raise ValueError(f"Unable to parse {text}: {message}")
+        return found
+
+    def _record(self, value: Any, text: str) -> Record | Unreadable:
+        if not isinstance(value, dict):
+            hint = "; select its objects by jsonpQuery '$'" if isinstance(value, list) else ""
+            raise ValueError(f"Unable to parse {text}: expected an object, got {_kind(value)}{hint}")
+        try:
+            record = self.apply_strategy(value)
+        except ValueError as error:
+            return Unreadable(text, ValueError(f"Unable to parse {text}: {error}"))
+        if self.overrides_original:
+            record["original_string"] = _to_json_simple(value)
         record.setdefault("timestamp", now())
         return record
+
+
+# -- Options ----------------------------------------------------------------------------------------------------------
+
+
+def _query(settings: Settings) -> JsonPath | None:
+    text = "" if settings.options.get("jsonpQuery") is None else settings.text("jsonpQuery")
+    if not text:
+        return None
+    try:
+        return compile_json_path(text)
+    except JsonPathError as error:
+        raise (settings.location / "jsonpQuery").error(str(error)) from error
+
+
+def _boolean(settings: Settings, name: str) -> bool:
+    value = settings.options.get(name, False)
+    if not isinstance(value, bool):
+        raise (settings.location / name).error(f"expected true or false, got {value!r}")
+    return value
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _wrap(text: str, entity: str) -> str:
+    """Wrap a sequence of values in an object with a list."""
+    return f'{{ "{entity}" : [{trim(text).removesuffix(",")}]}}'
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not valid in JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_reject_constant)
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_BLANKS_AND_COMMENTS = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*+", re.DOTALL)
+# What is not closed extends to the end, so that each character is read once
+_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\r\n]*|/\*(?:.*?\*/|.*)', re.DOTALL)
+
+
+def _read_value(json_text: str, raw: str, *, comments: bool = True) -> tuple[Any, str]:
+    """Return the first value, and the text after it unless that is blank or a comment.
+
+    raw: the raw message, for errors. Raises ValueError for invalid JSON.
+    """
+    text = json_text
+    try:
+        try:
+            start = _skip(text, 0, comments=comments)
+            value, end = _decoder.raw_decode(text, start)
+        except json.JSONDecodeError:
+            if not comments or "/" not in text:
+                raise
+            text = _STRING_OR_COMMENT.sub(_erase_comment, text)
+            value, end = _decoder.raw_decode(text, _skip(text, 0, comments=False))
+    except json.JSONDecodeError as error:
+        message = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise ValueError(f"Unable to parse {raw}: invalid JSON: {message}") from error
+    except ValueError as error:
+        raise ValueError(f"Unable to parse {raw}: invalid JSON: {error}") from error
+    except RecursionError:
+        raise ValueError(f"Unable to parse {raw}: invalid JSON: {_DEEPLY_NESTED}") from None
+    rest = json_text[_skip(json_text, end, comments=True) :]
+    return value, rest if rest.strip() else ""
+
+
+def _skip(text: str, start: int, *, comments: bool) -> int:
+    match = (_BLANKS_AND_COMMENTS if comments else _BLANKS).match(text, start)
+    return start if match is None else match.end()
+
+
+def _erase_comment(match: re.Match[str]) -> str:
+    """Replace a comment by spaces, which preserves offsets."""
+    found = match[0]
+    return found if found.startswith('"') else re.sub(r"[^\r\n]+", lambda text: " " * len(text[0]), found)
+
+
+_JSON_SIMPLE_ESCAPES = re.compile(r"[/\x7f-\x9f\u2000-\u20ff]")
+
+
+def _to_json_simple(value: Record) -> str:
+    """Return an object as JSON in the form of json-simple, which escapes `/` and some other characters."""
+    return _JSON_SIMPLE_ESCAPES.sub(
+        lambda match: "\\/" if match[0] == "/" else f"\\u{ord(match[0]):04X}", to_json(value)
+    )
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), "null")

@@ -1,0 +1,130 @@
+"""The syslog parsers, for RFC 5424 and RFC 3164. Each line of a raw message is a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from stellar.pipeline.parsers.lines import is_blank, report_once, split_lines, trim
+from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
+from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
+from stellar.pipeline.records import Record, now
+from stellar.util.suggestions import suggest_name
+
+HEADER = "syslog.header."
+_ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
+# A name may be empty; hostname, application, process and message id are printable ASCII
+_NAMES = r"([!-~]*) ([!-~]*) ([!-~]*) ([!-~]*)"
+_HEADER_5424 = re.compile(rf"(?:<(\d{{1,3}})>)?(?:([1-9]\d{{0,2}}) ?)?(-|{_ISO}) {_NAMES} (?=[-\[])", re.ASCII)
+_ELEMENT = re.compile(r'\[([^ \]="]+)((?: [^ \]="]+="(?:[^"\\\]]|\\.)*+")*+)\]', re.DOTALL)
+_PARAMETER = re.compile(r' ([^ \]="]+)="((?:[^"\\\]]|\\.)*+)"', re.DOTALL)
+_HEADER_3164 = re.compile(
+    rf"(?:<(\d{{1,3}})>)? ?({_ISO}|[A-Za-z]{{3}} +\d{{1,2}}(?: +\d{{4}})? \d\d:\d\d:\d\d(?:\.\d{{1,9}})?)"
+    r" ([!-~\x80-\U0010ffff]*)(?: (.*))?",
+    re.ASCII | re.DOTALL,
+)
+
+
+class SyslogParser:
+    """The common base of the syslog parsers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.zone = zone_option(settings, "deviceTimeZone")
+
+    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
+        return report_once(self._parse_line(line, text) for line in split_lines(text))
+
+    def complaint(self, record: Record) -> str | None:
+        return find_missing_fields(record)
+
+    def _parse_line(self, line: str, text: str) -> Record | Unreadable:
+        try:
+            if is_blank(line):
+                raise ValueError("syslogLine cannot be null: the line is blank")
+            record = self._fields(line)
+            time = record.get(f"{HEADER}timestamp")
+            record["timestamp"] = now() if time in (None, "-") else parse_syslog_time(time, self.zone)
+        except ValueError as error:
+            return Unreadable(line, error)
+        record["original_string"] = text
+        return record
+
+    def _fields(self, line: str) -> Record:
+        """Return the fields of a line. Raises ValueError for another form."""
+        raise NotImplementedError
+
+
+class Syslog5424Parser(SyslogParser):
+    """Parses lines by RFC 5424."""
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"nilPolicy", "deviceTimeZone"})
+    # The value of a header field that is `-`, or no field at all
+    NIL_POLICIES: ClassVar[dict[str, tuple[str | None, ...]]] = {"OMIT": (), "NULL": (None,), "DASH": ("-",)}
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        policy = settings.text("nilPolicy", "OMIT")
+        if policy not in self.NIL_POLICIES:
+            hint = suggest_name(policy, self.NIL_POLICIES)
+            raise (settings.location / "nilPolicy").error(f"unknown policy {policy!r}; {hint}")
+        self.nil = self.NIL_POLICIES[policy]
+
+    def _fields(self, line: str) -> Record:
+        match = _HEADER_5424.match(line)
+        if match is None:
+            raise ValueError(
+                "invalid syslog header: expected '<priority>version time host application process id', RFC 5424"
+            )
+        priority, version, time, host, application, process, message_id = match.groups()
+        record = _priority_fields(priority)
+        if version:
+            record[f"{HEADER}version"] = version
+        names = ("timestamp", "hostName", "appName", "procId", "msgId")
+        for name, value in zip(names, (time, host, application, process, message_id), strict=True):
+            for kept in self.nil if value == "-" else (value,):
+                record[HEADER + name] = kept
+        _read_rest(line, match.end(), record)
+        return record
+
+
+def _read_rest(line: str, at: int, record: Record) -> None:
+    """Read the structured data and the message, which start at an offset, into a record."""
+    if line[at] == "-":
+        at += 1
+    else:
+        element = _ELEMENT.match(line, at)
+        if element is None:
+            raise ValueError(f'invalid structured data at offset {at}: expected [id name="value" …]')
+        while element is not None:
+            for name, value in _PARAMETER.findall(element[2]):
+                record[f"syslog.structuredData.{element[1]}.{name}"] = value
+            at = element.end()
+            element = _ELEMENT.match(line, at)
+    if message := line[at:].removeprefix(" "):
+        record["syslog.message"] = trim(message)
+
+
+class Syslog3164Parser(SyslogParser):
+    """Parses lines by RFC 3164, with its own or an ISO time."""
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"nilPolicy", "deviceTimeZone"})
+
+    def _fields(self, line: str) -> Record:
+        match = _HEADER_3164.fullmatch(line)
+        if match is None:
+            raise ValueError("invalid syslog header: expected '<priority>time host message', RFC 3164")
+        priority, time, host, message = match.groups()
+        return {
+            **_priority_fields(priority),
+            f"{HEADER}timestamp": time,
+            f"{HEADER}hostName": host,
+            "syslog.message": trim(message or ""),
+        }
+
+
+def _priority_fields(priority: str | None) -> Record:
+    if priority is None:
+        return {}
+    facility, severity = divmod(int(priority), 8)
+    return {f"{HEADER}pri": priority, f"{HEADER}facility": str(facility), f"{HEADER}severity": str(severity)}
