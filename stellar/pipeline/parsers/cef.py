@@ -12,6 +12,7 @@ from stellar.pipeline.parsers.extensions import (
     add_labelled,
     parse_device_time,
     parse_header_time,
+    parse_usual_time,
     read_extension,
     read_syslog_header,
     rename,
@@ -96,7 +97,9 @@ def _parse_severity(text: str) -> int:
 
 
 def _parse_receipt_time(text: str) -> int:
-    found = parse_device_time(text, _DATES)
+    found = parse_usual_time(text)
+    if found is None:
+        found = parse_device_time(text, _DATES)
     if found is not None:
         return found
     try:

@@ -1,21 +1,20 @@
 """The CSV parser: a raw message is a row, with a field for each named column.
 
 The dialect is that of opencsv 3.7, which differs from the one of Python's csv module wherever a quote or a backslash
-is not where it belongs. Most rows have none, or are quoted in the ordinary way, and Python's functions split them.
+is not where it belongs. Most rows have none, or quote whole values, and are split without looking at each character.
 """
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from stellar.java.date_patterns import parse_date, parse_pattern
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.java.timezones import Zone
-from stellar.language.conversions import to_string
+from stellar.language.conversions import JAVA_WHITESPACE, to_string
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
@@ -26,8 +25,6 @@ log = logging.getLogger(__name__)
 
 QUOTE, ESCAPE = '"', "\\"
 _LONG = re.compile(r"-?\d+", re.ASCII)
-# The limit of Python's csv module for a value
-_LONGEST_VALUE = 131_072
 
 
 class CsvParser:
@@ -37,14 +34,15 @@ class CsvParser:
 
     def __init__(self, settings: Settings) -> None:
         self.columns = _columns(settings)
+        self.names = [name for name, _ in self.columns]
+        self.are_in_order = [index for _, index in self.columns] == list(range(len(self.columns)))
         self.split = RowSplitter(_separator(settings))
         self.pattern = _date_pattern(settings)
         self.zone = Zone(zone_option(settings, "timeZone"))
 
-    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        line = trim(text)
-        if line and not line.startswith("#"):
-            yield self._record(text)
+    def __call__(self, text: str) -> Iterable[Record | Unreadable]:
+        line = text.lstrip(JAVA_WHITESPACE)
+        return (self._record(text),) if line and line[0] != "#" else ()
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)
@@ -52,7 +50,10 @@ class CsvParser:
     def _record(self, text: str) -> Record:
         try:
             row = self.split(text)
-            record: Record = {name: trim(row[index]) for name, index in self.columns}
+            if self.are_in_order and len(row) >= len(self.names) and text.isprintable():
+                record: Record = dict(zip(self.names, map(str.strip, row), strict=False))  # the space is all it strips
+            else:
+                record = {name: row[index].strip(JAVA_WHITESPACE) for name, index in self.columns}
         except ValueError as error:
             raise ValueError(f"Unable to parse {text}: {error}") from error
         except IndexError:
@@ -66,6 +67,8 @@ class CsvParser:
     def _timestamp(self, value: str) -> int | str:
         """Return epoch milliseconds, or the value itself if it is no timestamp."""
         if self.pattern is None:
+            if value.isdecimal() and value.isascii() and len(value) < 19:  # as usual
+                return int(value)
             if not _LONG.fullmatch(value) or len(value) > 20:
                 return value
             number = int(value)
@@ -87,22 +90,40 @@ class RowSplitter:
 
     def __init__(self, separator: str) -> None:
         self.separator = separator
-        plain = re.escape(separator)
-        value = rf'(?:"(?:[^"\\]|"")*+"|[^"\\\r\n{plain}]*+)'
-        # Python's module does not accept a line break as separator
-        never = "(?!)" if separator in "\r\n" else ""
-        self._is_ordinary = re.compile(rf"{never}{value}(?:{plain}{value})*+").fullmatch
-        # The next character that has a meaning, after any number of others
-        self._tokens = re.compile(rf'[^"\\{plain}]+|["\\{plain}]').finditer
+        special = re.escape(separator)
+        # Each character that has a meaning, and each run of others
+        self._tokens = re.compile(rf'[^"\\{special}]+|["\\{special}]').finditer
 
     def __call__(self, row: str) -> list[str]:
         """Return the values. Raises ValueError for a quote that is not closed."""
-        if QUOTE not in row and ESCAPE not in row:
+        if ESCAPE in row:
+            return self._split_any(row)
+        if QUOTE not in row:
             return row.split(self.separator)
-        if len(row) <= _LONGEST_VALUE and self._is_ordinary(row):
-            (values,) = csv.reader([row], delimiter=self.separator, strict=True)
-            return values
-        return self._split_any(row)
+        values = self._split_ordinary(row)
+        return self._split_any(row) if values is None else values
+
+    def _split_ordinary(self, row: str) -> list[str] | None:
+        """Return the values of a row in which each quoted value is between separators; None for other rows."""
+        separator = self.separator
+        before, *pieces, after = row.split(QUOTE)  # every other piece is quoted, from the first one on
+        if len(pieces) % 2 == 0 or (before and before[-1] != separator) or (after and after[0] != separator):
+            return None
+        values = before[:-1].split(separator) if before else []
+        parts = []  # of a quoted value, between the quotes in it
+        for quoted, between in zip(pieces[::2], pieces[1::2], strict=False):
+            parts.append(quoted)
+            if between:
+                if between[0] != separator or between[-1] != separator:
+                    return None
+                values.append(QUOTE.join(parts))
+                parts = []
+                values += between[1:-1].split(separator) if len(between) > 1 else ()
+        parts.append(pieces[-1])
+        values.append(QUOTE.join(parts))
+        if after:
+            values += after[1:].split(separator)
+        return values
 
     def _split_any(self, row: str) -> list[str]:
         values: list[str] = []

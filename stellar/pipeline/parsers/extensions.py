@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number
 from stellar.java.date_patterns import MONTHS, parse_date
 from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX
 from stellar.java.timezones import DEFAULT
-from stellar.pipeline.parsers.lines import trim
+from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.syslog_time import TOLERANCE_MS, parse_syslog_time
 from stellar.pipeline.records import Record, now
 
@@ -45,31 +45,31 @@ def to_int(text: str) -> int | None:
 _EQUALS = re.compile(r"(?<!\\)=")
 
 
-def read_extension(text: str) -> Iterator[tuple[str, str]]:
-    r"""Yield the keys and values of `key=value key=value`, in which a value may contain spaces.
+def read_extension(text: str) -> list[tuple[str, str]]:
+    r"""Return the keys and values of `key=value key=value`, in which a value may contain spaces.
 
     A value ends at the last space or tab before the next `=`. An `=` after `\`, or with no space between it and the
     value's start, is part of the value. Metron does not see a pair directly after an empty value; so it is here.
     """
-    key = None
-    start = piece = 0  # the offsets of the value, and of the text after the last `=`, in which spaces are searched
-    for match in _EQUALS.finditer(text):
-        if key is None:
-            key = text[: match.start()]
-            start = piece = match.end()
-            continue
-        end = max(text.rfind(" ", piece, match.start()), text.rfind("\t", piece, match.start()))
-        if end > start:
-            yield key, trim(text[start:end])
-            key = trim(text[end : match.start()])
-        if end >= 0:
-            start = match.end()
-        piece = match.end()
-    if key is not None:
-        yield key, text[start:]
+    key, *pieces = _EQUALS.split(text) if "\\" in text else text.split("=")
+    has_tabs = "\t" in text
+    pairs = []
+    value: list[str] = []  # what precedes the piece, if the `=` before it is part of the value
+    for piece in pieces[:-1]:
+        end = piece.rfind(" ") if not has_tabs else max(piece.rfind(" "), piece.rfind("\t"))
+        if end > 0 or (end == 0 and value):
+            value.append(piece[:end])
+            pairs.append((key, "=".join(value).strip(JAVA_WHITESPACE)))
+            key = piece[end:].strip(JAVA_WHITESPACE)
+            value = []
+        elif end < 0:
+            value.append(piece)
+    if pieces:
+        pairs.append((key, "=".join((*value, pieces[-1]))))
+    return pairs
 
 
-def add_labelled(pairs: Iterator[tuple[str, str]], record: Record) -> None:
+def add_labelled(pairs: Iterable[tuple[str, str]], record: Record) -> None:
     """Add pairs to a record. `xLabel=name` names the value of `x`, if the record has one."""
     labels = {}
     for key, value in pairs:
@@ -109,6 +109,37 @@ class PortReader:
 # -- Times ------------------------------------------------------------------------------------------------------------
 
 
+# The usual form, which the patterns `MMM dd yyyy HH:mm:ss[.SSS][ zzz]` read to the same time
+_USUAL_TIME = re.compile(
+    r"([A-Za-z]{3}) (\d{1,2}) (\d{4}) (\d\d):(\d\d):(\d\d)(?:\.(\d{3}))?(?: (?:UTC|GMT))?", re.ASCII
+)
+
+
+def parse_usual_time(text: str) -> int | None:
+    """Return the epoch milliseconds of a time such as `Apr 07 2017 00:10:10 UTC`; None for another form.
+
+    A time more than 4 days ahead is one of the year before.
+    """
+    match = _USUAL_TIME.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        month = _MONTH_NUMBERS[match[1].lower()]
+        day, year, hour, minute, second = (int(each) for each in match.groups()[1:6])
+        time = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except (KeyError, ValueError):  # lenient patterns may accept it
+        return None
+    if year == 1970:
+        return None
+    epoch = (time - _EPOCH) // _SECOND * 1000 + int(match[7] or 0)
+    return _correct_year(epoch)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_MONTH_NUMBERS = {name[:3].lower(): number for number, name in enumerate(MONTHS, 1)}
+
+
 def parse_device_time(text: str, patterns: Sequence[str]) -> int | None:
     """Return the epoch milliseconds of a time: digits, or the first pattern that matches; None for another form.
 
@@ -127,9 +158,14 @@ def parse_device_time(text: str, patterns: Sequence[str]) -> int | None:
     return None
 
 
+_END_OF_1970 = 365 * MS_A_DAY
+
+
 def _correct_year(epoch: int) -> int:
-    local = LocalDateTime(epoch)
     current = now()
+    if _END_OF_1970 <= epoch <= current + TOLERANCE_MS:
+        return epoch
+    local = LocalDateTime(epoch)
 
     def instant(year: int) -> int:
         return day_number(year, local.month, local.day) * MS_A_DAY + local.millisecond_of_day

@@ -12,6 +12,7 @@ from stellar.pipeline.parsers.extensions import (
     add_labelled,
     parse_device_time,
     parse_header_time,
+    parse_usual_time,
     read_extension,
     read_syslog_header,
     rename,
@@ -105,7 +106,9 @@ def _parse_delimiter(text: str) -> str:
 def _parse_time(record: Record) -> int:
     text = record["devTime"]
     pattern = record.get("devTimeFormat")
-    found = parse_device_time(text, _DATES if pattern is None else [pattern])
+    found = parse_usual_time(text) if pattern is None else None
+    if found is None:
+        found = parse_device_time(text, _DATES if pattern is None else [pattern])
     if found is not None:
         return found
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import ClassVar
 
 from stellar.pipeline.parsers.lines import is_blank, report_once, split_lines, trim
@@ -12,7 +12,8 @@ from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
 from stellar.pipeline.records import Record, now
 from stellar.util.suggestions import suggest_name
 
-HEADER = "syslog.header."
+_TIME = "syslog.header.timestamp"
+_NAMES_5424 = (_TIME, *(f"syslog.header.{name}" for name in ("hostName", "appName", "procId", "msgId")))
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
 # A name may be empty; hostname, application, process and message id are printable ASCII
 _NAMES = r"([!-~]*) ([!-~]*) ([!-~]*) ([!-~]*)"
@@ -32,8 +33,11 @@ class SyslogParser:
     def __init__(self, settings: Settings) -> None:
         self.zone = zone_option(settings, "deviceTimeZone")
 
-    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        return report_once(self._parse_line(line, text) for line in split_lines(text))
+    def __call__(self, text: str) -> Iterable[Record | Unreadable]:
+        lines = split_lines(text)
+        if len(lines) == 1:
+            return (self._parse_line(lines[0], text),)
+        return report_once(self._parse_line(line, text) for line in lines)
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)
@@ -43,7 +47,7 @@ class SyslogParser:
             if is_blank(line):
                 raise ValueError("syslogLine cannot be null: the line is blank")
             record = self._fields(line)
-            time = record.get(f"{HEADER}timestamp")
+            time = record.get(_TIME)
             record["timestamp"] = now() if time in (None, "-") else parse_syslog_time(time, self.zone)
         except ValueError as error:
             return Unreadable(line, error)
@@ -76,14 +80,15 @@ class Syslog5424Parser(SyslogParser):
             raise ValueError(
                 "invalid syslog header: expected '<priority>version time host application process id', RFC 5424"
             )
-        priority, version, time, host, application, process, message_id = match.groups()
+        priority, version, *values = match.groups()
         record = _priority_fields(priority)
         if version:
-            record[f"{HEADER}version"] = version
-        names = ("timestamp", "hostName", "appName", "procId", "msgId")
-        for name, value in zip(names, (time, host, application, process, message_id), strict=True):
-            for kept in self.nil if value == "-" else (value,):
-                record[HEADER + name] = kept
+            record["syslog.header.version"] = version
+        for name, value in zip(_NAMES_5424, values, strict=True):
+            if value != "-":
+                record[name] = value
+            elif self.nil:
+                (record[name],) = self.nil
         _read_rest(line, match.end(), record)
         return record
 
@@ -117,8 +122,8 @@ class Syslog3164Parser(SyslogParser):
         priority, time, host, message = match.groups()
         return {
             **_priority_fields(priority),
-            f"{HEADER}timestamp": time,
-            f"{HEADER}hostName": host,
+            _TIME: time,
+            "syslog.header.hostName": host,
             "syslog.message": trim(message or ""),
         }
 
@@ -127,4 +132,8 @@ def _priority_fields(priority: str | None) -> Record:
     if priority is None:
         return {}
     facility, severity = divmod(int(priority), 8)
-    return {f"{HEADER}pri": priority, f"{HEADER}facility": str(facility), f"{HEADER}severity": str(severity)}
+    return {
+        "syslog.header.pri": priority,
+        "syslog.header.facility": str(facility),
+        "syslog.header.severity": str(severity),
+    }

@@ -56,6 +56,11 @@ def parse_syslog_time(text: str, zone: tzinfo) -> int:
 
 
 def _parse_iso(text: str, match: re.Match[str]) -> int:
+    if match[4] != "24" and (match[9] or "") < "18":
+        try:
+            return (datetime.fromisoformat(text) - _EPOCH) // _MS
+        except ValueError:
+            pass  # out of range, or the year 0
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     _check_ranges(text, month, day, hour, minute, second)
     _check_day(text, year, month, day)

@@ -49,11 +49,11 @@ def test_an_unclosed_quote_is_an_error(row: str) -> None:
         RowSplitter(",")(row)
 
 
-@given(st.text(alphabet='a ,"\\;\t', max_size=12))
+@given(st.text(alphabet='a ,"\t', max_size=12))
 def test_the_fast_path_gives_the_same_values(row: str) -> None:
     split = RowSplitter(",")
-    if split._is_ordinary(row):
-        assert split(row) == split._split_any(row)
+    if '"' in row and (values := split._split_ordinary(row)) is not None:
+        assert values == split._split_any(row)
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters='\\"\r\n\0', exclude_categories=["Cs"])), min_size=1))
@@ -170,7 +170,14 @@ def test_options_are_checked(options: dict[str, Any], message: str, parse: Parse
 
 
 @pytest.mark.parametrize(
-    "row", ['"' + "a" * 10_000_000 + '",b,c', "a," * 3_000_000, 'x"' * 300_001 + ",b,c", "\\" * 1_000_000]
+    "row",
+    [
+        '"' + "a" * 10_000_000 + '",b,c',
+        "a," * 3_000_000,
+        '"' + '""' * 1_000_000 + '",b,c',
+        'x"' * 300_001 + ",b,c",
+        "\\" * 1_000_000,
+    ],
 )
 def test_a_long_row_is_read_in_linear_time(row: str, parse: Parse) -> None:
     try:
