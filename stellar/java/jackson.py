@@ -7,40 +7,63 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-# Strings match first, so that `//` in a string does not start a comment. An unclosed `/*` remains, and is invalid JSON
-_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+# Strings match first, so that `//` in a string does not start a comment. What is not closed matches up to the end, so
+# that the time is linear
+_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\r\n]*|/\*(?:.*?\*/|.*)', re.DOTALL)
 _WHITESPACE = " \t\r\n"
 
 
 def without_comments(text: str) -> str:
-    """Replace `//` and `/* */` comments in JSON by spaces, which preserves offsets, lines and columns."""
-    if "/" not in text:
-        return text
+    """Replace `//` and `/* */` comments in JSON by spaces, which preserves offsets, lines and columns.
 
-    def blank(match: re.Match[str]) -> str:
-        found = match.group()
-        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
-
-    return _TEXT_OR_COMMENT.sub(blank, text)
+    An unclosed `/*` remains, and is invalid JSON.
+    """
+    return _TEXT_OR_COMMENT.sub(_erase_comment, text) if "/" in text else text
 
 
-def read_first_value(text: str, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> tuple[Any, str]:
-    """Return the first JSON value in a string, and the text after it without comments and surrounding whitespace.
+def _erase_comment(match: re.Match[str]) -> str:
+    found = match.group()
+    if found.startswith('"') or (found.startswith("/*") and (len(found) < 4 or not found.endswith("*/"))):
+        return found
+    return re.sub(r"[^\r\n]+", lambda line: " " * len(line[0]), found)
+
+
+def read_first_value(
+    text: str,
+    make_object: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    *,
+    comments: bool = True,
+) -> tuple[Any, str]:
+    """Return the first JSON value in a string, and the text after it, without whitespace and comments around it.
 
     Numbers have no limit but that of Python's integers.
 
     make_object: makes an object of its members; by default the last one of those with equal keys is used
+    comments: if False, a comment in the value or before it is an error
 
     Raises ValueError if the string does not start with a JSON value, also for NaN and Infinity and deep nesting.
     """
     decoder = _DECODER if make_object is None else _make_decoder(make_object)
-    text = without_comments(text)
-    start = len(text) - len(text.lstrip(_WHITESPACE))
     try:
-        value, end = decoder.raw_decode(text, start)
+        value, end = _decode(decoder, text, comments=comments)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return value, text[end:].strip(_WHITESPACE)
+    if end == len(text):
+        return value, ""
+    rest = text[end:]
+    shown = without_comments(rest)
+    return value, rest[len(shown) - len(shown.lstrip(_WHITESPACE)) : len(shown.rstrip(_WHITESPACE))]
+
+
+def _decode(decoder: json.JSONDecoder, text: str, *, comments: bool) -> tuple[Any, int]:
+    """Return the first value and the offset after it. Most texts have no comments, so these are looked for later."""
+    try:
+        return decoder.raw_decode(text, len(text) - len(text.lstrip(_WHITESPACE)))
+    except json.JSONDecodeError:
+        erased = without_comments(text) if comments else text
+        if erased == text:
+            raise
+    return decoder.raw_decode(erased, len(erased) - len(erased.lstrip(_WHITESPACE)))
 
 
 def _reject_constant(name: str) -> NoReturn:

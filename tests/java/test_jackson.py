@@ -21,6 +21,10 @@ from stellar.java.jackson import read_first_value
         ("1E400", math.inf, ""),
         ("null", None, ""),
         ("\t\r\n[]\n", [], ""),
+        ("// c\r{}", {}, ""),
+        ('{} /* c */ {"b": "// d"} // e', {}, '{"b": "// d"}'),
+        ("{}/* c", {}, "/* c"),
+        ("{}/*/", {}, "/*/"),
     ],
 )
 def test_the_first_value_and_the_rest_are_returned(text: str, value: object, rest: str) -> None:
@@ -31,5 +35,20 @@ def test_the_first_value_and_the_rest_are_returned(text: str, value: object, res
     "text", ["", " ", "x", "NaN", "[Infinity]", "{'a':1}", '{"a":1,}', "\ufeff{}", "\u00a0{}", "[" * 100_000, "/* {}"]
 )
 def test_anything_else_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_first_value(text)
+
+
+def test_comments_can_be_errors() -> None:
+    assert read_first_value(' {"a": "//"} // c', comments=False) == ({"a": "//"}, "")
+    for text in ("// c\n{}", "{/* c */}"):
+        with pytest.raises(ValueError, match=r"."):
+            read_first_value(text, comments=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "/*" * 500_000, '["' + '\\"' * 500_000, "[" + '"\\' * 500_000, "[" + "/" * 999_999]
+)
+def test_comments_are_found_in_linear_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_first_value(text)

@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from stellar.java.jackson import read_first_value
 from stellar.java.json_path import JsonPath, JsonPathError, compile_json_path
 from stellar.language.conversions import to_string
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, now, to_json
 from stellar.util.suggestions import suggest_name
-
-_DEEPLY_NESTED = "it nests too deeply"
 
 
 def _flatten(record: Record) -> Record:
@@ -84,7 +83,7 @@ class JsonMapParser:
             objects = self._select(self.query, text)
         for each in objects:
             yield self._record(each, text)
-        if rest:
+        if rest.strip():
             message = f"Unable to parse {rest}: unexpected text after the first JSON value; send one value per message"
             yield Unreadable(rest, ValueError(message))
 
@@ -152,52 +151,18 @@ def _wrap(text: str, entity: str) -> str:
     return f'{{ "{entity}" : [{trim(text).removesuffix(",")}]}}'
 
 
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not valid in JSON")
-
-
-_decoder = json.JSONDecoder(parse_constant=_reject_constant)
-_BLANKS = re.compile(r"[ \t\r\n]*")
-_BLANKS_AND_COMMENTS = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*+", re.DOTALL)
-# What is not closed extends to the end, so that each character is read once
-_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\]|\\.)*+"?|//[^\r\n]*|/\*(?:.*?\*/|.*)', re.DOTALL)
-
-
-def _read_value(json_text: str, raw: str, *, comments: bool = True) -> tuple[Any, str]:
-    """Return the first value, and the text after it unless that is blank or a comment.
+def _read_value(text: str, raw: str, *, comments: bool = True) -> tuple[Any, str]:
+    """Return the first value, and the text after it.
 
     raw: the raw message, for errors. Raises ValueError for invalid JSON.
     """
-    text = json_text
     try:
-        try:
-            start = _skip(text, 0, comments=comments)
-            value, end = _decoder.raw_decode(text, start)
-        except json.JSONDecodeError:
-            if not comments or "/" not in text:
-                raise
-            text = _STRING_OR_COMMENT.sub(_erase_comment, text)
-            value, end = _decoder.raw_decode(text, _skip(text, 0, comments=False))
+        return read_first_value(text, comments=comments)
     except json.JSONDecodeError as error:
         message = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise ValueError(f"Unable to parse {raw}: invalid JSON: {message}") from error
     except ValueError as error:
         raise ValueError(f"Unable to parse {raw}: invalid JSON: {error}") from error
-    except RecursionError:
-        raise ValueError(f"Unable to parse {raw}: invalid JSON: {_DEEPLY_NESTED}") from None
-    rest = json_text[_skip(json_text, end, comments=True) :]
-    return value, rest if rest.strip() else ""
-
-
-def _skip(text: str, start: int, *, comments: bool) -> int:
-    match = (_BLANKS_AND_COMMENTS if comments else _BLANKS).match(text, start)
-    return start if match is None else match.end()
-
-
-def _erase_comment(match: re.Match[str]) -> str:
-    """Replace a comment by spaces, which preserves offsets."""
-    found = match[0]
-    return found if found.startswith('"') else re.sub(r"[^\r\n]+", lambda text: " " * len(text[0]), found)
 
 
 _JSON_SIMPLE_ESCAPES = re.compile(r"[/\x7f-\x9f\u2000-\u20ff]")
