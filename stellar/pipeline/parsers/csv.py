@@ -39,6 +39,7 @@ class CsvParser:
         self.split = RowSplitter(_separator(settings))
         self.pattern = _date_pattern(settings)
         self.zone = Zone(zone_option(settings, "timeZone"))
+        self._warned = False
 
     def __call__(self, text: str) -> Iterable[Record | Unreadable]:
         line = text.lstrip(JAVA_WHITESPACE)
@@ -74,10 +75,12 @@ class CsvParser:
             number = int(value)
             return number if LONG_MIN <= number <= LONG_MAX else value
         milliseconds = parse_date(self.pattern, value, self.zone)
-        if milliseconds is None:
-            log.warning("timestamp is not converted: invalid date %r: expected the form %r", value, self.pattern)
-            return value
-        return milliseconds
+        if milliseconds is not None:
+            return milliseconds
+        if not self._warned:
+            self._warned = True
+            log.warning("timestamp is not converted: invalid date %.80r: expected the form %r", value, self.pattern)
+        return value
 
 
 class RowSplitter:

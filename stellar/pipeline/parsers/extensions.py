@@ -103,7 +103,7 @@ class PortReader:
             record[new] = number
         elif not self._warned:
             self._warned = True
-            log.warning("invalid port %r in %s: expected an integer; it remains a string", text, old)
+            log.warning("invalid port %.80r in %s: expected an integer; it remains a string", text, old)
 
 
 # -- Times ------------------------------------------------------------------------------------------------------------
