@@ -162,7 +162,8 @@ def _read_value(text: str, raw: str, *, comments: bool = True) -> tuple[Any, str
         message = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise ValueError(f"Unable to parse {raw}: invalid JSON: {message}") from error
     except ValueError as error:
-        raise ValueError(f"Unable to parse {raw}: invalid JSON: {error}") from error
+        reason = str(error).partition("; use sys.")[0]  # of an integer with too many digits
+        raise ValueError(f"Unable to parse {raw}: invalid JSON: {reason}") from error
 
 
 _JSON_SIMPLE_ESCAPES = re.compile(r"[/\x7f-\x9f\u2000-\u20ff]")
