@@ -337,7 +337,8 @@ def _match_literal(literal: str, string: str, at: int) -> int | None:
     return at + len(literal) if string.startswith(literal, at) else None
 
 
-_NUMBER = re.compile(r"-?\d+")
+# Java's number format, which reads the fields, also accepts its signs for NaN and infinity
+_NUMBER = re.compile("-?(?:\\d+|∞)|\ufffd")
 
 
 def _parse_field(part: Letters, string: str, at: int, zone: Zone, fields: DateFields, lenient: bool) -> int | None:
@@ -397,7 +398,9 @@ def _parse_number(part: Letters, string: str, at: int, start: int, fields: DateF
 
 def _as_int(digits: str) -> int:
     """Convert digits as Java does: the lowest 32 bits of a number of 64 bits, the nearest int for a larger one."""
-    value = int(digits[:40])
+    if digits == "\ufffd":
+        return 0
+    value = int(digits[:40].replace("∞", "9" * 20))
     if not -(2**63) <= value < 2**63:
         return 2**31 - 1 if value > 0 else -(2**31)
     return (value + 2**31) % 2**32 - 2**31
