@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.parsers.bro import BroParser
 from stellar.pipeline.parsers.cef import CefParser
 from stellar.pipeline.parsers.csv import CsvParser
+from stellar.pipeline.parsers.fireeye import FireEyeParser
 from stellar.pipeline.parsers.grok import GrokParser
+from stellar.pipeline.parsers.ise import IseParser
 from stellar.pipeline.parsers.json_map import JsonMapParser
+from stellar.pipeline.parsers.lancope import LancopeParser
 from stellar.pipeline.parsers.leef import LeefParser
+from stellar.pipeline.parsers.logstash import LogstashParser
+from stellar.pipeline.parsers.palo_alto import PaloAltoParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
+from stellar.pipeline.parsers.sourcefire import SourcefireParser
 from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
 
 __all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory"]
@@ -26,13 +33,18 @@ PARSERS: dict[str, ParserFactory] = {
     "LEEF": LeefParser,
     "Syslog3164": Syslog3164Parser,
     "Syslog5424": Syslog5424Parser,
+    "BasicBro": BroParser,
+    "BasicFireEye": FireEyeParser,
+    "BasicIse": IseParser,
+    "BasicLancope": LancopeParser,
+    "BasicLogstash": LogstashParser,
+    "BasicPaloAltoFirewall": PaloAltoParser,
+    "BasicSourcefire": SourcefireParser,
 }
 
 # Metron's other parsers, which have an error message of their own
 UNSUPPORTED = frozenset({
-    "RegularExpressions", "BasicBro", "BasicSnort", "BasicAsa",
-    "BasicPaloAltoFirewall", "BasicFireEye", "BasicSourcefire", "BasicLancope", "BasicLogstash", "GrokWebSphere",
-    "BasicIse",
+    "RegularExpressions", "BasicSnort", "BasicAsa", "GrokWebSphere",
 })  # fmt: skip
 _JAVA = "org.apache.metron.parsers."
 
