@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from stellar.language.library import stellar
+from stellar.language.literals import LiteralKind, check_strings
 
 _LONGEST = 65_536
 _DEEPEST = 50
@@ -13,7 +14,14 @@ _DEEPEST = 50
 _MOST_COMPARED = 512
 
 
-@stellar("BYTEARRAY_MATCHER", surplus="refuse")
+def _validate(pattern: str) -> None:
+    _compile(pattern)
+
+
+BYTE_PATTERN = LiteralKind(check_strings(_validate), "see ?BYTEARRAY_MATCHER for the syntax")
+
+
+@stellar("BYTEARRAY_MATCHER", surplus="refuse", literals={"pattern": BYTE_PATTERN})
 def bytearray_matcher(pattern: str | None, data: bytes | None) -> bool:
     """Test whether bytes contain a sequence that matches a byte pattern.
 

@@ -12,13 +12,38 @@ from typing import Any
 
 from stellar.java import date_patterns as _date_patterns
 from stellar.java.calendar import LocalDateTime
-from stellar.java.timezones import DEFAULT, Zone, zone
+from stellar.java.date_pitfalls import find_pitfalls
+from stellar.java.timezones import DEFAULT, Zone, find_zone, zone
 from stellar.language.conversions import to_long, to_string
 from stellar.language.library import stellar
+from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.runtime import describe
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
+
+
+def _find_unknown_zone(name: object, arguments: Arguments) -> Pitfalls:
+    if isinstance(name, str) and find_zone(name) is None:
+        yield f"unknown time zone {name!r}, which is taken as GMT", "use a name such as America/New_York or GMT+5:30"
+
+
+def _require_timestamp(value: object, arguments: Arguments) -> None:
+    if len(arguments) > 2 and not isinstance(value, int):
+        raise ValueError(f"expected an integer as timestamp, got {describe(value)}")
+
+
+def _find_unknown_zone_at_end(name: object, arguments: Arguments) -> Pitfalls:
+    return _find_unknown_zone(name, arguments) if len(arguments) == 2 else iter(())
+
+
+DATE_PATTERN = LiteralKind(
+    check_strings(_date_patterns.parse_pattern),
+    "use letters such as yyyy-MM-dd HH:mm:ss",
+    lambda pattern, _: find_pitfalls(str(pattern)),
+)
+TIME_ZONE = LiteralKind(lambda *_: None, "", _find_unknown_zone)
+TIMESTAMP_OR_ZONE = LiteralKind(_require_timestamp, "use milliseconds since 1970", _find_unknown_zone_at_end)
 
 
 @stellar("NOW")
@@ -33,7 +58,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-@stellar("TO_EPOCH_TIMESTAMP")
+@stellar("TO_EPOCH_TIMESTAMP", literals={"format": DATE_PATTERN, "timezone": TIME_ZONE})
 def to_epoch_timestamp(date_time: object, format_: object, timezone: object = None) -> int | None:
     """Parse a string as a date and return its timestamp. Characters after the date are ignored.
 
@@ -55,7 +80,7 @@ def to_epoch_timestamp(date_time: object, format_: object, timezone: object = No
     return _date_patterns.parse_date(to_string(format_), to_string(date_time), _find_zone(timezone))
 
 
-@stellar("IS_DATE")
+@stellar("IS_DATE", literals={"format": DATE_PATTERN})
 def is_date(date: object = None, format_: object = None) -> bool:
     """Test whether a string begins with an existing date.
 
@@ -74,7 +99,7 @@ def is_date(date: object = None, format_: object = None) -> bool:
     return _date_patterns.parse_date(to_string(format_), to_string(date), DEFAULT, lenient=False) is not None
 
 
-@stellar("DATE_FORMAT")
+@stellar("DATE_FORMAT", literals={"format": DATE_PATTERN, "timestamp": TIMESTAMP_OR_ZONE, "timezone": TIME_ZONE})
 def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MISSING) -> str | None:
     """Format a timestamp as a string.
 

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.literals import LiteralKind, check_strings
+
+ENCODING = LiteralKind(check_strings(lambda name: name and _find_encoding(name)), "see GET_SUPPORTED_ENCODINGS()")
 
 
 @stellar("GET_SUPPORTED_ENCODINGS")
@@ -30,7 +33,7 @@ def _prepare_encode(str_: object, encoding: object, *_: object) -> Callable[...,
     return lambda string, *_: encode_bytes(string.encode("utf-8", "replace")) if string else None
 
 
-@stellar("ENCODE", surplus="refuse", prepare=_prepare_encode)
+@stellar("ENCODE", surplus="refuse", prepare=_prepare_encode, literals={"encoding": ENCODING})
 def encode(str_: str | None, encoding: str | None, unused: object = None) -> str | None:
     """Encode a string.
 
@@ -47,7 +50,7 @@ def encode(str_: str | None, encoding: str | None, unused: object = None) -> str
     return _find_encoding(encoding).encode(str_.encode("utf-8", "replace")) if str_ and encoding else None
 
 
-@stellar("DECODE", surplus="refuse")
+@stellar("DECODE", surplus="refuse", literals={"encoding": ENCODING})
 def decode(str_: str | None, encoding: str | None, verify: bool | None = False) -> str | None:
     """Decode a string. Characters outside the encoding's alphabet are skipped.
 
@@ -74,7 +77,7 @@ def decode(str_: str | None, encoding: str | None, verify: bool | None = False) 
     return str_ if octets is None else octets.decode("utf-8", "replace")
 
 
-@stellar("IS_ENCODING")
+@stellar("IS_ENCODING", literals={"encoding": ENCODING})
 def is_encoding(str_: str | None, encoding: str | None) -> bool:
     """Test whether a string consists of characters of an encoding only.
 

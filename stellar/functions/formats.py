@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
@@ -16,6 +16,7 @@ from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import to_long, to_optional_string, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.literals import Arguments, LiteralKind
 from stellar.language.runtime import describe
 
 # No record needs more, and a wrong width must not exhaust memory
@@ -42,7 +43,21 @@ def _prepare_format(format_: object, *args: object) -> Callable[..., str] | None
     return lambda *values: text % values if fits(values) else _render(parts, values)
 
 
-@stellar("FORMAT", prepare=_prepare_format)
+def _validate_format(format_: object, arguments: Arguments) -> None:
+    if not isinstance(format_, str):
+        return
+    values = arguments[1:]
+    for directive, index in _number_values(_parse(format_)):
+        if not 0 <= index < len(values):
+            raise LookupError(f"missing value for {directive.source!r}")
+        if values[index] is not UNKNOWN:
+            directive.format(values[index])
+
+
+FORMAT = LiteralKind(_validate_format, "add a value for each directive; write a percent sign as %%")
+
+
+@stellar("FORMAT", prepare=_prepare_format, literals={"format": FORMAT})
 def format_(format_: object, *args: object) -> str:
     """Format values by a pattern, like Java's String.format.
 
@@ -72,20 +87,30 @@ def _format(pattern: str, *args: object) -> str:
 
 
 def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
+    indices = _number_values(parts)
     pieces: list[str] = []
-    sequential = last = -1
     for part in parts:
         if isinstance(part, str):
             pieces.append(part)
+            continue
+        _, index = next(indices)
+        if not 0 <= index < len(args):
+            raise LookupError(f"missing value for {part.source!r}")
+        pieces.append(part.format(args[index]))
+    return "".join(pieces)
+
+
+def _number_values(parts: list[str | _Directive]) -> Iterator[tuple[_Directive, int]]:
+    """Yield the directives, each with the index of its value; -1 for the previous one if there is none."""
+    sequential = last = -1
+    for part in parts:
+        if isinstance(part, str):
             continue
         if part.index is None:
             sequential = last = sequential + 1
         elif part.index > 0:
             last = part.index - 1
-        if not 0 <= last < len(args):
-            raise LookupError(f"missing value for {part.source!r}")
-        pieces.append(part.format(args[last]))
-    return "".join(pieces)
+        yield part, last
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from stellar.java.grok import Grok, GrokError, NoMatch, load_common_definitions
 from stellar.java.regex import TIMEOUT_MS
 from stellar.language.conversions import to_string
 from stellar.language.library import stellar
+from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
 from stellar.util.text_tables import text_table
 
@@ -23,7 +24,14 @@ LABEL = "pattern"
 LONGEST_STRING = 65_536
 
 
-@stellar("GROK_EVAL")
+def _validate(pattern: str) -> None:
+    _compile(pattern)
+
+
+GROK_PATTERN = LiteralKind(check_strings(_validate), "use known names, such as %{IP:source}")
+
+
+@stellar("GROK_EVAL", literals={"grok": GROK_PATTERN})
 def grok_eval(grok: str | None, data: object) -> str | None:
     """Match strings against a Grok pattern, and draw the captured values as a table: a column for each name, a row for
     each string.

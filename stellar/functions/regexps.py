@@ -9,8 +9,13 @@ from typing import Any
 from stellar.java.regex import Replacement, compile_for_groups, compile_matcher, compile_replacer
 from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.literals import Arguments, LiteralKind, check_strings
 
 _CACHE_SIZE = 512
+
+REGULAR_EXPRESSION = LiteralKind(
+    check_strings(compile_matcher), "the syntax is that of Java; a backslash is written as two: '\\\\('"
+)
 
 
 def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str | None], bool] | None:
@@ -23,7 +28,7 @@ def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str |
     return lambda string: string is not None and fullmatch(string) is not None
 
 
-@stellar("REGEXP_MATCH", prepare=_prepare_match)
+@stellar("REGEXP_MATCH", prepare=_prepare_match, literals={"pattern": REGULAR_EXPRESSION})
 def regexp_match(str_: str | None, pattern: object) -> bool:
     """Test whether a whole string matches a regular expression.
 
@@ -63,7 +68,25 @@ def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable
     return group_val
 
 
-@stellar("REGEXP_GROUP_VAL", surplus="refuse", prepare=_prepare_group_val)
+def _validate_group(group: object, arguments: Arguments) -> None:
+    _, pattern, *_ = arguments
+    number = to_integer(group)
+    if number is None or not isinstance(pattern, str):
+        return
+    groups = compile_for_groups(pattern).groups
+    if not 0 <= number <= groups:
+        raise LookupError(f"the regular expression has no group {number}: it has {groups or 'none'}")
+
+
+GROUP = LiteralKind(_validate_group, "groups are numbered from 1, by their opening parentheses")
+
+
+@stellar(
+    "REGEXP_GROUP_VAL",
+    surplus="refuse",
+    prepare=_prepare_group_val,
+    literals={"pattern": REGULAR_EXPRESSION, "group": GROUP},
+)
 def regexp_group_val(str_: str | None, pattern: str | None, group: object) -> str | None:
     """Return the capture of a group, if a whole string matches a regular expression.
 
@@ -103,7 +126,21 @@ def _prepare_replace(str_: object, pattern: object, value: object) -> Callable[[
     return lambda string: replace_all(replacement, string) if string else None
 
 
-@stellar("REGEXP_REPLACE", surplus="refuse", prepare=_prepare_replace)
+def _validate_replacement(value: object, arguments: Arguments) -> None:
+    _, pattern, *_ = arguments
+    if isinstance(value, str) and isinstance(pattern, str):
+        _parse_replacement(value, compile_for_groups(pattern))
+
+
+REPLACEMENT = LiteralKind(_validate_replacement, "insert a group by $1 or ${name}; write a dollar sign as '\\\\$'")
+
+
+@stellar(
+    "REGEXP_REPLACE",
+    surplus="refuse",
+    prepare=_prepare_replace,
+    literals={"pattern": REGULAR_EXPRESSION, "value": REPLACEMENT},
+)
 def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> str | None:
     """Replace all matches of a regular expression in a string.
 

@@ -180,6 +180,11 @@ _CUSTOM_DIGITS = re.compile(r"GMT([+-])(\d)([0-5]\d)", re.ASCII)
 @lru_cache(512)
 def zone(name: str) -> Zone:
     """Return the zone of an IANA id (Europe/Paris), a short id of Java (PST) or an offset (GMT+5:30); else GMT."""
+    return find_zone(name) or Zone(timezone(timedelta(), "GMT"))
+
+
+def find_zone(name: str) -> Zone | None:
+    """Return the zone of an id or offset, or None if Java does not know it."""
     if name in _FIXED:
         return Zone(timezone(timedelta(minutes=_FIXED[name]), name))
     if match := _CUSTOM.fullmatch(name) or _CUSTOM_DIGITS.fullmatch(name):
@@ -190,8 +195,8 @@ def zone(name: str) -> Zone:
         try:
             return Zone(ZoneInfo(_SHORT_IDS.get(name, name)))
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            pass
-    return Zone(timezone(timedelta(), "GMT"))
+            return None
+    return None
 
 
 DEFAULT = Zone(timezone(timedelta(), "UTC"))

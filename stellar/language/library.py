@@ -14,6 +14,7 @@ from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
 from stellar.language.context import Context
+from stellar.language.literals import LiteralKind
 from stellar.util.cached_properties import cached_property
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +28,7 @@ def stellar(
     prepare: Callable[..., Callable[..., Any] | None] | None = None,
     blocks: bool | None = None,
     check: Callable[[Context], object] | None = None,
+    literals: Mapping[str, LiteralKind] | None = None,
 ) -> Callable[[F], F]:
     """Declare a Python function as the Stellar function of this name.
 
@@ -59,13 +61,14 @@ def stellar(
         a context or is not part of this package
     check: checks what calls need from outside the expression, such as a store, a file or a package. It raises
         LookupError with the fix if that is missing
+    literals: by parameter, the meaning of arguments that are literals, for checks of expressions
 
     The function is returned unchanged and is not registered anywhere; `Library.of` collects declared functions.
     """
 
     def declare(implementation: F) -> F:
         implementation.__stellar__ = Function(  # type: ignore[attr-defined]
-            name, implementation, surplus == "ignore", comprehension, prepare, blocks, check
+            name, implementation, surplus == "ignore", comprehension, prepare, blocks, check, literals or {}
         )
         return implementation
 
@@ -170,6 +173,7 @@ class Function:
     prepare: Callable[..., Callable[..., Any] | None] | None = None
     declared_blocks: bool | None = None
     check: Callable[[Context], object] | None = None
+    literals: Mapping[str, LiteralKind] = field(default_factory=dict)
 
     @cached_property
     def blocks(self) -> bool:

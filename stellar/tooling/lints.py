@@ -14,7 +14,8 @@ from typing import TypeGuard, Union, get_args, get_origin
 
 from stellar.language import nodes as n
 from stellar.language.compiler.analysis import static_class
-from stellar.language.library import Function, Library
+from stellar.language.library import UNKNOWN, Function, Library
+from stellar.language.literals import LiteralKind
 from stellar.language.source import Span
 
 
@@ -362,6 +363,42 @@ def check_doubled_backslash(node: n.Expr, context: LintContext) -> Findings:
             yield argument.span, message, rf"in a string, write one backslash as two: '\\{doubled[1]}'"
 
 
+def check_invalid_literal(node: n.Expr, context: LintContext) -> Findings:
+    for argument, kind, value, values in _literals(node, context):
+        try:
+            kind.validate(value, values)
+        except (ValueError, LookupError) as error:
+            yield argument.span, str(error), kind.hint
+
+
+def check_misleading_literal(node: n.Expr, context: LintContext) -> Findings:
+    for argument, kind, value, values in _literals(node, context):
+        for message, hint in kind.find_pitfalls(value, values):
+            yield argument.span, message, hint
+
+
+def _literals(node: n.Expr, context: LintContext) -> Iterator[tuple[n.Expr, LiteralKind, object, tuple[object, ...]]]:
+    """Yield the literal arguments with a declared meaning: node, meaning, value, and the values of all arguments."""
+    if not isinstance(node, n.Call) or (function := context.library.get(node.name)) is None or not function.literals:
+        return
+    values = tuple(map(_literal_value, node.arguments))
+    if len(values) < function.required:
+        return
+    for index, value in enumerate(values):
+        kind = function.literals.get(function.parameter_at(index).name)
+        is_used = function.most is None or index < function.most
+        if kind is not None and is_used and value is not UNKNOWN and value is not None:
+            yield node.arguments[index], kind, value, values
+
+
+def _literal_value(node: n.Expr) -> object:
+    """Return the value of a literal or a list of literals; UNKNOWN for other expressions."""
+    if isinstance(node, n.ListLiteral):
+        items = [_literal_value(item) for item in n.children(node)]
+        return UNKNOWN if any(item is UNKNOWN for item in items) else items
+    return node.value if isinstance(node, n.Literal) else UNKNOWN
+
+
 def check_always_exists(node: n.Expr, context: LintContext) -> Findings:
     if isinstance(node, n.Exists) and node.name == "_":
         yield node.span, "_ is the record, which always exists", "name a field, or use IS_EMPTY(_)"
@@ -389,6 +426,8 @@ _CHECKS: tuple[Callable[[n.Expr, LintContext], Findings], ...] = (
     check_repeated_parameter,
     check_surplus_argument,
     check_doubled_backslash,
+    check_invalid_literal,
+    check_misleading_literal,
     check_always_exists,
 )
 LINTS = {check.__name__.removeprefix("check_").replace("_", "-"): check for check in _CHECKS}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stellar.functions import LIBRARY
+from stellar import compile as compile_expression
+from stellar.functions import LIBRARY, SHELL_LIBRARY
 from stellar.language.library import Library, stellar
 from stellar.language.parser import parse
 from stellar.language.resolver import resolve
@@ -86,6 +87,36 @@ FIRES = {
     "repeated-parameter": ["(x, «x») -> x", "MAP(l, (x, y, // x\n «x», «y») -> (x))"],
     "surplus-argument": ["TO_UPPER(a, «b»)", "TRIM('a', «b, c(1)»)", "NOTHING(«1»)"],
     "doubled-backslash": [r"REGEXP_MATCH(x, «'\\\\d+'»)", r"REGEXP_REPLACE(x, «'a\\\\s'», '')"],
+    "invalid-literal": [
+        "REGEXP_MATCH(x, «'('»)",
+        "REGEXP_MATCH(x, «['a', '[']»)",
+        "REGEXP_GROUP_VAL(x, '(a)', «2»)",
+        "REGEXP_REPLACE(x, 'a', «'$1'»)",
+        "TO_EPOCH_TIMESTAMP(x, «'jjjj'»)",
+        "IS_DATE(x, «\"yyyy 'at'' HH\"»)",
+        "DATE_FORMAT('yyyy', «'2018'», 'UTC')",
+        "IN_SUBNET(x, «'10.0.0.0/33'», '10.0.0.0/8', «'10.0.0/8'»)",
+        "FORMAT(«'%s %s'», x)",
+        "FORMAT(«'%d'», 'a')",
+        "FORMAT(«'%y'», x)",
+        "HASH(x, «'CRC'»)",
+        "ENCODE(x, «'ROT13'»)",
+        "BYTEARRAY_MATCHER(«'zz'», x)",
+    ],
+    "misleading-literal": [
+        "DATE_FORMAT(«'YYYY-MM-dd'», x)",
+        "TO_EPOCH_TIMESTAMP(x, «'yyyy-mm-dd'»)",
+        "TO_EPOCH_TIMESTAMP(x, «'dd.mm.yy HH:mm'»)",
+        "DATE_FORMAT(«'HH:MM:ss'», x)",
+        "IS_DATE(x, «'yyyy-MM-dd hh:mm'»)",
+        "IS_DATE(x, «'yyyy-MM-DD'»)",
+        "IS_DATE(x, «'uuuu-MM-dd'»)",
+        "TO_EPOCH_TIMESTAMP(x, «'HH:mm:ss.SSSSSS'»)",
+        "TO_EPOCH_TIMESTAMP(x, 'yyyy', «'America/Newyork'»)",
+        "DATE_FORMAT('yyyy', «'CEST'»)",
+        "DATE_FORMAT('yyyy', x, «'+02:00'»)",
+        "IN_SUBNET(x, «'10.0.0.1/32'», «'10.0.0.0/31'»)",
+    ],
     "always-exists": ["«exists(_)»"],
 }
 QUIET = {
@@ -197,6 +228,37 @@ QUIET = {
         "REGEXP_MATCH(x, 5)",
         r"NOPE('\\\\d')",
     ],
+    "invalid-literal": [
+        "REGEXP_MATCH(x, '(a|b)')",
+        "REGEXP_MATCH(x, y)",
+        "REGEXP_MATCH(x, ['a', y])",
+        "REGEXP_MATCH(x, 5)",
+        "REGEXP_MATCH(x)",
+        "REGEXP_GROUP_VAL(x, '(a)', 1)",
+        "REGEXP_GROUP_VAL(x, y, 5)",
+        "REGEXP_REPLACE(x, '(a)', '$1')",
+        "TO_EPOCH_TIMESTAMP('jjjj', 'yyyy')",
+        "DATE_FORMAT('yyyy', 'UTC')",
+        "IN_SUBNET(x, null, '10.0.0.0/8')",
+        "FORMAT('%s %<s %%', x)",
+        "FORMAT('%d', x, y)",
+        "HASH(x, 'sha-256')",
+        "HASH(x, 'TLSH')",
+        "DECODE(x, '')",
+        "BYTEARRAY_MATCHER('0d 0A', x)",
+        "IN_SUBNET('10.0.0.0/33', y)",
+    ],
+    "misleading-literal": [
+        "DATE_FORMAT('YYYY-ww', x)",
+        "TO_EPOCH_TIMESTAMP(x, 'yyyy-MM-dd HH:mm:ss.SSS')",
+        "DATE_FORMAT('hh:mm a', x)",
+        "IS_DATE(x, \"yyyy 'hh'\")",
+        "TO_EPOCH_TIMESTAMP(x, 'yyyy-DDD')",
+        "TO_EPOCH_TIMESTAMP(x, 'HHmm yyyy-MM-dd', 'PST')",
+        "DATE_FORMAT('yyyy', x, 'GMT+5:30')",
+        "IN_SUBNET('10.0.0.1/32', '10.0.0.0/8')",
+        "IN_SUBNET(x, '10.0.0.0/30', y)",
+    ],
     "always-exists": ["exists(a)", "_"],
 }
 MANUAL = (Path(__file__).parents[2] / "docs" / "lints.md").read_text(encoding="utf-8")
@@ -257,6 +319,19 @@ def test_a_lint_does_not_fire_on_unambiguous_expressions(name, text):
 def test_each_lint_is_tested(name):
     assert FIRES[name]
     assert QUIET[name]
+
+
+def test_a_grok_pattern_of_the_shell_is_checked():
+    text = "GROK_EVAL('%{NO_SUCH:x}', y)"
+    (finding,) = lint(parse(text), text, SHELL_LIBRARY)
+    assert finding.name == "invalid-literal"
+    assert finding.message.startswith("the pattern NO_SUCH, which pattern uses, is not defined")
+    text = "GROK_EVAL('%{IP:x}', y)"
+    assert lint(parse(text), text, SHELL_LIBRARY) == []
+
+
+def test_an_invalid_literal_compiles_and_is_an_error_only_when_reached():
+    assert compile_expression("a == 1 ? REGEXP_MATCH('x', '(') : 2")({"a": 0}) == 2
 
 
 def test_findings_are_in_source_order():

@@ -14,6 +14,7 @@ from stellar.functions.hashing.tlsh import parse as parse_tlsh
 from stellar.java.random import JavaRandom
 from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
 
 _MOST_BITS = 65_536
@@ -44,7 +45,15 @@ def _prepare_hash(to_hash: object, hash_type: object, *config: object) -> Callab
     return digest
 
 
-@stellar("HASH", prepare=_prepare_hash)
+def _require_hash(name: str) -> None:
+    if name.upper() not in (*_DIGESTS, "TLSH"):
+        raise ValueError(f"unknown hash {name!r}: expected one of {', '.join(get_hashes_available())}")
+
+
+HASH_NAME = LiteralKind(check_strings(_require_hash), "see GET_HASHES_AVAILABLE()")
+
+
+@stellar("HASH", prepare=_prepare_hash, literals={"hashType": HASH_NAME})
 def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     """Return the hash of a value: strings are encoded as UTF-8 first, and values other than strings and bytes as JSON.
 
@@ -75,8 +84,7 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     options = config if isinstance(config, Mapping) else {}
     if name == "TLSH":
         return _hash_tlsh(to_hash, options)
-    if name not in _DIGESTS:
-        raise ValueError(f"unknown hash {to_string(hash_type)!r}: expected one of {', '.join(get_hashes_available())}")
+    _require_hash(to_string(hash_type))
     digest = _DIGESTS[name]
     if to_hash is None:
         return bytes(len(digest(b""))).hex()

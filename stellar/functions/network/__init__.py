@@ -11,6 +11,7 @@ from stellar.functions.network.suffixes import public_suffix
 from stellar.functions.network.typosquat import typosquats
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer
 from stellar.language.library import stellar
+from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.runtime import describe
 from stellar.util.memoize import memoize
 
@@ -19,7 +20,24 @@ _LONGEST_LABEL = 63
 # -- IP addresses -----------------------------------------------------------------------------------------------------
 
 
-@stellar("IN_SUBNET")
+def _validate_subnet(cidr: str) -> None:
+    _parse_subnet(cidr)
+
+
+def _find_subnet_without_hosts(cidr: object, _: Arguments) -> Pitfalls:
+    _, slash, bits = str(cidr).rpartition("/")
+    if slash and bits in ("31", "32"):
+        yield f"a subnet of {bits} bits has no hosts, so this is never true", "use a shorter prefix, or compare with =="
+
+
+SUBNET = LiteralKind(
+    check_strings(_validate_subnet),
+    "use an IPv4 address and 1 to 32 bits, such as '10.0.0.0/8'",
+    _find_subnet_without_hosts,
+)
+
+
+@stellar("IN_SUBNET", literals={"cidr": SUBNET, "more": SUBNET})
 def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
     """Test whether an IPv4 address is a host of one of several subnets.
 
