@@ -27,6 +27,11 @@ def find_zone_id(name: str) -> tzinfo | None:
         return _find_offset(name)
     if match := _PREFIXED.fullmatch(name):
         return _find_offset(match[1])
+    return find_region(name)
+
+
+def find_region(name: str) -> tzinfo | None:
+    """Return the zone of a region, or None if java.time does not know it."""
     if name in _NOT_REGIONS or not _REGION.fullmatch(name):
         return None
     try:

@@ -20,6 +20,7 @@ from stellar.pipeline.parsers.leef import LeefParser
 from stellar.pipeline.parsers.logstash import LogstashParser
 from stellar.pipeline.parsers.palo_alto import PaloAltoParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
+from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.parsers.sourcefire import SourcefireParser
 from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
 
@@ -39,12 +40,13 @@ PARSERS: dict[str, ParserFactory] = {
     "BasicLancope": LancopeParser,
     "BasicLogstash": LogstashParser,
     "BasicPaloAltoFirewall": PaloAltoParser,
+    "BasicSnort": SnortParser,
     "BasicSourcefire": SourcefireParser,
 }
 
 # Metron's other parsers, which have an error message of their own
 UNSUPPORTED = frozenset({
-    "RegularExpressions", "BasicSnort", "BasicAsa", "GrokWebSphere",
+    "RegularExpressions", "BasicAsa", "GrokWebSphere",
 })  # fmt: skip
 _JAVA = "org.apache.metron.parsers."
 

@@ -12,6 +12,7 @@ from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
+from stellar.pipeline.parsers.raw_text import raw_text_of
 from stellar.pipeline.records import Record, now
 
 _PRIORITY = re.compile(r"<[1-9][0-9]*>")
@@ -50,6 +51,7 @@ class FireEyeParser:
     def __init__(self, settings: Settings) -> None:
         self.corrected = settings.truth("corrected")
         self.location = settings.location
+        self.show = raw_text_of(settings)
 
     def __call__(self, text: str) -> Iterator[Record]:
         notice = _after_last_priority(text)
@@ -62,7 +64,7 @@ class FireEyeParser:
             record |= {field: record[key] for field, key in _COPIES.items() if key in record}
             record["timestamp"] = self._timestamp(notice)
         except ValueError as error:
-            raise ValueError(f"Unable to parse {text}: {error}") from error
+            raise ValueError(f"Unable to parse {self.show(text)}: {error}") from error
         yield record
 
     def complaint(self, record: Record) -> str | None:
