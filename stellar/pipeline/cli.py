@@ -20,6 +20,7 @@ from stellar.pipeline.config.positions import describe_error
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
 from stellar.pipeline.directory_check import check_directory
+from stellar.pipeline.explain import draw_explanation, explain_message
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.progress import Display, display, escape
 from stellar.pipeline.records import Record
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     _add_run(commands.add_parser("run", help="process lines with the pipeline of a sensor"))
     _add_check(commands.add_parser("check", help="check configurations and compile all their expressions"))
+    _add_explain(commands.add_parser("explain", help="show the effect of each stage on each record"))
     for command in commands.choices.values():
         command.add_argument("--config", metavar="DIR", type=Path, required=True, help=_CONFIG_HELP)
         command.add_argument("--debug", action="store_true", help="print the Python traceback of an error")
@@ -142,6 +144,34 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="the exit status is 1 for warnings, too")
     add_registry_options(parser)
     parser.set_defaults(command=_check)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Process lines with the pipeline of a sensor, and show each record as a tree: the expressions that each stage "
+        "evaluated, the fields that it added (+), changed (~) and removed (-), and what became of the record."
+    )
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
+    add("--limit", metavar="N", type=_positive_integer, default=10, help="number of lines to explain; by default 10")
+    add_registry_options(parser)
+    parser.set_defaults(command=_explain, quiet=True)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    files = options.files or [STANDARD_INPUT]
+    check_readable(files, ())
+    config, pipeline = _load(options.config, options.sensor)
+    with ExitStack() as stack:
+        connect_services(pipeline, config, options, stack)
+        for number, raw in enumerate(read_lines(files)):
+            if number == options.limit:
+                print(f"stellar-pipeline: stopped after {number} lines; use --limit for more", file=sys.stderr)
+                break
+            for explanation in explain_message(pipeline, raw):
+                print(draw_explanation(explanation, raw))
+    return OK
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,0 +1,289 @@
+"""Explains what a pipeline does with a raw message: the effect of each stage on each record, as a tree.
+
+The pipeline is run with stages, and expressions in them, that record what they do. So an explanation is one ordinary
+run, and models are called once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+from stellar import Expression
+from stellar.language.runtime import abbreviate_value
+from stellar.pipeline.parsers import PARSERS, Parser, Unreadable
+from stellar.pipeline.pipeline import Outcome, Pipeline
+from stellar.pipeline.progress import escape
+from stellar.pipeline.records import Drop, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.stages.fields import Assign, IpProtocol, RegexSelect, Remove, Rename, Select, Step
+
+# Changes between two stages: `source.type`, metadata, `guid`, `original_string`
+PIPELINE = "pipeline"
+_TRANSFORMATIONS: dict[type, str] = {
+    Assign: "STELLAR",
+    IpProtocol: "IP_PROTOCOL",
+    RegexSelect: "REGEX_SELECT",
+    Remove: "REMOVE",
+    Rename: "RENAME",
+    Select: "SELECT",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An expression that a stage evaluated, with its value, or the error.
+
+    name: the field or variable that the value is assigned to, or empty
+    """
+
+    name: str
+    source: str
+    value: object = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The effect of a stage on a record.
+
+    stage: parse, transform, filter, validate, enrich, threatIntel or triage; pipeline for changes between stages
+    name: the name of the parser or transformation, or empty
+    before, after: the record before and after the stage; both are equal if the stage ended the record
+    evaluations: the expressions that the stage evaluated, in order
+    ended: True if the stage dropped or rejected the record
+    """
+
+    stage: str
+    name: str
+    before: Record
+    after: Record
+    evaluations: tuple[Evaluation, ...] = ()
+    ended: bool = False
+
+    def changes(self) -> Iterator[str]:
+        """Yield a line for each field that the stage added, changed (~) or removed."""
+        for name, value in self.after.items():
+            if name not in self.before:
+                yield f"+ {name} = {abbreviate_value(value)}"
+            elif not _is_same(self.before[name], value):
+                yield f"~ {name} = {abbreviate_value(value)}, was {abbreviate_value(self.before[name])}"
+        for name, value in self.before.items():
+            if name not in self.after:
+                yield f"- {name}, was {abbreviate_value(value)}"
+
+
+def _is_same(before: object, after: object) -> bool:
+    return before is after or (before.__class__ is after.__class__ and before == after)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordExplanation:
+    """The effects of all stages on a record, and its outcome.
+
+    reports: failures after which the record continued
+    """
+
+    effects: tuple[Effect, ...]
+    outcome: Outcome
+    reports: tuple[Report, ...]
+
+
+def explain_message(pipeline: Pipeline, raw: Raw) -> Iterator[RecordExplanation]:
+    """Process a raw message, and yield an explanation of each record in it."""
+    recorder = _Recorder()
+    recording = replace(
+        pipeline,
+        parser=_RecordingParser(pipeline.parser, recorder),
+        transformations=tuple(
+            _RecordingStage("transform", _name_transformation(stage), recorder.trace(stage), recorder)
+            for stage in pipeline.transformations
+        ),
+        stages=tuple(
+            (name, _RecordingStage(name, "", recorder.trace(stage), recorder)) for name, stage in pipeline.stages
+        ),
+    )
+    for outcome, reports in recording.processed(raw):
+        yield RecordExplanation(recorder.take(outcome), outcome, tuple(reports))
+
+
+def _name_transformation(stage: Stage) -> str:
+    return _TRANSFORMATIONS.get(type(stage), type(stage).__name__)
+
+
+# -- Recording --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Recorder:
+    """Collects the effects on the current record.
+
+    record: the record after the last effect; None before the first
+    """
+
+    effects: list[Effect] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    record: Record | None = None
+
+    def trace(self, value: Any) -> Any:
+        """Return a copy of a stage, or of a part of one, whose expressions record their values."""
+        match value:
+            case Expression():
+                return _RecordingExpression(value, "", self.evaluations.append)
+            case (str() as name, Expression() as expression):
+                return name, _RecordingExpression(expression, name, self.evaluations.append)
+            case Step(name, expression):
+                return replace(value, expression=_RecordingExpression(expression, name, self.evaluations.append))
+        if type(value) in (tuple, list):
+            return type(value)(map(self.trace, value))
+        if type(value) is dict:
+            return {key: self.trace(item) for key, item in value.items()}
+        if is_dataclass(value) and not isinstance(value, type) and type(value).__module__.startswith(_STAGES):
+            own = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
+            return replace(value, **{name: self.trace(item) for name, item in own.items()})
+        return value
+
+    def add(self, stage: str, name: str, before: Record, after: Record, *, ended: bool = False) -> None:
+        if self.record is not None:
+            self._add_changes_between(before)
+        self.effects.append(Effect(stage, name, before, after, tuple(self.evaluations), ended))
+        self.evaluations.clear()
+        self.record = after
+
+    def _add_changes_between(self, record: Record) -> None:
+        between = Effect(PIPELINE, "", self.record or {}, record)
+        if any(between.changes()):
+            self.effects.append(between)
+
+    def take(self, outcome: Outcome) -> tuple[Effect, ...]:
+        """Return the effects on a record, whose outcome is known, and forget them."""
+        if isinstance(outcome, dict) and self.record is not None:
+            self._add_changes_between(outcome)
+        effects = tuple(self.effects)
+        self.effects.clear()
+        self.evaluations.clear()
+        self.record = None
+        return effects
+
+
+_STAGES = "stellar.pipeline.stages."
+
+
+class _RecordingExpression(Expression):
+    """An expression that passes each value on to a function."""
+
+    __slots__ = ()
+
+    def __init__(self, expression: Expression, name: str, record: Callable[[Evaluation], None]) -> None:
+        super().__init__(
+            expression.source,
+            expression.library,
+            predicate=expression.predicate,
+            unknown_functions=expression.unknown_functions,
+        )
+        evaluate = self.__call__
+
+        def evaluate_and_record(*arguments: Any, **options: Any) -> Any:
+            try:
+                value = evaluate(*arguments, **options)
+            except Exception as error:
+                record(Evaluation(name, expression.source, error=error))
+                raise
+            record(Evaluation(name, expression.source, value))
+            return value
+
+        self.__call__ = evaluate_and_record
+
+
+@dataclass(frozen=True)
+class _RecordingParser:
+    parser: Parser
+    recorder: _Recorder
+
+    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
+        kind = type(self.parser)
+        name = next((name for name, factory in PARSERS.items() if factory is kind), kind.__name__)
+        for parsed in self.parser(text):
+            if not isinstance(parsed, Unreadable):
+                self.recorder.add("parse", name, {}, dict(parsed))
+            yield parsed
+
+    def complaint(self, record: Record) -> str | None:
+        return self.parser.complaint(record)
+
+
+@dataclass(frozen=True)
+class _RecordingStage:
+    stage: str
+    name: str
+    run: Stage
+    recorder: _Recorder
+
+    def __call__(self, record: Record) -> Record:
+        before = dict(record)
+        try:
+            result = self.run(record)
+        except Exception:
+            self.recorder.add(self.stage, self.name, before, before, ended=True)
+            raise
+        self.recorder.add(self.stage, self.name, before, dict(result))
+        return result
+
+
+# -- Drawing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    text: str
+    children: tuple[_Branch, ...] = ()
+
+
+def draw_explanation(explanation: RecordExplanation, raw: Raw) -> str:
+    """Return an explanation as a tree, one line for each effect, evaluation and field."""
+    origin = ":".join(str(each) for each in (raw.origin, raw.line) if each is not None)
+    branches = [
+        *(_draw_effect(effect, explanation.outcome) for effect in explanation.effects),
+        *(_Branch(f"report: {report.stage}: {report.reason}") for report in explanation.reports),
+        _draw_outcome(explanation.outcome),
+    ]
+    return "\n".join([escape(origin or "a message"), *_draw(branches)])
+
+
+def _draw_effect(effect: Effect, outcome: Outcome) -> _Branch:
+    lines = [*map(_describe_evaluation, effect.evaluations), *effect.changes()]
+    title = f"{effect.stage} {effect.name}".rstrip()
+    if effect.ended:
+        verdict = "dropped" if isinstance(outcome, Drop) else "rejected"
+    else:
+        verdict = "" if lines else _UNCHANGED.get(effect.stage, "no change")
+    return _Branch(f"{title}: {verdict}" if verdict else title, tuple(map(_Branch, lines)))
+
+
+_UNCHANGED = {"filter": "passed", "validate": "valid"}
+
+
+def _describe_evaluation(evaluation: Evaluation) -> str:
+    text = f"{evaluation.name} := {evaluation.source}" if evaluation.name else evaluation.source
+    if evaluation.error is not None:
+        first, *_ = str(evaluation.error).splitlines()
+        return f"{text} → error: {first}"
+    return f"{text} → {abbreviate_value(evaluation.value)}"
+
+
+def _draw_outcome(outcome: Outcome) -> _Branch:
+    if isinstance(outcome, Rejected):
+        first, *others = outcome.reason.splitlines() or [""]
+        return _Branch(f"rejected in {outcome.stage}: {first}", tuple(map(_Branch, others)))
+    if isinstance(outcome, Drop):
+        return _Branch("dropped by the filter")
+    return _Branch(f"record with {len(outcome)} fields")
+
+
+def _draw(branches: Iterable[_Branch]) -> Iterator[str]:
+    siblings = list(branches)
+    for branch in siblings:
+        is_last = branch is siblings[-1]
+        yield f"{'└─' if is_last else '├─'} {escape(' '.join(branch.text.split()))}"
+        for line in _draw(branch.children):
+            yield f"{'   ' if is_last else '│  '}{line}"
