@@ -91,7 +91,7 @@ class RecordExplanation:
 
 def explain_message(pipeline: Pipeline, raw: Raw) -> Iterator[RecordExplanation]:
     """Process a raw message, and yield an explanation of each record in it."""
-    recorder = _Recorder()
+    recorder = _EffectRecorder()
     recording = replace(
         pipeline,
         parser=_RecordingParser(pipeline.parser, recorder),
@@ -115,7 +115,7 @@ def _name_transformation(stage: Stage) -> str:
 
 
 @dataclass
-class _Recorder:
+class _EffectRecorder:
     """Collects the effects on the current record.
 
     record: the record after the last effect; None before the first
@@ -198,7 +198,7 @@ class _RecordingExpression(Expression):
 @dataclass(frozen=True)
 class _RecordingParser:
     parser: Parser
-    recorder: _Recorder
+    recorder: _EffectRecorder
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
         kind = type(self.parser)
@@ -217,7 +217,7 @@ class _RecordingStage:
     stage: str
     name: str
     run: Stage
-    recorder: _Recorder
+    recorder: _EffectRecorder
 
     def __call__(self, record: Record) -> Record:
         before = dict(record)

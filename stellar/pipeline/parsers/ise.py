@@ -45,7 +45,7 @@ class IseParser:
         pass
 
     def __call__(self, text: str) -> Iterator[Record]:
-        record = _Reader(_decode_escapes(_PREFIX + text.strip(JAVA_WHITESPACE))).read_record()
+        record = _RecordReader(_decode_escapes(_PREFIX + text.strip(JAVA_WHITESPACE))).read_record()
         for field, key in _COPIES.items():
             value = record.get(key)
             if isinstance(value, dict):
@@ -141,7 +141,7 @@ class _Lexer:
         return self.line_end if self.line_end <= len(self.text) else at
 
 
-class _Reader:
+class _RecordReader:
     """Reads a record from tokens, with one token of look-ahead."""
 
     def __init__(self, text: str) -> None:
