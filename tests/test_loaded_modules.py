@@ -57,7 +57,7 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (72, 282)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (72, 282)),
-        (["stellar.pipeline.cli", "--help"], (87, 187)),
+        (["stellar.pipeline.cli", "--help"], (88, 187)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
 from stellar.java.charsets import find_charset
 from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
+from stellar.language.errors import ConfigError
 from stellar.language.library import Library, SettingError
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.loading import SensorConfig
@@ -22,6 +23,7 @@ from stellar.pipeline.parsers import Parser, Settings, find_parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
 from stellar.pipeline.pipeline import Pipeline, ValidateParsed
 from stellar.pipeline.records import Stage
+from stellar.pipeline.routing import PipelineGroup, TopicPattern, build_route, read_topic_pattern
 from stellar.pipeline.stages.enrichment import build_enrichment
 from stellar.pipeline.stages.fields import build_transformation
 from stellar.pipeline.stages.filters import build_filter
@@ -29,12 +31,37 @@ from stellar.pipeline.stages.triage import build_triage
 from stellar.pipeline.stages.validation import build_validation
 
 
+def build_group(
+    configs: Sequence[SensorConfig], context: Context = NOTHING, problems: ErrorCollector = RAISE_FIRST
+) -> PipelineGroup:
+    """Return the pipelines of several sensors, which pass records on to each other by topic.
+
+    Raises ConfigError for unknown names and invalid values.
+    """
+    topics = [problems.attempt(partial(read_topic_pattern, config), TopicPattern("")) for config in configs]
+    for index, (topic, config) in enumerate(zip(topics, configs, strict=True)):
+        if topic in topics[:index]:
+            earlier = configs[topics.index(topic)].sensor
+            error = (config.parser_location / "sensorTopic").error(f"topic {topic.text!r} is read by {earlier}, too")
+            problems.attempt(partial(_raise, error), None)
+    pipelines = [build_pipeline(config, context, problems, topics) for config in configs]
+    return PipelineGroup(list(zip(topics, pipelines, strict=True)))
+
+
+def _raise(error: ConfigError) -> None:
+    raise error
+
+
 def build_pipeline(
-    config: SensorConfig, context: Context = NOTHING, problems: ErrorCollector = RAISE_FIRST
+    config: SensorConfig,
+    context: Context = NOTHING,
+    problems: ErrorCollector = RAISE_FIRST,
+    topics: Sequence[TopicPattern] = (),
 ) -> Pipeline:
     """Return the pipeline of a sensor, with all expressions compiled.
 
     context: the services that functions use, such as a model registry
+    topics: the topics that sensors in this process read
     problems: collects the errors of the configuration; by default the first one is raised. If there are any, the
         pipeline is incomplete and must not be run.
 
@@ -65,7 +92,7 @@ def build_pipeline(
                 replace(builder, options=variables, metadata=current_metadata),
             )
         ),
-        tuple(_stages(config, parser, builder)),
+        tuple(_stages(config, parser, builder, topics)),
         problems.attempt(lambda: build_strategy(config.parser, location), MessageStrategy()),
         frozenset(builder.functions),
         services,
@@ -108,7 +135,9 @@ def _transformations(config: ParserConfig, location: SourceLocation, builder: Bu
             yield stage
 
 
-def _stages(config: SensorConfig, parser: Parser, builder: BuildContext) -> Iterator[tuple[str, Stage]]:
+def _stages(
+    config: SensorConfig, parser: Parser, builder: BuildContext, topics: Sequence[TopicPattern]
+) -> Iterator[tuple[str, Stage]]:
     filter_stage = builder.problems.attempt(lambda: build_filter(config.parser, config.parser_location, builder), None)
     if filter_stage is not None:
         yield "filter", filter_stage
@@ -118,6 +147,8 @@ def _stages(config: SensorConfig, parser: Parser, builder: BuildContext) -> Iter
             "validate",
             build_validation(config.globals.field_validations, config.global_location / "fieldValidations", builder),
         )
+    if (route := build_route(config.parser, topics)) is not None:
+        yield "route", route
     location = config.enrichment_location
     shared = config.enrichment.configuration
     yield (

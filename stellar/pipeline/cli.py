@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.config.loading import SensorConfig, load_config
+from stellar.pipeline.build import build_group
+from stellar.pipeline.config.loading import SensorConfig, load_config, load_groups
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector
 from stellar.pipeline.config.positions import describe_error
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, STANDARD_OUTPUT_NAME, Sinks
@@ -24,6 +24,7 @@ from stellar.pipeline.explain import draw_explanation, explain_message
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.progress import Display, display, escape
 from stellar.pipeline.records import Record
+from stellar.pipeline.routing import PipelineGroup, expand_groups
 from stellar.pipeline.run import Counts, run_pipeline
 from stellar.pipeline.services import add_registry_options, connect_services, find_missing_services
 from stellar.tooling.diagnostics import FORMATS
@@ -101,7 +102,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.epilog, parser.formatter_class = _EXIT_STATUS, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
-    add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
+    add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
+    add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
     add_registry_options(parser)
@@ -119,6 +121,10 @@ def _positive_integer(text: str) -> int:
 _IN_FLIGHT_HELP = (
     "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
     "the input"
+)
+_SENSOR_HELP = (
+    "the sensors, or groups of parser.groups: parsers/NAME.json, enrichments/NAME.json. The first one reads the input, "
+    "the others what it passes on to their topics"
 )
 _CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _OUTPUT_HELP = (
@@ -175,35 +181,38 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config, pipeline = _load(options.config, options.sensor)
+    configs, pipeline = _load(options.config, options.sensor)
     counts, files = Counts(), options.files or [STANDARD_INPUT]
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
-        connect_services(pipeline, config, options, stack)
+        connect_services(pipeline, configs[0], options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
         screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         try:
-            run_pipeline(pipeline, screen.track(read_lines(files)), sink, errors, counts, options.in_flight)
+            source = screen.track(read_lines(files, options.topic))
+            run_pipeline(pipeline, source, sink, errors, counts, options.in_flight)
         except KeyboardInterrupt:
             screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
             return INTERRUPTED
         finally:
             if not options.quiet:
-                screen.print_message(f"stellar-pipeline: {config.sensor}: {counts}")
+                screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
 
 
-def _load(directory: Path, sensor: str) -> tuple[SensorConfig, Pipeline]:
-    """Load and build the configuration of a sensor. Raises ConfigErrors with all errors of all files."""
+def _load(directory: Path, names: str) -> tuple[list[SensorConfig], PipelineGroup]:
+    """Load and build the configurations of sensors and groups. Raises ConfigErrors with all errors of all files."""
     errors: list[ConfigError] = []
     problems = ErrorCollector(errors)
-    config = load_config(directory, sensor, problems)
-    pipeline = build_pipeline(config, problems=problems)
+    groups: dict[str, list[str]] = problems.attempt(partial(load_groups, directory), {})
+    sensors = expand_groups([name.strip() for name in names.split(",")], groups)
+    configs = [load_config(directory, sensor, problems) for sensor in sensors]
+    pipeline = build_group(configs, problems=problems)
     if errors:
-        raise ConfigErrors(errors)
-    return config, pipeline
+        raise ConfigErrors(list({str(error): error for error in errors}.values()))  # all sensors share global.json
+    return configs, pipeline
 
 
 def _is_progress_shown(options: argparse.Namespace) -> bool:

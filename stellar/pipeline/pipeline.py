@@ -18,13 +18,13 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
 from stellar.pipeline.parsers import Parser, Unreadable
-from stellar.pipeline.records import Drop, Invalid, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Report, Stage
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
 
 
-Outcome = Record | Rejected | Drop
+Outcome = Record | Rejected | Drop | Forward
 
 
 MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
@@ -96,7 +96,7 @@ class Pipeline:
         self.services.get_or_make(ModelClient, lambda _: reporting_client)
 
     def __call__(self, raw: Raw) -> Iterator[Outcome]:
-        """Yield the outcome for each record in a raw message: the finished record, Rejected, or Drop."""
+        """Yield the outcome for each record in a raw message: the finished record, Rejected, Drop, or Forward."""
         for outcome, reports in self.processed(raw):
             self.reports.extend(reports)
             yield outcome
@@ -139,8 +139,8 @@ class Pipeline:
                 record["original_string"] = text
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)
                 record = self._add_model_failures(stage(record))
-        except Drop as drop:
-            return drop
+        except (Drop, Forward) as outcome:
+            return outcome
         except Invalid as error:
             return Rejected(record, name, error, metadata=metadata)
         except Exception as error:  # noqa: BLE001 (a record that fails must not stop the others)

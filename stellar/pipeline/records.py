@@ -1,6 +1,7 @@
 """The data of a pipeline: records, the outcomes of failed records, and error documents.
 
 Drop         raised by a stage to drop the record, which is not an error
+Forward      raised by a stage to pass the record on to another topic
 Rejected     a raw message or record that failed, for the error sink
 Report       a failure of a rule, enrichment or model call, after which the record continues, for the error sink
 """
@@ -27,6 +28,15 @@ Stage = Callable[[Record], Record]
 
 class Drop(Exception):
     """Raised by a stage to drop the record."""
+
+
+class Forward(Exception):
+    """Raised by a stage to pass the record on to another topic, where the parser of another sensor reads it."""
+
+    def __init__(self, topic: str, record: Record) -> None:
+        super().__init__(topic)
+        self.topic = topic
+        self.record = record
 
 
 class Invalid(ValueError):
@@ -66,10 +76,11 @@ class Failure:
 
     raw: the raw message or the record; None for the raw message that is being processed
     stage: parse, transform, filter, validate, enrich, threatIntel, triage or write; model for a model call, store for
-        a look-up, read for the source
+        a look-up, read for the source, route for a topic
     error: the exception
     subject: the object in the stage that failed, such as a rule; empty for the stage itself
     metadata: fields to add to the error document
+    sensor: the sensor, if it is not that of the run
     """
 
     raw: bytes | str | Record | None
@@ -77,6 +88,7 @@ class Failure:
     error: BaseException
     subject: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sensor: str = ""
 
     @property
     def reason(self) -> str:
@@ -108,6 +120,7 @@ ERROR_TYPES = {
     "threatIntel": "threatintel_error",
     "triage": "threatintel_error",
     "store": "enrichments_error",
+    "route": "parser_error",
     "write": "indexing_error",
 }
 
@@ -122,7 +135,7 @@ def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -
         "guid": str(uuid.uuid4()),
         "source.type": "error",
         "error_type": ERROR_TYPES.get(failure.stage, "error"),
-        "failed_sensor_type": sensor,
+        "failed_sensor_type": failure.sensor or sensor,
         "stage": failure.stage,
         "message": failure.reason,
     }

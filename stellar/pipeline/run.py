@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from stellar.pipeline.pipeline import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Failure, Raw, Record, Rejected, Report, make_error_document
+from stellar.pipeline.records import Drop, Failure, Forward, Raw, Record, Rejected, Report, make_error_document
+from stellar.pipeline.routing import PipelineGroup, unread_topic
 from stellar.util.windowed import IN_FLIGHT, in_order
 
 
@@ -38,7 +39,7 @@ class Counts:
 
 
 def run_pipeline(
-    pipeline: Pipeline,
+    pipeline: Pipeline | PipelineGroup,
     source: Iterable[Raw],
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
@@ -96,6 +97,8 @@ def _deliver(
         else:
             counts.out += 1
             return
+    if isinstance(outcome, Forward):
+        outcome = Rejected(raw.content, "route", unread_topic(outcome.topic))
     if isinstance(outcome, Drop):
         counts.dropped += 1
     else:

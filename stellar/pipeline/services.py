@@ -13,6 +13,7 @@ from stellar.pipeline.check import locate_setting
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
+from stellar.pipeline.routing import PipelineGroup
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
@@ -32,14 +33,16 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
 
 
-def connect_services(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+def connect_services(
+    pipeline: PipelineGroup, config: SensorConfig, options: argparse.Namespace, stack: ExitStack
+) -> None:
     """Connect a pipeline to its models, and check what else its expressions need.
 
     Models are connected only if expressions call any, as that loads an HTTP client.
 
     Raises ConfigError or ValueError if something is missing or cannot be used.
     """
-    if missing := _find_missing_stores(pipeline):
+    if missing := [error for _, member in pipeline.members for error in _find_missing_stores(member)]:
         raise ConfigErrors(missing)
     if pipeline.calls_models:
         _connect_models(pipeline, config, options, stack)
@@ -87,7 +90,9 @@ def find_registry(options: argparse.Namespace) -> Path | None:
     return directory
 
 
-def _connect_models(pipeline: Pipeline, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+def _connect_models(
+    pipeline: PipelineGroup, config: SensorConfig, options: argparse.Namespace, stack: ExitStack
+) -> None:
     from stellar.maas import ClientSettings, ModelClient
 
     try:

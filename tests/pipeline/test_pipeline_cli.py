@@ -358,7 +358,7 @@ def test_unusual_values_can_be_stored_in_a_database(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_stores_the_records_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def yield_two_lines(names: Any) -> Iterator[Raw]:
+    def yield_two_lines(names: Any, topic: Any) -> Iterator[Raw]:
         yield Raw(GOOD.format("cnn.com").encode())
         yield Raw(GOOD.format("cnn.com").encode())
         raise KeyboardInterrupt

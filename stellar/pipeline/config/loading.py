@@ -110,6 +110,15 @@ def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAI
     )
 
 
+def load_groups(directory: Path) -> dict[str, list[str]]:
+    """Return the sensors of each group in `parser.groups` of the global configuration.
+
+    Raises ConfigError for an unreadable or invalid global configuration.
+    """
+    path = directory / "global.json"
+    return {group.name: group.sensors for group in read_global(path).parser_groups} if path.exists() else {}
+
+
 def list_sensors(directory: Path) -> list[str]:
     """Return the names of the sensors that a directory configures, sorted.
 

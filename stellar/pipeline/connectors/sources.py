@@ -18,11 +18,13 @@ log = logging.getLogger(__name__)
 STANDARD_INPUT = "-"
 
 
-def read_lines(names: Iterable[str]) -> Iterator[Raw]:
+def read_lines(names: Iterable[str], topic: str | None = None) -> Iterator[Raw]:
     """Yield the lines of files in order, without line ends; `-` is standard input, and `.gz` files are decompressed.
 
     A byte order mark at the start of a file is ignored. A file that is damaged gives a message with the error after the
     last line that can be read, and the next file is read.
+
+    topic: the topic of the messages, as if they came from Kafka
 
     Raises OSError for a file that cannot be opened.
     """
@@ -33,7 +35,7 @@ def read_lines(names: Iterable[str]) -> Iterator[Raw]:
             with _open(name) as stream:
                 for number, line in enumerate(stream, start=1):
                     content = line.removeprefix(BOM_UTF8) if number == 1 else line
-                    yield Raw(content.rstrip(b"\r\n"), origin, number)
+                    yield Raw(content.rstrip(b"\r\n"), origin, number, topic=topic)
         except (OSError, EOFError, zlib.error) as error:  # a compressed file may be damaged
             if isinstance(error, OSError) and error.filename is not None:
                 raise

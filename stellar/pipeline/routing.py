@@ -1,0 +1,176 @@
+"""Routing of parsed records: to the enrichment, or by topic to the parser of another sensor in the same process.
+
+    lines ─► parser of the first sensor ─► route ─► enrichment of that sensor ─► sink
+                                             │
+                                             └─ topic ─► parser of the sensor that reads it ─► route ─► …
+
+A record that is passed on is a raw message again, as in Kafka: its JSON is the content, and the topic is metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from stellar.java.regex import InvalidPattern, compile_pattern, is_full_match
+from stellar.language.conversions import to_string
+from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.schema import ParserConfig
+from stellar.pipeline.pipeline import Outcome, Pipeline
+from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, to_json_bytes
+
+if TYPE_CHECKING:
+    from stellar.maas import ModelClient, Registry
+
+ENRICHMENTS = "enrichments"
+TOPIC_FIELD, TOPIC = "kafka.topicField", "kafka.topic"
+# Parsers that pass on to each other forever end here
+MOST_HOPS = 16
+
+
+@dataclass(frozen=True)
+class TopicPattern:
+    """The topics that a sensor reads: one name, or a regular expression between slashes."""
+
+    text: str
+    pattern: Any = None
+
+    def matches(self, topic: str) -> bool:
+        return topic == self.text if self.pattern is None else is_full_match(self.pattern, topic)
+
+
+def read_topic_pattern(config: SensorConfig) -> TopicPattern:
+    """Return the topics that a sensor reads. Raises ConfigError for an invalid regular expression."""
+    text = config.parser.sensor_topic or config.sensor
+    if len(text) < 2 or not (text.startswith("/") and text.endswith("/")):
+        return TopicPattern(text)
+    try:
+        return TopicPattern(text, compile_pattern(text[1:-1]))
+    except InvalidPattern as error:
+        location = config.parser_location / "sensorTopic"
+        raise location.error(f"invalid regular expression: {error.problem}") from error
+
+
+@dataclass(frozen=True)
+class Route:
+    """Pass a record on to the topic that one of its fields names; drop it if it has no such field, as Metron does."""
+
+    field: str
+
+    def __call__(self, record: Record) -> Record:
+        if (topic := record.get(self.field)) is None:
+            raise Drop
+        if topic == ENRICHMENTS:
+            return record
+        raise Forward(to_string(topic), record)
+
+
+@dataclass(frozen=True)
+class RouteAll:
+    """Pass all records on to a topic."""
+
+    topic: str
+
+    def __call__(self, record: Record) -> Record:
+        raise Forward(self.topic, record)
+
+
+def build_route(config: ParserConfig, topics: Sequence[TopicPattern]) -> Route | RouteAll | None:
+    """Build the stage that routes the records of a parser; None if all of them go to the enrichment.
+
+    topics: the topics that the sensors of this process read. An output topic that none of them reads has no effect.
+    """
+    field = config.parser_config.get(TOPIC_FIELD)
+    if isinstance(field, str) and field.strip():
+        return Route(field)
+    topic = config.output_topic or config.parser_config.get(TOPIC)
+    if isinstance(topic, str) and any(pattern.matches(topic) for pattern in topics):
+        return RouteAll(topic)
+    return None
+
+
+class PipelineGroup:
+    """The pipelines of several sensors in one process, which pass records on to each other by topic.
+
+    members: the pipelines with the topics that they read; raw messages without a topic go to the first
+    """
+
+    def __init__(self, members: Sequence[tuple[TopicPattern, Pipeline]]) -> None:
+        self.members = tuple(members)
+        self.sensor = "__".join(pipeline.sensor for _, pipeline in members)
+
+    @property
+    def calls_models(self) -> bool:
+        """True if an expression of any sensor calls models."""
+        return any(pipeline.calls_models for _, pipeline in self.members)
+
+    @property
+    def blocks(self) -> bool:
+        """True if any pipeline may block its thread other than in model calls."""
+        return any(pipeline.blocks for _, pipeline in self.members)
+
+    def use_models(self, registry: Registry, client: ModelClient) -> None:
+        """Set the registry and the client for the model calls of all sensors."""
+        for _, pipeline in self.members:
+            pipeline.use_models(registry, client)
+
+    def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
+        """Yield the outcome for each record, with the failures that were reported for it in all sensors."""
+        first = self.members[0][1] if raw.topic is None else self._find(raw.topic)
+        if first is None:
+            yield _reject_topic(raw, raw.topic or ""), []
+        else:
+            yield from self._process(first, raw, MOST_HOPS)
+
+    def _process(self, pipeline: Pipeline, raw: Raw, hops: int) -> Iterator[tuple[Outcome, list[Report]]]:
+        for outcome, reports in pipeline.processed(raw):
+            named = [_name(report, pipeline.sensor, raw) for report in reports]
+            if isinstance(outcome, Forward):
+                yield from self._forward(outcome, named, pipeline, raw, hops)
+            elif isinstance(outcome, Rejected):
+                yield _name(outcome, pipeline.sensor, raw), named
+            else:
+                yield outcome, named
+
+    def _forward(
+        self, forward: Forward, reports: list[Report], pipeline: Pipeline, raw: Raw, hops: int
+    ) -> Iterator[tuple[Outcome, list[Report]]]:
+        message = Raw(to_json_bytes(forward.record), raw.origin, raw.line, topic=forward.topic)
+        target = self._find(forward.topic)
+        if target is None:
+            yield replace(_reject_topic(message, forward.topic), sensor=pipeline.sensor), reports
+            return
+        if not hops:
+            error = ValueError(f"record is passed on more than {MOST_HOPS} times; the parsers form a loop")
+            yield Rejected(message.content, "route", error, sensor=pipeline.sensor), reports
+            return
+        for outcome, more in self._process(target, message, hops - 1):
+            yield outcome, reports + more
+            reports = []
+        if reports:  # the next parser found no record
+            yield Drop(), reports
+
+    def _find(self, topic: str) -> Pipeline | None:
+        return next((pipeline for pattern, pipeline in self.members if pattern.matches(topic)), None)
+
+
+def _name(failure: Any, sensor: str, raw: Raw) -> Any:
+    """Return a failure with its sensor and its raw message, which differ from those of the run."""
+    if failure.sensor:
+        return failure
+    return replace(failure, sensor=sensor, raw=raw.content if failure.raw is None else failure.raw)
+
+
+def _reject_topic(raw: Raw, topic: str) -> Rejected:
+    return Rejected(raw.content, "route", unread_topic(topic))
+
+
+def unread_topic(topic: str) -> ValueError:
+    """Return the error for a topic that no sensor of the process reads."""
+    return ValueError(f"no sensor of this run reads the topic {topic!r}; add the sensor to --sensor")
+
+
+def expand_groups(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of sensors, each once, with the names of groups replaced by their sensors."""
+    return list(dict.fromkeys(sensor for name in names for sensor in groups.get(name, (name,))))
