@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, prompt, report
+from benchmarks import functions, java, language, parsers, prompt, report
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -34,6 +34,13 @@ def test_a_function_agrees_with_its_python_equivalent(pair: functions.Pair) -> N
     if "HLLP" in pair.stellar:
         pytest.importorskip("datasketches")
     assert not isinstance(functions.compile_pair(pair, stellar.compile), str)
+
+
+@pytest.mark.parametrize("case", parsers.cases(), ids=lambda case: case["name"])
+def test_a_parser_agrees_with_its_python_equivalent(case: dict[str, Any]) -> None:
+    parse = parsers.make_parser(case)
+    for line in case["lines"]:
+        assert parse(line) == parsers.FUNCTIONS[case["name"]](line)
 
 
 def test_a_function_with_a_wrong_result_is_not_measured() -> None:

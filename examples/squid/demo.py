@@ -169,8 +169,8 @@ def count_detections(records: Sequence[Record]) -> tuple[int, int, int]:
 
 
 def domain(record: Mapping[str, Any]) -> str:
-    """Return the registered domain; a tunnel has a host and port instead of a URL, and no domain."""
-    return str(record.get("domain_without_subdomains", "(none: a tunnel)"))
+    """Return the registered domain; a URL whose host is an address has none."""
+    return str(record.get("domain_without_subdomains", "(none)"))
 
 
 def all_have(records: Sequence[Record], fields: Mapping[str, object], without: Sequence[str] = ()) -> bool:

@@ -19,8 +19,6 @@ from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
 
-# Metron's name for the evaluated pattern
-LABEL = "pattern"
 LONGEST_STRING = 65_536
 
 
@@ -68,7 +66,7 @@ def grok_eval(grok: str | None, data: object) -> str | None:
 
 @lru_cache(64)
 def _compile(pattern: str) -> Grok:
-    return Grok(LABEL, {**load_common_definitions(), LABEL: pattern})
+    return Grok(pattern, load_common_definitions())
 
 
 def _capture(pattern: Grok, string: object) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def grok_predict(data: str | None) -> str | None:
 _CANDIDATES = (
     "TIMESTAMP_ISO8601", "HTTPDATE", "DATESTAMP_RFC2822", "DATESTAMP_RFC822", "SYSLOGTIMESTAMP", "DATESTAMP", "DATE",
     "TIME", "UUID", "MAC", "IP", "URI", "EMAILADDRESS", "QUOTEDSTRING", "UNIXPATH", "WINPATH", "INT", "NUMBER",
-    "LOGLEVEL", "WORD", "HOSTNAME",
+    "WORD", "HOSTNAME",
 )  # fmt: skip
 
 
@@ -154,4 +152,4 @@ def _find_longest(string: str, at: int, deadline: float) -> tuple[str | None, in
 
 @lru_cache(1)
 def _load_candidates() -> dict[str, Any]:
-    return {name: Grok(name, load_common_definitions()).pattern for name in _CANDIDATES}
+    return {name: Grok(f"%{{{name}}}", load_common_definitions()).pattern for name in _CANDIDATES}

@@ -1,25 +1,40 @@
-"""Grok: named patterns that are combined to one regular expression, and their captures."""
+"""Grok: named patterns that are combined to one regular expression, and their captures.
+
+A pattern is expanded as by java-grok, the library of Metron's parsers. As long as there is a reference `%{NAME:field}`,
+the first one is replaced by the group `(?<…>definition)`, and so are all references that are spelled the same at that
+moment. These are one group, whose value is that of its first occurrence. References to one field that are spelled
+differently, or appear later, are groups of their own. The field has the value of the last of them, even if that is
+null because the group did not participate.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
 from stellar.java.integers import INT_MAX, INT_MIN
-from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, search
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok
+from stellar.java.strings import is_blank
 from stellar.util.suggestions import suggest_name
 
 _LONGEST_EXPRESSION = 1 << 20
+_DEEPEST = 200
 
 SHIPPED = files("stellar.java") / "patterns"
-_DEFINITION = re.compile(r"^(\w+)[ \t]+(\S.*)$", re.ASCII)
-_REFERENCE = re.compile(r"%\{(?P<pattern>\w+)(?::(?P<name>[\w.@\[\]/ -]+)(?:[:;](?P<type>\w+))?)?\}", re.ASCII)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
+# A-z is the range of java-grok; it includes [ \ ] ^ _ and `
+_DEFINITION = re.compile(r"([A-z0-9]+)[ \t\x0b\f]+([^\x85\u2028\u2029]*)")
+_REFERENCE = re.compile(
+    r"%\{(?P<name>(?P<pattern>[A-z0-9]+)(?::(?P<field>[A-z0-9_:]+))?)(?:=(?P<definition>[^{}]+))?\}"
+)
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_SHORT = 19
+_MOST_DIGITS = 20  # more than any integer of 64 bits has
+# Java's digits are those of the basic plane
+_INTEGER = re.compile(r"[+-]?[^\D\U00010000-\U0010ffff]+")
 UNWANTED = "UNWANTED"
 
 
@@ -31,125 +46,162 @@ class NoMatch(ValueError):
     """A string that the pattern does not match."""
 
 
+def parse_integer(value: str) -> int | None:
+    """Return the integer that Java reads from a string: digits with an optional sign; None for another string."""
+    if len(value) < _SHORT and value.isascii() and value.isdecimal():
+        return int(value)
+    if not _INTEGER.fullmatch(value):
+        return None
+    digits = value.lstrip("+-").lstrip("0")
+    if len(digits) > _MOST_DIGITS:
+        return None
+    return -int(digits or "0") if value.startswith("-") else int(digits or "0")
+
+
 def infer_type(value: str) -> Any:
-    """Convert a capture without a type: integers of 32 bits to numbers, and remove quotes from other strings."""
-    if _INTEGER.fullmatch(value) and INT_MIN <= (number := int(value)) <= INT_MAX:
-        return number
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+    """Convert a capture: integers of 32 bits to numbers, and remove quotes from other strings."""
+    first = value[:1]
+    if "A" <= first <= "z":  # the first test decides about most captures
+        return value
+    if value.isdecimal() or first in ("+", "-"):
+        number = parse_integer(value)
+        return value if number is None or not INT_MIN <= number <= INT_MAX else number
+    if first in ('"', "'") and len(value) > 1 and value[-1] == first:
         return value[1:-1]
     return value
 
 
-# Converters by the type in %{PATTERN:field:type}
-CONVERSIONS: dict[str, Callable[[str], Any]] = {
-    "byte": int,
-    "short": int,
-    "int": int,
-    "integer": int,
-    "long": int,
-    "float": float,
-    "double": float,
-    "boolean": lambda value: value.lower() == "true",
-    "string": str,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """A group of the regular expression, its field and the converter of its value."""
-
-    group: str
-    field: str
-    convert: Callable[[str], Any]
+def infer_types(fields: Iterable[str], captures: Iterable[str | None]) -> dict[str, Any]:
+    """Return converted captures by field."""
+    return {
+        field: None if capture is None else infer_type(capture) for field, capture in zip(fields, captures, strict=True)
+    }
 
 
 class Grok:
     """A compiled pattern, which is searched in strings.
 
-    label: the name of the pattern
+    expression: a regular expression with references to patterns
     definitions: regular expressions of all patterns by name
+    timeout_ms: the time limit for a string
+    name: the name of the expression in messages; by default the expression
+    unread: fields that are not captured, which saves time
 
     Raises GrokError for an undefined or recursive pattern and for an invalid regular expression.
     """
 
-    def __init__(self, label: str, definitions: Mapping[str, str], timeout_ms: int = TIMEOUT_MS) -> None:
-        self.label = label
+    def __init__(
+        self,
+        expression: str,
+        definitions: Mapping[str, str],
+        timeout_ms: int = TIMEOUT_MS,
+        name: str | None = None,
+        unread: Container[str] = (),
+    ) -> None:
+        self.name = expression if name is None else name
         self.timeout_ms = timeout_ms
-        self.used: dict[str, str] = {}  # the definitions that the pattern consists of, by name
-        self._captures: list[Capture] = []
-        self._definitions = definitions
-        expression = self._expand(label, ())
+        self.used = _find_used(expression, definitions)  # the definitions that the pattern consists of, by name
+        expanded, fields = _expand(expression, self.used)
         try:
-            self.pattern = compile_grok(expression)
+            self.pattern, numbers = compile_grok(
+                expanded, {id for id, field in fields.items() if field == UNWANTED or field in unread}
+            )
         except InvalidPattern as error:
-            raise GrokError(f"invalid pattern {label}: {self._explain(error)}") from error
-        generated = {capture.group: capture for capture in self._captures}
+            raise GrokError(f"invalid pattern {self.name}: {self._explain(expression, error)}") from error
         # A group that the pattern names itself, (?<name>…), is a field as well
-        self._captures = [generated.get(name) or Capture(name, name, infer_type) for name in self.pattern.groupindex]
+        captures = {fields.get(name, name): number for name, number in numbers.items()}
+        self.fields = tuple(field for field in captures if field != UNWANTED and field not in unread)
+        self._timeout = timeout_ms / 1000
+        self._numbers = (0, 0, *(captures[field] for field in self.fields))
 
-    def match(self, string: str) -> dict[str, Any]:
-        """Return the fields captured from a string; a group that did not participate is null.
+    def find(self, string: str) -> tuple[str | None, ...]:
+        """Return the captures in a string in the order of `fields`; null for a group that did not participate.
 
         Raises NoMatch if the pattern is not found, and TimeoutError if the search takes too long.
         """
         try:
-            match = search(self.pattern, string, self.timeout_ms)
+            match = None if is_blank(string) else self.pattern.search(string, timeout=self._timeout)
         except TimeoutError:
-            raise TimeoutError(f"the pattern {self.label} took longer than {self.timeout_ms} ms") from None
+            raise TimeoutError(f"the pattern {self.name} took longer than {self.timeout_ms} ms") from None
         if match is None:
-            raise NoMatch(self.label)
-        record: dict[str, Any] = {}
-        groups = match.groupdict()
-        for capture in self._captures:
-            value = groups[capture.group]
-            if value is not None:
-                record[capture.field] = capture.convert(value)
-            else:
-                # Of two groups with one name, the one that participated counts
-                record.setdefault(capture.field, None)
-        return record
+            raise NoMatch(self.name)
+        captures: tuple[str | None, ...] = match.group(*self._numbers)[2:]
+        return captures
 
-    def _expand(self, name: str, users: tuple[str, ...]) -> str:
-        """Return the regular expression of a pattern, with the patterns that it refers to inserted.
+    def match(self, string: str) -> dict[str, Any]:
+        """Return the captures in a string by field, as `find` does, with their types inferred."""
+        return infer_types(self.fields, self.find(string))
 
-        users: the patterns that refer to it, from the outermost on
-        """
-        if name in users:
-            raise GrokError(f"the pattern {name} is recursive: {' → '.join((*users, name))}")
-        if name not in self._definitions:
-            used = f", which {users[-1]} uses," if users else ""
-            raise GrokError(f"the pattern {name}{used} is not defined; {suggest_name(name, self._definitions)}")
-
-        def insert(reference: re.Match[str]) -> str:
-            inner = self._expand(reference["pattern"], (*users, name))
-            field = (reference["name"] or reference["pattern"]).strip()
-            if field in (UNWANTED, self.label):
-                return f"(?:{inner})"
-            return f"(?<{self._add_capture(field, reference['type'], name)}>{inner})"
-
-        self.used[name] = self._definitions[name]
-        expression = _REFERENCE.sub(insert, self._definitions[name])
-        if len(expression) > _LONGEST_EXPRESSION:
-            raise GrokError(f"the pattern {name} is too long: it expands to more than a million characters")
-        return expression
-
-    def _add_capture(self, field: str, kind: str | None, user: str) -> str:
-        if kind is not None and kind.lower() not in CONVERSIONS:
-            problem = f"unknown type {kind!r} of {field} in the pattern {user}"
-            raise GrokError(f"{problem}; {suggest_name(kind, CONVERSIONS)}")
-        group = f"field_{len(self._captures)}_"
-        self._captures.append(Capture(group, field, CONVERSIONS[kind.lower()] if kind else infer_type))
-        return group
-
-    def _explain(self, whole: InvalidPattern) -> str:
-        """Return the error of the first definition that is invalid by itself, with its position."""
-        for name, definition in self._definitions.items():
+    def _explain(self, expression: str, whole: InvalidPattern) -> str:
+        """Return the error of the expression or first definition that is invalid by itself, with its position."""
+        for prefix, definition in (("", expression), *((f"{name} ", text) for name, text in self.used.items())):
             masked = _REFERENCE.sub(lambda reference: "x" * len(reference[0]), definition)
             try:
                 compile_grok(masked)
             except InvalidPattern as error:
-                return f"{error.problem}\n{name} {definition}\n{' ' * (len(name) + 1 + error.position)}^"
+                problem, position = _explain_reference(masked, error)
+                return f"{problem}\n{prefix}{definition}\n{' ' * (len(prefix) + position)}^"
         return whole.problem
+
+
+def _explain_reference(definition: str, error: InvalidPattern) -> tuple[str, int]:
+    """Return the problem and the position of an error, which may be the brace of an invalid reference `%{…`."""
+    start = error.position - 1
+    if start < 0 or not definition.startswith("%{", start):
+        return error.problem, error.position
+    reference = definition[start : definition.find("}", start) + 1] or "%{"
+    problem = (
+        f"invalid reference {reference} at character {start + 1}: expected %{{PATTERN}} or %{{PATTERN:field}}; "
+        "a field has letters, digits, underscores and colons"
+    )
+    return problem, start
+
+
+def _find_used(expression: str, definitions: Mapping[str, str]) -> dict[str, str]:
+    """Return the definitions that an expression refers to, directly or not.
+
+    Raises GrokError for an undefined or recursive pattern.
+    """
+    known = dict(definitions)
+    used: dict[str, str] = {}
+
+    def visit(text: str, users: tuple[str, ...]) -> None:
+        for reference in _REFERENCE.finditer(text):
+            name = reference["pattern"]
+            if reference["definition"] is not None:
+                known[name] = reference["definition"]
+            if len(users) > _DEEPEST:
+                raise GrokError(f"patterns are nested too deeply: {' → '.join(users[:5])} → …")
+            if name in users:
+                raise GrokError(f"the pattern {name} is recursive: {' → '.join((*users, name))}")
+            if name not in known:
+                user = f", which {users[-1]} uses," if users else ""
+                raise GrokError(f"the pattern {name}{user} is not defined; {suggest_name(name, known)}")
+            if name not in used:
+                visit(known[name], (*users, name))
+                used[name] = known[name]
+
+    visit(expression, ())
+    return used
+
+
+def _expand(expression: str, definitions: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return an expression without references, and the field of each of its groups by the name of the group."""
+    current = dict(definitions)
+    fields: dict[str, str] = {}
+    at = 0
+    while (reference := _REFERENCE.search(expression, at)) is not None:
+        at = reference.start()
+        inline = reference["definition"]
+        if inline is not None:
+            current[reference["pattern"]] = inline
+        name = f"\0{len(fields)}"  # no group of the user has a name with this character
+        group = f"(?<{name}>{current[reference['pattern']]})"
+        if len(expression) + expression.count(reference[0]) * len(group) > _LONGEST_EXPRESSION:
+            raise GrokError("the pattern is too long: it expands to more than a million characters")
+        expression = expression.replace(reference[0], group)
+        fields[name] = reference["field"] or reference["name"] + ("" if inline is None else f"={inline}")
+    return expression, fields
 
 
 # Backslashes come in pairs before the one that escapes h
@@ -157,26 +209,44 @@ _HEXADECIMAL_CLASS = re.compile(r"(?<!\\)(?:\\\\)*\\[hH]")
 _GROUP_NAME = re.compile(r"(?<!\\)(?:\\\\)*\(\?<([A-Za-z_]\w*)>")
 
 
-def find_oniguruma_syntax(definition: str) -> list[str]:
-    """Return warnings about syntax that Oniguruma, the engine of Logstash's Grok, interprets differently from Java."""
-    warnings = []
+def find_suspicious_syntax(definition: str) -> Iterator[str]:
+    """Yield warnings about syntax that means something else than it seems, or than in Logstash's Grok."""
     if _HEXADECIMAL_CLASS.search(definition):
-        warnings.append(
-            r"\h matches horizontal whitespace; for a hexadecimal digit, as in Oniguruma, write [0-9a-fA-F]"
-        )
+        yield r"\h matches horizontal whitespace; for a hexadecimal digit, as in Oniguruma, write [0-9a-fA-F]"
     names = _GROUP_NAME.findall(definition)
-    repeated = dict.fromkeys(name for name in names if names.count(name) > 1)
-    warnings += [f"repeated group {name}: only the value of the one that matched is used" for name in repeated]
-    return warnings
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"repeated group {name}: only the value of the first one is used"
+    for reference in _REFERENCE.finditer(definition):
+        if ":" in (reference["field"] or ""):
+            yield (
+                f"{reference[0]} captures the field {reference['field']!r} and converts nothing; "
+                "use a function such as TO_INTEGER in a field transformation"
+            )
+    if definition != definition.rstrip():
+        yield "the definition ends with whitespace, which the pattern must match"
 
 
 def parse_definitions(content: str) -> dict[str, str]:
     """Parse a file of patterns: lines of a name, whitespace and a regular expression.
 
     Other lines are ignored. The later one of two patterns with one name replaces the earlier one.
+
+    Raises GrokError for a name without a regular expression.
     """
-    lines = (_DEFINITION.match(line.strip()) for line in content.splitlines())
-    return {match[1]: match[2] for match in lines if match}
+    definitions: dict[str, str] = {}
+    for number, line in enumerate(_LINE_END.split(content), 1):
+        if match := _DEFINITION.fullmatch(line):
+            if not match[2]:
+                raise GrokError(f"the pattern {match[1]} in line {number} has no regular expression")
+            definitions[match[1]] = match[2]
+    return definitions
+
+
+def find_ignored_lines(content: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the content of each line that is neither a definition nor a comment nor blank."""
+    for number, line in enumerate(_LINE_END.split(content), 1):
+        if line.strip() and not line.lstrip().startswith("#") and not _DEFINITION.fullmatch(line):
+            yield number, line
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -62,11 +62,13 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _ANCHORS = {"b": r"\b", "B": r"\B", "A": r"\A", "G": r"\G", "z": r"\Z", "Z": _AT_LINE_END, "X": r"\X"}
 _LINE_BREAK = rf"(?>\r\n|[{_LINE_END}\x0b\f])"
 _GROUP = re.compile(r"\(\?(?:(:|=|!|>|<=|<!)|<([a-zA-Z][a-zA-Z0-9]*)>|([idmsuxU]*)(?:-([idmsuxU]+))?([:)]))")
-_GROK_GROUP = re.compile(_GROUP.pattern.replace("[a-zA-Z][a-zA-Z0-9]*", "[a-zA-Z_][a-zA-Z0-9_]*"))
+_GROK_GROUP = re.compile(_GROUP.pattern.replace("[a-zA-Z][a-zA-Z0-9]*", "[^!=>()][^>()]*"))
+_BACK_REFERENCE = re.compile(r"\\[1-9k]")
 _REPEAT = re.compile(r"\{\d{1,9}(?:,\d{0,9})?\}")
 _HEXADECIMAL = re.compile(r"x([0-9a-fA-F]{2})|x\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})")
 _OCTAL = re.compile(r"0([0-3][0-7]{2}|[0-7]{1,2})")
 _PROPERTY = re.compile(r"[pP](?:\{(?:(?:gc|sc|script|blk|block|general_category)=)?([A-Za-z_ -]+)\}|([A-Z]))")
+_NAMED_REFERENCE = re.compile(r"\\k<([^>]+)>")
 _DIGITS = re.compile(r"[1-9]\d*", re.ASCII)
 _SPECIAL = frozenset("\\.^$*+?{}[]()|&-~#")
 
@@ -92,14 +94,18 @@ def compile_pattern(expression: str) -> Any:
     return _compile(_Translation(expression))
 
 
-def compile_grok(expression: str) -> Any:
-    """Compile the regular expression of a Grok pattern.
+def compile_grok(expression: str, unread: Container[str] = ()) -> tuple[Any, dict[str, int]]:
+    """Compile the regular expression of a Grok pattern. Return it with the number of each named group.
 
-    Group names may have underscores, and may be repeated, as in the library that Metron's Grok parser uses.
+    Group names may be any string without angle brackets and parentheses, and may be repeated, as in the library that
+    Metron's Grok parser uses. A repeated name means the first of its groups.
+
+    unread: the named groups whose matches nobody reads
 
     Raises InvalidPattern.
     """
-    return _compile(_Translation(expression, group=_GROK_GROUP))
+    translation = _GrokTranslation(expression, unread)
+    return _compile(translation), translation.numbers
 
 
 def search(pattern: Any, string: str, timeout_ms: int = TIMEOUT_MS) -> Any:
@@ -238,16 +244,14 @@ class _Translation:
     flags: flags in effect at this offset
     """
 
-    def __init__(
-        self, expression: str, any_character: str = f"[^{_LINE_END}]", group: re.Pattern[str] | None = None
-    ) -> None:
+    opening = _GROUP  # matches the opening of a group
+
+    def __init__(self, expression: str, any_character: str = f"[^{_LINE_END}]") -> None:
         """Begin a translation.
 
         any_character: the translation of `.`
-        group: matches the opening of a group; by default `_GROUP`
         """
         self.expression = expression
-        self.opening = group or _GROUP
         self.any_character = any_character
         self.at = 0
         self.flags: frozenset[str] = frozenset()
@@ -298,8 +302,7 @@ class _Translation:
         """Translate the opening of a group; `>` precedes flags for the rest of the enclosing group."""
         if not self.expression.startswith("(?", self.at):
             self.at += 1
-            self.groups += 1
-            return "("
+            return self.open_group(None)
         match = self.opening.match(self.expression, self.at)
         if match is None:
             raise self.error("unknown kind of group")
@@ -308,16 +311,26 @@ class _Translation:
         if kind:
             return f"(?{kind}"
         if name:
-            if name in self.names and self.opening is _GROUP:
-                raise self.error(f"duplicate group name {name}")
-            self.names.add(name)
-            self.groups += 1
-            return f"(?P<{name}>"
+            return self.open_group(name)
         self.flags = (self.flags | set(on)) - set(off or "")
         self.ignores_case |= "i" in on
         self.needs_unicode |= "u" in on or "U" in on
         case = "i" if "i" in self.flags else "-i"
         return f"(?{case}:" if end == ":" else f">(?{case})"
+
+    def open_group(self, name: str | None) -> str:
+        """Translate the opening of a capturing group, which may have a name."""
+        if name in self.names:
+            raise self.error(f"duplicate group name {name}")
+        self.groups += 1
+        if name is None:
+            return "("
+        self.names.add(name)
+        return f"(?P<{name}>"
+
+    def refer_to(self, name: str) -> str:
+        """Translate a back reference to a named group."""
+        return f"(?P={name})"
 
     def atom(self, character: str) -> str:
         if character == "\\":
@@ -391,11 +404,12 @@ class _Translation:
         return rf"(?:\{digits})" if int(digits) <= self.groups else "(?!)"
 
     def reference_by_name(self) -> str:
-        match = re.compile(r"\\k<([a-zA-Z][a-zA-Z0-9]*)>").match(self.expression, self.at)
+        match = _NAMED_REFERENCE.match(self.expression, self.at)
         if match is None:
             raise self.error(r"\k without <name>")
+        reference = self.refer_to(match[1])
         self.at = match.end()
-        return f"(?P={match[1]})"
+        return reference
 
     def class_escape(self) -> str | None:
         r"""Return the members of a class such as `\d` or `\p{Alpha}`, for use between brackets."""
@@ -494,6 +508,36 @@ class _Translation:
             return self.read_escape()
         self.at += 1
         return self.expression[self.at - 1]
+
+
+class _GrokTranslation(_Translation):
+    """The translation of the regular expression of a Grok pattern.
+
+    numbers: the number of each named group that captures
+    """
+
+    opening = _GROK_GROUP
+
+    def __init__(self, expression: str, unread: Container[str]) -> None:
+        super().__init__(expression)
+        self.unread = unread
+        # Capturing costs time, so groups that nobody reads do not capture, unless back references count them
+        self.captures_all = _BACK_REFERENCE.search(expression) is not None
+        self.numbers: dict[str, int] = {}
+
+    def open_group(self, name: str | None) -> str:
+        is_read = name is not None and name not in self.unread and name not in self.numbers
+        if not is_read and not self.captures_all:
+            return "(?:"
+        self.groups += 1
+        if name is not None:
+            self.numbers.setdefault(name, self.groups)
+        return "("
+
+    def refer_to(self, name: str) -> str:
+        if name not in self.numbers:
+            raise self.error(f"unknown group {name} in a back reference")
+        return rf"(?:\{self.numbers[name]})"
 
 
 def _is_literal(piece: str) -> bool:

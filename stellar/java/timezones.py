@@ -177,14 +177,17 @@ _CUSTOM = re.compile(r"GMT([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII)
 _CUSTOM_DIGITS = re.compile(r"GMT([+-])(\d)([0-5]\d)", re.ASCII)
 
 
-@lru_cache(512)
 def zone(name: str) -> Zone:
-    """Return the zone of an IANA id (Europe/Paris), a short id of Java (PST) or an offset (GMT+5:30); else GMT."""
-    return find_zone(name) or Zone(timezone(timedelta(), "GMT"))
+    """Return the zone of an id as `find_zone` does; GMT for an unknown id."""
+    return find_zone(name) or _GMT
 
 
+@lru_cache(512)
 def find_zone(name: str) -> Zone | None:
-    """Return the zone of an id or offset, or None if Java does not know it."""
+    """Return the zone of an IANA id (Europe/Paris), a short id of Java (PST) or an offset (GMT+5:30).
+
+    None for an unknown id.
+    """
     if name in _FIXED:
         return Zone(timezone(timedelta(minutes=_FIXED[name]), name))
     if match := _CUSTOM.fullmatch(name) or _CUSTOM_DIGITS.fullmatch(name):
@@ -195,8 +198,9 @@ def find_zone(name: str) -> Zone | None:
         try:
             return Zone(ZoneInfo(_SHORT_IDS.get(name, name)))
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            return None
+            pass
     return None
 
 
+_GMT = Zone(timezone(timedelta(), "GMT"))
 DEFAULT = Zone(timezone(timedelta(), "UTC"))

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
+from stellar.java.date_pitfalls import find_pitfalls
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.parsers import Parser
+from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.pipeline import Pipeline
 from stellar.tooling.lints import Finding, lint
 
@@ -69,6 +71,7 @@ def check_sensor(
     warnings += find_near_misses(config)
     warnings += _find_parser_warnings(pipeline.parser)
     warnings += find_unknown_options(config, pipeline)
+    warnings += find_misleading_patterns(config, pipeline)
     for location, expression in pipeline.expressions:
         for finding in lint(expression.tree, expression.source, expression.library):
             warnings.append(ConfigWarning(location, finding.message, finding, expression.source))
@@ -105,6 +108,25 @@ class _WarningListener(logging.Handler):
         where = record.args[0] if isinstance(record.args, tuple) and record.args else ""
         location = where if isinstance(where, SourceLocation) else SourceLocation(str(where))
         self.warnings.append(ConfigWarning(location, record.getMessage().removeprefix(f"{location}: ")))
+
+
+# The options of parsers that are patterns of SimpleDateFormat; that of Snort is one of java.time
+_DATE_OPTIONS = ("dateFormat", "timestampFormat", "devTimeFormat")
+
+
+def find_misleading_patterns(config: SensorConfig, pipeline: Pipeline) -> Iterator[ConfigWarning]:
+    """Yield a warning for each date pattern that probably has another meaning than intended, such as YYYY."""
+    options, location = config.parser.parser_config, config.parser_location / "parserConfig"
+    patterns = [(location / name, options[name]) for name in _DATE_OPTIONS if name in options]
+    if isinstance(pipeline.parser, SnortParser):
+        patterns.clear()
+    location = config.global_location / "fieldValidations"
+    for index, validation in enumerate(config.globals.field_validations):
+        if validation.validation == "DATE":
+            patterns.append((location / index / "config" / "format", validation.config.get("format")))
+    for where, pattern in patterns:
+        for message, hint in find_pitfalls(pattern) if isinstance(pattern, str) else ():
+            yield ConfigWarning(where, f"{message}; {hint}")
 
 
 def check_model_settings(config: SensorConfig) -> None:
@@ -152,10 +174,11 @@ def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[Confi
 
 # Any key is allowed in these maps, since expressions see them as variables. These keys the pipeline reads
 PARSER_OPTIONS = frozenset({
-    "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols",
-    "grokPath", "patternLabel", "timestampField", "timeFields", "dateFormat", "timeZone", "timezone", "multiLine",
-    "matchTimeoutMs", "columns", "separator", "timestampFormat", "mapStrategy", "overrideOriginalString", "jsonpQuery",
-    "wrapInEntityArray", "wrapEntityName", "nilPolicy", "deviceTimeZone",
+    "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols", "grokPath",
+    "patternLabel", "timestampField", "timestampUnit", "timeFields", "dateFormat", "timeZone", "timezone",
+    "multiLine", "matchTimeoutMs", "columns", "separator", "timestampFormat", "mapStrategy", "overrideOriginalString",
+    "jsonpQuery", "wrapInEntityArray", "wrapEntityName", "nilPolicy", "deviceTimeZone", "recordTypeRegex",
+    "messageHeaderRegex", "fields", "convertCamelCaseToUnderScore",
 })  # fmt: skip
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "parser.groups", "parser.error.topic", "source.type.field", "update.hbase.table",

@@ -101,15 +101,20 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog, parser.formatter_class = _EXIT_STATUS, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
-    add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
-    add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
+    _add_input(parser)
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
     add_registry_options(parser)
     add("--in-flight", metavar="N", type=_positive_integer, help=_IN_FLIGHT_HELP)
     add("--quiet", action="store_true", help="print neither progress nor counts")
     parser.set_defaults(command=_run)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
+    add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
 
 
 def _positive_integer(text: str) -> int:
@@ -158,8 +163,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "evaluated, the fields that it added (+), changed (~) and removed (-), and what became of the record."
     )
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
-    add("--sensor", required=True, metavar="NAME", help="the sensor: parsers/NAME.json, enrichments/NAME.json")
+    _add_input(parser)
     add("--limit", metavar="N", type=_positive_integer, default=10, help="number of lines to explain; by default 10")
     add_registry_options(parser)
     parser.set_defaults(command=_explain, quiet=True)
@@ -168,10 +172,10 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
 def _explain(options: argparse.Namespace) -> int:
     files = options.files or [STANDARD_INPUT]
     check_readable(files, ())
-    config, pipeline = _load(options.config, options.sensor)
+    configs, pipeline = _load(options.config, options.sensor)
     with ExitStack() as stack:
-        connect_services(pipeline, config, options, stack)
-        for number, raw in enumerate(read_lines(files)):
+        connect_services(pipeline, configs[0], options, stack)
+        for number, raw in enumerate(read_lines(files, options.topic)):
             if number == options.limit:
                 print(f"stellar-pipeline: stopped after {number} lines; use --limit for more", file=sys.stderr)
                 break

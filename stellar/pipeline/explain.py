@@ -15,7 +15,8 @@ from stellar.language.runtime import abbreviate_value
 from stellar.pipeline.parsers import PARSERS, Parser, Unreadable
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.progress import escape
-from stellar.pipeline.records import Drop, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.stages.fields import Assign, IpProtocol, RegexSelect, Remove, Rename, Select, Step
 
 # Changes between two stages: `source.type`, metadata, `guid`, `original_string`
@@ -51,7 +52,7 @@ class Effect:
     name: the name of the parser or transformation, or empty
     before, after: the record before and after the stage; both are equal if the stage ended the record
     evaluations: the expressions that the stage evaluated, in order
-    ended: True if the stage dropped or rejected the record
+    end: the exception by which the stage dropped or rejected the record, or passed it on
     """
 
     stage: str
@@ -59,7 +60,7 @@ class Effect:
     before: Record
     after: Record
     evaluations: tuple[Evaluation, ...] = ()
-    ended: bool = False
+    end: Exception | None = None
 
     def changes(self) -> Iterator[str]:
         """Yield a line for each field that the stage added, changed (~) or removed."""
@@ -89,12 +90,22 @@ class RecordExplanation:
     reports: tuple[Report, ...]
 
 
-def explain_message(pipeline: Pipeline, raw: Raw) -> Iterator[RecordExplanation]:
+def explain_message(pipeline: Pipeline | PipelineGroup, raw: Raw) -> Iterator[RecordExplanation]:
     """Process a raw message, and yield an explanation of each record in it."""
     recorder = _EffectRecorder()
-    recording = replace(
+    if isinstance(pipeline, Pipeline):
+        recording: Pipeline | PipelineGroup = _record(pipeline, recorder)
+    else:
+        recording = PipelineGroup([(topic, _record(each, recorder)) for topic, each in pipeline.members])
+    for outcome, reports in recording.processed(raw):
+        yield RecordExplanation(recorder.take(outcome), outcome, tuple(reports))
+
+
+def _record(pipeline: Pipeline, recorder: _EffectRecorder) -> Pipeline:
+    """Return a pipeline that records the effects of its stages."""
+    return replace(
         pipeline,
-        parser=_RecordingParser(pipeline.parser, recorder),
+        parser=_RecordingParser(pipeline.parser, pipeline.sensor, recorder),
         transformations=tuple(
             _RecordingStage("transform", _name_transformation(stage), recorder.trace(stage), recorder)
             for stage in pipeline.transformations
@@ -103,8 +114,6 @@ def explain_message(pipeline: Pipeline, raw: Raw) -> Iterator[RecordExplanation]
             (name, _RecordingStage(name, "", recorder.trace(stage), recorder)) for name, stage in pipeline.stages
         ),
     )
-    for outcome, reports in recording.processed(raw):
-        yield RecordExplanation(recorder.take(outcome), outcome, tuple(reports))
 
 
 def _name_transformation(stage: Stage) -> str:
@@ -143,10 +152,10 @@ class _EffectRecorder:
             return replace(value, **{name: self.trace(item) for name, item in own.items()})
         return value
 
-    def add(self, stage: str, name: str, before: Record, after: Record, *, ended: bool = False) -> None:
+    def add(self, stage: str, name: str, before: Record, after: Record, end: Exception | None = None) -> None:
         if self.record is not None:
             self._add_changes_between(before)
-        self.effects.append(Effect(stage, name, before, after, tuple(self.evaluations), ended))
+        self.effects.append(Effect(stage, name, before, after, tuple(self.evaluations), end))
         self.evaluations.clear()
         self.record = after
 
@@ -198,6 +207,7 @@ class _RecordingExpression(Expression):
 @dataclass(frozen=True)
 class _RecordingParser:
     parser: Parser
+    sensor: str
     recorder: _EffectRecorder
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
@@ -205,7 +215,8 @@ class _RecordingParser:
         name = next((name for name, factory in PARSERS.items() if factory is kind), kind.__name__)
         for parsed in self.parser(text):
             if not isinstance(parsed, Unreadable):
-                self.recorder.add("parse", name, {}, dict(parsed))
+                self.recorder.record = None  # the record may be that of a parser before in a chain
+                self.recorder.add("parse", f"{name}, sensor {self.sensor}", {}, dict(parsed))
             yield parsed
 
     def complaint(self, record: Record) -> str | None:
@@ -223,8 +234,8 @@ class _RecordingStage:
         before = dict(record)
         try:
             result = self.run(record)
-        except Exception:
-            self.recorder.add(self.stage, self.name, before, before, ended=True)
+        except Exception as end:
+            self.recorder.add(self.stage, self.name, before, before, end)
             raise
         self.recorder.add(self.stage, self.name, before, dict(result))
         return result
@@ -243,21 +254,27 @@ def draw_explanation(explanation: RecordExplanation, raw: Raw) -> str:
     """Return an explanation as a tree, one line for each effect, evaluation and field."""
     origin = ":".join(str(each) for each in (raw.origin, raw.line) if each is not None)
     branches = [
-        *(_draw_effect(effect, explanation.outcome) for effect in explanation.effects),
+        *map(_draw_effect, explanation.effects),
         *(_Branch(f"report: {report.stage}: {report.reason}") for report in explanation.reports),
         _draw_outcome(explanation.outcome),
     ]
     return "\n".join([escape(origin or "a message"), *_draw(branches)])
 
 
-def _draw_effect(effect: Effect, outcome: Outcome) -> _Branch:
+def _draw_effect(effect: Effect) -> _Branch:
     lines = [*map(_describe_evaluation, effect.evaluations), *effect.changes()]
     title = f"{effect.stage} {effect.name}".rstrip()
-    if effect.ended:
-        verdict = "dropped" if isinstance(outcome, Drop) else "rejected"
+    if effect.end is not None:
+        verdict = _describe_end(effect.end)
     else:
         verdict = "" if lines else _UNCHANGED.get(effect.stage, "no change")
     return _Branch(f"{title}: {verdict}" if verdict else title, tuple(map(_Branch, lines)))
+
+
+def _describe_end(end: Exception | Outcome) -> str:
+    if isinstance(end, Forward):
+        return f"passed on to the topic {end.topic}"
+    return "dropped" if isinstance(end, Drop) else "rejected"
 
 
 _UNCHANGED = {"filter": "passed", "validate": "valid"}
@@ -275,8 +292,8 @@ def _draw_outcome(outcome: Outcome) -> _Branch:
     if isinstance(outcome, Rejected):
         first, *others = outcome.reason.splitlines() or [""]
         return _Branch(f"rejected in {outcome.stage}: {first}", tuple(map(_Branch, others)))
-    if isinstance(outcome, Drop):
-        return _Branch("dropped by the filter")
+    if isinstance(outcome, Drop | Forward):
+        return _Branch(_describe_end(outcome))
     return _Branch(f"record with {len(outcome)} fields")
 
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from parser_cases import (
+    DEFAULT_NOW,
     Case,
     Parsed,
     _compare_error,
@@ -30,7 +32,7 @@ ACCEPTED: tuple[tuple[str, str, str], ...] = (
     ("syslog3164", r"Syntax error .* no viable alternative at input '[a-z]'", "a month in lowercase"),
     ("syslog3164", r"Syntax error .* missing ':' at '\d'", "a year after the day"),
     ("syslog3164", r"Syntax error .* missing ' ' at '<EOF>'", "no message after the host"),
-    ("syslog3164", r"Invalid date 'February 29' as '\d+' is not a leap year", "29 February of a leap year"),
+    ("", r"Invalid date 'February 29' as '\d+' is not a leap year", "29 February of a leap year"),
     ("syslog", r"Syntax error .* token recognition error at: ", "a character beyond U+00FF"),
     ("cef", r"For input string: ", "a port that is no integer, or a bar in the header after a backslash"),
     ("cef", r"rt field present in CEF but cannot be parsed", "a receipt time in ISO 8601"),
@@ -39,10 +41,15 @@ ACCEPTED: tuple[tuple[str, str, str], ...] = (
 )
 
 
+UNKNOWN_ZONE = "an unknown time zone of a parser, which Java takes for GMT"
+
+
 def find_reason(case: Case, ours: Parsed) -> str:
     """Return the rule by which a result differs from Metron's, or an empty string."""
-    if ours.config_error is not None or "config_error" in case["result"]:
+    if "config_error" in case["result"]:
         return ""
+    if ours.config_error is not None:
+        return UNKNOWN_ZONE if "unknown time zone" in ours.config_error else ""
     if "host" in case.get("mend", ()):
         case = {**case, "result": _without_fields(case["result"], {"host"})}
         ours = _without_own_fields(ours, {"host"})
@@ -60,7 +67,7 @@ def _find_accepted(case: Case, ours: Parsed) -> str:
         del rest[index]
     if not rest or len(ours.messages) != len(theirs["messages"]) + len(rest) or not _has_all_messages(case, ours):
         return ""
-    reasons = [_name_form(case["cat"], error["message"]) for error in rest]
+    reasons = [_name_form(case["cat"], str(error.get("message", ""))) for error in rest]
     return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
@@ -110,9 +117,32 @@ def _has_text_after_json(case: Case, ours: Parsed) -> bool:
     return case["cat"].startswith("json") and _reports_the_rest(case, ours)
 
 
+def _has_equal_lines(case: Case, ours: Parsed) -> bool:
+    """Each line of a message that is not matched has an error document; in Metron equal lines share one."""
+    different = {str(each.get("raw_message")): each for each in ours.errors}
+    return len(different) < len(ours.errors) and not compare(
+        case["result"], replace(ours, errors=list(different.values()))
+    )
+
+
+def _is_a_year_earlier(case: Case, ours: Parsed) -> bool:
+    """A time of WebSphere is never more than four days ahead; Metron's is in the current year."""
+    if case["cat"] != "websphere":
+        return False
+    limit = (datetime.fromisoformat(case.get("now", DEFAULT_NOW)) + timedelta(days=4)).timestamp() * 1000
+    theirs = deepcopy(case["result"])
+    for message in theirs["messages"]:
+        if message["timestamp"] > limit:
+            time = datetime.fromtimestamp(message["timestamp"] / 1000, UTC)
+            message["timestamp"] = round(time.replace(year=time.year - 1).timestamp() * 1000)
+    return not compare(theirs, ours)
+
+
 RULES: dict[str, Callable[[Case, Parsed], bool]] = {
     "an equals sign in a value": _has_equals_in_a_value,
     "a tab between pairs": _has_tab_between_pairs,
     "the time zone of CSV": _has_time_zone,
     "text after a JSON object": _has_text_after_json,
+    "equal lines of a message": _has_equal_lines,
+    "the year of a time of WebSphere": _is_a_year_earlier,
 }

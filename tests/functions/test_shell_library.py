@@ -282,7 +282,7 @@ def test_a_table_is_as_wide_as_its_longest_lines(columns: list[str], rows: list[
 
 def test_captures_are_drawn_with_a_row_for_each_string() -> None:
     strings = ["10.0.0.1 GET 200", "nothing", None, "10.0.0.2 POST"]
-    assert value("GROK_EVAL('%{IP:ip} %{WORD:method}(?: %{INT:code:int})?', strings)", strings=strings) == (
+    assert value("GROK_EVAL('%{IP:ip} %{WORD:method}(?: %{INT:code})?', strings)", strings=strings) == (
         "╔═════════╤══════════╤═════════╗\n"
         "║ code    │ ip       │ method  ║\n"
         "╠═════════╪══════════╪═════════╣\n"
@@ -300,10 +300,9 @@ def test_captures_are_drawn_with_a_row_for_each_string() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("%{NO_SUCH}", "the pattern NO_SUCH, which pattern uses, is not defined"),
-        ("%{pattern}", "the pattern pattern is recursive: pattern → pattern"),
-        ("(", "invalid pattern pattern: unclosed ( at character 2"),
-        ("%{INT:a:number}", "unknown type 'number' of a in the pattern pattern"),
+        ("%{NO_SUCH}", "the pattern NO_SUCH is not defined"),
+        ("(", "invalid pattern (: unclosed ( at character 2"),
+        ("%{INT:a-b}", "invalid reference %{INT:a-b} at character 1: expected %{PATTERN} or %{PATTERN:field}"),
     ],
 )
 def test_an_invalid_grok_pattern_is_logged_and_returns_null(
@@ -323,9 +322,7 @@ def test_an_empty_list_does_not_match() -> None:
 
 
 def test_a_pattern_that_takes_too_long_is_rejected() -> None:
-    with pytest.raises(
-        stellar.EvaluationError, match="the pattern pattern took longer than 1000 ms; simplify the pattern"
-    ):
+    with pytest.raises(stellar.EvaluationError, match="took longer than 1000 ms; simplify the pattern"):
         value("GROK_EVAL('(?:(?:a|aa)+)+$', text)", text="a" * 5000 + "!")
 
 
@@ -338,7 +335,7 @@ def test_a_pattern_that_takes_too_long_is_rejected() -> None:
         ),
         (
             "Oct  9 13:42:11 host sshd[123]: ERROR for a@b.org",
-            r"%{SYSLOGTIMESTAMP} %{WORD} %{WORD}\[%{INT}\]: %{LOGLEVEL} %{WORD} %{EMAILADDRESS}",
+            r"%{SYSLOGTIMESTAMP} %{WORD} %{WORD}\[%{INT}\]: %{WORD} %{WORD} %{EMAILADDRESS}",
         ),
         ('[15/Oct/2019:18:20:20 +0000] "GET /x" -5', r"\[%{HTTPDATE}\] %{QUOTEDSTRING} %{INT}"),
         ("00:1a:2B:3c:4d:5e = 785d4a61-1b87-457e-9cab-4d4f85659df9", "%{MAC} = %{UUID}"),

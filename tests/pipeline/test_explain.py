@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stellar.pipeline import Raw, build_pipeline, load_config
+from stellar.pipeline.build import build_group
 from stellar.pipeline.cli import main
 from stellar.pipeline.explain import draw_explanation, explain_message
 from stellar.pipeline.pipeline import Pipeline
@@ -65,7 +66,7 @@ def draw(pipeline: Pipeline, line: str) -> list[str]:
 def test_the_tree_has_expressions_and_changes_of_each_stage(pipeline: Pipeline) -> None:
     assert draw(pipeline, "mary,http://evil.example/x,2048") == [
         "web.log:1",
-        "├─ parse CSV",
+        "├─ parse CSV, sensor web",
         "│  ├─ + user = 'mary'",
         "│  ├─ + url = 'http://evil.example/x'",
         "│  ├─ + bytes = '2048'",
@@ -109,7 +110,7 @@ def test_the_tree_has_expressions_and_changes_of_each_stage(pipeline: Pipeline) 
     [
         (
             "root,http://a.example/,1",
-            ["├─ filter: dropped", "│  └─ user != 'root' → false", "└─ dropped by the filter"],
+            ["├─ filter: dropped", "│  └─ user != 'root' → false", "└─ dropped"],
         ),
         (
             "mary,http://a.example/,2000000",
@@ -150,6 +151,25 @@ def test_all_records_of_a_message_are_explained(config: Path) -> None:
     explanations = list(explain_message(pipeline, Raw(b'[{"a":1},{"a":2}]')))
     assert [explanation.effects[0].after["a"] for explanation in explanations] == [1, 2]
     assert {explanation.effects[0].stage for explanation in explanations} == {"parse"}
+
+
+def test_a_record_that_is_passed_on_is_explained_through_all_parsers(config: Path) -> None:
+    transformation = {"transformation": "STELLAR", "config": {"topic": "'web'"}}
+    options = {"columns": ["user"], "kafka.topicField": "topic"}
+    router = {"parserClassName": "CSV", "parserConfig": options, "fieldTransformations": [transformation]}
+    (config / "parsers/router.json").write_text(json.dumps(router), encoding="utf-8")
+    second = {"parserClassName": "JSONMap", "sensorTopic": "web"}
+    (config / "parsers/web.json").write_text(json.dumps(second), encoding="utf-8")
+    (config / "enrichments/web.json").unlink()
+    (config / "global.json").unlink()
+    group = build_group([load_config(config, name) for name in ("router", "web")])
+    raw = Raw(b"mary")
+    (explanation,) = explain_message(group, raw)
+    lines = draw_explanation(explanation, raw).splitlines()
+    assert "├─ route: passed on to the topic web" in lines
+    parsers = [line for line in lines if line.startswith("├─ parse")]
+    assert parsers == ["├─ parse CSV, sensor router", "├─ parse JSONMap, sensor web"]
+    assert "│  ├─ + user = 'mary'" in lines[lines.index(parsers[1]) :]
 
 
 def test_the_command_stops_after_the_limit(

@@ -53,7 +53,7 @@ def test_oniguruma_syntax_in_a_grok_pattern_is_a_warning(tmp_path: Path) -> None
     result = check_sensor(load_config, tmp_path, "x")
     assert result.problems == ()
     assert [str(each).removeprefix(str(tmp_path)) for each in result.warnings] == [
-        "/patterns/mine: LINE: repeated group n: only the value of the one that matched is used",
         r"/patterns/mine: HEX: \h matches horizontal whitespace; for a hexadecimal digit, as in Oniguruma, "
         "write [0-9a-fA-F]",
+        "/patterns/mine: LINE: repeated group n: only the value of the first one is used",
     ]

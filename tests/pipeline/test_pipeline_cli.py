@@ -421,7 +421,7 @@ def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
 def test_check_lists_the_functions_of_a_sensor(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *SQUID]) == 0
     assert capsys.readouterr().out == (
-        "squid: valid; functions called: DOMAIN_REMOVE_SUBDOMAINS, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
+        "squid: valid; functions called: DOMAIN_REMOVE_SUBDOMAINS, JOIN, MAAS_GET_ENDPOINT, MAAS_MODEL_APPLY, MAP_GET, "
         "URL_TO_HOST\n"
     )
 

@@ -126,11 +126,11 @@ def test_a_malicious_domain_raises_an_alert_with_a_score() -> None:
     assert without_timings(one(squid(models(Answering())), CNN)) == {**CNN_RECORD, **SCORED}
 
 
-def test_the_model_gets_null_for_a_tunnel_without_a_host() -> None:
+def test_the_model_gets_the_host_of_a_tunnel() -> None:
     record = without_timings(one(squid(models(Answering())), CONNECT))
     assert record["url"] == "cnn.com:443"
     assert record["ip_dst_addr"] is None
-    assert not {"full_hostname", "domain_without_subdomains"} & record.keys()
+    assert record["full_hostname"] == record["domain_without_subdomains"] == "cnn.com"
     assert record["is_alert"] == "true"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.parsers.asa import BasicAsaParser
 from stellar.pipeline.parsers.bro import BroParser
 from stellar.pipeline.parsers.cef import CefParser
 from stellar.pipeline.parsers.csv import CsvParser
@@ -20,9 +21,11 @@ from stellar.pipeline.parsers.leef import LeefParser
 from stellar.pipeline.parsers.logstash import LogstashParser
 from stellar.pipeline.parsers.palo_alto import PaloAltoParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
+from stellar.pipeline.parsers.regular_expressions import RegularExpressionsParser
 from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.parsers.sourcefire import SourcefireParser
 from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
+from stellar.pipeline.parsers.web_sphere import GrokWebSphereParser
 
 __all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory"]
 
@@ -30,6 +33,9 @@ PARSERS: dict[str, ParserFactory] = {
     "Grok": GrokParser,
     "CSV": CsvParser,
     "JSONMap": JsonMapParser,
+    "GrokWebSphere": GrokWebSphereParser,
+    "RegularExpressions": RegularExpressionsParser,
+    "BasicAsa": BasicAsaParser,
     "CEF": CefParser,
     "LEEF": LeefParser,
     "Syslog3164": Syslog3164Parser,
@@ -44,17 +50,11 @@ PARSERS: dict[str, ParserFactory] = {
     "BasicSourcefire": SourcefireParser,
 }
 
-# Metron's other parsers, which have an error message of their own
-UNSUPPORTED = frozenset({
-    "RegularExpressions", "BasicAsa", "GrokWebSphere",
-})  # fmt: skip
 _JAVA = "org.apache.metron.parsers."
 
 
 def find_parser_factory(name: str, location: SourceLocation) -> ParserFactory:
-    """Return the factory of the parser with a name. Raises ConfigError for an unknown or unsupported name."""
+    """Return the factory of the parser with a name. Raises ConfigError for an unknown name."""
     short = name.rpartition(".")[2] if name.startswith(_JAVA) else name
     short = short if short in PARSERS else short.removesuffix("Parser")
-    if short in UNSUPPORTED:
-        raise location.error(f"unsupported parser {name}; use {', '.join(sorted(PARSERS))}, or a Python function")
     return find_factory(short if short in PARSERS else name, PARSERS, "parser", location)

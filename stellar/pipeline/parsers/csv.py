@@ -24,6 +24,8 @@ from stellar.pipeline.records import Record, now
 log = logging.getLogger(__name__)
 
 QUOTE, ESCAPE = '"', "\\"
+# Whitespace by Java, which does not count characters that forbid a line break
+_WHITESPACE = re.compile(r"[^\S\x85\xa0\u2007\u202f]*")
 _LONG = re.compile(r"-?\d+", re.ASCII)
 
 
@@ -163,12 +165,10 @@ class RowSplitter:
 
     def _take_quote(self, row: str, at: int, value: list[str]) -> None:
         """Keep a quote in the middle of a value; drop one at its ends, and only whitespace before it."""
-        is_in_the_middle = (
-            at >= 3 and row[at - 1] != self.separator and row[at + 1 : at + 2] not in ("", self.separator)
-        )
-        if not is_in_the_middle:
+        units = at if at >= 3 else len(row[:at].encode("utf-16-le", "surrogatepass")) // 2  # before it, as Java counts
+        if units < 3 or row[at - 1] == self.separator or row[at + 1 : at + 2] in ("", self.separator):
             return
-        if value and all(map(str.isspace, value)):
+        if value and all(map(_WHITESPACE.fullmatch, value)):
             value.clear()
         else:
             value.append(QUOTE)

@@ -3,73 +3,89 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Container, Iterator
+from typing import ClassVar
 
 from stellar.java.grok import (
-    SHIPPED,
     Grok,
     GrokError,
     NoMatch,
-    find_oniguruma_syntax,
-    load_common_definitions,
-    parse_definitions,
+    find_ignored_lines,
+    find_suspicious_syntax,
+    infer_types,
+    parse_integer,
 )
-from stellar.java.regex import TIMEOUT_MS
-from stellar.language.errors import ConfigError
-from stellar.pipeline.config.compile import make_date_parser
-from stellar.pipeline.config.locations import SourceLocation, read_text
+from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.parsers.lines import split_lines
+from stellar.pipeline.parsers.options import read_match_timeout, read_text
 from stellar.pipeline.parsers.parser import Settings, Unreadable
+from stellar.pipeline.parsers.pattern_files import PatternFile, find_pattern_file, load_common_patterns
+from stellar.pipeline.parsers.timestamps import (
+    FEWEST_MILLISECONDS,
+    MOST_MILLISECONDS,
+    UNITS,
+    convert_to_milliseconds,
+    make_date_reader,
+    parse_zone,
+)
 from stellar.pipeline.records import Record
 from stellar.util.suggestions import suggest_name
 
-log = logging.getLogger(__name__)
+Captures = tuple[str | None, ...]
 
-# In milliseconds this is 3 March 1973; a smaller number is probably in seconds
-SUSPICIOUSLY_EARLY = 10**11
+log = logging.getLogger(__name__)
 
 
 class GrokParser:
     """Parses lines with a Grok pattern."""
 
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({
+        "grokPath", "patternLabel", "timestampField", "timestampUnit", "timeFields", "dateFormat", "timeZone",
+        "timezone", "multiLine", "matchTimeoutMs",
+    })  # fmt: skip
+
     def __init__(self, settings: Settings) -> None:
         self.path = settings.text("grokPath")
-        label = settings.text("patternLabel")
-        file, own = _pattern_file(self.path, settings)
-        self.file = file
-        known = {**_common(settings.directory), **own}
-        if label not in known:
-            message = f"unknown pattern {label!r} in {file}; {suggest_name(label, own or known)}"
-            raise (settings.location / "patternLabel").error(message)
-        try:
-            self.grok = Grok(label, known, _timeout(settings))
-        except GrokError as error:
-            raise SourceLocation(file, label).error(str(error)) from error
-        self.timestamp_field = settings.text("timestampField", "") or None
-        zone = settings.text("timeZone", settings.text("timezone", "UTC"))
-        self.time_fields = settings.texts("timeFields")
-        if self.time_fields:
-            pattern = settings.text("dateFormat", "yyyy-MM-dd HH:mm:ss.S z")
-            self.read_date = make_date_parser(pattern, zone, settings.location / "dateFormat")
-        self.multi_line = settings.truth("multiLine")
+        self.label = settings.text("patternLabel")
+        self.file = find_pattern_file(self.path, settings)
+        self.location = settings.location
+        self.timestamp_field = read_text(settings, "timestampField", None)
+        self.unit = _unit(settings)
+        self.time_fields = settings.texts("timeFields") if settings.options.get("timeFields") is not None else []
+        unread = {self.label}.difference((self.timestamp_field, *self.time_fields))
+        self.grok = _compile(self.label, self.file, unread, settings)
+        key = "timezone" if settings.options.get("timeZone") is None else "timeZone"  # the documentation has the former
+        self.zone = parse_zone(read_text(settings, key, "UTC"), settings.location / key)
+        pattern = read_text(settings, "dateFormat", "yyyy-MM-dd HH:mm:ss.S z")
+        self.read_date = make_date_reader(pattern, self.zone, settings.location / "dateFormat")
+        self.multi_line = settings.options.get("multiLine") not in (None, "") and settings.truth("multiLine")
         self._warned = False
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        if not self.multi_line:
-            yield self._record(text)
+        if self.multi_line:
+            yield from map(self._parse_line, split_lines(text))
             return
-        for line in text.splitlines():
-            try:
-                yield self._record(line)
-            except (ValueError, TimeoutError) as error:
-                yield Unreadable(line, error)
+        try:
+            yield self._parse(text)
+        except NoMatch as error:
+            yield Unreadable(text, error)
+        except ValueError as error:
+            raise ValueError(f"Grok parser Error: {error} on {text}") from error
 
     def find_warnings(self) -> Iterator[tuple[SourceLocation, str]]:
-        """Yield warnings about the definitions that the pattern consists of, with their locations."""
+        """Yield warnings about the options, the pattern file, and the definitions that the pattern consists of."""
+        if self.timestamp_field == "":
+            yield self.location / "timestampField", "the name of the field is empty, so all records will be rejected"
+        for number, line in find_ignored_lines(self.file.content):
+            yield (
+                SourceLocation(self.file.path),
+                f"line {number} is ignored: expected a name, whitespace and a regular expression, got {line[:60]!r}",
+            )
         for name, definition in self.grok.used.items():
-            for message in find_oniguruma_syntax(definition):
-                yield SourceLocation(self.file, name), message
+            if definition == self.file.definitions.get(name):
+                for message in find_suspicious_syntax(definition):
+                    yield SourceLocation(self.file.path, name), message
 
     def complaint(self, record: Record) -> str | None:
         """Check the timestamp, which must be a positive integer, in milliseconds since 1970."""
@@ -80,9 +96,32 @@ class GrokParser:
             return "record has no timestamp; set timestampField in parserConfig to the field with the time"
         return f"invalid timestamp {timestamp!r}: expected milliseconds since 1970, a positive integer"
 
-    def _record(self, line: str) -> Record:
+    def _parse_line(self, line: str) -> Record | Unreadable:
         try:
-            record = self.grok.match(line)
+            return self._parse(line)
+        except (ValueError, TimeoutError) as error:
+            return Unreadable(line, error)
+
+    def _parse(self, line: str) -> Record:
+        captures = self._find(line)
+        record: Record = infer_types(self.grok.fields, captures)
+        record["original_string"] = line
+        for name in self.time_fields:
+            if (value := record.get(name)) is not None:
+                # A number, such as a year, is a date as it is written, with leading zeros
+                record[name] = self.read_date(self._as_written(name, value, captures))
+        if self.timestamp_field is not None:
+            record["timestamp"] = self._read_timestamp(record, captures)
+        record.pop(self.label, None)
+        return self._finish(record)
+
+    def _as_written(self, field: str, value: str | int, captures: Captures) -> str:
+        """Return the capture of a field from its converted value."""
+        return str(captures[self.grok.fields.index(field)]) if isinstance(value, int) else value
+
+    def _find(self, line: str) -> Captures:
+        try:
+            return self.grok.find(line)
         except NoMatch:
             message = (
                 f"Grok statement produced a null message. Original message was: {line} "
@@ -91,74 +130,68 @@ class GrokParser:
             raise NoMatch(message) from None
         except TimeoutError as error:
             raise TimeoutError(f"{error}; simplify the pattern or increase matchTimeoutMs") from error
-        record["original_string"] = line
-        for name in self.time_fields:
-            if (value := record.get(name)) is not None:
-                record[name] = self.read_date(str(value))
-        if self.timestamp_field is not None:
-            record["timestamp"] = self._timestamp(record.get(self.timestamp_field), line)
+
+    def _finish(self, record: Record) -> Record:
+        """Return the record of a line from its captures; for parsers that are based on this one."""
         return record
 
-    def _timestamp(self, value: object, line: str) -> int | float:
+    def _read_timestamp(self, record: Record, captures: Captures) -> int:
+        """Return the timestamp of a record, in milliseconds."""
+        field = str(self.timestamp_field)
+        value = record.get(field)
         if value is None:
-            label, field = self.grok.label, self.timestamp_field
-            raise ValueError(f"Grok parser Error: {label} pattern does not include field {field} on {line}")
-        if isinstance(value, int | float):
-            timestamp = value
-        else:
-            digits = str(value).replace(".", "")  # converts seconds with three decimals to milliseconds
-            if not re.fullmatch(r"[+-]?[0-9]+", digits):
-                raise ValueError(f"Grok parser Error: {self.timestamp_field} is {value!r}, not a timestamp, on {line}")
-            timestamp = int(digits)
-        if timestamp < SUSPICIOUSLY_EARLY and not self._warned:
+            raise ValueError(f"{self.label} pattern does not include field {field}")
+        if field in self.time_fields:
+            return int(value)
+        if self.unit is not None:
+            return convert_to_milliseconds(self._as_written(field, value, captures), self.unit)
+        timestamp: int = value if isinstance(value, int) else _read_digits(value)
+        if not self._warned and _is_suspicious(value, timestamp):
             self._warned = True
             log.warning(
-                "%s is %s, which is interpreted as milliseconds since 1970; it may be in seconds",
-                self.timestamp_field,
+                "%s is %r, which is interpreted as %d milliseconds since 1970; if it is in another unit, set "
+                "timestampUnit to s, ms, us, ns or auto in parserConfig",
+                field,
+                value,
                 timestamp,
             )
         return timestamp
 
 
-def _timeout(settings: Settings) -> int:
-    value = settings.options.get("matchTimeoutMs", TIMEOUT_MS)
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise (settings.location / "matchTimeoutMs").error(
-            f"expected a positive integer of milliseconds, got {value!r}"
-        )
-    return value
+def _compile(label: str, file: PatternFile, unread: Container[str], settings: Settings) -> Grok:
+    """Return the pattern with a label. Raises ConfigError if it is not defined, or is invalid."""
+    known = {**load_common_patterns(settings.directory), **file.definitions}
+    if label not in known:
+        message = f"unknown pattern {label!r} in {file.path}; {suggest_name(label, file.definitions or known)}"
+        raise (settings.location / "patternLabel").error(message)
+    try:
+        return Grok(f"%{{{label}}}", known, read_match_timeout(settings), label, unread)
+    except GrokError as error:
+        raise SourceLocation(file.path, label).error(str(error)) from error
 
 
-def _common(directory: Path | None) -> Mapping[str, str]:
-    """Return the patterns available to all files: the built-in ones and `patterns/common` of the configuration."""
-    own = directory / "patterns" / "common" if directory else None
-    return (
-        {**load_common_definitions(), **parse_definitions(read_text(own))}
-        if own and own.is_file()
-        else load_common_definitions()
-    )
+def _unit(settings: Settings) -> str | None:
+    unit = read_text(settings, "timestampUnit", None)
+    if unit is not None and unit not in UNITS:
+        raise (settings.location / "timestampUnit").error(f"unknown unit {unit!r}; {suggest_name(unit, UNITS)}")
+    return unit
 
 
-def _pattern_file(grok_path: str, settings: Settings) -> tuple[str, dict[str, str]]:
-    """Return the path and the patterns of a pattern file.
+def _read_digits(value: str) -> int:
+    """Return the digits of a number as Metron does: seconds with three decimals become milliseconds.
 
-    It is searched in the configuration directory, then in the file system, then among the built-in files.
+    Raises ValueError if they are not an integer of 64 bits.
     """
-    relative = grok_path.lstrip("/")
-    candidates = [settings.directory / relative] if settings.directory else []
-    candidates.append(Path(grok_path))
-    for candidate in candidates:
-        if candidate.is_file():
-            return str(candidate), parse_definitions(read_text(candidate))
-    shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
-    if relative in shipped:
-        return grok_path, parse_definitions(shipped[relative].read_text(encoding="utf-8"))
-    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
+    digits = value.replace(".", "")
+    timestamp = parse_integer(digits)
+    if timestamp is None or not LONG_MIN <= timestamp <= LONG_MAX:
+        raise ValueError(f'For input string: "{digits}"')
+    return timestamp
 
 
-def _no_pattern_file(
-    grok_path: str, candidates: list[Path], shipped: list[str], location: SourceLocation
-) -> ConfigError:
-    searched = " and ".join(dict.fromkeys(map(str, candidates)))
-    names = ", ".join(f"/{name}" for name in shipped)
-    return location.error(f"unknown pattern file {grok_path!r}: searched {searched}; built-in files are {names}")
+def _is_suspicious(value: object, timestamp: int) -> bool:
+    """Return True if a timestamp is probably not in milliseconds."""
+    if not FEWEST_MILLISECONDS <= timestamp < MOST_MILLISECONDS:
+        return timestamp > 0
+    # A number without three decimals is not in seconds and milliseconds
+    return isinstance(value, str) and "." in value and value[-4] != "."

@@ -31,6 +31,9 @@ COLUMNS = ["timestamp", "a", "b"]
         (r"a\nb", ["anb"]),
         (r"a\"b,c", ['a"b', "c"]),  # but a quote within a value
         ('abc"x"d,e', ['abc"x"d', "e"]),  # quotes in the middle of a value remain
+        ('a"x"y', ['ax"y']),  # up to the third character a quote is dropped
+        ('😀b"x"y', ['😀b"x"y']),  # which has two of Java's characters
+        ('abc,\u00a0"x" ', ["abc", '\u00a0"x" ']),  # a no-break space is no whitespace
         ('a, "b" ,c', ["a", 'b" ', "c"]),  # whitespace before an opening quote goes, the closing one remains
         ('"a\nb",c', ["a\nb", "c"]),
         ('"",""', ["", ""]),

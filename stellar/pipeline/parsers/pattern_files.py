@@ -1,0 +1,73 @@
+"""Files of Grok patterns: those of a configuration, and those that are shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stellar.java.grok import SHIPPED, GrokError, load_common_definitions, parse_definitions
+from stellar.language.errors import ConfigError
+from stellar.pipeline.config.locations import SourceLocation, read_text
+from stellar.pipeline.parsers.parser import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PatternFile:
+    """A file of patterns.
+
+    path: the path at which it was found
+    content: its text
+    definitions: its patterns by name
+    """
+
+    path: str
+    content: str
+    definitions: Mapping[str, str]
+
+
+def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
+    """Return the pattern file of a path.
+
+    It is searched in the configuration directory, then in the file system, then among the shipped files.
+
+    Raises ConfigError if there is none, or if it is invalid.
+    """
+    relative = grok_path.lstrip("/")
+    candidates = [settings.directory / relative] if settings.directory else []
+    candidates.append(Path(grok_path))
+    for candidate in candidates:
+        if candidate.is_file():
+            return _make_file(str(candidate), read_text(candidate))
+    shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
+    if relative in shipped:
+        return _make_file(grok_path, shipped[relative].read_text(encoding="utf-8"))
+    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
+
+
+def load_shipped_file(name: str) -> Mapping[str, str]:
+    """Return the common patterns and those of a shipped file."""
+    return {**load_common_definitions(), **parse_definitions((SHIPPED / name).read_text(encoding="utf-8"))}
+
+
+def load_common_patterns(directory: Path | None) -> Mapping[str, str]:
+    """Return the patterns available to all files: the shipped ones and `patterns/common` of the configuration."""
+    own = directory / "patterns" / "common" if directory else None
+    if own is None or not own.is_file():
+        return load_common_definitions()
+    return {**load_common_definitions(), **_make_file(str(own), read_text(own)).definitions}
+
+
+def _make_file(path: str, content: str) -> PatternFile:
+    try:
+        return PatternFile(path, content, parse_definitions(content))
+    except GrokError as error:
+        raise SourceLocation(path).error(f"{error}; write its regular expression after the name") from error
+
+
+def _no_pattern_file(
+    grok_path: str, candidates: list[Path], shipped: list[str], location: SourceLocation
+) -> ConfigError:
+    searched = " and ".join(dict.fromkeys(map(str, candidates)))
+    names = ", ".join(f"/{name}" for name in shipped)
+    return location.error(f"unknown pattern file {grok_path!r}: searched {searched}; built-in files are {names}")
