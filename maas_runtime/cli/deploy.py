@@ -187,7 +187,7 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
 
 
 def find_result(state_store: StateStore, name: str, token: str) -> JsonObject | None:
-    """Return the result of a request in the queue; None while there is none.
+    """Return the result of a request in the queue; None while it is missing.
 
     name: of its item, which an earlier item may have had too
     token: of its note

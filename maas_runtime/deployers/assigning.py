@@ -3,10 +3,10 @@
 The number of instances that run is that of the assignments. An instance counts until there is evidence that it is gone:
 
 - Its agent reports that it has ended.
-- Both its registration and its agent's session are gone. One alone is no evidence: a service may be restarted or paused
+- Both its registration and its agent's session are gone. One alone does not count: a service may be restarted or paused
   while its instances serve, and an instance is not registered before it is ready.
 
-A missing node is no evidence either. If someone deletes it, or ZooKeeper loses its data, the instance counts for
+A missing node does not count either. If someone deletes it, or ZooKeeper loses its data, the instance counts for
 RESTORE_SECONDS, until its agent has stored the assignment again; and as long as it is registered.
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 class AssignedLifecycle:
     """The life cycle of an instance that an agent started: it ends when the desired state does not include it.
 
-    read: returns the stored assignment, or None if it is missing, which is no evidence
+    read: returns the stored assignment, or None if it is missing, which ends nothing
     epoch: of the desired state for which the instance was started
 
     The agent ends the instances of its host itself, so while it runs there is no need to hurry.

@@ -176,7 +176,7 @@ class Agent:
         """Store the instances that have ended; return the other assignments."""
         others = {id: assignment for id, assignment in mine.items() if id not in self._unstored}
         for id, ended in list(self._unstored.items()):
-            if (stored := mine.get(id)) is not None:  # else it was deleted, and there is nothing to tell
+            if (stored := mine.get(id)) is not None:  # else it was deleted, and nothing is to be stored
                 self._write(replace(stored, ended=True, reason=ended.reason, refused=ended.refused))
             del self._unstored[id]
         return others
@@ -199,7 +199,7 @@ class Agent:
             self._instances.start(assignment)
         except DeployError as error:
             self._refuse(assignment, str(error))
-        except Exception as error:  # must be stored, as nothing else would tell
+        except Exception as error:  # must be stored: nothing else reports it
             log.exception("%s: starting %s failed", assignment.model, assignment.id)
             self._refuse(assignment, f"{type(error).__name__}: {error}")
 

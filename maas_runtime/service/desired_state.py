@@ -150,7 +150,7 @@ class DesiredState:
             if not missing or not view.is_complete():
                 return
             for spec in missing:
-                if self.state_store.read(_spec_path(spec.deployment.model)) is None:  # the view may be behind
+                if self.state_store.read(_spec_path(spec.deployment.model)) is None:  # the view may not be current
                     log.warning("%s: its desired state was deleted; storing it again", spec.deployment.model)
                     self.state_store.write(_spec_path(spec.deployment.model), spec.to_object())
 

@@ -325,7 +325,7 @@ class Service:
             self.state_store.write(MARKER, {})
 
     def restore(self) -> None:
-        """Store again what was deleted: specifications, and those of instances whose assignment was stored again."""
+        """Store deleted specifications again, and those of instances whose assignment was stored again."""
         self._desired.restore(self._view)
         if not isinstance(self.deployer, AssigningDeployer):
             return
@@ -393,7 +393,7 @@ def _read_request(item: Item) -> ModelRequest:
 
 
 def _read_note(item: Item) -> JsonObject:
-    """Return the note of an item; empty if it has none.
+    """Return the note of an item, or an empty object.
 
     Raises ValueError for an invalid note.
     """

@@ -135,7 +135,7 @@ class StateStore(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether services on several hosts may use the store."""
+        """True if services on several hosts may use the store."""
 
 
 def failures_path(model: Model) -> str:

@@ -21,10 +21,10 @@ Note = Mapping[str, Any]
 class Item:
     """An item of the queue.
 
-    name: its name there, such as `qn-0000000001`; used again if the queue is deleted and created anew
+    name: its name there, such as `qn-0000000001`; used again if the queue is deleted and created again
     data: its bytes as they were sent, which may be arbitrary: other programs write to the queue too
     id: a name that no other item ever has
-    note: the bytes of its note; None if it has none, as the items of Metron's clients
+    note: the bytes of its note; None if it is missing, as the items of Metron's clients
     nodes: the paths of the item and of its note in ZooKeeper
     discard: removes the item and its note
     """

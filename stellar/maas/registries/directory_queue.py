@@ -4,7 +4,7 @@
     <directory>/maas/ext/notes/n-0000000001   our own data about it; see stellar.maas.requests
 
 The id of an item contains the time at which it was written, as numbers start again when the directory is deleted and
-created anew.
+created again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stellar.maas.registries.file_registrar import ASIDE, read_config, resolve_p
 from stellar.maas.requests import ITEM_PREFIX, NOTE_PREFIX, Item, Note, encode_note, item_name
 from stellar.maas.schema import CONFIG_PATH, ModelRequest
 
-TAKE_SECONDS = 0.1  # between two looks at the directory
+TAKE_SECONDS = 0.1  # between reads of the directory
 
 
 class FileQueue:

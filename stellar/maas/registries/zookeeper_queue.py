@@ -5,9 +5,9 @@
     /maas/ext/requests/<id>        the result of a request, with the token of its note
 
 A request and its note are created in one transaction, so both have the same czxid. By it the consumer finds the note of
-an item; the id of an item is `<czxid>-<name>`, as names start again when the queue is deleted and created anew.
+an item; the id of an item is `<czxid>-<name>`, as names start again when the queue is deleted and created again.
 
-If the connection is lost during that transaction, it is unknown whether it was applied. The token tells: it is in the
+If the connection is lost during that transaction, it is unknown whether it was applied. The token shows it: it is in the
 note while the request waits, and in the result afterwards.
 """
 
@@ -142,7 +142,7 @@ class ZooKeeperQueue:
                 time.sleep(0.1)
 
     def _find_sent(self, token: str) -> str | None:
-        """Return the name of the item that was sent with a token; None if there is none, waiting or handled."""
+        """Return the name of the item that was sent with a token; None if no such item waits or was handled."""
         self._zookeeper.request("sync", "/")
         for note in self._read(self._notes, self._zookeeper.children(self._notes)):
             if _read_token(note.data) == token:
