@@ -31,7 +31,7 @@ _REFERENCE = re.compile(
     r"%\{(?P<name>(?P<pattern>[A-z0-9]+)(?::(?P<field>[A-z0-9_:]+))?)(?:=(?P<definition>[^{}]+))?\}"
 )
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_SHORT = 19
+_SHORT = 10  # digits that always are an integer of 32 bits
 _MOST_DIGITS = 20  # more than any integer of 64 bits has
 # Java's digits are those of the basic plane
 _INTEGER = re.compile(r"[+-]?[^\D\U00010000-\U0010ffff]+")
@@ -48,8 +48,6 @@ class NoMatch(ValueError):
 
 def parse_integer(value: str) -> int | None:
     """Return the integer that Java reads from a string: digits with an optional sign; None for another string."""
-    if len(value) < _SHORT and value.isascii() and value.isdecimal():
-        return int(value)
     if not _INTEGER.fullmatch(value):
         return None
     digits = value.lstrip("+-").lstrip("0")
@@ -60,22 +58,23 @@ def parse_integer(value: str) -> int | None:
 
 def infer_type(value: str) -> Any:
     """Convert a capture: integers of 32 bits to numbers, and remove quotes from other strings."""
-    first = value[:1]
-    if "A" <= first <= "z":  # the first test decides about most captures
-        return value
-    if value.isdecimal() or first in ("+", "-"):
+    if value.isdecimal() or value[:1] in ("+", "-"):
+        if len(value) < _SHORT and value.isascii() and value[0] >= "0":
+            return int(value)
         number = parse_integer(value)
         return value if number is None or not INT_MIN <= number <= INT_MAX else number
-    if first in ('"', "'") and len(value) > 1 and value[-1] == first:
+    if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]:
         return value[1:-1]
     return value
 
 
 def infer_types(fields: Iterable[str], captures: Iterable[str | None]) -> dict[str, Any]:
     """Return converted captures by field."""
-    return {
-        field: None if capture is None else infer_type(capture) for field, capture in zip(fields, captures, strict=True)
-    }
+    record: dict[str, Any] = dict(zip(fields, captures, strict=True))
+    for field, capture in record.items():
+        if capture and not "A" <= capture[0] <= "z":  # most captures begin with a letter, and remain
+            record[field] = infer_type(capture)
+    return record
 
 
 class Grok:
@@ -112,7 +111,9 @@ class Grok:
         captures = {fields.get(name, name): number for name, number in numbers.items()}
         self.fields = tuple(field for field in captures if field != UNWANTED and field not in unread)
         self._timeout = timeout_ms / 1000
-        self._numbers = (0, 0, *(captures[field] for field in self.fields))
+        numbers_read = tuple(captures[field] for field in self.fields)
+        self._reads_all = numbers_read == tuple(range(1, self.pattern.groups + 1))
+        self._numbers = (0, 0, *numbers_read)  # with two more numbers, `group` always returns a tuple
 
     def find(self, string: str) -> tuple[str | None, ...]:
         """Return the captures in a string in the order of `fields`; null for a group that did not participate.
@@ -125,7 +126,7 @@ class Grok:
             raise TimeoutError(f"the pattern {self.name} took longer than {self.timeout_ms} ms") from None
         if match is None:
             raise NoMatch(self.name)
-        captures: tuple[str | None, ...] = match.group(*self._numbers)[2:]
+        captures: tuple[str | None, ...] = match.groups() if self._reads_all else match.group(*self._numbers)[2:]
         return captures
 
     def match(self, string: str) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def parse_definitions(content: str) -> dict[str, str]:
 
 
 def find_ignored_lines(content: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and the content of each line that is neither a definition nor a comment nor blank."""
+    """Yield the number and the content of each line that is neither a definition, nor a comment, nor empty."""
     for number, line in enumerate(_LINE_END.split(content), 1):
         if line.strip() and not line.lstrip().startswith("#") and not _DEFINITION.fullmatch(line):
             yield number, line

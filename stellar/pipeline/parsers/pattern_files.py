@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from stellar.java.grok import SHIPPED, GrokError, load_common_definitions, parse_definitions
 from stellar.language.errors import ConfigError
@@ -17,7 +19,7 @@ class PatternFile:
     """A file of patterns.
 
     path: the path at which it was found
-    content: its text
+    content: its content
     definitions: its patterns by name
     """
 
@@ -31,7 +33,7 @@ def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
 
     It is searched in the configuration directory, then in the file system, then among the shipped files.
 
-    Raises ConfigError if there is none, or if it is invalid.
+    Raises ConfigError if the file is not found or is invalid.
     """
     relative = grok_path.lstrip("/")
     candidates = [settings.directory / relative] if settings.directory else []
@@ -45,9 +47,12 @@ def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
     raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
 
 
+@cache
 def load_shipped_file(name: str) -> Mapping[str, str]:
     """Return the common patterns and those of a shipped file."""
-    return {**load_common_definitions(), **parse_definitions((SHIPPED / name).read_text(encoding="utf-8"))}
+    return MappingProxyType(
+        {**load_common_definitions(), **parse_definitions((SHIPPED / name).read_text(encoding="utf-8"))}
+    )
 
 
 def load_common_patterns(directory: Path | None) -> Mapping[str, str]:

@@ -44,7 +44,7 @@ class Matching:
     """The matching of one record, in limited time.
 
     string: the record
-    limit: the time limit for all expressions, in milliseconds
+    limit: the limit for all expressions, in milliseconds of the processor, as the `regex` package counts them
     """
 
     string: str
@@ -52,7 +52,7 @@ class Matching:
     deadline: float = 0
 
     def __post_init__(self) -> None:
-        self.deadline = time.monotonic() + self.limit / 1000
+        self.deadline = time.process_time() + self.limit / 1000
 
     def find(self, expression: FieldExpression) -> Any:
         """Return the first match of an expression within the record. Raises TimeoutError."""
@@ -64,7 +64,7 @@ class Matching:
 
     def _match(self, expression: FieldExpression, method: Any) -> Any:
         try:
-            return method(self.string, timeout=max(self.deadline - time.monotonic(), 1e-6))
+            return method(self.string, timeout=max(self.deadline - time.process_time(), 1e-6))
         except TimeoutError:
             raise TimeoutError(
                 f"{expression.location.path} did not match within {self.limit} ms for the record; "
@@ -223,5 +223,5 @@ def _compile(text: object, location: SourceLocation) -> FieldExpression:
         raise location.error(f"Invalid config : {error}\n{text}\n{' ' * error.position}^") from error
     names = tuple(sorted(set(_NAMED_GROUP.findall(text))))
     if unknown := [name for name in names if name not in pattern.groupindex]:
-        raise location.error(f"invalid group (?<{unknown[0]}>: it is escaped or quoted, so it is no group")
+        raise location.error(f"invalid group (?<{unknown[0]}>: its parenthesis is escaped or quoted")
     return FieldExpression(pattern, location, names)

@@ -86,7 +86,7 @@ def _set_address(text: str, record: Record) -> None:
 
 
 def _extract(text: str, opening: str, closing: str) -> str:
-    """Return the text between the first opening and the next closing. Raises ValueError if that is missing."""
+    """Return the substring between the first opening and the next closing. Raises ValueError if that is missing."""
     inner, found, _ = text[text.index(opening) + len(opening) :].partition(closing)
     if not found:
         raise ValueError(f"expected {closing!r} after {opening!r}, got {text[:100]!r}")
