@@ -27,6 +27,7 @@ from typing import NamedTuple
 from maas_runtime.deployers.process_watcher import ProcessWatcher
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.fork_server import Child, ForkServer
+from maas_runtime.runner.memory_limit import end_control_group
 from maas_runtime.runner.processes import kill_marked
 from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
 from maas_runtime.state.assignments import Assignment
@@ -240,7 +241,8 @@ class LocalInstances:
         ended = LocalInstance(target, instance.assignment, instance.started)
         if not (target / OUTCOME).exists():
             self._unregister_killed(ended)
-            # Its guardian killed the group, but not processes that left it
+            # Its guardian killed the process group, but not processes that left it
+            end_control_group(target.name)
             kill_marked(f"{CONTAINER_ID}={target.name}")
         if (reason := ended.read_failure()) is None:
             shutil.rmtree(target, ignore_errors=True)

@@ -65,7 +65,7 @@ class InstanceMonitor:
         if (status := self.processes.status) is not None:
             raise ModelFailed(self._explain_end(status, when))
         self.processes.reap()
-        if self._memory and monotonic() >= self._next_memory:
+        if self._memory and self.processes.is_memory_sampled and monotonic() >= self._next_memory:
             self._next_memory = monotonic() + MEMORY_SECONDS
             self._check_memory()
 

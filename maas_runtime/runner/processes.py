@@ -141,8 +141,8 @@ class ModelProcesses:
 
     @property
     def is_memory_sampled(self) -> bool:
-        """True without a control group: the memory must be measured again and again."""
-        return self._memory is None
+        """True without a control group that limits the memory: it must be measured again and again."""
+        return self._memory is None or not self._memory.is_limited
 
     def list_pids(self) -> set[int]:
         """Return the ids of the running processes."""
@@ -151,13 +151,15 @@ class ModelProcesses:
     def measure_memory(self) -> int:
         """Return the memory in use, in bytes; 0 if the system does not report it.
 
-        Without a control group, memory shared by several processes is counted for each.
+        Without a control group that limits it, memory shared by several processes is counted for each.
         """
-        return self._memory.read_usage() if self._memory else sum(self._list_running().values())
+        if self._memory and self._memory.is_limited:
+            return self._memory.read_usage()
+        return sum(self._list_running().values())
 
     def measure_unshared_memory(self) -> int:
         """Return the memory in use, in bytes, with shared memory counted once, which is slower to find out."""
-        if self._memory:
+        if self._memory and self._memory.is_limited:
             return self._memory.read_usage()
         return sum(_read_proportional_memory(pid, used) for pid, used in self._list_running().items())
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -352,6 +353,13 @@ def make_reachable(endpoint: Endpoint, host: str) -> Endpoint:
     return Endpoint(url=url, functions=endpoint.functions)
 
 
+def parse_devices(text: str) -> str:
+    """Return a list of devices, such as `0,1` or `GPU-8932f937,MIG-…`, for argparse."""
+    if text and not re.fullmatch(r"[A-Za-z0-9_:/-]+(,[A-Za-z0-9_:/-]+)*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"invalid devices {text!r}: expected ids such as 0,1")
+    return text
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m maas_runtime.runner.runner",
@@ -378,6 +386,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="`ephemeral` ends with the runner (default)",
     )
     add("--epoch", type=int, help="epoch of the desired state that includes the instance; it ends with a later one")
+    add(
+        "--devices",
+        type=parse_devices,
+        metavar="ID,...",
+        help="the GPUs of the model, as in CUDA_VISIBLE_DEVICES; empty for none (default: all)",
+    )
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory limit of all processes; 0 for no limit")
     add("--log-bytes", type=int, default=limits.logs.max_bytes, metavar="N", help="maximum size of each log file")
     add("--log-files", type=int, default=limits.logs.backups, metavar="N", help="number of rotated log files")
@@ -447,7 +461,8 @@ def _read_instance(args: argparse.Namespace) -> Instance:
         args.container.absolute(),
         args.hostname,
         args.registration == "static",
-        json.loads(os.environ.pop(ENVIRONMENT, "{}")),
+        json.loads(os.environ.pop(ENVIRONMENT, "{}"))
+        | ({} if args.devices is None else {"CUDA_VISIBLE_DEVICES": args.devices}),
     )
 
 

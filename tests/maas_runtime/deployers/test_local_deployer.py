@@ -237,7 +237,7 @@ def test_a_model_above_its_memory_limit_is_ended_with_the_reason(
     store.upload(collateral(f'#!/bin/bash\n{sys.executable} -S -c "{hungry}"\n'), "/dga")
     deployer.scale(Deployment(DGA, "/dga", memory=100), 1)
     eventually(lambda: deployer.running(DGA) == 0)
-    assert "MB of memory, above its limit of 100 MB" in last_failure(state_store)
+    assert "limit of 100 MB; raise its limit with -m" in last_failure(state_store)
 
 
 def test_a_model_within_its_memory_limit_runs(deployer, deployment, registry, eventually):

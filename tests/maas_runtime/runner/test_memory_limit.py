@@ -1,13 +1,21 @@
-"""Control groups, in a directory with the layout of /sys/fs/cgroup."""
+"""Control groups: of cgroup v2 in a directory with its layout, of cgroup v1 in the real one of this machine."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import maas_runtime
+from maas_runtime.deployers import Deployment
 from maas_runtime.runner import memory_limit as memory
-from maas_runtime.runner.memory_limit import create_control_group, prepare
+from maas_runtime.runner.memory_limit import MemoryHierarchyGroup, create_control_group, end_control_group, prepare
+from maas_runtime.runner.runner import Limits
+from stellar.maas import Model
 
 FILES = ("memory.max", "memory.swap.max", "memory.oom.group", "memory.current", "memory.events", "cgroup.procs")
 
@@ -41,7 +49,7 @@ def within(system):
     own.write_text("0::/maas.service/service\n")
     (ours / "cgroup.subtree_control").write_text("memory")
     (ours / "service").mkdir()
-    return mount, own
+    return mount, own, mount / "mountinfo"
 
 
 def test_prepare_moves_the_service_into_its_own_group(system):
@@ -52,7 +60,7 @@ def test_prepare_moves_the_service_into_its_own_group(system):
 
 
 def test_prepare_is_idempotent(system):
-    mount, own = within(system)
+    mount, own, _ = within(system)
     assert prepare(mount, own)
 
 
@@ -76,16 +84,32 @@ def test_an_instance_gets_a_group_with_its_limit_that_is_killed_as_a_whole(syste
     assert not folder.exists()
 
 
-def test_without_a_limit_there_is_no_group(system):
-    assert create_control_group("7", 0, *within(system)) is None
+def test_without_a_limit_a_group_ends_the_processes_only(system):
+    group = create_control_group("7", 0, *within(system))
+    folder = system[2] / "model-7"
+    assert not group.is_limited
+    assert (folder / "memory.max").read_text() == ""
+    (folder / "memory.events").write_text("oom_kill 2\n")
+    assert not group.was_killed()
+    group.end()
+    assert not folder.exists()
+
+
+def test_without_the_memory_controller_only_a_group_without_a_limit_is_made(system, caplog):
+    paths = within(system)
+    (system[2] / "cgroup.subtree_control").write_text("pids")
+    assert create_control_group("7", 512, *paths) is None
+    assert "no control group, memory is sampled" in caplog.text
+    assert create_control_group("7", 0, *paths) is not None
 
 
 @pytest.mark.parametrize("said", ["", "4:memory:/x\n", "0::/nowhere\n"])
-def test_without_cgroup_v2_memory_is_sampled(said, system):
+def test_without_control_groups_memory_is_sampled(said, system):
     mount, own, _ = system
     own.write_text(said)
     assert not prepare(mount, own)
-    assert create_control_group("7", 512, mount, own) is None
+    assert create_control_group("7", 512, mount, own, mount / "mountinfo") is None
+    assert create_control_group("7", 0, mount, own, mount / "mountinfo") is None
 
 
 def test_without_the_memory_controller_memory_is_sampled(system):
@@ -104,3 +128,150 @@ def test_a_group_that_is_not_delegated_is_left_unchanged(system, monkeypatch):
 
 def denied(file, text):
     raise PermissionError(13, "Permission denied", str(file))
+
+
+# --- cgroup v1
+
+MOUNT_LINES = """\
+31 23 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+34 31 0:31 / {mount}/cpu rw - cgroup cgroup rw,cpu
+35 31 0:32 {root} {mount}/memory rw,relatime shared:7 - cgroup cgroup rw,memory
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "folder"),
+    [
+        ("/", "/maas", "memory/maas"),
+        ("/", "/", "memory"),
+        ("/docker/7", "/docker/7", "memory"),
+        ("/docker/7", "/docker/7/maas", "memory/maas"),
+        ("/docker/7", "/other", "memory"),
+    ],
+)
+def test_the_group_of_this_process_is_found_in_a_container_too(root, path, folder, tmp_path):
+    own, mounts = tmp_path / "own", tmp_path / "mountinfo"
+    own.write_text(f"9:name=systemd:/x\n4:memory,pids:{path}\n0::/\n")
+    mounts.write_text(MOUNT_LINES.format(mount=tmp_path, root=root))
+    assert memory._own_memory_group(own, mounts) is None
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "memory.limit_in_bytes").touch()
+    assert memory._own_memory_group(own, mounts) == tmp_path / folder
+
+
+@pytest.fixture
+def hierarchy():
+    """Return this process's group of the memory controller of cgroup v1."""
+    group = memory._own_memory_group(memory.OWN, memory.MOUNTS)
+    if group is None or not os.access(group, os.W_OK):
+        pytest.skip("needs cgroup v1 with a group in which others can be made")
+    return group
+
+
+# Acts as a runner whose process is not the test's: it starts a script in a group, and prints whether it was killed
+RUNNER = """
+import pathlib, sys, time
+from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.memory_limit import create_control_group
+from maas_runtime.runner.processes import ModelProcesses
+folder, megabytes = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+group = create_control_group("test-" + folder.name, megabytes)
+files = folder / "stdout", folder / "stderr"
+with ModelProcesses(folder / "run.sh", folder, {}, *files, LogLimits(), memory=group) as processes:
+    print(type(group).__name__, flush=True)
+    while not (folder / "end").exists() and not processes.was_killed_for_memory():
+        time.sleep(0.02)
+    print(processes.was_killed_for_memory(), flush=True)
+"""
+
+# Starts a process that leaves its session and its parent, as a daemon does
+DAEMON = f"""#!/bin/sh
+{sys.executable} -S -c '
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("daemon", "w").write(str(os.getpid()) + " ")
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+time.sleep(60)'
+"""
+
+
+@pytest.fixture
+def run(tmp_path, hierarchy):
+    started = []
+
+    def run(script, megabytes):
+        (tmp_path / "run.sh").write_text(script)
+        command = [sys.executable, "-c", RUNNER, str(tmp_path), str(megabytes)]
+        folder = Path(maas_runtime.__file__).parents[1]
+        started.append(subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == f"{MemoryHierarchyGroup.__name__}\n"
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    end_control_group(f"test-{tmp_path.name}")
+
+
+def folder_of(hierarchy, tmp_path):
+    return hierarchy / f"model-test-{tmp_path.name}"
+
+
+def test_a_model_above_its_limit_is_killed_by_the_kernel(run, hierarchy, tmp_path):
+    script = f"#!/bin/sh\n{sys.executable} -S -c \"import time; data = b'1' * 200_000_000; time.sleep(60)\"\nsleep 60\n"
+    runner = run(script, 64)
+    assert runner.stdout.readline() == "True\n"
+    assert runner.wait(60) == 0
+    assert not folder_of(hierarchy, tmp_path).exists()
+
+
+def test_a_model_within_its_limit_is_not_killed(run, hierarchy, tmp_path):
+    runner = run("#!/bin/sh\nsleep 60\n", 64)
+    folder = folder_of(hierarchy, tmp_path)
+    assert (folder / "memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
+    (tmp_path / "end").touch()
+    assert runner.stdout.readline() == "False\n"
+    assert runner.wait(60) == 0
+
+
+@pytest.mark.parametrize("megabytes", [0, 64])
+def test_a_process_that_left_its_session_ends_with_the_model(megabytes, run, hierarchy, tmp_path, eventually, is_alive):
+    runner = run(DAEMON, megabytes)
+    daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text().strip()))
+    (tmp_path / "end").touch()
+    assert runner.wait(60) == 0
+    eventually(lambda: not is_alive(daemon))
+    assert not folder_of(hierarchy, tmp_path).exists()
+
+
+def test_the_group_of_a_killed_runner_can_be_ended(run, hierarchy, tmp_path, eventually, is_alive):
+    runner = run(DAEMON, 0)
+    daemon = int(eventually(lambda: (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text().strip()))
+    runner.kill()
+    runner.wait()
+    assert is_alive(daemon)
+    end_control_group(f"test-{tmp_path.name}")
+    eventually(lambda: not is_alive(daemon))
+    assert not folder_of(hierarchy, tmp_path).exists()
+    end_control_group(f"test-{tmp_path.name}")  # idempotent
+
+
+def test_the_kernel_limits_the_memory_of_a_deployed_model(
+    hierarchy, make_local_deployer, store, collateral, state_store, registry_dir, eventually
+):
+    hungry = f"{sys.executable} -S -c \"import time; much = b'1' * 150_000_000; time.sleep(60)\""
+    store.upload(collateral(f"#!/bin/sh\nwhile ! test -e ../go; do sleep 0.05; done\n{hungry}\n"), "/dga")
+    deployer = make_local_deployer(Limits(drain=0.0, end=1.0))
+    deployer.scale(Deployment(Model("dga", "1.0"), "/dga", memory=100), 1)
+    (folder,) = (file.parent for file in eventually(lambda: [*(registry_dir / "containers").glob("[!.f]*/lock")]))
+    eventually((hierarchy / f"model-{folder.name}").is_dir)
+    (folder / "go").touch()
+    eventually(lambda: deployer.running(Model("dga", "1.0")) == 0)
+    assert "it exceeded its memory limit of 100 MB" in state_store.read("failures/dga/1.0")["last"]
+    assert not (hierarchy / f"model-{folder.name}").exists()

@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 
 import maas_runtime
-from maas_runtime.runner.runner import ModelFailed, make_reachable
+from maas_runtime.runner.runner import ModelFailed, make_reachable, parse_devices
 from stellar.maas.schema import Endpoint
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
@@ -198,6 +199,19 @@ def test_a_model_without_our_own_keys_publishes_nothing(run, registry, registry_
     run()
     eventually(lambda: registry.instances())
     assert not (registry_dir / "maas/ext/instances").exists()
+
+
+@pytest.mark.parametrize("devices", ["0,1", "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", ""])
+def test_the_devices_of_the_model_are_a_variable_of_its_script(devices, run, eventually):
+    run('#!/bin/sh\necho "<$CUDA_VISIBLE_DEVICES>" > devices\nsleep 60\n', f"--devices={devices}")
+    said = run.container / "work/devices"
+    assert eventually(lambda: said.exists() and said.read_text()) == f"<{devices}>\n"
+
+
+@pytest.mark.parametrize("devices", ["0 1", "0,", "$(id)", "0\n", "0;1", "é"])
+def test_invalid_devices_are_rejected(devices):
+    with pytest.raises(ArgumentTypeError, match="expected ids such as 0,1"):
+        parse_devices(devices)
 
 
 def test_a_lasting_registration_is_marked_static(run, registry, eventually):
