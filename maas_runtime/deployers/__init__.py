@@ -18,6 +18,7 @@ class Deployment:
     memory: memory limit of an instance in MB; 0 for no limit
     environment: variables for the model's script
     epoch: the time of the desired state that the deployment is part of; a later state has a greater epoch
+    warm_up: queries that an instance must answer before it is registered, such as `host=a.com`
     """
 
     model: Model
@@ -26,6 +27,7 @@ class Deployment:
     environment: Mapping[str, str] = field(default_factory=dict)
     content: str = ""
     epoch: int = 0
+    warm_up: tuple[str, ...] = ()
 
     @property
     def files(self) -> str:
@@ -43,8 +45,9 @@ class Deployer(Protocol):
         """Set the number of instances. 0 removes the deployment. Idempotent.
 
         Missing instances are started with the deployment's files. Surplus instances are stopped, first those not known
-        to be ready, then the oldest: each is unregistered, drained and ended. Returns when stopped instances have ended
-        and started ones run or will be started by their host. Raises DeployError if an instance cannot be started.
+        to be ready, then those with other files, then the oldest: each is unregistered, drained and ended. Returns when
+        stopped instances have ended and started ones run or will be started by their host. Raises DeployError if an
+        instance cannot be started.
         """
 
     def running(self, model: Model) -> int:

@@ -122,7 +122,7 @@ class AssigningDeployer:
         with self._locks[model]:
             active = self._list_active(model)
             lost = [each for each in self._list_assigned(model) if each.is_active and each not in active]
-            surplus = self._sort_for_removal(model, active)[: max(0, len(active) - instances)]
+            surplus = self._sort_for_removal(deployment, active)[: max(0, len(active) - instances)]
             self._end([*lost, *surplus], deployment.epoch)
             if (missing := instances - len(active)) > 0:
                 self._assign(deployment, missing)
@@ -160,11 +160,16 @@ class AssigningDeployer:
             self._refresh()
             return self._by_model.get(model, [])
 
-    def _sort_for_removal(self, model: Model, active: list[Assignment]) -> list[Assignment]:
+    def _sort_for_removal(self, deployment: Deployment, active: list[Assignment]) -> list[Assignment]:
         if len(active) < 2:
             return active
-        ready = {instance.id for instance in self.registry.instances(*model)}
-        return sorted(active, key=lambda assignment: (assignment.id in ready, assignment.id))
+        ready = {instance.id for instance in self.registry.instances(*deployment.model)}
+
+        def rank(assignment: Assignment) -> tuple[bool, bool, str]:
+            has_its_files = not deployment.content or assignment.content == deployment.content
+            return assignment.id in ready, has_its_files, assignment.id
+
+        return sorted(active, key=rank)
 
     # --- changes
 
@@ -187,6 +192,7 @@ class AssigningDeployer:
                         deployment.path,
                         content,
                         deployment.memory,
+                        warm_up=deployment.warm_up,
                     )
                 )
         finally:  # as many as possible

@@ -201,7 +201,8 @@ class LocalInstances:
             "--epoch": assignment.epoch,
             **self.limits.to_options(),
         }
-        return [*self.registry, *(f"{name}={value}" for name, value in options.items())]
+        warm_up = (f"--warm-up={query}" for query in assignment.warm_up)
+        return [*self.registry, *(f"{name}={value}" for name, value in options.items()), *warm_up]
 
     def _adopt(self, instance: LocalInstance) -> None:
         id = instance.assignment.id

@@ -5,16 +5,14 @@ A model may write invalid data to `endpoint.dat`, by mistake or on purpose.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from maas_runtime.runner.files import read_regular_file
 from stellar.maas.schema import Endpoint, read_json
 
 MAX_BYTES = 65_536
@@ -67,21 +65,11 @@ def _settings(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(file: Path) -> bytes:
-    """Return the bytes of a regular file; empty if it does not exist. Never blocks and never follows a link."""
+    """Return the bytes of the file; empty if it does not exist."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return read_regular_file(file, MAX_BYTES)
     except FileNotFoundError:
         return b""
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise ValueError("expected a regular file, got a link") from None
-        raise
-    with open(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("expected a regular file")
-        if len(data := handle.read(MAX_BYTES + 1)) > MAX_BYTES:
-            raise ValueError(f"too large: expected at most {MAX_BYTES:,} bytes")
-    return data
 
 
 def parse_health_path(path: str) -> str | None:

@@ -18,6 +18,7 @@ LISTEN_FIX = "the server must listen on the host and port that endpoint.dat name
 PORT_FIX = "bind port 0, so that each instance gets a free port, and write that port to endpoint.dat"
 HEALTH_FIX = 'the path must return a 2xx status; change it by "health" in endpoint.dat, or by --health'
 HANG_FIX = 'if it waits that long for other services, set "health": false in endpoint.dat'
+SAMPLE_FIX = "correct the model, or the sample"
 FOREGROUND_FIX = "the script must stay in the foreground as long as the model serves"
 DAEMON_FIX = "start the server in the foreground, without & or a daemon option, or end the script with `wait`"
 COMMAND_FIX = "check the `#!` line and the commands of the script"

@@ -35,10 +35,12 @@ from maas_runtime.runner.reasons import (
     ENDPOINT_FIX,
     LISTEN_FIX,
     REGISTRY_FIX,
+    SAMPLE_FIX,
     explain_not_listening,
     find_full_disk,
     find_other_owner,
 )
+from maas_runtime.runner.samples import parse_warm_up, read_samples
 from maas_runtime.state.phases import PhasePublisher, Problem
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from maas_runtime.store.base import ENDPOINT_FILE
@@ -109,6 +111,7 @@ class Instance:
     container: directory of the instance; the model's files are in its subdirectory `work`
     host: host name for other machines, which replaces a local host in the model's URL; empty leaves the URL unchanged
     lasting: register without expiry
+    warm_up: queries that the model must answer before it is registered
     """
 
     model: Model
@@ -118,6 +121,7 @@ class Instance:
     host: str = ""
     lasting: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    warm_up: Sequence[str] = ()
 
 
 class Lifecycle(Protocol):
@@ -236,6 +240,7 @@ def _serve(
         )
     ) as health:
         _await_healthy(health, endpoint.url, monitor, signals, deadline)
+        _check_samples(instance, registration, monitor, signals, deadline)
         _register(registrar, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
         port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
@@ -285,6 +290,29 @@ def _find_problem(health: HealthMonitor, url: str, processes: ModelProcesses) ->
     if problem.fix == LISTEN_FIX:
         return explain_not_listening(url, find_port(url), processes.list_pids())
     return problem
+
+
+def _check_samples(
+    instance: Instance, registration: ServiceInstance, monitor: InstanceMonitor, signals: Signals, deadline: float
+) -> None:
+    """Raise ModelFailed if the model does not answer its samples as expected."""
+    try:
+        samples = [*parse_warm_up(instance.warm_up), *read_samples(instance.container / WORK)]
+    except ValueError as error:
+        raise ModelFailed(Problem(str(error), SAMPLE_FIX)) from None
+    if not samples:
+        return
+    # Here, as most models have no samples, and a runner should be small
+    from maas_runtime.runner.sample_calls import SampleFailed, check_samples
+
+    def check_running(origin: str) -> None:
+        monitor.publish("starting", Problem(f"it has not responded to {origin} yet"))
+        _check_running(monitor, signals, "before it had responded to its samples")
+
+    try:
+        check_samples(samples, registration.payload, deadline, check_running)
+    except SampleFailed as error:
+        raise ModelFailed(Problem(str(error), SAMPLE_FIX)) from None
 
 
 def _register(
@@ -402,6 +430,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=limits.hang,
         help="time without a response after which an idle instance has hung (default %(default)s)",
     )
+    add("--warm-up", action="append", default=[], metavar="QUERY", help="a request to answer before registration")
     add("--start-seconds", type=float, default=limits.start, help="time to become ready (default %(default)s)")
     add(
         "--drain-seconds",
@@ -463,6 +492,7 @@ def _read_instance(args: argparse.Namespace) -> Instance:
         args.registration == "static",
         json.loads(os.environ.pop(ENVIRONMENT, "{}"))
         | ({} if args.devices is None else {"CUDA_VISIBLE_DEVICES": args.devices}),
+        args.warm_up,
     )
 
 

@@ -43,13 +43,15 @@ class DeploymentSpec:
         Raises KeyError if a field is missing, ValueError if one is invalid.
         """
         numbers = (entry["instances"], entry["memory"], entry.get("epoch", 0))
+        warm_up = entry.get("warm_up", [])
         strings = (entry["path"], entry.get("content", ""), entry.get("request", ""))
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise ValueError("expected instances, memory and epoch to be integers of at least 0")
-        if not all(isinstance(text, str) for text in strings):
-            raise ValueError("expected path, content and request to be strings")
+        if not isinstance(warm_up, list) or not all(isinstance(text, str) for text in (*strings, *warm_up)):
+            raise ValueError("expected path, content and request to be strings, and warm_up an array of strings")
         (instances, memory, epoch), (path, content, request) = numbers, strings
-        return cls(Deployment(model, path, memory, environment, content, epoch), instances, request)
+        deployment = Deployment(model, path, memory, environment, content, epoch, tuple(warm_up))
+        return cls(deployment, instances, request)
 
     def to_object(self) -> JsonObject:
         """Return the stored form; the model is in the path, and the environment belongs to the service."""
@@ -61,6 +63,7 @@ class DeploymentSpec:
             **({"content": deployment.content} if deployment.content else {}),
             "epoch": self.epoch,
             **({"request": self.request} if self.request else {}),
+            **({"warm_up": list(deployment.warm_up)} if deployment.warm_up else {}),
         }
 
 

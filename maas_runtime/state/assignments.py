@@ -46,6 +46,7 @@ class Assignment:
     reason: reason of a failure; empty if it ended as desired
     refused: True if the owner could not start it, so that another host may
     restored: True until the leader has adopted it
+    warm_up: as in Deployment
     """
 
     model: Model
@@ -60,6 +61,7 @@ class Assignment:
     reason: str = ""
     refused: bool = False
     restored: bool = False
+    warm_up: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -82,6 +84,7 @@ class Assignment:
             "reason": self.reason,
             "refused": self.refused,
             "restored": self.restored,
+            "warm_up": list(self.warm_up),
         }
         return {
             "version": self.model.version,
@@ -123,6 +126,7 @@ class Assignment:
             _string(entry, "reason", ""),
             entry.get("refused") is True,
             entry.get("restored") is True,
+            _strings(entry, "warm_up"),
         )
 
 
@@ -179,3 +183,10 @@ def _integer(entry: Mapping[str, object], name: str, default: object = _MISSING)
     if type(value) is not int or value < 0:
         raise ValueError(f"{name}: expected an integer of at least 0, got {repr(value)[:80]}")
     return value
+
+
+def _strings(entry: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = entry.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{name}: expected an array of strings, got {repr(value)[:80]}")
+    return tuple(value)

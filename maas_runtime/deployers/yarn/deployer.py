@@ -223,7 +223,8 @@ class YarnDeployer:
             "--memory": memory - RUNNER_MB if deployment.memory else 0,
             **self.limits.to_options(),
         }
-        return [*self.registry_options, *(f"{name}={value}" for name, value in options.items())]
+        warm_up = (f"--warm-up={query}" for query in deployment.warm_up)
+        return [*self.registry_options, *(f"{name}={value}" for name, value in options.items()), *warm_up]
 
     def _publish_files(self, deployment: Deployment) -> str:
         """Pack and publish the model's files. Return their URI.
@@ -411,8 +412,11 @@ def _compute_memory(deployment: Deployment) -> int:
 
 
 def _digest_definition(deployment: Deployment, files: str) -> str:
-    """Return a digest of files, memory and environment, which all instances of a service share."""
-    definition = [files.rpartition("/")[2], deployment.memory, dict(sorted(deployment.environment.items()))]
+    """Return a digest of files, memory, environment and warm-up, which all instances of a service share."""
+    definition: list[object] = [files.rpartition("/")[2], deployment.memory]
+    definition.append(dict(sorted(deployment.environment.items())))
+    if deployment.warm_up:  # left out otherwise, as services from before this option are still running
+        definition.append(deployment.warm_up)
     return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
 
 

@@ -175,6 +175,93 @@ def test_a_model_that_closed_its_port_is_unregistered_and_ended(run, registry, e
     assert registry.instances() == ()
 
 
+GOOD_SAMPLE = '{"args": {"host": "yahoo.com"}, "result": {"is_malicious": "legit"}}\n'
+
+
+def test_a_model_that_answers_its_samples_is_registered(run, registry, eventually):
+    run(None, "--warm-up", "host=a.com", **{"samples.jsonl": GOOD_SAMPLE})
+    assert eventually(lambda: registry.instances())
+
+
+BAD_SAMPLES = {
+    "another result": (
+        GOOD_SAMPLE + '{"args": {"host": "evil.com"}, "result": {"is_malicious": "legit"}}',
+        'samples.jsonl line 2: expected is_malicious "legit", got "malicious"',
+    ),
+    "a missing key": ('{"args": {}, "result": {"score": 1}}', "line 1: expected score 1, got no such key"),
+    "not an object": ('{"args": {"host"}}', "invalid samples.jsonl line 1: Expecting"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_SAMPLES)
+def test_a_model_that_does_not_answer_its_samples_is_ended_with_the_reason(kind, run, registry):
+    samples, reason = BAD_SAMPLES[kind]
+    runner = run(None, **{"samples.jsonl": samples})
+    assert runner.wait(10) == 1
+    assert reason in failure(run)
+    assert registry.instances() == ()
+
+
+RESPONDING = """
+import socket, time
+with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+    open("endpoint.dat", "w").write('{"url" : "http://127.0.0.1:%d"}' % server.getsockname()[1])
+    for count in range(100):
+        connection, _ = server.accept()
+        with connection:
+            if request := connection.recv(10_000).decode():
+                open("request", "w").write(request)
+                respond(connection, count)
+"""
+
+
+def responding(body):
+    return f"def respond(connection, count):\n    {body}\n{RESPONDING}"
+
+
+BAD_RESPONSES = {
+    "status 500": (
+        r"connection.sendall(b'HTTP/1.1 500 X\r\nContent-Length: 4\r\n\r\nboom')",
+        "status 500, not 200: boom",
+    ),
+    "an array": (
+        r"connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]')",
+        "a JSON array, not an object",
+    ),
+    "nothing": ("time.sleep(30)", "did not respond before the time to start was over"),
+    "an early end": ("pass", "can't be reached"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_RESPONSES)
+def test_a_model_that_fails_its_warm_up_is_not_registered(kind, run, registry):
+    body, reason = BAD_RESPONSES[kind]
+    runner = run(None, "--warm-up", "host=a~b.com", "--start-seconds", 3, **{"server.py": responding(body)})
+    assert runner.wait(20) == 1
+    assert failure(run).startswith("warm-up 'host=a~b.com': http://127.0.0.1:")
+    assert reason in failure(run)
+    assert registry.instances() == ()
+
+
+def test_a_busy_model_is_called_again_with_the_request_of_a_client(run, registry, eventually):
+    body = r"""connection.sendall(
+        b'HTTP/1.1 503 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n' if count < 3 else
+        b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}')"""
+    run(None, "--warm-up", "host=a~b.com&none", **{"server.py": responding(body)})
+    assert eventually(lambda: registry.instances())
+    request = (run.container / "work/request").read_text()
+    assert request.startswith("GET /apply?host=a%7Eb.com&none HTTP/1.1\n")
+    assert "accept: application/json\n" in request.lower()
+
+
+def test_a_stop_signal_during_a_warm_up_ends_the_instance(run, eventually):
+    runner = run(None, "--warm-up", "host=a.com", **{"server.py": responding("time.sleep(30)")})
+    eventually(lambda: (run.container / "work/request").exists())
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(20) == 0
+    assert failure(run) is None
+
+
 @pytest.mark.parametrize("registration", ["ephemeral", "static"])
 def test_our_own_keys_are_published_next_to_the_registration_and_removed_with_it(
     registration, run, registry, registry_dir, eventually
