@@ -21,6 +21,7 @@ SCOPES = {
         "docs/test_command_blocks.py::test_each_command_with_zookeeper_and_hdfs",
         "integration/",
         "maas/registries/test_registry_contract.py",
+        "maas/registries/test_reports.py",
         "maas/registries/test_request_queue.py",
         "maas_runtime/state/test_state_store_contract.py",
         "maas_runtime/store/test_store_contract.py",

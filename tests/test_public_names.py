@@ -16,8 +16,8 @@ PUBLIC_NAMES = {
     "stellar.maas": """
         Chosen CircuitBreakers ClientSettings Disagreement FileQueue FileRegistry MaaSConfig MaasError MemoryQueue
         MemoryRegistry Model ModelClient ModelEndpoint ModelNotFound ModelRefused ModelRequest ModelTimeOut
-        ModelUnavailable RecordRefused Registry RequestQueue ServiceInstance Shadow TrafficPlan Transport ZooKeeper
-        ZooKeeperQueue ZooKeeperRegistry ZooKeeperSettings find_default_registry home
+        ModelUnavailable RecordRefused Registry RequestQueue ServiceInstance Shadow TrafficPlan Transport Trial
+        ZooKeeper ZooKeeperQueue ZooKeeperRegistry ZooKeeperSettings find_default_registry home
     """,
     "stellar.pipeline": """
         BuildContext Counts Drop Invalid Outcome Parser Pipeline Raw Record Rejected Report SensorConfig Settings Sink

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stellar.maas.routing import Chosen as Chosen
     from stellar.maas.routing import Shadow as Shadow
     from stellar.maas.routing import TrafficPlan as TrafficPlan
+    from stellar.maas.routing import Trial as Trial
     from stellar.maas.schema import MaaSConfig as MaaSConfig
     from stellar.maas.schema import Model as Model
     from stellar.maas.schema import ModelEndpoint as ModelEndpoint
@@ -62,7 +63,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".requests": ("MemoryQueue", "RequestQueue"),
         ".schema": ("MaaSConfig", "Model", "ModelEndpoint", "ModelRequest", "ServiceInstance"),
         ".client.shadow": ("Disagreement",),
-        ".routing": ("Chosen", "Shadow", "TrafficPlan"),
+        ".routing": ("Chosen", "Shadow", "TrafficPlan", "Trial"),
         ".transport.base": ("Transport",),
         ".registries.zookeeper_queue": ("ZooKeeperQueue",),
         ".zookeeper": ("ZooKeeper", "ZooKeeperSettings"),

@@ -11,6 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from stellar.maas.reports import Reports
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance
 from stellar.maas.snapshots import Instances as Instances
@@ -57,6 +58,10 @@ class Registry(Registrar, Protocol):
     @property
     def breakers(self) -> CircuitBreakers:
         """The circuit breakers of the instances."""
+
+    @property
+    def reports(self) -> Reports:
+        """The reports of the clients of this registry."""
 
     @property
     def changes(self) -> int:

@@ -3,7 +3,8 @@
 A plan is a node next to the registrations, which Metron's programs do not read. Each key is optional:
 
     /maas/ext/traffic/<model>   {"weights": {"1.0": 90, "2.0": 10}, "per": "instance",
-                                 "shadow": {"version": "2.0", "share": 0.5}}
+                                 "shadow": {"version": "2.0", "share": 0.5},
+                                 "trial": {"rollout": "re-1", "version": "2.0"}}
 """
 
 from __future__ import annotations
@@ -47,17 +48,30 @@ class Shadow:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A rollout that judges a version by its calls: clients report them, and repeat a failed one at another version.
+
+    rollout: identifies the rollout in the reports
+    """
+
+    rollout: str
+    version: str
+
+
+@dataclass(frozen=True)
 class TrafficPlan:
     """The distribution over versions of calls that name no version.
 
     weights: by version; a version without a weight gets no calls. Empty: all calls go to the newest version
     per_instance: True if a weight applies to each instance, False if to the version as a whole
     shadow: the version that gets copies of the calls; None for no shadow
+    trial: the version that a rollout judges; None without a rollout
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
     per_instance: bool = False
     shadow: Shadow | None = None
+    trial: Trial | None = None
 
     def choose(self, instances: Mapping[str, int], name: str, key: str | None = None) -> str | None:
         """Return the version for a call; None if no version with a weight has an instance.
@@ -77,6 +91,13 @@ class TrafficPlan:
             return random.choices(list(weights), list(weights.values()))[0]
         return max(weights, key=lambda version: (_draw(name, version, key, weights[version]), version))
 
+    def without_trial(self, version: str) -> TrafficPlan | None:
+        """Return the plan for a call that failed at a version on trial; None if it is not, or is the only version."""
+        if self.trial is None or self.trial.version != version:
+            return None
+        weights = {other: weight for other, weight in self.weights.items() if other != version and weight}
+        return TrafficPlan(weights, self.per_instance) if weights else None
+
     @classmethod
     def from_note(cls, note: Any) -> TrafficPlan:
         """Return the plan in a parsed JSON object; unknown keys are ignored.
@@ -87,11 +108,12 @@ class TrafficPlan:
             raise ValueError(f"expected a JSON object, got {note!r}")
         if note.get("per", "version") not in ("version", "instance"):
             raise ValueError(f'invalid per: expected "version" or "instance", got {note["per"]!r}')
-        shadow = note.get("shadow")
+        shadow, trial = note.get("shadow"), note.get("trial")
         return cls(
             _weights(note.get("weights") or {}),
             note.get("per") == "instance",
             None if shadow is None else _shadow(shadow),
+            None if trial is None else _trial(trial),
         )
 
     @classmethod
@@ -108,6 +130,8 @@ class TrafficPlan:
             note["per"] = "instance"
         if self.shadow is not None:
             note["shadow"] = {"version": self.shadow.version, "share": self.shadow.share}
+        if self.trial is not None:
+            note["trial"] = {"rollout": self.trial.rollout, "version": self.trial.version}
         return note
 
     def to_json(self) -> bytes:
@@ -160,3 +184,10 @@ def _shadow(given: Any) -> Shadow:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise ValueError(f"invalid share of the shadow: expected a number above 0 and at most 1, got {share!r}")
     return Shadow(validate_name(given["version"], "version"), share)
+
+
+def _trial(given: Any) -> Trial:
+    if not isinstance(given, dict) or not all(isinstance(given.get(key), str) for key in ("rollout", "version")):
+        example = '{"rollout": "re-1", "version": "2.0"}'
+        raise ValueError(f"invalid trial: expected a JSON object such as {example}, got {given!r}")
+    return Trial(validate_name(given["rollout"], "rollout"), validate_name(given["version"], "version"))

@@ -369,11 +369,10 @@ class ZooKeeper:
         reads go back in time. After the session everything is read again, so this only prevents the connection.
         """
 
-        known = self._client
+        client = self.client
 
         def accept() -> None:
-            client = self._client
-            if client is known and client is not None and not self._live.is_set():
+            if client is self._client and not self._live.is_set():
                 client.last_zxid = 0
 
         timer = threading.Timer(self.settings.session_seconds, accept)

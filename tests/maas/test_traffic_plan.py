@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from stellar.maas import Shadow, TrafficPlan
+from stellar.maas import Shadow, TrafficPlan, Trial
 
 BOTH = {"1.0": 1, "2.0": 1}
 
@@ -91,6 +91,7 @@ def test_any_string_is_a_key(key):
         TrafficPlan(),
         TrafficPlan({"1.0": 90, "2.0": 10.5}, per_instance=True, shadow=Shadow("2.0", 0.25)),
         TrafficPlan(shadow=Shadow("2.0")),
+        TrafficPlan({"1.0": 1, "2.0": 0.01}, per_instance=True, trial=Trial("re-1", "2.0")),
     ],
 )
 def test_a_plan_survives_a_round_trip(plan):
@@ -121,8 +122,20 @@ def test_unknown_keys_are_ignored():
         ('{"shadow": {"version": ""}}', "the version is empty"),
         ('{"shadow": {"version": "2.0", "share": 0}}', "expected a number above 0 and at most 1, got 0"),
         ('{"shadow": {"version": "2.0", "share": 1.5}}', "expected a number above 0 and at most 1, got 1.5"),
+        ('{"trial": "2.0"}', "invalid trial: expected a JSON object such as"),
+        ('{"trial": {"version": "2.0"}}', "invalid trial: expected a JSON object such as"),
+        ('{"trial": {"rollout": "a/b", "version": "2.0"}}', "the rollout 'a/b' is invalid"),
+        ('{"trial": {"rollout": "re-1", "version": ".."}}', "the version '..' is invalid"),
     ],
 )
 def test_an_invalid_plan_is_rejected_with_the_reason(text, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         TrafficPlan.from_json(text.encode())
+
+
+def test_a_call_that_failed_on_trial_goes_to_the_other_versions():
+    plan = TrafficPlan({"1.0": 1, "1.5": 0, "2.0": 9}, per_instance=True, trial=Trial("re-1", "2.0"))
+    assert plan.without_trial("2.0") == TrafficPlan({"1.0": 1}, per_instance=True)
+    assert plan.without_trial("1.0") is None
+    assert TrafficPlan({"2.0": 1}, trial=Trial("re-1", "2.0")).without_trial("2.0") is None
+    assert TrafficPlan({"1.0": 1, "2.0": 1}).without_trial("2.0") is None

@@ -26,6 +26,7 @@ from stellar.maas.client.encoding import Arguments, encode_query, function_path,
 from stellar.maas.client.failure_log import FailureLog
 from stellar.maas.client.instances import DeploymentTracker
 from stellar.maas.client.outages import Outages
+from stellar.maas.client.reporter import Reporter
 from stellar.maas.client.reselect import choose_again
 from stellar.maas.client.result_cache import ResultCache
 from stellar.maas.client.settings import ClientSettings
@@ -87,6 +88,7 @@ class _Request:
     deployment: number of the model's deployment when the call began
     key: key of the result in the cache
     epoch: of the cache when the call began
+    until: deadline of the whole call, monotonic; infinity for none
     """
 
     endpoint: Mapping[str, Any]
@@ -98,6 +100,7 @@ class _Request:
     deployment: int
     key: str
     epoch: int
+    until: float
 
 
 class ModelClient:
@@ -142,7 +145,8 @@ class ModelClient:
         self._deployments = DeploymentTracker(registry, retire)
         self._outages = Outages(settings.wait_ms / 1000)
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_ms / 1000)
-        self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self)
+        self._reporter = Reporter(registry)
+        self._dispatcher = Dispatcher(registry, settings, self._transport, self._outages, self, self._reporter)
         self._shadows = Shadows(
             registry,
             self._call_shadow,
@@ -204,21 +208,24 @@ class ModelClient:
         function: a function of the endpoint, or a path; defaults to `apply`
         arguments: sent as a query; null values become bare names
 
-        If the registry chose the endpoint's version, and its last instance is gone, another version is chosen.
+        If the registry chose the endpoint's version, and its last instance is gone, or a rollout has it on trial and
+        the call failed, another version is called.
 
         Raises ModelUnavailable or ModelRefused.
         """
-        try:
-            return self._apply(endpoint, function, arguments or {})
-        except MaasError as error:
-            if (substitute := choose_again(endpoint, self._registry)) is not None:
+        until = self._deadline()
+        while True:
+            try:
+                return self._apply(endpoint, function, arguments or {}, until)
+            except MaasError as error:
+                if (substitute := choose_again(endpoint, self._registry)) is None:
+                    self.record_failure(endpoint, error)
+                    raise
                 log.debug("%s; calling %s instead", error, _model(substitute))
-                return self.apply(substitute, function, arguments)
-            self.record_failure(endpoint, error)
-            raise
+                endpoint = substitute
 
-    def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> Result:
-        request = self._new_request(endpoint, function, arguments)
+    def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float) -> Result:
+        request = self._new_request(endpoint, function, arguments, until)
         while True:
             if (cached := self._cache.get(request.key)) is not None:
                 self._count_hit()
@@ -234,13 +241,15 @@ class ModelClient:
         self._shadows.submit(endpoint, function, request.query, result)
         return result
 
-    def _new_request(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments) -> _Request:
+    def _new_request(
+        self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float
+    ) -> _Request:
         path, query = function_path(endpoint, function), encode_query(arguments)
         model = _model(endpoint)
         deployment = 0 if model is None else self._deployments.number(model)
         identity = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
         key = f"{identity}\0{deployment}\0{path}?{query}"
-        return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch)
+        return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch, until)
 
     def _count_hit(self) -> None:
         with self._lock:
@@ -301,7 +310,7 @@ class ModelClient:
     # --- requests
 
     def _send(self, request: _Request) -> tuple[Decoded, str]:
-        endpoint, until = request.endpoint, self._deadline()
+        endpoint, until = request.endpoint, request.until
         is_apply = request.function in (None, "apply")
         if is_apply and self._settings.batch_size > 1 and "endpoint:batch" in endpoint:
             path = function_path(endpoint, "batch")
@@ -342,6 +351,7 @@ class ModelClient:
         """Wait for the calls of shadows, close all connections, and log the failures that were counted."""
         self._shadows.close(self._settings.timeout_ms / 1000)
         self._dispatcher.close()
+        self._reporter.close()
         self._transport.close()
         self._failure_log.close()
 

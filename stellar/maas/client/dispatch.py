@@ -25,6 +25,7 @@ from stellar.maas.client.attempts import Attempt, Counting, Decoded, InstanceSil
 from stellar.maas.client.instances import HedgePolicy
 from stellar.maas.client.outages import RETRY_SECONDS, Outages
 from stellar.maas.client.race import Race
+from stellar.maas.client.reporter import Reporter
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.errors import (
     ConnectionLost,
@@ -58,6 +59,7 @@ class Dispatcher:
     """Sends calls to instances. Safe to use from many threads and fibers.
 
     counting: the counters requests, retries, hedged and quarantined
+    reporter: counts the outcomes of attempts, for the reports of the client
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class Dispatcher:
         transport: Transport,
         outages: Outages,
         counting: Counting,
+        reporter: Reporter,
     ) -> None:
-        self.registry, self._settings, self.counters = registry, settings, counting
+        self.registry, self._settings, self.counters, self._reporter = registry, settings, counting, reporter
         self._transport = transport
         self.begin_exchange: Callable[[str, bytes | None], ModelExchange] | None = getattr(transport, "begin", None)
         self._cooperative = getattr(transport, "cooperative", False)
@@ -241,10 +244,15 @@ class Dispatcher:
         if call.model is None:
             return False
         if urls := self.urls_of(call.model):
-            return call.unreachable.issuperset(urls)
+            return call.unreachable.issuperset(urls) and not (call.chosen and self._is_on_trial(call.model))
         if call.chosen and self._has_another_version(call.model.name):
             return False
         return self.registry.is_desired(*call.model)
+
+    def _is_on_trial(self, model: Model) -> bool:
+        """Return True if a failed call is repeated at another version, and so must not wait."""
+        plan = self.registry.traffic(model.name)
+        return plan is not None and plan.without_trial(model.version) is not None
 
     def _has_another_version(self, name: str) -> bool:
         try:
@@ -339,6 +347,8 @@ class Dispatcher:
         """Decode a response, and report success."""
         decoded = call.read(request_url(attempt.url, call), response)
         self._record_success(attempt)
+        if call.model is not None:
+            self._reporter.count(call.model, attempt.url, failed=False)
         return decoded
 
     def _record_success(self, attempt: Attempt) -> None:
@@ -356,6 +366,7 @@ class Dispatcher:
         url = attempt.url
         if isinstance(error, RecordRefused):
             self._record_success(attempt)
+            self._report_failure(call, url)
         elif isinstance(error, InstanceBusy):
             self.breakers.rest(url, error.seconds)
         elif not self._is_instance_failure(attempt, error):
@@ -364,16 +375,23 @@ class Dispatcher:
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
                 call.unreachable.add(url)
+            if not _is_free(error):  # else the instance has probably just ended
+                self._report_failure(call, url)
             refused = isinstance(error, ConnectionRefused)
             opened = self.breakers.record_refused(url) if refused else self.breakers.record_failure(url)
             self.count_opened(url, opened)
             if attempt.avoided:
                 error.reason = "quarantined"
 
+    def _report_failure(self, call: ModelCall, url: str) -> None:
+        if call.model is not None:
+            self._reporter.count(call.model, url, failed=True)
+
     def count_opened(self, url: str, opened: bool) -> None:
         """Count a circuit that was opened, and release the callers that wait for a slot of the instance."""
         if opened:
             self.counters.count("quarantined")
+            self._reporter.start()
             self.limiter.evict(url)
 
     def _is_instance_failure(self, attempt: Attempt, error: MaasError) -> bool:

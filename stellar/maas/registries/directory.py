@@ -19,6 +19,7 @@ from math import inf
 from time import monotonic
 from typing import Any, TypeVar
 
+from stellar.maas.registries.directory_reports import FileReports
 from stellar.maas.registries.directory_watch import DirectoryWatch
 from stellar.maas.registries.extensions import WANTED, parse_desired
 from stellar.maas.registries.file_registrar import FileRegistrar
@@ -29,6 +30,7 @@ from stellar.maas.registries.file_registrar import write_atomically as write_ato
 from stellar.maas.registries.file_tree import FileTree, Names
 from stellar.maas.registries.registration_files import RegistrationFiles
 from stellar.maas.registry import BaseRegistry, Instances, Listener
+from stellar.maas.reports import REPORTS
 from stellar.maas.routing import TRAFFIC, parse_plan
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
 from stellar.net.breaker import CircuitBreakers
@@ -74,6 +76,7 @@ class FileRegistry(BaseRegistry):
         self._registration_files = RegistrationFiles(self._own.root, self._own.settings_root)
         self._plan_files = FileTree(ext / TRAFFIC, 1, parse_plan)
         self._desired_files = FileTree(ext / WANTED, 2, parse_desired)
+        self._reports = FileReports(self.directory, ext / REPORTS)
         self._last_error = ""
         self._reading = threading.Lock()  # serializes reading the files; reading the view takes no lock
         self._reads = 0  # number of reads begun
@@ -86,6 +89,10 @@ class FileRegistry(BaseRegistry):
         self._closed = threading.Event()
         self._refresh()
         reset_after_fork(self)
+
+    @property
+    def reports(self) -> FileReports:
+        return self._reports
 
     def instances(self, name: str | None = None, version: str | None = None) -> Instances:
         self._refresh()
@@ -117,6 +124,7 @@ class FileRegistry(BaseRegistry):
         follower = self._follower
         if follower is not None and follower is not threading.current_thread():
             follower.join()
+        self._reports.close()
         with self._reading:
             self._own.close()
 

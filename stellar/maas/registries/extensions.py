@@ -3,6 +3,7 @@
     /maas/ext/instances/<model>/<id>       our own keys of the instance's endpoint.dat: {"hedge":false}
     /maas/ext/wanted/<model>/<version>     the desired state, written by the service: {"instances": 2, ...}
     /maas/ext/traffic/<model>              a traffic plan; see stellar.maas.routing
+    /maas/ext/reports/<client>             counts of a client's calls; see stellar.maas.reports
 
 Metron's clients reject registrations with unknown fields, so these can't be part of them. An invalid node counts as
 absent, with a warning that names it.

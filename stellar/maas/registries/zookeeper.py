@@ -35,8 +35,10 @@ from kazoo.protocol.states import KazooState
 
 from stellar.maas.registries.extensions import WANTED, parse_desired, parse_settings
 from stellar.maas.registries.zookeeper_registrar import OwnNodes
+from stellar.maas.registries.zookeeper_reports import ZooKeeperReports
 from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.registry import BaseRegistry, Listener
+from stellar.maas.reports import REPORTS
 from stellar.maas.routing import TRAFFIC, TrafficPlan, parse_plan
 from stellar.maas.schema import CONFIG_PATH, Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Key, Registration, Settings, validate_key
@@ -92,6 +94,7 @@ class ZooKeeperRegistry(BaseRegistry):
             config = read_config(self._zookeeper, config_path)
             ext = config.ext_root
             self._own = OwnNodes(self._zookeeper, config)
+            self._reports = ZooKeeperReports(self._zookeeper, f"{ext}/{REPORTS}")
             self._registrations = self._tree(config.service_root, 2, _parse_registration)
             self._plan_nodes = self._tree(f"{ext}/{TRAFFIC}", 1, parse_plan, optional=True)
             self._desired_nodes = self._tree(f"{ext}/{WANTED}", 2, parse_desired, optional=True)
@@ -107,6 +110,10 @@ class ZooKeeperRegistry(BaseRegistry):
     def connection(self) -> ZooKeeper:
         """The connection, which may be shared."""
         return self._zookeeper
+
+    @property
+    def reports(self) -> ZooKeeperReports:
+        return self._reports
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
         self._update_view()
@@ -132,6 +139,7 @@ class ZooKeeperRegistry(BaseRegistry):
         self._awake.set()
         if self._follower is not None and self._follower is not threading.current_thread():
             self._follower.join()
+        self._reports.close()
         with self._reading:
             self._own.remove_all()
         self._leave()
