@@ -9,12 +9,16 @@ before the next turn. So a new service continues where the previous one stopped,
 
     settling     Instances of the new version that run but are not ready are ended, because the instances to replace
                  are known by their registration. Then the totals are fixed: → rolling.
-    rolling      Start one more new instance (more if the number grows). Each time one gets ready, reduce the previous
-                 versions, oldest first, so that never fewer instances are ready than before. Calls without a version
-                 are balanced over all instances by a temporary traffic plan. All new ready, none old left: → done.
-                 FAILURES failed instances, or none ready within the request's seconds: → going back.
+    rolling      Start one more new instance (more if the number grows). Each time one gets ready, its calls are judged;
+                 then reduce the previous versions, oldest first, so that never fewer instances are ready than before.
+                 Calls without a version are balanced by a temporary traffic plan, which has the new version on trial:
+                 it gets a small share until the first step has passed, and is balanced over all instances then (see
+                 maas_runtime.service.judging). All new ready, none old left: → done. FAILURES failed instances, none
+                 ready within the request's seconds, or too many failed calls: → going back.
     going back   Calls go to the previous versions at once; those are scaled to their previous numbers; when they are
-                 ready, the new version is removed and the previous traffic plan is restored: → failed.
+                 ready, the new version is removed and the previous traffic plan is restored: → failed. If the version
+                 was replaced by itself with other files, as many instances as it had are started with its previous
+                 files, before those with other files are ended.
 
 A request for another version while a rollout is active starts a new rollout from the current state, which keeps the
 original traffic plan. ADD and REMOVE are rejected meanwhile: a rollout alone changes the numbers of its model.
@@ -26,17 +30,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
+from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
+from maas_runtime.service.judging import Evidence, Judge, NewInstances
 from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from maas_runtime.store.base import ModelStore
 from maas_runtime.store.content import require_content_path
 from stellar.maas.registry import Registry, natural_order
-from stellar.maas.routing import TRAFFIC, TrafficPlan
+from stellar.maas.routing import TRAFFIC, TrafficPlan, Trial
 from stellar.maas.schema import Model, validate_name
 from stellar.util.json_objects import read_object
 
@@ -44,6 +50,7 @@ log = logging.getLogger(__name__)
 
 REPLACE_REQUESTS, ROLLOUTS = "replace", "rollouts"
 READY_SECONDS = 600.0
+MAX_ERROR_INCREASE = 1.0
 FAILURES = 3  # failed instances of the new version that start the rollback
 
 State = Literal["settling", "rolling", "going back", "done", "failed"]
@@ -62,6 +69,8 @@ class ReplaceRequest:
     fresh: the files were uploaded just now, so running instances of the same version are replaced too
     content: immutable copy of the files in the model store; empty to make one from `path`
     store: name of the model store to which it was uploaded, for messages
+    max_error_increase: limit of the increase of the share of failed calls, in percent
+    warm_up: as in Deployment
     """
 
     name: str
@@ -73,6 +82,8 @@ class ReplaceRequest:
     fresh: bool = False
     content: str = ""
     store: str = ""
+    max_error_increase: float = MAX_ERROR_INCREASE
+    warm_up: list[str] = field(default_factory=list)
 
     @property
     def model(self) -> Model:
@@ -89,6 +100,8 @@ class Rollout:
     old: ids of running instances of the new version that are replaced too
     total: number of instances at the start, which stay ready throughout
     ready: number of new instances that are ready
+    judged: number of those whose calls were judged
+    bad: ids of instances with files that are rolled back, of a version that had others before; None if unknown yet
     failures: failure count of the new version when an instance last became ready
     reason: reason of a failed rollout
     """
@@ -102,6 +115,8 @@ class Rollout:
     old: tuple[str, ...] = ()
     total: int = 0
     ready: int = 0
+    judged: int = 0
+    bad: tuple[str, ...] | None = None
     failures: int = 0
     reason: str = ""
 
@@ -112,8 +127,10 @@ class Rollout:
         Raises KeyError, TypeError or ValueError for an invalid object.
         """
         fields = {_FIELDS.get(key, key): value for key, value in entry.items()}
-        lists = {key: tuple(fields[key]) for key in ("serving", "old")}
-        return cls(**{**fields, **lists, "request": read_object(ReplaceRequest, fields["request"])})
+        for key in ("serving", "old", "bad"):
+            if fields.get(key) is not None:
+                fields[key] = tuple(fields[key])
+        return cls(**{**fields, "request": read_object(ReplaceRequest, fields["request"])})
 
     def to_object(self) -> JsonObject:
         """Return the stored form."""
@@ -128,6 +145,8 @@ class Rollout:
         request = self.request
         replaced = ", ".join(self.others) or request.version
         done = f"{self.ready} of {request.instances} ready"
+        if self.state == "rolling" and self.ready > self.judged:
+            done += ", judging its calls"
         return f"{request.name}: {request.version} replaces {replaced}: {self.state}, {done}" + (
             f"; {self.reason}" if self.reason else ""
         )
@@ -172,6 +191,7 @@ class Rollouts:
     def __post_init__(self) -> None:
         self._active: dict[str, Rollout] = {}
         self._progressed: dict[str, float] = {}
+        self._judge = Judge(self.registry.reports, self.clock)
 
     def load(self) -> None:
         """Continue the rollouts that the previous service started."""
@@ -230,6 +250,9 @@ class Rollouts:
         validate_name(request.version, "model's version")
         if not 1 <= request.instances <= self.max_instances:
             raise ValueError(f"invalid number of instances {request.instances}: expected 1 to {self.max_instances}")
+        if not 0 <= request.max_error_increase <= 100:
+            raise ValueError(f"invalid max_error_increase {request.max_error_increase}: expected 0 to 100 percent")
+        parse_warm_up(request.warm_up)
         content = require_content_path(request.content) if request.content else self.store.snapshot(request.path)
         self.store.script(content)
         return replace(request, content=content)
@@ -238,8 +261,8 @@ class Rollouts:
         last = self._active.get(request.name)
         before = {version: spec.to_object() for version, spec in self.desired.get_versions(request.name).items()}
         plan = last.plan if last else self.state_store.read(_plan_path(request.name))
-        serving = self._find_serving(request.name, plan)
-        if last and last.request.version not in serving and self._get_ready(last.request.model):
+        serving = last.serving if last else self._find_serving(request.name, plan)
+        if last and last.judged and last.request.version not in serving and self._get_ready(last.request.model):
             serving = (*serving, last.request.version)
         self._progressed[request.name] = self.clock()
         self._record(Rollout(id, request, before, plan, serving))
@@ -267,6 +290,7 @@ class Rollouts:
             log.info("%s", rollout)
         if rollout.state in ENDED:
             self._active.pop(name, None)
+            self._judge.forget(rollout.id)
         else:
             self._active[name] = rollout
 
@@ -305,7 +329,7 @@ class Rollouts:
         return request.fresh or not same or not rollout.others
 
     def _roll(self, rollout: Rollout) -> Rollout:
-        """Add a new instance or remove a previous one, whichever is next."""
+        """Judge the new instances; then add one or remove a previous one, whichever is next."""
         request = rollout.request
         own = self._get_ready(request.model)
         old, ready = own & set(rollout.old), len(own - set(rollout.old))
@@ -314,16 +338,57 @@ class Rollouts:
             self._progressed[request.name] = self.clock()
         elif ready < request.instances and (reason := self._find_failure(rollout)):
             return self._begin_rollback(rollout, reason)
-        if {*rollout.serving} - {request.version}:
-            self._write_plan(request.name, _split_evenly(*rollout.serving, request.version))
-        surplus = self._reduce_others(rollout, ready, len(old))
-        at_once = 1 if rollout.old else max(1, request.instances - rollout.total)
-        new = ready - surplus if surplus > 0 else min(request.instances, ready + at_once)
-        self.desired.set(DeploymentSpec(self._make_deployment(request), new + len(old)))
+        rollout, failure = self._judge_step(rollout, ready)
+        if failure:
+            return self._begin_rollback(rollout, failure)
+        if ready > rollout.judged:
+            self._progressed[request.name] = self.clock()  # the time for further instances begins afterwards
+            return rollout
+        self._move_on(rollout, ready, len(old))
         if ready >= request.instances and not old and not any(self._get_others(rollout)):
             self._write_plan(request.name, None)
             return replace(rollout, state="done")
         return rollout
+
+    def _judge_step(self, rollout: Rollout, ready: int) -> tuple[Rollout, str]:
+        """Adapt the traffic plan to the calls reported so far. Return the rollout, and the reason of a failure."""
+        if not rollout.serving:  # there is nothing to compare with, or to go back to
+            return replace(rollout, judged=max(ready, rollout.judged)), ""
+        request = rollout.request
+        evidence = self._judge.observe(rollout.id, self._describe_new(rollout))
+        verdict = self._judge.judge(rollout.id, evidence, ready, rollout.judged, request.max_error_increase / 100)
+        if verdict.failure:
+            return rollout, f"{request.version}: {verdict.failure}"
+        if verdict.passed:
+            rollout = replace(rollout, judged=max(ready, rollout.judged))
+        self._write_plan(request.name, self._plan_trial(rollout, evidence, ready))
+        return rollout, ""
+
+    def _describe_new(self, rollout: Rollout) -> NewInstances:
+        request = rollout.request
+        if not rollout.old:
+            return NewInstances(request.name, request.version)
+        own = self.registry.instances(*request.model)
+        urls = frozenset(instance.url for instance in own if instance.id not in rollout.old)
+        return NewInstances(request.name, request.version, urls)
+
+    def _plan_trial(self, rollout: Rollout, evidence: Evidence, ready: int) -> JsonObject:
+        """Return the plan that gives the new version a small share until its first step has passed."""
+        request = rollout.request
+        weights = dict.fromkeys((*rollout.serving, request.version), 1.0)
+        if not rollout.judged and not rollout.old:
+            others = [Model(request.name, version) for version in weights if version != request.version]
+            count = sum(len(self._get_ready(model)) for model in others)
+            weights[request.version] = evidence.compute_weight(ready, count)
+        return TrafficPlan(weights, per_instance=True, trial=Trial(rollout.id, request.version)).to_note()
+
+    def _move_on(self, rollout: Rollout, ready: int, old: int) -> None:
+        """Set the desired state after all ready instances were judged."""
+        request = rollout.request
+        surplus = self._reduce_others(rollout, ready, old)
+        at_once = 1 if rollout.old else max(1, request.instances - rollout.total)
+        new = ready - surplus if surplus > 0 else min(request.instances, ready + at_once)
+        self.desired.set(DeploymentSpec(self._make_deployment(request), new + old))
 
     def _reduce_others(self, rollout: Rollout, ready: int, old: int) -> int:
         """Reduce the previous versions as far as new instances replace them. Return the surplus that is left."""
@@ -353,11 +418,10 @@ class Rollouts:
     def _roll_back(self, rollout: Rollout) -> Rollout:
         """Restore traffic, then the previous instances; then remove the new ones."""
         request = rollout.request
-        if rollout.others:
-            self._write_plan(
-                request.name,
-                rollout.plan or _split_evenly(*(version for version in rollout.serving if version != request.version)),
-            )
+        self._write_plan(
+            request.name,
+            rollout.plan or _split_evenly(*(version for version in rollout.serving if version != request.version)),
+        )
         for version in rollout.others:
             self.desired.set(self._get_previous(rollout, version))
         if not all(
@@ -366,12 +430,32 @@ class Rollouts:
         ):
             return rollout
         if request.version in rollout.before:
-            self.desired.set(self._get_previous(rollout, request.version))
+            rollout, is_restored = self._restore_own(rollout)
+            if not is_restored:
+                return rollout
         elif new := self.desired.get(request.model):
             self.desired.set(replace(new, instances=0))
             return rollout  # until its last instance has ended
         self._write_plan(request.name, rollout.plan)
         return replace(rollout, state="failed")
+
+    def _restore_own(self, rollout: Rollout) -> tuple[Rollout, bool]:
+        """Restore the previous instances of the version itself. Return True when none with other files is left."""
+        request = rollout.request
+        previous, ready = self._get_previous(rollout, request.version), self._get_ready(request.model)
+        if previous.deployment.content == request.content:
+            self.desired.set(previous)
+            return rollout, True
+        if rollout.bad is None:  # end those that are not ready first, because only registered ones can be identified
+            if self.deployer.running(request.model) > len(ready):
+                self.desired.set(replace(previous, instances=len(ready)))
+                return rollout, False
+            rollout = replace(rollout, bad=tuple(sorted(ready - set(rollout.old))))
+        bad = ready & set(rollout.bad or ())
+        missing = previous.instances - len(ready - bad)
+        more = len(bad) if missing > 0 else 0  # they go on until the others are ready; the deployer ends them first
+        self.desired.set(replace(previous, instances=previous.instances + more))
+        return rollout, not bad
 
     # --- current and desired state
 
@@ -387,7 +471,8 @@ class Rollouts:
         return ((version, specs[version]) for version in sorted(others, key=natural_order))
 
     def _make_deployment(self, request: ReplaceRequest) -> Deployment:
-        return Deployment(request.model, request.path, request.memory, self.desired.environment, request.content)
+        environment, warm_up = self.desired.environment, tuple(request.warm_up)
+        return Deployment(request.model, request.path, request.memory, environment, request.content, warm_up=warm_up)
 
     def _get_previous(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
         model = Model(rollout.request.name, version)
@@ -403,6 +488,6 @@ def _plan_path(name: str) -> str:
     return f"{TRAFFIC}/{name}"
 
 
-def _split_evenly(*versions: str) -> dict[str, Any]:
-    """Return a plan that balances calls over all instances of these versions."""
-    return TrafficPlan(dict.fromkeys(versions, 1), per_instance=True).to_note()
+def _split_evenly(*versions: str) -> dict[str, Any] | None:
+    """Return a plan that balances calls over all instances of these versions; None for no versions."""
+    return TrafficPlan(dict.fromkeys(versions, 1), per_instance=True).to_note() if versions else None

@@ -13,6 +13,7 @@ from maas_runtime.service.rollouts import ReplaceRequest, read_rollout, request_
 from maas_runtime.service.service import Service
 from maas_runtime.state.store import record_failure
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
+from stellar.maas.reports import InstanceCounts, ModelReport, Report
 from stellar.maas.schema import Endpoint, ServiceInstance
 
 OLD, NEW = Model("dga", "1.0"), Model("dga", "2.0")
@@ -27,7 +28,10 @@ class HandDeployer:
     def scale(self, deployment, instances):
         mine = [id for id, model in self.instances.items() if model == deployment.model]
         ready = self.ready(deployment.model)
-        for id in sorted(mine, key=lambda id: (id in ready, id))[: max(0, len(mine) - instances)]:
+        path = deployment.path
+        for id in sorted(mine, key=lambda id: (id in ready, self.files[id] == path, id))[
+            : max(0, len(mine) - instances)
+        ]:
             self.end(id)
         for _ in range(instances - len(mine)):
             self.count += 1
@@ -118,6 +122,18 @@ class World:
             seen.append(self.ready())
         raise AssertionError(f"it does not end: {self.rollout}")
 
+    def report(self, client="one", rollout=None, **calls):
+        """Publish calls and failures of each version: `report(v1=(500, 0), v2=(5, 5))`."""
+        versions = {f"{version[1:]}.0": {"http://h": InstanceCounts(*counts)} for version, counts in calls.items()}
+        self.registry.reports.publish(client, Report({"dga": ModelReport(rollout or self.id, versions)}))
+
+    def start_first(self):
+        """Advance until the first new instance is ready."""
+        while not self.deployer.waiting():
+            self.step()
+        self.all_ready()
+        self.step()
+
     def fail(self, model, times=1):
         """End the model's unready instances."""
         for _ in range(times):
@@ -135,6 +151,10 @@ class World:
     def plan(self):
         return self.state_store.read("traffic/dga")
 
+    @property
+    def weights(self):
+        return self.plan["weights"]
+
     def ready(self):
         return len(self.registry.instances("dga"))
 
@@ -150,9 +170,6 @@ def world(store, state_store, collateral):
     store.upload(collateral(), "/dga")
     store.upload(collateral(folder="new", data="of the new version"), "/new")
     return World(store, state_store)
-
-
-EACH = {"weights": {"1.0": 1, "2.0": 1}, "per": "instance"}
 
 
 def test_each_new_ready_instance_replaces_an_old_one(world):
@@ -201,8 +218,14 @@ def test_calls_move_with_the_instances_and_the_temporary_plan_is_removed(world):
     world.run("1.0", 3)
     world.replace("2.0", 3)
     world.step()
-    assert world.plan == EACH  # 0.9 received no calls before, and receives none now
+    assert world.weights == {"1.0": 1, "2.0": 0.03}  # 0.9 received no calls before, and receives none now
     assert world.versions()["2.0"] == 0  # the plan existed before the rollout
+    while not world.rollout.judged:
+        world.step()
+        world.all_ready()
+    world.step()
+    assert world.weights == {"1.0": 1, "2.0": 1}
+    assert world.plan["per"] == "instance"
     world.finish()
     assert world.plan is None
 
@@ -214,7 +237,8 @@ def test_a_rollout_replaces_an_existing_plan(world):
     world.state_store.write("traffic/dga", canary.to_note())
     world.replace("2.0", 2)
     world.step()
-    assert world.plan == {"weights": {"0.9": 1, "1.0": 1, "2.0": 1}, "per": "instance"}
+    assert world.weights == {"0.9": 1, "1.0": 1, "2.0": 0.02}
+    assert world.plan["trial"] == {"rollout": world.id, "version": "2.0"}
     world.finish()
     assert world.plan is None
 
@@ -372,12 +396,256 @@ def test_the_original_plan_is_restored_after_a_failed_second_replacement(world):
     assert world.plan == {"weights": {"1.0": 5}}
 
 
+def test_without_callers_nothing_is_judged_and_a_rollout_goes_on_after_a_few_seconds(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    begin = world.now
+    world.finish()
+    assert world.rollout.state == "done"
+    assert 5 <= world.now - begin < 12
+
+
+def test_a_first_deployment_is_not_judged(world):
+    world.replace("1.0", 2)
+    begin = world.now
+    world.finish()
+    assert world.now - begin < 5
+
+
+def test_a_version_that_fails_its_calls_is_rolled_back(world):
+    world.run("1.0", 3)
+    before = world.deployer.ready(OLD)
+    world.replace("2.0", 3)
+    world.start_first()
+    world.report(v1=(240, 0), v2=(3, 3))
+    world.step()
+    assert world.rollout.state == "going back"
+    world.step()
+    assert world.plan == {"weights": {"1.0": 1}, "per": "instance"}
+    world.finish()
+    assert world.rollout.state == "failed"
+    assert world.rollout.reason == (
+        "2.0: 3 of 3 calls (100 %) failed, but only 0 of 240 calls (0 %) of the others; the limit is 1 % more "
+        "(--max-error-increase)"
+    )
+    assert world.deployer.ready(OLD) == before
+    assert world.versions() == {"1.0": 3}
+    assert world.plan is None
+
+
+def test_a_step_waits_for_50_calls_of_the_new_version(world):
+    world.run("1.0", 3)
+    world.replace("2.0", 3)
+    world.start_first()
+    for calls in (0, 1, 20, 49):
+        world.report(v1=(5000, 0), v2=(calls, 0))
+        world.step()
+        assert world.rollout.judged == 0
+        assert world.versions() == {"1.0": 3, "2.0": 1}
+        assert ", judging its calls" in str(world.rollout)
+    world.report(v1=(5000, 0), v2=(50, 0))
+    world.step()
+    assert world.rollout.judged == 1
+    world.step()
+    assert world.versions() == {"1.0": 2, "2.0": 2}
+    assert world.weights == {"1.0": 1, "2.0": 1}
+
+
+def test_a_later_step_waits_for_50_further_calls_of_the_model(world):
+    world.run("1.0", 2)
+    world.replace("2.0", 2)
+    world.start_first()
+    world.report(v1=(1000, 0), v2=(50, 0))
+    world.step()
+    world.start_first()
+    assert (world.rollout.ready, world.rollout.judged) == (2, 1)
+    world.report(v1=(1020, 0), v2=(79, 0))
+    world.step()
+    assert world.rollout.judged == 1
+    world.report(v1=(1020, 0), v2=(80, 0))
+    world.finish()
+    assert world.versions() == {"2.0": 2}
+
+
+def test_a_step_with_few_calls_is_judged_after_a_minute(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1, seconds=10)
+    world.start_first()
+    world.report(v1=(30, 0), v2=(0, 0))
+    for _ in range(59):
+        world.step()
+        assert (world.rollout.state, world.rollout.judged) == ("rolling", 0)
+    for _ in range(3):
+        world.step()
+    assert world.rollout.judged == 1
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+def test_one_failure_may_be_chance_until_the_end_of_the_minute(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report(v1=(900, 0), v2=(60, 1))
+    for _ in range(58):
+        world.step()
+        assert (world.rollout.state, world.rollout.judged) == ("rolling", 0)
+    for _ in range(3):
+        world.step()
+    assert world.rollout.state == "going back"
+    assert "1 of 60 calls (1.67 %) failed" in world.rollout.reason
+
+
+def test_one_failure_of_many_calls_is_accepted(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report(v1=(900, 0), v2=(100, 1))
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+def test_failures_that_the_previous_version_has_too_are_accepted(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report(v1=(1000, 300), v2=(100, 30))
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+@pytest.mark.parametrize(("limit", "state"), [(5, "done"), (3, "failed")])
+def test_the_limit_is_an_option(limit, state, world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1, max_error_increase=limit)
+    world.start_first()
+    world.report(v1=(900, 0), v2=(100, 4))
+    world.finish()
+    assert world.rollout.state == state
+
+
+def test_failures_after_the_first_step_roll_back_too(world):
+    world.run("1.0", 2)
+    world.replace("2.0", 2)
+    world.start_first()
+    world.report(v1=(900, 0), v2=(50, 0))
+    while world.versions() != {"1.0": 1, "2.0": 2}:
+        world.step()
+    world.report(v1=(950, 0), v2=(100, 50))
+    world.step()
+    assert world.rollout.state == "going back"
+    world.finish()
+    assert world.versions() == {"1.0": 2}
+
+
+def test_the_share_of_the_new_version_grows_with_the_calls_that_it_answers(world):
+    world.run("1.0", 9)
+    world.replace("2.0", 9)
+    world.start_first()
+    shares = []
+    for calls, failures in ((0, 0), (1, 0), (4, 0), (9, 0), (49, 0), (1, 1), (9, 1)):
+        world.registry.reports.withdraw("one")
+        world.begin()  # without the counts that it has seen
+        world.report(v1=(1000, 0), v2=(calls, failures))
+        world.step()
+        weight = world.weights["2.0"]
+        shares.append(round(weight / (weight + 9), 3))
+    assert shares == [0.01, 0.02, 0.05, 0.1, 0.1, 0.01, 0.05]  # at most that of any other instance
+
+
+def test_reports_of_clients_are_added_also_of_those_that_have_ended(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report("one", v1=(500, 0), v2=(1, 1))
+    world.step()
+    world.registry.reports.withdraw("one")
+    world.report("two", v1=(500, 0), v2=(1, 1))
+    world.step()
+    assert world.rollout.state == "rolling"
+    world.report("three", v1=(500, 0), v2=(1, 1))
+    world.step()
+    assert "3 of 3 calls (100 %) failed, but only 0 of 1,500 calls" in world.rollout.reason
+
+
+def test_reports_of_another_rollout_are_not_counted(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report(rollout="re-other", v1=(500, 0), v2=(50, 50))
+    world.finish()
+    assert world.rollout.state == "done"
+
+
+def test_a_new_service_judges_by_the_same_reports(world):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+    world.report(v1=(500, 0), v2=(2, 2))
+    world.step()
+    world.begin()
+    world.step()
+    assert world.rollout.state == "rolling"
+    world.report(v1=(500, 0), v2=(3, 3))
+    world.step()
+    assert world.rollout.state == "going back"
+
+
+def test_new_files_of_the_same_version_that_fail_their_calls_are_replaced_by_the_previous_ones(world):
+    world.run("1.0", 3)
+    before = world.deployer.ready(OLD)
+    world.replace("1.0", 3, path="/new")
+    world.start_first()
+    (new,) = world.deployer.ready(OLD) - before
+    assert world.plan["trial"]["version"] == "1.0"
+    urls = {instance.id: instance.url for instance in world.registry.instances()}
+    counts = {url: InstanceCounts(3, 3) if id == new else InstanceCounts(80) for id, url in urls.items()}
+    world.registry.reports.publish("one", Report({"dga": ModelReport(world.id, {"1.0": counts})}))
+    world.step()
+    assert "1.0: 3 of 3 calls (100 %) failed, but only 0 of 240 calls" in world.rollout.reason
+    world.finish()
+    assert world.deployer.ready(OLD) == before
+    assert world.files() == {"/dga"}
+    assert world.plan is None
+
+
+def test_previous_files_are_restored_midway_without_fewer_good_instances(world):
+    world.run("1.0", 3)
+    world.replace("1.0", 3, path="/new")
+    while world.rollout.judged < 2:
+        world.step()
+        world.all_ready()
+    urls = {instance.id: instance.url for instance in world.registry.instances()}
+    counts = {url: InstanceCounts(9, 9 * (world.deployer.files[id] == "/new")) for id, url in urls.items()}
+    world.registry.reports.publish("one", Report({"dga": ModelReport(world.id, {"1.0": counts})}))
+    world.step()
+    assert world.rollout.state == "going back"
+    assert min(world.finish()) >= 3
+    assert world.files() == {"/dga"}
+    assert world.versions() == {"1.0": 3}
+
+
+def test_a_superseded_rollout_leaves_an_unjudged_version_without_calls(world):
+    world.run("1.0", 2)
+    world.replace("2.0", 2)
+    world.start_first()
+    world.report(v1=(500, 0), v2=(1, 1))
+    world.step()
+    world.replace("3.0", 2)
+    world.step()
+    assert world.weights.keys() == {"1.0", "3.0"}
+
+
 REFUSED = [
     ({"version": "../x"}, "the model's version '../x' is invalid"),
     ({"name": ""}, "the model's name is empty"),
     ({"instances": 0}, "invalid number of instances 0: expected 1 to 20"),
     ({"instances": 21}, "invalid number of instances 21"),
     ({"instances": "many"}, "instances: Input should be a valid integer"),
+    ({"max_error_increase": -1}, "invalid max_error_increase -1.0: expected 0 to 100 percent"),
+    ({"max_error_increase": "nan"}, "invalid max_error_increase nan"),
+    ({"warm_up": ["=1"]}, "invalid warm-up request '=1'"),
+    ({"warm_up": "host=a"}, "warm_up: Input should be a JSON array"),
     ({"path": "/nowhere"}, "unknown path /nowhere in the model store"),
     ({"path": None}, "path: Input should be a valid string"),
     ({"extra": 1}, "extra: Extra inputs are not permitted"),
@@ -452,4 +720,5 @@ def test_a_rollout_survives_failures_and_never_removes_an_instance_without_a_rep
         world.all_ready()
         world.step(61)
     assert world.versions() == wanted
+    assert world.files() == {"/new" if state == "done" else "/dga"}
     assert world.plan is None
