@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
+from time import monotonic, sleep
 
 from maas_runtime.cli.common import (
     RESPONSE_SECONDS,
@@ -17,8 +19,11 @@ from maas_runtime.cli.common import (
 )
 from maas_runtime.cli.waiting import WaitReport, count_failures
 from maas_runtime.errors import DeployError
+from maas_runtime.runner.samples import parse_warm_up, read_samples
+from maas_runtime.service.judging import STEP_SECONDS
 from maas_runtime.service.rollouts import (
     ENDED,
+    MAX_ERROR_INCREASE,
     READY_SECONDS,
     ReplaceRequest,
     Rollout,
@@ -33,6 +38,8 @@ from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
 from stellar.maas.requests import make_note
 from stellar.maas.schema import Model, ModelRequest, validate_name
+
+POLL_SECONDS = 0.05
 
 
 def add_deploy_options(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +70,21 @@ def add_deploy_options(parser: argparse.ArgumentParser) -> None:
         help="replace all other instances of the model one by one, as new ones become ready; SECONDS is the time-out "
         "of each new instance (default %(const)g seconds)",
     )
+    add(
+        "--max-error-increase",
+        type=_parse_percent,
+        metavar="PERCENT",
+        help="roll a --replace back if the share of failed calls of the new version exceeds that of the others by more "
+        f"than this (default {MAX_ERROR_INCREASE:g})",
+    )
+    add(
+        "--warm-up",
+        action="append",
+        default=[],
+        metavar="QUERY",
+        help="a request, such as 'host=a.com&port=80', that each instance must answer before it is registered; may be "
+        "repeated",
+    )
     add("--strict", action="store_true", help="fail if the model to remove is not deployed")
     add(
         "--prune",
@@ -72,6 +94,12 @@ def add_deploy_options(parser: argparse.ArgumentParser) -> None:
         help="unregister lasting entries whose host refuses the connection; with `unreachable`, also those whose host "
         "does not respond (default %(const)s)",
     )
+
+
+def _parse_percent(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%?", text) or float(text.rstrip("%")) > 100:
+        raise argparse.ArgumentTypeError(f"invalid percentage {text!r}: expected a number from 0 to 100")
+    return float(text.rstrip("%"))
 
 
 NEEDED = {
@@ -128,6 +156,13 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError(f"invalid -m {args.memory}: expected at least 0")
     if args.replace is not None and args.mode != "ADD":
         raise ValueError(f"--replace requires ADD, got {args.mode}")
+    if args.max_error_increase is not None and args.replace is None:
+        raise ValueError("--max-error-increase requires --replace: only rollouts are judged")
+    if args.warm_up and args.mode != "ADD":
+        raise ValueError(f"--warm-up requires ADD, got {args.mode}")
+    parse_warm_up(args.warm_up)
+    if args.local_model_path:
+        read_samples(args.local_model_path)
     if args.script and not args.local_model_path:
         raise ValueError("--script requires -lmp: it is stored with the uploaded files")
 
@@ -162,7 +197,8 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
     adding = args.mode == "ADD"
     model, state_store = Model(args.name, args.version), backend.state_store
     failures = count_failures(state_store, model)
-    note = make_note(content=content, store=stores.store_name(args) if content else None)
+    store = stores.store_name(args) if content else None
+    note = make_note(content=content, store=store, warm_up=args.warm_up or None)
     name = backend.queue.enqueue(
         ModelRequest(
             name=args.name,
@@ -231,6 +267,8 @@ def _replace(args: argparse.Namespace, backend: Backend, content: str | None) ->
         fresh=args.local_model_path is not None,
         content=content or "",
         store=stores.store_name(args),
+        max_error_increase=MAX_ERROR_INCREASE if args.max_error_increase is None else args.max_error_increase,
+        warm_up=args.warm_up,
     )
     id = request_replacement(backend.state_store, request)
     result = _await_result(args, backend.state_store, request.model, lambda: backend.state_store.read(f"requests/{id}"))
@@ -247,22 +285,30 @@ def _replace(args: argparse.Namespace, backend: Backend, content: str | None) ->
 def _await_rollout(state_store: StateStore, id: str, request: ReplaceRequest, seconds: float) -> None:
     """Wait until a rollout is done.
 
-    Raises DeployError if it fails or is not done in time.
+    seconds: the longest time without progress; the time for judging calls is added
+
+    Raises DeployError if it fails or makes no progress in time.
     """
-
-    def find_ended_rollout() -> Rollout | None:
-        rollout = read_rollout(state_store, request.name)
-        if rollout is None or rollout.id != id:
-            raise DeployError(f"{request.model}: another rollout replaced this one; see: maas status")
-        return rollout if rollout.state in ENDED else None
-
-    if (rollout := await_condition(find_ended_rollout, seconds)) is None:
-        raise DeployError(
-            f"after {seconds:g} seconds: {read_rollout(state_store, request.name)}; still active, see: maas status"
-        )
+    report = WaitReport(state_store, request.model, count_failures(state_store, request.model))
+    last, deadline = None, 0.0
+    while (rollout := _read_rollout(state_store, id, request)).state not in ENDED:
+        if rollout != last:
+            last, deadline = rollout, monotonic() + seconds + (STEP_SECONDS if rollout.is_judging else 0)
+        if monotonic() > deadline:
+            reasons = report.explain()
+            raise DeployError(f"no progress for {seconds:g} seconds: {rollout}{reasons}; still active, see: maas status")
+        report.update()
+        sleep(POLL_SECONDS)
     if rollout.state == "failed":
         raise DeployError(f"{request.model}: {rollout.reason}; rolled back to the previous instances")
     print(f"{request.model}: {request.instances} ready, the others removed")
+
+
+def _read_rollout(state_store: StateStore, id: str, request: ReplaceRequest) -> Rollout:
+    rollout = read_rollout(state_store, request.name)
+    if rollout is None or rollout.id != id:
+        raise DeployError(f"{request.model}: another rollout replaced this one; see: maas status")
+    return rollout
 
 
 def _await_ready(

@@ -137,6 +137,10 @@ class Rollout:
         return {_STORED_KEYS.get(key, key): value for key, value in asdict(self).items()}
 
     @property
+    def is_judging(self) -> bool:
+        return self.state == "rolling" and self.ready > self.judged
+
+    @property
     def others(self) -> list[str]:
         """The versions to replace, oldest first."""
         return sorted(self.before.keys() - {self.request.version}, key=natural_order)
@@ -145,7 +149,7 @@ class Rollout:
         request = self.request
         replaced = ", ".join(self.others) or request.version
         done = f"{self.ready} of {request.instances} ready"
-        if self.state == "rolling" and self.ready > self.judged:
+        if self.is_judging:
             done += ", judging its calls"
         return f"{request.name}: {request.version} replaces {replaced}: {self.state}, {done}" + (
             f"; {self.reason}" if self.reason else ""

@@ -33,6 +33,7 @@ from time import monotonic, sleep
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.errors import DeployError
+from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
 from maas_runtime.state.store import JsonObject, Notify, StateStore, ignore_status, try_record_failure
@@ -249,7 +250,9 @@ class Service:
             raise ValueError(
                 f"{model} runs with other files; deploy them as another version, or replace it with --replace"
             )
-        return DeploymentSpec(Deployment(model, path, request.memory, self.environment, content), instances, id)
+        warm_up = _read_warm_up(note, before)
+        deployment = Deployment(model, path, request.memory, self.environment, content, warm_up=warm_up)
+        return DeploymentSpec(deployment, instances, id)
 
     def _find_content(self, path: str, note: JsonObject, before: DeploymentSpec | None, id: str) -> str | None:
         """Return the immutable copy of a request's files; None while it is being made.
@@ -412,3 +415,16 @@ def _peek_name(data: bytes) -> str:
 def _time_of_result(name: str) -> tuple[int, str]:
     number = name.removeprefix("re-").partition("-")[0]
     return (int(number) if number.isdecimal() else 0, name)
+
+
+def _read_warm_up(note: JsonObject, before: DeploymentSpec | None) -> tuple[str, ...]:
+    """Return the warm-up requests of a note, or those of the deployment that it extends.
+
+    Raises ValueError for invalid ones.
+    """
+    if (warm_up := note.get("warm_up")) is None:
+        return before.deployment.warm_up if before else ()
+    if not isinstance(warm_up, list) or not all(isinstance(query, str) for query in warm_up):
+        raise ValueError("warm_up in the request's note: expected an array of strings")
+    parse_warm_up(warm_up)
+    return tuple(warm_up)
