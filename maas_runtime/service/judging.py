@@ -81,7 +81,7 @@ class Evidence:
 class Verdict:
     """The outcome of judging a step. It goes on if it neither passed nor failed.
 
-    failure: the reason to roll back; empty if there is none
+    failure: the reason to roll back, without its subject, which is the new version; empty if there is none
     """
 
     passed: bool = False
@@ -169,7 +169,7 @@ def _add_report(case: _Case, rollout: str, new: NewInstances, client: str, repor
 
 def _explain(evidence: Evidence, max_increase: float) -> str:
     return (
-        f"{_describe(evidence.new)} failed, but only {_describe(evidence.old)} of the others; "
+        f"failed {_describe(evidence.new)}, and the previous instances {_describe(evidence.old)}; "
         f"the limit is {100 * max_increase:g} % more (--max-error-increase)"
     )
 

@@ -362,7 +362,7 @@ class Rollouts:
         evidence = self._judge.observe(rollout.id, self._describe_new(rollout))
         verdict = self._judge.judge(rollout.id, evidence, ready, rollout.judged, request.max_error_increase / 100)
         if verdict.failure:
-            return rollout, f"{request.version}: {verdict.failure}"
+            return rollout, f"{request.version} {verdict.failure}"
         if verdict.passed:
             rollout = replace(rollout, judged=max(ready, rollout.judged))
         self._write_plan(request.name, self._plan_trial(rollout, evidence, ready))

@@ -425,7 +425,7 @@ def test_a_version_that_fails_its_calls_is_rolled_back(world):
     world.finish()
     assert world.rollout.state == "failed"
     assert world.rollout.reason == (
-        "2.0: 3 of 3 calls (100 %) failed, but only 0 of 240 calls (0 %) of the others; the limit is 1 % more "
+        "2.0 failed 3 of 3 calls (100 %), and the previous instances 0 of 240 calls (0 %); the limit is 1 % more "
         "(--max-error-increase)"
     )
     assert world.deployer.ready(OLD) == before
@@ -493,7 +493,7 @@ def test_one_failure_may_be_chance_until_the_end_of_the_minute(world):
     for _ in range(3):
         world.step()
     assert world.rollout.state == "going back"
-    assert "1 of 60 calls (1.67 %) failed" in world.rollout.reason
+    assert "2.0 failed 1 of 60 calls (1.67 %)," in world.rollout.reason
 
 
 def test_one_failure_of_many_calls_is_accepted(world):
@@ -565,7 +565,7 @@ def test_reports_of_clients_are_added_also_of_those_that_have_ended(world):
     assert world.rollout.state == "rolling"
     world.report("three", v1=(500, 0), v2=(1, 1))
     world.step()
-    assert "3 of 3 calls (100 %) failed, but only 0 of 1,500 calls" in world.rollout.reason
+    assert "2.0 failed 3 of 3 calls (100 %), and the previous instances 0 of 1,500 calls" in world.rollout.reason
 
 
 def test_reports_of_another_rollout_are_not_counted(world):
@@ -602,7 +602,7 @@ def test_new_files_of_the_same_version_that_fail_their_calls_are_replaced_by_the
     counts = {url: InstanceCounts(3, 3) if id == new else InstanceCounts(80) for id, url in urls.items()}
     world.registry.reports.publish("one", Report({"dga": ModelReport(world.id, {"1.0": counts})}))
     world.step()
-    assert "1.0: 3 of 3 calls (100 %) failed, but only 0 of 240 calls" in world.rollout.reason
+    assert "1.0 failed 3 of 3 calls (100 %), and the previous instances 0 of 240 calls" in world.rollout.reason
     world.finish()
     assert world.deployer.ready(OLD) == before
     assert world.files() == {"/dga"}
