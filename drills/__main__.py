@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from drills import deployments, faults, forks, hosts, scale  # noqa: F401  (each module registers its drills)
+from drills import deployments, faults, forks, hosts, rollouts, scale  # noqa: F401  (each module registers its drills)
 from drills.drill import DRILLS, Finding
 
 

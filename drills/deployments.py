@@ -38,19 +38,20 @@ asyncio.run(serve())
 """
 
 
-def _maas(*arguments: str) -> list[str]:
+def maas_command(*arguments: str) -> list[str]:
+    """Return the command line of `maas`."""
     return [sys.executable, "-m", "maas_runtime.cli", *arguments]
 
 
 @contextmanager
-def _deploy_model() -> Iterator[Path]:
+def deploy_model() -> Iterator[Path]:
     """Run a service with one instance of the model; yield the registry directory."""
     with tempfile.TemporaryDirectory() as folder:
         location, files = Path(folder, "registry"), Path(folder, "dga")
         files.mkdir()
         (files / "dga.sh").write_text(STARTER)
         service = subprocess.Popen(
-            _maas("serve", "--registry", str(location), "-e", f"PYTHON={sys.executable}", "-e", f"ROOT={ROOT}"),
+            maas_command("serve", "--registry", str(location), "-e", f"PYTHON={sys.executable}", "-e", f"ROOT={ROOT}"),
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -75,7 +76,7 @@ def _deploy_model() -> Iterator[Path]:
                 "0",
             )
             subprocess.run(
-                _maas(*deploy, "-lmp", str(files), "-hmp", "dga/1.0", "--wait"),
+                maas_command(*deploy, "-lmp", str(files), "-hmp", "dga/1.0", "--wait"),
                 cwd=ROOT,
                 check=True,
                 capture_output=True,
@@ -93,7 +94,7 @@ def _parent(pid: int) -> int:
 def _call_during_kill(kill: Any) -> tuple[Calls, float]:
     """Call the model for 12 seconds, and kill a process after 3; return the outcomes and the longest gap in seconds."""
     with (
-        _deploy_model() as registry_directory,
+        deploy_model() as registry_directory,
         FileRegistry(registry_directory) as registry,
         ModelClient(registry, ClientSettings(cache_size=0)) as client,
     ):

@@ -52,6 +52,20 @@ class Concurrent(asyncio.Protocol):
         self.transport.write(encode_response(request))
 
 
+class Failing(Concurrent):
+    """A model that is ready, and responds to each request with status 500."""
+
+    def respond(self, request: bytes) -> None:
+        self.transport.write(encode_response(request, "500 Internal Server Error"))
+
+
+class Hanging(Concurrent):
+    """A model that is ready, and never responds."""
+
+    def respond(self, request: bytes) -> None:
+        """Ignore the request."""
+
+
 class Faulty(Concurrent):
     """A model that also sends stray bytes: before, within and after its responses, and on idle connections."""
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from stellar.maas.reports import InstanceCounts, Report, Reports
+from stellar.maas.reports import ClientReport, InstanceCounts, Reports
 
 STEP_CALLS, STEP_SECONDS = 50, 60.0
 QUIET_SECONDS = 5.0
@@ -153,7 +153,7 @@ class Judge:
         self._cases.pop(rollout, None)
 
 
-def _add_report(case: _Case, rollout: str, new: NewInstances, client: str, report: Report) -> None:
+def _add_report(case: _Case, rollout: str, new: NewInstances, client: str, report: ClientReport) -> None:
     model = report.models.get(new.name)
     if model is None or model.rollout != rollout:
         return

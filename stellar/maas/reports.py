@@ -64,7 +64,7 @@ class ModelReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class ClientReport:
     """The report of a client.
 
     at: time of the last change, in milliseconds since the epoch
@@ -74,7 +74,7 @@ class Report:
     at: int = field(default=0, compare=False)
 
     @classmethod
-    def from_json(cls, data: bytes) -> Report:
+    def from_json(cls, data: bytes) -> ClientReport:
         """Return the report in a JSON document; unknown keys are ignored. Raises ValueError for an invalid one."""
         if len(data) > MAX_BYTES:
             raise ValueError(f"{len(data):,} bytes, expected at most {MAX_BYTES:,}")
@@ -95,7 +95,7 @@ def now_ms() -> int:
 class Reports(Protocol):
     """The reports of all clients of a registry. Thread-safe, and usable after a fork."""
 
-    def publish(self, client: str, report: Report) -> None:
+    def publish(self, client: str, report: ClientReport) -> None:
         """Publish the report of a client of this process, in place of its last one.
 
         client: an id that no other client has
@@ -106,7 +106,7 @@ class Reports(Protocol):
     def withdraw(self, client: str) -> None:
         """Remove the report of a client of this process, if there is one. Raises OSError if it can't be removed."""
 
-    def read(self) -> Mapping[str, Report]:
+    def read(self) -> Mapping[str, ClientReport]:
         """Return the reports of all living clients, by client. An invalid one is ignored, with a warning.
 
         Raises OSError if they can't be read.
@@ -117,15 +117,15 @@ class MemoryReports:
     """Reports within this process."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, Report] = {}
+        self._reports: dict[str, ClientReport] = {}
 
-    def publish(self, client: str, report: Report) -> None:
+    def publish(self, client: str, report: ClientReport) -> None:
         self._reports = {**self._reports, validate_name(client, "client"): report}
 
     def withdraw(self, client: str) -> None:
         self._reports = {known: report for known, report in self._reports.items() if known != client}
 
-    def read(self) -> Mapping[str, Report]:
+    def read(self) -> Mapping[str, ClientReport]:
         return self._reports
 
 
@@ -133,9 +133,9 @@ class ReportParser:
     """Parses the data of reports: unchanged data only once, so that an invalid report is logged once."""
 
     def __init__(self) -> None:
-        self._parsed: dict[str, tuple[bytes, Report | None]] = {}
+        self._parsed: dict[str, tuple[bytes, ClientReport | None]] = {}
 
-    def parse(self, found: Mapping[str, tuple[str, bytes]]) -> dict[str, Report]:
+    def parse(self, found: Mapping[str, tuple[str, bytes]]) -> dict[str, ClientReport]:
         """Return the valid reports, by client.
 
         found: for each client, where its report is, and its data
@@ -143,12 +143,12 @@ class ReportParser:
         self._parsed = {client: self._parse(client, *each) for client, each in found.items()}
         return {client: report for client, (_, report) in self._parsed.items() if report is not None}
 
-    def _parse(self, client: str, where: str, data: bytes) -> tuple[bytes, Report | None]:
+    def _parse(self, client: str, where: str, data: bytes) -> tuple[bytes, ClientReport | None]:
         known = self._parsed.get(client)
         if known is not None and known[0] == data:
             return known
         try:
-            return data, Report.from_json(data)
+            return data, ClientReport.from_json(data)
         except ValueError as error:
             if known is None or known[1] is not None:
                 log.warning("invalid report %s is ignored: %s", where, abbreviate(str(error), 200))

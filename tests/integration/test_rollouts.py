@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import pytest
@@ -112,6 +113,42 @@ def test_a_version_that_is_never_ready_is_rolled_back_with_its_traffic(world):
         stream.await_results()
     assert by_id(world) == before
     assert traffic(world) == "dga: calls go to 1.0 100 %\n"
+    assert stream.versions.keys() == {"1.0"}
+    assert_nothing_was_lost(stream)
+
+
+# Serves on the port, but responds with status 500
+FAILING = """
+import http.server, json
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_error(500)
+    def log_message(self, *_):
+        pass
+with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with open("endpoint.dat", "w") as file:
+        json.dump({"url": f"http://127.0.0.1:{server.server_port}"}, file)
+    server.serve_forever()
+"""
+
+
+def test_a_version_that_fails_its_calls_is_rolled_back_at_full_load(world):
+    with serving(world, 2), Stream(world.registry) as stream:
+        stream.await_results()
+        before = by_id(world)
+        failing = world.folder / "failing"
+        failing.mkdir()
+        (failing / "rest.sh").write_text(f"#!/bin/bash\nexec {sys.executable} failing.py\n")
+        (failing / "failing.py").write_text(FAILING)
+        status, _, errors = world.run(maas_deploy, "-lmp", failing, *version("2.0"), "-ni", 2, "--replace", "--wait")
+        assert status == 1
+        assert "dga @ 2.0: 2.0 failed " in errors
+        stream.await_results()
+        with ZooKeeper(world.hosts) as zookeeper:
+            wait_for(lambda: zookeeper.children("/maas/ext/reports") == [])
+    assert by_id(world) == before
+    assert traffic(world) == ""
     assert stream.versions.keys() == {"1.0"}
     assert_nothing_was_lost(stream)
 

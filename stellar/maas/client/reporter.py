@@ -21,7 +21,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from stellar.maas.registry import Registry
-from stellar.maas.reports import CLOSED, InstanceCounts, ModelReport, Report, now_ms
+from stellar.maas.reports import CLOSED, ClientReport, InstanceCounts, ModelReport, now_ms
 from stellar.maas.schema import Model, ServiceInstance
 from stellar.net.breaker import normal_url
 from stellar.util.forks import reset_after_fork
@@ -129,7 +129,7 @@ class Reporter:
                 _add_circuits(models, states, self._registry.instances())
         elif not self._registry.breakers.all_closed:
             return
-        self._publish(Report(models, now_ms()) if models else None)
+        self._publish(ClientReport(models, now_ms()) if models else None)
 
     def _read_counts(self) -> Counts:
         with self._lock:
@@ -149,7 +149,7 @@ class Reporter:
                 observed[name] = _Observed(plan.trial.rollout, self._last) if is_new or known is None else known
         return observed
 
-    def _publish(self, report: Report | None) -> None:
+    def _publish(self, report: ClientReport | None) -> None:
         """Publish a report; None withdraws the last one."""
         try:
             if report is not None:

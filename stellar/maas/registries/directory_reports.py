@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stellar.maas.registries.file_registrar import is_locked, write_atomically
-from stellar.maas.reports import MAX_BYTES, Report, ReportParser
+from stellar.maas.reports import MAX_BYTES, ClientReport, ReportParser
 from stellar.maas.schema import validate_name
 from stellar.util.forks import reset_after_fork
 
@@ -27,7 +27,7 @@ class FileReports:
     def __init__(self, directory: Path, root: Path) -> None:
         self._directory, self._root = directory, root
         self._locked: set[BinaryIO] = set()
-        self._own: dict[str, tuple[Report, BinaryIO]] = {}
+        self._own: dict[str, tuple[ClientReport, BinaryIO]] = {}
         self._parser = ReportParser()
         self._denied: set[str] = set()
         self._lock = threading.Lock()
@@ -39,7 +39,7 @@ class FileReports:
             handle.close()  # does not release the parent's lock; unlocking would
         self._locked, self._own = set(), {}
 
-    def publish(self, client: str, report: Report) -> None:
+    def publish(self, client: str, report: ClientReport) -> None:
         file = self._root / validate_name(client, "client")
         with self._lock:
             published, before = self._own.get(client, (None, None))
@@ -54,7 +54,7 @@ class FileReports:
                 (self._root / client).unlink(missing_ok=True)
                 self._release(self._own.pop(client)[1])
 
-    def read(self) -> Mapping[str, Report]:
+    def read(self) -> Mapping[str, ClientReport]:
         try:
             with os.scandir(self._root) as entries:
                 files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]

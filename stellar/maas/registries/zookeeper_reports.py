@@ -9,7 +9,7 @@ from typing import Any
 
 from kazoo import exceptions as refusals
 
-from stellar.maas.reports import Report, ReportParser
+from stellar.maas.reports import ClientReport, ReportParser
 from stellar.maas.schema import validate_name
 from stellar.maas.zookeeper import SHORT_REQUEST_SECONDS, ZooKeeper
 from stellar.util.forks import reset_after_fork
@@ -22,7 +22,7 @@ class ZooKeeperReports:
 
     def __init__(self, zookeeper: ZooKeeper, root: str) -> None:
         self._zookeeper, self._root = zookeeper, root
-        self._own: dict[str, tuple[Report, int | None]] = {}  # with the session in which it was published
+        self._own: dict[str, tuple[ClientReport, int | None]] = {}  # with the session in which it was published
         self._parser = ReportParser()
         self._denied: set[str] = set()
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class ZooKeeperReports:
         self._lock = threading.Lock()
         self._own = {}
 
-    def publish(self, client: str, report: Report) -> None:
+    def publish(self, client: str, report: ClientReport) -> None:
         path = f"{self._root}/{validate_name(client, 'client')}"
         with self._lock:
             session = self._zookeeper.session
@@ -49,7 +49,7 @@ class ZooKeeperReports:
             if self._own.pop(client, None) is not None:
                 self._zookeeper.delete(f"{self._root}/{client}", SHORT_REQUEST_SECONDS)
 
-    def read(self) -> Mapping[str, Report]:
+    def read(self) -> Mapping[str, ClientReport]:
         clients = self._zookeeper.children(self._root)
         requests = [(client, self._zookeeper.begin("get", f"{self._root}/{client}")) for client in clients]
         found = {client: (f"{self._root}/{client}", self._end(client, request)) for client, request in requests}

@@ -11,13 +11,13 @@ import pytest
 from kazoo.client import KazooClient
 
 from stellar.maas import FileRegistry, MemoryRegistry, ZooKeeper, ZooKeeperRegistry
-from stellar.maas.reports import InstanceCounts, ModelReport, Report
+from stellar.maas.reports import ClientReport, InstanceCounts, ModelReport
 from tests.forked import call_in_child
 
 URL = "http://node1:36161"
-ONE = Report({"dga": ModelReport("re-1", {"2.0": {URL: InstanceCounts(50, 2, "open")}})}, 1571163620277)
-TWO = Report({"dga": ModelReport("re-1", {"2.0": {URL: InstanceCounts(60, 2)}})}, 1571163620278)
-OTHER = Report({"spam": ModelReport("", {"1.0": {URL: InstanceCounts(0, 0, "half-open")}})})
+ONE = ClientReport({"dga": ModelReport("re-1", {"2.0": {URL: InstanceCounts(50, 2, "open")}})}, 1571163620277)
+TWO = ClientReport({"dga": ModelReport("re-1", {"2.0": {URL: InstanceCounts(60, 2)}})}, 1571163620278)
+OTHER = ClientReport({"spam": ModelReport("", {"1.0": {URL: InstanceCounts(0, 0, "half-open")}})})
 
 
 def memory(request, more):

@@ -13,7 +13,7 @@ from maas_runtime.service.rollouts import ReplaceRequest, read_rollout, request_
 from maas_runtime.service.service import Service
 from maas_runtime.state.store import record_failure
 from stellar.maas import MemoryQueue, MemoryRegistry, Model, ModelRequest, Shadow, TrafficPlan
-from stellar.maas.reports import InstanceCounts, ModelReport, Report
+from stellar.maas.reports import ClientReport, InstanceCounts, ModelReport
 from stellar.maas.schema import Endpoint, ServiceInstance
 
 OLD, NEW = Model("dga", "1.0"), Model("dga", "2.0")
@@ -125,7 +125,7 @@ class World:
     def report(self, client="one", rollout=None, **calls):
         """Publish calls and failures of each version: `report(v1=(500, 0), v2=(5, 5))`."""
         versions = {f"{version[1:]}.0": {"http://h": InstanceCounts(*counts)} for version, counts in calls.items()}
-        self.registry.reports.publish(client, Report({"dga": ModelReport(rollout or self.id, versions)}))
+        self.registry.reports.publish(client, ClientReport({"dga": ModelReport(rollout or self.id, versions)}))
 
     def start_first(self):
         """Advance until the first new instance is ready."""
@@ -600,7 +600,7 @@ def test_new_files_of_the_same_version_that_fail_their_calls_are_replaced_by_the
     assert world.plan["trial"]["version"] == "1.0"
     urls = {instance.id: instance.url for instance in world.registry.instances()}
     counts = {url: InstanceCounts(3, 3) if id == new else InstanceCounts(80) for id, url in urls.items()}
-    world.registry.reports.publish("one", Report({"dga": ModelReport(world.id, {"1.0": counts})}))
+    world.registry.reports.publish("one", ClientReport({"dga": ModelReport(world.id, {"1.0": counts})}))
     world.step()
     assert "1.0 failed 3 of 3 calls (100 %), and the previous instances 0 of 240 calls" in world.rollout.reason
     world.finish()
@@ -617,7 +617,7 @@ def test_previous_files_are_restored_midway_without_fewer_good_instances(world):
         world.all_ready()
     urls = {instance.id: instance.url for instance in world.registry.instances()}
     counts = {url: InstanceCounts(9, 9 * (world.deployer.files[id] == "/new")) for id, url in urls.items()}
-    world.registry.reports.publish("one", Report({"dga": ModelReport(world.id, {"1.0": counts})}))
+    world.registry.reports.publish("one", ClientReport({"dga": ModelReport(world.id, {"1.0": counts})}))
     world.step()
     assert world.rollout.state == "going back"
     assert min(world.finish()) >= 3
