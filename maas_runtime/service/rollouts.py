@@ -359,7 +359,10 @@ class Rollouts:
         if not rollout.serving:  # there is nothing to compare with, or to go back to
             return replace(rollout, judged=max(ready, rollout.judged)), ""
         request = rollout.request
-        evidence = self._judge.observe(rollout.id, self._describe_new(rollout))
+        try:
+            evidence = self._judge.observe(rollout.id, self._describe_new(rollout))
+        except PermissionError as error:
+            return rollout, f"{request.version} cannot be judged: the reports of clients cannot be read: {error}"
         verdict = self._judge.judge(rollout.id, evidence, ready, rollout.judged, request.max_error_increase / 100)
         if verdict.failure:
             return rollout, f"{request.version} {verdict.failure}"

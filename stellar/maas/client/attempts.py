@@ -49,6 +49,7 @@ class ModelCall:
     charged: True if the last failure costs a retry; the failure of a trial does not
     unreachable: the URLs that could not be reached, since the last wait
     first_unread: time at which an instance first left the request unread, monotonic; infinity if none did
+    reported: True if a failed attempt was counted for the reports of the client
     """
 
     model: Model | None
@@ -64,6 +65,7 @@ class ModelCall:
     began: float = field(default_factory=monotonic)
     unreachable: set[str] = field(default_factory=set)
     first_unread: float = inf
+    reported: bool = False
 
 
 @dataclass(slots=True)

@@ -97,6 +97,15 @@ class Dispatcher:
 
         Raises MaasError.
         """
+        try:
+            return self._send_patiently(call)
+        except MaasError as error:
+            if not call.reported and error.reason != "not allowed" and self.urls_of(call.model):
+                self._report_failure(call, error.url or call.given)
+            raise
+
+    def _send_patiently(self, call: ModelCall) -> tuple[list[Decoded], str]:
+        """Call instances; wait while they are busy or the model is in an outage, as long as the call may."""
         while True:
             try:
                 outcome = self._send(call)
@@ -375,7 +384,7 @@ class Dispatcher:
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
                 call.unreachable.add(url)
-            if not _is_free(error):  # else the instance has probably just ended
+            if not _is_free(error):  # else it has probably just ended, and matters only if no other one responds
                 self._report_failure(call, url)
             refused = isinstance(error, ConnectionRefused)
             opened = self.breakers.record_refused(url) if refused else self.breakers.record_failure(url)
@@ -384,6 +393,7 @@ class Dispatcher:
                 error.reason = "quarantined"
 
     def _report_failure(self, call: ModelCall, url: str) -> None:
+        call.reported = True
         if call.model is not None:
             self._reporter.count(call.model, url, failed=True)
 

@@ -135,15 +135,36 @@ def test_cached_and_joined_calls_are_not_counted(registry, deployed, eventually)
         eventually(lambda: counts_of(registry) == {"1.0": InstanceCounts(1)})
 
 
-def test_a_refused_connection_is_no_failed_call(client, registry, deployed, eventually):
+def test_a_refused_connection_counts_only_if_no_other_instance_responds(
+    client, registry, deployed, serve, make_instance, eventually
+):
     registry.plan("dga", TRIAL)
-    deployed[0].close()
+    old = deployed[0]
+    old.close()
     with pytest.raises(ModelUnavailable):
         call(client, registry, "1.0")
-    with pytest.raises(ModelRefused):
-        call(client, registry, "2.0")
-    eventually(lambda: "2.0" in counts_of(registry))
-    assert counts_of(registry).get("1.0", InstanceCounts()).calls == 0
+    eventually(lambda: counts_of(registry).get("1.0", InstanceCounts()).failures == 1)
+    registry.register(make_instance("dga", "1.0", "3", serve().url))
+    for _ in range(20):
+        call(client, registry, "1.0")
+    (report,) = eventually(
+        lambda: [
+            report
+            for report in registry.reports.read().values()
+            if sum(counts.calls for counts in report.models["dga"].versions["1.0"].values()) == 21
+        ]
+    )
+    refused = report.models["dga"].versions["1.0"][old.url]
+    assert (refused.calls, refused.failures) == (1, 1)
+
+
+def test_an_instance_that_stays_busy_fails_its_calls(registry, serve, make_instance, eventually):
+    registry.register(make_instance("dga", "2.0", "2", serve(serve.respond(429)).url))
+    registry.plan("dga", TRIAL)
+    with ModelClient(registry, ClientSettings(cache_size=0, timeout_ms=10)) as client:
+        with pytest.raises(ModelUnavailable):
+            call(client, registry, "2.0")
+        eventually(lambda: counts_of(registry) == {"2.0": InstanceCounts(1, 1, "resting")})
 
 
 def test_each_client_has_a_report_which_ends_with_it(registry, deployed, eventually):

@@ -591,6 +591,20 @@ def test_a_new_service_judges_by_the_same_reports(world):
     assert world.rollout.state == "going back"
 
 
+def test_a_version_that_cannot_be_judged_is_rolled_back(world, monkeypatch):
+    world.run("1.0", 1)
+    world.replace("2.0", 1)
+    world.start_first()
+
+    def read():
+        raise PermissionError("not allowed here")
+
+    monkeypatch.setattr(world.registry.reports, "read", read)
+    world.finish()
+    assert world.rollout.reason == ("2.0 cannot be judged: the reports of clients cannot be read: not allowed here")
+    assert world.versions() == {"1.0": 1}
+
+
 def test_new_files_of_the_same_version_that_fail_their_calls_are_replaced_by_the_previous_ones(world):
     world.run("1.0", 3)
     before = world.deployer.ready(OLD)
