@@ -14,7 +14,7 @@ from stellar.language.context import Context, FailureReporter, GlobalSettings
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
 from stellar.language.runtime import ABSENT, describe, member
-from stellar.util.filesystems import read
+from stellar.util.filesystems import FileTooLarge, read
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import Connections
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 STORE_KEY = "enrichment.store"
 STORES = "stellar.enrichment_stores"
 ALLOWED_KEY = "object.get.paths.allowed"
+_MAX_SIZE = "object.cache.max.file.size"
+_OWN_SETTINGS = "enrichment.object.get.settings"
 
 
 class StoreError(Exception):
@@ -173,6 +175,8 @@ class ObjectCache:
     largest: maximum size of a file in bytes
     """
 
+    size_key = _MAX_SIZE  # of the setting for `largest`, for messages
+
     def __init__(self, size: int = 1000, seconds: float = 86_400, largest: int = 1_048_576) -> None:
         self._size, self._seconds, self._largest = size, seconds, largest
         self.after_fork()
@@ -197,7 +201,7 @@ class ObjectCache:
         return cls(
             _read_integer(settings, "object.cache.size", 1000),
             age,
-            _read_integer(settings, "object.cache.max.file.size", 1_048_576),
+            _read_integer(settings, _MAX_SIZE, 1_048_576),
         )
 
     def get(self, path: str) -> Any:
@@ -218,6 +222,8 @@ class ObjectCache:
             data = read(path, self._largest)
         except OSError as error:
             raise LookupError(f"cannot read the object {path}: {error}") from error
+        except FileTooLarge as error:
+            raise ValueError(f"{error}, the limit that {self.size_key} in the global configuration sets") from None
         try:
             return json.loads(data) if data.strip() else None
         except (ValueError, RecursionError) as error:
@@ -238,6 +244,8 @@ _TIME_UNITS = {
 class EnrichmentObjects(ObjectCache):
     """The cache of ENRICHMENT_OBJECT_GET, which has its own settings."""
 
+    size_key = f"{_MAX_SIZE} in {_OWN_SETTINGS}"
+
 
 def _read_integer(settings: Mapping[str, Any], key: str, default: int) -> int:
     value = to_long(settings.get(key, default))
@@ -254,7 +262,8 @@ def object_get(context: Context, path: Written | str | None = None) -> Any:
         with one of `object.get.paths.allowed` in the global configuration
     returns: The object; null for null and for an empty file
 
-    Objects are cached for a day by default; `object.cache.expiration` in the global configuration changes that.
+    Objects are cached for a day by default; `object.cache.expiration` in the global configuration changes that. A file
+    above 1 MiB is an error; `object.cache.max.file.size` there is the limit in bytes.
     """
     return (
         None if path is None else context.get_or_make(ObjectCache, ObjectCache.of).get(_require_allowed(context, path))
@@ -291,7 +300,7 @@ def _require_allowed(context: Context, path: str) -> str:
 
 
 def _make_enrichment_objects(settings: GlobalSettings) -> EnrichmentObjects:
-    own = settings.get("enrichment.object.get.settings", {})
+    own = settings.get(_OWN_SETTINGS, {})
     if not isinstance(own, Mapping):
-        raise LookupError("invalid enrichment.object.get.settings: expected a map")
+        raise LookupError(f"invalid {_OWN_SETTINGS}: expected a map")
     return EnrichmentObjects.of(own)

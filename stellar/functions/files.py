@@ -1,4 +1,7 @@
-"""Local files. If an operation fails, the error is logged and the result is null or false, as in Metron."""
+"""Local files. If an operation fails, the error is logged and the result is null or false, as in Metron.
+
+Reading a file above 100 MB is an error; `files.max.bytes` in the global configuration is the limit.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,26 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from stellar.functions.dates import date_format
+from stellar.language.context import Context, GlobalSettings
 from stellar.language.conversions import to_boolean
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
+from stellar.util.filesystems import FileTooLarge
+from stellar.util.settings import check_value, integer
 from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MAX_BYTES = "files.max.bytes"
+DEFAULT_MAX_BYTES = 100_000_000
 COLUMNS = ("PERMISSION", "OWNER", "GROUP", "SIZE", "LAST MOD TIME", "NAME")
 
 
@@ -53,8 +61,8 @@ class FileSystem(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file. Missing directories are created."""
 
-    def read(self, path: str) -> bytes:
-        """Return the content of a file."""
+    def read(self, path: str, most: int) -> bytes:
+        """Return the content of a file of at most so many bytes. Raises FileTooLarge for a larger one."""
 
 
 class FileFamily:
@@ -62,11 +70,13 @@ class FileFamily:
 
     prefix: prefix of the functions' names, such as `LOCAL`
     connect: returns the file system; its errors count as errors of the operation
+    settings: the global configuration, with the limit of files that are read
     """
 
-    def __init__(self, prefix: str, connect: Callable[[], FileSystem]) -> None:
+    def __init__(self, prefix: str, connect: Callable[[], FileSystem], settings: Mapping[str, Any]) -> None:
         self.prefix = prefix
         self._connect = connect
+        self._settings = settings
 
     def list_files(self, path: str | None) -> str:
         """Return the status of the files in a directory as a table, the least recently modified first."""
@@ -103,11 +113,14 @@ class FileFamily:
 
     def read(self, path: str | None) -> str | None:
         """Return the content of a file as a string, or None if it cannot be read."""
-        return self._attempt("READ", _read_string, path, None)
+        return self._attempt("READ", self._read_string, path, None)
 
     def read_lines(self, path: str | None) -> list[str] | None:
         """Return the lines of a file, or None if it cannot be read."""
-        return self._attempt("READ_LINES", lambda files, path: _split_lines(_read_string(files, path)), path, None)
+        return self._attempt("READ_LINES", lambda files, path: _split_lines(self._read_string(files, path)), path, None)
+
+    def _read_string(self, files: FileSystem, path: str) -> str:
+        return files.read(path, _read_limit(self._settings)).decode("utf-8", "replace")
 
     def _attempt(self, operation: str, action: Callable[[FileSystem, str], T], path: str | None, default: T) -> T:
         """Return the result of an action, or the default if the path is null or an error was logged."""
@@ -117,6 +130,8 @@ class FileFamily:
             if not path:
                 raise ValueError("the path is empty")
             return action(self._connect(), path)
+        except FileTooLarge as error:  # not null: Metron would return the content
+            raise ValueError(f"{error}, the limit that {MAX_BYTES} in the global configuration sets") from None
         except (OSError, ValueError, ModuleNotFoundError) as error:  # a path with a null character is a ValueError
             log.warning("%s_%s(%r): %s", self.prefix, operation, path, error)
             return default
@@ -133,8 +148,12 @@ def _format_row(status: FileStatus) -> tuple[str, ...]:
     )
 
 
-def _read_string(files: FileSystem, path: str) -> str:
-    return files.read(path).decode("utf-8", "replace")
+def _read_limit(settings: Mapping[str, Any]) -> int:
+    """Return the maximum size of a file that is read. Raises LookupError for an invalid setting."""
+    try:
+        return int(check_value(MAX_BYTES, settings.get(MAX_BYTES, DEFAULT_MAX_BYTES), integer(0, 1 << 40)))
+    except ValueError as error:
+        raise LookupError(str(error)) from None
 
 
 def _split_lines(content: str) -> list[str]:
@@ -169,9 +188,13 @@ class LocalFiles:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int) -> bytes:
         """See FileSystem."""
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise FileTooLarge(path, most)
+        return data
 
 
 def _read_status(file: Path) -> FileStatus:
@@ -204,7 +227,11 @@ def _find_group(number: int) -> str:
         return str(number)
 
 
-_LOCAL = FileFamily("LOCAL", LocalFiles)
+_LOCAL = FileFamily("LOCAL", LocalFiles, {})
+
+
+def _get_readers(context: Context) -> FileFamily:
+    return FileFamily("LOCAL", LocalFiles, context.get(GlobalSettings) or {})
 
 
 @stellar("LOCAL_LS")
@@ -253,28 +280,30 @@ def write(content: str | None, path: str | None) -> bool:
 
 
 @stellar("LOCAL_READ")
-def read_string(path: str | None) -> str | None:
+def read_string(context: Context, path: str | None) -> str | None:
     """Return the content of a file, decoded as UTF-8.
 
     path: Path of the file
-    returns: The content as a string; null if the path is null or the file cannot be read
+    returns: The content as a string; null if the path is null or the file cannot be read. A file
+        above `files.max.bytes` is an error
 
         LOCAL_READ('/no/such/file')  // null
         LOCAL_READ(null)  // null
         LOCAL_READ(5)  // error
     """
-    return _LOCAL.read(path)
+    return _get_readers(context).read(path)
 
 
 @stellar("LOCAL_READ_LINES")
-def read_lines(path: str | None) -> list[str] | None:
+def read_lines(context: Context, path: str | None) -> list[str] | None:
     """Return the lines of a file, decoded as UTF-8.
 
     path: Path of the file
-    returns: List of the lines, without line ends; null if the path is null or the file cannot be read
+    returns: List of the lines, without line ends; null if the path is null or the file cannot be read. A file
+        above `files.max.bytes` is an error
 
         LOCAL_READ_LINES('/no/such/file')  // null
         LOCAL_READ_LINES(null)  // null
         LOCAL_READ_LINES(5)  // error
     """
-    return _LOCAL.read_lines(path)
+    return _get_readers(context).read_lines(path)

@@ -2,7 +2,8 @@
 
 `hdfs.uri` in the global configuration names the file system, such as `hdfs://node1:8020` or `webhdfs://node1:9870`; the
 default is that of Hadoop's own configuration in $HADOOP_CONF_DIR. Paths without a leading slash are relative to the
-user's home directory in HDFS.
+user's home directory in HDFS. Reading a file above 100 MB is an error; `files.max.bytes` in the global configuration is
+the limit.
 """
 
 from __future__ import annotations
@@ -71,16 +72,20 @@ class HdfsFiles:
         """See FileSystem."""
         self._client.write(self._resolve(path), data)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int) -> bytes:
         """See FileSystem."""
-        return self._client.read(self._resolve(path))
+        return self._client.read(self._resolve(path), most)
 
     def _resolve(self, path: str) -> str:
         return path if path.startswith("/") else f"{self._client.home()}/{path}".removesuffix("/.")
 
 
 def _get_family(context: Context) -> FileFamily:
-    return FileFamily("HDFS", lambda: HdfsFiles(context.get_or_make(Hdfs, _make_hdfs).connection()))
+    return FileFamily(
+        "HDFS",
+        lambda: HdfsFiles(context.get_or_make(Hdfs, _make_hdfs).connection()),
+        context.get(GlobalSettings) or {},
+    )
 
 
 def _make_hdfs(settings: GlobalSettings) -> Hdfs:
@@ -153,7 +158,8 @@ def read_string(context: Context, path: str | None) -> str | None:
     """Return the content of a file in HDFS, decoded as UTF-8.
 
     path: Path of the file
-    returns: The content as a string; null if the path is null or the file cannot be read
+    returns: The content as a string; null if the path is null or the file cannot be read. A file
+        above `files.max.bytes` is an error
 
         HDFS_READ('')  // null
         HDFS_READ(null)  // null
@@ -167,7 +173,8 @@ def read_lines(context: Context, path: str | None) -> list[str] | None:
     """Return the lines of a file in HDFS, decoded as UTF-8.
 
     path: Path of the file
-    returns: List of the lines, without line ends; null if the path is null or the file cannot be read
+    returns: List of the lines, without line ends; null if the path is null or the file cannot be read. A file
+        above `files.max.bytes` is an error
 
         HDFS_READ_LINES('')  // null
         HDFS_READ_LINES(null)  // null

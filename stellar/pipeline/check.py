@@ -189,7 +189,8 @@ GLOBAL_KEYS = frozenset({
     "profiler.client.period.duration.units", "threat.triage.score.field", "threat.triage.legacy.level", LIBRARY_KEY,
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
     *REST_KEYS,
-    "hdfs.uri", "hdfs.principal", "hdfs.keytab", "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
+    "files.max.bytes", "hdfs.uri", "hdfs.principal", "hdfs.keytab",
+    "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
 })  # fmt: skip
 _SIMILARITY = 0.87
 

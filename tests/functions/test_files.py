@@ -13,8 +13,9 @@ import pytest
 import stellar
 from stellar.functions import SHELL_LIBRARY
 from stellar.functions.hdfs import Hdfs
-from stellar.language.context import NOTHING, Context
+from stellar.language.context import Context, GlobalSettings
 from stellar.net.hadoop.webhdfs import Status
+from stellar.util.filesystems import FileTooLarge
 
 Evaluate = Callable[..., Any]
 
@@ -36,9 +37,11 @@ class FakeWebHdfs:
             raise FileNotFoundError(path)
         return [self._status(PurePosixPath(file).name, file) for file in inside]
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         if path not in self.files:
             raise FileNotFoundError(path)
+        if most is not None and len(self.files[path][0]) > most:
+            raise FileTooLarge(path, most)
         return self.files[path][0]
 
     def write(self, path: str, content: bytes) -> None:
@@ -67,11 +70,12 @@ def evaluate(
 ) -> Evaluate:
     """Return a function that evaluates an expression, with the prefix `F_` replaced by `LOCAL_` or `HDFS_`."""
     monkeypatch.chdir(tmp_path)
-    context = NOTHING
+    services: dict[type[Any], Any] = {}
     if request.param == "HDFS":
-        context = Context({Hdfs: Hdfs(lambda: client)})  # type: ignore[arg-type, return-value]
+        services[Hdfs] = Hdfs(lambda: client)  # type: ignore[arg-type, return-value]
 
-    def evaluate(expression: str, **record: Any) -> Any:
+    def evaluate(expression: str, settings: dict[str, Any] | None = None, **record: Any) -> Any:
+        context = Context({**services, GlobalSettings: GlobalSettings(settings or {})})
         return stellar.evaluate(expression.replace("F_", f"{request.param}_"), record, context, library=SHELL_LIBRARY)
 
     return evaluate
@@ -91,6 +95,16 @@ def test_a_written_file_can_be_read(evaluate: Evaluate) -> None:
 def test_lines_are_read_without_line_ends(evaluate: Evaluate, content: str, lines: list[str]) -> None:
     assert evaluate("F_WRITE(content, 'file')", content=content) is True
     assert evaluate("F_READ_LINES('file')") == lines
+
+
+@pytest.mark.parametrize("function", ["F_READ", "F_READ_LINES"])
+def test_a_file_above_the_limit_is_an_error_that_names_the_setting(evaluate: Evaluate, function: str) -> None:
+    assert evaluate("F_WRITE('abcd', 'file')") is True
+    with pytest.raises(stellar.EvaluationError, match=r"file has more than 3 bytes, the limit that files\.max\.bytes"):
+        evaluate(f"{function}('file')", {"files.max.bytes": 3})
+    assert evaluate(f"{function}('file')", {"files.max.bytes": "4"}) in ("abcd", ["abcd"])
+    with pytest.raises(stellar.EvaluationError, match=r"invalid files\.max\.bytes: expected an integer from 0"):
+        evaluate(f"{function}('file')", {"files.max.bytes": -1})
 
 
 def test_a_directory_with_content_is_removed_only_recursively(evaluate: Evaluate) -> None:

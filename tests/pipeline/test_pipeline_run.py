@@ -278,7 +278,7 @@ def test_functions_see_the_global_configuration(make_pipeline: Make, tmp_path: P
     assert one(make_pipeline(parser=parser), line)["y"] == {"a": 1}
     (rejected,) = make_pipeline(parser=parser, globals={"object.cache.max.file.size": 3})(Raw(line.encode()))
     assert isinstance(rejected, Rejected)
-    assert "has more than 3 bytes" in str(rejected.reason)
+    assert "has more than 3 bytes, the limit that object.cache.max.file.size in the" in str(rejected.reason)
     own = Context({GlobalSettings: GlobalSettings({"object.cache.max.file.size": 3})})
     (rejected,) = make_pipeline(parser=parser, context=own)(Raw(line.encode()))
     assert isinstance(rejected, Rejected)

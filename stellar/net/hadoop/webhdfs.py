@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from stellar.net.hadoop.site import VARIABLE, read_configuration
+from stellar.util.filesystems import FileTooLarge
 from stellar.util.forks import reset_after_fork
 
 CONNECT_SECONDS, RESPONSE_SECONDS = 3.0, 60.0
@@ -118,11 +119,22 @@ class WebHdfs:
         response = self._request_json("GET", path, "LISTSTATUS")
         return sorted(_to_status(each) for each in response["FileStatuses"]["FileStatus"])
 
-    def read(self, path: str) -> bytes:
-        """Return the content of a file."""
-        return b"".join(self.chunks(path))
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """Return the content of a file.
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+        most: maximum size in bytes; None for any size
+
+        Raises FileTooLarge above it, after reading no more than that.
+        """
+        content = bytearray()
+        with closing(self.chunks(path)) as chunks:
+            for chunk in chunks:
+                content += chunk
+                if most is not None and len(content) > most:
+                    raise FileTooLarge(path, most)
+        return bytes(content)
+
+    def chunks(self, path: str) -> Generator[bytes, None, None]:
         """Yield the content of a file in chunks.
 
         Raises RuntimeError in the child of a fork if reading began in the parent.

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from stellar.net.hadoop.webhdfs import WebHdfs, open_hdfs
+from stellar.util.filesystems import FileTooLarge
 
 STANDBY = {"RemoteException": {"exception": "StandbyException", "message": "state standby\nat java"}}
 HOME = {"Path": "/user/me"}
@@ -69,6 +70,21 @@ def test_an_invalid_url_of_a_data_node_is_not_requested(location):
     with pytest.raises(OSError, match="expected the URL of a data node"):
         hdfs.read("/x")
     assert requested == ["one"]
+
+
+def test_no_more_than_the_limit_of_a_large_file_is_read():
+    sent = []
+
+    def body():
+        for _ in range(1000):
+            sent.append(1)
+            yield b"x" * (1 << 20)
+
+    location = {"Location": "http://data:9864/webhdfs/v1/x?op=OPEN"}
+    hdfs, _ = make_client({"one": location, "data": httpx.Response(200, content=body())}, ["http://one:9870"])
+    with pytest.raises(FileTooLarge, match=r"/x has more than 3000000 bytes"):
+        hdfs.read("/x", 3_000_000)
+    assert len(sent) < 10
 
 
 SITE = "<configuration>%s</configuration>"
