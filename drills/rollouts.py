@@ -1,4 +1,4 @@
-"""Drills of rollouts: a version that fails its calls does not replace one that answers them."""
+"""Drills of rollouts: a version that fails its calls does not replace a good one."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ def add_deploy_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="QUERY",
-        help="a request, such as 'host=a.com&port=80', that each instance must answer before it is registered; may be "
-        "repeated",
+        help="a request, such as 'host=a.com&port=80', to which each instance must respond before it is registered; "
+        "may be repeated",
     )
     add("--strict", action="store_true", help="fail if the model to remove is not deployed")
     add(
@@ -296,7 +296,9 @@ def _await_rollout(state_store: StateStore, id: str, request: ReplaceRequest, se
             last, deadline = rollout, monotonic() + seconds + (STEP_SECONDS if rollout.is_judging else 0)
         if monotonic() > deadline:
             reasons = report.explain()
-            raise DeployError(f"no progress for {seconds:g} seconds: {rollout}{reasons}; still active, see: maas status")
+            raise DeployError(
+                f"no progress for {seconds:g} seconds: {rollout}{reasons}; still active, see: maas status"
+            )
         report.update()
         sleep(POLL_SECONDS)
     if rollout.state == "failed":

@@ -18,7 +18,7 @@ class Deployment:
     memory: memory limit of an instance in MB; 0 for no limit
     environment: variables for the model's script
     epoch: the time of the desired state that the deployment is part of; a later state has a greater epoch
-    warm_up: queries that an instance must answer before it is registered, such as `host=a.com`
+    warm_up: queries to which an instance must respond before it is registered, such as `host=a.com`
     """
 
     model: Model

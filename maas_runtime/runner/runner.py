@@ -111,7 +111,7 @@ class Instance:
     container: directory of the instance; the model's files are in its subdirectory `work`
     host: host name for other machines, which replaces a local host in the model's URL; empty leaves the URL unchanged
     lasting: register without expiry
-    warm_up: queries that the model must answer before it is registered
+    warm_up: queries to which the model must respond before it is registered
     """
 
     model: Model
@@ -295,7 +295,7 @@ def _find_problem(health: HealthMonitor, url: str, processes: ModelProcesses) ->
 def _check_samples(
     instance: Instance, registration: ServiceInstance, monitor: InstanceMonitor, signals: Signals, deadline: float
 ) -> None:
-    """Raise ModelFailed if the model does not answer its samples as expected."""
+    """Raise ModelFailed if the model does not respond to its samples as expected."""
     try:
         samples = [*parse_warm_up(instance.warm_up), *read_samples(instance.container / WORK)]
     except ValueError as error:
@@ -430,7 +430,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=limits.hang,
         help="time without a response after which an idle instance has hung (default %(default)s)",
     )
-    add("--warm-up", action="append", default=[], metavar="QUERY", help="a request to answer before registration")
+    add("--warm-up", action="append", default=[], metavar="QUERY", help="a request before registration")
     add("--start-seconds", type=float, default=limits.start, help="time to become ready (default %(default)s)")
     add(
         "--drain-seconds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from math import inf
 from time import monotonic, sleep
 from typing import Any
@@ -25,24 +26,24 @@ RETRY_SECONDS = 0.1
 
 
 class SampleFailed(Exception):
-    """A sample was not answered as expected; str() names it, and the difference."""
+    """The response to a sample is not as expected; str() names the sample and the difference."""
 
 
 def check_samples(
-    samples: Sequence[Sample], endpoint: ModelEndpoint, deadline: float, check_running: Callable[[], None]
+    samples: Sequence[Sample], endpoint: ModelEndpoint, deadline: float, check_running: Callable[[str], None]
 ) -> None:
     """Send the samples to an instance, one by one, and compare the results.
 
     deadline: monotonic time
-    check_running: called while a response is awaited; raises an exception to give up
+    check_running: called with the origin of a sample while its response is awaited; raises an exception to give up
 
-    Raises SampleFailed for the first one that is not answered as expected.
+    Raises SampleFailed for the first response that is not as expected.
     """
     with closing(open_transport(endpoint.url, Timeouts(CONNECT_SECONDS, inf, MAX_RESPONSE_BYTES))) as transport:
         for sample in samples:
-            check_running()
+            check_running(sample.origin)
             try:
-                result = _call(transport, endpoint, sample, deadline, check_running)
+                result = _call(transport, endpoint, sample, deadline, partial(check_running, sample.origin))
             except MaasError as error:
                 raise SampleFailed(f"{sample.origin}: {error}") from None
             if difference := find_difference(sample.result or {}, result):

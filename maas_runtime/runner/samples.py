@@ -1,4 +1,4 @@
-"""Samples: requests that an instance must answer before it is registered.
+"""Samples: requests to which an instance must respond correctly before it is registered.
 
     samples.jsonl           in the model's directory, one sample a line: {"args": {"host": "a.com"}, "result": {…}}
     maas deploy --warm-up 'host=a.com&port=80'      a request whose result is not compared
@@ -137,7 +137,7 @@ def _are_equal(wanted: Json, found: Json) -> bool:
         return bool(wanted == found)
     try:
         return math.isclose(wanted, found, rel_tol=TOLERANCE)
-    except OverflowError:  # an integer that is no float
+    except OverflowError:  # an integer that is too large for a float
         return False
 
 

@@ -3,8 +3,8 @@
 While a traffic plan has a version on trial, clients report the calls and failures of each instance (see
 stellar.maas.reports). Metron's clients report nothing, and are not counted.
 
-The share of calls. The first new instance gets 1 % of the calls without a version, and more as it answers them: after
-n calls of which f failed, (1 + n) / (1 + f) percent, at most as much as any other instance. If each call fails with a
+The share of calls. The first new instance gets 1 % of the calls without a version, and more as it responds: after n
+calls of which f failed, (1 + n) / (1 + f) percent, at most as much as any other instance. If each call fails with a
 probability p, the first n succeed with (1 - p)^n, so the expected share of calls that fail is at most
 
     (1 + n) p (1 - p)^n percent <= 1 percent, for each n and p.
@@ -81,7 +81,7 @@ class Evidence:
 class Verdict:
     """The outcome of judging a step. It goes on if it neither passed nor failed.
 
-    failure: the reason to roll back, without its subject, which is the new version; empty if there is none
+    failure: the reason to roll back, without its subject, which is the new version; empty without a failure
     """
 
     passed: bool = False
@@ -90,7 +90,7 @@ class Verdict:
 
 @dataclass
 class _Case:
-    """What is known of a rollout, since this service observes it; times are monotonic.
+    """The calls of a rollout, as this service has observed them; times are monotonic.
 
     seen: the last counts by client, version and URL, also of clients and instances that have ended
     ready: number of ready instances in the current step
@@ -149,7 +149,7 @@ class Judge:
         return Verdict(passed=calls >= STEP_CALLS and not is_worse)
 
     def forget(self, rollout: str) -> None:
-        """Discard what is known of a rollout that has ended."""
+        """Discard the observations of a rollout that has ended."""
         self._cases.pop(rollout, None)
 
 

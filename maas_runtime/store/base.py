@@ -20,7 +20,7 @@ from maas_runtime.store.content import (
     verify_content,
 )
 
-SAMPLES_FILE = "samples.jsonl"  # requests that the model must answer; see maas_runtime.runner.samples
+SAMPLES_FILE = "samples.jsonl"  # requests before the registration; see maas_runtime.runner.samples
 ENDPOINT_FILE = "endpoint.dat"  # written by a running model; an uploaded one would be stale
 PUBLISHED = ".published"  # files for the nodes of a cluster
 SCRIPT_MARK = ".maas-script"  # contains the name of the start script

@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from stellar.maas.reports import Reports
+from stellar.maas.reports import MemoryReports, Reports
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ModelEndpoint, ServiceInstance
 from stellar.maas.snapshots import Instances as Instances
@@ -137,6 +137,7 @@ class BaseRegistry:
         self._desired: Mapping[Model, int] = {}  # 0 for removed versions
         self._departed: Mapping[Model, float] = {}  # time at which the last instance of a version left
         self._changes = 0
+        self._memory_reports = MemoryReports()
         self._listeners: list[Listener] = []
         self._pending: deque[tuple[Instances, Instances]] = deque()
         self._publishing = threading.RLock()
@@ -145,6 +146,11 @@ class BaseRegistry:
     @property
     def breakers(self) -> CircuitBreakers:
         return self._breakers
+
+    @property
+    def reports(self) -> Reports:
+        """Reports within this process, for a registry that has no source to share them."""
+        return self._memory_reports
 
     @property
     def changes(self) -> int:

@@ -1,4 +1,4 @@
-"""Reports of clients: how many calls each instance answered, how many failed, and which circuits are open.
+"""Reports of clients: calls and failures of each instance, and open circuits.
 
     /maas/ext/reports/<client>   {"at": 1571163620277, "models": {"dga": {"rollout": "re-1", "versions": {"2.0":
                                  {"http://node1:36161": {"calls": 480, "failures": 2, "circuit": "open"}}}}}}

@@ -1,12 +1,12 @@
 """The reporter of a client: counts the calls of each instance, and publishes the counts while someone needs them.
 
-A call adds to two integers; everything else is done by a thread that looks at the counts once a second. It publishes
+A call adds to two integers; everything else is done by a thread, once a second. It publishes
 
 - once a second while a rollout has a version of a model on trial that this client calls: the counts since then;
 - every 10 seconds while a circuit is open;
 - nothing otherwise, and then the report is withdrawn.
 
-The thread starts with a call, and ends when there was none for half a minute.
+The thread starts with a call, and ends half a minute after the last one.
 """
 
 from __future__ import annotations

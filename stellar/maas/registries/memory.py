@@ -7,7 +7,6 @@ from time import monotonic
 from typing import Any
 
 from stellar.maas.registry import BaseRegistry
-from stellar.maas.reports import MemoryReports
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import Model, ServiceInstance
 from stellar.maas.snapshots import NO_SETTINGS, Registration, validate_key
@@ -32,12 +31,7 @@ class MemoryRegistry(BaseRegistry):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         super().__init__(version_order, breakers, clock)
-        self._reports = MemoryReports()
         reset_after_fork(self)
-
-    @property
-    def reports(self) -> MemoryReports:
-        return self._reports
 
     def register(self, instance: ServiceInstance, settings: Mapping[str, Any] | None = None) -> None:
         key = validate_key(instance.name, instance.id)

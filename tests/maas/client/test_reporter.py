@@ -110,7 +110,7 @@ def test_an_open_circuit_is_reported_while_it_is_open(client, registry, deployed
     eventually(lambda: registry.reports.read() == {})
 
 
-def test_a_failed_attempt_counts_although_another_instance_answers(registry, serve, make_instance, eventually):
+def test_a_failed_attempt_counts_although_another_instance_responds(registry, serve, make_instance, eventually):
     for number, behaviour in enumerate((serve.respond(500), serve.respond())):
         registry.register(make_instance("dga", "2.0", str(number), serve(behaviour).url))
     registry.plan("dga", TRIAL)

@@ -84,9 +84,7 @@ def test_a_version_that_fails_its_calls_is_rolled_back_and_no_call_is_lost(
     assert maas("traffic").stdout == ""
 
 
-def test_a_version_that_answers_its_calls_replaces_the_previous_one(
-    maas, deployed, collateral, registry_dir, eventually
-):
+def test_a_version_without_failures_replaces_the_previous_one(maas, deployed, collateral, registry_dir, eventually):
     with calls(registry_dir) as results:
         eventually(lambda: results.total() > 20)
         done = maas("deploy", *version("2.0", "-ni", 1, "-lmp", collateral(), "--replace", "--wait"))
@@ -112,7 +110,7 @@ def test_new_files_of_the_same_version_that_fail_their_calls_are_rolled_back(
     assert versions(registry_dir) == {"1.0": 1}
 
 
-def test_a_version_that_does_not_answer_its_samples_never_receives_a_call(maas, deployed, collateral, registry_dir):
+def test_a_version_that_fails_its_samples_never_receives_a_call(maas, deployed, collateral, registry_dir):
     wrong = '{"args": {"host": "yahoo.com"}, "result": {"is_malicious": "malicious"}}\n'
     files = collateral(folder="wrong", **{"samples.jsonl": wrong})
     done = maas("deploy", *version("2.0", "-ni", 1, "-lmp", files, "--replace", "--wait"))

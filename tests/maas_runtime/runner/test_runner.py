@@ -178,7 +178,7 @@ def test_a_model_that_closed_its_port_is_unregistered_and_ended(run, registry, e
 GOOD_SAMPLE = '{"args": {"host": "yahoo.com"}, "result": {"is_malicious": "legit"}}\n'
 
 
-def test_a_model_that_answers_its_samples_is_registered(run, registry, eventually):
+def test_a_model_that_passes_its_samples_is_registered(run, registry, eventually):
     run(None, "--warm-up", "host=a.com", **{"samples.jsonl": GOOD_SAMPLE})
     assert eventually(lambda: registry.instances())
 
@@ -194,7 +194,7 @@ BAD_SAMPLES = {
 
 
 @pytest.mark.parametrize("kind", BAD_SAMPLES)
-def test_a_model_that_does_not_answer_its_samples_is_ended_with_the_reason(kind, run, registry):
+def test_a_model_that_fails_its_samples_is_ended_with_the_reason(kind, run, registry):
     samples, reason = BAD_SAMPLES[kind]
     runner = run(None, **{"samples.jsonl": samples})
     assert runner.wait(10) == 1
