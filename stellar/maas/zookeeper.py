@@ -368,12 +368,11 @@ class ZooKeeper:
         A server refuses a client that has seen a later transaction than itself, which within a session prevents that
         reads go back in time. After the session everything is read again, so this only prevents the connection.
         """
-
-        client = self.client
+        known = self._client
 
         def accept() -> None:
-            if client is self._client and not self._live.is_set():
-                client.last_zxid = 0
+            if self._client is known and not self._live.is_set() and known is not None:
+                known.last_zxid = 0
 
         timer = threading.Timer(self.settings.session_seconds, accept)
         timer.daemon = True

@@ -7,8 +7,8 @@
 A request and its note are created in one transaction, so both have the same czxid. By it the consumer finds the note of
 an item; the id of an item is `<czxid>-<name>`, as names start again when the queue is deleted and created again.
 
-If the connection is lost during that transaction, it is unknown whether it was applied. The token shows it: it is in the
-note while the request waits, and in the result afterwards.
+If the connection is lost during that transaction, it is unknown whether it was applied. The token shows it: it is in
+the note while the request waits, and in the result afterwards.
 """
 
 from __future__ import annotations
