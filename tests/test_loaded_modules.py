@@ -52,12 +52,12 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
     ("command", "limit"),
     [
         (["stellar"], (3, 6)),
-        (["stellar.cli", "eval", "-e", "1"], (36, 50)),
-        (["stellar.cli", "check", "-e", "1"], (39, 46)),
+        (["stellar.cli", "eval", "-e", "1"], (37, 50)),
+        (["stellar.cli", "check", "-e", "1"], (40, 46)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (72, 282)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (72, 282)),
-        (["stellar.pipeline.cli", "--help"], (88, 187)),
+        (["stellar.pipeline.cli", "--help"], (120, 187)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -19,6 +19,7 @@ from stellar.pipeline.stages.validation import VALIDATIONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+PRODUCTS = (ROOT / "docs" / "product-parsers.md").read_text(encoding="utf-8")
 PARSER, ENRICHMENT, ERROR = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
 PROGRAM, WORDS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
@@ -55,7 +56,8 @@ def test_the_documented_parser_works() -> None:
 
 @pytest.mark.parametrize("name", [*TRANSFORMATIONS, *VALIDATIONS, *AGGREGATORS, *PARSERS, *ERROR_TYPES])
 def test_every_name_is_documented(name: str) -> None:
-    assert f"`{name}`" in TEXT or f"**{name}**" in TEXT
+    text = TEXT + PRODUCTS
+    assert f"`{name}`" in text or f"**{name}**" in text
 
 
 @pytest.mark.parametrize("command", ["run", "check"])
