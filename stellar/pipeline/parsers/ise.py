@@ -70,6 +70,7 @@ def _find_time(header: object) -> int:
 
 _ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u+([0-9a-fA-F]{4})?")
 _STRING = re.compile(r'(?:\\[",]|[^"\r\n\f\t=,])++')
+_PLAIN = re.compile(r'([,=])|[^"\r\n\f\t=,/#({\\](?:\\[",]|[^"\r\n\f\t=,])*+')
 _BRACED = re.compile(r"\{[^{}]++\}")
 _TAG = re.compile(r"\(tag=0\)", re.IGNORECASE)
 _LINE_END = re.compile(r"[\n\r\f]")
@@ -105,7 +106,9 @@ class _Lexer:
     def tokens(self) -> Iterator[_Token]:
         at = 0
         while at < len(self.text):
-            token = self._token(at)
+            # Most tokens are recognized by their first character
+            match = _PLAIN.match(self.text, at)
+            token = _Token(match[0] if match[1] else "string", match[0], at, match.end()) if match else self._token(at)
             if token.kind != "ignored":
                 yield token
             at = token.end

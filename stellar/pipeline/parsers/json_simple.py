@@ -6,6 +6,7 @@ strings may contain line ends and control characters. An integer must fit 64 bit
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,13 @@ _ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r"
 
 def parse_json(text: str) -> Any:
     """Return the value of a text. Raises ValueError with the offset of the error."""
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):  # no strict JSON, or nested deeper than Python's decoder reads
+        return _parse_leniently(text)
+
+
+def _parse_leniently(text: str) -> Any:
     builder, at = _Builder(), 0
     while True:
         match = _TOKEN.match(text, at)
@@ -64,6 +72,14 @@ def _integer(token: str) -> int:
     if not LONG_MIN <= value <= LONG_MAX:
         raise ValueError(f"integer {token[:30]} does not fit 64 bits")
     return value
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"unexpected {name}")
+
+
+# Strict JSON has the same value for both libraries, except for NaN, Infinity and large integers
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_reject_constant)
 
 
 def _unescape(body: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.pipeline.parsers.json_simple import format_json, parse_json
+from stellar.pipeline.parsers.json_simple import _parse_leniently, format_json, parse_json
 
 VALUES = st.recursive(
     st.none()
@@ -26,6 +26,11 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_what_python_writes_is_read(value: object) -> None:
     assert parse_json(json.dumps(value)) == value
+
+
+@given(VALUES)
+def test_strict_json_has_the_same_value_in_both_ways(value: object) -> None:
+    assert parse_json(json.dumps(value)) == _parse_leniently(json.dumps(value))
 
 
 @given(VALUES)
