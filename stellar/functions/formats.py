@@ -101,7 +101,7 @@ def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
 
 
 def _number_values(parts: list[str | _Directive]) -> Iterator[tuple[_Directive, int]]:
-    """Yield the directives, each with the index of its value; -1 for the previous one if there is none."""
+    """Yield the directives, each with the index of its value; -1 for a missing previous one."""
     sequential = last = -1
     for part in parts:
         if isinstance(part, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-# The form of a name; Python would also accept blanks and other characters
+# The form of a name; Python would also accept spaces and other characters
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-+.:_]*")
 # Python's names for text encodings that are not charsets
 _OTHERS = frozenset(

@@ -12,7 +12,7 @@ _MONTHS = frozenset("ML")
 
 
 def find_pitfalls(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield the probable mistakes in a date pattern, each with a hint. An invalid pattern has none."""
+    """Yield the probable mistakes in a date pattern, each with a hint; nothing for an invalid pattern."""
     try:
         items = [item for item in parse_pattern(pattern) if isinstance(item, Letters)]
     except ValueError:
@@ -22,7 +22,10 @@ def find_pitfalls(pattern: str) -> Iterator[tuple[str, str]]:
     yield from _find_wrong_months(items, letters)
     if letters & {"h", "K"} and "a" not in letters:
         hour = "h" if "h" in letters else "K"
-        yield f"{hour} is the hour of half a day, and the pattern does not say which half", "use H, or add a for AM/PM"
+        yield (
+            f"{hour} is the hour of half a day, and the pattern does not specify which half",
+            "use H, or add a for AM/PM",
+        )
     if "D" in letters and letters & _MONTHS:
         yield "D is the day of the year", "use d for the day of the month"
     for item in items:

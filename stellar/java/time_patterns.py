@@ -1,8 +1,8 @@
 """Parsing of dates by the patterns of java.time's DateTimeFormatter, in English.
 
-Unlike SimpleDateFormat, it is strict in form: the whole string must match, and numbers have the digits that the pattern
-says. It is smart in values: 30 February is the last day of February, and 24:00 is the next midnight. Other values out
-of range are errors.
+Unlike SimpleDateFormat, it is strict in form: the whole string must match, and numbers have as many digits as the
+pattern. It is smart in values: 30 February is the last day of February, and 24:00 is the next midnight. Other values
+out of range are errors.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def find_warnings(directory: Path, parser: dict[str, Any], settings: dict[str, A
     [
         ("YYYY-MM-dd", "Y is the year of the week: 31 December 2018 is in 2019; use y"),
         ("yyyy-mm-dd", "m is the minute; use M for the month"),
-        ("yyyy-MM-dd hh:mm", "h is the hour of half a day, and the pattern does not say which half; use H, or"),
+        ("yyyy-MM-dd hh:mm", "h is the hour of half a day, and the pattern does not specify which half; use H, or"),
         ("HH:mm:ss.SSSSSS", "SSSSSS is a number of milliseconds: .123456 is 123 s and 456 ms; use SSS"),
     ],
 )

@@ -109,7 +109,7 @@ def _read_time(year: int, month: str, day: str, time: str) -> int:
 
 
 def _after_last_priority(text: str) -> str:
-    """Return the text from the first occurrence of the last priority in it, up to its next occurrence."""
+    """Return a message from the first occurrence of the last priority in it, up to its next occurrence."""
     priorities = _PRIORITY.findall(text)
     if not priorities:
         return text
@@ -118,7 +118,7 @@ def _after_last_priority(text: str) -> str:
 
 
 def _drop_trailing_empty(parts: list[str]) -> list[str]:
-    """Return the parts without empty strings at the end, as Java's split does."""
+    """Return strings without the empty ones at the end, as Java's split does."""
     count = len(parts)
     while count and not parts[count - 1]:
         count -= 1

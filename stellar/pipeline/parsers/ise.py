@@ -96,7 +96,7 @@ def _decode_escapes(text: str) -> str:
 
 
 class _Lexer:
-    """Splits a text into tokens. The longest possible token is taken."""
+    """Splits a record into tokens. The longest possible token is taken."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -128,7 +128,7 @@ class _Lexer:
         return _Token(kind, self.text[at:end], at, end)
 
     def _ignored_end(self, at: int) -> int:
-        """Return the end of a comment or line end, or `at` if there is none."""
+        """Return the end of a comment or line end, or `at` if it is another token."""
         if self.text[at] in "\n\r\f":
             return at + 1
         if self.text.startswith(_MARKS, at):

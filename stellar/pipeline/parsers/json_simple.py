@@ -31,7 +31,7 @@ _ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r"
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a text. Raises ValueError with the offset of the error."""
+    """Return the value of a JSON string. Raises ValueError with the offset of the error."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError):  # no strict JSON, or nested deeper than Python's decoder reads

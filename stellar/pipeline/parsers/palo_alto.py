@@ -156,7 +156,7 @@ def _unquote(name: str, value: str) -> str:
 
 
 def _host(url: str) -> str | None:
-    """Return the host of a URL, empty if it has none; None if Java does not know its scheme or the port is invalid."""
+    """Return the host of a URL, empty if it is missing; None for an unknown scheme and an invalid port."""
     match = _URL.match(url.strip(JAVA_WHITESPACE))
     if match is None:
         return None
