@@ -26,8 +26,8 @@ from pygls.workspace import TextDocument
 from pygls.workspace.position_codec import ServerTextPosition
 
 from stellar.language.source import Span
-from stellar.lsp import documents
-from stellar.lsp.documents import Document, Fragment, Notice, Word
+from stellar.lsp import documents, keys
+from stellar.lsp.documents import ConfigurationDocument, Document, Fragment, Notice, Word
 from stellar.tooling import documentation
 from stellar.tooling.completion import Candidate
 from stellar.util.cached_properties import cached_property
@@ -225,8 +225,15 @@ def _hover(ls: StellarServer, params: lsp.HoverParams) -> lsp.Hover | None:
     text = ls.get_text(params.text_document.uri)
     word = _word(text, params.position)
     if text.document is None or word is None or (markdown := _explain(text.document, word)) is None:
-        return None
+        return _hover_key(text, params.position)
     return lsp.Hover(_markdown(markdown), text.range(word.fragment.to_document(word.span)))
+
+
+def _hover_key(text: OpenText, position: lsp.Position) -> lsp.Hover | None:
+    if not isinstance(text.document, ConfigurationDocument):
+        return None
+    found = keys.find_key_description(text.document.source, text.document.kind, text.offset(position))
+    return None if found is None else lsp.Hover(_markdown(found[1]), text.range(found[0]))
 
 
 def _explain(document: Document, word: Word) -> str | None:
@@ -261,10 +268,25 @@ def _completion(ls: StellarServer, params: lsp.CompletionParams) -> lsp.Completi
     offset = text.offset(params.position)
     result = documents.find_candidates(text.document, offset)
     if result is None:
-        return None
+        return _complete_keys(text, offset)
     fragment, candidates = result
     items = [_item(text, fragment, each, offset, order) for order, each in enumerate(candidates)]
     return lsp.CompletionList(is_incomplete=False, items=items)
+
+
+def _complete_keys(text: OpenText, offset: int) -> lsp.CompletionList | None:
+    if not isinstance(text.document, ConfigurationDocument):
+        return None
+    items = [
+        lsp.CompletionItem(
+            each.name,
+            kind=lsp.CompletionItemKind.Property,
+            documentation=_markdown(each.description),
+            text_edit=lsp.TextEdit(text.range(each.span), each.name),
+        )
+        for each in keys.complete_keys(text.document.source, text.document.kind, offset)
+    ]
+    return lsp.CompletionList(is_incomplete=False, items=items) if items else None
 
 
 def _item(text: OpenText, fragment: Fragment, candidate: Candidate, offset: int, order: int) -> lsp.CompletionItem:

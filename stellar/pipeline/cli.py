@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -88,10 +89,26 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="process lines with the pipeline of a sensor"))
     _add_check(commands.add_parser("check", help="check configurations and compile all their expressions"))
     _add_explain(commands.add_parser("explain", help="show the effect of each stage on each record"))
-    for command in commands.choices.values():
+    _add_schema(commands.add_parser("schema", help="print the JSON Schema of a kind of configuration, for editors"))
+    for name, command in commands.choices.items():
+        if name == "schema":
+            continue
         command.add_argument("--config", metavar="DIR", type=Path, required=True, help=_CONFIG_HELP)
         command.add_argument("--debug", action="store_true", help="print the Python traceback of an error")
     return parser
+
+
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print the JSON Schema of a kind of configuration, for editors and other tools."
+    parser.add_argument("kind", choices=("parsers", "enrichments", "indexing", "profiler", "global"))
+    parser.set_defaults(command=_print_schema, debug=False)
+
+
+def _print_schema(options: argparse.Namespace) -> int:
+    from stellar.pipeline.config.json_schemas import make_json_schema  # builds the schemas of all models
+
+    print(json.dumps(make_json_schema(options.kind), indent=2))
+    return OK
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

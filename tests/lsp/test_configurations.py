@@ -217,11 +217,36 @@ async def test_all_fields_of_the_file_are_completed(editor: Editor) -> None:
     assert labels[0] == "host"
 
 
-@pytest.mark.parametrize("marked", ['"transformation" : "‸', '"output" : ["‸', '"‸parserClassName', '"config" : {‸'])
+@pytest.mark.parametrize("marked", ['"transformation" : "‸', '"output" : ["‸', '"config" : {‸'])
 async def test_nothing_is_completed_outside_expressions(editor: Editor, marked: str) -> None:
     text = PARSER.replace(marked.replace(CURSOR, ""), marked)
     assert CURSOR in text
     assert await editor.open("parsers/squid.json", text).labels() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"parserClassName": "CSV", "re‸"}', "readMetadata"),
+        ('{"parserClassName": "CSV", "re‸": true}', "readMetadata"),
+        ('{"fieldTransformations": [{"transformation": "STELLAR", "‸', "output"),
+        ('{"‸parserClassName": "CSV"}', "parserClassName"),
+    ],
+)
+async def test_keys_are_completed_by_the_schema(text: str, expected: str, editor: Editor) -> None:
+    labels = await editor.open("parsers/squid.json", text).labels()
+    assert expected in labels
+    assert "riskLevelRules" not in labels
+    assert ("parserClassName" in labels) == ("‸parserClassName" in text)
+
+
+async def test_a_key_shows_its_meaning(editor: Editor) -> None:
+    file = editor.open("parsers/squid.json", '{"parserClassName": "CSV", "field‸Transformations": []}')
+    assert await file.hover() == "Executed in order."
+
+
+async def test_a_key_of_a_free_map_has_no_meaning(editor: Editor) -> None:
+    assert await editor.open("parsers/squid.json", '{"parserConfig": {"col‸umns": ["a"]}}').hover() is None
 
 
 async def test_the_name_of_an_assignment_is_not_completed(editor: Editor) -> None:

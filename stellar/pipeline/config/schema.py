@@ -23,7 +23,7 @@ from stellar.util.suggestions import suggest_name
 class _Model(BaseModel):
     """A JSON object without unknown keys."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, json_schema_extra={"additionalProperties": False})
 
     @model_validator(mode="before")
     @classmethod
@@ -43,7 +43,7 @@ def _null_as_empty(value: object) -> object:
     return [] if value is None else value
 
 
-Names = Annotated[list[str], BeforeValidator(_as_list)]
+Names = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=list[str] | str)]
 
 
 class Transformation(_Model):
@@ -124,12 +124,15 @@ class ParserGroup(_Model):
     sensors: list[str] = Field(default=[], description="The names of the sensors.")
 
 
+_NULL_AS_EMPTY = BeforeValidator(_null_as_empty, json_schema_input_type=list[Validation] | None)
+
+
 class GlobalConfig(BaseModel):
     """The global configuration, `global.json`: a map with any keys."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    field_validations: Annotated[list[Validation], BeforeValidator(_null_as_empty)] = Field(
+    field_validations: Annotated[list[Validation], _NULL_AS_EMPTY] = Field(
         default=[], alias="fieldValidations", description="Checks of each record."
     )
     parser_groups: list[ParserGroup] = Field(
@@ -151,13 +154,16 @@ def _check_score(value: object) -> object:
     return value
 
 
+Score = Annotated[Any, BeforeValidator(_check_score, json_schema_input_type=float | str)]
+
+
 class RiskRule(_Model):
     """A rule of threat triage, with the score of records that it matches."""
 
     name: str | None = Field(default=None, description="The name of the rule, which is written to the record.")
     comment: str | None = Field(default=None, description="For people; written to the record.")
     rule: str = Field(description="The condition, a Stellar expression.")
-    score: Annotated[Any, BeforeValidator(_check_score)] = Field(description="A number, or a Stellar expression.")
+    score: Score = Field(description="A number, or a Stellar expression.")
     reason: str | None = Field(default=None, description="A Stellar expression for the reason of the score.")
 
 
@@ -170,10 +176,14 @@ def _index_rules(value: object) -> object:
     raise PydanticCustomError("rules", "expected a list of rules, or a map from rule to score")
 
 
+_INDEX_RULES = BeforeValidator(_index_rules, json_schema_input_type=list[RiskRule] | dict[str, float | str])
+Rules = Annotated[dict[Any, RiskRule], _INDEX_RULES]
+
+
 class TriageConfig(_Model):
     """The rules of threat triage and the aggregation of their scores."""
 
-    risk_level_rules: Annotated[dict[Any, RiskRule], BeforeValidator(_index_rules)] = Field(
+    risk_level_rules: Rules = Field(
         default={}, description="A list of rules, or the older map from condition to score."
     )
     aggregator: str = Field(default="MAX", description="MAX, MIN, SUM, MEAN or POSITIVE_MEAN of the scores.")
@@ -192,23 +202,31 @@ def _check_adapter_config(value: object) -> object:
     return value
 
 
+_CHECK_ADAPTER = BeforeValidator(_check_adapter_config, json_schema_input_type=dict[str, Any] | list[Any])
+Expressions = Annotated[Any, _CHECK_ADAPTER]
+
+
 class AdapterConfig(_Model):
     """The configuration of an enrichment adapter: expressions for stellar, and fields to look up for the others."""
 
     type: str | None = Field(default=None, description="STELLAR for the adapter stellar.")
-    config: Annotated[Any, BeforeValidator(_check_adapter_config)] = Field(
-        default={}, description="Expressions by field or by group, or a list of field := expression."
-    )
+    config: Annotated[
+        Any, BeforeValidator(_check_adapter_config, json_schema_input_type=dict[str, Any] | list[Any])
+    ] = Field(default={}, description="Expressions by field or by group, or a list of field := expression.")
 
     _wrap_list = model_validator(mode="before")(_wrap_adapter)
+
+
+# A list is short for a map with this list as `config`
+AdapterInput = Annotated[
+    AdapterConfig, BeforeValidator(_wrap_adapter, json_schema_input_type=AdapterConfig | list[Any])
+]
 
 
 class StageConfig(_Model):
     """The enrichments of one stage."""
 
-    field_map: dict[str, AdapterConfig] = Field(
-        default={}, description="The adapters, each with fields or expressions."
-    )
+    field_map: dict[str, AdapterInput] = Field(default={}, description="The adapters, each with fields or expressions.")
     field_to_type_map: dict[str, Names] = Field(default={}, description="The types to look up for a field.")
     config: dict[str, Any] = Field(default={}, description="Variables of the expressions in this stage.")
 
