@@ -53,7 +53,7 @@ def read_topic_pattern(config: SensorConfig) -> TopicPattern:
 
 
 @dataclass(frozen=True)
-class Route:
+class RouteByField:
     """Pass a record on to the topic that one of its fields names; drop it if it has no such field, as Metron does."""
 
     field: str
@@ -76,14 +76,14 @@ class RouteAll:
         raise Forward(self.topic, record)
 
 
-def build_route(config: ParserConfig, topics: Sequence[TopicPattern]) -> Route | RouteAll | None:
+def build_route(config: ParserConfig, topics: Sequence[TopicPattern]) -> RouteByField | RouteAll | None:
     """Build the stage that routes the records of a parser; None if all of them go to the enrichment.
 
     topics: the topics that the sensors of this process read. An output topic that none of them reads has no effect.
     """
     field = config.parser_config.get(TOPIC_FIELD)
     if isinstance(field, str) and field.strip():
-        return Route(field)
+        return RouteByField(field)
     topic = config.output_topic or config.parser_config.get(TOPIC)
     if isinstance(topic, str) and any(pattern.matches(topic) for pattern in topics):
         return RouteAll(topic)
