@@ -20,6 +20,7 @@ from maas_runtime.cli.common import (
 from maas_runtime.cli.waiting import WaitReport, count_failures
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.samples import parse_warm_up, read_samples
+from maas_runtime.service.desired_state import MAX_GPUS
 from maas_runtime.service.judging import STEP_SECONDS
 from maas_runtime.service.rollouts import (
     ENDED,
@@ -49,6 +50,7 @@ def add_deploy_options(parser: argparse.ArgumentParser) -> None:
     add("-v", "--version", help="the model's version")
     add("-ni", "--num_instances", type=int, metavar="N", help="number of instances to add or remove")
     add("-m", "--memory", type=int, metavar="MB", help="memory limit of each instance; 0 for no limit")
+    add("-g", "--gpus", type=int, metavar="N", help="number of GPUs of each instance (default: 0, or as it has now)")
     add("-lmp", "--local_model_path", type=Path, metavar="DIR", help="directory of the model's files to upload")
     add("-hmp", "--hdfs_model_path", metavar="PATH", help="path of the model's files in the model store")
     add("-l", "--log4j", metavar="FILE", help="accepted for compatibility with Metron; has no effect")
@@ -158,6 +160,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError(f"--replace requires ADD, got {args.mode}")
     if args.max_error_increase is not None and args.replace is None:
         raise ValueError("--max-error-increase requires --replace: only rollouts are judged")
+    if args.gpus is not None and (args.mode != "ADD" or not 0 <= args.gpus <= MAX_GPUS):
+        raise ValueError(f"invalid -g {args.gpus}: expected 0 to {MAX_GPUS}, with ADD")
     if args.warm_up and args.mode != "ADD":
         raise ValueError(f"--warm-up requires ADD, got {args.mode}")
     parse_warm_up(args.warm_up)
@@ -198,7 +202,7 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
     model, state_store = Model(args.name, args.version), backend.state_store
     failures = count_failures(state_store, model)
     store = stores.store_name(args) if content else None
-    note = make_note(content=content, store=store, warm_up=args.warm_up or None)
+    note = make_note(content=content, store=store, warm_up=args.warm_up or None, gpus=args.gpus)
     name = backend.queue.enqueue(
         ModelRequest(
             name=args.name,
@@ -269,6 +273,7 @@ def _replace(args: argparse.Namespace, backend: Backend, content: str | None) ->
         store=stores.store_name(args),
         max_error_increase=MAX_ERROR_INCREASE if args.max_error_increase is None else args.max_error_increase,
         warm_up=args.warm_up,
+        gpus=args.gpus or 0,
     )
     id = request_replacement(backend.state_store, request)
     result = _await_result(args, backend.state_store, request.model, lambda: backend.state_store.read(f"requests/{id}"))

@@ -28,8 +28,8 @@ from maas_runtime.runner import memory_limit
 from maas_runtime.runner.endpoint import parse_health_path
 from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.processes import list_stop_signals
-from maas_runtime.runner.runner import Limits
-from maas_runtime.service.agent import Agent, lock_agent, read_free_memory
+from maas_runtime.runner.runner import Limits, parse_devices
+from maas_runtime.service.agent import Agent, find_devices, lock_agent, read_free_memory
 from maas_runtime.service.service import Service
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import ignore_status, try_record_failure
@@ -77,6 +77,12 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
         type=_integer_from(1),
         metavar="MB",
         help="memory that this host offers for models (default: what is free at the start)",
+    )
+    add(
+        "--gpus",
+        type=parse_devices,
+        metavar="ID,...",
+        help="GPUs that this host offers for models, such as 0,1; empty for none (default: those of /dev/nvidia*)",
     )
     add(
         "--max-instances",
@@ -226,6 +232,7 @@ def _run_agent(
                     unregister=backend.registry.unregister,
                     host=args.host,
                     limits=_read_limits(args),
+                    devices=find_devices() if args.gpus is None else [each for each in args.gpus.split(",") if each],
                 )
                 agent = Agent(
                     id,

@@ -18,6 +18,7 @@ class Deployment:
     memory: memory limit of an instance in MB; 0 for no limit
     environment: variables for the model's script
     epoch: the time of the desired state that the deployment is part of; a later state has a greater epoch
+    gpus: number of GPUs for an instance
     warm_up: queries to which an instance must respond before it is registered, such as `host=a.com`
     """
 
@@ -28,6 +29,7 @@ class Deployment:
     content: str = ""
     epoch: int = 0
     warm_up: tuple[str, ...] = ()
+    gpus: int = 0
 
     @property
     def files(self) -> str:

@@ -43,19 +43,27 @@ class Host:
     """A host whose agent lives.
 
     memory: offered for instances, in MB
+    devices: GPUs offered for instances, as in CUDA_VISIBLE_DEVICES
     """
 
     id: str
     name: str
     memory: int
+    devices: tuple[str, ...] = ()
 
     @classmethod
     def from_object(cls, id: str, entry: Mapping[str, object]) -> Host | None:
         """Return the host in a published object; None, with a warning, for an invalid one."""
-        name, memory = entry.get("host"), entry.get("memory")
-        if isinstance(name, str) and type(memory) is int and memory >= 0:
-            return cls(id, name, memory)
-        log.warning("invalid host %s, ignored: expected a name and memory, got %s", id, str(entry)[:200])
+        name, memory, devices = entry.get("host"), entry.get("memory"), entry.get("devices", [])
+        if (
+            isinstance(name, str)
+            and type(memory) is int
+            and memory >= 0
+            and isinstance(devices, list)
+            and all(isinstance(device, str) for device in devices)
+        ):
+            return cls(id, name, memory, tuple(devices))
+        log.warning("invalid host %s, ignored: expected host, memory and devices, got %s", id, str(entry)[:200])
         return None
 
 
@@ -140,8 +148,10 @@ class AssigningDeployer:
 
     def _list_active(self, model: Model) -> list[Assignment]:
         """Return the desired assignments of a model that run or will, including those that vanished just now."""
-        vanished = [each for each in self._vanished.values() if each.assignment.model == model]
         assigned = [each for each in self._list_assigned(model) if each.is_active]
+        vanished = [
+            each for each in self._vanished.values() if each.assignment.model == model
+        ]  # found by the line above
         hosts = self._read_hosts()
         if not vanished and all(each.owner in hosts for each in assigned):
             return assigned
@@ -182,7 +192,7 @@ class AssigningDeployer:
         created: list[Assignment] = []
         try:
             for _ in range(count):
-                host = self._choose_host(deployment, content, created)
+                host, devices = self._choose_host(deployment, content, created)
                 created.append(
                     Assignment(
                         deployment.model,
@@ -193,6 +203,7 @@ class AssigningDeployer:
                         content,
                         deployment.memory,
                         warm_up=deployment.warm_up,
+                        devices=devices,
                     )
                 )
         finally:  # as many as possible
@@ -226,32 +237,34 @@ class AssigningDeployer:
             self._hosts_read = self.clock()
         return self._hosts
 
-    def _choose_host(self, deployment: Deployment, content: str, created: list[Assignment]) -> Host:
-        """Return the host with the most free memory, where an instance without a limit counts as NOMINAL_MB.
+    def _choose_host(
+        self, deployment: Deployment, content: str, created: list[Assignment]
+    ) -> tuple[Host, tuple[str, ...]]:
+        """Return the host for an instance, and which of its GPUs.
 
-        Raises DeployError, with the reason of each host, if none can start the instance.
+        Of the hosts where it fits, this is the one with the most free memory; an instance without a limit counts as
+        NOMINAL_MB. Raises DeployError, with what each host has, if it fits nowhere.
         """
         hosts = self._read_hosts()
         if not hosts:
             raise DeployError(f"{deployment.model}: no host runs instances; start a service with: maas serve")
         with self._reading:
-            known = [*self._assignments.values(), *created]
+            known = [each for each in (*self._assignments.values(), *created) if not each.ended]
         used: defaultdict[str, int] = defaultdict(int)
         load: defaultdict[str, int] = defaultdict(int)
         for assignment in known:
-            if not assignment.ended:
-                used[assignment.owner] += assignment.memory
-                load[assignment.owner] += assignment.memory or NOMINAL_MB
+            used[assignment.owner] += assignment.memory
+            load[assignment.owner] += assignment.memory or NOMINAL_MB
         free = {id: host.memory - used[id] for id, host in hosts.items()}
-        fitting = [host for host in hosts.values() if free[host.id] >= deployment.memory]
+        devices = {id: _find_free_devices(host, known) for id, host in hosts.items()}
+        fitting = [
+            host for id, host in hosts.items() if free[id] >= deployment.memory and len(devices[id]) >= deployment.gpus
+        ]
         if not fitting:
-            offers = "; ".join(f"{host.name} has {max(0, free[host.id]):,} MB free" for host in hosts.values())
-            raise DeployError(
-                f"{deployment.model}: no host has {deployment.memory:,} MB for it: {offers}; "
-                "reduce -m, remove instances, or raise --memory of a service"
-            )
+            raise DeployError(_explain_lack(deployment, hosts, free, devices))
         willing = [host for host in fitting if not self._find_refusal(host.id, content)]
-        return max(willing or fitting, key=lambda host: (host.memory - load[host.id], host.id))
+        chosen = max(willing or fitting, key=lambda host: (host.memory - load[host.id], host.id))
+        return chosen, devices[chosen.id][: deployment.gpus]
 
     def _find_refusal(self, host: str, content: str) -> _Refusal | None:
         refusal = self._refusals.get((host, content))
@@ -291,3 +304,22 @@ class AssigningDeployer:
         self._deleted.add(assignment.id)
         self.state_store.commit({assignment.path_in_store: None})
         self._view.mark(assignment.model.name, assignment.id)
+
+
+def _find_free_devices(host: Host, assignments: Iterable[Assignment]) -> tuple[str, ...]:
+    used = {device for each in assignments if each.owner == host.id for device in each.devices}
+    return tuple(device for device in host.devices if device not in used)
+
+
+def _explain_lack(
+    deployment: Deployment, hosts: Mapping[str, Host], free: Mapping[str, int], devices: Mapping[str, tuple[str, ...]]
+) -> str:
+    """Return the error if no host has the memory and GPUs for an instance."""
+    needed, fix = f"{deployment.memory:,} MB", "reduce -m, remove instances, or raise --memory of a service"
+    if deployment.gpus:
+        needed, fix = f"{needed} and {deployment.gpus} GPUs", f"{fix}, or its --gpus"
+    offers = (
+        f"{host.name} has {max(0, free[id]):,} MB" + (f" and {len(devices[id])} GPUs" if deployment.gpus else "")
+        for id, host in hosts.items()
+    )
+    return f"{deployment.model}: no host has {needed} for it: {'; '.join(offers)} free; {fix}"

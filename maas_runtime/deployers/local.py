@@ -90,6 +90,7 @@ class LocalInstances:
     unregister: called with the model's name and the instance's id when its runner was killed
     host: host name under which clients reach this machine
     limits: time-outs and resource limits of the runners
+    devices: GPUs that this host offers; without any, a model sees all that exist
     changed: called in another thread when an instance has ended
     """
 
@@ -100,6 +101,7 @@ class LocalInstances:
     unregister: Callable[[str, str], None] | None = None
     host: str = "127.0.0.1"
     limits: Limits = field(default_factory=Limits)
+    devices: Sequence[str] = ()
     changed: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
@@ -124,6 +126,8 @@ class LocalInstances:
 
         Raises DeployError if its files cannot be fetched or its runner cannot be started.
         """
+        if unknown := set(assignment.devices) - set(self.devices):
+            raise DeployError(f"cannot start {assignment.model}: unknown GPU {', '.join(sorted(unknown))}")
         folder, draft = self.directory / assignment.id, self.directory / f".{assignment.id}"
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         started = time.time()
@@ -199,6 +203,7 @@ class LocalInstances:
             "--container": self.directory / assignment.id,
             "--memory": assignment.memory,
             "--epoch": assignment.epoch,
+            **({"--devices": ",".join(assignment.devices)} if self.devices else {}),
             **self.limits.to_options(),
         }
         warm_up = (f"--warm-up={query}" for query in assignment.warm_up)

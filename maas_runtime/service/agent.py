@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import socket
 import threading
 import uuid
@@ -83,6 +84,12 @@ def read_free_memory() -> int:
     return (os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) >> 20
 
 
+def find_devices() -> list[str]:
+    """Return the indices of the NVIDIA GPUs of this machine."""
+    found = (re.fullmatch(r"nvidia([0-9]+)", name) for name in os.listdir("/dev"))
+    return sorted((match[1] for match in found if match), key=int)
+
+
 class Agent:
     """The agent of this host.
 
@@ -136,7 +143,10 @@ class Agent:
             mine = self._read_mine()
             self._restore(mine)
             mine = self._store_ended(mine)
-            self._state_store.publish(f"{AGENTS}/{self.id}", {"host": self._instances.host, "memory": self._memory})
+            self._state_store.publish(
+                f"{AGENTS}/{self.id}",
+                {"host": self._instances.host, "memory": self._memory, "devices": list(self._instances.devices)},
+            )
             self._reconcile(mine, pool)
         except OSError as error:  # instances go on
             self._log_error(str(error))

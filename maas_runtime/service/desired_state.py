@@ -20,6 +20,8 @@ from stellar.maas.schema import Model
 
 log = logging.getLogger(__name__)
 
+MAX_GPUS = 64  # of one instance; well above any machine
+
 
 @dataclass(frozen=True)
 class DeploymentSpec:
@@ -42,15 +44,15 @@ class DeploymentSpec:
 
         Raises KeyError if a field is missing, ValueError if one is invalid.
         """
-        numbers = (entry["instances"], entry["memory"], entry.get("epoch", 0))
+        numbers = (entry["instances"], entry["memory"], entry.get("epoch", 0), entry.get("gpus", 0))
         warm_up = entry.get("warm_up", [])
         strings = (entry["path"], entry.get("content", ""), entry.get("request", ""))
         if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError("expected instances, memory and epoch to be integers of at least 0")
+            raise ValueError("expected instances, memory, epoch and gpus to be integers of at least 0")
         if not isinstance(warm_up, list) or not all(isinstance(text, str) for text in (*strings, *warm_up)):
             raise ValueError("expected path, content and request to be strings, and warm_up an array of strings")
-        (instances, memory, epoch), (path, content, request) = numbers, strings
-        deployment = Deployment(model, path, memory, environment, content, epoch, tuple(warm_up))
+        (instances, memory, epoch, gpus), (path, content, request) = numbers, strings
+        deployment = Deployment(model, path, memory, environment, content, epoch, tuple(warm_up), gpus)
         return cls(deployment, instances, request)
 
     def to_object(self) -> JsonObject:
@@ -64,6 +66,7 @@ class DeploymentSpec:
             "epoch": self.epoch,
             **({"request": self.request} if self.request else {}),
             **({"warm_up": list(deployment.warm_up)} if deployment.warm_up else {}),
+            **({"gpus": deployment.gpus} if deployment.gpus else {}),
         }
 
 

@@ -36,7 +36,7 @@ from typing import Any, Literal
 from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.samples import parse_warm_up
-from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
+from maas_runtime.service.desired_state import MAX_GPUS, DeploymentSpec, DesiredState
 from maas_runtime.service.judging import Evidence, Judge, NewInstances
 from maas_runtime.state.store import JsonObject, StateStore, failures_path
 from maas_runtime.store.base import ModelStore
@@ -70,7 +70,7 @@ class ReplaceRequest:
     content: immutable copy of the files in the model store; empty to make one from `path`
     store: name of the model store to which it was uploaded, for messages
     max_error_increase: limit of the increase of the share of failed calls, in percent
-    warm_up: as in Deployment
+    warm_up, gpus: as in Deployment
     """
 
     name: str
@@ -84,6 +84,7 @@ class ReplaceRequest:
     store: str = ""
     max_error_increase: float = MAX_ERROR_INCREASE
     warm_up: list[str] = field(default_factory=list)
+    gpus: int = 0
 
     @property
     def model(self) -> Model:
@@ -256,6 +257,8 @@ class Rollouts:
             raise ValueError(f"invalid number of instances {request.instances}: expected 1 to {self.max_instances}")
         if not 0 <= request.max_error_increase <= 100:
             raise ValueError(f"invalid max_error_increase {request.max_error_increase}: expected 0 to 100 percent")
+        if not 0 <= request.gpus <= MAX_GPUS:
+            raise ValueError(f"invalid number of GPUs {request.gpus}: expected 0 to {MAX_GPUS}")
         parse_warm_up(request.warm_up)
         content = require_content_path(request.content) if request.content else self.store.snapshot(request.path)
         self.store.script(content)
@@ -479,7 +482,15 @@ class Rollouts:
 
     def _make_deployment(self, request: ReplaceRequest) -> Deployment:
         environment, warm_up = self.desired.environment, tuple(request.warm_up)
-        return Deployment(request.model, request.path, request.memory, environment, request.content, warm_up=warm_up)
+        return Deployment(
+            request.model,
+            request.path,
+            request.memory,
+            environment,
+            request.content,
+            warm_up=warm_up,
+            gpus=request.gpus,
+        )
 
     def _get_previous(self, rollout: Rollout, version: str, instances: int | None = None) -> DeploymentSpec:
         model = Model(rollout.request.name, version)

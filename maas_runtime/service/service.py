@@ -34,7 +34,7 @@ from maas_runtime.deployers import Deployer, Deployment
 from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.samples import parse_warm_up
-from maas_runtime.service.desired_state import DeploymentSpec, DesiredState
+from maas_runtime.service.desired_state import MAX_GPUS, DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
 from maas_runtime.state.store import JsonObject, Notify, StateStore, ignore_status, try_record_failure
 from maas_runtime.store.base import ModelStore
@@ -251,7 +251,8 @@ class Service:
                 f"{model} runs with other files; deploy them as another version, or replace it with --replace"
             )
         warm_up = _read_warm_up(note, before)
-        deployment = Deployment(model, path, request.memory, self.environment, content, warm_up=warm_up)
+        gpus = _read_gpus(note, before)
+        deployment = Deployment(model, path, request.memory, self.environment, content, warm_up=warm_up, gpus=gpus)
         return DeploymentSpec(deployment, instances, id)
 
     def _find_content(self, path: str, note: JsonObject, before: DeploymentSpec | None, id: str) -> str | None:
@@ -415,6 +416,18 @@ def _peek_name(data: bytes) -> str:
 def _time_of_result(name: str) -> tuple[int, str]:
     number = name.removeprefix("re-").partition("-")[0]
     return (int(number) if number.isdecimal() else 0, name)
+
+
+def _read_gpus(note: JsonObject, before: DeploymentSpec | None) -> int:
+    """Return the number of GPUs for an instance in a request's note; by default, that of the version so far.
+
+    Raises ValueError for an invalid number.
+    """
+    if (gpus := note.get("gpus")) is None:
+        return before.deployment.gpus if before else 0
+    if type(gpus) is not int or not 0 <= gpus <= MAX_GPUS:
+        raise ValueError(f"gpus in the request's note: expected 0 to {MAX_GPUS}, got {str(gpus)[:80]}")
+    return gpus
 
 
 def _read_warm_up(note: JsonObject, before: DeploymentSpec | None) -> tuple[str, ...]:

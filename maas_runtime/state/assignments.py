@@ -47,6 +47,7 @@ class Assignment:
     refused: True if the owner could not start it, so that another host may
     restored: True until the leader has adopted it
     warm_up: as in Deployment
+    devices: the GPUs of its host that it uses, as in CUDA_VISIBLE_DEVICES
     """
 
     model: Model
@@ -62,6 +63,7 @@ class Assignment:
     refused: bool = False
     restored: bool = False
     warm_up: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -85,6 +87,7 @@ class Assignment:
             "refused": self.refused,
             "restored": self.restored,
             "warm_up": list(self.warm_up),
+            "devices": list(self.devices),
         }
         return {
             "version": self.model.version,
@@ -127,6 +130,7 @@ class Assignment:
             entry.get("refused") is True,
             entry.get("restored") is True,
             _strings(entry, "warm_up"),
+            _strings(entry, "devices"),
         )
 
 

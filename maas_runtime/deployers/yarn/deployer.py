@@ -189,7 +189,7 @@ class YarnDeployer:
             "number_of_containers": instances,
             # No user input here, because a shell reads this line; it is in the configuration
             "launch_command": f"exec {shlex.quote(settings.python)} {NAME} container",
-            "resource": {"cpus": settings.cores, "memory": str(memory)},
+            "resource": {"cpus": settings.cores, "memory": str(memory), **_describe_gpus(deployment.gpus)},
             "restart_policy": "ALWAYS",
             "configuration": {
                 "properties": PROPERTIES,
@@ -411,10 +411,17 @@ def _compute_memory(deployment: Deployment) -> int:
     return memory
 
 
+def _describe_gpus(number: int) -> dict[str, Any]:
+    """Return the part of a component's resource that requests GPUs, in the form of YARN's services."""
+    return {"additional": {"yarn.io/gpu": {"value": number, "unit": ""}}} if number else {}
+
+
 def _digest_definition(deployment: Deployment, files: str) -> str:
     """Return a digest of files, memory, environment and warm-up, which all instances of a service share."""
     definition: list[object] = [files.rpartition("/")[2], deployment.memory]
     definition.append(dict(sorted(deployment.environment.items())))
+    if deployment.gpus:
+        definition.append(deployment.gpus)
     if deployment.warm_up:  # left out otherwise, as services from before this option are still running
         definition.append(deployment.warm_up)
     return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
