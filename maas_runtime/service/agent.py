@@ -34,6 +34,7 @@ from maas_runtime.deployers.assigning import AGENTS
 from maas_runtime.deployers.local import LocalInstances
 from maas_runtime.errors import DeployError
 from maas_runtime.state.assignments import ASSIGNED, Assignment, AssignmentReader
+from maas_runtime.state.phases import remove_phase
 from maas_runtime.state.store import StateStore
 from stellar.maas.schema import Model
 
@@ -170,6 +171,7 @@ class Agent:
 
     def _collect_ended(self) -> None:
         for assignment, reason in self._instances.collect_ended():
+            remove_phase(self._state_store, assignment.model, assignment.id)
             self._unstored[assignment.id] = replace(assignment, ended=True, reason=reason or "")
             if reason is not None:
                 self._report(assignment.model, reason)

@@ -75,6 +75,16 @@ def read_phases(state_store: StateStore, name: str, version: str | None = None) 
     return [phase for phase in phases if version is None or phase.model.version == version]
 
 
+def remove_phase(state_store: StateStore, model: Model, id: str) -> None:
+    """Remove the phase of an instance whose runner has ended, which in a shared store ends with its session."""
+    if state_store.is_shared:
+        return
+    try:
+        state_store.write(f"{PHASES}/{model.name}/{id}", None)
+    except OSError as error:  # no one reads it, because its owner has ended
+        log.info("cannot remove the phase of %s: %s", id, error)
+
+
 def _parse(name: str, id: str, entry: JsonObject) -> InstancePhase:
     """Return a phase of an entry, in which any value may be missing or invalid."""
     since, pid = entry.get("since"), entry.get("pid")

@@ -292,3 +292,12 @@ def test_known_errors_in_the_output_have_a_fix(last_line, fix):
     assert problem.reason == f"rest.sh ended with status 1 while it served: {last_line}"
     assert problem.fix.startswith(fix)
     assert bool(problem.fix) == bool(fix)
+
+
+def test_the_phase_of_a_killed_runner_is_removed(deploy, state_store, registry_dir, await_phase, eventually):
+    deployer = deploy("sleep 60")
+    await_phase("it wrote no endpoint.dat yet")
+    (lock,) = (registry_dir / "containers").glob("[!.f]*/lock")
+    os.kill(int(lock.read_text()), signal.SIGKILL)
+    eventually(lambda: deployer.running(DGA) == 0)
+    eventually(lambda: state_store.names("phases/dga") == [])

@@ -6,27 +6,46 @@ import os
 
 import pytest
 
-from maas_runtime.state.phases import PhasePublisher, Problem, read_phases
+from maas_runtime.state.phases import PhasePublisher, Problem, read_phases, remove_phase
 from maas_runtime.state.store import DirectoryStateStore
-from stellar.maas import Model
+from maas_runtime.state.zookeeper import ZooKeeperStateStore
+from stellar.maas import Model, ZooKeeper
 
 DGA = Model("dga", "1.0")
 NO_ENDPOINT = Problem("it wrote no endpoint.dat yet", "the script must write it")
 
 
+@pytest.fixture(params=["file", pytest.param("zookeeper", marks=pytest.mark.engine)])
+def make_store(request, tmp_path):
+    """Make state stores of the same registry, as different processes open it."""
+    if request.param == "file":
+        yield lambda: DirectoryStateStore(tmp_path)
+        return
+    quorum = request.getfixturevalue("quorum")
+    connections = []
+
+    def make():
+        connections.append(ZooKeeper(quorum))
+        return ZooKeeperStateStore(connections[-1])
+
+    yield make
+    for connection in connections:
+        connection.close()
+
+
 @pytest.fixture
-def make_publisher(tmp_path):
+def make_publisher(make_store):
     """Make a publisher with a state store of its own, as another process would."""
 
     def make(model=DGA, id="7", clock=lambda: 1000.0):
-        return PhasePublisher(DirectoryStateStore(tmp_path), model, id, "node1", clock)
+        return PhasePublisher(make_store(), model, id, "node1", clock)
 
     return make
 
 
 @pytest.fixture
-def reader(tmp_path):
-    return DirectoryStateStore(tmp_path)
+def reader(make_store):
+    return make_store()
 
 
 def test_a_phase_is_read_with_its_reason_duration_and_fix(make_publisher, reader, eventually):
@@ -91,8 +110,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("entry", HOSTILE)
-def test_a_phase_with_invalid_values_is_harmless(entry, reader, tmp_path):
-    publisher = DirectoryStateStore(tmp_path)
+def test_a_phase_with_invalid_values_is_harmless(entry, reader, make_store):
+    publisher = make_store()
     publisher.publish("phases/dga/7", entry)
     (phase,) = read_phases(reader, "dga")
     assert phase.describe().isprintable()
@@ -101,14 +120,24 @@ def test_a_phase_with_invalid_values_is_harmless(entry, reader, tmp_path):
 
 
 def test_a_store_that_cannot_be_written_is_logged_once_and_does_not_stop_the_publisher(
-    make_publisher, reader, tmp_path, eventually, monkeypatch, caplog
+    tmp_path, eventually, monkeypatch, caplog
 ):
+    reader = DirectoryStateStore(tmp_path)
     monkeypatch.setattr("maas_runtime.state.phases.REPEAT_SECONDS", 0.01)
     (tmp_path / "maas/ext").mkdir(parents=True)
     (tmp_path / "maas/ext/phases").write_text("in the way")
-    with make_publisher() as publisher:
+    with PhasePublisher(DirectoryStateStore(tmp_path), DGA, "7") as publisher:
         publisher.publish("ready")
         eventually(lambda: "cannot publish the phase" in caplog.text)
         (tmp_path / "maas/ext/phases").unlink()
         eventually(lambda: read_phases(reader, "dga"))
     assert caplog.text.count("cannot publish the phase") == 1
+
+
+def test_the_file_of_a_killed_runner_is_not_read_and_can_be_removed(tmp_path):
+    reader = DirectoryStateStore(tmp_path)
+    reader.write("phases/dga/7", {"phase": "ready"})  # no process holds it locked
+    assert read_phases(reader, "dga") == []
+    remove_phase(reader, DGA, "7")
+    assert reader.names("phases/dga") == []
+    remove_phase(reader, DGA, "7")
