@@ -119,7 +119,7 @@ class Pipeline:
                 else:
                     yield self._process_record(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)
-            yield Rejected(content, "parse", error, metadata=metadata), []
+            yield Rejected(content, "parse", _explain_depth(error), metadata=metadata), []
 
     def _process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
         record_context = RecordContext(self.strategy.select_variables(metadata))
@@ -164,10 +164,19 @@ class Pipeline:
 def reject(raw: Raw, stage: str, error: Exception) -> Rejected:
     """Return the rejection of a record that fails in a stage; its error document has the raw message."""
     if not isinstance(error, StellarError):
-        return Rejected(raw.content, stage, error)
+        return Rejected(raw.content, stage, _explain_depth(error))
     if isinstance(error.__cause__, NotBoolean):
         return Rejected(raw.content, stage, NotBooleanRule(error))
     return Rejected(raw.content, stage, error, f"expression {shorten(error.source)!r} failed")
+
+
+def _explain_depth(error: Exception) -> Exception:
+    """Return the error of a message whose values are nested deeper than Python's stack."""
+    if not isinstance(error, RecursionError):
+        return error
+    explained = ValueError("message is nested too deeply")
+    explained.__cause__ = error
+    return explained
 
 
 class NotBooleanRule(ValueError):
