@@ -20,9 +20,9 @@ PUBLIC_NAMES = {
         ZooKeeper ZooKeeperQueue ZooKeeperRegistry ZooKeeperSettings find_default_registry home
     """,
     "stellar.pipeline": """
-        BuildContext Counts Drop Invalid Outcome Parser Pipeline Raw Record Rejected Report SensorConfig Settings Sink
-        Sinks SourceLocation Stage Unreadable build_pipeline check_sensor load_config make_error_document read_lines
-        run_pipeline
+        BuildContext Counts Drop Forward Invalid Outcome Parser Pipeline PipelineGroup Raw Record Rejected Report
+        SensorConfig Settings Sink Sinks SourceLocation Stage Unreadable build_group build_pipeline check_sensor
+        load_config make_error_document read_lines run_pipeline
     """,
 }
 

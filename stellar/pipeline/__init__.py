@@ -13,7 +13,9 @@ build       configuration → parser and stages, by tables of names
 check       all errors and warnings of a configuration
 parsers     raw message → records
 stages      record → record: field transformations, filters, validation, enrichment, triage
+messages    the message in a Kafka record, and its metadata
 pipeline    parser and stages, run on one raw message
+routing     several pipelines, which pass records on by topic
 run         the loop from a source to the sinks, with counts
 records     Record, Drop, Rejected, Report, and the error document
 connectors  sources of raw messages, and sinks for documents
@@ -28,6 +30,7 @@ from stellar.util.lazy_exports import export_lazily
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from stellar.pipeline.build import build_group as build_group
     from stellar.pipeline.build import build_pipeline as build_pipeline
     from stellar.pipeline.check import check_sensor as check_sensor
     from stellar.pipeline.config.compile import BuildContext as BuildContext
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from stellar.pipeline.pipeline import Outcome as Outcome
     from stellar.pipeline.pipeline import Pipeline as Pipeline
     from stellar.pipeline.records import Drop as Drop
+    from stellar.pipeline.records import Forward as Forward
     from stellar.pipeline.records import Invalid as Invalid
     from stellar.pipeline.records import Raw as Raw
     from stellar.pipeline.records import Record as Record
@@ -50,13 +54,14 @@ if TYPE_CHECKING:
     from stellar.pipeline.records import Report as Report
     from stellar.pipeline.records import Stage as Stage
     from stellar.pipeline.records import make_error_document as make_error_document
+    from stellar.pipeline.routing import PipelineGroup as PipelineGroup
     from stellar.pipeline.run import Counts as Counts
     from stellar.pipeline.run import run_pipeline as run_pipeline
 
 __getattr__, __dir__, __all__ = export_lazily(
     __name__,
     {
-        ".build": ("build_pipeline",),
+        ".build": ("build_group", "build_pipeline"),
         ".check": ("check_sensor",),
         ".config.compile": ("BuildContext",),
         ".config.locations": ("SourceLocation",),
@@ -65,7 +70,18 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".connectors.sources": ("read_lines",),
         ".parsers.parser": ("Parser", "Settings", "Unreadable"),
         ".pipeline": ("Outcome", "Pipeline"),
-        ".records": ("Drop", "Invalid", "Raw", "Record", "Rejected", "Report", "Stage", "make_error_document"),
+        ".records": (
+            "Drop",
+            "Forward",
+            "Invalid",
+            "Raw",
+            "Record",
+            "Rejected",
+            "Report",
+            "Stage",
+            "make_error_document",
+        ),
+        ".routing": ("PipelineGroup",),
         ".run": ("Counts", "run_pipeline"),
     },
 )

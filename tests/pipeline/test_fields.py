@@ -128,6 +128,11 @@ def test_transformations_run_in_their_order(send: Send) -> None:
     assert own_fields(send({"x": 1}, parser=parser)) == {"x": 1, "z": 2, "w": 3}
 
 
+def test_a_field_can_be_a_temporary_variable_of_several_transformations(send: Send) -> None:
+    first, second = stellar({"t": "x + 1"}, output=["t"]), stellar({"y": "t * 2", "t": "null"}, output=["y", "t"])
+    assert own_fields(send({"x": 1}, parser=transforming(first, second))) == {"x": 1, "y": 4}
+
+
 def test_required_fields_are_added_after_the_transformations(send: Send) -> None:
     parser = transforming({"transformation": "REMOVE", "input": ["guid", "original_string"]})
     record = send({"guid": "mine"}, parser=parser)
