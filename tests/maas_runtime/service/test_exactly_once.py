@@ -13,7 +13,7 @@ from maas_runtime.service.service import Service
 from maas_runtime.state.store import DirectoryStateStore
 from maas_runtime.state.zookeeper import LeadershipLost, ZooKeeperStateStore
 from stellar.maas import FileQueue, MemoryRegistry, ModelRequest, ZooKeeper, ZooKeeperQueue
-from stellar.maas.registries import directory
+from stellar.maas.registries.file_registrar import ASIDE
 from stellar.maas.requests import make_note
 
 
@@ -198,5 +198,5 @@ def delete_queue(side):
     if isinstance(side, ZooKeeperSide):
         side.connections[-1].delete("/maas/queue")
         return
-    (side.folder / directory.ASIDE / "next-request").unlink()
+    (side.folder / ASIDE / "next-request").unlink()
     (side.folder / "maas/queue").rmdir()
