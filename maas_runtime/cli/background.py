@@ -52,9 +52,11 @@ def start(arguments: Sequence[str], args: argparse.Namespace) -> int:
         with file.open("rb") as log:
             log.seek(begin)
             print(f"maas_service.sh: the service {reason}:\n{log.read().decode(errors='replace')}", file=sys.stderr)
+        args.out.write(error=f"the service {reason}", log=str(file))
         return NOT_RUNNING
     state = "runs" if status == "leading" else "waits to take over from another service,"
-    print(f"the service {state} as process {service.pid}, stand-alone; its log is {file}")
+    line = f"the service {state} as process {service.pid}, stand-alone; its log is {file}"
+    args.out.write(line, state=status, pid=service.pid, log=str(file))
     service.returncode = 0  # it runs on, so the destructor must not warn
     return RUNNING
 

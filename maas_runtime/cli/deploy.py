@@ -9,14 +9,19 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 from maas_runtime.cli.common import (
     RESPONSE_SECONDS,
     WAIT_SECONDS,
+    add_registry_options,
     await_condition,
+    describe_registry_options,
     open_backend,
     parse_seconds,
+    reject_options,
 )
+from maas_runtime.cli.output import Output, make_printable
 from maas_runtime.cli.waiting import WaitReport, count_failures
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.samples import parse_warm_up, read_samples
@@ -38,12 +43,25 @@ from maas_runtime.store.base import ModelStore
 from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
 from stellar.maas.requests import make_note
-from stellar.maas.schema import Model, ModelRequest, validate_name
+from stellar.maas.schema import Model, ModelRequest, ServiceInstance, validate_name
+
+EXAMPLES = """examples:
+  maas deploy -lmp ./dga -hmp /user/me/dga/1.0 -mo ADD -m 512 -n dga -v 1.0 -ni 1 --wait
+  maas deploy -mo LIST -n dga
+  maas deploy -mo REMOVE -n dga -v 1.0 -ni 1
+  maas deploy -lmp ./dga2 -hmp /user/me/dga/2.0 -mo ADD -m 512 -n dga -v 2.0 -ni 3 --replace --wait
+"""
 
 POLL_SECONDS = 0.05
 
 
-def add_deploy_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False) -> None:
+    add_registry_options(parser, quorum_needed=quorum_needed, contents="the model store")
+    stores.add_store_options(parser)
+    _add_deploy_options(parser)
+
+
+def _add_deploy_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-mo", "--mode", type=str.upper, choices=("ADD", "REMOVE", "LIST"), help="the action")
     add("-n", "--name", help="the model's name")
@@ -112,20 +130,21 @@ NEEDED = {
 SHORT = {"name": "-n", "version": "-v", "num_instances": "-ni", "memory": "-m", "hdfs_model_path": "-hmp"}
 
 
-def deploy(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Add, remove, replace or list instances, or unregister lost ones."""
     _check_options(args)
+    _check_effects(args)
     if args.log4j:
         print("maas: -l has no effect: this service does not use log4j", file=sys.stderr)
-    with stores.model_store(args) as store, open_backend(args) as backend:
+    with stores.model_store(args) as store, open_backend(args, create=args.mode == "ADD") as backend:
         content = _upload(args, store) if args.local_model_path else None
         if args.prune:
-            return prune(backend.registry, args.name, args.version, unreachable_too=args.prune == "unreachable")
+            return prune(args, backend.registry)
         if args.mode == "LIST":
-            sys.stdout.write(format_listing(backend.registry.instances(args.name, args.version)))
-            return 0
+            return _list(args.out, backend.registry.instances(args.name, args.version))
         if args.mode == "ADD" and content is None:
             store.script(args.hdfs_model_path)
+        args.out.write(name=args.name, version=args.version)
         return _enqueue(args, backend, content) if args.replace is None else _replace(args, backend, content)
 
 
@@ -134,7 +153,7 @@ def _upload(args: argparse.Namespace, store: ModelStore) -> str:
     files = store.upload(args.local_model_path, args.hdfs_model_path, args.script)
     content = store.add_content(args.local_model_path, args.script)
     for file in files:
-        print(f"uploaded {file}")
+        args.out.append("uploaded", str(file), f"uploaded {file}")
     return content
 
 
@@ -171,19 +190,55 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ValueError("--script requires -lmp: it is stored with the uploaded files")
 
 
-def prune(registry: Registry, name: str | None, version: str | None, *, unreachable_too: bool) -> int:
+def _check_effects(args: argparse.Namespace) -> None:
+    """Raise ValueError for an option without effect; Metron's own options are accepted in every mode."""
+    mode = "--prune" if args.prune else args.mode
+    if args.mode == "LIST":
+        reject_options(args, f"with {mode}", "wait")
+    if args.mode != "REMOVE":
+        reject_options(args, f"with {mode}", "strict")
+    if args.mode != "ADD" and not args.local_model_path:
+        reject_options(args, f"with {mode}", *stores.OPTIONS)
+    if not stores.is_in_hdfs(args):
+        reject_options(args, "because the model store is not in HDFS", *stores.IDENTITY)
+
+
+def prune(args: argparse.Namespace, registry: Registry) -> int:
     """Unregister lasting entries whose server is gone, and print each."""
-    lasting = [instance for instance in registry.instances(name, version) if instance.lasting]
+    lasting = [instance for instance in registry.instances(args.name, args.version) if instance.lasting]
+    args.out.write(unregistered=[], unreachable=[], lasting=len(lasting))
     removed = 0
     for instance, reason in find_unreachable(lasting):
-        if reason == "refused" or unreachable_too:
+        fields = {**describe_instance(instance), "reason": reason}
+        if reason == "refused" or args.prune == "unreachable":
             registry.unregister(instance.name, instance.id)
             removed += 1
-            print(f"{instance.model} at {instance.url}: {reason}; unregistered")
+            args.out.append("unregistered", fields, f"{instance.model} at {instance.url}: {reason}; unregistered")
         else:
-            print(f"{instance.model} at {instance.url}: {reason} from here; not removed (see --prune=unreachable)")
-    print(f"{removed} of {len(lasting)} lasting entries unregistered")
+            line = f"{instance.model} at {instance.url}: {reason} from here; not removed (see --prune=unreachable)"
+            args.out.append("unreachable", fields, line)
+    args.out.write(f"{removed} of {len(lasting)} lasting entries unregistered")
     return 0
+
+
+def _list(out: Output, instances: Instances) -> int:
+    out.write(*format_listing(instances).splitlines(), instances=[describe_instance(each) for each in instances])
+    return 0
+
+
+def describe_instance(instance: ServiceInstance) -> dict[str, Any]:
+    """Return the fields of a registered instance for JSON."""
+    return {
+        "name": instance.name,
+        "version": instance.model.version,
+        "id": instance.id,
+        "url": instance.url,
+        "host": instance.address,
+        "port": instance.port,
+        "functions": instance.payload.endpoint.functions,
+        "registered": instance.registration_time_utc,
+        "ephemeral": not instance.lasting,
+    }
 
 
 def format_listing(instances: Instances) -> str:
@@ -194,7 +249,7 @@ def format_listing(instances: Instances) -> str:
         for instance in group:
             functions = "\n".join(f"\t{name}={path}" for name, path in instance.payload.endpoint.functions.items())
             lines.append(f"{model.name}:{model.version} @ {instance.url} serving:\n{functions or chr(9)}\n")
-    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in "".join(lines))
+    return "\n".join(map(make_printable, "".join(lines).split("\n")))
 
 
 def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) -> int:
@@ -219,10 +274,12 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
         return 1 if args.wait is not None else 0
     if "refused" in result:
         print(f"maas: {result['refused']}", file=sys.stderr)
+        args.out.write(refused=result["refused"])
         return 1 if adding or args.strict else 0
-    print(f"{model}: {result['wanted']} desired")
+    args.out.write(f"{model}: {result['wanted']} desired", desired=result["wanted"])
     if args.wait is not None:
         _await_ready(backend.registry, state_store, model, result["wanted"], args.wait, failures)
+        args.out.write(f"{model}: {result['wanted']} ready", ready=result["wanted"])
     return 0
 
 
@@ -246,16 +303,14 @@ def _await_result(
     Raises DeployError if the service does not respond in time.
     """
     if not state_store.is_led():
-        where = f" -zq {args.zk_quorum}" if args.zk_quorum else ""
-        print(
-            f"{model}: the request is queued, but no service is running; start one with: maas serve{where}",
-            file=sys.stderr,
-        )
+        start = f"start one with: maas serve{describe_registry_options(args)}"
+        print(f"{model}: the request is queued, but no service is running; {start}", file=sys.stderr)
+        args.out.write(queued=True)
         return None
     if (result := await_condition(find, RESPONSE_SECONDS)) is None:
         raise DeployError(
             f"{model}: the request is queued, but the service did not respond within {RESPONSE_SECONDS:g} seconds; it "
-            "may be copying files, and handles the request later; see: maas status"
+            f"may be copying files, and handles the request later; see: maas status{describe_registry_options(args)}"
         )
     return result
 
@@ -281,9 +336,10 @@ def _replace(args: argparse.Namespace, backend: Backend, content: str | None) ->
         return 1 if args.wait is not None else 0
     if "refused" in result:
         raise DeployError(result["refused"])
-    print(f"{request.model}: {result['wanted']} desired, replacing the others")
+    args.out.write(f"{request.model}: {result['wanted']} desired, replacing the others", desired=result["wanted"])
     if args.wait is not None:
         _await_rollout(backend.state_store, id, request, args.wait)
+        args.out.write(f"{request.model}: {request.instances} ready, the others removed", ready=request.instances)
     return 0
 
 
@@ -308,7 +364,6 @@ def _await_rollout(state_store: StateStore, id: str, request: ReplaceRequest, se
         sleep(POLL_SECONDS)
     if rollout.state == "failed":
         raise DeployError(f"{request.model}: {rollout.reason}; rolled back to the previous instances")
-    print(f"{request.model}: {request.instances} ready, the others removed")
 
 
 def _read_rollout(state_store: StateStore, id: str, request: ReplaceRequest) -> Rollout:
@@ -339,4 +394,3 @@ def _await_ready(
             f"{model}: {count} of {desired} ready after {seconds:g} seconds{report.explain()}; accepted, not finished: "
             "the service goes on, see: maas status"
         )
-    print(f"{model}: {desired} ready")

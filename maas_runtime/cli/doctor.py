@@ -28,6 +28,8 @@ from kazoo import exceptions as refusals
 from kazoo.client import KazooClient
 from kazoo.security import OPEN_ACL_UNSAFE
 
+from maas_runtime.cli.common import add_registry_options, describe_registry_options, reject_options
+from maas_runtime.cli.output import make_printable
 from maas_runtime.deployers.yarn.rest import CLUSTER, SERVICES, validate_url
 from maas_runtime.runner.processes import PROC
 from maas_runtime.state import backend as backends
@@ -71,6 +73,7 @@ class CheckTarget:
 
     hosts: ZooKeeper, if used; `client` is the file with settings of the connection
     host: host name of this machine for clients
+    options: the registry's options as given, for commands in suggested fixes
     yarn, queue: URLs of YARN's resource managers, and the queue for models
     hdfs: connects to the model store, if it is in HDFS
     """
@@ -81,6 +84,7 @@ class CheckTarget:
     hosts: str | None = None
     client: Path | None = None
     host: str = "127.0.0.1"
+    options: str = ""
     yarn: Sequence[str] = ()
     queue: str = "default"
     hdfs: Callable[[], WebHdfs] | None = None
@@ -356,17 +360,17 @@ def service(target: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
     if backend.state_store.is_led():
         yield ok("running")
     else:
-        where = f" -zq {target.hosts}" if target.hosts else ""
-        yield warn("not running, so requests wait", f"start one: maas serve{where}")
+        yield warn("not running, so requests wait", f"start one: maas serve{target.options}")
 
 
-def registrations(_: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
+def registrations(target: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
     instances = backend.registry.instances()
     lost = find_unreachable(instances)
     yield ok(f"{len(instances) - len(lost)} of {len(instances)} registered instances accept connections")
+    prune = f"maas deploy{target.options} --prune"
     for lasting, fix in (
-        (True, "run maas deploy --prune to remove those that refuse, --prune=unreachable for the others too"),
-        (False, "if they do not recover, check the logs of their runners"),
+        (True, f"run {prune} to remove those that refuse, or {prune}=unreachable for the others too"),
+        (False, f"if they do not recover, check their logs: maas logs{target.options} NAME"),
     ):
         if lines := [f"{i.model} at {i.url} ({why})" for i, why in lost if i.lasting is lasting]:
             more = f" and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
@@ -479,7 +483,7 @@ def examine(target: CheckTarget) -> Iterator[tuple[str, Diagnosis]]:
     """Run all checks. Yield the name of the check and each of its results."""
     has_zookeeper = True
     for name, check in CHECKS:
-        for result in _catch_errors(check(target)):
+        for result in _catch_errors(check(target), target):
             has_zookeeper = has_zookeeper and (name, result.state) != ("ZooKeeper", "fail")
             yield name, result
     if not has_zookeeper:
@@ -487,21 +491,22 @@ def examine(target: CheckTarget) -> Iterator[tuple[str, Diagnosis]]:
     try:
         with _open_backend(target) as backend:
             for name, check_backend in BACKEND_CHECKS:
-                for result in _catch_errors(check_backend(target, backend)):
+                for result in _catch_errors(check_backend(target, backend), target):
                     yield name, result
     except (OSError, ValueError) as error:
-        yield "registry", fail(str(error), FIX_FIRST)
+        yield "registry", fail(str(error), _fix_first(target))
 
 
-FIX_FIRST = "fix this error, and run maas doctor again"
+def _fix_first(target: CheckTarget) -> str:
+    return f"fix this error, and run maas doctor{target.options} again"
 
 
-def _catch_errors(results: Iterator[Diagnosis]) -> Iterator[Diagnosis]:
+def _catch_errors(results: Iterator[Diagnosis], target: CheckTarget) -> Iterator[Diagnosis]:
     """Yield the results of a check; an error that stops it is a result too."""
     try:
         yield from results
     except (OSError, ValueError) as error:
-        yield fail(str(error), FIX_FIRST)
+        yield fail(str(error), _fix_first(target))
 
 
 def _open_backend(target: CheckTarget) -> AbstractContextManager[Backend]:
@@ -519,8 +524,10 @@ EXAMPLES = """examples:
 """
 
 
-def add_doctor_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `maas doctor`."""
+    add_registry_options(parser, contents="the model store and the containers")
+    stores.add_location_options(parser)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="host name of this machine for clients (default %(default)s)")
     add("--yarn", action="append", default=[], metavar="URL", help="a resource manager of YARN, http://node1:8088")
@@ -529,26 +536,37 @@ def add_doctor_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all results. Return 1 if a check fails, else 0."""
-    target = CheckTarget(
+    _check_effects(args)
+    states = set()
+    for name, (state, message, fix) in examine(_make_target(args)):
+        lines = [f"{state:4}  {name:9}  {make_printable(message)}"]
+        if fix:
+            lines.append(f"{'':4}  {'':9}  fix: {make_printable(fix)}")
+        args.out.append("checks", {"check": name, "state": state, "message": message, "fix": fix or None}, *lines)
+        states.add(state)
+    return int("fail" in states)
+
+
+def _check_effects(args: argparse.Namespace) -> None:
+    if args.zk_quorum is None:
+        reject_options(args, "without -zq", "zk_client")
+    if not args.yarn:
+        reject_options(args, "without --yarn", "queue")
+    if not stores.is_in_hdfs(args):
+        reject_options(args, "because the model store is not in HDFS", *stores.IDENTITY)
+
+
+def _make_target(args: argparse.Namespace) -> CheckTarget:
+    in_hdfs = stores.is_in_hdfs(args)
+    return CheckTarget(
         args.registry.absolute(),
-        args.registry.absolute() if stores.is_in_hdfs(args) else Path(stores.resolve_shared_name(args)),
+        args.registry.absolute() if in_hdfs else Path(stores.resolve_shared_name(args)),
         args.zk_root,
         args.zk_quorum,
         args.zk_client,
         args.host,
+        describe_registry_options(args),
         args.yarn,
         args.queue,
-        partial(stores.connect_hdfs, args) if stores.is_in_hdfs(args) else None,
+        partial(stores.connect_hdfs, args) if in_hdfs else None,
     )
-    worst = 0
-    for name, (state, message, fix) in examine(target):
-        print(f"{state:4}  {name:9}  {_printable(message)}")
-        if fix:
-            print(f"{'':4}  {'':9}  fix: {_printable(fix)}")
-        worst = max(worst, state == "fail")
-    return worst
-
-
-def _printable(text: str) -> str:
-    """Replace characters that are not printable: some messages contain data from outside."""
-    return "".join(character if character.isprintable() else "?" for character in text)

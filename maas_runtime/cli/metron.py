@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
 
-from maas_runtime.cli import background
-from maas_runtime.cli.common import (
-    CommandParser,
-    add_common_options,
-    run_command,
-)
-from maas_runtime.cli.deploy import add_deploy_options, deploy
-from maas_runtime.cli.serve import add_serve_options, serve_on_yarn
+from maas_runtime.cli import background, deploy, serve
+from maas_runtime.cli.common import CommandParser, run_command
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.deployers.yarn import configuration as hadoop
 
@@ -25,9 +20,8 @@ def maas_deploy(argv: Sequence[str] | None = None) -> int:
         description="Add, remove, replace or list instances of a model.",
         allow_abbrev=False,
     )
-    parser.set_defaults(command=deploy)
-    add_common_options(parser, quorum_needed=True)
-    add_deploy_options(parser)
+    parser.set_defaults(command=deploy.run)
+    deploy.add_options(parser, quorum_needed=True)
     return run_command("maas_deploy.sh", parser.parse_args(argv))
 
 
@@ -43,16 +37,21 @@ def maas_service(argv: Sequence[str] | None = None) -> int:
         description="Start the service that runs the requested models, and return when it runs.",
         allow_abbrev=False,
     )
-    parser.set_defaults(command=partial(background.start, list(sys.argv[1:] if argv is None else argv)))
-    add_common_options(parser, quorum_needed=True)
-    add_serve_options(parser)
+    parser.set_defaults(command=partial(_start, list(sys.argv[1:] if argv is None else argv)))
+    serve.add_options(parser, quorum_needed=True)
     parser.set_defaults(effective=("--timeout",))
     args = parser.parse_args(argv)
     if args.on_yarn or args.yarn is not None or hadoop.find_configuration():
-        args.on_yarn, args.command = True, serve_on_yarn
+        args.on_yarn, args.command = True, serve.run_on_yarn
     if message := background.find_invalid_value(args):
         print(f"maas_service.sh: {message}", file=sys.stderr)
         return 255
     for line in cluster.explain_ignored_options(args):
         print(f"maas_service.sh: {line}", file=sys.stderr)
     return run_command("maas_service.sh", args)
+
+
+def _start(arguments: Sequence[str], args: argparse.Namespace) -> int:
+    """Start the service in the background of this machine."""
+    serve.check_effects(args)
+    return background.start(arguments, args)

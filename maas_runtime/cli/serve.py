@@ -16,10 +16,13 @@ from threading import Event, Thread
 
 from maas_runtime.cli import background
 from maas_runtime.cli.common import (
+    add_registry_options,
     log,
     open_backend,
     parse_seconds,
+    reject_options,
 )
+from maas_runtime.cli.output import JsonFormatter
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.deployers.local import LocalInstances
@@ -36,8 +39,17 @@ from maas_runtime.state.store import ignore_status, try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
 
+EXAMPLES = """examples:
+  maas serve
+  maas serve --host node1 -e MODEL_THREADS=2
+  maas serve -zq node1:2181 --yarn http://node1:8088 --store /nfs/maas -q models
+  maas serve -zq node1:2181 --on-yarn --store /nfs/maas
+"""
 
-def add_serve_options(parser: argparse.ArgumentParser) -> None:
+
+def add_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False) -> None:
+    add_registry_options(parser, quorum_needed=quorum_needed, contents="the model store and the containers")
+    stores.add_store_options(parser)
     _add_service_options(parser)
     _add_limit_options(parser)
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
@@ -158,18 +170,19 @@ def _parse_health(text: str) -> str:
     return text
 
 
-def serve(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr(as_json=args.output == "json")
     if args.ready_fd is None:  # else the parent process printed it
         for line in cluster.explain_ignored_options(args):
             log.warning("%s", line)
     if args.on_yarn:
-        return serve_on_yarn(args)
+        return run_on_yarn(args)
+    check_effects(args)
     signals: list[int] = []
     for number in list_stop_signals():
         signal.signal(number, lambda number, _: signals.append(number))
-    with stores.model_store(args) as store, open_backend(args) as backend:
+    with stores.model_store(args) as store, open_backend(args, create=True) as backend:
         log.info("serving %s", backend.name)
         notify = partial(_notify, args.ready_fd) if args.ready_fd is not None else ignore_status
         if cluster.uses_yarn(args):
@@ -187,11 +200,33 @@ def serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def serve_on_yarn(args: argparse.Namespace) -> int:
+def log_to_stderr(*, as_json: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if as_json:
+        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
+
+
+def check_effects(args: argparse.Namespace) -> None:
+    """Raise ValueError for an option without effect, other than Metron's, which are accepted with a message."""
+    uses_yarn = cluster.uses_yarn(args)
+    if not uses_yarn:
+        reject_options(args, "without --yarn or --on-yarn", "yarn_python", "yarn_node_seconds")
+    else:
+        reject_options(args, "on YARN, where each node's own name is used", "host")
+    if args.on_yarn:
+        reject_options(args, "with --on-yarn, where models always go on", "leave_running")
+    if stores.is_in_hdfs(args):
+        reject_options(args, "because the model store is in HDFS", "file_root")
+    elif not uses_yarn:
+        reject_options(args, "without HDFS and YARN", *stores.IDENTITY)
+
+
+def run_on_yarn(args: argparse.Namespace) -> int:
     """Start the service on YARN, and return when it runs."""
+    check_effects(args)
     if message := background.find_invalid_value(args):
         raise ValueError(message)
-    with stores.model_store(args) as store, open_backend(args) as backend:
+    with stores.model_store(args) as store, open_backend(args, create=True) as backend:
         return cluster.start(args, backend, store, stores.resolve_shared_name(args))
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+from maas_runtime.cli.common import add_registry_options, open_backend, reject_options
+from maas_runtime.cli.models import find_names, list_versions, require_known
 from maas_runtime.service.rollouts import ENDED, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
@@ -16,13 +20,15 @@ from stellar.maas.schema import validate_name
 
 EXAMPLES = """examples:
   maas traffic -n dga --weight 1.0=90 --weight 2.0=10
+  maas traffic -n dga --weight 1.0=90 --weight 2.0=10 --ahead
   maas traffic -n dga --shadow 2.0=0.5
   maas traffic -n dga
   maas traffic -n dga --clear
 """
 
 
-def add_traffic_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_registry_options(parser)
     add = parser.add_argument
     add("-n", "--name", help="the model's name; without it all plans are shown")
     add(
@@ -41,6 +47,7 @@ def add_traffic_options(parser: argparse.ArgumentParser) -> None:
         help="also send calls to this version and compare the results: all of them, or a share from 0 to 1",
     )
     add("--clear", action="store_true", help="remove the current plan first")
+    add("--ahead", action="store_true", help="accept a model or versions that are not deployed yet")
 
 
 def _weight(text: str) -> tuple[str, float]:
@@ -63,21 +70,60 @@ def _shadow(text: str) -> Shadow:
         raise argparse.ArgumentTypeError(f"invalid shadow {text!r}: expected VERSION or VERSION=SHARE") from None
 
 
-def traffic(args: argparse.Namespace, backend: Backend) -> int:
-    """Change the plan of a model by the options given, and print it. Raises ValueError for invalid options."""
-    changes = args.weight or args.shadow or args.clear or args.per_instance
-    if args.name is None:
-        if changes:
-            raise ValueError("missing model name: add -n (--name)")
-        sys.stdout.writelines(f"{line}\n" for line in describe_plans(backend.registry, backend.state_store))
-        return 0
-    name = validate_name(args.name, "model's name")
-    plan = _change_plan(args, name, backend.state_store) if changes else read_plan(backend.state_store, name)
-    if changes:
+def run(args: argparse.Namespace) -> int:
+    """Change the plan of a model by the options given, and print it; without a model, print all plans."""
+    with open_backend(args) as backend:
+        if args.name is None:
+            _show_all(args, backend)
+        else:
+            _show_or_change(args, validate_name(args.name, "model's name"), backend)
+    return 0
+
+
+def _show_all(args: argparse.Namespace, backend: Backend) -> None:
+    if _has_changes(args):
+        raise ValueError("missing model name: add -n (--name)")
+    reject_options(args, "without -n", "ahead")
+    args.out.write(plans=[])
+    for name, plan in read_plans(backend.state_store):
+        args.out.append("plans", *describe_plan(name, plan, backend.registry))
+
+
+def _show_or_change(args: argparse.Namespace, name: str, backend: Backend) -> None:
+    if not _has_changes(args):
+        reject_options(args, "without --weight and --shadow", "ahead")
+        require_known("model", name, find_names(backend))
+        plan: TrafficPlan | str = read_plan(backend.state_store, name)
+    else:
+        plan = _change_plan(args, name, backend.state_store)
+        _check_names(args, name, backend)
         _warn(name, plan, backend.registry)
         backend.state_store.write(f"{TRAFFIC}/{name}", plan.to_note() or None)
-    print(describe(name, plan, backend.registry))
-    return 0
+    fields, line = describe_plan(name, plan, backend.registry)
+    args.out.write(line, **fields)
+
+
+def _has_changes(args: argparse.Namespace) -> bool:
+    return bool(args.weight or args.shadow or args.clear or args.per_instance)
+
+
+def _check_names(args: argparse.Namespace, name: str, backend: Backend) -> None:
+    """Raise ValueError for a model or version that is neither registered nor desired, unless --ahead is given.
+
+    A misspelt version would have no instances, so that all calls would go to the others.
+    """
+    given = [*dict(args.weight), *([args.shadow.version] if args.shadow else [])]
+    if args.ahead:
+        if not given:
+            reject_options(args, "without --weight and --shadow", "ahead")
+        return
+    hint = "; add --ahead to set the plan before it is deployed" if given else ""
+    try:
+        require_known("model", name, find_names(backend))
+        for version in given:
+            require_known("version", version, list_versions(backend, name), name)
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from None
 
 
 def read_plan(state_store: StateStore, name: str) -> TrafficPlan:
@@ -115,29 +161,31 @@ def _warn(name: str, plan: TrafficPlan, registry: Registry) -> None:
             )
 
 
-def describe_plans(registry: Registry, state_store: StateStore) -> Iterator[str]:
-    """Yield a line for each plan."""
+def read_plans(state_store: StateStore) -> Iterator[tuple[str, TrafficPlan | str]]:
+    """Yield the name and the plan of each model that has one; the reason instead of an invalid plan."""
     for name in state_store.names(TRAFFIC):
         try:
-            yield describe(name, read_plan(state_store, name), registry)
+            yield name, read_plan(state_store, name)
         except ValueError as error:
-            yield str(error)
+            yield name, str(error)
 
 
-def describe(name: str, plan: TrafficPlan, registry: Registry) -> str:
-    """Return a line with the versions that receive calls without a version, and their shares."""
-    counts: dict[str, int] = {}
-    for instance in registry.instances(name):
-        counts[instance.model.version] = counts.get(instance.model.version, 0) + 1
+def describe_plan(name: str, plan: TrafficPlan | str, registry: Registry) -> tuple[dict[str, Any], str]:
+    """Return the fields of a plan, and a line with the versions that receive calls without a version.
+
+    plan: the reason instead of an invalid plan
+    """
+    if isinstance(plan, str):
+        return {"name": name, "error": plan}, plan
+    counts = Counter(instance.model.version for instance in registry.instances(name))
     weights = {
-        version: weight * (counts.get(version, 0) if plan.per_instance else bool(counts.get(version)))
+        version: weight * (counts[version] if plan.per_instance else bool(counts[version]))
         for version, weight in plan.weights.items()
     }
     total = sum(weights.values())
-    shares = [
-        f"{version} {100 * weights[version] / total if total else 0:.3g} %"
-        for version in sorted(weights, key=natural_order)
-    ]
-    to = ", ".join(shares) if total else ", ".join([*shares, "the newest version"])
+    shares = {version: weights[version] / total if total else 0 for version in sorted(weights, key=natural_order)}
+    shown = [f"{version} {100 * share:.3g} %" for version, share in shares.items()]
+    to = ", ".join(shown if total else [*shown, "the newest version"])
     shadow = f"; {100 * plan.shadow.share:.3g} % also to {plan.shadow.version}, its shadow" if plan.shadow else ""
-    return f"{name}: calls go to {to}{' (by instance)' if plan.per_instance else ''}{shadow}"
+    line = f"{name}: calls go to {to}{' (by instance)' if plan.per_instance else ''}{shadow}"
+    return {"name": name, **plan.to_note(), "shares": shares}, line

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from stellar.maas.registries.directory import FileRegistry, read_config
 from stellar.maas.registries.directory_queue import FileQueue
 from stellar.maas.registry import Registry
 from stellar.maas.requests import RequestQueue
+
+if TYPE_CHECKING:
+    from stellar.maas.zookeeper import ZooKeeper
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,12 @@ def open_directory(folder: Path, config_path: str) -> Iterator[Backend]:
 
 
 @contextmanager
-def open_zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterator[Backend]:
+def open_zookeeper(hosts: str, client: Path | None, config_path: str, *, create: bool = True) -> Iterator[Backend]:
     """Open the back end in ZooKeeper.
 
     client: JSON file with connection settings
+    create: False if a path after the hosts must exist
+
     Raises ConnectionError if no server responds, ValueError for invalid hosts, settings or configuration.
     """
     from maas_runtime.state.zookeeper import ZooKeeperStateStore
@@ -58,9 +64,16 @@ def open_zookeeper(hosts: str, client: Path | None, config_path: str) -> Iterato
         registry_options.append(f"--zk-client={client.absolute()}")
     with (
         ZooKeeper(ZooKeeperSettings.read(hosts, client)) as connection,
-        ZooKeeperRegistry(connection, config_path=config_path) as registry,
+        ZooKeeperRegistry(_check_root(connection, create), config_path=config_path) as registry,
         ZooKeeperQueue(connection, config_path) as queue,
     ):
         yield Backend(
             f"ZooKeeper at {hosts}", registry, queue, ZooKeeperStateStore(connection, config_path), registry_options
         )
+
+
+def _check_root(connection: ZooKeeper, create: bool) -> ZooKeeper:
+    """Return the connection. Raises ValueError if the path after its hosts must exist and does not."""
+    if not create and connection.request("exists", "/") is None:
+        raise ValueError(f"the path in -zq {connection.hosts} does not exist; correct it, or start maas serve with it")
+    return connection

@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 
 HDFS = ("hdfs", "webhdfs", "swebhdfs")
 
+# Names of the options in the parsed arguments
+IDENTITY = ("principal", "keytab")
+OPTIONS = ("store", "model_files", "model_mb", *IDENTITY)
+
 
 def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a command that reads or writes models' files."""
+    add_location_options(parser)
+    _add_size_options(parser)
+
+
+def add_location_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the model store."""
     add = parser.add_argument
     add(
         "--store",
@@ -28,6 +39,12 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
         help="the model store: a directory, hdfs://HOST:PORT or webhdfs://HOST:PORT (default: with -zq Hadoop's file "
         "system, if $HADOOP_CONF_DIR configures one; otherwise `store` in the registry's directory)",
     )
+    add("--principal", metavar="NAME@REALM", help="Kerberos principal for Hadoop")
+    add("--keytab", type=Path, metavar="FILE", help="keytab of the principal; without it, the ticket of kinit is used")
+
+
+def _add_size_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     max_size = ModelSize()
     add(
         "--model-files",
@@ -43,8 +60,6 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="maximum size of a model (%(default)s MB)",
     )
-    add("--principal", metavar="NAME@REALM", help="Kerberos principal for Hadoop")
-    add("--keytab", type=Path, metavar="FILE", help="keytab of the principal; without it, the ticket of kinit is used")
 
 
 def store_name(args: argparse.Namespace) -> str:

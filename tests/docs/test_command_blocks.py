@@ -49,7 +49,7 @@ def await_status(where: str, pattern: str) -> str:
 
     `grep -q` would end before `maas`, which would then report a broken pipe.
     """
-    return f"for _ in {{1..600}}; do maas status {where} | grep '{pattern}' >/dev/null && break; sleep 0.1; done"
+    return f"for _ in {{1..600}}; do maas status {where} 2>&1 | grep '{pattern}' >/dev/null && break; sleep 0.1; done"
 
 
 # In two seconds a killed instance has been replaced; on a busy machine it may take longer

@@ -39,7 +39,7 @@ def client(quorum):
     client.close()
 
 
-def test_a_running_zookeeper_passes_and_is_left_unchanged(doctor, quorum, client):
+def test_a_running_zookeeper_passes_and_is_left_unchanged(doctor, quorum, client, tmp_path):
     status, output = doctor("-zq", quorum)
     assert status == 0
     assert "ok    ZooKeeper  ZooKeeper 3." in output
@@ -47,7 +47,7 @@ def test_a_running_zookeeper_passes_and_is_left_unchanged(doctor, quorum, client
         assert f"ok    ZooKeeper  {path} is writable" in output
     assert "its clock agrees with this machine's" in output
     assert "warn  ports      127.0.0.1 is a loopback address" in output
-    assert f"fix: start one: maas serve -zq {quorum}" in output
+    assert f"fix: start one: maas serve --registry {tmp_path / 'place'} -zq {quorum}" in output
     assert client.get_children("/") == []
 
 

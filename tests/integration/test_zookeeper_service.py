@@ -70,7 +70,7 @@ def test_without_a_service_a_killed_runner_is_unregistered_when_its_session_expi
     service = world.start()
     wait_for(lambda: "this service leads" in world.log())
     world.deploy("-lmp", world.model, *ADD, "-ni", 1, "--wait")
-    (one,) = world.registry.instances()
+    (one,) = world.ready(1)
     service.kill()
     service.wait()
     os.kill(world.runner_of(one), signal.SIGKILL)

@@ -102,6 +102,7 @@ def assert_runs(command):
 
 
 def test_the_archive_runs_the_maas_command(registry_dir):
+    registry_dir.mkdir()
     assert assert_runs([*BARE, NAME, "maas", "status", "--registry", str(registry_dir)]).startswith(
         "service: not running"
     )

@@ -222,7 +222,8 @@ def start(args: argparse.Namespace, backend: Backend, store: ModelStore, where: 
             print(f"maas: the service did not start on YARN in time and was ended{reason}", file=sys.stderr)
             return 2
         url = yarn.urls[0]
-    print(f"the service runs on YARN at {url} as {service.name}; to end it: yarn app -destroy {service.name}")
+    line = f"the service runs on YARN at {url} as {service.name}; to end it: yarn app -destroy {service.name}"
+    args.out.write(line, state="leading", yarn=url, name=service.name)
     return 0
 
 

@@ -44,6 +44,14 @@ def test_an_item_contains_the_bytes_that_were_sent(queue):
         assert queue.take(0).data == data
 
 
+def test_waiting_items_are_listed_in_order_and_stay_in_the_queue(queue):
+    assert queue.items() == []
+    names = [queue.put(data) for data in (b"1", b"\xff", b"")]
+    assert [(item.name, item.data) for item in queue.items()] == [*zip(names, (b"1", b"\xff", b""), strict=True)]
+    assert queue.take(0).name == names[0]
+    assert [item.name for item in queue.items()] == names[1:]
+
+
 def test_a_name_is_never_reused(queue):
     names = []
     for _ in range(3):

@@ -80,6 +80,34 @@ def test_a_directory_that_does_not_exist_yet_passes(doctor, registry_dir):
     assert not registry_dir.exists()
 
 
+def test_fixes_repeat_the_options_of_the_registry(doctor, registry_dir):
+    _, found = doctor("-zr", "/other/config")
+    options = f"--registry {registry_dir} -zr /other/config"
+    assert f"fix: start one: maas serve {options}" in results(found, "service", "warn")[0]
+    (registry_dir / "other").mkdir(parents=True)
+    (registry_dir / "other/config").write_text("[]")
+    _, found = doctor("-zr", "/other/config")
+    assert f"fix: fix this error, and run maas doctor {options} again" in results(found, "registry", "fail")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("-q models", "--queue has no effect without --yarn"),
+        ("--zk-client file", "--zk-client has no effect without -zq"),
+        ("--principal p", "--principal has no effect because the model store is not in HDFS"),
+        ("--model-mb 5", "unrecognized arguments: --model-mb 5"),
+    ],
+)
+def test_options_without_effect_are_rejected(words, reason, capsys):
+    try:
+        status = main(["doctor", *words.split()])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 1
+    assert reason in capsys.readouterr().err
+
+
 def test_missing_programs_are_reported(doctor, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     status, found = doctor()
@@ -169,13 +197,13 @@ def entries(registry_dir):
         yield urls
 
 
-def test_lasting_entries_without_a_server_are_reported(doctor, entries):
+def test_lasting_entries_without_a_server_are_reported(doctor, entries, registry_dir):
     status, found = doctor()
     assert status == 0
     assert "1 of 3 registered instances accept connections" in results(found, "models", "ok")[0]
     (line,) = results(found, "models", "warn")
     assert f"dga @ 1.0 at {entries[1]} (refused), dga @ 1.0 at {entries[2]} (unreachable)" in line
-    assert "fix: run maas deploy --prune to remove those that refuse" in line
+    assert f"fix: run maas deploy --registry {registry_dir} --prune to remove those that refuse" in line
 
 
 def test_prune_unregisters_and_prints_entries_that_refuse(maas, entries, registry_dir):

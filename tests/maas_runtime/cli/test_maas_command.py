@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import signal
 import socket
@@ -88,12 +89,14 @@ def test_list_filters_by_name_and_version_and_sends_no_request(run, registry_dir
 def test_add_uploads_and_sends_metrons_bytes(options, run, registry_dir, collateral):
     status, output, errors = run("deploy", *options.format(dir=collateral()).split())
     assert (status, output) == (0, "uploaded rest.sh\nuploaded server.py\n")
-    assert errors == "dga @ 1.0: the request is queued, but no service is running; start one with: maas serve\n"
+    start = f"start one with: maas serve --registry {registry_dir}"
+    assert errors == f"dga @ 1.0: the request is queued, but no service is running; {start}\n"
     assert FileQueue(registry_dir).take(0).data == ADD
 
 
 @pytest.mark.parametrize("options", ["-mo REMOVE -m 512 -n dga -v 1.0 -ni 1", "-mo remove -n dga -ni 1 -v 1.0"])
 def test_remove_sends_metrons_bytes(options, run, registry_dir):
+    registry_dir.mkdir()
     assert run("deploy", *options.split())[0] == 0
     assert FileQueue(registry_dir).take(0).data == REMOVE
 
@@ -125,8 +128,22 @@ REFUSED = [
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "unknown script 'a.sh' in"),
     ("-mo LIST -zq node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
     ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
-    ("-mo LIST -zr nowhere/../..", "expected an absolute path such as /metron/maas/config"),
+    (
+        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} -zr nowhere/../..",
+        "expected an absolute path such as /metron/maas/config",
+    ),
     ("-mo LIST --nam dga", "unrecognized arguments: --nam dga"),
+    ("-mo LIST", "registry does not exist; maas serve creates it, or the first maas deploy"),
+    ("-mo REMOVE -n dga -v 1 -ni 1", "registry does not exist"),
+    ("--prune", "registry does not exist"),
+    ("-mo LIST --wait", "--wait has no effect with LIST"),
+    ("--prune --wait 1", "--wait has no effect with --prune"),
+    ("-mo LIST --strict", "--strict has no effect with LIST"),
+    ("-mo LIST --store /x", "--store has no effect with LIST"),
+    ("-mo REMOVE -n dga -v 1 -ni 1 --model-mb 5", "--model-mb has no effect with REMOVE"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --strict", "--strict has no effect with ADD"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --keytab k", "--keytab has no effect because the model store is not in"),
+    ("-mo LIST --zk-client {dir}/none", "--zk-client has no effect without -zq"),
 ]
 
 
@@ -151,7 +168,45 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == "maas " + importlib.metadata.version("stellar-maas") + "\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["deploy"], ["status"]])
+OTHER_COMMANDS = ["traffic", "status"]
+
+
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
+def test_a_registry_that_does_not_exist_is_an_error(command, run, registry_dir):
+    status, output, errors = run(command)
+    assert (status, output) == (1, "")
+    assert errors == (
+        f"maas: the registry directory {registry_dir} does not exist; maas serve creates it, or the first maas deploy\n"
+    )
+    assert not registry_dir.exists()
+    registry_dir.write_text("")
+    assert f"{registry_dir} is not a directory" in run(command)[2]
+
+
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
+def test_a_default_registry_that_does_not_exist_names_the_options(command, registry_dir, monkeypatch, capsys):
+    monkeypatch.setenv("MAAS_HOME", str(registry_dir))
+    assert main([command]) == 1
+    assert "select a registry with --registry DIR or -zq HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
+@pytest.mark.parametrize("option", ["--store=/x", "--model-files=1", "--model-mb=1", "--principal=p", "--keytab=k"])
+def test_options_of_the_model_store_are_unknown_to_other_commands(command, option, run):
+    status, _, errors = run(command, option)
+    assert status == 1
+    assert "unrecognized arguments" in errors
+
+
+def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
+    status, _, errors = run("traffic", "-zq", "127.0.0.1:1")
+    assert (status, errors) == (1, "maas: --registry has no effect with -zq\n")
+
+
+COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("ask", ["-h", "--help"])
 def test_help_alone_prints_the_usage(command, ask, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -166,6 +221,16 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
         (["-e", "=x"], "invalid variable '=x': expected NAME=VALUE"),
         (["--drain-seconds", "nan"], "invalid number of seconds 'nan'"),
         (["-zq", "node1:2181,"], "invalid hosts 'node1:2181,': expected HOST:PORT,HOST:PORT"),
+        (["--zk-client", "file"], "--zk-client has no effect without -zq"),
+        (["--yarn-python", "python3.12"], "--yarn-python has no effect without --yarn or --on-yarn"),
+        (["--yarn-node-seconds", "1"], "--yarn-node-seconds has no effect without --yarn or --on-yarn"),
+        (["--yarn", "http://h:1", "--host", "h"], "--host has no effect on YARN, where each node's own name is used"),
+        (["--on-yarn", "--leave-running"], "--leave-running has no effect with --on-yarn"),
+        (
+            ["--store", "hdfs://h:1", "--file-root", "/x"],
+            "--file-root has no effect because the model store is in",
+        ),
+        (["--principal", "me@REALM"], "--principal has no effect without HDFS and YARN"),
     ],
 )
 def test_serve_rejects_invalid_options(options, message, run):
@@ -175,6 +240,7 @@ def test_serve_rejects_invalid_options(options, message, run):
 
 
 def test_the_status_of_an_empty_registry_is_one_line(run, registry_dir):
+    registry_dir.mkdir()
     assert run("status") == (0, f"service: not running on {registry_dir}\n", "")
 
 
@@ -255,7 +321,8 @@ def test_waiting_at_a_terminal_prints_each_reason_once(state_store, tmp_path, mo
         state_store.unpublish(f"phases/x/{id}")
 
 
-def test_waiting_without_a_service_fails(maas, collateral):
+def test_waiting_without_a_service_fails(maas, registry_dir):
+    registry_dir.mkdir()
     ended = maas("deploy", "-mo", "REMOVE", "-ni", 1, "-n", "x", "-v", "1", "--wait")
     assert ended.returncode == 1
     assert "no service is running" in ended.stderr
@@ -316,3 +383,115 @@ def test_options_for_yarn_are_reported_to_have_no_effect(maas, tmp_path):
     assert "-mm (--master_memory) has no effect: YARN is not used" in log
     assert "-c (--create) has no effect" in log
     assert "-ma is for modify_acls; the number of cores is -mc" in log
+
+
+# --- status
+
+
+def test_requests_that_wait_are_shown(run, run_json, registry_dir):
+    queue = FileQueue(registry_dir)
+    for data in (ADD, b"null", b"{", REMOVE.replace(b"dga", b"\\u001b[2J")):
+        queue.put(data)
+    _, output, _ = run("status")
+    assert output.splitlines()[1:] == [
+        "waiting: qn-0000000000: ADD 1 of dga @ 1.0 from /user/root/models",
+        "waiting: qn-0000000002: invalid request: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
+        "waiting: qn-0000000003: REMOVE 1 of ?[2J @ 1.0",
+    ]
+    assert [each["id"] for each in run_json("status", "-n", "dga")["pending"]] == ["qn-0000000000"]
+    assert len(queue.items()) == 4
+
+
+@pytest.fixture
+def run_json(run):
+    """Run the command with JSON output: `run_json("status")` returns the document."""
+
+    def run_json(*words):
+        status, output, _ = run(*words, "--output", "json")
+        return {"status": status, **json.loads(output)}
+
+    return run_json
+
+
+def test_an_unknown_model_is_an_error_with_a_suggestion(run, registry_dir):
+    registry_dir.mkdir()
+    with FileRegistry(registry_dir) as registry:
+        assert run("status", "-n", "dga")[::2] == (1, "maas: unknown model dga: there are none\n")
+        for instance in registered(("dga", "1.0", "1", "http://127.0.0.1:1", {})):
+            registry.register(instance)
+        assert run("status", "-n", "dgs")[::2] == (1, "maas: unknown model dgs: did you mean dga?\n")
+
+
+def test_instances_of_other_hosts_are_shown_without_their_processes(run_json, registry_dir):
+    with FileRegistry(registry_dir) as registry, socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for instance in registered(("dga", "1.0", "7", url, {})):
+            registry.register(instance)
+        (found,) = run_json("status", "-n", "dga")["instances"]
+    assert found["uptime"] < 600
+    assert {name: found[name] for name in ("id", "state", "url", "probe", "pid", "memory")} == {
+        "id": "7", "state": "ready", "url": url, "probe": "listens", "pid": None, "memory": None
+    }  # fmt: skip
+
+
+def test_instances_of_this_machine_are_shown_with_their_processes(maas, collateral, registry_dir, is_alive):
+    maas("serve", "--drain-seconds", 0)
+    at = ("-n", "dga", "-v", "1.0")
+    maas("deploy", "-mo", "ADD", "-lmp", collateral(), "-hmp", "/dga", "-m", 0, "-ni", 2, *at, "--wait")
+    document = json.loads(maas("status", "-n", "dga", "--output", "json").stdout)
+    assert document["service"] == {"running": True, "registry": str(registry_dir)}
+    (model,) = document["models"]
+    assert (model["desired"], model["ready"], model["path"], model["memory"]) == (2, 2, "/dga", 0)
+    first, second = document["instances"]
+    assert (first["number"], second["number"]) == (1, 2)
+    for instance in (first, second):
+        assert is_alive(instance["pid"])
+        assert is_alive(instance["runner_pid"])
+        assert instance["memory"] > 1_000_000
+        assert (instance["state"], instance["probe"], instance["host"]) == ("ready", "listens", "127.0.0.1")
+    table = maas("status", "-n", "dga").stdout.splitlines()[3:]
+    assert [line.split()[:4] for line in table] == [
+        ["no", "instance", "version", "state"],
+        ["1", first["id"], "1.0", "ready"],
+        ["2", second["id"], "1.0", "ready"],
+    ]
+
+
+# --- JSON
+
+
+def test_each_command_prints_one_json_document(run_json, registry_dir, collateral):
+    add = ["-mo", "ADD", "-m", "0", "-n", "dga", "-v", "1.0", "-ni", "1", "-hmp", "/dga", "-lmp"]
+    assert run_json("deploy", *add, collateral()) == {
+        "status": 0, "uploaded": ["rest.sh", "server.py"], "name": "dga", "version": "1.0", "queued": "qn-0000000000"
+    }  # fmt: skip
+    assert run_json("deploy", "-mo", "LIST") == {"status": 0, "instances": []}
+    assert run_json("deploy", "--prune")["unregistered"] == []
+    assert run_json("traffic") == {"status": 0, "plans": []}
+    assert run_json("status")["service"] == {"running": False, "registry": str(registry_dir)}
+    assert {each["state"] for each in run_json("doctor")["checks"]} <= {"ok", "warn"}
+
+
+def test_a_failure_is_a_json_document_too(run_json, registry_dir):
+    reason = f"the registry directory {registry_dir} does not exist; maas serve creates it, or the first maas deploy"
+    assert run_json("status") == {"status": 1, "error": reason}
+
+
+def test_the_listing_has_its_fields_in_json(run_json, registry_dir):
+    with FileRegistry(registry_dir) as registry:
+        for instance in registered(("dga", "1.0", "7", "http://h:8080", {"apply": "score"})):
+            registry.register(instance)
+        (found,) = run_json("deploy", "-mo", "LIST")["instances"]
+    assert found.pop("registered") > 1_600_000_000_000
+    assert found == {
+        "name": "dga", "version": "1.0", "id": "7", "url": "http://h:8080", "host": "h", "port": 8080,
+        "functions": {"apply": "score"}, "ephemeral": False,
+    }  # fmt: skip
+
+
+def test_the_service_logs_json_documents(maas, tmp_path):
+    maas("serve", "--output", "json")
+    documents = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
+    assert documents[0]["level"] == "INFO"
+    assert documents[0]["message"].startswith("serving ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -248,8 +249,8 @@ def test_options_not_given_leave_the_plan_unchanged_until_it_is_cleared(two_vers
     assert not [*(registry_dir / "maas/ext/traffic").iterdir()]
 
 
-def test_a_version_without_instances_is_a_warning(two_versions, maas):
-    done = maas("traffic", "-n", "dga", "--weight", "1.0=1", "--weight", "3.0=1", "--shadow", "4.0")
+def test_a_version_without_instances_is_a_warning_if_it_is_set_ahead(two_versions, maas):
+    done = maas("traffic", "-n", "dga", "--weight", "1.0=1", "--weight", "3.0=1", "--shadow", "4.0", "--ahead")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
         f"maas: dga has no instances of version {version} (found 1.0, 2.0), so it receives no calls yet"
@@ -258,7 +259,45 @@ def test_a_version_without_instances_is_a_warning(two_versions, maas):
     assert done.stdout == "dga: calls go to 1.0 100 %, 3.0 0 %; 100 % also to 4.0, its shadow\n"
 
 
+MISSPELT = [
+    (["-n", "dga", "--weight", "1.O=90", "--weight", "2.0=10"], "unknown version 1.O of dga: did you mean 1.0?"),
+    (["-n", "dga", "--shadow", "2.O"], "unknown version 2.O of dga: did you mean 2.0?"),
+    (["-n", "dga", "--weight", "x=1"], "unknown version x of dga: known are 1.0, 2.0"),
+    (["-n", "dgaa", "--weight", "1.0=1"], "unknown model dgaa: did you mean dga?"),
+]
+
+
+@pytest.mark.parametrize(("words", "reason"), MISSPELT)
+def test_an_unknown_model_or_version_is_rejected_unless_set_ahead(words, reason, two_versions, maas, registry_dir):
+    done = maas("traffic", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"maas: {reason}; add --ahead to set the plan before it is deployed\n"
+    assert not (registry_dir / "maas/ext/traffic").exists()
+    assert run(maas, "traffic", *words, "--ahead")
+    assert (registry_dir / "maas/ext/traffic").exists()
+
+
+def test_an_unknown_model_has_no_plan_to_show_or_clear(two_versions, maas):
+    for words in ([], ["--clear"]):
+        done = maas("traffic", "-n", "dgaa", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "maas: unknown model dgaa: did you mean dga?\n")
+
+
+def test_a_desired_version_without_instances_is_known(two_versions, maas, state_store):
+    state_store.write("wanted/dga/3.0", {"instances": 1, "path": "/x", "memory": 0})
+    assert run(maas, "traffic", "-n", "dga", "--weight", "3.0=1") == "dga: calls go to 3.0 0 %, the newest version\n"
+
+
+def test_a_plan_in_json_has_its_fields_and_the_shares(two_versions, maas):
+    done = run(maas, "traffic", "-n", "dga", "--weight", "1.0=1", "--weight", "2.0=3", "--output", "json")
+    assert json.loads(done) == {
+        "name": "dga", "weights": {"1.0": 1, "2.0": 3}, "shares": {"1.0": 0.25, "2.0": 0.75}
+    }  # fmt: skip
+
+
 WRONG = [
+    (["--ahead"], "--ahead has no effect without -n"),
+    (["-n", "dga", "--clear", "--ahead"], "--ahead has no effect without --weight and --shadow"),
     (["--weight", "1.0=1"], "missing model name: add -n (--name)"),
     (["-n", "../x", "--weight", "1.0=1"], "the model's name '../x' is invalid"),
     (["-n", "dga", "--weight", "1.0"], "invalid weight '1.0': expected VERSION=NUMBER, such as 2.0=10"),
@@ -283,6 +322,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "reason"), WRONG)
 def test_an_invalid_plan_is_rejected(words, reason, registry_dir, capsys):
+    registry_dir.mkdir()
     try:
         status = main(["traffic", "--registry", str(registry_dir), *words])
     except SystemExit as ended:
