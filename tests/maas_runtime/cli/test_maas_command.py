@@ -168,32 +168,32 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == "maas " + importlib.metadata.version("stellar-maas") + "\n"
 
 
-OTHER_COMMANDS = ["traffic", "status"]
+OTHER_COMMANDS = [["traffic"], ["status"], ["call", "dga"]]
 
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
 def test_a_registry_that_does_not_exist_is_an_error(command, run, registry_dir):
-    status, output, errors = run(command)
+    status, output, errors = run(*command)
     assert (status, output) == (1, "")
     assert errors == (
         f"maas: the registry directory {registry_dir} does not exist; maas serve creates it, or the first maas deploy\n"
     )
     assert not registry_dir.exists()
     registry_dir.write_text("")
-    assert f"{registry_dir} is not a directory" in run(command)[2]
+    assert f"{registry_dir} is not a directory" in run(*command)[2]
 
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
 def test_a_default_registry_that_does_not_exist_names_the_options(command, registry_dir, monkeypatch, capsys):
     monkeypatch.setenv("MAAS_HOME", str(registry_dir))
-    assert main([command]) == 1
+    assert main(command) == 1
     assert "select a registry with --registry DIR or -zq HOST:PORT" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
 @pytest.mark.parametrize("option", ["--store=/x", "--model-files=1", "--model-mb=1", "--principal=p", "--keytab=k"])
 def test_options_of_the_model_store_are_unknown_to_other_commands(command, option, run):
-    status, _, errors = run(command, option)
+    status, _, errors = run(*command, option)
     assert status == 1
     assert "unrecognized arguments" in errors
 
@@ -203,7 +203,7 @@ def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
     assert (status, errors) == (1, "maas: --registry has no effect with -zq\n")
 
 
-COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"]]
+COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
