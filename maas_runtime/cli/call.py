@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from maas_runtime.cli.common import add_registry_options, is_given, open_backend, reject_options
-from maas_runtime.cli.models import parse_model
+from maas_runtime.cli.models import find_models, parse_model
 from stellar.maas.client import failure_log
 from stellar.maas.client.client import ModelClient
 from stellar.maas.client.settings import ClientSettings
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("duplicate argument: give each name once")
     settings = _read_settings(args)
     with open_backend(args) as backend:
-        name, version = parse_model(args.model, backend)
+        name, version = parse_model(args.model, find_models(backend))
     if version is not None:
         reject_options(args, "with a version", "key")
     with _open_registry(args, settings) as registry, ModelClient(registry, settings) as client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,14 +55,24 @@ def read_instances(registry: Registry, directory: Path, name: str) -> list[Insta
     """
     local = {each.id: each for each in find_instances(directory, name) if not each.failed}
     registered = {each.id: each for each in registry.instances(name)}
+    ids = _sort_ids(registered, local)
+    with ThreadPoolExecutor(32, "probe") as pool:
+        rows = [(number, registered.get(id), local.get(id)) for number, id in enumerate(ids, 1)]
+        return list(pool.map(lambda row: _read_instance(*row), rows))
+
+
+def list_ids(registry: Registry, directory: Path, name: str) -> list[str]:
+    """Return the ids of the instances that `read_instances` returns, in its order."""
+    local = {each.id: each for each in find_instances(directory, name) if not each.failed}
+    return _sort_ids({each.id: each for each in registry.instances(name)}, local)
+
+
+def _sort_ids(registered: Mapping[str, ServiceInstance], local: Mapping[str, InstanceDirectory]) -> list[str]:
     began = {
         **{id: instance.registration_time_utc / 1000 for id, instance in registered.items()},
         **{id: each.started for id, each in local.items()},
     }
-    ids = sorted(began, key=lambda id: (began[id], id))
-    with ThreadPoolExecutor(32, "probe") as pool:
-        rows = [(number, registered.get(id), local.get(id)) for number, id in enumerate(ids, 1)]
-        return list(pool.map(lambda row: _read_instance(*row), rows))
+    return sorted(began, key=lambda id: (began[id], id))
 
 
 def _read_instance(number: int, registered: ServiceInstance | None, local: InstanceDirectory | None) -> InstanceStatus:

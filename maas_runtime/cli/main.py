@@ -20,6 +20,7 @@ COMMANDS = {
     "deploy": ("deploy", "add, remove, replace or list instances of a model"),
     "traffic": ("traffic", "set or show the traffic plan of a model, which routes calls without a version"),
     "status": ("status", "show desired and ready instances, and failures"),
+    "logs": ("logs", "show the output of the instances of a model"),
     "call": ("call", "call a model once, and print its result"),
     "doctor": ("doctor", "check the installation, and suggest fixes"),
 }

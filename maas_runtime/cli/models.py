@@ -42,12 +42,13 @@ def require_known(kind: str, name: str, known: Collection[str], of: str = "") ->
         raise ValueError(f"unknown {subject}: {suggest_name(name, known) if known else 'there are none'}")
 
 
-def parse_model(text: str, backend: Backend) -> tuple[str, str | None]:
+def parse_model(text: str, models: Collection[Model]) -> tuple[str, str | None]:
     """Return name and version in `NAME` or `NAME@VERSION`; the version is None without one.
+
+    models: all that exist
 
     Raises ValueError for an unknown model or version. Names may contain `@`.
     """
-    models = find_models(backend)
     names = {model.name for model in models}
     name, at, version = (part.strip() for part in text.rpartition("@"))
     if not at or text in names:

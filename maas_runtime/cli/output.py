@@ -50,10 +50,10 @@ class Output:
         else:
             self.write(*lines)
 
-    def stream(self, line: str, **fields: Any) -> None:
+    def stream(self, text: str, /, **fields: Any) -> None:
         """Print a line at once; as JSON, a document of its own."""
         self._is_stream = True
-        sys.stdout.write(f"{json.dumps(fields) if self.as_json else line}\n")
+        sys.stdout.write(f"{json.dumps(fields) if self.as_json else text}\n")
 
     def finish(self, error: str | None = None) -> None:
         """Print the document.

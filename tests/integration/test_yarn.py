@@ -222,6 +222,21 @@ def world(yarn, zookeeper, quorum, tmp_path, capsys, monkeypatch):
     world.end()
 
 
+def test_the_output_of_an_instance_is_read_from_its_node(world, capsys):
+    script = world.model / "rest.sh"
+    script.write_text(script.read_text().replace("exec", "echo begun; echo failing >&2; exec"))
+    world.serve()
+    world.add(1)
+    world.ready(1)
+    logs = ["logs", "-zq", world.hosts, "dga", "--yarn", world.yarn.url]
+    capsys.readouterr()
+    assert main(logs) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1]) == ("begun", "failing")  # Bash may warn of the locale between them
+    assert main([*logs, "--runner"]) == 0
+    assert "dga @ 1.0 is ready at" in capsys.readouterr().out
+
+
 def test_a_model_is_scaled_up_and_down_with_the_service_on_yarn(world, monkeypatch):
     monkeypatch.setenv("HADOOP_CONF_DIR", str(world.yarn.conf))
     status, output, errors = world.run(

@@ -332,10 +332,10 @@ class YarnDeployer:
         known = self._known.get(model, {})
         application = state.application if state else ""
         present = {container.id: application for container in state.containers} if state else {}
-        present.update((id, known.get(id) or _parse_application(id)) for id in orphans)
+        present.update((id, known.get(id) or parse_application(id)) for id in orphans)
         for id, reason in take_failures(self.state_store, model).items():
             self._expected.add(id)
-            self._report_failure(model, id, known.get(id) or application or _parse_application(id), reason)
+            self._report_failure(model, id, known.get(id) or application or parse_application(id), reason)
         ended = {id for id in known.keys() - present.keys() if id in self._expected or self._is_over(model, state, id)}
         for id in sorted(ended - self._expected):
             reason = "YARN ended its container, for memory or preemption, or its node was lost"
@@ -359,7 +359,7 @@ class YarnDeployer:
         known = self._known.get(model, {})
         listed = {container.id for container in state.containers} if state and not state.ended else set()
         registered = {i.id for i in self.registry.instances(*model) if i.id.startswith("container_")} - listed
-        ours = (id for id in registered if id in known or (state and _parse_application(id) == state.application))
+        ours = (id for id in registered if id in known or (state and parse_application(id) == state.application))
         return sorted(ours, key=start_order)
 
     def _count_absences(self, model: Model, state: YarnServiceState, orphans: Iterable[str]) -> None:
@@ -427,7 +427,7 @@ def _digest_definition(deployment: Deployment, files: str) -> str:
     return hashlib.sha256(json.dumps(definition).encode()).hexdigest()[:16]
 
 
-def _parse_application(container: str) -> str:
+def parse_application(container: str) -> str:
     """Return the application of a container: `application_17_0001` for `container_17_0001_01_000002`."""
     parts = [part for part in container.split("_")[1:] if not part.startswith("e")]
     return f"application_{'_'.join(parts[:2])}"

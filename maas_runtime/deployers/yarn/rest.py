@@ -141,6 +141,32 @@ class YarnServices:
         """Return the cluster information of the active resource manager."""
         return dict((self._request("GET", f"{CLUSTER}/info") or {}).get("clusterInfo") or {})
 
+    def find_node(self, host: str) -> str | None:
+        """Return the URL of the node manager on a host; None if YARN has no running node there."""
+        response = self._request("GET", f"{CLUSTER}/nodes") or {}
+        nodes = (response.get("nodes") or {}).get("node") or []
+        running = (node for node in nodes if node.get("state") == "RUNNING" and node.get("nodeHostName") == host)
+        address = next((node.get("nodeHTTPAddress") for node in running), None)
+        return f"{httpx.URL(self.urls[0]).scheme}://{address}" if address else None
+
+    def read_log(self, node: str, container: str, file: str, most: int) -> bytes | None:
+        """Return the end of a container's log file, at most so many bytes; None if the file does not exist.
+
+        node: URL of the node manager
+
+        Raises ConnectionError if the node cannot be reached, DeployError if it rejects the request.
+        """
+        url = f"{node}/ws/v1/node/containers/{quote(container, safe='')}/logs/{quote(file, safe='')}"
+        try:
+            response = self._client.get(url, params={"size": -most})
+        except httpx.HTTPError as error:
+            raise ConnectionError(f"cannot reach {node}: {str(error) or type(error).__name__}") from None
+        if response.status_code == 404:
+            return None
+        if not response.is_success:
+            raise DeployError(f"{node} does not return the log {file} of {container}: status {response.status_code}")
+        return _strip_log_header(response.content)
+
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, allow_missing: bool = False
     ) -> dict[str, Any] | None:
@@ -169,6 +195,15 @@ class YarnServices:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+_LOG_CONTENTS, _LOG_END = b"\nLogContents:\n", b"End of LogType:"
+
+
+def _strip_log_header(content: bytes) -> bytes:
+    """Return a log file without the text that the node manager writes before and after it."""
+    _, begin, log = content.partition(_LOG_CONTENTS)
+    return log.rpartition(_LOG_END)[0] if begin and _LOG_END in log else content
 
 
 def _path(name: str) -> str:

@@ -168,7 +168,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == "maas " + importlib.metadata.version("stellar-maas") + "\n"
 
 
-OTHER_COMMANDS = [["traffic"], ["status"], ["call", "dga"]]
+OTHER_COMMANDS = [["traffic"], ["status"], ["call", "dga"], ["logs", "dga"]]
 
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
@@ -190,7 +190,7 @@ def test_a_default_registry_that_does_not_exist_names_the_options(command, regis
     assert "select a registry with --registry DIR or -zq HOST:PORT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", OTHER_COMMANDS)
+@pytest.mark.parametrize("command", OTHER_COMMANDS[:-1])
 @pytest.mark.parametrize("option", ["--store=/x", "--model-files=1", "--model-mb=1", "--principal=p", "--keytab=k"])
 def test_options_of_the_model_store_are_unknown_to_other_commands(command, option, run):
     status, _, errors = run(*command, option)
@@ -203,7 +203,7 @@ def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
     assert (status, errors) == (1, "maas: --registry has no effect with -zq\n")
 
 
-COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"]]
+COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
