@@ -213,6 +213,7 @@ def check_effects(args: argparse.Namespace) -> None:
         reject_options(args, "without --yarn or --on-yarn", "yarn_python", "yarn_node_seconds")
     else:
         reject_options(args, "on YARN, where each node's own name is used", "host")
+        reject_options(args, "on YARN", "memory")
     if args.on_yarn:
         reject_options(args, "with --on-yarn, where models always go on", "leave_running")
     if stores.is_in_hdfs(args):
