@@ -21,7 +21,7 @@ from maas_runtime.errors import DeployError
 
 NAME = "maas.pyz"
 
-# Third-party packages: those that runners import, and the HTTP client of the service. All are pure Python.
+# Third-party packages: those that runners, the service and the commands import. Their Python code suffices.
 PACKAGES = (
     "kazoo",
     "httpx",
@@ -32,6 +32,7 @@ PACKAGES = (
     "idna",
     "certifi",
     "typing_extensions",
+    "yaml",
 )
 OPTIONAL = ("sniffio", "typing_extensions")  # not required by all versions of the others
 OURS = (

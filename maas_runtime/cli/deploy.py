@@ -256,20 +256,17 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
     adding = args.mode == "ADD"
     model, state_store = Model(args.name, args.version), backend.state_store
     failures = count_failures(state_store, model)
+    request = ModelRequest(
+        name=args.name,
+        version=args.version,
+        num_instances=args.num_instances,
+        memory=args.memory if adding else 0,
+        action=args.mode,
+        path=args.hdfs_model_path if adding else None,
+    )
     store = stores.store_name(args) if content else None
     note = make_note(content=content, store=store, warm_up=args.warm_up or None, gpus=args.gpus)
-    name = backend.queue.enqueue(
-        ModelRequest(
-            name=args.name,
-            version=args.version,
-            num_instances=args.num_instances,
-            memory=args.memory if adding else 0,
-            action=args.mode,
-            path=args.hdfs_model_path if adding else None,
-        ),
-        note,
-    )
-    result = _await_result(args, state_store, model, lambda: find_result(state_store, name, note["token"]))
+    result = submit_request(args, backend, request, note)
     if result is None:
         return 1 if args.wait is not None else 0
     if "refused" in result:
@@ -278,9 +275,27 @@ def _enqueue(args: argparse.Namespace, backend: Backend, content: str | None) ->
         return 1 if adding or args.strict else 0
     args.out.write(f"{model}: {result['wanted']} desired", desired=result["wanted"])
     if args.wait is not None:
-        _await_ready(backend.registry, state_store, model, result["wanted"], args.wait, failures)
+        await_ready(backend.registry, state_store, model, result["wanted"], args.wait, failures)
         args.out.write(f"{model}: {result['wanted']} ready", ready=result["wanted"])
     return 0
+
+
+def submit_request(
+    args: argparse.Namespace, backend: Backend, request: ModelRequest, note: dict[str, Any] | None = None
+) -> JsonObject | None:
+    """Add a request to the queue. Return its result; None, after a message, if no service runs."""
+    note = note or make_note()
+    name, state_store = backend.queue.enqueue(request, note), backend.state_store
+    model = Model(request.name or "", request.version or "")
+    return _await_result(args, state_store, model, lambda: find_result(state_store, name, note["token"]))
+
+
+def submit_replacement(
+    args: argparse.Namespace, backend: Backend, request: ReplaceRequest
+) -> tuple[str, JsonObject | None]:
+    """Store a replace request. Return its id and its result; None, after a message, if no service runs."""
+    id, state_store = request_replacement(backend.state_store, request), backend.state_store
+    return id, _await_result(args, state_store, request.model, lambda: state_store.read(f"requests/{id}"))
 
 
 def find_result(state_store: StateStore, name: str, token: str) -> JsonObject | None:
@@ -330,20 +345,19 @@ def _replace(args: argparse.Namespace, backend: Backend, content: str | None) ->
         warm_up=args.warm_up,
         gpus=args.gpus or 0,
     )
-    id = request_replacement(backend.state_store, request)
-    result = _await_result(args, backend.state_store, request.model, lambda: backend.state_store.read(f"requests/{id}"))
+    id, result = submit_replacement(args, backend, request)
     if result is None:
         return 1 if args.wait is not None else 0
     if "refused" in result:
         raise DeployError(result["refused"])
     args.out.write(f"{request.model}: {result['wanted']} desired, replacing the others", desired=result["wanted"])
     if args.wait is not None:
-        _await_rollout(backend.state_store, id, request, args.wait)
+        await_rollout(backend.state_store, id, request, args.wait)
         args.out.write(f"{request.model}: {request.instances} ready, the others removed", ready=request.instances)
     return 0
 
 
-def _await_rollout(state_store: StateStore, id: str, request: ReplaceRequest, seconds: float) -> None:
+def await_rollout(state_store: StateStore, id: str, request: ReplaceRequest, seconds: float) -> None:
     """Wait until a rollout is done.
 
     seconds: the longest time without progress; the time for judging calls is added
@@ -373,7 +387,7 @@ def _read_rollout(state_store: StateStore, id: str, request: ReplaceRequest) -> 
     return rollout
 
 
-def _await_ready(
+def await_ready(
     registry: Registry, state_store: StateStore, model: Model, desired: int, seconds: float, failures: int
 ) -> None:
     """Wait until the desired number of instances is ready.

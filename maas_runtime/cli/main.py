@@ -21,6 +21,8 @@ COMMANDS = {
     "traffic": ("traffic", "set or show the traffic plan of a model, which routes calls without a version"),
     "status": ("status", "show desired and ready instances, and failures"),
     "logs": ("logs", "show the output of the instances of a model"),
+    "apply": ("apply", "make the desired state that of a file"),
+    "export": ("export", "print the desired state as a file for apply"),
     "call": ("call", "call a model once, and print its result"),
     "doctor": ("doctor", "check the installation, and suggest fixes"),
 }

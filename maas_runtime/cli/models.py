@@ -39,7 +39,7 @@ def require_known(kind: str, name: str, known: Collection[str], of: str = "") ->
     """
     if name not in known:
         subject = f"{kind} {name} of {of}" if of else f"{kind} {name}"
-        raise ValueError(f"unknown {subject}: {suggest_name(name, known) if known else 'there are none'}")
+        raise ValueError(f"unknown {subject}: {suggest_name(name, known) if known else 'none exists'}")
 
 
 def parse_model(text: str, models: Collection[Model]) -> tuple[str, str | None]:

@@ -81,7 +81,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def make_printable(text: str) -> str:
-    """Return the text with control characters replaced, because terminals execute them."""
+    """Replace control characters of a string, because terminals execute them."""
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
 
 

@@ -168,7 +168,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out == "maas " + importlib.metadata.version("stellar-maas") + "\n"
 
 
-OTHER_COMMANDS = [["traffic"], ["status"], ["call", "dga"], ["logs", "dga"]]
+OTHER_COMMANDS = [["traffic"], ["status"], ["call", "dga"], ["export"], ["logs", "dga"]]
 
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
@@ -203,7 +203,7 @@ def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
     assert (status, errors) == (1, "maas: --registry has no effect with -zq\n")
 
 
-COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"]]
+COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"], ["apply"], ["export"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -417,7 +417,7 @@ def run_json(run):
 def test_an_unknown_model_is_an_error_with_a_suggestion(run, registry_dir):
     registry_dir.mkdir()
     with FileRegistry(registry_dir) as registry:
-        assert run("status", "-n", "dga")[::2] == (1, "maas: unknown model dga: there are none\n")
+        assert run("status", "-n", "dga")[::2] == (1, "maas: unknown model dga: none exists\n")
         for instance in registered(("dga", "1.0", "1", "http://127.0.0.1:1", {})):
             registry.register(instance)
         assert run("status", "-n", "dgs")[::2] == (1, "maas: unknown model dgs: did you mean dga?\n")
