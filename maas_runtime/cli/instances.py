@@ -1,8 +1,13 @@
-"""The instances of a model as an operator sees them: registrations, and directories and processes of this machine."""
+"""The instances of a model as an operator sees them.
+
+An instance may be known by its registration, its directory and processes on this machine, what its runner publishes,
+and the reports of clients. Each of these may be missing.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,9 +17,10 @@ from typing import Any
 from maas_runtime.cli.containers import InstanceDirectory, find_instances
 from maas_runtime.cli.output import make_printable
 from maas_runtime.cli.processes import ProcessUsage, measure_processes
+from maas_runtime.cli.published import PublishedPhase, ReportedCalls, count_circuits, read_phases
+from maas_runtime.state.backend import Backend
 from stellar.maas.probe import probe_url
-from stellar.maas.registry import Registry
-from stellar.maas.schema import Model, ServiceInstance
+from stellar.maas.schema import ServiceInstance
 
 READY, STARTING, ENDING = "ready", "starting", "ending"
 _NO_USAGE = ProcessUsage(None, None)
@@ -25,16 +31,20 @@ class InstanceStatus:
     """An instance of a model.
 
     number: its position among the instances of the model, for `maas logs --instance`
-    state: `ready` if it is registered, else `starting`; `ending` if its runner has ended
+    state: the phase that its runner publishes; else `ready` if it is registered, `ending` if its runner has ended
+    reason, fix: why it is not ready
     pid, runner_pid, memory: of an instance on this machine; memory in bytes
     uptime: seconds since it was registered, or else since it was started
     probe: result of a connection to its port now; None for one that is not registered
+    breaker: number of clients by the state of their circuit, of those that report it
     """
 
     number: int
     id: str
     version: str
     state: str
+    reason: str
+    fix: str
     host: str | None
     port: int | None
     url: str | None
@@ -43,70 +53,90 @@ class InstanceStatus:
     uptime: float
     memory: int | None
     probe: str | None
+    breaker: Mapping[str, int]
 
     def to_fields(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def read_instances(registry: Registry, directory: Path, name: str) -> list[InstanceStatus]:
-    """Return the instances of a model, oldest first: registered ones, and others of this machine.
+@dataclass(frozen=True)
+class _Sources:
+    """What is known of the instances of a model, by id."""
+
+    registered: Mapping[str, ServiceInstance]
+    local: Mapping[str, InstanceDirectory]
+    phases: Mapping[str, PublishedPhase]
+
+    @classmethod
+    def read(cls, backend: Backend, directory: Path, name: str) -> _Sources:
+        return cls(
+            {each.id: each for each in backend.registry.instances(name)},
+            {each.id: each for each in find_instances(directory, name) if not each.failed},
+            read_phases(backend.state_store, name),
+        )
+
+    def list_ids(self) -> list[str]:
+        """Return the ids of all instances, oldest first."""
+        began = {id: self.find_start(id) for id in {*self.registered, *self.local, *self.phases}}
+        return sorted(began, key=lambda id: (began[id], id))
+
+    def find_start(self, id: str) -> float:
+        """Return the time at which an instance was started, or else registered, in seconds since the epoch."""
+        if id in self.local:
+            return self.local[id].started
+        return self.registered[id].registration_time_utc / 1000 if id in self.registered else self.phases[id].since
+
+    def find_ready_time(self, id: str) -> float:
+        """Return the time at which an instance was registered, or else started, in seconds since the epoch."""
+        return self.registered[id].registration_time_utc / 1000 if id in self.registered else self.find_start(id)
+
+    def find_version(self, id: str) -> str:
+        known = self.registered.get(id) or self.local.get(id)
+        return known.model.version if known else self.phases[id].version
+
+
+def list_ids(backend: Backend, directory: Path, name: str) -> list[str]:
+    """Return the ids of the instances that `read_instances` returns, in its order."""
+    return _Sources.read(backend, directory, name).list_ids()
+
+
+def read_instances(backend: Backend, directory: Path, name: str, reports: list[ReportedCalls]) -> list[InstanceStatus]:
+    """Return the instances of a model, oldest first.
 
     directory: the registry's directory on this machine, whose `containers` has the instances
+    reports: what clients report about the model
     """
-    local = {each.id: each for each in find_instances(directory, name) if not each.failed}
-    registered = {each.id: each for each in registry.instances(name)}
-    ids = _sort_ids(registered, local)
+    sources, circuits = _Sources.read(backend, directory, name), count_circuits(reports)
     with ThreadPoolExecutor(32, "probe") as pool:
-        rows = [(number, registered.get(id), local.get(id)) for number, id in enumerate(ids, 1)]
-        return list(pool.map(lambda row: _read_instance(*row), rows))
+        rows = enumerate(sources.list_ids(), 1)
+        return list(pool.map(lambda row: _read_instance(row[0], row[1], sources, circuits), rows))
 
 
-def list_ids(registry: Registry, directory: Path, name: str) -> list[str]:
-    """Return the ids of the instances that `read_instances` returns, in its order."""
-    local = {each.id: each for each in find_instances(directory, name) if not each.failed}
-    return _sort_ids({each.id: each for each in registry.instances(name)}, local)
-
-
-def _sort_ids(registered: Mapping[str, ServiceInstance], local: Mapping[str, InstanceDirectory]) -> list[str]:
-    began = {
-        **{id: instance.registration_time_utc / 1000 for id, instance in registered.items()},
-        **{id: each.started for id, each in local.items()},
-    }
-    return sorted(began, key=lambda id: (began[id], id))
-
-
-def _read_instance(number: int, registered: ServiceInstance | None, local: InstanceDirectory | None) -> InstanceStatus:
+def _read_instance(number: int, id: str, sources: _Sources, circuits: Mapping[str, Counter[str]]) -> InstanceStatus:
+    registered, local, phase = sources.registered.get(id), sources.local.get(id), sources.phases.get(id)
     runner = local.runner_pid if local else None
-    id = registered.id if registered else local.id if local else ""
     usage = measure_processes(runner, id) if runner else _NO_USAGE
+    url = registered.url if registered else None
     return InstanceStatus(
         number,
         id,
-        _find_model(registered, local).version,
-        READY if registered else STARTING if runner else ENDING,
-        registered.address if registered else None,
+        sources.find_version(id),
+        (phase.phase if phase else "") or (READY if registered else STARTING if runner else ENDING),
+        phase.reason if phase else "",
+        phase.fix if phase else "",
+        registered.address if registered else phase.host or None if phase else None,
         registered.port if registered else None,
-        registered.url if registered else None,
+        url,
         usage.pid,
-        runner,
-        max(0.0, time.time() - _find_start(registered, local)),
+        runner or (phase.pid or None if phase else None),
+        max(0.0, time.time() - sources.find_ready_time(id)),
         usage.memory,
-        probe_url(registered.url) if registered else None,
+        probe_url(url) if url else None,
+        dict(circuits.get(url or "", ())),
     )
 
 
-def _find_model(registered: ServiceInstance | None, local: InstanceDirectory | None) -> Model:
-    known = registered or local
-    assert known is not None
-    return known.model
-
-
-def _find_start(registered: ServiceInstance | None, local: InstanceDirectory | None) -> float:
-    """Return the time of registration, or else of the start, in seconds since the epoch."""
-    return registered.registration_time_utc / 1000 if registered else local.started if local else time.time()
-
-
-HEADINGS = ("no", "instance", "version", "state", "host", "port", "pid", "uptime", "memory", "probe")
+HEADINGS = ("no", "instance", "version", "state", "host", "port", "pid", "uptime", "memory", "probe", "breaker")
 
 
 def format_instances(instances: Sequence[InstanceStatus]) -> list[tuple[str, ...]]:
@@ -123,10 +153,20 @@ def format_instances(instances: Sequence[InstanceStatus]) -> list[tuple[str, ...
             format_duration(each.uptime),
             "-" if each.memory is None else f"{each.memory / 1e6:.0f} MB",
             each.probe or "-",
+            ", ".join(f"{state} ({clients})" for state, clients in sorted(each.breaker.items())) or "-",
         )
         for each in instances
     ]
     return [HEADINGS, *(tuple(map(make_printable, row)) for row in rows)]
+
+
+def describe_problems(instances: Sequence[InstanceStatus]) -> list[str]:
+    """Return a line for each instance with a reason for not being ready."""
+    return [
+        f"{each.id}: {each.state}: {each.reason}" + (f"; {each.fix}" if each.fix else "")
+        for each in instances
+        if each.reason
+    ]
 
 
 def _format_optional(number: int | None) -> str:

@@ -112,7 +112,7 @@ def _select(args: argparse.Namespace) -> Selection:
         known = {*find_models(backend), *(each.model for each in find_instances(args.registry))}
         name, version = parse_model(args.model, known)
         registered = backend.registry.instances(name, version)
-        ids = list_ids(backend.registry, args.registry, name)
+        ids = list_ids(backend, args.registry, name)
     local = find_instances(args.registry, name, version)
     id = None
     if args.instance is not None:

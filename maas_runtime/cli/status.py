@@ -9,10 +9,11 @@ from typing import Any
 
 from maas_runtime.cli import traffic
 from maas_runtime.cli.common import add_registry_options, open_backend
-from maas_runtime.cli.instances import format_instances, read_instances
+from maas_runtime.cli.instances import describe_problems, format_instances, read_instances
 from maas_runtime.cli.models import find_models, find_names, require_known
 from maas_runtime.cli.output import format_table, make_printable
 from maas_runtime.cli.pending import describe_pending, read_pending
+from maas_runtime.cli.published import read_reports
 from maas_runtime.service.rollouts import ROLLOUTS, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import failures_path
@@ -88,9 +89,16 @@ def _read_model(backend: Backend, model: Model) -> dict[str, Any]:
 
 
 def _show_instances(args: argparse.Namespace, backend: Backend) -> None:
-    instances = read_instances(backend.registry, args.registry, args.name)
+    reports = read_reports(backend.state_store, args.name)
+    instances = read_instances(backend, args.registry, args.name, reports)
     lines = format_table(format_instances(instances)) if instances else ["no instances"]
-    args.out.write(*lines, instances=[each.to_fields() for each in instances])
+    args.out.write(
+        *lines,
+        *describe_problems(instances),
+        *map(str, reports),
+        instances=[each.to_fields() for each in instances],
+        reports=[each.to_fields() for each in reports],
+    )
 
 
 def _show_plans(args: argparse.Namespace, backend: Backend) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -456,6 +457,61 @@ def test_instances_of_this_machine_are_shown_with_their_processes(maas, collater
         ["1", first["id"], "1.0", "ready"],
         ["2", second["id"], "1.0", "ready"],
     ]
+
+
+@pytest.fixture
+def publish(registry_dir):
+    """Publish an object as a living process does, which holds its file locked."""
+    handles = []
+
+    def publish(path, entry):
+        file = registry_dir / "maas/ext" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(entry))
+        handles.append(file.open("rb"))
+        fcntl.flock(handles[-1], fcntl.LOCK_EX)
+
+    yield publish
+    for handle in handles:
+        handle.close()
+
+
+def test_what_runners_and_clients_publish_is_shown(run, run_json, registry_dir, publish):
+    with FileRegistry(registry_dir) as registry:
+        for instance in registered(("dga", "1.0", "7", "http://127.0.0.1:1", {})):
+            registry.register(instance)
+        phase = {"version": "2.0", "phase": "starting", "reason": "no endpoint.dat", "fix": "write it", "host": "node1"}
+        publish("phases/dga/8", {**phase, "since": int(time.time() * 1000) + 5000, "pid": 4711})
+        counts = {"calls": 5, "failures": 2, "circuit": "open"}
+        for client in ("c1", "c2"):
+            publish(
+                f"reports/{client}", {"at": 5, "models": {"dga": {"versions": {"1.0": {"http://127.0.0.1:1": counts}}}}}
+            )
+        document = run_json("status", "-n", "dga")
+        lines = run("status", "-n", "dga")[1].splitlines()
+    first, second = document["instances"]
+    assert (first["id"], first["state"], first["breaker"], first["probe"]) == ("7", "ready", {"open": 2}, "refused")
+    assert (second["id"], second["version"], second["state"], second["host"]) == ("8", "2.0", "starting", "node1")
+    assert (second["reason"], second["fix"], second["runner_pid"]) == ("no endpoint.dat", "write it", 4711)
+    url = "http://127.0.0.1:1"
+    assert document["reports"][0] == {"client": "c1", "at": 5, "version": "1.0", "url": url, **counts}
+    assert lines[-3:] == [
+        "8: starting: no endpoint.dat; write it",
+        f"report of c1: 1.0 at {url}: 2 of 5 calls failed, circuit open",
+        f"report of c2: 1.0 at {url}: 2 of 5 calls failed, circuit open",
+    ]
+
+
+def test_damaged_phases_and_reports_are_shown_as_far_as_possible(run, state_store, publish):
+    state_store.write("wanted/dga/1.0", {"instances": 1, "path": "/x", "memory": 0})
+    publish("phases/dga/8", {"version": 5, "phase": "\x1b[2J", "since": "now", "pid": True})
+    for number, models in enumerate([None, [], {"dga": 5}, {"dga": {"versions": []}}, {"dga": {"versions": {"1": 5}}}]):
+        publish(f"reports/{number}", {"models": models})
+    publish("reports/9", {"models": {"dga": {"versions": {"1": {"u": {"calls": "x"}}}}}})
+    status, output, _ = run("status", "-n", "dga")
+    assert status == 0
+    assert "?[2J" in output
+    assert output.splitlines()[-1] == "report of 9: 1 at u: 0 of 0 calls failed, circuit unknown"
 
 
 # --- JSON
