@@ -7,7 +7,7 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
@@ -20,9 +20,12 @@ from maas_runtime.cli.instances import list_ids
 from maas_runtime.cli.log_files import Follower, LogLine, read_history
 from maas_runtime.cli.models import find_models, parse_model
 from maas_runtime.cli.output import Output, make_printable
+from maas_runtime.deployers.assigning import AGENTS
 from maas_runtime.deployers.local import RUNNER_LOG
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import ERRORS, OUTPUT
+from maas_runtime.state.assignments import ASSIGNED
+from maas_runtime.state.store import StateStore
 from stellar.maas.schema import ServiceInstance
 
 log = logging.getLogger("maas")
@@ -70,13 +73,15 @@ class Selection:
 
     version, id: of all, if selected
     elsewhere: registered instances that do not run on this machine
+    hosts: names of the hosts whose agents run them, by id
     """
 
     name: str
     version: str | None
     id: str | None
     local: Sequence[InstanceDirectory] = ()
-    elsewhere: Sequence[ServiceInstance] = field(default_factory=tuple)
+    elsewhere: Sequence[ServiceInstance] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         )
     on_yarn = [each for each in selection.elsewhere if yarn_logs.is_on_yarn(each)] if args.yarn is not None else []
     others = [each for each in selection.elsewhere if each not in on_yarn]
-    hints = [_describe_elsewhere(args, each) for each in others]
+    hints = [_describe_elsewhere(args, each, selection.hosts.get(each.id) or each.address) for each in others]
     if not selection.local and not on_yarn:
         raise DeployError("; ".join(hints))
     for hint in hints:
@@ -113,6 +118,7 @@ def _select(args: argparse.Namespace) -> Selection:
         name, version = parse_model(args.model, known)
         registered = backend.registry.instances(name, version)
         ids = list_ids(backend, args.registry, name)
+        hosts = _read_hosts(backend.state_store, name, [each.id for each in registered])
     local = find_instances(args.registry, name, version)
     id = None
     if args.instance is not None:
@@ -120,7 +126,15 @@ def _select(args: argparse.Namespace) -> Selection:
         local = [each for each in local if each.id == id]
     ours = {each.id for each in local}
     elsewhere = [each for each in registered if each.id not in ours and id in (None, each.id)]
-    return Selection(name, version, id, local, elsewhere)
+    return Selection(name, version, id, local, elsewhere, hosts)
+
+
+def _read_hosts(state_store: StateStore, name: str, ids: Sequence[str]) -> dict[str, str]:
+    """Return the host of the agent of each instance that has one."""
+    agents = state_store.read_published(AGENTS)
+    owners = {id: (state_store.read(f"{ASSIGNED}/{name}/{id}") or {}).get("owner") for id in ids}
+    known = {id: agents.get(str(owner), {}).get("host") for id, owner in owners.items()}
+    return {id: make_printable(host) for id, host in known.items() if isinstance(host, str)}
 
 
 def _find_id(text: str, numbered: Sequence[str], known: set[str]) -> str:
@@ -137,10 +151,10 @@ def _find_id(text: str, numbered: Sequence[str], known: set[str]) -> str:
     raise ValueError(f"unknown instance {text!r}: known are {', '.join(sorted(known)) or 'none'}")
 
 
-def _describe_elsewhere(args: argparse.Namespace, instance: ServiceInstance) -> str:
+def _describe_elsewhere(args: argparse.Namespace, instance: ServiceInstance, host: str | None) -> str:
     """Return a line with the host of an instance and the command to run there."""
     command = f"maas logs {shlex.quote(args.model)} --instance {shlex.quote(instance.id)}"
-    begin = f"{instance.model} instance {instance.id} runs on {instance.address or 'an unknown host'}"
+    begin = f"{instance.model} instance {instance.id} runs on {host or 'an unknown host'}"
     if yarn_logs.is_on_yarn(instance):
         return f"{begin}, in a container of YARN; add --yarn URL, or run: {yarn_logs.suggest_command(instance)}"
     options = "" if args.zk_quorum is None else f" -zq {shlex.quote(args.zk_quorum)}"

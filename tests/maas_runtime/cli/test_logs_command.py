@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -111,6 +112,17 @@ def test_an_instance_of_another_host_names_the_host_and_the_command(logs, regist
         make_container("a1b2c3", stdout="one\n")
         status, output, _ = logs("dga")
         assert (status, output) == (0, ["one"])
+
+
+def test_the_host_of_the_agent_is_named_if_the_instance_has_one(logs, registry_dir, state_store):
+    state_store.write("assigned/dga/7", {"version": "1.0", "owner": "agent1"})
+    file = registry_dir / "maas/ext/agents/agent1"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"host": "bigbox"}')
+    with FileRegistry(registry_dir) as registry, file.open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # as a living agent
+        register(registry, "7")
+        assert "dga @ 1.0 instance 7 runs on bigbox, and not in" in logs("dga")[2]
 
 
 WRONG = [
