@@ -1,6 +1,6 @@
 """The runtime of Model as a Service: starts models, keeps the desired number of instances running, rolls out versions.
 
-    cli           the commands: maas serve, deploy, traffic, status, doctor, and Metron's two
+    cli           the commands of `maas`, and Metron's two
     service       desired state, reconciliation and rollouts, and the agent of each host
     state         registry, queue and state store of a service, in a directory or in ZooKeeper
     deployers     assign instances to hosts and run them there, or on YARN
