@@ -2,6 +2,6 @@
 
 main, metron             the programs            common, output      options, errors, results as lines or JSON
 serve, deploy, traffic, status, logs, call, apply, export, doctor    one module for each command
-instances                what is known of instances: from the registry, containers, processes, published
+instances                what is known of instances: from the registry, containers, processes, reports
 apply                    manifest reads and writes the file with yaml_reader, difference compares it
 """

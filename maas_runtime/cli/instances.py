@@ -17,8 +17,9 @@ from typing import Any
 from maas_runtime.cli.containers import InstanceDirectory, find_instances
 from maas_runtime.cli.output import make_printable
 from maas_runtime.cli.processes import ProcessUsage, measure_processes
-from maas_runtime.cli.published import PublishedPhase, ReportedCalls, count_circuits, read_phases
+from maas_runtime.cli.reports import ReportedCalls, count_circuits
 from maas_runtime.state.backend import Backend
+from maas_runtime.state.phases import InstancePhase, read_phases
 from stellar.maas.probe import probe_url
 from stellar.maas.schema import ServiceInstance
 
@@ -65,14 +66,14 @@ class _Sources:
 
     registered: Mapping[str, ServiceInstance]
     local: Mapping[str, InstanceDirectory]
-    phases: Mapping[str, PublishedPhase]
+    phases: Mapping[str, InstancePhase]
 
     @classmethod
     def read(cls, backend: Backend, directory: Path, name: str) -> _Sources:
         return cls(
             {each.id: each for each in backend.registry.instances(name)},
             {each.id: each for each in find_instances(directory, name) if not each.failed},
-            read_phases(backend.state_store, name),
+            {each.id: each for each in read_phases(backend.state_store, name)},
         )
 
     def list_ids(self) -> list[str]:
@@ -92,7 +93,7 @@ class _Sources:
 
     def find_version(self, id: str) -> str:
         known = self.registered.get(id) or self.local.get(id)
-        return known.model.version if known else self.phases[id].version
+        return known.model.version if known else self.phases[id].model.version
 
 
 def list_ids(backend: Backend, directory: Path, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from maas_runtime.cli.instances import describe_problems, format_instances, read
 from maas_runtime.cli.models import find_models, find_names, require_known
 from maas_runtime.cli.output import format_table, make_printable
 from maas_runtime.cli.pending import describe_pending, read_pending
-from maas_runtime.cli.published import read_reports
+from maas_runtime.cli.reports import read_reports
 from maas_runtime.service.rollouts import ROLLOUTS, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import failures_path

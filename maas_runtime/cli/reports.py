@@ -1,12 +1,10 @@
-"""What runners and clients publish about instances: phases and circuits.
+"""What clients report about the instances of a model.
 
-    phases/<model>/<id>     {"version": "1.0", "phase": "starting", "reason": "…", "fix": "…", "since": 1571163620277,
-                             "host": "node1", "pid": 4711}
     reports/<client>        {"at": 1571163620277, "models": {"dga": {"versions": {"2.0": {"http://node1:36161":
                              {"calls": 480, "failures": 2, "circuit": "open"}}}}}}
 
-Other programs write these, perhaps of another version. So any field may be missing or have any value; such a field is
-left out, and the rest is shown.
+Clients may have another version than this command. So any field may be missing or have any value; such a field is left
+out, and the rest is shown.
 """
 
 from __future__ import annotations
@@ -19,37 +17,8 @@ from typing import Any
 from maas_runtime.cli.output import make_printable
 from maas_runtime.state.store import JsonObject, StateStore
 
-PHASES, REPORTS = "phases", "reports"
+REPORTS = "reports"
 MAX_CHARACTERS = 400
-
-
-@dataclass(frozen=True)
-class PublishedPhase:
-    """The phase of an instance; empty and 0 for what is unknown.
-
-    since: when it began, in seconds since the epoch
-    """
-
-    version: str
-    phase: str
-    reason: str
-    fix: str
-    since: float
-    host: str
-    pid: int
-
-
-def read_phases(state_store: StateStore, name: str) -> dict[str, PublishedPhase]:
-    """Return the phases of the living instances of a model, by id."""
-    return {id: _parse_phase(entry) for id, entry in state_store.read_published(f"{PHASES}/{name}").items()}
-
-
-def _parse_phase(entry: JsonObject) -> PublishedPhase:
-    version, phase, reason, fix, host = (
-        _read_string(entry.get(key)) for key in ("version", "phase", "reason", "fix", "host")
-    )
-    since = _read_integer(entry.get("since")) / 1000
-    return PublishedPhase(version, phase, reason, fix, since, host, _read_integer(entry.get("pid")))
 
 
 @dataclass(frozen=True)
