@@ -39,7 +39,7 @@ VARYING = {
     r"(?<=127\.0\.0\.1:)\d+": "PORT",
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "GUID",
     r'(?<=\.ts": ")\d{13}': "NOW",
-    r"(?<=failed/)[0-9a-f]{12}": "INSTANCE",
+    r"(?<=failed/)[0-9a-f]{12,}": "INSTANCE",
     r"(?<= in )\d+\.\d(?= s\b)": "SECONDS",
 }
 
