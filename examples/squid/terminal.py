@@ -70,17 +70,20 @@ class Terminal:
         """Repeat a command until its output contains a string; print it once."""
         self.print_command(command)
         deadline = time.monotonic() + TIMEOUT
-        while expected not in (output := self._run(command)):
+        while expected not in (output := self._run(command, may_fail=True)):
             if time.monotonic() > deadline:
                 raise CommandFailed(
                     f"{command} has not printed {expected!r} within {TIMEOUT} seconds; last output:\n{output}"
                 )
         print(output, end="", flush=True)
 
-    def _run(self, command: str) -> str:
+    def _run(self, command: str, *, may_fail: bool = False) -> str:
         words = self._words(command)
-        done = subprocess.run(words, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, text=True)
-        if done.returncode:
+        errors = subprocess.DEVNULL if may_fail else None
+        done = subprocess.run(
+            words, cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        if done.returncode and not may_fail:
             raise CommandFailed(f"{command} ended with status {done.returncode}{self._last_log()}")
         return done.stdout
 

@@ -197,7 +197,7 @@ def _check_effects(args: argparse.Namespace) -> None:
         reject_options(args, f"with {mode}", "wait")
     if args.mode != "REMOVE":
         reject_options(args, f"with {mode}", "strict")
-    if args.mode != "ADD" and not args.local_model_path:
+    if args.mode == "LIST" and not args.local_model_path:
         reject_options(args, f"with {mode}", *stores.OPTIONS)
     if not stores.is_in_hdfs(args):
         reject_options(args, "because the model store is not in HDFS", *stores.IDENTITY)

@@ -141,7 +141,7 @@ REFUSED = [
     ("--prune --wait 1", "--wait has no effect with --prune"),
     ("-mo LIST --strict", "--strict has no effect with LIST"),
     ("-mo LIST --store /x", "--store has no effect with LIST"),
-    ("-mo REMOVE -n dga -v 1 -ni 1 --model-mb 5", "--model-mb has no effect with REMOVE"),
+    ("--prune --model-mb 5", "--model-mb has no effect with --prune"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --strict", "--strict has no effect with ADD"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --keytab k", "--keytab has no effect because the model store is not in"),
     ("-mo LIST --zk-client {dir}/none", "--zk-client has no effect without -zq"),
