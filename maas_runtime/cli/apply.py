@@ -30,6 +30,7 @@ from maas_runtime.errors import DeployError
 from maas_runtime.service.rollouts import ENDED, ReplaceRequest, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import JsonObject
+from stellar.maas.requests import make_note
 from stellar.maas.routing import TRAFFIC, TrafficPlan
 from stellar.maas.schema import ModelRequest
 
@@ -143,7 +144,8 @@ def _scale(args: argparse.Namespace, backend: Backend, change: DeploymentChange,
         action="ADD" if adding else "REMOVE",
         path=change.path if adding else None,
     )
-    result = submit_request(args, backend, request)
+    note = make_note(gpus=change.gpus, warm_up=list(change.warm_up)) if adding else make_note()
+    result = submit_request(args, backend, request, note)
     if result is None:
         return _require_service(args, change, must_wait=must_wait)
     if "refused" in result:
@@ -160,7 +162,15 @@ def _scale(args: argparse.Namespace, backend: Backend, change: DeploymentChange,
 
 
 def _replace(args: argparse.Namespace, backend: Backend, change: DeploymentChange, *, must_wait: bool) -> int:
-    request = ReplaceRequest(*change.model, change.instances, change.path, change.memory)
+    request = ReplaceRequest(
+        *change.model,
+        change.instances,
+        change.path,
+        change.memory,
+        fresh=change.fresh,
+        warm_up=list(change.warm_up),
+        gpus=change.gpus,
+    )
     id, result = submit_replacement(args, backend, request)
     if result is None:
         return _require_service(args, change, must_wait=must_wait)

@@ -11,7 +11,7 @@ again changes nothing. The requests are those of `maas deploy`:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from maas_runtime.cli.manifest import ModelEntry, VersionEntry
@@ -31,7 +31,9 @@ class DeploymentChange:
 
     instances: number to add or remove; for REPLACE, the number of new instances
     before: number of instances before; for REPLACE, of all versions
+    gpus, warm_up: of ADD and REPLACE, as in Deployment
     plan: of TRAFFIC
+    fresh: True for a REPLACE that also replaces the instances of the same version
     """
 
     kind: Kind
@@ -40,10 +42,14 @@ class DeploymentChange:
     before: int = 0
     path: str = ""
     memory: int = 0
+    gpus: int = 0
+    warm_up: tuple[str, ...] = ()
     plan: TrafficPlan | None = None
+    fresh: bool = False
 
     def __str__(self) -> str:
         memory = f", {self.memory} MB" if self.memory else ""
+        memory += f", {self.gpus} GPUs" if self.gpus else ""
         if self.kind == "ADD":
             after = self.before + self.instances
             return f"{self.model}: add {self.instances} ({self.before} to {after}) of {self.path}{memory}"
@@ -61,7 +67,9 @@ class DeploymentChange:
         if self.kind == "TRAFFIC":
             return {"action": self.kind, "name": self.model.name, "plan": (self.plan or TrafficPlan()).to_note()}
         fields = {"action": self.kind, **self.model._asdict(), "instances": self.instances, "before": self.before}
-        return fields if self.kind == "REMOVE" else {**fields, "path": self.path, "memory": self.memory}
+        return (
+            fields if self.kind == "REMOVE" else {**fields, "path": self.path, "memory": self.memory, "gpus": self.gpus}
+        )
 
 
 def read_current(state_store: StateStore) -> dict[str, ModelEntry]:
@@ -87,7 +95,10 @@ def _read_version(state_store: StateStore, model: Model) -> VersionEntry | None:
     if entry is None:
         return None
     try:
-        found = VersionEntry(int(entry["instances"]), str(entry["path"]), int(entry["memory"]))
+        warm_up = tuple(map(str, entry.get("warm_up", ())))
+        found = VersionEntry(
+            int(entry["instances"]), str(entry["path"]), int(entry["memory"]), int(entry.get("gpus", 0)), warm_up
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DeployError(f"invalid desired state of {model}: {error!r}; replace it with maas deploy") from None
     return found if found.instances else None
@@ -105,7 +116,17 @@ def find_changes(name: str, entry: ModelEntry, current: ModelEntry) -> Iterator[
     if is_replaced:
         ((version, each),) = new.items()
         before = sum(other.instances for other in old.values())
-        yield DeploymentChange("REPLACE", Model(name, version), each.instances, before, each.path, each.memory)
+        yield DeploymentChange(
+            "REPLACE",
+            Model(name, version),
+            each.instances,
+            before,
+            each.path,
+            each.memory,
+            each.gpus,
+            each.warm_up,
+            fresh=bool(changed),
+        )
     elif changed:
         version = min(changed, key=natural_order)
         raise DeployError(
@@ -133,15 +154,19 @@ def _find_counts(
     for version, (before, after) in numbers.items():
         if after > before:
             each = new[version]
-            yield DeploymentChange("ADD", Model(name, version), after - before, before, each.path, each.memory)
+            files = (each.path, each.memory, each.gpus, each.warm_up)
+            yield DeploymentChange("ADD", Model(name, version), after - before, before, *files)
     for version, (before, after) in numbers.items():
         if after < before:
             yield DeploymentChange("REMOVE", Model(name, version), before - after, before)
 
 
 def _differs(new: VersionEntry, old: VersionEntry) -> bool:
-    return (new.path, new.memory) != (old.path, old.memory)
+    return replace(new, instances=0) != replace(old, instances=0)
 
 
 def _describe(entry: VersionEntry) -> str:
-    return f"{entry.path} with {entry.memory} MB" if entry.memory else entry.path
+    limits = [f"{entry.memory} MB"] if entry.memory else []
+    limits += [f"{entry.gpus} GPUs"] if entry.gpus else []
+    limits += [f"warm-up {', '.join(entry.warm_up)}"] if entry.warm_up else []
+    return f"{entry.path} with {', '.join(limits)}" if limits else entry.path

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maas_runtime.cli.yaml_reader import Location, Mapped, Node, YamlReader
+from maas_runtime.cli.yaml_reader import Listed, Location, Mapped, Node, YamlReader
+from maas_runtime.runner.samples import parse_warm_up
+from maas_runtime.service.desired_state import MAX_GPUS
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import validate_name
 
@@ -35,11 +37,14 @@ class VersionEntry:
     instances: 0 to remove it
     path: of its files in the model store
     memory: limit of each instance in MB; 0 for none
+    gpus, warm_up: as in Deployment
     """
 
     instances: int
     path: str = ""
     memory: int = 0
+    gpus: int = 0
+    warm_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,19 +93,32 @@ def _read_model(reader: YamlReader, at: Location, name: str, node: Node) -> Mode
 
 
 def _read_version(reader: YamlReader, at: Location, subject: str, node: Node) -> VersionEntry:
-    entries = reader.read_mapping(node, subject, ("path", "instances", "memory"))
+    entries = reader.read_mapping(node, subject, ("path", "instances", "memory", "gpus", "warm_up"))
     if isinstance(node, Mapped) and "instances" not in entries:
         reader.add_error(at, f"{subject} needs 'instances'")
-    instances, memory = (
+    instances, memory, gpus = (
         reader.read_integer(entries[key][1], f"{key} of {subject}", most) if key in entries else 0
-        for key, most in (("instances", MAX_INSTANCES), ("memory", MAX_MEMORY))
+        for key, most in (("instances", MAX_INSTANCES), ("memory", MAX_MEMORY), ("gpus", MAX_GPUS))
     )
     path = reader.read_string(entries["path"][1], f"path of {subject}") if "path" in entries else ""
     if instances and "path" not in entries:
         reader.add_error(at, f"{subject} needs 'path', the path of its files in the model store")
     if len(path) > MAX_PATH or not path.isprintable():
         reader.add_error(entries["path"][1].at, f"invalid path of {subject}: too long, or contains control characters")
-    return VersionEntry(instances, path, memory)
+    warm_up = _read_warm_up(reader, subject, entries["warm_up"][1]) if "warm_up" in entries else ()
+    return VersionEntry(instances, path, memory, gpus, warm_up)
+
+
+def _read_warm_up(reader: YamlReader, subject: str, node: Node) -> tuple[str, ...]:
+    if not isinstance(node, Listed):
+        reader.add_error(node.at, f"invalid warm_up of {subject}: expected a sequence, got {node.describe()}")
+        return ()
+    requests = tuple(reader.read_string(item, f"warm_up of {subject}") for item in node.items)
+    try:
+        parse_warm_up(requests)
+    except ValueError as error:
+        reader.add_error(node.at, f"warm_up of {subject}: {error}")
+    return requests
 
 
 def _check_name(reader: YamlReader, at: Location, name: str, subject: str) -> None:
@@ -174,6 +192,10 @@ def format_manifest(models: Mapping[str, ModelEntry]) -> str:
         lines += [f"  {_quote(name)}:", "    versions:" if model.versions else "    versions: {}"]
         for version, entry in model.versions.items():
             fields = [f"path: {_quote(entry.path)}", f"instances: {entry.instances}", f"memory: {entry.memory}"]
+            if entry.gpus:
+                fields.append(f"gpus: {entry.gpus}")
+            if entry.warm_up:
+                fields.append(f"warm_up: {json.dumps(entry.warm_up, ensure_ascii=False)}")
             lines.append(f"      {_quote(version, always=True)}: {{{', '.join(fields)}}}")
         if model.plan is not None:
             lines.append(f"    traffic: {json.dumps(model.plan.to_note(), ensure_ascii=False)}")

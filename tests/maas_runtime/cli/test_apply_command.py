@@ -176,6 +176,8 @@ DIFFERENCES = [
     (entry(v1=2), entry(v1=0, v2=3), ["dga @ 2.0: replace 2 by 3 of /2.0"]),
     (entry(v1=2, v2=1), entry(v2=1), ["dga @ 2.0: replace 3 by 1 of /2.0"]),
     (entry(v1=2), entry(v1=VersionEntry(2, "/1.0", 9)), ["dga @ 1.0: replace 2 by 2 of /1.0, 9 MB"]),
+    (entry(v1=2), entry(v1=VersionEntry(2, "/1.0", 0, 1)), ["dga @ 1.0: replace 2 by 2 of /1.0, 1 GPUs"]),
+    (entry(v1=2), entry(v1=VersionEntry(2, "/1.0", warm_up=("a=b",))), ["dga @ 1.0: replace 2 by 2 of /1.0"]),
     (entry(v1=2), entry(v1=2, v2=1), ["dga @ 2.0: add 1 (0 to 1) of /2.0"]),
     (
         entry(v1=2, v2=1, v3=1),
@@ -197,6 +199,17 @@ def test_the_difference_is_what_removes_it(current, wanted, expected):
     assert all(change.model.name == "dga" for change in changes)
 
 
+def test_warm_up_requests_and_gpus_are_exported_and_applied(apply, maas, versions, state_store, registry):
+    maas(*SERVE)
+    version = {"path": "/dga/1.0", "instances": 1, "memory": 0, "gpus": 0, "warm_up": ["host=example.com"]}
+    content = json.dumps({"models": {"dga": {"versions": {"1.0": version}}}})
+    assert shown(apply(content, "--wait"))[-1] == "dga @ 1.0: 1 ready"
+    assert state_store.read("wanted/dga/1.0")["warm_up"] == ["host=example.com"]
+    for words in ([], ["--output", "json"]):
+        assert shown(apply(maas("export", *words).stdout)) == ["no changes"]
+    assert 'warm_up: ["host=example.com"]' in maas("export").stdout
+
+
 def test_new_files_of_one_of_several_versions_are_rejected():
     with pytest.raises(DeployError, match=r"dga @ 1\.0 runs /1\.0, the file has /x with 5 MB; that replaces all its"):
         list(find_changes("dga", entry(v1=VersionEntry(2, "/x", 5), v2=1), entry(v1=2, v2=1)))
@@ -206,5 +219,6 @@ def test_fields_of_changes_name_the_request():
     (change,) = find_changes("dga", entry(v1=2), entry())
     assert change.model == Model("dga", "1.0")
     assert change.to_fields() == {
-        "action": "ADD", "name": "dga", "version": "1.0", "instances": 2, "before": 0, "path": "/1.0", "memory": 0
+        "action": "ADD", "name": "dga", "version": "1.0", "instances": 2, "before": 0, "path": "/1.0", "memory": 0,
+        "gpus": 0, "warm_up": [],
     }  # fmt: skip

@@ -68,7 +68,14 @@ names = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_
     lambda name: name.isprintable() and name.strip() and "/" not in name and name not in (".", "..")
 )
 paths = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.isprintable)
-entries = st.builds(VersionEntry, st.integers(1, 10**6), paths, st.integers(0, 1 << 24))
+entries = st.builds(
+    VersionEntry,
+    st.integers(1, 10**6),
+    paths,
+    st.integers(0, 1 << 24),
+    st.integers(0, 64),
+    st.sampled_from([(), ("host=a.com",), ("a=1&b=\u00e9", "a=2")]),
+)
 weights = st.one_of(st.integers(1, 10**9), st.floats(1e-9, 1e9))
 
 
@@ -121,6 +128,9 @@ INVALID = [
     (model("{path: /x, instances: 1, memory: 1G}"), "invalid memory of dga @ 1.0: expected an integer from 0 to"),
     (model("{path: [], instances: 1}"), "invalid path of dga @ 1.0: expected a string, got a sequence"),
     (model('{path: "a\\x1bb", instances: 1}'), "invalid path of dga @ 1.0: too long, or contains control characters"),
+    (model("{path: /x, instances: 1, gpus: 65}"), "invalid gpus of dga @ 1.0: expected an integer from 0 to 64"),
+    (model("{path: /x, instances: 1, warm_up: a}"), "invalid warm_up of dga @ 1.0: expected a sequence, got 'a'"),
+    (model("{path: /x, instances: 1, warm_up: [{}]}"), "invalid warm_up of dga @ 1.0: expected a string, got a"),
     (model("2"), "1:32: invalid dga @ 1.0: expected a mapping, got '2'"),
     ("models: {a: {versions: {}}, a: {versions: {}}}", "1:29: duplicate key 'a', first at 1:10"),
     ("models: &x {}", "1:9: anchors and aliases are not allowed; repeat the value"),
