@@ -226,6 +226,7 @@ def _serve(
     content = _await_endpoint(instance, monitor, signals, deadline)
     endpoint = make_reachable(content.endpoint, instance.host)
     registration = ServiceInstance.of(instance.model, instance.id, endpoint, lasting=instance.lasting)
+    port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
     default = parse_health_path(limits.health)
     health_limits = HealthLimits(limits.probe, limits.misses, limits.hang)
     with closing(
@@ -239,11 +240,10 @@ def _serve(
             changed=signals.wake,
         )
     ) as health:
-        _await_healthy(health, endpoint.url, monitor, signals, deadline)
+        _await_healthy(health, endpoint.url, port, monitor, signals, deadline)
         _check_samples(instance, registration, monitor, signals, deadline)
         _register(registrar, registration, content.settings, monitor, signals)
         log.info("%s is ready at %s", instance.model, endpoint.url)
-        port = find_port(endpoint.url) if is_local(urlsplit(endpoint.url).hostname or "") else None
         _monitor(health, monitor, signals, lifecycle)
         monitor.publish("draining")
         _unregister(instance, registrar)
@@ -268,10 +268,13 @@ def _await_endpoint(instance: Instance, monitor: InstanceMonitor, signals: Signa
 
 
 def _await_healthy(
-    health: HealthMonitor, url: str, monitor: InstanceMonitor, signals: Signals, deadline: float
+    health: HealthMonitor, url: str, port: int | None, monitor: InstanceMonitor, signals: Signals, deadline: float
 ) -> None:
-    """Wait until the instance is ready, and its first liveness check has begun."""
-    while (problem := _find_problem(health, url, monitor.processes)) is not None:
+    """Wait until the instance is ready, and its first liveness check has begun.
+
+    port: of the URL; None if it is of another machine
+    """
+    while (problem := _find_problem(health, url, port, monitor.processes)) is not None:
         _check_running(monitor, signals, "before it listened")
         _wait(0.1, monitor, signals, deadline, problem)
     health.start()
@@ -280,15 +283,13 @@ def _await_healthy(
         signals.wait(0.02)
 
 
-def _find_problem(health: HealthMonitor, url: str, processes: ModelProcesses) -> Problem | None:
+def _find_problem(health: HealthMonitor, url: str, port: int | None, processes: ModelProcesses) -> Problem | None:
     """Return why an instance with a valid endpoint.dat is not ready; None if it is."""
     problem = health.check_ready()
-    if not is_local(urlsplit(url).hostname or ""):
-        return problem
-    if problem is None:  # another instance with a fixed port may have responded
-        return find_other_owner(find_port(url), processes.list_pids(), CONTAINER_ID)
-    if problem.fix == LISTEN_FIX:
-        return explain_not_listening(url, find_port(url), processes.list_pids())
+    if port is not None and problem is None:  # another instance with a fixed port may have responded
+        return find_other_owner(port, processes.list_pids(), CONTAINER_ID)
+    if port is not None and problem is not None and problem.fix == LISTEN_FIX:
+        return explain_not_listening(url, port, processes.list_pids())
     return problem
 
 

@@ -8,6 +8,8 @@
     notes/n-<number>                our own data about a request in the queue; see stellar.maas.requests
     replace/<id>, rollouts/<model>  replace requests and the last rollout of a model; see maas_runtime.service.rollouts
     traffic/<model>                 the traffic plan of a model; see stellar.maas.routing
+    phases/<model>/<id>             the phase of an instance; see maas_runtime.state.phases
+    turns/<model>                   a claim of one instance of a model; see maas_runtime.runner.liveness
     failures/<model>/<version>      {"count": 3, "last": "the reason", "at": 1571163620277}
 
 It is separate from the registry and the queue, because Metron's own programs read every node there.

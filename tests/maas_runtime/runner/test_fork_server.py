@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs des
 
 PACKAGES = Path(maas_runtime.__file__).parents[1]
 SCRIPT = """
-echo "{\\"url\\": \\"http://127.0.0.1:$PORT\\"}" > endpoint.dat
+echo "{\\"url\\": \\"http://127.0.0.1:$PORT\\", \\"health\\": false}" > endpoint.dat
 exec sleep 600
 """
 
