@@ -103,7 +103,7 @@ def world(world):
     """Start two ready instances, with a service that checks health often."""
     (world.model / "dga.py").write_text(MODEL)
     (world.model / "rest.sh").write_text(f"#!/bin/bash\nexec {sys.executable} dga.py\n")
-    world.start(options=("--probe-seconds", "0.3"))
+    world.start(options=("--probe-seconds", "0.3", "--hang-seconds", "2"))
     wait_for(lambda: world.status()[0].startswith("service: running"))
     options = ("-mo", "ADD", "-hmp", "/dga", "-lmp", world.model, "-m", 300, "-ni", 2, *AT)
     world.deploy(*options, "--wait")
@@ -119,7 +119,7 @@ def last_failure(world):
     return world.status()[-1]
 
 
-@pytest.mark.parametrize(("fault", "reason"), [("/hang", "no 2xx response from"), ("/eat", "MB of memory")])
+@pytest.mark.parametrize(("fault", "reason"), [("/hang", "it hung: no byte from"), ("/eat", "limit of 300 MB")])
 def test_a_lost_model_is_replaced_and_each_record_gets_a_result(fault, reason, world):
     first, other = world.ready(2)
     with Records(world.registry) as records:
