@@ -245,7 +245,7 @@ def _run_child(request: dict[str, Any], output: int, inherited: Sequence[int]) -
             os.dup2(output, standard)
         os.close(output)
         os.environ.update(request["environment"])
-        set_title([sys.executable, "-m", MODULE, *request["arguments"]])
+        set_title("maas-runner", [sys.executable, "-m", MODULE, *request["arguments"]])
         status = runner.main(request["arguments"])
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
@@ -257,19 +257,23 @@ def _run_child(request: dict[str, Any], output: int, inherited: Sequence[int]) -
         os._exit(status)  # not the interpreter's own end, whose handlers belong to the parent
 
 
-def set_title(command: Sequence[str]) -> None:
-    """Make `ps` show a command instead of the one that this process was started with."""
+def set_title(name: str, command: Sequence[str]) -> None:
+    """Make `ps` show a command instead of the one that this process was started with, and `top` a short name.
+
+    The command is cut after the length of the original one.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
     start, end = map(int, Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[45:47])
     if not start:
         return  # the system does not report where they are
     title = b"\0".join(map(os.fsencode, command))[: end - start - 1]
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, title, len(title))
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"maas-runner", 0, 0, 0)
 
 
 def main(descriptor: str, preload: str, *_: str) -> int:
     """Serve requests from an inherited socket."""
+    set_title("maas-forks", [sys.executable, *sys.argv[:1]])
     for name in filter(None, preload.split(",")):
         importlib.import_module(name)
     "localhost".encode("idna")  # loads the codec, which each connection needs

@@ -93,6 +93,7 @@ def find_other_owner(port: int, pids: Collection[int], mark: str) -> Problem | N
         return None
     for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal()):
         with suppress(OSError):  # of another user, or ended
-            if find_inodes([pid]) & listening and f"{mark}=".encode() in (PROC / f"{pid}/environ").read_bytes():
+            # The environment first: most processes are not marked, and it is one file
+            if f"{mark}=".encode() in (PROC / f"{pid}/environ").read_bytes() and find_inodes([pid]) & listening:
                 return Problem(f"port {port} is in use by {describe_process(pid)} of another instance", PORT_FIX)
     return None

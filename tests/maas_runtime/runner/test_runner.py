@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -125,6 +126,22 @@ def test_a_model_that_is_never_ready_is_ended_with_the_reason(bad, run, registry
     assert runner.wait(10) == 1
     assert reason in failure(run)
     assert registry.instances() == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_idle_runner_does_not_wake_up(run, registry, eventually):
+    def count_wake_ups():
+        statuses = [task / "status" for task in Path(f"/proc/{runner.pid}/task").iterdir()]
+        lines = [line for status in statuses for line in status.read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+    runner = run(f"#!/bin/sh\nexec {sys.executable} -S server.py\n", "--probe-seconds", 600)
+    eventually(lambda: registry.instances())
+    counts = []
+    eventually(lambda: counts.append(count_wake_ups()) or (len(counts) > 1 and counts[-1] == counts[-2]))
+    before = count_wake_ups()
+    time.sleep(2.5)
+    assert count_wake_ups() == before
 
 
 def test_a_partial_endpoint_dat_is_read_again(run, registry, eventually):

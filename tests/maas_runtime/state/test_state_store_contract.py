@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,92 @@ def test_a_published_object_can_be_changed_when_the_disk_is_full(tmp_path, monke
         with pytest.raises(OSError, match="No space left"):
             writer.publish(path, entry)
     writer.unpublish("phases/dga/7")
+
+
+def test_a_watched_object_is_current_after_a_change(make_store, eventually):
+    writer, reader = make_store(), make_store()
+    read = reader.watch("assigned/dga/7")
+    assert read() is None
+    for epoch in (1, 2):
+        writer.write("assigned/dga/7", {"epoch": epoch})
+        eventually(lambda epoch=epoch: read() == {"epoch": epoch})
+    writer.write("assigned/dga/7", None)
+    eventually(lambda: read() is None)
+
+
+@pytest.mark.engine
+def test_a_watch_in_zookeeper_calls_for_each_change(quorum, eventually):
+    changed = threading.Event()
+    with ZooKeeper(quorum) as connection, ZooKeeper(quorum) as other:
+        read = ZooKeeperStateStore(connection).watch("assigned/dga/7", changed.set)
+        for epoch in (1, 2, 3):
+            known = read()
+            changed.clear()
+            ZooKeeperStateStore(other).write("assigned/dga/7", {"epoch": epoch})
+            assert changed.wait(60)
+            eventually(lambda known=known: read() != known)
+
+
+def view_of(state_store, path="assigned"):
+    return state_store.follow(path, 2, lambda: None)
+
+
+def test_a_view_has_the_current_objects(make_store, eventually):
+    writer, reader = make_store(), make_store()
+    view = view_of(reader)
+    assert view.read() == {}
+    writer.write("assigned/dga/7", NOTE)
+    writer.write("assigned/dga/8", NOTE)
+    eventually(lambda: view.read() == {("dga", "7"): NOTE, ("dga", "8"): NOTE})
+    assert view.read() is view.read()
+    writer.write("assigned/dga/7", None)
+    eventually(lambda: view.read() == {("dga", "8"): NOTE})
+    view.close()
+
+
+def test_a_view_in_a_directory_reads_changed_files_only(tmp_path, monkeypatch):
+    state_store = DirectoryStateStore(tmp_path)
+    for id in range(200):
+        state_store.write(f"assigned/dga/{id}", NOTE)
+    view = view_of(state_store)
+    assert len(view.read()) == 200
+    read, looks = view._tree._read, []
+    monkeypatch.setattr(view._tree, "_read", lambda names, file: looks.append(names) or read(names, file))
+    assert len(view.read()) == 200
+    assert looks == []
+    state_store.write("assigned/dga/7", {})
+    assert view.read()["dga", "7"] == {}
+    assert looks == [("dga", "7")]
+    view.close()
+
+
+def test_a_view_in_a_directory_that_cannot_be_watched_reads_all_files(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("maas_runtime.state.directory_view.DirectoryWatch", fail)
+    state_store = DirectoryStateStore(tmp_path)
+    view = view_of(state_store)
+    for id in ("7", "8"):
+        state_store.write(f"assigned/dga/{id}", NOTE)
+        assert ("dga", id) in view.read()
+    view.close()
+
+
+def test_a_view_in_a_directory_recovers_from_a_failed_read(tmp_path, monkeypatch):
+    state_store = DirectoryStateStore(tmp_path)
+    state_store.write("assigned/dga/7", NOTE)
+    view = view_of(state_store)
+    view.read()
+    read = view._tree._read
+
+    def fail(names, file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(view._tree, "_read", fail)
+    state_store.write("assigned/dga/8", NOTE)
+    with pytest.raises(OSError, match="Input/output error"):
+        view.read()
+    monkeypatch.setattr(view._tree, "_read", read)
+    assert view.read() == {("dga", "7"): NOTE, ("dga", "8"): NOTE}
+    view.close()
