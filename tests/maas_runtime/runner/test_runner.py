@@ -137,11 +137,13 @@ def test_an_idle_runner_does_not_wake_up(run, registry, eventually):
 
     runner = run(f"#!/bin/sh\nexec {sys.executable} -S server.py\n", "--probe-seconds", 600)
     eventually(lambda: registry.instances())
-    counts = []
-    eventually(lambda: counts.append(count_wake_ups()) or (len(counts) > 1 and counts[-1] == counts[-2]))
-    before = count_wake_ups()
-    time.sleep(2.5)
-    assert count_wake_ups() == before
+
+    def sleeps():
+        before = count_wake_ups()
+        time.sleep(2.5)
+        return count_wake_ups() == before
+
+    eventually(sleeps)
 
 
 def test_a_partial_endpoint_dat_is_read_again(run, registry, eventually):
