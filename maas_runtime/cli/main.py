@@ -20,10 +20,12 @@ COMMANDS = {
     "deploy": ("deploy", "add, remove, replace or list instances of a model"),
     "traffic": ("traffic", "set or show the traffic plan of a model, which routes calls without a version"),
     "status": ("status", "show desired and ready instances, and failures"),
+    "hosts": ("hosts", "show the hosts that run instances"),
     "logs": ("logs", "show the output of the instances of a model"),
     "apply": ("apply", "make the desired state that of a file"),
     "export": ("export", "print the desired state as a file for apply"),
     "call": ("call", "call a model once, and print its result"),
+    "prune": ("prune", "remove copies of models' files that nothing needs"),
     "doctor": ("doctor", "check the installation, and suggest fixes"),
 }
 

@@ -52,6 +52,8 @@ MAX_RESULTS = 200
 COPY_SECONDS = 0.1  # between checks whether a copy of a model's files is complete
 SETTLE_SECONDS = 2.0  # for the agents of other hosts, after the store lost its data
 MAX_REQUEST_BYTES, MAX_NOTE_BYTES, MAX_PATH, MAX_MEMORY = 65_536, 65_536, 4096, 1 << 24  # well above any real request
+OLD_NOTE_SECONDS = 86_400.0  # after which a note goes whose request another service took
+NOTES_SECONDS = 3600.0  # between checks for old notes
 MARKER = "stored"  # exists unless the store lost its data
 
 
@@ -104,6 +106,7 @@ class Service:
     _backoffs: dict[Model, RestartBackoff] = field(default_factory=dict, init=False)
     _reconciling: dict[Model, Future[None]] = field(default_factory=dict, init=False)
     _copies: dict[str, Future[str]] = field(default_factory=dict, init=False)
+    _notes_checked: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
         self._copying = ThreadPoolExecutor(2, "copy of a model")
@@ -161,6 +164,7 @@ class Service:
         try:
             is_waiting = self.handle_requests()
             self.restore()
+            self._remove_old_notes()
         except ConnectionError as error:
             log.warning("%s", error)
             sleep(TICK_SECONDS)
@@ -171,6 +175,11 @@ class Service:
             sleep(COPY_SECONDS) if is_waiting else self.queue.wait(TICK_SECONDS)
         self.reconcile(pool)
         self.advance_rollouts()
+
+    def _remove_old_notes(self) -> None:
+        if self.clock() - self._notes_checked >= NOTES_SECONDS:
+            self._notes_checked = self.clock()
+            self.queue.remove_old_notes(OLD_NOTE_SECONDS)
 
     def handle_requests(self) -> bool:
         """Handle the requests in the queue, in order; return True if some wait for a copy of their files."""

@@ -54,6 +54,9 @@ class RequestQueue(Protocol):
     def wait(self, seconds: float) -> None:
         """Wait until the queue may have changed since the last call of `items`, at most so many seconds."""
 
+    def remove_old_notes(self, seconds: float) -> None:
+        """Remove notes older than so many seconds whose items another service took."""
+
     def take(self, seconds: float) -> Item | None:
         """Remove and return the oldest item, waiting up to so many seconds; None if the queue stayed empty.
 
@@ -111,6 +114,9 @@ class MemoryQueue:
     def wait(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._items, seconds)
+
+    def remove_old_notes(self, seconds: float) -> None:
+        """Do nothing: a note is part of its item."""
 
     def take(self, seconds: float) -> Item | None:
         with self._changed:

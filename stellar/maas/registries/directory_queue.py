@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 from stellar.maas.registries.file_registrar import ASIDE, read_config, resolve_path, write_atomically
 from stellar.maas.requests import ITEM_PREFIX, NOTE_PREFIX, Item, Note, encode_note, item_name
@@ -55,6 +55,13 @@ class FileQueue:
         deadline = monotonic() + seconds
         while not self._files() and (left := deadline - monotonic()) > 0:
             sleep(min(TAKE_SECONDS, left))
+
+    def remove_old_notes(self, seconds: float) -> None:
+        waiting = {self._note_of(file.name) for file in self._files()}
+        for note in self._notes.glob(f"{NOTE_PREFIX}*"):
+            with suppress(FileNotFoundError):
+                if note not in waiting and time() - note.stat().st_mtime > seconds:
+                    note.unlink()
 
     def take(self, seconds: float) -> Item | None:
         deadline = monotonic() + seconds

@@ -36,11 +36,16 @@ RECONNECT_SECONDS = 15.0  # until adding a request fails while the connection is
 
 
 class _Node(NamedTuple):
-    """A node that was read; `czxid` is the transaction that created it."""
+    """A node that was read.
+
+    czxid: id of the transaction that created it
+    created: time of that in seconds since the epoch
+    """
 
     path: str
     data: bytes
     czxid: int
+    created: float
 
 
 class ZooKeeperQueue:
@@ -92,6 +97,13 @@ class ZooKeeperQueue:
 
     def wait(self, seconds: float) -> None:
         self._awake.wait(seconds)
+
+    def remove_old_notes(self, seconds: float) -> None:
+        items = self._read(self._queue, self._zookeeper.children(self._queue))
+        waiting = {item.czxid for item in items}
+        for note in self._read(self._notes, self._zookeeper.children(self._notes)):
+            if note.czxid not in waiting and time.time() - note.created > seconds:
+                self._zookeeper.delete(note.path)
 
     def take(self, seconds: float) -> Item | None:
         deadline = time.monotonic() + seconds
@@ -155,7 +167,7 @@ class ZooKeeperQueue:
             data, status = self._zookeeper.end(request)
         except refusals.NoNodeError:
             return None
-        return _Node(path, data, status.czxid)
+        return _Node(path, data, status.czxid, status.created)
 
     def _make_item(self, node: _Node, note: _Node | None) -> Item:
         name = node.path.rpartition("/")[2]
