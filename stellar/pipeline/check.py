@@ -15,7 +15,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.parsers import Parser
+from stellar.pipeline.parsers import PARSERS, Parser, list_options
 from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.pipeline import Pipeline
 from stellar.tooling.lints import Finding, lint
@@ -157,8 +157,8 @@ GENERAL_OPTIONS = frozenset({
 
 
 def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[ConfigWarning]:
-    """Return a warning for each option that neither the parser nor an expression reads, if the parser declares them."""
-    own: frozenset[str] | None = getattr(pipeline.parser, "OPTIONS", None)
+    """Return a warning for each option that neither the built-in parser nor an expression reads."""
+    own = list_options(config.parser.parser_class_name)
     if own is None:
         return []
     known = GENERAL_OPTIONS | own
@@ -172,14 +172,9 @@ def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[Confi
     ]
 
 
-# Any key is allowed in these maps, since expressions see them as variables. These keys the pipeline reads
-PARSER_OPTIONS = frozenset({
-    "readCharset", "filter.query", "bro.filter.source.key", "bro.filter.source.known.protocols", "grokPath",
-    "patternLabel", "timestampField", "timestampUnit", "timeFields", "dateFormat", "timeZone", "timezone",
-    "multiLine", "matchTimeoutMs", "columns", "separator", "timestampFormat", "mapStrategy", "overrideOriginalString",
-    "jsonpQuery", "wrapInEntityArray", "wrapEntityName", "nilPolicy", "deviceTimeZone", "recordTypeRegex",
-    "messageHeaderRegex", "fields", "convertCamelCaseToUnderScore",
-})  # fmt: skip
+# The options of all built-in parsers
+PARSER_OPTIONS = frozenset().union(*(list_options(name) or () for name in PARSERS))
+# Any key is allowed in global.json. These keys the pipeline or Metron reads
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "parser.groups", "parser.error.topic", "source.type.field", "update.hbase.table",
     "update.hbase.cf", "performance.logging.percent.records", "stellar.function.paths", "es.clustername", "es.ip",

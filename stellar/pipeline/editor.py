@@ -10,7 +10,13 @@ from pathlib import Path
 from stellar.language.errors import ConfigError, StellarError
 from stellar.language.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build_pipeline, load_library
-from stellar.pipeline.check import ConfigWarning, check_model_settings, collect_warnings, find_near_misses
+from stellar.pipeline.check import (
+    ConfigWarning,
+    check_model_settings,
+    collect_warnings,
+    find_near_misses,
+    find_unknown_options,
+)
 from stellar.pipeline.config.embedded_expressions import Kind
 from stellar.pipeline.config.factories import is_python_path
 from stellar.pipeline.config.loading import (
@@ -52,13 +58,15 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
     found: list[ConfigError] = []
     problems = ErrorCollector(found)
     with collect_warnings() as warnings:
-        config = _disable_imports(_read(source, kind, file, problems))
-        build_pipeline(config, problems=problems)
+        written = _read(source, kind, file, problems)
+        config = _disable_imports(written)
+        pipeline = build_pipeline(config, problems=problems)
         problems.attempt(lambda: check_model_settings(config), None)
+    warnings += [*find_near_misses(config), *find_unknown_options(written, pipeline)]
     here = {str(file), _locate(config, kind).file}
     return FileCheck(
         tuple(each for each in found if each.file in here and not isinstance(each.__cause__, StellarError)),
-        tuple(each for each in (*warnings, *find_near_misses(config)) if each.location.file in here),
+        tuple(each for each in warnings if each.location.file in here),
     )
 
 

@@ -10,19 +10,46 @@ import pytest
 
 import stellar.pipeline.parsers as parsers
 from stellar.pipeline import load_config
-from stellar.pipeline.check import PARSER_OPTIONS, check_sensor
+from stellar.pipeline.check import GENERAL_OPTIONS, PARSER_OPTIONS, check_sensor
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "squid" / "config"
 
 
-@pytest.mark.parametrize("module", ["csv", "grok", "json_map"])
+@pytest.mark.parametrize("module", [file.stem for file in Path(parsers.__file__).parent.glob("*.py")])
 def test_every_option_of_a_parser_is_a_known_key(module: str) -> None:
     folder = Path(parsers.__file__).parent
     source = (folder / f"{module}.py").read_text(encoding="utf-8")
     read = set(re.findall(r'settings\.(?:text|texts|truth|options\.get)\("(\w+)"', source))
-    assert read
-    assert read <= PARSER_OPTIONS
+    assert read <= PARSER_OPTIONS | GENERAL_OPTIONS
+
+
+@pytest.mark.parametrize("name", parsers.PARSERS)
+def test_every_parser_declares_its_options(name: str) -> None:
+    assert parsers.list_options(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "transformation", "unknown"),
+    [
+        ("CSV", {"columns": ["a"], "colour": 1}, {}, ["colour"]),
+        ("CSV", {"columns": ["a"], "colour": 1}, {"b": "colour"}, []),
+        ("CSV", {"columns": ["a"], "batchSize": 5, "kafka.topicField": "t"}, {}, []),
+        ("Grok", {"grokPath": "/patterns/none", "patternLabel": "X", "colour": 1}, {}, ["colour"]),  # is not built
+        ("no_such_module.Parser", {"colour": 1}, {}, []),
+    ],
+)
+def test_an_option_that_nothing_reads_is_a_warning(
+    name: str, options: dict[str, object], transformation: dict[str, str], unknown: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "parsers").mkdir()
+    steps = [{"transformation": "STELLAR", "config": transformation}] if transformation else []
+    config = {"parserClassName": name, "parserConfig": options, "fieldTransformations": steps}
+    (tmp_path / "parsers" / "x.json").write_text(json.dumps(config), encoding="utf-8")
+    warnings = check_sensor(load_config, tmp_path, "x").warnings
+    assert [each.message for each in warnings if "unknown option" in each.message] == [
+        f"unknown option {option!r}: neither the parser nor an expression reads it" for option in unknown
+    ]
 
 
 def test_a_valid_configuration_has_no_warnings() -> None:

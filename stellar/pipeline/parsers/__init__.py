@@ -27,7 +27,7 @@ from stellar.pipeline.parsers.sourcefire import SourcefireParser
 from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
 from stellar.pipeline.parsers.web_sphere import GrokWebSphereParser
 
-__all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory"]
+__all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory", "list_options"]
 
 PARSERS: dict[str, ParserFactory] = {
     "Grok": GrokParser,
@@ -55,6 +55,16 @@ _JAVA = "org.apache.metron.parsers."
 
 def find_parser_factory(name: str, location: SourceLocation) -> ParserFactory:
     """Return the factory of the parser with a name. Raises ConfigError for an unknown name."""
-    short = name.rpartition(".")[2] if name.startswith(_JAVA) else name
-    short = short if short in PARSERS else short.removesuffix("Parser")
+    short = _shorten(name)
     return find_factory(short if short in PARSERS else name, PARSERS, "parser", location)
+
+
+def list_options(name: str) -> frozenset[str] | None:
+    """Return the names of the options that a built-in parser reads; None for another parser."""
+    return getattr(PARSERS.get(_shorten(name)), "OPTIONS", None)
+
+
+def _shorten(name: str) -> str:
+    """Return the short name of a Java class."""
+    short = name.rpartition(".")[2] if name.startswith(_JAVA) else name
+    return short if short in PARSERS else short.removesuffix("Parser")
