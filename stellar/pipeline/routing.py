@@ -9,11 +9,12 @@ A record that is passed on is a raw message again, as in Kafka: its JSON is the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from stellar.java.regex import InvalidPattern, compile_pattern, is_full_match
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.schema import ParserConfig
@@ -22,6 +23,8 @@ from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Repor
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
+
+log = logging.getLogger(__name__)
 
 ENRICHMENTS = "enrichments"
 TOPIC_FIELD, TOPIC = "kafka.topicField", "kafka.topic"
@@ -37,7 +40,14 @@ class TopicPattern:
     pattern: Any = None
 
     def matches(self, topic: str) -> bool:
-        return topic == self.text if self.pattern is None else is_full_match(self.pattern, topic)
+        """Return True if a topic is read. One for which the pattern takes too long is not read, with a warning."""
+        if self.pattern is None:
+            return topic == self.text
+        try:
+            return is_full_match(self.pattern, topic)
+        except TimeoutError:
+            log.warning("sensorTopic %s took longer than %s ms for %.60r; simplify it", self.text, TIMEOUT_MS, topic)
+            return False
 
 
 def read_topic_pattern(config: SensorConfig) -> TopicPattern:

@@ -10,10 +10,10 @@ import pytest
 
 from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
-from stellar.pipeline.config.schema import ParserConfig
+from stellar.pipeline.config.schema import GlobalConfig, ParserConfig
 from stellar.pipeline.parsers import PARSERS
 from stellar.pipeline.pipeline import Pipeline
-from stellar.pipeline.records import Raw, Record
+from stellar.pipeline.records import Raw, Record, Rejected
 from stellar.pipeline.run import run_pipeline
 
 OPTIONS: dict[str, Record] = {
@@ -89,3 +89,35 @@ def test_a_line_of_ten_megabytes_is_accounted_for(name: str) -> None:
 def test_a_bad_message_does_not_stop_the_next_one() -> None:
     errors = run("JSONMap", b"[" * 100_000, b'{"a":1}', b"\xff", b'{"a":2}')
     assert len(errors) == 2
+
+
+BOMB = "(a|aa)+$"
+
+
+@pytest.mark.parametrize(
+    ("parser", "settings", "reason"),
+    [
+        (
+            {
+                "fieldTransformations": [
+                    {"transformation": "REGEX_SELECT", "input": "a", "output": "b", "config": {"x": BOMB}}
+                ]
+            },
+            {},
+            "REGEX_SELECT: the regular expression for 'x' took longer than 1000 ms for a; simplify it",
+        ),
+        (
+            {},
+            {"fieldValidations": [{"validation": "REGEX_MATCH", "input": "a", "config": {"pattern": BOMB}}]},
+            f"REGEX_MATCH: the regular expression '{BOMB}' took longer than 1000 ms; simplify it",
+        ),
+    ],
+)
+def test_a_regular_expression_that_takes_too_long_names_itself_and_the_limit(
+    parser: Record, settings: Record, reason: str
+) -> None:
+    config = ParserConfig.model_validate({"parserClassName": "JSONMap", **parser})
+    pipeline = build_pipeline(SensorConfig("x", config, globals=GlobalConfig.model_validate(settings)))
+    (outcome,) = pipeline(Raw(b'{"a":"' + b"a" * 60 + b'!"}'))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == reason

@@ -134,6 +134,16 @@ def test_parsers_that_pass_on_to_each_other_forever_are_an_error(make_group: Cal
     assert error["message"] == f"record is passed on more than {MOST_HOPS} times; the parsers form a loop"
 
 
+def test_a_topic_pattern_that_takes_too_long_rejects_the_record(
+    make_group: Callable[..., PipelineGroup], caplog: pytest.LogCaptureFixture
+) -> None:
+    bomb = {"router": {**ROUTER, "fieldTransformations": []}, "bomb": part(["a"], sensorTopic="/(a|aa)+/")}
+    bomb["router"]["parserConfig"] = {"columns": ["topic", "data"], "separator": "|", "kafka.topicField": "topic"}
+    _, (error,), counts = run(make_group(bomb), "a" * 60 + "!|x")
+    assert (error["stage"], counts.rejected) == ("route", 1)
+    assert "sensorTopic /(a|aa)+/ took longer than 1000 ms" in caplog.text
+
+
 def test_two_sensors_of_one_topic_are_an_error(make_group: Callable[..., PipelineGroup]) -> None:
     with pytest.raises(ConfigError, match="topic 'web' is read by web, too"):
         make_group({"web": PARSERS["web"], "copy": part(["a"], sensorTopic="web")})

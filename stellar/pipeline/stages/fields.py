@@ -11,7 +11,7 @@ from typing import Any
 import stellar
 from stellar import Expression
 from stellar.java.integers import INT_MAX, INT_MIN
-from stellar.java.regex import InvalidPattern, compile_pattern, search
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, search
 from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
@@ -171,7 +171,14 @@ class RegexSelect:
             return record
         text = to_string(text)
         for value, pattern in self.choices:
-            if search(pattern, text):
+            try:
+                found = search(pattern, text)
+            except TimeoutError as error:
+                raise TransformationError(
+                    f"REGEX_SELECT: the regular expression for {value!r} took longer than {TIMEOUT_MS} ms for "
+                    f"{self.input}; simplify it"
+                ) from error
+            if found:
                 return {**record, self.output: value}
         return record
 

@@ -11,10 +11,10 @@ from typing import Any
 import stellar
 from stellar import Expression
 from stellar.java.hash_order import sort_in_hash_order
-from stellar.java.regex import InvalidPattern, compile_pattern, is_full_match
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError
-from stellar.pipeline.config.compile import BuildContext, merge_variables
+from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
@@ -147,7 +147,16 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
         pattern = compile_pattern(text)
     except InvalidPattern as error:
         raise (location / "config" / "pattern").error(f"invalid regular expression: {error.problem}") from error
-    return _each(lambda value: is_full_match(pattern, to_string(value)))
+
+    def matches(value: object) -> bool:
+        try:
+            return is_full_match(pattern, to_string(value))
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"REGEX_MATCH: the regular expression {shorten(text)!r} took longer than {TIMEOUT_MS} ms; simplify it"
+            ) from error
+
+    return _each(matches)
 
 
 def _not_empty(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
