@@ -146,7 +146,12 @@ class PipelineGroup:
     def _forward(
         self, forward: Forward, reports: list[Report], pipeline: Pipeline, raw: Raw, hops: int
     ) -> Iterator[tuple[Outcome, list[Report]]]:
-        message = Raw(to_json_bytes(forward.record), raw.origin, raw.line, topic=forward.topic)
+        try:
+            content = to_json_bytes(forward.record)
+        except ValueError as failure:  # the record cannot be written as JSON
+            yield Rejected(raw.content, "route", failure, sensor=pipeline.sensor), reports
+            return
+        message = Raw(content, raw.origin, raw.line, topic=forward.topic)
         target = self._find(forward.topic)
         if target is None:
             yield replace(_reject_topic(message, forward.topic), sensor=pipeline.sensor), reports

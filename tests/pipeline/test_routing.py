@@ -13,8 +13,8 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.cli import main
 from stellar.pipeline.config.loading import load_config
-from stellar.pipeline.records import Forward, Raw, Record, to_json_bytes
-from stellar.pipeline.routing import MOST_HOPS, PipelineGroup
+from stellar.pipeline.records import Forward, Raw, Record, Rejected, to_json_bytes
+from stellar.pipeline.routing import MOST_HOPS, PipelineGroup, RouteByField
 from stellar.pipeline.run import Counts, run_pipeline
 
 # The parser that all lines reach first: the kind of a line becomes its topic
@@ -142,6 +142,18 @@ def test_a_topic_pattern_that_takes_too_long_rejects_the_record(
     _, (error,), counts = run(make_group(bomb), "a" * 60 + "!|x")
     assert (error["stage"], counts.rejected) == ("route", 1)
     assert "sensorTopic /(a|aa)+/ took longer than 1000 ms" in caplog.text
+
+
+def test_a_record_without_a_json_form_is_rejected(make_group: Callable[..., PipelineGroup]) -> None:
+    recursive: list[Any] = []
+    recursive.append(recursive)
+    group = make_group()
+    stage = RouteByField("topic")
+    with pytest.raises(Forward) as caught:
+        stage({"topic": "web", "data": recursive})
+    ((outcome, _),) = group._forward(caught.value, [], group.members[0][1], Raw(b"raw"), 1)
+    assert isinstance(outcome, Rejected)
+    assert (outcome.stage, outcome.raw, outcome.sensor) == ("route", b"raw", "router")
 
 
 def test_two_sensors_of_one_topic_are_an_error(make_group: Callable[..., PipelineGroup]) -> None:
