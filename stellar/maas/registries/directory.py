@@ -119,8 +119,9 @@ class FileRegistry(BaseRegistry):
     def close(self) -> None:
         super().close()
         self._closed.set()
-        if (watch := self._watch) is not None:
-            watch.wake()
+        with self._reading:  # the follower closes its watch once this has been released
+            if self._watch is not None:
+                self._watch.wake()
         follower = self._follower
         if follower is not None and follower is not threading.current_thread():
             follower.join()

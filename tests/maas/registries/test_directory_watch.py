@@ -277,3 +277,12 @@ def test_a_listener_that_arrives_as_the_follower_stops_is_called(tmp_path, make_
         registry.changes  # noqa: B018
         other.register(make_instance("dga", "1.0", "7", "http://h:7"))
         assert seen.wait(60)
+
+
+def test_a_registry_can_be_closed_at_any_moment(tmp_path):
+    for number in range(200):
+        registry = FileRegistry(tmp_path)
+        registry.listen(lambda *_: None)
+        time.sleep(number % 10 / 5000)  # the follower begins meanwhile
+        registry.close()
+        assert registry._watch is None
