@@ -67,9 +67,9 @@ class DeploymentChange:
         if self.kind == "TRAFFIC":
             return {"action": self.kind, "name": self.model.name, "plan": (self.plan or TrafficPlan()).to_note()}
         fields = {"action": self.kind, **self.model._asdict(), "instances": self.instances, "before": self.before}
-        return (
-            fields if self.kind == "REMOVE" else {**fields, "path": self.path, "memory": self.memory, "gpus": self.gpus}
-        )
+        if self.kind == "REMOVE":
+            return fields
+        return {**fields, "path": self.path, "memory": self.memory, "gpus": self.gpus, "warm_up": list(self.warm_up)}
 
 
 def read_current(state_store: StateStore) -> dict[str, ModelEntry]:
