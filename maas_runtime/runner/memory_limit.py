@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 LEAF, PREFIX = "service", "model-"
 MB = 1 << 20
 END_SECONDS = 2.0
+ABANDONED_SECONDS = 60.0  # a new group is empty until its runner has entered it
 
 
 def prepare(mount: Path = MOUNT, own: Path = OWN) -> bool:
@@ -143,6 +144,7 @@ def create_control_group(
     """Return a control group for an instance; None if there can be none, with a warning if a limit was wanted."""
     problem: object = "this system has none for this process"
     for kind, parent, own_group in _find_parents(mount, own, mounts):
+        _remove_abandoned(parent)
         if megabytes and kind is UnifiedGroup and not _limits_memory(parent):
             continue
         try:
@@ -152,6 +154,14 @@ def create_control_group(
     if megabytes:
         log.warning("no control group, memory is sampled: %s", problem)
     return None
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove old groups without processes, whose runners were killed and which no service has removed, as on YARN."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it has processes, or is gone
+            if time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+                folder.rmdir()
 
 
 def end_control_group(id: str, mount: Path = MOUNT, own: Path = OWN, mounts: Path = MOUNTS) -> None:

@@ -275,3 +275,17 @@ def test_the_kernel_limits_the_memory_of_a_deployed_model(
     eventually(lambda: deployer.running(Model("dga", "1.0")) == 0)
     assert "it exceeded its memory limit of 100 MB" in state_store.read("failures/dga/1.0")["last"]
     assert not (hierarchy / f"model-{folder.name}").exists()
+
+
+def test_an_old_empty_group_is_removed_and_others_stay(run, hierarchy, tmp_path, monkeypatch):
+    run("#!/bin/sh\nsleep 60\n", 0)
+    in_use, abandoned = folder_of(hierarchy, tmp_path), hierarchy / f"model-test-{tmp_path.name}-abandoned"
+    monkeypatch.setattr(memory, "PREFIX", in_use.name)  # never the groups of other tests
+    abandoned.mkdir()
+    memory._remove_abandoned(hierarchy)
+    assert abandoned.exists()  # it may be entered soon
+    later = memory.time() + 61
+    monkeypatch.setattr(memory, "time", lambda: later)
+    memory._remove_abandoned(hierarchy)
+    assert not abandoned.exists()
+    assert in_use.exists()
