@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,8 +85,11 @@ class World:
         return (status, *self._capsys.readouterr())
 
     def deploy(self, *arguments):
+        """Run maas_deploy.sh. If it waited, wait until this process sees the same instances by its watches."""
         status, output, errors = self.run(maas_deploy, *arguments)
         assert (status, errors) == (0, "")
+        for name, version, count in re.findall(r"^(\S+) @ (\S+): (\d+) ready$", output, re.MULTILINE):
+            wait_for(lambda: len(self.registry.instances(name, version)) == int(count))  # noqa: B023
         return output
 
     def status(self):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 from stellar.language.errors import ConfigError, StellarError
 from stellar.language.source import Span, position
 from stellar.pipeline.config.embedded_expressions import Configuration, detect_kind, parse_configuration
+from stellar.util.cached_properties import cached_property
 
 Position = tuple[int, int]
 
