@@ -10,7 +10,7 @@ import signal
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Node:
     def __init__(self, yarn: Yarn, number: int, java: tuple[str, ...]) -> None:
         self.folder = yarn.folder / f"node-{number}"
         self.port, localizer, collector, self.http = free_ports(4)  # the same after a restart
-        self._resource_manager = yarn.url
+        self._resource_manager, self._ask = yarn.url, yarn.ask
         site = {
             **yarn.site,
             "yarn.nodemanager.address": f"{LOCALHOST}:{self.port}",
@@ -56,7 +56,7 @@ class Node:
     @property
     def state(self) -> str | None:
         """Return its state in the resource manager, such as `RUNNING`; None if it is not listed any more."""
-        answer = get_json(f"{self._resource_manager}/ws/v1/cluster/nodes") or {}
+        answer = self._ask(f"{self._resource_manager}/ws/v1/cluster/nodes") or {}
         for node in (answer.get("nodes") or {}).get("node", []):
             if node["id"].endswith(f":{self.port}"):
                 return str(node["state"])
@@ -84,6 +84,7 @@ class Yarn(Engine):
     hdfs: default file system; by default, the local one
     site, core, scheduler: further properties of yarn-site.xml, core-site.xml and capacity-scheduler.xml
     java: further options of the virtual machines
+    ask: returns the JSON at a URL, or None; for servers that require authentication
     """
 
     def __init__(
@@ -96,7 +97,9 @@ class Yarn(Engine):
         core: Properties | None = None,
         scheduler: Properties | None = None,
         java: tuple[str, ...] = (),
+        ask: Callable[[str], Any] = get_json,
     ) -> None:
+        self.hdfs, self.ask = hdfs, ask
         self.folder = Path(tempfile.mkdtemp(prefix="yarn-"))
         self.folder.chmod(0o755)
         self.hdfs_site: dict[str, Properties] = {"hdfs": hdfs.site} if hdfs else {}
@@ -185,7 +188,7 @@ class Yarn(Engine):
         return hdfs.put("/framework.tar.gz", archive.read_bytes()) if hdfs else f"file://{archive}"
 
     def _serves(self) -> bool:
-        answer = get_json(f"{self.url}/ws/v1/cluster/info")
+        answer = self.ask(f"{self.url}/ws/v1/cluster/info")
         return bool(answer and answer["clusterInfo"]["state"] == "STARTED")
 
     def services(self) -> list[str]:
@@ -201,7 +204,7 @@ class Yarn(Engine):
 
     def _applications(self) -> list[dict[str, Any]]:
         states = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
-        answer = get_json(f"{self.url}/ws/v1/cluster/apps?applicationTypes=yarn-service&states={states}") or {}
+        answer = self.ask(f"{self.url}/ws/v1/cluster/apps?applicationTypes=yarn-service&states={states}") or {}
         return list((answer.get("apps") or {}).get("app", []))
 
     def processes(self) -> list[int]:

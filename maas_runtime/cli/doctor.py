@@ -76,6 +76,7 @@ class CheckTarget:
     options: the registry's options as given, for commands in suggested fixes
     yarn, queue: URLs of YARN's resource managers, and the queue for models
     hdfs: connects to the model store, if it is in HDFS
+    auth: returns the authentication for YARN; None for a YARN without it
     """
 
     directory: Path
@@ -88,6 +89,7 @@ class CheckTarget:
     yarn: Sequence[str] = ()
     queue: str = "default"
     hdfs: Callable[[], WebHdfs] | None = None
+    auth: Callable[[], httpx.Auth | None] = lambda: None
 
 
 # --- Python and the programs that scripts need
@@ -383,10 +385,15 @@ def registrations(target: CheckTarget, backend: Backend) -> Iterator[Diagnosis]:
 
 def yarn(target: CheckTarget) -> Iterator[Diagnosis]:
     """Check the resource managers, and the services, queue and nodes of the active one."""
-    with httpx.Client(timeout=YARN_SECONDS, trust_env=False) as client:
+    if not target.yarn:
+        return
+    with httpx.Client(auth=target.auth(), timeout=YARN_SECONDS, trust_env=False) as client:
         for url in map(validate_url, target.yarn):
             try:
                 info = _get_object(client, url + CLUSTER + "/info", "clusterInfo")
+            except PermissionError as error:
+                yield fail(f"{url}: {error}", "authenticate with --principal and --keytab, or kinit")
+                continue
             except ValueError as error:
                 yield fail(f"{url}: {error}", "start it, or correct --yarn, the URL of its web interface")
                 continue
@@ -442,10 +449,12 @@ def _leaves(queue: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _get_object(client: httpx.Client, url: str, *keys: str) -> dict[str, Any]:
     """Return the JSON object of a response of YARN, or the object at `keys` in it.
 
-    Raises ValueError for any other response.
+    Raises PermissionError if the client is not authenticated, ValueError for any other response.
     """
     try:
         response = client.get(url)
+        if response.status_code == 401:
+            raise PermissionError(f"YARN denied access: {response.reason_phrase}")
         content = response.json() if response.status_code == 200 else None
     except httpx.HTTPError as error:
         raise ValueError(f"connection failed: {error or type(error).__name__}") from None
@@ -505,7 +514,7 @@ def _catch_errors(results: Iterator[Diagnosis], target: CheckTarget) -> Iterator
     """Yield the results of a check; an error that stops it is a result too."""
     try:
         yield from results
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ModuleNotFoundError) as error:
         yield fail(str(error), _fix_first(target))
 
 
@@ -569,4 +578,5 @@ def _make_target(args: argparse.Namespace) -> CheckTarget:
         args.yarn,
         args.queue,
         partial(stores.connect_hdfs, args) if in_hdfs else None,
+        partial(stores.make_auth, args),
     )

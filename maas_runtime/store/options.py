@@ -96,11 +96,11 @@ def model_store(args: argparse.Namespace) -> Iterator[ModelStore]:
     yield LocalStore(Path(name.removeprefix("file://")), getattr(args, "file_root", ()), max_size)
 
 
-def connect_hdfs(args: argparse.Namespace) -> WebHdfs:
-    """Return a client of the HDFS of the model store."""
+def connect_hdfs(args: argparse.Namespace, uri: str | None = None) -> WebHdfs:
+    """Return a client of an HDFS; by default, of the one with the model store, or else of Hadoop's default."""
     from stellar.net.hadoop.webhdfs import open_hdfs
 
-    return open_hdfs(store_name(args), auth=make_auth(args))
+    return open_hdfs(uri or (store_name(args) if is_in_hdfs(args) else None), auth=make_auth(args))
 
 
 def resolve_shared_name(args: argparse.Namespace) -> str:
@@ -115,13 +115,22 @@ def resolve_shared_name(args: argparse.Namespace) -> str:
     return f"{'swebhdfs' if scheme == 'https' else 'webhdfs'}://{authority}"
 
 
+def uses_kerberos(args: argparse.Namespace) -> bool:
+    """Return whether the options or Hadoop's configuration select Kerberos.
+
+    Raises ValueError or OSError if that configuration cannot be read.
+    """
+    if args.principal is not None or args.keytab is not None:
+        return True
+    return read_configuration("core").get("hadoop.security.authentication") == "kerberos"
+
+
 def make_auth(args: argparse.Namespace) -> httpx.Auth | None:
     """Return the authentication for Hadoop; None if it uses none.
 
     Raises ValueError for an invalid keytab, ModuleNotFoundError if the packages for Kerberos are not installed.
     """
-    secure = read_configuration("core").get("hadoop.security.authentication") == "kerberos"
-    if not secure and args.principal is None and args.keytab is None:
+    if not uses_kerberos(args):
         return None
     from stellar.net.hadoop.kerberos import Identity, Negotiate
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,18 @@ def make_world(tmp_path, capsys, monkeypatch):
 @pytest.fixture
 def world(make_world, quorum):
     return make_world(quorum)
+
+
+@pytest.fixture(scope="module")
+def kdc(engines, need):
+    """A Kerberos server. The tests of a module are its clients."""
+    from engines.kerberos.kdc import PROGRAMS, Kdc
+
+    need(*PROGRAMS)
+    if find_spec("gssapi") is None:
+        why = "apt-get install gcc python3-dev libkrb5-dev; pip install 'stellar-maas[kerberos]'"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    with pytest.MonkeyPatch.context() as patch, Kdc() as kdc:
+        for name, value in kdc.environment.items():
+            patch.setenv(name, value)
+        yield kdc

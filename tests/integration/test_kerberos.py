@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from importlib.util import find_spec
 
-import httpx
 import pytest
 
 from maas_runtime.errors import DeployError
@@ -22,79 +19,30 @@ ALICE = f"alice@{REALM}"
 
 
 @pytest.fixture(scope="module")
-def kdc(engines, need):
-    from engines.kerberos.kdc import PROGRAMS, Kdc
-
-    need(*PROGRAMS)
-    if find_spec("gssapi") is None:
-        why = "apt-get install gcc python3-dev libkrb5-dev; pip install 'stellar-maas[kerberos]'"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
-    with pytest.MonkeyPatch.context() as patch, Kdc() as kdc:
-        for name, value in kdc.environment.items():
-            patch.setenv(name, value)
-        yield kdc
-
-
-@pytest.fixture(scope="module")
 def keytab(kdc):
     return kdc.keytab("alice")
 
 
 @pytest.fixture(scope="module")
-def hdfs(kdc, keytab):
+def hdfs(kdc):
     """Start a name node and a data node with Kerberos, for their web pages too."""
-    from engines.hadoop.hdfs import Hdfs
+    from engines.hadoop.secure import SecureHdfs
 
-    servers = kdc.keytab("hdfs/localhost", "HTTP/localhost")
-    hdfs, http = f"hdfs/localhost@{REALM}", f"HTTP/localhost@{REALM}"
-    core = {
-        "hadoop.security.authentication": "kerberos",
-        "hadoop.security.authorization": True,
-        "hadoop.security.auth_to_local": "RULE:[2:$1](.*)s/.*/root/\nDEFAULT",
-        "hadoop.http.authentication.type": "kerberos",
-        "hadoop.http.authentication.kerberos.principal": http,
-        "hadoop.http.authentication.kerberos.keytab": servers,
-    }
-    site = {
-        "dfs.namenode.kerberos.principal": hdfs,
-        "dfs.namenode.keytab.file": servers,
-        "dfs.datanode.kerberos.principal": hdfs,
-        "dfs.datanode.keytab.file": servers,
-        "dfs.web.authentication.kerberos.principal": http,
-        "dfs.web.authentication.kerberos.keytab": servers,
-        "dfs.block.access.token.enable": True,
-        "ignore.secure.ports.for.testing": True,
-    }
-
-    def ask(url):
-        try:
-            with httpx.Client(auth=Negotiate(Identity(ALICE, keytab))) as client:
-                return client.get(url.replace("127.0.0.1", "localhost")).json()
-        except (httpx.HTTPError, ValueError):
-            return None
-
-    with Hdfs(core, site, kdc.java, ask) as engine:
-        with client(engine, Identity(hdfs, servers)) as admin:
-            admin._request_json("PUT", "/user/alice", "MKDIRS")
-            admin._request_json("PUT", "/user/alice", "SETOWNER", owner="alice")
-        yield engine
-
-
-def client(engine, identity=None):
-    auth = None if identity is None else Negotiate(identity)
-    return WebHdfs([engine.url.replace("127.0.0.1", "localhost")], uri=engine.uri, auth=auth)
+    with SecureHdfs(kdc, kdc.keytab("hdfs/localhost", "HTTP/localhost")) as hdfs:
+        hdfs.make_folder("/user/alice", owner="alice")
+        yield hdfs
 
 
 def test_an_anonymous_client_is_rejected(hdfs):
     with (
-        client(hdfs) as nobody,
+        hdfs.client() as nobody,
         pytest.raises(PermissionError, match="HDFS rejected the credentials: Authentication required"),
     ):
         nobody.home()
 
 
 def test_a_client_with_a_keytab_has_the_permissions_of_its_user(hdfs, keytab):
-    with client(hdfs, Identity(ALICE, keytab)) as alice:
+    with hdfs.client(Identity(ALICE, keytab)) as alice:
         assert alice.home() == "/user/alice"
         alice.write("/user/alice/x", b"1" * 100_000)
         assert alice.read("/user/alice/x") == b"1" * 100_000
@@ -104,7 +52,7 @@ def test_a_client_with_a_keytab_has_the_permissions_of_its_user(hdfs, keytab):
 
 
 def test_an_authenticated_client_does_not_negotiate_again(hdfs, keytab, monkeypatch):
-    with client(hdfs, Identity(ALICE, keytab)) as alice:
+    with hdfs.client(Identity(ALICE, keytab)) as alice:
         alice.home()
         monkeypatch.setattr(Negotiate, "_open_exchange", lambda *_: pytest.fail("once more"))
         for _ in range(3):
@@ -115,7 +63,7 @@ def test_an_authenticated_client_does_not_negotiate_again(hdfs, keytab, monkeypa
 def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setenv("KRB5CCNAME", f"FILE:{cache}")
-    with client(hdfs, Identity(principal)) as alice:
+    with hdfs.client(Identity(principal)) as alice:
         with pytest.raises(PermissionError, match="no ticket found; run kinit or pass a keytab"):
             alice.home()
         kdc.ticket("alice", keytab, cache)
@@ -123,7 +71,7 @@ def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab
     kdc.ticket("alice", keytab, cache, "1s")
     time.sleep(2)
     with (
-        client(hdfs, Identity(principal)) as late,
+        hdfs.client(Identity(principal)) as late,
         pytest.raises(PermissionError, match="the ticket has expired; run kinit"),
     ):
         late.home()
@@ -131,7 +79,7 @@ def test_a_ticket_of_kinit_is_used_until_it_expires(principal, hdfs, kdc, keytab
 
 def test_a_keytab_of_another_principal_is_reported(hdfs, keytab):
     with (
-        client(hdfs, Identity(f"bob@{REALM}", keytab)) as bob,
+        hdfs.client(Identity(f"bob@{REALM}", keytab)) as bob,
         pytest.raises(PermissionError, match="the keytab is unreadable or does not contain the principal"),
     ):
         bob.home()
@@ -158,7 +106,7 @@ def test_models_are_stored_in_the_hdfs_of_hadoops_configuration(hdfs, keytab, tm
     model = tmp_path / "model"
     model.mkdir()
     (model / "rest.sh").write_text("#!/bin/sh\n")
-    with client(hdfs, Identity(ALICE, keytab)) as alice:
+    with hdfs.client(Identity(ALICE, keytab)) as alice:
         store = HdfsStore(alice)
         assert store.upload(model, "models/dga") == ["rest.sh"]
         store.fetch(f"{hdfs.uri}/user/alice/models/dga", tmp_path / "work")

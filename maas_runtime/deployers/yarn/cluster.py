@@ -20,6 +20,12 @@ from maas_runtime.archive import NAME
 from maas_runtime.deployers import Deployer
 from maas_runtime.deployers.yarn.configuration import find_configuration, read_resource_manager_urls
 from maas_runtime.deployers.yarn.container import NODE_SECONDS
+from maas_runtime.deployers.yarn.principal import (
+    ServicePrincipal,
+    add_principal_options,
+    principal_options,
+    read_principal,
+)
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import Limits
 from maas_runtime.state.backend import Backend
@@ -81,6 +87,7 @@ def add_yarn_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="how long a replaced instance goes on without its node manager (default %(default)g)",
     )
+    add_principal_options(yarn)
     for short, long, metavar, summary in METRON_OPTIONS:
         add(short, long, metavar=metavar, help=summary or "accepted for compatibility with Metron; has no effect")
     add("-c", "--create", action="store_true", help="accepted for compatibility with Metron; has no effect")
@@ -149,6 +156,7 @@ def open_deployer(
         args.yarn_python,
         node_seconds=args.yarn_node_seconds,
         restart=args.restart == "always",
+        principal=read_principal(args),
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)  # httpx logs every request at INFO
     with open_services(args) as yarn:
@@ -174,6 +182,7 @@ class ServiceDefinition:
     cores: int
     queue: str | None
     python: str
+    principal: ServicePrincipal | None
 
     def specification(self, program: str) -> dict[str, object]:
         """Return the specification for YARN; program: URI of the archive."""
@@ -196,6 +205,7 @@ class ServiceDefinition:
             "version": "1.0",
             "lifetime": -1,
             **({"queue": self.queue} if self.queue else {}),
+            **({"kerberos_principal": self.principal.as_specification()} if self.principal else {}),
             "components": [component],
         }
 
@@ -250,6 +260,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
     """
     if args.zk_quorum is None:
         raise ValueError("a service on YARN requires ZooKeeper: add -zq HOST:PORT")
+    principal = read_principal(args)
     digest = hashlib.sha256(json.dumps([*backend.registry_options]).encode()).hexdigest()[:12]
     options = {
         "--restart": args.restart,
@@ -271,7 +282,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
         "--node_label_expression": args.node_label_expression,
     }
     words = [f"{name}={value}" for name, value in options.items() if value is not None]
-    words += [*(f"--yarn={url}" for url in urls), *identity_options(args)]
+    words += [*(f"--yarn={url}" for url in urls), *identity_options(args), *principal_options(principal)]
     words += [f"--file-root={root.absolute()}" for root in args.file_root]
     words += [f"--shell_env={name}={value}" for name, value in args.shell_env]
     memory = max(int(args.master_memory or 0), MASTER_MB)  # Metron's own default is 10
@@ -282,6 +293,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
         max(1, int(args.master_vcores or 1)),
         args.queue,
         args.yarn_python,
+        principal,
     )
 
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from maas_runtime.archive import NAME, archive_name, build_archive, pack
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.yarn.container import CONFIGURATION, FILES, NODE_SECONDS, Description, take_failures
+from maas_runtime.deployers.yarn.principal import ServicePrincipal
 from maas_runtime.deployers.yarn.rest import YarnServices, YarnServiceState
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.lifecycle import start_order
@@ -66,6 +67,7 @@ class YarnSettings:
     allocation_seconds: time-out for YARN to allocate containers
     node_seconds: how long a replaced instance goes on without its node manager
     restart: replace an instance that fails
+    principal: Kerberos identity of the services; None for a cluster without Kerberos
     """
 
     queue: str | None = None
@@ -75,6 +77,7 @@ class YarnSettings:
     allocation_seconds: float = 30.0
     node_seconds: float = NODE_SECONDS
     restart: bool = True
+    principal: ServicePrincipal | None = None
 
 
 class Absence(NamedTuple):
@@ -209,6 +212,7 @@ class YarnDeployer:
             "version": "1.0",
             "lifetime": -1,
             **({"queue": settings.queue} if settings.queue else {}),
+            **({"kerberos_principal": settings.principal.as_specification()} if settings.principal else {}),
             "configuration": {
                 "properties": {**PROPERTIES, **labels, "maas.definition": _digest_definition(deployment, files)}
             },

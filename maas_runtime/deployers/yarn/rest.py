@@ -20,6 +20,8 @@ CONNECT_SECONDS, RESPONSE_SECONDS = 3.0, 60.0
 RETRY_SECONDS = 2.0  # for a state that is temporarily unavailable
 SERVICES, CLUSTER = "/app/v1/services", "/ws/v1/cluster"
 
+NO_PRINCIPAL = "No principal specified in the persisted service definition"
+
 # Patterns of YARN's errors, and messages for users who do not know YARN
 _EXPLANATIONS = (
     (
@@ -33,9 +35,16 @@ _EXPLANATIONS = (
         r"File (\S+) does not exist",
         r"YARN cannot read \1; choose a model store that all nodes can read (--store)",
     ),
+    (
+        NO_PRINCIPAL,
+        r"the service has no Kerberos principal, which YARN needs to reach it; end it by yarn app -destroy, and "
+        r"restart maas serve with --principal and --keytab",
+    ),
     (r".*[Nn]ode[ -]?label.*", r"YARN rejected the node label (-nle): \g<0>"),
     (r".*AccessControlException.*|.*cannot submit.*|.*[Pp]ermission denied.*", r"YARN denied access: \g<0>"),
 )
+
+_STACK_FRAME = re.compile(r"^\s+at [^\s(]+\([^)\n]*\)$", re.MULTILINE)  # of Java, after some messages
 
 
 class StateUnavailable(ConnectionError):
@@ -174,6 +183,8 @@ class YarnServices:
         for url in list(self.urls):
             try:
                 response = self._client.request(method, url + path, json=body)
+            except PermissionError as error:  # of Kerberos
+                raise DeployError(f"YARN denied access: {error}") from error
             except httpx.HTTPError as error:
                 errors.append(f"{url}: {str(error) or type(error).__name__}")
                 if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -215,6 +226,8 @@ def _parse_response(response: httpx.Response, *, allow_missing: bool, is_query: 
 
     Raises DeployError for a rejected request, ConnectionError for a response that is not from YARN.
     """
+    if response.status_code == 401 and _is_html(response):
+        raise DeployError(f"YARN denied access: {response.reason_phrase}; add --principal and --keytab, or run kinit")
     try:
         content = response.json() if response.content else {}
     except ValueError:
@@ -230,9 +243,13 @@ def _parse_response(response: httpx.Response, *, allow_missing: bool, is_query: 
         raise DeployError(f"YARN denied access: {reason or response.reason_phrase}")
     if response.status_code in (502, 503, 504) or not reason:
         raise ConnectionError(f"YARN is not available: {response.status_code} {reason or response.reason_phrase}")
-    if is_query and response.status_code == 500:
+    if is_query and response.status_code == 500 and NO_PRINCIPAL not in reason:
         raise StateUnavailable(f"YARN cannot report the service now: {reason}")
     raise DeployError(explain(reason))
+
+
+def _is_html(response: httpx.Response) -> bool:
+    return str(response.headers.get("Content-Type")).startswith("text/html")
 
 
 def _reason(content: Mapping[str, Any]) -> str:
@@ -243,7 +260,7 @@ def _reason(content: Mapping[str, Any]) -> str:
         or (isinstance(remote, dict) and remote.get("message"))
         or ""
     )
-    return " ".join(str(explanation).split())
+    return " ".join(_STACK_FRAME.sub("", str(explanation)).split())
 
 
 def explain(reason: str) -> str:

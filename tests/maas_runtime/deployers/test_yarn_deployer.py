@@ -17,6 +17,7 @@ from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.deployers.yarn.container import write_failure
 from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
+from maas_runtime.deployers.yarn.principal import ServicePrincipal
 from maas_runtime.deployers.yarn.rest import YarnContainer, YarnServiceState
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.runner import Limits, make_parser
@@ -144,6 +145,22 @@ def test_queue_label_and_memory_are_in_the_specification(deployer, yarn, deploym
     assert component["resource"] == {"cpus": 1, "memory": "1000"}
     assert "--memory=952" in component["configuration"]["files"][2]["properties"]["instance"]
     assert component["number_of_containers"] == 2
+
+
+def test_the_kerberos_principal_is_in_the_specification(deployer, yarn, deployment):
+    principal = ServicePrincipal("maas/_HOST@EXAMPLE.ORG", "hdfs:///user/maas/maas.keytab")
+    settings = YarnSettings(allocation_seconds=0.0, principal=principal)
+    replace(deployer, settings=settings).scale(deployment, 1)
+    (_, specification), *_ = yarn.calls
+    assert specification["kerberos_principal"] == {
+        "principal_name": "maas/_HOST@EXAMPLE.ORG",
+        "keytab": "hdfs:///user/maas/maas.keytab",
+    }
+
+
+def test_a_cluster_without_kerberos_gets_no_principal(deployer, yarn, deployment):
+    deployer.scale(deployment, 1)
+    assert "kerberos_principal" not in yarn.calls[0][1]
 
 
 def test_the_files_are_published_for_the_nodes_once(deployer, yarn, deployment):

@@ -143,6 +143,39 @@ def test_a_missing_service_has_no_state_and_can_be_deleted(answer, yarn):
     services.delete("x")
 
 
+def test_a_response_to_an_anonymous_client_suggests_an_identity(yarn):
+    page = httpx.Response(401, html="<html>Error 401 Authentication required</html>")
+    services = YarnServices([RM], transport=httpx.MockTransport(lambda _: page))
+    with (
+        services,
+        pytest.raises(DeployError, match=r"YARN denied access: .*; add --principal and --keytab, or run kin"),
+    ):
+        services.cluster()
+
+
+def test_a_missing_ticket_is_a_deploy_error(yarn):
+    with pytest.raises(DeployError, match="YARN denied access: no ticket found; run kinit"):
+        yarn((PermissionError("no ticket found; run kinit"), None)).state("x")
+
+
+def test_a_service_without_a_principal_is_not_queried_again(yarn, asked):
+    reason = "No principal specified in the persisted service definition, fail to connect to AM."
+    with pytest.raises(DeployError, match="the service has no Kerberos principal"):
+        yarn((500, {"diagnostics": reason})).state("x")
+    assert len(asked) == 1
+
+
+def test_a_stack_trace_is_not_in_the_message(yarn):
+    trace = (
+        'Permission denied: user=me, inode="/":hdfs:drwxr-xr-x\n'
+        "\tat org.apache.hadoop.hdfs.FSPermissionChecker.check(FSPermissionChecker.java:661)\n"
+        "\tat java.base/java.security.AccessController.doPrivileged(AccessController.java:712)\n"
+    )
+    with pytest.raises(DeployError) as refused:
+        yarn((500, {"diagnostics": trace})).create({})
+    assert str(refused.value) == 'YARN denied access: Permission denied: user=me, inode="/":hdfs:drwxr-xr-x'
+
+
 AWAY = [
     ((httpx.ConnectError("refused"), None), "cannot reach YARN: http://rm1:8088: refused"),
     ((httpx.ReadTimeout(""), None), "cannot reach YARN: http://rm1:8088: ReadTimeout"),
