@@ -141,6 +141,13 @@ def test_the_doctor_authenticates(world):
     assert "ok    YARN       queue default: 1 nodes" in output
 
 
+def test_the_doctor_reports_a_missing_identity_with_a_fix(world, capsys):
+    assert main(["doctor", "-zq", world.hosts, "--yarn", world.url]) == 1
+    output = capsys.readouterr().out
+    assert f"fail  YARN       {world.url}: YARN denied access: Authentication required" in output
+    assert "fix: authenticate with --principal and --keytab, or kinit" in output
+
+
 def test_an_anonymous_client_is_rejected(world):
     with (
         YarnServices([world.url]) as anonymous,
