@@ -31,7 +31,7 @@ SECONDS = 180.0
 @pytest.fixture(scope="module")
 def keytab(kdc):
     """The keys of a user, as which people and the masters of its services log in."""
-    return kdc.keytab("maas", "maas/localhost")
+    return kdc.keytab("maas", "maas/localhost", "maas/elsewhere")
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +120,9 @@ def test_a_model_is_scaled_up_and_down_as_an_authenticated_user(yarn, world):
     wait_for(lambda: not yarn.services() and not yarn.processes())
 
 
-def test_the_service_itself_runs_on_yarn(yarn, world):
-    arguments = ("--yarn-principal=maas/_HOST@EXAMPLE.TEST", f"--yarn-keytab=hdfs://{KEYTAB}")
-    python = ("--yarn-python", sys.executable, "--drain-seconds=0")
-    status, output, errors = world.run("serve", "--on-yarn", "--yarn", world.url, *arguments, *python)
+def test_the_service_itself_runs_on_yarn_with_the_principal_of_another_host(yarn, world):
+    arguments = ("--principal=maas/elsewhere@EXAMPLE.TEST", "--yarn-python", sys.executable, "--drain-seconds=0")
+    status, output, errors = world.run("serve", "--on-yarn", "--yarn", world.url, *arguments)
     assert (status, errors) == (0, "")
     name = re.search(r"yarn app -destroy (\S+)", output)[1]
     world.deploy("-mo", "ADD", "-ni", "1", "-lmp", world.model)
