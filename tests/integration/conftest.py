@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 import maas_runtime
+from drills.services import Host
 from maas_runtime.cli.main import main
 from maas_runtime.cli.metron import maas_deploy
 from stellar.maas import ZooKeeperRegistry
 
+JAVA = Path(__file__).parent / "java"
 PACKAGES = Path(maas_runtime.__file__).parents[1]
 SESSION_SECONDS = 2.0
 AT = ("-n", "dga", "-v", "1.0")
@@ -162,3 +164,42 @@ def kdc(engines, need):
         for name, value in kdc.environment.items():
             patch.setenv(name, value)
         yield kdc
+
+
+def open_host(world, name, *options):
+    """Start a service with a registry directory of its own, as on another machine."""
+    return Host(world.hosts, world.folder / name, world.folder / "store", options)
+
+
+@pytest.fixture
+def make_host(world):
+    """Start services of one ZooKeeper and one model store: `make_host("--memory", 1000)`."""
+    hosts = []
+
+    def make(*options):
+        memory = () if "--memory" in options else ("--memory", 100_000)
+        hosts.append(open_host(world, f"host{len(hosts)}", *memory, *options))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.end()
+
+
+@pytest.fixture(scope="session")
+def classpath(engines, need, tmp_path_factory):
+    from engines.daemon import jars, run
+
+    need("javac")
+    classes = tmp_path_factory.mktemp("classes")
+    libraries = f"{jars(JAVA)}/*"
+    run(["javac", "-nowarn", "-d", str(classes), "-cp", libraries, *map(str, sorted(JAVA.rglob("*.java")))], 60)
+    return f"{classes}:{libraries}"
+
+
+@pytest.fixture
+def java(classpath, quorum):
+    """Run a Java program with Metron's libraries: `java("list", "/maas/service")` returns its lines."""
+    from engines.daemon import JVM, run
+
+    return lambda *words: run(["java", *JVM, "-cp", classpath, "Clients", quorum, *words], 30).splitlines()

@@ -6,97 +6,20 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
+from drills.services import delete_all
 from maas_runtime.cli.metron import maas_deploy
 from stellar.maas import ZooKeeper
 
-from .conftest import ADD, AT, PACKAGES, is_running, wait_for
+from .conftest import ADD, AT, is_running, open_host, wait_for
 from .test_staying_power import Stream
 
 pytestmark = pytest.mark.engine
 
 SETTLED_SECONDS = 3.0  # for a change that must not happen
-
-
-class Host:
-    """A service with a registry directory of its own, as on another machine."""
-
-    def __init__(self, world, name, *options):
-        self.folder, self.log, self.world = world.folder / name, world.folder / f"{name}.log", world
-        self.options = ("--host", "127.0.0.1", "--store", str(world.folder / "store"), *options)
-        self.start()
-
-    def start(self):
-        line = [sys.executable, "-m", "maas_runtime.cli", "serve", "-zq", self.world.hosts, "--drain-seconds", "0"]
-        with self.log.open("ab") as log:
-            self.service = subprocess.Popen(
-                [*line, "--registry", str(self.folder), *map(str, self.options)], cwd=PACKAGES, stdout=log, stderr=log
-            )
-        self.world.services.append(self.service)
-        wait_for(lambda: self.id in self.published() or self.service.poll() is not None)
-
-    @property
-    def id(self):
-        with suppress(FileNotFoundError):
-            return (self.folder / "agent").read_text().strip()
-        return None
-
-    def published(self):
-        with ZooKeeper(self.world.hosts) as zookeeper:
-            return zookeeper.children("/maas/ext/agents")
-
-    def leads(self):
-        return "this service leads" in self.log.read_text()
-
-    def instances(self):
-        """Return the ids of the instances that run here."""
-        return {file.parent.name for file in self.folder.glob("containers/*/lock") if file.parent.name != "failed"}
-
-    def processes(self):
-        """Return all processes of this host: the service, runners and models."""
-        found = {self.service.pid}
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError):
-                if entry.name.isdecimal() and (
-                    str(self.folder) in (entry / "cmdline").read_text()
-                    or Path(os.readlink(entry / "cwd")).is_relative_to(self.folder)
-                ):
-                    found.add(int(entry.name))
-        return found - {os.getpid()}
-
-    def fail(self):
-        """Kill all processes at once, as if the machine had lost its power."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.service.wait()
-
-
-@pytest.fixture
-def make_host(world):
-    hosts = []
-
-    def make(*options):
-        memory = () if "--memory" in options else ("--memory", 100_000)
-        hosts.append(Host(world, f"host{len(hosts)}", *memory, *options))
-        return hosts[-1]
-
-    yield make
-    for host in hosts:
-        with suppress(ProcessLookupError):
-            host.service.send_signal(signal.SIGCONT)
-        host.service.terminate()
-    for host in hosts:
-        host.service.wait(30)
-        for pid in host.processes() - {host.service.pid}:
-            os.kill(pid, signal.SIGKILL)
 
 
 def deploy(world, *arguments):
@@ -160,7 +83,8 @@ def test_the_instances_of_a_failed_host_run_elsewhere_and_no_record_is_lost(worl
     with Stream(world.registry, pause=0.002) as stream:
         stream.await_results()
         lost = victim.instances()
-        victim.fail()
+        victim.signal_all(signal.SIGKILL)  # as if the machine had lost its power
+        victim.service.wait()
         wait_for(lambda: len(ids := {each.id for each in world.registry.instances("dga")}) == 6 and not ids & lost)
         stream.await_results()
     assert stream.nulls == 0
@@ -202,14 +126,6 @@ def test_deleting_our_nodes_ends_nothing(world, make_host):
     assert world.urls() > before
 
 
-def delete_all(zookeeper, path):
-    """Delete a node and all below it, although others create nodes there meanwhile."""
-    for name in zookeeper.children(path):
-        delete_all(zookeeper, f"{path}/{name}")
-    with suppress(OSError):  # not empty any more
-        zookeeper.delete(path)
-
-
 def assigned(zookeeper):
     return zookeeper.children("/maas/ext/assigned/dga")
 
@@ -221,7 +137,7 @@ def test_a_zookeeper_that_lost_its_data_ends_nothing(engines, make_world):
         world = make_world(engine.hosts)
         hosts = []
         try:
-            hosts += [Host(world, "host0"), Host(world, "host1")]
+            hosts += [open_host(world, f"host{number}") for number in range(2)]
             add(world, 2, *upload(world), memory=0)
             before = world.urls()
             engine.stop()
@@ -235,9 +151,7 @@ def test_a_zookeeper_that_lost_its_data_ends_nothing(engines, make_world):
             assert world.urls() > before
         finally:
             for host in hosts:
-                host.service.terminate()
-            for host in hosts:
-                host.service.wait(30)
+                host.end()
 
 
 def test_a_host_that_cannot_read_the_models_files_gets_no_instances(world, make_host):

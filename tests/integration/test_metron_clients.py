@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+import signal
 
 import pytest
 
 from stellar.maas import Model, ModelRequest, ServiceInstance, ZooKeeperQueue, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 
+from .conftest import AT, wait_for
+
 pytestmark = pytest.mark.engine
 
-JAVA = Path(__file__).parent / "java"
 ADD = '{"name":"dga","version":"1.0","numInstances":1,"memory":512,"action":"ADD","path":"/user/root/models"}'
 REMOVE = '{"name":"dga","version":"1.0","numInstances":1,"memory":0,"action":"REMOVE","path":null}'
-
-
-def wait_for(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-    return found
-
-
-@pytest.fixture(scope="session")
-def classpath(engines, need, tmp_path_factory):
-    from engines.daemon import jars, run
-
-    need("javac")
-    classes = tmp_path_factory.mktemp("classes")
-    libraries = f"{jars(JAVA)}/*"
-    run(["javac", "-nowarn", "-d", str(classes), "-cp", libraries, *map(str, sorted(JAVA.rglob("*.java")))], 60)
-    return f"{classes}:{libraries}"
-
-
-@pytest.fixture
-def java(classpath, quorum):
-    """Run a Java program: `java("list", "/maas/service")` returns its lines."""
-    from engines.daemon import JVM, run
-
-    return lambda *words: run(["java", *JVM, "-cp", classpath, "Clients", quorum, *words], 30).splitlines()
 
 
 def test_requests_from_java_are_read(java, quorum):
@@ -88,3 +61,27 @@ def test_registrations_are_found_by_java_and_can_be_removed(java, quorum):
         ]
         java("unregister", "/maas/service", "dga", "a-b")
         wait_for(lambda: [instance.id for instance in registry.instances()] == ["2"])
+
+
+def test_java_finds_the_instances_and_its_requests_are_met_while_services_are_paused(java, world, make_host):
+    """The registrations are those of services whose leader is paused, and of the one that takes over."""
+    first, second = make_host(), make_host()
+    store = ("--store", world.folder / "store")
+    world.deploy(*store, "-lmp", world.model, "-mo", "ADD", "-hmp", "/dga", "-m", 0, *AT, "-ni", 2, "--wait")
+    leader, other = (first, second) if first.leads() else (second, first)
+    before = java("list", "/maas/service")
+    assert len(before) == 2
+    leader.service.send_signal(signal.SIGSTOP)
+    wait_for(other.leads)
+    assert java("list", "/maas/service") == before
+    java("send", "/maas/queue", ADD.replace("/user/root/models", "/dga").replace("512", "0"), "null")
+    world.ready(3)
+    assert len(found := java("list", "/maas/service")) == 3
+    assert set(before) < set(found)
+    java("send", "/maas/queue", REMOVE)
+    world.ready(2)
+    leader.service.send_signal(signal.SIGCONT)
+    wait_for(lambda: len(first.instances() | second.instances()) == 2)
+    assert len(java("list", "/maas/service")) == 2
+    java("unregister", "/maas/service", "dga", world.registry.instances("dga")[0].id)
+    world.ready(1)
