@@ -18,8 +18,10 @@ from maas_runtime.cli.containers import InstanceDirectory, find_instances
 from maas_runtime.cli.output import make_printable
 from maas_runtime.cli.processes import ProcessUsage, measure_processes
 from maas_runtime.cli.reports import ReportedCalls, count_circuits
+from maas_runtime.state.assignments import ASSIGNED, AssignmentReader
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.phases import InstancePhase, read_phases
+from maas_runtime.state.store import StateStore
 from stellar.maas.probe import probe_url
 from stellar.maas.schema import ServiceInstance
 
@@ -37,6 +39,7 @@ class InstanceStatus:
     pid, runner_pid, memory: of an instance on this machine; memory in bytes
     uptime: seconds since it was registered, or else since it was started
     probe: result of a connection to its port now; None for one that is not registered
+    restarts: number of failed instances that it replaces, one after the other; None if its service does not record it
     breaker: number of clients by the state of their circuit, of those that report it
     """
 
@@ -52,6 +55,7 @@ class InstanceStatus:
     pid: int | None
     runner_pid: int | None
     uptime: float
+    restarts: int | None
     memory: int | None
     probe: str | None
     breaker: Mapping[str, int]
@@ -67,6 +71,7 @@ class _Sources:
     registered: Mapping[str, ServiceInstance]
     local: Mapping[str, InstanceDirectory]
     phases: Mapping[str, InstancePhase]
+    restarts: Mapping[str, int]
 
     @classmethod
     def read(cls, backend: Backend, directory: Path, name: str) -> _Sources:
@@ -74,6 +79,7 @@ class _Sources:
             {each.id: each for each in backend.registry.instances(name)},
             {each.id: each for each in find_instances(directory, name) if not each.failed},
             {each.id: each for each in read_phases(backend.state_store, name)},
+            _read_restarts(backend.state_store, name),
         )
 
     def list_ids(self) -> list[str]:
@@ -94,6 +100,16 @@ class _Sources:
     def find_version(self, id: str) -> str:
         known = self.registered.get(id) or self.local.get(id)
         return known.model.version if known else self.phases[id].model.version
+
+
+def _read_restarts(state_store: StateStore, name: str) -> dict[str, int]:
+    """Return how many failed instances each instance of a model replaces, by id."""
+    view = state_store.follow(f"{ASSIGNED}/{name}", 1, lambda: None)
+    try:
+        stored = {(name, *path): entry for path, entry in view.read().items()}
+        return {each.id: each.restarts for each in AssignmentReader().parse(stored)}
+    finally:
+        view.close()
 
 
 def list_ids(backend: Backend, directory: Path, name: str) -> list[str]:
@@ -131,13 +147,27 @@ def _read_instance(number: int, id: str, sources: _Sources, circuits: Mapping[st
         usage.pid,
         runner or (phase.pid or None if phase else None),
         max(0.0, time.time() - sources.find_ready_time(id)),
+        sources.restarts.get(id),
         usage.memory,
         probe_url(url) if url else None,
         dict(circuits.get(url or "", ())),
     )
 
 
-HEADINGS = ("no", "instance", "version", "state", "host", "port", "pid", "uptime", "memory", "probe", "breaker")
+HEADINGS = (
+    "no",
+    "instance",
+    "version",
+    "state",
+    "host",
+    "port",
+    "pid",
+    "uptime",
+    "restarts",
+    "memory",
+    "probe",
+    "breaker",
+)
 
 
 def format_instances(instances: Sequence[InstanceStatus]) -> list[tuple[str, ...]]:
@@ -152,6 +182,7 @@ def format_instances(instances: Sequence[InstanceStatus]) -> list[tuple[str, ...
             _format_optional(each.port),
             _format_optional(each.pid),
             format_duration(each.uptime),
+            _format_optional(each.restarts),
             "-" if each.memory is None else f"{each.memory / 1e6:.0f} MB",
             each.probe or "-",
             ", ".join(f"{state} ({clients})" for state, clients in sorted(each.breaker.items())) or "-",

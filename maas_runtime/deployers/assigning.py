@@ -113,6 +113,7 @@ class AssigningDeployer:
         self._vanished: dict[str, _Vanished] = {}
         self._deleted: set[str] = set()
         self._refusals: dict[tuple[str, str], _Refusal] = {}
+        self._restarts: defaultdict[Model, list[int]] = defaultdict(list)  # of failed instances, for their successors
         self._hosts: dict[str, Host] = {}
         self._hosts_read = float("-inf")
 
@@ -134,6 +135,8 @@ class AssigningDeployer:
             self._end([*lost, *surplus], deployment.epoch)
             if (missing := instances - len(active)) > 0:
                 self._assign(deployment, missing)
+            else:
+                self._restarts.pop(model, None)
             if surplus:
                 self._await_end(surplus)
 
@@ -192,6 +195,7 @@ class AssigningDeployer:
         created: list[Assignment] = []
         try:
             for _ in range(count):
+                restarts = self._restarts[deployment.model].pop(0) if self._restarts[deployment.model] else 0
                 host, devices = self._choose_host(deployment, content, created)
                 created.append(
                     Assignment(
@@ -204,6 +208,7 @@ class AssigningDeployer:
                         deployment.memory,
                         warm_up=deployment.warm_up,
                         devices=devices,
+                        restarts=restarts,
                     )
                 )
         finally:  # as many as possible
@@ -301,6 +306,8 @@ class AssigningDeployer:
         if assignment.refused:
             until = self.clock() + REFUSAL_SECONDS
             self._refusals[assignment.owner, assignment.content] = _Refusal(assignment.reason, until)
+        if assignment.reason and not assignment.ending:
+            self._restarts[assignment.model].append(assignment.restarts + 1)
         self._deleted.add(assignment.id)
         self.state_store.commit({assignment.path_in_store: None})
         self._view.mark(assignment.model.name, assignment.id)

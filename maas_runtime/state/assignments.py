@@ -47,6 +47,7 @@ class Assignment:
     refused: True if the owner could not start it, so that another host may
     restored: True until the leader has adopted it
     warm_up: as in Deployment
+    restarts: number of failed instances that it replaces, one after the other
     devices: the GPUs of its host that it uses, as in CUDA_VISIBLE_DEVICES
     """
 
@@ -64,6 +65,7 @@ class Assignment:
     restored: bool = False
     warm_up: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    restarts: int = 0
 
     @property
     def is_active(self) -> bool:
@@ -88,6 +90,7 @@ class Assignment:
             "restored": self.restored,
             "warm_up": list(self.warm_up),
             "devices": list(self.devices),
+            "restarts": self.restarts,
         }
         return {
             "version": self.model.version,
@@ -131,6 +134,7 @@ class Assignment:
             entry.get("restored") is True,
             _strings(entry, "warm_up"),
             _strings(entry, "devices"),
+            _integer(entry, "restarts", 0),
         )
 
 

@@ -445,6 +445,7 @@ def test_instances_of_this_machine_are_shown_with_their_processes(maas, collater
     (model,) = document["models"]
     assert (model["desired"], model["ready"], model["path"], model["memory"]) == (2, 2, "/dga", 0)
     first, second = document["instances"]
+    assert (first["restarts"], second["restarts"]) == (0, 0)
     assert (first["number"], second["number"]) == (1, 2)
     for instance in (first, second):
         assert is_alive(instance["pid"])

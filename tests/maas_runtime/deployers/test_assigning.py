@@ -138,3 +138,15 @@ def test_an_instance_counts_while_its_node_is_missing_until_its_agent_could_have
     assert world.deployer.take_restored() == []
     world.now += 100
     assert world.deployer.running(DGA) == 1
+
+
+def test_a_successor_counts_the_failed_instances_before_it(world):
+    world.publish("a")
+    world.scale(1)
+    for restarts in range(3):
+        (current,) = world.assignments()
+        assert current.restarts == restarts
+        failed = {**current.to_object(), "ended": True, "reason": "out of luck"}
+        world.state_store.write(current.path_in_store, failed)
+        assert world.deployer.running(DGA) == 0
+        world.scale(1)
