@@ -3,8 +3,9 @@
 The number of instances that run is that of the assignments. An instance counts until there is evidence that it is gone:
 
 - Its agent reports that it has ended.
-- Both its registration and its agent's session are gone. One alone does not count: a service may be restarted or paused
-  while its instances serve, and an instance is not registered before it is ready.
+- Both its registration and its agent's session have been gone for ABSENT_SECONDS. One alone does not count: a service
+  may be restarted or paused while its instances serve, and an instance is not registered before it is ready. The time
+  is for sessions that expired together, because ZooKeeper or the network did not respond, and begin again.
 
 A missing node does not count either. If someone deletes it, or ZooKeeper loses its data, the instance counts for
 RESTORE_SECONDS, until its agent has stored the assignment again; and as long as it is registered.
@@ -16,7 +17,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 AGENTS = "agents"
 HOSTS_SECONDS = 0.25  # how long the list of hosts is used again
+ABSENT_SECONDS = 3.0
 RESTORE_SECONDS = 15.0
 END_SECONDS = 30.0  # until `scale` returns although an instance has not ended
 NOMINAL_MB = 512  # of an instance without a limit, when hosts are compared
@@ -114,8 +116,13 @@ class AssigningDeployer:
         self._deleted: set[str] = set()
         self._refusals: dict[tuple[str, str], _Refusal] = {}
         self._restarts: defaultdict[Model, list[int]] = defaultdict(list)  # of failed instances, for their successors
+        self._absent: dict[str, float] = {}  # since when neither agent nor registration of an instance exists
         self._hosts: dict[str, Host] = {}
         self._hosts_read = float("-inf")
+
+    def begin(self) -> None:
+        """Forget how long instances were absent: this process did not lead, or had no connection, until now."""
+        self._absent.clear()
 
     def close(self) -> None:
         """End following the assignments."""
@@ -159,7 +166,7 @@ class AssigningDeployer:
         if not vanished and all(each.owner in hosts for each in assigned):
             return assigned
         registered = {instance.id for instance in self.registry.instances(*model)}
-        found = [each for each in assigned if each.owner in hosts or each.id in registered]
+        found = [each for each in assigned if self._may_run(each, hosts, registered)]
         for assignment, since in vanished:
             is_recent = assignment.owner in hosts and self.clock() - since < RESTORE_SECONDS
             if assignment.is_active and (is_recent or assignment.id in registered):
@@ -167,6 +174,13 @@ class AssigningDeployer:
             elif not is_recent:
                 self._vanished.pop(assignment.id, None)
         return found
+
+    def _may_run(self, assignment: Assignment, hosts: Mapping[str, Host], registered: Set[str]) -> bool:
+        """Return whether an instance exists, or did until recently."""
+        if assignment.owner in hosts or assignment.id in registered:
+            self._absent.pop(assignment.id, None)
+            return True
+        return self.clock() - self._absent.setdefault(assignment.id, self.clock()) < ABSENT_SECONDS
 
     def _list_assigned(self, model: Model) -> list[Assignment]:
         with self._reading:

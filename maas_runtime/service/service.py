@@ -319,6 +319,8 @@ class Service:
 
         If the store lost its data, this service's memory is used, and the instances that run.
         """
+        if isinstance(self.deployer, AssigningDeployer):
+            self.deployer.begin()
         was_lost = self.state_store.read(MARKER) is None
         self._desired.load(keep=was_lost)
         self._rollouts.load()

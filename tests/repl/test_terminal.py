@@ -56,11 +56,12 @@ class Keyboard:
                 self.pipe.send_text(f"{CTRL_C}{CTRL_D}")
 
     def press(self, key: str, expected: str) -> bool:
-        for _ in range(100):
+        for _ in range(10):
             self.pipe.send_text(key)
-            time.sleep(0.05)
-            if (app := self.session.app) and app.current_buffer.text == expected:
-                return True
+            for _ in range(20):  # a key that is sent again too early would undo the effect of the first
+                time.sleep(0.05)
+                if (app := self.session.app) and app.current_buffer.text == expected:
+                    return True
         return False
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.deployers.assigning import REFUSAL_SECONDS, AssigningDeployer
+from maas_runtime.deployers.assigning import ABSENT_SECONDS, REFUSAL_SECONDS, AssigningDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.state.assignments import AssignmentReader
 from stellar.maas import MemoryRegistry, Model
@@ -150,3 +150,22 @@ def test_a_successor_counts_the_failed_instances_before_it(world):
         world.state_store.write(current.path_in_store, failed)
         assert world.deployer.running(DGA) == 0
         world.scale(1)
+
+
+def test_an_instance_is_replaced_only_after_its_host_and_registration_were_absent_for_a_while(world, state_store):
+    world.publish("a")
+    world.scale(2)
+    before = {each.id for each in world.assignments()}
+    state_store.unpublish("agents/a")
+    world.publish("b")
+    world.now += 1
+    assert world.deployer.running(DGA) == 2
+    world.now += ABSENT_SECONDS / 2
+    world.deployer.begin()  # another service led meanwhile
+    world.now += ABSENT_SECONDS / 2
+    assert world.deployer.running(DGA) == 2
+    world.now += ABSENT_SECONDS
+    assert world.deployer.running(DGA) == 0
+    world.scale(2)
+    assert {each.id for each in world.assignments() if each.is_active}.isdisjoint(before)
+    assert world.owners() == {"a": 2, "b": 2}  # those of a end when it comes back
