@@ -230,7 +230,7 @@ def test_the_output_of_an_instance_is_read_from_its_node(world, capsys):
     world.ready(1)
     logs = ["logs", "-zq", world.hosts, "dga", "--yarn", world.yarn.url]
     capsys.readouterr()
-    assert main(logs) == 0
+    wait_for(lambda: main(logs) == 0)  # the node manager may not know a new container yet
     lines = capsys.readouterr().out.splitlines()
     assert (lines[0], lines[-1]) == ("begun", "failing")  # Bash may warn of the locale between them
     assert main([*logs, "--runner"]) == 0

@@ -181,8 +181,9 @@ def test_each_client_has_a_report_which_ends_with_it(registry, deployed, eventua
 def test_the_thread_ends_with_the_client(registry, deployed):
     with ModelClient(registry, ClientSettings(cache_size=0)) as client:
         call(client, registry, "1.0")
-        assert "model reports" in {thread.name for thread in threading.enumerate()}
-    assert "model reports" not in {thread.name for thread in threading.enumerate()}
+        thread = client._reporter._thread
+        assert thread in threading.enumerate()
+    assert thread not in threading.enumerate()
 
 
 def test_the_thread_ends_without_calls_and_starts_with_the_next(client, registry, deployed, monkeypatch, eventually):

@@ -36,6 +36,17 @@ with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
 CALLERS = 16
 
 
+def start_with_default_signals(command):
+    """Start a process that does not ignore SIGHUP, although the tests may run under nohup."""
+    return subprocess.Popen(
+        command,
+        cwd=PACKAGES,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+
+
 @pytest.fixture
 def start(collateral, registry_dir, tmp_path):
     """Start a runner; arguments before its command line can be given in `prefix`."""
@@ -48,7 +59,7 @@ def start(collateral, registry_dir, tmp_path):
         line = ["-n", "dga", "-v", "1.0", "-s", "rest.sh", "-ci", "7", "--registry", registry_dir]
         line += ["--container", container, "--end-seconds", 1, *more]
         command = [*prefix, sys.executable, "-m", "maas_runtime.runner.runner", *map(str, line)]
-        started.append(subprocess.Popen(command, cwd=PACKAGES, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        started.append(start_with_default_signals(command))
         return started[-1]
 
     yield start
@@ -127,7 +138,7 @@ def test_sighup_is_ignored_if_it_was_ignored_at_the_start(start, registry, event
 def test_sighup_ends_the_service_unless_it_was_ignored(is_ignored, registry_dir, state_store, eventually):
     line = [sys.executable, "-m", "maas_runtime.cli", "serve", "--registry", str(registry_dir)]
     line = ["nohup", *line] if is_ignored else line
-    with subprocess.Popen(line, cwd=PACKAGES, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+    with start_with_default_signals(line) as service:
         eventually(state_store.is_led)
         service.send_signal(signal.SIGHUP)
         if is_ignored:
