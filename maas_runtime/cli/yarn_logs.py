@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.deployers.yarn.deployer import parse_application
+from maas_runtime.deployers.yarn.rest import YarnServices
 from maas_runtime.errors import DeployError
 from stellar.maas.schema import ServiceInstance
 
@@ -36,16 +37,22 @@ def read_logs(
     files = RUNNER_FILES if args.runner else MODEL_FILES
     with cluster.open_services(args) as yarn:
         for instance in instances:
-            node = yarn.find_node(instance.address or "")
-            if node is None:
-                raise DeployError(
-                    f"{instance.model} instance {instance.id}: YARN has no running node {instance.address}; "
-                    f"its logs may have been aggregated, run: {suggest_command(instance)}"
-                )
-            contents = {name: yarn.read_log(node, instance.id, file, MAX_BYTES) for file, name in files.items()}
-            if all(content is None for content in contents.values()):
-                problem = f"{node} has no log of {instance.model} instance {instance.id}"
-                raise DeployError(f"{problem}; run: {suggest_command(instance)}")
-            for name, content in contents.items():
+            for name, content in _read_files(yarn, instance, files).items():
                 if content:
                     yield instance, name, content.decode("utf-8", "replace")
+
+
+def _read_files(yarn: YarnServices, instance: ServiceInstance, files: Mapping[str, str]) -> dict[str, bytes | None]:
+    """Return the logs of an instance by their names, from the node manager of its host that has them."""
+    nodes = yarn.find_nodes(instance.address or "")
+    if not nodes:
+        raise DeployError(
+            f"{instance.model} instance {instance.id}: YARN has no running node {instance.address}; "
+            f"its logs may have been aggregated, run: {suggest_command(instance)}"
+        )
+    for node in nodes:
+        contents = {name: yarn.read_log(node, instance.id, file, MAX_BYTES) for file, name in files.items()}
+        if any(content is not None for content in contents.values()):
+            return contents
+    problem = f"{', '.join(nodes)} has no log of {instance.model} instance {instance.id}"
+    raise DeployError(f"{problem}; run: {suggest_command(instance)}")

@@ -150,13 +150,16 @@ class YarnServices:
         """Return the cluster information of the active resource manager."""
         return dict((self._request("GET", f"{CLUSTER}/info") or {}).get("clusterInfo") or {})
 
-    def find_node(self, host: str) -> str | None:
-        """Return the URL of the node manager on a host; None if YARN has no running node there."""
+    def find_nodes(self, host: str) -> list[str]:
+        """Return the URLs of the running node managers on a host, which may have several."""
         response = self._request("GET", f"{CLUSTER}/nodes") or {}
         nodes = (response.get("nodes") or {}).get("node") or []
-        running = (node for node in nodes if node.get("state") == "RUNNING" and node.get("nodeHostName") == host)
-        address = next((node.get("nodeHTTPAddress") for node in running), None)
-        return f"{httpx.URL(self.urls[0]).scheme}://{address}" if address else None
+        scheme = httpx.URL(self.urls[0]).scheme
+        return [
+            f"{scheme}://{node['nodeHTTPAddress']}"
+            for node in nodes
+            if node.get("state") == "RUNNING" and node.get("nodeHostName") == host and node.get("nodeHTTPAddress")
+        ]
 
     def read_log(self, node: str, container: str, file: str, most: int) -> bytes | None:
         """Return the end of a container's log file, at most so many bytes; None if the file does not exist.
