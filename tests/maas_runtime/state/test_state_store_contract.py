@@ -18,24 +18,6 @@ from stellar.maas import MaaSConfig, Model, ZooKeeper
 NOTE = {"instances": 2, "path": "/user/me/dga", "memory": 512, "why": "naïve"}
 
 
-@pytest.fixture(params=["file", pytest.param("zookeeper", marks=pytest.mark.engine)])
-def make_store(request, tmp_path):
-    """Make state stores of the same registry, as different processes open it."""
-    if request.param == "file":
-        yield lambda: DirectoryStateStore(tmp_path)
-        return
-    quorum = request.getfixturevalue("quorum")
-    connections = []
-
-    def make():
-        connections.append(ZooKeeper(quorum))
-        return ZooKeeperStateStore(connections[-1])
-
-    yield make
-    for connection in connections:
-        connection.close()
-
-
 def test_an_object_is_read_by_other_processes(make_store):
     writer, reader = make_store(), make_store()
     assert reader.read("wanted/dga/1.0") is None
