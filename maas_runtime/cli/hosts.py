@@ -8,7 +8,7 @@ from collections import defaultdict
 from maas_runtime.cli.common import add_registry_options, open_backend
 from maas_runtime.cli.output import format_table
 from maas_runtime.deployers.assigning import Host, read_hosts
-from maas_runtime.state.assignments import ASSIGNED, Assignment, AssignmentReader
+from maas_runtime.state.assignments import Assignment, AssignmentStore
 
 EXAMPLES = """examples:
   maas hosts
@@ -25,12 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the hosts whose agents live, and those that are gone but have instances assigned."""
     with open_backend(args) as backend:
         hosts = read_hosts(backend.state_store)
-        view = backend.state_store.follow(ASSIGNED, 2, lambda: None)
         assigned = defaultdict[str, list[Assignment]](list)
-        for assignment in AssignmentReader().parse(view.read()):
-            if not assignment.ended:
-                assigned[assignment.owner].append(assignment)
-        view.close()
+        with AssignmentStore(backend.state_store) as stored:
+            for assignment in stored.read():
+                if not assignment.ended:
+                    assigned[assignment.owner].append(assignment)
     rows = [_describe(host, assigned.get(host.id, [])) for _, host in sorted(hosts.items())]
     gone = [{"agent": id, "instances": len(assigned[id]), "lives": False} for id in sorted(assigned.keys() - hosts)]
     args.out.write(hosts=[*rows, *gone])

@@ -18,7 +18,7 @@ from maas_runtime.cli.containers import InstanceDirectory, find_instances
 from maas_runtime.cli.output import make_printable
 from maas_runtime.cli.processes import ProcessUsage, measure_processes
 from maas_runtime.cli.reports import ReportedCalls, count_circuits
-from maas_runtime.state.assignments import ASSIGNED, AssignmentReader
+from maas_runtime.state.assignments import AssignmentStore
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.phases import InstancePhase, read_phases
 from maas_runtime.state.store import StateStore
@@ -104,12 +104,8 @@ class _Sources:
 
 def _read_restarts(state_store: StateStore, name: str) -> dict[str, int]:
     """Return how many failed instances each instance of a model replaces, by id."""
-    view = state_store.follow(f"{ASSIGNED}/{name}", 1, lambda: None)
-    try:
-        stored = {(name, *path): entry for path, entry in view.read().items()}
-        return {each.id: each.restarts for each in AssignmentReader().parse(stored)}
-    finally:
-        view.close()
+    with AssignmentStore(state_store) as stored:
+        return {each.id: each.restarts for each in stored.read() if each.model.name == name}
 
 
 def list_ids(backend: Backend, directory: Path, name: str) -> list[str]:

@@ -54,3 +54,12 @@ class Deployer(Protocol):
 
     def running(self, model: Model) -> int:
         """Return the number of instances that run now or are being started, ready or not."""
+
+    def begin(self) -> None:
+        """Forget what was observed until now, when another process may have scaled the deployments."""
+
+    def take_restored(self) -> list[Deployment]:
+        """Return the deployments of instances that run but were unknown since the last call, one for each instance.
+
+        Their environment is empty, as it is not stored. A deployer that always knows its instances returns none.
+        """

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from maas_runtime.deployers import Deployment
 from maas_runtime.errors import DeployError
-from maas_runtime.state.assignments import ASSIGNED, Assignment, AssignmentReader, make_id
+from maas_runtime.state.assignments import Assignment, AssignmentStore, make_id
 from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
@@ -106,10 +106,9 @@ class AssigningDeployer:
     _locks: defaultdict[Model, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock), init=False)
 
     def __post_init__(self) -> None:
-        self._view = self.state_store.follow(ASSIGNED, 2, self.changed)
-        self._reader = AssignmentReader()
+        self._assigned = AssignmentStore(self.state_store, self.changed)
         self._reading = threading.RLock()
-        self._stored: object = None
+        self._read: object = None  # the list of assignments that was read last
         self._assignments: dict[str, Assignment] = {}
         self._by_model: dict[Model, list[Assignment]] = {}
         self._vanished: dict[str, _Vanished] = {}
@@ -121,12 +120,12 @@ class AssigningDeployer:
         self._hosts_read = float("-inf")
 
     def begin(self) -> None:
-        """Forget how long instances were absent: this process did not lead, or had no connection, until now."""
+        """Forget how long instances were absent: nobody looked for them until now."""
         self._absent.clear()
 
     def close(self) -> None:
         """End following the assignments."""
-        self._view.close()
+        self._assigned.close()
 
     # --- the number of instances
 
@@ -147,21 +146,18 @@ class AssigningDeployer:
             if surplus:
                 self._await_end(surplus)
 
-    def take_restored(self) -> list[Assignment]:
-        """Return the assignments that agents stored again, and mark them as adopted."""
+    def take_restored(self) -> list[Deployment]:
+        """Return the deployments of the assignments that agents stored again, and mark these as adopted."""
         with self._reading:
             self._refresh()
             restored = [each for each in self._assignments.values() if each.restored]
-            for assignment in restored:
-                self._write(replace(assignment, restored=False))
-        return [each for each in restored if each.is_active]
+            self._assigned.write(*(replace(assignment, restored=False) for assignment in restored))
+        return [_make_deployment(each) for each in restored if each.is_active]
 
     def _list_active(self, model: Model) -> list[Assignment]:
         """Return the desired assignments of a model that run or will, including those that vanished just now."""
-        assigned = [each for each in self._list_assigned(model) if each.is_active]
-        vanished = [
-            each for each in self._vanished.values() if each.assignment.model == model
-        ]  # found by the line above
+        assigned = [each for each in self._list_assigned(model) if each.is_active]  # also finds those that vanished
+        vanished = [each for each in self._vanished.values() if each.assignment.model == model]
         hosts = self._read_hosts()
         if not vanished and all(each.owner in hosts for each in assigned):
             return assigned
@@ -201,7 +197,8 @@ class AssigningDeployer:
     # --- changes
 
     def _end(self, assignments: Iterable[Assignment], epoch: int) -> None:
-        self._write(*(each.end_by(epoch) for each in assignments))
+        with self._reading:
+            self._assigned.write(*(each.end_by(epoch) for each in assignments))
 
     def _assign(self, deployment: Deployment, count: int) -> None:
         self.store.script(deployment.files)
@@ -209,8 +206,8 @@ class AssigningDeployer:
         created: list[Assignment] = []
         try:
             for _ in range(count):
-                restarts = self._restarts[deployment.model].pop(0) if self._restarts[deployment.model] else 0
                 host, devices = self._choose_host(deployment, content, created)
+                failed = self._restarts[deployment.model]
                 created.append(
                     Assignment(
                         deployment.model,
@@ -222,19 +219,12 @@ class AssigningDeployer:
                         deployment.memory,
                         warm_up=deployment.warm_up,
                         devices=devices,
-                        restarts=restarts,
+                        restarts=failed.pop(0) if failed else 0,
                     )
                 )
         finally:  # as many as possible
-            self._write(*created)
-
-    def _write(self, *assignments: Assignment) -> None:
-        if not assignments:
-            return
-        with self._reading:
-            self.state_store.commit({each.path_in_store: each.to_object() for each in assignments})
-            for assignment in assignments:
-                self._view.mark(assignment.model.name, assignment.id)
+            with self._reading:
+                self._assigned.write(*created)
 
     def _await_end(self, assignments: list[Assignment]) -> None:
         """Wait until the agents have ended instances; not for an agent that does not live."""
@@ -268,7 +258,7 @@ class AssigningDeployer:
         if not hosts:
             raise DeployError(f"{deployment.model}: no host runs instances; start a service with: maas serve")
         with self._reading:
-            known = [each for each in (*self._assignments.values(), *created) if not each.ended]
+            known = [*self._assignments.values(), *created]
         used: defaultdict[str, int] = defaultdict(int)
         load: defaultdict[str, int] = defaultdict(int)
         for assignment in known:
@@ -293,20 +283,19 @@ class AssigningDeployer:
 
     def _refresh(self) -> None:
         """Read the changed assignments; delete those that have ended."""
-        stored = self._view.read()
-        if stored is self._stored:
+        read = self._assigned.read()
+        if read is self._read:
             return
         before = self._assignments
-        parsed = self._reader.parse(stored)
-        for assignment in [each for each in parsed if each.ended]:
+        for assignment in [each for each in read if each.ended]:
             self._forget_ended(assignment)
-        self._assignments = {each.id: each for each in parsed if not each.ended}
+        self._assignments = {each.id: each for each in read if not each.ended}
         self._by_model = {}
         for assignment in self._assignments.values():
             self._by_model.setdefault(assignment.model, []).append(assignment)
-        if self._view.is_complete():
-            self._note_vanished(before, {each.id for each in parsed})
-        self._stored = stored
+        if self._assigned.is_complete:
+            self._note_vanished(before, {each.id for each in read})
+        self._read = read
 
     def _note_vanished(self, before: Mapping[str, Assignment], present: set[str]) -> None:
         for id in before.keys() - present - self._deleted:
@@ -323,8 +312,19 @@ class AssigningDeployer:
         if assignment.reason and not assignment.ending:
             self._restarts[assignment.model].append(assignment.restarts + 1)
         self._deleted.add(assignment.id)
-        self.state_store.commit({assignment.path_in_store: None})
-        self._view.mark(assignment.model.name, assignment.id)
+        self._assigned.delete(assignment)
+
+
+def _make_deployment(assignment: Assignment) -> Deployment:
+    """Return the deployment for which an instance was assigned, without its environment, which is not stored."""
+    return Deployment(
+        assignment.model,
+        assignment.path,
+        assignment.memory,
+        content=assignment.content,
+        warm_up=assignment.warm_up,
+        gpus=len(assignment.devices),
+    )
 
 
 def _find_free_devices(host: Host, assignments: Iterable[Assignment]) -> tuple[str, ...]:

@@ -33,5 +33,11 @@ class MemoryDeployer:
     def running(self, model: Model) -> int:
         return len(self._registry.instances(*model))
 
+    def begin(self) -> None:
+        """Do nothing: the registry is read each time."""
+
+    def take_restored(self) -> list[Deployment]:
+        return []
+
     def _register(self, model: Model, id: str) -> None:
         self._registry.register(ServiceInstance.of(model, id, Endpoint(url=f"http://127.0.0.1:1/{id}")))

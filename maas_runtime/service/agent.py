@@ -33,7 +33,7 @@ from time import sleep
 from maas_runtime.deployers.assigning import AGENTS
 from maas_runtime.deployers.local import LocalInstances
 from maas_runtime.errors import DeployError
-from maas_runtime.state.assignments import ASSIGNED, Assignment, AssignmentReader
+from maas_runtime.state.assignments import Assignment, AssignmentStore
 from maas_runtime.state.phases import remove_phase
 from maas_runtime.state.store import StateStore
 from stellar.maas.schema import Model
@@ -112,15 +112,10 @@ class Agent:
         self._instances, self._state_store, self._report, self._memory = instances, state_store, report, memory
         self._awake = threading.Event()
         instances.changed = self._awake.set
-        self._view = state_store.follow(ASSIGNED, 2, self._awake.set)
-        self._reader = AssignmentReader()
+        self._assigned = AssignmentStore(state_store, self._awake.set)
         self._active: dict[str, Future[None]] = {}  # starting and stopping instances
         self._unstored: dict[str, Assignment] = {}  # ended instances whose end could not be stored yet
         self._last_error = ""
-
-    def wake(self) -> None:
-        """Begin the next turn at once."""
-        self._awake.set()
 
     def run(self, stopping: Callable[[], bool], ready: threading.Event, *, leave_running: bool = False) -> None:
         """Run the instances until `stopping()` returns True; then end them, unless `leave_running`.
@@ -134,7 +129,7 @@ class Agent:
                 self._awake.wait(TURN_SECONDS)
                 self._awake.clear()
         self._finish(leave_running)
-        self._view.close()
+        self._assigned.close()
         self._instances.close()
 
     def take_turn(self, pool: ThreadPoolExecutor) -> bool:
@@ -164,10 +159,10 @@ class Agent:
         self._last_error = message
 
     def _read_mine(self) -> dict[str, Assignment]:
-        stored = self._view.read()
-        if not self._view.is_complete():
+        found = self._assigned.read()
+        if not self._assigned.is_complete:
             raise OSError("cannot read all assignments; no instance is started or ended")
-        return {each.id: each for each in self._reader.parse(stored) if each.owner == self.id}
+        return {each.id: each for each in found if each.owner == self.id}
 
     def _collect_ended(self) -> None:
         for assignment, reason in self._instances.collect_ended():
@@ -182,14 +177,14 @@ class Agent:
             if id in mine or id in self._unstored or self._state_store.read(assignment.path_in_store) is not None:
                 continue
             log.warning("%s: the assignment of %s is missing; storing it again", assignment.model, id)
-            self._write(replace(assignment, owner=self.id, restored=True))
+            self._assigned.write(replace(assignment, owner=self.id, restored=True))
 
     def _store_ended(self, mine: Mapping[str, Assignment]) -> dict[str, Assignment]:
         """Store the instances that have ended; return the other assignments."""
         others = {id: assignment for id, assignment in mine.items() if id not in self._unstored}
         for id, ended in list(self._unstored.items()):
             if (stored := mine.get(id)) is not None:  # else it was deleted, and nothing is to be stored
-                self._write(replace(stored, ended=True, reason=ended.reason, refused=ended.refused))
+                self._assigned.write(replace(stored, ended=True, reason=ended.reason, refused=ended.refused))
             del self._unstored[id]
         return others
 
@@ -204,7 +199,7 @@ class Agent:
             elif assignment.ending and id in running:
                 self._active[id] = pool.submit(self._instances.stop, id)
             elif assignment.ending:
-                self._write(replace(assignment, ended=True))
+                self._assigned.write(replace(assignment, ended=True))
 
     def _start(self, assignment: Assignment) -> None:
         try:
@@ -220,10 +215,6 @@ class Agent:
         self._report(assignment.model, reason)
         self._unstored[assignment.id] = replace(assignment, ended=True, reason=reason, refused=True)
         self._awake.set()
-
-    def _write(self, assignment: Assignment) -> None:
-        self._state_store.commit({assignment.path_in_store: assignment.to_object()})
-        self._view.mark(assignment.model.name, assignment.id)
 
     def _finish(self, leave_running: bool) -> None:
         """End the host: no instance is assigned to it any more."""

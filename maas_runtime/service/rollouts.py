@@ -39,8 +39,7 @@ from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import MAX_GPUS, DeploymentSpec, DesiredState
 from maas_runtime.service.judging import Evidence, Judge, NewInstances
 from maas_runtime.state.store import JsonObject, StateStore, failures_path
-from maas_runtime.store.base import ModelStore
-from maas_runtime.store.content import require_content_path
+from maas_runtime.store.base import ModelStore, require_uploaded
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, TrafficPlan, Trial
 from stellar.maas.schema import Model, validate_name
@@ -182,6 +181,7 @@ class Rollouts:
     record_result: called with the id of a replace request and its result
     max_instances: limit of instances for one model version
     clock: monotonic time in seconds, for the time-out of instances
+    store_name: name of the model store, for messages
     """
 
     state_store: StateStore
@@ -192,6 +192,7 @@ class Rollouts:
     record_result: Callable[[str, JsonObject], None]
     max_instances: int
     clock: Callable[[], float]
+    store_name: str = ""
 
     def __post_init__(self) -> None:
         self._active: dict[str, Rollout] = {}
@@ -260,9 +261,10 @@ class Rollouts:
         if not 0 <= request.gpus <= MAX_GPUS:
             raise ValueError(f"invalid number of GPUs {request.gpus}: expected 0 to {MAX_GPUS}")
         parse_warm_up(request.warm_up)
-        content = require_content_path(request.content) if request.content else self.store.snapshot(request.path)
-        self.store.script(content)
-        return replace(request, content=content)
+        if not request.content:
+            return replace(request, content=self.store.snapshot(request.path))
+        require_uploaded(self.store, request.content, request.store[:200], self.store_name)
+        return request
 
     def _begin(self, id: str, request: ReplaceRequest) -> None:
         last = self._active.get(request.name)

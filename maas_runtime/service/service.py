@@ -31,14 +31,12 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 
 from maas_runtime.deployers import Deployer, Deployment
-from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import MAX_GPUS, DeploymentSpec, DesiredState
 from maas_runtime.service.rollouts import Rollouts
 from maas_runtime.state.store import JsonObject, Notify, StateStore, ignore_status, try_record_failure
-from maas_runtime.store.base import ModelStore
-from maas_runtime.store.content import require_content_path
+from maas_runtime.store.base import ModelStore, require_uploaded
 from stellar.maas.registry import Registry
 from stellar.maas.requests import Item, RequestQueue
 from stellar.maas.schema import Model, ModelRequest, read_json, validate_name
@@ -121,6 +119,7 @@ class Service:
             self._record_result,
             self.max_instances,
             self.clock,
+            self.store_name,
         )
 
     def run(self, stopping: Callable[[], bool], *, leave_running: bool = False, notify: Notify = ignore_status) -> None:
@@ -282,16 +281,7 @@ class Service:
     def _require_uploaded(self, content: object, note: JsonObject) -> str:
         if not isinstance(content, str):
             raise ValueError(f"content in the request's note: expected a string, got {str(content)[:80]!r}")
-        try:
-            self.store.script(require_content_path(content))
-        except DeployError as error:
-            uploaded_to, ours = str(note.get("store"))[:200], self.store_name
-            if uploaded_to == ours:
-                raise
-            raise DeployError(
-                f"the files were uploaded to the model store {uploaded_to}, but the service uses {ours}; "
-                f"use the same --store for both ({error})"
-            ) from None
+        require_uploaded(self.store, content, str(note.get("store"))[:200], self.store_name)
         return content
 
     def _validate_files(self, request: ModelRequest) -> str:
@@ -319,8 +309,7 @@ class Service:
 
         If the store lost its data, this service's memory is used, and the instances that run.
         """
-        if isinstance(self.deployer, AssigningDeployer):
-            self.deployer.begin()
+        self.deployer.begin()
         was_lost = self.state_store.read(MARKER) is None
         self._desired.load(keep=was_lost)
         self._rollouts.load()
@@ -333,18 +322,13 @@ class Service:
     def restore(self) -> None:
         """Store deleted specifications again, and those of instances whose assignment was stored again."""
         self._desired.restore(self._view)
-        if not isinstance(self.deployer, AssigningDeployer):
-            return
-        for assignment in self.deployer.take_restored():
-            running = self.deployer.running(assignment.model)
-            spec = self._desired.get(assignment.model)
+        for deployment in self.deployer.take_restored():
+            running, spec = self.deployer.running(deployment.model), self._desired.get(deployment.model)
             if spec is not None and spec.instances >= running:
                 continue
-            log.warning("%s: the desired state is restored from %d instances that run", assignment.model, running)
-            deployment = Deployment(
-                assignment.model, assignment.path, assignment.memory, self.environment, assignment.content
-            )
-            self._desired.set(DeploymentSpec(spec.deployment if spec else deployment, running))
+            log.warning("%s: the desired state is restored from %d instances that run", deployment.model, running)
+            restored = spec.deployment if spec else replace(deployment, environment=self.environment)
+            self._desired.set(DeploymentSpec(restored, running))
 
     def _record_result(self, request: str, result: JsonObject) -> None:
         self.state_store.write(f"requests/{request}", result)

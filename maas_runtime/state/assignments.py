@@ -20,11 +20,13 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
 
 from maas_runtime.errors import DeployError
-from maas_runtime.state.store import JsonObject, Paths
+from maas_runtime.state.store import JsonObject, Paths, StateStore
 from maas_runtime.store.content import require_content_path
 from stellar.maas.schema import Model, validate_name
 
@@ -143,14 +145,59 @@ def make_id() -> str:
     return f"{time.time_ns() // 1_000_000:011x}{uuid.uuid4().hex[:5]}"
 
 
-class AssignmentReader:
-    """Parses stored assignments; each object is parsed once, and an invalid one is logged once."""
+class AssignmentStore:
+    """The stored assignments of all models, as one process sees and changes them; a context manager.
 
-    def __init__(self) -> None:
+    Each object is parsed once, and an invalid one is logged once. Not thread-safe.
+
+    changed: called in another thread when an assignment has changed, if the state store notices it
+    """
+
+    def __init__(self, state_store: StateStore, changed: Callable[[], object] = lambda: None) -> None:
+        self._state_store = state_store
+        self._view = state_store.follow(ASSIGNED, 2, changed)
+        self._stored: Mapping[Paths, JsonObject | None] | None = None
         self._parsed: dict[Paths, tuple[JsonObject | None, Assignment | str]] = {}
+        self._found: list[Assignment] = []
 
-    def parse(self, stored: Mapping[Paths, JsonObject | None]) -> list[Assignment]:
-        """Return the valid assignments, oldest first."""
+    def read(self) -> list[Assignment]:
+        """Return the valid assignments, oldest first; the same list as long as nothing changed."""
+        stored = self._view.read()
+        if stored is not self._stored:
+            self._found = self._parse(stored)
+            self._stored = stored
+        return self._found
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all assignments could be read."""
+        return self._view.is_complete()
+
+    def write(self, *assignments: Assignment) -> None:
+        """Store assignments, replacing those with the same ids."""
+        self._commit({each: each.to_object() for each in assignments})
+
+    def delete(self, assignment: Assignment) -> None:
+        """Delete an assignment."""
+        self._commit({assignment: None})
+
+    def close(self) -> None:
+        """End following the assignments."""
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _commit(self, changes: Mapping[Assignment, JsonObject | None]) -> None:
+        if changes:
+            self._state_store.commit({each.path_in_store: entry for each, entry in changes.items()})
+        for assignment in changes:
+            self._view.mark(assignment.model.name, assignment.id)
+
+    def _parse(self, stored: Mapping[Paths, JsonObject | None]) -> list[Assignment]:
         parsed: dict[Paths, tuple[JsonObject | None, Assignment | str]] = {}
         for path, entry in stored.items():
             known = self._parsed.get(path)

@@ -17,6 +17,7 @@ from maas_runtime.store.content import (
     digest_files,
     read_digest,
     reject_content_path,
+    require_content_path,
     verify_content,
 )
 
@@ -253,6 +254,24 @@ def model_files(folder: Path, max_size: ModelSize) -> Iterator[Path]:
             raise DeployError(f"{file} is neither a file nor a directory")
         limiter.add(file.stat().st_size)
         yield name
+
+
+def require_uploaded(store: ModelStore, content: str, uploaded_to: str, name: str) -> None:
+    """Check that an uploaded copy is in a store.
+
+    uploaded_to, name: names of the store to which it was uploaded, and of this one
+
+    Raises DeployError if it is missing, which names both stores if they differ.
+    """
+    try:
+        store.script(require_content_path(content))
+    except DeployError as error:
+        if uploaded_to == name:
+            raise
+        raise DeployError(
+            f"the files were uploaded to the model store {uploaded_to}, but the service uses {name}; "
+            f"use the same --store for both ({error})"
+        ) from None
 
 
 def verify_fetched(path: str, folder: Path, script: str) -> None:

@@ -147,6 +147,12 @@ class YarnDeployer:
         containers, desired = len(state.containers) - failed, state.desired - failed
         return max(containers, min(desired, containers + len(orphans)))  # an orphan substitutes for a missing container
 
+    def begin(self) -> None:
+        """Do nothing: an absent container counts only after several checks in sequence."""
+
+    def take_restored(self) -> list[Deployment]:
+        return []
+
     def _remove_failed(self, model: Model, state: YarnServiceState) -> int:
         """Remove the containers of failed instances if `restart` is off. Return their number.
 

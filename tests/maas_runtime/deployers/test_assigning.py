@@ -9,7 +9,7 @@ import pytest
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.assigning import ABSENT_SECONDS, REFUSAL_SECONDS, AssigningDeployer
 from maas_runtime.errors import DeployError
-from maas_runtime.state.assignments import AssignmentReader
+from maas_runtime.state.assignments import AssignmentStore
 from stellar.maas import MemoryRegistry, Model
 
 DGA = Model("dga", "1.0")
@@ -35,7 +35,8 @@ class World:
         self.deployer.scale(Deployment(DGA, "/dga", content=self.content, epoch=1, **options), instances)
 
     def assignments(self):
-        return AssignmentReader().parse(self.state_store.follow("assigned", 2, lambda: None).read())
+        with AssignmentStore(self.state_store) as stored:
+            return stored.read()
 
     def owners(self):
         return Counter(each.owner for each in self.assignments())
@@ -134,7 +135,7 @@ def test_an_instance_counts_while_its_node_is_missing_until_its_agent_could_have
         world.state_store.write(assignment.path_in_store, None)
     assert world.deployer.running(DGA) == 2
     world.state_store.write(before[0].path_in_store, {**before[0].to_object(), "restored": True})
-    assert [each.id for each in world.deployer.take_restored()] == [before[0].id]
+    assert [each.model for each in world.deployer.take_restored()] == [DGA]
     assert world.deployer.take_restored() == []
     world.now += 100
     assert world.deployer.running(DGA) == 1
@@ -169,3 +170,12 @@ def test_an_instance_is_replaced_only_after_its_host_and_registration_were_absen
     world.scale(2)
     assert {each.id for each in world.assignments() if each.is_active}.isdisjoint(before)
     assert world.owners() == {"a": 2, "b": 2}  # those of a end when it comes back
+
+
+def test_a_restored_deployment_is_that_of_its_instances(world):
+    world.publish("a", devices=["0", "1"])
+    options = {"memory": 100, "gpus": 2, "warm_up": ("host=a.com",)}
+    world.scale(1, **options)
+    (assignment,) = world.assignments()
+    world.state_store.write(assignment.path_in_store, {**assignment.to_object(), "restored": True})
+    assert world.deployer.take_restored() == [Deployment(DGA, "/dga", content=world.content, **options)]

@@ -41,6 +41,12 @@ class HandDeployer:
     def running(self, model):
         return sum(each == model for each in self.instances.values())
 
+    def begin(self):
+        pass
+
+    def take_restored(self):
+        return []
+
     def ready(self, model):
         return {instance.id for instance in self.registry.instances(*model)}
 
@@ -736,3 +742,10 @@ def test_a_rollout_survives_failures_and_never_removes_an_instance_without_a_rep
     assert world.versions() == wanted
     assert world.files() == {"/new" if state == "done" else "/dga"}
     assert world.plan is None
+
+
+def test_files_that_were_uploaded_to_another_store_are_rejected_with_its_name(world):
+    world.run("1.0", 1)
+    result = world.replace("2.0", 1, content=f"/.content/{'0' * 64}", store="/other/store")
+    assert "the files were uploaded to the model store /other/store, but the service uses" in result["refused"]
+    assert world.rollout is None
