@@ -18,7 +18,7 @@ from stellar.pipeline.parsers.extensions import (
     rename,
     to_int,
 )
-from stellar.pipeline.parsers.lines import is_blank, split_lines
+from stellar.pipeline.parsers.lines import parse_lines
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import parse_syslog_time
 from stellar.pipeline.records import Record
@@ -46,12 +46,7 @@ class CefParser:
         self._read_port = PortReader()
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        lines = [line for line in split_lines(text) if not is_blank(line)]
-        for line in lines or [text]:
-            try:
-                yield self._record(line)
-            except ValueError as error:
-                yield Unreadable(line, error)
+        return parse_lines(text, self._record)
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Unreadable
@@ -24,6 +24,19 @@ def split_lines(text: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return lines
+
+
+def parse_lines(text: str, parse: Callable[[str], Record]) -> Iterator[Record | Unreadable]:
+    """Yield the record of each line that is not blank, or the ValueError with which it was rejected.
+
+    A message of blank lines only is parsed as a whole.
+    """
+    lines = [line for line in split_lines(text) if not is_blank(line)]
+    for line in lines or [text]:
+        try:
+            yield parse(line)
+        except ValueError as error:
+            yield Unreadable(line, error)
 
 
 def trim(text: str) -> str:
