@@ -50,7 +50,7 @@ class ModelStore(Protocol):
         """
 
     def contents(self) -> list[StoredContent]:
-        """Return all immutable copies that this store made."""
+        """Return all immutable copies that this store made. Raises DeployError if the store does not exist."""
 
     def remove_content(self, path: str) -> None:
         """Remove an immutable copy."""
@@ -137,6 +137,8 @@ class LocalStore:
         return self.add_content(self._find_existing(path), self.script(path))
 
     def contents(self) -> list[StoredContent]:
+        if not self._directory.is_dir():
+            raise DeployError(f"the model store {self._directory} does not exist; check --store")
         found = (self._directory / CONTENT).glob("*")
         return [StoredContent(f"/{CONTENT}/{each.name}", each.stat().st_mtime) for each in found]
 

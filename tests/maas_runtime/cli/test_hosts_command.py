@@ -78,3 +78,10 @@ def test_only_unused_copies_are_removed(maas, store, collateral, registry_dir):
     assert maas("prune").stdout.startswith(f"{unused}: removed\n1 of 2 copies removed")
     assert len(store.contents()) == 1
     assert json.loads(maas("prune", "--output", "json").stdout) == {"removed": [], "dry_run": False, "copies": 1}
+
+
+def test_a_store_that_does_not_exist_is_an_error(maas, tmp_path):
+    maas("serve")
+    ended = maas("prune", "--store", tmp_path / "mistyped")
+    message = f"maas: the model store {tmp_path}/mistyped does not exist; check --store\n"
+    assert (ended.returncode, ended.stderr) == (1, message)
