@@ -231,13 +231,23 @@ class DirectoryStateStore:
             known.handle.close()
 
     def read_published(self, path: str) -> dict[str, JsonObject]:
-        found = {}
-        for name in self.names(path):
-            with suppress(FileNotFoundError), (self._root / path / name).open("rb", buffering=0) as handle:
-                entry = parse_entry(handle.read(), str(self._root / path / name))
-                if entry is not None and is_locked(handle):
-                    found[name] = entry
-        return found
+        found = {name: self._read_locked(self._root / path / name) for name in self.names(path)}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    def _read_locked(self, file: Path) -> JsonObject | None:
+        """Return the object of a file, or None if its process has ended."""
+        while True:
+            try:
+                handle = file.open("rb", buffering=0)
+            except FileNotFoundError:
+                return None
+            with handle:
+                entry = parse_entry(handle.read(), str(file))
+                if is_locked(handle):
+                    return entry
+                if _is_same_file(handle, file):
+                    return None
+            # its process replaced it between the two
 
     def claim(self, path: str) -> bool:
         file = self._root / path

@@ -86,14 +86,13 @@ class ZooKeeperStateStore:
         node, data = f"{self._root}/{path}", json.dumps(entry).encode()
         try:
             found, status = self._zookeeper.request("get", node)
-        except NoNodeError:
-            pass
-        else:
-            if found == data and status.owner_session_id == self._zookeeper.session:
-                return
-            self._zookeeper.delete(node)
-        with suppress(NodeExistsError):  # by an earlier, ambiguous attempt; compared at the next call
-            self._zookeeper.request("create", node, data, ephemeral=True, makepath=True)
+            if status.owner_session_id != self._zookeeper.session:
+                self._zookeeper.transact(lambda transaction: _take_over(transaction, node, data))
+            elif found != data:
+                self._zookeeper.request("set", node, data)
+        except NoNodeError:  # or it ended meanwhile, with an earlier session
+            with suppress(NodeExistsError):  # by an earlier, ambiguous attempt; compared at the next call
+                self._zookeeper.request("create", node, data, ephemeral=True, makepath=True)
 
     def claim(self, path: str) -> bool:
         with suppress(NodeExistsError):
@@ -302,3 +301,9 @@ class WatchedObject:
 
 def _parse(path: str, data: bytes) -> JsonObject | None:
     return parse_entry(data, path)
+
+
+def _take_over(transaction: TransactionRequest, node: str, data: bytes) -> None:
+    """Replace an ephemeral node of another session, such that no reader finds it absent."""
+    transaction.delete(node)
+    transaction.create(node, data, ephemeral=True)

@@ -113,8 +113,8 @@ def test_the_same_version_is_replaced_under_load_and_its_cache_is_invalidated(
         old = {cached.apply(registry.endpoint("dga").as_map(), "environment", {"name": "X"})["pid"] for _ in range(9)}
         assert len(old) == 1  # cached
         run(maas, *ADD, "-v", "1.0", "-ni", 2, "-lmp", collateral(), "-hmp", "/dga", "--replace", "--wait")
-        registry.instances()
-        assert cached.apply(endpoint, "environment", {"name": "X"})["pid"] not in old
+        # as soon as this process has seen what the command waited for
+        eventually(lambda: cached.apply(endpoint, "environment", {"name": "X"})["pid"] not in old)
     assert under.versions.keys() == {"1.0"}
     assert not before & pids(registry, Model("dga", "1.0"))
     assert len(registry.instances()) == 2

@@ -184,7 +184,8 @@ def test_a_script_that_ends_too_early_is_explained(case, deploy, await_failure):
 
 
 def test_a_script_that_starts_a_daemon_is_told_to_stay_in_the_foreground(deploy, await_failure, is_alive, tmp_path):
-    deployer = deploy(f"sleep 60 & echo $! > {tmp_path}/daemon")
+    has_started = "until [ $(cat /proc/$!/comm) = sleep ]; do sleep 0.01; done"  # not still a copy of the script
+    deployer = deploy(f"sleep 60 & echo $! > {tmp_path}/daemon; {has_started}")
     failure = await_failure(deployer)
     daemon = int((tmp_path / "daemon").read_text())
     assert f"rest.sh ended with status 0 before it wrote endpoint.dat, but left sleep (process {daemon}) run" in failure

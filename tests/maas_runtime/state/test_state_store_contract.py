@@ -87,6 +87,27 @@ def test_a_published_object_can_be_replaced_and_removed(make_store):
         assert reader.names("phases/dga") == []
 
 
+def test_a_published_object_that_is_replaced_is_never_absent(make_store):
+    writers, reader = (make_store(), make_store()), make_store()
+    writers[0].publish("phases/dga/7", {"number": -1})
+    is_done, seen = threading.Event(), []
+
+    def read():
+        while not is_done.is_set():
+            seen.append(reader.read_published("phases/dga").keys())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for number in range(100):  # by the same process, and by the next one after its end
+        writers[number // 3 % 2].publish("phases/dga/7", {"number": number})
+    is_done.set()
+    thread.join()
+    for writer in writers:
+        writer.unpublish("phases/dga/7")
+    assert seen
+    assert all(names == {"7"} for names in seen)
+
+
 def test_a_path_is_claimed_by_one_process_at_a_time(make_store):
     stores = [make_store() for _ in range(3)]
     for owner in stores:
