@@ -13,7 +13,6 @@ from stellar.pipeline.run import Counts
 
 SECONDS_BETWEEN = 0.1
 
-_MAX_LENGTH = 400
 
 Print = Callable[[str], None]
 
@@ -44,12 +43,6 @@ class Display:
 def print_line(text: str) -> None:
     """Write a line to standard error."""
     print(text, file=sys.stderr)
-
-
-def escape(text: str) -> str:
-    """Return a string for a terminal: shortened to 400 characters, with unprintable characters escaped."""
-    short = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in short)
 
 
 @contextmanager

@@ -363,7 +363,7 @@ def test_an_interrupted_run_stores_the_records_so_far(tmp_path: Path, monkeypatc
         yield Raw(GOOD.format("cnn.com").encode())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stellar.pipeline.cli.read_lines", yield_two_lines)
+    monkeypatch.setattr("stellar.pipeline.cli.run.read_lines", yield_two_lines)
     out = tmp_path / "out.jsonl"
     assert main(["run", *SQUID, "--output", str(out)]) == 130
     assert len(documents(out)) == 2

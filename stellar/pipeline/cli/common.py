@@ -1,0 +1,37 @@
+"""What the commands of stellar-pipeline have in common: exit statuses and options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+# Failures and warnings printed on a terminal; all failures are counted, and written to the target of --errors
+MAX_SHOWN = 20
+
+_CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
+_SENSOR_HELP = (
+    "the sensors, or groups of parser.groups: parsers/NAME.json, enrichments/NAME.json. The first one reads the input, "
+    "the others what it passes on to their topics"
+)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option that selects the configuration."""
+    parser.add_argument("--config", metavar="DIR", type=Path, required=True, help=_CONFIG_HELP)
+    parser.add_argument("--debug", action="store_true", help="print the Python traceback of an error")
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select sensors and their input."""
+    add = parser.add_argument
+    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
+    add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
+
+
+def positive_integer(text: str) -> int:
+    """Return the integer of an option. Raises ArgumentTypeError if it is not 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
+    return int(text)

@@ -1,0 +1,46 @@
+"""`stellar-pipeline explain`: shows the effect of each stage on each record."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+from stellar.pipeline.cli.common import OK, add_config, add_input, positive_integer
+from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
+from stellar.pipeline.explain import draw_explanation, explain_message
+from stellar.pipeline.services import add_registry_options, connect_services
+
+DESCRIPTION = (
+    "Process lines with the pipeline of a sensor, and show each record as a tree: the expressions that each stage "
+    "evaluated, the fields that it added (+), changed (~) and removed (-), and what became of the record."
+)
+EXIT_STATUS = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_input(parser)
+    parser.add_argument(
+        "--limit", metavar="N", type=positive_integer, default=10, help="number of lines to explain; by default 10"
+    )
+    add_registry_options(parser)
+    add_config(parser)
+    parser.set_defaults(quiet=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    files = options.files or [STANDARD_INPUT]
+    check_readable(files, ())
+    configs, pipeline = load_pipeline(options.config, options.sensor)
+    with ExitStack() as stack:
+        connect_services(pipeline, configs[0], options, stack)
+        for number, raw in enumerate(read_lines(files, options.topic)):
+            if number == options.limit:
+                print(f"stellar-pipeline: stopped after {number} lines; use --limit for more", file=sys.stderr)
+                break
+            for explanation in explain_message(pipeline, raw):
+                print(draw_explanation(explanation, raw))
+    return OK

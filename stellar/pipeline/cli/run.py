@@ -1,0 +1,94 @@
+"""`stellar-pipeline run`: processes lines with the pipeline of a sensor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+from stellar.pipeline.cli.common import INTERRUPTED, MAX_SHOWN, OK, add_config, add_input, positive_integer
+from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
+from stellar.pipeline.progress import Display, display
+from stellar.pipeline.records import Record
+from stellar.pipeline.run import Counts, run_pipeline
+from stellar.pipeline.services import add_registry_options, connect_services
+from stellar.util.abbreviate import escape
+
+DESCRIPTION = (
+    "Process the lines of files with the pipeline of a sensor: parser, field transformations, filter, validation, "
+    "enrichment, threat intelligence, triage."
+)
+EXIT_STATUS = """\
+exit status: 0 if the run completed, even if single records failed;
+1 for an error in the configuration, the options or a file"""
+_IN_FLIGHT_HELP = (
+    "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
+    "the input"
+)
+_OUTPUT_HELP = (
+    "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
+    "appended to; or - for standard output (the default)"
+)
+_ERRORS_HELP = (
+    "target for error documents, likewise; "
+    f"by default the first {MAX_SHOWN} failures are summarized on standard error, and the others only counted"
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_input(parser)
+    add = parser.add_argument
+    add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
+    add("--errors", metavar="TARGET", help=_ERRORS_HELP)
+    add_registry_options(parser)
+    add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
+    add("--quiet", action="store_true", help="print neither progress nor counts")
+    add_config(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    configs, pipeline = load_pipeline(options.config, options.sensor)
+    counts, files = Counts(), options.files or [STANDARD_INPUT]
+    check_readable(files, (options.output, options.errors))
+    with ExitStack() as stack:
+        connect_services(pipeline, configs[0], options, stack)
+        sinks = stack.enter_context(Sinks())
+        sink = sinks.open(options.output, "records")
+        screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
+        errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
+        try:
+            source = screen.track(read_lines(files, options.topic))
+            run_pipeline(pipeline, source, sink, errors, counts, options.in_flight)
+        except KeyboardInterrupt:
+            screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
+            return INTERRUPTED
+        finally:
+            if not options.quiet:
+                screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
+    return OK
+
+
+def _is_progress_shown(options: argparse.Namespace) -> bool:
+    is_output_shown = options.output == STANDARD_OUTPUT and sys.stdout.isatty()
+    return sys.stderr.isatty() and not options.quiet and not is_output_shown
+
+
+class _FailureSummary:
+    """Prints one line for each of the first failures."""
+
+    def __init__(self, screen: Display) -> None:
+        self._screen = screen
+        self._seen = 0
+
+    def __call__(self, document: Record) -> None:
+        self._seen += 1
+        if self._seen <= MAX_SHOWN:
+            location = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
+            first, *_ = str(document["message"]).splitlines()
+            self._screen.print_message(escape(f"{location}: {document['stage']}: {first}"))
+        elif self._seen == MAX_SHOWN + 1:
+            self._screen.print_message("further failures are only counted; use --errors FILE to store all of them")

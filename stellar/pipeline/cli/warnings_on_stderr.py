@@ -1,0 +1,51 @@
+"""Warnings of the package, as lines on standard error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stellar.util.abbreviate import escape
+
+
+class _WarningFormatter(logging.Formatter):
+    """Formats a warning as one line, with unprintable characters of a record escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"stellar-pipeline: warning: {escape(record.getMessage())}"
+
+
+class _UniqueWarnings(logging.Filter):
+    """Passes each warning once, up to a limit.
+
+    limit: number of different warnings; None for no limit
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text in self._seen or len(self._seen) == self._limit:
+            return False
+        self._seen.add(text)
+        return True
+
+
+@contextmanager
+def print_warnings(limit: int | None) -> Iterator[None]:
+    """Print the warnings of the package on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_WarningFormatter())
+    handler.addFilter(_UniqueWarnings(limit))
+    logger = logging.getLogger("stellar")
+    logger.addHandler(handler)
+    logger.propagate, propagates = False, logger.propagate
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
