@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from maas_runtime.deployers.yarn.deployer import YarnSettings as YarnSettings
     from maas_runtime.deployers.yarn.rest import YarnServices as YarnServices
     from maas_runtime.errors import DeployError as DeployError
-    from maas_runtime.runner.runner import Limits as Limits
+    from maas_runtime.runner.limits import Limits as Limits
     from maas_runtime.service.agent import Agent as Agent
     from maas_runtime.service.service import Service as Service
     from maas_runtime.state.store import DirectoryStateStore as DirectoryStateStore

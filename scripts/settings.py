@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from maas_runtime.runner.limits import Limits
 from stellar.functions.rest.settings import NO_HOSTS, RestLimits, RestSettings
 from stellar.maas.client.settings import ClientSettings
+from stellar.maas.zookeeper import ZooKeeperSettings
 from stellar.util.settings import declared
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -17,6 +19,8 @@ TABLES = (
     ("models/call.md", "settings", ClientSettings),
     ("rest-settings.md", "rest settings", RestSettings),
     ("rest-settings.md", "rest limits", RestLimits),
+    ("models/operate.md", "zookeeper settings", ZooKeeperSettings),
+    ("models/operate.md", "limits", Limits),
 )
 PAGES = tuple(dict.fromkeys(DOCS / page for page, _, _ in TABLES))
 

@@ -56,7 +56,7 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
         (["stellar.cli", "check", "-e", "1"], (40, 46)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (40, 68)),
-        (["maas_runtime.cli.main", "status", "--registry", "registry"], (79, 89)),
+        (["maas_runtime.cli.main", "status", "--registry", "registry"], (81, 89)),
         (["stellar.pipeline.cli", "--help"], (13, 46)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -19,7 +19,6 @@ from maas_runtime.cli.common import (
     add_registry_options,
     log,
     open_backend,
-    parse_seconds,
     reject_options,
 )
 from maas_runtime.cli.output import JsonFormatter
@@ -28,10 +27,9 @@ from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.deployers.local import LocalInstances
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.runner import memory_limit
-from maas_runtime.runner.endpoint import parse_health_path
-from maas_runtime.runner.logs import LogLimits
+from maas_runtime.runner.limits import add_limit_options, read_limits
 from maas_runtime.runner.processes import list_stop_signals
-from maas_runtime.runner.runner import Limits, parse_devices
+from maas_runtime.runner.runner import parse_devices
 from maas_runtime.service.agent import Agent, find_devices, lock_agent, read_free_memory
 from maas_runtime.service.service import Service
 from maas_runtime.state.backend import Backend
@@ -51,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser, *, quorum_needed: bool = False)
     add_registry_options(parser, quorum_needed=quorum_needed, contents="the model store and the containers")
     stores.add_store_options(parser)
     _add_service_options(parser)
-    _add_limit_options(parser)
+    add_limit_options(parser)
     # A file descriptor to write a line to when the service leads or waits, for maas_service.sh
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     cluster.add_yarn_options(parser)
@@ -105,47 +103,6 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_limit_options(parser: argparse.ArgumentParser) -> None:
-    limits = Limits()
-    add = parser.add_argument
-    for name, seconds, meaning in (
-        ("start", limits.start, "time for a model to become ready"),
-        ("drain", limits.drain, "longest time for active calls before a model is ended"),
-        ("end", limits.end, "time for a model to end before it is killed"),
-        ("probe", limits.probe, "interval of health checks"),
-        ("hang", limits.hang, "time without a response after which an idle model has hung and is restarted"),
-    ):
-        add(
-            f"--{name}-seconds",
-            type=parse_seconds,
-            default=seconds,
-            metavar="S",
-            help=f"{meaning} (default {seconds:g})",
-        )
-    add(
-        "--log-mb",
-        type=_integer_from(1),
-        default=limits.logs.max_bytes // 1_000_000,
-        metavar="MB",
-        help="maximum size of each log file of a model (default %(default)s)",
-    )
-    add(
-        "--log-files",
-        type=_integer_from(0),
-        default=limits.logs.backups,
-        metavar="N",
-        help="number of rotated log files (default %(default)s)",
-    )
-    add(
-        "--health",
-        type=_parse_health,
-        default=limits.health,
-        metavar="PATH",
-        help="default path of the health check, such as /health; an instance that returns another status than 2xx "
-        "there is restarted (default: check its port, and that it responds to any request)",
-    )
-
-
 def _parse_variable(text: str) -> tuple[str, str]:
     name, _, value = text.strip().partition("=")
     if not name or "\0" in text:
@@ -162,14 +119,6 @@ def _integer_from(least: int) -> Callable[[str], int]:
     return parse
 
 
-def _parse_health(text: str) -> str:
-    try:
-        parse_health_path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
 def run(args: argparse.Namespace) -> int:
     """Run the service until it is interrupted."""
     log_to_stderr(as_json=args.output == "json")
@@ -179,25 +128,39 @@ def run(args: argparse.Namespace) -> int:
     if args.on_yarn:
         return run_on_yarn(args)
     check_effects(args)
+    with _catch_stop_signals() as signals:
+        _serve(args, lambda: bool(signals))
+    log.info("ended")
+    return 0
+
+
+@contextmanager
+def _catch_stop_signals() -> Iterator[list[int]]:
+    """Collect the signals that request a stop; at the end, the former handlers are installed again."""
     signals: list[int] = []
-    for number in list_stop_signals():
-        signal.signal(number, lambda number, _: signals.append(number))
+    former = {number: signal.signal(number, lambda number, _: signals.append(number)) for number in list_stop_signals()}
+    try:
+        yield signals
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _serve(args: argparse.Namespace, stopping: Callable[[], bool]) -> None:
     with stores.model_store(args) as store, open_backend(args, create=True) as backend:
         log.info("serving %s", backend.name)
         notify = partial(_notify, args.ready_fd) if args.ready_fd is not None else ignore_status
         if cluster.uses_yarn(args):
             report = partial(try_record_failure, backend.state_store.copy())
-            with cluster.open_deployer(args, backend, store, report, _read_limits(args)) as deployer:
+            with cluster.open_deployer(args, backend, store, report, read_limits(args)) as deployer:
                 service = _make_service(args, backend, store, deployer)
-                service.run(lambda: bool(signals), leave_running=args.leave_running, notify=notify)
+                service.run(stopping, leave_running=args.leave_running, notify=notify)
         else:
-            with _run_agent(args, backend, store, lambda: bool(signals)):
+            with _run_agent(args, backend, store, stopping):
                 service = _make_service(
                     args, backend, store, AssigningDeployer(backend.state_store, backend.registry, store)
                 )
-                service.run(lambda: bool(signals), leave_running=True, notify=notify)  # the agent ends them
-    log.info("ended")
-    return 0
+                service.run(stopping, leave_running=True, notify=notify)  # the agent ends them
 
 
 def log_to_stderr(*, as_json: bool) -> None:
@@ -236,18 +199,6 @@ def _notify(descriptor: int, word: str) -> None:
         os.write(descriptor, f"{word}\n".encode())
 
 
-def _read_limits(args: argparse.Namespace) -> Limits:
-    return Limits(
-        args.start_seconds,
-        args.drain_seconds,
-        args.end_seconds,
-        args.probe_seconds,
-        logs=LogLimits(args.log_mb * 1_000_000, args.log_files),
-        health=args.health,
-        hang=args.hang_seconds,
-    )
-
-
 @contextmanager
 def _run_agent(
     args: argparse.Namespace, backend: Backend, store: ModelStore, stopping: Callable[[], bool]
@@ -267,7 +218,7 @@ def _run_agent(
                     dict(args.shell_env),
                     unregister=backend.registry.unregister,
                     host=args.host,
-                    limits=_read_limits(args),
+                    limits=read_limits(args),
                     devices=find_devices() if args.gpus is None else [each for each in args.gpus.split(",") if each],
                 )
                 agent = Agent(

@@ -27,9 +27,10 @@ from typing import NamedTuple
 from maas_runtime.deployers.process_watcher import ProcessWatcher
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.fork_server import Child, ForkServer
+from maas_runtime.runner.limits import Limits
 from maas_runtime.runner.memory_limit import end_control_group
 from maas_runtime.runner.processes import kill_marked
-from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK, Limits
+from maas_runtime.runner.runner import CONTAINER_ID, ENVIRONMENT, ERRORS, LOCK, OUTCOME, OUTPUT, WORK
 from maas_runtime.state.assignments import Assignment
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registries.directory import is_locked

@@ -24,8 +24,8 @@ from urllib.parse import urlsplit, urlunsplit
 from maas_runtime.runner.assignment import AssignedLifecycle
 from maas_runtime.runner.connections import CHECK_SECONDS, Drain, find_port, is_local
 from maas_runtime.runner.endpoint import EndpointFile, parse_health_path, read_endpoint
+from maas_runtime.runner.limits import Limits, add_limit_options, read_limits
 from maas_runtime.runner.liveness import HealthLimits, HealthMonitor, ModelTurn, Turn
-from maas_runtime.runner.logs import LogLimits
 from maas_runtime.runner.memory_limit import create_control_group
 from maas_runtime.runner.monitor import InstanceMonitor, Publisher
 from maas_runtime.runner.monitor import ModelFailed as ModelFailed
@@ -59,45 +59,6 @@ STOP_SECONDS = 0.1  # between checks whether a stopping instance may end
 
 CONTAINER_ID = "MAAS_CONTAINER_ID"  # a variable of the script, which marks its processes
 ENVIRONMENT = "MAAS_ENVIRONMENT"  # the variables of the script as JSON; arguments would be visible to all users
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Time-outs, in seconds, and resource limits of a runner.
-
-    start: time for a model to become ready
-    drain: longest time for active calls after the instance is unregistered; it ends before that once no client is
-        connected, and never later than the time-out of clients
-    end: time between SIGTERM and SIGKILL
-    probe: interval of health checks; the instance fails after `misses` consecutive failures
-    hang: time after which an idle instance that sends no response has hung
-    memory: limit for all processes together, in MB; 0 for no limit
-    logs: limits of the log files
-    health: default path of the health check; empty for a connection check
-    """
-
-    start: float = 600.0
-    drain: float = 5.0
-    end: float = 5.0
-    probe: float = 5.0
-    misses: int = 3
-    memory: int = 0
-    logs: LogLimits = field(default_factory=LogLimits)
-    health: str = ""
-    hang: float = 60.0
-
-    def to_options(self) -> dict[str, object]:
-        """Return the command-line options for these limits, except memory, which the deployer sets."""
-        return {
-            "--start-seconds": self.start,
-            "--drain-seconds": self.drain,
-            "--end-seconds": self.end,
-            "--probe-seconds": self.probe,
-            "--log-bytes": self.logs.max_bytes,
-            "--log-files": self.logs.backups,
-            "--health": self.health,
-            "--hang-seconds": self.hang,
-        }
 
 
 class StopRequested(Exception):
@@ -395,7 +356,6 @@ def make_parser() -> argparse.ArgumentParser:
         description="Run one instance of a model; started by `maas serve`.",
         allow_abbrev=False,
     )
-    limits = Limits()
     add = parser.add_argument
     add("-n", "--name", required=True, help="the model's name")
     add("-v", "--version", required=True, help="the model's version")
@@ -422,25 +382,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="the GPUs of the model, as in CUDA_VISIBLE_DEVICES; empty for none (default: all)",
     )
     add("-m", "--memory", type=int, default=0, metavar="MB", help="memory limit of all processes; 0 for no limit")
-    add("--log-bytes", type=int, default=limits.logs.max_bytes, metavar="N", help="maximum size of each log file")
-    add("--log-files", type=int, default=limits.logs.backups, metavar="N", help="number of rotated log files")
-    add("--health", default="", metavar="PATH", help="path of the health check; none by default")
-    add(
-        "--hang-seconds",
-        type=float,
-        default=limits.hang,
-        help="time without a response after which an idle instance has hung (default %(default)s)",
-    )
     add("--warm-up", action="append", default=[], metavar="QUERY", help="a request before registration")
-    add("--start-seconds", type=float, default=limits.start, help="time to become ready (default %(default)s)")
-    add(
-        "--drain-seconds",
-        type=float,
-        default=limits.drain,
-        help="longest time for active calls at the end (default %(default)s)",
-    )
-    add("--end-seconds", type=float, default=limits.end, help="time before it is killed (default %(default)s)")
-    add("--probe-seconds", type=float, default=limits.probe, help="interval of health checks (default %(default)s)")
+    add_limit_options(parser)
     return parser
 
 
@@ -457,7 +400,7 @@ def main(
     args = make_parser().parse_args(argv)
     container = args.container.absolute()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    instance, limits = _read_instance(args), _read_limits(args)
+    instance, limits = _read_instance(args), read_limits(args, args.memory)
     (container / LOCK).write_text(f"{os.getpid()}\n")  # written once signals are handled: others may send them now
     try:
         with closing(_open_registrar(args, signals, make_lifecycle is not None)) as registrar:
@@ -494,19 +437,6 @@ def _read_instance(args: argparse.Namespace) -> Instance:
         json.loads(os.environ.pop(ENVIRONMENT, "{}"))
         | ({} if args.devices is None else {"CUDA_VISIBLE_DEVICES": args.devices}),
         args.warm_up,
-    )
-
-
-def _read_limits(args: argparse.Namespace) -> Limits:
-    return Limits(
-        args.start_seconds,
-        args.drain_seconds,
-        args.end_seconds,
-        args.probe_seconds,
-        memory=args.memory,
-        logs=LogLimits(args.log_bytes, args.log_files),
-        health=args.health,
-        hang=args.hang_seconds,
     )
 
 

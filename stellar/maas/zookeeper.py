@@ -13,11 +13,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
-from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -31,7 +30,18 @@ from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, read_json
 from stellar.util.forks import reset_after_fork
-from stellar.util.json_objects import read_object
+from stellar.util.settings import (
+    boolean,
+    check_fields,
+    declared,
+    number,
+    one_of,
+    readable_file,
+    reject,
+    setting,
+    string,
+)
+from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,46 +70,60 @@ _AWAY = (
 )
 
 
+def _options(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else reject("a JSON object")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ZooKeeperSettings:
     """Settings of a connection to ZooKeeper: hosts, session, authentication, access control and TLS.
 
     hosts: `node1:2181,node2:2181`; a path at the end, as in `node1:2181/metron`, is the root of all other paths
-    session_seconds: session time-out, after which registrations of a dead process are removed; the servers limit it,
-        by default to 4 to 40 seconds
-    user, password: credentials for ZooKeeper's scheme `digest`
-    sasl: options for SASL as kazoo takes them, such as `mechanism`, `username` and `password`; needs `pure-sasl`
-    others: access of other users to the nodes we create: "all", which is Metron's default, "read", or "none"
-    tls: True to connect by TLS
-    ca, certificate, key: files for TLS; without `ca`, the system's trusted authorities are used
+
+    Raises ValueError, naming the setting, for an invalid value.
     """
 
     hosts: str
-    session_seconds: float = 10.0
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    sasl: dict[str, Any] | None = field(default=None, repr=False)
-    others: Literal["all", "read", "none"] = "all"
-    tls: bool = False
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    session_seconds: float = setting(
+        "session_seconds",
+        10.0,
+        number(0.001, 31_536_000),
+        "How long a registration outlives a killed runner; servers allow 4 to 40 by default.",
+    )
+    user: str | None = setting("user", None, string, "User for the scheme `digest`.")
+    password: str | None = setting("password", None, string, "The user's password.", is_secret=True)
+    sasl: dict[str, Any] | None = setting(
+        "sasl",
+        None,
+        _options,
+        'Credentials for SASL: `{"mechanism": "DIGEST-MD5", "username": …, "password": …}`; requires '
+        "`pip install 'stellar-maas[sasl]'`.",
+        is_secret=True,
+    )
+    others: Literal["all", "read", "none"] = setting(
+        "others",
+        "all",
+        one_of(*_ACLS),
+        "Permissions of all other users on our nodes: `all`, as Metron sets it; `read`; `none`.",
+    )
+    tls: bool = setting("tls", False, boolean, "Connect by TLS; the server's name is verified.")
+    ca: str | None = setting(
+        "ca", None, readable_file, "File with certificate authorities, instead of the system's trusted ones."
+    )
+    certificate: str | None = setting("certificate", None, readable_file, "File with the client certificate.")
+    key: str | None = setting("key", None, readable_file, "File with the key of the client certificate.")
 
     def __post_init__(self) -> None:
         _check_hosts(self.hosts)
-        if not 0 < self.session_seconds < inf:
-            raise ValueError("session_seconds: Input should be greater than 0, and finite")
+        if not self.tls and (self.ca or self.certificate or self.key):
+            raise ValueError("ca, certificate and key need TLS; set tls to true")
+        check_fields(self)
         if (self.user is None) != (self.password is None) or ":" in (self.user or ""):
             raise ValueError("user and password must be set together, and the user must not contain a colon")
         if self.others != "all" and self.user is None and self.sasl is None:
             raise ValueError(f"others: {self.others!r} needs credentials: set user and password, or sasl")
-        if not self.tls and (self.ca or self.certificate or self.key):
-            raise ValueError("ca, certificate and key need TLS; set tls to true")
         if self.sasl is not None and find_spec("puresasl") is None:
             raise ValueError("sasl needs an optional package: pip install 'stellar-maas[sasl]'")
-        for file in filter(None, (self.ca, self.certificate, self.key)):
-            if not os.access(file, os.R_OK):
-                raise ValueError(f"the file {file} can't be read")
 
     @classmethod
     def read(cls, hosts: str, file: str | os.PathLike[str] | None = None) -> Self:
@@ -112,9 +136,16 @@ class ZooKeeperSettings:
             more = read_json(Path(source).read_bytes()) if source else {}
             if not isinstance(more, dict) or "hosts" in more:
                 raise ValueError("expected a JSON object without hosts")
-            return read_object(cls, {**more, "hosts": hosts})
+            _check_names(more, declared(cls))
+            return cls(hosts=hosts, **more)
         except ValueError as error:
             raise ValueError(f"{source}: {error}" if source else str(error)) from None
+
+
+def _check_names(given: Iterable[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown setting {name!r}; {suggest_name(name, known)}")
 
 
 def _check_hosts(hosts: str) -> None:

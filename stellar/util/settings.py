@@ -19,19 +19,20 @@ Check = Callable[[Any], Any]
 DAY_MS = 86_400_000
 
 
-def setting(key: str, default: Any, check: Check, help: str) -> Any:
+def setting(key: str, default: Any, check: Check, help: str, *, is_secret: bool = False) -> Any:
     """Declare a field of a dataclass of settings.
 
     key: its name in a configuration
     check: returns the value to use; raises ValueError with the expected values
     help: one sentence, for the documentation
+    is_secret: do not show its value in errors and in the string form of the settings
     """
-    return field(default=default, metadata={"key": key, "check": check, "help": help})
+    return field(default=default, repr=not is_secret, metadata={"key": key, "check": check, "help": help})
 
 
 def declared(settings: type) -> dict[str, Field[Any]]:
-    """Return the fields of a dataclass of settings, by key."""
-    return {each.metadata["key"]: each for each in fields(settings)}
+    """Return the fields of a dataclass that are settings, by key."""
+    return {each.metadata["key"]: each for each in fields(settings) if each.metadata}
 
 
 def check_value(key: str, value: Any, check: Check) -> Any:
@@ -40,6 +41,26 @@ def check_value(key: str, value: Any, check: Check) -> Any:
         return check(value)
     except ValueError as error:
         raise ValueError(f"invalid {key}: {error}, got {value!r}") from None
+
+
+def check_fields(settings: Any) -> None:
+    """Check the settings that are not the default; replace each by the value to use. For `__post_init__`.
+
+    Raises ValueError, with the key and the expected values.
+    """
+    for key, each in declared(type(settings)).items():
+        value = getattr(settings, each.name)
+        if value != each.default:
+            check = each.metadata["check"]
+            used = check_value(key, value, check) if each.repr else _check_secret(key, value, check)
+            object.__setattr__(settings, each.name, used)
+
+
+def _check_secret(key: str, value: Any, check: Check) -> Any:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise ValueError(f"invalid {key}: {error}") from None
 
 
 def reject(expected: str) -> NoReturn:

@@ -22,7 +22,7 @@ from maas_runtime.cli.main import main
 from maas_runtime.deployers import Deployment
 from maas_runtime.deployers.assigning import AssigningDeployer
 from maas_runtime.deployers.local import LocalInstances
-from maas_runtime.runner.runner import Limits
+from maas_runtime.runner.limits import Limits
 from maas_runtime.service.agent import Agent
 from maas_runtime.state.store import DirectoryStateStore, StateStore, record_failure
 from maas_runtime.store.base import LocalStore

@@ -27,7 +27,7 @@ from maas_runtime.deployers.yarn.principal import (
     read_principal,
 )
 from maas_runtime.errors import DeployError
-from maas_runtime.runner.runner import Limits
+from maas_runtime.runner.limits import Limits, read_limits
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
@@ -265,14 +265,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
     options = {
         "--restart": args.restart,
         "--max-instances": args.max_instances,
-        "--start-seconds": args.start_seconds,
-        "--drain-seconds": args.drain_seconds,
-        "--end-seconds": args.end_seconds,
-        "--probe-seconds": args.probe_seconds,
-        "--hang-seconds": args.hang_seconds,
-        "--log-mb": args.log_mb,
-        "--log-files": args.log_files,
-        "--health": args.health or None,
+        **read_limits(args).to_options(),
         "--model-files": args.model_files,
         "--model-mb": args.model_mb,
         "--yarn-python": args.yarn_python,
@@ -281,7 +274,7 @@ def _define_service(args: argparse.Namespace, backend: Backend, urls: Sequence[s
         "--queue": args.queue,
         "--node_label_expression": args.node_label_expression,
     }
-    words = [f"{name}={value}" for name, value in options.items() if value is not None]
+    words = [f"{name}={value}" for name, value in options.items() if value not in (None, "")]
     words += [*(f"--yarn={url}" for url in urls), *identity_options(args), *principal_options(principal)]
     words += [f"--file-root={root.absolute()}" for root in args.file_root]
     words += [f"--shell_env={name}={value}" for name, value in args.shell_env]

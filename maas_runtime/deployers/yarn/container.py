@@ -23,7 +23,8 @@ from maas_runtime.runner.lifecycle import (
     is_node_manager_listening,
     read_hold_seconds,
 )
-from maas_runtime.runner.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance, Limits
+from maas_runtime.runner.limits import Limits
+from maas_runtime.runner.runner import ENVIRONMENT, ERRORS, OUTCOME, OUTPUT, WORK, Instance
 from maas_runtime.state.store import DirectoryStateStore, StateStore
 from stellar.maas.registries.directory import read_config
 from stellar.maas.registry import Registry

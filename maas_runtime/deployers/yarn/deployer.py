@@ -32,7 +32,7 @@ from maas_runtime.deployers.yarn.principal import ServicePrincipal
 from maas_runtime.deployers.yarn.rest import YarnServices, YarnServiceState
 from maas_runtime.errors import DeployError
 from maas_runtime.runner.lifecycle import start_order
-from maas_runtime.runner.runner import Limits
+from maas_runtime.runner.limits import Limits
 from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry

@@ -14,6 +14,7 @@ from stellar.net.allowed_hosts import AllowedHosts
 from stellar.util.settings import (
     DAY_MS,
     boolean,
+    check_fields,
     check_value,
     integer,
     number,
@@ -183,9 +184,7 @@ class ClientSettings:
     )
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if (value := getattr(self, each.name)) != each.default:
-                object.__setattr__(self, each.name, check_value(each.metadata["key"], value, each.metadata["check"]))
+        check_fields(self)
         if self.http_auth is not None and not self.hosts_allowed:
             raise ValueError("maas.http.auth needs maas.hosts.allowed, or the secret is sent to every registered host")
         if (self.tls_certificate is None) != (self.tls_key is None):

@@ -220,7 +220,7 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
     ("options", "message"),
     [
         (["-e", "=x"], "invalid variable '=x': expected NAME=VALUE"),
-        (["--drain-seconds", "nan"], "invalid number of seconds 'nan'"),
+        (["--drain-seconds", "nan"], "expected a number from 0 to 31,536,000, got 'nan'"),
         (["-zq", "node1:2181,"], "invalid hosts 'node1:2181,': expected HOST:PORT,HOST:PORT"),
         (["--zk-client", "file"], "--zk-client has no effect without -zq"),
         (["--yarn-python", "python3.12"], "--yarn-python has no effect without --yarn or --on-yarn"),

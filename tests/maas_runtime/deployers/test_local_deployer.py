@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.runner.runner import Limits
+from maas_runtime.runner.limits import Limits
 from stellar.maas import ClientSettings, Model, ModelClient
 
 DGA = Model("dga", "1.0")

@@ -20,7 +20,8 @@ from maas_runtime.deployers.yarn.deployer import YarnDeployer, YarnSettings
 from maas_runtime.deployers.yarn.principal import ServicePrincipal
 from maas_runtime.deployers.yarn.rest import YarnContainer, YarnServiceState
 from maas_runtime.errors import DeployError
-from maas_runtime.runner.runner import Limits, make_parser
+from maas_runtime.runner.limits import Limits
+from maas_runtime.runner.runner import make_parser
 from maas_runtime.service.desired_state import DeploymentSpec
 from maas_runtime.service.service import Service
 from maas_runtime.store import options as stores

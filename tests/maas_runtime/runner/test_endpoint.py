@@ -10,7 +10,7 @@ import pytest
 
 from maas_runtime.deployers import Deployment
 from maas_runtime.runner.endpoint import parse_health_path, read_endpoint
-from maas_runtime.runner.runner import Limits
+from maas_runtime.runner.limits import Limits
 from stellar.maas import Model
 from stellar.maas.schema import Endpoint
 

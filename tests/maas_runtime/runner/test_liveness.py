@@ -13,9 +13,9 @@ from time import sleep
 import pytest
 
 from maas_runtime.deployers import Deployment
-from maas_runtime.runner.liveness import HealthLimits, HealthMonitor
+from maas_runtime.runner.limits import Limits
+from maas_runtime.runner.liveness import HealthLimits, HealthMonitor, ModelTurn
 from maas_runtime.runner.probe import Probe
-from maas_runtime.runner.runner import Limits, ModelTurn
 from maas_runtime.state.store import DirectoryStateStore
 from stellar.maas import Model
 

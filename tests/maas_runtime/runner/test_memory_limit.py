@@ -13,8 +13,8 @@ import pytest
 import maas_runtime
 from maas_runtime.deployers import Deployment
 from maas_runtime.runner import memory_limit as memory
+from maas_runtime.runner.limits import Limits
 from maas_runtime.runner.memory_limit import MemoryHierarchyGroup, create_control_group, end_control_group, prepare
-from maas_runtime.runner.runner import Limits
 from stellar.maas import Model
 
 FILES = ("memory.max", "memory.swap.max", "memory.oom.group", "memory.current", "memory.events", "cgroup.procs")

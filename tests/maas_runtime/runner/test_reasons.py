@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from maas_runtime.deployers import Deployment
+from maas_runtime.runner.limits import Limits
 from maas_runtime.runner.reasons import explain_end, find_full_disk
-from maas_runtime.runner.runner import Limits
 from maas_runtime.state.phases import read_phases
 from stellar.maas import Model
 
