@@ -4,109 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Protocol, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from stellar.language.context import Context, FailureReporter, GlobalSettings
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
 from stellar.language.runtime import ABSENT, describe, member
+from stellar.stores.base import StoreError
+from stellar.stores.opening import EnrichmentStore, look_up, open_store
+from stellar.stores.sqlite import SqliteStore
 from stellar.util.filesystems import FileTooLarge, read
 from stellar.util.forks import reset_after_fork
-from stellar.util.sqlite_connections import Connections
 
 log = logging.getLogger(__name__)
 
-STORE_KEY = "enrichment.store"
-STORES = "stellar.enrichment_stores"
+SqliteEnrichments = SqliteStore  # the name in this module that existing programs import
 ALLOWED_KEY = "object.get.paths.allowed"
 _MAX_SIZE = "object.cache.max.file.size"
 _OWN_SETTINGS = "enrichment.object.get.settings"
-
-
-class StoreError(Exception):
-    """The store is not available now."""
-
-
-class EnrichmentStore(Protocol):
-    """A store of enrichments: maps, by table, column family, type and indicator."""
-
-    def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
-        """Return the enrichment, or None if it does not exist. Raises StoreError if the store is not available."""
-
-
-class SqliteEnrichments:
-    """Enrichments in an SQLite file. Only `put` creates the file. Thread-safe and fork-safe."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._readers = Connections(path, lambda connection: None, is_read_only=True)
-        self._writers = Connections(path, _create_table)
-
-    def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
-        """See EnrichmentStore."""
-        try:
-            with self._readers.lend() as connection:
-                row = connection.execute(
-                    "SELECT value FROM enrichments WHERE (table_name, family, type, indicator) = (?, ?, ?, ?)",
-                    (table, family, kind, indicator),
-                ).fetchone()
-            return None if row is None else json.loads(row[0])
-        except (sqlite3.Error, ValueError) as error:
-            problem = str(error) if Path(self.path).exists() else f"the file does not exist; check {STORE_KEY}"
-            raise StoreError(f"{self.path}: {problem}") from error
-
-    def put(self, table: str, family: str, kind: str, indicator: str, value: Mapping[str, Any]) -> None:
-        """Store an enrichment, replacing an existing one. Raises StoreError if that fails."""
-        try:
-            with self._writers.lend() as connection, connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO enrichments VALUES (?, ?, ?, ?, ?)",
-                    (table, family, kind, indicator, json.dumps(dict(value))),
-                )
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: {error}") from error
-
-    def close(self) -> None:
-        """Close the connections of all threads. None of them may be in use."""
-        self._readers.close()
-        self._writers.close()
-
-
-def _create_table(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS enrichments (table_name TEXT, family TEXT, type TEXT, indicator TEXT,"
-        " value TEXT NOT NULL, PRIMARY KEY (table_name, family, type, indicator)) WITHOUT ROWID"
-    )
-
-
-def open_store(settings: GlobalSettings) -> EnrichmentStore:
-    """Open the store that `enrichment.store` in the global configuration names.
-
-    The setting is `sqlite:PATH`, or `NAME:REST`, where NAME is an entry point of the group `stellar.enrichment_stores`,
-    which is called with REST.
-
-    Raises LookupError if the setting is missing or the store is unknown.
-    """
-    setting = settings.get(STORE_KEY)
-    name, colon, rest = setting.partition(":") if isinstance(setting, str) else ("", "", "")
-    if not colon:
-        raise LookupError(
-            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
-        )
-    if name == "sqlite":
-        return SqliteEnrichments(rest)
-    from importlib.metadata import entry_points
-
-    for entry_point in entry_points(group=STORES, name=name):
-        make: Callable[[str], EnrichmentStore] = entry_point.load()
-        return make(rest)
-    raise LookupError(
-        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite is built in, others need their package installed"
-    )
 
 
 def check_store(context: Context) -> None:
@@ -157,7 +74,7 @@ def _look_up(
         return None
     enrichments = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
     try:
-        return enrichments.get(table or "", family or "", kind, indicator)
+        return look_up(enrichments, table or "", family or "", kind, indicator)
     except StoreError as error:  # Metron's result is the same as without an enrichment
         reporter = context.get(FailureReporter)  # type: ignore[type-abstract]
         if reporter is None:

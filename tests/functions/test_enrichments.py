@@ -96,7 +96,7 @@ def test_reading_does_not_create_a_file(tmp_path: Path) -> None:
 def test_a_database_without_enrichments_is_not_available(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     store = SqliteEnrichments(str(tmp_path / "empty.db"))
-    with pytest.raises(StoreError, match="no such table: enrichments"):
+    with pytest.raises(StoreError, match="the file is not an enrichment store"):
         store.get("a", "b", "c", "d")
     store.close()
 

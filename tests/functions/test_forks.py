@@ -254,7 +254,7 @@ def test_a_child_does_not_roll_back_an_enrichment_that_another_thread_is_storing
 
     def begin(holds: threading.Event, release: threading.Event) -> None:
         with store._writers.lend() as connection, connection:
-            connection.execute("INSERT INTO enrichments VALUES ('t', 'f', 'k', 'b', '{}')")
+            connection.execute("INSERT INTO entries SELECT id, 'b', '{}', NULL, NULL FROM spaces")
             holds.set()
             release.wait(SECONDS)
 

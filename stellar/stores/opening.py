@@ -1,0 +1,59 @@
+"""Opens the store that a setting names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from stellar.stores.base import STORE_KEY
+from stellar.stores.sqlite import SqliteStore
+
+STORES = "stellar.enrichment_stores"
+
+
+class EnrichmentStore(Protocol):
+    """The smallest store for look-ups, which other packages may implement.
+
+    If it has the method `find` of Store, look-ups call that.
+    """
+
+    def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
+        """Return the enrichment, or None if it does not exist. Raises StoreError if the store is not available."""
+
+
+def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
+    """Open the store that `enrichment.store` in the global configuration names.
+
+    The setting is `sqlite:PATH`, or `NAME:REST`, where NAME is an entry point of the group `stellar.enrichment_stores`,
+    which is called with REST.
+
+    Raises LookupError if the setting is missing or the store is unknown.
+    """
+    setting = settings.get(STORE_KEY)
+    name, colon, rest = setting.partition(":") if isinstance(setting, str) else ("", "", "")
+    if not colon:
+        raise LookupError(
+            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
+        )
+    if name in STORES_BY_NAME:
+        return STORES_BY_NAME[name](rest)
+    from importlib.metadata import entry_points
+
+    for entry_point in entry_points(group=STORES, name=name):
+        make: Callable[[str], EnrichmentStore] = entry_point.load()
+        return make(rest)
+    raise LookupError(
+        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite is built in, others need their package installed"
+    )
+
+
+STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {"sqlite": SqliteStore}
+
+
+def look_up(store: EnrichmentStore, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
+    """Return the map of an indicator, or of the smallest network or range that contains it, or None.
+
+    Raises StoreError if the store is not available.
+    """
+    find: Callable[[str, str, str, str], dict[str, Any] | None] = getattr(store, "find", store.get)
+    return find(table, family, kind, indicator)
