@@ -26,11 +26,15 @@ _MAX_SIZE = "object.cache.max.file.size"
 _OWN_SETTINGS = "enrichment.object.get.settings"
 
 
+def get_store(context: Context) -> EnrichmentStore:
+    """Return the store of a context, which is opened on first use. Raises LookupError if none is configured."""
+    return context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
+
+
 def check_store(context: Context) -> None:
     """Check that the configured store can be asked. Raises LookupError if not."""
-    store = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
     try:
-        store.get("", "", "", "")
+        get_store(context).get("", "", "", "")
     except StoreError as error:
         raise LookupError(f"cannot read the enrichment store {error}") from error
 
@@ -72,7 +76,7 @@ def _look_up(
 ) -> dict[str, Any] | None:
     if kind is None or indicator is None:
         return None
-    enrichments = context.get_or_make(EnrichmentStore, open_store)  # type: ignore[type-abstract]
+    enrichments = get_store(context)
     try:
         return look_up(enrichments, table or "", family or "", kind, indicator)
     except StoreError as error:  # Metron's result is the same as without an enrichment

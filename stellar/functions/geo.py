@@ -121,11 +121,12 @@ class AsnDatabase(_Database):
         }
 
 
-def _open_geo(context: Context) -> GeoDatabase:
+def open_geo(context: Context) -> GeoDatabase:
+    """Return the database of a context, which is opened on first use. Raises LookupError if none is configured."""
     return context.get_or_make(GeoDatabase, _make_opener(GeoDatabase, GEO_KEY))
 
 
-@stellar("GEO_GET", surplus="refuse", blocks=False, check=lambda context: _open_geo(context).load())
+@stellar("GEO_GET", surplus="refuse", blocks=False, check=lambda context: open_geo(context).load())
 def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
     """Return the location of an IPv4 address: locID, country, city, postalCode, dmaCode, latitude, longitude and
     location_point.
@@ -137,7 +138,7 @@ def geo_get(context: Context, ip: object, fields: object = ()) -> Any:
 
     `geo.hdfs.file` in the global configuration is the path of the database.
     """
-    return _select_fields(ip, fields, lambda: _open_geo(context).look_up)
+    return _select_fields(ip, fields, lambda: open_geo(context).look_up)
 
 
 def _open_asn(context: Context) -> AsnDatabase:

@@ -76,7 +76,14 @@ def build_pipeline(
     services = given.with_services(
         {GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings)), FailureReporter: reporter}
     )
-    builder = BuildContext(library, services, settings=settings, report=report_failure, problems=problems)
+    builder = BuildContext(
+        library,
+        services,
+        settings=settings,
+        report=report_failure,
+        problems=problems,
+        global_location=config.global_location,
+    )
     options = config.parser.parser_config
     # Metron passes its context to expressions under this name, so that it is a member of `_`
     variables = {"stellarContext": "Context", **options}
@@ -98,6 +105,7 @@ def build_pipeline(
         services,
         tuple(builder.expressions),
         problems.attempt(lambda: _error_field(settings, config.global_location), None),
+        tuple(builder.checks),
     )
 
 
@@ -150,13 +158,14 @@ def _stages(
     if (route := build_route(config.parser, topics)) is not None:
         yield "route", route
     location = config.enrichment_location
+    enrichment, threat_intel = config.enrichment.enrichment, config.enrichment.threat_intel
     shared = config.enrichment.configuration
     yield (
         "enrich",
-        build_enrichment("enrich", config.enrichment.enrichment, shared, location / "enrichment", builder),
+        build_enrichment("enrich", enrichment, (enrichment.config, shared), location / "enrichment", builder),
     )
-    threat_intel = config.enrichment.threat_intel
-    yield "threatIntel", build_enrichment("threatIntel", threat_intel, shared, location / "threatIntel", builder)
+    variables = (threat_intel.config, enrichment.config, shared)
+    yield "threatIntel", build_enrichment("threatIntel", threat_intel, variables, location / "threatIntel", builder)
     yield "triage", build_triage(threat_intel, shared, location / "threatIntel", builder)
 
 

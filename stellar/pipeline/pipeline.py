@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -41,6 +41,7 @@ class Pipeline:
     functions: names of the functions that its expressions call
     services: the context in which expressions are evaluated
     expressions: all compiled expressions, with their locations
+    checks: what its stages need from outside, each as a location, a name, and a function that raises LookupError
     error_field: the field that lists failed model calls and their reasons; None for no such field
     reports: failures of records that `pipeline(raw)` returned; the caller removes them
 
@@ -57,6 +58,7 @@ class Pipeline:
     services: Context = field(default_factory=Context)
     expressions: tuple[tuple[SourceLocation, Expression], ...] = ()
     error_field: str | None = None
+    checks: tuple[tuple[SourceLocation, str, Callable[[Context], object]], ...] = ()
     reports: list[Report] = field(default_factory=list)
 
     @property
@@ -69,21 +71,28 @@ class Pipeline:
         """True if it may block its thread other than in model calls; assumed of parsers and stages of others."""
         steps = (self.parser, *self.transformations, *(stage for _, stage in self.stages))
         ours = all(getattr(each, "__module__", "").startswith("stellar.pipeline.") for each in steps)
-        return not ours or any(expression.blocks for _, expression in self.expressions)
+        stages_block = any(getattr(stage, "blocks", False) for _, stage in self.stages)
+        return not ours or stages_block or any(expression.blocks for _, expression in self.expressions)
 
     def find_missing_services(self) -> Iterator[tuple[SourceLocation, str, str]]:
-        """Yield what expressions need from outside and cannot use, such as a store, a file or a package.
+        """Yield what expressions and stages need from outside and cannot use, such as a store, a file or a package.
 
-        Each item is the location of an expression, the name of the function, and the problem with its fix.
+        Each item is the location of an expression or adapter, the name of the function or adapter, and the problem with
+        its fix.
         """
+        for location, name, check in self.checks:
+            try:
+                check(self.services)
+            except LookupError as error:
+                yield location, name, str(error)
         for name in sorted(self.functions):
             location, library = next(
                 (location, each.library) for location, each in self.expressions if name in each.functions
             )
-            check = library[name].check if name in library else None
+            check_function = library[name].check if name in library else None
             try:
-                if check is not None:
-                    check(self.services)
+                if check_function is not None:
+                    check_function(self.services)
             except LookupError as error:
                 yield location, name, str(error)
 

@@ -38,6 +38,10 @@ class Store(Protocol):
     raises StoreError if the store is not available, and never returns an empty result instead.
     """
 
+    @property
+    def waits(self) -> bool:
+        """True if look-ups may wait for a network, so that it is worth to make several at once."""
+
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
         """Return the map of an indicator, or None."""
 
@@ -75,8 +79,11 @@ class Store(Protocol):
         Rows that are stored or deleted in the meantime may or may not be among them.
         """
 
-    def generation(self, table: str) -> int:
-        """Return a number that grows with each change of a table, by which readers notice that it was reloaded."""
+    def generation(self, table: str | None = None) -> int:
+        """Return a number that grows with each change of a table, by which readers notice that it was reloaded.
+
+        None is any table.
+        """
 
     def close(self) -> None:
         """Close all connections. None of them may be in use. A later call of another method opens new ones."""

@@ -73,6 +73,8 @@ class SqliteStore:
     clock: returns the time in seconds since 1970
     """
 
+    waits = False
+
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
@@ -123,11 +125,11 @@ class SqliteStore:
             for family_of, kind_of, indicator, value, is_interval in rows:
                 yield Row(family_of, kind_of, indicator, decode_value(value), bool(is_interval))
 
-    def generation(self, table: str) -> int:
+    def generation(self, table: str | None = None) -> int:
         """See Store."""
+        query = "SELECT ifnull(sum(generation), 0) FROM generations WHERE ifnull(table_name = ?, 1)"
         with self._read() as connection:
-            row = connection.execute("SELECT generation FROM generations WHERE table_name = ?", (table,)).fetchone()
-            return 0 if row is None else int(row[0])
+            return int(connection.execute(query, (table,)).fetchone()[0])
 
     # -- Writing ------------------------------------------------------------------------------------------------------
 

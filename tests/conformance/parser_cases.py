@@ -244,6 +244,7 @@ TAGS: dict[str, Callable[[Record, Any], bool]] = {
     "$nan": lambda expected, ours: isinstance(ours, float) and math.isnan(ours),
     "$float": _is_float,
     "$set": _is_set,
+    "$ts": lambda expected, ours: isinstance(ours, str) and ours.isdigit(),
 }
 
 # Fields that are always there, or that name what differs between Java and Python

@@ -1,6 +1,6 @@
 """Replay of conformance cases: print each disagreement with Metron, and the share of agreement last.
 
-    python -m tests.conformance.replay language|functions|triage|parsers [--category PREFIX] FILE…
+    python -m tests.conformance.replay language|functions|triage|parsers|enrichment [--category PREFIX] FILE…
 
 The files have the format of tests/conformance/data/*.jsonl. A case agrees if the result is Metron's, or if
 docs/compatibility.md (of a parser, the case itself) documents the difference. `--category` selects cases by the start
@@ -16,7 +16,9 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ sys.path.append(str(Path(__file__).parent))  # the modules beside this one are i
 from cases import read
 from compare import agrees, outcome
 from differences import explain, shown
+from enrichment_cases import World, find_enrichment_difference, open_world, run_enrichment
 from parser_cases import find_difference, run_case
 from parser_differences import find_reason
 
@@ -161,6 +164,25 @@ def compare_parser(raw: dict[str, Any]) -> Verdict:
     return Verdict(same=False, description="\n".join(lines))
 
 
+# -- Enrichment -------------------------------------------------------------------------------------------------------
+
+
+def compare_enrichment(raw: dict[str, Any], world: World) -> Verdict:
+    """Compare a case of enrichment: one record through an enrichment configuration."""
+    ours = run_enrichment(raw, world)
+    same, difference = find_enrichment_difference(raw, ours)
+    if not difference:
+        return Verdict(same=same, documented=not same)
+    lines = (
+        f"{raw['id']} ({raw['cat']}) {' '.join(raw.get('mend', ()))}: {difference}",
+        f"    message {json.dumps(raw['message']):.600}",
+        f"    config  {json.dumps(raw['config']):.600}",
+        f"    ours    {ours!s:.1500}",
+        f"    Metron  {json.dumps(raw['result']):.1500}",
+    )
+    return Verdict(same=False, description="\n".join(lines))
+
+
 # -- Command ----------------------------------------------------------------------------------------------------------
 
 COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
@@ -169,6 +191,7 @@ COMPARISONS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
     "triage": compare_triage,
     "parsers": compare_parser,
 }
+KINDS = (*COMPARISONS, "enrichment")
 
 
 def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -179,9 +202,21 @@ def read_cases(files: Iterable[str]) -> Iterator[dict[str, Any]]:
                 yield raw
 
 
+def compare_file(kind: str, file: str, category: str = "") -> Iterator[Verdict]:
+    """Yield the comparison of each case of a file whose category starts with a string."""
+    with ExitStack() as stack:
+        if kind == "enrichment":
+            compare = partial(compare_enrichment, world=stack.enter_context(open_world(Path(file))))
+        else:
+            compare = COMPARISONS[kind]
+        for raw in read_cases([file]):
+            if str(raw.get("cat", "")).startswith(category):
+                yield compare(raw)
+
+
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("replay", usage=(__doc__ or "").split("\n\n")[1].strip())
-    parser.add_argument("kind", choices=COMPARISONS)
+    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--category", default="")
     return parser.parse_args(arguments)
@@ -193,13 +228,11 @@ def main(arguments: list[str]) -> int:
     logging.disable(logging.WARNING)
     try:
         verdicts = []
-        for raw in read_cases(options.files):
-            if not str(raw.get("cat", "")).startswith(options.category):
-                continue
-            verdict = COMPARISONS[options.kind](raw)
-            verdicts.append(verdict)
-            if verdict.description:
-                print(verdict.description)
+        for file in options.files:
+            for verdict in compare_file(options.kind, file, options.category):
+                verdicts.append(verdict)
+                if verdict.description:
+                    print(verdict.description)
     finally:
         logging.disable(logging.NOTSET)
     same, documented = sum(v.same for v in verdicts), sum(v.documented for v in verdicts)

@@ -30,6 +30,20 @@ def parsing(raw: str, **messages: object) -> dict[str, Any]:
     return {"id": "p1", "cat": "json", "sensor": "s", "config": config, "raw": raw, "result": result}
 
 
+STORE = {"hosts": [], "enrichment": [], "threatintel": [["bad", "6.6.6.6", {}]]}
+
+
+def enriching(value: object) -> dict[str, Any]:
+    config = {"threatIntel": {"fieldMap": {"hbaseThreatIntel": ["ip"]}, "fieldToTypeMap": {"ip": ["bad"]}}}
+    name = "threatintels.hbaseThreatIntel.ip.bad"
+    ts = {"$ts": True}
+    timings = {f"parallelenricher.{part}.{end}.ts": ts for part in ("splitter", "enrich") for end in ("begin", "end")}
+    after = {f"adapter.threatinteladapter.{end}.ts": ts for end in ("begin", "end")}
+    enriched = {"ip": "6.6.6.6", **timings}
+    result = {"enriched": enriched, "message": {**enriched, **after, name: value, "is_alert": "true"}, "errors": []}
+    return {"id": "e1", "cat": "x", "config": config, "message": {"ip": "6.6.6.6"}, "result": result}
+
+
 def write(directory: Path, *cases: dict[str, Any]) -> str:
     file = directory / "cases.jsonl"
     file.write_text("".join(json.dumps(case) + "\n" for case in cases), encoding="utf-8")
@@ -48,6 +62,7 @@ def write(directory: Path, *cases: dict[str, Any]) -> str:
             [parsing('{"a":1}', a=1, timestamp=1781524800000, original_string='{"a":1}', **{"source.type": "s"})],
             "agreement: 100.00 % of 1 cases",
         ),
+        ("enrichment", [{"store": STORE}, enriching("alert")], "agreement: 100.00 % of 1 cases"),
     ],
 )
 def test_the_share_of_agreement_is_the_last_line(kind, cases, expected, tmp_path, capsys):
@@ -56,16 +71,17 @@ def test_the_share_of_agreement_is_the_last_line(kind, cases, expected, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("kind", "case", "name"),
+    ("kind", "cases", "name"),
     [
-        ("language", expression("1 + 1", 3, "Integer"), "1 + 1 (parse)"),
-        ("functions", expression("TO_UPPER('a')", "a", "String"), "TO_UPPER('a') (parse)"),
-        ("triage", aggregation([1, 2], 4.0), "t1 (aggregate)"),
-        ("parsers", parsing('{"a":1}', a=True), "p1 (json)"),
+        ("language", [expression("1 + 1", 3, "Integer")], "1 + 1 (parse)"),
+        ("functions", [expression("TO_UPPER('a')", "a", "String")], "TO_UPPER('a') (parse)"),
+        ("triage", [aggregation([1, 2], 4.0)], "t1 (aggregate)"),
+        ("parsers", [parsing('{"a":1}', a=True)], "p1 (json)"),
+        ("enrichment", [{"store": STORE}, enriching("no alert")], "e1 (x)"),
     ],
 )
-def test_each_disagreement_is_printed(kind, case, name, tmp_path, capsys):
-    assert main([kind, write(tmp_path, case)]) == 1
+def test_each_disagreement_is_printed(kind, cases, name, tmp_path, capsys):
+    assert main([kind, write(tmp_path, *cases)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(name)
     assert lines[-1] == "agreement: 0.00 % of 1 cases"
@@ -80,7 +96,7 @@ def test_an_unknown_kind_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["grammar", "file"])
     assert stopped.value.code == 2
-    assert "language|functions|triage|parsers" in capsys.readouterr().err
+    assert "language|functions|triage|parsers|enrichment" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_command(tmp_path):

@@ -20,12 +20,13 @@ from stellar.pipeline.stages.validation import VALIDATIONS
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
 PRODUCTS = (ROOT / "docs" / "product-parsers.md").read_text(encoding="utf-8")
-PARSER, ENRICHMENT, ERROR = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+PARSER, ENRICHMENT, LOOK_UPS, ERROR = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
 PROGRAM, WORDS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
-def test_documented_configurations_can_be_built(tmp_path: Path) -> None:
-    for folder, content in (("parsers", PARSER), ("enrichments", ENRICHMENT)):
+@pytest.mark.parametrize("enrichment", [ENRICHMENT, LOOK_UPS])
+def test_documented_configurations_can_be_built(enrichment: str, tmp_path: Path) -> None:
+    for folder, content in (("parsers", PARSER), ("enrichments", enrichment)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "squid.json").write_text(content, encoding="utf-8")
     pipeline = build_pipeline(load_config(tmp_path, "squid"))

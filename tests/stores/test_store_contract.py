@@ -300,6 +300,7 @@ def test_an_invalid_row_is_rejected_with_all_others(store: Store, write: str, ro
 def test_each_change_of_a_table_changes_its_generation(open_store: Callable[[], Store], store: Store) -> None:
     reader = open_store()
     other = reader.generation("u")
+    before = reader.generation()
     generations = [reader.generation("t")]
     for change in (
         lambda: store.put_many("t", rows("a")),
@@ -311,6 +312,7 @@ def test_each_change_of_a_table_changes_its_generation(open_store: Callable[[], 
         generations.append(reader.generation("t"))
     assert generations == sorted(set(generations))
     assert reader.generation("u") == other
+    assert reader.generation() > before
 
 
 def test_rows_of_many_threads_are_all_stored(store: Store) -> None:

@@ -23,6 +23,9 @@ def _log_report(report: Report) -> None:
     log.warning("%s: %s", report.stage, report.reason)
 
 
+_GLOBAL = SourceLocation("global.json")
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """The environment in which stages are built.
@@ -35,6 +38,8 @@ class BuildContext:
     report: receives failures that do not stop their record
     functions: the names of the functions that the compiled expressions call
     expressions: the compiled expressions, with their locations
+    checks: what stages need from outside: location, name, and a function that raises LookupError if it is missing
+    global_location: the location of the global configuration
     problems: raises or collects errors; if it collects them, an invalid expression compiles to null
     """
 
@@ -46,6 +51,8 @@ class BuildContext:
     report: Reporter = _log_report
     functions: set[str] = field(default_factory=set)
     expressions: list[tuple[SourceLocation, Expression]] = field(default_factory=list)
+    checks: list[tuple[SourceLocation, str, Callable[[Context], object]]] = field(default_factory=list)
+    global_location: SourceLocation = _GLOBAL
     problems: ErrorCollector = RAISE_FIRST
 
     def expression(self, text: str, location: SourceLocation) -> Expression:

@@ -193,7 +193,7 @@ class TriageConfig(_Model):
 
 
 def _wrap_adapter(value: object) -> object:
-    return {"config": value} if isinstance(value, list) else value
+    return {"type": "LIST", "config": value} if isinstance(value, list) else value
 
 
 def _check_adapter_config(value: object) -> object:
@@ -209,7 +209,7 @@ Expressions = Annotated[Any, _CHECK_ADAPTER]
 class AdapterConfig(_Model):
     """The configuration of an enrichment adapter: expressions for stellar, and fields to look up for the others."""
 
-    type: str | None = Field(default=None, description="STELLAR for the adapter stellar.")
+    type: str | None = Field(default=None, description="STELLAR for the adapter stellar; a list alone is LIST.")
     config: Annotated[
         Any, BeforeValidator(_check_adapter_config, json_schema_input_type=dict[str, Any] | list[Any])
     ] = Field(default={}, description="Expressions by field or by group, or a list of field := expression.")

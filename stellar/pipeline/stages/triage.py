@@ -165,6 +165,7 @@ class Triage:
         except StellarError as error:
             self._report_failure(rule, "reason", error, record)
             return None
+        reason = _take_first(reason)
         return None if reason is None else to_string(reason)
 
     def _report_failure(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
@@ -193,10 +194,15 @@ def is_alert(record: Record) -> bool | None:
     None if `is_alert` is not a boolean in any accepted spelling.
     """
     if "is_alert" in record:
-        value = record["is_alert"]
-        # As in Java, the string is not trimmed, and lists are not accepted
+        value = _take_first(record["is_alert"])
+        # As in Java, the string is not trimmed
         return to_boolean(value) if isinstance(value, str | bool | int) else None
     return any(name.startswith("threatintels") and not name.endswith(".ts") for name in record)
+
+
+def _take_first(value: object) -> object:
+    """Return the first element of a list, as Metron converts it to a single value, or the value."""
+    return (value[0] if value else None) if isinstance(value, list) else value
 
 
 def build_triage(
@@ -210,7 +216,7 @@ def build_triage(
     Raises ConfigError for an unknown aggregator and for an invalid expression.
     """
     location = location / "triageConfig"
-    aggregator = config.triage_config.aggregator.upper()
+    aggregator = config.triage_config.aggregator
     builder.problems.attempt(lambda: _check_aggregator(aggregator, location / "aggregator"), None)
     rules: dict[str, TriageRule] = {}
     for key, rule in config.triage_config.risk_level_rules.items():
