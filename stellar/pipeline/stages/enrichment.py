@@ -20,7 +20,7 @@ from stellar.pipeline.stages.lookups import (
     build_hbase_threat_intel,
     build_host,
 )
-from stellar.pipeline.stages.stellar_groups import FieldError, compile_groups
+from stellar.pipeline.stages.stellar_groups import FieldError, Group, compile_groups
 
 # Metron's adapters by stage, stellar beside them: each builds its tasks
 LOOK_UPS: dict[str, dict[str, Callable[[AdapterContext], Sequence[EnrichmentTask]]]] = {
@@ -45,11 +45,13 @@ _FIELD_PREFIXES = {"enrich": "enrichments", "threatIntel": "threatintels"}
 class Enrich:
     """The enrichments of a stage. If a task fails, it is reported, and the record gets none of its fields.
 
-    adapters: the names of the adapters, also of those without tasks
+    adapters: the adapters, also those without tasks, each with the names of its two timing fields
+    is_pure: True if no task waits, is cached or lacks its input, so that each is just run
     """
 
     stage: str
-    adapters: tuple[str, ...]
+    adapters: tuple[tuple[str, str, str], ...]
+    is_pure: bool
     tasks: tuple[EnrichmentTask, ...]
     runner: TaskRunner
     report: Reporter
@@ -61,10 +63,11 @@ class Enrich:
 
     def __call__(self, record: Record) -> Record:
         begin = _timing()
+        run = self.runner.run_pure if self.is_pure else self.runner.run_all
         joined = dict(record)
         completed: set[str] = set()
         has_run = False
-        for task, outcome in zip(self.tasks, self.runner.run_all(self.tasks, record), strict=True):
+        for task, outcome in zip(self.tasks, run(self.tasks, record), strict=True):
             if isinstance(outcome, Exception):
                 self._report_failure(task, record, outcome)
                 has_run = True
@@ -87,10 +90,10 @@ class Enrich:
         self.report(Report(inputs, self.stage, error.cause if isinstance(error, FieldError) else error, subject))
 
     def _add_timings(self, record: Record, completed: set[str], begin: str, end: str) -> None:
-        for adapter in self.adapters:
-            record[f"adapter.{TIMING_NAMES[adapter]}.begin.ts"] = begin
+        for adapter, begin_name, end_name in self.adapters:
+            record[begin_name] = begin
             if adapter in completed:
-                record[f"adapter.{TIMING_NAMES[adapter]}.end.ts"] = end
+                record[end_name] = end
         record["parallelenricher.splitter.begin.ts"] = begin
         record["parallelenricher.splitter.end.ts"] = begin
         record["parallelenricher.enrich.begin.ts"] = begin
@@ -119,7 +122,14 @@ def build_enrichment(
     for name, adapter in config.field_map.items():
         build = partial(_build_adapter, stage, name, adapter, config, variables, location, builder)
         tasks += builder.problems.attempt(build, ())
-    return Enrich(stage, tuple(config.field_map), tuple(tasks), TaskRunner(EnrichmentCache()), builder.report)
+    adapters = tuple(_name_timings(name) for name in config.field_map)
+    is_pure = all(isinstance(task, Group) and not task.waits and not task.is_cached for task in tasks)
+    return Enrich(stage, adapters, is_pure, tuple(tasks), TaskRunner(EnrichmentCache()), builder.report)
+
+
+def _name_timings(adapter: str) -> tuple[str, str, str]:
+    name = TIMING_NAMES.get(adapter, adapter.lower())
+    return adapter, f"adapter.{name}.begin.ts", f"adapter.{name}.end.ts"
 
 
 def _build_adapter(

@@ -90,6 +90,16 @@ class TaskRunner:
         """Abandon the threads, which exist in the parent only."""
         self._pool, self._creating = None, threading.Lock()
 
+    def run_pure(self, tasks: Sequence[EnrichmentTask], record: Record) -> list[Outcome]:
+        """Return the outcomes of tasks that neither wait nor are cached, and always have input."""
+        outcomes: list[Outcome] = []
+        for task in tasks:
+            try:
+                outcomes.append(task.run(record))
+            except Exception as error:  # noqa: BLE001 (reported: a task that fails must not stop the record)
+                outcomes.append(error)
+        return outcomes
+
     def run_all(self, tasks: Sequence[EnrichmentTask], record: Record) -> list[Outcome]:
         """Return the outcomes of tasks, in their order."""
         outcomes: list[Outcome] = [None] * len(tasks)

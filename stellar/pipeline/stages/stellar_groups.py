@@ -146,6 +146,7 @@ def _make_group(name: str, steps: Steps, builder: BuildContext, defaults: tuple[
     variables = {each for _, expression in steps for each in expression.variables}
     is_cached = bool(waiting) and waiting <= _CACHED and _CLOCK.isdisjoint(functions) and "_" not in variables
     generation = StoreWatch(builder.context) if is_cached and waiting != {"REST_GET"} else int
+    defaults = tuple(each for each in defaults if each)
     return Group(name, steps, defaults, builder.context, bool(waiting - _SHORT), is_cached, generation)
 
 
