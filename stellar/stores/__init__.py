@@ -2,6 +2,7 @@
 
 base        the interface, its rows and its error
 sqlite      in one file
+redis       in a server, for several workers
 opening     the store that a setting names
 intervals   networks and ranges of addresses and integers
 """

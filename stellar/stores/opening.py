@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from stellar.stores.base import STORE_KEY
+from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import SqliteStore
 
 STORES = "stellar.enrichment_stores"
@@ -24,8 +25,8 @@ class EnrichmentStore(Protocol):
 def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
     """Open the store that `enrichment.store` in the global configuration names.
 
-    The setting is `sqlite:PATH`, or `NAME:REST`, where NAME is an entry point of the group `stellar.enrichment_stores`,
-    which is called with REST.
+    The setting is `sqlite:PATH`, `redis://HOST:PORT/DATABASE` (`rediss://…` for TLS), or `NAME:REST`, where NAME is an
+    entry point of the group `stellar.enrichment_stores`, which is called with REST.
 
     Raises LookupError if the setting is missing or the store is unknown.
     """
@@ -43,11 +44,16 @@ def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
         make: Callable[[str], EnrichmentStore] = entry_point.load()
         return make(rest)
     raise LookupError(
-        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite is built in, others need their package installed"
+        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite, redis and rediss are built in, "
+        "others need their package installed"
     )
 
 
-STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {"sqlite": SqliteStore}
+STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {
+    "sqlite": SqliteStore,
+    "redis": lambda rest: RedisStore(f"redis:{rest}"),
+    "rediss": lambda rest: RedisStore(f"rediss:{rest}"),
+}
 
 
 def look_up(store: EnrichmentStore, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:

@@ -62,7 +62,7 @@ def test_the_global_configuration_names_the_store(enrichments: SqliteEnrichments
         ),
         (
             {"enrichment__store": "hbase:node1"},
-            "unknown enrichment store 'hbase' in enrichment.store; sqlite is built in, "
+            "unknown enrichment store 'hbase' in enrichment.store; sqlite, redis and rediss are built in, "
             "others need their package installed",
         ),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from stellar.stores.base import Row, Store, StoreError
+from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import BATCH, SqliteStore
 
 
@@ -17,7 +19,7 @@ class Clock:
     """A clock that tests set."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+        self.now = time.time() + 1e6  # in the future, as servers delete rows by their own clock
 
     def __call__(self) -> float:
         return self.now
@@ -28,12 +30,16 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.engine)])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Store]]:
     stores: list[Store] = []
+    server = request.getfixturevalue("redis_server") if request.param == "redis" else None
 
     def open_another() -> Store:
-        stores.append(SqliteStore(str(tmp_path / "store.db"), clock))
+        if server is None:
+            stores.append(SqliteStore(str(tmp_path / "store.db"), clock))
+        else:
+            stores.append(RedisStore(server.url, clock))
         return stores[-1]
 
     yield open_another

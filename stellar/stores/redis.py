@@ -1,0 +1,282 @@
+"""A store in a server with the protocol of Redis, such as Redis or Valkey, for several workers. Requires the extra
+`redis`.
+
+Keys begin with `stellar:{TABLE}:`, so that all of a table belong to one server. TABLE is the name in JSON.
+
+    …live               the epoch of the table that readers see
+    …epochs             the last epoch that was given out
+    …generation         grows with each change
+    …EPOCH:row:KEY      a row: the flag of an interval, when it expires, and the map in JSON. KEY is the family, type
+                        and indicator, as a list in JSON
+    …EPOCH:sizes:TYPE   the lengths of blocks that occur, as a set; see stellar.stores.intervals
+    …EPOCH:block:TYPE:B the intervals in a block, as a hash from indicator to width
+
+Readers and writers address an epoch inside a script or a transaction, so that they see one version of a table.
+`replace` writes the new rows under an epoch of their own, and makes it the live one in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from stellar.stores.base import Row, StoreError, decode_value, encode_value, is_storable
+from stellar.stores.intervals import find_blocks, read_interval
+from stellar.util.optional_imports import import_optional
+
+BATCH = 2_000  # commands per request of `replace`
+TIMEOUT_SECONDS = 2.0
+_ALL = "stellar:generation"
+
+# KEYS: live. ARGV: prefix, sizes, then rows. Returns the sizes of blocks if there is one row and it does not exist
+_GET = """
+local at = ARGV[1] .. (redis.call('GET', KEYS[1]) or '0')
+local values = {}
+for i = 3, #ARGV do values[i - 2] = redis.call('GET', at .. ARGV[i]) end
+if #ARGV == 3 and ARGV[2] ~= '' then return {values[1], redis.call('SMEMBERS', at .. ARGV[2])} end
+return values
+"""
+# KEYS: live. ARGV: prefix, now, blocks, row prefixes by block. Returns the row of the smallest interval
+_FIND = """
+local at = ARGV[1] .. (redis.call('GET', KEYS[1]) or '0')
+local now, best, least = tonumber(ARGV[2]), false, nil
+for i = 3, #ARGV, 1 do
+  local block = redis.call('HGETALL', at .. ARGV[i])
+  for j = 1, #block, 2 do
+    local order = block[j + 1]
+    local row = redis.call('GET', at .. ':row:' .. block[j])
+    if not row then redis.call('HDEL', at .. ARGV[i], block[j])
+    else
+      local flag, expires = string.match(row, '^(%d):(%d*):')
+      if flag == '1' and (expires == '' or tonumber(expires) > now) and (least == nil or order < least) then
+        best, least = row, order
+      end
+    end
+  end
+end
+return best
+"""
+# KEYS: live, generation, all. ARGV: epoch. Returns 1 if it is the live one now
+_FLIP = """
+if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('INCR', KEYS[2])
+redis.call('INCR', KEYS[3])
+return 1
+"""
+
+
+class RedisStore:
+    """A store in a server with the protocol of Redis, see Store.
+
+    url: `redis://[user:password@]host[:port][/database]`, or `rediss://…` for TLS
+    clock: returns the time in seconds since 1970
+    """
+
+    waits = True
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._redis: Any = import_optional("redis", "redis")
+        parts = urlsplit(url)
+        self.address = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"  # without the password
+        self._clock = clock
+        try:
+            self._client = self._redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                health_check_interval=30,
+            )
+        except ValueError as error:
+            raise LookupError(f"invalid address of an enrichment store {self.address}: {error}") from error
+        self._get_script, self._find_script, self._flip_script = map(self._client.register_script, (_GET, _FIND, _FLIP))
+
+    def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
+        """See Store."""
+        return self.get_many(table, family, kind, [indicator]).get(indicator)
+
+    def get_many(self, table: str, family: str, kind: str, indicators: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """See Store."""
+        known = [each for each in indicators if all(map(is_storable, (table, family, kind, each)))]
+        if not known:
+            return {}
+        rows = [_name_row(family, kind, each) for each in known]
+        with self._errors():
+            values = self._get_script([_name(table, "live")], [_name(table, ""), "", *rows])
+            found = zip(known, map(self._decode, values), strict=False)  # Lua cuts missing rows off at the end
+            return {indicator: value for indicator, value in found if value is not None}
+
+    def find(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
+        """See Store."""
+        if not all(map(is_storable, (table, family, kind, indicator))):
+            return None
+        at, live, of_type = _name(table, ""), [_name(table, "live")], _encode(family, kind)
+        with self._errors():
+            row, sizes = self._get_script(live, [at, f":sizes:{of_type}", _name_row(family, kind, indicator)])
+            if (value := self._decode(row)) is not None or not sizes:
+                return value
+            lengths = [
+                (int(family_of), int(length)) for family_of, _, length in (size.partition("/") for size in sizes)
+            ]
+            blocks = [f":block:{of_type}:{block.hex()}" for block in find_blocks(indicator, lengths)]
+            return self._decode(self._find_script(live, [at, self._now(), *blocks])) if blocks else None
+
+    def _decode(self, row: str | None) -> dict[str, Any] | None:
+        if row is None:
+            return None
+        _, expires, value = row.split(":", 2)
+        return decode_value(value) if not expires or int(expires) > self._now() else None
+
+    def scan(self, table: str, family: str | None = None, kind: str | None = None) -> Iterator[Row]:
+        """See Store."""
+        with self._errors():
+            start = f"{_name(table, '')}{self._read_epoch(table)}:row:"
+            found = self._client.scan_iter(match=f"{_escape(start)}*", count=BATCH)
+            seen: set[str] = set()  # SCAN may return a key more than once
+            keys = (key for key in found if key not in seen and not seen.add(key))  # type: ignore[func-returns-value]
+            while batch := list(islice(keys, BATCH)):
+                for key, row in zip(batch, self._client.mget(batch), strict=True):
+                    family_of, kind_of, indicator = json.loads(key.removeprefix(start))
+                    if (
+                        family in (None, family_of)
+                        and kind in (None, kind_of)
+                        and (value := self._decode(row)) is not None
+                    ):
+                        yield Row(family_of, kind_of, indicator, value, row[0] == "1")
+
+    def generation(self, table: str | None = None) -> int:
+        """See Store."""
+        with self._errors():
+            return int(self._client.get(_ALL if table is None else _name(table, "generation")) or 0)
+
+    # -- Writing ------------------------------------------------------------------------------------------------------
+
+    def put_many(self, table: str, rows: Iterable[Row], ttl: float | None = None) -> int:
+        """See Store."""
+        commands = [self._encode(row, ttl) for row in rows]
+
+        def write(pipe: Any) -> None:
+            epoch = pipe.get(_name(table, "live")) or 0
+            pipe.multi()
+            for command in commands:
+                command(pipe, f"{_name(table, '')}{epoch}")
+            _count_change(pipe, table)
+
+        with self._errors():
+            self._client.transaction(write, _name(table, "live"))
+        return len(commands)
+
+    def _encode(self, row: Row, ttl: float | None) -> Callable[[Any, str], None]:
+        """Return a function that adds the commands to store a row to a pipeline."""
+        expires = None if ttl is None else self._now() + int(ttl * 1000)
+        value = f"{int(row.is_interval)}:{'' if expires is None else expires}:{encode_value(row)}"
+        interval = read_interval(row.indicator) if row.is_interval else None
+        key, of_type = _encode(row.family, row.kind, row.indicator), _encode(row.family, row.kind)
+
+        def add(pipe: Any, at: str) -> None:
+            pipe.set(f"{at}:row:{key}", value, pxat=expires)
+            for length, block in interval.blocks() if interval is not None else ():
+                pipe.sadd(f"{at}:sizes:{of_type}", f"{interval.family}/{length}")  # type: ignore[union-attr]
+                pipe.hset(f"{at}:block:{of_type}:{block.hex()}", key, f"{interval.width:032x}")  # type: ignore[union-attr]
+
+        return add
+
+    def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None) -> int:
+        """See Store.
+
+        Raises StoreError if another replacement of the table, which began later, was completed first.
+        """
+        with self._errors():
+            epoch = self._client.incr(_name(table, "epochs"))
+        try:
+            count = self._stage(f"{_name(table, '')}{epoch}", rows, ttl)
+            with self._errors():
+                keys = [_name(table, "live"), _name(table, "generation"), _ALL]
+                if not self._flip_script(keys, [epoch]):
+                    raise StoreError(f"{self.address}: another process has replaced {table} in the meantime")
+        except BaseException:
+            self._delete_epochs(table, lambda each: each == epoch)
+            raise
+        self._delete_epochs(table, lambda each: each < epoch)
+        return count
+
+    def _stage(self, at: str, rows: Iterable[Row], ttl: float | None) -> int:
+        count, remaining = 0, iter(rows)
+        while batch := [self._encode(row, ttl) for row in islice(remaining, BATCH)]:
+            with self._errors():
+                pipe = self._client.pipeline(transaction=False)
+                for command in batch:
+                    command(pipe, at)
+                pipe.execute()
+            count += len(batch)
+        return count
+
+    def _delete_epochs(self, table: str, is_dead: Callable[[int], bool]) -> None:
+        start = _name(table, "")
+        with self._errors():
+            keys = self._client.scan_iter(match=f"{_escape(start)}*", count=BATCH)
+            epochs = ((key, key.removeprefix(start).partition(":")[0]) for key in keys)
+            dead = (key for key, epoch in epochs if epoch.isdigit() and is_dead(int(epoch)))
+            while batch := list(islice(dead, BATCH)):
+                self._client.unlink(*batch)
+
+    def delete(self, table: str, family: str, kind: str, indicators: Iterable[str]) -> int:
+        """See Store."""
+        keys = [_encode(family, kind, each) for each in indicators if is_storable(each)]
+
+        def remove(pipe: Any) -> None:
+            at = f"{_name(table, '')}{pipe.get(_name(table, 'live')) or 0}"
+            pipe.multi()
+            pipe.delete(*(f"{at}:row:{key}" for key in keys or [""]))  # their blocks are removed by the next look-up
+            _count_change(pipe, table)
+
+        with self._errors():
+            return int(self._client.transaction(remove, _name(table, "live"))[0])
+
+    def _read_epoch(self, table: str) -> int:
+        return int(self._client.get(_name(table, "live")) or 0)
+
+    def close(self) -> None:
+        """See Store."""
+        self._client.close()
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise StoreError for errors of the server and of the connection, and for values that are not readable."""
+        try:
+            yield
+        except (self._redis.RedisError, OSError) as error:
+            raise StoreError(f"{self.address}: {error}") from error
+        except ValueError as error:
+            raise StoreError(f"{self.address}: unreadable value: {error}") from error
+
+
+def _name(table: str, name: str) -> str:
+    return f"stellar:{{{json.dumps(table)}}}:{name}"
+
+
+def _encode(*parts: str) -> str:
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def _name_row(family: str, kind: str, indicator: str) -> str:
+    return f":row:{_encode(family, kind, indicator)}"
+
+
+def _escape(text: str) -> str:
+    """Return a pattern of the command SCAN that matches the string only."""
+    return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text)
+
+
+def _count_change(pipe: Any, table: str) -> None:
+    pipe.incr(_name(table, "generation"))
+    pipe.incr(_ALL)
