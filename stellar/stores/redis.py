@@ -21,6 +21,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,7 +100,11 @@ class RedisStore:
 
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
         """See Store."""
-        return self.get_many(table, family, kind, [indicator]).get(indicator)
+        if not all(map(is_storable, (table, family, kind, indicator))):
+            return None
+        with self._errors():
+            key = _name_row(family, kind, indicator)
+            return self._decode(self._get_script([_name(table, "live")], [_name(table, ""), "", key])[0])
 
     def get_many(self, table: str, family: str, kind: str, indicators: Iterable[str]) -> dict[str, dict[str, Any]]:
         """See Store."""
@@ -116,7 +121,7 @@ class RedisStore:
         """See Store."""
         if not all(map(is_storable, (table, family, kind, indicator))):
             return None
-        at, live, of_type = _name(table, ""), [_name(table, "live")], _encode(family, kind)
+        at, live, of_type = _name(table, ""), [_name(table, "live")], _encode_type(family, kind)
         with self._errors():
             row, sizes = self._get_script(live, [at, f":sizes:{of_type}", _name_row(family, kind, indicator)])
             if (value := self._decode(row)) is not None or not sizes:
@@ -177,7 +182,7 @@ class RedisStore:
         expires = None if ttl is None else self._now() + int(ttl * 1000)
         value = f"{int(row.is_interval)}:{'' if expires is None else expires}:{encode_value(row)}"
         interval = read_interval(row.indicator) if row.is_interval else None
-        key, of_type = _encode(row.family, row.kind, row.indicator), _encode(row.family, row.kind)
+        key, of_type = _encode(row.family, row.kind, row.indicator), _encode_type(row.family, row.kind)
 
         def add(pipe: Any, at: str) -> None:
             pipe.set(f"{at}:row:{key}", value, pxat=expires)
@@ -260,12 +265,18 @@ class RedisStore:
             raise StoreError(f"{self.address}: unreadable value: {error}") from error
 
 
+@lru_cache(1024)
 def _name(table: str, name: str) -> str:
     return f"stellar:{{{json.dumps(table)}}}:{name}"
 
 
-def _encode(*parts: str) -> str:
-    return json.dumps(parts, separators=(",", ":"))
+@lru_cache(1024)
+def _encode_type(family: str, kind: str) -> str:
+    return f"[{json.dumps(family)},{json.dumps(kind)}"  # of a list that ends with the indicator, if there is one
+
+
+def _encode(family: str, kind: str, indicator: str) -> str:
+    return f"{_encode_type(family, kind)},{json.dumps(indicator)}]"
 
 
 def _name_row(family: str, kind: str, indicator: str) -> str:
