@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
+from stellar.functions.enrichments import EnrichmentStore
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group, build_pipeline
 from stellar.pipeline.config.loading import (
@@ -25,6 +28,8 @@ from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.config.positions import describe_error
 from stellar.pipeline.records import Raw, Record
 from stellar.pipeline.run import run_pipeline
+from stellar.stores.base import Row
+from stellar.stores.sqlite import SqliteStore
 
 DATA = Path(__file__).parents[1] / "conformance" / "data"
 CONFIGS = DATA / "metron-configs"
@@ -125,3 +130,52 @@ def test_the_documented_chain_runs(directory: Path) -> None:
     assert record["source.type"] == "cisco-6-302"
     assert (record["action"], record["ip_dst_addr"], record["pix_type"]) == ("Built", "192.0.2.1", "6-302020")
     assert (record["timestamp"], record["original_string"]) == (1080554058000, line)
+
+
+# One of the use-cases calls functions of profiles, which are tested with the profiler
+ENRICHMENTS = sorted(
+    name
+    for name, kind in KINDS.items()
+    if kind == "enrichment" and name not in INVALID and "geographic_login_outliers" not in name
+)
+# What each adapter and each assignment of the documented example adds to the record of the test
+ADDED = {
+    "geo": {"enrichments.geo.ip_src_addr.country": "US"},
+    "host": {"enrichments.host.{field}.known_info.type": "printer"},
+    "hbaseThreatIntel": {"threatintels.hbaseThreatIntel.ip_dst_addr.malicious_ip": "alert", "is_alert": "true"},
+    "stellar": {"foo": 2, "ALL_CAPS": "X", "bar": "X"},
+}
+
+
+@pytest.mark.parametrize("name", ENRICHMENTS)
+def test_every_enrichment_enriches_records_of_its_sensor(name: str, directory: Path) -> None:
+    (directory / "enrichments").mkdir()
+    shutil.copy(CONFIGS / name, directory / "enrichments" / "x.json")
+    (directory / "parsers" / "x.json").write_text('{"parserClassName": "JSONMap"}', encoding="utf-8")
+    writer = MMDBWriter()
+    writer.insert_network(IPSet(["8.8.8.0/24"]), {"country": {"iso_code": "US"}})
+    writer.to_db_file(str(directory / "geo.mmdb"))
+    store = SqliteStore(str(directory / "enrichments.db"))
+    store.put_many("threatintel", [Row("t", "malicious_ip", "6.6.6.6", {"source": "feed"})])
+    settings = {
+        "geo.hdfs.file": str(directory / "geo.mmdb"),
+        "enrichment.store": f"sqlite:{directory}/enrichments.db",
+        "enrichment.host.known_hosts": [{"ip": "8.8.8.8", "type": "printer"}, {"ip": "h", "type": "printer"}],
+    }
+    (directory / "global.json").write_text(json.dumps(settings), encoding="utf-8")
+    pipeline = build_pipeline(load_config(directory, "x"))
+    assert list(pipeline.find_missing_services()) == []
+    line = {"timestamp": 1, "ip_src_addr": "8.8.8.8", "ip_dst_addr": "6.6.6.6", "host": "h"}
+    records: list[Record] = []
+    errors: list[Record] = []
+    run_pipeline(pipeline, [Raw(json.dumps(line).encode())], records.append, errors.append)
+    assert errors == []
+    config = json.loads((CONFIGS / name).read_text(encoding="utf-8"))
+    used = {**config["enrichment"]["fieldMap"], **config.get("threatIntel", {}).get("fieldMap", {})}
+    assert used
+    for adapter, fields in used.items():
+        for field, value in ADDED[adapter].items():
+            assert records[0][field.format(field=fields[0] if isinstance(fields, list) else "")] == value
+    store.close()
+    if EnrichmentStore in pipeline.services:
+        pipeline.services[EnrichmentStore].close()  # type: ignore[type-abstract, attr-defined]
