@@ -3,79 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
-from hashlib import blake2b
-from struct import Struct
 from typing import Any
 
 from stellar.language.conversions import to_double, to_integer
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
 from stellar.language.tagged_json import encode
+from stellar.sketches.bloom import BloomFilter
 
 EXPECTED, FALSE_POSITIVES = 100_000, 0.01
-LARGEST_BITS = 2**31
-_TWO_NUMBERS = Struct(">QQ").unpack
 
 
-class BloomFilter:
-    """A Bloom filter of values. It can be merged and pickled.
-
-    expected: number of members that it is sized for
-    false_positives: false positive rate at that size, between 0 and 1
-
-    Values are compared by their JSON form. The size is the optimum of
-    https://en.wikipedia.org/wiki/Bloom_filter#Optimal_number_of_hash_functions
-    """
-
-    STELLAR_NOUN = "a bloom filter"
-
-    __slots__ = ("bits", "hashes", "size")
-
-    def __init__(self, expected: int, false_positives: float) -> None:
-        self.size = max(1, math.ceil(-expected * math.log(false_positives) / math.log(2) ** 2))
-        if self.size > LARGEST_BITS:
-            raise ValueError(f"bloom filter too large: {self.size} bits, expected at most {LARGEST_BITS}")
-        self.hashes = max(1, round(self.size / max(1, expected) * math.log(2)))
-        self.bits = bytearray((self.size + 7) // 8)
-
-    def add(self, value: object) -> None:
-        bits, size = self.bits, self.size
-        position, step = self._hash_value(value)
-        for _ in range(self.hashes):
-            bits[position >> 3] |= 1 << (position & 7)
-            position = (position + step) % size
-
-    def __contains__(self, value: object) -> bool:
-        bits, size = self.bits, self.size
-        position, step = self._hash_value(value)
-        for _ in range(self.hashes):
-            if not bits[position >> 3] >> (position & 7) & 1:
-                return False
-            position = (position + step) % size
-        return True
-
-    def _hash_value(self, value: object) -> tuple[int, int]:
-        """Return the position of a value's first bit, and the distance between its bits."""
-        first, step = _TWO_NUMBERS(blake2b(_serialize(value), digest_size=16).digest())
-        return first % self.size, (step | 1) % self.size
-
-    def is_compatible(self, other: BloomFilter) -> bool:
-        """Return True if the two filters can be merged."""
-        return (self.size, self.hashes) == (other.size, other.hashes)
-
-    def merge(self, other: BloomFilter) -> None:
-        for index, byte in enumerate(other.bits):
-            self.bits[index] |= byte
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BloomFilter) and self.is_compatible(other) and self.bits == other.bits
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.hashes))
-
-
-def _serialize(value: Any) -> bytes:
+def _to_member(value: Any) -> bytes:
+    """Return the bytes by which values are compared: those of their JSON form."""
     if value.__class__ is str:
         return b"s" + value.encode(errors="surrogatepass")
     try:
@@ -126,7 +66,7 @@ def add(bloom: BloomFilter | None, *values: object) -> BloomFilter | None:
             continue
         if bloom is None:
             raise ValueError("BLOOM_ADD expected a bloom filter as bloom, got null")
-        bloom.add(value)
+        bloom.add(_to_member(value))
     return bloom
 
 
@@ -146,7 +86,7 @@ def exists(bloom: BloomFilter | None = None, value: object = None) -> bool:
         return False
     if bloom is None:
         raise ValueError("BLOOM_EXISTS expected a bloom filter as bloom, got null")
-    return value in bloom
+    return _to_member(value) in bloom
 
 
 @stellar("BLOOM_MERGE")

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import stellar
 from stellar.language.runtime import ABSENT, describe
+from stellar.sketches.cardinality import LEAST_REGISTERS, MOST_PRECISION, Cardinality
 from stellar.util.optional_imports import import_optional
-
-PRECISION, SPARSE_PRECISION = 14, 25
-# Limits of the sketch library: a sketch has 2 to this power registers
-LEAST_REGISTERS, MOST_REGISTERS = 4, 21
-
-
-class Cardinality:
-    """A HyperLogLog sketch of the string forms of values. Sketches of one precision can be merged, and pickled."""
-
-    STELLAR_NOUN = "an estimator of cardinality"
-
-    __slots__ = ("precision", "sketch", "sparse_precision")
-
-    def __init__(self, precision: int = PRECISION, sparse_precision: int = SPARSE_PRECISION) -> None:
-        """Create an empty sketch.
-
-        precision: the sketch has 2 to this power registers; the error is about 2 % from 14 on, about 10 % with fewer
-        """
-        sketches = import_optional("datasketches", "sketches")
-        self.precision, self.sparse_precision = precision, sparse_precision
-        self.sketch: Any = sketches.hll_sketch(min(precision, MOST_REGISTERS), sketches.tgt_hll_type.HLL_8)
-
-    def add(self, value: object) -> None:
-        self.sketch.update(to_string(value))
-
-    def merge(self, other: Cardinality) -> None:
-        sketches = import_optional("datasketches", "sketches")
-        union = sketches.hll_union(min(self.precision, MOST_REGISTERS))
-        union.update(self.sketch)
-        union.update(other.sketch)
-        self.sketch = union.get_result(sketches.tgt_hll_type.HLL_8)
-
-    def __getstate__(self) -> tuple[int, int, bytes]:
-        return self.precision, self.sparse_precision, self.sketch.serialize_updatable()
-
-    def __setstate__(self, state: tuple[int, int, bytes]) -> None:
-        self.precision, self.sparse_precision, data = state
-        self.sketch = import_optional("datasketches", "sketches").hll_sketch.deserialize(data)
 
 
 def _check_package(_: object) -> None:
@@ -66,10 +27,12 @@ def init(p: object = ABSENT, sp: object = ABSENT) -> Cardinality:
     if p is ABSENT:
         return Cardinality()
     precision, sparse = _require_precision("p", p), 0 if sp is ABSENT else _require_precision("sp", sp)
-    if not LEAST_REGISTERS <= precision <= 32:
-        raise ValueError(f"HLLP_INIT expected a precision from {LEAST_REGISTERS} to 32 as p, got {precision}")
-    if sparse and not precision <= sparse <= 32:
-        raise ValueError(f"HLLP_INIT expected a precision from p to 32 as sp, got {sparse}")
+    if not LEAST_REGISTERS <= precision <= MOST_PRECISION:
+        raise ValueError(
+            f"HLLP_INIT expected a precision from {LEAST_REGISTERS} to {MOST_PRECISION} as p, got {precision}"
+        )
+    if sparse and not precision <= sparse <= MOST_PRECISION:
+        raise ValueError(f"HLLP_INIT expected a precision from p to {MOST_PRECISION} as sp, got {sparse}")
     return Cardinality(precision, sparse)
 
 
@@ -93,7 +56,7 @@ def add(hllp: Cardinality | None, value: object) -> Cardinality:
     """
     estimator = hllp or Cardinality()
     for item in value if isinstance(value, list) else (value,):
-        estimator.add(item)
+        estimator.add(to_string(item))
     return estimator
 
 

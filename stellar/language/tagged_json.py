@@ -2,7 +2,11 @@
 
 {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": base64}  {"$set": […]}  {"$map": [[key, value], …]}
 {"$long": 5} {"$short": 5} {"$byte": 5} {"$float": 1.5} {"$char": "x"}     decoded only: numbers and characters of Java
+{"$bloom": base64} {"$hllp": base64} {"$stats": base64} {"$mad": base64} {"$sample": base64}     sketches, as
+                       `stellar.sketches.serialization` writes them; a multiset is a map
 {"$object": class}     encoded only: an opaque value, such as a lambda
+
+`to_json` shows any value; `serialize` and `deserialize` are for stores, and reject what cannot be read again.
 
 A map whose only key is one of these tags is encoded as a $map, so that decoding restores it.
 """
@@ -13,11 +17,12 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import FunctionType
 from typing import Any
 
 from stellar.language.ordered_set import OrderedSet
-from stellar.language.runtime import hashable
+from stellar.language.runtime import describe, hashable
 from stellar.util.abbreviate import abbreviate
 
 
@@ -28,6 +33,17 @@ def decode(value: Any) -> Any:
     """
     try:
         return _decode(value)
+    except RecursionError:
+        raise ValueError("the value nests too deep to be decoded") from None
+
+
+def deserialize(text: str | bytes) -> Any:
+    """Return the value of a JSON text that `serialize` or `to_json` returned.
+
+    Raises ValueError for invalid JSON, a tag with invalid content, and a value that nests too deep.
+    """
+    try:
+        return decode(json.loads(text))
     except RecursionError:
         raise ValueError("the value nests too deep to be decoded") from None
 
@@ -71,6 +87,16 @@ def _is_pairs(content: Any) -> bool:
     return _is_list(content) and all(_is_list(pair) and len(pair) == 2 for pair in content)
 
 
+def _read_sketch(tag: str, content: str) -> Any:
+    # Loaded on first use: most programs read no sketches
+    from stellar.sketches.serialization import deserialize as read
+
+    try:
+        return read(tag, base64.b64decode(content), deserialize)
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"invalid {tag}: {error}") from error
+
+
 _INTEGER: tuple[str, Callable[[Any], bool], Callable[[Any], Any]] = "an integer", _is_integer, int
 
 # For each tag: its content in words, as a predicate, and the decoder
@@ -89,22 +115,28 @@ _CONTENTS: dict[str | None, tuple[str, Callable[[Any], bool], Callable[[Any], An
     "$byte": _INTEGER,
     "$float": ("a number", _is_float, lambda content: float(_decode(content))),
     "$char": ("a character", lambda content: isinstance(content, str) and len(content) == 1, str),
+    **{
+        tag: ("base64", _is_base64, partial(_read_sketch, tag))
+        for tag in ("$bloom", "$hllp", "$stats", "$mad", "$sample")
+    },
     "$object": ("a value that can be decoded", lambda _: False, str),
 }
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any, *, opaque: bool = True) -> Any:
     """Encode a value as a JSON value for `json.dumps`.
+
+    opaque: encode a value without a JSON form, such as a lambda, as $object; if False, it is an error
 
     Raises ValueError for a value that nests too deep, such as a list that contains itself.
     """
     try:
-        return _encode(value)
+        return _encode(value, opaque)
     except RecursionError:
         raise ValueError("the value nests too deep to be encoded, or contains itself") from None
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: Any, opaque: bool) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -112,16 +144,36 @@ def _encode(value: Any) -> Any:
             return value
         return {"$nan": True} if math.isnan(value) else {"$inf": 1 if value > 0 else -1}
     if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
+        return [_encode(item, opaque) for item in value]
     if isinstance(value, Mapping):
         if all(isinstance(key, str) for key in value) and not (len(value) == 1 and next(iter(value)) in _CONTENTS):
-            return {key: _encode(item) for key, item in value.items()}
-        return {"$map": [[_encode(key), _encode(item)] for key, item in value.items()]}
+            return {key: _encode(item, opaque) for key, item in value.items()}
+        return {"$map": [[_encode(key, opaque), _encode(item, opaque)] for key, item in value.items()]}
     if isinstance(value, set | frozenset):
-        return {"$set": [_encode(item) for item in value]}
+        return {"$set": [_encode(item, opaque) for item in value]}
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
-    return {"$object": "lambda" if isinstance(value, FunctionType) else type(value).__name__}
+    return _encode_object(value, opaque)
+
+
+def _encode_object(value: Any, opaque: bool) -> Any:
+    from stellar.sketches.serialization import is_sketch
+    from stellar.sketches.serialization import serialize as write
+
+    if is_sketch(value):
+        tag, data = write(value, lambda values: _dump(encode(values, opaque=opaque)).encode())
+        return {tag: base64.b64encode(data).decode("ascii")}
+    if opaque:
+        return {"$object": "lambda" if isinstance(value, FunctionType) else type(value).__name__}
+    raise ValueError(f"{describe(value)} has no JSON form")
+
+
+def serialize(value: Any) -> str:
+    """Encode a value as one line of JSON from which `deserialize` restores it.
+
+    Raises ValueError for a value without a JSON form, such as a lambda, and for one that nests too deep.
+    """
+    return _dump(encode(value, opaque=False))
 
 
 def to_json(value: Any) -> str:
@@ -129,7 +181,10 @@ def to_json(value: Any) -> str:
 
     Raises ValueError for a value that nests too deep.
     """
-    tagged = encode(value)
+    return _dump(encode(value))
+
+
+def _dump(tagged: Any) -> str:
     line = json.dumps(tagged, ensure_ascii=False)
     try:
         line.encode()

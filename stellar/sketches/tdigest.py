@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from typing import Self
 
 # Up to this number of values each one is stored, and quantiles are exact
 EXACT = 1000
@@ -14,7 +15,9 @@ COMPRESSION = 400
 
 
 class TDigest:
-    """A mergeable summary of values by centroids, which are finer toward both ends. It can be pickled."""
+    """A mergeable summary of values by centroids, which are finer toward both ends. It can be serialized and
+    pickled.
+    """
 
     __slots__ = ("_means", "_sorted", "_weights")
 
@@ -22,6 +25,15 @@ class TDigest:
         self._means: list[float] = []
         self._weights: list[int] = []
         self._sorted = True
+
+    @classmethod
+    def of(cls, centroids: Iterable[tuple[float, int]]) -> Self:
+        """Return the digest with these centroids: pairs of mean and weight, in ascending order."""
+        digest = cls()
+        for mean, weight in centroids:
+            digest._means.append(mean)
+            digest._weights.append(weight)
+        return digest
 
     def add(self, value: float, weight: int = 1) -> None:
         """Add a value, which must not be NaN."""
@@ -94,7 +106,8 @@ class TDigest:
             done += weight
             if done <= limit:
                 held += weight
-                known += (mean - known) * weight / held
+                if mean != known:  # the difference of two infinities is NaN
+                    known += (mean - known) * weight / held
             else:
                 means.append(known)
                 weights.append(held)

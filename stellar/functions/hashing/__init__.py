@@ -11,11 +11,11 @@ from typing import Any
 from stellar.functions.hashing.md2 import md2
 from stellar.functions.hashing.tlsh import Tlsh, hash_bytes
 from stellar.functions.hashing.tlsh import parse as parse_tlsh
-from stellar.java.random import JavaRandom
 from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
+from stellar.util.java_random import JavaRandom
 
 _MOST_BITS = 65_536
 
