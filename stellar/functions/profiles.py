@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from stellar.language.context import Context, GlobalSettings
-from stellar.language.conversions import to_long
+from stellar.language.conversions import to_long, to_optional_string
 from stellar.language.library import stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
 from stellar.profiles.periods import CLIENT, UNITS, Period, list_periods, read_duration, to_milliseconds
+from stellar.profiles.store import FAMILY_KEY, TABLE_KEY, ProfileStore, open_profile_store
 from stellar.profiles.windows import parse_window
+from stellar.stores.base import StoreError
 
 
 def _check_unit(unit: str) -> None:
@@ -71,3 +73,109 @@ def _now() -> int:
 
 def _read_duration(context: Context, config: Mapping[str, Any] | None) -> int:
     return read_duration({**(context.get(GlobalSettings) or {}), **(config or {})}, CLIENT)
+
+
+def check_store(context: Context) -> None:
+    """Check that the store of profiles can be read. Raises LookupError if not."""
+    store = context.get_or_make(ProfileStore, open_profile_store)
+    try:
+        store.prepare()
+    except StoreError as error:
+        raise LookupError(f"cannot use the store of profiles {error}") from error
+
+
+@stellar("PROFILE_GET", check=check_store)
+def get(
+    context: Context,
+    profile: str,
+    entity: object,
+    periods: list[Any] | None,
+    groups: object = None,
+    config: object = None,
+    *more: object,
+) -> list[Any]:
+    """Look up the values of a profile.
+
+    profile: Name of the profile
+    entity: Name of the entity
+    periods: Periods, as PROFILE_FIXED and PROFILE_WINDOW return them; null for none
+    groups: List of the groups of the values, as `groupBy` defines them. Arguments from here on that are no list are
+        groups, too
+    config: Settings that replace those of the global configuration, such as `profiler.default.value`
+    more: Further groups, if the fourth argument is not a list
+    returns: The values in the order of the periods, without those that do not exist, or with `profiler.default.value`
+        instead of them
+
+    `profiler.store` in the global configuration names the store; without it, `enrichment.store` does.
+    """
+    if groups is None or isinstance(groups, list):
+        wanted, overrides = groups or [], _require_map(config)
+    else:
+        wanted, overrides = [each for each in (groups, config, *more) if each is not None], {}
+    found = _read(context, profile, entity, periods, wanted, overrides)
+    return [value for _, value in found]
+
+
+@stellar("PROFILE_VERBOSE", check=check_store)
+def verbose(
+    context: Context, profile: str, entity: object, periods: list[Any] | None, groups: list[Any] | None = None
+) -> list[dict[str, Any]]:
+    """Look up the values of a profile, with their periods.
+
+    profile: Name of the profile
+    entity: Name of the entity
+    periods: Periods, as PROFILE_FIXED and PROFILE_WINDOW return them; null for none
+    groups: List of the groups of the values, as `groupBy` defines them
+    returns: A map for each value with profile, entity, period (its id), period.start, period.end, value and groups
+    """
+    return [
+        {
+            "profile": profile,
+            "entity": _require_entity(entity),
+            "period": period.id,
+            "period.start": period.start,
+            "period.end": period.end,
+            "value": value,
+            "groups": list(groups or []),
+        }
+        for period, value in _read(context, profile, entity, periods, groups or [], {})
+    ]
+
+
+def _require_map(config: object) -> Mapping[str, Any]:
+    if config is not None and not isinstance(config, Mapping):
+        raise ValueError(f"PROFILE_GET expected a map as config, got {describe(config)}")
+    return config or {}
+
+
+def _require_entity(entity: object) -> str:
+    if (name := to_optional_string(entity)) is None:
+        raise ValueError("expected the name of an entity, got null; test it, as in if exists(user) then …")
+    return name
+
+
+def _read(
+    context: Context,
+    profile: str,
+    entity: object,
+    periods: list[Any] | None,
+    groups: list[Any],
+    overrides: Mapping[str, Any],
+) -> list[tuple[Period, Any]]:
+    for each in periods or ():
+        if not isinstance(each, Period):
+            raise ValueError(f"expected periods as PROFILE_FIXED and PROFILE_WINDOW return them, got {describe(each)}")
+    if not periods:
+        return []
+    settings = {**(context.get(GlobalSettings) or {}), **overrides}
+    default = settings.get("profiler.default.value")
+    try:
+        store = context.get_or_make(ProfileStore, open_profile_store)
+        if any(key in overrides for key in (TABLE_KEY, FAMILY_KEY)):
+            store = store.select(settings)
+        found = store.read(profile, _require_entity(entity), periods, groups)
+    except StoreError as error:
+        raise LookupError(f"cannot read the store of profiles {error}") from error
+    if default is not None:
+        return [(period, found.get(period, default)) for period in periods]
+    return [(period, found[period]) for period in periods if period in found]

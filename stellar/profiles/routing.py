@@ -17,7 +17,7 @@ MAX_ENTITY_LENGTH = 4_096  # characters
 Report = Callable[[Exception], None]
 
 
-class Route(NamedTuple):
+class MessageRoute(NamedTuple):
     """A message counts for an entity of a profile.
 
     number: of the profile in the definitions
@@ -47,7 +47,7 @@ class MessageRouter:
         self._clock = clock or _wall_clock
         self.untimed = 0
 
-    def route(self, message: Mapping[str, Any]) -> Iterator[Route]:
+    def route(self, message: Mapping[str, Any]) -> Iterator[MessageRoute]:
         """Yield the routes of a message."""
         time = self._clock() if self._field is None else to_long(message.get(self._field))
         if time is None:
@@ -56,7 +56,7 @@ class MessageRouter:
         for number, profile in enumerate(self._profiles):
             try:
                 if self._counts(profile, message):
-                    yield Route(number, self._find_entity(profile, message), time)
+                    yield MessageRoute(number, self._find_entity(profile, message), time)
             except ProfileError as error:
                 self._report(error)
 
