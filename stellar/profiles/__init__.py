@@ -8,4 +8,5 @@ routing       the entities that a message counts for
 builder       the value of one entity, built message by message
 local         a profiler in memory
 store         the values in a store
+stream        a profiler of a stream of messages
 """

@@ -1,0 +1,6 @@
+"""The profiler: values of entities in each period, by the definitions of `profiler.json`.
+
+loading   the definitions in a configuration directory, with their locations in errors
+output    messages for threat triage, and error documents
+cli       the command stellar-profiler
+"""

@@ -1,0 +1,196 @@
+"""The command stellar-profiler: computes the values of profiles from files of messages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stellar.language.context import Context, GlobalSettings
+from stellar.language.errors import ConfigError
+from stellar.pipeline.build import load_library
+from stellar.pipeline.config.loading import read_global
+from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.config.positions import describe_error
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
+from stellar.pipeline.profiler.loading import load_definitions
+from stellar.pipeline.profiler.output import SENSOR, ProfilerOutput
+from stellar.pipeline.records import Raw, Record, Rejected, make_error_document
+from stellar.profiles.definitions import ProfilerDefinition
+from stellar.profiles.periods import PROFILER, read_duration, read_time
+from stellar.profiles.store import PROFILE_STORE_KEY, ProfileStore, open_profile_store
+from stellar.profiles.stream import MAX_ENTITIES, StreamProfiler
+from stellar.stores.base import StoreError
+from stellar.util.abbreviate import escape
+from stellar.util.version import add_version
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+MAX_SHOWN = 20
+MAX_ENTITIES_KEY = "profiler.max.routes.per.bolt"
+
+_RUN = (
+    "Apply the messages of files, one JSON object a line, to the profiles of a configuration, and store their values. "
+    "Time is that of the messages. A run replaces the values of earlier runs, so it can be repeated; with --continue "
+    "it adds to them."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 if it completed, 1 for an error, 2 for invalid options."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return run(options)
+    except (ConfigError, OSError, ValueError, LookupError, StoreError) as error:
+        for each in error.errors if isinstance(error, ConfigErrors) else (error,):
+            print(f"stellar-profiler: {_format_error(each)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("stellar-profiler: interrupted; the values of periods that have ended are stored", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _format_error(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return describe_error(error) if isinstance(error, ConfigError) else str(error)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the options."""
+    parser = argparse.ArgumentParser("stellar-profiler", description="Compute profiles of entities.")
+    add_version(parser)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    add = commands.add_parser("run", help="compute the values of profiles from files", description=_RUN).add_argument
+    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("--config", metavar="DIR", type=Path, help="directory with profiler.json and global.json")
+    add("-p", "--profiles", metavar="FILE", type=Path, help="definitions, by default profiler.json in the directory")
+    add("-g", "--globals", metavar="FILE", type=Path, help="settings, by default global.json in the directory")
+    add("-t", "--timestampfield", metavar="FIELD", help="field with the time of a message in milliseconds since 1970")
+    add("--store", metavar="STORE", help=f"where values are stored, as in sqlite:profiles.db ({PROFILE_STORE_KEY})")
+    add("--continue", dest="owner", metavar="NAME", help="continue the periods that runs of this name have begun")
+    add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help="target for messages of triage expressions (-)")
+    add("--errors", metavar="TARGET", help=f"target for error documents; by default {MAX_SHOWN} are summarized")
+    add("--quiet", action="store_true", help="do not print counts")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute the values, and return the exit status."""
+    settings, definition = _load(options)
+    files = options.files or [STANDARD_INPUT]
+    check_readable(files, (options.output, options.errors))
+    with ExitStack() as stack:
+        store = open_profile_store(settings)
+        stack.callback(store.close)
+        store.prepare()
+        sinks = stack.enter_context(Sinks())
+        errors = sinks.open(options.errors, "errors") if options.errors else _ErrorSummary()
+        output = ProfilerOutput(sinks.open(options.output, "records"), errors)
+        profiler = _make_profiler(definition, settings, store, output, options.owner)
+        unreadable = _apply(profiler, files, errors)
+        profiler.flush()
+        if not options.quiet:
+            text = f"{profiler.counts}, {unreadable:,} lines unreadable, {output.messages:,} messages for triage"
+            print(f"stellar-profiler: {text}", file=sys.stderr)
+    return OK
+
+
+def _load(options: argparse.Namespace) -> tuple[GlobalSettings, ProfilerDefinition]:
+    """Load the configuration. Raises ConfigError and ValueError for what is missing or invalid."""
+    directory: Path | None = options.config
+    profiles: Path | None = options.profiles or (directory and directory / "profiler.json")
+    if profiles is None:
+        raise ValueError("no profiles selected; pass --profiles FILE, or --config DIR with profiler.json")
+    global_file: Path | None = options.globals
+    if global_file is None and directory is not None and (directory / "global.json").exists():
+        global_file = directory / "global.json"
+    settings = GlobalSettings({} if global_file is None else read_global(global_file).settings)
+    if options.store is not None:
+        settings[PROFILE_STORE_KEY] = options.store
+    definition = load_definitions(profiles, load_library(settings, SourceLocation(str(global_file))))
+    if options.timestampfield is not None:
+        definition = replace(definition, timestamp_field=options.timestampfield)
+    if definition.timestamp_field is None:
+        raise ValueError(f"{profiles}: no timestampField; add it, or pass --timestampfield, as in -t timestamp")
+    return settings, definition
+
+
+def _make_profiler(
+    definition: ProfilerDefinition,
+    settings: GlobalSettings,
+    store: ProfileStore,
+    output: ProfilerOutput,
+    owner: str | None,
+) -> StreamProfiler:
+    return StreamProfiler(
+        definition,
+        read_duration(settings, PROFILER),
+        store,
+        Context({GlobalSettings: settings, ProfileStore: store}),
+        output.report,
+        run=str(uuid.uuid4()),
+        owner=owner,
+        lag=read_time(settings, "profiler.window.lag", (1, "MINUTES")),
+        max_entities=read_count(settings, MAX_ENTITIES_KEY, MAX_ENTITIES),
+        emit=output.emit,
+    )
+
+
+def read_count(settings: GlobalSettings, key: str, default: int) -> int:
+    """Return an integer of a setting. Raises ValueError if it is not 1 or more."""
+    value = settings.get(key, default)
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdecimal() or not int(text):
+        raise ValueError(f"invalid {key}: expected an integer of 1 or more, got {value!r}")
+    return int(text)
+
+
+def _apply(profiler: StreamProfiler, files: Sequence[str], errors: Any) -> int:
+    """Apply the messages of files, and return the number of unreadable lines."""
+    unreadable = 0
+    for raw, message in _read_messages(files):
+        if isinstance(message, dict):
+            profiler.apply(message)
+        else:
+            unreadable += 1
+            errors(make_error_document(Rejected(raw.content, "parse", message), SENSOR, raw))
+    return unreadable
+
+
+def _read_messages(files: Sequence[str]) -> Iterator[tuple[Raw, Record | Exception]]:
+    for raw in read_lines(files):
+        if raw.error is not None:
+            yield raw, raw.error
+        elif raw.content.strip():
+            yield raw, _parse(raw.content)
+
+
+def _parse(line: bytes) -> Record | Exception:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return ValueError(f"invalid JSON: {error}")
+    return value if isinstance(value, dict) else ValueError("expected a JSON object in each line")
+
+
+class _ErrorSummary:
+    """Prints one line for each of the first errors."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def __call__(self, document: Record) -> None:
+        self._seen += 1
+        if self._seen <= MAX_SHOWN:
+            origin = f"{document['origin']}:{document.get('line', '')}: " if "origin" in document else ""
+            first, *_ = str(document["message"]).splitlines()
+            print(escape(f"stellar-profiler: {origin}{first}"), file=sys.stderr)
+        elif self._seen == MAX_SHOWN + 1:
+            print("stellar-profiler: further errors are only counted; use --errors FILE to store them", file=sys.stderr)
