@@ -21,6 +21,7 @@ from stellar.pipeline.config.loading import (
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, read_text
 from stellar.pipeline.config.positions import Positions
 from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.profiler.loading import load_definitions
 from stellar.tooling.checks import ERROR as EXPRESSION_ERROR
 from stellar.tooling.checks import find_problems
 from stellar.tooling.diagnostics import ERROR, WARNING, Diagnostic
@@ -135,6 +136,8 @@ def _check_profiler(file: Path, reports: _Reports) -> None:
     for text in find_texts(read_text(file), "profiler"):
         for finding in find_problems(text.source, default_library()) if text.source.strip() else ():
             reports.add_finding(location / "", text.path, finding, text.source)
+    if not reports.has_error_in(str(file)):
+        reports.attempt(lambda: load_definitions(file, default_library()))
 
 
 class _Reports:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from stellar.language.conversions import to_string
@@ -70,8 +70,15 @@ class ProfileDefinition:
 class ProfilerDefinition:
     """All profiles, and the field with the time of a message; None for the time at which it is processed."""
 
-    profiles: tuple[ProfileDefinition, ...] = field(default=())
+    profiles: tuple[ProfileDefinition, ...] = ()
     timestamp_field: str | None = None
+
+    def expressions(self) -> Iterator[Expression]:
+        """Yield the expressions of all profiles."""
+        for each in self.profiles:
+            yield from (each.foreach, each.result, *each.group_by)
+            yield from () if each.onlyif is None else (each.onlyif,)
+            yield from (expression for _, expression in (*each.init, *each.update, *each.triage))
 
 
 def compile_with(library: Library) -> Compile:

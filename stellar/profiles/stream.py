@@ -13,7 +13,7 @@ back, or forward by more than a day, needs ten messages. Periods that it leaves 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from stellar.profiles.store import NotMergeable, ProfileStore, SavedState, merge
 
 MAX_ENTITIES = 100_000  # whose variables are in memory
 _REMOVED_AT_ONCE = 1_000
+_STORED_AT_ONCE = 5_000
 _SAVED_SECONDS = 86_400
 _MAX_JUMP = 86_400_000  # milliseconds by which one message may advance the time
 _CONFIRMATIONS = 10  # consecutive messages that agree on an earlier time, or on a later one by more than that
@@ -106,6 +107,7 @@ class StreamProfiler:
         self._builders: OrderedDict[_Key, ProfileBuilder] = OrderedDict()
         self._continued: set[_Key] = set()  # keys whose value in the store must be merged
         self._stored: set[int] = set()  # periods of which values were stored
+        self._unsaved: set[str] = set()  # profiles whose variables cannot be stored
         self._latest = -1  # time; -1 before the first message
         self._oldest = -1  # period in memory
         self._strays = 0  # consecutive messages far from the latest time
@@ -183,7 +185,11 @@ class StreamProfiler:
         """Store the values of all entities. Raises StoreError if the store is not available."""
         self._flush(tuple(self._builders))
 
-    def _flush(self, keys: Collection[_Key]) -> None:
+    def _flush(self, keys: Sequence[_Key]) -> None:
+        for start in range(0, len(keys), _STORED_AT_ONCE):  # bounds the memory for values in transit
+            self._flush_some(keys[start : start + _STORED_AT_ONCE])
+
+    def _flush_some(self, keys: Sequence[_Key]) -> None:
         started = {key: each for key in keys if (each := self._builders[key]).is_started}  # else init failed
         for number, definition in enumerate(self._definition.profiles):
             builders = {key: each for key, each in started.items() if key.profile == number and not each.is_full}
@@ -228,7 +234,10 @@ class StreamProfiler:
         try:
             self._store.save(profile, states, _SAVED_SECONDS)
         except ValueError as error:
-            self._report(ProfileError(profile, f"variables are not saved, so late messages replace values: {error}"))
+            if profile not in self._unsaved:
+                self._unsaved.add(profile)
+                problem = f"variables are not saved, so late messages replace values: {error}"
+                self._report(ProfileError(profile, problem))
 
     def _write(self, measured: Sequence[Measurement]) -> None:
         try:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from stellar.pipeline.cli.common import INTERRUPTED, MAX_SHOWN, OK, add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import load_pipeline
-from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
+from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
 from stellar.pipeline.progress import Display, display
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run_pipeline
 from stellar.pipeline.services import add_registry_options, connect_services
 from stellar.util.abbreviate import escape
+
+if TYPE_CHECKING:
+    from stellar.pipeline.profiler.in_run import ProfilingSink
 
 DESCRIPTION = (
     "Process the lines of files with the pipeline of a sensor: parser, field transformations, filter, validation, "
@@ -60,16 +65,35 @@ def run(options: argparse.Namespace) -> int:
         sink = sinks.open(options.output, "records")
         screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
+        profiles = _open_profiles(configs[0], sink, errors)
         try:
             source = screen.track(read_lines(files, options.topic))
-            run_pipeline(pipeline, source, sink, errors, counts, options.in_flight)
+            run_pipeline(pipeline, source, profiles or sink, errors, counts, options.in_flight)
+            _finish_profiles(profiles, screen, options)
         except KeyboardInterrupt:
+            _finish_profiles(profiles, screen, options)
             screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
             return INTERRUPTED
         finally:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingSink | None:
+    """Return the sink that applies records to profiles; None if the configuration has no profiles."""
+    if config.directory is None or not (config.directory / "profiler.json").is_file():
+        return None
+    from stellar.pipeline.profiler.in_run import open_profiler  # most runs have no profiles
+
+    return open_profiler(config, sink, errors)
+
+
+def _finish_profiles(profiles: ProfilingSink | None, screen: Display, options: argparse.Namespace) -> None:
+    if profiles is not None:
+        counts = profiles.finish()
+        if not options.quiet:
+            screen.print_message(f"stellar-pipeline: profiles: {counts}")
 
 
 def _is_progress_shown(options: argparse.Namespace) -> bool:

@@ -22,18 +22,17 @@ from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
 from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.profiler.output import SENSOR, ProfilerOutput
+from stellar.pipeline.profiler.settings import make_profiler
 from stellar.pipeline.records import Raw, Record, Rejected, make_error_document
 from stellar.profiles.definitions import ProfilerDefinition
-from stellar.profiles.periods import PROFILER, read_duration, read_time
 from stellar.profiles.store import PROFILE_STORE_KEY, ProfileStore, open_profile_store
-from stellar.profiles.stream import MAX_ENTITIES, StreamProfiler
+from stellar.profiles.stream import StreamProfiler
 from stellar.stores.base import StoreError
 from stellar.util.abbreviate import escape
 from stellar.util.version import add_version
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 MAX_SHOWN = 20
-MAX_ENTITIES_KEY = "profiler.max.routes.per.bolt"
 
 _RUN = (
     "Apply the messages of files, one JSON object a line, to the profiles of a configuration, and store their values. "
@@ -93,7 +92,10 @@ def run(options: argparse.Namespace) -> int:
         sinks = stack.enter_context(Sinks())
         errors = sinks.open(options.errors, "errors") if options.errors else _ErrorSummary()
         output = ProfilerOutput(sinks.open(options.output, "records"), errors)
-        profiler = _make_profiler(definition, settings, store, output, options.owner)
+        context = Context({GlobalSettings: settings, ProfileStore: store})
+        profiler = make_profiler(
+            definition, settings, store, context, output, run=str(uuid.uuid4()), owner=options.owner
+        )
         unreadable = _apply(profiler, files, errors)
         profiler.flush()
         if not options.quiet:
@@ -120,36 +122,6 @@ def _load(options: argparse.Namespace) -> tuple[GlobalSettings, ProfilerDefiniti
     if definition.timestamp_field is None:
         raise ValueError(f"{profiles}: no timestampField; add it, or pass --timestampfield, as in -t timestamp")
     return settings, definition
-
-
-def _make_profiler(
-    definition: ProfilerDefinition,
-    settings: GlobalSettings,
-    store: ProfileStore,
-    output: ProfilerOutput,
-    owner: str | None,
-) -> StreamProfiler:
-    return StreamProfiler(
-        definition,
-        read_duration(settings, PROFILER),
-        store,
-        Context({GlobalSettings: settings, ProfileStore: store}),
-        output.report,
-        run=str(uuid.uuid4()),
-        owner=owner,
-        lag=read_time(settings, "profiler.window.lag", (1, "MINUTES")),
-        max_entities=read_count(settings, MAX_ENTITIES_KEY, MAX_ENTITIES),
-        emit=output.emit,
-    )
-
-
-def read_count(settings: GlobalSettings, key: str, default: int) -> int:
-    """Return an integer of a setting. Raises ValueError if it is not 1 or more."""
-    value = settings.get(key, default)
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdecimal() or not int(text):
-        raise ValueError(f"invalid {key}: expected an integer of 1 or more, got {value!r}")
-    return int(text)
 
 
 def _apply(profiler: StreamProfiler, files: Sequence[str], errors: Any) -> int:
