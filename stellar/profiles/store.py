@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from stellar.language.conversions import to_string
 from stellar.language.expression import compile
 from stellar.language.runtime import describe
-from stellar.language.tagged_json import decode, encode
+from stellar.language.tagged_json import deserialize, serialize
 from stellar.profiles.builder import Measurement
 from stellar.profiles.periods import Period
 from stellar.stores.base import STORE_KEY, Row, Store, StoreError
@@ -60,14 +60,6 @@ def merge_values(earlier: Any, later: Any) -> Any:
     return compile(f"{_MERGERS[kind]}([a, b])")({"a": earlier, "b": later})
 
 
-def encode_value(value: Any) -> str:
-    """Return a value as JSON. Raises ValueError for a value that cannot be stored."""
-    text = json.dumps(encode(value))
-    if '{"$object": ' in text:
-        raise ValueError(f"{describe(value)} cannot be stored, or contains a value that cannot")
-    return text
-
-
 class ProfileStore:
     """Values of profiles in a store. As safe to use from threads and after forks as the store."""
 
@@ -95,7 +87,7 @@ class ProfileStore:
         rows = defaultdict(list)
         for each in measurements:
             key = _make_key(each.entity, each.groups, each.period)
-            row = Row(self._family, each.profile, key, {"value": encode_value(each.value)})
+            row = Row(self._family, each.profile, key, {"value": serialize(each.value)})
             rows[each.definition.expires].append(row)
         for days, expiring in rows.items():
             self._store.put_many(self._table, expiring, None if days is None else days * _SECONDS_A_DAY)
@@ -111,8 +103,8 @@ class ProfileStore:
 
     def _decode(self, row: Mapping[str, Any], key: str) -> Any:
         try:
-            return decode(json.loads(row["value"]))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            return deserialize(row["value"])
+        except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"table {self._table}: the value of {key} is not readable: {error}") from error
 
     def save(self, profile: str, states: Mapping[tuple[str, Period], SavedState], ttl: float) -> None:
@@ -122,7 +114,7 @@ class ProfileStore:
                 self._state_family,
                 profile,
                 _make_key(entity, (), period),
-                {"value": encode_value(state.variables), "owner": state.owner, "latest": state.latest},
+                {"value": serialize(state.variables), "owner": state.owner, "latest": state.latest},
             )
             for (entity, period), state in states.items()
         ]

@@ -26,7 +26,7 @@ from stellar.profiles.store import NotMergeable, ProfileStore, SavedState, merge
 
 MAX_ENTITIES = 100_000  # whose variables are in memory
 _REMOVED_AT_ONCE = 1_000
-_STORED_AT_ONCE = 5_000
+_STORED_AT_ONCE = 2_000
 _SAVED_SECONDS = 86_400
 _MAX_JUMP = 86_400_000  # milliseconds by which one message may advance the time
 _CONFIRMATIONS = 10  # consecutive messages that agree on an earlier time, or on a later one by more than that

@@ -83,6 +83,17 @@ def test_the_values_are_the_same_in_any_order(store: ProfileStore) -> None:
     assert run.profiler.counts.late > 0
 
 
+def test_summaries_are_stored_and_continued(store: ProfileStore) -> None:
+    mean = {"profile": "mean", "foreach": "ip", "update": {"s": "STATS_ADD(s, x)"}, "result": "STATS_MEAN(s)"}
+    summary = {**mean, "profile": "summary", "result": "s"}
+    run = Run(store, mean, summary)
+    for time, number in ((0.1, 1), (2.1, 100), (0.2, 3), (4.1, 200), (0.3, 8)):
+        run.apply(time, x=number)
+    run.profiler.flush()
+    assert (run.values(profile="mean"), run.errors) == ({0: 4.0, 2: 100.0, 4: 200.0}, [])
+    assert run.values(profile="summary")[0].maximum == 8
+
+
 def test_a_message_with_a_wrong_time_does_not_move_the_clock(store: ProfileStore) -> None:
     run = Run(store)
     run.apply(0.1, 50_000, 0.2, 500_000, 0.3)
@@ -157,8 +168,8 @@ def test_a_failing_profile_is_reported_and_counted(store: ProfileStore) -> None:
     for part in (
         "profile 'failing' of 'a': update of 'n' failed: ",
         "profile 'nothing' of 'a': result is null",
-        "profile 'opaque': variables are not saved, so late messages replace values: the map {",
-        "profile 'opaque' of 'a': the value is not stored: a lambda cannot be stored",
+        "profile 'opaque': variables are not saved, so late messages replace values: a lambda has no JSON form",
+        "profile 'opaque' of 'a': the value is not stored: a lambda has no JSON form",
         "profile 'hello' of 'a': the time ",
     ):
         assert any(part in error for error in run.errors), part
