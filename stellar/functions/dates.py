@@ -18,6 +18,7 @@ from stellar.language.conversions import to_long, to_string
 from stellar.language.library import stellar
 from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
@@ -25,7 +26,10 @@ _MISSING: Any = object()
 
 def _find_unknown_zone(name: object, arguments: Arguments) -> Pitfalls:
     if isinstance(name, str) and find_zone(name) is None:
-        yield f"unknown time zone {name!r}, which is taken as GMT", "use a name such as America/New_York or GMT+5:30"
+        yield (
+            f"unknown time zone {quote(name)}, which is taken as GMT",
+            "use a name such as America/New_York or GMT+5:30",
+        )
 
 
 def _require_timestamp(value: object, arguments: Arguments) -> None:

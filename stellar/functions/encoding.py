@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import LiteralKind, check_strings
+from stellar.util.abbreviate import quote
 
 ENCODING = LiteralKind(check_strings(lambda name: name and _find_encoding(name)), "see GET_SUPPORTED_ENCODINGS()")
 
@@ -110,7 +111,7 @@ class _Encoding:
 def _find_encoding(name: str) -> _Encoding:
     encoding = _ENCODINGS.get(name) or _ENCODINGS.get(name.upper())
     if encoding is None:
-        raise ValueError(f"unknown encoding {name!r}: expected one of {', '.join(_ENCODINGS)}")
+        raise ValueError(f"unknown encoding {quote(name)}: expected one of {', '.join(_ENCODINGS)}")
     return encoding
 
 

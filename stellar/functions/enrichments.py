@@ -15,6 +15,7 @@ from stellar.language.runtime import ABSENT, describe, member
 from stellar.stores.base import StoreError
 from stellar.stores.opening import EnrichmentStore, look_up, open_store
 from stellar.stores.sqlite import SqliteStore
+from stellar.util.abbreviate import quote
 from stellar.util.filesystems import FileTooLarge, read
 from stellar.util.forks import reset_after_fork
 
@@ -217,7 +218,7 @@ def _require_allowed(context: Context, path: str) -> str:
         return path
     if isinstance(allowed, list) and path.startswith(tuple(map(str, allowed))) and ".." not in path.split("/"):
         return path
-    raise ValueError(f"path {path!r} not allowed: it is not a literal, and {ALLOWED_KEY} does not include it")
+    raise ValueError(f"path {quote(path)} not allowed: it is not a literal, and {ALLOWED_KEY} does not include it")
 
 
 def _make_enrichment_objects(settings: GlobalSettings) -> EnrichmentObjects:

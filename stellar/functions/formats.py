@@ -18,6 +18,7 @@ from stellar.language.conversions import to_long, to_optional_string, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import Arguments, LiteralKind
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 
 # No record needs more, and a wrong width must not exhaust memory
 _WIDEST = 1_000_000
@@ -49,7 +50,7 @@ def _validate_format(format_: object, arguments: Arguments) -> None:
     values = arguments[1:]
     for directive, index in _number_values(_parse(format_)):
         if not 0 <= index < len(values):
-            raise LookupError(f"missing value for {directive.source!r}")
+            raise LookupError(f"missing value for {quote(directive.source)}")
         if values[index] is not UNKNOWN:
             directive.format(values[index])
 
@@ -95,7 +96,7 @@ def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
             continue
         _, index = next(indices)
         if not 0 <= index < len(args):
-            raise LookupError(f"missing value for {part.source!r}")
+            raise LookupError(f"missing value for {quote(part.source)}")
         pieces.append(part.format(args[index]))
     return "".join(pieces)
 
@@ -142,7 +143,7 @@ class _Directive:
         return text.ljust(self.width) if "-" in self.flags else text.rjust(self.width)
 
     def error(self, value: object) -> ValueError:
-        return ValueError(f"{self.source!r} expected {_NOUNS[self.letter.lower()]}, got {describe(value)}")
+        return ValueError(f"{quote(self.source)} expected {_NOUNS[self.letter.lower()]}, got {describe(value)}")
 
 
 _NOUNS = {
@@ -246,7 +247,7 @@ def _parse_directive(match: re.Match[str]) -> _Directive:
     if index == "0" * len(index or "x"):
         problem = "values are numbered from 1"
     if problem:
-        raise ValueError(f"invalid directive {match[0]!r}: {problem}")
+        raise ValueError(f"invalid directive {quote(match[0])}: {problem}")
     return _Directive(
         source=match[0],
         index=0 if "<" in flags else int(index) if index else None,
@@ -361,7 +362,7 @@ def _format_unsigned(directive: _Directive, value: object, base: str, prefix: st
     if not -(2**63) <= number < 2**63:  # a BigInteger in Java, which is signed
         return _format_signed(directive, f"{abs(number):{base}}", negative=number < 0, prefix=prefix)
     if set(directive.flags) & set("+ ("):
-        raise ValueError(f"invalid flags in {directive.source!r}: this conversion has no sign")
+        raise ValueError(f"invalid flags in {quote(directive.source)}: this conversion has no sign")
     bits = 32 if -(2**31) <= number < 2**31 else 64
     digits = f"{number % 2**bits:{base}}"
     return prefix + (digits.rjust(directive.width - len(prefix), "0") if "0" in directive.flags else digits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stellar.language.library import stellar
+from stellar.util.abbreviate import quote
 
 _TAGS = """
     ar ar-AE ar-BH ar-DZ ar-EG ar-IQ ar-JO ar-KW ar-LB ar-LY ar-MA ar-OM ar-QA ar-SA ar-SD ar-SY ar-TN ar-YE be be-BY
@@ -51,7 +52,7 @@ def fuzzy_score(term: object, query: object, lang: object) -> int:
     if not isinstance(term, str) or not isinstance(query, str) or not isinstance(lang, str):
         return 0
     if lang not in _LANGUAGES:
-        raise ValueError(f"unknown language {lang!r}: expected one of FUZZY_LANGS()")
+        raise ValueError(f"unknown language {quote(lang)}: expected one of FUZZY_LANGS()")
     string, score, at, last = _lower(term, lang), 0, 0, -2
     for character in _lower(query, lang):
         found = string.find(character, at)

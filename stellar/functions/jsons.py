@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from stellar.language.library import stellar
+from stellar.util.abbreviate import quote
 
 _WHITESPACE = " \t\r\n"
 _LONGEST_NUMBER = 4000
@@ -73,7 +74,7 @@ def _parse(document: str) -> Any:
     after = document[end : end + 1]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if after not in _WHITESPACE if number else document[end - 1].isalpha() and (after.isalnum() or after == "_"):
-        raise ValueError(f"invalid JSON: unexpected {document[start : end + 1]!r}")
+        raise ValueError(f"invalid JSON: unexpected {quote(document[start : end + 1])}")
     return value
 
 

@@ -10,6 +10,7 @@ from stellar.java.regex import Replacement, compile_for_groups, compile_matcher,
 from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import Arguments, LiteralKind, check_strings
+from stellar.util.abbreviate import quote
 
 _CACHE_SIZE = 512
 
@@ -218,5 +219,5 @@ def _parse_group(template: str, at: int, expression: Any) -> tuple[int, int]:
 def _parse_group_name(template: str, at: int, expression: Any) -> tuple[int, int]:
     name, brace, _ = template[at + 1 :].partition("}")
     if not brace or name not in expression.groupindex:
-        raise LookupError(f"the regular expression has no group named {name!r}")
+        raise LookupError(f"the regular expression has no group named {quote(name)}")
     return expression.groupindex[name], at + len(name) + 2

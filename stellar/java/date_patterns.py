@@ -13,6 +13,7 @@ from typing import Any
 
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number, on_or_before
 from stellar.java.timezones import DEFAULT, NAMES, Zone
+from stellar.util.abbreviate import quote
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -52,7 +53,7 @@ def parse_pattern(pattern: str) -> tuple[Letters | str, ...]:
     while at < len(pattern):
         match = _ITEM.match(pattern, at)
         if match is None:
-            raise ValueError(f"invalid date pattern {pattern!r}: unclosed quote")
+            raise ValueError(f"invalid date pattern {quote(pattern)}: unclosed quote")
         items.append(_pattern_item(pattern, match))
         at = match.end()
     return tuple(
@@ -69,7 +70,7 @@ def _pattern_item(pattern: str, match: re.Match[str]) -> Letters | str:
         return "'" if match[0] == "''" else match[0]
     count = len(match[0])
     if letter not in _LETTERS or (letter == "X" and count > 3):
-        raise ValueError(f"invalid date pattern {pattern!r}: unknown letters {match[0]!r}")
+        raise ValueError(f"invalid date pattern {quote(pattern)}: unknown letters {quote(match[0])}")
     return Letters(letter, count)
 
 

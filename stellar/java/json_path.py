@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from stellar.java.regex import compile_matcher
+from stellar.util.abbreviate import quote
 
 Step = Callable[[Any, Any], Iterator[Any]]  # (value, root) -> the selected values
 Predicate = Callable[[Any, Any], bool]
@@ -258,7 +259,7 @@ class _Reader:
 
     def error(self, problem: str) -> JsonPathError:
         found = f", got {self.text[self.at]!r}" if self.at < len(self.text) else ", got the end"
-        return JsonPathError(f"invalid JSONPath {self.text!r}: {problem} at offset {self.at}{found}")
+        return JsonPathError(f"invalid JSONPath {quote(self.text)}: {problem} at offset {self.at}{found}")
 
     def take(self, token: str) -> bool:
         """Return True and move after a token if it is next."""
@@ -302,7 +303,7 @@ class _Reader:
         if match is None:
             raise self.error("expected a name or '*'")
         if self.text.startswith("(", self.at):
-            raise self.error(f"unsupported function {match[0]!r}; only length() and size(), at the end of a path,")
+            raise self.error(f"unsupported function {quote(match[0])}; only length() and size(), at the end of a path,")
         return partial(_member, match[0]), True
 
     def read_brackets(self, *, is_scan: bool) -> tuple[Step, bool]:
@@ -414,7 +415,7 @@ class _Reader:
         try:
             matcher = compile_matcher(expression.replace("\\/", "/"))
         except ValueError as error:
-            raise self.error(f"invalid regular expression {match[1]!r}: {error}") from error
+            raise self.error(f"invalid regular expression {quote(match[1])}: {error}") from error
         return lambda value, root: matcher
 
     def read_operand(self) -> Operand:

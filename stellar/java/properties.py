@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from stellar.util.abbreviate import quote
+
 # A key ends at the first =, : or whitespace without a backslash before it
 _KEY_AND_VALUE = re.compile(r"(?P<key>(?:\\.|[^\\=:\s])*)\s*[=:]?\s*(?P<value>.*)")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.?))")
@@ -70,7 +72,7 @@ def _unescape(value: str) -> str:
     try:
         return unescaped.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError as error:
-        raise ValueError(f"invalid escape in {value!r}: unpaired surrogate") from error
+        raise ValueError(f"invalid escape in {quote(value)}: unpaired surrogate") from error
 
 
 def _character(escape: re.Match[str]) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Container
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
+from stellar.util.abbreviate import quote
+
 T = TypeVar("T")
 Replacement = str | Callable[[Any], str]
 
@@ -81,7 +83,7 @@ class InvalidPattern(ValueError):
     """
 
     def __init__(self, expression: str, problem: str, position: int = 0) -> None:
-        super().__init__(f"invalid regular expression {expression!r}: {problem}")
+        super().__init__(f"invalid regular expression {quote(expression)}: {problem}")
         self.problem, self.position = problem, position
 
 

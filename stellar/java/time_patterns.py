@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
 from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
+from stellar.util.abbreviate import quote
 
 Fields = dict[str, int]
 
@@ -35,7 +36,7 @@ class _Literal:
 
     def parse(self, string: str, at: int, fields: Fields) -> int:
         if not string.startswith(self.text, at):
-            raise DateFormatError(f"expected {self.text!r} at character {at + 1}")
+            raise DateFormatError(f"expected {quote(self.text)} at character {at + 1}")
         return at + len(self.text)
 
 
@@ -279,7 +280,7 @@ def _split(pattern: str) -> Iterator[tuple[str, str]]:
         quoted, letter = match.groups()
         literal = quoted.replace("''", "'") if quoted else "'" if match[0] == "''" else match[0]
         if not letter and literal in ("{", "}", "#"):
-            raise ValueError(f"reserved character {literal!r}; put it into quotes")
+            raise ValueError(f"reserved character {quote(literal)}; put it into quotes")
         yield literal, letter or ""
         at = match.end()
 

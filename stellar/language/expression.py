@@ -6,6 +6,7 @@ import linecache
 import types
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.language import nodes as n
@@ -16,8 +17,8 @@ from stellar.language.errors import EvaluationError, ParseError, StellarError
 from stellar.language.library import Library
 from stellar.language.parser import parse
 from stellar.language.resolver import Names, resolve
-from stellar.language.runtime import abbreviate_value
 from stellar.language.source import Span
+from stellar.util.abbreviate import abbreviate, abbreviate_value
 
 if TYPE_CHECKING:
     from stellar.language.asynchronous import Waits
@@ -27,6 +28,10 @@ Missing = Literal["null", "error"]
 
 # The source of this many expressions that failed last is shown in tracebacks
 MAX_TRACEBACK_SOURCES = 256
+# Functions of other packages may quote whole values in their messages
+MAX_MESSAGE = 2000
+# An error shows the values of this many variables
+MAX_VALUES = 10
 
 
 class Expression:
@@ -215,15 +220,18 @@ def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, 
         message = str(error) or type(error).__name__
     else:
         message = f"{type(error).__name__}: {error}"
-    return EvaluationError(message, source, span, _values(names, span, record))
+    return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(names, span, record))
 
 
 def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
-    within = dict.fromkeys(name for name, where in names.reads if span.start <= where.start and where.end <= span.end)
+    within = dict.fromkeys(
+        name for name, where in names.reads if span.start <= where.start and where.end <= span.end and name != "_"
+    )
     shown = [
-        f"{name} is {abbreviate_value(record[name]) if name in record else 'missing'}" for name in within if name != "_"
+        f"{name} is {abbreviate_value(record[name]) if name in record else 'missing'}"
+        for name in islice(within, MAX_VALUES)
     ]
-    return ", ".join(shown) or None
+    return ", ".join([*shown, "..."] if len(within) > MAX_VALUES else shown) or None
 
 
 def _span(source: str, traceback: types.TracebackType | None) -> Span | None:

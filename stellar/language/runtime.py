@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from stellar.language.conversions import to_boolean
 from stellar.language.library import Function
-from stellar.util.abbreviate import abbreviate
+from stellar.util.abbreviate import MOST_BITS, abbreviate_value
 
 MAX_INTEGER_BITS = 4096
 
@@ -413,27 +413,17 @@ _NOUNS: tuple[tuple[type, str], ...] = (
     (str, "the string "),
     (bytes, "the bytes "),
     (list, "the list "),
+    (tuple, "the list "),
     (Mapping, "the map "),
     (set, "the set "),
+    (frozenset, "the set "),
 )
 
 
 def describe(value: Any) -> str:
     """Describe a value for a message, such as `the string 'abc'`."""
-    if value is None:
-        return "null"
-    if value.__class__ is FunctionType:
-        return "a lambda"
-    for kind, noun in _NOUNS:
-        if isinstance(value, kind):
-            return noun + abbreviate_value(value)
-    return getattr(value, "STELLAR_NOUN", f"an object of type {value.__class__.__name__}")
-
-
-def abbreviate_value(value: Any) -> str:
-    """Return a value in Stellar's notation, at most 40 characters long."""
-    if value is None or value is True or value is False:
-        return str(value).lower().replace("none", "null")
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"of {value.bit_length()} bits"
-    return abbreviate(repr(value))
+    cls = type(value)
+    noun = next((noun for kind, noun in _NOUNS if issubclass(cls, kind)), "")
+    if issubclass(cls, int) and int.bit_length(value) > MOST_BITS:
+        noun = ""  # described by its size
+    return noun + abbreviate_value(value)

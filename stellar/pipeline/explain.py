@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from stellar import Expression
-from stellar.language.runtime import abbreviate_value
 from stellar.pipeline.parsers import PARSERS, Parser, Unreadable
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, Stage
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.stages.fields import Assign, IpProtocol, RegexSelect, Remove, Rename, Select, Step
-from stellar.util.abbreviate import escape
+from stellar.util.abbreviate import abbreviate_value, escape
 
 # Changes between two stages: `source.type`, metadata, `guid`, `original_string`
 PIPELINE = "pipeline"

@@ -15,6 +15,7 @@ from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 from stellar.util.java_random import JavaRandom
 
 _MOST_BITS = 65_536
@@ -47,7 +48,7 @@ def _prepare_hash(to_hash: object, hash_type: object, *config: object) -> Callab
 
 def _require_hash(name: str) -> None:
     if name.upper() not in (*_DIGESTS, "TLSH"):
-        raise ValueError(f"unknown hash {name!r}: expected one of {', '.join(get_hashes_available())}")
+        raise ValueError(f"unknown hash {quote(name)}: expected one of {', '.join(get_hashes_available())}")
 
 
 HASH_NAME = LiteralKind(check_strings(_require_hash), "see GET_HASHES_AVAILABLE()")
@@ -146,7 +147,7 @@ def _find_charset(name: str) -> Callable[[str], bytes]:
         return lambda string: b"\xfe\xff" + string.encode("utf-16-be", "replace")
     if normalized in _CHARSETS:
         return partial(str.encode, encoding=_CHARSETS[normalized], errors="replace")
-    raise ValueError(f"unknown charset {name!r}")
+    raise ValueError(f"unknown charset {quote(name)}")
 
 
 _CHARSETS = {

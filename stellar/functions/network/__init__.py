@@ -13,6 +13,7 @@ from stellar.language.conversions import JAVA_WHITESPACE, to_integer
 from stellar.language.library import stellar
 from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 from stellar.util.memoize import memoize
 
 _LONGEST_LABEL = 63
@@ -76,7 +77,7 @@ _CIDR = re.compile(rf"({_IPV4.pattern})/(\d{{1,3}})", re.ASCII)
 def _parse_ipv4(ip: str) -> int:
     octets = [int(octet) for octet in match.groups()] if (match := _IPV4.fullmatch(ip)) else [256]
     if max(octets) > 255:
-        raise ValueError(f"invalid IPv4 address {ip!r}")
+        raise ValueError(f"invalid IPv4 address {quote(ip)}")
     return int.from_bytes(octets)
 
 
@@ -84,7 +85,7 @@ def _parse_ipv4(ip: str) -> int:
 def _parse_subnet(cidr: str) -> tuple[int, int]:
     match = _CIDR.fullmatch(cidr)
     if match is None or not 1 <= (bits := int(match[6])) <= 32:
-        raise ValueError(f"invalid IPv4 subnet {cidr!r}: expected a form such as '10.0.0.0/8'")
+        raise ValueError(f"invalid IPv4 subnet {quote(cidr)}: expected a form such as '10.0.0.0/8'")
     size = 1 << (32 - bits)
     network = _parse_ipv4(match[1]) & -size
     # In a subnet without hosts, Metron finds the address 0.0.0.0
