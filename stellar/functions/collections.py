@@ -8,6 +8,7 @@ from typing import Any
 
 from stellar.language.library import stellar
 from stellar.language.ordered_set import OrderedSet
+from stellar.language.python_values import from_python
 from stellar.language.runtime import ABSENT, describe, hashable, member
 
 # Default of arguments for which omitted and null differ
@@ -64,6 +65,7 @@ def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
         LIST_ADD('ab', 'c')  // 'ab'
         LIST_ADD(null, 1)  // null
     """
+    list_ = from_python(list_)
     if element is not _MISSING and isinstance(list_, list):
         list_.append(element)
     return list_
@@ -331,7 +333,7 @@ def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
 
 
 @stellar("ZIP")
-def zip_(*lists: Any) -> list[list[Any]]:
+def zip_(*lists: object) -> list[list[Any]]:
     """Combine lists element by element, up to the end of the shortest.
 
     lists: The lists; other values are ignored
@@ -345,7 +347,7 @@ def zip_(*lists: Any) -> list[list[Any]]:
 
 
 @stellar("ZIP_LONGEST")
-def zip_longest(*lists: Any) -> list[list[Any]]:
+def zip_longest(*lists: object) -> list[list[Any]]:
     """Combine lists element by element, up to the end of the longest. Missing elements are null.
 
     lists: The lists; other values are ignored
@@ -374,7 +376,7 @@ def _require_sequence(collection: Any) -> Iterable[Any]:
     return collection or ()
 
 
-def _select_lists(values: tuple[Any, ...]) -> list[list[Any]]:
+def _select_lists(values: tuple[object, ...]) -> list[list[Any]]:
     return [value for value in values if isinstance(value, list)]
 
 

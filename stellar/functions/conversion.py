@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stellar.language import conversions
 from stellar.language.library import stellar
 
 
 @stellar("TO_STRING")
-def to_string(input_: object) -> str | None:
+def to_string(input_: Any) -> str | None:
     """Convert a value to a string.
 
     input: Any value
@@ -25,7 +27,7 @@ def to_string(input_: object) -> str | None:
 
 
 @stellar("TO_INTEGER")
-def to_integer(input_: object) -> int | None:
+def to_integer(input_: Any) -> int | None:
     """Convert a value to a 32-bit integer.
 
     input: A number, which is truncated; a string of digits; a boolean; a list, whose first element is converted
@@ -41,7 +43,7 @@ def to_integer(input_: object) -> int | None:
 
 
 @stellar("TO_LONG")
-def to_long(input_: object) -> int | None:
+def to_long(input_: Any) -> int | None:
     """Convert a value to a 64-bit integer.
 
     input: A number, which is truncated; a string of digits; a boolean; a list, whose first element is converted
@@ -56,7 +58,7 @@ def to_long(input_: object) -> int | None:
 
 
 @stellar("TO_DOUBLE")
-def to_double(input_: object) -> float | None:
+def to_double(input_: Any) -> float | None:
     """Convert a value to a double.
 
     input: A number; a string such as `1e3`, `.5` or `Infinity`; a boolean; a list, whose first element is converted
@@ -71,7 +73,7 @@ def to_double(input_: object) -> float | None:
 
 
 @stellar("TO_FLOAT")
-def to_float(input_: object) -> float | None:
+def to_float(input_: Any) -> float | None:
     """Convert a value to a float. The range is that of 32 bits, the precision that of 64.
 
     input: A number; a string such as `1e3`, `.5` or `Infinity`; a boolean; a list, whose first element is converted

@@ -17,6 +17,7 @@ from stellar.java.timezones import DEFAULT, Zone, find_zone, zone
 from stellar.language.conversions import to_long, to_string
 from stellar.language.library import stellar
 from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.abbreviate import quote
 
@@ -121,6 +122,7 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
     """
     if format_ is None:
         return None
+    timestamp = from_python(timestamp)
     moment, zone_name = timestamp, timezone
     if timezone is _MISSING:
         if timestamp is None:

@@ -7,6 +7,7 @@ from functools import reduce as fold
 from typing import Any
 
 from stellar.language.library import stellar
+from stellar.language.runtime import is_true
 
 
 @stellar("MAP", comprehension="map")
@@ -43,7 +44,7 @@ def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | Non
     """
     if list_ is None or lambda_ is None:
         return list_
-    return [element for element in list_ if lambda_(element) is True]
+    return [element for element in list_ if is_true(lambda_(element))]
 
 
 @stellar("REDUCE")

@@ -10,6 +10,7 @@ from typing import Any
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.language.conversions import to_boolean, to_double, to_long, to_optional_string
 from stellar.language.library import stellar
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.sketches.summaries import OnlineSummary, WindowSummary
 
@@ -336,7 +337,7 @@ def _sort_key(value: Any) -> Any:
 
 def _find_extreme(values: Iterable[Any], better: Callable[[Any, Any], bool]) -> Any:
     best = None
-    for value in values:
+    for value in map(from_python, values):
         if value is None:
             continue
         if not isinstance(value, str | bool | int | float):

@@ -7,6 +7,7 @@ from typing import Any
 
 from stellar.language.conversions import to_double
 from stellar.language.library import stellar
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe, is_number
 from stellar.sketches.outliers import OutlierState
 from stellar.sketches.summaries import ratio
@@ -85,6 +86,7 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
 
 
 def _require_number(function: str, value: object) -> float:
+    value = from_python(value)
     if not is_number(value):
         raise ValueError(f"{function} expected numbers, got {describe(value)}")
     return float(value)  # type: ignore[arg-type]

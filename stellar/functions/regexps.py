@@ -54,7 +54,7 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
 
 
 def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
-    number = to_integer(group)
+    number = None if group is UNKNOWN else to_integer(group)
     if str_ is not UNKNOWN or not isinstance(pattern, str) or number is None or number < 1:
         return None
     try:

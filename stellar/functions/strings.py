@@ -17,7 +17,7 @@ LONGEST_FILLED = 10_000_000
 
 
 @stellar("TO_UPPER")
-def to_upper(input_: object) -> str | None:
+def to_upper(input_: Any) -> str | None:
     """Convert a string to uppercase.
 
     input: The string; other values are converted to a string first
@@ -33,7 +33,7 @@ def to_upper(input_: object) -> str | None:
 
 
 @stellar("TO_LOWER")
-def to_lower(input_: object) -> str | None:
+def to_lower(input_: Any) -> str | None:
     """Convert a string to lowercase.
 
     input: The string; other values are converted to a string first
@@ -49,7 +49,7 @@ def to_lower(input_: object) -> str | None:
 
 
 @stellar("TRIM")
-def trim(input_: object) -> str | None:
+def trim(input_: Any) -> str | None:
     """Remove whitespace and control characters at both ends of a string.
 
     Only ASCII whitespace is removed, not other Unicode whitespace such as the no-break space.
@@ -306,7 +306,7 @@ def join(items: Iterable[Any], delim: str) -> str:
 
 
 @stellar("SPLIT")
-def split(input_: object, delim: str | None) -> list[str]:
+def split(input_: Any, delim: str | None) -> list[str]:
     """Split a string at each occurrence of a delimiter. Empty substrings are included.
 
     input: The string; other values are converted to a string first

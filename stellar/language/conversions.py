@@ -1,7 +1,7 @@
 """Conversions of values to strings, booleans and numbers, by the rules of Metron's Java.
 
-`to_string` converts every value. The others return None for null and for values that can't be converted, and convert
-the first element of a list, set or bytes.
+`to_string` converts every value. The others return None for null and for values that can't be converted, convert the
+first element of a list, set or bytes, and raise ValueError for Python objects that are not Stellar values.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from decimal import Decimal
 from types import FunctionType
 
 from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
+from stellar.language.python_values import describe_foreign, from_python, is_foreign
 
 FLOAT_MAX = (2 - 2**-23) * 2.0**127
 # The nearest binary32 number to this one and larger ones is infinite
@@ -48,11 +49,14 @@ def _to_string(value: object) -> str:
     write = _WRITERS.get(value.__class__)
     if write is not None:
         return write(value)
+    value = from_python(value)
     for kind, write in _WRITERS.items():  # a subclass
         if isinstance(value, kind):
             return write(value)
     if isinstance(value, Mapping):  # `_`, all fields: a null counts as missing
         return _map_to_string((key, item) for key, item in value.items() if item is not None)
+    if type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__ and is_foreign(value):
+        raise ValueError(f"can't convert {describe_foreign(value)} to a string")
     return str(value)
 
 
@@ -101,11 +105,18 @@ _WRITERS: dict[type, Callable[..., str]] = {
 
 def first_of(value: object) -> object:
     """Return the first element of a list, set or bytes, None if it is empty; any other value unchanged."""
-    if isinstance(value, list | tuple | set | frozenset):
-        return next(iter(value), None)
+    value = from_python(value)
+    if isinstance(value, list | set):
+        return from_python(next(iter(value), None))
     if isinstance(value, bytes):
         return int.from_bytes(value[:1], signed=True) if value else None
     return value
+
+
+def _require_own(value: object, noun: str) -> None:
+    """Raise ValueError for a foreign object, for which null would be a wrong result."""
+    if is_foreign(value):
+        raise ValueError(f"can't convert {describe_foreign(value)} to {noun}")
 
 
 def to_optional_string(value: object) -> str | None:
@@ -123,6 +134,7 @@ def to_boolean(value: object) -> bool | None:
     value = first_of(value)
     if value is None or isinstance(value, float | Mapping):
         return None
+    _require_own(value, "a boolean")
     return _BOOLEANS.get(to_string(value).lower())
 
 
@@ -160,6 +172,7 @@ def _truncate(value: object) -> int | None:
         # A longer one is out of range or has leading zeros; Python rejects more than 4,300 digits
         if _INTEGER.fullmatch(digits) and len(digits) < 4000:
             return int(digits)
+    _require_own(value, "an integer")
     return None
 
 
@@ -177,6 +190,7 @@ def to_double(value: object) -> float | None:
             return float(value)
         except OverflowError:
             return math.inf if value > 0 else -math.inf
+    _require_own(value, "a number")
     return _parse_double(value.strip(JAVA_WHITESPACE)) if isinstance(value, str) else None
 
 

@@ -90,11 +90,14 @@ class Kind:
     classes: Python classes of the accepted values; empty accepts any value
     null: True if null is accepted
     noun: name for messages, such as "a string"
+    converted: True if a Python object that is not a Stellar value is converted, or an error if that is impossible, even
+        though any value is accepted
     """
 
     classes: tuple[type, ...]
     null: bool
     noun: str
+    converted: bool = False
 
     def accepts(self, value: object) -> bool:
         """Return True if a value is of this type."""
@@ -260,7 +263,7 @@ def _public_name(name: str) -> str:
 def kind(annotation: Any) -> Kind:
     """Return the type that an annotation declares."""
     if annotation is Any or annotation is object:
-        return Kind((), null=True, noun="any value")
+        return Kind((), null=True, noun="any value", converted=annotation is object)
     members = (
         typing.get_args(annotation)
         if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union

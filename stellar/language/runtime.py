@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from stellar.language.conversions import to_boolean
 from stellar.language.library import Function
+from stellar.language.python_values import OWN, describe_foreign, from_python, is_foreign
 from stellar.util.abbreviate import MOST_BITS, abbreviate_value
 
 MAX_INTEGER_BITS = 4096
@@ -70,7 +71,8 @@ def _number(symbol: str, value: Any) -> int | float:
         return value
     if value is None:
         return 0
-    if is_number(value):  # a subclass, such as an IntEnum or numpy's float64
+    value = from_python(value)
+    if is_number(value):
         return int(value) if isinstance(value, int) else float(value)
     raise ValueError(f"{symbol} expected numbers, got {describe(value)}")
 
@@ -98,7 +100,11 @@ def nearest_float(number: int | float) -> float:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """`left == right`: numbers are compared by value, other values only with values of the same type."""
+    """`left == right`: numbers are compared by value, other values only with values of the same type.
+
+    Raises ValueError for a foreign object and a value of another type.
+    """
+    left, right = from_python(left), from_python(right)
     if is_number(left) and is_number(right):
         if isinstance(left, float) or isinstance(right, float):
             return nearest_float(left) == nearest_float(right)
@@ -112,33 +118,47 @@ def unequal(left: Any, right: Any) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Return True if two values are the same member of a collection: 1, 1.0 and true differ, NaN equals itself."""
+    """Return True if two values are the same member of a collection: 1, 1.0 and true differ, NaN equals itself.
+
+    Raises ValueError for a foreign object and a value of another type.
+    """
+    if left is right:
+        return True
+    left, right = from_python(left), from_python(right)
     if isinstance(left, float) and isinstance(right, float):
         return (left == right and math.copysign(1, left) == math.copysign(1, right)) or (
             left != left and right != right
         )
     if _family(left) is not _family(right):
-        return False
-    if isinstance(left, list | tuple):
+        return _compare_types(left, right)
+    if isinstance(left, list):
         return len(left) == len(right) and all(starmap(same, zip(left, right, strict=True)))
     if isinstance(left, Mapping):
         return len(left) == len(right) and all(
             (found := member(right, key)) is not ABSENT and same(value, right[found]) for key, value in left.items()
         )
-    if isinstance(left, set | frozenset):
+    if isinstance(left, set):
         return len(left) == len(right) and all(member(right, item) is not ABSENT for item in left)
     return bool(left == right)
+
+
+def _compare_types(left: Any, right: Any) -> bool:
+    """Return False for values of two types; a foreign object can equal a value, such as a Fraction a number.
+
+    Raises ValueError if it does not, because it may mean the same nevertheless.
+    """
+    if left is not None and right is not None and (is_foreign(left) or is_foreign(right)):
+        if bool(left == right):
+            return True
+        raise ValueError(f"can't compare {describe(left)} with {describe(right)}")
+    return False
 
 
 _FAMILIES: tuple[type, ...] = (bool, int, float, str, list, Mapping, set)
 
 
 def _family(value: object) -> type:
-    """Return the class whose values may be equal to this one; a numpy integer shares it with int, a bool does not."""
-    if isinstance(value, tuple):
-        return list
-    if isinstance(value, frozenset):
-        return set
+    """Return the class whose values may be equal to this one."""
     return next((family for family in _FAMILIES if isinstance(value, family)), value.__class__)
 
 
@@ -165,12 +185,13 @@ def greater_or_equal(left: Any, right: Any) -> bool:
     return _compare(">=", operator.ge, left, right)
 
 
-_UNORDERED = (list, tuple, Mapping, set, frozenset, FunctionType, bytes)
+_UNORDERED = (list, Mapping, set, FunctionType, bytes)
 
 
 def _compare(symbol: str, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> bool:
     if left is None or right is None:
         return False
+    left, right = from_python(left), from_python(right)
     if is_number(left) and is_number(right):
         if isinstance(left, float) or isinstance(right, float):
             left, right = nearest_float(left), nearest_float(right)
@@ -193,13 +214,14 @@ def contains(item: Any, container: Any) -> bool:
     """`item in container`: a substring, a member of a list or set, or a key of a map; else compare for equality."""
     if container is None:
         return False
+    item, container = from_python(item), from_python(container)
     if isinstance(container, str) and isinstance(item, str):
         return item in container
-    if isinstance(container, list | tuple):
-        if item.__class__ is str:
+    if isinstance(container, list):
+        if item.__class__ is str and (item in container or OWN.issuperset(map(type, container))):
             return item in container
         return any(same(item, other) for other in container)
-    if isinstance(container, Mapping | set | frozenset):
+    if isinstance(container, Mapping | set):
         return member(container, item) is not ABSENT
     return item is not None and same(item, container)
 
@@ -266,8 +288,10 @@ class _SetKey(set[Any]):
 def hashable(value: Any) -> Any:
     """Convert a value to a key of a map or a member of a set: lists, maps and sets become hashable.
 
-    Every NaN becomes the same object, because Python finds a NaN by identity only.
+    A Python object with a Stellar value becomes that value, as otherwise it would not be found by it. Every NaN becomes
+    the same object, because Python finds a NaN by identity only.
     """
+    value = from_python(value)
     if value.__class__ is float and value != value:
         return math.nan
     if isinstance(value, list):
@@ -301,6 +325,7 @@ def require_condition(value: Any) -> bool:
 
     Raises ValueError for any other value.
     """
+    value = from_python(value)
     if ends_and(value):
         return False
     if value is True:
@@ -310,9 +335,15 @@ def require_condition(value: Any) -> bool:
 
 def ends_and(value: Any) -> bool:
     """Return True for a value that ends an `and` at once: false, null, an empty list, set or map."""
+    value = from_python(value)
     if value is None or value is False:
         return True
-    return isinstance(value, list | tuple | set | frozenset | Mapping) and not value
+    return isinstance(value, list | set | Mapping) and not value
+
+
+def is_true(value: Any) -> bool:
+    """Return True for true, as a boolean of Python or numpy."""
+    return from_python(value) is True
 
 
 def coerce_to_bool(value: Any) -> bool:
@@ -325,6 +356,7 @@ def require_bool_or_null(value: Any) -> bool | None:
 
     Raises NotBoolean for another value.
     """
+    value = from_python(value)
     if value is None or isinstance(value, bool):
         return value
     raise NotBoolean(f"the rule does not return a boolean value, but {describe(value)}")
@@ -382,9 +414,24 @@ def accept(function: Function, index: int, value: Any) -> Any:
     parameter = function.parameter_at(index)
     if parameter.kind.accepts(value):
         return value
+    value = from_python(value)
+    if parameter.kind.accepts(value):
+        return value
     noun, name = parameter.kind.noun, parameter.name
     role = "" if name in noun.split() else f" as {name}"  # avoid «a list as list»
     raise ValueError(f"{function.name} expected {noun}{role}, got {describe(value)}")
+
+
+def read_argument(function: Function, index: int, value: Any) -> Any:
+    """Return the Stellar value of an argument that may have any type.
+
+    Raises ValueError, with the function and the parameter, for a foreign object.
+    """
+    value = from_python(value)
+    if is_foreign(value):
+        parameter = function.parameter_at(index)
+        raise ValueError(f"{function.name} can't take {describe_foreign(value)} as {parameter.name}")
+    return value
 
 
 def items(function: Function, value: Any) -> list[Any] | None:
@@ -413,15 +460,15 @@ _NOUNS: tuple[tuple[type, str], ...] = (
     (str, "the string "),
     (bytes, "the bytes "),
     (list, "the list "),
-    (tuple, "the list "),
     (Mapping, "the map "),
     (set, "the set "),
-    (frozenset, "the set "),
 )
 
 
 def describe(value: Any) -> str:
     """Describe a value for a message, such as `the string 'abc'`."""
+    if is_foreign(value := from_python(value)):
+        return describe_foreign(value)
     cls = type(value)
     noun = next((noun for kind, noun in _NOUNS if issubclass(cls, kind)), "")
     if issubclass(cls, int) and int.bit_length(value) > MOST_BITS:

@@ -14,6 +14,7 @@ from stellar.functions.hashing.tlsh import parse as parse_tlsh
 from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import LiteralKind, check_strings
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.abbreviate import quote
 from stellar.util.java_random import JavaRandom
@@ -55,7 +56,7 @@ HASH_NAME = LiteralKind(check_strings(_require_hash), "see GET_HASHES_AVAILABLE(
 
 
 @stellar("HASH", prepare=_prepare_hash, literals={"hashType": HASH_NAME})
-def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
+def hash_(to_hash: object, hash_type: object, config: object = None) -> Any:
     """Return the hash of a value: strings are encoded as UTF-8 first, and values other than strings and bytes as JSON.
 
     Similar values have similar TLSH hashes; see TLSH_DIST. With the extra `tlsh`, these are computed about 100 times
@@ -124,6 +125,7 @@ def _to_bytes(value: Any, charset: object = None) -> bytes:
 
 def _to_json(value: Any) -> str:
     """Return a value as compact JSON, with keys and members of sets sorted, so that equal values have the same JSON."""
+    value = from_python(value)
     if value is None or isinstance(value, bool | int | float | str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bytes):

@@ -15,6 +15,7 @@ from stellar.language.compiler.operators import (
     MOST_INLINE_VARIABLES,
 )
 from stellar.language.library import Kind, Library
+from stellar.language.python_values import OWN
 
 
 def static_class(node: n.Expr, library: Library) -> type | None:
@@ -48,6 +49,8 @@ def accepts_every_value(kind: Kind, node: n.Expr, library: Library) -> bool:
     """Return True if a parameter of this kind accepts every value that a node can have."""
     if isinstance(node, n.Literal):
         return kind.accepts(node.value)
+    if not kind.classes:
+        return not kind.converted or static_class(node, library) in OWN
     return static_class(node, library) in kind.classes
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stellar.language import nodes as n
+from stellar.language import runtime
 from stellar.language.compiler import pyast as py
-from stellar.language.compiler.pyast import IS, Code, HeldValue, Position
+from stellar.language.compiler.pyast import IN, IS, NOT_IN, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.library import Library
+from stellar.language.python_values import OWN
 
 
 @dataclass(slots=True)
@@ -97,7 +99,21 @@ class CodeBuilder(ABC):
 
     def test_class(self, code: Code, cls: type, at: Position) -> Code:
         """`code.__class__ is cls`"""
-        return ast.Compare(py.class_of(code, at), [IS], [self.bind_global(cls, cls.__name__, at)], **at)
+        return ast.Compare(py.class_of(code, at), [IS], [self.bind_class(cls, at)], **at)
+
+    def bind_class(self, cls: type, at: Position) -> ast.Name:
+        """Return the global name of a class."""
+        return self.bind_global(cls, cls.__name__, at)
+
+    def test_own(self, code: Code, at: Position, *, negated: bool = False) -> Code:
+        """`code.__class__ in OWN`: the value needs no conversion."""
+        operator = NOT_IN if negated else IN
+        return ast.Compare(py.class_of(code, at), [operator], [self.bind_global(OWN, "OWN", at)], **at)
+
+    def test_true(self, held: HeldValue, at: Position) -> Code:
+        """Evaluate a held value and test that it is true, not only converts to true."""
+        converted = [self.test_own(held.again, at, negated=True), self.call_helper(runtime.is_true, [held.again], at)]
+        return ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), ast.BoolOp(ast.And(), converted, **at)], **at)
 
     def test_classes(self, held: HeldValue, classes: tuple[type, ...], at: Position) -> Code:
         """Evaluate a held value and test for one of several classes, of which the first is the likeliest."""

@@ -337,13 +337,32 @@ class Compiler(CodeBuilder):
         if is_equality:
             # With a literal on one side Python's == agrees with Stellar's, except that it equates true and 1
             if isinstance(value, bool):
-                return py.compare_is(held.first, value, at, negated=symbol == "!=")
+                identity = py.compare_is(held.first, value, at, negated=symbol == "!=")
+                return self.retry_unless_own(symbol, held, identity, slow, at)
             if isinstance(value, str) or (abs(value) < EXACT and value not in (0, 1)):
-                return py.replace_operand(result, held)
+                result = py.replace_operand(result, held)
+                return self.retry_unless_own(symbol, held, result, slow, at, type(value))
         classes: tuple[type, ...] = (type(value),)
         if not isinstance(value, bool | str) and abs(value) < EXACT:
             classes = (int, float) if isinstance(value, int) else (float, int)
         return ast.IfExp(self.test_classes(held, classes, at), result, slow, **at)
+
+    def retry_unless_own(
+        self, symbol: str, held: HeldValue, result: Code, slow: Code, at: Position, likeliest: type | None = None
+    ) -> Code:
+        """Compile an inline comparison that finds a difference only for values that need no conversion.
+
+        likeliest: a class for which no other test is needed
+        """
+        is_other = [py.compare_is(held.again, None, at, negated=True), self.test_own(held.again, at, negated=True)]
+        if likeliest is not None:
+            is_other.insert(
+                1, ast.Compare(py.class_of(held.again, at), [IS_NOT], [self.bind_class(likeliest, at)], **at)
+            )
+        if symbol == "==":
+            return ast.IfExp(result, py.constant(True, at), ast.BoolOp(ast.And(), [*is_other, slow], **at), **at)
+        is_own = ast.UnaryOp(NOT, ast.BoolOp(ast.And(), is_other, **at), **at)
+        return ast.IfExp(result, ast.BoolOp(ast.Or(), [is_own, slow], **at), py.constant(False, at), **at)
 
     # -- Logic --------------------------------------------------------------------------------------------------------
 
@@ -380,11 +399,12 @@ class Compiler(CodeBuilder):
                     tests.append(self.compile(operand))
                 else:
                     held = self.hold(operand)
-                    test = py.compare_is(held.first, True, at)
                     conversion = self.call_helper(runtime.coerce_to_bool, [held.again], at)
-                    if ends is not None:
+                    if ends is None:
+                        test = self.test_true(held, at)
+                    else:
                         goes_on = ast.UnaryOp(NOT, self.call_helper(ends, [held.again], at), **at)
-                        test = ast.BoolOp(ast.Or(), [test, goes_on], **at)
+                        test = ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), goes_on], **at)
                         is_true = py.compare_is(held.again, True, at)
                         conversion = ast.BoolOp(ast.Or(), [is_true, conversion], **at)
                     tests.append(test)
@@ -479,18 +499,22 @@ class Compiler(CodeBuilder):
         at = self.source_map[node.span]
         if Written in kind.classes and isinstance(node, n.Literal) and isinstance(node.value, str):
             return self.bind_global(Written(node.value), self.new_name("written"), at)
-        if not kind.classes or accepts_every_value(kind, node, self.library):
+        if accepts_every_value(kind, node, self.library):
             return self.compile(node)
         if not self.fast:
             return py.call(self.bind_check(function, index, at), [self.compile(node)], at)
         held = self.hold(node)
+        if kind.converted:
+            is_own = self.test_own(held.first, at)
+            return ast.IfExp(is_own, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
         classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
         guard = self.test_classes(held, classes, at)
         return ast.IfExp(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
 
     def bind_check(self, function: Function, index: int, at: Position) -> Code:
-        """Return the name of a function that checks an argument."""
-        return self.bind_global(partial(runtime.accept, function, index), f"accept_{function.name}_{index}", at)
+        """Return the name of a function that checks an argument, or converts it if any value is accepted."""
+        check = runtime.accept if function.parameter_at(index).kind.classes else runtime.read_argument
+        return self.bind_global(partial(check, function, index), f"accept_{function.name}_{index}", at)
 
     # -- Comprehensions -----------------------------------------------------------------------------------------------
 
@@ -555,4 +579,6 @@ class Compiler(CodeBuilder):
         """Compile the condition of FILTER: only true passes, no value that converts to true."""
         with self.loop_body(dict.fromkeys(condition.parameters, variable)):
             code = self.compile(condition.body)
-        return code if static_class(condition.body, self.library) is bool else py.compare_is(code, True, at)
+        if static_class(condition.body, self.library) is bool:
+            return code
+        return self.test_true(self.hold_code(code, at), at)

@@ -10,7 +10,7 @@ from typing import Any
 from stellar.language import runtime
 
 LOAD, STORE, NOT = ast.Load(), ast.Store(), ast.Not()
-IS, IS_NOT, IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.Lt()
+IS, IS_NOT, IN, NOT_IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.NotIn(), ast.Lt()
 
 Position = dict[str, int]
 Code = ast.expr
