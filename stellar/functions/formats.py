@@ -17,6 +17,7 @@ from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import to_long, to_optional_string, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.literals import Arguments, LiteralKind
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.abbreviate import quote
 
@@ -59,7 +60,7 @@ FORMAT = LiteralKind(_validate_format, "add a value for each directive; write a 
 
 
 @stellar("FORMAT", prepare=_prepare_format, literals={"format": FORMAT})
-def format_(format_: object, *args: object) -> str:
+def format_(format_: object, *args: Any) -> str:
     """Format values by a pattern, like Java's String.format.
 
     format: The pattern. Its directives are replaced by values: `%s` any value, `%d` and `%x` integers, `%f` and `%e`
@@ -131,6 +132,7 @@ class _Directive:
     date_letter: str
 
     def format(self, value: object) -> str:
+        value = from_python(value)
         if value is None and self.letter not in "bB":
             text = "null" if self.precision is None else "null"[: self.precision]
         else:

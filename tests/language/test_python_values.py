@@ -96,6 +96,8 @@ RECORD: dict[str, Any] = {
         ("TO_STRING([d, half, n, yes, ip])", "[7, 1.5, 7, true, 10.0.0.1]"),
         ("TO_STRING(ip)", "10.0.0.1"),
         ("FORMAT('%d %s', d, n)", "7 7"),
+        ("FORMAT('%.2f|%b', f, no)", "1.50|false"),
+        ("HASH(octets, 'MD5') == HASH('ab', 'MD5')", True),
         ("MAP_GET(n, m)", "x"),
         ("MAP_GET(7, {d : 'x'})", "x"),
         ("HASH(d, 'MD5') == HASH(7, 'MD5')", True),

@@ -56,7 +56,7 @@ HASH_NAME = LiteralKind(check_strings(_require_hash), "see GET_HASHES_AVAILABLE(
 
 
 @stellar("HASH", prepare=_prepare_hash, literals={"hashType": HASH_NAME})
-def hash_(to_hash: object, hash_type: object, config: object = None) -> Any:
+def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     """Return the hash of a value: strings are encoded as UTF-8 first, and values other than strings and bytes as JSON.
 
     Similar values have similar TLSH hashes; see TLSH_DIST. With the extra `tlsh`, these are computed about 100 times
@@ -118,6 +118,7 @@ def tlsh_dist(hash1: str | None, hash2: str | None, include_length: object = Fal
 
 def _to_bytes(value: Any, charset: object = None) -> bytes:
     encode = _find_charset("UTF-8" if charset is None else to_string(charset))
+    value = from_python(value)
     if isinstance(value, bytes):
         return value
     return encode(value) if isinstance(value, str) else _to_json(value).encode("utf-8", "replace")
