@@ -44,9 +44,14 @@ and print for each
 As in Metron, a case that calls an unknown function fails only when the call is
 reached.
 
-Values without a JSON type are written, and read in the vars of cases, as:
+Values without a JSON type are written, and read in records and the vars of
+cases, as:
     {"$nan": true}  {"$inf": 1}  {"$inf": -1}  {"$bytes": "<base64>"}
-    {"$set": [...]}  {"$map": [[key, value], ...]}  {"$object": "<class>"}
+    {"$set": [...]}  {"$map": [[key, value], ...]}
+and sketches as:
+    {"$bloom": "<base64>"}  {"$hllp": ...}  {"$stats": ...}  {"$mad": ...}
+    {"$sample": ...}
+Other values are only written: {"$object": "<class>"}
 """
 
 END = """\
@@ -88,7 +93,9 @@ def run(options: argparse.Namespace) -> int:
         except (StellarError, ValueError) as error:
             print_error(str(error), error, options)
             return FAILED
-        return _print_each("record", options.file, partial(_evaluate, expression, context), _format_null, options)
+        return _print_each(
+            "record", options.file, partial(_evaluate_record, expression, context), _format_null, options
+        )
 
 
 def _print_each(
@@ -115,6 +122,10 @@ def _print_each(
         # A producer at standard input may wait for the result
         print(result, flush=file == STANDARD_INPUT)
     return status
+
+
+def _evaluate_record(expression: Expression, context: Context, record: dict[str, Any]) -> str:
+    return _evaluate(expression, context, {name: decode(value) for name, value in record.items()})
 
 
 def _evaluate(expression: Expression, context: Context, record: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from stellar.language.context import Context, FailureReporter, GlobalSettings
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
 from stellar.language.runtime import ABSENT, describe, member
+from stellar.language.tagged_json import decode, deserialize
 from stellar.stores.base import StoreError
 from stellar.stores.opening import EnrichmentStore, look_up, open_store
 from stellar.stores.sqlite import SqliteStore
@@ -54,7 +54,8 @@ def get(
 
     `enrichment.store` in the global configuration names the store.
     """
-    return _look_up(context, type_, indicator, table, column_family) or {}
+    found: dict[str, Any] = decode(_look_up(context, type_, indicator, table, column_family) or {})
+    return found
 
 
 @stellar("ENRICHMENT_EXISTS", surplus="refuse", check=check_store)
@@ -147,8 +148,8 @@ class ObjectCache:
         except FileTooLarge as error:
             raise ValueError(f"{error}, the limit that {self.size_key} in the global configuration sets") from None
         try:
-            return json.loads(data) if data.strip() else None
-        except (ValueError, RecursionError) as error:
+            return deserialize(data) if data.strip() else None
+        except ValueError as error:
             raise ValueError(f"invalid JSON in the object {path}: {error}") from error
 
 
@@ -182,7 +183,8 @@ def object_get(context: Context, path: Written | str | None = None) -> Any:
 
     path: Path of the file, or a URL that fsspec supports, such as `hdfs://…`. Unless it is a literal, it must begin
         with one of `object.get.paths.allowed` in the global configuration
-    returns: The object; null for null and for an empty file
+    returns: The object; null for null and for an empty file. Tagged JSON, as `stellar eval` prints, is decoded: sets,
+        maps, bytes and sketches, such as `{"$stats": "…"}`
 
     Objects are cached for a day by default; `object.cache.expiration` in the global configuration changes that. A file
     above 1 MiB is an error; `object.cache.max.file.size` there is the limit in bytes.

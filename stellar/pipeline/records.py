@@ -14,13 +14,16 @@ import math
 import socket
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+from uuid import UUID, uuid4
 
 from stellar.language.conversions import to_string
+from stellar.language.tagged_json import encode
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -132,7 +135,7 @@ _IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
     """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
     document: Record = {
-        "guid": str(uuid.uuid4()),
+        "guid": str(uuid4()),
         "source.type": "error",
         "error_type": ERROR_TYPES.get(failure.stage, "error"),
         "failed_sensor_type": failure.sensor or sensor,
@@ -198,17 +201,28 @@ def _class_name(error: BaseException) -> str:
 def to_json(record: Mapping[str, Any]) -> str:
     """Return a record as one line of JSON.
 
-    Infinity and NaN become null, sets become lists, and bytes and other values become strings.
+    Infinity and NaN become null, sets become lists, bytes strings, and sketches tagged JSON, such as
+    `{"$stats": "…"}`, which OBJECT_GET and ENRICHMENT_GET read. Python's Decimal, UUID and IP addresses, and numpy's
+    values and arrays, become numbers, strings and lists.
 
-    Raises ValueError for a record that contains itself.
+    Raises ValueError for a value without a JSON form, such as a lambda, and for a record that contains itself.
     """
     try:
         return _show_counts.encode(record)
-    except (ValueError, TypeError, RecursionError):  # rare: a number or key that JSON cannot represent
+    except (ValueError, TypeError, RecursionError):  # rare: a number, key or value that JSON cannot represent
+        return _encode_fields(record)
+
+
+def _encode_fields(record: Mapping[str, Any]) -> str:
+    document = {}
+    for name, value in record.items():
         try:
-            return _show_counts.encode(_json_value(record))
+            document[to_string(name)] = _json_value(value)
         except RecursionError:
             raise ValueError("record is nested too deeply for JSON") from None
+        except ValueError as error:
+            raise ValueError(f"cannot write the field {to_string(name)}: {error}") from error
+    return _show_counts.encode(document)
 
 
 def to_json_bytes(record: Mapping[str, Any]) -> bytes:
@@ -216,8 +230,24 @@ def to_json_bytes(record: Mapping[str, Any]) -> bytes:
     return to_json(record).encode("utf-8", "backslashreplace")
 
 
-def _json_default(value: object) -> object:
-    return list(value) if isinstance(value, set | frozenset | tuple) else to_string(value)
+_MOST_DIGITS = 400  # of an integral Decimal; a float has at most 309
+
+
+def _json_default(value: Any) -> object:
+    """Return the JSON value of a value that the encoder does not know. Raises ValueError if there is none."""
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, Decimal):
+        is_integral = value.is_finite() and value.adjusted() < _MOST_DIGITS and value == value.to_integral_value()
+        return int(value) if is_integral else float(value)
+    if isinstance(value, bytes | UUID | IPv4Address | IPv6Address):
+        return to_string(value)
+    if type(value).__module__ == "numpy":
+        return value.tolist()
+    try:
+        return encode(value, opaque=False)
+    except ValueError as error:
+        raise ValueError(f"{error}; convert it, for example with TO_STRING") from error
 
 
 _show_counts = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)
@@ -230,7 +260,9 @@ def _json_value(value: object) -> object:
         return {to_string(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_value(item) for item in value]
-    return value
+    if value is None or isinstance(value, str | int):
+        return value
+    return _json_value(_json_default(value))
 
 
 def now() -> int:

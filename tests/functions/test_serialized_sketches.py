@@ -6,11 +6,15 @@ import base64
 import json
 import random
 import zlib
+from pathlib import Path
 from struct import pack
 
 import pytest
 
 import stellar
+from stellar.cli import main
+from stellar.functions.enrichments import SqliteEnrichments
+from stellar.language.context import GlobalSettings
 from stellar.language.tagged_json import deserialize, encode, serialize, to_json
 
 EXPRESSIONS = {
@@ -158,6 +162,36 @@ def test_a_value_without_a_json_form_is_shown_but_not_serialized() -> None:
         serialize({"a": [object()]})
     assert encode(object()) == {"$object": "object"}
     assert encode(sampler).keys() == {"$sample"}
+
+
+def test_sketches_in_records_and_stored_objects_are_read(tmp_path: Path) -> None:
+    form = json.loads(serialize(stellar.evaluate("STATS_ADD(null, 1, 3)", {})))
+    (tmp_path / "means.json").write_text(json.dumps({"a": {"size": form}}))
+    path = str(tmp_path / "means.json")
+    assert stellar.evaluate(f"STATS_MEAN(MAP_GET('size', ENRICHMENT_OBJECT_GET('{path}', 'a')))", {}) == 2.0
+    assert stellar.evaluate(f"STATS_MEAN(MAP_GET('size', MAP_GET('a', OBJECT_GET('{path}'))))", {}) == 2.0
+    store = SqliteEnrichments(str(tmp_path / "store.db"))
+    store.put("t", "f", "sizes", "a", {"size": form})
+    store.close()
+    context = stellar.Context({GlobalSettings: GlobalSettings({"enrichment.store": f"sqlite:{tmp_path}/store.db"})})
+    expression = stellar.compile("STATS_MEAN(MAP_GET('size', ENRICHMENT_GET('sizes', 'a', 't', 'f')))")
+    assert expression({}, context) == 2.0
+
+
+def test_a_damaged_sketch_in_a_stored_object_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "means.json"
+    path.write_text('{"$stats": "AQI="}')
+    with pytest.raises(stellar.EvaluationError, match=r"means.json: invalid \$stats: truncated: expected"):
+        stellar.evaluate(f"OBJECT_GET('{path}')", {})
+
+
+def test_eval_reads_the_sketches_that_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "-e", "{'s' : STATS_ADD(null, 1, 3)}"]) == 0
+    (tmp_path / "records.jsonl").write_text(capsys.readouterr().out + '{"s": {"$stats": "AQI="}}\n')
+    assert main(["eval", "-e", "STATS_MEAN(s)", "-f", str(tmp_path / "records.jsonl")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "2.0\nnull\n"
+    assert printed.err == "record 2: invalid $stats: truncated: expected at least 10 bytes, got 2\n"
 
 
 def test_invalid_json_is_rejected() -> None:

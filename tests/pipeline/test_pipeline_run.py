@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from importlib.metadata import EntryPoint
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +29,7 @@ from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, Parse
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Invalid, Raw, Record, Rejected, Report, make_error_document, to_json, to_json_bytes
 from stellar.pipeline.run import run_pipeline
+from stellar.sketches.summaries import WindowSummary
 
 from .conftest import own_fields, transforming
 
@@ -405,6 +413,48 @@ def test_a_record_is_a_line_of_json(record: Record, text: str) -> None:
 def test_a_lone_surrogate_is_written_as_its_escape() -> None:
     assert to_json_bytes({"s": "\ud800"}) == b'{"s":"\\ud800"}'
     assert json.loads(to_json_bytes({"s": "\ud800"})) == {"s": "\ud800"}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Decimal(7), "7"),
+        (Decimal("7.5"), "7.5"),
+        (Decimal("NaN"), "null"),
+        (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (ip_address("::1"), '"::1"'),
+        ([{b"ab"}, math.nan], '[["ab"],null]'),
+        (Decimal("1E+1000000"), "null"),
+        ({"m": math.inf, "d": Decimal(1)}, '{"m":null,"d":1}'),
+        (WindowSummary(1), '{"$stats":"AQMQAAAAAQAAAAAAAAAAAAAAAAAAAHdtsYo="}'),
+    ],
+)
+def test_a_value_of_python_has_its_json_form(value: object, shown: str) -> None:
+    assert to_json({"a": value}) == f'{{"a":{shown}}}'
+
+
+@pytest.mark.parametrize(
+    ("value", "described"),
+    [
+        (lambda: 1, "a lambda"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "an object of type datetime"),
+        (1j, "an object of type complex"),
+        ({"deep": [{Fraction(1, 2)}]}, "an object of type Fraction"),
+    ],
+)
+def test_a_value_without_a_json_form_becomes_an_error_document(value: object, described: str) -> None:
+    pipeline = squid(models(Answering()))
+    written: list[str] = []
+    errors: list[Record] = []
+    counts = run_pipeline(
+        replace(pipeline, stages=(("enrich", lambda record: {**record, "odd": value}),)),
+        [Raw(YAHOO.encode())],
+        lambda record: written.append(to_json(record)),
+        errors.append,
+    )
+    assert (counts.out, counts.rejected, written) == (0, 1, [])
+    problem = f"cannot write the field odd: {described} has no JSON form; convert it, for example with TO_STRING"
+    assert errors[0]["message"] == problem
 
 
 def test_a_recursive_record_is_rejected_when_it_is_written() -> None:
