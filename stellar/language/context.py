@@ -55,6 +55,10 @@ class Context:
         self._services = dict(services or {})
         self._shared = _SharedServices()
 
+    def __repr__(self) -> str:
+        kinds = sorted(kind.__name__ for kind in {*self._services, *self._shared.services})
+        return f"<Context with {', '.join(kinds) or 'no services'}>"
+
     def __getitem__(self, kind: type[T]) -> T:
         """Return the service of a type.
 

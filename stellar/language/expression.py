@@ -83,6 +83,7 @@ class Expression:
 
         Raises ParseError or ResolutionError, with source location and hint.
         """
+        _require_source(source)
         self.source = source
         self.library = library
         self.predicate = predicate
@@ -187,6 +188,16 @@ class Expression:
         return f"<Expression {abbreviate_value(self.source)}>"
 
 
+def _require_source(source: object) -> None:
+    if not isinstance(source, str):
+        hint = "; decode it first, as in source.decode()" if isinstance(source, bytes | bytearray) else ""
+        raise TypeError(f"expected a str as source of an expression, got {_describe_class(source)}{hint}")
+
+
+def _describe_class(value: object) -> str:
+    return "None" if value is None else f"an object of type {type(value).__name__}"
+
+
 def _recompile(source: str, library: str, predicate: bool, unknown_functions: UnknownFunctions) -> Expression:
     return Expression(source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions)
 
@@ -209,7 +220,14 @@ _EXPLAINED = (ValueError, OSError)
 
 
 def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
-    """Convert an exception of compiled code to an error with source location and the values of the variables there."""
+    """Convert an exception of compiled code to an error with source location and the values of the variables there.
+
+    Raises TypeError for a record that is not a mapping: the mistake is in the program, not in the expression.
+    """
+    if not isinstance(record, Mapping) and not hasattr(record, "keys"):
+        raise TypeError(
+            f"expected a mapping of field names to values as record, such as a dict, got {_describe_class(record)}"
+        ) from None
     span = _span(source, error.__traceback__) or Span(0, len(source))
     _show_in_tracebacks(source)
     if isinstance(error, StellarError):  # of an expression that a function evaluated
@@ -218,6 +236,8 @@ def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, 
         message = "the evaluation nests too deep"
     elif isinstance(error, _EXPLAINED) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
         message = str(error) or type(error).__name__
+    elif isinstance(error, KeyError) and " " in str(*error.args[:1]):  # a sentence, which KeyError would quote
+        message = str(error.args[0])
     else:
         message = f"{type(error).__name__}: {error}"
     return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(names, span, record))
@@ -279,9 +299,14 @@ def compile(
 
 
 def evaluate(
-    source: str, record: Mapping[str, Any], context: Context = NOTHING, *, library: Library | None = None
+    source: str, record: Mapping[str, Any] | None = None, context: Context = NOTHING, *, library: Library | None = None
 ) -> Any:
-    """Compile a source and return its value for a record. The 500 most recently used sources are cached."""
+    """Compile a source and return its value for a record. The 500 most recently used sources are cached.
+
+    record: the fields by name; none by default
+    """
+    _require_source(source)
+    record = {} if record is None else record
     return _compile_cached(source, default_library() if library is None else library)(record, context)
 
 

@@ -67,6 +67,11 @@ def stellar(
     """
 
     def declare(implementation: F) -> F:
+        if inspect.iscoroutinefunction(implementation) or inspect.isasyncgenfunction(implementation):
+            raise TypeError(
+                f"{name} is declared by an async function, but an expression needs its value at once; declare a "
+                "function that waits, with blocks=True, and call evaluate_async, which runs it in a thread"
+            )
         implementation.__stellar__ = Function(  # type: ignore[attr-defined]
             name, implementation, surplus == "ignore", comprehension, prepare, blocks, check, literals or {}
         )
@@ -177,6 +182,9 @@ class Function:
     declared_blocks: bool | None = None
     check: Callable[[Context], object] | None = None
     literals: Mapping[str, LiteralKind] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     @cached_property
     def blocks(self) -> bool:
@@ -315,6 +323,10 @@ class Library(Mapping[str, Function]):
 
     functions: dict[str, Function] = field(default_factory=dict)
     name: str | None = None
+
+    def __repr__(self) -> str:
+        name = f" {self.name}" if self.name else ""
+        return f"<{type(self).__name__}{name} of {len(self)} functions>"
 
     # Compared by identity, because libraries are keys of caches
     __eq__ = object.__eq__

@@ -31,5 +31,5 @@ def export_lazily(
         setattr(sys.modules[package], name, value)  # later look-ups do not call this function
         return value
 
-    names = sorted(module_of)
+    names = sorted(name for name in module_of if not name.startswith("__"))  # __version__ is an attribute only
     return load, lambda: names, names

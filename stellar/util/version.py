@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 VERSION = "0.1.0"
+__version__ = VERSION
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

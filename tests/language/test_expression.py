@@ -24,6 +24,7 @@ from stellar.language.errors import EvaluationError, ParseError, ResolutionError
 from stellar.language.expression import Expression
 from stellar.language.library import Library
 from stellar.maas.errors import ModelRefused
+from stellar.util.version import VERSION
 
 
 def test_an_expression_is_called_with_a_record():
@@ -332,3 +333,66 @@ def test_the_public_names_of_stellar_can_be_imported():
         assert getattr(stellar, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         stellar.nothing  # noqa: B018
+
+
+def test_an_expression_without_fields_needs_no_record():
+    assert stellar.evaluate("1 + 1") == 2
+    assert stellar.evaluate("a") is None
+
+
+@pytest.mark.parametrize("call", [stellar.compile, lambda source: stellar.evaluate(source, {})])
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (None, "None"),
+        (b"1", "an object of type bytes; decode it first, as in source.decode()"),
+        (["a"], "an object of type list"),
+    ],
+)
+def test_a_source_of_another_type_is_rejected(call, source, found):
+    with pytest.raises(TypeError) as caught:
+        call(source)
+    assert str(caught.value) == f"expected a str as source of an expression, got {found}"
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [(5, "an object of type int"), (None, "None"), ([("a", 1)], "an object of type list")],
+)
+def test_a_record_of_another_type_is_rejected(record, found):
+    problem = f"expected a mapping of field names to values as record, such as a dict, got {found}"
+    for call in (stellar.compile("a"), stellar.compile("a + 1").evaluate):
+        with pytest.raises(TypeError) as caught:
+            call(record)
+        assert str(caught.value) == problem
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyError("no host named a"), "no host named a"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (KeyError(), "KeyError: "),
+    ],
+)
+def test_the_text_of_a_key_error_of_a_function_is_shown(error, message):
+    @stellar.function("FAIL")
+    def fail(value: object) -> None:
+        raise error
+
+    with pytest.raises(EvaluationError) as caught:
+        stellar.evaluate("FAIL(1)", library=Library.of(fail))
+    assert caught.value.message == message
+
+
+def test_representations_are_short():
+    assert repr(LIBRARY) == f"<LazyLibrary stellar.functions:LIBRARY of {len(LIBRARY)} functions>"
+    assert repr(Library.of(LIBRARY["TRIM"])) == "<Library of 1 functions>"
+    assert repr(LIBRARY["TRIM"]) == "<Function TRIM>"
+    assert repr(Context()) == "<Context with no services>"
+    assert repr(Context({dict: {"secret": 1}, str: "secret"})) == "<Context with dict, str>"
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert stellar.__version__ == VERSION

@@ -357,3 +357,17 @@ def test_a_lock_held_at_a_fork_does_not_block_the_child():
     shared.lock.acquire()
     shared.after_fork()
     assert context.get_or_make(list, lambda settings: ["made"]) == ["made"]
+
+
+async def _answer(value: object) -> object:
+    return value
+
+
+async def _answers(value: object):
+    yield value
+
+
+@pytest.mark.parametrize("implementation", [_answer, _answers])
+def test_an_async_function_is_rejected_when_it_is_declared(implementation):
+    with pytest.raises(TypeError, match="ANSWER is declared by an async function, but an expression needs its value"):
+        stellar_package.function("ANSWER")(implementation)
