@@ -273,6 +273,8 @@ def maas(session: Session, location: str) -> Any:
             f"{sum(counters.failures.values())} failures"
         )
     rows = list(_instances(registry))
+    if not rows:
+        session.notes.append("no models are registered; deploy one, as with maas deploy, or name another registry")
     return CommandOutput("\n".join("  ".join(row) for row in rows), Table(_COLUMNS, rows))
 
 

@@ -222,3 +222,10 @@ def test_the_given_registry_is_used_from_then_on(session, tmp_path):
             session.execute(f"%maas {tmp_path}/nowhere")
         with pytest.raises(ValueError, match="unknown host nowhere"):
             session.execute("%maas nowhere.invalid:2181")
+
+
+def test_a_registry_without_models_is_reported(session, tmp_path):
+    session.execute(f"%maas {tmp_path}")
+    assert session.take_notes() == [
+        "no models are registered; deploy one, as with maas deploy, or name another registry"
+    ]
