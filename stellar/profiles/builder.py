@@ -9,9 +9,10 @@ from typing import Any
 from stellar.language.context import Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
-from stellar.language.runtime import abbreviate_value, describe
+from stellar.language.runtime import describe
 from stellar.profiles.definitions import Assignments, ProfileDefinition
 from stellar.profiles.periods import Period, find_period
+from stellar.util.abbreviate import abbreviate_value
 
 MAX_ELEMENTS = 100_000  # of a list, set, map or string in a variable
 
