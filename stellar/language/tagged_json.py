@@ -22,8 +22,9 @@ from types import FunctionType
 from typing import Any
 
 from stellar.language.ordered_set import OrderedSet
+from stellar.language.python_values import is_foreign
 from stellar.language.runtime import describe, hashable
-from stellar.util.abbreviate import abbreviate
+from stellar.util.abbreviate import abbreviate, describe_type
 
 
 def decode(value: Any) -> Any:
@@ -165,7 +166,8 @@ def _encode_object(value: Any, opaque: bool) -> Any:
         return {tag: base64.b64encode(data).decode("ascii")}
     if opaque:
         return {"$object": "lambda" if isinstance(value, FunctionType) else type(value).__name__}
-    raise ValueError(f"{describe(value)} has no JSON form")
+    described = describe_type(value) if is_foreign(value) else describe(value)
+    raise ValueError(f"{described} has no JSON form")
 
 
 def serialize(value: Any) -> str:
