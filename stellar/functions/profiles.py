@@ -12,9 +12,16 @@ from stellar.language.library import stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
 from stellar.profiles.periods import CLIENT, UNITS, Period, list_periods, read_duration, to_milliseconds
-from stellar.profiles.store import FAMILY_KEY, TABLE_KEY, ProfileStore, open_profile_store
+from stellar.profiles.store import (
+    FAMILY_KEY,
+    PROFILE_STORE_KEY,
+    TABLE_KEY,
+    ProfilesComputedHere,
+    ProfileStore,
+    open_profile_store,
+)
 from stellar.profiles.windows import parse_window
-from stellar.stores.base import StoreError
+from stellar.stores.base import STORE_KEY, MissingStore, StoreError
 
 
 def _check_unit(unit: str) -> None:
@@ -76,12 +83,26 @@ def _read_duration(context: Context, config: Mapping[str, Any] | None) -> int:
 
 
 def check_store(context: Context) -> None:
-    """Check that the store of profiles can be read. Raises LookupError if not."""
-    store = context.get_or_make(ProfileStore, open_profile_store)
+    """Check that the store of profiles can be read. Raises LookupError if not.
+
+    A store that does not exist yet is accepted only in a program that computes profiles, because a misspelt path would
+    otherwise be a store without values.
+    """
     try:
-        store.prepare()
+        context.get_or_make(ProfileStore, open_profile_store).check()
     except StoreError as error:
-        raise LookupError(f"cannot use the store of profiles {error}") from error
+        is_created_later = isinstance(error, MissingStore) and context.get(ProfilesComputedHere) is not None
+        if not is_created_later:
+            raise _make_error(error) from error
+
+
+def _make_error(error: StoreError) -> LookupError:
+    if isinstance(error, MissingStore):
+        return LookupError(
+            f"cannot read the store of profiles {error.address}: the file does not exist; check {PROFILE_STORE_KEY} "
+            f"and {STORE_KEY}, or compute profiles with stellar-profiler"
+        )
+    return LookupError(f"cannot read the store of profiles {error}")
 
 
 @stellar("PROFILE_GET", check=check_store)
@@ -175,7 +196,7 @@ def _read(
             store = store.select(settings)
         found = store.read(profile, _require_entity(entity), periods, groups)
     except StoreError as error:
-        raise LookupError(f"cannot read the store of profiles {error}") from error
+        raise _make_error(error) from error
     if default is not None:
         return [(period, found.get(period, default)) for period in periods]
     return [(period, found[period]) for period in periods if period in found]

@@ -74,7 +74,11 @@ def build_pipeline(
     given = add_reporting(context)
     reporter = given.get(FailureReporter, RecordReporter())  # type: ignore[type-abstract]
     services = given.with_services(
-        {GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings)), FailureReporter: reporter}
+        {
+            GlobalSettings: given.get(GlobalSettings, GlobalSettings(settings)),
+            FailureReporter: reporter,
+            **_note_profiles(config),
+        }
     )
     builder = BuildContext(
         library,
@@ -107,6 +111,15 @@ def build_pipeline(
         problems.attempt(lambda: _error_field(settings, config.global_location), None),
         tuple(builder.checks),
     )
+
+
+def _note_profiles(config: SensorConfig) -> dict[type, Any]:
+    """Return the service by which PROFILE_* functions know that the run computes profiles, if it does."""
+    if config.profiler_file is None:
+        return {}
+    from stellar.profiles.store import ProfilesComputedHere  # few configurations have profiles
+
+    return {ProfilesComputedHere: ProfilesComputedHere()}
 
 
 build = build_pipeline  # the name in this module that existing programs import

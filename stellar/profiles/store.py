@@ -40,6 +40,10 @@ class NotMergeable(ValueError):
     """Two values of one period cannot be merged."""
 
 
+class ProfilesComputedHere:
+    """A service of a context: the program computes profiles itself, and creates their store before it reads them."""
+
+
 class SavedState(NamedTuple):
     """The variables of an entity in a period.
 
@@ -74,6 +78,10 @@ class ProfileStore:
         return ProfileStore(
             self._store, str(settings.get(TABLE_KEY, self._table)), str(settings.get(FAMILY_KEY, self._family))
         )
+
+    def check(self) -> None:
+        """Check that values can be read. Raises MissingStore, StoreError."""
+        self._store.get(self._table, self._family, "", "")
 
     def prepare(self) -> None:
         """Create the store if it does not exist. Raises StoreError if it cannot be written."""

@@ -13,6 +13,17 @@ class StoreError(Exception):
     """The store is not available, or a value in it is not readable."""
 
 
+class MissingStore(StoreError):
+    """The store does not exist; reading does not create it.
+
+    address: of the store, such as its path
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address}: the file does not exist; check {STORE_KEY}")
+        self.address = address
+
+
 class Row(NamedTuple):
     """A map in a table of a store.
 

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stellar.stores.base import STORE_KEY, Row, StoreError, decode_value, encode_value, is_storable
+from stellar.stores.base import MissingStore, Row, StoreError, decode_value, encode_value, is_storable
 from stellar.stores.intervals import find_blocks, read_interval
 from stellar.util.sqlite_connections import Connections
 
@@ -217,13 +217,14 @@ class SqliteStore:
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection. Raises StoreError for errors of SQLite, and for values that are not readable."""
+        """Lend a connection. Raises MissingStore without a file, StoreError for other errors and unreadable values."""
         try:
             with self._readers.lend() as connection:
                 yield connection
         except (sqlite3.Error, ValueError) as error:
-            problem = str(error) if Path(self.path).exists() else f"the file does not exist; check {STORE_KEY}"
-            raise StoreError(f"{self.path}: {problem}") from error
+            if not Path(self.path).exists():
+                raise MissingStore(self.path) from error
+            raise StoreError(f"{self.path}: {error}") from error
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:

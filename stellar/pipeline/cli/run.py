@@ -82,11 +82,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingSink | None:
     """Return the sink that applies records to profiles; None if the configuration has no profiles."""
-    if config.directory is None or not (config.directory / "profiler.json").is_file():
+    if config.profiler_file is None:
         return None
     from stellar.pipeline.profiler.in_run import open_profiler  # most runs have no profiles
 
-    return open_profiler(config, sink, errors)
+    return open_profiler(config.profiler_file, config, sink, errors)
 
 
 def _finish_profiles(profiles: ProfilingSink | None, screen: Display, options: argparse.Namespace) -> None:

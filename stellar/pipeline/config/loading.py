@@ -61,6 +61,12 @@ class SensorConfig:
     def global_location(self) -> SourceLocation:
         return self._locate("global.json")
 
+    @property
+    def profiler_file(self) -> Path | None:
+        """The file with the definitions of profiles; None if the configuration has none."""
+        file = None if self.directory is None else self.directory / "profiler.json"
+        return file if file is not None and file.is_file() else None
+
 
 def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
     """Load the configuration of a sensor from a directory with `global.json`, `parsers/` and `enrichments/`.

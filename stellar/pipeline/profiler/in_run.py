@@ -95,13 +95,12 @@ def _load_own_enrichment(config: SensorConfig) -> Pipeline | None:
     return pipeline
 
 
-def open_profiler(config: SensorConfig, sink: Write, errors: Write) -> ProfilingSink:
-    """Return a sink that applies records to the profiles of the configuration's directory.
+def open_profiler(file: Path, config: SensorConfig, sink: Write, errors: Write) -> ProfilingSink:
+    """Return a sink that applies records to the profiles of a file.
 
     Raises ConfigError if the definitions or the settings are invalid, or the store cannot be used.
     """
     library = load_library(config.globals.settings, config.global_location)
-    file = (config.directory or Path()) / "profiler.json"
     definition = load_definitions(file, library)
     if any(not each.functions.isdisjoint(MODEL_FUNCTIONS) for each in definition.expressions()):
         raise ConfigError(str(file), "", _NO_MODELS)

@@ -126,3 +126,22 @@ def test_check_reports_invalid_profiles(folder: Path, capsys: pytest.CaptureFixt
     write(folder / "profiler.json", {"profiles": [{**HITS, "result": {"profile": "n", "triag": {}}}]})
     assert main(["check", "--config", ".", "--offline"]) == 1
     assert "unknown key 'triag'; did you mean triage?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_missing_store_without_profiles_is_an_error_and_is_not_created(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "profiler.json").unlink()
+    log = ["log"] if command == "run" else []
+    assert main([command, "--config", ".", "--sensor", "auth", *log]) == 1
+    printed = "".join(capsys.readouterr())
+    assert "cannot read the store of profiles profiles.db: the file does not exist; check profiler.store" in printed
+    assert not (folder / "profiles.db").exists()
+
+
+def test_a_store_that_the_first_run_creates_is_not_missing(folder: Path) -> None:
+    assert main(["check", "--config", "."]) == 0
+    assert not (folder / "profiles.db").exists()
+    assert main(["run", "--config", ".", "--sensor", "auth", "--output", "out", "log"]) == 0
+    assert (folder / "profiles.db").exists()
