@@ -7,7 +7,6 @@ UTC.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from stellar.java import date_patterns as _date_patterns
@@ -19,6 +18,7 @@ from stellar.language.library import stellar
 from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
+from stellar.util import clock
 from stellar.util.abbreviate import quote
 
 # Default of arguments for which omitted and null differ
@@ -60,7 +60,7 @@ def now() -> int:
         NOW() > 1500000000000L  // true
         YEAR(NOW()) == YEAR()  // true
     """
-    return time.time_ns() // 1_000_000
+    return clock.now()
 
 
 @stellar("TO_EPOCH_TIMESTAMP", literals={"format": DATE_PATTERN, "timezone": TIME_ZONE})

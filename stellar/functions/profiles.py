@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from stellar.profiles.store import (
 )
 from stellar.profiles.windows import parse_window
 from stellar.stores.base import STORE_KEY, MissingStore, StoreError
+from stellar.util import clock
 
 
 def _check_unit(unit: str) -> None:
@@ -47,8 +47,8 @@ def fixed(context: Context, duration_ago: object, units: object, config: dict[st
     """
     if (amount := to_long(duration_ago)) is None:
         raise ValueError(f"PROFILE_FIXED expected an integer as durationAgo, got {describe(duration_ago)}")
-    now = _now()
-    return list_periods(now - to_milliseconds(amount, units), now, _read_duration(context, config))
+    end = clock.now()
+    return list_periods(end - to_milliseconds(amount, units), end, _read_duration(context, config))
 
 
 @stellar("PROFILE_WINDOW", literals={"selector": WINDOW})
@@ -68,14 +68,10 @@ def window(context: Context, selector: str, now: object = None, config: dict[str
     if config is None and isinstance(now, Mapping):
         config = dict(now)
     is_number = isinstance(now, int | float) and not isinstance(now, bool)
-    moment = to_long(now) if is_number else _now()
+    moment = to_long(now) if is_number else clock.now()
     if moment is None:
         raise ValueError(f"PROFILE_WINDOW expected milliseconds since 1970 as now, got {describe(now)}")
     return parse_window(selector).select(moment, _read_duration(context, config))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _read_duration(context: Context, config: Mapping[str, Any] | None) -> int:

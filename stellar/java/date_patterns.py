@@ -14,6 +14,7 @@ from typing import Any
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number, on_or_before
 from stellar.java.timezones import DEFAULT, NAMES, Zone
 from stellar.util.abbreviate import quote
+from stellar.util.clock import now
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -409,7 +410,7 @@ def _as_int(digits: str) -> int:
 
 def _century_start() -> int:
     """Return the epoch milliseconds of 80 years ago."""
-    today = LocalDateTime(time.time_ns() // 1_000_000)
+    today = LocalDateTime(now())
     number = day_number(today.astronomical_year - 80, today.month, today.day)
     return number * MS_A_DAY + today.millisecond_of_day
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import socket
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from uuid import UUID, uuid4
 
 from stellar.language.conversions import to_string
 from stellar.language.tagged_json import encode
+from stellar.util.clock import now
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -263,11 +263,6 @@ def _json_value(value: object) -> object:
     if value is None or isinstance(value, str | int):
         return value
     return _json_value(_json_default(value))
-
-
-def now() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from stellar.language.errors import StellarError
 from stellar.language.runtime import describe
 from stellar.profiles.builder import ProfileError
 from stellar.profiles.definitions import ProfileDefinition, ProfilerDefinition
+from stellar.util.clock import now
 
 MAX_ENTITY_LENGTH = 4_096  # characters
 Report = Callable[[Exception], None]
@@ -44,7 +44,7 @@ class MessageRouter:
         self._field = definition.timestamp_field
         self._context = context
         self._report = report
-        self._clock = clock or _wall_clock
+        self._clock = clock or now
         self.untimed = 0
 
     def route(self, message: Mapping[str, Any]) -> Iterator[MessageRoute]:
@@ -89,7 +89,3 @@ class MessageRouter:
             )
             raise ProfileError(profile.name, problem, entity)
         return entity
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000

@@ -19,7 +19,8 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import zone_option
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX
 from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.syslog_time import TOLERANCE_MS, parse_syslog_time
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.parsers.raw_text import raw_text_of
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 _PRIORITY = re.compile(r"<[1-9][0-9]*>")
 _SPACE = re.compile(r"\s+", re.ASCII)

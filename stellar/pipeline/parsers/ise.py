@@ -21,7 +21,8 @@ from stellar.java.date_patterns import parse_date
 from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 _PREFIX = "header="
 _COPIES = {

@@ -16,7 +16,8 @@ from stellar.java.json_path import JsonPath, JsonPathError, compile_json_path
 from stellar.language.conversions import to_string
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
-from stellar.pipeline.records import Record, now, to_json
+from stellar.pipeline.records import Record, to_json
+from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
 
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 _LEVELS = "dg_hier_level_1 dg_hier_level_2 dg_hier_level_3 dg_hier_level_4"
 _LEVELS_UNQUOTED = _LEVELS.replace(" ", '" ') + '"'

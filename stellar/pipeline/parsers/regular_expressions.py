@@ -15,7 +15,8 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.options import read_match_timeout
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
 

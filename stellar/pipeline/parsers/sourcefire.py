@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 _SIGNATURE = re.compile(r"\[[0-9]+:[0-9]+:[0-9]\]")
 _LINE_END = re.compile("\r\n|[\n\r\u0085\u2028\u2029]")

@@ -9,7 +9,8 @@ from typing import ClassVar
 from stellar.pipeline.parsers.lines import is_blank, report_once, split_lines, trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
 
 _TIME = "syslog.header.timestamp"

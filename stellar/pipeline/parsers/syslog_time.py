@@ -14,7 +14,7 @@ from stellar.java.calendar import MS_A_DAY, day_number
 from stellar.java.date_patterns import MONTHS
 from stellar.java.zone_ids import find_zone_id
 from stellar.pipeline.parsers.parser import Settings
-from stellar.pipeline.records import now
+from stellar.util.clock import now
 
 # A time without a year lies in the past, but clocks of devices may be ahead by this much
 TOLERANCE_MS = 4 * MS_A_DAY

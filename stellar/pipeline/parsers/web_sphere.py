@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stellar.java.calendar import MS_A_DAY, LocalDateTime
 from stellar.pipeline.parsers.grok import Captures, GrokParser
-from stellar.pipeline.records import Record, now
+from stellar.pipeline.records import Record
+from stellar.util.clock import now
 
 # A time without a year is in the past, but clocks of devices may be ahead by this much
 _TOLERANCE_MS = 4 * MS_A_DAY

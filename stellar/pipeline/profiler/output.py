@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from stellar.pipeline.records import Record, Report, make_error_document, now
+from stellar.pipeline.records import Record, Report, make_error_document
 from stellar.profiles.builder import Measurement, make_message
+from stellar.util.clock import now
 
 SENSOR = "profiler"
 STAGE = "profile"

@@ -10,7 +10,7 @@ from typing import Any
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import AdapterConfig, StageConfig
-from stellar.pipeline.records import Record, Report, Reporter, now
+from stellar.pipeline.records import Record, Report, Reporter
 from stellar.pipeline.stages.enrichment_cache import EnrichmentCache
 from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask, TaskRunner
 from stellar.pipeline.stages.lookups import (
@@ -21,6 +21,7 @@ from stellar.pipeline.stages.lookups import (
     build_host,
 )
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, compile_groups
+from stellar.util.clock import now
 
 # Metron's adapters by stage, stellar beside them: each builds its tasks
 LOOK_UPS: dict[str, dict[str, Callable[[AdapterContext], Sequence[EnrichmentTask]]]] = {

@@ -71,7 +71,7 @@ def test_records_are_profiled_and_enriched_by_earlier_periods(folder: Path, caps
 
 def test_a_run_without_a_timestamp_field_continues_the_period(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder / "profiler.json", {"profiles": [HITS]})
-    monkeypatch.setattr("stellar.profiles.routing._wall_clock", lambda: START + 1)
+    monkeypatch.setattr("stellar.profiles.routing.now", lambda: START + 1)
     run()
     run()
     assert look_up() == [12]
