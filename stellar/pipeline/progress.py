@@ -46,10 +46,10 @@ def print_line(text: str) -> None:
 
 
 @contextmanager
-def display(counts: Counts, total: int | None, enabled: bool) -> Iterator[Display]:
+def display(summarize: Callable[[], str], total: int | None, enabled: bool) -> Iterator[Display]:
     """Show the progress of a run, and clear it at the end.
 
-    counts: the counts of the run, which it updates
+    summarize: returns the counts of the run so far
     total: bytes to read; None if unknown
     enabled: if False, messages are printed and no progress is shown
     """
@@ -60,22 +60,22 @@ def display(counts: Counts, total: int | None, enabled: bool) -> Iterator[Displa
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     except ImportError:
-        yield from _show_counts(counts, total)
+        yield from _show_counts(summarize, total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total)
 
         def show(done: int) -> None:
-            progress.update(task, completed=done, description=_summary(counts))
+            progress.update(task, completed=done, description=summarize())
 
         yield Display(show, lambda text: progress.console.print(text, markup=False, highlight=False, soft_wrap=True))
 
 
-def _show_counts(counts: Counts, total: int | None) -> Iterator[Display]:
+def _show_counts(summarize: Callable[[], str], total: int | None) -> Iterator[Display]:
     def show(done: int) -> None:
         percent = f"{done / total:4.0%}  " if total else ""
-        print(f"\r{percent}{_summary(counts)}", end="", file=sys.stderr, flush=True)
+        print(f"\r{percent}{summarize()}", end="", file=sys.stderr, flush=True)
 
     def print_message(text: str) -> None:
         print(f"\r\x1b[K{text}", file=sys.stderr)
@@ -84,5 +84,6 @@ def _show_counts(counts: Counts, total: int | None) -> Iterator[Display]:
     print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _summary(counts: Counts) -> str:
+def summarize_counts(counts: Counts) -> str:
+    """Return the counts of a run of a pipeline, on one line."""
     return f"{counts.read:,} lines, {counts.out:,} out, {counts.rejected:,} rejected, {counts.reports:,} reports"

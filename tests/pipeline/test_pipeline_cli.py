@@ -631,7 +631,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_rich", [True, False])
 def test_a_terminal_shows_progress(with_rich: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stellar.pipeline.progress import display
+    from stellar.pipeline.progress import display, summarize_counts
     from stellar.pipeline.run import Counts
 
     screen = io.StringIO()
@@ -641,7 +641,7 @@ def test_a_terminal_shows_progress(with_rich: bool, monkeypatch: pytest.MonkeyPa
     else:
         monkeypatch.setenv("FORCE_COLOR", "1")
     counts = Counts(read=1234, out=1200, rejected=34)
-    with display(counts, 20, enabled=True) as shown:
+    with display(lambda: summarize_counts(counts), 20, enabled=True) as shown:
         assert list(shown.track([Raw(b"x" * 9), Raw(b"y" * 9)])) == [Raw(b"x" * 9), Raw(b"y" * 9)]
         shown.print_message("a separate line")
     assert "1,234 lines, 1,200 out, 34 rejected, 0 reports" in screen.getvalue()

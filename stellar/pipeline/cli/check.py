@@ -6,7 +6,8 @@ import argparse
 from functools import partial
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.cli.common import FAILED, OK, add_config
+from stellar.pipeline.cli.common import add_config
+from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.directory_check import check_directory
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.services import add_registry_options, find_missing_services

@@ -1,13 +1,9 @@
-"""What the commands of stellar-pipeline have in common: exit statuses and options."""
+"""The options that the commands of stellar-pipeline have in common."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
-# Failures and warnings printed on a terminal; all failures are counted, and written to the target of --errors
-MAX_SHOWN = 20
 
 _CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _SENSOR_HELP = (

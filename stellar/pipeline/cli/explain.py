@@ -6,8 +6,9 @@ import argparse
 import sys
 from contextlib import ExitStack
 
-from stellar.pipeline.cli.common import OK, add_config, add_input, positive_integer
+from stellar.pipeline.cli.common import add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.command_line import OK
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
 from stellar.pipeline.explain import draw_explanation, explain_message
 from stellar.pipeline.services import add_registry_options, connect_services

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stellar.pipeline.cli.common import INTERRUPTED, MAX_SHOWN, OK, add_config, add_input, positive_integer
+from stellar.pipeline.cli.common import add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
-from stellar.pipeline.progress import Display, display
+from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run_pipeline
 from stellar.pipeline.services import add_registry_options, connect_services
@@ -63,7 +65,9 @@ def run(options: argparse.Namespace) -> int:
         connect_services(pipeline, configs[0], options, stack)
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
-        screen = stack.enter_context(display(counts, total_size(files), _is_progress_shown(options)))
+        screen = stack.enter_context(
+            display(partial(summarize_counts, counts), total_size(files), _is_progress_shown(options))
+        )
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from stellar.pipeline.cli.common import OK
+from stellar.pipeline.command_line import OK
 from stellar.pipeline.config.json_schemas import make_json_schema
 
 DESCRIPTION = "Print the JSON Schema of a kind of configuration, for editors and other tools."

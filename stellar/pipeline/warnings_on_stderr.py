@@ -10,10 +10,17 @@ from stellar.util.abbreviate import escape
 
 
 class _WarningFormatter(logging.Formatter):
-    """Formats a warning as one line, with unprintable characters of a record escaped."""
+    """Formats a warning as one line, with unprintable characters of a record escaped.
+
+    program: the name of the command
+    """
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"stellar-pipeline: warning: {escape(record.getMessage())}"
+        return f"{self._program}: warning: {escape(record.getMessage())}"
 
 
 class _UniqueWarnings(logging.Filter):
@@ -36,10 +43,10 @@ class _UniqueWarnings(logging.Filter):
 
 
 @contextmanager
-def print_warnings(limit: int | None) -> Iterator[None]:
-    """Print the warnings of the package on standard error."""
+def print_warnings(program: str, limit: int | None) -> Iterator[None]:
+    """Print the warnings of the package on standard error, after the name of the command."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_WarningFormatter())
+    handler.setFormatter(_WarningFormatter(program))
     handler.addFilter(_UniqueWarnings(limit))
     logger = logging.getLogger("stellar")
     logger.addHandler(handler)

@@ -1,0 +1,117 @@
+"""Commands of the pipeline with subcommands: their options, errors and exit statuses.
+
+A subcommand is a module with `add_options` and `run`, and with DESCRIPTION and EXIT_STATUS, which its help shows before
+and after the options; only the module of the given subcommand is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+from stellar.language.errors import ConfigError
+from stellar.util.version import add_version
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+# Failures and warnings printed on a terminal; all failures are counted
+MAX_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command with subcommands.
+
+    name: the name of the command
+    description: the first lines of its help
+    package: the package with a module for each subcommand
+    commands: summaries by subcommand
+    """
+
+    name: str
+    description: str
+    package: str
+    commands: Mapping[str, str]
+
+    def run(self, arguments: Sequence[str] | None = None) -> int:
+        """Run the command and return its exit status."""
+        words = sys.argv[1:] if arguments is None else arguments
+        return run_parsed(self.name, self.make_parser(words).parse_args(words))
+
+    def make_parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
+        """Return a parser for these arguments, which has the options of the subcommand that they name."""
+        parser = Parser(self.name, description=self.description)
+        add_version(parser)
+        commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+        selected = next((word for word in words if word in self.commands), None)
+        for name, summary in self.commands.items():
+            command = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+            if name == selected:
+                add_command(command, f"{self.package}.{name}")
+        return parser
+
+
+def add_command(parser: argparse.ArgumentParser, module_name: str) -> None:
+    """Add the options and the help of a subcommand, given by its module."""
+    module = import_module(module_name)
+    parser.description = textwrap.fill(module.DESCRIPTION)
+    parser.epilog = module.EXIT_STATUS
+    parser.set_defaults(run=module.run, max_warnings=MAX_SHOWN, debug=False)
+    module.add_options(parser)
+
+
+def run_parsed(name: str, options: argparse.Namespace) -> int:
+    """Run a subcommand by its parsed options, print its warnings and errors, and return the exit status."""
+    from stellar.pipeline.warnings_on_stderr import print_warnings
+
+    with print_warnings(name, options.max_warnings):
+        try:
+            return int(options.run(options))
+        except BrokenPipeError:  # the reader of our output has closed it
+            _drop_output()
+            return OK
+        except (ConfigError, OSError, ValueError) as error:
+            if options.debug:
+                raise
+            _print_error(name, error)
+            return FAILED
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+class Parser(argparse.ArgumentParser):
+    """Exits with 1 for invalid options, as for all other errors of the command; argparse exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(FAILED, f"{self.prog}: {message}\n")
+
+
+def _print_error(name: str, error: ConfigError | OSError | ValueError) -> None:
+    from stellar.pipeline.config.locations import ConfigErrors
+    from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT_NAME
+
+    if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
+        _drop_output()
+    for each in error.errors if isinstance(error, ConfigErrors) else (error,):
+        print(f"{name}: {_format_error(each)}", file=sys.stderr)
+
+
+def _format_error(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ConfigError):
+        from stellar.pipeline.config.positions import describe_error
+
+        return describe_error(error)
+    return str(error)
+
+
+def _drop_output() -> None:
+    """Discard pending standard output, about which Python would otherwise print an error when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
