@@ -78,7 +78,7 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
         except (ConfigError, OSError, ValueError) as error:
             if options.debug:
                 raise
-            _print_error(name, error)
+            print_error(name, error)
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -92,7 +92,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: {message}\n")
 
 
-def _print_error(name: str, error: ConfigError | OSError | ValueError) -> None:
+def print_error(name: str, error: Exception) -> None:
+    """Print an error of a command, or each of several ones, with the location of one in a configuration."""
     from stellar.pipeline.config.locations import ConfigErrors
     from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT_NAME
 

@@ -15,9 +15,9 @@ from typing import Any
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
+from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, print_error
 from stellar.pipeline.config.loading import read_global
-from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
-from stellar.pipeline.config.positions import describe_error
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
 from stellar.pipeline.profiler.loading import load_definitions
@@ -30,9 +30,6 @@ from stellar.profiles.stream import StreamProfiler
 from stellar.stores.base import StoreError
 from stellar.util.abbreviate import escape
 from stellar.util.version import add_version
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
-MAX_SHOWN = 20
 
 _RUN = (
     "Apply the messages of files, one JSON object a line, to the profiles of a configuration, and store their values. "
@@ -47,18 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except (ConfigError, OSError, ValueError, LookupError, StoreError) as error:
-        for each in error.errors if isinstance(error, ConfigErrors) else (error,):
-            print(f"stellar-profiler: {_format_error(each)}", file=sys.stderr)
+        print_error("stellar-profiler", error)
         return FAILED
     except KeyboardInterrupt:
         print("stellar-profiler: interrupted; the values of periods that have ended are stored", file=sys.stderr)
         return INTERRUPTED
-
-
-def _format_error(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return describe_error(error) if isinstance(error, ConfigError) else str(error)
 
 
 def make_parser() -> argparse.ArgumentParser:
