@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
-from stellar.language.context import Context, FailureReporter, GlobalSettings
+from stellar.language.context import Context, GlobalSettings, report_or_log
 from stellar.language.conversions import to_long
 from stellar.language.library import Written, stellar
 from stellar.language.runtime import ABSENT, describe, member
@@ -82,11 +82,7 @@ def _look_up(
     try:
         return look_up(enrichments, table or "", family or "", kind, indicator)
     except StoreError as error:  # Metron's result is the same as without an enrichment
-        reporter = context.get(FailureReporter)  # type: ignore[type-abstract]
-        if reporter is None:
-            log.warning("%s", error)
-        else:
-            reporter.report("look-up in the enrichment store failed, result is no enrichment", error)
+        report_or_log(context, "look-up in the enrichment store failed, result is no enrichment", error, log)
         return None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from stellar.java.jackson import read_first_value
-from stellar.language.context import Context, FailureReporter, GlobalSettings
+from stellar.language.context import Context, GlobalSettings, report_or_log
 from stellar.language.expression import shell_library
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
@@ -35,18 +36,11 @@ def init(context: Context, config: str) -> LocalProfiler:
     settings = context.get(GlobalSettings) or GlobalSettings()
     library = shell_library().configured(settings)
     definition = read_definitions(_parse(config, "definitions of profiles"), compile_with(library))
-    return LocalProfiler(definition, read_duration(settings), context, _make_report(context))
+    return LocalProfiler(definition, read_duration(settings), context, partial(_report, context))
 
 
-def _make_report(context: Context) -> Any:
-    def report(error: Exception) -> None:
-        reporter = context.get(FailureReporter)  # type: ignore[type-abstract]
-        if reporter is None:
-            log.warning("%s", error)
-        else:
-            reporter.report("profiler", error)
-
-    return report
+def _report(context: Context, error: Exception) -> None:
+    report_or_log(context, "profiler", error, log)
 
 
 @stellar("PROFILER_APPLY")

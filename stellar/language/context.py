@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from stellar.util.forks import reset_after_fork
+
+if TYPE_CHECKING:
+    import logging
 
 T = TypeVar("T")
 
@@ -97,3 +100,15 @@ class Context:
 
 
 NOTHING = Context()
+
+
+def report_or_log(context: Context, subject: str, error: Exception, log: logging.Logger) -> None:
+    """Report a failure for which a function returns an ordinary value; log it without a reporter in the context.
+
+    subject: what failed, see FailureReporter
+    """
+    reporter = context.get(FailureReporter)  # type: ignore[type-abstract]
+    if reporter is None:
+        log.warning("%s", error)
+    else:
+        reporter.report(subject, error)
