@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from stellar.language.context import Context
 from stellar.language.errors import StellarError
 from stellar.language.runtime import NotBoolean
 from stellar.language.source import snippet
-from stellar.pipeline.config.compile import shorten
+from stellar.pipeline.config.compile import Check, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
@@ -58,7 +59,7 @@ class Pipeline:
     services: Context = field(default_factory=Context)
     expressions: tuple[tuple[SourceLocation, Expression], ...] = ()
     error_field: str | None = None
-    checks: tuple[tuple[SourceLocation, str, Callable[[Context], object]], ...] = ()
+    checks: tuple[Check, ...] = ()
     reports: list[Report] = field(default_factory=list)
 
     @property
@@ -80,21 +81,20 @@ class Pipeline:
         Each item is the location of an expression or adapter, the name of the function or adapter, and the problem with
         its fix.
         """
-        for location, name, check in self.checks:
+        for location, name, check in chain(self.checks, self._list_function_checks()):
             try:
                 check(self.services)
             except LookupError as error:
                 yield location, name, str(error)
+
+    def _list_function_checks(self) -> Iterator[Check]:
+        """Yield the checks that functions declare, each with the first expression that calls the function."""
         for name in sorted(self.functions):
             location, library = next(
                 (location, each.library) for location, each in self.expressions if name in each.functions
             )
-            check_function = library[name].check if name in library else None
-            try:
-                if check_function is not None:
-                    check_function(self.services)
-            except LookupError as error:
-                yield location, name, str(error)
+            if name in library and (check := library[name].check) is not None:
+                yield location, name, check
 
     def use_models(self, registry: Registry, client: ModelClient) -> None:
         """Set the registry and the client for model calls, unless the context that it was built with has them."""

@@ -26,6 +26,10 @@ def _log_report(report: Report) -> None:
 _GLOBAL = SourceLocation("global.json")
 
 
+# A location, the name of a function or adapter, and a function that raises LookupError if it lacks what it needs
+Check = tuple[SourceLocation, str, Callable[[Context], object]]
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """The environment in which stages are built.
@@ -51,7 +55,7 @@ class BuildContext:
     report: Reporter = _log_report
     functions: set[str] = field(default_factory=set)
     expressions: list[tuple[SourceLocation, Expression]] = field(default_factory=list)
-    checks: list[tuple[SourceLocation, str, Callable[[Context], object]]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     global_location: SourceLocation = _GLOBAL
     problems: ErrorCollector = RAISE_FIRST
 
