@@ -77,6 +77,10 @@ class _Deployment:
     urls: frozenset[str]
 
 
+def _urls_of(deployment: _Deployment | None) -> frozenset[str]:
+    return frozenset() if deployment is None else deployment.urls
+
+
 class DeploymentTracker:
     """Detects when all instances of a version have been replaced, which invalidates cached results.
 
@@ -118,10 +122,11 @@ class DeploymentTracker:
             return None
         if known is not None and known.snapshot is snapshot:
             return known
-        before = frozenset() if known is None else known.urls
-        with self._lock:
+        with self._lock:  # so that of several threads one notices a removal
+            before = _urls_of(self._known.get(model))
             known = self._update(model, snapshot)
-        for url in before - (frozenset() if known is None else known.urls):
+            removed = before - _urls_of(known)
+        for url in removed:
             self._on_removed(url)
         return known
 

@@ -678,6 +678,35 @@ def test_only_registered_models_have_a_deployment(registry):
     assert deployments.is_current(Model("made up 1", "1"), 0, "http://anywhere")
 
 
+class MeetingLock:
+    """A lock that is acquired only when two threads want it."""
+
+    def __init__(self):
+        self._meeting, self._lock = threading.Barrier(2, timeout=30), threading.Lock()
+
+    def __enter__(self):
+        self._meeting.wait()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_a_removal_that_two_threads_notice_is_handled_once(register, registry):
+    removed = []
+    deployments = DeploymentTracker(registry, removed.append)
+    register("http://old", "1")
+    assert deployments.number(Model("dga", "1.0")) == 1
+    registry.unregister("dga", "1")
+    deployments._lock = MeetingLock()
+    threads = [threading.Thread(target=deployments.update) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert removed == ["http://old"]
+
+
 # --- batches
 
 
