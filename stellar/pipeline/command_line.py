@@ -45,7 +45,7 @@ class Program:
 
     def make_parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
         """Return a parser for these arguments, which has the options of the subcommand that they name."""
-        parser = Parser(self.name, description=self.description)
+        parser = ProgramParser(self.name, description=self.description)
         add_version(parser)
         commands = parser.add_subparsers(title="commands", required=True, metavar="command")
         selected = next((word for word in words if word in self.commands), None)
@@ -84,7 +84,7 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
             return INTERRUPTED
 
 
-class Parser(argparse.ArgumentParser):
+class ProgramParser(argparse.ArgumentParser):
     """Exits with 1 for invalid options, as for all other errors of the command; argparse exits with 2."""
 
     def error(self, message: str) -> NoReturn:
