@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 from stellar.language.errors import IncompleteExpression, ParseError
@@ -106,6 +108,11 @@ class FailedParse:
         return self.tokens[self.open_brackets[-1]] if self.open_brackets else None
 
     @property
+    def parenthesis(self) -> Token | None:
+        """The innermost open bracket if it is a parenthesis."""
+        return self.bracket if self.bracket and self.bracket.kind == "LPAR" else None
+
+    @property
     def head(self) -> str:
         """The terminal before the innermost open bracket, or an empty string."""
         return self.tokens[self.open_brackets[-1] - 1].kind if self.open_brackets and self.open_brackets[-1] else ""
@@ -118,16 +125,71 @@ class FailedParse:
     @property
     def hint(self) -> str:
         """A suggested fix, or the expected tokens."""
-        kind, start, end = self.found
-        found = self.source[start:end]
+        return (
+            self.token_hint
+            or self.lambda_hint
+            or self.name_hint
+            or self.structure_hint
+            or self.operator_hint
+            or f"expected {list_expected(self.expected)}"
+        )
+
+    @property
+    def token_hint(self) -> str | None:
+        """A hint for syntax of other languages, at the unexpected token or joined to the token before it."""
+        kind, start, _ = self.found
         is_joined = kind in _JOINING and self.before.end == start
         if is_joined and (hint := _find_hint(_JOINED, self.source, self.before.start)):
             return hint
-        if hint := _find_hint(_AT, self.source, start):
-            return hint
-        if kind == "NAME" and found.lower() in _LOWERCASE:
-            return f"the keyword is {found.lower()}, or {found.upper()}"
-        return self.structure_hint or self.operator_hint or f"expected {list_expected(self.expected)}"
+        if kind == "__ANON_0" and self.parenthesis is not None:  # an arrow
+            return None
+        return _find_hint(_AT, self.source, start)
+
+    @property
+    def lambda_hint(self) -> str | None:
+        """A hint for a lambda with another arrow, or without parameters."""
+        kind, before, parenthesis = self.found.kind, self.before, self.parenthesis
+        if kind == "COMPARE" and before.kind == "MINUS" and self.text(self.found) == ">":
+            return _NO_PARAMETERS if self.begins_argument(-1) else _LAMBDA
+        if kind == "__ANON_0" and parenthesis is not None:
+            return _NO_PARAMETERS if self.begins_argument(0) else f"{_LAMBDA}; greater or equal is written >="
+        if kind in ("COMMA", "RPAR") and parenthesis and _OTHER_ARROW.match(self.source, parenthesis.start):
+            return _NO_PARAMETERS if kind == "RPAR" else "a lambda is written (x, y) -> value"
+        if kind == "COLON" and before.kind == "NAME" and parenthesis and self.head == "NAME":
+            return f"arguments have no names, and {_LAMBDA}"
+        return None
+
+    @property
+    def name_hint(self) -> str | None:
+        """A hint for a name that was meant as something else: a keyword, a function, two names around a colon."""
+        if "COLON" in self.expected and (name := self.joined_name):
+            return f"{name} is one name; a colon after a name needs a space before it: {{a : 1}} and c ? a : b"
+        if self.found.kind == "NAME":
+            infix = [name for name, kind in _INFIX.items() if kind in self.expected]
+            if hint := _keyword_hint(self.text(self.found), infix):
+                return hint
+        if self.before.kind != "NAME" or self.found.kind not in _OPERAND_STARTS:
+            return None
+        name = self.text(self.before)
+        if name in _LAMBDA_KEYWORDS:
+            return _LAMBDA
+        if _FUNCTION_NAME.fullmatch(name):
+            return f"the arguments of a function are in parentheses: {name}(x)"
+        return _keyword_hint(name, _PREFIX)
+
+    @property
+    def joined_name(self) -> str | None:
+        """The last name with a colon in it after the last comma, `?` or `{`."""
+        recent = takewhile(lambda token: token.kind not in _BEFORE_COLON, reversed(self.tokens))
+        return next((name for token in recent if token.kind == "NAME" and ":" in (name := self.text(token))), None)
+
+    def text(self, token: Token) -> str:
+        return self.source[token.start : token.end]
+
+    def begins_argument(self, offset: int) -> bool:
+        """Return True if a token, counted from the unexpected one, is the first of an argument or of the source."""
+        tokens = self.tokens[: len(self.tokens) + offset]
+        return not tokens or tokens[-1].kind in ("LPAR", "COMMA")
 
     @property
     def structure_hint(self) -> str | None:
@@ -144,12 +206,12 @@ class FailedParse:
             return "exists takes the name of a field, without quotes"
         if expected & {"_THEN", "_ELSE"} or (kind == "COMMA" and self.head == "_IF"):
             return "write if condition then value else value; both then and else are needed"
-        if "COLON" in expected and ":" in self.source[self.before.start : self.before.end]:
-            return "a colon without a space before it belongs to the name: write {a : 1} and c ? b : d"
         if "COLON" in expected and kind != "__ANON_0" and not (self.bracket and self.bracket.kind == "LBRACE"):
             return "write condition ? value : value"
         if kind == "COMMA" and self.bracket and self.bracket.kind == "LPAR":
             return "a list is written [a, b]; only names are allowed before ->"
+        if kind == "_NOT" and "COMPARE" in expected:
+            return "not is written before its operand; the negation of in is not in"
         if "COMPARE" in expected and kind == "LSQB":
             return "read an element of a list with GET(list, 0), a value of a map with MAP_GET('key', map)"
         if "COMPARE" in expected and kind == "LPAR":
@@ -184,6 +246,17 @@ def list_expected(expected: frozenset[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
 
 
+def _keyword_hint(name: str, keywords: Iterable[str]) -> str | None:
+    """Return a hint for a name that is a keyword in mixed case, or begins with a keyword."""
+    lower = name.lower()
+    for keyword in sorted(keywords, key=len, reverse=True):
+        if lower == keyword:
+            return f"the keyword is {keyword}, or {keyword.upper()}"
+        if lower.startswith(keyword):
+            return f"{name} is one name; the keyword is {keyword}"
+    return None
+
+
 def _find_hint(hints: dict[str, str], source: str, start: int) -> str | None:
     return next((hint for pattern, hint in hints.items() if re.compile(pattern).match(source, start)), None)
 
@@ -213,16 +286,47 @@ _TERMINAL_NAMES = {
     "$END": "the end",
 }
 
+# Keywords that can follow an operand, with their terminals, and those that can precede one
+_INFIX = {
+    "and": "_AND",
+    "or": "_OR",
+    "in": "_IN",
+    "not": "_NOT_IN",
+    "then": "_THEN",
+    "else": "_ELSE",
+    "default": "_DEFAULT",
+}
+_PREFIX = ("if", "not", "exists", "match")
+_OPERAND_STARTS = frozenset({"NAME", "NUMBER", "STRING", "LBRACE", "NAN", *_CONSTANTS})
+_BEFORE_COLON = frozenset({"QMARK", "LBRACE", "COMMA"})
+_FUNCTION_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
+_LAMBDA = "a lambda is written x -> value"
+_NO_PARAMETERS = "a lambda without parameters is written () -> value"
+_LAMBDA_KEYWORDS = ("lambda", "fn", "fun")
+_OTHER_ARROW = re.compile(r"\([\w\s.,:$]*\)\s*(?:=>|-\s*-?\s*>|~>|[→⇒])")
+
+_WORD_ENDS = r"(?![a-zA-Z_.:0-9$])"
 # Syntax of other languages, by a pattern at the unexpected token
 _AT = {
+    r"\\\s*[a-zA-Z_$]|[→⇒]|~>": _LAMBDA,
     r"=(?![=>])": "two values are compared with ==",
+    rf"!\s*(?:in|IN){_WORD_ENDS}": "write not in",
+    rf"!\s*(?:exists|EXISTS){_WORD_ENDS}": "negation is written not(exists(x))",
+    rf"!\s*(?:not|NOT){_WORD_ENDS}": "negation is written not(not(x))",
+    rf"!\s*(?:and|or|AND|OR){_WORD_ENDS}": "negation is written not(a and b)",
     r"!(?!=)": "negation is written not(x)",
     r":=": "assignments are allowed in the shell and in configurations, not in an expression",
     r"%": "there is no modulo operator",
     r"#": "a comment begins with //",
     r";": "only one expression is allowed, without a separator",
     r"&(?!&)|\|(?!\|)": "write and, or, && or ||",
-    r"NOT in|not IN|(?:not|NOT)\s+(?:in|IN)\b": "write not in, or NOT IN, with one space",
+    rf"(?:not|NOT)\s+(?:in|IN){_WORD_ENDS}|notin{_WORD_ENDS}": "write not in, or NOT IN, with one space",
+    rf"(?:mod|MOD|div|DIV){_WORD_ENDS}": "there is no modulo operator",
+    rf"(?:is|IS)\s+(?:not|NOT){_WORD_ENDS}|(?:ne|NE){_WORD_ENDS}": "inequality is written !=",
+    rf"(?:is|IS|eq|EQ){_WORD_ENDS}": "two values are compared with ==",
+    rf"(?:contains|CONTAINS){_WORD_ENDS}": "containment is written part in whole",
+    rf"(?:like|LIKE|matches|MATCHES){_WORD_ENDS}": "use REGEXP_MATCH(string, pattern)",
+    rf"(?:xor|XOR){_WORD_ENDS}": "write a != b",
     r"[`´“”„‘’«»]": "a string is quoted with ' or \"",
     r"=>": "greater or equal is written >=; => is part of match",
     r"\.": "read a value of a map with MAP_GET('key', map)",

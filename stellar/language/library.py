@@ -407,10 +407,19 @@ class Library(Mapping[str, Function]):
         return f"did you mean {similar}?" if similar else None
 
     def find_similar(self, name: str) -> str | None:
-        """Return the most similar name of a function, ignoring case; None if no name is similar."""
+        """Return the most similar name of a function, ignoring case; None if no name is similar.
+
+        A name that begins with the given one is more similar than one with the same letters.
+        """
         upper = {known.upper(): known for known in self}
+        if len(name) >= SHORTEST_PREFIX and (longer := [known for known in upper if known.startswith(name.upper())]):
+            return upper[min(longer, key=lambda known: (len(known), known))]
         close = difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.7)
         return upper[close[0]] if close else None
+
+
+# Letters of the shortest name that suggests those that begin with it
+SHORTEST_PREFIX = 3
 
 
 class SettingError(ValueError):

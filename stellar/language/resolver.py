@@ -49,7 +49,9 @@ def resolve(tree: n.Expr, library: Library, source: str, *, check_calls: bool = 
             if isinstance(node, n.Call):
                 functions.add(node.name)
                 if check_calls and (problem := call_problem(node, library)):
-                    problems.append(ResolutionError(problem, source, node.span, call_hint(node, library)))
+                    problems.append(
+                        ResolutionError(problem, source, problem_span(node, library), call_hint(node, library))
+                    )
             stack.extend((child, bound) for child in reversed(n.children(node)))
     return Names(tuple(reads), frozenset(functions), tuple(problems))
 
@@ -58,6 +60,12 @@ def call_problem(call: n.Call, library: Library) -> str | None:
     """Return the reason why a call can't succeed, whatever its arguments are; None if it can."""
     function = library.get(call.name)
     return f"unknown function {call.name}" if function is None else arity_problem(function, len(call.arguments))
+
+
+def problem_span(call: n.Call, library: Library) -> Span:
+    """Return the span of what is wrong with a call that can't succeed: an unknown name, or the whole call."""
+    start = call.span.start
+    return Span(start, start + len(call.name)) if library.get(call.name) is None else call.span
 
 
 def call_hint(call: n.Call, library: Library) -> str | None:

@@ -213,7 +213,7 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
     assert main(["eval", "-e", "NOPE()"]) == 1
     vars(SHELL_LIBRARY).pop("_installed", None)
     message = "stellar: cannot load the Stellar functions mine = mine.functions: no module mine\n"
-    assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^^^\n"
+    assert capsys.readouterr().err == f"{message}unknown function NOPE\n1 | NOPE()\n    ^^^^\n"
 
 
 # -- Output and interruption ------------------------------------------------------------------------------------------

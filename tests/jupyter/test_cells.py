@@ -96,7 +96,7 @@ FAILURES = [
     (
         "# a comment\nx := 1 +\n  TO_UPER('a')",
         "ResolutionError",
-        ["unknown function TO_UPER", "3 |   TO_UPER('a')\n      ^^^^^^^^^^^^", "hint: did you mean TO_UPPER?"],
+        ["unknown function TO_UPER", "3 |   TO_UPER('a')\n      ^^^^^^^", "hint: did you mean TO_UPPER?"],
     ),
     ("1\n\nx  :=  2 / 0\n3", "EvaluationError", ["division by zero", "3 | x  :=  2 / 0\n           ^^^^^"]),
     ("%time 1 / 0", "EvaluationError", ["division by zero", "1 | %time 1 / 0\n          ^^^^^"]),

@@ -64,7 +64,7 @@ VALID = "x: valid; functions called: none\n"
             {"profiler.json": {"profiles": [{"profile": "p", "foreach": "a", "result": "LENGHT(a)"}]}},
             1,
             "config/profiler.json:1:59: error: profiles[0].result: unknown function LENGHT\n"
-            "1 | LENGHT(a)\n    ^^^^^^^^^\nhint: did you mean LENGTH?",
+            "1 | LENGHT(a)\n    ^^^^^^\nhint: did you mean LENGTH?",
         ),
         (
             {"parsers/x.json": '{"parserClassName": "JSONMap"} // done\n and more'},

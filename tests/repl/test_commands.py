@@ -97,7 +97,7 @@ def test_an_explanation_shows_an_error_and_unreached_subexpressions(session):
 CHECKED = {
     "x + 1": "",
     "x +": "error: unexpected end of the expression\n1 | x +\n       ^\nhint: expected a value",
-    "NOPE(x)": "error: unknown function NOPE\n1 | NOPE(x)\n    ^^^^^^^",
+    "NOPE(x)": "error: unknown function NOPE\n1 | NOPE(x)\n    ^^^^",
     "a and b or c": "mixed-and-or: `and` and `or` have one precedence and group from the right",
 }
 

@@ -53,7 +53,7 @@ from stellar.language.compiler.pyast import IN, IS, IS_NOT, LESS, LOAD, NOT, STO
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING
 from stellar.language.library import UNKNOWN, Function, Library, Written
-from stellar.language.resolver import call_problem
+from stellar.language.resolver import call_problem, problem_span
 
 # CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, to which they convert comprehensions
 MAX_NESTED_COMPREHENSIONS = 16
@@ -459,6 +459,7 @@ class Compiler(CodeBuilder):
 
     def compile_call(self, node: n.Call, at: Position) -> Code:
         if problem := call_problem(node, self.library):
+            at = self.source_map[problem_span(node, self.library)]
             return self.call_helper(runtime.raise_call_error, [py.constant(problem, at)], at)
         function = self.library[node.name]
         used = node.arguments[: function.most]
