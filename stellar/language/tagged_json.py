@@ -22,9 +22,8 @@ from types import FunctionType
 from typing import Any
 
 from stellar.language.ordered_set import OrderedSet
-from stellar.language.python_values import is_foreign
 from stellar.language.runtime import describe, hashable
-from stellar.util.abbreviate import abbreviate, describe_type
+from stellar.util.abbreviate import abbreviate
 
 
 def decode(value: Any) -> Any:
@@ -166,8 +165,7 @@ def _encode_object(value: Any, opaque: bool) -> Any:
         return {tag: base64.b64encode(data).decode("ascii")}
     if opaque:
         return {"$object": "lambda" if isinstance(value, FunctionType) else type(value).__name__}
-    described = describe_type(value) if is_foreign(value) else describe(value)
-    raise ValueError(f"{described} has no JSON form")
+    raise ValueError(f"no JSON form for {describe(value)}")
 
 
 def serialize(value: Any) -> str:

@@ -15,13 +15,12 @@ import socket
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from stellar.language.conversions import to_string
+from stellar.language.python_values import from_python
 from stellar.language.tagged_json import encode
 from stellar.util.clock import now
 
@@ -230,24 +229,16 @@ def to_json_bytes(record: Mapping[str, Any]) -> bytes:
     return to_json(record).encode("utf-8", "backslashreplace")
 
 
-_MOST_DIGITS = 400  # of an integral Decimal; a float has at most 309
-
-
 def _json_default(value: Any) -> object:
     """Return the JSON value of a value that the encoder does not know. Raises ValueError if there is none."""
-    if isinstance(value, set | frozenset | tuple):
+    value = from_python(value)
+    if isinstance(value, set):
         return list(value)
-    if isinstance(value, Decimal):
-        is_integral = value.is_finite() and value.adjusted() < _MOST_DIGITS and value == value.to_integral_value()
-        return int(value) if is_integral else float(value)
-    if isinstance(value, bytes | UUID | IPv4Address | IPv6Address):
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, bytes):
         return to_string(value)
-    if type(value).__module__ == "numpy":
-        return value.tolist()
-    try:
-        return encode(value, opaque=False)
-    except ValueError as error:
-        raise ValueError(f"{error}; convert it, for example with TO_STRING") from error
+    return value if isinstance(value, str | int | float | list) else encode(value, opaque=False)
 
 
 _show_counts = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)

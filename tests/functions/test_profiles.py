@@ -150,7 +150,7 @@ def test_an_unreadable_value_is_an_error(profiles: ProfileStore, tmp_path: Path)
 
 
 def test_a_value_that_cannot_be_stored_is_an_error(profiles: ProfileStore) -> None:
-    with pytest.raises(ValueError, match="an object of type object has no JSON form"):
+    with pytest.raises(ValueError, match="no JSON form for an object of type object"):
         profiles.write([Measurement(DAY_OF_HITS, "a", Period(1, QUARTER), [object()])])
 
 

@@ -168,8 +168,8 @@ def test_a_failing_profile_is_reported_and_counted(store: ProfileStore) -> None:
     for part in (
         "profile 'failing' of 'a': update of 'n' failed: ",
         "profile 'nothing' of 'a': result is null",
-        "profile 'opaque': variables are not saved, so late messages replace values: a lambda has no JSON form",
-        "profile 'opaque' of 'a': the value is not stored: a lambda has no JSON form",
+        "profile 'opaque': variables are not saved, so late messages replace values: no JSON form for a lambda",
+        "profile 'opaque' of 'a': the value is not stored: no JSON form for a lambda",
         "profile 'hello' of 'a': the time ",
     ):
         assert any(part in error for error in run.errors), part
