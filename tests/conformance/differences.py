@@ -25,7 +25,7 @@ from metron_traits import EVERY_TRAIT, Difference, Form, Trait
 DIFFERENCES: list[Difference] = sorted(
     [*Trait, *Form], key=lambda difference: [int(number) for number in re.findall(r"\d+", difference.row)]
 )
-FILES = ("language", "probes", "functions")
+FILES = ("language", "probes", "functions", "libraries")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
 BEGIN, END = "<!-- counts: python tests/conformance/differences.py --write -->", "<!-- end of counts -->"
 

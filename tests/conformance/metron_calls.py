@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from compare import AnyDigits, is_object
+from compare import LIBRARY, AnyDigits, is_object
 from metron_numbers import Character, Integer, Long
 from metron_traits import Trait
 
+from stellar.functions.network.suffixes import public_suffix
 from stellar.language.library import Function
 
 
@@ -26,8 +27,21 @@ def as_metron_takes_them(function: Function, arguments: list[Any], traits: froze
     return arguments
 
 
+def _parse_ipv4_only(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name != "IN_SUBNET" or not isinstance(arguments[0], str):
+        return arguments
+    for index, subnet in enumerate(arguments[1:], 1):
+        if isinstance(subnet, str) and ":" in arguments[0] + subnet:
+            raise ValueError("IN_SUBNET takes IPv4 addresses and subnets")
+        if function.implementation(*arguments[:1], subnet):
+            return arguments[: index + 1]
+    return arguments
+
+
 def as_metron_answers(function: Function, arguments: list[Any], answer: Any, traits: frozenset[Trait]) -> Any:
     """Convert the result of a function as Metron does; for a digest of a value with another string, only its length."""
+    if Trait.TRAILING_DOT in traits and function.name.startswith("DOMAIN_") and str(arguments[:1]).endswith(".']"):
+        return _with_empty_label(function.name, arguments[0], answer)
     if function.name != "HASH" or not isinstance(answer, str):
         return answer
     options = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], Mapping) else {}
@@ -36,6 +50,22 @@ def as_metron_answers(function: Function, arguments: list[Any], answer: Any, tra
     if Trait.HASHED_OBJECTS in traits and arguments[0] is not None and not isinstance(arguments[0], str):
         return AnyDigits(len(answer), charset)
     return answer.encode().decode(charset)
+
+
+def _with_empty_label(function: str, domain: str, answer: Any) -> Any:
+    """Return the result for a domain whose trailing dot Metron counts like a character of the domain.
+
+    answer: our result
+    """
+    if answer is None or function == "DOMAIN_TYPOSQUAT":
+        return answer
+    suffix = LIBRARY["DOMAIN_TO_TLD"].implementation(domain)
+    known = public_suffix(domain[:-1].lower()) is not None
+    suffix = suffix if known else ""
+    if function == "DOMAIN_TO_TLD":
+        return suffix
+    labels = domain[: len(domain) - len(suffix)][:-1]
+    return labels if function == "DOMAIN_REMOVE_TLD" else f"{labels.rpartition('.')[2]}.{suffix}"
 
 
 def _characters(function: Function, arguments: list[Any]) -> list[Any]:
@@ -125,4 +155,5 @@ _CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
     Trait.HASH_SPELLING: _spelling,
     Trait.BLOOM_ARGUMENTS: _bloom_arguments,
     Trait.OBJECTS: _objects,
+    Trait.IPV4_ONLY: _parse_ipv4_only,
 }

@@ -42,6 +42,8 @@ class Trait(Difference):
     BLOOM_ARGUMENTS = "13", "`BLOOM_INIT` reads an argument only if another one follows"
     OBJECTS = "17", "statistics and sketches equal only themselves, and print a class name"
     NARROW_CLASSES = "18", "functions reject values of an equivalent class"
+    IPV4_ONLY = "19", "`IN_SUBNET` fails for IPv6 addresses and subnets"
+    TRAILING_DOT = "20", "a trailing dot of a domain counts as the end of an empty label"
     VALIDATED_BY_RUNNING = "8, 10", "validation evaluates the expression with every variable null"
 
 

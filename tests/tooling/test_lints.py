@@ -116,6 +116,11 @@ FIRES = {
         "DATE_FORMAT('yyyy', «'CEST'»)",
         "DATE_FORMAT('yyyy', x, «'+02:00'»)",
         "IN_SUBNET(x, «'10.0.0.1/32'», «'10.0.0.0/31'»)",
+        "IN_SUBNET(x, «'2001:db8::/32'»)",
+        "IN_SUBNET('::1', «'10.0.0.0/8'»)",
+        "DOMAIN_TO_TLD(«'example.com.'»)",
+        "DOMAIN_REMOVE_TLD(«'example.com。'»)",
+        "DOMAIN_REMOVE_SUBDOMAINS(«'example.com.'»)",
     ],
     "always-exists": ["«exists(_)»"],
 }
@@ -258,6 +263,9 @@ QUIET = {
         "DATE_FORMAT('yyyy', x, 'GMT+5:30')",
         "IN_SUBNET('10.0.0.1/32', '10.0.0.0/8')",
         "IN_SUBNET(x, '10.0.0.0/30', y)",
+        "IN_SUBNET('::ffff:10.0.0.1', '10.0.0.0/8')",
+        "DOMAIN_TO_TLD('example.com')",
+        "DOMAIN_TO_TLD('a b.com.')",
     ],
     "always-exists": ["exists(a)", "_"],
 }

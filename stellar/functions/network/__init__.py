@@ -7,13 +7,13 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Any, NamedTuple
 
 from stellar.functions.network.protocols import PROTOCOLS
+from stellar.functions.network.subnets import is_host, parse_address, parse_subnet
 from stellar.functions.network.suffixes import public_suffix
 from stellar.functions.network.typosquat import typosquats
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer
 from stellar.language.library import stellar
 from stellar.language.literals import Arguments, LiteralKind, Pitfalls, check_strings
 from stellar.language.runtime import describe
-from stellar.util.abbreviate import quote
 from stellar.util.memoize import memoize
 
 _LONGEST_LABEL = 63
@@ -22,39 +22,51 @@ _LONGEST_LABEL = 63
 
 
 def _validate_subnet(cidr: str) -> None:
-    _parse_subnet(cidr)
+    parse_subnet(cidr)
 
 
-def _find_subnet_without_hosts(cidr: object, _: Arguments) -> Pitfalls:
-    _, slash, bits = str(cidr).rpartition("/")
-    if slash and bits in ("31", "32"):
+def _find_pitfalls_of_subnet(cidr: object, arguments: Arguments) -> Pitfalls:
+    try:
+        subnet = parse_subnet(str(cidr))
+    except ValueError:  # reported as an invalid literal
+        return
+    if subnet.family == 4 and subnet.first == subnet.last == 0:
+        bits = str(cidr).rpartition("/")[2]
         yield f"a subnet of {bits} bits has no hosts, so this is never true", "use a shorter prefix, or compare with =="
+    if subnet.family == 6:
+        yield "Metron's IN_SUBNET fails for an IPv6 subnet; here it works", "use an IPv4 subnet in rules for Metron"
+    ip, *_ = arguments
+    if isinstance(ip, str) and (address := parse_address(ip)) is not None and subnet.family not in address:
+        yield "an address is never in a subnet of the other IP version", "compare addresses and subnets of one version"
 
 
 SUBNET = LiteralKind(
     check_strings(_validate_subnet),
-    "use an IPv4 address and 1 to 32 bits, such as '10.0.0.0/8'",
-    _find_subnet_without_hosts,
+    "use an IPv4 address and 1 to 32 bits, such as '10.0.0.0/8', or an IPv6 address and 0 to 128 bits",
+    _find_pitfalls_of_subnet,
 )
 
 
 @stellar("IN_SUBNET", literals={"cidr": SUBNET, "more": SUBNET})
 def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
-    """Test whether an IPv4 address is a host of one of several subnets.
+    """Test whether an IP address is a host of one of several subnets.
 
-    The first and the last address of a subnet are its network and broadcast addresses, and not hosts, so subnets of 31
-    or 32 bits have no hosts.
+    The first and the last address of an IPv4 subnet are its network and broadcast addresses, and not hosts, so IPv4
+    subnets of 31 or 32 bits have no hosts. All addresses of an IPv6 subnet are hosts. An IPv4 address is never in an
+    IPv6 subnet, and an IPv6 address only in an IPv4 subnet if it contains an IPv4 address, such as `::ffff:10.0.0.1`.
 
     ip: The address
-    cidr: A subnet as `address/bits`, with 1 to 32 bits; null has no hosts
+    cidr: A subnet as `address/bits`, with 1 to 32 bits for IPv4 and 0 to 128 for IPv6; null has no hosts
     more: Further subnets, which are tested until one contains the address
     returns: True if a subnet contains the address; false if the address is null
 
         IN_SUBNET('192.168.0.1', '192.168.0.0/24')  // true
         IN_SUBNET('192.168.0.0', '192.168.0.0/24')  // false
         IN_SUBNET('10.1.2.3', '192.168.0.0/24', '10.0.0.0/8')  // true
+        IN_SUBNET('2001:db8::1', '2001:db8::/32')  // true
+        IN_SUBNET('::1', '10.0.0.0/8')  // false
         IN_SUBNET(null, '192.168.0.0/24')  // false
-        IN_SUBNET('::1', '10.0.0.0/8')  // error
+        IN_SUBNET('10.1.2', '10.0.0.0/8')  // error
     """
     if ip is None:
         return False
@@ -63,47 +75,37 @@ def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
             continue
         if not isinstance(subnet, str):
             raise ValueError(f"IN_SUBNET expected a subnet such as '10.0.0.0/8', got {describe(subnet)}")
-        first, last = _parse_subnet(subnet)
-        if first <= _parse_ipv4(ip) <= last:
+        if is_host(ip, subnet):
             return True
     return False
 
 
-_IPV4 = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})", re.ASCII)
-_CIDR = re.compile(rf"({_IPV4.pattern})/(\d{{1,3}})", re.ASCII)
-
-
-@memoize
-def _parse_ipv4(ip: str) -> int:
-    octets = [int(octet) for octet in match.groups()] if (match := _IPV4.fullmatch(ip)) else [256]
-    if max(octets) > 255:
-        raise ValueError(f"invalid IPv4 address {quote(ip)}")
-    return int.from_bytes(octets)
-
-
-@memoize
-def _parse_subnet(cidr: str) -> tuple[int, int]:
-    match = _CIDR.fullmatch(cidr)
-    if match is None or not 1 <= (bits := int(match[6])) <= 32:
-        raise ValueError(f"invalid IPv4 subnet {quote(cidr)}: expected a form such as '10.0.0.0/8'")
-    size = 1 << (32 - bits)
-    network = _parse_ipv4(match[1]) & -size
-    # In a subnet without hosts, Metron finds the address 0.0.0.0
-    return (network + 1, network + size - 2) if size > 2 else (0, 0)
-
-
 # -- Domains ----------------------------------------------------------------------------------------------------------
 
+_DOTS = ".。．｡"
 
-@stellar("DOMAIN_REMOVE_SUBDOMAINS")
+
+def _find_trailing_dot(domain: object, _: Arguments) -> Pitfalls:
+    if isinstance(domain, str) and domain.endswith(tuple(_DOTS)) and _is_domain(domain):
+        yield (
+            "a domain with a trailing dot means the same as without it; Metron returns other results, such as '.com'",
+            "remove the trailing dot",
+        )
+
+
+DOMAIN = LiteralKind(lambda *_: None, "", _find_trailing_dot)
+
+
+@stellar("DOMAIN_REMOVE_SUBDOMAINS", literals={"domain": DOMAIN})
 def domain_remove_subdomains(domain: str | None = None) -> str | None:
     """Reduce a domain to its registered domain: the public suffix and the label before it.
 
-    domain: The domain
+    domain: The domain; a trailing dot is ignored
     returns: The registered domain; null for null and for an invalid domain
 
         DOMAIN_REMOVE_SUBDOMAINS('mail.example.co.uk')  // 'example.co.uk'
         DOMAIN_REMOVE_SUBDOMAINS('WWW.Example.COM')  // 'Example.com'
+        DOMAIN_REMOVE_SUBDOMAINS('www.example.com.')  // 'example.com'
         DOMAIN_REMOVE_SUBDOMAINS('com')  // 'com'
         DOMAIN_REMOVE_SUBDOMAINS('10.0.0.1')  // null
         DOMAIN_REMOVE_SUBDOMAINS(null)  // null
@@ -111,32 +113,35 @@ def domain_remove_subdomains(domain: str | None = None) -> str | None:
     return None if domain is None else _find_registered_domain(domain)
 
 
-@stellar("DOMAIN_REMOVE_TLD")
+@stellar("DOMAIN_REMOVE_TLD", literals={"domain": DOMAIN})
 def domain_remove_tld(domain: str | None) -> str | None:
     """Remove the public suffix of a domain.
 
-    domain: The domain
+    domain: The domain; a trailing dot is ignored
     returns: The labels before the suffix; null for null and for an invalid domain
 
         DOMAIN_REMOVE_TLD('mail.example.co.uk')  // 'mail.example'
+        DOMAIN_REMOVE_TLD('example.com.')  // 'example'
         DOMAIN_REMOVE_TLD('com')  // ''
         DOMAIN_REMOVE_TLD('a b.com')  // null
         DOMAIN_REMOVE_TLD(null)  // null
     """
     if domain is None or not _is_domain(domain):
         return None
-    return domain[: max(0, len(domain) - len(_find_suffix(domain)) - 1)]
+    name = domain[:-1] if domain[-1] in _DOTS else domain
+    return name[: max(0, len(name) - len(_find_suffix(name)) - 1)]
 
 
-@stellar("DOMAIN_TO_TLD")
+@stellar("DOMAIN_TO_TLD", literals={"domain": DOMAIN})
 def domain_to_tld(domain: str | None) -> str:
     """Return the public suffix of a domain, such as `com` or `co.uk`.
 
-    domain: The domain
+    domain: The domain; a trailing dot is ignored
     returns: The suffix; the last label if the suffix is unknown
 
         DOMAIN_TO_TLD('mail.example.co.uk')  // 'co.uk'
         DOMAIN_TO_TLD('WWW.EXAMPLE.COM')  // 'com'
+        DOMAIN_TO_TLD('example.unknownsuffix.')  // 'unknownsuffix'
         DOMAIN_TO_TLD('host.unknownsuffix')  // 'unknownsuffix'
         DOMAIN_TO_TLD(null)  // 'null'
         DOMAIN_TO_TLD(7)  // error
@@ -169,6 +174,7 @@ def _find_registered_domain(domain: str) -> str | None:
     name = _normalize_dots(domain)
     if not _is_name(name):
         return None
+    domain = domain[: len(name)]
     suffix = public_suffix(name) or domain.rpartition(".")[2]
     if len(suffix) == len(domain):
         return domain
@@ -177,7 +183,10 @@ def _find_registered_domain(domain: str) -> str | None:
 
 @memoize
 def _find_suffix(domain: str) -> str:
-    return (public_suffix(_normalize_dots(domain)) if _is_domain(domain) else None) or domain.rpartition(".")[2]
+    name = _normalize_dots(domain)
+    if not _is_name(name):
+        return domain.rpartition(".")[2]
+    return public_suffix(name) or domain[: len(name)].rpartition(".")[2]
 
 
 _LABEL = re.compile(r"(?!-|_)[^\x00-,./:-@\[-^`{-\x7f]{1,63}(?<![-_])")
@@ -198,7 +207,7 @@ def _is_name(name: str) -> bool:
 def _normalize_dots(domain: str) -> str:
     """Return the domain with ASCII dots, and without a trailing one."""
     if not domain.isascii():
-        for dot in "。．｡":
+        for dot in _DOTS:
             domain = domain.replace(dot, ".")
     return domain.removesuffix(".")
 
