@@ -12,6 +12,7 @@ from metron_numbers import Character, Integer, Long
 from metron_traits import Trait
 
 from stellar.functions.network.suffixes import public_suffix
+from stellar.functions.network.typosquat import typosquats
 from stellar.language.library import Function
 
 
@@ -42,6 +43,8 @@ def as_metron_answers(function: Function, arguments: list[Any], answer: Any, tra
     """Convert the result of a function as Metron does; for a digest of a value with another string, only its length."""
     if Trait.TRAILING_DOT in traits and function.name.startswith("DOMAIN_") and str(arguments[:1]).endswith(".']"):
         return _with_empty_label(function.name, arguments[0], answer)
+    if Trait.EVERY_OCCURRENCE in traits and function.name == "DOMAIN_TYPOSQUAT" and arguments[0] is not None:
+        return typosquats(arguments[0], most_at_once=len(arguments[0]))
     if function.name != "HASH" or not isinstance(answer, str):
         return answer
     options = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], Mapping) else {}

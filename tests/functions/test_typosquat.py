@@ -30,6 +30,19 @@ def test_a_domain_has_this_typosquat(domain, name):
     assert name in typosquats(domain)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xn--examle-scf",  # Ϸ had no lowercase letter in Unicode 3.2
+        "xn--s-ddi",  # nor had Ⴝ
+        "xn--microoft-online-rk8c",
+    ],
+)
+def test_punycode_uses_the_letters_of_unicode_3_2(name):
+    names = [*typosquats("example"), *typosquats("ss"), *typosquats("microsoft-online")]
+    assert name in names
+
+
 def test_a_punycode_domain_is_decoded_first():
     assert "b-cher" not in typosquats("xn--bcher-kva")
     assert "dücher" in typosquats("xn--bcher-kva")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from stellar.language.ordered_set import OrderedSet
 
@@ -13,33 +14,33 @@ _KEYBOARDS = (
     ("1234567890", "qwertzuiop", "asdfghjkl", "yxcvbnm"),
     ("1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"),
 )
-# Look-alikes of letters: other letters and pairs, letters with diacritics, letters of other alphabets
+# The look-alikes that Metron's function knows: other letters and pairs, with diacritics, of other alphabets
 _LOOK_ALIKES = {
     "a": "à á â ã ä å ă ǎ ȧ ạ ɑ а ӓ",
     "b": "d lb ib ʙ Ь b̔ ɓ Б",
     "c": "ϲ с ƈ ċ ć ç",
-    "d": "b cl dl di ԁ ɗ đ ḍ",
-    "e": "è é ê ë ē ĕ ě ė ẹ ę е є ε",
-    "f": "ƒ ғ ḟ",
-    "g": "q ɡ ɢ ġ ğ ǵ ģ ց ԍ",
-    "h": "lh ih һ հ ħ ḥ",
-    "i": "1 l í ì ï ı ĭ ǐ ɩ ι і",
+    "d": "b cl dl di ԁ ժ ɗ đ",
+    "e": "é ê ë ē ĕ ě ė ę ẹ е є ϵ ҽ",
+    "f": "ƒ Ϝ Ғ",
+    "g": "q ɡ ɢ ġ ğ ǵ ģ Ԍ ց",
+    "h": "lh ih һ հ н Ꮒ",
+    "i": "1 l í ï ı ĭ ǐ ɩ ι ꙇ Ꭵ",
     "j": "ј ʝ ϳ ɉ",
-    "k": "lk ik lc κ к ķ ḳ",
+    "k": "lk ik lc κ ⲕ",
     "l": "1 i ł ɫ",
     "m": "n nn rn rr ṃ ᴍ м ɱ",
     "n": "m r ń",
     "o": "0 Ο ο О о Օ ȯ ọ ỏ ơ ó ö ӧ",
-    "p": "ρ р ƿ ṗ",
-    "q": "g ԛ զ ʠ",
-    "r": "ʀ г ᴦ ɼ ɽ",
-    "s": "ѕ ś ʂ ș",
-    "t": "τ т ţ ṭ",
-    "u": "υ ս ц μ ù ú ŭ ǔ",
-    "v": "ѵ ν ṿ",
+    "p": "ρ р ƿ Ϸ Þ",
+    "q": "g ԛ զ գ ʠ",
+    "r": "ʀ Г ᴦ ɼ ɽ",
+    "s": "ѕ ś ʂ Ⴝ Ꮪ",
+    "t": "τ т ţ",
+    "u": "υ ս Ս ц μ ᴜ ŭ ǔ",
+    "v": "ѵ ν v̇",
     "w": "vv ѡ ԝ ա",
     "x": "х ҳ ẋ",
-    "y": "у ү γ ý ʏ",
+    "y": "у Ү γ ý ʏ",
     "z": "ʐ ż ź ᴢ",
 }
 # Names with more occurrences of a letter are not chosen by people, and would have too many variants
@@ -62,16 +63,30 @@ def _find_neighbors() -> list[dict[str, str]]:
                 for (row, column), key in grid.items()
             }
         )
+    # In Metron's tables this neighborhood has one direction
+    keyboards[2]["x"] = keyboards[2]["x"].replace("w", "")
     return keyboards
 
 
 _NEIGHBORS = _find_neighbors()
 
 
-def typosquats(domain: str) -> OrderedSet:
-    """Return the names that can be mistaken for a domain, without the domain itself."""
+def typosquats(domain: str, *, most_at_once: int = _MOST_AT_ONCE) -> OrderedSet:
+    """Return the names that can be mistaken for a domain, without the domain itself.
+
+    most_at_once: the most occurrences of a letter that are replaced by a look-alike together
+    """
     strategies = (
-        *(_addition, _bitsquatting, _homoglyph, _hyphenation, _insertion, _omission, _repetition, _replacement),
+        *(
+            _addition,
+            _bitsquatting,
+            partial(_homoglyph, most_at_once=most_at_once),
+            _hyphenation,
+            _insertion,
+            _omission,
+            _repetition,
+            _replacement,
+        ),
         *(_subdomain, _transposition, _vowel_swap),
     )
     names = OrderedSet(name for strategy in strategies for name in strategy(domain))
@@ -91,7 +106,7 @@ def _bitsquatting(domain: str) -> Iterator[str]:
                 yield domain[:at] + flipped + domain[at + 1 :]
 
 
-def _homoglyph(domain: str) -> Iterator[str]:
+def _homoglyph(domain: str, most_at_once: int) -> Iterator[str]:
     """Yield names with a letter replaced by a look-alike, once or in a run of its next occurrences, but not in all of
     the name.
     """
@@ -99,7 +114,7 @@ def _homoglyph(domain: str) -> Iterator[str]:
     for letter in dict.fromkeys(plain):
         occurrences = [at for at, character in enumerate(plain) if character == letter]
         for nth, first in enumerate(occurrences):
-            for last in occurrences[nth : nth + _MOST_AT_ONCE]:
+            for last in occurrences[nth : nth + most_at_once]:
                 if last - first + 1 < len(plain):
                     yield from _with_glyphs(plain, letter, first, last + 1)
 
@@ -124,9 +139,13 @@ def _encode(name: str) -> str:
     # Punycode adds at least five characters to a label; checking that first is faster than a failing encoder
     if any(len(label) > _LONGEST_LABEL - 5 for label in name.split(".") if not label.isascii()):
         return name
+    if name.isascii():
+        return name
+    from stellar.java.idna import encode_label  # it loads the tables of Unicode 3.2, which takes 5 ms
+
     try:
-        return name.encode("idna").decode()
-    except UnicodeError:  # not a domain, for instance because of an empty label
+        return ".".join(map(encode_label, name.split(".")))
+    except UnicodeError:  # not a domain, for instance because of a control character
         return name
 
 
