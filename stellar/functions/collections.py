@@ -72,7 +72,7 @@ def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
 
 
 @stellar("SET_INIT")
-def set_init(input_: Iterable[Any] | None = None, *others: object) -> set[Any]:
+def set_init(input_: object = None, *others: object) -> set[Any]:
     """Create a set of the elements of a list or set.
 
     input: List or set of the initial members
@@ -84,7 +84,12 @@ def set_init(input_: Iterable[Any] | None = None, *others: object) -> set[Any]:
         LENGTH(SET_INIT())  // 0
         SET_INIT('ab')  // error
     """
-    return OrderedSet() if input_ is None or others else OrderedSet(map(_to_key, input_))
+    input_ = from_python(input_)
+    if input_ is None or others:
+        return OrderedSet()
+    if not isinstance(input_, list | set | frozenset | tuple):
+        raise ValueError(f"SET_INIT expected a list or set as input, got {describe(input_)}")
+    return OrderedSet(map(_to_key, input_))
 
 
 @stellar("SET_ADD")
@@ -236,7 +241,7 @@ def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
 
 
 @stellar("MULTISET_TO_SET")
-def multiset_to_set(multiset: Mapping[Any, Any] | None = _MISSING, *others: object) -> set[Any] | None:
+def multiset_to_set(multiset: object = _MISSING, *others: object) -> set[Any] | None:
     """Return the set of the distinct items of a multiset.
 
     multiset: The multiset
@@ -250,7 +255,12 @@ def multiset_to_set(multiset: Mapping[Any, Any] | None = _MISSING, *others: obje
     """
     if multiset is _MISSING:
         return None
-    return OrderedSet() if multiset is None or others else OrderedSet(multiset)
+    multiset = from_python(multiset)
+    if multiset is None or others:
+        return OrderedSet()
+    if not isinstance(multiset, Mapping):
+        raise ValueError(f"MULTISET_TO_SET expected a map as multiset, got {describe(multiset)}")
+    return OrderedSet(multiset)
 
 
 @stellar("MAP_GET")

@@ -120,8 +120,6 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
         DATE_FORMAT(null, 1508769960000L)  // null
         DATE_FORMAT('jjjj', 1508769960000L)  // error
     """
-    if format_ is None:
-        return None
     timestamp = from_python(timestamp)
     moment, zone_name = timestamp, timezone
     if timezone is _MISSING:
@@ -133,6 +131,8 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
         raise ValueError(f"DATE_FORMAT expected an integer as timestamp, got {describe(timestamp)}")
     elif not isinstance(timezone, str | None):
         raise ValueError(f"DATE_FORMAT expected a string as timezone, got {describe(timezone)}")
+    if format_ is None:
+        return None
     return _date_patterns.format_date(
         to_string(format_), now() if moment is None else _require_64_bits(moment), _find_zone(zone_name)
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import reduce as fold
+from types import FunctionType
 from typing import Any
 
 from stellar.language.library import stellar
-from stellar.language.runtime import is_true
+from stellar.language.runtime import ABSENT, describe, is_true
 
 
 @stellar("MAP", comprehension="map")
@@ -48,21 +49,23 @@ def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | Non
 
 
 @stellar("REDUCE")
-def reduce(
-    list_: Iterable[Any] | str | None = None, lambda_: Callable[..., Any] | None = None, initial: Any = None
-) -> Any:
+def reduce(list_: Iterable[Any] | str | None = None, lambda_: object = None, initial: Any = ABSENT) -> Any:
     """Combine all elements into one value, from the left.
 
     list: The list or set; a string is treated as its characters
     lambda: Lambda of two parameters, the value so far and the element; it returns the next value
     initial: The first value
-    returns: The last value; null if an argument is null or missing
+    returns: The last value; null if an argument is null or missing. The lambda is not checked if the list is null
 
         REDUCE([1, 2, 3], (sum, x) -> sum + x, 0)  // 6
         REDUCE([], (sum, x) -> sum + x, 5)  // 5
         REDUCE([1, 2, 3], (sum, x) -> sum + x)  // null
         REDUCE(1, (sum, x) -> sum + x, 0)  // error
     """
-    if list_ is None or lambda_ is None or initial is None:
+    if list_ is None or initial is ABSENT:
+        return None
+    if not isinstance(lambda_, FunctionType | None):
+        raise ValueError(f"REDUCE expected a lambda such as (sum, x) -> sum + x, got {describe(lambda_)}")
+    if lambda_ is None or initial is None:
         return None
     return fold(lambda_, list_, initial)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from stellar.language.conversions import to_double
 from stellar.language.library import stellar
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe, is_number
@@ -73,8 +72,8 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
         OUTLIER_MAD_SCORE(null, 1)  // NaN
         OUTLIER_MAD_SCORE(null, 'a')  // error
     """
-    factor = to_double(scale)
-    if factor is None:
+    scale = SCALE if scale is None else from_python(scale)
+    if not is_number(scale):
         raise ValueError(f"OUTLIER_MAD_SCORE expected a number as scale, got {describe(scale)}")
     if value is None:
         return math.nan
@@ -82,7 +81,7 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
     if state is None:
         return math.nan
     distance = abs(number - state.window_median.quantile(0.5))
-    return ratio(factor * distance, state.window_deviation.quantile(0.5))
+    return ratio(float(scale) * distance, state.window_deviation.quantile(0.5))
 
 
 def _require_number(function: str, value: object) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer, to_optional_string, to_string
 from stellar.language.library import stellar
+from stellar.language.literals import Arguments, LiteralKind
+from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.memoize import memoize
 
@@ -305,13 +307,24 @@ def join(items: Iterable[Any], delim: str) -> str:
         return delim.join([to_string(item) for item in items if item is not None])
 
 
-@stellar("SPLIT")
-def split(input_: Any, delim: str | None) -> list[str]:
+def _require_delimiter(delim: object, _: Arguments) -> str:
+    if not isinstance(delim, str):
+        raise ValueError(f"SPLIT expected a string as delim, got {describe(delim)}")
+    if not delim:
+        raise ValueError("SPLIT expected a non-empty string as delim")
+    return delim
+
+
+DELIMITER = LiteralKind(_require_delimiter, "use a string such as ','")
+
+
+@stellar("SPLIT", literals={"delim": DELIMITER})
+def split(input_: Any, delim: object) -> list[str]:
     """Split a string at each occurrence of a delimiter. Empty substrings are included.
 
     input: The string; other values are converted to a string first
     delim: The delimiter, a plain string
-    returns: List of the substrings; an empty list for null
+    returns: List of the substrings; an empty list for null, whatever the delimiter
 
         SPLIT('a,b,,c', ',')  // ['a', 'b', '', 'c']
         SPLIT('10.0.0.1', '.')  // ['10', '0', '0', '1']
@@ -321,9 +334,8 @@ def split(input_: Any, delim: str | None) -> list[str]:
     """
     if input_ is None:
         return []
-    if not delim:
-        raise ValueError("SPLIT expected a non-empty string as delim")
-    return (input_ if input_.__class__ is str else to_string(input_)).split(delim)
+    delimiter = delim if delim.__class__ is str and delim else _require_delimiter(from_python(delim), ())
+    return (input_ if input_.__class__ is str else to_string(input_)).split(delimiter)
 
 
 @stellar("STRING_ENTROPY", surplus="refuse")

@@ -135,7 +135,12 @@ def _dates(function: Function, arguments: list[Any]) -> list[Any]:
 
 
 def _bloom_arguments(function: Function, arguments: list[Any]) -> list[Any]:
-    return arguments[:-1][:2] if function.name == "BLOOM_INIT" else arguments
+    if function.name != "BLOOM_INIT":
+        return arguments
+    used = arguments[:-1][:2]
+    if None in used:
+        raise ValueError("BLOOM_INIT takes no null")
+    return used
 
 
 def _spelling(function: Function, arguments: list[Any]) -> list[Any]:
