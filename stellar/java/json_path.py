@@ -238,7 +238,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 _NAME = re.compile(r"[^\s.\[\]()]+")
 _NAME_IN_FILTER = re.compile(r"[^\s.\[\]()=<>!~&|,]+")
 _INDICES = re.compile(r"\s*(-?\d+(?:\s*,\s*-?\d+)*)\s*\]")
-_SLICE = re.compile(r"\s*(-?\d*)\s*:\s*(-?\d*)\s*\]")
+_SLICE = re.compile(r"\s*(-?\d+|)\s*:\s*(-?\d+|)\s*\]")
 _STRING = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
 _OPERATOR = re.compile(
     r"===|!==|==|!=|<=|>=|<|>|=~|(?:in|nin|contains|subsetof|anyof|noneof|size|empty)\b", re.IGNORECASE

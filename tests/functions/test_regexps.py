@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import stellar
 from stellar.functions.regexps import regexp_group_val, regexp_match, regexp_replace
 from stellar.java import regex as _java_regex
-from stellar.java.regex import compile_matcher, compile_pattern, compile_replacer
+from stellar.java.regex import compile_matcher, compile_pattern, compile_replacer, replace_in_time
 
 MATCHES = [
     (r"a.b", "a\tb", True),
@@ -80,6 +80,35 @@ MATCHES = [
     ("(?x) a b # a comment\n c", "abc", True),
     ("(?x)[a b]+\\ ", "ab ", True),
     (r"#-&&~", "#-&&~", True),
+    ("[[:alpha:]]", "b", False),
+    ("[[:alpha:]]", ":", True),
+    ("{2}a{1}{3}", "a", True),
+    (r"(?x)a{2 }", "aa", True),
+    ("(?i-:A)(?-)(?c)b", "ab", True),
+    (r"\p{Script=Greek}\p{sc=grek}\p{InGreek}\p{block=Greek and Coptic}", "λλλλ", True),
+    (r"\p{general_category=Lu}\p{gc=Ll}\p{LC}\p{L1}\p{all}", "AaAé\u20ac", True),
+    (r"\p{javaMirrored}\p{javaWhitespace}\p{IsHex_Digit}", "(\x1cf", True),
+    (r"\p{javaWhitespace}", "\xa0", False),
+    (r"(?U)\p{Alpha}\p{lower}", "éé", True),
+    (r"(?i)\p{Lower}\p{Lu}", "Aa", True),
+    (r"\N{GREEK SMALL LETTER LAMDA}", "λ", True),
+    (r"\uD83D\uDE00", "\U0001f600", True),
+    (r"[\Qa\E-\Qc\E]", "b", True),
+    (r"(a)\1\Q0\E", "aa0", True),
+    ("[a&&&b]", "b", True),
+    ("[a-f&&d-z&&e]", "e", True),
+    ("(?iu)ß", "ss", False),
+    ("(?iu)ß", "\u1e9e", False),
+    ("(?iu)\u1e9e", "ß", True),
+    ("(?iu)i", "İ", True),
+    ("(?iu)[i]", "ı", True),
+    ("(?iu)ﬅ", "ﬆ", False),
+    (r"(?iu)\w", "ſ", False),
+    (r"(?i)\bk[a-c]\b", "KB", True),
+    (r"(?i)\bk\b", "\u212a", False),
+    (r"(?i)\b[^a-c]\b", "B", False),
+    (r"\B", "", True),
+    ("(?m)^", "", False),
     (r"\bcafé\b", "café", True),
 ]
 
@@ -92,7 +121,10 @@ def test_a_pattern_matches_like_in_java(pattern, string, matches):
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("(", ")", "[", "[]", "a{", "a{,3}", "a{e<=1}", "{1}", "*a", r"\y", "\\", r"\k", "(?P<n>a)", "(?#c)"),
+        *("(", ")", "[", "[]", "a{", "a{,3}", "a{e<=1}", "*a", r"\y", "\\", r"\k", "(?P<n>a)", "(?#c)"),
+        *("(*FAIL)", "(*PRUNE)a", "(?|(a)|(b))", "a|*b", "a**", "a+?+", "(?i)*", "{2}*", r"\b{g}", r"\N{NO SUCH NAME}"),
+        *(r"\p{Greek}", r"\p{Alphabetic}", r"\p{ascii}", r"\p{IsEmoji}", r"\p{Is_Latin}", r"\p{ L}", r"\p{IsQaai}"),
+        *(r"\k<a>(?<a>a)", r"(?<=(?:ab)+)c", r"(?<=(a)\1)b", r"(?<=\R+)b", "a{2,1}", "[&&]"),
         *(r"\p{Nonsense}", r"\x{110000}", "[b-a]", r"\u12", "(?<1>a)", "(?<n>a)(?<n>b)", "(" * 3000 + ")" * 3000),
     ],
 )
@@ -110,6 +142,12 @@ def test_a_match_is_limited_in_time():
     ("string", "pattern", "value", "result"),
     [
         ("abc", "x*", "-", "-a-b-c-"),
+        ("aa", "a??", "-", "-a-a-"),
+        ("aé", "a*?", "-", "-a-é-"),
+        ("ab", "|a", "-", "-a-b-"),
+        ("baac", "a*", "-", "-b--c-"),
+        ("ab", r"\G", "-", "-ab"),
+        ("aab", r"\Ga", "-", "--b"),
         ("a1b22", r"(?<n>\d)(\d)?", "<${n}$2>", "a<1>b<22>"),
         ("abcdefghijk", "(a)(b)", "$2$11", "baa1cdefghijk".replace("aa1", "a1")),
         ("a.b", r"\.", r"\\\$", r"a\$b"),
@@ -149,8 +187,8 @@ def test_the_fast_path_matches_like_the_general_one(pattern: str, string: str) -
     assume(exact is not None)
     expected, match = exact.fullmatch(string), compile_matcher(pattern)(string)
     assert (match and (match[0], match.groups())) == (expected and (expected[0], expected.groups()))
-    assert compile_replacer(pattern)(_bracket, string) == exact.sub(_bracket, string)
-    assert compile_replacer(pattern)("#", string) == exact.sub("#", string)
+    for replacement in (_bracket, "#"):
+        assert compile_replacer(pattern)(replacement, string) == replace_in_time(pattern, replacement, string)
 
 
 def _bracket(match: Any) -> str:

@@ -173,6 +173,7 @@ def test_a_filter_applies_at_any_depth() -> None:
         ("$" + "[?(" * 60, "invalid JSONPath"),
         ("$[?(" + "(" * 60, "the filter is nested too deeply"),
         ("$[?(" + "!" * 60, "the filter is nested too deeply"),
+        ("$[:-]", "expected"),
     ],
 )
 def test_an_invalid_path_is_an_error_with_its_offset(path: str, message: str) -> None:
