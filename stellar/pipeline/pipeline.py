@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from stellar import Expression
 from stellar.java.charsets import decode
@@ -20,6 +19,7 @@ from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
 from stellar.pipeline.parsers import Parser, Unreadable
 from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Report, Stage
+from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
@@ -143,7 +143,7 @@ class Pipeline:
         try:
             record = self._transform(self.strategy.merge(record, metadata))
             if record.get("guid") in (None, ""):
-                record["guid"] = str(uuid4())
+                record["guid"] = make_guid()
             if record.get("original_string") is None:
                 record["original_string"] = text
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)

@@ -13,16 +13,16 @@ import json
 import math
 import socket
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
-from uuid import uuid4
 
 from stellar.language.conversions import to_string
 from stellar.language.python_values import from_python
 from stellar.language.tagged_json import encode
 from stellar.util.clock import now
+from stellar.util.guids import make_guid
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -134,7 +134,7 @@ _IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
     """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
     document: Record = {
-        "guid": str(uuid4()),
+        "guid": make_guid(),
         "source.type": "error",
         "error_type": ERROR_TYPES.get(failure.stage, "error"),
         "failed_sensor_type": failure.sensor or sensor,
@@ -207,7 +207,7 @@ def to_json(record: Mapping[str, Any]) -> str:
     Raises ValueError for a value without a JSON form, such as a lambda, and for a record that contains itself.
     """
     try:
-        return _show_counts.encode(record)
+        return "".join(_make_chunks(record, 0))
     except (ValueError, TypeError, RecursionError):  # rare: a number, key or value that JSON cannot represent
         return _encode_fields(record)
 
@@ -221,7 +221,7 @@ def _encode_fields(record: Mapping[str, Any]) -> str:
             raise ValueError("record is nested too deeply for JSON") from None
         except ValueError as error:
             raise ValueError(f"cannot write the field {to_string(name)}: {error}") from error
-    return _show_counts.encode(document)
+    return "".join(_make_chunks(document, 0))
 
 
 def to_json_bytes(record: Mapping[str, Any]) -> bytes:
@@ -241,7 +241,23 @@ def _json_default(value: Any) -> object:
     return value if isinstance(value, str | int | float | list) else encode(value, opaque=False)
 
 
-_show_counts = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default)
+def _make_encoder() -> Callable[[Any, int], Iterable[str]]:
+    """Return a function that returns the JSON of a value in chunks.
+
+    JSONEncoder makes the same function for each value, which costs as much as encoding a small record. A record that
+    contains itself raises RecursionError.
+    """
+    make: Callable[..., Callable[[Any, int], Iterable[str]]] | None = getattr(json.encoder, "c_make_encoder", None)
+    if make is not None:
+        quote: Callable[[str], str] = json.encoder.encode_basestring
+        return make(None, _json_default, quote, None, ":", ",", False, False, False)
+    encoder = json.JSONEncoder(  # for a Python without the C encoder
+        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_json_default
+    )
+    return lambda value, _: encoder.iterencode(value)
+
+
+_make_chunks = _make_encoder()
 
 
 def _json_value(value: object) -> object:

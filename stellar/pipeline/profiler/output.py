@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 from stellar.pipeline.records import Record, Report, make_error_document
 from stellar.profiles.builder import Measurement, make_message
 from stellar.util.clock import now
+from stellar.util.guids import make_guid
 
 SENSOR = "profiler"
 STAGE = "profile"
@@ -37,5 +37,5 @@ class ProfilerOutput:
         message, errors = make_message(measurement)
         for error in errors:
             self.report(error)
-        self._messages({**message, "timestamp": now(), "guid": str(uuid.uuid4())})
+        self._messages({**message, "timestamp": now(), "guid": make_guid()})
         self.messages += 1
