@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property, partial
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
 from stellar.java.integers import INT_MAX, INT_MIN
-from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok
+from stellar.java.match_timer import is_available, match_in_limit
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
 from stellar.java.strings import is_blank
 from stellar.util.suggestions import suggest_name
 
 _LONGEST_EXPRESSION = 1 << 20
 _DEEPEST = 200
+_MOST_TIMEOUTS = 3
 
 SHIPPED = files("stellar.java") / "patterns"
 # A-z is the range of java-grok; it includes [ \ ] ^ _ and `
@@ -101,16 +103,17 @@ class Grok:
         self.timeout_ms = timeout_ms
         self.used = _find_used(expression, definitions)  # the definitions that the pattern consists of, by name
         expanded, fields = _expand(expression, self.used)
+        ignored = {id for id, field in fields.items() if field == UNWANTED or field in unread}
         try:
-            self.pattern, numbers = compile_grok(
-                expanded, {id for id, field in fields.items() if field == UNWANTED or field in unread}
-            )
+            self.pattern, numbers = compile_grok(expanded, ignored)
         except InvalidPattern as error:
             raise GrokError(f"invalid pattern {self.name}: {self._explain(expression, error)}") from error
         # A group that the pattern names itself, (?<name>…), is a field as well
         captures = {fields.get(name, name): number for name, number in numbers.items()}
         self.fields = tuple(field for field in captures if field != UNWANTED and field not in unread)
         self._timeout = timeout_ms / 1000
+        self._compile_quick = partial(compile_quick_grok, expanded, ignored)
+        self._quick_timeouts = 0
         numbers_read = tuple(captures[field] for field in self.fields)
         self._reads_all = numbers_read == tuple(range(1, self.pattern.groups + 1))
         self._numbers = (0, 0, *numbers_read)  # with two more numbers, `group` always returns a tuple
@@ -120,14 +123,33 @@ class Grok:
 
         Raises NoMatch if the pattern is not found, and TimeoutError if the search takes too long.
         """
-        try:
-            match = None if is_blank(string) else self.pattern.search(string, timeout=self._timeout)
-        except TimeoutError:
-            raise TimeoutError(f"the pattern {self.name} took longer than {self.timeout_ms} ms") from None
+        match = None if is_blank(string) else self._search(string)
         if match is None:
             raise NoMatch(self.name)
         captures: tuple[str | None, ...] = match.groups() if self._reads_all else match.group(*self._numbers)[2:]
         return captures
+
+    def _search(self, string: str) -> Any:
+        if is_available() and string.isascii() and "\r" not in string and (quick := self._quick) is not None:
+            try:
+                return match_in_limit(quick.search, string)
+            except TimeoutError:
+                self._count_timeout()
+        try:
+            return self.pattern.search(string, timeout=self._timeout)
+        except TimeoutError:
+            raise TimeoutError(f"the pattern {self.name} took longer than {self.timeout_ms} ms") from None
+
+    @cached_property
+    def _quick(self) -> re.Pattern[str] | None:
+        """The pattern for the standard library, for ASCII strings without carriage returns in threads with a timer."""
+        return self._compile_quick()
+
+    def _count_timeout(self) -> None:
+        """Give up the quick pattern if it needs long repeatedly: the other engine avoids some backtracking."""
+        self._quick_timeouts += 1
+        if self._quick_timeouts >= _MOST_TIMEOUTS:
+            self._quick = None
 
     def match(self, string: str) -> dict[str, Any]:
         """Return the captures in a string by field, as `find` does, with their types inferred."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Callable, Container
 from functools import lru_cache, partial
@@ -24,6 +25,7 @@ __all__ = [
     "compile_grok",
     "compile_matcher",
     "compile_pattern",
+    "compile_quick_grok",
     "compile_replacer",
     "is_full_match",
     "match_in_time",
@@ -60,6 +62,17 @@ def compile_grok(expression: str, unread: Container[str] = ()) -> tuple[Any, dic
     """
     pattern, translation = _compile(partial(GrokTranslation, expression, unread))
     return pattern, translation.numbers
+
+
+def compile_quick_grok(expression: str, unread: Container[str] = ()) -> re.Pattern[str] | None:
+    """Compile the regular expression of a Grok pattern for the standard library, several times as fast but unlimited.
+
+    For ASCII strings without carriage returns it has the matches and the groups of `compile_grok`. None if it would
+    not, or if the standard library cannot express it.
+
+    Raises InvalidPattern.
+    """
+    return _compile_plain(GrokTranslation(expression, unread, plain=True))
 
 
 def search(pattern: Any, string: str, timeout_ms: int = TIMEOUT_MS) -> Any:
@@ -101,7 +114,7 @@ def compile_matcher(expression: str) -> Callable[[str], Any]:
 
     Raises ValueError for an invalid expression.
     """
-    plain = _compile_plain(expression)
+    plain = _compile_bounded(expression)
     if plain is None:
         return partial(match_in_time, compile_pattern(expression).fullmatch)
     quick, longest = plain.fullmatch, _harmless_length(expression)
@@ -124,7 +137,7 @@ def compile_replacer(expression: str) -> Callable[[Replacement, str], str]:
     Raises ValueError for an invalid expression.
     """
     replace_slowly = partial(replace_in_time, expression)
-    plain = _compile_plain(expression)
+    plain = _compile_bounded(expression)
     if plain is None:
         compile_pattern(expression)
         return replace_slowly
@@ -198,21 +211,24 @@ def compile_for_groups(expression: str) -> Any:
 
     Raises ValueError for an invalid expression.
     """
-    return _compile_plain(expression) or compile_pattern(expression)
+    return _compile_bounded(expression) or compile_pattern(expression)
 
 
 @lru_cache(_CACHED_PATTERNS)
-def _compile_plain(expression: str) -> re.Pattern[str] | None:
+def _compile_bounded(expression: str) -> re.Pattern[str] | None:
     """Compile an expression for the standard library, which is much faster, but has no time-out.
 
     The pattern has the same meaning for ASCII strings without carriage returns. None for expressions for which this is
-    impossible, or unsafe.
+    impossible, or which may need more time than a polynomial of the length of a string.
     """
-    if _COMPLEX.search(expression):
-        return None
-    translation = Translation(expression, plain=True)
+    return None if _COMPLEX.search(expression) else _compile_plain(Translation(expression, plain=True))
+
+
+def _compile_plain(translation: Translation) -> re.Pattern[str] | None:
     pattern = translation.translate()
-    if not pattern.isascii() or _NESTED_CLASS.search(pattern):
+    if translation.differs_in_re or not pattern.isascii() or _NESTED_CLASS.search(pattern):
+        return None
+    if _HAS_ATOMIC_FAULTS and _ATOMIC.search(pattern):
         return None
     try:
         return re.compile(pattern, re.ASCII)
@@ -220,6 +236,8 @@ def _compile_plain(expression: str) -> re.Pattern[str] | None:
         return None
 
 
+_HAS_ATOMIC_FAULTS = sys.version_info < (3, 11, 5)
+_ATOMIC = re.compile(r"\(\?>|[*+?}]\+")
 # Repeated groups, back references, look-around and atomic groups, and quotes, which may hide any of these
 _COMPLEX = re.compile(r"\)(?:[*+{]|\?[+?])|\\[1-9kQE]|\(\?(?!:|<[a-zA-Z]|[idmsu]+[:)])")
 _NESTED_CLASS = re.compile(r"\[\^?(?:[^\]\\\[]|\\.)*\[", re.DOTALL)

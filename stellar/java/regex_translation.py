@@ -98,6 +98,9 @@ class Translation(ClassTranslation):
         self.groups = 0
         self.names: set[str] = set()
         self.has_ascii_cases = False
+        # After backtracking, the standard library may have other groups in these cases: groups in a look-around, and
+        # the possessive repetition of a group
+        self.differs_in_re = False
 
     @property
     def ascii_cases(self) -> bool:
@@ -225,11 +228,16 @@ class Translation(ClassTranslation):
         """Translate the opening of a capturing group, which may have a name."""
         if name in self.names:
             raise self.error(f"duplicate group name {name}")
-        self.groups += 1
+        self.count_group()
         if name is None:
             return "("
         self.names.add(name)
         return f"(?P<{name}>"
+
+    def count_group(self) -> None:
+        """Count a group that captures, which is the last frame."""
+        self.groups += 1
+        self.differs_in_re |= any(frame.is_lookaround for frame in self.frames)
 
     def refer_to(self, name: str) -> str:
         """Translate a back reference to a named group."""
@@ -252,6 +260,7 @@ class Translation(ClassTranslation):
             self.at += 1
             least, repeat = int(character == "+"), character
         frame, mode = self.frames[-1], self.mode()
+        self.differs_in_re |= item == ")" and mode == "+"
         frame.can_vary |= "," in repeat or not repeat.endswith("}")
         if least == 0:
             frame.consumes = self.consumed
@@ -384,8 +393,10 @@ class GrokTranslation(Translation):
 
     opening = _GROK_GROUP
 
-    def __init__(self, expression: str, unread: Container[str], *, expands_cases: bool = False) -> None:
-        super().__init__(expression, expands_cases=expands_cases)
+    def __init__(
+        self, expression: str, unread: Container[str], *, plain: bool = False, expands_cases: bool = False
+    ) -> None:
+        super().__init__(expression, plain=plain, expands_cases=expands_cases)
         self.unread = unread
         # Capturing costs time, so groups that nobody reads do not capture, unless back references count them
         self.captures_all = _BACK_REFERENCE.search(expression) is not None
@@ -395,7 +406,7 @@ class GrokTranslation(Translation):
         is_read = name is not None and name not in self.unread and name not in self.numbers
         if not is_read and not self.captures_all:
             return "(?:"
-        self.groups += 1
+        self.count_group()
         if name is not None:
             self.numbers.setdefault(name, self.groups)
         return "("

@@ -227,7 +227,7 @@ def test_the_fast_path_rejects_the_same_patterns(pattern: str, end: str) -> None
     ],
 )
 def test_the_fast_path_is_used_only_for_short_run_times(pattern: str) -> None:
-    plain = _java_regex._compile_plain(pattern)
+    plain = _java_regex._compile_bounded(pattern)
     for anywhere, search in ((False, plain.fullmatch), (True, plain.search)):
         text = "a" * min(100_000, _java_regex._harmless_length(pattern, anywhere=anywhere))
         begin = time.process_time()
@@ -239,7 +239,7 @@ def test_the_fast_path_is_used_only_for_short_run_times(pattern: str) -> None:
     "pattern", ["(a*)*b", "(a|a)+b", r"(a*)\Q\E*b", "(?x)(a*) *b", r"(a*)\1*b", "(a+){2,}b", "(a|b)?+"]
 )
 def test_exponential_patterns_use_the_engine_with_a_time_limit(pattern: str) -> None:
-    assert _java_regex._compile_plain(pattern) is None
+    assert _java_regex._compile_bounded(pattern) is None
 
 
 def test_highly_ambiguous_patterns_use_that_engine_except_for_short_strings() -> None:

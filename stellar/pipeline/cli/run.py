@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+from stellar.java.match_timer import match_timer
 from stellar.pipeline.cli.common import add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import load_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
         connect_services(pipeline, configs[0], options, stack)
+        stack.enter_context(match_timer())
         sinks = stack.enter_context(Sinks())
         sink = sinks.open(options.output, "records")
         screen = stack.enter_context(
