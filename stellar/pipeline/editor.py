@@ -23,6 +23,7 @@ from stellar.pipeline.config.loading import (
     SensorConfig,
     default_parser,
     parse_enrichment,
+    parse_extractor,
     parse_global,
     parse_parser,
     read_global,
@@ -57,6 +58,9 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
         return FileCheck()
     found: list[ConfigError] = []
     problems = ErrorCollector(found)
+    if kind == "extractor":
+        problems.attempt(lambda: parse_extractor(source, SourceLocation(str(file))), None)
+        return FileCheck(tuple(found))
     with collect_warnings() as warnings:
         written = _read(source, kind, file, problems)
         config = _disable_imports(written)

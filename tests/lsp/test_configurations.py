@@ -145,6 +145,11 @@ async def test_other_files_are_ignored(editor: Editor, name: str, text: str) -> 
             [("TRIN", "unknown function TRIN"), ('"IPP"', None)],
         ),
         ("profiler.json", '{"profiles": [{"onlyif": "TRIN(1)"}]}', [("TRIN", "unknown function TRIN")]),
+        (
+            "blocklist.json",
+            '{"extractor": "CSV", "config": {"value_filter": "TRIN(1)", "type": 5}}',
+            [("TRIN", "unknown function TRIN"), ("5", "expected a string, got 5")],
+        ),
         ("loose.json", '{"profiles": [{"onlyif": "TRIN(1)"}]}', [("TRIN", "unknown function TRIN")]),
     ],
 )

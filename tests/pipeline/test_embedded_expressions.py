@@ -84,11 +84,26 @@ PROFILER = {
     ],
     "timestampField": "timestamp",
 }
+EXTRACTOR = {
+    "config": {
+        "columns": {"rank": 0, "domain": 1},
+        "value_transform": {"domain": "DOMAIN_REMOVE_TLD(domain)"},
+        "value_filter": "LENGTH(domain) > 0",
+        "indicator_transform": {"indicator": "TRIM(indicator)"},
+        "indicator_filter": "exists(indicator)",
+        "state_init": "0",
+        "state_update": {"state": "state + 1"},
+        "state_merge": "REDUCE(states, (s, x) -> s + x, 0)",
+        "separator": ",",
+    },
+    "extractor": "CSV",
+}
 ALL: dict[Kind, dict[str, Any]] = {
     "parsers": PARSER,
     "enrichments": ENRICHMENT,
     "global": GLOBALS,
     "profiler": PROFILER,
+    "extractor": EXTRACTOR,
 }
 
 
@@ -165,6 +180,22 @@ def test_the_order_is_that_of_the_file() -> None:
         assert starts == sorted(starts)
 
 
+def test_expressions_of_an_extractor_are_found() -> None:
+    assert expressions(EXTRACTOR, "extractor") == {
+        "config.value_transform.domain": "DOMAIN_REMOVE_TLD(domain)",
+        "config.value_filter": "LENGTH(domain) > 0",
+        "config.indicator_transform.indicator": "TRIM(indicator)",
+        "config.indicator_filter": "exists(indicator)",
+        "config.state_init": "0",
+        "config.state_update.state": "state + 1",
+        "config.state_merge": "REDUCE(states, (s, x) -> s + x, 0)",
+    }
+    assert [text.path for text in found(EXTRACTOR, "extractor") if text.predicate] == [
+        "config.value_filter",
+        "config.indicator_filter",
+    ]
+
+
 def test_fields_named_by_transformations_are_found() -> None:
     assert parse_configuration(json.dumps(PARSER), "parsers").fields == {"a", "b c", "c", "e"}
 
@@ -180,6 +211,7 @@ def test_fields_named_by_transformations_are_found() -> None:
         ("squid.json", '{"threatintel": {}}', "enrichments"),
         ("squid.json", '{"profiles": []}', "profiler"),
         ("squid.json", '{"fieldValidations": []}', "global"),
+        ("squid.json", '{"extractor": "CSV"}', "extractor"),
         ("package.json", '{"name": "x"}', None),
         ("package.json", "[]", None),
     ],

@@ -14,7 +14,7 @@ EXIT_STATUS = ""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("kind", choices=("parsers", "enrichments", "indexing", "profiler", "global"))
+    parser.add_argument("kind", choices=("parsers", "enrichments", "indexing", "profiler", "global", "extractor"))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from stellar.pipeline.config.json_positions import (
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.cached_properties import cached_property
 
-Kind = Literal["parsers", "enrichments", "profiler", "global"]
+Kind = Literal["parsers", "enrichments", "profiler", "global", "extractor"]
 
 # The names of the filter whose `filter.query` is Stellar
 STELLAR_FILTERS = ("STELLAR", "org.apache.metron.parsers.filters.StellarFilter")
@@ -170,6 +170,7 @@ _TYPICAL_KEYS: dict[Kind, frozenset[str]] = {
     "enrichments": frozenset({"enrichment", "threatIntel", "threatintel"}),
     "profiler": frozenset({"profiles"}),
     "global": frozenset({"fieldValidations"}),
+    "extractor": frozenset({"extractor"}),
 }
 
 
@@ -348,11 +349,22 @@ def _find_in_profiler(root: Object) -> Texts:
         yield from _find_in_map(_member(result, "triage"), location / "result" / "triage")
 
 
+def _find_in_extractor(root: Object) -> Texts:
+    options, location = root.get("config"), SourceLocation("", "config")
+    for name in ("value_filter", "indicator_filter"):
+        yield from _find_string(_member(options, name), location / name, predicate=True)
+    for name in ("state_init", "state_merge"):
+        yield from _find_string(_member(options, name), location / name)
+    for name in ("value_transform", "indicator_transform", "state_update"):
+        yield from _find_in_map(_member(options, name), location / name)
+
+
 _FINDERS: Mapping[Kind, Callable[[Object], Texts]] = {
     "parsers": _find_in_parser,
     "enrichments": _find_in_enrichment,
     "profiler": _find_in_profiler,
     "global": _find_in_global,
+    "extractor": _find_in_extractor,
 }
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, IndexingConfig, ParserConfig, ProfilerConfig
+from stellar.pipeline.config.schema import (
+    EnrichmentConfig,
+    ExtractorConfig,
+    GlobalConfig,
+    IndexingConfig,
+    ParserConfig,
+    ProfilerConfig,
+)
 
 Schema = dict[str, Any]
 
@@ -17,13 +24,14 @@ MODELS: dict[str, type[BaseModel]] = {
     "indexing": IndexingConfig,
     "profiler": ProfilerConfig,
     "global": GlobalConfig,
+    "extractor": ExtractorConfig,
 }
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @lru_cache
 def make_json_schema(kind: str) -> Schema:
-    """Return the JSON Schema of a kind of file: parsers, enrichments, indexing, profiler or global."""
+    """Return the JSON Schema of a kind of file: parsers, enrichments, indexing, profiler, global or extractor."""
     return {"$schema": DIALECT, **MODELS[kind].model_json_schema(by_alias=True)}
 
 

@@ -25,7 +25,14 @@ from stellar.pipeline.config.locations import (
     parse_object,
     read_text,
 )
-from stellar.pipeline.config.schema import EnrichmentConfig, GlobalConfig, IndexingConfig, ParserConfig, ProfilerConfig
+from stellar.pipeline.config.schema import (
+    EnrichmentConfig,
+    ExtractorConfig,
+    GlobalConfig,
+    IndexingConfig,
+    ParserConfig,
+    ProfilerConfig,
+)
 from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
@@ -181,6 +188,16 @@ def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
     return _validate(ProfilerConfig, parse_object(text, location.file), location)
 
 
+def read_extractor(path: Path) -> ExtractorConfig:
+    """Load the configuration of an extractor. Raises ConfigError."""
+    return parse_extractor(read_text(path), SourceLocation(str(path)))
+
+
+def parse_extractor(text: str, location: SourceLocation) -> ExtractorConfig:
+    """Parse the configuration of an extractor. Raises ConfigError."""
+    return _validate(ExtractorConfig, parse_object(text, location.file), location)
+
+
 def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
     try:
         return model.model_validate(value)
@@ -237,6 +254,7 @@ _MISSING = {
     "parserClassName": 'name the parser, such as "Grok"',
     "transformation": 'name the transformation, such as "STELLAR"',
     "validation": 'name the validation, such as "STELLAR"',
+    "extractor": 'name the extractor, such as "CSV"',
     "profile": "name the profile",
     "foreach": 'name the entity, such as "ip_src_addr"',
     "result": "specify the expression of the result",

@@ -5,6 +5,7 @@ EnrichmentConfig  `enrichments/<sensor>.json`
 ProfilerConfig    `profiler.json`
 GlobalConfig      `global.json`, a free map
 IndexingConfig    `indexing/<sensor>.json`, a map from writer to a free map
+ExtractorConfig   the file that describes the input of an enrichment loader
 
 Unknown keys are errors, except in free maps. Numbers and booleans may be strings, as in Metron.
 """
@@ -284,4 +285,68 @@ class ProfilerConfig(_Model):
     profiles: list[Profile] = Field(default=[], description="The profiles.")
     timestamp_field: str | None = Field(
         default=None, description="The field with the time of an event; else the clock."
+    )
+
+
+_STIX = "For STIX: "
+
+
+class ExtractorOptions(BaseModel):
+    """The options of an extractor, and the expressions that transform and filter its rows.
+
+    Other keys are options of an extractor in Python; those of the built-in extractors are all declared here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra={"additionalProperties": True})
+
+    columns: dict[str, Any] | list[Any] | str | None = Field(
+        default=None, description="A map from column to index, a list of columns, or a string with commas."
+    )
+    header: bool = Field(default=False, description="True if the first line of each CSV file names its columns.")
+    separator: str | None = Field(default=None, description="The character between values of CSV; a comma by default.")
+    indicator_column: str | None = Field(default=None, description="The column of the indicator; the first by default.")
+    indicator: str | None = Field(default=None, description="Another name of indicator_column.")
+    type: str | None = Field(default=None, description="The type of all rows, such as malicious_ip.")
+    type_column: str | None = Field(default=None, description="The column of the type, if rows have different types.")
+    lookup_converter: str | None = Field(default=None, description="ENRICHMENT, the only converter.")
+    value_transform: dict[str, str] = Field(
+        default={}, description="Expressions for members of the value, evaluated in order; null removes the member."
+    )
+    value_filter: str | None = Field(default=None, description="A condition for the rows that are loaded.")
+    indicator_transform: dict[str, str] = Field(
+        default={}, description="Expressions for the variable indicator, which is the key, and for other variables."
+    )
+    indicator_filter: str | None = Field(default=None, description="A condition for the rows that are loaded.")
+    zk_quorum: str | None = Field(
+        default=None, description="ZooKeeper servers with the global configuration, whose members are variables."
+    )
+    state_init: str | None = Field(default=None, description="For summaries: an expression for the first state.")
+    state_update: dict[str, str] = Field(
+        default={}, description="For summaries: expressions for the variable state, and for others, at each row."
+    )
+    state_merge: str | None = Field(
+        default=None, description="For summaries: an expression that merges the list states into one."
+    )
+    stix_address_categories: str | None = Field(
+        default=None, description=f"{_STIX}the categories of addresses to load, such as IPV_4_ADDR,E_MAIL."
+    )
+    stix_address_type: str | None = Field(
+        default=None, description=f"{_STIX}the type of addresses; by default address."
+    )
+    stix_domain_categories: str | None = Field(default=None, description=f"{_STIX}the categories of domains; FQDN.")
+    stix_domain_type: str | None = Field(
+        default=None, description=f"{_STIX}the type of domains; by default domainname."
+    )
+    stix_hostname_type: str | None = Field(
+        default=None, description=f"{_STIX}the type of hostnames; by default hostname."
+    )
+
+
+class ExtractorConfig(_Model):
+    """The input of a loader of enrichments: its format, and what becomes of each row."""
+
+    config: ExtractorOptions = Field(default=ExtractorOptions(), description="The options of the extractor.")
+    extractor: str = Field(description="CSV, JSON, STIX, WHOIS, or the path of a Python function.")
+    input_format: str | None = Field(
+        default=None, description="BY_LINE or WHOLE_FILE; by default WHOLE_FILE for STIX, and BY_LINE for the others."
     )
