@@ -36,10 +36,10 @@ class CsvParser:
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"columns", "separator", "timestampFormat", "timeZone"})
 
     def __init__(self, settings: Settings) -> None:
-        self.columns = _columns(settings)
+        self.columns = read_columns(settings)
         self.names = [name for name, _ in self.columns]
         self.are_in_order = [index for _, index in self.columns] == list(range(len(self.columns)))
-        self.split = RowSplitter(_separator(settings))
+        self.split = RowSplitter(read_separator(settings))
         self.pattern = _date_pattern(settings)
         self.zone = Zone(zone_option(settings, "timeZone"))
         self._warned = False
@@ -175,7 +175,7 @@ class RowSplitter:
             value.append(QUOTE)
 
 
-def _separator(settings: Settings) -> str:
+def read_separator(settings: Settings) -> str:
     separator = settings.text("separator", ",")[:1]
     if not separator or separator in (QUOTE, ESCAPE):
         value = settings.options["separator"]
@@ -196,7 +196,7 @@ def _date_pattern(settings: Settings) -> str | None:
     return pattern
 
 
-def _columns(settings: Settings) -> list[tuple[str, int]]:
+def read_columns(settings: Settings) -> list[tuple[str, int]]:
     """Return the name and the index of each column.
 
     The option `columns` is a map from name to index, a list of names, or a string of names with commas. A name may have
