@@ -74,8 +74,10 @@ class Store(Protocol):
         Raises ValueError for a value without a JSON form, and for an interval that is invalid; then nothing is stored.
         """
 
-    def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None) -> int:
+    def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None, *, others_stay: bool = False) -> int:
         """Replace a table by rows, in one step for readers. Return the number of rows.
+
+        others_stay: True to replace only the types in families that occur among the rows
 
         Readers see the previous rows until all new ones are stored, however many. If an error occurs, also in the
         iteration of `rows`, the table is unchanged. Raises ValueError as `put_many` does.

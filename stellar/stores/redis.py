@@ -33,6 +33,7 @@ from stellar.util.optional_imports import import_optional
 BATCH = 2_000  # commands per request of `replace`
 TIMEOUT_SECONDS = 2.0
 _ALL = "stellar:generation"
+_COPIES = 20  # attempts to copy the rows that stay, while other processes change the table
 
 # KEYS: live. ARGV: prefix, sizes, then rows. Returns the sizes of blocks if there is one row and it does not exist
 _GET = """
@@ -62,9 +63,11 @@ for i = 3, #ARGV, 1 do
 end
 return best
 """
-# KEYS: live, generation, all. ARGV: epoch. Returns 1 if it is the live one now
+# KEYS: live, generation, all. ARGV: epoch, the expected generation or ''. Returns 1 if the epoch is the live one now, 0
+# if a later one is, and 2 if the generation is another one
 _FLIP = """
 if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
+if ARGV[2] ~= '' and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then return 2 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('INCR', KEYS[2])
 redis.call('INCR', KEYS[3])
@@ -192,24 +195,57 @@ class RedisStore:
 
         return add
 
-    def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None) -> int:
+    def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None, *, others_stay: bool = False) -> int:
         """See Store.
 
         Raises StoreError if another replacement of the table, which began later, was completed first.
         """
         with self._errors():
             epoch = self._client.incr(_name(table, "epochs"))
+        types: set[str] = set()
         try:
-            count = self._stage(f"{_name(table, '')}{epoch}", rows, ttl)
+            count = self._stage(f"{_name(table, '')}{epoch}", _note_types(rows, types), ttl)
             with self._errors():
-                keys = [_name(table, "live"), _name(table, "generation"), _ALL]
-                if not self._flip_script(keys, [epoch]):
-                    raise StoreError(f"{self.address}: another process has replaced {table} in the meantime")
+                self._make_live(table, epoch, types if others_stay else None)
         except BaseException:
             self._delete_epochs(table, lambda each: each == epoch)
             raise
         self._delete_epochs(table, lambda each: each < epoch)
         return count
+
+    def _make_live(self, table: str, epoch: int, replaced: set[str] | None) -> None:
+        """Make an epoch the live one, with the rows of all types but `replaced` copied to it; None copies none."""
+        keys = [_name(table, "live"), _name(table, "generation"), _ALL]
+        for _ in range(_COPIES):
+            before = self.generation(table)
+            if replaced is not None:
+                self._copy_others(table, epoch, replaced)
+            flipped = self._flip_script(keys, [epoch, "" if replaced is None else before])
+            if flipped == 1:
+                return
+            if flipped == 0:
+                raise StoreError(f"{self.address}: another process has replaced {table} in the meantime")
+        raise StoreError(f"{self.address}: {table} is changed too often by other processes; stop them, and try again")
+
+    def _copy_others(self, table: str, epoch: int, replaced: set[str]) -> None:
+        """Copy the rows and blocks of all types but these from the live epoch, with their times to live."""
+        live, staged = (f"{_name(table, '')}{each}" for each in (self._read_epoch(table), epoch))
+        copied = self._find_others(staged, replaced)  # by an earlier attempt
+        while batch := list(islice(copied, BATCH)):
+            self._client.unlink(*(f"{staged}{rest}" for rest in batch))
+        others = self._find_others(live, replaced)
+        while batch := list(islice(others, BATCH)):
+            pipe = self._client.pipeline(transaction=False)
+            for rest in batch:
+                pipe.copy(f"{live}{rest}", f"{staged}{rest}", replace=True)
+            pipe.execute()
+
+    def _find_others(self, start: str, replaced: set[str]) -> Iterator[str]:
+        """Yield the rests of the keys of an epoch that do not belong to these types."""
+        for key in self._client.scan_iter(match=f"{_escape(start)}:*", count=BATCH):
+            rest = key.removeprefix(start)
+            if not any(_is_of_type(rest, each) for each in replaced):
+                yield rest
 
     def _stage(self, at: str, rows: Iterable[Row], ttl: float | None) -> int:
         count, remaining = 0, iter(rows)
@@ -277,6 +313,19 @@ def _encode_type(family: str, kind: str) -> str:
 
 def _encode(family: str, kind: str, indicator: str) -> str:
     return f"{_encode_type(family, kind)},{json.dumps(indicator)}]"
+
+
+def _is_of_type(rest: str, of_type: str) -> bool:
+    """Return True if a key, given without the name of its table and its epoch, belongs to a type."""
+    name = rest.partition(":")[2].partition(":")[2]
+    return name == of_type or name.startswith((f"{of_type},", f"{of_type}:"))
+
+
+def _note_types(rows: Iterable[Row], types: set[str]) -> Iterator[Row]:
+    """Yield rows, and add their types to a set."""
+    for row in rows:
+        types.add(_encode_type(row.family, row.kind))
+        yield row
 
 
 def _name_row(family: str, kind: str, indicator: str) -> str:

@@ -92,3 +92,32 @@ def test_a_value_that_another_program_has_written_is_an_error(redis_server: Redi
 def test_an_invalid_address_is_an_error(url: str) -> None:
     with pytest.raises((LookupError, ValueError)):
         RedisStore(url)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("changes", [1, 100])
+def test_rows_that_stay_are_copied_again_if_others_change_them(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    store, another = RedisStore(redis_server.url), RedisStore(redis_server.url)
+    another.put_many("t", [Row("f", "other", "a", {}), Row("f", "k", "old", {})])
+    copy, copied = store._copy_others, []
+
+    def copy_and_change(table: str, epoch: int, replaced: set[str]) -> None:
+        copy(table, epoch, replaced)
+        if len(copied) < changes:
+            another.delete("t", "f", "other", ["a"])
+            another.put_many("t", [Row("f", "other", "b", {})])
+        copied.append(epoch)
+
+    monkeypatch.setattr(store, "_copy_others", copy_and_change)
+    if changes == 1:
+        store.replace("t", [ROW], others_stay=True)
+        assert sorted(row.indicator for row in another.scan("t")) == ["a", "b"]
+        assert another.get("t", "f", "other", "a") is None
+    else:
+        with pytest.raises(StoreError, match="t is changed too often by other processes"):
+            store.replace("t", [ROW], others_stay=True)
+        assert sorted(row.indicator for row in another.scan("t")) == ["b", "old"]
+    store.close()
+    another.close()

@@ -360,6 +360,40 @@ def test_expired_rows_are_deleted_with_their_blocks(tmp_path: Path, clock: Clock
     store.close()
 
 
+def test_a_replacement_of_types_leaves_the_others_as_they_are(store: Store, clock: Clock) -> None:
+    store.put_many("t", [*rows("a", "b"), *rows("10.0.0.0/8", kind="net", is_interval=True)])
+    store.put_many("t", rows("short", kind="net"), ttl=60)
+    store.put_many("t", [Row("g", "k", "a", {"of": "another family"})])
+    before = store.generation("t")
+    assert store.replace("t", rows("c"), others_stay=True) == 1
+    assert store.generation("t") > before
+    assert [row.indicator for row in store.scan("t", "f", "k")] == ["c"]
+    assert store.find("t", "f", "net", "10.1.2.3") == {"of": "10.0.0.0/8"}
+    assert store.get("t", "g", "k", "a") == {"of": "another family"}
+    assert store.get("t", "f", "net", "short") == {"of": "short"}
+    clock.now += 61
+    assert store.get("t", "f", "net", "short") is None
+    store.replace("t", rows("11.0.0.0/8", kind="net", is_interval=True), others_stay=True)
+    assert store.find("t", "f", "net", "10.1.2.3") is None
+    assert store.find("t", "f", "net", "11.1.2.3") == {"of": "11.0.0.0/8"}
+    assert [row.indicator for row in store.scan("t", "f", "k")] == ["c"]
+
+
+def test_a_replacement_of_types_has_the_changes_of_others_in_the_meantime(
+    open_store: Callable[[], Store], store: Store
+) -> None:
+    store.put_many("t", rows("a", "b", kind="other"))
+    another = open_store()
+
+    def change() -> Iterator[Row]:
+        yield from rows("new")
+        another.put_many("t", rows("c", kind="other"))
+        another.delete("t", "f", "other", ["a"])
+
+    store.replace("t", change(), others_stay=True)
+    assert sorted(row.indicator for row in store.scan("t")) == ["b", "c", "new"]
+
+
 def test_rows_that_a_process_staged_before_it_ended_are_deleted_by_a_later_replacement(
     tmp_path: Path, clock: Clock
 ) -> None:
