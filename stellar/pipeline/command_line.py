@@ -18,7 +18,7 @@ from typing import NoReturn
 from stellar.language.errors import ConfigError
 from stellar.util.version import add_version
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # Failures and warnings printed on a terminal; all failures are counted
 MAX_SHOWN = 20
 
@@ -31,12 +31,14 @@ class Program:
     description: the first lines of its help
     package: the package with a module for each subcommand
     commands: summaries by subcommand
+    parser_class: the class of its parsers, which determines the exit status for invalid options
     """
 
     name: str
     description: str
     package: str
     commands: Mapping[str, str]
+    parser_class: type[argparse.ArgumentParser] = argparse.ArgumentParser
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command and return its exit status."""
@@ -45,7 +47,7 @@ class Program:
 
     def make_parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
         """Return a parser for these arguments, which has the options of the subcommand that they name."""
-        parser = ProgramParser(self.name, description=self.description)
+        parser = self.parser_class(self.name, description=self.description)
         add_version(parser)
         commands = parser.add_subparsers(title="commands", required=True, metavar="command")
         selected = next((word for word in words if word in self.commands), None)
@@ -61,7 +63,7 @@ def add_command(parser: argparse.ArgumentParser, module_name: str) -> None:
     module = import_module(module_name)
     parser.description = textwrap.fill(module.DESCRIPTION)
     parser.epilog = module.EXIT_STATUS
-    parser.set_defaults(run=module.run, max_warnings=MAX_SHOWN, debug=False)
+    parser.set_defaults(run=module.run, prog=parser.prog.partition(" ")[0], max_warnings=MAX_SHOWN, debug=False)
     module.add_options(parser)
 
 

@@ -32,7 +32,7 @@ def open_session(options: argparse.Namespace) -> Session:
     properties = _properties(options.properties)
     variables = {} if options.variables is None else read_variables(options.variables)
     zookeeper = None if options.zookeeper is None else connect_zookeeper(options.zookeeper)
-    settings = GlobalSettings() if zookeeper is None else _global_configuration(zookeeper)
+    settings = GlobalSettings() if zookeeper is None else read_global_configuration(zookeeper)
     session = Session(_library({**settings, **properties}), settings=settings)
     session.notes += notes
     try:
@@ -87,8 +87,8 @@ def _library(settings: Mapping[str, Any]) -> Library:
     return library.configured(settings)
 
 
-def _global_configuration(zookeeper: ZooKeeper) -> GlobalSettings:
-    """Return Metron's global configuration; empty if the node does not exist."""
+def read_global_configuration(zookeeper: ZooKeeper) -> GlobalSettings:
+    """Return Metron's global configuration; empty if the node does not exist. Raises ValueError if it is invalid."""
     try:
         data = zookeeper.read(GLOBAL_CONFIGURATION)
         return GlobalSettings() if data is None else GlobalSettings(parse_json_object(data, GLOBAL_CONFIGURATION))

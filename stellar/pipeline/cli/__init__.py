@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stellar.pipeline.command_line import Program
+from stellar.pipeline.command_line import Program, ProgramParser
 
 PROGRAM = Program(
     "stellar-pipeline",
@@ -19,6 +19,7 @@ PROGRAM = Program(
         "explain": "show the effect of each stage on each record",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
+    ProgramParser,
 )
 
 

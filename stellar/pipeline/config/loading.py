@@ -155,7 +155,7 @@ def read_parser(path: Path) -> ParserConfig:
 
 def parse_parser(text: str, location: SourceLocation) -> ParserConfig:
     """Parse a parser configuration. Raises ConfigError."""
-    return _validate(ParserConfig, parse_object(text, location.file), location)
+    return validate(ParserConfig, parse_object(text, location.file), location)
 
 
 def read_enrichment(path: Path) -> EnrichmentConfig:
@@ -165,7 +165,7 @@ def read_enrichment(path: Path) -> EnrichmentConfig:
 
 def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
     """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
-    return _validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
+    return validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
 
 
 def read_global(path: Path) -> GlobalConfig:
@@ -175,17 +175,17 @@ def read_global(path: Path) -> GlobalConfig:
 
 def parse_global(text: str, location: SourceLocation) -> GlobalConfig:
     """Parse the global configuration. Raises ConfigError."""
-    return _validate(GlobalConfig, parse_object(text, location.file), location)
+    return validate(GlobalConfig, parse_object(text, location.file), location)
 
 
 def parse_indexing(text: str, location: SourceLocation) -> IndexingConfig:
     """Parse an indexing configuration. Raises ConfigError."""
-    return _validate(IndexingConfig, parse_object(text, location.file), location)
+    return validate(IndexingConfig, parse_object(text, location.file), location)
 
 
 def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
     """Parse the configuration of the profiler. Raises ConfigError."""
-    return _validate(ProfilerConfig, parse_object(text, location.file), location)
+    return validate(ProfilerConfig, parse_object(text, location.file), location)
 
 
 def read_extractor(path: Path) -> ExtractorConfig:
@@ -195,10 +195,11 @@ def read_extractor(path: Path) -> ExtractorConfig:
 
 def parse_extractor(text: str, location: SourceLocation) -> ExtractorConfig:
     """Parse the configuration of an extractor. Raises ConfigError."""
-    return _validate(ExtractorConfig, parse_object(text, location.file), location)
+    return validate(ExtractorConfig, parse_object(text, location.file), location)
 
 
-def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
+def validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
+    """Return a configuration as an instance of its model. Raises ConfigErrors with all errors."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -209,7 +210,7 @@ def _validate(model: type[M], value: dict[str, Any], location: SourceLocation) -
         # An unknown key hides the other errors, so validate again without it
         problems = ErrorCollector(errors)
         raise ConfigErrors(
-            errors, problems.attempt(lambda: _validate(model, _without(value, details), location), None)
+            errors, problems.attempt(lambda: validate(model, _without(value, details), location), None)
         ) from error
 
 

@@ -308,6 +308,9 @@ class ExtractorOptions(BaseModel):
     indicator: str | None = Field(default=None, description="Another name of indicator_column.")
     type: str | None = Field(default=None, description="The type of all rows, such as malicious_ip.")
     type_column: str | None = Field(default=None, description="The column of the type, if rows have different types.")
+    intervals: bool = Field(
+        default=False, description="True if networks (10.0.0.0/8) and ranges (10.0.0.5-10.0.0.9) are found by members."
+    )
     lookup_converter: str | None = Field(default=None, description="ENRICHMENT, the only converter.")
     value_transform: dict[str, str] = Field(
         default={}, description="Expressions for members of the value, evaluated in order; null removes the member."

@@ -1,0 +1,232 @@
+"""What the subcommands of stellar-enrichment have in common: options, the store, and the reader of rows."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from stellar.language.context import Context, FailureReporter, GlobalSettings
+from stellar.pipeline.build import load_library
+from stellar.pipeline.command_line import MAX_SHOWN
+from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.loading import read_extractor, read_global
+from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
+from stellar.pipeline.config.schema import ExtractorConfig
+from stellar.pipeline.connectors.sinks import Sinks
+from stellar.pipeline.loaders.extractors import build_extractor
+from stellar.pipeline.loaders.load import LoadCounts, RejectedLimit, RowReader
+from stellar.pipeline.loaders.rows import Extractor, RejectedRow
+from stellar.pipeline.loaders.sources import Source, total_bytes
+from stellar.pipeline.loaders.transforms import ReportedFailures, RowTransform, compile_transform
+from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
+from stellar.stores.base import STORE_KEY, Store, StoreError
+from stellar.stores.opening import open_store
+from stellar.util.abbreviate import escape
+
+_ROWS_BETWEEN = 256  # after which the clock is read for the display
+
+_REJECTED_HELP = (
+    "target for rejected lines: a file of JSON lines, or a SQLite file (.db); "
+    f"by default the first {MAX_SHOWN} are summarized on standard error, and the others only counted"
+)
+_FILES_HELP = (
+    "file, directory, pattern such as 'feeds/*.csv', or URL; .gz is decompressed; - is standard input (the default)"
+)
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the store."""
+    add = parser.add_argument
+    add("--config", metavar="DIR", type=Path, help="directory with global.json, whose members are variables")
+    add(
+        "--store",
+        metavar="STORE",
+        help=f"the store, as in sqlite:enrichments.db; by default {STORE_KEY} in global.json",
+    )
+    add("--debug", action="store_true", help="print the Python traceback of an error")
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select a table."""
+    add = parser.add_argument
+    add("-t", "--table", required=True, metavar="TABLE", help="table of the store: enrichment, threatintel or another")
+    add("-c", "--family", default="t", metavar="FAMILY", help="column family of the table (default %(default)s)")
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the extractor and its input."""
+    add = parser.add_argument
+    add("files", nargs="*", default=["-"], metavar="FILE", help=_FILES_HELP)
+    add("-e", "--extractor", required=True, metavar="FILE", type=Path, help="JSON file that describes the input")
+    add("--rejected", metavar="TARGET", help=_REJECTED_HELP)
+    add("--max-rejected", metavar="N", type=read_limit, default=RejectedLimit(), help="fail above this number, or N%%")
+    add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
+
+
+def read_limit(text: str) -> RejectedLimit:
+    """Return the limit of an option. Raises ArgumentTypeError if it is neither a number nor a percentage."""
+    if text.isdecimal():
+        return RejectedLimit(count=int(text))
+    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text)) and float(match[1]) <= 100:
+        return RejectedLimit(percent=float(match[1]))
+    raise argparse.ArgumentTypeError(f"expected a number such as 100, or a percentage such as 1%, got {text!r}")
+
+
+@contextmanager
+def convert_errors() -> Iterator[None]:
+    """Raise ValueError for errors of the store and of missing packages, which the command prints."""
+    try:
+        yield
+    except StoreError as error:
+        raise ValueError(f"cannot use the enrichment store {error}") from error
+    except LookupError as error:
+        raise ValueError(str(error.args[0]) if error.args else str(error)) from error
+
+
+def read_settings(options: argparse.Namespace, config: ExtractorConfig | None = None) -> GlobalSettings:
+    """Return the global configuration: of `--config`, or else of the ZooKeeper that an extractor names.
+
+    Raises ConfigError if it cannot be read.
+    """
+    settings = GlobalSettings()
+    if options.config is not None and (path := options.config / "global.json").exists():
+        settings = GlobalSettings(read_global(path).settings)
+    elif options.config is None and config is not None and config.config.zk_quorum:
+        location = SourceLocation(str(options.extractor), "config") / "zk_quorum"
+        settings = _read_from_zookeeper(config.config.zk_quorum, location)
+    if options.store is not None:
+        settings[STORE_KEY] = options.store
+    return settings
+
+
+def _read_from_zookeeper(hosts: str, location: SourceLocation) -> GlobalSettings:
+    from stellar.repl.models import connect_zookeeper  # loads kazoo
+    from stellar.repl.startup import read_global_configuration
+
+    try:
+        zookeeper = connect_zookeeper(hosts)
+        try:
+            return read_global_configuration(zookeeper)
+        finally:
+            zookeeper.close()
+    except (OSError, ValueError) as error:
+        raise location.error(
+            f"cannot read the global configuration: {error}; pass --config DIR to use global.json of a directory"
+        ) from error
+
+
+def open_writable_store(settings: GlobalSettings) -> Store:
+    """Open the store that the settings name. Raises LookupError if it does not exist or cannot be written."""
+    if STORE_KEY not in settings:
+        raise LookupError(
+            f"no enrichment store configured; pass --store sqlite:PATH, or --config DIR with {STORE_KEY} in global.json"
+        )
+    store: Any = open_store(settings)
+    if not hasattr(store, "put_many"):
+        raise LookupError(f"the store {settings[STORE_KEY]!r} can only be read; use one such as sqlite:enrichments.db")
+    return cast(Store, store)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """An extractor with its expressions, and the settings that they see.
+
+    location: the source location of the options of the extractor
+    """
+
+    config: ExtractorConfig
+    settings: GlobalSettings
+    extractor: Extractor
+    transform: RowTransform
+    builder: BuildContext
+    location: SourceLocation
+
+    def raise_errors(self) -> None:
+        """Raise ConfigErrors if there were errors in the configuration."""
+        if errors := self.builder.problems.found:
+            raise ConfigErrors(errors)
+
+
+def prepare(options: argparse.Namespace, *, needs_type: bool) -> Loading:
+    """Load the configuration of an extractor and compile its expressions. Raises ConfigErrors with all errors."""
+    config = read_extractor(options.extractor)
+    settings = read_settings(options, config)
+    location = SourceLocation(str(options.extractor))
+    errors: list[Any] = []
+    problems, failures = ErrorCollector(errors), ReportedFailures()
+    directory = options.config or Path()
+    library = load_library(settings, SourceLocation(str(directory / "global.json")))
+    context = Context({GlobalSettings: settings, FailureReporter: failures})
+    builder = BuildContext(library, context, settings=settings, problems=problems)
+    extractor = problems.attempt(lambda: build_extractor(config, location, needs_type=needs_type), None)
+    transform = compile_transform(config.config, location / "config", builder, failures)
+    if extractor is None or errors:
+        raise ConfigErrors(errors)
+    return Loading(config, settings, extractor, transform, builder, location / "config")
+
+
+@dataclass
+class RejectedSummary:
+    """Prints one line for each of the first rejected rows."""
+
+    screen: Display
+    seen: int = 0
+
+    def __call__(self, file: str, row: RejectedRow) -> None:
+        self.seen += 1
+        if self.seen <= MAX_SHOWN:
+            first, *_ = row.reason.splitlines()
+            self.screen.print_message(escape(f"{file}:{row.line}: {first}"))
+        elif self.seen == MAX_SHOWN + 1:
+            self.screen.print_message("further rejected lines are only counted; use --rejected FILE to store all")
+
+
+@dataclass
+class Progress:
+    """Shows the progress of a reader, which calls it for each source and row."""
+
+    screen: Display
+    rows: int = 0
+    done: int = 0
+    next_time: float = 0.0
+    source: Source | None = field(default=None)
+
+    def __call__(self, source: Source | None) -> None:
+        if source is not None:
+            self.done += 0 if self.source is None else self._position
+            self.source = source
+        self.rows += 1
+        if self.rows % _ROWS_BETWEEN == 0 and (now := time.monotonic()) >= self.next_time and self.source is not None:
+            self.screen.show(self.done + self.source.position)
+            self.next_time = now + SECONDS_BETWEEN
+
+    @property
+    def _position(self) -> int:
+        stream = self.source.raw if self.source is not None else None
+        return 0 if stream is None or stream.closed else stream.tell()
+
+
+def open_reader(
+    loading: Loading, files: Sequence[str], options: argparse.Namespace, stack: ExitStack
+) -> tuple[RowReader, Display]:
+    """Return the reader of rows, which shows the progress on a terminal and reports rejected lines."""
+    counts = LoadCounts()
+    is_shown = sys.stderr.isatty() and not options.quiet
+    screen = stack.enter_context(display(lambda: f"{counts.total:,} lines: {counts}", total_bytes(files), is_shown))
+    reject: Any = RejectedSummary(screen)
+    if options.rejected is not None:
+        store_rejected = stack.enter_context(Sinks()).open(options.rejected, "rejected")
+
+        def reject(file: str, row: RejectedRow) -> None:
+            store_rejected({"file": file, "line": row.line, "reason": row.reason, "raw": row.raw})
+
+    reader = RowReader(loading.extractor, loading.transform, reject, options.max_rejected)
+    reader.counts, reader.intervals, reader.track = counts, loading.config.config.intervals, Progress(screen)
+    return reader, screen

@@ -1,0 +1,217 @@
+"""The loop from sources to a store.
+
+A row that cannot be stored is rejected, and the others are stored. A file that cannot be read to its end ends the load
+with an error: a replacement then leaves the store as it was, and a merge has stored the rows before the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from stellar.language.errors import StellarError
+from stellar.pipeline.loaders.rows import ExtractedRow, Extractor, IgnoredRow, RejectedRow
+from stellar.pipeline.loaders.sources import Source, open_source
+from stellar.pipeline.loaders.transforms import RowTransform, SummaryState
+from stellar.stores.base import Row, Store, encode_value, is_storable
+from stellar.stores.intervals import read_interval
+
+BATCH_ROWS = 20_000
+_MAX_KEYS = 1_000_000  # in which duplicates are counted
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+class LoadError(ValueError):
+    """A load that must not be completed."""
+
+
+@dataclass
+class LoadCounts:
+    """The counts of a load. Each line or object is counted once: as row, filtered, ignored or rejected.
+
+    rows: rows that are stored
+    duplicates: rows with the key of an earlier one, which they replace; counted among the first million keys only
+    """
+
+    rows: int = 0
+    filtered: int = 0
+    ignored: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of lines and objects."""
+        return self.rows + self.filtered + self.ignored + self.rejected
+
+    def __str__(self) -> str:
+        text = f"{self.rows:,} rows, {self.filtered:,} filtered, {self.ignored:,} ignored, {self.rejected:,} rejected"
+        return f"{text}, {self.duplicates:,} duplicates" if self.duplicates else text
+
+
+@dataclass(frozen=True)
+class RejectedLimit:
+    """The most rows that may be rejected: a number, or a percentage of all rows. None is any number."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    def check(self, counts: LoadCounts) -> None:
+        """Raise LoadError if the number is exceeded; this is called at each rejected row."""
+        if self.count is not None and counts.rejected > self.count:
+            raise LoadError(f"more than {self.count:,} rows rejected; fix the input or raise --max-rejected")
+
+    def check_complete(self, counts: LoadCounts) -> None:
+        """Raise LoadError if the percentage is exceeded; this is called at the end."""
+        read = counts.rows + counts.rejected + counts.filtered
+        if self.percent is not None and read and counts.rejected > read * self.percent / 100:
+            raise LoadError(
+                f"{counts.rejected:,} of {read:,} rows rejected, more than {self.percent:g} %; "
+                "fix the input or raise --max-rejected"
+            )
+
+
+Reject = Callable[[str, RejectedRow], None]  # is passed the name of the file
+
+
+@dataclass
+class RowReader:
+    """Reads the rows of files: extracts, transforms and checks them, and counts what becomes of them.
+
+    reject: is passed each rejected row
+    intervals: True if networks and ranges are intervals, which must be valid
+    summary: the state that rows update, instead of being stored
+    track: is passed each source when it is opened, and None at each row, to show the progress
+    """
+
+    extractor: Extractor
+    transform: RowTransform
+    reject: Reject
+    limit: RejectedLimit = field(default_factory=RejectedLimit)
+    intervals: bool = False
+    summary: SummaryState | None = None
+    counts: LoadCounts = field(default_factory=LoadCounts)
+    track: Callable[[Source | None], None] = lambda source: None
+
+    def read(self, files: Iterable[str]) -> Iterator[ExtractedRow]:
+        """Yield the rows of files. Raises OSError, ConfigError or ValueError if one cannot be read to its end."""
+        for name in files:
+            with open_source(name) as source:
+                self.track(source)
+                yield from self._read_source(source)
+        self.limit.check_complete(self.counts)
+
+    def _read_source(self, source: Source) -> Iterator[ExtractedRow]:
+        counts, track = self.counts, self.track
+        for extracted in self.extractor(source):
+            track(None)
+            if isinstance(extracted, ExtractedRow):
+                try:
+                    row = self._transform(extracted)
+                except (StellarError, ValueError) as error:
+                    self.add_rejected(source, RejectedRow(extracted.line, str(error), extracted.raw))
+                    continue
+                if row is None:
+                    counts.filtered += 1
+                else:
+                    counts.rows += 1
+                    yield row
+            elif isinstance(extracted, IgnoredRow):
+                counts.ignored += 1
+            else:
+                self.add_rejected(source, extracted)
+
+    def _transform(self, extracted: ExtractedRow) -> ExtractedRow | None:
+        """Return the row to store, or None if it is filtered. Raises StellarError or ValueError if it is invalid."""
+        if self.summary is not None:
+            return self.transform.apply(extracted, self.summary)
+        row = extracted if self.transform.is_empty else self.transform.apply(extracted)
+        if row is not None:
+            check_row(row, self.intervals)
+        return row
+
+    def add_rejected(self, source: Source, row: RejectedRow) -> None:
+        """Count a rejected row and pass it on. Raises LoadError if there are too many."""
+        self.counts.rejected += 1
+        self.reject(source.name, row)
+        self.limit.check(self.counts)
+
+
+def check_row(row: ExtractedRow, intervals: bool = False) -> None:
+    """Raise ValueError if a row cannot be stored.
+
+    intervals: True if networks and ranges are intervals, which must be valid
+    """
+    if not row.indicator:
+        raise ValueError("the indicator is empty")
+    if not row.kind:
+        raise ValueError("the type is empty")
+    if not (row.indicator.isascii() and row.kind.isascii()) and not (is_storable(row.indicator + row.kind)):
+        raise ValueError("the indicator or the type contains half of a surrogate pair")
+    if intervals and _is_interval(row.indicator):
+        read_interval(row.indicator)
+    for value in row.value.values():
+        if value.__class__ not in _SCALARS:
+            encode_value(Row("", row.kind, row.indicator, row.value))
+            return
+
+
+@dataclass(frozen=True)
+class LoadTarget:
+    """Where rows are stored.
+
+    table, family: the table of the store and its column family
+    ttl: seconds until rows expire; None for never
+    intervals: True if networks and ranges are found by the addresses and integers in them
+    """
+
+    table: str
+    family: str
+    ttl: float | None = None
+    intervals: bool = False
+
+    def make_row(self, row: ExtractedRow) -> Row:
+        """Return the row of the store."""
+        return Row(self.family, row.kind, row.indicator, row.value, self.intervals and _is_interval(row.indicator))
+
+
+def _is_interval(indicator: str) -> bool:
+    return "/" in indicator or "-" in indicator[1:]
+
+
+def merge(rows: Iterator[ExtractedRow], store: Store, target: LoadTarget, batch: int = BATCH_ROWS) -> int:
+    """Add rows to a store, in a transaction for each batch. Return their number. Raises StoreError."""
+    count = 0
+    while some := list(islice(rows, batch)):
+        count += store.put_many(target.table, map(target.make_row, some), target.ttl)
+    return count
+
+
+def replace(rows: Iterator[ExtractedRow], store: Store, target: LoadTarget) -> int:
+    """Replace the types that occur among rows, in one step for readers. Return the number of rows.
+
+    Raises StoreError, and LoadError if there are no rows; then, and for any error of `rows`, the store is unchanged.
+    """
+    return store.replace(target.table, _require_some(map(target.make_row, rows)), target.ttl, others_stay=True)
+
+
+def _require_some(rows: Iterator[Row]) -> Iterator[Row]:
+    is_empty = True
+    for row in rows:
+        is_empty = False
+        yield row
+    if is_empty:
+        raise LoadError("no rows to store, so nothing is replaced")
+
+
+def count_duplicates(rows: Iterator[ExtractedRow], counts: LoadCounts) -> Iterator[ExtractedRow]:
+    """Yield rows, and count those with the key of an earlier one, among the first million keys."""
+    seen: set[int] = set()
+    for row in rows:
+        key = hash((row.kind, row.indicator))
+        if key in seen:
+            counts.duplicates += 1
+        elif len(seen) < _MAX_KEYS:
+            seen.add(key)
+        yield row

@@ -1,0 +1,132 @@
+"""The loop from sources to a summary: one object that each row updates, such as a Bloom filter or a count."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stellar import Expression
+from stellar.language.conversions import to_string
+from stellar.language.errors import StellarError
+from stellar.language.tagged_json import serialize
+from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.schema import ExtractorOptions
+from stellar.pipeline.loaders.load import RowReader
+from stellar.pipeline.loaders.transforms import STATES, SummaryState
+from stellar.util.optional_imports import import_optional
+
+
+@dataclass(frozen=True)
+class SummaryExpressions:
+    """The expressions for the state of a summary: the first one, and one that merges several.
+
+    location: the source location of the options
+    """
+
+    first: Expression | None
+    merge: Expression | None
+    settings: Mapping[str, Any]
+    builder: BuildContext
+    location: SourceLocation
+
+    def run(self, reader: RowReader, files: Iterable[str]) -> Any:
+        """Return the state after all rows of files. Raises ConfigError if `state_init` or `state_merge` fails."""
+        reader.summary = SummaryState(self._evaluate("state_init", self.first, {}))
+        for _ in reader.read(files):
+            pass
+        return reader.summary.value
+
+    def merge_states(self, states: list[Any]) -> Any:
+        """Return one state of several. Raises ConfigError if `state_merge` fails."""
+        return self._evaluate("state_merge", self.merge, {STATES: states})
+
+    def _evaluate(self, name: str, expression: Expression | None, variables: Mapping[str, Any]) -> Any:
+        if expression is None:
+            return None
+        try:
+            return expression({**self.settings, **variables}, self.builder.context)
+        except StellarError as error:
+            raise (self.location / name).error(str(error)) from error
+
+
+def compile_summary(options: ExtractorOptions, location: SourceLocation, builder: BuildContext) -> SummaryExpressions:
+    """Compile the expressions of a summary.
+
+    Raises ConfigError if one is invalid, or if there is neither `state_init` nor `state_update`.
+    """
+    if not options.state_init and not options.state_update:
+        raise location.error(
+            "missing key 'state_update'; a summary needs state_init and state_update, such as "
+            '"state_init": "BLOOM_INIT()", "state_update": {"state": "BLOOM_ADD(state, domain)"}'
+        )
+
+    def compile_state(name: str, text: str | None) -> Expression | None:
+        return builder.expression(text, location / name) if text else None
+
+    return SummaryExpressions(
+        compile_state("state_init", options.state_init),
+        compile_state("state_merge", options.state_merge),
+        builder.settings,
+        builder,
+        location,
+    )
+
+
+Writer = Callable[[Any, str | None], None]  # is passed the state and the name of the file
+
+
+def write_local(state: Any, file: str | None) -> None:
+    """Write a state to a file, which has the old or the new content at any time.
+
+    The file is tagged JSON, as OBJECT_GET reads it. Raises OSError, and ValueError for a state that has no such form.
+    """
+    path = Path(require_file(file))
+    text = _serialize(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as copy:
+            copy.write(text)
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_remote(state: Any, file: str | None) -> None:
+    """Write a state to a file of HDFS, or to another URL of fsspec."""
+    name = require_file(file)
+    url = name if "://" in name else f"hdfs://{name}"
+    text = _serialize(state)
+    with import_optional("fsspec", "files").open(url, "w", encoding="utf-8") as target:
+        target.write(text)
+
+
+def _serialize(state: Any) -> str:
+    try:
+        return serialize(state)
+    except ValueError as error:
+        raise ValueError(f"cannot write the summary: {error}; return another state from state_update") from error
+
+
+def write_console(state: Any, file: str | None) -> None:
+    """Print a state."""
+    print(to_string(state))
+
+
+def require_file(file: str | None) -> str:
+    """Return the name of a file. Raises ValueError if it is missing, or the name of a directory."""
+    if not file or file.endswith("/") or Path(file).name in ("", ".", "..") or Path(file).is_dir():
+        raise ValueError(f"no file for the summary; pass -o FILE, got {file!r}")
+    return file
+
+
+WRITERS: dict[str, Writer] = {"LOCAL": write_local, "HDFS": write_remote, "CONSOLE": write_console}
