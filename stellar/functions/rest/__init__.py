@@ -38,7 +38,8 @@ def get(
     the whole call (1000 milliseconds), `connect.timeout`, `connection.request.timeout`, `socket.timeout`;
     `response.codes.allowed` ([200]), `empty.content.override`, `error.value.override`, `verify.content.length`;
     `basic.auth.user`, `basic.auth.password.path`, a file that contains only the password; `proxy.host`, `proxy.port`,
-    `proxy.basic.auth.user`, `proxy.basic.auth.password.path`; `ca.path`, a file of certificates.
+    `proxy.basic.auth.user`, `proxy.basic.auth.password.path`; `ca.path`, a file of certificates;
+    `certificate.path` and `key.path`, files of a client certificate.
 
     `hosts.allowed`, only in the global configuration, lists the hosts that a record may choose: `example.com` or
     `example.com:8080`, `*.example.com` for all hosts within a domain, a network such as `10.0.0.0/8`, or `*` for any

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple, Self
 
@@ -43,11 +43,13 @@ class CallFailure(Exception):
     """A call without a usable response.
 
     is_server_fault: True if the server failed or is unreachable, which counts for its circuit breaker
+    status: the status of the response; None if there was no response
     """
 
-    def __init__(self, message: str, *, is_server_fault: bool = False) -> None:
+    def __init__(self, message: str, *, is_server_fault: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.is_server_fault = is_server_fault
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +73,26 @@ class Route(NamedTuple):
     proxy: the HTTP proxy; None for direct connections
     proxy_authorization: value of the header Proxy-Authorization; None to omit it
     ca_path: file with trusted certificate authorities; None for those of the system
+    certificate_path, key_path: files of the client certificate and its key; None for none
     """
 
     proxy: Address | None
     proxy_authorization: str | None
     ca_path: str | None
+    certificate_path: str | None = None
+    key_path: str | None = None
 
     @property
     def proxy_headers(self) -> dict[str, str]:
         return {} if self.proxy_authorization is None else {"Proxy-Authorization": self.proxy_authorization}
 
     def make_client(self, resolver: NameResolver) -> HttpClient[RestResponse]:
-        """Return a new HTTP client. Raises LookupError if the file of authorities is unreadable or invalid."""
+        """Return a new HTTP client. Raises LookupError if a file of TLS is unreadable or invalid."""
         try:
-            context = tls_context(self.ca_path)
+            context = tls_context(self.ca_path, self.certificate_path, self.key_path)
         except ValueError as error:
-            raise LookupError(f"invalid ca.path: {error}") from error
+            names = "ca.path" if self.certificate_path is None else "ca.path, certificate.path or key.path"
+            raise LookupError(f"invalid {names}: {error}") from error
         proxy = None if self.proxy is None else Proxy(self.proxy, self.proxy_headers)
         return HttpClient(RestResponse.of, lambda: context, resolver, proxy)
 
@@ -99,6 +105,7 @@ class RestCall:
     trusted: True if that URL is a literal of the expression, so that its host is always allowed
     body: of a POST; None for a request without a body
     end: the monotonic deadline of the call
+    more_headers: sent to the first server only, as they may have credentials
     """
 
     method: str
@@ -107,6 +114,7 @@ class RestCall:
     trusted: bool
     body: bytes | None
     end: float
+    more_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def left(self) -> float:
@@ -120,6 +128,7 @@ class RestCall:
             headers["Content-Type"] = "application/json"
         if (self.url.scheme, server_of(self.url)) == (url.scheme, server_of(url)):
             headers |= self._authorization()
+            headers = _override(headers, self.more_headers)
         return headers
 
     def _authorization(self) -> dict[str, str]:
@@ -191,7 +200,7 @@ class RestClient:
         """
         end = time.monotonic() + settings.timeout / 1000
         try:
-            response = self._follow_redirects(RestCall(method, url, settings, trusted, content, end))
+            response = self.fetch(RestCall(method, url, settings, trusted, content, end))
             return _decode(response, settings)
         except CallFailure as failure:
             log.warning("%s %s: %s", method, without_secrets(url), failure)  # Metron logs it and returns the override
@@ -210,7 +219,11 @@ class RestClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _follow_redirects(self, call: RestCall) -> RestResponse:
+    def fetch(self, call: RestCall) -> RestResponse:
+        """Return the response of a call, of any status below 500, after its redirects.
+
+        Raises CallFailure without one, and LookupError if a password or certificates can't be read.
+        """
         url = call.url
         for _ in range(MAX_REDIRECTS + 1):
             call.check_allowed(url)
@@ -226,7 +239,8 @@ class RestClient:
         with self._slot(server, seconds), self._circuit(server):
             response = self._exchange(call, url)
             if response.status >= 500 and response.status not in call.settings.response_codes_allowed:
-                raise CallFailure(f"the response has the status {response.status}", is_server_fault=True)
+                message = f"the response has the status {response.status}"
+                raise CallFailure(message, is_server_fault=True, status=response.status)
             return response
 
     def _exchange(self, call: RestCall, url: httpx.URL) -> RestResponse:
@@ -288,6 +302,12 @@ class RestClient:
         breakers.record_success(server)
 
 
+def _override(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with given ones, which replace those of the same name in any case."""
+    names = {name.lower() for name in given}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | dict(given)
+
+
 def _run(exchange: Exchange[RestResponse], end: float, idle_seconds: float) -> RestResponse:
     try:
         response = exchange.run(end, idle_seconds)
@@ -314,11 +334,12 @@ def _redirect(url: httpx.URL, location: str) -> httpx.URL:
 def _route(settings: RestSettings) -> Route:
     """Return the route of a call. Raises LookupError for an invalid proxy or an unreadable password."""
     if settings.proxy_host is None:
-        return Route(None, None, settings.ca_path)
+        return Route(None, None, settings.ca_path, settings.certificate_path, settings.key_path)
     user = settings.proxy_basic_auth_user
     password = None if user is None else _read_password(settings.proxy_basic_auth_password_path)
     authorization = None if user is None or password is None else basic_authorization(user, password)
-    return Route(_proxy_address(settings), authorization, settings.ca_path)
+    files = settings.ca_path, settings.certificate_path, settings.key_path
+    return Route(_proxy_address(settings), authorization, *files)
 
 
 def _proxy_address(settings: RestSettings) -> Address:

@@ -91,6 +91,12 @@ class RestSettings:
     ca_path: str | None = setting(
         "ca.path", None, string, "A file with the authorities to trust by https; by default those of the system."
     )
+    certificate_path: str | None = setting(
+        "certificate.path", None, string, "A PEM file with the client certificate, for servers that require one."
+    )
+    key_path: str | None = setting(
+        "key.path", None, string, "A PEM file with its private key; by default that of `certificate.path`."
+    )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], kind: str, call: Mapping[Any, Any] | None) -> RestSettings:

@@ -234,6 +234,8 @@ def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigErr
             return (location / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
         case "missing":
             return location.error(_missing(str(error["loc"][-1])))
+        case "explained":
+            return location.error(error["msg"])
         case kind if kind in _EXPECTED:
             return location.error(f"expected {_EXPECTED[kind]}, got {_format_value(error['input'])}")
     return location.error(f"{error['msg']}, got {_format_value(error['input'])}")

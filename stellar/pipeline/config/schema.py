@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from stellar.util.suggestions import suggest_name
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
     """A JSON object without unknown keys."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, json_schema_extra={"additionalProperties": False})
@@ -47,7 +47,7 @@ def _null_as_empty(value: object) -> object:
 Names = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=list[str] | str)]
 
 
-class Transformation(_Model):
+class Transformation(StrictModel):
     """A field transformation."""
 
     input: Names | None = Field(
@@ -64,7 +64,7 @@ _STORM = "For Storm; accepted without effect."
 _KAFKA = "For Kafka; accepted without effect in runs on files."
 
 
-class ParserConfig(_Model):
+class ParserConfig(StrictModel):
     """The parser of a sensor: `parsers/<sensor>.json`."""
 
     parser_class_name: str = Field(description="The parser: Metron's Java class, its short name, or a Python path.")
@@ -107,7 +107,7 @@ class ParserConfig(_Model):
     storm_config: dict[str, Any] = Field(default={}, description=_STORM)
 
 
-class Validation(_Model):
+class Validation(StrictModel):
     """An entry of the global `fieldValidations`."""
 
     input: Names | None = Field(
@@ -117,7 +117,7 @@ class Validation(_Model):
     config: dict[str, Any] = Field(default={}, description="The options of the validation.")
 
 
-class ParserGroup(_Model):
+class ParserGroup(StrictModel):
     """An entry of the global `parser.groups`: sensors that run in one process."""
 
     name: str = Field(description="The name of the group.")
@@ -158,7 +158,7 @@ def _check_score(value: object) -> object:
 Score = Annotated[Any, BeforeValidator(_check_score, json_schema_input_type=float | str)]
 
 
-class RiskRule(_Model):
+class RiskRule(StrictModel):
     """A rule of threat triage, with the score of records that it matches."""
 
     name: str | None = Field(default=None, description="The name of the rule, which is written to the record.")
@@ -181,7 +181,7 @@ _INDEX_RULES = BeforeValidator(_index_rules, json_schema_input_type=list[RiskRul
 Rules = Annotated[dict[Any, RiskRule], _INDEX_RULES]
 
 
-class TriageConfig(_Model):
+class TriageConfig(StrictModel):
     """The rules of threat triage and the aggregation of their scores."""
 
     risk_level_rules: Rules = Field(
@@ -207,7 +207,7 @@ _CHECK_ADAPTER = BeforeValidator(_check_adapter_config, json_schema_input_type=d
 Expressions = Annotated[Any, _CHECK_ADAPTER]
 
 
-class AdapterConfig(_Model):
+class AdapterConfig(StrictModel):
     """The configuration of an enrichment adapter: expressions for stellar, and fields to look up for the others."""
 
     type: str | None = Field(default=None, description="STELLAR for the adapter stellar; a list alone is LIST.")
@@ -224,7 +224,7 @@ AdapterInput = Annotated[
 ]
 
 
-class StageConfig(_Model):
+class StageConfig(StrictModel):
     """The enrichments of one stage."""
 
     field_map: dict[str, AdapterInput] = Field(default={}, description="The adapters, each with fields or expressions.")
@@ -238,7 +238,7 @@ class ThreatIntelConfig(StageConfig):
     triage_config: TriageConfig = Field(default=TriageConfig(), description="Rules that score alerts.")
 
 
-class EnrichmentConfig(_Model):
+class EnrichmentConfig(StrictModel):
     """The enrichment of a sensor: `enrichments/<sensor>.json`."""
 
     enrichment: StageConfig = Field(default=StageConfig(), description="The stage enrichment.")
@@ -266,7 +266,7 @@ class IndexingConfig(RootModel[dict[str, WriterConfig]]):
     """The writers of a sensor: `indexing/<sensor>.json`, a map from elasticsearch, solr or hdfs to settings."""
 
 
-class Profile(_Model):
+class Profile(StrictModel):
     """A profile: values of an entity in each period."""
 
     profile: str = Field(description="The name of the profile.")
@@ -279,7 +279,7 @@ class Profile(_Model):
     expires: int | None = Field(default=None, description="Days until values expire.")
 
 
-class ProfilerConfig(_Model):
+class ProfilerConfig(StrictModel):
     """The configuration of the profiler, `profiler.json`."""
 
     profiles: list[Profile] = Field(default=[], description="The profiles.")
@@ -345,7 +345,7 @@ class ExtractorOptions(BaseModel):
     )
 
 
-class ExtractorConfig(_Model):
+class ExtractorConfig(StrictModel):
     """The input of a loader of enrichments: its format, and what becomes of each row."""
 
     config: ExtractorOptions = Field(default=ExtractorOptions(), description="The options of the extractor.")

@@ -20,13 +20,14 @@ from stellar.pipeline.stages.lookups import (
     build_hbase_threat_intel,
     build_host,
 )
+from stellar.pipeline.stages.rest import build_rest
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, compile_groups
 from stellar.util.clock import now
 
-# Metron's adapters by stage, stellar beside them: each builds its tasks
+# Metron's adapters by stage, stellar beside them, and that of its successor: each builds its tasks
 LOOK_UPS: dict[str, dict[str, Callable[[AdapterContext], Sequence[EnrichmentTask]]]] = {
-    "enrich": {"geo": build_geo, "host": build_host, "hbaseEnrichment": build_hbase_enrichment},
-    "threatIntel": {"hbaseThreatIntel": build_hbase_threat_intel},
+    "enrich": {"geo": build_geo, "host": build_host, "hbaseEnrichment": build_hbase_enrichment, "rest": build_rest},
+    "threatIntel": {"hbaseThreatIntel": build_hbase_threat_intel, "rest": build_rest},
 }
 ADAPTERS = {stage: (*adapters, "stellar") for stage, adapters in LOOK_UPS.items()}
 
