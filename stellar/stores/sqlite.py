@@ -27,7 +27,7 @@ from stellar.stores.intervals import find_blocks, read_interval
 from stellar.util.sqlite_connections import Connections
 
 FORMAT = 1  # SQLite's user_version of the file
-BATCH = 10_000  # rows per transaction of `replace`
+BATCH = 50_000  # rows per transaction of `replace`
 _ABANDONED_SECONDS = 86_400  # after which staged rows are those of a process that ended
 _EXPIRED_PER_WRITE = 1_000
 _CACHE_KIB = 65_536  # of a connection that writes; SQLite's default of 2,000 makes large tables slow

@@ -15,6 +15,7 @@ from stellar.cli import main as stellar
 from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main as pipeline
+from stellar.pipeline.loaders.cli import main as enrichment
 
 pytestmark = pytest.mark.engine
 
@@ -137,3 +138,15 @@ def test_pipelines_find_models_by_the_zookeeper_in_the_global_configuration(quor
         assert pipeline([*line, "--output", str(tmp_path / "out"), str(tmp_path / "log")]) == 0
     records = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert [record["is_malicious"] for record in records] == ["malicious", "legit"]
+
+
+def test_a_loader_uses_the_global_configuration_in_zookeeper(quorum, tmp_path, capsys):
+    store = f"sqlite:{tmp_path}/store.db"
+    written(quorum, "/metron/topology/global", json.dumps({"enrichment.store": store, "feed": "of us"}).encode())
+    options = {"columns": ["ip"], "type": "t", "zk_quorum": quorum, "value_transform": {"by": "feed"}}
+    extractor, feed = tmp_path / "extractor.json", tmp_path / "feed.csv"
+    extractor.write_text(json.dumps({"extractor": "CSV", "config": options}))
+    feed.write_text("10.0.0.1\n")
+    assert enrichment(["load", "-e", str(extractor), "-t", "enrichment", str(feed)]) == 0
+    assert enrichment(["get", "-t", "enrichment", "--store", store, "t", "10.0.0.1"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ip": "10.0.0.1", "by": "of us"}

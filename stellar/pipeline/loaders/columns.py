@@ -20,6 +20,7 @@ class RowShape:
     indicator: the index of the indicator
     kind: the type of all rows; empty if `kind_index` is the index of the type
     width: the number of values that a row must have; None for any number above the largest index
+    names: the names of the columns, if these are the first ones in their order
     """
 
     columns: tuple[tuple[str, int], ...]
@@ -27,13 +28,17 @@ class RowShape:
     kind: str
     kind_index: int
     width: int | None = None
+    names: tuple[str, ...] | None = None
 
     def extract(self, values: Sequence[str], line: int, raw: str) -> ExtractedRow:
         """Return the row of these values. Raises ValueError if a row has too few, or not the number of the header."""
         if self.width is not None and len(values) != self.width:
             raise ValueError(f"expected {self.width} values as in the header, got {len(values)}")
         try:
-            value = {name: values[index] for name, index in self.columns}
+            if self.names is not None and len(values) >= len(self.names):
+                value = dict(zip(self.names, values, strict=False))
+            else:
+                value = {name: values[index] for name, index in self.columns}
             kind = self.kind or values[self.kind_index]
             return ExtractedRow(kind, values[self.indicator], value, line, raw)
         except IndexError:
@@ -56,7 +61,8 @@ def find_shape(
     kind_index = 0
     if not options.type and options.type_column is not None:
         kind_index = _find_column(options.type_column, columns, location / "type_column")
-    return RowShape(tuple(columns.items()), indicator, options.type or "", kind_index, width)
+    names = tuple(columns) if list(columns.values()) == list(range(len(columns))) else None
+    return RowShape(tuple(columns.items()), indicator, options.type or "", kind_index, width, names)
 
 
 def _find_column(name: str, columns: Mapping[str, Any], location: SourceLocation) -> int:

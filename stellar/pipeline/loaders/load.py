@@ -17,7 +17,7 @@ from stellar.pipeline.loaders.transforms import RowTransform, SummaryState
 from stellar.stores.base import Row, Store, encode_value, is_storable
 from stellar.stores.intervals import read_interval
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 50_000
 _MAX_KEYS = 1_000_000  # in which duplicates are counted
 _SCALARS = frozenset({str, int, bool, type(None)})
 

@@ -21,7 +21,7 @@ import pytest
 from stellar.pipeline import Raw, build_pipeline, load_config
 from stellar.pipeline.loaders.cli import main
 from stellar.stores.base import Row
-from stellar.stores.sqlite import SqliteStore
+from stellar.stores.sqlite import BATCH, SqliteStore
 
 from .conftest import Loader
 
@@ -428,7 +428,7 @@ def test_an_interrupted_load_says_what_is_stored(loader: Loader, mode: str) -> N
     command = [sys.executable, "-c", program, "load", *arguments, "-b", "1", *(["--replace"] * (mode == "replace"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
-        process.stdin.write("a,1\nb,2\n" if mode == "merge" else "a,1\n" * 20_000)
+        process.stdin.write("a,1\nb,2\n" if mode == "merge" else "a,1\n" * (BATCH + 1))
         process.stdin.flush()
         deadline = time.monotonic() + 60
         while not loader.path.exists() or (mode == "merge" and not loader.rows("t")):
@@ -468,6 +468,23 @@ def test_a_store_that_can_only_be_read_is_refused(loader: Loader, monkeypatch: p
     monkeypatch.setattr("stellar.pipeline.loaders.cli.common.open_store", lambda settings: ReadOnly())
     loader.write("extractor.json", csv())
     assert loader.load(loader.write("a.csv", "a,b")) == 1
+
+
+def test_an_extractor_may_be_a_python_function(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader.write(
+        "my_extractors.py",
+        "from stellar.pipeline.loaders.rows import IGNORED, ExtractedRow, extract_lines\n"
+        "def words(options, location, form):\n"
+        "    kind = options.model_extra['kind']\n"
+        "    def extract(line):\n"
+        "        return ExtractedRow(kind, line.text, {}, line.number, line.text) if line.text else IGNORED\n"
+        "    return lambda source: extract_lines(source.lines(), extract)\n",
+    )
+    monkeypatch.syspath_prepend(str(loader.directory))
+    config = {"extractor": "my_extractors.words", "config": {"kind": "word", "type": "word"}}
+    loader.write("extractor.json", config)
+    assert loader.load(loader.write("a.txt", "one\n\ntwo\n")) == 0
+    assert loader.rows() == {("word", "one"): {}, ("word", "two"): {}}
 
 
 def test_rows_of_the_store_are_not_shared_with_the_input(loader: Loader) -> None:
