@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
@@ -13,7 +12,7 @@ from stellar.language.context import Context
 from stellar.language.errors import StellarError
 from stellar.language.runtime import NotBoolean
 from stellar.language.source import snippet
-from stellar.pipeline.config.compile import Check, shorten
+from stellar.pipeline.config.compile import Check, find_missing_services, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
@@ -76,25 +75,8 @@ class Pipeline:
         return not ours or stages_block or any(expression.blocks for _, expression in self.expressions)
 
     def find_missing_services(self) -> Iterator[tuple[SourceLocation, str, str]]:
-        """Yield what expressions and stages need from outside and cannot use, such as a store, a file or a package.
-
-        Each item is the location of an expression or adapter, the name of the function or adapter, and the problem with
-        its fix.
-        """
-        for location, name, check in chain(self.checks, self._list_function_checks()):
-            try:
-                check(self.services)
-            except LookupError as error:
-                yield location, name, str(error)
-
-    def _list_function_checks(self) -> Iterator[Check]:
-        """Yield the checks that functions declare, each with the first expression that calls the function."""
-        for name in sorted(self.functions):
-            location, library = next(
-                (location, each.library) for location, each in self.expressions if name in each.functions
-            )
-            if name in library and (check := library[name].check) is not None:
-                yield location, name, check
+        """Yield what expressions and stages need from outside; see `stellar.pipeline.config.compile`."""
+        return find_missing_services(self.checks, self.expressions, self.services)
 
     def use_models(self, registry: Registry, client: ModelClient) -> None:
         """Set the registry and the client for model calls, unless the context that it was built with has them."""

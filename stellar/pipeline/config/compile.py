@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import stellar
@@ -94,6 +95,32 @@ class BuildContext:
 
 
 _NULL = stellar.compile("null")
+
+
+def find_missing_services(
+    checks: Iterable[Check], expressions: Sequence[tuple[SourceLocation, Expression]], context: Context
+) -> Iterator[tuple[SourceLocation, str, str]]:
+    """Yield what expressions and stages need from outside and cannot use, such as a store, a file or a package.
+
+    Each item is the location of an expression or adapter, the name of the function or adapter, and the problem with
+    its fix.
+    """
+    for location, name, check in chain(checks, _list_function_checks(expressions)):
+        try:
+            check(context)
+        except LookupError as error:
+            yield location, name, str(error)
+
+
+def _list_function_checks(expressions: Sequence[tuple[SourceLocation, Expression]]) -> Iterator[Check]:
+    """Yield the checks that functions declare, each with the first expression that calls the function."""
+    first: dict[str, tuple[SourceLocation, Library]] = {}
+    for location, expression in expressions:
+        for name in expression.functions:
+            first.setdefault(name, (location, expression.library))
+    for name, (location, library) in sorted(first.items(), key=lambda item: item[0]):
+        if name in library and (check := library[name].check) is not None:
+            yield location, name, check
 
 
 def _try_without_fields(predicate: Expression, location: SourceLocation) -> None:

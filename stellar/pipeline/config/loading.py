@@ -188,11 +188,6 @@ def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
     return validate(ProfilerConfig, parse_object(text, location.file), location)
 
 
-def read_extractor(path: Path) -> ExtractorConfig:
-    """Load the configuration of an extractor. Raises ConfigError."""
-    return parse_extractor(read_text(path), SourceLocation(str(path)))
-
-
 def parse_extractor(text: str, location: SourceLocation) -> ExtractorConfig:
     """Parse the configuration of an extractor. Raises ConfigError."""
     return validate(ExtractorConfig, parse_object(text, location.file), location)

@@ -68,6 +68,12 @@ class ErrorCollector:
 
     found: list[ConfigError] | None = None
 
+    def add(self, error: ConfigError) -> None:
+        """Add an error, or raise it if errors are not collected."""
+        if self.found is None:
+            raise error
+        self.found.append(error)
+
     def attempt(self, make: Callable[[], T], otherwise: Other) -> T | Other:
         """Return the result of `make`, or a replacement if it raises a ConfigError that is collected.
 

@@ -10,6 +10,7 @@ stix          an extractor of STIX 1.x documents
 whois         an extractor of WHOIS exports
 extractors    the table of extractors, and the options that they have in common
 transforms    the expressions that change and filter rows, and update the state of a summary
+building      the extractor and the expressions of a file, with all errors
 load          the loop from sources to a store
 summarize     the loop from sources to a summary
 """

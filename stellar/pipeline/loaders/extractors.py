@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
+from stellar.language.errors import ConfigError
 from stellar.pipeline.config.factories import find_factory
-from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import ExtractorConfig, ExtractorOptions
 from stellar.pipeline.loaders.csv_rows import CsvExtractor
 from stellar.pipeline.loaders.json_rows import JsonExtractor
@@ -53,28 +55,40 @@ def build_extractor(config: ExtractorConfig, location: SourceLocation, *, needs_
     location: the source location of the configuration
     needs_type: True if the rows are stored, so that each must have a type
 
-    Raises ConfigError for an unknown extractor, unknown options and invalid values.
+    Raises ConfigErrors with all errors: an unknown extractor, unknown options and invalid values.
     """
-    options, inner = config.config, location / "config"
-    factory = find_factory(config.extractor, EXTRACTORS, "extractor", location / "extractor")
-    if factory in EXTRACTORS.values():
-        _reject_unknown_options(options, inner)
+    errors: list[ConfigError] = []
+    problems = ErrorCollector(errors)
+    factory = problems.attempt(
+        lambda: find_factory(config.extractor, EXTRACTORS, "extractor", location / "extractor"), None
+    )
+    errors += _find_errors(config, location, factory)
+    inner = location / "config"
+    if needs_type and not config.config.type and config.config.type_column is None and factory not in _WITH_OWN_TYPES:
+        errors.append(
+            inner.error("missing key 'type'; name the type of the rows, such as \"malicious_ip\", or type_column")
+        )
+    extractor = problems.attempt(partial(factory, config.config, inner, config.input_format), None) if factory else None
+    if errors or extractor is None:
+        raise ConfigErrors(errors)
+    return extractor
+
+
+def _find_errors(
+    config: ExtractorConfig, location: SourceLocation, factory: ExtractorFactory | None
+) -> Iterator[ConfigError]:
+    """Yield the errors in the options that the built-in extractors have in common."""
+    inner = location / "config"
+    if factory is None or factory in EXTRACTORS.values():
+        for key in config.config.model_extra or ():
+            yield (inner / key).error(f"unknown key {key!r}; {suggest_name(key, ExtractorOptions.model_fields)}")
     if config.input_format not in (None, BY_LINE, WHOLE_FILE):
-        raise (location / "inputFormat").error(
+        yield (location / "inputFormat").error(
             f"unknown input format {config.input_format!r}; known are {BY_LINE} and {WHOLE_FILE}"
         )
     if config.input_format == WHOLE_FILE and factory in _LINES_ONLY:
-        raise (location / "inputFormat").error(f"the extractor {config.extractor} reads lines; expected {BY_LINE}")
-    if options.lookup_converter not in (None, "ENRICHMENT"):
-        raise (inner / "lookup_converter").error(
-            f"unsupported converter {options.lookup_converter!r}; ENRICHMENT is the only one, remove this key"
+        yield (location / "inputFormat").error(f"the extractor {config.extractor} reads lines; expected {BY_LINE}")
+    if config.config.lookup_converter not in (None, "ENRICHMENT"):
+        yield (inner / "lookup_converter").error(
+            f"unsupported converter {config.config.lookup_converter!r}; ENRICHMENT is the only one, remove this key"
         )
-    if needs_type and not options.type and options.type_column is None and factory not in _WITH_OWN_TYPES:
-        raise inner.error("missing key 'type'; name the type of the rows, such as \"malicious_ip\", or type_column")
-    return factory(options, inner, config.input_format)
-
-
-def _reject_unknown_options(options: ExtractorOptions, location: SourceLocation) -> None:
-    known = ExtractorOptions.model_fields
-    for key in options.model_extra or ():
-        raise (location / key).error(f"unknown key {key!r}; {suggest_name(key, known)}")

@@ -101,7 +101,6 @@ REJECTED: list[tuple[dict[str, Any], str, str]] = [
     ({"indicator_transform": {"indicator": "5"}}, "a,b", "expected a string as indicator of indicator_transform, got"),
     ({"value_transform": {"x": "TO_INTEGER(source) / 0"}}, "a,5", "division by zero"),
     ({"value_transform": {"x": "BLOOM_INIT()"}}, "a,5", "cannot store the value of 'a'"),
-    ({"value_transform": {"x": "ENRICHMENT_GET('t', ip, 'x', 't')"}}, "a,5", "look-up in the enrichment store failed"),
     ({"value_filter": "source"}, "a,b", "does not return a boolean value"),
     ({"intervals": True}, "10.0.0.0/33,b", "invalid interval '10.0.0.0/33': expected a network"),
 ]
@@ -112,17 +111,42 @@ def test_a_row_that_cannot_be_stored_is_rejected_and_the_others_are_stored(
     loader: Loader, options: dict[str, Any], line: str, reason: str
 ) -> None:
     loader.write("extractor.json", csv(**options))
-    loader.write("config/global.json", {"enrichment.store": f"sqlite:{loader.directory}/no.db"})
     path = loader.write("a.csv", f"{line}\n")
-    arguments = ["--config", str(loader.directory / "config"), "--rejected", str(loader.directory / "rejected.json")]
-    if "ENRICHMENT_GET" in str(options):
-        assert main(["load", "-e", str(loader.directory / "extractor.json"), "-t", "x", *arguments, path]) == 1
-    else:
-        assert loader.load(*arguments, path) == 1
+    assert loader.load("--rejected", str(loader.directory / "rejected.json"), path) == 1
     [rejected] = (loader.directory / "rejected.json").read_text().splitlines()
     found = json.loads(rejected)
     assert (found["file"], found["line"], found["raw"]) == (path, 1, line)
     assert reason in found["reason"]
+
+
+LOOK_UP = {"value_transform": {"x": "MAP_GET('source', ENRICHMENT_GET('malicious_ip', ip, 'enrichment', 't'))"}}
+
+
+def test_a_row_whose_look_up_fails_is_rejected(loader: Loader) -> None:
+    loader.write("extractor.json", csv())
+    assert loader.load(loader.write("a.csv", "good,1\nbad,2")) == 0
+    with sqlite3.connect(loader.path) as connection:
+        connection.execute("UPDATE entries SET value = 'damaged' WHERE indicator = 'bad'")
+    connection.close()
+    loader.write("extractor.json", csv(**LOOK_UP, type="checked"))
+    rejected = loader.directory / "rejected.json"
+    assert loader.load("--rejected", str(rejected), "--family", "cf", loader.write("a.csv", "bad,3\ngood,3")) == 0
+    assert "look-up in the enrichment store failed" in rejected.read_text()
+    store = SqliteStore(str(loader.path))
+    assert store.get("enrichment", "cf", "checked", "good") == {"ip": "good", "source": "3", "x": "1"}
+    assert store.get("enrichment", "cf", "checked", "bad") is None
+    store.close()
+
+
+def test_what_expressions_need_is_checked_before_the_first_row(
+    loader: Loader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader.write("extractor.json", csv(**LOOK_UP))
+    assert loader.load(loader.write("a.csv", "a,1")) == 1
+    printed = capsys.readouterr().err
+    assert "extractor.json:1:" in printed
+    assert "config.value_transform.x: ENRICHMENT_GET: cannot read the enrichment store" in printed
+    assert not loader.path.exists()
 
 
 def test_a_half_of_a_surrogate_pair_is_rejected_as_key_and_stored_as_value(loader: Loader) -> None:

@@ -15,6 +15,7 @@ PROGRAM = Program(
     "stellar.pipeline.loaders.cli",
     {
         "load": "load files into the enrichment store",
+        "check": "check the files of extractors",
         "summarize": "summarize files in one object, such as a Bloom filter",
         "get": "show the enrichment of an indicator",
         "dump": "print the rows of a table as JSON lines",

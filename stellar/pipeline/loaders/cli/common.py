@@ -12,19 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from stellar.language.context import Context, FailureReporter, GlobalSettings
+from stellar.language.context import GlobalSettings
+from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
 from stellar.pipeline.command_line import MAX_SHOWN
-from stellar.pipeline.config.compile import BuildContext
-from stellar.pipeline.config.loading import read_extractor, read_global
+from stellar.pipeline.config.loading import read_global
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import ExtractorConfig
 from stellar.pipeline.connectors.sinks import Sinks
-from stellar.pipeline.loaders.extractors import build_extractor
+from stellar.pipeline.loaders.building import ExtractorFile, Loading, compile_extractor, read_extractor_file
 from stellar.pipeline.loaders.load import LoadCounts, RejectedLimit, RowReader
-from stellar.pipeline.loaders.rows import Extractor, RejectedRow
+from stellar.pipeline.loaders.rows import RejectedRow
 from stellar.pipeline.loaders.sources import Source, total_bytes
-from stellar.pipeline.loaders.transforms import ReportedFailures, RowTransform, compile_transform
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
 from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store
@@ -90,17 +88,17 @@ def convert_errors() -> Iterator[None]:
         raise ValueError(str(error.args[0]) if error.args else str(error)) from error
 
 
-def read_settings(options: argparse.Namespace, config: ExtractorConfig | None = None) -> GlobalSettings:
-    """Return the global configuration: of `--config`, or else of the ZooKeeper that an extractor names.
+def read_settings(options: argparse.Namespace, file: ExtractorFile | None = None) -> GlobalSettings:
+    """Return the global configuration: of `--config`, or else of the ZooKeeper that an extractor file names.
 
     Raises ConfigError if it cannot be read.
     """
     settings = GlobalSettings()
     if options.config is not None and (path := options.config / "global.json").exists():
         settings = GlobalSettings(read_global(path).settings)
-    elif options.config is None and config is not None and config.config.zk_quorum:
-        location = SourceLocation(str(options.extractor), "config") / "zk_quorum"
-        settings = _read_from_zookeeper(config.config.zk_quorum, location)
+    elif options.config is None and file is not None and file.config is not None and file.config.config.zk_quorum:
+        location = file.location / "config" / "zk_quorum"
+        settings = _read_from_zookeeper(file.config.config.zk_quorum, location)
     if options.store is not None:
         settings[STORE_KEY] = options.store
     return settings
@@ -134,42 +132,25 @@ def open_writable_store(settings: GlobalSettings) -> Store:
     return cast(Store, store)
 
 
-@dataclass(frozen=True)
-class Loading:
-    """An extractor with its expressions, and the settings that they see.
-
-    location: the source location of the options of the extractor
-    """
-
-    config: ExtractorConfig
-    settings: GlobalSettings
-    extractor: Extractor
-    transform: RowTransform
-    builder: BuildContext
-    location: SourceLocation
-
-    def raise_errors(self) -> None:
-        """Raise ConfigErrors if there were errors in the configuration."""
-        if errors := self.builder.problems.found:
-            raise ConfigErrors(errors)
-
-
-def prepare(options: argparse.Namespace, *, needs_type: bool) -> Loading:
-    """Load the configuration of an extractor and compile its expressions. Raises ConfigErrors with all errors."""
-    config = read_extractor(options.extractor)
-    settings = read_settings(options, config)
-    location = SourceLocation(str(options.extractor))
-    errors: list[Any] = []
-    problems, failures = ErrorCollector(errors), ReportedFailures()
-    directory = options.config or Path()
-    library = load_library(settings, SourceLocation(str(directory / "global.json")))
-    context = Context({GlobalSettings: settings, FailureReporter: failures})
-    builder = BuildContext(library, context, settings=settings, problems=problems)
-    extractor = problems.attempt(lambda: build_extractor(config, location, needs_type=needs_type), None)
-    transform = compile_transform(config.config, location / "config", builder, failures)
-    if extractor is None or errors:
+def prepare(options: argparse.Namespace, *, needs_type: bool) -> tuple[Loading, GlobalSettings]:
+    """Compile an extractor, and return it with the global configuration. Raises ConfigErrors with all errors."""
+    errors: list[ConfigError] = []
+    problems = ErrorCollector(errors)
+    file = read_extractor_file(options.extractor, problems)
+    settings = read_settings(options, file)
+    library = load_library(settings, SourceLocation(str((options.config or Path()) / "global.json")))
+    loading = compile_extractor(file, settings, library, problems, needs_type=needs_type)
+    if loading is None or errors:
         raise ConfigErrors(errors)
-    return Loading(config, settings, extractor, transform, builder, location / "config")
+    loading.find_missing()
+    raise_errors(loading)
+    return loading, settings
+
+
+def raise_errors(loading: Loading) -> None:
+    """Raise ConfigErrors if errors were found in an extractor."""
+    if errors := loading.builder.problems.found:
+        raise ConfigErrors(errors)
 
 
 @dataclass

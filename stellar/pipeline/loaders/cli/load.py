@@ -55,10 +55,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     with convert_errors(), ExitStack() as stack:
-        loading = prepare(options, needs_type=True)
+        loading, settings = prepare(options, needs_type=True)
         files = expand_inputs(options.files)
         _check_distinct(files, options.rejected)
-        store = open_writable_store(loading.settings)
+        store = open_writable_store(settings)
         stack.callback(store.close)
         reader, screen = open_reader(loading, files, options, stack)
         target = LoadTarget(options.table, options.family, options.ttl, loading.config.config.intervals)

@@ -12,6 +12,7 @@ from stellar.pipeline.loaders.cli.common import (
     convert_errors,
     open_reader,
     prepare,
+    raise_errors,
 )
 from stellar.pipeline.loaders.load import LoadError
 from stellar.pipeline.loaders.sources import expand_inputs
@@ -41,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output_mode != "CONSOLE":
         require_file(options.output)
     with convert_errors(), ExitStack() as stack:
-        loading = prepare(options, needs_type=False)
+        loading, _ = prepare(options, needs_type=False)
         summary = compile_summary(loading.config.config, loading.location, loading.builder)
-        loading.raise_errors()
+        raise_errors(loading)
         files = expand_inputs(options.files)
         reader, screen = open_reader(loading, files, options, stack)
         state = summary.run(reader, files)
