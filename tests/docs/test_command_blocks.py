@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(f"docs/models/{file.name}" for file in (ROOT / "docs/models").glob("*.md"))
-PAGES = ["README.md", "docs/getting-started.md", "docs/pipeline.md", "docs/enrichments.md", *MODELS]
+PAGES = [
+    "README.md",
+    "docs/getting-started.md",
+    "docs/feed-to-alert.md",
+    "docs/pipeline.md",
+    "docs/enrichments.md",
+    *MODELS,
+]
 READER = "/home/me"  # the home of the pages' reader
 QUORUM = "node1:2181,node2:2181,node3:2181"
 INSTALLERS = {"apt-get", "cd", "export", "make", "mkdir", "pip", "python3"}
