@@ -1,4 +1,7 @@
-"""JSON as Metron's JSON library reads it: `//` and `/* */` comments, and only the first value of a string counts."""
+"""JSON as Metron's JSON library reads and writes it.
+
+Reading: `//` and `/* */` comments, and only the first value of a string counts. Writing: its indented form.
+"""
 
 from __future__ import annotations
 
@@ -75,3 +78,35 @@ def _make_decoder(make_object: Callable[[list[tuple[str, Any]]], Any] | None) ->
 
 
 _DECODER = _make_decoder(None)
+
+
+def to_indented(value: Any) -> str:
+    """Return a JSON value as Jackson's default pretty printer writes it: objects on several lines, arrays on one.
+
+    Raises ValueError for NaN and infinite numbers, and for deep nesting.
+    """
+    try:
+        return _indent(value, "\n")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _indent(value: Any, line_end: str) -> str:
+    """Return a JSON value.
+
+    line_end: the line end, and the spaces before the closing bracket
+    """
+    inner = f"{line_end}  "
+    if isinstance(value, dict):
+        members = (f"{inner}{_quote(name)} : {_indent(item, inner)}" for name, item in value.items())
+        return f"{{{','.join(members)}{line_end}}}" if value else "{ }"
+    if isinstance(value, list):
+        return f"[ {', '.join(_indent(item, line_end) for item in value)} ]" if value else "[ ]"
+    return _quote(value) if isinstance(value, str) else json.dumps(value, allow_nan=False)
+
+
+def _quote(text: str) -> str:
+    return _ESCAPE.sub(lambda match: match[1] + match[2].upper(), json.dumps(text, ensure_ascii=False))
+
+
+_ESCAPE = re.compile(r"(\\(?:u|.))((?<=u)[0-9a-f]{4}|)")

@@ -287,11 +287,16 @@ class ZooKeeper:
 
     def read(self, path: str) -> bytes | None:
         """Return the data of a node; None if it does not exist."""
+        found = self.read_version(path)
+        return None if found is None else found[0]
+
+    def read_version(self, path: str) -> tuple[bytes, int] | None:
+        """Return the data of a node with its version; None if it does not exist."""
         try:
-            data: bytes = self.request("get", path)[0]
+            data, state = self.request("get", path)
         except refusals.NoNodeError:
             return None
-        return data
+        return data, state.version
 
     def children(self, path: str) -> list[str]:
         """Return the names of a node's children, sorted; empty if the node does not exist."""

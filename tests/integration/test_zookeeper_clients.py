@@ -14,8 +14,11 @@ from kazoo.client import KazooClient
 from stellar.cli import main as stellar
 from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
+from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.cli import main as pipeline
 from stellar.pipeline.loaders.cli import main as enrichment
+from stellar.pipeline.loaders.cli.metron import flatfile_loader
+from stellar.pipeline.loaders.sensors import EnrichmentNodes, add_fields, read_sensor_fields
 
 pytestmark = pytest.mark.engine
 
@@ -150,3 +153,114 @@ def test_a_loader_uses_the_global_configuration_in_zookeeper(quorum, tmp_path, c
     assert enrichment(["load", "-e", str(extractor), "-t", "enrichment", str(feed)]) == 0
     assert enrichment(["get", "-t", "enrichment", "--store", store, "t", "10.0.0.1"]) == 0
     assert json.loads(capsys.readouterr().out) == {"ip": "10.0.0.1", "by": "of us"}
+
+
+FIELDS = {
+    "bro": {"type": "THREAT_INTEL", "fieldToEnrichmentTypes": {"ip_src_addr": ["bad"], "ip_dst_addr": ["bad"]}},
+    "yaf": {"type": "ENRICHMENT", "fieldToEnrichmentTypes": {"host": ["asset"]}},
+}
+BRO = b"""{"enrichment": {"fieldMap": {"geo": ["ip_dst_addr"]}},
+ "threatIntel": {"fieldMap": {"hbaseThreatIntel": ["ip_src_addr"]}, "fieldToTypeMap": {"ip_src_addr": ["other"]}}}"""
+BRO_AFTER = b"""{
+  "enrichment" : {
+    "fieldMap" : {
+      "geo" : [ "ip_dst_addr" ]
+    }
+  },
+  "threatIntel" : {
+    "fieldMap" : {
+      "hbaseThreatIntel" : [ "ip_src_addr", "ip_dst_addr" ]
+    },
+    "fieldToTypeMap" : {
+      "ip_src_addr" : [ "other", "bad" ],
+      "ip_dst_addr" : [ "bad" ]
+    }
+  }
+}"""
+YAF_AFTER = b"""{
+  "enrichment" : {
+    "fieldMap" : {
+      "hbaseEnrichment" : [ "host" ]
+    },
+    "fieldToTypeMap" : {
+      "host" : [ "asset" ]
+    }
+  }
+}"""
+
+
+def read_nodes(quorum: str) -> dict[str, tuple[bytes, int]]:
+    """Return the data and the version of each node with an enrichment configuration."""
+    client = KazooClient(quorum)
+    client.start()
+    root = "/metron/topology/enrichments"
+    found = {name: client.get(f"{root}/{name}") for name in client.get_children(root)}
+    client.stop()
+    client.close()
+    return {name: (data, state.version) for name, (data, state) in found.items()}
+
+
+def run_loader(tmp_path: Path, quorum: str, *arguments: str, in_file: str | None = None) -> int:
+    (tmp_path / "extractor.json").write_text(
+        json.dumps({"extractor": "CSV", "config": {"columns": ["ip"], "type": "bad", "zk_quorum": quorum}})
+    )
+    (tmp_path / "fields.json").write_text(json.dumps({"zkQuorum": in_file, "sensorToFieldList": FIELDS}))
+    (tmp_path / "feed.csv").write_text("10.0.0.1\n")
+    paths = {name: str(tmp_path / name) for name in ("extractor.json", "fields.json", "feed.csv")}
+    given = ["-e", paths["extractor.json"], "-n", paths["fields.json"], "-i", paths["feed.csv"], "-t", "threatintel"]
+    return flatfile_loader([*given, "-c", "t", *arguments])
+
+
+@pytest.mark.parametrize("is_option", [True, False])
+def test_a_loader_adds_fields_to_the_nodes_of_sensors(quorum, tmp_path, is_option, capsys):
+    written(quorum, "/metron/topology/global", json.dumps({"enrichment.store": f"sqlite:{tmp_path}/s.db"}).encode())
+    written(quorum, "/metron/topology/enrichments/bro", BRO)
+    given = ["-z", quorum] if is_option else []
+    in_file = "127.0.0.1:1" if is_option else quorum
+    assert run_loader(tmp_path, quorum, *given, in_file=in_file) == 0
+    assert read_nodes(quorum) == {"bro": (BRO_AFTER, 1), "yaf": (YAF_AFTER, 0)}
+    names = [f"{quorum}/metron/topology/enrichments/{sensor}" for sensor in ("bro", "yaf")]
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"flatfile_loader.sh: fields added to {each}" for each in names
+    ]
+    assert run_loader(tmp_path, quorum, *given, in_file=in_file) == 0
+    assert read_nodes(quorum) == {"bro": (BRO_AFTER, 1), "yaf": (YAF_AFTER, 0)}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "/metron/topology/enrichments/bro: invalid JSON"),
+        (b'{"enrichments": {}}', "unknown key 'enrichments'; did you mean enrichment?"),
+        (b"{} // mine", "the file has comments, which would be lost"),
+        (b"\xff", "/metron/topology/enrichments/bro: invalid UTF-8 at byte 0"),
+    ],
+)
+def test_an_invalid_node_is_an_error_before_anything_is_loaded(quorum, tmp_path, data, message, capsys):
+    written(quorum, "/metron/topology/global", json.dumps({"enrichment.store": f"sqlite:{tmp_path}/s.db"}).encode())
+    written(quorum, "/metron/topology/enrichments/bro", data)
+    assert run_loader(tmp_path, quorum, "-z", quorum) == 1
+    assert message in capsys.readouterr().err
+    assert read_nodes(quorum) == {"bro": (data, 0)}
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_change_of_a_node_by_another_client_is_not_lost(quorum, tmp_path):
+    (tmp_path / "fields.json").write_text(json.dumps({"sensorToFieldList": FIELDS}))
+    fields = read_sensor_fields(tmp_path / "fields.json")
+    with ZooKeeper(quorum) as zookeeper:
+        others = [b"{}", b'{"configuration": {"by": "another"}}']
+
+        class Contended(EnrichmentNodes):
+            """Nodes that another client changes after the first two reads."""
+
+            def write(self, changes):
+                if others:
+                    zookeeper.write("/metron/topology/enrichments/bro", others.pop(0))
+                super().write(changes)
+
+        assert len(add_fields(Contended(zookeeper), fields)) == 2
+    (data, version), _ = read_nodes(quorum)["bro"], read_nodes(quorum)["yaf"]
+    assert version == 2
+    assert json.loads(data)["configuration"] == {"by": "another"}
+    assert json.loads(data)["threatIntel"]["fieldMap"] == {"hbaseThreatIntel": ["ip_src_addr", "ip_dst_addr"]}

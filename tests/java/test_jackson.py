@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import pytest
 
-from stellar.java.jackson import read_first_value
+from stellar.java.jackson import read_first_value, to_indented
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,29 @@ def test_comments_can_be_errors() -> None:
 def test_comments_are_found_in_linear_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_first_value(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({}, "{ }"),
+        ([], "[ ]"),
+        ({"a": {}, "b": []}, '{\n  "a" : { },\n  "b" : [ ]\n}'),
+        ([1, "x", None, True, 1.5], '[ 1, "x", null, true, 1.5 ]'),
+        ({"a": [{"b": 1}, {"c": [{}]}]}, '{\n  "a" : [ {\n    "b" : 1\n  }, {\n    "c" : [ { } ]\n  } ]\n}'),
+        ({"a": {"b": {"c": 1}}}, '{\n  "a" : {\n    "b" : {\n      "c" : 1\n    }\n  }\n}'),
+        ('a"\\/é\n\x1f\\u001f\x7f', '"a\\"\\\\/é\\n\\u001F\\\\u001f\x7f"'),
+    ],
+)
+def test_values_are_written_as_jackson_indents_them(value: Any, text: str) -> None:
+    assert to_indented(value) == text
+    assert json.loads(text) == value
+
+
+def test_numbers_without_a_json_form_and_deep_values_are_not_written() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (math.inf, [math.nan], deep):
+        with pytest.raises(ValueError, match=r"."):
+            to_indented(value)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stellar.pipeline.loaders.cli.metron import flatfile_loader, flatfile_summarizer
+from stellar.pipeline.loaders.sensors import (
+    Change,
+    ChangedMeanwhile,
+    EnrichmentFiles,
+    add_fields,
+    read_sensor_fields,
+)
 
 from .conftest import Loader
 
@@ -128,7 +137,10 @@ def test_what_a_sensor_has_stays(loader: Loader, before: Any, after: Any) -> Non
 @pytest.mark.parametrize(
     ("fields", "config", "message"),
     [
-        (FIELDS, None, "the fields of sensors are added to files; pass --config DIR"),
+        (FIELDS | {"zkQuorum": None}, None, "no configuration to add the fields to; pass -z HOST:PORT or --config DIR"),
+        (FIELDS | {"zkQuorum": "no-such-host.invalid:2181"}, None, "unknown host no-such-host.invalid"),
+        ({"sensorToFieldList": {"../x": {"type": "ENRICHMENT", "fieldToEnrichmentTypes": {}}}}, "{}", "invalid sensor"),
+        (FIELDS, "", "the file is empty"),
         ({"sensorToFieldList": {"bro": {"type": "X", "fieldToEnrichmentTypes": {}}}}, "{}", "fields.json:"),
         ({"sensors": {}}, "{}", "sensorToFieldList"),
         (FIELDS, "{", "bro.json:1:2: invalid JSON"),
@@ -149,6 +161,22 @@ def test_fields_that_cannot_be_added_are_an_error_before_anything_is_loaded(
     assert run(loader, "-i", loader.write("a.csv", "a,x"), "-n", loader.write("fields.json", fields), *arguments) == 1
     assert message in capsys.readouterr().err
     assert not loader.path.exists()
+
+
+def test_no_fields_are_added_if_nothing_was_loaded(loader: Loader) -> None:
+    fields, config = loader.write("fields.json", FIELDS), loader.directory / "config"
+    assert run(loader, "-i", loader.write("a.csv", "# no rows"), "-n", fields, "--config", str(config)) == 1
+    assert not config.exists()
+
+
+def test_a_configuration_that_others_change_all_the_time_is_an_error(loader: Loader) -> None:
+    class Contended(EnrichmentFiles):
+        def write(self, changes: Mapping[str, Change]) -> None:
+            raise ChangedMeanwhile
+
+    fields = read_sensor_fields(Path(loader.write("fields.json", FIELDS)))
+    with pytest.raises(OSError, match="the configurations of bro are changed too often by others; try again"):
+        add_fields(Contended(loader.directory), fields)
 
 
 def test_a_summary_is_made_with_the_options_of_metron(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from stellar.language.context import GlobalSettings
 from stellar.language.errors import ConfigError
@@ -28,6 +28,9 @@ from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store
 from stellar.util.abbreviate import escape
 
+if TYPE_CHECKING:
+    from stellar.maas.zookeeper import ZooKeeper
+
 _ROWS_BETWEEN = 256  # after which the clock is read for the display
 
 _REJECTED_HELP = (
@@ -41,14 +44,26 @@ _FILES_HELP = (
 
 def add_store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select the store."""
+    add_settings_options(parser, "directory with global.json, whose members are variables")
     add = parser.add_argument
-    add("--config", metavar="DIR", type=Path, help="directory with global.json, whose members are variables")
     add(
         "--store",
         metavar="STORE",
         help=f"the store, as in sqlite:enrichments.db; by default {STORE_KEY} in global.json",
     )
     add("--debug", action="store_true", help="print the Python traceback of an error")
+
+
+def add_settings_options(parser: argparse.ArgumentParser, directory_help: str) -> None:
+    """Add the options that select the global configuration."""
+    sources = parser.add_mutually_exclusive_group()
+    sources.add_argument("--config", metavar="DIR", type=Path, help=directory_help)
+    sources.add_argument(
+        "-z",
+        "--zookeeper",
+        metavar="HOST:PORT,...",
+        help="ZooKeeper servers with Metron's configuration, instead of a directory",
+    )
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:
@@ -89,35 +104,48 @@ def convert_errors() -> Iterator[None]:
 
 
 def read_settings(options: argparse.Namespace, file: ExtractorFile | None = None) -> GlobalSettings:
-    """Return the global configuration: of `--config`, or else of the ZooKeeper that an extractor file names.
+    """Return the global configuration that options select, or else that of the ZooKeeper that an extractor names.
 
-    Raises ConfigError if it cannot be read.
+    Raises ConfigError or ValueError if it cannot be read.
     """
     settings = GlobalSettings()
-    if options.config is not None and (path := options.config / "global.json").exists():
-        settings = GlobalSettings(read_global(path).settings)
-    elif options.config is None and file is not None and file.config is not None and file.config.config.zk_quorum:
-        location = file.location / "config" / "zk_quorum"
-        settings = _read_from_zookeeper(file.config.config.zk_quorum, location)
+    if options.zookeeper is not None:
+        settings = _read_from_zookeeper(options.zookeeper)
+    elif options.config is not None:
+        if (path := options.config / "global.json").exists():
+            settings = GlobalSettings(read_global(path).settings)
+    elif file is not None and file.config is not None and file.config.config.zk_quorum:
+        try:
+            settings = _read_from_zookeeper(file.config.config.zk_quorum)
+        except (OSError, ValueError) as error:
+            raise (file.location / "config" / "zk_quorum").error(
+                f"{error}; pass --config DIR to use global.json of a directory"
+            ) from error
     if options.store is not None:
         settings[STORE_KEY] = options.store
     return settings
 
 
-def _read_from_zookeeper(hosts: str, location: SourceLocation) -> GlobalSettings:
+@contextmanager
+def open_zookeeper(hosts: str) -> Iterator[ZooKeeper]:
+    """Connect to ZooKeeper. Raises OSError if it is not available, and ValueError for invalid hosts."""
     from stellar.repl.models import connect_zookeeper  # loads kazoo
+
+    zookeeper = connect_zookeeper(hosts)
+    try:
+        yield zookeeper
+    finally:
+        zookeeper.close()
+
+
+def _read_from_zookeeper(hosts: str) -> GlobalSettings:
     from stellar.repl.startup import read_global_configuration
 
     try:
-        zookeeper = connect_zookeeper(hosts)
-        try:
+        with open_zookeeper(hosts) as zookeeper:
             return read_global_configuration(zookeeper)
-        finally:
-            zookeeper.close()
     except (OSError, ValueError) as error:
-        raise location.error(
-            f"cannot read the global configuration: {error}; pass --config DIR to use global.json of a directory"
-        ) from error
+        raise ValueError(f"cannot read the global configuration: {error}") from error
 
 
 def open_writable_store(settings: GlobalSettings) -> Store:

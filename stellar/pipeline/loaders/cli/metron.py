@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stellar.pipeline.cli.common import positive_integer
-from stellar.pipeline.command_line import MAX_SHOWN, run_parsed
+from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
+from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.loaders.cli.common import add_settings_options, open_zookeeper
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
 
+if TYPE_CHECKING:
+    from stellar.pipeline.loaders.sensors import EnrichmentConfigs, SensorFields
+
 _NOT_NEEDED = "accepted without effect: rows are extracted in one process"
+_FIELDS_HELP = (
+    "fields of sensors that look the types up. They are added, after the load, to the enrichment configurations of "
+    "-z or --config, or else to those of zkQuorum in this file"
+)
 _MODE_HELP = "LOCAL, the only mode: Hadoop is not used"
 _INPUT_HELP = "files, directories and URLs, with commas between them"
 
@@ -22,7 +33,7 @@ def flatfile_loader(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("-t", "--hbase_table", dest="table", required=True, metavar="TABLE", help="table of the store")
     add("-c", "--hbase_cf", dest="family", required=True, metavar="CF", help="column family of the table")
-    add("-n", "--enrichment_config", metavar="JSON_FILE", type=Path, help="fields of sensors that look the types up")
+    add("-n", "--enrichment_config", metavar="JSON_FILE", type=Path, help=_FIELDS_HELP)
     add(
         "-b",
         "--batchSize",
@@ -65,8 +76,8 @@ def _make_parser(name: str, description: str) -> argparse.ArgumentParser:
     add("-p", "--threads", metavar="NUM_THREADS", type=positive_integer, help=_NOT_NEEDED)
     add("-l", "--log4j", metavar="FILE", type=Path, help="Log4j properties with the levels of loggers")
     add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
-    # Not of Metron, whose store is HBase and whose global configuration is in ZooKeeper
-    add("--config", metavar="DIR", type=Path, help="directory with global.json and enrichments/")
+    # Not of Metron, whose store is HBase and whose configuration is in ZooKeeper
+    add_settings_options(parser, "directory with global.json and enrichments/")
     add("--store", metavar="STORE", help="the store, as in sqlite:enrichments.db")
     add("--rejected", metavar="TARGET", help="target for rejected lines")
     parser.set_defaults(prog=name, max_rejected=RejectedLimit(), max_warnings=MAX_SHOWN, debug=False)
@@ -104,19 +115,35 @@ def _configure_logging(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> int:
     from stellar.pipeline.loaders.cli.load import run
-    from stellar.pipeline.loaders.sensors import add_fields, read_sensor_fields
+    from stellar.pipeline.loaders.sensors import add_fields, find_changes, read_sensor_fields
 
     _configure_logging(options)
-    if options.enrichment_config is not None:
-        fields = read_sensor_fields(options.enrichment_config)
-        if options.config is None:
-            raise ValueError(
-                f"{options.enrichment_config}: the fields of sensors are added to files; pass --config DIR, and upload "
-                "enrichments/ with Metron's zk_load_configs.sh if the configuration is in ZooKeeper"
-            )
-        for path in add_fields(options.config, fields):
-            print(f"{options.prog}: fields added to {path}", file=sys.stderr)
-    return run(options)
+    if options.enrichment_config is None:
+        return run(options)
+    fields = read_sensor_fields(options.enrichment_config)
+    with _open_configs(options, fields) as configs:
+        find_changes(configs, fields)  # raises an error before anything is loaded
+        status = run(options)
+        for name in add_fields(configs, fields) if status == OK else ():
+            print(f"{options.prog}: fields added to {name}", file=sys.stderr)
+    return status
+
+
+@contextmanager
+def _open_configs(options: argparse.Namespace, fields: SensorFields) -> Iterator[EnrichmentConfigs]:
+    """Open the configurations that fields are added to: those of options, or of the ZooKeeper that the file names."""
+    from stellar.pipeline.loaders.sensors import EnrichmentFiles, EnrichmentNodes
+
+    hosts = options.zookeeper or fields.zookeeper
+    if options.config is not None:
+        yield EnrichmentFiles(options.config)
+    elif hosts:
+        with open_zookeeper(hosts) as zookeeper:
+            yield EnrichmentNodes(zookeeper)
+    else:
+        raise SourceLocation(str(options.enrichment_config)).error(
+            "no configuration to add the fields to; pass -z HOST:PORT or --config DIR, or add zkQuorum"
+        )
 
 
 def _summarize(options: argparse.Namespace) -> int:
