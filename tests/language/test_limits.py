@@ -12,6 +12,7 @@ from stellar.functions import LIBRARY
 from stellar.language.errors import EvaluationError, ParseError
 from stellar.language.expression import Expression
 from stellar.language.parser import MAX_SOURCE_BYTES
+from stellar.language.source import Span
 
 # Name of a construct: opening of a level, innermost value, closing of a level, and the result or None
 NESTED = {
@@ -128,21 +129,47 @@ def test_long_chains_are_evaluated(name):
     assert Expression(source, LIBRARY)({"x": 1.5, "n": 450, "s": "7"}) == value
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        " else ".join(f"if n == {number} then {number}" for number in range(2_400)) + " else null",
-        f"match {{ {','.join(f'n == {number} => {number}' for number in range(2_400))}, default => null }}",
-    ],
-)
-def test_a_chain_too_long_for_python_is_rejected_and_evaluated_where_python_allows_more(source):
+LONG_CHOICES = {
+    "else if": " else ".join(f"if n=={number} then {number}" for number in range(2_400)) + " else null",
+    "ternaries": ":".join(f"n=={number}?{number}" for number in range(4_000)) + ":null",
+    "match": f"match{{{','.join(f'n=={number}=>{number}' for number in range(4_000))},default=>null}}",
+    "match with lambdas": f"match{{{','.join(f'n=={number}=>()->n' for number in range(3_000))},default=>null}}",
+    "match in a lambda": (
+        f"GET_FIRST(MAP([n],n->match{{{','.join(f'n=={number}=>n' for number in range(4_000))},default=>null}}))"
+    ),
+}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("name", LONG_CHOICES)
+def test_a_choice_has_as_many_branches_as_the_source_can_hold(name, fast):
+    expression = Expression(LONG_CHOICES[name], LIBRARY, fast=fast)
+    assert [expression({"n": number}) for number in (0, 1_000, 2_399, -1)] == [0, 1_000, 2_399, None]
+
+
+def test_an_error_in_a_long_choice_has_its_position():
+    source = f"match {{ {', '.join(f'n == {number} => x < 1' for number in range(1_000))}, default => null }}"
+    with pytest.raises(EvaluationError, match="can't compare") as caught:
+        Expression(source, LIBRARY)({"n": 999, "x": "a"})
+    assert caught.value.span == Span(source.rindex("x < 1"), source.rindex("x < 1") + len("x < 1"))
+
+
+def test_only_the_chosen_branch_of_a_long_choice_is_evaluated():
+    source = "".join(f"n == {number} ? {number} : " for number in range(1_000)) + "1 / 0"
+    assert Expression(source, LIBRARY)({"n": 999}) == 999
+    with pytest.raises(EvaluationError, match="division by zero"):
+        Expression(source, LIBRARY)({"n": -1})
+
+
+def test_choices_nested_too_deep_for_python_are_rejected_and_evaluated_where_python_allows_more():
+    source = ("b ? 1 : " * 15 + "a ? (") * 190 + "7" + ") : 2" * 190
     try:
         expression = Expression(source, LIBRARY)
     except ParseError as error:
         assert error.message == "the expression nests too deep to be compiled"  # noqa: PT017 - not raised by all versions
     else:
         assert sys.version_info >= (3, 13)
-        assert expression({"n": 1_000}) == 1_000
+        assert expression({"a": True, "b": False}) == 7
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -12,6 +12,9 @@ from stellar.language import runtime
 LOAD, STORE, NOT = ast.Load(), ast.Store(), ast.Not()
 IS, IS_NOT, IN, NOT_IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.NotIn(), ast.Lt()
 
+# Python's compiler processes nested nodes by recursion
+LONGEST_NESTED_CHAIN = 16
+
 Position = dict[str, int]
 Code = ast.expr
 
@@ -76,10 +79,21 @@ def replace_operand(comparison: ast.Compare, held: HeldValue) -> ast.Compare:
 
 
 def chain_conditionals(branches: list[tuple[Code, Code, Position]], otherwise: Code) -> Code:
-    """`then if test else then if test else … otherwise`"""
-    for test, then, at in reversed(branches):
-        otherwise = ast.IfExp(test, then, otherwise, **at)
-    return otherwise
+    """`then if test else then if test else … otherwise`
+
+    A long chain becomes `(test and (then,) or test and (then,) or … or (otherwise,))[0]`, whose nesting does not grow
+    with its length. Each test returns a boolean.
+    """
+    if len(branches) <= LONGEST_NESTED_CHAIN:
+        for test, then, at in reversed(branches):
+            otherwise = ast.IfExp(test, then, otherwise, **at)
+        return otherwise
+    choices: list[Code] = [
+        ast.BoolOp(ast.And(), [test, ast.Tuple([then], LOAD, **at)], **at) for test, then, at in branches
+    ]
+    at = branches[0][2]
+    chosen = ast.BoolOp(ast.Or(), [*choices, ast.Tuple([otherwise], LOAD, **at)], **at)
+    return ast.Subscript(chosen, constant(0, at), LOAD, **at)
 
 
 def fold_constants(helper: Callable[..., Any], left: Code, right: Code, at: Position) -> ast.Constant | None:

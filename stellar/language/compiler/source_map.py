@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+
 from stellar.language.compiler.pyast import Position
 from stellar.language.source import Span
 
@@ -12,31 +15,41 @@ def filename(source: str) -> str:
 
 
 class SourceMap:
-    """Conversion between spans and Python's positions: lines from 1, columns in bytes of UTF-8."""
+    """Conversion between spans and Python's positions: lines from 1, columns in bytes of UTF-8.
+
+    The source is read once, into tables, so that the cost of a position does not grow with its offset.
+    """
 
     def __init__(self, source: str) -> None:
-        self.source = source
         self.is_simple = "\n" not in source and source.isascii()
+        if self.is_simple:  # columns are offsets
+            return
+        # The offset of the first character of each line, and the bytes before each character
+        self._line_starts = [0, *(offset for offset, character in enumerate(source, 1) if character == "\n")]
+        self._bytes = range(len(source) + 1) if source.isascii() else [0, *accumulate(map(_count_bytes, source))]
 
     def __getitem__(self, span: Span) -> Position:
-        if self.is_simple:  # columns are offsets
+        if self.is_simple:
             return {"lineno": 1, "col_offset": span.start, "end_lineno": 1, "end_col_offset": span.end}
         line, column = self._line_and_column(span.start)
         end_line, end_column = self._line_and_column(span.end)
         return {"lineno": line, "col_offset": column, "end_lineno": end_line, "end_col_offset": end_column}
 
     def _line_and_column(self, offset: int) -> tuple[int, int]:
-        line_start = self.source.rfind("\n", 0, offset) + 1
-        return self.source.count("\n", 0, offset) + 1, len(
-            self.source[line_start:offset].encode(errors="surrogatepass")
-        )
+        line = bisect_right(self._line_starts, offset)
+        return line, self._bytes[offset] - self._bytes[self._line_starts[line - 1]]
 
     def to_span(self, line: int, column: int, end_line: int, end_column: int) -> Span:
         """Return the span of a Python position."""
+        if self.is_simple:
+            return Span(column, end_column)
         return Span(self._offset(line, column), self._offset(end_line, end_column))
 
     def _offset(self, line: int, column: int) -> int:
-        lines = self.source.split("\n")
-        before = sum(len(content) + 1 for content in lines[: line - 1])
-        in_line = lines[line - 1].encode(errors="surrogatepass")[:column]
-        return before + len(in_line.decode(errors="surrogatepass"))
+        return bisect_right(self._bytes, self._bytes[self._line_starts[line - 1]] + column) - 1
+
+
+def _count_bytes(character: str) -> int:
+    """Return the length of a character in UTF-8; half of a surrogate pair counts as three bytes."""
+    code = ord(character)
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
