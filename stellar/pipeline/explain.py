@@ -6,7 +6,7 @@ run, and models are called once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Repor
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.stages.fields import Assign, IpProtocol, RegexSelect, Remove, Rename, Select, Step
 from stellar.util.abbreviate import abbreviate_value, escape
+from stellar.util.text_trees import TreeBranch, draw_branches
 
 # Changes between two stages: `source.type`, metadata, `guid`, `original_string`
 PIPELINE = "pipeline"
@@ -243,31 +244,25 @@ class _RecordingStage:
 # -- Drawing ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Branch:
-    text: str
-    children: tuple[_Branch, ...] = ()
-
-
 def draw_explanation(explanation: RecordExplanation, raw: Raw) -> str:
     """Return an explanation as a tree, one line for each effect, evaluation and field."""
     origin = ":".join(str(each) for each in (raw.origin, raw.line) if each is not None)
     branches = [
         *map(_draw_effect, explanation.effects),
-        *(_Branch(f"report: {report.stage}: {report.reason}") for report in explanation.reports),
+        *(TreeBranch(f"report: {report.stage}: {report.reason}") for report in explanation.reports),
         _draw_outcome(explanation.outcome),
     ]
-    return "\n".join([escape(origin or "a message"), *_draw(branches)])
+    return "\n".join([escape(origin or "a message"), *draw_branches(branches)])
 
 
-def _draw_effect(effect: Effect) -> _Branch:
+def _draw_effect(effect: Effect) -> TreeBranch:
     lines = [*map(_describe_evaluation, effect.evaluations), *effect.changes()]
     title = f"{effect.stage} {effect.name}".rstrip()
     if effect.end is not None:
         verdict = _describe_end(effect.end)
     else:
         verdict = "" if lines else _UNCHANGED.get(effect.stage, "no change")
-    return _Branch(f"{title}: {verdict}" if verdict else title, tuple(map(_Branch, lines)))
+    return TreeBranch(f"{title}: {verdict}" if verdict else title, tuple(map(TreeBranch, lines)))
 
 
 def _describe_end(end: Exception | Outcome) -> str:
@@ -287,19 +282,10 @@ def _describe_evaluation(evaluation: Evaluation) -> str:
     return f"{text} → {abbreviate_value(evaluation.value)}"
 
 
-def _draw_outcome(outcome: Outcome) -> _Branch:
+def _draw_outcome(outcome: Outcome) -> TreeBranch:
     if isinstance(outcome, Rejected):
         first, *others = outcome.reason.splitlines() or [""]
-        return _Branch(f"rejected in {outcome.stage}: {first}", tuple(map(_Branch, others)))
+        return TreeBranch(f"rejected in {outcome.stage}: {first}", tuple(map(TreeBranch, others)))
     if isinstance(outcome, Drop | Forward):
-        return _Branch(_describe_end(outcome))
-    return _Branch(f"record with {len(outcome)} fields")
-
-
-def _draw(branches: Iterable[_Branch]) -> Iterator[str]:
-    siblings = list(branches)
-    for branch in siblings:
-        is_last = branch is siblings[-1]
-        yield f"{'└─' if is_last else '├─'} {escape(' '.join(branch.text.split()))}"
-        for line in _draw(branch.children):
-            yield f"{'   ' if is_last else '│  '}{line}"
+        return TreeBranch(_describe_end(outcome))
+    return TreeBranch(f"record with {len(outcome)} fields")

@@ -17,6 +17,7 @@ PROGRAM = Program(
         "run": "process lines with the pipeline of a sensor",
         "check": "check configurations and compile all their expressions",
         "explain": "show the effect of each stage on each record",
+        "triage": "score records by the rules of threat triage, and explain the scores",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
     ProgramParser,

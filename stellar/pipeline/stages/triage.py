@@ -98,6 +98,10 @@ class RuleMatch:
     reason: str | None
 
 
+# Receives a rule that fails, the component in which it does, the error and the record
+FailRule = Callable[[TriageRule, str, Exception, Record], None]
+
+
 @dataclass(frozen=True)
 class Triage:
     """Adds the score and the matching rules to records that are alerts.
@@ -123,20 +127,31 @@ class Triage:
         if not alert:
             return {name: value for name, value in record.items() if name != "is_alert"}
         record = {**record, "is_alert": "true"}
-        if matches := self.match_rules(record):
-            record.update(self._result_fields(matches))
-        return record
+        return self.add_matches(record, self.match_rules(record))
 
     def match_rules(self, record: Record) -> list[RuleMatch]:
         """Return the rules that a record matches, in their order."""
-        known = merge_variables(record, *self.defaults)
-        return [match for rule in self.rules if (match := self._match_rule(rule, known, record)) is not None]
+        known, fail = self.list_variables(record), self._report_failure
+        return [match for rule in self.rules if (match := self.match_rule(rule, known, record, fail)) is not None]
+
+    def list_variables(self, record: Record) -> Record:
+        """Return the variables of rules: the fields of a record, and the configured variables."""
+        return merge_variables(record, *self.defaults)
+
+    def add_matches(self, record: Record, matches: list[RuleMatch]) -> Record:
+        """Return an alert with the fields of the rules that it matches."""
+        return {**record, **self._result_fields(matches)} if matches else record
 
     def compute_score(self, matches: Iterable[RuleMatch]) -> float:
         """Return the aggregate score of a record that matches these rules."""
         return aggregate(self.aggregator, (each.score for each in matches), self.aggregation)
 
-    def _match_rule(self, rule: TriageRule, known: Record, record: Record) -> RuleMatch | None:
+    def match_rule(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
+        """Return the match of a rule; None if the record does not match it, or its condition or score fails.
+
+        known: the variables, which `list_variables` returns
+        fail: receives failures; a reason that fails does not prevent a match
+        """
         component = "condition"
         try:
             if not rule.matches(known, self.context):
@@ -144,9 +159,9 @@ class Triage:
             component = "score"
             score = self._evaluate_score(rule, known)
         except (StellarError, ValueError) as error:
-            self._report_failure(rule, component, error, record)
+            fail(rule, component, error, record)
             return None
-        return RuleMatch(rule, score, self._evaluate_reason(rule, known, record))
+        return RuleMatch(rule, score, self._evaluate_reason(rule, known, record, fail))
 
     def _evaluate_score(self, rule: TriageRule, known: Record) -> float:
         if not isinstance(rule.score, Expression):
@@ -156,14 +171,14 @@ class Triage:
             raise ValueError(f"expected a number, got {to_string(value)}")
         return number
 
-    def _evaluate_reason(self, rule: TriageRule, known: Record, record: Record) -> str | None:
+    def _evaluate_reason(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> str | None:
         """Return the reason; None for a rule without one, and if it fails, which is reported."""
         if rule.reason is None:
             return None
         try:
             reason = rule.reason(known, self.context)
         except StellarError as error:
-            self._report_failure(rule, "reason", error, record)
+            fail(rule, "reason", error, record)
             return None
         reason = _take_first(reason)
         return None if reason is None else to_string(reason)
