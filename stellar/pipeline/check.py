@@ -15,6 +15,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
+from stellar.pipeline.config.schema import INPUTS_KEY
 from stellar.pipeline.parsers import PARSERS, Parser, list_options
 from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.pipeline import Pipeline
@@ -188,7 +189,7 @@ GLOBAL_KEYS = frozenset({
     "stellar.function.resolver.includes", "stellar.function.resolver.excludes",
     *REST_KEYS,
     "files.max.bytes", "hdfs.uri", "hdfs.principal", "hdfs.keytab",
-    "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY,
+    "geo.hdfs.file", "asn.hdfs.file", "enrichment.store", ERROR_FIELD_KEY, INPUTS_KEY,
 })  # fmt: skip
 _SIMILARITY = 0.87
 

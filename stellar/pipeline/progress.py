@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stellar.pipeline.records import Raw
+from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.run import Counts
 
 SECONDS_BETWEEN = 0.1
@@ -28,12 +28,12 @@ class Display:
     show: Callable[[int], None]
     print_message: Print
 
-    def track(self, source: Iterable[Raw]) -> Iterator[Raw]:
-        """Yield the messages of a source, and update the display."""
+    def track(self, batches: Iterable[LineBatch]) -> Iterator[LineBatch]:
+        """Yield the batches of a source, and update the display."""
         done, next_time = 0, 0.0
-        for raw in source:
-            yield raw
-            done += len(raw.content) + 1
+        for batch in batches:
+            yield batch
+            done += batch.size
             if (now := time.monotonic()) >= next_time:
                 self.show(done)
                 next_time = now + SECONDS_BETWEEN

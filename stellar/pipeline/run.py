@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Failure, Forward, Raw, Record, Rejected, Report, make_error_document
 from stellar.pipeline.routing import PipelineGroup, unread_topic
@@ -60,47 +61,101 @@ def run_pipeline(
     if in_flight is None:
         in_flight = IN_FLIGHT if pipeline.calls_models else 1
 
-    def write_error(failure: Failure, raw: Raw) -> None:
-        errors(make_error_document(failure, pipeline.sensor, raw))
-
-    def work(raw: Raw) -> tuple[Raw, Iterable[tuple[Outcome, list[Report]]]]:
-        processed = pipeline.processed(raw)
-        return raw, processed if in_flight == 1 else list(processed)
-
-    with closing(in_order(work, source, in_flight, blocks=pipeline.blocks)) as results:
-        for raw, processed in results:
-            counts.read += 1
-            for outcome, reports in processed:
-                _deliver(outcome, raw, sink, write_error, counts)
-                for report in reports:
-                    write_error(report, raw)
-                counts.reports += len(reports)
+    loop = _Loop(pipeline, sink, errors, counts, lambda batch: None, keep=in_flight > 1)
+    loop.run(source, in_flight)
     return counts
 
 
-run = run_pipeline  # the name in this module that existing programs import
-
-
-def _deliver(
-    outcome: Outcome,
-    raw: Raw,
+def run_batches(
+    pipeline: Pipeline | PipelineGroup,
+    batches: Iterable[LineBatch],
     sink: Callable[[Record], None],
-    write_error: Callable[[Failure, Raw], None],
+    errors: Callable[[Record], None],
     counts: Counts,
+    in_flight: int | None = None,
+    topic: str | None = None,
+    commit: Callable[[LineBatch], None] = lambda batch: None,
 ) -> None:
-    counts.parsed += 1
-    if isinstance(outcome, dict):
-        try:
-            sink(outcome)
-        except ValueError as error:  # the record cannot be written as JSON
-            outcome = Rejected(raw.content, "write", error)
+    """Process batches of lines, as `run_pipeline` does.
+
+    topic: the topic of the lines; None for that of the first sensor
+    commit: called after a batch when all its documents have been passed to the sinks, and none of later batches
+
+    Raises OSError if a sink cannot store a document.
+    """
+    if in_flight is None:
+        in_flight = IN_FLIGHT if pipeline.calls_models else 1
+    loop = _Loop(pipeline, sink, errors, counts, commit, keep=in_flight > 1)
+    loop.run(_flatten(batches, topic), in_flight)
+
+
+def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterator[Raw | LineBatch]:
+    """Yield the messages of each batch, and then the batch."""
+    for batch in batches:
+        yield from batch.messages(topic)
+        yield batch
+
+
+_Processed = tuple[Raw | LineBatch, Iterable[tuple[Outcome, list[Report]]]]
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The loop over messages, and its targets.
+
+    keep: process a message completely before its outcomes are delivered, because others are processed concurrently
+    """
+
+    pipeline: Pipeline | PipelineGroup
+    sink: Callable[[Record], None]
+    errors: Callable[[Record], None]
+    counts: Counts
+    commit: Callable[[LineBatch], None]
+    keep: bool
+
+    def run(self, items: Iterable[Raw | LineBatch], in_flight: int) -> None:
+        with closing(in_order(self._work, items, in_flight, blocks=self.pipeline.blocks)) as results:
+            for item, processed in results:
+                if isinstance(item, LineBatch):
+                    self.commit(item)
+                else:
+                    self._deliver_all(item, processed)
+
+    def _work(self, item: Raw | LineBatch) -> _Processed:
+        if isinstance(item, LineBatch):
+            return item, ()
+        processed = self.pipeline.processed(item)
+        return item, list(processed) if self.keep else processed
+
+    def _deliver_all(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        self.counts.read += 1
+        for outcome, reports in processed:
+            self._deliver(outcome, raw)
+            for report in reports:
+                self._write_error(report, raw)
+            self.counts.reports += len(reports)
+
+    def _deliver(self, outcome: Outcome, raw: Raw) -> None:
+        counts = self.counts
+        counts.parsed += 1
+        if isinstance(outcome, dict):
+            try:
+                self.sink(outcome)
+            except ValueError as error:  # the record cannot be written as JSON
+                outcome = Rejected(raw.content, "write", error)
+            else:
+                counts.out += 1
+                return
+        if isinstance(outcome, Forward):
+            outcome = Rejected(raw.content, "route", unread_topic(outcome.topic))
+        if isinstance(outcome, Drop):
+            counts.dropped += 1
         else:
-            counts.out += 1
-            return
-    if isinstance(outcome, Forward):
-        outcome = Rejected(raw.content, "route", unread_topic(outcome.topic))
-    if isinstance(outcome, Drop):
-        counts.dropped += 1
-    else:
-        write_error(outcome, raw)
-        counts.rejected += 1
+            self._write_error(outcome, raw)
+            counts.rejected += 1
+
+    def _write_error(self, failure: Failure, raw: Raw) -> None:
+        self.errors(make_error_document(failure, self.pipeline.sensor, raw))
+
+
+run = run_pipeline  # the name in this module that existing programs import

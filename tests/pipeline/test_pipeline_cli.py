@@ -24,6 +24,7 @@ from stellar.java.jackson import without_comments
 from stellar.maas import FileRegistry, Model, ServiceInstance, home
 from stellar.maas.schema import Endpoint
 from stellar.pipeline.cli import main
+from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.sinks import Sinks
 from stellar.pipeline.records import Raw, Record
 
@@ -358,12 +359,11 @@ def test_unusual_values_can_be_stored_in_a_database(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_stores_the_records_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def yield_two_lines(names: Any, topic: Any) -> Iterator[Raw]:
-        yield Raw(GOOD.format("cnn.com").encode())
-        yield Raw(GOOD.format("cnn.com").encode())
+    def yield_two_lines(names: Any, most: int) -> Iterator[LineBatch]:
+        yield LineBatch("access.log", lines=[GOOD.format("cnn.com").encode()] * 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stellar.pipeline.cli.run.read_lines", yield_two_lines)
+    monkeypatch.setattr("stellar.pipeline.cli.run.read_batches", yield_two_lines)
     out = tmp_path / "out.jsonl"
     assert main(["run", *SQUID, "--output", str(out)]) == 130
     assert len(documents(out)) == 2
@@ -642,8 +642,37 @@ def test_a_terminal_shows_progress(with_rich: bool, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("FORCE_COLOR", "1")
     counts = Counts(read=1234, out=1200, rejected=34)
     with display(lambda: summarize_counts(counts), 20, enabled=True) as shown:
-        assert list(shown.track([Raw(b"x" * 9), Raw(b"y" * 9)])) == [Raw(b"x" * 9), Raw(b"y" * 9)]
+        batches = [LineBatch("a", size=10), LineBatch("b", size=10)]
+        assert list(shown.track(batches)) == batches
         shown.print_message("a separate line")
     assert "1,234 lines, 1,200 out, 34 rejected, 0 reports" in screen.getvalue()
     assert "100%" in screen.getvalue()
     assert "a separate line\n" in screen.getvalue()
+
+
+def test_globs_and_files_of_the_configuration_are_read(
+    tmp_path: Path, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b", "a", "c"):
+        (tmp_path / f"{name}.log").write_text(f'{{"from": "{name}"}}\n', encoding="utf-8")
+    config = write_config(globals={"pipeline.inputs": {"squid": ["../[ab].log", "../c.log"], "other": "x"}})
+    out = tmp_path / "out.jsonl"
+    options = ["run", "--config", str(config), "--sensor", "squid", "--output", str(out)]
+    assert main(options) == 0
+    assert [document["from"] for document in documents(out)] == ["a", "b", "c"]
+    assert main([*options, str(tmp_path / "[bc].log")]) == 0
+    assert [document["from"] for document in documents(out)] == ["b", "c"]
+    capsys.readouterr()
+    assert main([*options, str(tmp_path / "*.csv")]) == 1
+    assert "*.csv'; check the path and the pattern\n" in capsys.readouterr().err
+    assert [document["from"] for document in documents(out)] == ["b", "c"]
+
+
+def test_a_line_over_the_limit_is_an_error_document(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(GOOD.format("cnn.com") + "x" * 5000 + "\n" + GOOD.format("cnn.com"), encoding="utf-8")
+    records, errors = run(tmp_path, "--max-line-bytes", "1000", str(path))
+    assert len(records) == 2
+    (error,) = [each for each in errors if each["stage"] == "read"]
+    assert error["message"] == "line is longer than 1,000 bytes; increase --max-line-bytes if such lines are expected"
+    assert (error["line"], error["raw_message"]) == (2, "x" * 1024)

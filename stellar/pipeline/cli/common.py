@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stellar.pipeline.config.schema import INPUTS_KEY
+from stellar.pipeline.connectors.lines import MAX_LINE_BYTES
+
 _CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _SENSOR_HELP = (
     "the sensors, or groups of parser.groups: parsers/NAME.json, enrichments/NAME.json. The first one reads the input, "
     "the others what it passes on to their topics"
+)
+_FILES_HELP = (
+    "file to read, or glob such as 'logs/*.log'; gzip, bzip2, xz and Zstandard are decompressed. - is standard input. "
+    f"By default the files of {INPUTS_KEY} in global.json, if it has the sensor, otherwise standard input"
 )
 
 
@@ -21,9 +28,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Add the options that select sensors and their input."""
     add = parser.add_argument
-    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("files", nargs="*", metavar="FILE", help=_FILES_HELP)
     add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
     add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
+    add(
+        "--max-line-bytes",
+        metavar="N",
+        type=positive_integer,
+        default=MAX_LINE_BYTES,
+        help="limit of a line; a longer one is an error document (default %(default)s)",
+    )
 
 
 def positive_integer(text: str) -> int:

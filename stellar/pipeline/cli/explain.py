@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from itertools import chain
 
 from stellar.pipeline.cli.common import add_config, add_input, positive_integer
-from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.cli.loading import find_inputs, load_pipeline
 from stellar.pipeline.command_line import OK
-from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
+from stellar.pipeline.connectors.sources import check_readable, expand_names, read_batches
 from stellar.pipeline.explain import draw_explanation, explain_message
 from stellar.pipeline.services import add_registry_options, connect_services
 
@@ -33,12 +34,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    files = options.files or [STANDARD_INPUT]
-    check_readable(files, ())
     configs, pipeline = load_pipeline(options.config, options.sensor)
+    files = expand_names(find_inputs(options.files, configs[0]))
+    check_readable(files, ())
+    messages = chain.from_iterable(
+        batch.messages(options.topic) for batch in read_batches(files, options.max_line_bytes)
+    )
     with ExitStack() as stack:
         connect_services(pipeline, configs[0], options, stack)
-        for number, raw in enumerate(read_lines(files, options.topic)):
+        for number, raw in enumerate(messages):
             if number == options.limit:
                 print(f"stellar-pipeline: stopped after {number} lines; use --limit for more", file=sys.stderr)
                 break

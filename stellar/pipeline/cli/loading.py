@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,19 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.config.loading import SensorConfig, load_config, load_groups
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector
+from stellar.pipeline.connectors.sources import STANDARD_INPUT
 from stellar.pipeline.routing import PipelineGroup, expand_groups
+
+
+def find_inputs(names: Sequence[str], config: SensorConfig) -> list[str]:
+    """Return the files and globs to read: those of the command, or of the configuration, or standard input.
+
+    config: the configuration of the first sensor
+    """
+    if names:
+        return list(names)
+    directory = config.directory or Path()
+    return [str(directory / name) for name in config.globals.inputs.get(config.sensor, ())] or [STANDARD_INPUT]
 
 
 def load_pipeline(directory: Path, names: str) -> tuple[list[SensorConfig], PipelineGroup]:

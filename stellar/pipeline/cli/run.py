@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from stellar.java.match_timer import match_timer
 from stellar.pipeline.cli.common import add_config, add_input, positive_integer
-from stellar.pipeline.cli.loading import load_pipeline
+from stellar.pipeline.cli.loading import find_inputs, load_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
-from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines, total_size
+from stellar.pipeline.connectors.sources import check_readable, expand_names, read_batches, total_size
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
-from stellar.pipeline.run import Counts, run_pipeline
+from stellar.pipeline.run import Counts, run_batches
 from stellar.pipeline.services import add_registry_options, connect_services
 from stellar.util.abbreviate import escape
 
@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     configs, pipeline = load_pipeline(options.config, options.sensor)
-    counts, files = Counts(), options.files or [STANDARD_INPUT]
+    counts, files = Counts(), expand_names(find_inputs(options.files, configs[0]))
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
         connect_services(pipeline, configs[0], options, stack)
@@ -73,8 +73,8 @@ def run(options: argparse.Namespace) -> int:
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
         try:
-            source = screen.track(read_lines(files, options.topic))
-            run_pipeline(pipeline, source, profiles or sink, errors, counts, options.in_flight)
+            source = screen.track(read_batches(files, options.max_line_bytes))
+            run_batches(pipeline, source, profiles or sink, errors, counts, options.in_flight, options.topic)
             _finish_profiles(profiles, screen, options)
         except KeyboardInterrupt:
             _finish_profiles(profiles, screen, options)

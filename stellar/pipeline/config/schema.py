@@ -20,6 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from stellar.util.suggestions import suggest_name
 
+INPUTS_KEY = "pipeline.inputs"
+
 
 class StrictModel(BaseModel):
     """A JSON object without unknown keys."""
@@ -140,6 +142,11 @@ class GlobalConfig(BaseModel):
         default=[],
         alias="parser.groups",
         description="Sensors that `--sensor` selects together, by the name of the group.",
+    )
+    inputs: dict[str, Names] = Field(
+        default={},
+        alias="pipeline.inputs",
+        description="Files and globs that a run reads by default, by sensor; relative to the directory of this file.",
     )
 
     @property

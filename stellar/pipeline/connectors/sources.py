@@ -2,63 +2,122 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import sys
-import zlib
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from glob import glob, has_magic
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
+from stellar.pipeline.connectors.compression import ByteStream, find_compression, open_content
+from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, LineBatch, LineReader
 from stellar.pipeline.records import Raw
 
 log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+STANDARD_INPUT_NAME = "standard input"
+_START_BYTES = 64
+
+
+def expand_names(names: Iterable[str], directory: Path | None = None) -> list[str]:
+    """Return the names of files, with each glob replaced by the files that it matches, sorted.
+
+    A name of an existing file is not a glob. `**` matches any number of directories. A file that several globs match is
+    returned once, for the first of them.
+
+    directory: the directory of relative names; None for the working directory
+
+    Raises FileNotFoundError for a glob that matches no file.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        path = name if directory is None or name == STANDARD_INPUT else str(directory / name)
+        if name == STANDARD_INPUT or not is_glob(path):
+            found[path] = None
+            continue
+        matches = list_matches(path)
+        if not matches:
+            raise FileNotFoundError(f"no file matches {name!r}; check the path and the pattern")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def is_glob(name: str) -> bool:
+    """Return True if a name is a pattern, not the name of an existing file."""
+    return has_magic(name) and not Path(name).exists()
+
+
+def list_matches(pattern: str) -> list[str]:
+    """Return the files that a glob matches, sorted by their names."""
+    return sorted(path for path in glob(pattern, recursive=True) if not Path(path).is_dir())
 
 
 def read_lines(names: Iterable[str], topic: str | None = None) -> Iterator[Raw]:
-    """Yield the lines of files in order, without line ends; `-` is standard input, and `.gz` files are decompressed.
+    """Yield the lines of files in order, without line ends; `-` is standard input. Compressed files are decompressed.
 
-    A byte order mark at the start of a file is ignored. A file that is damaged gives a message with the error after the
-    last line that can be read, and the next file is read.
+    A byte order mark at the start of a file is ignored. A file that is damaged, or cannot be opened, gives a message
+    with the error after the last line that can be read, and the next file is read.
 
     topic: the topic of the messages, as if they came from Kafka
+    """
+    for batch in read_batches(names):
+        yield from batch.messages(topic)
 
-    Raises OSError for a file that cannot be opened.
+
+def read_batches(names: Iterable[str], most: int = MAX_LINE_BYTES) -> Iterator[LineBatch]:
+    """Yield the lines of files in order, in batches.
+
+    most: the limit of a line in bytes
     """
     for name in names:
-        origin = "standard input" if name == STANDARD_INPUT else name
-        number = 0
+        origin = STANDARD_INPUT_NAME if name == STANDARD_INPUT else name
         try:
-            with _open(name) as stream:
-                for number, line in enumerate(stream, start=1):
-                    content = line.removeprefix(BOM_UTF8) if number == 1 else line
-                    yield Raw(content.rstrip(b"\r\n"), origin, number, topic=topic)
-        except (OSError, EOFError, zlib.error) as error:  # a compressed file may be damaged
-            if isinstance(error, OSError) and error.filename is not None:
-                raise
-            message = f"cannot read {origin} after line {number}: {error}; the rest of the file is skipped"
-            log.warning("%s", message)
-            yield Raw(b"", origin, number + 1, error=OSError(message))
+            opened = open_source(name)
+        except OSError as error:
+            yield LineBatch(origin, failure=explain_damage(origin, 0, error))
+            continue
+        with opened as stream:
+            yield from _read_stream(stream, origin, most)
+
+
+def _read_stream(stream: ByteStream, origin: str, most: int) -> Iterator[LineBatch]:
+    reader = LineReader(stream, origin, most=most)
+    try:
+        content, _ = open_content(stream, origin)
+        reader = LineReader(content, origin, most=most)
+        yield from reader.read()
+        yield from reader.finish()
+    except (OSError, LookupError) as error:
+        yield from reader.finish(explain_damage(origin, reader.position.line, error))
+
+
+def explain_damage(origin: str, line: int, error: Exception) -> OSError:
+    """Return the error of a file that cannot be read any further, and log it as a warning."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    message = f"cannot read {origin} after line {line}: {reason}; the rest of the file is skipped"
+    log.warning("%s", message)
+    return OSError(message)
 
 
 def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
     """Check that the sources are readable, and that none is also a target, before a target is overwritten.
 
-    Raises OSError for an unreadable source, and ValueError for one that is also a target.
+    Raises OSError for an unreadable source, and ValueError for one that is also a target, or that needs a package for
+    its decompression.
     """
     written = {Path(target).resolve() for target in targets if target is not None}
     for name in names:
-        if name == STANDARD_INPUT:
+        if name == STANDARD_INPUT or _is_pipe(Path(name)):  # opening a pipe twice would end it
             continue
-        path = Path(name)
-        if path.is_fifo() or path.is_char_device():  # opening a pipe twice would end it
-            continue
-        with open(name, "rb"):
-            pass
-        if path.resolve() in written:
+        if (compression := find_compression(_read_start(name))) is not None:
+            try:
+                compression.make()
+            except LookupError as error:
+                raise ValueError(f"cannot decompress {name}: {error}") from error
+        if Path(name).resolve() in written:
             raise ValueError(f"{name!r} is both input and output; choose another file for the output")
 
 
@@ -66,15 +125,28 @@ def total_size(names: Iterable[str]) -> int | None:
     """Return the total size of files in bytes; None if it is unknown, as for standard input and compressed files."""
     total = 0
     for name in names:
-        if name == STANDARD_INPUT or name.endswith(".gz") or not Path(name).is_file():
+        if name == STANDARD_INPUT or not Path(name).is_file() or find_compression(_read_start(name)) is not None:
             return None
         total += Path(name).stat().st_size
     return total
 
 
-def _open(name: str) -> AbstractContextManager[Iterable[bytes]]:
-    if name == STANDARD_INPUT:
-        return nullcontext(sys.stdin.buffer)  # is not closed
-    if name.endswith(".gz"):
-        return gzip.open(name, "rb")
-    return open(name, "rb")
+def _is_pipe(path: Path) -> bool:
+    return path.is_fifo() or path.is_char_device()
+
+
+def _read_start(name: str) -> bytes:
+    with open(name, "rb") as file:
+        return file.read(_START_BYTES)
+
+
+class _StandardInput:
+    """Standard input, of which a read returns what is there, without waiting for more."""
+
+    def read(self, size: int) -> bytes:
+        return cast(BufferedReader, sys.stdin.buffer).read1(size)
+
+
+def open_source(name: str) -> AbstractContextManager[ByteStream]:
+    """Open a file, or standard input, which is not closed. Raises OSError."""
+    return nullcontext(_StandardInput()) if name == STANDARD_INPUT else open(name, "rb", buffering=0)

@@ -19,7 +19,7 @@ from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, pr
 from stellar.pipeline.config.loading import read_global
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
-from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, expand_names, read_lines
 from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.profiler.output import SENSOR, ProfilerOutput
 from stellar.pipeline.profiler.settings import make_profiler
@@ -36,6 +36,7 @@ _RUN = (
     "Time is that of the messages. A run replaces the values of earlier runs, so it can be repeated; with --continue "
     "it adds to them."
 )
+_FILES_HELP = "file to read, or glob; compressed files are decompressed; - or no file is standard input"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     add = commands.add_parser("run", help="compute the values of profiles from files", description=_RUN).add_argument
-    add("files", nargs="*", metavar="FILE", help="file to read, .gz is decompressed; - or no file is standard input")
+    add("files", nargs="*", metavar="FILE", help=_FILES_HELP)
     add("--config", metavar="DIR", type=Path, help="directory with profiler.json and global.json")
     add("-p", "--profiles", metavar="FILE", type=Path, help="definitions, by default profiler.json in the directory")
     add("-g", "--globals", metavar="FILE", type=Path, help="settings, by default global.json in the directory")
@@ -73,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Compute the values, and return the exit status."""
     settings, definition = _load(options)
-    files = options.files or [STANDARD_INPUT]
+    files = expand_names(options.files or [STANDARD_INPUT])
     check_readable(files, (options.output, options.errors))
     with ExitStack() as stack:
         store = open_profile_store(settings)
