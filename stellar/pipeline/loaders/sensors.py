@@ -69,7 +69,7 @@ class StoredConfig(NamedTuple):
     version: int = 0
 
 
-class Change(NamedTuple):
+class ConfigChange(NamedTuple):
     """The new content of a configuration."""
 
     before: StoredConfig
@@ -89,7 +89,7 @@ class EnrichmentConfigs(Protocol):
     def encode(self, config: Mapping[str, Any]) -> str:
         """Return the text of a configuration. Raises ValueError for a value without a JSON form."""
 
-    def write(self, changes: Mapping[str, Change]) -> None:
+    def write(self, changes: Mapping[str, ConfigChange]) -> None:
         """Store configurations, by sensor. Raises ChangedMeanwhile, and OSError if they cannot be written."""
 
 
@@ -108,7 +108,7 @@ class EnrichmentFiles:
         """See EnrichmentConfigs."""
         return json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def write(self, changes: Mapping[str, Change]) -> None:
+    def write(self, changes: Mapping[str, ConfigChange]) -> None:
         """See EnrichmentConfigs. Each file has its old or its new content at any time."""
         for change in changes.values():
             path = Path(change.before.name)
@@ -141,7 +141,7 @@ class EnrichmentNodes:
         """See EnrichmentConfigs."""
         return to_indented(config)
 
-    def write(self, changes: Mapping[str, Change]) -> None:
+    def write(self, changes: Mapping[str, ConfigChange]) -> None:
         """See EnrichmentConfigs. All nodes change in one transaction."""
         from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError  # most loads need no ZooKeeper
 
@@ -152,7 +152,7 @@ class EnrichmentNodes:
             raise ChangedMeanwhile from error
 
 
-def _add_changes(transaction: Any, changes: Mapping[str, Change]) -> None:
+def _add_changes(transaction: Any, changes: Mapping[str, ConfigChange]) -> None:
     for sensor, (before, text) in changes.items():
         path, data = f"{_NODES}/{sensor}", text.encode()
         if before.text is None:
@@ -161,7 +161,7 @@ def _add_changes(transaction: Any, changes: Mapping[str, Change]) -> None:
             transaction.set_data(path, data, version=before.version)
 
 
-def find_changes(configs: EnrichmentConfigs, fields: SensorFields) -> dict[str, Change]:
+def find_changes(configs: EnrichmentConfigs, fields: SensorFields) -> dict[str, ConfigChange]:
     """Return the configurations that change if fields and their types are added to them, by sensor.
 
     Raises ConfigError for an invalid configuration, and for one with comments, which would be lost.
@@ -170,7 +170,7 @@ def find_changes(configs: EnrichmentConfigs, fields: SensorFields) -> dict[str, 
     for sensor, of_sensor in fields.sensors.items():
         before = configs.read(sensor)
         if (config := _update(before, of_sensor)) is not None:
-            changes[sensor] = Change(before, configs.encode(config))
+            changes[sensor] = ConfigChange(before, configs.encode(config))
     return changes
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from stellar.pipeline.loaders.cli.metron import flatfile_loader, flatfile_summarizer
 from stellar.pipeline.loaders.sensors import (
-    Change,
     ChangedMeanwhile,
+    ConfigChange,
     EnrichmentFiles,
     add_fields,
     read_sensor_fields,
@@ -171,7 +171,7 @@ def test_no_fields_are_added_if_nothing_was_loaded(loader: Loader) -> None:
 
 def test_a_configuration_that_others_change_all_the_time_is_an_error(loader: Loader) -> None:
     class Contended(EnrichmentFiles):
-        def write(self, changes: Mapping[str, Change]) -> None:
+        def write(self, changes: Mapping[str, ConfigChange]) -> None:
             raise ChangedMeanwhile
 
     fields = read_sensor_fields(Path(loader.write("fields.json", FIELDS)))
