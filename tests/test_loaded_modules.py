@@ -52,8 +52,8 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
     ("command", "limit"),
     [
         (["stellar"], (3, 6)),
-        (["stellar.cli", "eval", "-e", "1"], (38, 50)),
-        (["stellar.cli", "check", "-e", "1"], (42, 46)),
+        (["stellar.cli", "eval", "-e", "1"], (38, 52)),
+        (["stellar.cli", "check", "-e", "1"], (42, 48)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (40, 68)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (81, 89)),

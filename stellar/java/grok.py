@@ -37,6 +37,7 @@ _SHORT = 10  # digits that always are an integer of 32 bits
 _MOST_DIGITS = 20  # more than any integer of 64 bits has
 # Java's digits are those of the basic plane
 _INTEGER = re.compile(r"[+-]?[^\D\U00010000-\U0010ffff]+")
+_CONVERTED = "+-\"'"  # the first characters of captures, other than digits, that are converted
 UNWANTED = "UNWANTED"
 
 
@@ -75,7 +76,10 @@ def infer_types(fields: Iterable[str], captures: Iterable[str | None]) -> dict[s
     record: dict[str, Any] = dict(zip(fields, captures, strict=True))
     for field, capture in record.items():
         if capture and not "A" <= capture[0] <= "z":  # most captures begin with a letter, and remain
-            record[field] = infer_type(capture)
+            if len(capture) < _SHORT and capture.isdecimal() and capture.isascii():
+                record[field] = int(capture)
+            elif capture[0] in _CONVERTED or not capture.isascii() or capture.isdecimal():
+                record[field] = infer_type(capture)
     return record
 
 

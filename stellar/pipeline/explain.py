@@ -110,6 +110,7 @@ def _record(pipeline: Pipeline, recorder: _EffectRecorder) -> Pipeline:
             _RecordingStage("transform", _name_transformation(stage), recorder.trace(stage), recorder)
             for stage in pipeline.transformations
         ),
+        is_compiled=False,
         stages=tuple(
             (name, _RecordingStage(name, "", recorder.trace(stage), recorder)) for name, stage in pipeline.stages
         ),

@@ -32,6 +32,11 @@ class MessageStrategy:
     is_merged: bool = False
     message_field: str | None = None
 
+    @property
+    def changes_records(self) -> bool:
+        """True if `merge` may add something to a record."""
+        return self.is_merged or self.message_field is not None
+
     def extract(self, raw: Raw) -> tuple[bytes, Record]:
         """Return the message to parse, and the metadata.
 

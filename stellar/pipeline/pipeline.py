@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
@@ -44,6 +45,7 @@ class Pipeline:
     checks: what its stages need from outside, each as a location, a name, and a function that raises LookupError
     error_field: the field that lists failed model calls and their reasons; None for no such field
     reports: failures of records that `pipeline(raw)` returned; the caller removes them
+    is_compiled: True to run the stages as one generated function, False to call them one by one
 
     `processed` is thread-safe.
     """
@@ -60,6 +62,7 @@ class Pipeline:
     error_field: str | None = None
     checks: tuple[Check, ...] = ()
     reports: list[Report] = field(default_factory=list)
+    is_compiled: bool = True
 
     @property
     def calls_models(self) -> bool:
@@ -116,9 +119,24 @@ class Pipeline:
         record_context = RecordContext(self.strategy.select_variables(metadata))
         before = RECORD_CONTEXT.set(record_context)
         try:
-            return self._run_stages(record, raw, text, metadata), record_context.reports
+            run_stages = self._compiled if self.is_compiled else self._run_stages
+            return run_stages(record, raw, text, metadata), record_context.reports
         finally:
             RECORD_CONTEXT.reset(before)
+
+    @cached_property
+    def _compiled(self) -> Callable[[Record, Raw, str, Record], Outcome]:
+        from stellar.pipeline.compiled import compile_stages  # not needed to check or explain a pipeline
+
+        return compile_stages(
+            self.sensor,
+            self.transformations,
+            self.stages,
+            reject=reject,
+            has_metadata=self.strategy.is_read and not self.strategy.is_merged,
+            merge=self.strategy.merge if self.strategy.changes_records else None,
+            finish_stage=None if self.error_field is None else self._add_model_failures,
+        )
 
     def _run_stages(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:
         name = "transform"

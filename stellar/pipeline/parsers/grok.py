@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import ClassVar
 
 from stellar.java.grok import (
@@ -36,6 +36,8 @@ Captures = tuple[str | None, ...]
 
 log = logging.getLogger(__name__)
 
+_LONG_DIGITS = 19  # fewer digits always are an integer of 64 bits
+
 
 class GrokParser:
     """Parses lines with a Grok pattern."""
@@ -62,14 +64,13 @@ class GrokParser:
         self.multi_line = settings.options.get("multiLine") not in (None, "") and settings.truth("multiLine")
         self._warned = False
 
-    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
+    def __call__(self, text: str) -> Iterable[Record | Unreadable]:
         if self.multi_line:
-            yield from map(self._parse_line, split_lines(text))
-            return
+            return map(self._parse_line, split_lines(text))
         try:
-            yield self._parse(text)
+            return (self._parse(text),)
         except NoMatch as error:
-            yield Unreadable(text, error)
+            return (Unreadable(text, error),)
         except ValueError as error:
             raise ValueError(f"Grok parser Error: {error} on {text}") from error
 
@@ -183,6 +184,8 @@ def _read_digits(value: str) -> int:
     Raises ValueError if they are not an integer of 64 bits.
     """
     digits = value.replace(".", "")
+    if len(digits) < _LONG_DIGITS and digits.isdecimal() and digits.isascii():
+        return int(digits)
     timestamp = parse_integer(digits)
     if timestamp is None or not LONG_MIN <= timestamp <= LONG_MAX:
         raise ValueError(f'For input string: "{digits}"')

@@ -39,6 +39,13 @@ TIMING_NAMES = {
     "hbaseThreatIntel": "threatinteladapter",
     "stellar": "stellaradapter",
 }
+# The timing fields of the stage itself; the last one is its end
+TIME_FIELDS = (
+    "parallelenricher.splitter.begin.ts",
+    "parallelenricher.splitter.end.ts",
+    "parallelenricher.enrich.begin.ts",
+    "parallelenricher.enrich.end.ts",
+)
 _METRON_NAMES = {"enrich": "ENRICHMENT", "threatIntel": "THREAT_INTEL"}
 _FIELD_PREFIXES = {"enrich": "enrichments", "threatIntel": "threatintels"}
 
@@ -64,27 +71,28 @@ class Enrich:
         return any(getattr(task, "blocks", False) for task in self.tasks)
 
     def __call__(self, record: Record) -> Record:
-        begin = _timing()
+        begin = format_time()
         run = self.runner.run_pure if self.is_pure else self.runner.run_all
         joined = dict(record)
         completed: set[str] = set()
         has_run = False
         for task, outcome in zip(self.tasks, run(self.tasks, record), strict=True):
             if isinstance(outcome, Exception):
-                self._report_failure(task, record, outcome)
+                self.report_failure(task, record, outcome)
                 has_run = True
                 continue
             completed.add(task.adapter)
             if outcome is not None:
                 joined.update(outcome)
                 has_run = True
-        end = _timing()
+        end = format_time()
         if has_run:
-            joined = {name: value for name, value in joined.items() if value is not None and value != ""}
+            joined = remove_empty(joined)
         self._add_timings(joined, completed, begin, end)
         return joined
 
-    def _report_failure(self, task: EnrichmentTask, record: Record, error: Exception) -> None:
+    def report_failure(self, task: EnrichmentTask, record: Record, error: Exception) -> None:
+        """Report the failure of a task for a record as it was before the stage."""
         subject = f"{_METRON_NAMES[self.stage]} error with {task.adapter} failed: {task.describe_failure(error)}"
         inputs = task.describe_input(record)
         if "source.type" in record:
@@ -96,14 +104,31 @@ class Enrich:
             record[begin_name] = begin
             if adapter in completed:
                 record[end_name] = end
-        record["parallelenricher.splitter.begin.ts"] = begin
-        record["parallelenricher.splitter.end.ts"] = begin
-        record["parallelenricher.enrich.begin.ts"] = begin
-        record["parallelenricher.enrich.end.ts"] = end
+        *began, ended = TIME_FIELDS
+        for name in began:
+            record[name] = begin
+        record[ended] = end
 
 
-def _timing() -> str:
-    return str(now())
+class _LastTime:
+    """The last time that was formatted; many records have the same one."""
+
+    milliseconds = 0
+    text = "0"
+
+
+def format_time() -> str:
+    """Return the time in milliseconds since 1970 as a string."""
+    if (milliseconds := now()) == _LastTime.milliseconds:
+        return _LastTime.text
+    text = str(milliseconds)
+    _LastTime.text, _LastTime.milliseconds = text, milliseconds
+    return text
+
+
+def remove_empty(record: Record) -> Record:
+    """Return a record without the fields that are null or an empty string."""
+    return {name: value for name, value in record.items() if value is not None and value != ""}
 
 
 def build_enrichment(

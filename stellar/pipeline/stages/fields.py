@@ -43,6 +43,13 @@ class Step:
     is_output: bool
 
 
+def explain_failure(step: Step, error: StellarError) -> TransformationError:
+    """Return the error of a transformation whose step failed."""
+    return TransformationError(
+        f"Unable to process transformation: {step.expression.source} for {step.name} because {error}"
+    )
+
+
 @dataclass(frozen=True)
 class Assign:
     """STELLAR: set fields to the values of expressions, in order; null removes the field.
@@ -66,9 +73,7 @@ class Assign:
             try:
                 value = step.expression(known, self.context)
             except StellarError as error:
-                expression = step.expression.source
-                message = f"Unable to process transformation: {expression} for {step.name} because {error}"
-                raise TransformationError(message) from error
+                raise explain_failure(step, error) from error
             if value is not None:  # null does not hide an earlier value of that name
                 known[step.name] = value
             if step.is_output:

@@ -97,7 +97,7 @@ class Group:
 
     def describe_input(self, record: Record) -> Record:
         """See EnrichmentTask."""
-        return {self.name: self._select_inputs(record)}
+        return {self.name: dict(self._select_inputs(record))}
 
     def describe_failure(self, error: Exception) -> str:
         """See EnrichmentTask."""
@@ -114,11 +114,16 @@ _NO_RECORD = RecordContext()
 def _flatten(results: Record) -> Record:
     fields: Record = {}
     for field, value in results.items():
-        if isinstance(value, Mapping):
-            fields.update({f"{field}.{to_string(key)}": member for key, member in value.items()})
-        elif value is not None:
-            fields[field] = value
+        flatten_into(fields, field, value)
     return fields
+
+
+def flatten_into(fields: Record, field: str, value: object) -> None:
+    """Add the result of an expression: a map becomes one field per member, and null becomes no field."""
+    if isinstance(value, Mapping):
+        fields.update({f"{field}.{to_string(key)}": member for key, member in value.items()})
+    elif value is not None:
+        fields[field] = value
 
 
 Steps = tuple[tuple[str, Expression], ...]

@@ -1,0 +1,105 @@
+"""Compilation of all stages of a pipeline to one function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from stellar.pipeline.compiled.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
+from stellar.pipeline.compiled.stages import compile_assign, compile_enrich, compile_filter, compile_triage
+from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Stage
+from stellar.pipeline.stages.enrichment import Enrich
+from stellar.pipeline.stages.fields import Assign
+from stellar.pipeline.stages.filters import Filter
+from stellar.pipeline.stages.triage import Triage
+from stellar.util.guids import make_guid
+
+RunStages = Callable[[Record, Raw, str, Record], Any]
+
+# By exact class, because a subclass may change what it inherits
+_COMPILERS: dict[type, Callable[[FunctionBuilder, Any, bool], bool]] = {
+    Assign: compile_assign,
+    Filter: compile_filter,
+    Enrich: compile_enrich,
+    Triage: compile_triage,
+}
+
+
+def compile_stages(
+    sensor: str,
+    transformations: tuple[Stage, ...],
+    stages: tuple[tuple[str, Stage], ...],
+    *,
+    reject: Callable[[Raw, str, Exception], Rejected],
+    has_metadata: bool,
+    merge: Callable[[Record, Record], Record] | None,
+    finish_stage: Callable[[Record], Record] | None,
+) -> RunStages:
+    """Return a function `(record, raw, text, metadata)` that runs all stages and returns the outcome.
+
+    transformations: the stages before `guid` and `original_string` are set
+    stages: the stages after that, with their names in error documents
+    reject: returns the rejection of a record that fails in a stage
+    has_metadata: True if transformations see metadata as variables
+    merge: adds metadata to the record; None if there is none
+    finish_stage: changes the record after each stage; None if it changes none
+    """
+    builder = FunctionBuilder("record", "raw", "text", "metadata")
+    finish = None if finish_stage is None else builder.bind(finish_stage, "finish_stage")
+    name = "transform"
+    builder.assign("stage", constant(name))
+    with builder.attempt(*_make_handlers(builder, reject)):
+        if merge is not None:
+            builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
+        builder.set_item("record", "source.type", constant(sensor))
+        for stage in transformations:
+            _compile_stage(builder, stage, has_metadata, finish)
+        _set_identity(builder)
+        for stage_name, stage in stages:
+            if stage_name != name:
+                name = stage_name
+                builder.assign("stage", constant(name))
+            _compile_stage(builder, stage, has_metadata, finish)
+    builder.return_value(load("record"))
+    return builder.link("run_stages")
+
+
+def _make_handlers(
+    builder: FunctionBuilder, reject: Callable[[Raw, str, Exception], Rejected]
+) -> list[ast.ExceptHandler]:
+    with builder.block() as ended:
+        builder.return_value(load("error"))
+    with builder.block() as invalid:
+        rejection = call(
+            builder.bind(_reject_invalid, "reject_invalid"), *map(load, ("record", "stage", "error", "metadata"))
+        )
+        builder.return_value(rejection)
+    with builder.block() as failed:
+        builder.return_value(call(builder.bind(reject, "reject"), *map(load, ("raw", "stage", "error"))))
+    return [
+        builder.handler((Drop, Forward), ended),
+        builder.handler(Invalid, invalid),
+        builder.handler(Exception, failed),
+    ]
+
+
+def _reject_invalid(record: Record, stage: str, error: Invalid, metadata: Record) -> Rejected:
+    return Rejected(record, stage, error, metadata=metadata)
+
+
+def _compile_stage(builder: FunctionBuilder, stage: Stage, has_metadata: bool, finish: ast.expr | None) -> None:
+    compile_inline = _COMPILERS.get(type(stage))
+    if compile_inline is None or not compile_inline(builder, stage, has_metadata):
+        builder.assign("record", call(builder.bind(stage, "stage"), load("record")))
+    if finish is not None:
+        builder.assign("record", call(finish, load("record")))
+
+
+def _set_identity(builder: FunctionBuilder) -> None:
+    """Set `guid` and `original_string` unless the record has them."""
+    missing = ast.Tuple([constant(None), constant("")], ast.Load())
+    with builder.if_true(ast.Compare(call_method("record", "get", constant("guid")), [ast.In()], [missing])):
+        builder.set_item("record", "guid", call(builder.bind(make_guid, "make_guid")))
+    with builder.if_true(is_none(call_method("record", "get", constant("original_string")))):
+        builder.set_item("record", "original_string", load("text"))
