@@ -24,8 +24,14 @@ from stellar.util.abbreviate import quote
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
 
+_validate_zone = check_strings(zone)
+
 
 def _find_unknown_zone(name: object, arguments: Arguments) -> Pitfalls:
+    try:
+        _validate_zone(name, arguments)
+    except ValueError:  # reported as an invalid literal
+        return
     if isinstance(name, str) and find_zone(name) is None:
         yield (
             f"unknown time zone {quote(name)}, which is taken as GMT",
@@ -34,7 +40,9 @@ def _find_unknown_zone(name: object, arguments: Arguments) -> Pitfalls:
 
 
 def _require_timestamp(value: object, arguments: Arguments) -> None:
-    if len(arguments) > 2 and not isinstance(value, int):
+    if len(arguments) < 3:
+        _validate_zone(value, arguments)
+    elif not isinstance(value, int):
         raise ValueError(f"expected an integer as timestamp, got {describe(value)}")
 
 
@@ -47,8 +55,10 @@ DATE_PATTERN = LiteralKind(
     "use letters such as yyyy-MM-dd HH:mm:ss",
     lambda pattern, _: find_pitfalls(str(pattern)),
 )
-TIME_ZONE = LiteralKind(lambda *_: None, "", _find_unknown_zone)
-TIMESTAMP_OR_ZONE = LiteralKind(_require_timestamp, "use milliseconds since 1970", _find_unknown_zone_at_end)
+TIME_ZONE = LiteralKind(_validate_zone, "use a name such as America/New_York", _find_unknown_zone)
+TIMESTAMP_OR_ZONE = LiteralKind(
+    _require_timestamp, "use milliseconds since 1970, or a time zone", _find_unknown_zone_at_end
+)
 
 
 @stellar("NOW")

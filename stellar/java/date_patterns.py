@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number, on_or_before
-from stellar.java.timezones import DEFAULT, NAMES, Zone
+from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number
+from stellar.java.date_fields import NUMBERS, DateFields, compute_epoch, is_consistent, is_within_ranges
+from stellar.java.timezones import DEFAULT, Zone, find_zone
+from stellar.java.zone_names import find_names, find_zone_at
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
@@ -169,8 +171,8 @@ def _argument_of(part: Letters) -> tuple[int, str] | None:
 
 def _format_field(part: Letters, local: LocalDateTime, zone: Zone) -> str:
     letter, count = part.letter, part.count
-    if letter in _NUMBERS:
-        return _pad(_NUMBERS[letter](local), count)
+    if letter in NUMBERS:
+        return _pad(NUMBERS[letter](local), count)
     if letter in "yY":
         year = local.year if letter == "y" else local.week_of_year_and_year[1]
         return _pad(abs(year) % 100, 2) if count == 2 else _pad(year, count)
@@ -185,67 +187,25 @@ def _format_field(part: Letters, local: LocalDateTime, zone: Zone) -> str:
         return ERAS[local.era]
     if letter == "z":
         return zone.name(local.epoch, long=count >= 4)
-    return _format_offset(part, local.offset // 60_000)
-
-
-_NUMBERS: dict[str, Callable[[LocalDateTime], int]] = {
-    "w": lambda local: local.week_of_year_and_year[0],
-    "W": lambda local: local.week_of_month,
-    "D": lambda local: local.day_of_year,
-    "d": lambda local: local.day,
-    "F": lambda local: (local.day - 1) // 7 + 1,
-    "u": lambda local: (local.weekday + 5) % 7 + 1,
-    "H": lambda local: local.hour,
-    "k": lambda local: local.hour or 24,
-    "K": lambda local: local.hour % 12,
-    "h": lambda local: local.hour % 12 or 12,
-    "m": lambda local: local.minute,
-    "s": lambda local: local.second,
-    "S": lambda local: local.millisecond,
-}
+    return _format_offset(part, local.offset)
 
 
 def _pad(number: int, count: int) -> str:
     return f"{'-' * (number < 0)}{abs(number):0{count}d}"
 
 
-def _format_offset(part: Letters, minutes: int) -> str:
+def _format_offset(part: Letters, milliseconds: int) -> str:
+    minutes = abs(milliseconds) // 60_000  # Java drops the seconds of old offsets
     if part.letter == "X" and minutes == 0:
         return "Z"
-    hours, rest = divmod(abs(minutes), 60)
-    sign = "-" if minutes < 0 else "+"
+    hours, rest = divmod(minutes, 60)
+    sign = "-" if milliseconds < 0 else "+"
     if part.letter == "X" and part.count == 1:
         return f"{sign}{hours:02}"
     return f"{sign}{hours:02}{':' * (part.letter == 'X' and part.count == 3)}{rest:02}"
 
 
 # -- Parsing ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class DateFields:
-    """The fields of a parsed date.
-
-    values: values by pattern letter: `H` is the hour of the day, `K` that of half a day, `E` the day of the week
-        (Sunday is 1), `M` the month from 1
-    order: rank of each letter; a later field takes precedence over an earlier one
-    offset: milliseconds from UTC, if the string had a zone
-    near_century: True for a year of two digits at the limit of the century
-    """
-
-    values: dict[str, int] = field(default_factory=dict)
-    order: dict[str, int] = field(default_factory=dict)
-    offset: int | None = None
-    near_century: bool = False
-
-    def set(self, letter: str, value: int) -> None:
-        self.values[letter] = value
-        self.order[letter] = 1 + max(self.order.values(), default=0)
-
-    def rank(self, *letters: str) -> int:
-        """Return the rank of the last of several fields; 0 if one of them is missing."""
-        ranks = [self.order.get(letter, 0) for letter in letters]
-        return max(ranks) if min(ranks) else 0
 
 
 def parse_date(pattern: str, string: str, zone: Zone, *, lenient: bool = True) -> int | None:
@@ -284,13 +244,13 @@ def _parse_any(pattern: str, string: str, zone: Zone, *, lenient: bool) -> int |
         at = end
     if at == 0:
         return None
-    if not lenient and not _within_ranges(fields):
+    if not lenient and not is_within_ranges(fields):
         return None
-    epoch = _epoch(fields, zone)
+    epoch = compute_epoch(fields, zone)
     if fields.near_century and epoch < _century_start():
         fields.values["y"] += 100
-        epoch = _epoch(fields, zone)
-    return epoch if lenient or _is_consistent(fields, epoch, zone) else None
+        epoch = compute_epoch(fields, zone)
+    return epoch if lenient or is_consistent(fields, epoch, zone) else None
 
 
 @dataclass(frozen=True)
@@ -438,7 +398,7 @@ def _parse_zone(string: str, at: int, start: int, zone: Zone, fields: DateFields
         after = at + 3
         if string[after : after + 1] in ("+", "-"):
             return _parse_offset(string, after, _HH_MM, fields)
-        fields.offset = 0
+        fields.set_offset(0)
         return after
     return _parse_zone_name(string, start, zone, fields)
 
@@ -448,135 +408,35 @@ def _parse_offset(string: str, start: int, form: re.Pattern[str], fields: DateFi
     if match is None:
         return None
     minutes = int(match[1]) * 60 + (int(match[2]) if form.groups > 1 else 0)
-    fields.offset = minutes * 60_000 * (-1 if string[start] == "-" else 1)
+    fields.set_offset(minutes * 60_000 * (-1 if string[start] == "-" else 1))
     return match.end()
 
 
 def _parse_zone_name(string: str, start: int, zone: Zone, fields: DateFields) -> int | None:
-    for name, offset in (*zone.names, *_ZONE_NAMES):
-        if string[start : start + len(name)].lower() == name.lower():
-            fields.offset = offset
-            return start + len(name)
-    return None
-
-
-_ZONE_NAMES = tuple((name, minutes * 60_000) for abbreviation, minutes, long in NAMES for name in (long, abbreviation))
+    """Parse a name of a zone: of the zone for strings without one, of the default zone, or of any zone."""
+    for known in (zone, DEFAULT):
+        if (names := find_names(known.id)) and (index := names.match(string, start)) is not None:
+            fields.zone = known
+            break
+    else:
+        found = find_zone_at(string, start)
+        if found is None or (other := find_zone(found[0])) is None or (names := find_names(other.id)) is None:
+            return None
+        fields.zone, index = other, found[1]
+    # A name of both times, and one of a daylight saving time that the zone does not have any more, means either
+    if index >= 2:
+        fields.savings = fields.zone.savings or None
+    else:
+        fields.savings = None if names[index].lower() == names[index + 2].lower() else 0
+    if fields.savings is not None:
+        fields.offset = None
+    return start + len(names[index])
 
 
 def _parse_iso_zone(part: Letters, string: str, start: int, fields: DateFields) -> int | None:
     if string[start] == "Z":
-        fields.offset = 0
+        fields.set_offset(0)
         return start + 1
     if string[start] not in "+-":
         return None
     return _parse_offset(string, start, (_HH, _HHMM, _HH_COLON_MM)[part.count - 1], fields)
-
-
-# -- From fields to an instant
-
-
-_RANGES = {
-    "y": (1, 292_278_994),
-    "Y": (1, 292_278_994),
-    "M": (1, 12),
-    "w": (1, 53),
-    "W": (0, 6),
-    "D": (1, 366),
-    "d": (1, 31),
-    "F": (-1, 6),
-    "E": (1, 7),
-    "H": (0, 23),
-    "K": (0, 11),
-    "m": (0, 59),
-    "s": (0, 59),
-    "S": (0, 999),
-}
-
-
-def _within_ranges(fields: DateFields) -> bool:
-    return all(
-        least <= fields.values[letter] <= most for letter, (least, most) in _RANGES.items() if letter in fields.values
-    )
-
-
-def _is_consistent(fields: DateFields, epoch: int, zone: Zone) -> bool:
-    """Return True if the local time has the values of all parsed fields."""
-    local = LocalDateTime(epoch, zone.offset(epoch) if fields.offset is None else fields.offset)
-    actual = {
-        "G": local.era,
-        "y": local.year,
-        "Y": local.week_of_year_and_year[1],
-        "M": local.month,
-        "E": local.weekday,
-        "a": local.hour // 12,
-        **{letter: _NUMBERS[letter](local) for letter in "wWDdFHKmsS"},
-    }
-    return all(actual[letter] == value for letter, value in fields.values.items())
-
-
-def _epoch(fields: DateFields, zone: Zone) -> int:
-    values = fields.values
-    milliseconds = _milliseconds_of_find_day(fields)
-    days, rest = divmod(milliseconds, MS_A_DAY)
-    if fields.order.get("Y", 0) > fields.order.get("y", 0):
-        number = _week_date(values) + days
-    else:
-        year = values.get("y", 1970)
-        number = _find_day(fields, 1 - year if values.get("G") == 0 else year) + days
-    reading = number * MS_A_DAY + rest
-    return reading - (zone.offset_of_wall(reading) if fields.offset is None else fields.offset)
-
-
-def _milliseconds_of_find_day(fields: DateFields) -> int:
-    values = fields.values
-    hours = values.get("H", 0)
-    if "K" in values or "a" in values:
-        half_hours = fields.rank("K", "a") or (0 if "H" in values else max(fields.rank("K"), fields.rank("a")))
-        if half_hours > fields.rank("H"):
-            hours = values.get("K", 0) + 12 * values.get("a", 0)
-    return ((hours * 60 + values.get("m", 0)) * 60 + values.get("s", 0)) * 1000 + values.get("S", 0)
-
-
-def _week_date(values: dict[str, int]) -> int:
-    """Return the number of the day given by week year, week and day of the week."""
-    first_week = on_or_before(day_number(values["Y"], 1), 1)
-    return first_week + 7 * (values.get("w", 1) - 1) + values.get("E", 1) - 1
-
-
-def _find_day(fields: DateFields, year: int) -> int:
-    """Return the number of the day; if several sets of fields define one, the set parsed last counts."""
-    values = fields.values
-    if values.keys().isdisjoint("DEFWw"):
-        return day_number(year, values.get("M", 1), values.get("d", 1))
-    by = fields.rank
-    of_month, of_year = by("d"), by("D")
-    week_of_month, nth, week_of_year = by("W", "E"), by("F", "E"), by("w", "E")
-    best = max(of_month, week_of_month, nth, of_year, week_of_year)
-    if not best:
-        week_of_month, nth, week_of_year = by("W"), max(by("F"), by("E")), by("w")
-        best = max(week_of_month, nth, week_of_year)
-        if not best:
-            of_month = best = by("M")
-    if best == of_month:
-        return day_number(year, values.get("M", 1), values.get("d", 1))
-    first = day_number(year, values.get("M", 1))
-    if best == week_of_month and by("W") >= by("w"):
-        return _in_week(first, values["W"], values.get("E"))
-    if best == nth and by("F") >= by("w"):
-        return _nth_weekday(year, values)
-    if best == of_year:
-        return day_number(year, 1) + values["D"] - 1
-    return _in_week(day_number(year, 1), values["w"], values.get("E"))
-
-
-def _in_week(first: int, week: int, day_of_week: int | None) -> int:
-    start = on_or_before(first, 1) + 7 * (week - 1)
-    return start if day_of_week is None else start + (day_of_week - 1) % 7
-
-
-def _nth_weekday(year: int, values: dict[str, int]) -> int:
-    month, nth = values.get("M", 1), values.get("F", 1)
-    day_of_week = (values.get("E", 1) - 1) % 7 + 1
-    if nth >= 0:
-        return on_or_before(day_number(year, month) + 7 * nth - 1, day_of_week)
-    return on_or_before(day_number(year, month + 1) - 1 + 7 * (nth + 1), day_of_week)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from stellar.java.zone_names import find_names
+from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
 
 _EPOCH = datetime(1970, 1, 1)
@@ -45,58 +47,21 @@ _SHORT_IDS = {
     "SST": "Pacific/Guadalcanal",
     "VST": "Asia/Ho_Chi_Minh",
 }
-_FIXED = {"EST": -300, "MST": -420, "HST": -600}
+_FIXED = {
+    "EST": -300,
+    "MST": -420,
+    "HST": -600,
+    **{f"SystemV/{name}": -60 * int(name[3:]) for name in ("AST4", "EST5", "CST6", "MST7", "PST8", "YST9", "HST10")},
+}
+# Ids of zones that only Java has
+_UNSUPPORTED = re.compile(r"SystemV/[A-Z]{3}\d+[A-Z]{3}", re.ASCII)
+# Names of the time zone database that are no ids in Java
+_OTHERS = frozenset({"Factory", "ROC", "localtime", "posixrules"})
 
-# Abbreviation, minutes from UTC, name. An abbreviation in a date string means the first entry
-NAMES = (
-    ("UTC", 0, "Coordinated Universal Time"),
-    ("GMT", 0, "Greenwich Mean Time"),
-    ("EST", -300, "Eastern Standard Time"),
-    ("EDT", -240, "Eastern Daylight Time"),
-    ("CST", -360, "Central Standard Time"),
-    ("CDT", -300, "Central Daylight Time"),
-    ("MST", -420, "Mountain Standard Time"),
-    ("MDT", -360, "Mountain Daylight Time"),
-    ("PST", -480, "Pacific Standard Time"),
-    ("PDT", -420, "Pacific Daylight Time"),
-    ("AKST", -540, "Alaska Standard Time"),
-    ("AKDT", -480, "Alaska Daylight Time"),
-    ("HST", -600, "Hawaii Standard Time"),
-    ("AST", -240, "Atlantic Standard Time"),
-    ("ADT", -180, "Atlantic Daylight Time"),
-    ("NST", -210, "Newfoundland Standard Time"),
-    ("NDT", -150, "Newfoundland Daylight Time"),
-    ("BST", 60, "British Summer Time"),
-    ("WET", 0, "Western European Time"),
-    ("WEST", 60, "Western European Summer Time"),
-    ("CET", 60, "Central European Time"),
-    ("CEST", 120, "Central European Summer Time"),
-    ("EET", 120, "Eastern European Time"),
-    ("EEST", 180, "Eastern European Summer Time"),
-    ("MSK", 180, "Moscow Standard Time"),
-    ("SAST", 120, "South Africa Standard Time"),
-    ("CAT", 120, "Central African Time"),
-    ("EAT", 180, "Eastern African Time"),
-    ("WAT", 60, "Western African Time"),
-    ("IST", 330, "India Standard Time"),
-    ("IST", 120, "Israel Standard Time"),
-    ("IDT", 180, "Israel Daylight Time"),
-    ("IST", 60, "Irish Summer Time"),
-    ("PKT", 300, "Pakistan Time"),
-    ("CST", 480, "China Standard Time"),
-    ("HKT", 480, "Hong Kong Time"),
-    ("JST", 540, "Japan Standard Time"),
-    ("KST", 540, "Korea Standard Time"),
-    ("AWST", 480, "Australian Western Standard Time"),
-    ("ACST", 570, "Australian Central Standard Time"),
-    ("ACDT", 630, "Australian Central Daylight Time"),
-    ("AEST", 600, "Australian Eastern Standard Time"),
-    ("AEDT", 660, "Australian Eastern Daylight Time"),
-    ("NZST", 720, "New Zealand Standard Time"),
-    ("NZDT", 780, "New Zealand Daylight Time"),
-    ("SST", -660, "Samoa Standard Time"),
-)
-_LONG_NAMES = {(abbreviation, minutes): name for abbreviation, minutes, name in NAMES}
+# Zones whose winter time, or time of Ramadan, the time zone database counts as an exception from standard time; Java
+# counts the other time as daylight saving time
+_REVERSED = frozenset({"Africa/Casablanca", "Africa/El_Aaiun", "Europe/Dublin", "Eire"})
+_MONTH = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -104,6 +69,7 @@ class Zone:
     """A time zone. Instants are epoch milliseconds, offsets are milliseconds to add to UTC."""
 
     rules: tzinfo
+    id: str = ""
 
     def offset(self, instant: int) -> int:
         """Return the offset at an instant."""
@@ -122,27 +88,36 @@ class Zone:
         first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
         return _milliseconds(first if first is None or second is None or first < second else second)
 
-    def name(self, instant: int, *, long: bool) -> str:
-        """Return the name at an instant, such as EST or Eastern Standard Time."""
-        short, offset = self._seasons[self._is_daylight_saving(instant)]
-        if not short.isalpha():
-            return custom_id(self.offset(instant) // 60_000)
-        return _LONG_NAMES.get((short, offset // 60_000), short) if long else short
+    def standard_offset_of_wall(self, reading: int) -> int:
+        """Return the offset of standard time in the year of a local time, as of `offset_of_wall`."""
+        offset = self.offset_of_wall(reading)
+        return offset - self.savings_at(reading - offset)
+
+    def savings_at(self, instant: int) -> int:
+        """Return by how much daylight saving time shifts the clock at an instant; 0 if it is standard time."""
+        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= instant < _LAST_KNOWN:
+            return 0
+        local = self._local(instant)
+        savings = local.dst() or _ZERO
+        if self.id in _REVERSED and savings == _ZERO:
+            savings = max(-((local + n * _MONTH).dst() or _ZERO) for n in range(-11, 12))
+        return max(_milliseconds(savings), 0)
 
     @property
-    def names(self) -> tuple[tuple[str, int], ...]:
-        """All names of the zone with their offsets."""
-        return tuple(
-            (name, offset)
-            for short, offset in self._seasons
-            for name in (_LONG_NAMES.get((short, offset // 60_000), short), short)
-            if short.isalpha()
-        )
+    def savings(self) -> int:
+        """Return by how much daylight saving time shifts the clock nowadays; 0 if the zone has none."""
+        standard, daylight = self._seasons
+        return daylight - standard
 
-    def _is_daylight_saving(self, instant: int) -> bool:
-        if not _FIRST_KNOWN <= instant < _LAST_KNOWN:
-            return False
-        return (self._local(instant).dst() or _ZERO) > _ZERO
+    def name(self, instant: int, *, long: bool) -> str:
+        """Return the name at an instant, such as EST or Eastern Standard Time."""
+        names = find_names(self.id)
+        if names is None:
+            return self.id if isinstance(self.rules, timezone) else custom_id(self.offset(instant) // 60_000)
+        is_daylight = self.savings_at(instant) > 0
+        if long:
+            return names.long_daylight if is_daylight else names.long
+        return names.short_daylight if is_daylight else names.short
 
     def _local(self, instant: int) -> datetime:
         if instant >= 0:  # some systems do not support earlier ones
@@ -151,14 +126,14 @@ class Zone:
 
     @cached_property
     def _standard(self) -> int:
-        return self._seasons[False][1]
+        return self._seasons[0]
 
     @cached_property
-    def _seasons(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Abbreviation and offset of standard time and of daylight saving time, by today's rules."""
+    def _seasons(self) -> tuple[int, int]:
+        """The offsets of standard time and of daylight saving time, by today's rules."""
         times = (datetime(2037, month, 1, tzinfo=self.rules) for month in (1, 7))
-        january, july = ((time.tzname() or "", _milliseconds(time.utcoffset())) for time in times)
-        return (january, july) if january[1] <= july[1] else (july, january)
+        january, july = (_milliseconds(time.utcoffset()) for time in times)
+        return min(january, july), max(january, july)
 
 
 def _milliseconds(offset: timedelta | None) -> int:
@@ -178,7 +153,12 @@ _CUSTOM_DIGITS = re.compile(r"GMT([+-])(\d)([0-5]\d)", re.ASCII)
 
 
 def zone(name: str) -> Zone:
-    """Return the zone of an id as `find_zone` does; GMT for an unknown id."""
+    """Return the zone of an id as `find_zone` does; GMT for an unknown id.
+
+    Raises ValueError for an id that only Java knows.
+    """
+    if _UNSUPPORTED.fullmatch(name):
+        raise ValueError(f"unsupported time zone {quote(name)}, which only Java knows")
     return find_zone(name) or _GMT
 
 
@@ -188,19 +168,21 @@ def find_zone(name: str) -> Zone | None:
 
     None for an unknown id.
     """
+    if name in _OTHERS:
+        return None
     if name in _FIXED:
-        return Zone(timezone(timedelta(minutes=_FIXED[name]), name))
+        return Zone(timezone(timedelta(minutes=_FIXED[name]), name), name)
     if match := _CUSTOM.fullmatch(name) or _CUSTOM_DIGITS.fullmatch(name):
         minutes = (int(match[2]) * 60 + int(match[3] or 0)) * (-1 if match[1] == "-" else 1)
         if int(match[2]) < 24:
-            return Zone(timezone(timedelta(minutes=minutes), custom_id(minutes)))
+            return Zone(timezone(timedelta(minutes=minutes)), custom_id(minutes) if minutes else f"GMT{match[1]}00:00")
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", name, re.ASCII):
         try:
-            return Zone(ZoneInfo(_SHORT_IDS.get(name, name)))
+            return Zone(ZoneInfo(_SHORT_IDS.get(name, name)), name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             pass
     return None
 
 
-_GMT = Zone(timezone(timedelta(), "GMT"))
-DEFAULT = Zone(timezone(timedelta(), "UTC"))
+_GMT = Zone(timezone(timedelta(), "GMT"), "GMT")
+DEFAULT = Zone(timezone(timedelta(), "UTC"), "UTC")

@@ -155,6 +155,16 @@ def _objects(function: Function, arguments: list[Any]) -> list[Any]:
     return arguments
 
 
+_SYSTEM_V = {f"SystemV/{name}": name for name in ("EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT")}
+_SYSTEM_V |= {"SystemV/AST4ADT": "America/Halifax", "SystemV/YST9YDT": "America/Anchorage"}
+
+
+def _system_v_zones(function: Function, arguments: list[Any]) -> list[Any]:
+    if function.name != "DATE_FORMAT" or not isinstance(arguments[-1], str):
+        return arguments
+    return [*arguments[:-1], _SYSTEM_V.get(arguments[-1], arguments[-1])]
+
+
 _CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
     Trait.CHARACTERS: _characters,
     Trait.DISTINCT_TYPES: _integers,
@@ -164,4 +174,5 @@ _CHANGES: dict[Trait, Callable[[Function, list[Any]], list[Any]]] = {
     Trait.BLOOM_ARGUMENTS: _bloom_arguments,
     Trait.OBJECTS: _objects,
     Trait.IPV4_ONLY: _parse_ipv4_only,
+    Trait.SYSTEM_V_ZONES: _system_v_zones,
 }

@@ -45,6 +45,7 @@ class Trait(Difference):
     IPV4_ONLY = "19", "`IN_SUBNET` fails for IPv6 addresses and subnets"
     TRAILING_DOT = "20", "a trailing dot of a domain counts as the end of an empty label"
     EVERY_OCCURRENCE = "21", "`DOMAIN_TYPOSQUAT` replaces any number of occurrences of a letter at once"
+    SYSTEM_V_ZONES = "23", "zones such as `SystemV/EST5EDT` exist"
     VALIDATED_BY_RUNNING = "8, 10", "validation evaluates the expression with every variable null"
 
 

@@ -23,7 +23,15 @@ FORMATTED = [
     ("z zzzz Z X XX XXX", "America/New_York", "EDT Eastern Daylight Time -0400 -04 -0400 -04:00"),
     ("z zzzz Z X XX XXX", "Asia/Kolkata", "IST India Standard Time +0530 +05 +0530 +05:30"),
     ("z zzzz", "Europe/Paris", "CEST Central European Summer Time"),
-    ("z zzzz", "Asia/Kathmandu", "GMT+05:45 GMT+05:45"),
+    ("z zzzz", "Asia/Kathmandu", "NPT Nepal Time"),
+    ("z zzzz Z", "Australia/Lord_Howe", "LHDT Lord Howe Daylight Time +1100"),
+    ("z zzzz", "America/Sao_Paulo", "BRST Brasilia Summer Time"),
+    ("z zzzz", "America/Caracas", "VET Venezuela Time"),
+    ("z zzzz Z", "Europe/Dublin", "IST Irish Summer Time +0100"),
+    ("z zzzz Z", "IST", "IST India Standard Time +0530"),
+    ("z zzzz", "SystemV/EST5", "EST Eastern Standard Time"),
+    ("z zzzz", "Factory", "GMT Greenwich Mean Time"),
+    ("z zzzz", "GMT-0", "GMT-00:00 GMT-00:00"),
     ("z zzzz", "GMT-3", "GMT-03:00 GMT-03:00"),
     ("z zzzz", "../etc/passwd", "GMT Greenwich Mean Time"),
     ("z", "GMT+530", "GMT+05:30"),
@@ -65,6 +73,13 @@ PARSED = [
     ("HH:mm z", "10:00 GMT", "1970-01-01 10:00:00.0"),
     ("HH:mmz", "10:00GMT+2:30", "1970-01-01 07:30:00.0"),
     ("HH:mm Z", "10:00 -0330", "1970-01-01 13:30:00.0"),
+    ("HH:mm z", "10:00 IST", "1970-01-01 08:00:00.0"),
+    ("yyyy-MM HH:mm z", "2017-07 10:00 EST", "2017-07-01 15:00:00.0"),
+    ("yyyy-MM HH:mm z", "2017-01 10:00 EDT", "2017-01-01 14:00:00.0"),
+    ("yyyy HH:mm z", "2017 10:00 nepal time", "2017-01-01 04:15:00.0"),
+    ("yyyy HH:mm z", "2017 10:00 CST", "2017-01-01 16:00:00.0"),
+    ("yyyy HH:mm z Z", "2017 10:00 EST +0100", "2017-01-01 09:00:00.0"),
+    ("yyyy HH:mm Z z", "2017 10:00 +0100 EST", "2017-01-01 15:00:00.0"),
     ("HH:mmX", "10:00Z", "1970-01-01 10:00:00.0"),
     ("HH:mmX", "10:00+02", "1970-01-01 08:00:00.0"),
     ("HH:mmXX", "10:00+0230", "1970-01-01 07:30:00.0"),
@@ -117,6 +132,42 @@ def test_a_string_that_does_not_match_is_not_a_date(pattern, text):
 )
 def test_strict_parsing_requires_existing_dates(pattern, text, fits):
     assert (parse_date(pattern, text, DEFAULT, lenient=False) is not None) is fits
+
+
+@pytest.mark.parametrize(
+    ("zone_name", "name", "hour"),
+    [
+        ("Asia/Kolkata", "IST", 4.5),
+        ("Europe/Dublin", "IST", 9),
+        ("Asia/Jerusalem", "IST", 8),
+        ("Asia/Shanghai", "CST", 2),
+        ("America/New_York", "CST", 16),
+    ],
+)
+def test_the_name_of_a_zone_means_the_given_zone_first(zone_name, name, hour):
+    noon = parse_date("yyyy-MM-dd HH:mm z", f"2017-07-01 10:00 {name}", zone(zone_name))
+    assert noon == 1498867200000 + hour * 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("pattern", "string", "fits"),
+    [
+        ("YYYY", "2017", True),
+        ("YYYY", "2016", True),
+        ("YYYY-ww-u", "2017-05-3", True),
+        ("YYYY w", "2016 53", True),
+        ("YYYY w", "2017 53", False),
+        ("YYYY yyyy-MM-dd", "2016 2017-01-01", True),
+        ("yyyy YYYY", "2018 2017", True),
+    ],
+)
+def test_the_year_of_a_week_defines_a_date_if_it_is_the_last_year(pattern, string, fits):
+    assert (parse_date(pattern, string, DEFAULT, lenient=False) is not None) is fits
+
+
+def test_an_id_that_only_java_has_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unsupported time zone 'SystemV/EST5EDT', which only Java knows"):
+        zone("SystemV/EST5EDT")
 
 
 @pytest.mark.parametrize("pattern", ["j", "yyyy-MM-dd'T", "XXXX", "P", "'"])
