@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 from scripts.generated_pages import replace_pages
-from stellar.functions import FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY
+from stellar.functions import FAMILIES, PIPELINE_FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY, import_family
 from stellar.language.library import Function
 
 FOLDER = Path(__file__).parent.parent / "docs" / "functions"
@@ -37,26 +36,30 @@ TITLES = {
     "fuzzy": "Fuzzy matching",
     "hdfs": "HDFS files",
     "geo": "GeoIP and AS numbers",
+    "indexing": "Settings of indexing",
     "jsons": "JSON",
     "maas": "Model calls",
     "regexps": "Regular expressions",
     "rest": "REST",
     "shell": "Shell functions",
+    "parsers": "Parsers of sensors",
     "system": "System",
+    "transformations": "Transformations by expressions",
+    "triage": "Threat triage",
 }
 
 
 def build_pages() -> dict[str, str]:
     """Return the content of each page by its file name."""
-    pages = {f"{family}.md": _join(_family_page(family, names, shell)) for family, names, shell in families()}
+    pages = {f"{_page(family)}.md": _join(_family_page(family, names, shell)) for family, names, shell in families()}
     return {"index.md": _join(_index_page()), **pages}
 
 
 def families() -> list[tuple[str, list[str], bool]]:
     """Return each family's module, its functions, and whether only the shell has them."""
     return [
-        (family, sorted(names.split()), families is SHELL_FAMILIES)
-        for families in (FAMILIES, SHELL_FAMILIES)
+        (family, sorted(names.split()), families is not FAMILIES)
+        for families in (FAMILIES, SHELL_FAMILIES, PIPELINE_FAMILIES)
         for family, names in families.items()
     ]
 
@@ -71,8 +74,8 @@ def _index_page() -> Iterator[str]:
     yield "| family | functions |"
     yield "|---|---|"
     for family, names, _ in families():
-        links = ", ".join(f"[{name}]({family}.md#{name.lower()})" for name in names)
-        yield f"| [{_title(family)}]({family}.md) | {links} |"
+        links = ", ".join(f"[{name}]({_page(family)}.md#{name.lower()})" for name in names)
+        yield f"| [{_title(family)}]({_page(family)}.md) | {links} |"
     yield ""
     yield "## Not here yet"
     yield ""
@@ -83,8 +86,12 @@ def _index_page() -> Iterator[str]:
         yield f"- {part.removeprefix('the ').capitalize()}: {', '.join(f'`{name}`' for name in sorted(names.split()))}"
 
 
+def _page(family: str) -> str:
+    return family.rpartition(".")[2]
+
+
 def _title(family: str) -> str:
-    return TITLES.get(family) or family.capitalize()
+    return TITLES.get(_page(family)) or _page(family).capitalize()
 
 
 def _family_page(family: str, names: list[str], shell: bool) -> Iterator[str]:
@@ -92,7 +99,7 @@ def _family_page(family: str, names: list[str], shell: bool) -> Iterator[str]:
     yield ""
     yield GENERATED
     yield ""
-    introduction = (import_module(f"stellar.functions.{family}").__doc__ or "").strip()
+    introduction = (import_family(family).__doc__ or "").strip()
     yield "\n\n".join(" ".join(paragraph.split()) for paragraph in introduction.split("\n\n"))
     if shell:
         yield ""

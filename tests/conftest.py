@@ -29,6 +29,7 @@ from scheduling import EngineScheduling, mark_and_sort
 from engines.daemon import missing
 from stellar.functions.shell import Editor, ShellVariables
 from stellar.language.context import Context
+from stellar.stores.configurations import ConfigurationStore, DirectoryConfigurations
 
 # No example has a deadline: on a busy machine any may be late. What lands is judged by the same examples each time;
 # new ones are looked for by hand and on developers' machines.
@@ -91,14 +92,20 @@ def bounded() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def in_a_shell() -> Context:
-    """The services of a shell after `a := 1 + 1`, with an editor that changes nothing."""
+def in_a_shell(tmp_path: Path) -> Context:
+    """The services of a shell after `a := 1 + 1`, with an editor that changes nothing, and no configurations yet."""
 
     class Unchanging(Editor):
         def edit(self, text: str, command: str) -> str:
             return text
 
-    return Context({ShellVariables: ShellVariables({"a": 2}, {"a": "1 + 1"}), Editor: Unchanging()})
+    return Context(
+        {
+            ShellVariables: ShellVariables({"a": 2}, {"a": "1 + 1"}),
+            Editor: Unchanging(),
+            ConfigurationStore: DirectoryConfigurations(tmp_path / "config"),
+        }
+    )
 
 
 @pytest.fixture(scope="session")

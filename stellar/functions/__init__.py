@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from types import ModuleType
 
 from stellar.language.library import Function, Library
 from stellar.util.cached_properties import cached_property
@@ -71,18 +72,29 @@ SHELL_FAMILIES = {
     "profiler": "PROFILER_INIT PROFILER_APPLY PROFILER_FLUSH",
     "shell": "SHELL_MAP2TABLE SHELL_LIST_VARS SHELL_VARS2MAP SHELL_GET_EXPRESSION SHELL_EDIT",
 }
-# Metron's functions that are not implemented yet, by the component that will bring them
-PLANNED = {
-    "the streaming pipeline": """
-        KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS CONFIG_GET CONFIG_PUT
-        PARSER_STELLAR_TRANSFORM_ADD PARSER_STELLAR_TRANSFORM_REMOVE PARSER_STELLAR_TRANSFORM_PRINT PARSER_INIT
-        PARSER_PARSE PARSER_CONFIG ENRICHMENT_STELLAR_TRANSFORM_ADD ENRICHMENT_STELLAR_TRANSFORM_REMOVE
-        ENRICHMENT_STELLAR_TRANSFORM_PRINT INDEXING_SET_BATCH INDEXING_SET_ENABLED INDEXING_SET_INDEX
+# Functions of the shell that read and run configurations of the pipeline, by module. They belong to the pipeline,
+# which is above this package. So their modules are only named here, as `stellar.language` names the default library
+PIPELINE_FAMILIES = {
+    "stellar.pipeline.functions.configurations": "CONFIG_GET CONFIG_PUT",
+    "stellar.pipeline.functions.transformations": """
+        PARSER_STELLAR_TRANSFORM_ADD PARSER_STELLAR_TRANSFORM_REMOVE PARSER_STELLAR_TRANSFORM_PRINT
+        ENRICHMENT_STELLAR_TRANSFORM_ADD ENRICHMENT_STELLAR_TRANSFORM_REMOVE ENRICHMENT_STELLAR_TRANSFORM_PRINT
+    """,
+    "stellar.pipeline.functions.indexing": "INDEXING_SET_BATCH INDEXING_SET_ENABLED INDEXING_SET_INDEX",
+    "stellar.pipeline.functions.parsers": "PARSER_INIT PARSER_PARSE PARSER_CONFIG",
+    "stellar.pipeline.functions.triage": """
         THREAT_TRIAGE_INIT THREAT_TRIAGE_SCORE THREAT_TRIAGE_CONFIG THREAT_TRIAGE_PRINT THREAT_TRIAGE_ADD
         THREAT_TRIAGE_REMOVE THREAT_TRIAGE_SET_AGGREGATOR
     """,
 }
+# Metron's functions that are not implemented yet, by the component that will bring them
+PLANNED = {"Kafka support": "KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS"}
 GROUP = "stellar.functions"
+
+
+def import_family(name: str) -> ModuleType:
+    """Return the module of a family, given by its name in this package or by its full name."""
+    return import_module(name if "." in name else f"{__name__}.{name}")
 
 
 class LazyLibrary(Library):
@@ -102,7 +114,7 @@ class LazyLibrary(Library):
             return function
         if (family := self._family_of.get(name)) is None:
             return self._installed[name]
-        function = self._loaded[name] = Library.of(import_module(f"{__name__}.{family}")).functions[name]
+        function = self._loaded[name] = Library.of(import_family(family)).functions[name]
         return function
 
     def __contains__(self, name: object) -> bool:
@@ -119,7 +131,7 @@ class LazyLibrary(Library):
         for component, names in PLANNED.items():
             if name in names.split():
                 return f"this function of Metron is not implemented yet; it will come with {component}"
-        if any(name in names.split() for names in SHELL_FAMILIES.values()):
+        if any(name in names.split() for names in (*SHELL_FAMILIES.values(), *PIPELINE_FAMILIES.values())):
             return "available only in the shell, and in a pipeline whose configuration selects the shell's library"
         return super().hint(name)
 
@@ -152,4 +164,4 @@ def _load_entry_points() -> Iterator[tuple[str, Function]]:
 
 
 LIBRARY = LazyLibrary("stellar.functions:LIBRARY", FAMILIES)
-SHELL_LIBRARY = LazyLibrary("stellar.functions:SHELL_LIBRARY", {**FAMILIES, **SHELL_FAMILIES})
+SHELL_LIBRARY = LazyLibrary("stellar.functions:SHELL_LIBRARY", {**FAMILIES, **SHELL_FAMILIES, **PIPELINE_FAMILIES})

@@ -15,6 +15,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="ZooKeeper with the registry of models and Metron's global configuration",
     )
     registry.add_argument("--registry", metavar="DIR", help="directory with the registry of models")
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        help="directory of configurations, whose global.json is the global configuration; CONFIG_GET reads the others",
+    )
     parser.add_argument("-v", "--variables", metavar="FILE", help="JSON object whose members become variables")
     parser.add_argument(
         "-p",
@@ -30,4 +35,4 @@ def has_options(options: argparse.Namespace) -> bool:
     return any(getattr(options, name) is not None for name in _NAMES)
 
 
-_NAMES = ("zookeeper", "registry", "variables", "properties", "log4j")
+_NAMES = ("zookeeper", "registry", "config", "variables", "properties", "log4j")

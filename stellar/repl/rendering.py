@@ -104,9 +104,9 @@ def _shorten(text: str, limit: int) -> str:
 
 
 def _text(value: Any) -> str:
-    """Convert a value to a string; an opaque value to its type."""
+    """Convert a value to a string; an opaque value to its type, unless it describes itself, as a profiler does."""
     noun = getattr(value, "STELLAR_NOUN", None)
-    return to_string(value) if noun is None else f"({noun})"
+    return to_string(value) if noun is None or "__str__" in vars(type(value)) else f"({noun})"
 
 
 def visible(text: str) -> str:

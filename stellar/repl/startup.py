@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stellar.java.jackson import read_first_value
 from stellar.language.context import GlobalSettings
 from stellar.language.expression import shell_library
 from stellar.language.library import Library
@@ -15,6 +16,7 @@ from stellar.maas.default_location import find_default_registry
 from stellar.repl.json_files import parse_json_object, read_variables
 from stellar.repl.models import connect_zookeeper, use_models
 from stellar.repl.session import Session
+from stellar.stores.configurations import ConfigurationStore, DirectoryConfigurations, ZooKeeperConfigurations
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -31,10 +33,15 @@ def open_session(options: argparse.Namespace) -> Session:
     notes = _configure_logging(options.log4j)
     properties = _properties(options.properties)
     variables = {} if options.variables is None else read_variables(options.variables)
+    directory = None if options.config is None else _open_directory(options.config)
+    settings = GlobalSettings() if directory is None else _read_settings(directory)
     zookeeper = None if options.zookeeper is None else connect_zookeeper(options.zookeeper)
-    settings = GlobalSettings() if zookeeper is None else read_global_configuration(zookeeper)
+    if zookeeper is not None and directory is None:
+        settings = read_global_configuration(zookeeper)
     session = Session(_library({**settings, **properties}), settings=settings)
     session.notes += notes
+    if (store := directory or (zookeeper and ZooKeeperConfigurations(zookeeper))) is not None:
+        session.use({ConfigurationStore: store})
     try:
         _add_models(session, options.registry, zookeeper)
     except BaseException:
@@ -95,3 +102,24 @@ def read_global_configuration(zookeeper: ZooKeeper) -> GlobalSettings:
     except ValueError as error:
         zookeeper.close()
         raise ValueError(f"invalid global configuration in {zookeeper.hosts}: {error}") from error
+
+
+def _open_directory(directory: str) -> DirectoryConfigurations:
+    path = Path(directory).expanduser()
+    if not path.is_dir():
+        raise ValueError(f"--config: {directory} is not a directory; create it, or check the path")
+    return DirectoryConfigurations(path)
+
+
+def _read_settings(store: DirectoryConfigurations) -> GlobalSettings:
+    """Return the global configuration, in which comments are allowed; empty if it does not exist."""
+    text, name = store.read("GLOBAL"), store.describe("GLOBAL")
+    if text is None:
+        return GlobalSettings()
+    try:
+        value, _ = read_first_value(text)
+    except ValueError as error:
+        raise ValueError(f"invalid global configuration in {name}: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"invalid global configuration in {name}: expected a JSON object")
+    return GlobalSettings(value)

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import stellar
-from stellar.functions import FAMILIES, LIBRARY, SHELL_FAMILIES, LazyLibrary
+from stellar.functions import FAMILIES, LIBRARY, PIPELINE_FAMILIES, SHELL_FAMILIES, LazyLibrary, import_family
 from stellar.language.library import Library
 
 BUILT_IN = {name for names in FAMILIES.values() for name in names.split()}
@@ -70,10 +70,11 @@ def test_a_built_in_function_is_not_replaced(install):
     assert library["TRIM"] is LIBRARY["TRIM"]
 
 
-@pytest.mark.parametrize(("family", "names"), [*FAMILIES.items(), *SHELL_FAMILIES.items()])
+@pytest.mark.parametrize(("family", "names"), [*FAMILIES.items(), *SHELL_FAMILIES.items(), *PIPELINE_FAMILIES.items()])
 def test_the_list_of_a_family_is_complete(family, names):
-    module = importlib.import_module(f"stellar.functions.{family}")
-    declared = [name for name, function in Library.of(module).items() if function.family == family]
+    module = import_family(family)
+    path = module.__name__
+    declared = [name for name, each in Library.of(module).items() if each.implementation.__module__.startswith(path)]
     assert sorted(names.split()) == sorted(declared)
 
 

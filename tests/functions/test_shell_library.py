@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import stellar
-from stellar.functions import LIBRARY, SHELL_FAMILIES, SHELL_LIBRARY
+from stellar.functions import LIBRARY, PIPELINE_FAMILIES, SHELL_FAMILIES, SHELL_LIBRARY
 from stellar.functions.grok import LONGEST_STRING
 from stellar.functions.system import SystemProperties
 from stellar.language.context import NOTHING, Context
@@ -23,7 +23,7 @@ def value(expression: str, context: Context = NOTHING, **record: Any) -> Any:
     return stellar.evaluate(expression, record, context, library=SHELL_LIBRARY)
 
 
-NAMES = [name for names in SHELL_FAMILIES.values() for name in names.split()]
+NAMES = [name for families in (SHELL_FAMILIES, PIPELINE_FAMILIES) for row in families.values() for name in row.split()]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -156,3 +156,31 @@ def test_a_log4j_file_sets_levels_and_its_ignored_lines_are_reported(session_of,
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def test_configurations_and_settings_are_those_of_the_given_directory(session_of, tmp_path):
+    (tmp_path / "global.json").write_text('{"es.ip": "node1"} // the cluster')
+    session = session_of("--config", str(tmp_path))
+    assert session.settings == {"es.ip": "node1"}
+    session.execute("CONFIG_PUT('INDEXING', '{\"hdfs\": {}}', 'web')")
+    assert (tmp_path / "indexing" / "web.json").read_text() == '{"hdfs": {}}'
+    assert session.execute("CONFIG_GET('INDEXING', 'web')") == '{\n  "hdfs" : { }\n}'
+    assert has_options(parse("--config", "x"))
+
+
+def test_a_directory_without_a_global_configuration_has_no_settings(session_of, tmp_path):
+    assert session_of("--config", str(tmp_path)).settings == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "global.json: Expecting"), ("[]", "global.json: expected a JSON object")]
+)
+def test_an_invalid_global_configuration_of_a_directory_is_an_error(session_of, tmp_path, text, message):
+    (tmp_path / "global.json").write_text(text)
+    with pytest.raises(ValueError, match=f"invalid global configuration in .*{message}"):
+        session_of("--config", str(tmp_path))
+
+
+def test_a_missing_directory_of_configurations_is_an_error(session_of, tmp_path):
+    with pytest.raises(ValueError, match="no-such is not a directory; create it, or check the path"):
+        session_of("--config", str(tmp_path / "no-such"))

@@ -165,7 +165,7 @@ def read_enrichment(path: Path) -> EnrichmentConfig:
 
 def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
     """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
-    return validate(EnrichmentConfig, _modernize(parse_object(text, location.file), location), location)
+    return validate(EnrichmentConfig, modernize_enrichment(parse_object(text, location.file), location), location)
 
 
 def read_global(path: Path) -> GlobalConfig:
@@ -275,7 +275,7 @@ def _format_value(value: object) -> str:
 _MOVED = {"index", "batchSize"}
 
 
-def _modernize(value: dict[str, Any], location: SourceLocation) -> dict[str, Any]:
+def modernize_enrichment(value: dict[str, Any], location: SourceLocation) -> dict[str, Any]:
     """Return the configuration in the form of current Metron releases; log a warning for each change."""
     modern: dict[str, Any] = {}
     for key, item in value.items():

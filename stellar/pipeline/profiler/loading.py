@@ -18,7 +18,11 @@ def load_definitions(file: Path, library: Library) -> ProfilerDefinition:
 
     Raises ConfigError for unreadable and invalid files.
     """
-    text, location = read_text(file), SourceLocation(str(file))
+    return parse_definitions(read_text(file), SourceLocation(str(file)), library)
+
+
+def parse_definitions(text: str, location: SourceLocation, library: Library) -> ProfilerDefinition:
+    """Parse the definitions of profiles, and compile their expressions. Raises ConfigError."""
     parse_profiler(text, location)  # reports all errors of the structure at once
     compile_one = compile_with(library)
 

@@ -295,6 +295,8 @@ TRANSFORMATIONS: dict[str, Factory] = {
 
 
 _JAVA = "org.apache.metron.common.field.transformation."
+# The names of the transformation by expressions
+STELLAR_NAMES = ("STELLAR", f"{_JAVA}StellarTransformation")
 _CLASSES = {
     "StellarTransformation": "STELLAR",
     "RemoveTransformation": "REMOVE",

@@ -1,0 +1,201 @@
+"""Reading and writing of the configurations in a directory or in ZooKeeper.
+
+The shell's option `--config` selects a directory, and `-z` ZooKeeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stellar.language.context import Context
+from stellar.language.conversions import to_optional_string
+from stellar.language.errors import ConfigError
+from stellar.language.expression import shell_library
+from stellar.language.library import stellar
+from stellar.pipeline.build import build_pipeline
+from stellar.pipeline.config.compile import BuildContext
+from stellar.pipeline.config.loading import (
+    SensorConfig,
+    default_parser,
+    parse_enrichment,
+    parse_global,
+    parse_indexing,
+    parse_parser,
+)
+from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object
+from stellar.pipeline.config.metron_json import (
+    make_empty_parser,
+    print_json,
+    read_enrichment_json,
+    read_indexing_json,
+    read_parser_json,
+    read_profiler_json,
+)
+from stellar.pipeline.config.schema import GlobalConfig
+from stellar.pipeline.functions.arguments import list_errors
+from stellar.pipeline.profiler.loading import parse_definitions
+from stellar.pipeline.stages.validation import build_validation
+from stellar.stores.configurations import KINDS, ConfigurationStore, DirectoryConfigurations, has_sensors
+
+_NOT_GIVEN: Any = object()
+
+
+def _read_global(text: str, location: SourceLocation) -> dict[str, Any]:
+    parse_global(text, location)
+    return parse_object(text, location.file)
+
+
+# The function that reads each kind, with all keys
+_READERS: dict[str, Callable[[str, SourceLocation], dict[str, Any]]] = {
+    "GLOBAL": _read_global,
+    "PROFILER": read_profiler_json,
+    "PARSER": read_parser_json,
+    "ENRICHMENT": read_enrichment_json,
+    "INDEXING": read_indexing_json,
+}
+
+
+@stellar("CONFIG_GET")
+def get(context: Context, type_: str, sensor: object = _NOT_GIVEN, empty_if_not_present: object = _NOT_GIVEN) -> Any:
+    """Return a configuration as JSON with all keys that have defaults.
+
+    type: GLOBAL, PROFILER, PARSER, ENRICHMENT or INDEXING
+    sensor: The name of the sensor, for the last three types
+    emptyIfNotPresent: False returns null for a missing configuration; by default it is empty. Also accepted as the
+        second argument
+    returns: The configuration, a string of several lines
+
+    With the configurations of a directory:
+
+        CONFIG_GET('INDEXING', 'no_such_sensor')  // '{ }'
+        CONFIG_GET('PARSER', 'no_such_sensor', false)  // null
+        CONFIG_GET('GLOBAL', false)  // null
+        CONFIG_GET('global')  // error
+    """
+    store = find_store("CONFIG_GET", context)
+    _require_kind("CONFIG_GET", type_)
+    given = [value for value in (sensor, empty_if_not_present) if value is not _NOT_GIVEN]
+    name = to_optional_string(given[0]) if given and has_sensors(type_) else None
+    text = read_stored("CONFIG_GET", store, type_, name)
+    if text is not None:
+        location = SourceLocation(store.describe(type_, name))
+        return print_json(_attempt("CONFIG_GET", lambda: _READERS[type_](text, location)))
+    return None if given and given[-1] is False else print_json(_make_empty(type_))
+
+
+def _make_empty(kind: str) -> dict[str, Any]:
+    match kind:
+        case "PARSER":
+            return make_empty_parser()
+        case "GLOBAL" | "INDEXING":
+            return {}
+    return _READERS[kind]("{}", SourceLocation(kind))
+
+
+@stellar("CONFIG_PUT")
+def put(context: Context, type_: str, config: str | None, sensor: object = None) -> None:
+    """Check a configuration, and store it as it is.
+
+    type: GLOBAL, PROFILER, PARSER, ENRICHMENT or INDEXING
+    config: The configuration as JSON; null changes nothing
+    sensor: The name of the sensor, for the last three types
+    returns: Null
+
+    An invalid configuration, such as one with an unknown key or an invalid expression, is an error, and is not stored.
+    With the configurations of a directory:
+
+        CONFIG_PUT('GLOBAL', '{')  // error
+        CONFIG_PUT('PARSER', '{"parserClassName": "NoSuchParser"}', 'web')  // error
+        CONFIG_PUT('INDEXING', '{"hdfs": {"batchSize": 5}}')  // error
+        CONFIG_PUT('GLOBAL', null)  // null
+    """
+    store = find_store("CONFIG_PUT", context)
+    _require_kind("CONFIG_PUT", type_)
+    if config is None:
+        return
+    name = to_optional_string(sensor) if has_sensors(type_) else None
+    try:
+        store.describe(type_, name)  # rejects an invalid name before an invalid configuration
+        _attempt("CONFIG_PUT", lambda: _check(type_, config, name, store))
+        store.write(type_, config, name)
+    except OSError as error:
+        raise ValueError(f"CONFIG_PUT cannot store the configuration: {error}") from error
+
+
+def _require_kind(function: str, kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"{function} expected one of {', '.join(KINDS)} as type, got {kind[:40]!r}")
+
+
+def find_store(function: str, context: Context) -> ConfigurationStore:
+    """Return the configurations. Raises LookupError if none are selected."""
+    store = context.get(ConfigurationStore)  # type: ignore[type-abstract]
+    if store is None:
+        raise LookupError(
+            f"{function} needs configurations; start the shell with --config DIR or -z HOST:PORT, or add a "
+            "ConfigurationStore to the context"
+        )
+    return store
+
+
+def read_stored(function: str, store: ConfigurationStore, kind: str, sensor: str | None) -> str | None:
+    """Return a stored configuration; None if it does not exist. Raises ValueError if it cannot be read."""
+    try:
+        return store.read(kind, sensor)
+    except OSError as error:
+        raise ValueError(f"{function} cannot read the configuration: {error}") from error
+
+
+def _attempt(function: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except ConfigError as error:
+        raise ValueError(f"{function}: {list_errors(error)}") from error
+
+
+# -- Checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check(kind: str, text: str, sensor: str | None, store: ConfigurationStore) -> None:
+    """Check a configuration as a run does when it starts. Raises ConfigError."""
+    location = SourceLocation(store.describe(kind, sensor))
+    match kind:
+        case "GLOBAL":
+            config = parse_global(text, location)
+            build_validation(config.field_validations, location / "fieldValidations", BuildContext())
+        case "PROFILER":
+            parse_definitions(text, location, shell_library())
+        case "INDEXING":
+            parse_indexing(text, location)
+        case _:
+            _check_sensor(kind, text, sensor or "", location, store)
+
+
+def _check_sensor(kind: str, text: str, sensor: str, location: SourceLocation, store: ConfigurationStore) -> None:
+    directory = store.directory if isinstance(store, DirectoryConfigurations) else None
+    found: list[ConfigError] = []
+    config = SensorConfig(
+        sensor,
+        parse_parser(text, location) if kind == "PARSER" else default_parser(),
+        globals=_read_settings(store),
+        directory=directory,
+    )
+    if kind == "ENRICHMENT":
+        config = SensorConfig(sensor, config.parser, parse_enrichment(text, location), config.globals, directory)
+    build_pipeline(config, problems=ErrorCollector(found))
+    file = (config.parser_location if kind == "PARSER" else config.enrichment_location).file
+    if errors := [error for error in found if error.file == file and not _is_elsewhere(error, directory)]:
+        raise ConfigErrors(errors)
+
+
+def _is_elsewhere(error: ConfigError, directory: Path | None) -> bool:
+    """Return True for an error about a file of patterns, which only the hosts of a cluster may have."""
+    return directory is None and error.path == "parserConfig.grokPath"
+
+
+def _read_settings(store: ConfigurationStore) -> GlobalConfig:
+    """Return the global configuration, which selects the functions that expressions can call."""
+    text = store.read("GLOBAL")
+    return GlobalConfig() if text is None else parse_global(text, SourceLocation(store.describe("GLOBAL")))

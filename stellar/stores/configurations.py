@@ -1,0 +1,142 @@
+"""Configurations of Metron as texts: in a directory, or in ZooKeeper below /metron/topology."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# The path of each kind of configuration below the root, in a directory also with the extension .json
+_SINGLE = {"GLOBAL": "global", "PROFILER": "profiler"}
+_OF_SENSORS = {"PARSER": "parsers", "ENRICHMENT": "enrichments", "INDEXING": "indexing"}
+KINDS = (*_SINGLE, *_OF_SENSORS)
+ROOT = "/metron/topology"
+
+
+class ConfigurationStore(Protocol):
+    """The configurations of Metron: one of each kind, or one for each sensor.
+
+    The kinds are KINDS; the name of the sensor is None for GLOBAL and PROFILER.
+    """
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; None if it does not exist.
+
+        Raises ValueError for an invalid name or text, and OSError if it cannot be read.
+        """
+
+    def write(self, kind: str, text: str, sensor: str | None = None) -> None:
+        """Store a configuration as it is. A reader sees the earlier one, or all of the new one.
+
+        Raises ValueError for an invalid name, and OSError if it cannot be stored.
+        """
+
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the location of a configuration, for messages. Raises ValueError for an invalid name."""
+
+
+def has_sensors(kind: str) -> bool:
+    """Return True if there is a configuration of this kind for each sensor."""
+    return kind in _OF_SENSORS
+
+
+def _locate(kind: str, sensor: str | None) -> str:
+    """Return the path below the root. Raises ValueError for an invalid kind or name."""
+    if kind in _SINGLE:
+        return _SINGLE[kind]
+    if kind not in _OF_SENSORS:
+        raise ValueError(f"unknown kind of configuration {kind!r}; expected one of {', '.join(KINDS)}")
+    if not sensor:
+        raise ValueError(f"a configuration of the kind {kind} needs the name of a sensor")
+    if sensor in (".", "..") or not sensor.isprintable() or "/" in sensor or "\\" in sensor:
+        raise ValueError(f"invalid name of a sensor {sensor[:80]!r}: expected a name without / and control characters")
+    return f"{_OF_SENSORS[kind]}/{sensor}"
+
+
+@dataclass(frozen=True)
+class DirectoryConfigurations:
+    """The configurations in the files of a directory."""
+
+    directory: Path
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; see ConfigurationStore."""
+        path = self._path(kind, sensor)
+        try:
+            return _decode(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+
+    def write(self, kind: str, text: str, sensor: str | None = None) -> None:
+        """Store a configuration in a new file, which then replaces the earlier one."""
+        path = self._path(kind, sensor)
+        data = text.encode("utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".new", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, _find_mode(path))
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the path of a file."""
+        return str(self._path(kind, sensor))
+
+    def _path(self, kind: str, sensor: str | None) -> Path:
+        return self.directory / f"{_locate(kind, sensor)}.json"
+
+
+def _find_mode(path: Path) -> int:
+    """Return the permissions of a file; those of a new one if it does not exist."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return 0o644
+
+
+class NodeStore(Protocol):
+    """Nodes by path, such as those of ZooKeeper."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return the data of a node; None if it does not exist."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Set the data of a node; create it and its missing parents."""
+
+
+@dataclass(frozen=True)
+class ZooKeeperConfigurations:
+    """The configurations in ZooKeeper, where Metron's topologies follow them."""
+
+    nodes: NodeStore
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; see ConfigurationStore."""
+        path = f"{ROOT}/{_locate(kind, sensor)}"
+        data = self.nodes.read(path)
+        return None if data is None else _decode(data, path)
+
+    def write(self, kind: str, text: str, sensor: str | None = None) -> None:
+        """Store a configuration; see ConfigurationStore."""
+        self.nodes.write(f"{ROOT}/{_locate(kind, sensor)}", text.encode("utf-8"))
+
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the path of a node."""
+        return f"{ROOT}/{_locate(kind, sensor)}"
+
+
+def _decode(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not valid UTF-8 at byte {error.start}") from error
