@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maas_runtime.cli.yaml_reader import Listed, Location, Mapped, Node, YamlReader
 from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import MAX_GPUS
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import validate_name
+from stellar.util.yaml_reader import Listed, Location, Mapped, Node, YamlReader
 
 MAX_INSTANCES = 1_000_000
 MAX_MEMORY = 1 << 24  # MB, as in requests

@@ -28,7 +28,7 @@ from stellar.tooling.diagnostics import ERROR, WARNING, Diagnostic
 from stellar.tooling.lints import Finding
 from stellar.util.suggestions import find_nearest
 
-FOLDERS = ("parsers", "enrichments", "indexing", "patterns")
+FOLDERS = ("parsers", "enrichments", "indexing", "patterns", "tests")
 FILES = ("global.json", "profiler.json")
 CONFIGURATION = "configuration"
 

@@ -100,6 +100,11 @@ class ProfileStore:
         for days, expiring in rows.items():
             self._store.put_many(self._table, expiring, None if days is None else days * _SECONDS_A_DAY)
 
+    def put(self, profile: str, entity: str, period: Period, value: Any, groups: Sequence[Any] = ()) -> None:
+        """Store a value, without a definition. Raises ValueError for a value that cannot be stored, and StoreError."""
+        row = Row(self._family, profile, _make_key(entity, groups, period), {"value": serialize(value)})
+        self._store.put_many(self._table, [row])
+
     def read(self, profile: str, entity: str, periods: Sequence[Period], groups: Sequence[Any]) -> dict[Period, Any]:
         """Return the values of periods that are stored, in the order of the periods.
 

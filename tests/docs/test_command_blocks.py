@@ -34,6 +34,7 @@ PAGES = [
     "docs/getting-started.md",
     "docs/feed-to-alert.md",
     "docs/pipeline.md",
+    "docs/testing.md",
     "docs/pipeline-files.md",
     "docs/enrichments.md",
     *MODELS,

@@ -18,6 +18,7 @@ PROGRAM = Program(
         "check": "check configurations and compile all their expressions",
         "explain": "show the effect of each stage on each record",
         "triage": "score records by the rules of threat triage, and explain the scores",
+        "test": "run the tests beside a configuration",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
     ProgramParser,

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from stellar.pipeline.command_line import OK
-from stellar.pipeline.config.json_schemas import make_json_schema
+from stellar.pipeline.config.json_schemas import MODELS, make_json_schema
 
 DESCRIPTION = "Print the JSON Schema of a kind of configuration, for editors and other tools."
 EXIT_STATUS = ""
@@ -14,7 +14,7 @@ EXIT_STATUS = ""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("kind", choices=("parsers", "enrichments", "indexing", "profiler", "global", "extractor"))
+    parser.add_argument("kind", choices=tuple(MODELS))
 
 
 def run(options: argparse.Namespace) -> int:

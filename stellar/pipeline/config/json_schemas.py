@@ -15,6 +15,7 @@ from stellar.pipeline.config.schema import (
     ParserConfig,
     ProfilerConfig,
 )
+from stellar.pipeline.config.suites_schema import SuiteConfig
 
 Schema = dict[str, Any]
 
@@ -25,13 +26,14 @@ MODELS: dict[str, type[BaseModel]] = {
     "profiler": ProfilerConfig,
     "global": GlobalConfig,
     "extractor": ExtractorConfig,
+    "tests": SuiteConfig,
 }
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @lru_cache
 def make_json_schema(kind: str) -> Schema:
-    """Return the JSON Schema of a kind of file: parsers, enrichments, indexing, profiler, global or extractor."""
+    """Return the JSON Schema of a kind of file, a key of MODELS."""
     return {"$schema": DIALECT, **MODELS[kind].model_json_schema(by_alias=True)}
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maas_runtime.cli.manifest import ModelEntry, VersionEntry, format_manifest, read_manifest
-from maas_runtime.cli.yaml_reader import MAX_BYTES, YamlErrors
 from stellar.maas.routing import Shadow, TrafficPlan
+from stellar.util.yaml_reader import MAX_BYTES, YamlErrors
 
 FULL = """
 # comment

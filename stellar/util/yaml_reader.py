@@ -12,17 +12,20 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
 from stellar.util.suggestions import find_nearest
 
-MAX_BYTES = 1 << 18  # some seconds of parsing, and thousands of versions
+MAX_BYTES = 1 << 18  # some seconds of parsing, and thousands of entries
 MAX_DEPTH = 16
 MAX_ERRORS = 20
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
 _NULL = ("", "~", "null", "Null", "NULL")
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
 
 
 class _Mark(Protocol):
@@ -58,6 +61,16 @@ class YamlScalar:
     def is_null(self) -> bool:
         return not self.quoted and self.text in _NULL
 
+    def to_value(self) -> Any:
+        """Return the value: null, a boolean, a number or a string, as in YAML 1.2; `no` and dates are strings."""
+        if self.quoted:
+            return self.text
+        if self.text in _NULL:
+            return None
+        if _INTEGER.fullmatch(self.text):
+            return int(self.text)
+        return float(self.text) if _FLOAT.fullmatch(self.text) else _BOOLEANS.get(self.text, self.text)
+
 
 @dataclass
 class Mapped:
@@ -69,6 +82,10 @@ class Mapped:
     def describe(self) -> str:
         return "a mapping"
 
+    def to_value(self) -> dict[str, Any]:
+        """Return the keys and values; each key is the string in the file."""
+        return {key: node.to_value() for key, (_, node) in self.entries.items()}
+
 
 @dataclass
 class Listed:
@@ -79,6 +96,10 @@ class Listed:
 
     def describe(self) -> str:
         return "a sequence"
+
+    def to_value(self) -> list[Any]:
+        """Return the values."""
+        return [node.to_value() for node in self.items]
 
 
 Node = YamlScalar | Mapped | Listed
