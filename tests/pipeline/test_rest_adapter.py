@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -306,6 +307,32 @@ def test_nothing_is_cached_for_no_time(service: Service, make: Make) -> None:
     for _ in range(2):
         send(pipeline, {"id": 1})
     assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize(("status", "found"), [(200, {"asset.location": "US"}), (500, {})])
+def test_equal_requests_at_the_same_time_make_one_call(
+    service: Service, make: Make, status: int, found: dict[str, Any]
+) -> None:
+    callers, second = 8, threading.Event()
+
+    def respond(path: str, body: str) -> tuple[int, Any]:
+        if sum(1 for _, each, *_ in service.requests if each == path) > 1:
+            second.set()
+        second.wait(0.5)  # time for a second call, which must not come
+        return status, {"location": "US"}
+
+    service.respond = respond
+    pipeline = make(asset(service))
+    start = threading.Barrier(callers)
+
+    def enrich(number: int) -> tuple[Record, list[str]]:
+        start.wait()
+        return send(pipeline, {"id": str(number % 2)})
+
+    with ThreadPoolExecutor(callers) as pool:
+        outcomes = list(pool.map(enrich, range(callers)))
+    assert sorted(path for _, path, *_ in service.requests) == ["/asset?id=0", "/asset?id=1"]
+    assert [(added, len(reports)) for added, reports in outcomes] == [(found, int(status != 200))] * callers
 
 
 def test_successes_and_failures_expire_after_their_own_times() -> None:

@@ -33,6 +33,7 @@ from stellar.pipeline.stages.rest_templates import (
     has_dot_segment,
 )
 from stellar.util.forks import reset_after_fork
+from stellar.util.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from stellar.functions.rest.client import RestClient, RestResponse
@@ -89,6 +90,7 @@ class RestTask:
 
     needs_fields: True if a record without a field of the templates is a failure, rather than not enriched
     headers: returns the headers of the requests, with the credentials
+    flights: makes one call of equal ones that are concurrent
     """
 
     adapter: str
@@ -103,6 +105,7 @@ class RestTask:
     settings: RestSettings
     context: Context
     cache: ResponseCache
+    flights: SingleFlight[str | RestFailure]
     limiter: ConcurrencyLimiter
     waits: bool = True
     blocks: bool = True
@@ -139,7 +142,7 @@ class RestTask:
             raise RestFailure("a value of the record is . or .. in the path of the URL")
         outcome = self.cache.get((url, body))
         if outcome is None:
-            outcome = self._call(url, body)
+            outcome = self.flights.call((url, body), partial(self._call, url, body))
         if isinstance(outcome, RestFailure):
             raise RestFailure(str(outcome))
         found: Mapping[str, Any] = json.loads(outcome)  # a new map for each record
@@ -147,6 +150,8 @@ class RestTask:
 
     def _call(self, url: str, body: str | None) -> str | RestFailure:
         """Call the service, and return the result as JSON, or the failure. Both are cached."""
+        if (known := self.cache.get((url, body))) is not None:  # another call has ended in the meantime
+            return known
         try:
             outcome: str | RestFailure = self._read(self._fetch(url, body))
             seconds = self.service.success_cache_expiration_seconds
@@ -250,6 +255,7 @@ def _build_task(adapter: AdapterContext, value: object, location: SourceLocation
         settings,
         builder.context,
         ResponseCache(service.cache_size),
+        SingleFlight(),
         ConcurrencyLimiter(service.capacity),
     )
 
