@@ -9,11 +9,10 @@ Report       a failure of a rule, enrichment or model call, after which the reco
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import socket
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -23,6 +22,7 @@ from stellar.language.python_values import from_python
 from stellar.language.tagged_json import encode
 from stellar.util.clock import now
 from stellar.util.guids import make_guid
+from stellar.util.json_encoding import make_encoder
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -207,7 +207,7 @@ def to_json(record: Mapping[str, Any]) -> str:
     Raises ValueError for a value without a JSON form, such as a lambda, and for a record that contains itself.
     """
     try:
-        return "".join(_make_chunks(record, 0))
+        return _encode_json(record)
     except (ValueError, TypeError, RecursionError):  # rare: a number, key or value that JSON cannot represent
         return _encode_fields(record)
 
@@ -221,7 +221,7 @@ def _encode_fields(record: Mapping[str, Any]) -> str:
             raise ValueError("record is nested too deeply for JSON") from None
         except ValueError as error:
             raise ValueError(f"cannot write the field {to_string(name)}: {error}") from error
-    return "".join(_make_chunks(document, 0))
+    return _encode_json(document)
 
 
 def to_json_bytes(record: Mapping[str, Any]) -> bytes:
@@ -241,23 +241,7 @@ def _json_default(value: Any) -> object:
     return value if isinstance(value, str | int | float | list) else encode(value, opaque=False)
 
 
-def _make_encoder() -> Callable[[Any, int], Iterable[str]]:
-    """Return a function that returns the JSON of a value in chunks.
-
-    JSONEncoder makes the same function for each value, which costs as much as encoding a small record. A record that
-    contains itself raises RecursionError.
-    """
-    make: Callable[..., Callable[[Any, int], Iterable[str]]] | None = getattr(json.encoder, "c_make_encoder", None)
-    if make is not None:
-        quote: Callable[[str], str] = json.encoder.encode_basestring
-        return make(None, _json_default, quote, None, ":", ",", False, False, False)
-    encoder = json.JSONEncoder(  # for a Python without the C encoder
-        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_json_default
-    )
-    return lambda value, _: encoder.iterencode(value)
-
-
-_make_chunks = _make_encoder()
+_encode_json = make_encoder(_json_default, ensure_ascii=False)
 
 
 def _json_value(value: object) -> object:

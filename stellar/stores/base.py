@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from stellar.util.json_encoding import make_encoder
+
 STORE_KEY = "enrichment.store"  # the setting in the global configuration that names the store
 
 
@@ -102,7 +104,7 @@ class Store(Protocol):
         """Close all connections. None of them may be in use. A later call of another method opens new ones."""
 
 
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_encode_json = make_encoder(ensure_ascii=True)
 
 
 def encode_value(row: Row) -> str:
@@ -110,7 +112,7 @@ def encode_value(row: Row) -> str:
     if not is_storable(row.indicator):
         raise ValueError(f"cannot store the indicator {row.indicator!r}: it contains half of a surrogate pair")
     try:
-        return _ENCODER.encode(row.value if isinstance(row.value, dict) else dict(row.value))
+        return _encode_json(row.value if isinstance(row.value, dict) else dict(row.value))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"cannot store the value of {row.indicator!r} of the type {row.kind!r}: {error}") from error
 

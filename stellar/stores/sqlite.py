@@ -30,9 +30,9 @@ FORMAT = 1  # SQLite's user_version of the file
 BATCH = 50_000  # rows per transaction of `replace`
 _ABANDONED_SECONDS = 86_400  # after which staged rows are those of a process that ended
 _EXPIRED_PER_WRITE = 1_000
-_CACHE_KIB = 65_536  # of a connection that writes; SQLite's default of 2,000 makes large tables slow
-# Rows in the order of the index are stored in half of the time; of equal keys, the last one stays the last
-_ORDER = itemgetter(0, 1, 2)
+# Rows in the order of their indicators, which is that of the index for each type, are stored in half of the time; of
+# equal keys, the last one stays the last
+_ORDER = itemgetter(2)
 _WRITER_CACHE_KIB = 65_536  # SQLite's default of 2 MB is exceeded by an index of 20,000 rows, whose pages are then read
 
 _TABLES = f"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from stellar.language.errors import StellarError
 from stellar.pipeline.loaders.rows import ExtractedRow, Extractor, IgnoredRow, RejectedRow
@@ -82,7 +82,7 @@ class RowReader:
     reject: is passed each rejected row
     intervals: True if networks and ranges are intervals, which must be valid
     summary: the state that rows update, instead of being stored
-    track: is passed each source when it is opened, and None at each row, to show the progress
+    track: is passed each source when it is opened, and None at each row, to show the progress; None for no progress
     """
 
     extractor: Extractor
@@ -92,20 +92,22 @@ class RowReader:
     intervals: bool = False
     summary: SummaryState | None = None
     counts: LoadCounts = field(default_factory=LoadCounts)
-    track: Callable[[Source | None], None] = lambda source: None
+    track: Callable[[Source | None], None] | None = None
 
     def read(self, files: Iterable[str]) -> Iterator[ExtractedRow]:
         """Yield the rows of files. Raises OSError, ConfigError or ValueError if one cannot be read to its end."""
         for name in files:
             with open_source(name) as source:
-                self.track(source)
+                if self.track is not None:
+                    self.track(source)
                 yield from self._read_source(source)
         self.limit.check_complete(self.counts)
 
     def _read_source(self, source: Source) -> Iterator[ExtractedRow]:
         counts, track = self.counts, self.track
         for extracted in self.extractor(source):
-            track(None)
+            if track is not None:
+                track(None)
             if isinstance(extracted, ExtractedRow):
                 try:
                     row = self._transform(extracted)
@@ -171,47 +173,37 @@ class LoadTarget:
     ttl: float | None = None
     intervals: bool = False
 
-    def make_row(self, row: ExtractedRow) -> Row:
-        """Return the row of the store."""
-        return Row(self.family, row.kind, row.indicator, row.value, self.intervals and _is_interval(row.indicator))
+    def make_rows(self, rows: Iterable[ExtractedRow], counts: LoadCounts) -> Iterator[Row]:
+        """Yield the rows of the store, and count those with the key of an earlier one, among the first million keys."""
+        family, intervals = self.family, self.intervals
+        seen: set[int] = set()
+        for kind, indicator, value, _, _ in rows:
+            key = hash((kind, indicator))
+            if key in seen:
+                counts.duplicates += 1
+            elif len(seen) < _MAX_KEYS:
+                seen.add(key)
+            yield Row(family, kind, indicator, value, intervals and _is_interval(indicator))
 
 
 def _is_interval(indicator: str) -> bool:
     return "/" in indicator or "-" in indicator[1:]
 
 
-def merge(rows: Iterator[ExtractedRow], store: Store, target: LoadTarget, batch: int = BATCH_ROWS) -> int:
+def merge(rows: Iterator[Row], store: Store, target: LoadTarget, batch: int = BATCH_ROWS) -> int:
     """Add rows to a store, in a transaction for each batch. Return their number. Raises StoreError."""
     count = 0
     while some := list(islice(rows, batch)):
-        count += store.put_many(target.table, map(target.make_row, some), target.ttl)
+        count += store.put_many(target.table, some, target.ttl)
     return count
 
 
-def replace(rows: Iterator[ExtractedRow], store: Store, target: LoadTarget) -> int:
+def replace(rows: Iterator[Row], store: Store, target: LoadTarget) -> int:
     """Replace the types that occur among rows, in one step for readers. Return the number of rows.
 
     Raises StoreError, and LoadError if there are no rows; then, and for any error of `rows`, the store is unchanged.
     """
-    return store.replace(target.table, _require_some(map(target.make_row, rows)), target.ttl, others_stay=True)
-
-
-def _require_some(rows: Iterator[Row]) -> Iterator[Row]:
-    is_empty = True
-    for row in rows:
-        is_empty = False
-        yield row
-    if is_empty:
+    first = next(rows, None)
+    if first is None:
         raise LoadError("no rows to store, so nothing is replaced")
-
-
-def count_duplicates(rows: Iterator[ExtractedRow], counts: LoadCounts) -> Iterator[ExtractedRow]:
-    """Yield rows, and count those with the key of an earlier one, among the first million keys."""
-    seen: set[int] = set()
-    for row in rows:
-        key = hash((row.kind, row.indicator))
-        if key in seen:
-            counts.duplicates += 1
-        elif len(seen) < _MAX_KEYS:
-            seen.add(key)
-        yield row
+    return store.replace(target.table, chain((first,), rows), target.ttl, others_stay=True)

@@ -237,5 +237,6 @@ def open_reader(
             store_rejected({"file": file, "line": row.line, "reason": row.reason, "raw": row.raw})
 
     reader = RowReader(loading.extractor, loading.transform, reject, options.max_rejected)
-    reader.counts, reader.intervals, reader.track = counts, loading.config.config.intervals, Progress(screen)
+    reader.counts, reader.intervals = counts, loading.config.config.intervals
+    reader.track = Progress(screen) if is_shown else None
     return reader, screen
