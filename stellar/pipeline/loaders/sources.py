@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 import tempfile
-import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from stellar.pipeline.connectors.compression import ByteStream, open_content
 from stellar.util.optional_imports import import_optional
 
 STANDARD_INPUT = "-"
@@ -50,7 +49,7 @@ class Source:
     """
 
     name: str
-    stream: IO[bytes]
+    stream: ByteStream
     raw: IO[bytes]
     is_seekable: bool = field(default=True)
 
@@ -61,11 +60,10 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content. Raises OSError if it cannot be read to the end."""
-        read = getattr(self.stream, "read1", self.stream.read)  # returns what has arrived, without waiting for more
         try:
-            while chunk := read(_CHUNK_BYTES):
+            while chunk := self.stream.read(_CHUNK_BYTES):
                 yield chunk
-        except (OSError, EOFError, zlib.error) as error:
+        except OSError as error:
             raise OSError(f"{self.name}: cannot read the file to its end: {error}") from error
 
     def lines(self) -> Iterator[TextLine | UnreadableLine]:
@@ -132,22 +130,30 @@ def total_bytes(files: Iterable[str]) -> int | None:
 
 @contextmanager
 def open_source(name: str) -> Iterator[Source]:
-    """Open a file, a URL or standard input; a name in `.gz` is decompressed.
+    """Open a file, a URL or standard input, and decompress it if its content is gzip, bzip2, xz or Zstandard.
 
     A URL of http and https is downloaded completely before its content is read, so that a broken download loads
     nothing. Other URLs are opened by fsspec.
 
     Raises OSError if it cannot be opened, and LookupError if a package is missing.
     """
-    if name == STANDARD_INPUT:
-        yield Source("standard input", sys.stdin.buffer, sys.stdin.buffer, is_seekable=False)
-        return
-    with _open_raw(name) as raw:
-        if not name.partition("?")[0].endswith(".gz"):
-            yield Source(name, raw, raw)
-            return
-        with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
-            yield Source(name, stream, raw)  # type: ignore[arg-type]  # a GzipFile reads as a file does
+    is_standard_input = name == STANDARD_INPUT
+    shown = "standard input" if is_standard_input else name
+    with nullcontext(sys.stdin.buffer) if is_standard_input else _open_raw(name) as raw:
+        try:
+            content, _ = open_content(_Arriving(raw), name.partition("?")[0])
+        except OSError as error:
+            raise OSError(f"{shown}: {error}") from error
+        except LookupError as error:
+            raise LookupError(f"{shown}: {error.args[0]}") from error
+        yield Source(shown, content, raw, is_seekable=not is_standard_input)
+
+
+class _Arriving:
+    """A stream of which a read returns what has arrived, without waiting for more."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self.read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
 
 
 @contextmanager

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import http.server
 import io
 import json
+import lzma
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,25 @@ def test_inputs_are_files_directories_patterns_and_compressed_files(loader: Load
     loader.write("other/d.txt", "d,1")
     assert loader.load(str(loader.directory / "feeds"), str(loader.directory / "other" / "*.csv")) == 0
     assert {indicator for _, indicator in loader.rows()} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_input_is_recognized_by_its_content(
+    loader: Loader, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader.write("extractor.json", csv())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(compress(b"b,1"))))
+    assert loader.load(loader.write("a.csv", compress(b"a,1")), "-") == 0
+    assert {indicator for _, indicator in loader.rows()} == {"a", "b"}
+
+
+def test_a_name_of_a_compressed_file_with_other_content_is_an_error(
+    loader: Loader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader.write("extractor.json", csv())
+    path = loader.write("a.csv.gz", "a,1")
+    assert loader.load(path) == 1
+    assert f"{path}: expected compressed data by the name, got other data" in capsys.readouterr().err
 
 
 def test_standard_input_is_the_default(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:

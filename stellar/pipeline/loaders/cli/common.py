@@ -38,7 +38,7 @@ _REJECTED_HELP = (
     f"by default the first {MAX_SHOWN} are summarized on standard error, and the others only counted"
 )
 _FILES_HELP = (
-    "file, directory, pattern such as 'feeds/*.csv', or URL; .gz is decompressed; - is standard input (the default)"
+    "file, directory, pattern such as 'feeds/*.csv', or URL, compressed or not; - is standard input (the default)"
 )
 
 
