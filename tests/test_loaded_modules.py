@@ -53,7 +53,7 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
     [
         (["stellar"], (3, 6)),
         (["stellar.cli", "eval", "-e", "1"], (38, 52)),
-        (["stellar.cli", "check", "-e", "1"], (42, 48)),
+        (["stellar.cli", "check", "-e", "1"], (44, 48)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (40, 68)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (81, 89)),

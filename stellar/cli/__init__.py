@@ -42,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print_error(f"stellar: {error}", error, options)
         return UNUSABLE
-    except OSError as error:  # input is read in read_lines, so this concerns the output
+    except OSError as error:  # input is read in read_lines, so this concerns the output or a file to change
         _drop_output()
-        print_error(f"stellar: can't write: {error.strerror}", error, options)
+        written = " ".join(filter(None, ("can't write", error.filename)))
+        print_error(f"stellar: {written}: {error.strerror}", error, options)
         return UNUSABLE
     except Exception as error:  # noqa: BLE001 - the edge of the program: tracebacks are shown with --debug only
         from stellar.shell import describe_unexpected

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
-from stellar.cli.reading import FAILED, OK, UNUSABLE, UsageError, decode_argument, print_error, read_text_lines
+from stellar.cli.reading import STANDARD_INPUT, UNUSABLE, UsageError, decode_argument, print_error, read_text_lines
 from stellar.language.errors import ConfigError
 from stellar.language.expression import default_library
-from stellar.language.source import Span, position, snippet
-from stellar.tooling.checks import ERROR, find_problems
-from stellar.tooling.diagnostics import ERROR as SEVERE
-from stellar.tooling.diagnostics import FORMATS, WARNING, Diagnostic
-from stellar.tooling.lints import Finding
+from stellar.language.source import Span, position
+from stellar.tooling.check_command import add_report_options, run_check
+from stellar.tooling.checks import find_problems
+from stellar.tooling.diagnostics import Diagnostic, DiagnosticReport, describe_finding
+from stellar.tooling.findings import ERROR, Finding
 from stellar.tooling.statements import read_statements
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.embedded_expressions import EmbeddedText
 
 DESCRIPTION = """\
 Report errors in expressions, and valid but misleading constructs, with their
@@ -30,8 +35,8 @@ examples:
   stellar check rules.stellar
   stellar check -e "a and b or c"
 
-exit status: 0 if there are no findings, 1 if there are, 2 if a file could not
-be read
+exit status: 0 if there are no errors, 1 if there are, with --strict also for
+warnings; 2 if a file could not be read or the options are invalid
 """
 
 
@@ -39,33 +44,36 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stellar check`."""
     parser.add_argument("files", nargs="*", metavar="FILE", help="file of expressions; - is standard input")
     parser.add_argument("-e", "--expression", metavar="EXPR", action="append", default=[], help="expression")
-    parser.add_argument("--format", choices=FORMATS, default="text", metavar="FORMAT", help="text, json or github")
+    add_report_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings and return the exit status."""
     if not options.files and not options.expression:
         raise UsageError("nothing to check; pass a file, or an expression with -e")
-    status = OK
-    reports: list[Diagnostic] = []
+    if options.fix and (options.expression or STANDARD_INPUT in options.files):
+        raise UsageError("--fix changes files, not expressions of -e or standard input")
+    report, unread = DiagnosticReport(), list[UsageError]()
     for given in options.expression:
         source = decode_argument(given)
-        reports += _check_source("-e", 1, source, source)
-    for file in options.files:
+        report.add(_check_source("-e", 1, source, source))
+    status = run_check(partial(_check_files, options.files, report, unread), options)
+    for error in unread:
+        print_error(f"stellar: {error}", error, options)
+    return UNUSABLE if unread else status
+
+
+def _check_files(files: list[str], before: DiagnosticReport, unread: list[UsageError]) -> DiagnosticReport:
+    """Return the findings in files after those of `before`; `unread` becomes the errors of reading."""
+    report = DiagnosticReport()
+    report.add(before.diagnostics)
+    unread.clear()
+    for file in files:
         try:
-            reports += (_check_configuration if file.endswith(".json") else _check_statements)(file)
-        except ConfigError as error:
-            print_error(str(error), error, options)
-            status = max(status, FAILED)
+            report.add((_check_configuration if file.endswith(".json") else _check_statements)(file))
         except UsageError as error:
-            print_error(f"stellar: {error}", error, options)
-            status = UNUSABLE
-    print(_format_text(reports) if options.format == "text" else FORMATS[options.format](reports), end="")
-    return max(status, FAILED) if reports else status
-
-
-def _format_text(reports: Iterable[Diagnostic]) -> str:
-    return "".join(f"{each.location}: {each.name}: {each.message}\n{each.detail}\n\n" for each in reports)
+            unread.append(error)
+    return report
 
 
 def _check_statements(file: str) -> Iterator[Diagnostic]:
@@ -76,13 +84,24 @@ def _check_statements(file: str) -> Iterator[Diagnostic]:
 
 def _check_configuration(file: str) -> Iterator[Diagnostic]:
     """Yield the findings about the expressions in a configuration file."""
-    from stellar.pipeline.config.embedded_expressions import read_texts  # loads the pipeline's configuration
+    # These load the pipeline's configuration
+    from stellar.pipeline.config.diagnostics import ConfigDescriber
+    from stellar.pipeline.config.embedded_expressions import read_texts
 
-    source = "\n".join(read_text_lines(file))
-    for text in read_texts(file, source):
+    source = "".join(f"{line}\n" for line in read_text_lines(file))
+    try:
+        texts = read_texts(file, source)
+    except ConfigError as error:
+        yield ConfigDescriber().describe_error(error)
+        return
+    for text in texts:
         for problem in find_problems(text.source, default_library()) if text.source.strip() else ():
-            line, column = position(source, text.in_file(problem.span).start)
-            yield _create_report(file, line, column, text.path, problem, snippet(text.text, problem.span))
+            locate = partial(_locate_in_json, source, text)
+            yield describe_finding(problem, text.text, file, locate, path=text.path)
+
+
+def _locate_in_json(source: str, text: EmbeddedText, offset: int) -> tuple[int, int]:
+    return position(source, text.in_file(Span(offset, offset)).start)
 
 
 def _check_source(file: str, first_line: int, statement: str, source: str) -> Iterator[Diagnostic]:
@@ -91,19 +110,17 @@ def _check_source(file: str, first_line: int, statement: str, source: str) -> It
     statement: the source to show, which has the expression at the same offsets
     """
     for problem in _find_problems(statement, source):
-        line, column = position(statement, problem.span.start)
-        excerpt = snippet(statement, problem.span, first_line)
-        yield _create_report(file, first_line + line - 1, column, "", problem, excerpt)
+        locate = partial(_locate_in_file, statement, first_line)
+        yield describe_finding(problem, statement, file, locate, first_line=first_line)
 
 
-def _create_report(file: str, line: int, column: int, path: str, problem: Finding, excerpt: str) -> Diagnostic:
-    severity = SEVERE if problem.name == ERROR else WARNING
-    detail = f"{excerpt}\nhint: {problem.hint}" if problem.hint else excerpt
-    return Diagnostic(file, line, column, severity, problem.name, path, problem.message, detail)
+def _locate_in_file(statement: str, first_line: int, offset: int) -> tuple[int, int]:
+    line, column = position(statement, offset)
+    return first_line + line - 1, column
 
 
 def _find_problems(statement: str, source: str) -> list[Finding]:
     if statement != source and not source.strip():
         name = Span(0, len(statement.rstrip()))
-        return [Finding(ERROR, "missing expression after :=", name, "write null to set it to null")]
+        return [Finding(ERROR, "missing expression after :=", name, "write null to set it to null", ERROR)]
     return find_problems(source, default_library())

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
-import tempfile
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from stellar.cli.reading import (
 from stellar.language.errors import ConfigError, ParseError
 from stellar.language.source import position, snippet
 from stellar.tooling.formatter import WIDTH, StatementError, format_expression, format_file
+from stellar.util.atomic_files import replace_content
 
 DESCRIPTION = """\
 Format expressions: whitespace, line ends, quotes and keywords. Their meaning
@@ -161,18 +159,8 @@ def _read(file: str) -> str:
 
 
 def _write(file: str, text: str) -> None:
-    """Replace the content of a file atomically; its permissions stay the same."""
-    path = Path(file).resolve()  # replace the target of a link, not the link
+    """Replace the content of a file atomically. Raise UsageError if that fails."""
     try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                out.write(text.encode())
-            Path(draft).chmod(path.stat().st_mode & 0o7777)
-            Path(draft).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(draft).unlink()
-            raise
+        replace_content(file, text.encode())
     except OSError as error:
         raise UsageError(f"can't write {file}: {error.strerror}") from error

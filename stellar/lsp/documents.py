@@ -26,11 +26,11 @@ from stellar.pipeline.config.format import format_configuration
 from stellar.pipeline.config.json_positions import JsonString
 from stellar.pipeline.editor import check_file, find_library
 from stellar.repl.lines import COMMENTS, find_expression
-from stellar.tooling.checks import ERROR, find_problems
+from stellar.tooling.checks import find_problems
 from stellar.tooling.completion import Candidate, CompletionScope, OpenCall, complete_expression, find_call
+from stellar.tooling.findings import ERROR, Finding
 from stellar.tooling.formatter import StatementError, format_file
 from stellar.tooling.lexing import tokenize
-from stellar.tooling.lints import Finding
 from stellar.tooling.statements import Statement, read_statements
 from stellar.util.cached_properties import cached_property
 
@@ -379,7 +379,7 @@ def _check_expression(fragment: Fragment, library: Library | None) -> Iterator[N
             continue
         message = f"{problem.message}\nhint: {problem.hint}" if problem.hint else problem.message
         span = fragment.to_document(problem.span)
-        yield Notice(span, message, problem.name, problem.name == ERROR, _suggest_function(fragment, problem))
+        yield Notice(span, message, problem.name, problem.severity == ERROR, _suggest_function(fragment, problem))
 
 
 _UNKNOWN_FUNCTION = "unknown function "

@@ -19,7 +19,8 @@ from stellar.pipeline.config.schema import INPUTS_KEY
 from stellar.pipeline.parsers import PARSERS, Parser, list_options
 from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.pipeline import Pipeline
-from stellar.tooling.lints import Finding, lint
+from stellar.tooling.findings import Finding
+from stellar.tooling.lints import lint
 
 
 @dataclass(frozen=True, slots=True)

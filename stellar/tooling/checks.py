@@ -6,9 +6,8 @@ from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
 from stellar.language.library import Library
 from stellar.language.resolver import resolve
-from stellar.tooling.lints import Finding, lint
-
-ERROR = "error"
+from stellar.tooling.findings import ERROR, Finding
+from stellar.tooling.lints import lint
 
 
 def find_problems(source: str, library: Library) -> list[Finding]:
@@ -25,4 +24,4 @@ def find_problems(source: str, library: Library) -> list[Finding]:
 
 
 def _error_finding(error: StellarError) -> Finding:
-    return Finding(ERROR, error.message, error.span, error.hint)
+    return Finding(ERROR, error.message, error.span, error.hint, ERROR)

@@ -1,7 +1,7 @@
 """Lints: expressions that are valid, but by Metron's rules mean something else than a reader would expect.
 
 Each lint is a function `check_…` of a node. The rest of its name, with dashes, is the lint's name; LINTS at the end
-lists them. docs/lints.md describes them.
+lists them with their severities. docs/lints.md describes them. Comments with noqa suppress findings, see suppressions.
 """
 
 from __future__ import annotations
@@ -9,33 +9,20 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard, Union, get_args, get_origin
 
 from stellar.language import nodes as n
 from stellar.language.compiler.analysis import static_class
+from stellar.language.errors import ParseError
 from stellar.language.library import UNKNOWN, Function, Library
 from stellar.language.literals import LiteralKind
+from stellar.language.parser import parse
 from stellar.language.source import Span
+from stellar.tooling.findings import ERROR, UNUSED_NOQA, WARNING, Edits, Finding, SourceEdit, apply_edits
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem in an expression: an error, or a construct that is valid but misleading.
-
-    name: `error`, or the name of a lint, such as `mixed-and-or`
-    message: the error, or the actual meaning
-    span: its source location
-    hint: a suggested fix, if there is one
-    """
-
-    name: str
-    message: str
-    span: Span
-    hint: str | None
-
-
-Findings = Iterator[tuple[Span, str, str]]
+# The results of a check: span, message, hint, and edits if there is a fix
+Findings = Iterator[tuple[Span, str, str] | tuple[Span, str, str, Edits]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +48,12 @@ class LintContext:
         """Return True if the right one of two operands is in parentheses."""
         return "(" in self.between(left.span.end, right.span.start)
 
-    def parenthesize(self, whole: Span, inner: Span) -> str:
-        """Return a hint that shows `whole` with parentheses around `inner` if it is short."""
+    def parenthesize(self, whole: Span, inner: Span) -> tuple[str, Edits]:
+        """Return a hint that shows `whole` with parentheses around `inner` if it is short, and their insertion."""
         start, end = inner.start, inner.end
         result = f"{self.source[whole.start : start]}({self.source[start:end]}){self.source[end : whole.end]}"
         shown = f": it is read as {result}" if len(result) <= 80 and "\n" not in result else ""
-        return f"add parentheses{shown}"
+        return f"add parentheses{shown}", _insert_parentheses(inner)
 
     def is_parameter(self, node: n.Variable) -> bool:
         """Return True if a variable is a parameter of an enclosing lambda."""
@@ -84,6 +71,10 @@ class LintContext:
         if isinstance(node, n.Call):
             return _result_noun(self.library.get(node.name))
         return _NOUNS.get(static_class(node, self.library))
+
+
+def _insert_parentheses(span: Span) -> Edits:
+    return SourceEdit(Span(span.start, span.start), "("), SourceEdit(Span(span.end, span.end), ")")
 
 
 def _result_noun(function: Function | None) -> str | None:
@@ -110,16 +101,35 @@ _NOUNS: dict[object, str] = {
 
 
 def lint(tree: n.Expr, source: str, library: Library) -> list[Finding]:
-    """Return the lint findings of an expression in source order."""
+    """Return the lint findings of an expression in source order, without those that a comment suppresses."""
     nodes = list(n.walk(tree))
     context = LintContext(source, library, {id(child): node for node in nodes for child in n.children(node)})
     findings = [
-        Finding(name, message, span, hint)
+        Finding(name, message, span, hint, LINTS[name], *edits)
         for node in nodes
-        for name, check in LINTS.items()
-        for span, message, hint in check(node, context)
+        for check, name in _NAMES.items()
+        for span, message, hint, *edits in check(node, context)
     ]
+    findings = [_verify_edits(finding, tree, source) for finding in findings]
+    if "noqa" in source.lower():
+        from stellar.tooling.suppressions import suppress_findings  # loads the lexer
+
+        findings = suppress_findings(source, findings, LINTS)
     return sorted(findings, key=lambda finding: (finding.span.start, finding.name))
+
+
+def _verify_edits(finding: Finding, tree: n.Expr, source: str) -> Finding:
+    """Return a finding without its edits if the expression would have another tree after them."""
+    if not finding.edits or _outline(apply_edits(source, finding.edits)) == n.outline(tree):
+        return finding
+    return replace(finding, edits=())
+
+
+def _outline(source: str) -> list[tuple[str, ...]] | None:
+    try:
+        return n.outline(parse(source))
+    except ParseError:
+        return None
 
 
 # -- Precedence -------------------------------------------------------------------------------------------------------
@@ -129,14 +139,14 @@ def check_product_in_divisor(node: n.Expr, context: LintContext) -> Findings:
     match node:
         case n.Arithmetic("/", left, n.Arithmetic("*") as divisor) if not context.is_right_enclosed(left, divisor):
             message = "* binds tighter than /, so this divides by the product"
-            yield node.span, message, context.parenthesize(node.span, divisor.span)
+            yield node.span, message, *context.parenthesize(node.span, divisor.span)
 
 
 def check_mixed_and_or(node: n.Expr, context: LintContext) -> Findings:
     # A chain is reported once, at its start
     if _mixes(node, context) and not _mixes(context.parent(node), context):
         message = "`and` and `or` have one precedence and group from the right: a and b or c is a and (b or c)"
-        yield node.span, message, context.parenthesize(node.span, node.operands[-1].span)
+        yield node.span, message, *context.parenthesize(node.span, node.operands[-1].span)
 
 
 def _mixes(node: n.Expr | None, context: LintContext) -> TypeGuard[n.Conjunction | n.Disjunction]:
@@ -154,7 +164,7 @@ def check_swallowed_comparison(node: n.Expr, context: LintContext) -> Findings:
             item, container
         ):
             message = "`in` takes the comparison after it as its container: a in b == c is a in (b == c)"
-            yield node.span, message, context.parenthesize(node.span, container.span)
+            yield node.span, message, *context.parenthesize(node.span, container.span)
 
 
 def check_chained_comparison(node: n.Expr, context: LintContext) -> Findings:
@@ -189,7 +199,8 @@ def check_swallowed_name(node: n.Expr, context: LintContext) -> Findings:
             name = re.compile(r"[\w.:$]+").match(context.source, start)
             if name and context.source[:start].endswith(("not in", "NOT IN")):
                 message = "`not in` is one token even within a name: 1 not index is 1 not in dex"
-                yield Span(start - len("not in"), name.end()), message, "insert a space after `not in`"
+                edits = (SourceEdit(Span(start, start), " "),)
+                yield Span(start - len("not in"), name.end()), message, "insert a space after `not in`", edits
 
 
 # -- Values of the wrong type -----------------------------------------------------------------------------------------
@@ -404,6 +415,27 @@ def check_always_exists(node: n.Expr, context: LintContext) -> Findings:
         yield node.span, "_ is the record, which always exists", "name a field, or use IS_EMPTY(_)"
 
 
+def check_name_as_model(node: n.Expr, context: LintContext) -> Findings:
+    match node:
+        case n.Call("MAAS_GET_ENDPOINT", (n.Variable(name) as model, *_)) if not context.is_parameter(model):
+            if not _is_enclosed(node, model, context):
+                message = f"the model is the value of the field {name}, not the model '{name}'"
+                yield model.span, message, f"write '{name}', or ({name}) if the value is meant"
+
+
+def _is_enclosed(call: n.Call, first: n.Expr, context: LintContext) -> bool:
+    """Return True if the first argument of a call is in parentheses of its own."""
+    return context.between(call.span.start, first.span.start).count("(") > 1
+
+
+def check_function_as_name(node: n.Expr, context: LintContext) -> Findings:
+    if isinstance(node, n.Variable) and node.name in context.library and not context.is_parameter(node):
+        message = f"{node.name} is the name of a field here, not a call of the function"
+        is_lambda = isinstance(context.parent(node), n.Call)
+        lambda_form = f", or x -> {node.name}(x) for the function itself" if is_lambda else ""
+        yield node.span, message, f"write {node.name}(...){lambda_form}"
+
+
 _CHECKS: tuple[Callable[[n.Expr, LintContext], Findings], ...] = (
     check_product_in_divisor,
     check_mixed_and_or,
@@ -421,6 +453,8 @@ _CHECKS: tuple[Callable[[n.Expr, LintContext], Findings], ...] = (
     check_order_with_null,
     check_compared_with_nan,
     check_keyword_as_name,
+    check_function_as_name,
+    check_name_as_model,
     check_name_as_key,
     check_repeated_key,
     check_repeated_parameter,
@@ -430,4 +464,8 @@ _CHECKS: tuple[Callable[[n.Expr, LintContext], Findings], ...] = (
     check_misleading_literal,
     check_always_exists,
 )
-LINTS = {check.__name__.removeprefix("check_").replace("_", "-"): check for check in _CHECKS}
+_NAMES = {check: check.__name__.removeprefix("check_").replace("_", "-") for check in _CHECKS}
+_ERRORS = ("condition-not-boolean", "invalid-literal")  # they fail whenever they are evaluated, unless with null
+
+# The severity of the findings of each lint
+LINTS = {name: ERROR if name in _ERRORS else WARNING for name in (*_NAMES.values(), UNUSED_NOQA)}

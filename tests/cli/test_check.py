@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -72,8 +74,8 @@ def test_a_report_gives_the_line_and_column_in_the_file(file, tmp_path, capsys):
     path.write_text(file, encoding="utf-8")
     offset = file.rindex("8 / 4 * 2")
     line, column = file.count("\n", 0, offset) + 1, offset - (file.rfind("\n", 0, offset) + 1) + 1
-    assert main(["check", str(path)]) == 1
-    locations = re.findall(r":(\d+):(\d+): product-in-divisor", capsys.readouterr().out)
+    assert main(["check", "--strict", str(path)]) == 1
+    locations = re.findall(r":(\d+):(\d+): warning: product-in-divisor", capsys.readouterr().out)
     assert locations == [(str(line), str(column))]
 
 
@@ -83,7 +85,16 @@ def test_a_report_gives_the_line_and_column_in_the_file(file, tmp_path, capsys):
         (["-e", "a"], 0),
         (["-e", ""], 0),
         (["-e", "a", "-e", "1 +"], 1),
-        (["-e", "8 / 4 * 2"], 1),
+        (["-e", "8 / 4 * 2"], 0),
+        (["--strict", "-e", "8 / 4 * 2"], 1),
+        (["--strict", "-e", "a"], 0),
+        (["--strict", "--ignore", "product-in-divisor", "-e", "8 / 4 * 2"], 0),
+        (["--strict", "--select", "mixed-and-or,always-exists", "-e", "8 / 4 * 2"], 0),
+        (["--strict", "--select", "always-exists", "--select", "product-in-divisor", "-e", "8 / 4 * 2"], 1),
+        (["-e", "REGEXP_MATCH(a, '(')"], 1),
+        (["--ignore", "invalid-literal", "-e", "REGEXP_MATCH(a, '(')"], 0),
+        (["--select", "always-exists", "-e", "1 +"], 1),
+        (["--strict", "-e", "8 / 4 * 2 // noqa: product-in-divisor"], 0),
         (["-e", "NOPE()"], 1),
         (["-e", "1 +", "nowhere.stellar"], 2),
         (["nowhere.stellar", "-e", "a"], 2),
@@ -98,3 +109,41 @@ def test_the_status_is_that_of_the_worst_result(arguments, status, tmp_path, mon
 def test_debug_shows_why_a_file_cannot_be_read(capsys):
     assert main(["check", "--debug", "nowhere.stellar"]) == 2
     assert "FileNotFoundError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("mixed-or-and", "did you mean mixed-and-or?"), ("x", "docs/lints.md lists all lints")]
+)
+def test_an_unknown_lint_is_a_usage_error(name, hint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--ignore", f"configuration,{name}", "-e", "a"])
+    assert ended.value.code == 2
+    assert f"unknown lint '{name}'; {hint}" in capsys.readouterr().err
+
+
+def test_json_describes_findings_and_their_fixes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("rules.stellar").write_text("a or\n  b and c\n", encoding="utf-8")
+    Path("broken.json").write_text("{", encoding="utf-8")
+    assert main(["check", "--output", "json", "rules.stellar", "broken.json"]) == 1
+    finding, error = json.loads(capsys.readouterr().out)
+    where = ("file", "line", "column", "severity", "name")
+    assert [finding[key] for key in where] == ["rules.stellar", 1, 1, "warning", "mixed-and-or"]
+    assert finding["edits"] == [
+        {"line": 2, "column": 3, "end_line": 2, "end_column": 3, "replacement": "("},
+        {"line": 2, "column": 10, "end_line": 2, "end_column": 10, "replacement": ")"},
+    ]
+    assert [error[key] for key in where] == ["broken.json", 1, 2, "error", "configuration"]
+
+
+def test_a_file_that_cannot_be_changed_is_named(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "rules.stellar"
+    file.write_text("a and b or c")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("stellar.tooling.fixes.replace_content", refuse)
+    monkeypatch.setattr("stellar.cli._drop_output", lambda: None)
+    assert main(["check", "--fix", str(file)]) == 2
+    assert capsys.readouterr().err == f"stellar: can't write {file}: Permission denied\n"

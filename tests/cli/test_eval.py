@@ -60,7 +60,7 @@ def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
         main([command, "-e", expression, *rest.split()])
         outputs.append(capsys.readouterr().out.splitlines()[0])
     assert outputs[:3] == ['"A"', "true", '"a.b"']
-    assert outputs[3].startswith("-e:1:1: mixed-and-or")
+    assert outputs[3].startswith("-e:1:1: warning: mixed-and-or")
 
 
 @pytest.mark.parametrize(

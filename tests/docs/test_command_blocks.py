@@ -37,6 +37,7 @@ PAGES = [
     "docs/testing.md",
     "docs/pipeline-files.md",
     "docs/enrichments.md",
+    "docs/lints.md",
     *MODELS,
 ]
 READER = "/home/me"  # the home of the pages' reader

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stellar.cli import main as stellar
 from stellar.functions.enrichments import SqliteEnrichments
 from stellar.pipeline.cli import main
 
@@ -146,6 +147,7 @@ def test_json_has_an_object_for_each_finding(check: Check) -> None:
                 "path": "sensorTopics",
                 "message": "unknown key 'sensorTopics'; did you mean sensorTopic?",
                 "detail": "",
+                "edits": [],
             }
         ],
     )
@@ -166,15 +168,56 @@ def test_strict_fails_for_warnings(check: Check) -> None:
     files = {"extra/y.json": {}}
     assert check(files)[0] == 0
     assert check(files, "--strict")[0] == 1
+    assert check(files, "--strict", "--ignore", "configuration") == (0, VALID)
+
+
+FILTER = {"parserClassName": "JSONMap", "filterClassName": "STELLAR"}
+
+
+def with_filter(query: str) -> dict[str, Any]:
+    return {"parsers/x.json": {**FILTER, "parserConfig": {"filter.query": query}}}
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "status", "name"),
+    [
+        ("a and b or c", (), 0, "mixed-and-or"),
+        ("a and b or c", ("--strict",), 1, "mixed-and-or"),
+        ("a and b or c", ("--strict", "--ignore", "mixed-and-or"), 0, None),
+        ("a and b or c", ("--strict", "--select", "always-exists"), 0, None),
+        ("a and b or c // noqa: mixed-and-or", ("--strict",), 0, None),
+        ("a // noqa: mixed-and-or", ("--strict",), 1, "unused-noqa"),
+        ("REGEXP_MATCH(a, '(')", (), 1, "invalid-literal"),
+        ("REGEXP_MATCH(a, '(') // noqa: invalid-literal", (), 0, None),
+        ("a and", ("--ignore", "mixed-and-or"), 1, "error"),
+    ],
+)
+def test_both_commands_select_findings_and_exit_alike(
+    query: str, options: tuple[str, ...], status: int, name: str | None, check: Check
+) -> None:
+    got, printed = check(with_filter(query), "--output", "json", *options)
+    assert got == status
+    assert [finding["name"] for finding in json.loads(printed)] == ([] if name is None else [name])
+    assert stellar(["check", *options, "-e", query]) == status
+    assert stellar(["check", *options, "config/parsers/x.json"]) == status
+
+
+def test_expressions_of_a_directory_are_fixed(check: Check) -> None:
+    assert check(with_filter('a == "\u00e9" and b or c'), "--fix", "--strict") == (0, VALID)
+    query = json.loads(Path("config/parsers/x.json").read_text())["parserConfig"]["filter.query"]
+    assert query == 'a == "\u00e9" and (b or c)'
+
+
+def test_a_comment_in_a_profile_suppresses_a_lint(check: Check) -> None:
+    profile = {"profile": "p", "foreach": "a", "onlyif": "a and b or c // noqa: mixed-and-or", "result": "1"}
+    assert check({"profiler.json": {"profiles": [profile]}}, "--strict") == (0, VALID)
 
 
 def test_the_command_for_expressions_has_the_same_formats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from stellar.cli import main as stellar
-
     monkeypatch.chdir(tmp_path)
     Path("rules.stellar").write_text("a and b or c\n", encoding="utf-8")
-    assert stellar(["check", "--format", "json", "rules.stellar"]) == 1
+    assert stellar(["check", "--format", "json", "rules.stellar"]) == 0
     (finding,) = json.loads(capsys.readouterr().out)
     assert (finding["file"], finding["line"], finding["severity"]) == ("rules.stellar", 1, "warning")

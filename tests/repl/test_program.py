@@ -61,7 +61,7 @@ def test_a_user_types_completes_interrupts_and_quits(screen):
     screen.type("1 + TO_UPER('a')")
     screen.press("Enter")
     screen.wait_for(
-        r"^\[!\] unknown function TO_UPER\n1 \| 1 \+ TO_UPER\('a'\)\n +\^{12}\nhint: did you mean TO_UPPER\?$"
+        r"^\[!\] unknown function TO_UPER\n1 \| 1 \+ TO_UPER\('a'\)\n +\^{7}\nhint: did you mean TO_UPPER\?$"
     )
     # A line is discarded, and earlier variables stay
     screen.type("never")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stellar.tooling.diagnostics import FORMATS, Diagnostic
+from stellar.tooling.diagnostics import FORMATS, Diagnostic, DiagnosticReport
 
 LINT = Diagnostic("rules.stellar", 3, 7, "warning", "mixed-and-or", "", "add parentheses", "a and b or c\n^")
 CONFIGURATION = Diagnostic("x.json", 1, 2, "error", "configuration", "parserConfig.columns", "missing key")
@@ -32,3 +32,11 @@ def test_commands_for_github_are_escaped():
         "::error file=x.json,line=1,col=2,title=configuration::parserConfig.columns: missing key\n"
         "::error file=a%2Cb%3Ac.json,title=error::100 %25 wrong%0D%0Areally\n"
     )
+
+
+def test_a_report_has_each_diagnostic_once():
+    report = DiagnosticReport()
+    report.add([LINT, CONFIGURATION, LINT])
+    report.add([FILE, CONFIGURATION])
+    assert report.diagnostics == (LINT, CONFIGURATION, FILE)
+    assert [report.has_error_in(file) for file in ("rules.stellar", "x.json", "y.json")] == [False, True, False]

@@ -10,8 +10,13 @@ import pytest
 from stellar import compile as compile_expression
 from stellar.functions import LIBRARY, SHELL_LIBRARY
 from stellar.language.library import Library, stellar
+from stellar.language.nodes import outline
 from stellar.language.parser import parse
 from stellar.language.resolver import resolve
+from stellar.language.source import Span
+from stellar.tooling import lints
+from stellar.tooling.checks import find_problems
+from stellar.tooling.findings import SourceEdit, apply_edits
 from stellar.tooling.lints import LINTS, lint
 
 # Spans of findings are marked by « and »
@@ -125,6 +130,21 @@ FIRES = {
         "DOMAIN_REMOVE_SUBDOMAINS(«'example.com.'»)",
     ],
     "always-exists": ["«exists(_)»"],
+    "function-as-name": ["«LENGTH» > 5", "MAP(l, «TO_UPPER»)", "x -> «TRIM»", "{'a' : «NOTHING»}"],
+    "name-as-model": [
+        "MAAS_GET_ENDPOINT(«dga»)",
+        "MAAS_MODEL_APPLY(MAAS_GET_ENDPOINT( // (\n«dga», '1.0'), {'a' : b})",
+        "x -> MAAS_GET_ENDPOINT(«dga»)",
+    ],
+    "unused-noqa": [
+        "a // noqa: «mixed-and-or»",
+        "a and b or c // noqa: mixed-and-or, «always-exists»",
+        "a and b or c // noqa: «no-such-lint»,mixed-and-or",
+        "a «// noqa»",
+        "a // why «// NoQA»: 5",
+        "a // noqa: «error»",
+        "a and b or c\n// noqa: «mixed-and-or»",
+    ],
 }
 QUIET = {
     "product-in-divisor": [
@@ -271,6 +291,30 @@ QUIET = {
         "DOMAIN_TO_TLD('a b.com.')",
     ],
     "always-exists": ["exists(a)", "_"],
+    "function-as-name": [
+        "LENGTH(a) > 5",
+        "MAP(l, x -> TO_UPPER(x))",
+        "TRIM -> TRIM",
+        "length",
+        "LENGTHY",
+        "exists(TRIM)",
+    ],
+    "name-as-model": [
+        "MAAS_GET_ENDPOINT('dga')",
+        "MAAS_GET_ENDPOINT((dga))",
+        "MAAS_GET_ENDPOINT('dga', version)",
+        "MAP(l, dga -> MAAS_GET_ENDPOINT(dga))",
+        "MAAS_GET_ENDPOINT(TRIM(dga))",
+        "TRIM(dga)",
+    ],
+    "unused-noqa": [
+        "a and b or c // noqa: mixed-and-or",
+        "a and b or c // noqa : mixed-and-or - from Metron",
+        "a and\n b // noqa: mixed-and-or\n or c",
+        "a // noqable",
+        "'// noqa'",
+        "a or 'x' and b // noqa: mixed-and-or,value-as-truth",
+    ],
 }
 MANUAL = (Path(__file__).parents[2] / "docs" / "lints.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in row.split(" | ")] for row in re.findall(r"^\| (`[a-z].*) \|$", MANUAL, re.MULTILINE)]
@@ -392,9 +436,13 @@ def test_the_manual_has_a_row_for_each_lint():
     assert [row[0].strip("`") for row in ROWS] == list(LINTS)
 
 
+def test_the_manual_shows_the_severities():
+    assert {row[0].strip("`"): row[1] for row in ROWS} == LINTS
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
 def test_the_manual_shows_examples_that_fire_and_their_fixes(row):
-    name, fires, _, better = row
+    name, _, fires, _, better = row
     for text in code(fires):
         assert spans(name.strip("`"), text), text
     for text in code(better):
@@ -406,3 +454,90 @@ def test_the_manual_shows_examples_that_fire_and_their_fixes(row):
 
 def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a and b or c // noqa: mixed-and-or", []),
+        ("a and\n b // noqa: mixed-and-or\n or c", []),
+        ("a and b or c // NOQA:mixed-and-or", []),
+        ("a and b or 'c' // noqa: mixed-and-or", ["value-as-truth"]),
+        ("f(8 / 4 * 2, // noqa: product-in-divisor\n 8 / 4 * 2)", ["product-in-divisor"]),
+        ("a and b or c // noqa", ["mixed-and-or", "unused-noqa"]),
+        ("a and b or c // noqa: mixed-and", ["mixed-and-or", "unused-noqa"]),
+        ("'// noqa: mixed-and-or' and b or c", ["mixed-and-or", "value-as-truth"]),
+    ],
+)
+def test_a_comment_suppresses_the_named_lints_of_its_line(text, names):
+    assert sorted(finding.name for finding in lint(parse(text), text, LIBRARY)) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("a // noqa: mixed-and-org", "unknown lint mixed-and-org", "did you mean mixed-and-or?"),
+        ("a // noqa: x", "unknown lint x", "docs/lints.md lists all lints"),
+        ("a // noqa: always-exists", "always-exists is not reported here", "remove it"),
+        (
+            "a // noqa",
+            "noqa without the name of a lint suppresses nothing",
+            "write // noqa: NAME, as in // noqa: mixed-and-or",
+        ),
+    ],
+)
+def test_a_comment_that_suppresses_nothing_is_reported(text, message, hint):
+    (finding,) = lint(parse(text), text, LIBRARY)
+    assert (finding.name, finding.message, finding.hint) == ("unused-noqa", message, hint)
+
+
+def test_errors_are_not_suppressed():
+    problems = find_problems("NOPE(a) // noqa: error, mixed-and-or", LIBRARY)
+    assert [problem.name for problem in problems] == ["error", "unused-noqa", "unused-noqa"]
+
+
+# An expression, and the same after all its fixes
+FIXED = [
+    ("a and b or c", "a and (b or c)"),
+    ("8 / 4 * 2", "8 / (4 * 2)"),
+    ("a and ( b ) or c", "a and (( b ) or c)"),
+    ("a and // (\n b or c // end", "a and // (\n (b or c) // end"),
+    ("'a' in x == true", "'a' in (x == true)"),
+    ("1 not index", "1 not in dex"),
+    ("a // noqa: always-exists", "a"),
+    ("a \t// noqa: always-exists, mixed-and-or\n and b", "a\n and b"),
+    ("a // noqa: always-exists - from Metron", "a // noqa: always-exists - from Metron"),
+    ("a and b or c // noqa: always-exists, mixed-and-or", "a and b or c // noqa: always-exists, mixed-and-or"),
+    ("a // noqa: always-exists, alway-exists", "a // noqa: always-exists, alway-exists"),
+    ("a // noqa", "a // noqa"),
+    ("a < b < c", "a < b < c"),
+    ("{ip : 1}", "{ip : 1}"),
+]
+
+
+@pytest.mark.parametrize(("text", "after"), FIXED)
+def test_edits_fix_what_has_one_fix(text, after):
+    edits = tuple(edit for finding in lint(parse(text), text, LIBRARY) for edit in finding.edits)
+    assert apply_edits(text, edits) == after
+    assert not [finding for finding in lint(parse(after), after, LIBRARY) if finding.edits]
+
+
+@pytest.mark.parametrize(
+    "text", [parse_marks(text)[0] for texts in (*FIRES.values(), *QUIET.values()) for text in texts]
+)
+def test_edits_keep_the_tree(text):
+    tree = parse(text)
+    for finding in lint(tree, text, FUNCTIONS):
+        assert outline(parse(apply_edits(text, finding.edits))) == outline(tree)
+
+
+@pytest.mark.parametrize("replacement", ["(", "not("])
+def test_edits_that_would_change_the_meaning_are_dropped(replacement, monkeypatch):
+    edits = (SourceEdit(Span(0, 0), replacement), SourceEdit(Span(1, 1), ")" if replacement != "(" else ""))
+
+    def check(node, context):
+        yield node.span, "wrong", "none", edits
+
+    monkeypatch.setitem(lints._NAMES, check, "always-exists")
+    (finding,) = lint(parse("a"), "a", LIBRARY)
+    assert (finding.message, finding.edits) == ("wrong", ())

@@ -7,27 +7,27 @@ from functools import partial
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.cli.common import add_config
-from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.directory_check import check_directory
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.services import add_registry_options, find_missing_services
-from stellar.tooling.diagnostics import FORMATS
+from stellar.tooling.check_command import add_report_options, run_check
+from stellar.tooling.diagnostics import DiagnosticReport
 
 DESCRIPTION = (
     "Read all files of a configuration directory, check all keys, compile all expressions, check what they need "
-    "from outside, and warn of probable mistakes. The exit status is 1 if there are errors; warnings do not count, "
-    "unless --strict is passed."
+    "from outside, and warn of probable mistakes. docs/lints.md describes the lints."
 )
-EXIT_STATUS = ""
+EXIT_STATUS = """\
+exit status: 0 if there are no errors, 1 if there are, with --strict also for
+warnings; 2 for invalid options"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
     add("--sensor", metavar="NAME", help="check this sensor only; by default the whole directory is checked")
-    add("--format", choices=FORMATS, default="text", help="format of the findings (default %(default)s)")
     add("--offline", action="store_true", help="do not check stores, files and registries outside the directory")
-    add("--strict", action="store_true", help="the exit status is 1 for warnings, too")
+    add_report_options(parser)
     add_registry_options(parser)
     add_config(parser)
     parser.set_defaults(max_warnings=None)
@@ -35,12 +35,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    result = check_directory(options.config, options.sensor, partial(_find_missing, options))
-    print(FORMATS[options.format](result.reports), end="")
+    sensors: dict[str, frozenset[str]] = {}
+    status = run_check(partial(_check, options, sensors), options)
     if options.format == "text":
-        for name, functions in result.sensors.items():
+        for name, functions in sensors.items():
             print(f"{name}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
-    return FAILED if result.has_errors or (options.strict and result.reports) else OK
+    return status
+
+
+def _check(options: argparse.Namespace, sensors: dict[str, frozenset[str]]) -> DiagnosticReport:
+    """Check the directory; `sensors` becomes the sensors without errors, with the functions that they call."""
+    result = check_directory(options.config, options.sensor, partial(_find_missing, options))
+    sensors.clear()
+    sensors.update(result.sensors)
+    return result.report
 
 
 def _find_missing(options: argparse.Namespace, pipeline: Pipeline) -> list[ConfigError]:

@@ -26,9 +26,16 @@ class Positions:
         error: the error of the expression at the path, whose position in the expression is added
         is_key: if True, the position of the key, not of the value
         """
+        return self._open(file).find(path, error, is_key)
+
+    def has_expression(self, file: str, path: str) -> bool:
+        """Return True if a JSON file has a string with an expression at a path."""
+        return self._open(file).has_expression(path)
+
+    def _open(self, file: str) -> _File:
         if file not in self._files:
             self._files[file] = _File(file)
-        return self._files[file].find(path, error, is_key)
+        return self._files[file]
 
     def find_error(self, error: ConfigError) -> Position | None:
         """Return the line and the column, from 1, of an error; None if its file cannot be read."""
@@ -49,6 +56,9 @@ class _File:
             return None
         offset = problem.offset if problem is not None else self._find_offset(self._configuration, path, error, is_key)
         return position(self._configuration.source, offset)
+
+    def has_expression(self, path: str) -> bool:
+        return self._name.endswith(".json") and any(text.path == path for text in self._configuration.texts)
 
     def _find_definition(self, source: str, name: str) -> Position | None:
         """Return the position of a Grok pattern in a file of patterns."""
