@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stellar.java.match_timer import match_timer
+from stellar.pipeline.checkpoints import Checkpoints
 from stellar.pipeline.cli.common import add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import find_inputs, load_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
 from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.connectors.lines import LineBatch
+from stellar.pipeline.connectors.positions import RunState
+from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
 from stellar.pipeline.connectors.sources import check_readable, expand_names, read_batches, total_size
 from stellar.pipeline.progress import Display, display, summarize_counts
@@ -43,6 +48,12 @@ _ERRORS_HELP = (
     "target for error documents, likewise; "
     f"by default the first {MAX_SHOWN} failures are summarized on standard error, and the others only counted"
 )
+_RESUME_HELP = (
+    "continue where the last run with this output ended, also if it was killed. Positions are stored with the output: "
+    "in the SQLite file, or in TARGET.position for a file of JSON lines, which is continued. Records are written "
+    "exactly once there, and at least once to standard output"
+)
+_POSITION_HELP = "file for the positions of --resume; required for standard output"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +62,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
+    add("--resume", action="store_true", help=_RESUME_HELP)
+    add("--position", metavar="FILE", help=_POSITION_HELP)
     add_registry_options(parser)
     add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
     add("--quiet", action="store_true", help="print neither progress nor counts")
@@ -62,19 +75,25 @@ def run(options: argparse.Namespace) -> int:
     configs, pipeline = load_pipeline(options.config, options.sensor)
     counts, files = Counts(), expand_names(find_inputs(options.files, configs[0]))
     check_readable(files, (options.output, options.errors))
+    _check_options(options, configs[0], files)
     with ExitStack() as stack:
         connect_services(pipeline, configs[0], options, stack)
         stack.enter_context(match_timer())
         sinks = stack.enter_context(Sinks())
+        state = open_state(options, sinks, pipeline.sensor) if options.resume else None
         sink = sinks.open(options.output, "records")
         screen = stack.enter_context(
             display(partial(summarize_counts, counts), total_size(files), _is_progress_shown(options))
         )
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
+        checkpoints = None if state is None else Checkpoints(sinks, state, counts)
+        source = screen.track(_read(files, state, options))
         try:
-            source = screen.track(read_batches(files, options.max_line_bytes))
-            run_batches(pipeline, source, profiles or sink, errors, counts, options.in_flight, options.topic)
+            with checkpoints or nullcontext():
+                commit = checkpoints.commit if checkpoints is not None else _ignore
+                write = profiles or sink
+                run_batches(pipeline, source, write, errors, counts, options.in_flight, options.topic, commit)
             _finish_profiles(profiles, screen, options)
         except KeyboardInterrupt:
             _finish_profiles(profiles, screen, options)
@@ -84,6 +103,39 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+def _check_options(options: argparse.Namespace, config: SensorConfig, files: Sequence[str]) -> None:
+    """Check the options of positions. Raises ValueError."""
+    if options.position is not None and not options.resume:
+        raise ValueError("--position has no effect without --resume")
+    if options.resume:
+        check_resumable(files)
+        if config.profiler_file is not None:
+            raise ValueError(
+                f"the values of profiles cannot be resumed; remove --resume or {config.profiler_file}, and apply the "
+                "records with stellar-profiler"
+            )
+
+
+def open_state(options: argparse.Namespace, sinks: Sinks, sensor: str) -> RunState:
+    """Return the stored state of a run, or a new one. Raises ValueError or OSError."""
+    targets = [options.output, *([options.errors] if options.errors else [])]
+    state = sinks.open_positions(sensor, targets, options.position).load() or RunState(sensor)
+    if state.sensor != sensor:
+        raise ValueError(f"the stored positions are of a run of {state.sensor}, not {sensor}; use another --output")
+    sinks.resume(state.lengths)
+    return state
+
+
+def _read(files: Sequence[str], state: RunState | None, options: argparse.Namespace) -> Iterator[LineBatch]:
+    if state is None:
+        return read_batches(files, options.max_line_bytes)
+    return read_resumed(files, state.files, options.max_line_bytes)
+
+
+def _ignore(batch: LineBatch) -> None:
+    """Store no position."""
 
 
 def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingSink | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stellar.pipeline.connectors.compression import ByteStream
 from stellar.pipeline.records import Raw
@@ -62,7 +63,9 @@ class LineBatch:
     failed: the content that cannot be read, or its first bytes
     size: the bytes that were read
     position: the position after the batch; None for a stream without positions
-    source: identifies the file to the reader of several files
+    source: the record of the file; None for a stream without positions, and for a batch that only shows that all files
+        were read to their ends for now
+    is_last: true for the last batch of a file
     """
 
     origin: str
@@ -72,7 +75,8 @@ class LineBatch:
     failed: bytes = b""
     size: int = 0
     position: LinePosition | None = None
-    source: object = None
+    source: Any = None
+    is_last: bool = False
 
     def messages(self, topic: str | None = None) -> Iterator[Raw]:
         """Yield the lines as raw messages, and the failure as a message with an error."""
@@ -96,7 +100,7 @@ class LineReader:
         origin: str,
         position: LinePosition | None = None,
         most: int = MAX_LINE_BYTES,
-        source: object = None,
+        source: Any = None,
     ) -> None:
         self._stream = stream
         self._origin = origin

@@ -6,18 +6,24 @@ name for a file of JSON lines.
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Protocol
 
 from stellar.language.conversions import to_string
+from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
 from stellar.pipeline.records import Record, to_json, to_json_bytes
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import abandon
+
+log = logging.getLogger(__name__)
 
 STANDARD_OUTPUT = "-"
 STANDARD_OUTPUT_NAME = "standard output"
@@ -45,11 +51,15 @@ class JsonLines:
 
     stream: a file; it is flushed after each write
     name: the name of the file, for errors
+    length: the length of the file in bytes, without buffered lines
+    is_file: true for a file that can be cut, false for a pipe or a device
     """
 
-    def __init__(self, stream: IO[bytes] | FileIO, name: str) -> None:
+    def __init__(self, stream: IO[bytes] | FileIO, name: str, length: int = 0) -> None:
         self._stream = stream
         self._name = name
+        self.length = length
+        self.is_file = isinstance(stream, FileIO) and S_ISREG(os.fstat(stream.fileno()).st_mode)
         self._pending = bytearray()
         self._forked = False
         reset_after_fork(self)
@@ -72,9 +82,25 @@ class JsonLines:
         with self._name_errors():
             rest = memoryview(pending)
             while rest:
-                rest = rest[self._stream.write(rest) or 0 :]
+                written = self._stream.write(rest) or 0
+                self.length += written
+                rest = rest[written:]
             if not self._forked:
                 self._stream.flush()
+
+    def sync(self) -> None:
+        """Write the buffered lines to the disk."""
+        self.flush()
+        if self.is_file:
+            with self._name_errors():
+                os.fsync(self._stream.fileno())
+
+    def cut(self, length: int) -> None:
+        """Discard the buffered lines, and those in a file after a length."""
+        self._pending = bytearray()
+        if self.is_file:
+            with self._name_errors():
+                self._stream.truncate(length)
 
     def close(self) -> None:
         """Write the buffered lines, and close the file."""
@@ -96,13 +122,16 @@ class Database:
     """A SQLite file with a table for each kind of document: its JSON, and columns for searches.
 
     The child of a fork cannot use it, and leaves the pending transaction of the parent alone.
+
+    commits: commit after some documents; if False, they are committed with the positions of the run
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, commits: bool = True) -> None:
         self._path = path
+        self._commits = commits
         self._pending = 0
         self._forked = False
-        with self._name_errors():
+        with _name_errors(self._path):
             self._connection = sqlite3.connect(path)
         reset_after_fork(self)
 
@@ -118,7 +147,7 @@ class Database:
         """
         if not name.isidentifier():
             raise ValueError(f"invalid table name {name!r}: expected an identifier")
-        with self._name_errors():
+        with _name_errors(self._path):
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {name} "
                 "(guid TEXT, timestamp INTEGER, source_type TEXT, is_alert TEXT, score REAL, document TEXT NOT NULL)"
@@ -128,33 +157,94 @@ class Database:
         )
         return lambda document: self._insert(insert, document)
 
+    def roll_back(self) -> None:
+        """Discard the documents that are not committed."""
+        with _name_errors(self._path):
+            self._connection.rollback()
+
     def close(self) -> None:
-        """Commit the pending documents, and close the file."""
+        """Commit the pending documents, unless they are committed with positions, and close the file."""
         if self._forked:
             return
         try:
-            with self._name_errors():
-                self._connection.commit()
+            with _name_errors(self._path):
+                if self._commits:
+                    self._connection.commit()
         finally:
             self._connection.close()
+
+    def open_positions(self, run: str) -> PositionTable:
+        """Return the store for the positions of a run, which are committed with the documents."""
+        with _name_errors(self._path):
+            self._connection.execute(_CREATE_POSITIONS)
+        return PositionTable(self._connection, self._path, run)
 
     def _insert(self, statement: str, document: Record) -> None:
         if self._forked:
             raise RuntimeError(_FORKED.format(self._path))
         columns = [_column(document.get(name)) for name in _COLUMNS]
         text = _escape_surrogates(to_json(document))
-        with self._name_errors():
+        with _name_errors(self._path):
             self._connection.execute(statement, [*columns, text])
             self._pending += 1
-            if self._pending % _ROWS_PER_TRANSACTION == 0:
+            if self._commits and self._pending % _ROWS_PER_TRANSACTION == 0:
                 self._connection.commit()
 
-    @contextmanager
-    def _name_errors(self) -> Iterator[None]:
+
+_CREATE_POSITIONS = (
+    "CREATE TABLE IF NOT EXISTS positions (run TEXT PRIMARY KEY, sequence INTEGER NOT NULL, state TEXT NOT NULL)"
+)
+_UPDATE_POSITIONS = "UPDATE positions SET sequence = sequence + 1, state = ? WHERE run = ? AND sequence = ?"
+
+
+class PositionTable:
+    """The state of a run in the table `positions` of a database.
+
+    `save` commits the documents that were inserted before. A sequence number detects another run with the same name.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str, run: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._run = run
+        self._sequence = 0
+
+    def load(self) -> RunState | None:
+        with _name_errors(self._path):
+            row = self._connection.execute(
+                "SELECT sequence, state FROM positions WHERE run = ?", (self._run,)
+            ).fetchone()
+        if row is None:
+            return None
+        self._sequence = row[0]
         try:
-            yield
-        except sqlite3.Error as error:
-            raise OSError(f"cannot use {self._path} as a SQLite database: {error}") from error
+            return RunState.from_json(row[1])
+        except ValueError as error:
+            raise ValueError(
+                f"cannot read positions of {self._run} from {self._path}: {error}; "
+                "delete the row from the table positions to read all input again"
+            ) from error
+
+    def save(self, state: RunState) -> None:
+        with _name_errors(self._path):
+            self._connection.execute("INSERT OR IGNORE INTO positions VALUES (?, 0, '')", (self._run,))
+            update = self._connection.execute(_UPDATE_POSITIONS, (state.to_json(), self._run, self._sequence))
+            if update.rowcount != 1:
+                self._connection.rollback()
+                raise OSError(
+                    f"another run of {self._run} has stored positions in {self._path} in the meantime; "
+                    "run one at a time, or use different databases"
+                )
+            self._connection.commit()
+        self._sequence += 1
+
+
+@contextmanager
+def _name_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"cannot use {path} as a SQLite database: {error}") from error
 
 
 _COLUMNS = ("guid", "timestamp", "source.type", "is_alert", "threat.triage.score")
@@ -178,12 +268,17 @@ class Sinks:
     """Opens sinks by their targets, and closes all of them.
 
     A target that is opened twice is shared, such as records and errors in one file or database.
+
+    With positions (`open_positions`), documents are stored together with them: `save` writes both, and `roll_back`
+    discards the documents after the last save, as the next run does if this one is killed.
     """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._databases: dict[str, Database] = {}
         self._files: dict[str, JsonLines] = {}
+        self._store: PositionStore | None = None
+        self._lengths: dict[str, int] = {}
 
     def __enter__(self) -> Sinks:
         return self
@@ -191,28 +286,107 @@ class Sinks:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    def open_positions(self, run: str, targets: Sequence[str], file: str | None) -> PositionStore:
+        """Return the store for the positions of a run; call it before `open`.
+
+        It is a table in the database of the targets; otherwise `file`, by default the name of the first target with
+        `.position`.
+
+        run: the name of the run in a database
+        targets: those that will be opened; the first one is for records
+
+        Raises OSError if it cannot be used, and ValueError if the targets cannot store positions.
+        """
+        databases = sorted({str(Path(each).resolve()) for each in targets if is_database(each)})
+        if len(databases) > 1:
+            raise ValueError("--resume needs records and errors in one database, because they are committed together")
+        if databases and file is not None:
+            raise ValueError(f"positions are stored in the database {databases[0]}; remove --position")
+        if databases:
+            self._store = self._database(databases[0], commits=False).open_positions(run)
+        else:
+            opened = PositionFile(file if file is not None else _name_position_file(targets[0]))
+            self._stack.callback(opened.close)
+            self._store = opened
+        return self._store
+
+    def resume(self, lengths: Mapping[str, int]) -> None:
+        """Set the lengths at which files are cut when they are opened."""
+        self._lengths = dict(lengths)
+
+    def save(self, state: RunState) -> None:
+        """Write all documents so far, and the state with their lengths. Raises OSError."""
+        if self._store is None:
+            raise RuntimeError("no store for positions is open; call open_positions first")
+        for lines in self._files.values():
+            lines.sync()
+        state.lengths = lengths = {path: lines.length for path, lines in self._files.items() if lines.is_file}
+        self._store.save(state)
+        self._lengths = lengths
+
+    def roll_back(self) -> None:
+        """Discard the documents after the last save; a pipe has written them already. Raises OSError."""
+        for path, lines in self._files.items():
+            lines.cut(self._lengths.get(path, 0))
+        for database in self._databases.values():
+            database.roll_back()
+
     def open(self, target: str, table: str) -> Sink:
-        """Return the sink for a target. A file of JSON lines is truncated.
+        """Return the sink for a target. A file of JSON lines is truncated, or cut at its stored length.
 
         table: the table in a database
 
         Raises OSError if the target cannot be written.
         """
+        if is_database(target):
+            return self._database(target).open_table(table)
+        path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
+        if path not in self._files:
+            self._files[path] = self._open_lines(target, self._lengths.get(path, 0))
+        return self._files[path]
+
+    def _open_lines(self, target: str, length: int) -> JsonLines:
         if target == STANDARD_OUTPUT:
             lines = JsonLines(sys.stdout.buffer, STANDARD_OUTPUT_NAME)
             self._stack.callback(lines.flush)
             return lines
-        if Path(target).suffix in _DATABASES:
-            return self._database(target).open_table(table)
-        path = str(Path(target).resolve())
-        if path not in self._files:
-            self._files[path] = JsonLines(open(target, "wb", buffering=0), target)  # noqa: SIM115
-            self._stack.callback(self._files[path].close)
-        return self._files[path]
+        if not length or not Path(target).exists():
+            if length:
+                log.warning("%s does not exist any more; the run continues with a new file", target)
+            lines = JsonLines(open(target, "wb", buffering=0), target)  # noqa: SIM115
+        else:
+            lines = JsonLines(_open_cut(target, length), target, length)
+        self._stack.callback(lines.close)
+        return lines
 
-    def _database(self, target: str) -> Database:
+    def _database(self, target: str, *, commits: bool = True) -> Database:
         path = str(Path(target).resolve())
         if path not in self._databases:
-            self._databases[path] = Database(target)
+            self._databases[path] = Database(target, commits=commits)
             self._stack.callback(self._databases[path].close)
         return self._databases[path]
+
+
+def is_database(target: str) -> bool:
+    """Return True if a target is a SQLite file by its name."""
+    return Path(target).suffix in _DATABASES
+
+
+def _name_position_file(target: str) -> str:
+    if target == STANDARD_OUTPUT or (Path(target).exists() and not Path(target).is_file()):
+        raise ValueError("standard output and pipes do not store positions; pass --position FILE")
+    return f"{target}.position"
+
+
+def _open_cut(target: str, length: int) -> FileIO:
+    """Open a file for writing after a length, and discard what follows. Raises ValueError if it is shorter."""
+    file = open(target, "r+b", buffering=0)  # noqa: SIM115
+    if (size := file.seek(0, os.SEEK_END)) < length:
+        file.close()
+        raise ValueError(
+            f"{target} has {size:,} bytes, but {length:,} were stored; restore it, or remove its "
+            "positions to read all input again"
+        )
+    file.truncate(length)
+    file.seek(length)
+    return file

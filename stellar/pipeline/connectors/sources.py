@@ -110,7 +110,7 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
     """
     written = {Path(target).resolve() for target in targets if target is not None}
     for name in names:
-        if name == STANDARD_INPUT or _is_pipe(Path(name)):  # opening a pipe twice would end it
+        if name == STANDARD_INPUT or is_pipe(name):  # opening a pipe twice would end it
             continue
         if (compression := find_compression(_read_start(name))) is not None:
             try:
@@ -131,7 +131,9 @@ def total_size(names: Iterable[str]) -> int | None:
     return total
 
 
-def _is_pipe(path: Path) -> bool:
+def is_pipe(name: str) -> bool:
+    """Return True if a file is a pipe or a device, which can be read once."""
+    path = Path(name)
     return path.is_fifo() or path.is_char_device()
 
 

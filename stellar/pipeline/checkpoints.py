@@ -1,0 +1,63 @@
+"""Checkpoints of a run: its documents, positions and counts are stored together, about once a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from stellar.pipeline.connectors.lines import LineBatch
+from stellar.pipeline.connectors.positions import RunState
+from stellar.pipeline.connectors.sinks import Sinks
+from stellar.pipeline.run import Counts
+
+SECONDS_BETWEEN = 1.0
+
+
+class Checkpoints:
+    """Stores the state of a run with its documents.
+
+    state: the state, as stored last; the position in each file advances by the batches that are committed
+    counts: the counts of the run, which continue those of the state
+    """
+
+    def __init__(
+        self, sinks: Sinks, state: RunState, counts: Counts, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sinks = sinks
+        self._state = state
+        self._counts = counts
+        self._clock = clock
+        self._next = clock() + SECONDS_BETWEEN
+        self._is_current = True
+        self._restore_counts()
+
+    def commit(self, batch: LineBatch) -> None:
+        """Note that the documents of a batch were written, and save if it is time to. Raises OSError."""
+        if batch.source is not None:
+            batch.source.commit(batch.position, batch.is_last)
+            self._is_current = False
+        if not self._is_current and (batch.source is None or self._clock() >= self._next):
+            self.save()
+
+    def save(self) -> None:
+        """Store all documents, positions and counts. Raises OSError."""
+        self._state.counts = asdict(self._counts)
+        self._sinks.save(self._state)
+        self._is_current = True
+        self._next = self._clock() + SECONDS_BETWEEN
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Save at the end; after an exception, discard what was written since the last save."""
+        if exception[0] is None:
+            self.save()
+        else:
+            self._sinks.roll_back()
+            self._restore_counts()
+
+    def _restore_counts(self) -> None:
+        for name in asdict(self._counts):
+            setattr(self._counts, name, self._state.counts.get(name, 0))
