@@ -17,6 +17,7 @@ from benchmarks.language import GroupResult, compilation, tasks, width
 from benchmarks.models import models
 from benchmarks.parsers import parsers
 from benchmarks.peers import PEERS, Compile, load_peers
+from benchmarks.pipeline import pipeline
 from benchmarks.prompt import prompts
 from benchmarks.registry import registry
 from benchmarks.report import findings
@@ -30,6 +31,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "java": (java, 0.4, 0.08),
     "functions": (functions, 0.2, 0.05),
     "parsers": (parsers, 0.4, 0.08),
+    "pipeline": (pipeline, 1.5, 0.3),
     "models": (models, 2, 1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, parsers, prompt, report
+from benchmarks import functions, java, language, parsers, pipeline, prompt, report
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -41,6 +42,16 @@ def test_a_parser_agrees_with_its_python_equivalent(case: dict[str, Any]) -> Non
     parse = parsers.make_parser(case)
     for line in case["lines"]:
         assert parse(line) == parsers.FUNCTIONS[case["name"]](line)
+
+
+def test_the_pipeline_makes_the_documents_of_the_program() -> None:
+    def collect(work: Callable[[list[bytes], Callable[[bytes], object]], None]) -> list[dict[str, Any]]:
+        written: list[bytes] = []
+        work(pipeline.make_lines(), written.append)
+        documents = map(json.loads, written)
+        return [{k: v for k, v in each.items() if k != "guid" and not k.endswith(".ts")} for each in documents]
+
+    assert collect(pipeline.make_run()) == collect(pipeline.run_by_hand)
 
 
 def test_a_function_with_a_wrong_result_is_not_measured() -> None:

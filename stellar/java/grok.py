@@ -75,11 +75,12 @@ def infer_types(fields: Iterable[str], captures: Iterable[str | None]) -> dict[s
     """Return converted captures by field."""
     record: dict[str, Any] = dict(zip(fields, captures, strict=True))
     for field, capture in record.items():
-        if capture and not "A" <= capture[0] <= "z":  # most captures begin with a letter, and remain
-            if len(capture) < _SHORT and capture.isdecimal() and capture.isascii():
-                record[field] = int(capture)
-            elif capture[0] in _CONVERTED or not capture.isascii() or capture.isdecimal():
-                record[field] = infer_type(capture)
+        if not capture:
+            continue
+        if capture.isdecimal() and len(capture) < _SHORT and capture.isascii():
+            record[field] = int(capture)
+        elif capture[0] in _CONVERTED or capture.isdecimal():
+            record[field] = infer_type(capture)
     return record
 
 

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from stellar.language.conversions import to_string
 from stellar.language.python_values import from_python
@@ -52,8 +52,7 @@ class Invalid(ValueError):
         self.fields = tuple(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """A raw message, with its origin.
 
     content: the bytes

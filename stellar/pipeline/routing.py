@@ -109,6 +109,7 @@ class PipelineGroup:
     def __init__(self, members: Sequence[tuple[TopicPattern, Pipeline]]) -> None:
         self.members = tuple(members)
         self.sensor = "__".join(pipeline.sensor for _, pipeline in members)
+        self._is_single = len(members) == 1 and not any(name == "route" for name, _ in members[0][1].stages)
 
     @property
     def calls_models(self) -> bool:
@@ -129,9 +130,10 @@ class PipelineGroup:
         """Yield the outcome for each record, with the failures that were reported for it in all sensors."""
         first = self.members[0][1] if raw.topic is None else self._find(raw.topic)
         if first is None:
-            yield _reject_topic(raw, raw.topic or ""), []
-        else:
-            yield from self._process(first, raw, MOST_HOPS)
+            return iter([(_reject_topic(raw, raw.topic or ""), [])])
+        if self._is_single:
+            return first.processed(raw)
+        return self._process(first, raw, MOST_HOPS)
 
     def _process(self, pipeline: Pipeline, raw: Raw, hops: int) -> Iterator[tuple[Outcome, list[Report]]]:
         for outcome, reports in pipeline.processed(raw):

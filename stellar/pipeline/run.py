@@ -10,7 +10,7 @@ from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Failure, Forward, Raw, Record, Rejected, Report, make_error_document
 from stellar.pipeline.routing import PipelineGroup, unread_topic
-from stellar.util.windowed import IN_FLIGHT, in_order
+from stellar.util.windowed import IN_FLIGHT, check_in_flight, in_order
 
 
 @dataclass
@@ -61,7 +61,7 @@ def run_pipeline(
     if in_flight is None:
         in_flight = IN_FLIGHT if pipeline.calls_models else 1
 
-    loop = _Loop(pipeline, sink, errors, counts, lambda batch: None, keep=in_flight > 1)
+    loop = _Loop(pipeline, sink, errors, counts, lambda batch: None)
     loop.run(source, in_flight)
     return counts
 
@@ -85,7 +85,7 @@ def run_batches(
     """
     if in_flight is None:
         in_flight = IN_FLIGHT if pipeline.calls_models else 1
-    loop = _Loop(pipeline, sink, errors, counts, commit, keep=in_flight > 1)
+    loop = _Loop(pipeline, sink, errors, counts, commit)
     loop.run(_flatten(batches, topic), in_flight)
 
 
@@ -101,39 +101,44 @@ _Processed = tuple[Raw | LineBatch, Iterable[tuple[Outcome, list[Report]]]]
 
 @dataclass(frozen=True)
 class _Loop:
-    """The loop over messages, and its targets.
-
-    keep: process a message completely before its outcomes are delivered, because others are processed concurrently
-    """
+    """The loop over messages, and its targets."""
 
     pipeline: Pipeline | PipelineGroup
     sink: Callable[[Record], None]
     errors: Callable[[Record], None]
     counts: Counts
     commit: Callable[[LineBatch], None]
-    keep: bool
 
     def run(self, items: Iterable[Raw | LineBatch], in_flight: int) -> None:
+        if check_in_flight(in_flight) == 1:
+            for item in items:
+                self._finish(item, () if isinstance(item, LineBatch) else self.pipeline.processed(item))
+            return
         with closing(in_order(self._work, items, in_flight, blocks=self.pipeline.blocks)) as results:
             for item, processed in results:
-                if isinstance(item, LineBatch):
-                    self.commit(item)
-                else:
-                    self._deliver_all(item, processed)
+                self._finish(item, processed)
 
     def _work(self, item: Raw | LineBatch) -> _Processed:
+        """Process a message completely before its outcomes are delivered, because others are processed concurrently."""
+        return item, () if isinstance(item, LineBatch) else list(self.pipeline.processed(item))
+
+    def _finish(self, item: Raw | LineBatch, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
         if isinstance(item, LineBatch):
-            return item, ()
-        processed = self.pipeline.processed(item)
-        return item, list(processed) if self.keep else processed
+            self.commit(item)
+        else:
+            self._deliver_all(item, processed)
 
     def _deliver_all(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
         self.counts.read += 1
         for outcome, reports in processed:
             self._deliver(outcome, raw)
-            for report in reports:
-                self._write_error(report, raw)
-            self.counts.reports += len(reports)
+            if reports:
+                self._report(reports, raw)
+
+    def _report(self, reports: list[Report], raw: Raw) -> None:
+        for report in reports:
+            self._write_error(report, raw)
+        self.counts.reports += len(reports)
 
     def _deliver(self, outcome: Outcome, raw: Raw) -> None:
         counts = self.counts
