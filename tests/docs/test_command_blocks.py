@@ -35,6 +35,7 @@ PAGES = [
     "docs/feed-to-alert.md",
     "docs/pipeline.md",
     "docs/testing.md",
+    "docs/use-cases.md",
     "docs/pipeline-files.md",
     "docs/enrichments.md",
     "docs/lints.md",

@@ -86,6 +86,10 @@ class Fakes(StrictModel):
     profiles: list[ProfileEntry] = Field(default=[], description="The stored values of profiles.")
     geo: dict[str, dict[str, str]] = Field(default={}, description="The location of each IP address.")
     asn: dict[str, dict[str, Any]] = Field(default={}, description="The autonomous system of each IP address.")
+    objects: dict[str, str] = Field(
+        default={},
+        description="An expression for the object in each file that OBJECT_GET or ENRICHMENT_OBJECT_GET reads.",
+    )
     rest: list[RestReply] = Field(default=[], description="The responses of web services.")
 
 

@@ -12,9 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stellar.functions.enrichments import EnrichmentObjects, ObjectCache
 from stellar.functions.geo import AsnDatabase, GeoDatabase
 from stellar.functions.rest.client import CallFailure, RestCall, RestClient, RestResponse
-from stellar.language.context import Context, GlobalSettings
+from stellar.language.context import NOTHING, Context, GlobalSettings
 from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression, shell_library
@@ -65,6 +66,7 @@ def open_environment(fakes: Iterable[Fakes], time: int, settings: Mapping[str, A
         models = {name: replies for layer in reversed(layers) for name, replies in layer.models.items()}
         for name in models:
             _register(registry, name)
+        objects = {path: source for layer in reversed(layers) for path, source in layer.objects.items()}
         context = Context(
             {
                 GlobalSettings: GlobalSettings(settings),
@@ -74,6 +76,8 @@ def open_environment(fakes: Iterable[Fakes], time: int, settings: Mapping[str, A
                     {ip: each for layer in reversed(layers) for ip, each in layer.geo.items()}
                 ),
                 AsnDatabase: _KnownNetworks({ip: each for layer in reversed(layers) for ip, each in layer.asn.items()}),
+                ObjectCache: _KnownObjects(objects),
+                EnrichmentObjects: _KnownEnrichmentObjects(objects),
                 RestClient: _KnownResponses(settings, [reply for layer in layers for reply in layer.rest]),
                 Registry: registry,
                 ModelClient: _KnownModels(models),
@@ -147,6 +151,23 @@ class _KnownNetworks(AsnDatabase):
     def look_up(self, ip: str) -> dict[str, Any] | None:
         known = self._networks.get(ip)
         return None if known is None else {"network": ip, **known}
+
+
+class _KnownObjects(ObjectCache):
+    """The objects of a test, each the value of an expression that is evaluated once."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def _read(self, path: str) -> Any:
+        if path not in self._sources:
+            raise LookupError(f"objects: no object {path}; add one")
+        return _evaluate(self._sources[path], NOTHING)
+
+
+class _KnownEnrichmentObjects(_KnownObjects, EnrichmentObjects):
+    """Those of ENRICHMENT_OBJECT_GET."""
 
 
 # -- Models and services ----------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 from stellar.pipeline.cli import main
 from stellar.pipeline.config.json_schemas import make_json_schema
+from stellar.util.yaml_reader import YamlReader
 
 PARSER = {
     "parserClassName": "CSV",
@@ -160,6 +160,13 @@ def test_tests_do_not_share_state(run: Run) -> None:
     assert status == 0, output
 
 
+def test_an_object_that_is_not_listed_is_an_error(run: Run, tmp_path: Path) -> None:
+    enrichment = {"enrichment": {"fieldMap": {"stellar": {"config": {"x": "OBJECT_GET('/etc/hostname')"}}}}}
+    (tmp_path / "config" / "enrichments" / "web.json").write_text(json.dumps(enrichment))
+    status, output, _ = run(suite(expect(errors=["objects: no object /etc/hostname; add one"])))
+    assert status == 0, output
+
+
 def test_the_configuration_s_own_stores_are_not_used(run: Run, tmp_path: Path) -> None:
     settings = {"enrichment.store": "sqlite:/no/such/directory/store.db", "geo.hdfs.file": "/no/such/file"}
     (tmp_path / "config" / "global.json").write_text(json.dumps(settings))
@@ -176,6 +183,8 @@ def test_fakes_of_a_file_are_those_of_all_its_tests(run: Run, tmp_path: Path) ->
         "owner": "ASN_GET('1.2.3.4', ['autonomous_system_organization'])",
         "mean": "STATS_MEAN(STATS_MERGE(PROFILE_GET('sizes', user, PROFILE_FIXED(2, 'DAYS'))))",
         "plain": "GET_FIRST(PROFILE_GET('count', user, PROFILE_FIXED(2, 'DAYS'), ['a']))",
+        "known": "BLOOM_EXISTS(OBJECT_GET('known.ser'), host)",
+        "entry": "ENRICHMENT_OBJECT_GET('map.ser', host)",
         "rest": "MAP_GET('a', REST_GET('http://api.example/x?y=1'))",
         "failed": "MAP_GET('a', REST_GET('http://api.example/other', {'error.value.override': {'a': 'none'}}))",
     }
@@ -193,6 +202,8 @@ def test_fakes_of_a_file_are_those_of_all_its_tests(run: Run, tmp_path: Path) ->
                 "owner": "Net",
                 "mean": 2.0,
                 "plain": 7,
+                "known": True,
+                "entry": 3,
                 "rest": 5,
                 "failed": "none",
             }
@@ -208,6 +219,7 @@ def test_fakes_of_a_file_are_those_of_all_its_tests(run: Run, tmp_path: Path) ->
             {**profile, "expression": "STATS_ADD(STATS_INIT(), [1, 2, 3])"},
             {**profile, "profile": "count", "groups": ["a"], "value": 7},
         ],
+        objects={"known.ser": "BLOOM_ADD(BLOOM_INIT(), 'a.example')", "map.ser": "{'a.example': 3}"},
         rest=[
             {"url": "http://api.example/x?y=1", "body": {"a": 5}},
             {"url": "http://api.example/other", "error": "refused"},
@@ -359,6 +371,6 @@ def test_the_json_schema_accepts_the_examples(run: Run) -> None:
     examples = list((Path(__file__).parents[3] / "examples").glob("*/**/tests/*.yaml"))
     assert examples
     for file in examples:
-        jsonschema.validate(yaml.safe_load(file.read_text(encoding="utf-8")), schema)
+        jsonschema.validate(YamlReader(file).root.to_value(), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"tests": [{"name": "a", "line": "b", "expect": {"scor": 1}}]}, schema)
