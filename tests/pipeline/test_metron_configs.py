@@ -13,7 +13,10 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
+import stellar
+from stellar.functions import LIBRARY
 from stellar.functions.enrichments import EnrichmentStore
+from stellar.language.context import NOTHING
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group, build_pipeline
 from stellar.pipeline.config.loading import (
@@ -26,10 +29,15 @@ from stellar.pipeline.config.loading import (
 )
 from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.config.positions import describe_error
+from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.records import Raw, Record
 from stellar.pipeline.run import run_pipeline
+from stellar.profiles.local import LocalProfiler
+from stellar.profiles.periods import find_period
+from stellar.profiles.store import ProfileStore
 from stellar.stores.base import Row
 from stellar.stores.sqlite import SqliteStore
+from stellar.util import clock
 
 DATA = Path(__file__).parents[1] / "conformance" / "data"
 CONFIGS = DATA / "metron-configs"
@@ -132,7 +140,7 @@ def test_the_documented_chain_runs(directory: Path) -> None:
     assert (record["timestamp"], record["original_string"]) == (1080554058000, line)
 
 
-# One of the use-cases calls functions of profiles, which are tested with the profiler
+# One of the use-cases calls functions of profiles; it is tested with its profiles, below
 ENRICHMENTS = sorted(
     name
     for name, kind in KINDS.items()
@@ -147,22 +155,30 @@ ADDED = {
 }
 
 
+def write_settings(directory: Path, network: str, malicious: str, **more: Any) -> SqliteStore:
+    """Write a global configuration with a GeoIP database, a store and known hosts; return the store."""
+    writer = MMDBWriter()
+    location = {"country": {"iso_code": "US"}, "location": {"latitude": 37.4, "longitude": -122.1}}
+    writer.insert_network(IPSet([network]), location)
+    writer.to_db_file(str(directory / "geo.mmdb"))
+    store = SqliteStore(str(directory / "enrichments.db"))
+    store.put_many("threatintel", [Row("t", "malicious_ip", malicious, {"source": "feed"})])
+    settings = {
+        "geo.hdfs.file": str(directory / "geo.mmdb"),
+        "enrichment.store": f"sqlite:{directory}/enrichments.db",
+        "enrichment.host.known_hosts": [{"ip": "8.8.8.8", "type": "printer"}, {"ip": "h", "type": "printer"}],
+        **more,
+    }
+    (directory / "global.json").write_text(json.dumps(settings), encoding="utf-8")
+    return store
+
+
 @pytest.mark.parametrize("name", ENRICHMENTS)
 def test_every_enrichment_enriches_records_of_its_sensor(name: str, directory: Path) -> None:
     (directory / "enrichments").mkdir()
     shutil.copy(CONFIGS / name, directory / "enrichments" / "x.json")
     (directory / "parsers" / "x.json").write_text('{"parserClassName": "JSONMap"}', encoding="utf-8")
-    writer = MMDBWriter()
-    writer.insert_network(IPSet(["8.8.8.0/24"]), {"country": {"iso_code": "US"}})
-    writer.to_db_file(str(directory / "geo.mmdb"))
-    store = SqliteStore(str(directory / "enrichments.db"))
-    store.put_many("threatintel", [Row("t", "malicious_ip", "6.6.6.6", {"source": "feed"})])
-    settings = {
-        "geo.hdfs.file": str(directory / "geo.mmdb"),
-        "enrichment.store": f"sqlite:{directory}/enrichments.db",
-        "enrichment.host.known_hosts": [{"ip": "8.8.8.8", "type": "printer"}, {"ip": "h", "type": "printer"}],
-    }
-    (directory / "global.json").write_text(json.dumps(settings), encoding="utf-8")
+    store = write_settings(directory, "8.8.8.0/24", "6.6.6.6")
     pipeline = build_pipeline(load_config(directory, "x"))
     assert list(pipeline.find_missing_services()) == []
     line = {"timestamp": 1, "ip_src_addr": "8.8.8.8", "ip_dst_addr": "6.6.6.6", "host": "h"}
@@ -179,3 +195,103 @@ def test_every_enrichment_enriches_records_of_its_sensor(name: str, directory: P
     store.close()
     if EnrichmentStore in pipeline.services:
         pipeline.services[EnrichmentStore].close()  # type: ignore[type-abstract, attr-defined]
+
+
+# The sensors whose enrichment Metron ships: the category of their raw messages, and the parser, or the file of one
+SENSORS = {
+    "asa": ("asa", "org.apache.metron.parsers.asa.BasicAsaParser"),
+    "bro": ("bro", "org.apache.metron.parsers.bro.BasicBroParser"),
+    "snort": ("snort", "org.apache.metron.parsers.snort.BasicSnortParser"),
+    "websphere": ("websphere", "metron-parsers/parsers/websphere.json"),
+    "yaf": ("grok_yaf", "metron-parsers/parsers/yaf.json"),
+}
+
+
+def messages_of(category: str) -> list[Raw]:
+    with (DATA / "parsers.jsonl").open(encoding="utf-8") as lines:
+        cases = [json.loads(line) for line in lines if f'"cat": "{category}"' in line or f'"cat":"{category}"' in line]
+    return [Raw(case["raw"].encode("utf-8", "surrogatepass")) for case in cases if "raw" in case]
+
+
+@pytest.mark.parametrize("sensor", SENSORS)
+def test_a_shipped_sensor_runs_on_its_raw_messages(sensor: str, directory: Path) -> None:
+    category, parser = SENSORS[sensor]
+    if parser.endswith(".json"):
+        shutil.copy(CONFIGS / parser, directory / "parsers" / f"{sensor}.json")
+    else:
+        (directory / "parsers" / f"{sensor}.json").write_text(json.dumps({"parserClassName": parser}))
+    (directory / "enrichments").mkdir()
+    shutil.copy(CONFIGS / "metron-enrichment-common" / "enrichments" / f"{sensor}.json", directory / "enrichments")
+    write_settings(directory, "8.8.8.0/24", "6.6.6.6").close()
+    pipeline = build_pipeline(load_config(directory, sensor))
+    messages, records, errors = messages_of(category), list[Record](), list[Record]()
+    counts = run_pipeline(pipeline, messages, records.append, errors.append)
+    assert counts.read == len(messages) >= 70
+    assert counts.parsed == counts.out + counts.dropped + counts.rejected
+    assert len(records) == counts.out >= 20
+    assert all("adapter.geoadapter.begin.ts" in record for record in records)
+    # Some messages of snort have an invalid address, with which its rule fails
+    failed_rules = [error["message"] for error in errors if error["error_type"] == "threatintel_error"]
+    assert all("IN_SUBNET" in message for message in failed_rules)
+    assert len(failed_rules) < counts.out / 10
+    assert {error["error_type"] for error in errors} <= {"parser_error", "parser_invalid", "threatintel_error"}
+    if EnrichmentStore in pipeline.services:
+        pipeline.services[EnrichmentStore].close()  # type: ignore[type-abstract, attr-defined]
+
+
+PROFILERS = sorted(name for name, kind in KINDS.items() if kind == "profiler" and name not in INVALID)
+MESSAGE = {
+    "ip_src_addr": "10.0.0.1",
+    "source.type": "snort",
+    "protocol": "HTTP",
+    "length": 12,
+    "user": "ann",
+    "hash": "u09tvw0",
+    "geo_distance": 3,
+}
+
+
+@pytest.mark.parametrize("name", PROFILERS)
+def test_every_profiler_measures_messages(name: str) -> None:
+    definition = load_definitions(CONFIGS / name, LIBRARY)
+    failures: list[Exception] = []
+    profiler = LocalProfiler(definition, 60_000, NOTHING, failures.append)
+    for _ in range(3):
+        profiler.apply(MESSAGE)
+    measured = profiler.flush()
+    assert failures == []
+    assert {each.profile for each in measured} == {profile.name for profile in definition.profiles}
+    assert all(each.value is not None for each in measured)
+
+
+def test_the_geographic_use_case_runs_with_its_profiles(directory: Path) -> None:
+    documents = CONFIGS / "use-cases" / "geographic_login_outliers"
+    (directory / "enrichments").mkdir()
+    for document, target in (
+        ("doc-01", "parsers/auth.json"),
+        ("doc-02", "profiler.json"),
+        ("doc-03", "enrichments/auth.json"),
+    ):
+        shutil.copy(documents / f"{document}.json", directory / target)
+    profiles = {"profiler.store": f"sqlite:{directory}/profiles.db", "profiler.client.period.duration": 1}
+    write_settings(directory, "173.90.0.0/16", "6.6.6.6", **profiles).close()
+    store = SqliteStore(str(directory / "profiles.db"))
+    with clock.fix_time(1_780_315_200_000):
+        values = ProfileStore(store)
+        period = find_period(clock.now() - 60_000, 60_000)
+        place = stellar.evaluate("MULTISET_ADD(MULTISET_INIT(), GEOHASH_FROM_LATLONG(48.85, 2.35))", {})
+        values.put("locations_by_user", "user1", period, place)
+        distances = stellar.evaluate("STATS_ADD(STATS_INIT(), [1, 2, 3, 2, 1])", {})
+        values.put("geo_distribution_from_centroid", "global", period, distances)
+        pipeline = build_pipeline(load_config(directory, "auth"))
+        assert list(pipeline.find_missing_services()) == []
+        records, errors = list[Record](), list[Record]()
+        lines = [b"user1,173.90.1.1,1780315200000", b"user2,173.90.1.1,1780315200000"]
+        run_pipeline(pipeline, map(Raw, lines), records.append, errors.append)
+    store.close()
+    assert errors == []
+    far, first = records
+    assert (far["geo_outlier"], far["is_alert"], far["threat.triage.score"]) == (True, "true", 10.0)
+    assert 8_000 < far["geo_distance"] < 10_000
+    assert "user user1 has a distance" in far["threat.triage.rules.0.reason"]
+    assert "threat.triage.score" not in first
