@@ -21,13 +21,16 @@ from stellar.pipeline.config.loading import (
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, read_text
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.profiler.loading import load_definitions
+from stellar.pipeline.testing.loading import FOLDER, SUFFIXES, list_files, load_suite
 from stellar.tooling.checks import find_problems
 from stellar.tooling.diagnostics import CONFIGURATION, Diagnostic, DiagnosticReport
 from stellar.tooling.findings import ERROR, WARNING
 from stellar.util.suggestions import find_nearest
+from stellar.util.yaml_reader import YamlErrors
 
 FOLDERS = ("parsers", "enrichments", "indexing", "patterns", "tests")
 FILES = ("global.json", "profiler.json")
+_JSON = (".json",)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def _check_other_files(directory: Path, report: DiagnosticReport, describer: Con
     """Check the files that belong to no sensor's pipeline."""
     for file in sorted((directory / "indexing").glob("*.json")):
         report.add(_attempt(partial(_read_indexing, file), describer))
+    for file in list_files(directory):
+        report.add(_check_tests(file, directory))
     if (directory / "profiler.json").is_file():
         _check_profiler(directory / "profiler.json", report, describer)
 
@@ -93,6 +98,14 @@ def _attempt(read: Callable[[], object], describer: ConfigDescriber) -> list[Dia
 
 def _read_indexing(file: Path) -> None:
     parse_indexing(read_text(file), SourceLocation(str(file)))
+
+
+def _check_tests(file: Path, directory: Path) -> Iterator[Diagnostic]:
+    try:
+        load_suite(file, directory)
+    except YamlErrors as errors:
+        for line, column, message in errors.locate(file):
+            yield Diagnostic(str(file), line, column, ERROR, CONFIGURATION, "", message)
 
 
 def list_configured(directory: Path) -> list[str]:
@@ -124,10 +137,10 @@ def _check_layout(directory: Path) -> Iterator[Diagnostic]:
             yield _about_file(path, ERROR, f"unknown {_kind(path)} {path.name}{slash}; did you mean {near}{slash}?")
         elif path.suffix == ".json" or any(path.glob("*.json")):
             yield _about_file(path, WARNING, f"unknown {_kind(path)} {path.name}{slash}; it is not read")
-    for folder in ("parsers", "enrichments", "indexing"):
+    for folder, suffixes in (("parsers", _JSON), ("enrichments", _JSON), ("indexing", _JSON), (FOLDER, SUFFIXES)):
         for path in sorted((directory / folder).glob("*")):
-            if path.suffix != ".json":
-                yield _about_file(path, WARNING, "not read: its name does not end in .json")
+            if path.suffix not in suffixes:
+                yield _about_file(path, WARNING, f"not read: its name does not end in {suffixes[0]}")
 
 
 def _kind(path: Path) -> str:

@@ -31,7 +31,7 @@ class ConfigurationStore(Protocol):
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration as it is. A reader sees the earlier one, or all of the new one.
 
-        Raises ValueError for an invalid name, and OSError if it cannot be stored.
+        Raises ValueError for an invalid name, and for a text that UTF-8 cannot encode; OSError if it cannot be stored.
         """
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
@@ -73,7 +73,7 @@ class DirectoryConfigurations:
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration in a new file, which then replaces the earlier one."""
         path = self._path(kind, sensor)
-        data = text.encode("utf-8")
+        data = _encode(text)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".new", dir=path.parent)
         try:
@@ -128,11 +128,18 @@ class ZooKeeperConfigurations:
 
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration; see ConfigurationStore."""
-        self.nodes.write(f"{ROOT}/{_locate(kind, sensor)}", text.encode("utf-8"))
+        self.nodes.write(f"{ROOT}/{_locate(kind, sensor)}", _encode(text))
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
         """Return the path of a node."""
         return f"{ROOT}/{_locate(kind, sensor)}"
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the configuration contains half of a surrogate pair at character {error.start}") from error
 
 
 def _decode(data: bytes, where: str) -> str:

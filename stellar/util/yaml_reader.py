@@ -22,6 +22,7 @@ MAX_BYTES = 1 << 18  # some seconds of parsing, and thousands of entries
 MAX_DEPTH = 16
 MAX_ERRORS = 20
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
+_LOCATED = re.compile(r"(?:([0-9]+):(?:([0-9]+):)?)?(.*)")
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
@@ -106,7 +107,14 @@ Node = YamlScalar | Mapped | Listed
 
 
 class YamlErrors(ValueError):
-    """The errors of a file, each with its location."""
+    """The errors of a file, a line for each: its location and the message."""
+
+    def locate(self, file: Path) -> Iterator[tuple[int, int, str]]:
+        """Yield the line, the column and the message of each error of a file; 0 for an error about the whole file."""
+        for text in str(self).splitlines():
+            rest = text.removeprefix(f"{file}:")
+            line, column, message = _LOCATED.fullmatch(rest).groups()  # type: ignore[union-attr]  # matches any string
+            yield int(line or 0), int(column or 0), message.strip()
 
 
 class YamlReader:

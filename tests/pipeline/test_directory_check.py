@@ -55,6 +55,15 @@ VALID = "x: valid; functions called: none\n"
             "config/indexing/x.json:1:24: error: hdfs.batchSize: expected an integer, got 'many'",
         ),
         ({"indexing/x.json": {"hdfs": {"batchSize": 5, "enabled": "true"}}}, 0, ""),
+        ({"tests/x.yaml": "tests:\n- {name: a, line: b, expect: {score: 1}}\n"}, 0, ""),
+        (
+            {"tests/x.yaml": "tests:\n- {name: a, line: b, expct: {}, expect: {score: 1}}\n"},
+            1,
+            "config/tests/x.yaml:2:22: error: tests[0].expct: unknown key 'expct'; did you mean expect?",
+        ),
+        ({"tests/x.yml": "tests: ["}, 1, "config/tests/x.yml:1:9: error: invalid YAML: "),
+        ({"tests/x.yaml": ""}, 1, "config/tests/x.yaml: error: the file is empty"),
+        ({"tests/x.json": {}}, 0, "config/tests/x.json: warning: not read: its name does not end in .yaml"),
         (
             {"profiler.json": {"profiles": [{"profile": "p", "foreach": "a", "result": "1", "every": 1}]}},
             1,

@@ -76,6 +76,13 @@ def test_invalid_utf8_is_an_error_that_names_the_location(opened: tuple[Configur
     assert str(refused.value).startswith(location)
 
 
+def test_a_text_that_utf8_cannot_encode_is_an_error(store: ConfigurationStore) -> None:
+    with pytest.raises(ValueError, match="contains half of a surrogate pair at character 7") as refused:
+        store.write("GLOBAL", '{"a": "\ud800"}')
+    assert not isinstance(refused.value, UnicodeError)
+    assert store.read("GLOBAL") is None
+
+
 def test_a_byte_order_mark_is_not_part_of_the_text(opened: tuple[ConfigurationStore, PutBytes]) -> None:
     store, put = opened
     put(store.describe("GLOBAL"), b"\xef\xbb\xbf{}")

@@ -45,7 +45,7 @@ def load_suites(directory: Path) -> list[Suite]:
 
     Raises ConfigError if there are none, and YamlErrors with all errors of all files.
     """
-    files = sorted(each for each in (directory / FOLDER).glob("*") if each.suffix in SUFFIXES)
+    files = list_files(directory)
     if not files:
         raise ConfigError(str(directory), "", f"no {FOLDER}/*.yaml in this directory; add tests, or check the path")
     suites: list[Suite] = []
@@ -58,6 +58,11 @@ def load_suites(directory: Path) -> list[Suite]:
     if errors:
         raise YamlErrors("\n".join(errors))
     return suites
+
+
+def list_files(directory: Path) -> list[Path]:
+    """Return the files with tests of a configuration directory, sorted."""
+    return sorted(each for each in (directory / FOLDER).glob("*") if each.suffix in SUFFIXES)
 
 
 def load_suite(file: Path, directory: Path) -> Suite:
