@@ -51,10 +51,10 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Save at the end; after an exception, discard what was written since the last save."""
+        """Save at the end; after an exception, discard what was written since the last save, if that can be resumed."""
         if exception[0] is None:
             self.save()
-        else:
+        elif self._sinks.has_positions:
             self._sinks.roll_back()
             self._restore_counts()
 

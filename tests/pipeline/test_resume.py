@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from stellar.pipeline.connectors.lines import LineBatch, LinePosition
 from stellar.pipeline.connectors.positions import FileRecord, PositionFile, RunState
 from stellar.pipeline.connectors.sinks import Sinks
 
-from .killing import kill_repeatedly
+from .killing import LIMIT, kill_repeatedly, start, wait_for
 
 FILTER = {
     "parserClassName": "JSONMap",
@@ -283,7 +287,8 @@ def test_a_state_survives_its_json_form() -> None:
     position = LinePosition(2**60, 7, b"\x00\xff", b"\n")
     record = FileRecord("/a\udcff", 1, 2, 3, 4, position, is_done=True)
     state = RunState("squid", [record], {"read": 3}, {"/out": 5})
-    assert RunState.from_json(state.to_json()) == state
+    assert RunState.from_json(state.to_json()).to_json() == state.to_json()
+    assert RunState.from_json(state.to_json()).files[0].position == position
 
 
 def interrupt_after(batches: int) -> Callable[..., Iterator[LineBatch]]:
@@ -355,6 +360,61 @@ def test_a_last_line_without_end_is_read_and_its_rest_is_an_error(config: list[s
     run(config, "a.log")
     assert read_numbers() == [1, 5, 6]
     assert read_errors() == [("parse", 2), ("read", 2)]
+
+
+# -- Following --------------------------------------------------------------------------------------------------------
+
+
+def test_followers_that_are_killed_while_files_are_rotated_lose_no_line_and_read_none_twice(config: list[str]) -> None:
+    """A writer adds lines and rotates its file, while followers are killed and started again."""
+    arguments = [*config, "--follow", "--output", "out.jsonl", "--errors", "errors.jsonl", "a.log*"]
+    chance, written = random.Random(2), 0
+    write_log("a.log", 0, 0)
+    for rotation in range(6):
+        process = start(arguments)
+        for _ in range(chance.randrange(2, 6)):
+            write_log("a.log", written, written + 50, "a")
+            written += 50
+            time.sleep(chance.uniform(0, 0.1))
+        if rotation % 2:
+            for name in sorted(Path().glob("a.log.*"), reverse=True):
+                name.rename(f"a.log.{int(name.suffix[1:]) + 1}")
+            (rename if rotation % 4 == 1 else copy_and_truncate)("a.log", "a.log.1")
+            write_log("a.log", 0, 0, "a")
+        if rotation > 2:
+            wait_for(partial(_has_read_some, process, count_stored()))
+        process.kill()
+        process.communicate()
+    process = start(arguments)
+    wait_for(lambda: count_stored() >= written)
+    process.terminate()
+    _, printed = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, printed
+    assert sorted(read_numbers()) == expect(0, written)
+    total, errors = f"{written:,} lines read, {written:,} parsed", read_errors()
+    assert total in printed.decode()
+    assert len(errors) == written // 10
+    assert {stage for stage, _ in errors} == {"parse"}
+
+
+def _has_read_some(process: subprocess.Popen[bytes], before: int) -> bool:
+    return count_stored() > before or process.poll() is not None
+
+
+@pytest.mark.parametrize("resume", [True, False], ids=["resume", "no resume"])
+def test_a_follower_writes_each_record_at_once_and_ends_by_a_signal(resume: bool, config: list[str]) -> None:
+    arguments = [each for each in config if resume or each != "--resume"]
+    process = start([*arguments, "--follow", "--output", "out.jsonl", "a.log"])
+    try:
+        for n in range(0, 30, 10):
+            write_log("a.log", n, n + 1, "a")
+            wait_for(lambda n=n: Path("out.jsonl").exists() and read_numbers() == list(range(0, n + 1, 10)))
+            wait_for(lambda n=n: not resume or count_stored() == n // 10 + 1)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, printed
+    assert read_numbers() == [0, 10, 20]
 
 
 # -- Rotation between runs --------------------------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
-from stellar.pipeline.connectors.sources import check_readable, expand_names, read_batches, total_size
+from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
 from stellar.pipeline.run import Counts, run_batches
@@ -35,7 +38,7 @@ DESCRIPTION = (
 )
 EXIT_STATUS = """\
 exit status: 0 if the run completed, even if single records failed;
-1 for an error in the configuration, the options or a file"""
+1 for an error in the configuration, the options or a file; 130 if it was interrupted, unless it follows files"""
 _IN_FLIGHT_HELP = (
     "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
     "the input"
@@ -47,6 +50,10 @@ _OUTPUT_HELP = (
 _ERRORS_HELP = (
     "target for error documents, likewise; "
     f"by default the first {MAX_SHOWN} failures are summarized on standard error, and the others only counted"
+)
+_FOLLOW_HELP = (
+    "read what is added to the files, and files that appear under their names or globs, until Ctrl-C or SIGTERM. Files "
+    "that are renamed, or copied and truncated, are read to their ends. Use --resume to continue after a restart"
 )
 _RESUME_HELP = (
     "continue where the last run with this output ended, also if it was killed. Positions are stored with the output: "
@@ -62,6 +69,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help=_OUTPUT_HELP)
     add("--errors", metavar="TARGET", help=_ERRORS_HELP)
+    add("--follow", action="store_true", help=_FOLLOW_HELP)
     add("--resume", action="store_true", help=_RESUME_HELP)
     add("--position", metavar="FILE", help=_POSITION_HELP)
     add_registry_options(parser)
@@ -73,24 +81,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     configs, pipeline = load_pipeline(options.config, options.sensor)
-    counts, files = Counts(), expand_names(find_inputs(options.files, configs[0]))
+    counts, patterns = Counts(), find_inputs(options.files, configs[0])
+    files = _find_files(patterns, options)
     check_readable(files, (options.output, options.errors))
     _check_options(options, configs[0], files)
     with ExitStack() as stack:
         connect_services(pipeline, configs[0], options, stack)
         stack.enter_context(match_timer())
         sinks = stack.enter_context(Sinks())
-        state = open_state(options, sinks, pipeline.sensor) if options.resume else None
+        state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
         sink = sinks.open(options.output, "records")
-        screen = stack.enter_context(
-            display(partial(summarize_counts, counts), total_size(files), _is_progress_shown(options))
-        )
+        total = None if options.follow else total_size(files)
+        screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
         errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
-        checkpoints = None if state is None else Checkpoints(sinks, state, counts)
-        source = screen.track(_read(files, state, options))
+        checkpoints = Checkpoints(sinks, state, counts) if options.resume or options.follow else None
+        source = screen.track(_read(patterns, files, state, options))
         try:
-            with checkpoints or nullcontext():
+            with checkpoints or nullcontext(), interrupt_on_termination(options.follow):
                 commit = checkpoints.commit if checkpoints is not None else _ignore
                 write = profiles or sink
                 run_batches(pipeline, source, write, errors, counts, options.in_flight, options.topic, commit)
@@ -98,24 +106,51 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             _finish_profiles(profiles, screen, options)
             screen.print_message("stellar-pipeline: interrupted; the records so far are stored")
-            return INTERRUPTED
+            return OK if options.follow else INTERRUPTED
         finally:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
 
 
+def _find_files(patterns: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Return the files that exist at the start. Raises OSError if there are none, unless they may appear later."""
+    if not options.follow:
+        return expand_names(patterns)
+    targets = {os.path.realpath(each) for each in _list_targets(options)}
+    return [name for name in list_existing(patterns) if os.path.realpath(name) not in targets]
+
+
+def _list_targets(options: argparse.Namespace) -> list[str]:
+    """Return the files that the run writes."""
+    targets = [each for each in (options.output, options.errors, options.position) if each is not None]
+    return [f"{each}{suffix}" for each in targets for suffix in ("", ".position", ".position.new", ".new", "-journal")]
+
+
 def _check_options(options: argparse.Namespace, config: SensorConfig, files: Sequence[str]) -> None:
     """Check the options of positions. Raises ValueError."""
     if options.position is not None and not options.resume:
         raise ValueError("--position has no effect without --resume")
-    if options.resume:
+    if options.resume or options.follow:
         check_resumable(files)
-        if config.profiler_file is not None:
-            raise ValueError(
-                f"the values of profiles cannot be resumed; remove --resume or {config.profiler_file}, and apply the "
-                "records with stellar-profiler"
-            )
+    if options.resume and config.profiler_file is not None:
+        raise ValueError(
+            f"the values of profiles cannot be resumed; remove --resume or {config.profiler_file}, and apply the "
+            "records with stellar-profiler"
+        )
+
+
+@contextmanager
+def interrupt_on_termination(enabled: bool) -> Iterator[None]:
+    """Raise KeyboardInterrupt for SIGTERM, as for Ctrl-C."""
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def open_state(options: argparse.Namespace, sinks: Sinks, sensor: str) -> RunState:
@@ -128,10 +163,16 @@ def open_state(options: argparse.Namespace, sinks: Sinks, sensor: str) -> RunSta
     return state
 
 
-def _read(files: Sequence[str], state: RunState | None, options: argparse.Namespace) -> Iterator[LineBatch]:
-    if state is None:
-        return read_batches(files, options.max_line_bytes)
-    return read_resumed(files, state.files, options.max_line_bytes)
+def _read(
+    patterns: Sequence[str], files: Sequence[str], state: RunState, options: argparse.Namespace
+) -> Iterator[LineBatch]:
+    if options.follow:
+        from stellar.pipeline.connectors.following import FileFollower  # most runs end with their files
+
+        return FileFollower(patterns, state.files, _list_targets(options), options.max_line_bytes).read()
+    if options.resume:
+        return read_resumed(files, state.files, options.max_line_bytes)
+    return read_batches(files, options.max_line_bytes)
 
 
 def _ignore(batch: LineBatch) -> None:

@@ -118,12 +118,19 @@ class LineReader:
         return self._length
 
     def read(self) -> Iterator[LineBatch]:
-        """Yield the lines that are complete by now. Raises OSError if the stream is damaged."""
-        while content := self._stream.read(READ_BYTES):
-            end = content.rfind(b"\n") + 1
-            if end:
-                yield from self._split(content[:end])
-            self._wait_for_end(content[end:])
+        """Yield the lines that are complete by now; consume all of them. Raises OSError if the stream is damaged."""
+        while (batches := self.read_some()) is not None:
+            yield from batches
+
+    def read_some(self) -> list[LineBatch] | None:
+        """Return the lines that one read completes, which may be none; None at the end of the stream, for now."""
+        content = self._stream.read(READ_BYTES)
+        if not content:
+            return None
+        end = content.rfind(b"\n") + 1
+        batches = list(self._split(content[:end])) if end else []
+        self._wait_for_end(content[end:])
+        return batches
 
     def finish(self, failure: Exception | None = None) -> Iterator[LineBatch]:
         """Yield the incomplete last line, as a failure if there is one."""

@@ -20,7 +20,7 @@ from stellar.pipeline.connectors.lines import LinePosition
 _VERSION = 1
 
 
-@dataclass
+@dataclass(eq=False)
 class FileRecord:
     """A file that was read, and the position in it.
 
@@ -51,11 +51,20 @@ class FileRecord:
 
     def identify(self, path: str, status: os.stat_result) -> None:
         """Set the identity of the file that is read from now on."""
+        self.rename(path)
+        self.device, self.inode = status.st_dev, status.st_ino
+        self.note_change(status)
+        self.is_done = self.is_finished = False
+
+    def note_change(self, status: os.stat_result) -> None:
+        """Set the size, and the time of the last change."""
+        self.size, self.modified = status.st_size, status.st_mtime_ns
+
+    def rename(self, path: str) -> None:
+        """Set the name of the file."""
         if path != self.path:
             self.former_paths.add(self.path)
-        self.path, self.device, self.inode = path, status.st_dev, status.st_ino
-        self.size, self.modified = status.st_size, status.st_mtime_ns
-        self.is_done = self.is_finished = False
+        self.path = path
 
     def forget_identity(self) -> None:
         """Note that the file that was read is no longer the one with this identity."""

@@ -71,7 +71,7 @@ class _ResumedFiles:
             opened = self._tracker.find_rest(record)
         except FileNotFoundError:
             self._tracker.remove(record)
-            if not was_done:
+            if not was_done and record.ahead.offset:
                 yield report_lost(record)
             return
         if opened is None:

@@ -157,6 +157,11 @@ class Database:
         )
         return lambda document: self._insert(insert, document)
 
+    def commit(self) -> None:
+        """Commit the pending documents."""
+        with _name_errors(self._path):
+            self._connection.commit()
+
     def roll_back(self) -> None:
         """Discard the documents that are not committed."""
         with _name_errors(self._path):
@@ -314,12 +319,19 @@ class Sinks:
         """Set the lengths at which files are cut when they are opened."""
         self._lengths = dict(lengths)
 
+    @property
+    def has_positions(self) -> bool:
+        """True if documents are stored together with positions."""
+        return self._store is not None
+
     def save(self, state: RunState) -> None:
-        """Write all documents so far, and the state with their lengths. Raises OSError."""
-        if self._store is None:
-            raise RuntimeError("no store for positions is open; call open_positions first")
+        """Write all documents so far, and the state with their lengths if it is stored. Raises OSError."""
         for lines in self._files.values():
             lines.sync()
+        if self._store is None:
+            for database in self._databases.values():
+                database.commit()
+            return
         state.lengths = lengths = {path: lines.length for path, lines in self._files.items() if lines.is_file}
         self._store.save(state)
         self._lengths = lengths

@@ -55,6 +55,12 @@ def list_matches(pattern: str) -> list[str]:
     return sorted(path for path in glob(pattern, recursive=True) if not Path(path).is_dir())
 
 
+def list_existing(names: Iterable[str]) -> list[str]:
+    """Return the files that names and globs denote at present."""
+    found = (list_matches(name) if is_glob(name) else [name] for name in names)
+    return [path for paths in found for path in paths if path == STANDARD_INPUT or Path(path).exists()]
+
+
 def read_lines(names: Iterable[str], topic: str | None = None) -> Iterator[Raw]:
     """Yield the lines of files in order, without line ends; `-` is standard input. Compressed files are decompressed.
 

@@ -165,6 +165,8 @@ class FileTracker:
         """
         status = os.stat(path)
         known = self.find(status)
+        if known is None and self._settle_seconds and not status.st_size:
+            return None  # it is not known yet whether its content is compressed
         if known is not None:
             if known.is_finished and known.is_unchanged(status):
                 return None
@@ -177,7 +179,7 @@ class FileTracker:
         if key in self._copies:
             return None
         if (original := self._find_original(path)) is not None:
-            log.warning("%s is not read: its content is the beginning of %s, which is read", path, original)
+            log.info("%s is not read: its content is the beginning of %s, which is read", path, original)
             self._copies.add(key)
             return None
         return self._open_unknown(path)
@@ -188,15 +190,24 @@ class FileTracker:
 
     def lose(self, record: FileRecord) -> None:
         """Note that the file of a record was truncated or replaced."""
-        self._by_identity.pop(record.identity, None)
+        self._drop_identity(record)
         record.forget_identity()
+        self.forget_copies()
+
+    def forget_copies(self) -> None:
+        """Compare files again that were copies of others, because those may be gone."""
         self._copies.clear()
 
     def remove(self, record: FileRecord) -> None:
         """Remove the record of a file that does not exist any more."""
-        self._by_identity.pop(record.identity, None)
+        self._drop_identity(record)
         self.records.remove(record)
         self._by_family[_family_key(record.path)].remove(record)
+
+    def rename(self, record: FileRecord, path: str) -> None:
+        """Note a new name of the file of a record."""
+        self._change_path(record, path)
+        record.rename(path)
 
     def is_moved(self, record: FileRecord) -> bool:
         """Return True if the name of a record is that of another file now, or of none."""
@@ -212,9 +223,9 @@ class FileTracker:
         paths = list(_list_family(record.path))
         moved = [path for path in paths if _identify(path) == record.identity]
         unknown = [path for path in paths if path not in moved and self._is_unknown(path)]
-        for path in (*moved, *unknown):
+        for path in (*moved, *unknown) if record.ahead.offset else moved:
             opened, match = open_at(path, record.ahead)
-            if match is Agreement.SAME and record.ahead.offset:
+            if match is Agreement.SAME:
                 return self._take(record, path, opened)[1]
             opened.close()
         if record.inode < 0:
@@ -236,24 +247,35 @@ class FileTracker:
         return True
 
     def _take(self, record: FileRecord, path: str, opened: OpenFile) -> tuple[FileRecord, OpenFile]:
-        self._by_identity.pop(record.identity, None)
-        if record.path != path and record in (known := self._by_family.get(_family_key(record.path), [])):
-            known.remove(record)
-            self._by_family.setdefault(_family_key(path), []).append(record)
+        self._drop_identity(record)
+        self._change_path(record, path)
         record.identify(path, opened.status)
+        if (other := self._by_identity.get(record.identity)) is not None:
+            other.forget_identity()  # the inode is reused
         self._by_identity[record.identity] = record
         return record, opened
 
+    def _drop_identity(self, record: FileRecord) -> None:
+        if self._by_identity.get(record.identity) is record:
+            del self._by_identity[record.identity]
+
+    def _change_path(self, record: FileRecord, path: str) -> None:
+        old, new = _family_key(record.path), _family_key(path)
+        if old != new:
+            self._by_family[old].remove(record)
+            self._by_family.setdefault(new, []).append(record)
+
     def _is_unknown(self, path: str) -> bool:
         try:
-            return self.find(os.stat(path)) is None
+            known = self.find(os.stat(path))
+            return known is None or not _is_intact(path, known)  # inodes are reused
         except FileNotFoundError:
             return False
 
     def _open_unknown(self, path: str) -> tuple[FileRecord, OpenFile] | None:
         """Open a file as the continuation of one that is gone, or as a new one."""
         for record in self._list_candidates(path):
-            if self._locate(record) is None:
+            if self.locate(record) is None:
                 opened, match = open_at(path, record.ahead)
                 if match is Agreement.SAME:
                     return self._take(record, path, opened)
@@ -270,7 +292,7 @@ class FileTracker:
     def _find_original(self, path: str) -> str | None:
         """Return the file of which a file is a copy, or a copy of its beginning; None if it is none."""
         for record in self._list_candidates(path):
-            place = self._locate(record)
+            place = self.locate(record)
             # A file under the name of a renamed one is its successor
             is_successor = path == record.path or path in record.former_paths
             if place is not None and not is_successor and _is_beginning(path, place):
@@ -286,11 +308,12 @@ class FileTracker:
             head = _read_head(opened)
         return [each for each in found if head and _agree(head, each.ahead.head)]
 
-    def _locate(self, record: FileRecord) -> str | None:
-        """Return the path where the file of a record is now; None if it is gone."""
+    def locate(self, record: FileRecord) -> str | None:
+        """Return the path where the file of a record is now; None if it is gone, or was truncated."""
         if record.inode < 0:
             return None
-        return next((path for path in _list_family(record.path) if _identify(path) == record.identity), None)
+        place = next((path for path in _list_family(record.path) if _identify(path) == record.identity), None)
+        return place if place is not None and _is_intact(place, record) else None
 
 
 def _family_key(path: str) -> tuple[str, str]:
@@ -303,6 +326,15 @@ def _read_head(opened: OpenFile) -> bytes:
     except OSError as error:  # a compressed file that is still being written
         log.debug("%s: %s", opened.file.name, error)
         return b""
+
+
+def _is_intact(path: str, record: FileRecord) -> bool:
+    """Return True if a file with the identity of a record still has the content that was read."""
+    if record.is_unchanged(os.stat(path)):
+        return True
+    opened, agreement = open_at(path, record.ahead)
+    opened.close()
+    return agreement is Agreement.SAME and record.ahead.offset > 0
 
 
 def _find_end(path: str) -> LinePosition:
