@@ -30,7 +30,7 @@ class Checkpoints:
         self._clock = clock
         self._next = clock() + SECONDS_BETWEEN
         self._is_current = True
-        self._restore_counts()
+        self._restore_counts(state)
 
     def commit(self, batch: LineBatch) -> None:
         """Note that the documents of a batch were written, and save if it is time to. Raises OSError."""
@@ -55,9 +55,8 @@ class Checkpoints:
         if exception[0] is None:
             self.save()
         elif self._sinks.has_positions:
-            self._sinks.roll_back()
-            self._restore_counts()
+            self._restore_counts(self._sinks.roll_back())
 
-    def _restore_counts(self) -> None:
+    def _restore_counts(self, state: RunState | None) -> None:
         for name in asdict(self._counts):
-            setattr(self._counts, name, self._state.counts.get(name, 0))
+            setattr(self._counts, name, 0 if state is None else state.counts.get(name, 0))

@@ -325,6 +325,26 @@ def test_an_interrupted_run_is_continued(
 
 
 @pytest.mark.parametrize("output", ["out.jsonl", "out.sqlite"])
+def test_an_interruption_of_a_save_that_was_completed_discards_nothing(
+    output: str, config: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log("a.log", 0, 10)
+    save = Sinks.save
+
+    def save_and_interrupt(sinks: Sinks, state: RunState) -> None:
+        save(sinks, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sinks, "save", save_and_interrupt)
+        assert main([*config, "--output", output, "--errors", "errors.jsonl", "a.log"]) == 130
+    run(config, "a.log", output=output)
+    numbers = read_numbers() if output == "out.jsonl" else [json.loads(text)["n"] for text in read_table("records")]
+    assert numbers == expect(0, 10)
+    assert read_errors() == [("parse", 4)]
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.sqlite"])
 def test_a_full_disk_ends_the_run_and_the_next_one_continues(output: str, config: list[str]) -> None:
     write_log("a.log", 0, 3000)
     targets = ["--output", output, "--errors", output]

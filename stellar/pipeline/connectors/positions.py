@@ -169,8 +169,8 @@ class PositionFile:
             temporary.replace(self._path)
         except OSError as error:
             raise OSError(error.errno, f"cannot store positions: {error.strerror}", str(self._path)) from error
-        os.close(self._file)
-        self._file = file
+        previous, self._file = self._file, file  # in this order, as a signal may interrupt it
+        os.close(previous)
 
     def close(self) -> None:
         """Release the file for other processes."""

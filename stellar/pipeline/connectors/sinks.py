@@ -332,16 +332,22 @@ class Sinks:
             for database in self._databases.values():
                 database.commit()
             return
-        state.lengths = lengths = {path: lines.length for path, lines in self._files.items() if lines.is_file}
+        state.lengths = {path: lines.length for path, lines in self._files.items() if lines.is_file}
         self._store.save(state)
-        self._lengths = lengths
 
-    def roll_back(self) -> None:
-        """Discard the documents after the last save; a pipe has written them already. Raises OSError."""
-        for path, lines in self._files.items():
-            lines.cut(self._lengths.get(path, 0))
+    def roll_back(self) -> RunState | None:
+        """Discard the documents after the last save, and return its state; None if there was none.
+
+        A pipe has written its documents already. Raises OSError.
+        """
+        if self._store is None:
+            raise RuntimeError("no store for positions is open; call open_positions first")
         for database in self._databases.values():
             database.roll_back()
+        state = self._store.load()  # a save may have been interrupted after it was complete
+        for path, lines in self._files.items():
+            lines.cut(0 if state is None else state.lengths.get(path, 0))
+        return state
 
     def open(self, target: str, table: str) -> Sink:
         """Return the sink for a target. A file of JSON lines is truncated, or cut at its stored length.
