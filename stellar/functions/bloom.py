@@ -70,7 +70,7 @@ def add(bloom: BloomFilter | None, *values: object) -> BloomFilter | None:
     return bloom
 
 
-@stellar("BLOOM_EXISTS")
+@stellar("BLOOM_EXISTS", pure=True)
 def exists(bloom: BloomFilter | None = None, value: object = None) -> bool:
     """Test whether a value is probably a member of a Bloom filter.
 

@@ -21,7 +21,7 @@ def _validate(pattern: str) -> None:
 BYTE_PATTERN = LiteralKind(check_strings(_validate), "see ?BYTEARRAY_MATCHER for the syntax")
 
 
-@stellar("BYTEARRAY_MATCHER", surplus="refuse", literals={"pattern": BYTE_PATTERN})
+@stellar("BYTEARRAY_MATCHER", pure=True, surplus="refuse", literals={"pattern": BYTE_PATTERN})
 def bytearray_matcher(pattern: str | None, data: bytes | None) -> bool:
     """Test whether bytes contain a sequence that matches a byte pattern.
 

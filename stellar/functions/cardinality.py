@@ -60,7 +60,7 @@ def add(hllp: Cardinality | None, value: object) -> Cardinality:
     return estimator
 
 
-@stellar("HLLP_CARDINALITY")
+@stellar("HLLP_CARDINALITY", pure=True)
 def cardinality(*hllp: object) -> int:
     """Estimate the number of distinct values.
 

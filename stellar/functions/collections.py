@@ -16,7 +16,7 @@ _MISSING: Any = object()
 _SIZED = (str, list, dict, set, frozenset, tuple, Mapping)
 
 
-@stellar("IS_EMPTY")
+@stellar("IS_EMPTY", pure=True)
 def is_empty(input_: object = None) -> bool:
     """Test whether a string, list, set or map is empty. A string of whitespace is not empty.
 
@@ -34,7 +34,7 @@ def is_empty(input_: object = None) -> bool:
     return isinstance(input_, _SIZED) and not input_
 
 
-@stellar("LENGTH")
+@stellar("LENGTH", pure=True)
 def length(input_: object = None) -> int:
     """Return the number of characters of a string, of elements of a list or set, or of entries of a map.
 
@@ -71,7 +71,7 @@ def list_add(list_: Any = None, element: Any = _MISSING) -> Any:
     return list_
 
 
-@stellar("SET_INIT")
+@stellar("SET_INIT", pure=True)
 def set_init(input_: object = None, *others: object) -> set[Any]:
     """Create a set of the elements of a list or set.
 
@@ -136,7 +136,7 @@ def set_remove(set_: set[Any] | None = _MISSING, *values: Any) -> set[Any] | Non
     return changed
 
 
-@stellar("SET_MERGE")
+@stellar("SET_MERGE", pure=True)
 def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
     """Return the union of several sets, as a new set.
 
@@ -153,7 +153,7 @@ def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
     return OrderedSet(_to_key(member) for members in sets or () for member in _require_sequence(members))
 
 
-@stellar("MULTISET_INIT")
+@stellar("MULTISET_INIT", pure=True)
 def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
     """Return a new multiset: a map of items to their counts.
 
@@ -219,7 +219,7 @@ def multiset_remove(multiset: Mapping[Any, Any] | None = _MISSING, *values: Any)
     return changed
 
 
-@stellar("MULTISET_MERGE")
+@stellar("MULTISET_MERGE", pure=True)
 def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
     """Return a new multiset with the items of several; counts are added.
 
@@ -240,7 +240,7 @@ def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
     return merged
 
 
-@stellar("MULTISET_TO_SET")
+@stellar("MULTISET_TO_SET", pure=True)
 def multiset_to_set(multiset: object = _MISSING, *others: object) -> set[Any] | None:
     """Return the set of the distinct items of a multiset.
 
@@ -263,7 +263,7 @@ def multiset_to_set(multiset: object = _MISSING, *others: object) -> set[Any] | 
     return OrderedSet(multiset)
 
 
-@stellar("MAP_GET")
+@stellar("MAP_GET", pure=True, borrows=("map",))
 def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     """Look up a key in a map.
 
@@ -286,7 +286,7 @@ def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     return default if value is None else value
 
 
-@stellar("MAP_EXISTS")
+@stellar("MAP_EXISTS", pure=True)
 def map_exists(key: Any = None, map_: object = None) -> bool:
     """Test whether a map contains a key, even with the value null.
 
@@ -322,7 +322,7 @@ def map_put(key: Any, value: Any, map_: Mapping[Any, Any] | None) -> Mapping[Any
     return changed
 
 
-@stellar("MAP_MERGE")
+@stellar("MAP_MERGE", pure=True)
 def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
     """Return a new map with the entries of several. The last value of a key takes precedence.
 
@@ -342,7 +342,7 @@ def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
     return {name: value for member in members for name, value in _require_entries(member, "maps")}
 
 
-@stellar("ZIP")
+@stellar("ZIP", pure=True, borrows=("lists",))
 def zip_(*lists: object) -> list[list[Any]]:
     """Combine lists element by element, up to the end of the shortest.
 
@@ -356,7 +356,7 @@ def zip_(*lists: object) -> list[list[Any]]:
     return [list(row) for row in zip(*_select_lists(lists), strict=False)]
 
 
-@stellar("ZIP_LONGEST")
+@stellar("ZIP_LONGEST", pure=True, borrows=("lists",))
 def zip_longest(*lists: object) -> list[list[Any]]:
     """Combine lists element by element, up to the end of the longest. Missing elements are null.
 

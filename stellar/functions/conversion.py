@@ -8,7 +8,7 @@ from stellar.language import conversions
 from stellar.language.library import stellar
 
 
-@stellar("TO_STRING")
+@stellar("TO_STRING", pure=True)
 def to_string(input_: Any) -> str | None:
     """Convert a value to a string.
 
@@ -26,7 +26,7 @@ def to_string(input_: Any) -> str | None:
     return None if input_ is None else conversions.to_string(input_)
 
 
-@stellar("TO_INTEGER")
+@stellar("TO_INTEGER", pure=True)
 def to_integer(input_: Any) -> int | None:
     """Convert a value to a 32-bit integer.
 
@@ -42,7 +42,7 @@ def to_integer(input_: Any) -> int | None:
     return conversions.to_integer(input_)
 
 
-@stellar("TO_LONG")
+@stellar("TO_LONG", pure=True)
 def to_long(input_: Any) -> int | None:
     """Convert a value to a 64-bit integer.
 
@@ -57,7 +57,7 @@ def to_long(input_: Any) -> int | None:
     return conversions.to_long(input_)
 
 
-@stellar("TO_DOUBLE")
+@stellar("TO_DOUBLE", pure=True)
 def to_double(input_: Any) -> float | None:
     """Convert a value to a double.
 
@@ -72,7 +72,7 @@ def to_double(input_: Any) -> float | None:
     return conversions.to_double(input_)
 
 
-@stellar("TO_FLOAT")
+@stellar("TO_FLOAT", pure=True)
 def to_float(input_: Any) -> float | None:
     """Convert a value to a float. The range is that of 32 bits, the precision that of 64.
 

@@ -61,7 +61,7 @@ TIMESTAMP_OR_ZONE = LiteralKind(
 )
 
 
-@stellar("NOW")
+@stellar("NOW", pure=True)
 def now() -> int:
     """Return the current time.
 
@@ -73,7 +73,7 @@ def now() -> int:
     return clock.now()
 
 
-@stellar("TO_EPOCH_TIMESTAMP", literals={"format": DATE_PATTERN, "timezone": TIME_ZONE})
+@stellar("TO_EPOCH_TIMESTAMP", pure=True, literals={"format": DATE_PATTERN, "timezone": TIME_ZONE})
 def to_epoch_timestamp(date_time: object, format_: object, timezone: object = None) -> int | None:
     """Parse a string as a date and return its timestamp. Characters after the date are ignored.
 
@@ -95,7 +95,7 @@ def to_epoch_timestamp(date_time: object, format_: object, timezone: object = No
     return _date_patterns.parse_date(to_string(format_), to_string(date_time), _find_zone(timezone))
 
 
-@stellar("IS_DATE", literals={"format": DATE_PATTERN})
+@stellar("IS_DATE", pure=True, literals={"format": DATE_PATTERN})
 def is_date(date: object = None, format_: object = None) -> bool:
     """Test whether a string begins with an existing date.
 
@@ -114,7 +114,9 @@ def is_date(date: object = None, format_: object = None) -> bool:
     return _date_patterns.parse_date(to_string(format_), to_string(date), DEFAULT, lenient=False) is not None
 
 
-@stellar("DATE_FORMAT", literals={"format": DATE_PATTERN, "timestamp": TIMESTAMP_OR_ZONE, "timezone": TIME_ZONE})
+@stellar(
+    "DATE_FORMAT", pure=True, literals={"format": DATE_PATTERN, "timestamp": TIMESTAMP_OR_ZONE, "timezone": TIME_ZONE}
+)
 def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MISSING) -> str | None:
     """Format a timestamp as a string.
 
@@ -148,7 +150,7 @@ def date_format(format_: object, timestamp: Any = _MISSING, timezone: Any = _MIS
     )
 
 
-@stellar("DAY_OF_WEEK")
+@stellar("DAY_OF_WEEK", pure=True)
 def day_of_week(timestamp: object = _MISSING) -> int | None:
     """Return the day of the week of a timestamp: 1 is Sunday, 7 is Saturday.
 
@@ -163,7 +165,7 @@ def day_of_week(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.weekday
 
 
-@stellar("DAY_OF_MONTH")
+@stellar("DAY_OF_MONTH", pure=True)
 def day_of_month(timestamp: object = _MISSING) -> int | None:
     """Return the day of the month of a timestamp, from 1.
 
@@ -178,7 +180,7 @@ def day_of_month(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.day
 
 
-@stellar("DAY_OF_YEAR")
+@stellar("DAY_OF_YEAR", pure=True)
 def day_of_year(timestamp: object = _MISSING) -> int | None:
     """Return the day of the year of a timestamp, from 1.
 
@@ -193,7 +195,7 @@ def day_of_year(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.day_of_year
 
 
-@stellar("WEEK_OF_MONTH")
+@stellar("WEEK_OF_MONTH", pure=True)
 def week_of_month(timestamp: object = _MISSING) -> int | None:
     """Return the week of the month of a timestamp. Week 1 contains the first day of the month; weeks begin on Sunday.
 
@@ -208,7 +210,7 @@ def week_of_month(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.week_of_month
 
 
-@stellar("WEEK_OF_YEAR")
+@stellar("WEEK_OF_YEAR", pure=True)
 def week_of_year(timestamp: object = _MISSING) -> int | None:
     """Return the week of the year of a timestamp. Week 1 contains the first of January; weeks begin on Sunday.
 
@@ -223,7 +225,7 @@ def week_of_year(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.week_of_year_and_year[0]
 
 
-@stellar("MONTH")
+@stellar("MONTH", pure=True)
 def month(timestamp: object = _MISSING) -> int | None:
     """Return the month of a timestamp, from 0: 0 is January, 11 is December.
 
@@ -238,7 +240,7 @@ def month(timestamp: object = _MISSING) -> int | None:
     return None if moment is None else moment.month - 1
 
 
-@stellar("YEAR")
+@stellar("YEAR", pure=True)
 def year(timestamp: object = _MISSING) -> int | None:
     """Return the year of a timestamp.
 

@@ -15,7 +15,7 @@ from stellar.util.abbreviate import quote
 ENCODING = LiteralKind(check_strings(lambda name: name and _find_encoding(name)), "see GET_SUPPORTED_ENCODINGS()")
 
 
-@stellar("GET_SUPPORTED_ENCODINGS")
+@stellar("GET_SUPPORTED_ENCODINGS", pure=True)
 def get_supported_encodings() -> list[str]:
     """Return the encodings that ENCODE and DECODE support.
 
@@ -34,7 +34,7 @@ def _prepare_encode(str_: object, encoding: object, *_: object) -> Callable[...,
     return lambda string, *_: encode_bytes(string.encode("utf-8", "replace")) if string else None
 
 
-@stellar("ENCODE", surplus="refuse", prepare=_prepare_encode, literals={"encoding": ENCODING})
+@stellar("ENCODE", pure=True, surplus="refuse", prepare=_prepare_encode, literals={"encoding": ENCODING})
 def encode(str_: str | None, encoding: str | None, unused: object = None) -> str | None:
     """Encode a string.
 
@@ -51,7 +51,7 @@ def encode(str_: str | None, encoding: str | None, unused: object = None) -> str
     return _find_encoding(encoding).encode(str_.encode("utf-8", "replace")) if str_ and encoding else None
 
 
-@stellar("DECODE", surplus="refuse", literals={"encoding": ENCODING})
+@stellar("DECODE", pure=True, surplus="refuse", literals={"encoding": ENCODING})
 def decode(str_: str | None, encoding: str | None, verify: bool | None = False) -> str | None:
     """Decode a string. Characters outside the encoding's alphabet are skipped.
 
@@ -78,7 +78,7 @@ def decode(str_: str | None, encoding: str | None, verify: bool | None = False) 
     return str_ if octets is None else octets.decode("utf-8", "replace")
 
 
-@stellar("IS_ENCODING", literals={"encoding": ENCODING})
+@stellar("IS_ENCODING", pure=True, literals={"encoding": ENCODING})
 def is_encoding(str_: str | None, encoding: str | None) -> bool:
     """Test whether a string consists of characters of an encoding only.
 

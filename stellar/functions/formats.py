@@ -59,7 +59,7 @@ def _validate_format(format_: object, arguments: Arguments) -> None:
 FORMAT = LiteralKind(_validate_format, "add a value for each directive; write a percent sign as %%")
 
 
-@stellar("FORMAT", prepare=_prepare_format, literals={"format": FORMAT})
+@stellar("FORMAT", pure=True, prepare=_prepare_format, literals={"format": FORMAT})
 def format_(format_: object, *args: Any) -> str:
     """Format values by a pattern, like Java's String.format.
 

@@ -11,7 +11,7 @@ from stellar.language.library import stellar
 from stellar.language.runtime import ABSENT, describe, is_true
 
 
-@stellar("MAP", comprehension="map")
+@stellar("MAP", pure=True, comprehension="map")
 def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
     """Apply a lambda to each element of a list.
 
@@ -30,7 +30,7 @@ def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) 
     return [lambda_(element) for element in list_]
 
 
-@stellar("FILTER", comprehension="filter")
+@stellar("FILTER", pure=True, comprehension="filter")
 def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) -> Any:
     """Select the elements for which a lambda returns true. Other results, even non-empty ones, do not select.
 
@@ -48,7 +48,7 @@ def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | Non
     return [element for element in list_ if is_true(lambda_(element))]
 
 
-@stellar("REDUCE")
+@stellar("REDUCE", pure=True)
 def reduce(list_: Iterable[Any] | str | None = None, lambda_: object = None, initial: Any = ABSENT) -> Any:
     """Combine all elements into one value, from the left.
 

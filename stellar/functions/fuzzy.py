@@ -21,7 +21,7 @@ _LANGUAGES = tuple(_TAGS.split())
 _DOTLESS = ("tr", "tr-TR")
 
 
-@stellar("FUZZY_LANGS")
+@stellar("FUZZY_LANGS", pure=True)
 def fuzzy_langs() -> list[str]:
     """Return the languages that FUZZY_SCORE supports.
 
@@ -33,7 +33,7 @@ def fuzzy_langs() -> list[str]:
     return list(_LANGUAGES)
 
 
-@stellar("FUZZY_SCORE")
+@stellar("FUZZY_SCORE", pure=True)
 def fuzzy_score(term: object, query: object, lang: object) -> int:
     """Score how well a string matches a query. The query's characters are searched in order, ignoring case; adjacent
     matches score higher.

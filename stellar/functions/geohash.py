@@ -21,7 +21,7 @@ _EARTH_RADIUS = 6371.0087714  # kilometers
 Coordinates = tuple[float, float]  # latitude and longitude in degrees
 
 
-@stellar("GEOHASH_FROM_LATLONG")
+@stellar("GEOHASH_FROM_LATLONG", pure=True)
 def geohash_from_latlong(latitude: object = None, longitude: object = None, precision: object = _LONGEST) -> str | None:
     """Return the geohash of a latitude and a longitude.
 
@@ -39,7 +39,7 @@ def geohash_from_latlong(latitude: object = None, longitude: object = None, prec
     return None if north is None or east is None else _encode((north, east), _require_precision(precision))
 
 
-@stellar("GEOHASH_FROM_LOC")
+@stellar("GEOHASH_FROM_LOC", pure=True)
 def geohash_from_loc(location: Mapping[str, Any] | None = None, precision: object = _LONGEST) -> str | None:
     """Return the geohash of a location as GEO_GET returns it.
 
@@ -57,7 +57,7 @@ def geohash_from_loc(location: Mapping[str, Any] | None = None, precision: objec
     return geohash_from_latlong(location.get("latitude"), location.get("longitude"), precision)
 
 
-@stellar("GEOHASH_TO_LATLONG")
+@stellar("GEOHASH_TO_LATLONG", pure=True)
 def geohash_to_latlong(hash_: str | None = None) -> dict[str, float] | None:
     """Return the center of a geohash's cell.
 
@@ -75,7 +75,7 @@ def geohash_to_latlong(hash_: str | None = None) -> dict[str, float] | None:
     return {"latitude": latitude, "longitude": longitude}
 
 
-@stellar("GEOHASH_DIST")
+@stellar("GEOHASH_DIST", pure=True)
 def geohash_dist(hash1: object = None, hash2: Any = _MISSING, strategy: object = "HAVERSINE") -> float | None:
     """Return the great-circle distance between the centers of two geohashes.
 
@@ -95,7 +95,7 @@ def geohash_dist(hash1: object = None, hash2: Any = _MISSING, strategy: object =
     return None if hash2 is None else _compute_distance(one, _decode(hash2), _find_strategy(strategy))
 
 
-@stellar("GEOHASH_MAX_DIST")
+@stellar("GEOHASH_MAX_DIST", pure=True)
 def geohash_max_dist(hashes: Iterable[Any] | None = None, strategy: object = "HAVERSINE") -> float | None:
     """Return the greatest distance between any two of several geohashes.
 
@@ -118,7 +118,7 @@ def geohash_max_dist(hashes: Iterable[Any] | None = None, strategy: object = "HA
     return max((_compute_distance(one, other, angle) for one, other in combinations(points, 2)), default=0.0)
 
 
-@stellar("GEOHASH_CENTROID")
+@stellar("GEOHASH_CENTROID", pure=True)
 def geohash_centroid(hashes: object = None, precision: object = _LONGEST) -> str | None:
     """Return the geohash of the centroid of several geohashes.
 

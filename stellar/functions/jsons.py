@@ -13,7 +13,7 @@ _WHITESPACE = " \t\r\n"
 _LONGEST_NUMBER = 4000
 
 
-@stellar("TO_JSON_OBJECT")
+@stellar("TO_JSON_OBJECT", pure=True)
 def to_json_object(str_: str | None) -> Any:
     """Parse a JSON value. Characters after the value are ignored.
 
@@ -29,7 +29,7 @@ def to_json_object(str_: str | None) -> Any:
     return _parse(str_) if str_ else str_
 
 
-@stellar("TO_JSON_MAP")
+@stellar("TO_JSON_MAP", pure=True)
 def to_json_map(str_: str | None) -> Any:
     """Parse a JSON object. Characters after the object are ignored.
 
@@ -46,7 +46,7 @@ def to_json_map(str_: str | None) -> Any:
     return value
 
 
-@stellar("TO_JSON_LIST")
+@stellar("TO_JSON_LIST", pure=True)
 def to_json_list(str_: str | None) -> Any:
     """Parse a JSON array. Characters after the array are ignored.
 

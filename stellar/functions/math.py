@@ -15,7 +15,7 @@ from stellar.language.runtime import describe
 from stellar.sketches.summaries import OnlineSummary, WindowSummary
 
 
-@stellar("ABS")
+@stellar("ABS", pure=True)
 def absolute(number: float | None = None) -> float:
     """Return a number without its sign.
 
@@ -30,7 +30,7 @@ def absolute(number: float | None = None) -> float:
     return abs(_to_double(number))
 
 
-@stellar("CEILING")
+@stellar("CEILING", pure=True)
 def ceiling(number: float | None = None) -> float:
     """Round a number up to an integer.
 
@@ -45,7 +45,7 @@ def ceiling(number: float | None = None) -> float:
     return _round_to_integer(math.ceil, _to_double(number))
 
 
-@stellar("FLOOR")
+@stellar("FLOOR", pure=True)
 def floor(number: float | None = None) -> float:
     """Round a number down to an integer.
 
@@ -60,7 +60,7 @@ def floor(number: float | None = None) -> float:
     return _round_to_integer(math.floor, _to_double(number))
 
 
-@stellar("ROUND")
+@stellar("ROUND", pure=True)
 def round_(number: float | None = None) -> float:
     """Round to the nearest integer; halves are rounded up.
 
@@ -82,7 +82,7 @@ def round_(number: float | None = None) -> float:
     return float(below + (value - below >= 0.5))
 
 
-@stellar("EXP")
+@stellar("EXP", pure=True)
 def exponential(number: float | None = None) -> float:
     """Raise Euler's number to a power.
 
@@ -100,7 +100,7 @@ def exponential(number: float | None = None) -> float:
         return math.inf
 
 
-@stellar("LN")
+@stellar("LN", pure=True)
 def natural_logarithm(number: float | None = None) -> float:
     """Take the natural logarithm (base e) of a number.
 
@@ -115,7 +115,7 @@ def natural_logarithm(number: float | None = None) -> float:
     return _compute_logarithm(math.log, number)
 
 
-@stellar("LOG2")
+@stellar("LOG2", pure=True)
 def logarithm_of_base_2(number: float | None = None) -> float:
     """Take the logarithm to base 2 of a number.
 
@@ -130,7 +130,7 @@ def logarithm_of_base_2(number: float | None = None) -> float:
     return _compute_logarithm(math.log, number) / math.log(2)
 
 
-@stellar("LOG10")
+@stellar("LOG10", pure=True)
 def logarithm_of_base_10(number: float | None = None) -> float:
     """Take the logarithm to base 10 of a number.
 
@@ -145,7 +145,7 @@ def logarithm_of_base_10(number: float | None = None) -> float:
     return _compute_logarithm(math.log10, number)
 
 
-@stellar("SQRT")
+@stellar("SQRT", pure=True)
 def square_root(number: float | None = None) -> float:
     """Take the square root of a number.
 
@@ -160,7 +160,7 @@ def square_root(number: float | None = None) -> float:
     return _apply_or_nan(math.sqrt, _to_double(number))
 
 
-@stellar("SIN")
+@stellar("SIN", pure=True)
 def sine(number: float | None = None) -> float:
     """Compute the sine of an angle.
 
@@ -175,7 +175,7 @@ def sine(number: float | None = None) -> float:
     return _apply_or_nan(math.sin, _to_double(number))
 
 
-@stellar("COS")
+@stellar("COS", pure=True)
 def cosine(number: float | None = None) -> float:
     """Compute the cosine of an angle.
 
@@ -190,7 +190,7 @@ def cosine(number: float | None = None) -> float:
     return _apply_or_nan(math.cos, _to_double(number))
 
 
-@stellar("TAN")
+@stellar("TAN", pure=True)
 def tangent(number: float | None = None) -> float:
     """Compute the tangent of an angle.
 
@@ -205,7 +205,7 @@ def tangent(number: float | None = None) -> float:
     return _apply_or_nan(math.tan, _to_double(number))
 
 
-@stellar("IS_NAN", surplus="refuse")
+@stellar("IS_NAN", pure=True, surplus="refuse")
 def is_nan(number: float) -> bool:
     """Test whether a number is NaN, the result of an undefined calculation.
 
@@ -220,7 +220,7 @@ def is_nan(number: float) -> bool:
     return number != number
 
 
-@stellar("BIN")
+@stellar("BIN", pure=True)
 def bin_(value: object, bounds: list[Any] | None = None) -> int:
     """Return the index of the bin that contains a number.
 
@@ -260,7 +260,7 @@ def bin_of(number: float, bounds: Iterable[object]) -> int:
     return index + 1
 
 
-@stellar("MAX")
+@stellar("MAX", pure=True)
 def max_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
     """Return the greatest of several values.
 
@@ -278,7 +278,7 @@ def max_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
     return _find_extreme(list_, operator.gt) if isinstance(list_, Iterable) else list_.maximum
 
 
-@stellar("MIN")
+@stellar("MIN", pure=True)
 def min_(list_: Iterable[Any] | OnlineSummary | WindowSummary) -> Any:
     """Return the least of several values.
 

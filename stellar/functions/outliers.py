@@ -59,7 +59,7 @@ def add(state: OutlierState | None, value: object) -> OutlierState | None:
     return state
 
 
-@stellar("OUTLIER_MAD_SCORE")
+@stellar("OUTLIER_MAD_SCORE", pure=True)
 def score(state: OutlierState | None, value: object, scale: object = SCALE) -> float:
     """Score a number by its distance from the median, in median absolute deviations. Values above 3.5 are commonly
     outliers.

@@ -29,7 +29,7 @@ def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str |
     return lambda string: string is not None and fullmatch(string) is not None
 
 
-@stellar("REGEXP_MATCH", prepare=_prepare_match, literals={"pattern": REGULAR_EXPRESSION})
+@stellar("REGEXP_MATCH", pure=True, prepare=_prepare_match, literals={"pattern": REGULAR_EXPRESSION})
 def regexp_match(str_: str | None, pattern: object) -> bool:
     """Test whether a whole string matches a regular expression.
 
@@ -84,6 +84,7 @@ GROUP = LiteralKind(_validate_group, "groups are numbered from 1, by their openi
 
 @stellar(
     "REGEXP_GROUP_VAL",
+    pure=True,
     surplus="refuse",
     prepare=_prepare_group_val,
     literals={"pattern": REGULAR_EXPRESSION, "group": GROUP},
@@ -138,6 +139,7 @@ REPLACEMENT = LiteralKind(_validate_replacement, "insert a group by $1 or ${name
 
 @stellar(
     "REGEXP_REPLACE",
+    pure=True,
     surplus="refuse",
     prepare=_prepare_replace,
     literals={"pattern": REGULAR_EXPRESSION, "value": REPLACEMENT},

@@ -21,7 +21,7 @@ BINS = {
 }
 
 
-@stellar("STATS_INIT")
+@stellar("STATS_INIT", pure=True)
 def init(window_size: object = None) -> Summary:
     """Return empty statistics.
 
@@ -89,7 +89,7 @@ def merge(list_: object = None) -> Summary | None:
     return merged
 
 
-@stellar("STATS_BIN")
+@stellar("STATS_BIN", pure=True)
 def bin_(stats: OnlineSummary | WindowSummary | None, value: object, bounds: object = "QUARTILE") -> int:
     """Return the index of the bin that contains a number, where percentiles of statistics bound the bins.
 
@@ -121,7 +121,7 @@ def _require_percentile(value: object) -> float:
     return percent
 
 
-@stellar("STATS_PERCENTILE")
+@stellar("STATS_PERCENTILE", pure=True)
 def percentile(stats: OnlineSummary | WindowSummary | None, p: object) -> float:
     """Estimate a percentile of statistics.
 
@@ -138,7 +138,7 @@ def percentile(stats: OnlineSummary | WindowSummary | None, p: object) -> float:
     return stats.percentile(_require_percentile(p))
 
 
-@stellar("STATS_COUNT")
+@stellar("STATS_COUNT", pure=True)
 def count_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the count of the numbers in statistics.
 
@@ -151,7 +151,7 @@ def count_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.count
 
 
-@stellar("STATS_SUM")
+@stellar("STATS_SUM", pure=True)
 def sum_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the sum of the numbers in statistics.
 
@@ -164,7 +164,7 @@ def sum_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.total
 
 
-@stellar("STATS_MEAN")
+@stellar("STATS_MEAN", pure=True)
 def mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the arithmetic mean of the numbers in statistics.
 
@@ -177,7 +177,7 @@ def mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.mean
 
 
-@stellar("STATS_MAX")
+@stellar("STATS_MAX", pure=True)
 def max_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the maximum of the numbers in statistics.
 
@@ -190,7 +190,7 @@ def max_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.maximum
 
 
-@stellar("STATS_MIN")
+@stellar("STATS_MIN", pure=True)
 def min_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the minimum of the numbers in statistics.
 
@@ -203,7 +203,7 @@ def min_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.minimum
 
 
-@stellar("STATS_VARIANCE")
+@stellar("STATS_VARIANCE", pure=True)
 def variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the sample variance of the numbers in statistics.
 
@@ -216,7 +216,7 @@ def variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.variance
 
 
-@stellar("STATS_SD")
+@stellar("STATS_SD", pure=True)
 def sd_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the sample standard deviation of the numbers in statistics.
 
@@ -229,7 +229,7 @@ def sd_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.deviation
 
 
-@stellar("STATS_QUADRATIC_MEAN")
+@stellar("STATS_QUADRATIC_MEAN", pure=True)
 def quadratic_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the quadratic mean (root mean square) of the numbers in statistics.
 
@@ -242,7 +242,7 @@ def quadratic_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.quadratic_mean
 
 
-@stellar("STATS_SUM_LOGS")
+@stellar("STATS_SUM_LOGS", pure=True)
 def sum_logs_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the sum of the natural logarithms of the numbers. Not available for a window.
 
@@ -256,7 +256,7 @@ def sum_logs_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.sum_of_logs
 
 
-@stellar("STATS_SUM_SQUARES")
+@stellar("STATS_SUM_SQUARES", pure=True)
 def sum_squares_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the sum of the squares of the numbers in statistics.
 
@@ -269,7 +269,7 @@ def sum_squares_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.sum_of_squares
 
 
-@stellar("STATS_POPULATION_VARIANCE")
+@stellar("STATS_POPULATION_VARIANCE", pure=True)
 def population_variance_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the population variance of the numbers. Available for a window only.
 
@@ -283,7 +283,7 @@ def population_variance_of(stats: OnlineSummary | WindowSummary | None) -> float
     return math.nan if stats is None else stats.population_variance
 
 
-@stellar("STATS_GEOMETRIC_MEAN")
+@stellar("STATS_GEOMETRIC_MEAN", pure=True)
 def geometric_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the geometric mean of the numbers. Available for a window only.
 
@@ -297,7 +297,7 @@ def geometric_mean_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.geometric_mean
 
 
-@stellar("STATS_KURTOSIS")
+@stellar("STATS_KURTOSIS", pure=True)
 def kurtosis_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the excess kurtosis of the numbers, corrected for bias. At least four numbers are required.
 
@@ -311,7 +311,7 @@ def kurtosis_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.kurtosis
 
 
-@stellar("STATS_SKEWNESS")
+@stellar("STATS_SKEWNESS", pure=True)
 def skewness_of(stats: OnlineSummary | WindowSummary | None) -> float:
     """Return the skewness of the numbers, corrected for bias. At least three numbers are required.
 
@@ -324,7 +324,7 @@ def skewness_of(stats: OnlineSummary | WindowSummary | None) -> float:
     return math.nan if stats is None else stats.skewness
 
 
-@stellar("IT_ENTROPY")
+@stellar("IT_ENTROPY", pure=True)
 def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
     """Return the Shannon entropy, in bits, of a frequency distribution.
 

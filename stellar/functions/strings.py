@@ -18,7 +18,7 @@ from stellar.util.memoize import memoize
 LONGEST_FILLED = 10_000_000
 
 
-@stellar("TO_UPPER")
+@stellar("TO_UPPER", pure=True)
 def to_upper(input_: Any) -> str | None:
     """Convert a string to uppercase.
 
@@ -34,7 +34,7 @@ def to_upper(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).upper()
 
 
-@stellar("TO_LOWER")
+@stellar("TO_LOWER", pure=True)
 def to_lower(input_: Any) -> str | None:
     """Convert a string to lowercase.
 
@@ -50,7 +50,7 @@ def to_lower(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).lower()
 
 
-@stellar("TRIM")
+@stellar("TRIM", pure=True)
 def trim(input_: Any) -> str | None:
     """Remove whitespace and control characters at both ends of a string.
 
@@ -68,7 +68,7 @@ def trim(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).strip(JAVA_WHITESPACE)
 
 
-@stellar("STARTS_WITH")
+@stellar("STARTS_WITH", pure=True)
 def starts_with(str_: str | None, prefix: str | None) -> bool:
     """Test a string for a prefix. Case-sensitive.
 
@@ -84,7 +84,7 @@ def starts_with(str_: str | None, prefix: str | None) -> bool:
     return str_ is not None and prefix is not None and str_.startswith(prefix)
 
 
-@stellar("ENDS_WITH")
+@stellar("ENDS_WITH", pure=True)
 def ends_with(str_: str | None, suffix: str | None) -> bool:
     """Test a string for a suffix. Case-sensitive.
 
@@ -99,7 +99,7 @@ def ends_with(str_: str | None, suffix: str | None) -> bool:
     return str_ is not None and suffix is not None and str_.endswith(suffix)
 
 
-@stellar("APPEND_IF_MISSING", surplus="refuse")
+@stellar("APPEND_IF_MISSING", pure=True, surplus="refuse")
 def append_if_missing(str_: str | None, suffix: str | None, other: str | None = None) -> str | None:
     """Append a suffix to a string, unless the string already ends with it.
 
@@ -118,7 +118,7 @@ def append_if_missing(str_: str | None, suffix: str | None, other: str | None = 
     return str_ + suffix
 
 
-@stellar("PREPEND_IF_MISSING", surplus="refuse")
+@stellar("PREPEND_IF_MISSING", pure=True, surplus="refuse")
 def prepend_if_missing(str_: str | None, prefix: str | None, other: str | None = None) -> str | None:
     """Prepend a prefix to a string, unless the string already starts with it.
 
@@ -136,7 +136,7 @@ def prepend_if_missing(str_: str | None, prefix: str | None, other: str | None =
     return prefix + str_
 
 
-@stellar("CHOMP")
+@stellar("CHOMP", pure=True)
 def chomp(str_: str | None) -> str | None:
     """Remove one line end (CR LF, LF or CR) from the end of a string.
 
@@ -156,7 +156,7 @@ def chomp(str_: str | None) -> str | None:
     return str_
 
 
-@stellar("CHOP")
+@stellar("CHOP", pure=True)
 def chop(str_: str | None) -> str | None:
     """Drop the final character of a string; CR LF counts as one.
 
@@ -173,7 +173,7 @@ def chop(str_: str | None) -> str | None:
     return str_[:-2] if str_.endswith("\r\n") else str_[:-1]
 
 
-@stellar("COUNT_MATCHES", surplus="refuse")
+@stellar("COUNT_MATCHES", pure=True, surplus="refuse")
 def count_matches(str_: str | None, sub: str | None) -> int:
     """Count the non-overlapping occurrences of a substring.
 
@@ -189,7 +189,7 @@ def count_matches(str_: str | None, sub: str | None) -> int:
     return str_.count(sub) if str_ and sub else 0
 
 
-@stellar("FILL_LEFT")
+@stellar("FILL_LEFT", pure=True)
 def fill_left(input_: object, fill: object, length: object) -> str | None:
     """Pad a string on the left to a length.
 
@@ -210,7 +210,7 @@ def fill_left(input_: object, fill: object, length: object) -> str | None:
     return string.rjust(width, character)
 
 
-@stellar("FILL_RIGHT")
+@stellar("FILL_RIGHT", pure=True)
 def fill_right(input_: object, fill: object, length: object) -> str | None:
     """Pad a string on the right to a length.
 
@@ -242,7 +242,7 @@ def _parse_padding(fill: object, length: object) -> tuple[str, int]:
     return character, width
 
 
-@stellar("GET")
+@stellar("GET", pure=True)
 def get(list_: list[Any], index: int) -> Any:
     """Look up a list element by its index.
 
@@ -260,7 +260,7 @@ def get(list_: list[Any], index: int) -> Any:
     return list_[index] if index < len(list_) else None
 
 
-@stellar("GET_FIRST")
+@stellar("GET_FIRST", pure=True)
 def get_first(list_: list[Any]) -> Any:
     """Return a list's first element.
 
@@ -274,7 +274,7 @@ def get_first(list_: list[Any]) -> Any:
     return list_[0] if list_ else None
 
 
-@stellar("GET_LAST")
+@stellar("GET_LAST", pure=True)
 def get_last(list_: list[Any]) -> Any:
     """Return a list's last element.
 
@@ -288,7 +288,7 @@ def get_last(list_: list[Any]) -> Any:
     return list_[-1] if list_ else None
 
 
-@stellar("JOIN")
+@stellar("JOIN", pure=True)
 def join(items: Iterable[Any], delim: str) -> str:
     """Join the elements of a list or set into a string.
 
@@ -318,7 +318,7 @@ def _require_delimiter(delim: object, _: Arguments) -> str:
 DELIMITER = LiteralKind(_require_delimiter, "use a string such as ','")
 
 
-@stellar("SPLIT", literals={"delim": DELIMITER})
+@stellar("SPLIT", pure=True, literals={"delim": DELIMITER})
 def split(input_: Any, delim: object) -> list[str]:
     """Split a string at each occurrence of a delimiter. Empty substrings are included.
 
@@ -338,7 +338,7 @@ def split(input_: Any, delim: object) -> list[str]:
     return (input_ if input_.__class__ is str else to_string(input_)).split(delimiter)
 
 
-@stellar("STRING_ENTROPY", surplus="refuse")
+@stellar("STRING_ENTROPY", pure=True, surplus="refuse")
 def string_entropy(input_: object) -> float:
     """Return the Shannon entropy of a string, in bits per character. Machine-generated names have a high entropy.
 
@@ -366,7 +366,7 @@ def _compute_entropy(string: str) -> float:
     return 0.0 - sum(share * math.log(share) / math.log(2) for share in shares)
 
 
-@stellar("SUBSTRING")
+@stellar("SUBSTRING", pure=True)
 def substring(input_: str | None, start: float | None, end: float | None = None) -> str | None:
     """Cut a substring out of a string.
 

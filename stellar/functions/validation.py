@@ -11,7 +11,7 @@ from stellar.language.library import stellar
 from stellar.util.memoize import memoize
 
 
-@stellar("IS_DOMAIN")
+@stellar("IS_DOMAIN", pure=True)
 def is_domain(*address: object) -> bool:
     """Test whether values are domains with an existing top-level domain.
 
@@ -27,7 +27,7 @@ def is_domain(*address: object) -> bool:
     return bool(address) and all(value is not None and _is_domain(to_string(value)) for value in address)
 
 
-@stellar("IS_EMAIL")
+@stellar("IS_EMAIL", pure=True)
 def is_email(*address: object) -> bool:
     """Test whether values are e-mail addresses.
 
@@ -43,7 +43,7 @@ def is_email(*address: object) -> bool:
     return bool(address) and all(value is not None and _is_email(to_string(value)) for value in address)
 
 
-@stellar("IS_URL")
+@stellar("IS_URL", pure=True)
 def is_url(*url: object) -> bool:
     """Test whether values are http, https or ftp URLs, with a valid domain or an IP address as host.
 
@@ -59,7 +59,7 @@ def is_url(*url: object) -> bool:
     return bool(url) and all(value is not None and _is_url(to_string(value)) for value in url)
 
 
-@stellar("IS_INTEGER")
+@stellar("IS_INTEGER", pure=True)
 def is_integer(*x: object) -> bool:
     """Test whether values are integers, or strings of an integer: digits, with commas and a leading minus sign allowed.
 
@@ -77,7 +77,7 @@ def is_integer(*x: object) -> bool:
     )
 
 
-@stellar("IS_IP")
+@stellar("IS_IP", pure=True)
 def is_ip(ip: object = None, type_: object = None) -> bool:
     """Test whether a value is an IP address.
 

@@ -131,6 +131,8 @@ def to_boolean(value: object) -> bool | None:
     """Convert a value to a boolean by its string: `true yes y on 1` or `false no n off 0`, in any case; else None."""
     if value.__class__ is bool:
         return value
+    if value.__class__ is str:
+        return _BOOLEANS.get(value.lower())
     value = first_of(value)
     if value is None or isinstance(value, float | Mapping):
         return None

@@ -120,6 +120,11 @@ class Expression:
         return "in fibers" if any(function.cooperative for function in called) else "no"
 
     @property
+    def pure(self) -> bool:
+        """True if evaluations depend on the record alone and change nothing."""
+        return all(name in self.library and self.library[name].pure for name in self.functions)
+
+    @property
     def tree(self) -> n.Expr:
         """The syntax tree."""
         return self._tree
@@ -159,7 +164,11 @@ class Expression:
     @property
     def to_error(self) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
         """A function that converts an exception of the compiled code, and the record, to the error to raise."""
-        return partial(_to_error, self.source, self._names)
+        return self.to_error_in(filename(self.source))
+
+    def to_error_in(self, file: str) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
+        """Return such a function for compiled code that represents a file of this name in tracebacks."""
+        return partial(_to_error, self.source, self._names, file)
 
     def _compile(self, *, strict: bool) -> Callable[..., Any]:
         make = partial(
@@ -219,7 +228,7 @@ def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Calla
 _EXPLAINED = (ValueError, OSError)
 
 
-def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
+def _to_error(source: str, names: Names, file: str, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
     """Convert an exception of compiled code to an error with source location and the values of the variables there.
 
     Raises TypeError for a record that is not a mapping: the mistake is in the program, not in the expression.
@@ -228,7 +237,7 @@ def _to_error(source: str, names: Names, error: Exception, record: Mapping[str, 
         raise TypeError(
             f"expected a mapping of field names to values as record, such as a dict, got {_describe_class(record)}"
         ) from None
-    span = _span(source, error.__traceback__) or Span(0, len(source))
+    span = _span(source, file, error.__traceback__) or Span(0, len(source))
     _show_in_tracebacks(source)
     if isinstance(error, StellarError):  # of an expression that a function evaluated
         message = error.message
@@ -254,12 +263,11 @@ def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
     return ", ".join([*shown, "..."] if len(within) > MAX_VALUES else shown) or None
 
 
-def _span(source: str, traceback: types.TracebackType | None) -> Span | None:
-    """Return the span of the innermost frame of the expression; None if Python runs without columns."""
-    ours = filename(source)
+def _span(source: str, file: str, traceback: types.TracebackType | None) -> Span | None:
+    """Return the span of the innermost frame in a file; None if Python runs without columns."""
     frames: list[tuple[types.CodeType, int]] = []
     while traceback is not None:
-        if (code := traceback.tb_frame.f_code).co_filename == ours:
+        if (code := traceback.tb_frame.f_code).co_filename == file:
             frames.append((code, traceback.tb_lasti))
         traceback = traceback.tb_next
     code, instruction = frames[-1]

@@ -29,6 +29,8 @@ def stellar(
     blocks: bool | None = None,
     check: Callable[[Context], object] | None = None,
     literals: Mapping[str, LiteralKind] | None = None,
+    pure: bool = False,
+    borrows: Collection[str] = (),
 ) -> Callable[[F], F]:
     """Declare a Python function as the Stellar function of this name.
 
@@ -62,6 +64,11 @@ def stellar(
     check: checks what calls need from outside the expression, such as a store, a file or a package. It raises
         LookupError with the fix if that is missing
     literals: by parameter, the meaning of arguments that are literals, for checks of expressions
+    pure: True if the result depends on the arguments and the time alone, and no argument is changed or kept. Calls of
+        pure functions in different rules may be evaluated in any order, and once instead of several times
+    borrows: the parameters whose lists and maps are neither changed, kept nor returned, though their elements may be.
+        A constant list or map as such an argument is created once. A pure function that returns a boolean, a number or
+        a string borrows all of them
 
     The function is returned unchanged and is not registered anywhere; `Library.of` collects declared functions.
     """
@@ -73,7 +80,16 @@ def stellar(
                 "function that waits, with blocks=True, and call evaluate_async, which runs it in a thread"
             )
         implementation.__stellar__ = Function(  # type: ignore[attr-defined]
-            name, implementation, surplus == "ignore", comprehension, prepare, blocks, check, literals or {}
+            name,
+            implementation,
+            surplus == "ignore",
+            comprehension,
+            prepare,
+            blocks,
+            check,
+            literals or {},
+            pure,
+            frozenset(borrows),
         )
         return implementation
 
@@ -131,6 +147,8 @@ class Written(str):
 # Lambdas are compiled to Python functions
 Lambda = FunctionType
 
+_SCALARS = frozenset({bool, int, float, str, NoneType})
+
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),
     bool: ((bool,), "a boolean"),
@@ -182,6 +200,8 @@ class Function:
     declared_blocks: bool | None = None
     check: Callable[[Context], object] | None = None
     literals: Mapping[str, LiteralKind] = field(default_factory=dict)
+    pure: bool = False
+    borrows: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -240,6 +260,17 @@ class Function:
     def returns(self) -> Any:
         """The annotation of its result, such as `bool` or `str | None`."""
         return self._signature[1].get("return", object)
+
+    @cached_property
+    def returns_scalar(self) -> bool:
+        """True if its annotation promises a boolean, a number, a string or null."""
+        returns = self.returns
+        members = typing.get_args(returns) if isinstance(returns, types.UnionType) else (returns,)
+        return all(member in _SCALARS for member in members)
+
+    def borrows_at(self, index: int) -> bool:
+        """Return True if a list or map as the argument at a position is neither changed, kept nor returned."""
+        return (self.pure and self.returns_scalar) or self.parameter_at(index).name in self.borrows
 
     @cached_property
     def help(self) -> Help:

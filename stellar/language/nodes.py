@@ -196,14 +196,12 @@ def outline(tree: Expr) -> list[tuple[str, ...]]:
 
     Comparing trees themselves equates 1, 1.0 and true, distinguishes two NaNs, and recurses too deep for long chains.
     """
-    return [
-        (
-            type(node).__name__,
-            str(len(children(node))),
-            *(repr(getattr(node, name)) for name in _ATTRIBUTES if hasattr(node, name)),
-        )
-        for node in walk(tree)
-    ]
+    return [(type(node).__name__, str(len(children(node))), *describe_attributes(node)) for node in walk(tree)]
+
+
+def describe_attributes(node: Expr) -> tuple[str, ...]:
+    """Return the attributes of a node that are not nodes, in a form that distinguishes 1, 1.0 and true."""
+    return tuple(repr(getattr(node, name)) for name in _ATTRIBUTES if hasattr(node, name))
 
 
 # The fields of nodes that are not children

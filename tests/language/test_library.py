@@ -371,3 +371,23 @@ async def _answers(value: object):
 def test_an_async_function_is_rejected_when_it_is_declared(implementation):
     with pytest.raises(TypeError, match="ANSWER is declared by an async function, but an expression needs its value"):
         stellar_package.function("ANSWER")(implementation)
+
+
+def test_a_pure_function_with_a_scalar_result_borrows_its_arguments():
+    @stellar("COUNT", pure=True)
+    def count(items: list[object] | None, *others: object) -> int | None:
+        """Count items."""
+
+    @stellar("SELECT", pure=True, borrows=("items",))
+    def select(items: list[object], default: object = None) -> object:
+        """Select an item."""
+
+    @stellar("STORE")
+    def store(items: list[object]) -> bool:
+        """Store items."""
+
+    library = Library.of(count, select, store)
+    assert [library["COUNT"].borrows_at(index) for index in range(3)] == [True, True, True]
+    assert [library["SELECT"].borrows_at(index) for index in range(2)] == [True, False]
+    assert library["STORE"].borrows_at(0) is False
+    assert (library["COUNT"].returns_scalar, library["SELECT"].returns_scalar) == (True, False)

@@ -22,7 +22,7 @@ from stellar.util.java_random import JavaRandom
 _MOST_BITS = 65_536
 
 
-@stellar("GET_HASHES_AVAILABLE", surplus="refuse")
+@stellar("GET_HASHES_AVAILABLE", pure=True, surplus="refuse")
 def get_hashes_available() -> list[str]:
     """Return the hashes that HASH supports.
 
@@ -55,7 +55,7 @@ def _require_hash(name: str) -> None:
 HASH_NAME = LiteralKind(check_strings(_require_hash), "see GET_HASHES_AVAILABLE()")
 
 
-@stellar("HASH", prepare=_prepare_hash, literals={"hashType": HASH_NAME})
+@stellar("HASH", pure=True, prepare=_prepare_hash, literals={"hashType": HASH_NAME})
 def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     """Return the hash of a value: strings are encoded as UTF-8 first, and values other than strings and bytes as JSON.
 
@@ -93,7 +93,7 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     return digest(_to_bytes(to_hash, options.get("charset"))).hex()
 
 
-@stellar("TLSH_DIST")
+@stellar("TLSH_DIST", pure=True)
 def tlsh_dist(hash1: str | None, hash2: str | None, include_length: object = False) -> int:
     """Measure how much two TLSH hashes differ.
 

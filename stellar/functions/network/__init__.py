@@ -47,7 +47,7 @@ SUBNET = LiteralKind(
 )
 
 
-@stellar("IN_SUBNET", literals={"cidr": SUBNET, "more": SUBNET})
+@stellar("IN_SUBNET", pure=True, literals={"cidr": SUBNET, "more": SUBNET})
 def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
     """Test whether an IP address is a host of one of several subnets.
 
@@ -96,7 +96,7 @@ def _find_trailing_dot(domain: object, _: Arguments) -> Pitfalls:
 DOMAIN = LiteralKind(lambda *_: None, "", _find_trailing_dot)
 
 
-@stellar("DOMAIN_REMOVE_SUBDOMAINS", literals={"domain": DOMAIN})
+@stellar("DOMAIN_REMOVE_SUBDOMAINS", pure=True, literals={"domain": DOMAIN})
 def domain_remove_subdomains(domain: str | None = None) -> str | None:
     """Reduce a domain to its registered domain: the public suffix and the label before it.
 
@@ -113,7 +113,7 @@ def domain_remove_subdomains(domain: str | None = None) -> str | None:
     return None if domain is None else _find_registered_domain(domain)
 
 
-@stellar("DOMAIN_REMOVE_TLD", literals={"domain": DOMAIN})
+@stellar("DOMAIN_REMOVE_TLD", pure=True, literals={"domain": DOMAIN})
 def domain_remove_tld(domain: str | None) -> str | None:
     """Remove the public suffix of a domain.
 
@@ -132,7 +132,7 @@ def domain_remove_tld(domain: str | None) -> str | None:
     return name[: max(0, len(name) - len(_find_suffix(name)) - 1)]
 
 
-@stellar("DOMAIN_TO_TLD", literals={"domain": DOMAIN})
+@stellar("DOMAIN_TO_TLD", pure=True, literals={"domain": DOMAIN})
 def domain_to_tld(domain: str | None) -> str:
     """Return the public suffix of a domain, such as `com` or `co.uk`.
 
@@ -149,7 +149,7 @@ def domain_to_tld(domain: str | None) -> str:
     return "null" if domain is None else _find_suffix(domain)  # Metron returns the string null here
 
 
-@stellar("DOMAIN_TYPOSQUAT")
+@stellar("DOMAIN_TYPOSQUAT", pure=True)
 def domain_typosquat(domain: str | None = None) -> set[str] | None:
     """Return names that can be mistaken for a domain: typing errors, look-alike characters, flipped bits.
 
@@ -215,7 +215,7 @@ def _normalize_dots(domain: str) -> str:
 # -- URLs -------------------------------------------------------------------------------------------------------------
 
 
-@stellar("URL_TO_HOST")
+@stellar("URL_TO_HOST", pure=True)
 def url_to_host(url: str | None) -> str | None:
     """Return the host of a URL.
 
@@ -232,7 +232,7 @@ def url_to_host(url: str | None) -> str | None:
     return parts and parts.host
 
 
-@stellar("URL_TO_PATH")
+@stellar("URL_TO_PATH", pure=True)
 def url_to_path(url: str | None) -> str | None:
     """Return the path of a URL.
 
@@ -248,7 +248,7 @@ def url_to_path(url: str | None) -> str | None:
     return parts and parts.path
 
 
-@stellar("URL_TO_PORT")
+@stellar("URL_TO_PORT", pure=True)
 def url_to_port(url: str | None) -> int | None:
     """Return the port of a URL.
 
@@ -265,7 +265,7 @@ def url_to_port(url: str | None) -> int | None:
     return parts and parts.port
 
 
-@stellar("URL_TO_PROTOCOL")
+@stellar("URL_TO_PROTOCOL", pure=True)
 def url_to_protocol(url: str | None) -> str | None:
     """Return the protocol of a URL.
 
@@ -348,7 +348,7 @@ def _is_ipv6(address: str) -> bool:
 # -- Protocol numbers -------------------------------------------------------------------------------------------------
 
 
-@stellar("PROTOCOL_TO_NAME")
+@stellar("PROTOCOL_TO_NAME", pure=True)
 def protocol_to_name(number: Any) -> Any:
     """Return the name of an IP protocol.
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_boolean, to_double, to_string
 from stellar.language.errors import StellarError
+from stellar.language.rule_set import RuleSet, can_join
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
+from stellar.util.cached_properties import cached_property
 from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def aggregate(name: str, scores: Iterable[float], config: Mapping[str, Any]) -> 
     numbers = [float(score) for score in scores]
     if not numbers:
         return 0.0
-    if to_boolean(config.get("negativeValuesTrump")) is not False and any(score < 0 for score in numbers):
+    if any(score < 0 for score in numbers) and to_boolean(config.get("negativeValuesTrump")) is not False:
         return -math.inf
     return float(AGGREGATORS[name](numbers))
 
@@ -78,6 +81,11 @@ class TriageRule:
     comment: str | None = None
     reason: Expression | None = None
 
+    @property
+    def is_completed_purely(self) -> bool:
+        """True if its score and reason call pure functions only."""
+        return all(each.pure for each in (self.score, self.reason) if isinstance(each, Expression))
+
     def source_of(self, component: str) -> str | None:
         """Return the source of the condition, score or reason; None for a condition that serves as name of the rule."""
         match component:
@@ -89,8 +97,27 @@ class TriageRule:
                 return self.reason.source if self.reason else None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleMatch:
+def split_sections(rules: Iterable[TriageRule]) -> list[tuple[TriageRule, ...]]:
+    """Split rules into sections within which all conditions can be evaluated before the scores and reasons.
+
+    The order of evaluation may matter to functions that are not pure. A rule whose condition calls one is a section of
+    its own, and one whose score or reason does ends its section.
+    """
+    sections: list[tuple[TriageRule, ...]] = []
+    section: list[TriageRule] = []
+    for rule in rules:
+        joins = can_join(rule.matches)
+        if not joins and section:
+            sections.append(tuple(section))
+            section = []
+        section.append(rule)
+        if not joins or not rule.is_completed_purely:
+            sections.append(tuple(section))
+            section = []
+    return [*sections, tuple(section)] if section else sections
+
+
+class RuleMatch(NamedTuple):
     """A rule that a record matches, with the score and the reason for that record."""
 
     rule: TriageRule
@@ -132,11 +159,41 @@ class Triage:
     def match_rules(self, record: Record) -> list[RuleMatch]:
         """Return the rules that a record matches, in their order."""
         known, fail = self.list_variables(record), self._report_failure
-        return [match for rule in self.rules if (match := self.match_rule(rule, known, record, fail)) is not None]
+        matches: list[RuleMatch | None] = []
+        for rules, rule_set in self._sections:
+            if rule_set is None:
+                matches += [self.match_rule(rule, known, record, fail) for rule in rules]
+            else:
+                matches += self._match_together(rules, rule_set, known, record)
+        return [match for match in matches if match is not None]
+
+    @cached_property
+    def _sections(self) -> list[tuple[tuple[TriageRule, ...], RuleSet | None]]:
+        """The rules in sections, in order; None for a section whose rules are evaluated one by one."""
+        return [
+            (rules, RuleSet(rule.matches for rule in rules) if len(rules) > 1 else None)
+            for rules in split_sections(self.rules)
+        ]
+
+    def _match_together(
+        self, rules: tuple[TriageRule, ...], rule_set: RuleSet, known: Record, record: Record
+    ) -> Iterator[RuleMatch | None]:
+        """Yield the matches of rules whose conditions are evaluated together."""
+        numbers, failures = rule_set.find_matches(known, self.context)
+        for number in sorted([*numbers, *failures]) if failures else numbers:
+            if number in failures:
+                self._report_failure(rules[number], "condition", failures[number], record)
+            else:
+                yield self._complete_match(rules[number], known, record, self._report_failure)
 
     def list_variables(self, record: Record) -> Record:
         """Return the variables of rules: the fields of a record, and the configured variables."""
-        return merge_variables(record, *self.defaults)
+        return merge_variables(record, self._configured) if self._configured else record
+
+    @cached_property
+    def _configured(self) -> Record:
+        """The configured variables."""
+        return merge_variables({}, *self.defaults)
 
     def add_matches(self, record: Record, matches: list[RuleMatch]) -> Record:
         """Return an alert with the fields of the rules that it matches."""
@@ -144,7 +201,7 @@ class Triage:
 
     def compute_score(self, matches: Iterable[RuleMatch]) -> float:
         """Return the aggregate score of a record that matches these rules."""
-        return aggregate(self.aggregator, (each.score for each in matches), self.aggregation)
+        return aggregate(self.aggregator, [each.score for each in matches], self.aggregation)
 
     def match_rule(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
         """Return the match of a rule; None if the record does not match it, or its condition or score fails.
@@ -152,14 +209,20 @@ class Triage:
         known: the variables, which `list_variables` returns
         fail: receives failures; a reason that fails does not prevent a match
         """
-        component = "condition"
         try:
             if not rule.matches(known, self.context):
                 return None
-            component = "score"
+        except (StellarError, ValueError) as error:
+            fail(rule, "condition", error, record)
+            return None
+        return self._complete_match(rule, known, record, fail)
+
+    def _complete_match(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
+        """Return the match of a rule whose condition is true; None if its score fails."""
+        try:
             score = self._evaluate_score(rule, known)
         except (StellarError, ValueError) as error:
-            fail(rule, component, error, record)
+            fail(rule, "score", error, record)
             return None
         return RuleMatch(rule, score, self._evaluate_reason(rule, known, record, fail))
 
@@ -194,13 +257,19 @@ class Triage:
         result: Record = {self.score_field: score}
         if self.level_field:
             result[self.level_field] = int(score) if score.is_integer() else score
-        for index, each in enumerate(matches):
-            prefix = f"threat.triage.rules.{index}."
-            result[f"{prefix}name"] = each.rule.name
-            result[f"{prefix}comment"] = each.rule.comment
-            result[f"{prefix}score"] = each.rule.score_text
-            result[f"{prefix}reason"] = each.reason
+        for index, (rule, _, reason) in enumerate(matches):
+            name, comment, score_text, reason_field = _name_fields(index)
+            result[name] = rule.name
+            result[comment] = rule.comment
+            result[score_text] = rule.score_text
+            result[reason_field] = reason
         return result
+
+
+@lru_cache(maxsize=1000)
+def _name_fields(index: int) -> list[str]:
+    """Return the names of the fields of the match at an index."""
+    return [f"threat.triage.rules.{index}.{name}" for name in ("name", "comment", "score", "reason")]
 
 
 def is_alert(record: Record) -> bool | None:
