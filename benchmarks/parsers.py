@@ -161,13 +161,16 @@ def parsers(peers: dict[str, Compile | None], share: float) -> GroupResult:
     """Measure each parser and the equivalent Python function."""
     if peers["stellar"] is None:
         return GroupResult("stellar is not installed\n", [])
+    from stellar.java.match_timer import match_timer
+
     slices: dict[tuple[str, str], Slice] = {}
     for case in cases():
         lines = case["lines"] * REPEATS
         slices[case["name"], BY_HAND] = over(FUNCTIONS[case["name"]], lines)
         slices[case["name"], "stellar"] = over(make_parser(case), lines)
     counts = {case["name"]: len(case["lines"]) * REPEATS for case in cases()}
-    taken = {key: fewest / counts[key[0]] for key, fewest in interleave(slices, share).items()}
+    with match_timer():  # as in the command `run`
+        taken = {key: fewest / counts[key[0]] for key, fewest in interleave(slices, share).items()}
     rows = [
         [
             case["name"],

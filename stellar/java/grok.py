@@ -9,8 +9,9 @@ null because the group did not participate.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib.resources import files
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from stellar.java.integers import INT_MAX, INT_MIN
 from stellar.java.match_timer import is_available, match_in_limit
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
 from stellar.java.strings import is_blank
+from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, load
 from stellar.util.suggestions import suggest_name
 
 _LONGEST_EXPRESSION = 1 << 20
@@ -71,17 +73,33 @@ def infer_type(value: str) -> Any:
     return value
 
 
-def infer_types(fields: Iterable[str], captures: Iterable[str | None]) -> dict[str, Any]:
-    """Return converted captures by field."""
-    record: dict[str, Any] = dict(zip(fields, captures, strict=True))
-    for field, capture in record.items():
-        if not capture:
-            continue
-        if capture.isdecimal() and len(capture) < _SHORT and capture.isascii():
-            record[field] = int(capture)
-        elif capture[0] in _CONVERTED or capture.isdecimal():
-            record[field] = infer_type(capture)
-    return record
+def make_converter(fields: Sequence[str]) -> Callable[[Sequence[str | None]], dict[str, Any]]:
+    """Return a function that returns converted captures by field; its argument has a capture for each field.
+
+    The function is generated, since a loop over the captures would cost as much as most searches. For each one it has
+
+        (int(c) if len(c) < 10 and c.isascii() else infer_type(c)) if c.isdecimal() else
+        infer_type(c) if c[0] in "+-\"'" else c
+    """
+    builder = FunctionBuilder("captures")
+    locals_ = [builder.new_name("capture") for _ in fields]
+    targets = ast.List([ast.Name(name, ast.Store()) for name in locals_], ast.Store())
+    builder.add(ast.Assign([targets], load("captures")))
+    infer = builder.bind(infer_type, "infer_type")
+    values = [_convert_capture(name, infer) for name in locals_]
+    builder.return_value(ast.Dict([constant(field) for field in fields], values))
+    return builder.link("convert")
+
+
+def _convert_capture(name: str, infer: ast.expr) -> ast.expr:
+    capture = load(name)
+    is_short = ast.Compare(call(load("len"), capture), [ast.Lt()], [constant(_SHORT)])
+    is_integer = ast.BoolOp(ast.And(), [is_short, call_method(name, "isascii")])
+    integer = ast.IfExp(is_integer, call(load("int"), capture), call(infer, capture))
+    first = ast.Subscript(capture, constant(0), ast.Load())
+    is_converted = ast.Compare(first, [ast.In()], [constant(_CONVERTED)])
+    other = ast.IfExp(is_converted, call(infer, capture), capture)
+    return ast.IfExp(capture, ast.IfExp(call_method(name, "isdecimal"), integer, other), capture)
 
 
 class Grok:
@@ -92,6 +110,8 @@ class Grok:
     timeout_ms: the time limit for a string
     name: the name of the expression in messages; by default the expression
     unread: fields that are not captured, which saves time
+    fields: the fields in the order of their captures
+    convert: returns the captures by field, with their types inferred
 
     Raises GrokError for an undefined or recursive pattern and for an invalid regular expression.
     """
@@ -119,6 +139,7 @@ class Grok:
         self._timeout = timeout_ms / 1000
         self._compile_quick = partial(compile_quick_grok, expanded, ignored)
         self._quick_timeouts = 0
+        self.convert = make_converter(self.fields)
         numbers_read = tuple(captures[field] for field in self.fields)
         self._reads_all = numbers_read == tuple(range(1, self.pattern.groups + 1))
         self._numbers = (0, 0, *numbers_read)  # with two more numbers, `group` always returns a tuple
@@ -128,14 +149,13 @@ class Grok:
 
         Raises NoMatch if the pattern is not found, and TimeoutError if the search takes too long.
         """
-        match = None if is_blank(string) else self._search(string)
-        if match is None:
-            raise NoMatch(self.name)
-        captures: tuple[str | None, ...] = match.groups() if self._reads_all else match.group(*self._numbers)[2:]
-        return captures
+        is_not_blank = "!" <= string[:1] <= "~" or not is_blank(string)
+        if is_not_blank and (match := self._search(string)) is not None:
+            return match.groups() if self._reads_all else match.group(*self._numbers)[2:]  # type: ignore[no-any-return]
+        raise NoMatch(self.name)
 
     def _search(self, string: str) -> Any:
-        if is_available() and string.isascii() and "\r" not in string and (quick := self._quick) is not None:
+        if string.isascii() and is_available() and (quick := self._quick) is not None and "\r" not in string:
             try:
                 return match_in_limit(quick.search, string)
             except TimeoutError:
@@ -158,7 +178,7 @@ class Grok:
 
     def match(self, string: str) -> dict[str, Any]:
         """Return the captures in a string by field, as `find` does, with their types inferred."""
-        return infer_types(self.fields, self.find(string))
+        return self.convert(self.find(string))
 
     def _explain(self, expression: str, whole: InvalidPattern) -> str:
         """Return the error of the expression or first definition that is invalid by itself, with its position."""

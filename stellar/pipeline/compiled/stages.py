@@ -12,7 +12,6 @@ from typing import Any
 
 from stellar import Expression
 from stellar.language.errors import StellarError
-from stellar.pipeline.compiled.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 from stellar.pipeline.models import current_metadata
 from stellar.pipeline.records import Drop, Record
 from stellar.pipeline.stages.enrichment import TIME_FIELDS, Enrich, format_time, remove_empty
@@ -21,6 +20,7 @@ from stellar.pipeline.stages.fields import Assign, Step, explain_failure
 from stellar.pipeline.stages.filters import Filter
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, flatten_into
 from stellar.pipeline.stages.triage import Triage
+from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 
 # Classes of values that are one field of an enrichment, not several
 _SINGLE = frozenset({str, int, float, bool, list})

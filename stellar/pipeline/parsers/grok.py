@@ -12,7 +12,6 @@ from stellar.java.grok import (
     NoMatch,
     find_ignored_lines,
     find_suspicious_syntax,
-    infer_types,
     parse_integer,
 )
 from stellar.java.integers import LONG_MAX, LONG_MIN
@@ -36,7 +35,7 @@ Captures = tuple[str | None, ...]
 
 log = logging.getLogger(__name__)
 
-_LONG_DIGITS = 19  # fewer digits always are an integer of 64 bits
+_USUAL_DIGITS = 13  # of times in milliseconds from 2001 to 2286
 
 
 class GrokParser:
@@ -57,6 +56,8 @@ class GrokParser:
         self.time_fields = settings.texts("timeFields") if settings.options.get("timeFields") is not None else []
         unread = {self.label}.difference((self.timestamp_field, *self.time_fields))
         self.grok = _compile(self.label, self.file, unread, settings)
+        self._is_in_milliseconds = self.unit is None and self.timestamp_field not in self.time_fields
+        self._reads_label = self.label in self.grok.fields
         key = "timezone" if settings.options.get("timeZone") is None else "timeZone"  # the documentation has the former
         self.zone = parse_zone(read_text(settings, key, "UTC"), settings.location / key)
         pattern = read_text(settings, "dateFormat", "yyyy-MM-dd HH:mm:ss.S z")
@@ -104,33 +105,34 @@ class GrokParser:
             return Unreadable(line, error)
 
     def _parse(self, line: str) -> Record:
-        captures = self._find(line)
-        record: Record = infer_types(self.grok.fields, captures)
+        try:
+            captures = self.grok.find(line)
+        except (NoMatch, TimeoutError) as error:
+            raise self._explain(line, error) from error
+        record: Record = self.grok.convert(captures)
         record["original_string"] = line
         for name in self.time_fields:
             if (value := record.get(name)) is not None:
                 # A number, such as a year, is a date as it is written, with leading zeros
                 record[name] = self.read_date(self._as_written(name, value, captures))
         if self.timestamp_field is not None:
-            record["timestamp"] = self._read_timestamp(record, captures)
-        record.pop(self.label, None)
+            milliseconds = _read_seconds(record.get(self.timestamp_field)) if self._is_in_milliseconds else None
+            record["timestamp"] = self._read_timestamp(record, captures) if milliseconds is None else milliseconds
+        if self._reads_label:
+            record.pop(self.label, None)
         return self._finish(record)
 
     def _as_written(self, field: str, value: str | int, captures: Captures) -> str:
         """Return the capture of a field from its converted value."""
         return str(captures[self.grok.fields.index(field)]) if isinstance(value, int) else value
 
-    def _find(self, line: str) -> Captures:
-        try:
-            return self.grok.find(line)
-        except NoMatch:
-            message = (
-                f"Grok statement produced a null message. Original message was: {line} "
-                f"and the parsed message was: {{}} . Check the pattern at: {self.path}"
-            )
-            raise NoMatch(message) from None
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}; simplify the pattern or increase matchTimeoutMs") from error
+    def _explain(self, line: str, error: Exception) -> Exception:
+        if isinstance(error, TimeoutError):
+            return TimeoutError(f"{error}; simplify the pattern or increase matchTimeoutMs")
+        return NoMatch(
+            f"Grok statement produced a null message. Original message was: {line} "
+            f"and the parsed message was: {{}} . Check the pattern at: {self.path}"
+        )
 
     def _finish(self, record: Record) -> Record:
         """Return the record of a line from its captures; for parsers that are based on this one."""
@@ -138,25 +140,28 @@ class GrokParser:
 
     def _read_timestamp(self, record: Record, captures: Captures) -> int:
         """Return the timestamp of a record, in milliseconds."""
-        field = str(self.timestamp_field)
-        value = record.get(field)
+        field = self.timestamp_field
+        value = record.get(field)  # type: ignore[arg-type]
         if value is None:
             raise ValueError(f"{self.label} pattern does not include field {field}")
         if field in self.time_fields:
             return int(value)
         if self.unit is not None:
-            return convert_to_milliseconds(self._as_written(field, value, captures), self.unit)
+            return convert_to_milliseconds(self._as_written(str(field), value, captures), self.unit)
         timestamp: int = value if isinstance(value, int) else _read_digits(value)
         if not self._warned and _is_suspicious(value, timestamp):
-            self._warned = True
-            log.warning(
-                "%s is %r, which is interpreted as %d milliseconds since 1970; if it is in another unit, set "
-                "timestampUnit to s, ms, us, ns or auto in parserConfig",
-                field,
-                value,
-                timestamp,
-            )
+            self._warn(value, timestamp)
         return timestamp
+
+    def _warn(self, value: object, timestamp: int) -> None:
+        self._warned = True
+        log.warning(
+            "%s is %r, which is interpreted as %d milliseconds since 1970; if it is in another unit, set "
+            "timestampUnit to s, ms, us, ns or auto in parserConfig",
+            self.timestamp_field,
+            value,
+            timestamp,
+        )
 
 
 def _compile(label: str, file: PatternFile, unread: Container[str], settings: Settings) -> Grok:
@@ -178,14 +183,21 @@ def _unit(settings: Settings) -> str | None:
     return unit
 
 
+def _read_seconds(value: object) -> int | None:
+    """Return the milliseconds of a usual time in seconds with three decimals; None for any other value."""
+    if value.__class__ is not str or value[-4:-3] != ".":
+        return None
+    digits: str = value.replace(".", "")
+    is_usual = len(digits) == _USUAL_DIGITS and digits[0] != "0" and digits.isdecimal() and digits.isascii()
+    return int(digits) if is_usual else None
+
+
 def _read_digits(value: str) -> int:
     """Return the digits of a number as Metron does: seconds with three decimals become milliseconds.
 
     Raises ValueError if they are not an integer of 64 bits.
     """
     digits = value.replace(".", "")
-    if len(digits) < _LONG_DIGITS and digits.isdecimal() and digits.isascii():
-        return int(digits)
     timestamp = parse_integer(digits)
     if timestamp is None or not LONG_MIN <= timestamp <= LONG_MAX:
         raise ValueError(f'For input string: "{digits}"')
