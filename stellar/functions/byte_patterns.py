@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from stellar.language.library import stellar
 from stellar.language.literals import LiteralKind, check_strings
+from stellar.util.memoize import memoize_for
 
 _LONGEST = 65_536
 _DEEPEST = 50
@@ -41,7 +41,7 @@ def bytearray_matcher(pattern: str | None, data: bytes | None) -> bool:
     return pattern is not None and data is not None and _compile(pattern).search(data) is not None
 
 
-@lru_cache(512)
+@memoize_for(512)
 def _compile(pattern: str) -> re.Pattern[bytes]:
     parser = PatternParser(pattern)
     expression = parser.parse_sequence()

@@ -15,6 +15,7 @@ from stellar.language.conversions import to_string
 from stellar.language.library import stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
+from stellar.util.memoize import memoize_for
 from stellar.util.text_tables import text_table
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def grok_eval(grok: str | None, data: object) -> str | None:
     )
 
 
-@lru_cache(64)
+@memoize_for(64)
 def _compile(pattern: str) -> Grok:
     return Grok(pattern, load_common_definitions())
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +16,7 @@ from stellar.java.timezones import DEFAULT, Zone, find_zone
 from stellar.java.zone_names import find_names, find_zone_at
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
+from stellar.util.memoize import memoize_for
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -45,7 +45,7 @@ _NUMERIC = frozenset("yYwWDdFuHkKhmsS")
 _ITEM = re.compile(r"''|'((?:[^']|'')+)'|([A-Za-z])\2*|[^A-Za-z']+")
 
 
-@lru_cache(512)
+@memoize_for(512)
 def parse_pattern(pattern: str) -> tuple[Letters | str, ...]:
     """Split a pattern into runs of letters and literal strings.
 
@@ -135,7 +135,7 @@ def _extra_values(values: tuple[Any, ...], milliseconds: int) -> tuple[Any, ...]
     )
 
 
-@lru_cache(512)
+@memoize_for(512)
 def _template(pattern: str) -> _FormatTemplate | None:
     """Return the template of a pattern; None if it has letters that a struct_time does not provide."""
     format_, indices = "", []
@@ -270,7 +270,7 @@ _EPOCH_DAY = datetime(1970, 1, 1).toordinal()
 _DIGITS_OF = {"y": 4, "M": 2, "d": 2, "H": 2, "m": 2, "s": 2, "S": 3}
 
 
-@lru_cache(512)
+@memoize_for(512)
 def _shape(pattern: str) -> _Shape | None:
     """Return the shape of a pattern of a full year and other numbers, each at most once; None for other patterns."""
     regex, letters = "", []

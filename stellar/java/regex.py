@@ -11,11 +11,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Container
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 from stellar.java.regex_classes import InvalidPattern
+from stellar.java.regex_size import TooLarge, check_size
 from stellar.java.regex_translation import GrokTranslation, Translation
+from stellar.util.memoize import memoize_for
 
 __all__ = [
     "TIMEOUT_MS",
@@ -41,7 +43,7 @@ TIMEOUT_MS = 1000
 _CACHED_PATTERNS = 512
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def compile_pattern(expression: str) -> Any:
     """Compile a Java regular expression to a pattern of the `regex` package.
 
@@ -100,15 +102,16 @@ def _compile(translate: Callable[..., TR]) -> tuple[Any, TR]:
         if translation.needs_expansion:
             translation = translate(expands_cases=True)
             pattern = translation.translate()
+        check_size(pattern)
         flags = regex.VERSION1 | (regex.ASCII if translation.ascii_cases else 0)
         return regex.compile(pattern, flags), translation
-    except (regex.error, OverflowError) as error:
+    except (regex.error, OverflowError, TooLarge) as error:
         raise InvalidPattern(translation.expression, str(error)) from error
     except RecursionError:
         raise InvalidPattern(translation.expression, "it nests too deep") from None
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def compile_matcher(expression: str) -> Callable[[str], Any]:
     """Return a function that matches whole strings, and raises ValueError if that takes more than a second.
 
@@ -127,7 +130,7 @@ def compile_matcher(expression: str) -> Callable[[str], Any]:
     return match
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def compile_replacer(expression: str) -> Callable[[Replacement, str], str]:
     """Return a function that replaces all matches, and raises ValueError if that takes more than a second.
 
@@ -173,7 +176,7 @@ def replace_in_time(expression: str, replacement: Replacement, string: str) -> s
     return match_in_time(lambda string, timeout: _replace_each(find, replacement, string), string)
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def _compile_after_empty(expression: str) -> Any:
     if "\\G" not in expression:
         return compile_pattern(expression)
@@ -198,7 +201,7 @@ def _replace_each(find: Callable[[str, int, bool], Any], replacement: Replacemen
     return "".join((*pieces, string[copied:]))
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def _can_be_empty(expression: str) -> bool:
     """Return True if an expression may match the empty string."""
     translation = Translation(expression)
@@ -214,7 +217,7 @@ def compile_for_groups(expression: str) -> Any:
     return _compile_bounded(expression) or compile_pattern(expression)
 
 
-@lru_cache(_CACHED_PATTERNS)
+@memoize_for(_CACHED_PATTERNS)
 def _compile_bounded(expression: str) -> re.Pattern[str] | None:
     """Compile an expression for the standard library, which is much faster, but has no time-out.
 
@@ -226,6 +229,10 @@ def _compile_bounded(expression: str) -> re.Pattern[str] | None:
 
 def _compile_plain(translation: Translation) -> re.Pattern[str] | None:
     pattern = translation.translate()
+    try:
+        check_size(pattern)
+    except TooLarge as error:
+        raise InvalidPattern(translation.expression, str(error)) from error
     if translation.differs_in_re or not pattern.isascii() or _NESTED_CLASS.search(pattern):
         return None
     if _HAS_ATOMIC_FAULTS and _ATOMIC.search(pattern):

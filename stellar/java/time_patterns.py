@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 
 from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.util.abbreviate import quote
+from stellar.util.memoize import memoize_for
 
 Fields = dict[str, int]
 
@@ -248,7 +248,7 @@ class TimePattern:
         return _resolve(fields, zone)
 
 
-@lru_cache(64)
+@memoize_for(64)
 def compile_time_pattern(pattern: str) -> TimePattern:
     """Return a compiled pattern. Raises ValueError for an invalid one."""
     if not pattern:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stellar.java.zone_names import find_names
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
+from stellar.util.memoize import memoize_for
 
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
@@ -162,7 +162,7 @@ def zone(name: str) -> Zone:
     return find_zone(name) or _GMT
 
 
-@lru_cache(512)
+@memoize_for(512)
 def find_zone(name: str) -> Zone | None:
     """Return the zone of an IANA id (Europe/Paris), a short id of Java (PST) or an offset (GMT+5:30).
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
-from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from stellar.util.memoize import memoize_for
 
 _OFFSET = re.compile(r"([+-])(\d{1,2})(?::?([0-5]\d)(?::?([0-5]\d))?)?", re.ASCII)
 _PREFIXED = re.compile(r"(?:UTC|GMT|UT)([+-].+)", re.ASCII)
@@ -15,7 +16,7 @@ _NOT_REGIONS = frozenset({"EST", "MST", "HST", "ROC", "Factory", "localtime", "p
 _LARGEST_OFFSET = timedelta(hours=18)
 
 
-@lru_cache(512)
+@memoize_for(512)
 def find_zone_id(name: str) -> tzinfo | None:
     """Return the zone of an id, or None if java.time does not know it.
 

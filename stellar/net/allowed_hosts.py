@@ -11,9 +11,10 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol, Self
 from urllib.parse import urlsplit
+
+from stellar.util.memoize import memoize_for
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -220,7 +221,7 @@ def _ascii_hint(host: str) -> str:
 # --- URLs
 
 
-@lru_cache(4096)
+@memoize_for(4096)
 def find_url_problem(url: str, allowed: AllowedHosts) -> str | None:
     """Return the reason for which no request may be sent to a URL; None if it is allowed."""
     try:

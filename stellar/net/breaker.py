@@ -19,11 +19,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from time import monotonic
 from typing import Literal
 
 from stellar.util.forks import reset_after_fork
+from stellar.util.memoize import memoize_for
 
 FAILURES = 3
 ROW_SECONDS = 10.0
@@ -36,7 +36,7 @@ MAX_CIRCUITS = 10_000  # URLs may come from records
 State = Literal["open", "half-open", "resting"]
 
 
-@lru_cache(4096)
+@memoize_for(4096)
 def normal_url(url: str) -> str:
     """Return the normal form of a URL, by which instances are compared: `HTTP://Node1:80/` becomes `http://node1`."""
     scheme, separator, rest = url.partition("://")

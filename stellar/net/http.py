@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -29,6 +28,7 @@ from stellar.net.http11 import (
     connect,
 )
 from stellar.net.name_resolution import NameResolver, is_numeric
+from stellar.util.memoize import memoize_for
 from stellar.util.waiting import Waitable, wait_for
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Target(NamedTuple):
     host: str
 
 
-@lru_cache(1024)
+@memoize_for(1024)
 def parse_url(url: str) -> Target:
     """Parse an http or https URL without a query. Raises ValueError for an invalid URL."""
     try:

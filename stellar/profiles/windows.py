@@ -20,13 +20,13 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from stellar.java.integers import LONG_MAX
 from stellar.language.source import Span, snippet
 from stellar.profiles.days import IsDay, make_is_day, on_same_weekday
 from stellar.profiles.periods import MAX_PERIODS, Period, list_periods
+from stellar.util.memoize import memoize_for
 
 _UNITS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 _PLURAL_DAYS = (
@@ -129,7 +129,7 @@ class Window:
         return list_periods(now - self.oldest, now - self.newest, duration, is_selected)
 
 
-@lru_cache(maxsize=200)
+@memoize_for(200)
 def parse_window(selector: str) -> Window:
     """Return the window that a selector describes.
 
