@@ -8,6 +8,7 @@ from typing import Any
 
 from maas_runtime.runner.limits import Limits
 from stellar.functions.rest.settings import NO_HOSTS, RestLimits, RestSettings
+from stellar.language.limits import EvaluationLimits
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.zookeeper import ZooKeeperSettings
 from stellar.util.settings import declared
@@ -16,6 +17,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 # A page, the name of the marker around a table, and the settings in it
 TABLES = (
+    ("embedding.md", "evaluation limits", EvaluationLimits),
     ("models/call.md", "settings", ClientSettings),
     ("rest-settings.md", "rest settings", RestSettings),
     ("rest-settings.md", "rest limits", RestLimits),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stellar.language.library import Library as Library
     from stellar.language.library import function as function
     from stellar.language.library import stellar as stellar
+    from stellar.language.limits import EvaluationLimits as EvaluationLimits
     from stellar.util.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = export_lazily(
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".functions": ("LIBRARY",),
         ".language.grammar": ("grammar",),
         ".language.library": ("Function", "Library", "function", "stellar"),
+        ".language.limits": ("EvaluationLimits",),
         ".language.evaluate_many": ("evaluate_many", "evaluate_many_async"),
         ".util.version": ("__version__",),
     },

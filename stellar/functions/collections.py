@@ -7,6 +7,7 @@ from itertools import zip_longest as longest
 from typing import Any
 
 from stellar.language.library import stellar
+from stellar.language.limits import SCALARS, check_items, measure
 from stellar.language.ordered_set import OrderedSet
 from stellar.language.python_values import from_python
 from stellar.language.runtime import ABSENT, describe, hashable, member
@@ -89,6 +90,7 @@ def set_init(input_: object = None, *others: object) -> set[Any]:
         return OrderedSet()
     if not isinstance(input_, list | set | frozenset | tuple):
         raise ValueError(f"SET_INIT expected a list or set as input, got {describe(input_)}")
+    _measure_members(input_)
     return OrderedSet(map(_to_key, input_))
 
 
@@ -150,6 +152,7 @@ def set_merge(sets: Iterable[Any] | None = _MISSING) -> set[Any] | None:
     """
     if sets is _MISSING:
         return None
+    _check_sum(sets)
     return OrderedSet(_to_key(member) for members in sets or () for member in _require_sequence(members))
 
 
@@ -166,6 +169,7 @@ def multiset_init(input_: Iterable[Any] | None = None) -> dict[Any, int]:
         MULTISET_INIT('ab')  // error
     """
     counts: dict[Any, int] = {}
+    _measure_members(input_)
     for item in map(_to_key, input_ or ()):
         counts[item] = counts.get(item, 0) + 1
     return counts
@@ -233,6 +237,7 @@ def multiset_merge(sets: Iterable[Any] = _MISSING) -> dict[Any, int] | None:
     """
     if sets is _MISSING:
         return None
+    _check_sum(sets)
     merged: dict[Any, int] = {}
     for multiset in sets:
         for item, count in _require_entries(multiset, "multisets"):
@@ -339,6 +344,7 @@ def map_merge(maps: Iterable[Any] | None = _MISSING) -> Any:
     members = list(maps or ())
     if len(members) == 1:
         return members[0]
+    _check_sum(members)
     return {name: value for member in members for name, value in _require_entries(member, "maps")}
 
 
@@ -353,7 +359,9 @@ def zip_(*lists: object) -> list[list[Any]]:
         ZIP([1], null)  // [[1]]
         ZIP()  // []
     """
-    return [list(row) for row in zip(*_select_lists(lists), strict=False)]
+    selected = _select_lists(lists)
+    check_items(min(map(len, selected), default=0) * len(selected))
+    return [list(row) for row in zip(*selected, strict=False)]
 
 
 @stellar("ZIP_LONGEST", pure=True, borrows=("lists",))
@@ -367,7 +375,9 @@ def zip_longest(*lists: object) -> list[list[Any]]:
         ZIP_LONGEST([], [1])  // [[null, 1]]
         ZIP_LONGEST()  // []
     """
-    return [list(row) for row in longest(*_select_lists(lists))]
+    selected = _select_lists(lists)
+    check_items(max(map(len, selected), default=0) * len(selected))
+    return [list(row) for row in longest(*selected)]
 
 
 def _to_key(value: Any) -> Any:
@@ -378,6 +388,17 @@ def _to_key(value: Any) -> Any:
     except TypeError:
         raise ValueError(f"{describe(value)} cannot be a key of a map or a member of a set") from None
     return value
+
+
+def _measure_members(members: Iterable[Any] | None) -> None:
+    """Raise LimitExceeded for members that are too large together. Scalars are never too many: they are not copied."""
+    if members is not None and not SCALARS.issuperset(map(type, members)):
+        measure(members)
+
+
+def _check_sum(collections: Iterable[Any] | None) -> None:
+    """Raise LimitExceeded if collections have too many items together."""
+    check_items(sum(len(each) for each in collections or () if isinstance(each, _SIZED)))
 
 
 def _require_sequence(collection: Any) -> Iterable[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.limits import FEW_CHARACTERS, check_characters, check_string
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.util.abbreviate import quote
 
@@ -31,7 +32,14 @@ def _prepare_encode(str_: object, encoding: object, *_: object) -> Callable[...,
     if str_ is not UNKNOWN or not isinstance(encoding, str) or encoding.upper() not in _ENCODINGS:
         return None
     encode_bytes = _find_encoding(encoding).encode
-    return lambda string, *_: encode_bytes(string.encode("utf-8", "replace")) if string else None
+
+    def encode_string(string: str | None, *_: object) -> str | None:
+        if not string:
+            return None
+        encoded = encode_bytes(string.encode("utf-8", "replace"))
+        return encoded if len(encoded) <= FEW_CHARACTERS else check_string(encoded)
+
+    return encode_string
 
 
 @stellar("ENCODE", pure=True, surplus="refuse", prepare=_prepare_encode, literals={"encoding": ENCODING})
@@ -48,7 +56,9 @@ def encode(str_: str | None, encoding: str | None, unused: object = None) -> str
         ENCODE('', 'HEX')  // null
         ENCODE('hello', 'ROT13')  // error
     """
-    return _find_encoding(encoding).encode(str_.encode("utf-8", "replace")) if str_ and encoding else None
+    if not str_ or not encoding:
+        return None
+    return check_string(_find_encoding(encoding).encode(str_.encode("utf-8", "replace")))
 
 
 @stellar("DECODE", pure=True, surplus="refuse", literals={"encoding": ENCODING})
@@ -115,15 +125,19 @@ def _find_encoding(name: str) -> _Encoding:
     return encoding
 
 
-def _make_decoder(alphabet: str, bits: int) -> Callable[[str], bytes]:
-    values = {digit: value % 2**bits for value, digit in enumerate(alphabet)}
+def _make_decoder(alphabet: str, bits: int, decode_groups: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """Return a decoder that ignores characters after the padding, and others, and drops bits of an incomplete octet.
+
+    bits: the number of bits of a digit
+    decode_groups: decodes complete groups of digits
+    """
+    others = re.compile(f"[^{re.escape(alphabet)}]+")
+    size = 4 if bits == 6 else 8
 
     def decode(string: str) -> bytes:
-        # Characters after the padding are ignored; bits of an incomplete octet are dropped
-        digits = [values[digit] for digit in string.partition("=")[0] if digit in values]
-        octets, rest = divmod(len(digits) * bits, 8)
-        number = int("".join(f"{digit:0{bits}b}" for digit in digits) or "0", 2)
-        return (number >> rest).to_bytes(octets)
+        digits = others.sub("", string.partition("=")[0])
+        octets = len(digits) * bits // 8
+        return decode_groups(digits + alphabet[0] * (-len(digits) % size))[:octets]
 
     return decode
 
@@ -143,7 +157,8 @@ def _decode_hexadecimal(string: str) -> bytes | None:
 
 
 def _encode_binary(octets: bytes) -> str:
-    return "".join(f"{octet:08b}" for octet in reversed(octets))
+    check_characters(8 * len(octets))
+    return "".join(map(_BITS.__getitem__, reversed(octets)))
 
 
 def _decode_binary(string: str) -> bytes | None:
@@ -156,17 +171,21 @@ def _decode_binary(string: str) -> bytes | None:
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _BASE32_HEX = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 _LETTERS_AND_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_BASE64 = f"{_LETTERS_AND_DIGITS}+/{_LETTERS_AND_DIGITS}-_"
-_decode_any_base64 = _make_decoder(_BASE64, 6)
+_BASE64 = f"{_LETTERS_AND_DIGITS}+/-_"
+_STANDARD = str.maketrans("-_", "+/")
+_BITS = [f"{octet:08b}" for octet in range(256)]
+_decode_any_base64 = _make_decoder(_BASE64, 6, lambda digits: base64.b64decode(digits.translate(_STANDARD)))
 _HEXADECIMAL = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _ENCODINGS = {
     "BASE32": _Encoding(
-        lambda octets: base64.b32encode(octets).decode(), re.compile(r"[A-Z2-7= \n\r\t]+"), _make_decoder(_BASE32, 5)
+        lambda octets: base64.b32encode(octets).decode(),
+        re.compile(r"[A-Z2-7= \n\r\t]+"),
+        _make_decoder(_BASE32, 5, base64.b32decode),
     ),
     "BASE32HEX": _Encoding(
         lambda octets: base64.b32hexencode(octets).decode(),
         re.compile(r"[0-9A-V= \n\r\t]+"),
-        _make_decoder(_BASE32_HEX, 5),
+        _make_decoder(_BASE32_HEX, 5, base64.b32hexdecode),
     ),
     "BASE64": _Encoding(
         lambda octets: base64.b64encode(octets).decode(), re.compile(r"[A-Za-z0-9+/_= \n\r\t-]+"), _decode_base64

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
-from functools import lru_cache
 from typing import Any
 
 from stellar.java.calendar import LocalDateTime
@@ -16,10 +17,12 @@ from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import to_long, to_optional_string, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.limits import FEW_CHARACTERS, check_characters, check_string, measure
 from stellar.language.literals import Arguments, LiteralKind
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.abbreviate import quote
+from stellar.util.memoize import memoize_for
 
 # No record needs more, and a wrong width must not exhaust memory
 _WIDEST = 1_000_000
@@ -37,12 +40,15 @@ def _prepare_format(format_: object, *args: object) -> Callable[..., str] | None
     fits, text = template.fits, template.text
     if len(args) == len(template.classes) == 2 and not template.decimals:
         first, second = template.classes
-        return lambda one, other: (
-            text % (one, other)
-            if one.__class__ is first and other.__class__ is second
-            else _render(parts, (one, other))
-        )
-    return lambda *values: text % values if fits(values) else _render(parts, values)
+
+        def format_two(one: Any, other: Any) -> str:
+            if one.__class__ is not first or other.__class__ is not second:
+                return _render(parts, (one, other))
+            string = text % (one, other)
+            return string if len(string) <= FEW_CHARACTERS else check_string(string)
+
+        return format_two
+    return lambda *values: check_string(text % values) if fits(values) else _render(parts, values)
 
 
 def _validate_format(format_: object, arguments: Arguments) -> None:
@@ -91,6 +97,7 @@ def _format(pattern: str, *args: object) -> str:
 def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
     indices = _number_values(parts)
     pieces: list[str] = []
+    length = 0
     for part in parts:
         if isinstance(part, str):
             pieces.append(part)
@@ -99,7 +106,9 @@ def _render(parts: list[str | _Directive], args: tuple[object, ...]) -> str:
         if not 0 <= index < len(args):
             raise LookupError(f"missing value for {quote(part.source)}")
         pieces.append(part.format(args[index]))
-    return "".join(pieces)
+        length += len(pieces[-1])
+        check_characters(length)
+    return check_string("".join(pieces))
 
 
 def _number_values(parts: list[str | _Directive]) -> Iterator[tuple[_Directive, int]]:
@@ -193,23 +202,30 @@ class _PythonTemplate:
         return True
 
     def render(self, values: tuple[object, ...]) -> str:
-        return self.text % values
+        return check_string(self.text % values)
 
 
+_FEW_DIRECTIVES = 16
 _SAME_FLAGS = frozenset("-+ 0")
 _SAME_LETTERS: dict[str, type] = {"s": str, "d": int, "f": float}
 
 
-@lru_cache(512)
+@memoize_for(512)
 def _make_python_template(pattern: str) -> _PythonTemplate | None:
     """Return the equivalent Python template of a pattern, or None if Python has no equivalent.
 
+    There is none for a pattern of many or wide directives, as the length of the result is checked after rendering it.
     Ties between two decimals are rounded up by their decimal digits in Java, and by their binary value in Python, so
     values near a tie do not fit a template.
     """
     text, decimals = "", []
     classes: list[type] = []
-    for part in _parse(pattern):
+    parts = _parse(pattern)
+    directives = [part for part in parts if isinstance(part, _Directive)]
+    width = sum(directive.width + (directive.precision or 0) for directive in directives)
+    if len(directives) > _FEW_DIRECTIVES or width > FEW_CHARACTERS:
+        return None
+    for part in parts:
         if isinstance(part, str):
             text += part.replace("%", "%%")
             continue
@@ -222,7 +238,7 @@ def _make_python_template(pattern: str) -> _PythonTemplate | None:
     return _PythonTemplate(text, classes, decimals)
 
 
-@lru_cache(512)
+@memoize_for(512)
 def _parse(pattern: str) -> list[str | _Directive]:
     """Split a pattern into literal strings and directives. Raises ValueError if it is invalid."""
     parts: list[str | _Directive] = []
@@ -295,6 +311,7 @@ def _format_boolean(directive: _Directive, value: object) -> str:
 
 
 def _format_hash(directive: _Directive, value: object) -> str:
+    measure(value)
     return f"{hash_code(value) & 0xFFFFFFFF:x}"[: directive.precision]
 
 
@@ -309,8 +326,8 @@ def hash_code(value: Any) -> int:
     if isinstance(value, float):
         return _fold_to_int32(struct.unpack(">q", struct.pack(">d", value))[0])
     if isinstance(value, str):
-        units = value.encode("utf-16-be", "surrogatepass")
-        return _combine_hashes(0, [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)])
+        units = array("H", value.encode("utf-16" + sys.byteorder[0] + "e", "surrogatepass"))
+        return _combine_hashes(0, units)
     if isinstance(value, list | tuple):
         return _combine_hashes(1, map(hash_code, value))
     if isinstance(value, set | frozenset):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import reduce as fold
 from types import FunctionType
 from typing import Any
 
 from stellar.language.library import stellar
+from stellar.language.limits import SCALARS, check_items, measure
 from stellar.language.runtime import ABSENT, describe, is_true
 
 
@@ -27,7 +27,7 @@ def map_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | None) 
     """
     if list_ is None or lambda_ is None:
         return list_
-    return [lambda_(element) for element in list_]
+    return [lambda_(element) for element in _read_items(list_)]
 
 
 @stellar("FILTER", pure=True, comprehension="filter")
@@ -45,7 +45,7 @@ def filter_(list_: Iterable[Any] | str | None, lambda_: Callable[..., Any] | Non
     """
     if list_ is None or lambda_ is None:
         return list_
-    return [element for element in list_ if is_true(lambda_(element))]
+    return [element for element in _read_items(list_) if is_true(lambda_(element))]
 
 
 @stellar("REDUCE", pure=True)
@@ -68,4 +68,25 @@ def reduce(list_: Iterable[Any] | str | None = None, lambda_: object = None, ini
         raise ValueError(f"REDUCE expected a lambda such as (sum, x) -> sum + x, got {describe(lambda_)}")
     if lambda_ is None or initial is None:
         return None
-    return fold(lambda_, list_, initial)
+    value = initial
+    steps_to_measure = _FEW_STEPS
+    for item in _read_items(list_):
+        value = lambda_(value, item)
+        if value.__class__ not in SCALARS:
+            steps_to_measure -= 1
+            if not steps_to_measure:  # so rarely that measuring takes no longer than the steps
+                steps_to_measure = max(_FEW_STEPS, measure(value))
+    if value.__class__ not in SCALARS:
+        measure(value)
+    return value
+
+
+# The first measurement of the value of REDUCE is after this many steps
+_FEW_STEPS = 64
+
+
+def _read_items(value: Iterable[Any] | str) -> Iterable[Any]:
+    """Return the items of a list or set, or the characters of a string."""
+    if isinstance(value, str):
+        check_items(len(value))
+    return value

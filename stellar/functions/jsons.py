@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from stellar.language.library import stellar
+from stellar.language.limits import FEW_ITEMS, check_items
 from stellar.util.abbreviate import quote
 
 _WHITESPACE = " \t\r\n"
@@ -64,6 +65,8 @@ def to_json_list(str_: str | None) -> Any:
 
 
 def _parse(document: str) -> Any:
+    if len(document) > FEW_ITEMS:
+        check_items(document.count(",") + document.count("[") + document.count("{"))
     start = len(document) - len(document.lstrip(_WHITESPACE))
     try:
         value, end = DECODER.raw_decode(document, start)

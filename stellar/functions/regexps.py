@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
-from stellar.java.regex import Replacement, compile_for_groups, compile_matcher, compile_replacer
+from stellar.java.regex import TIMEOUT_MS, Replacement, compile_for_groups, compile_matcher, compile_replacer
 from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.limits import FEW_CHARACTERS, check_characters, check_string
 from stellar.language.literals import Arguments, LiteralKind, check_strings
 from stellar.util.abbreviate import quote
+from stellar.util.memoize import memoize_for
 
 _CACHE_SIZE = 512
 
@@ -50,7 +53,18 @@ def regexp_match(str_: str | None, pattern: object) -> bool:
     if not isinstance(pattern, list | tuple | set | frozenset):
         return False
     alternatives: Iterable[object] = pattern
-    return any(compile_matcher(to_string(one))(str_) is not None for one in alternatives if one is not None)
+    return _matches_any(str_, alternatives)
+
+
+def _matches_any(string: str, patterns: Iterable[object]) -> bool:
+    """Return True if a string matches one of several patterns. Raises ValueError if it takes more than two seconds."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    for pattern in patterns:
+        if pattern is not None and compile_matcher(to_string(pattern))(string) is not None:
+            return True
+        if time.monotonic() > deadline:
+            raise ValueError(f"the regular expressions need more than {TIMEOUT_MS / 1000:g} s for this string")
+    return False
 
 
 def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
@@ -125,7 +139,35 @@ def _prepare_replace(str_: object, pattern: object, value: object) -> Callable[[
         replace_all, replacement = compile_replacer(pattern), _compile_replacement(value, compile_for_groups(pattern))
     except ValueError:
         return None
-    return lambda string: replace_all(replacement, string) if string else None
+    longest = _longest_unchecked(value, replacement)
+
+    def replace(string: str | None) -> str | None:
+        if not string:
+            return None
+        return replace_all(replacement if len(string) <= longest else _limit_length(replacement), string)
+
+    return replace
+
+
+def _longest_unchecked(template: str, replacement: Replacement) -> int:
+    """Return the length up to which no string becomes so long by a replacement that its length must be checked."""
+    if isinstance(replacement, str):
+        return FEW_CHARACTERS // (len(template) + 1) - 1
+    return math.isqrt(FEW_CHARACTERS // (len(template) + 1)) - 1  # a match has captures of up to the whole string
+
+
+def _limit_length(replacement: Replacement) -> Replacement:
+    """Return a replacement that raises LimitExceeded if all its results together have too many characters."""
+    total = 0
+
+    def limited(match: Any) -> str:
+        nonlocal total
+        string = replacement if isinstance(replacement, str) else replacement(match)
+        total += len(string)
+        check_characters(total)
+        return string
+
+    return limited
 
 
 def _validate_replacement(value: object, arguments: Arguments) -> None:
@@ -162,7 +204,10 @@ def regexp_replace(str_: str | None, pattern: str | None, value: str | None) -> 
         return None
     if not pattern or not value:
         return str_
-    return compile_replacer(pattern)(_compile_replacement(value, compile_for_groups(pattern)), str_)
+    replacement = _compile_replacement(value, compile_for_groups(pattern))
+    if len(str_) > _longest_unchecked(value, replacement):
+        replacement = _limit_length(replacement)
+    return check_string(compile_replacer(pattern)(replacement, str_))
 
 
 def _compile_replacement(template: str, expression: Any) -> Replacement:
@@ -177,7 +222,7 @@ def _compile_replacement(template: str, expression: Any) -> Replacement:
     return expand
 
 
-@lru_cache(_CACHE_SIZE)
+@memoize_for(_CACHE_SIZE)
 def _parse_replacement(template: str, expression: Any) -> list[str | tuple[int]]:
     """Split a replacement into literal strings, and one-element tuples with the number of a group."""
     parts: list[str | tuple[int]] = []

@@ -9,13 +9,15 @@ from typing import Any
 
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer, to_optional_string, to_string
 from stellar.language.library import stellar
+from stellar.language.limits import FEW_CHARACTERS, FEW_ITEMS, check_characters, check_items, check_string, measure
 from stellar.language.literals import Arguments, LiteralKind
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
 from stellar.util.memoize import memoize
 
-# No record needs a longer string, and a wrong length must not exhaust memory
-LONGEST_FILLED = 10_000_000
+# Joining at most this many strings takes no more than a few times their memory
+_FEW_STRINGS = 16
+_STRINGS = frozenset({str})
 
 
 @stellar("TO_UPPER", pure=True)
@@ -115,7 +117,7 @@ def append_if_missing(str_: str | None, suffix: str | None, other: str | None = 
     """
     if str_ is None or not suffix or str_.endswith(suffix) or (other is not None and str_.endswith(other)):
         return str_
-    return str_ + suffix
+    return check_string(str_ + suffix)
 
 
 @stellar("PREPEND_IF_MISSING", pure=True, surplus="refuse")
@@ -133,7 +135,7 @@ def prepend_if_missing(str_: str | None, prefix: str | None, other: str | None =
     """
     if str_ is None or not prefix or str_.startswith(prefix) or (other is not None and str_.startswith(other)):
         return str_
-    return prefix + str_
+    return check_string(prefix + str_)
 
 
 @stellar("CHOMP", pure=True)
@@ -237,8 +239,7 @@ def _parse_padding(fill: object, length: object) -> tuple[str, int]:
     width = to_integer(length)
     if width is None:
         raise ValueError(f"expected an integer as length, got {describe(length)}")
-    if width > LONGEST_FILLED:
-        raise ValueError(f"invalid length {width}: expected at most {LONGEST_FILLED}")
+    check_characters(width)
     return character, width
 
 
@@ -301,10 +302,23 @@ def join(items: Iterable[Any], delim: str) -> str:
         JOIN([], ',')  // ''
         JOIN('abc', ',')  // error
     """
-    try:
-        return delim.join(items)
-    except TypeError:  # not all are strings
-        return delim.join([to_string(item) for item in items if item is not None])
+    if items.__class__ is list and len(items) <= _FEW_STRINGS and len(delim) <= FEW_CHARACTERS:
+        try:
+            string = delim.join(items)
+        except TypeError:  # not all are strings
+            return _join_all(items, delim)
+        return string if len(string) <= FEW_CHARACTERS else check_string(string)
+    return _join_all(items, delim)
+
+
+def _join_all(items: Iterable[Any], delim: str) -> str:
+    """Join a list or set of any size, after checking the length of the result."""
+    strings = list(items)
+    if not _STRINGS.issuperset(map(type, strings)):
+        measure(strings)
+        strings = [to_string(item) for item in strings if item is not None]
+    check_characters(sum(map(len, strings)) + len(delim) * (len(strings) - 1))
+    return delim.join(strings)
 
 
 def _require_delimiter(delim: object, _: Arguments) -> str:
@@ -335,7 +349,10 @@ def split(input_: Any, delim: object) -> list[str]:
     if input_ is None:
         return []
     delimiter = delim if delim.__class__ is str and delim else _require_delimiter(from_python(delim), ())
-    return (input_ if input_.__class__ is str else to_string(input_)).split(delimiter)
+    string = input_ if input_.__class__ is str else to_string(input_)
+    if len(string) > FEW_ITEMS:
+        check_items(string.count(delimiter) + 1)
+    return string.split(delimiter)
 
 
 @stellar("STRING_ENTROPY", pure=True, surplus="refuse")

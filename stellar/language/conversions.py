@@ -14,6 +14,7 @@ from decimal import Decimal
 from types import FunctionType
 
 from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
+from stellar.language.limits import check_string, measure
 from stellar.language.python_values import describe_foreign, from_python, is_foreign
 
 FLOAT_MAX = (2 - 2**-23) * 2.0**127
@@ -35,14 +36,14 @@ _WORD = re.compile(r"[+-]?(?:NaN|Infinity)")
 def to_string(value: object) -> str:
     """Convert a value to a string as Java prints it: `true`, `null`, `1.0E7`, `[a, b]`, `{k=v}`; bytes are UTF-8.
 
-    Raises ValueError for a value that nests too deep, such as a list that contains itself.
+    Raises LimitExceeded for a value that is too large, such as a list that contains itself.
     """
     if value.__class__ is str:
         return value
-    try:
-        return _to_string(value)
-    except RecursionError:
-        raise ValueError("a value that nests too deep, or contains itself, can't be converted to a string") from None
+    if value.__class__ in _SCALARS:
+        return _WRITERS[value.__class__](value)
+    measure(value)
+    return check_string(_to_string(value))
 
 
 def _to_string(value: object) -> str:
@@ -101,6 +102,7 @@ _WRITERS: dict[type, Callable[..., str]] = {
     bytes: lambda value: value.decode("utf-8", "replace"),
     FunctionType: lambda _: "a lambda",
 }
+_SCALARS = frozenset({bool, int, float, type(None)})
 
 
 def first_of(value: object) -> object:

@@ -15,6 +15,7 @@ from stellar.language.compiler.source_map import SourceMap, filename
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError, ParseError, StellarError
 from stellar.language.library import Library
+from stellar.language.limits import EvaluationLimits, LimitExceeded
 from stellar.language.parser import parse
 from stellar.language.resolver import Names, resolve
 from stellar.language.source import Span
@@ -57,6 +58,7 @@ class Expression:
         "_strict",
         "_tree",
         "library",
+        "limits",
         "predicate",
         "source",
         "unknown_functions",
@@ -71,6 +73,7 @@ class Expression:
         *,
         predicate: bool = False,
         unknown_functions: UnknownFunctions = "when_compiled",
+        limits: EvaluationLimits | None = None,
         fast: bool = True,
     ) -> None:
         """Parse and compile a source.
@@ -79,6 +82,7 @@ class Expression:
         predicate: raise EvaluationError if the result is neither a boolean nor null
         unknown_functions: report an unknown function, or a wrong number of arguments, when the expression is compiled,
             or, as in Metron, when the call is reached
+        limits: the limits of values that an evaluation builds; by default those of the library
         fast: write operators inline; False is for tests, which compare both forms
 
         Raises ParseError or ResolutionError, with source location and hint.
@@ -88,6 +92,7 @@ class Expression:
         self.library = library
         self.predicate = predicate
         self.unknown_functions = unknown_functions
+        self.limits = library.limits if limits is None else limits
         self._tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
         self._names = resolve(self._tree, library, source, check_calls=unknown_functions == "when_compiled")
         if self._names.problems:
@@ -181,17 +186,18 @@ class Expression:
             strict=strict,
         )
         try:
-            return make(fast=self._fast)
+            function = make(fast=self._fast)
         except RecursionError:
             # A new thread has an empty stack, and the form without inline operations nests less
-            return _in_new_thread(partial(make, fast=False), self.source)
+            function = _in_new_thread(partial(make, fast=False), self.source)
+        return function if self.limits is None else self.limits.apply(function)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
             raise TypeError(
                 "the library of this expression has no name for pickling; pass Library.of(…, name='module:attribute')"
             )
-        return _recompile, (self.source, self.library.name, self.predicate, self.unknown_functions)
+        return _recompile, (self.source, self.library.name, self.predicate, self.unknown_functions, self.limits)
 
     def __repr__(self) -> str:
         return f"<Expression {abbreviate_value(self.source)}>"
@@ -207,8 +213,16 @@ def _describe_class(value: object) -> str:
     return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
-def _recompile(source: str, library: str, predicate: bool, unknown_functions: UnknownFunctions) -> Expression:
-    return Expression(source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions)
+def _recompile(
+    source: str,
+    library: str,
+    predicate: bool,
+    unknown_functions: UnknownFunctions,
+    limits: EvaluationLimits | None = None,
+) -> Expression:
+    return Expression(
+        source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions, limits=limits
+    )
 
 
 def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:
@@ -241,6 +255,8 @@ def _to_error(source: str, names: Names, file: str, error: Exception, record: Ma
     _show_in_tracebacks(source)
     if isinstance(error, StellarError):  # of an expression that a function evaluated
         message = error.message
+    elif isinstance(error, LimitExceeded):
+        message = f"{_name_operation(source, span)}{error}"
     elif isinstance(error, RecursionError):
         message = "the evaluation nests too deep"
     elif isinstance(error, _EXPLAINED) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
@@ -250,6 +266,20 @@ def _to_error(source: str, names: Names, file: str, error: Exception, record: Ma
     else:
         message = f"{type(error).__name__}: {error}"
     return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(names, span, record))
+
+
+def _name_operation(source: str, span: Span) -> str:
+    """Return the function or operator at a span, as in `JOIN: `; an empty string for any other expression."""
+    for node in n.walk(parse(source)):
+        if node.span == span:
+            match node:
+                case n.Call(name) | n.Comparison(name):
+                    return f"{name}: "
+                case n.Membership():
+                    return "in: "
+                case n.MapLiteral():
+                    return "key of a map: "
+    return ""
 
 
 def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
@@ -296,6 +326,7 @@ def compile(
     library: Library | None = None,
     predicate: bool = False,
     unknown_functions: UnknownFunctions = "when_compiled",
+    limits: EvaluationLimits | None = None,
 ) -> Expression:
     """Compile a source; the arguments are those of Expression."""
     return Expression(
@@ -303,24 +334,31 @@ def compile(
         default_library() if library is None else library,
         predicate=predicate,
         unknown_functions=unknown_functions,
+        limits=limits,
     )
 
 
 def evaluate(
-    source: str, record: Mapping[str, Any] | None = None, context: Context = NOTHING, *, library: Library | None = None
+    source: str,
+    record: Mapping[str, Any] | None = None,
+    context: Context = NOTHING,
+    *,
+    library: Library | None = None,
+    limits: EvaluationLimits | None = None,
 ) -> Any:
     """Compile a source and return its value for a record. The 500 most recently used sources are cached.
 
     record: the fields by name; none by default
+    limits: the limits of values that the evaluation builds
     """
     _require_source(source)
     record = {} if record is None else record
-    return _compile_cached(source, default_library() if library is None else library)(record, context)
+    return _compile_cached(source, default_library() if library is None else library, limits)(record, context)
 
 
 @lru_cache(maxsize=500)
-def _compile_cached(source: str, library: Library) -> Expression:
-    return Expression(source, library)
+def _compile_cached(source: str, library: Library, limits: EvaluationLimits | None) -> Expression:
+    return Expression(source, library, limits=limits)
 
 
 @cache

@@ -8,14 +8,17 @@ import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
 from stellar.language.context import Context
+from stellar.language.limits import EvaluationLimits
 from stellar.language.literals import LiteralKind
 from stellar.util.cached_properties import cached_property
+from stellar.util.settings import declared
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -350,10 +353,13 @@ class Library(Mapping[str, Function]):
     """A set of functions by name. A program can use several libraries.
 
     name: location as `module:attribute`, for pickling; without it, expressions that use the library can't be pickled
+    limits: the limits of evaluations that use the library; by default those of the evaluation that evaluates them, or
+        the default limits
     """
 
     functions: dict[str, Function] = field(default_factory=dict)
     name: str | None = None
+    limits: EvaluationLimits | None = None
 
     def __repr__(self) -> str:
         name = f" {self.name}" if self.name else ""
@@ -419,18 +425,24 @@ class Library(Mapping[str, Function]):
                 if (not included or matches(included, function)) and not matches(excluded, function)
             },
             name,
+            self.limits,
         )
 
     def configured(self, settings: Mapping[str, Any]) -> Library:
-        """Return a library restricted by Metron's settings.
+        """Return a library restricted by the global configuration.
 
-        settings: global settings; `stellar.function.resolver.includes` and `stellar.function.resolver.excludes` are
-            lists of regular expressions, or strings of them separated by commas or colons
+        settings: the global configuration; `stellar.function.resolver.includes` and
+            `stellar.function.resolver.excludes` are lists of regular expressions, or strings of them separated by
+            commas or colons; `stellar.limits.…` are the limits of evaluations
 
         Raises SettingError for an invalid setting.
         """
         include, exclude = (_patterns(settings, key) for key in RESOLVER_KEYS)
-        return self.restricted(include, exclude) if include or exclude else self
+        library = self.restricted(include, exclude) if include or exclude else self
+        if (limits := _read_limits(settings)) is not None:
+            library = copy(library)
+            library.limits = limits
+        return library
 
     def hint(self, name: str) -> str | None:
         """Return a suggestion for the name of an unknown function; None if no name is similar."""
@@ -476,6 +488,17 @@ def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
         except re.error as error:
             raise SettingError(key, f"invalid regular expression {pattern.strip()!r}: {error}") from error
     return patterns
+
+
+def _read_limits(settings: Mapping[str, Any]) -> EvaluationLimits | None:
+    """Return the limits in a global configuration; None if it has none."""
+    given = [key for key in declared(EvaluationLimits) if key in settings]
+    for key in given:
+        try:
+            EvaluationLimits.of({key: settings[key]})
+        except ValueError as error:
+            raise SettingError(key, str(error).removeprefix(f"invalid {key}: ")) from None
+    return EvaluationLimits.of(settings) if given else None
 
 
 def _collect(source: ModuleType | Function | Callable[..., Any] | Library) -> Iterator[Function]:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from stellar.language.conversions import to_boolean
 from stellar.language.library import Function
+from stellar.language.limits import SCALARS, LimitExceeded, check_items, measure
 from stellar.language.python_values import OWN, describe_foreign, from_python, is_foreign
 from stellar.util.abbreviate import MOST_BITS, abbreviate_value
 
@@ -120,8 +121,16 @@ def unequal(left: Any, right: Any) -> bool:
 def same(left: Any, right: Any) -> bool:
     """Return True if two values are the same member of a collection: 1, 1.0 and true differ, NaN equals itself.
 
-    Raises ValueError for a foreign object and a value of another type.
+    Raises ValueError for a foreign object and a value of another type, and LimitExceeded for values that are too large.
     """
+    if left is right:
+        return True
+    if left.__class__ not in SCALARS and right.__class__ not in SCALARS:
+        measure(left)  # as comparing reads no more of the right value than of the left one
+    return _same(left, right)
+
+
+def _same(left: Any, right: Any) -> bool:
     if left is right:
         return True
     left, right = from_python(left), from_python(right)
@@ -132,13 +141,13 @@ def same(left: Any, right: Any) -> bool:
     if _family(left) is not _family(right):
         return _compare_types(left, right)
     if isinstance(left, list):
-        return len(left) == len(right) and all(starmap(same, zip(left, right, strict=True)))
+        return len(left) == len(right) and all(starmap(_same, zip(left, right, strict=True)))
     if isinstance(left, Mapping):
         return len(left) == len(right) and all(
-            (found := member(right, key)) is not ABSENT and same(value, right[found]) for key, value in left.items()
+            (found := _member(right, key)) is not ABSENT and _same(value, right[found]) for key, value in left.items()
         )
     if isinstance(left, set):
-        return len(left) == len(right) and all(member(right, item) is not ABSENT for item in left)
+        return len(left) == len(right) and all(_member(right, item) is not ABSENT for item in left)
     return bool(left == right)
 
 
@@ -220,7 +229,9 @@ def contains(item: Any, container: Any) -> bool:
     if isinstance(container, list):
         if item.__class__ is str and (item in container or OWN.issuperset(map(type, container))):
             return item in container
-        return any(same(item, other) for other in container)
+        if item.__class__ not in SCALARS:
+            measure([item, container])
+        return any(_same(item, other) for other in container)
     if isinstance(container, Mapping | set):
         return member(container, item) is not ABSENT
     return item is not None and same(item, container)
@@ -233,9 +244,15 @@ def not_contains(item: Any, container: Any) -> bool:
 
 def member(collection: Mapping[Any, Any] | set[Any] | frozenset[Any], item: Any) -> Any:
     """Return the key of a map, or the member of a set, that is the same as a value, or ABSENT."""
+    if item.__class__ not in SCALARS:
+        measure(item)
+    return _member(collection, item)
+
+
+def _member(collection: Mapping[Any, Any] | set[Any] | frozenset[Any], item: Any) -> Any:
     if item.__class__ is str or item is None:
         return item if item in collection else ABSENT
-    probe = _Probe(hashable(item))
+    probe = _Probe(_hashable(item))
     try:
         return probe.found if probe in collection else ABSENT
     except TypeError:  # an unhashable object can't be a key
@@ -258,7 +275,7 @@ class _Probe:
         return hash(self.item)
 
     def __eq__(self, key: object) -> bool:
-        if not same(key, self.item):
+        if not _same(key, self.item):
             return False
         self.found = key
         return True
@@ -268,7 +285,7 @@ class _ListKey(list[Any]):
     """A list that can be a key."""
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(map(hashable, self)))
+        return hash(tuple(map(_hashable, self)))
 
 
 class _MapKey(dict[Any, Any]):
@@ -290,7 +307,15 @@ def hashable(value: Any) -> Any:
 
     A Python object with a Stellar value becomes that value, as otherwise it would not be found by it. Every NaN becomes
     the same object, because Python finds a NaN by identity only.
+
+    Raises LimitExceeded for a value that is too large.
     """
+    if value.__class__ not in SCALARS:
+        measure(value)
+    return _hashable(value)
+
+
+def _hashable(value: Any) -> Any:
     value = from_python(value)
     if value.__class__ is float and value != value:
         return math.nan
@@ -437,10 +462,17 @@ def read_argument(function: Function, index: int, value: Any) -> Any:
 def items(function: Function, value: Any) -> list[Any] | None:
     """Return the items of a list or set, or the characters of a string, as MAP and FILTER read them; null for null.
 
-    Raises ValueError for any other value.
+    Raises ValueError for any other value, and for a string of too many characters.
     """
     value = accept(function, 0, value)
-    return None if value is None else list(value)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            check_items(len(value))
+        except LimitExceeded as error:  # at the position of the argument
+            raise ValueError(f"{function.name}: {error}") from None
+    return list(value)
 
 
 def call_if_lambda(value: Any) -> Any:

@@ -21,6 +21,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any
 
+from stellar.language.limits import measure
 from stellar.language.ordered_set import OrderedSet
 from stellar.language.runtime import describe, hashable
 from stellar.util.abbreviate import abbreviate
@@ -128,12 +129,10 @@ def encode(value: Any, *, opaque: bool = True) -> Any:
 
     opaque: encode a value without a JSON form, such as a lambda, as $object; if False, it is an error
 
-    Raises ValueError for a value that nests too deep, such as a list that contains itself.
+    Raises LimitExceeded, a ValueError, for a value that is too large, such as a list that contains itself.
     """
-    try:
-        return _encode(value, opaque)
-    except RecursionError:
-        raise ValueError("the value nests too deep to be encoded, or contains itself") from None
+    measure(value)
+    return _encode(value, opaque)
 
 
 def _encode(value: Any, opaque: bool) -> Any:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Self
 
-LARGEST_BITS = 2**31
+LARGEST_BITS = 2**30  # 128 MiB
 _TWO_NUMBERS = Struct(">QQ").unpack
 
 
@@ -69,8 +69,8 @@ class BloomFilter:
         return (self.size, self.hashes) == (other.size, other.hashes)
 
     def merge(self, other: BloomFilter) -> None:
-        for index, byte in enumerate(other.bits):
-            self.bits[index] |= byte
+        bits = int.from_bytes(self.bits) | int.from_bytes(other.bits)
+        self.bits[:] = bits.to_bytes(len(self.bits))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BloomFilter) and self.is_compatible(other) and self.bits == other.bits

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 from stellar.functions.hashing.md2 import md2
-from stellar.functions.hashing.tlsh import Tlsh, hash_bytes
+from stellar.functions.hashing.tlsh import Tlsh, hash_bytes, is_native
 from stellar.functions.hashing.tlsh import parse as parse_tlsh
 from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
+from stellar.language.limits import check_string, measure
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.python_values import from_python
 from stellar.language.runtime import describe
@@ -20,6 +21,8 @@ from stellar.util.abbreviate import quote
 from stellar.util.java_random import JavaRandom
 
 _MOST_BITS = 65_536
+# A second's work of an algorithm in Python
+_MOST_OCTETS = 1_000_000
 
 
 @stellar("GET_HASHES_AVAILABLE", pure=True, surplus="refuse")
@@ -90,7 +93,10 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
     digest = _DIGESTS[name]
     if to_hash is None:
         return bytes(len(digest(b""))).hex()
-    return digest(_to_bytes(to_hash, options.get("charset"))).hex()
+    data = _to_bytes(to_hash, options.get("charset"))
+    if name == "MD2":
+        _check_size("MD2", data, "use SHA-256")
+    return digest(data).hex()
 
 
 @stellar("TLSH_DIST", pure=True)
@@ -121,7 +127,10 @@ def _to_bytes(value: Any, charset: object = None) -> bytes:
     value = from_python(value)
     if isinstance(value, bytes):
         return value
-    return encode(value) if isinstance(value, str) else _to_json(value).encode("utf-8", "replace")
+    if isinstance(value, str):
+        return encode(value)
+    measure(value)
+    return check_string(_to_json(value)).encode("utf-8", "replace")
 
 
 def _to_json(value: Any) -> str:
@@ -131,16 +140,13 @@ def _to_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bytes):
         return json.dumps(to_string(value), ensure_ascii=False)
-    try:
-        if isinstance(value, list | tuple):
-            return f"[{','.join(map(_to_json, value))}]"
-        if isinstance(value, set | frozenset):
-            return f"[{','.join(sorted(map(_to_json, value)))}]"
-        if isinstance(value, Mapping):
-            entries = sorted((to_string(key), _to_json(item)) for key, item in value.items())
-            return "{" + ",".join(f"{_to_json(key)}:{item}" for key, item in entries) + "}"
-    except RecursionError:
-        raise ValueError("cannot hash a value that is nested too deeply or contains itself") from None
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_to_json, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"[{','.join(sorted(map(_to_json, value)))}]"
+    if isinstance(value, Mapping):
+        entries = sorted((to_string(key), _to_json(item)) for key, item in value.items())
+        return "{" + ",".join(f"{_to_json(key)}:{item}" for key, item in entries) + "}"
     raise ValueError(f"cannot hash {describe(value)}")
 
 
@@ -200,10 +206,15 @@ _ALGORITHMS: dict[str, Callable[..., Any]] = {
 def _hash_tlsh(value: Any, options: Mapping[Any, Any]) -> str | dict[str, str] | None:
     if value is None:
         return None
+    data = _to_bytes(value)
+    buckets = 256 if to_integer(options.get("bucketSize")) == 256 else 128
+    checksums = 3 if to_integer(options.get("checksumBytes")) == 3 else 1
+    if not is_native(buckets, checksums):
+        _check_size("TLSH", data, "install the extra tlsh, and use the default bucketSize and checksumBytes")
     digest = hash_bytes(
-        _to_bytes(value),
-        buckets=256 if to_integer(options.get("bucketSize")) == 256 else 128,
-        checksums=3 if to_integer(options.get("checksumBytes")) == 3 else 1,
+        data,
+        buckets=buckets,
+        checksums=checksums,
         force=to_boolean(options.get("force")) is not False,
     )
     if digest is None:
@@ -216,6 +227,11 @@ def _hash_tlsh(value: Any, options: Mapping[Any, Any]) -> str | dict[str, str] |
         raise ValueError(f"invalid option hashes: expected at most {_MOST_BITS} bits, got {max(sizes)}")
     names = [f"tlsh_bin_{size}" for size in sizes] if len(sizes) > 1 else ["tlsh_bin"]
     return {"tlsh": str(digest), **dict(zip(names, _project(digest, sizes), strict=True))}
+
+
+def _check_size(name: str, data: bytes, fix: str) -> None:
+    if len(data) > _MOST_OCTETS:
+        raise ValueError(f"{name} expected at most {_MOST_OCTETS:,} octets, got {len(data):,}; {fix}")
 
 
 def _project(digest: Tlsh, sizes: list[int]) -> Iterator[str]:

@@ -98,13 +98,18 @@ def hash_bytes(data: bytes, *, buckets: int = 128, checksums: int = 1, force: bo
     checksums: number of checksum bytes, 1 or 3
     force: True to require 50 bytes of data, False to require 256
     """
-    if buckets == 128 and checksums == 1 and (native := _import_native()) is not None:
+    if is_native(buckets, checksums) and (native := _import_native()) is not None:
         digits: str = (native.forcehash if force else native.conservativehash)(data)
         if digits in ("", "TNULL"):
             return None
         if len(digits := digits.removeprefix("T1")) == _NATIVE_LENGTH:
             return parse(digits)
     return compute(data, buckets=buckets, checksums=checksums, force=force)
+
+
+def is_native(buckets: int, checksums: int) -> bool:
+    """Return True if the hash is computed by the package of the extra `tlsh`, and not in Python."""
+    return buckets == 128 and checksums == 1 and _import_native() is not None
 
 
 @cache

@@ -1,0 +1,163 @@
+"""Limits on the values that an expression builds, compares and converts.
+
+A short expression can describe a value of any size: a list that contains another one twice, which contains a third one
+twice, and so on. So whatever reads a whole value measures it first, with `measure`, which counts what a recursion would
+visit and stops at a limit. Whatever builds a string or a list of more than the size of its arguments checks the size
+before, with `check_characters` and `check_items`, or after if the result is at most a few times as large.
+
+The limits are those of the running evaluation. A context variable contains them if they are not the default, because
+values are measured far from the expression, such as in the conversion of a key to a string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import wraps
+from itertools import chain
+from types import FunctionType, NoneType
+from typing import Any
+
+from stellar.util.settings import check_fields, declared, integer, setting
+
+# A result up to these sizes is within any limits, so that most results need no more than a comparison
+FEW_CHARACTERS, FEW_ITEMS = 65_536, 1024
+_LARGEST = 2**31 - 1
+# Lists of at most this many scalars are not measured: reading them cannot take more than a few times their size
+_FEW_MEMBERS = 16
+# Values without items, of which no more is read than their characters
+SCALARS = frozenset({str, int, float, bool, NoneType})
+_SCALARS = frozenset({*SCALARS, bytes, FunctionType})
+_DIGITS_PER_BIT = 0.3  # rounded down
+# Integers with fewer bits have fewer digits than an item counts
+_MOST_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationLimits:
+    """Limits of evaluations, which the global configuration can set.
+
+    Raises ValueError, with the key and the expected values, for an invalid limit.
+    """
+
+    characters: int = setting(
+        "stellar.limits.characters",
+        16 * 2**20,
+        integer(FEW_CHARACTERS, _LARGEST),
+        "Characters of a string that an expression builds, and of all strings together in a value that it compares, "
+        "hashes or converts to a string.",
+    )
+    items: int = setting(
+        "stellar.limits.items",
+        2**20,
+        integer(FEW_ITEMS, _LARGEST),
+        "Items of a list that an expression builds from other values, and of all lists, sets and maps together in a "
+        "value that it compares, hashes or converts to a string.",
+    )
+    levels: int = setting(
+        "stellar.limits.levels",
+        64,
+        integer(1, 200),
+        "Levels of lists, sets and maps in a value that an expression compares, hashes or converts to a string.",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> EvaluationLimits:
+        """Return the limits of a global configuration. Raises ValueError for an invalid one."""
+        return cls(**{each.name: settings[key] for key, each in declared(cls).items() if key in settings})
+
+    def apply(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function during whose calls these are the limits."""
+
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            token = _CURRENT.set(self)
+            try:
+                return function(*args, **options)
+            finally:
+                _CURRENT.reset(token)
+
+        return call
+
+
+DEFAULT_LIMITS = EvaluationLimits()
+_CURRENT: ContextVar[EvaluationLimits] = ContextVar("limits of the running evaluation", default=DEFAULT_LIMITS)
+_KEYS = {each.name: key for key, each in declared(EvaluationLimits).items()}
+
+
+class LimitExceeded(ValueError):
+    """A value is larger than the limits of evaluations; the message names the limit and its setting."""
+
+    def __init__(self, limit: str, most: int) -> None:
+        super().__init__(f"more than {most:,} {limit}, the limit that {_KEYS[limit]} sets")
+
+
+def check_characters(count: int) -> None:
+    """Raise LimitExceeded if a string would have too many characters."""
+    if count > FEW_CHARACTERS and count > (most := _CURRENT.get().characters):
+        raise LimitExceeded("characters", most)
+
+
+def check_string(string: str) -> str:
+    """Return a string. Raises LimitExceeded if it has too many characters."""
+    if len(string) > FEW_CHARACTERS:
+        check_characters(len(string))
+    return string
+
+
+def check_items(count: int) -> None:
+    """Raise LimitExceeded if a list would have too many items."""
+    if count > FEW_ITEMS and count > (most := _CURRENT.get().items):
+        raise LimitExceeded("items", most)
+
+
+def measure(value: Any) -> int:
+    """Return the number of items in a value and in all values within it, each as often as it occurs.
+
+    Raises LimitExceeded for too many items or levels, or too many characters in all strings together. A list that
+    contains itself has too many levels.
+    """
+    if value.__class__ is list and len(value) <= _FEW_MEMBERS and _SCALARS.issuperset(map(type, value)):
+        return len(value)
+    return _measure(value, _CURRENT.get())
+
+
+def _measure(value: Any, limits: EvaluationLimits) -> int:
+    items = characters = 0
+    levels: list[Iterator[Any]] = [iter((value,))]
+    while levels:
+        for each in levels[-1]:
+            cls = each.__class__
+            if cls is str:
+                characters += len(each)
+            elif cls in _SCALARS:
+                if cls is int and each.bit_length() > _MOST_BITS:
+                    characters += int(each.bit_length() * _DIGITS_PER_BIT)
+                elif cls is bytes:
+                    characters += len(each)
+            elif (members := _members(each)) is not None:
+                items += len(each)
+                if items > limits.items:
+                    raise LimitExceeded("items", limits.items)
+                if len(levels) > limits.levels:
+                    raise LimitExceeded("levels", limits.levels)
+                levels.append(iter(members))
+                break
+            elif isinstance(each, str | bytes):
+                characters += len(each)
+        else:
+            levels.pop()
+        if characters > limits.characters:
+            raise LimitExceeded("characters", limits.characters)
+    return items
+
+
+def _members(value: Any) -> Iterable[Any] | None:
+    """Return the items of a list or set, or the keys and values of a map; None for any other value."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    return chain(value.keys(), value.values()) if isinstance(value, Mapping) else None
