@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from stellar.util.abbreviate import quote
+
 RUNNING, NOT_RUNNING = 0, 2
 TIMEOUT_MS = 600_000
 END_SECONDS = 30.0
@@ -20,7 +22,7 @@ def find_invalid_value(args: argparse.Namespace) -> str | None:
     """Return the message for the first invalid option value, or None."""
     for short, value in (("-t", args.timeout), ("-mm", args.master_memory), ("-mc", args.master_vcores)):
         if value is not None and not re.fullmatch(r"[+-]?[0-9]{1,10}", value):
-            return f"invalid {short} {value!r}: expected an integer"
+            return f"invalid {short} {quote(value)}: expected an integer"
     for name, value in (("memory", args.master_memory), ("virtual cores", args.master_vcores)):
         if value is not None and int(value) < 0:
             return f"Invalid {name} specified for application master, exiting. Specified {name}={value}"

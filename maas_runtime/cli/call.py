@@ -22,6 +22,7 @@ from stellar.maas.registry import Registry
 from stellar.maas.routing import Chosen
 from stellar.maas.schema import read_json
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings
+from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
   maas call dga host=example.com
@@ -55,7 +56,7 @@ def _parse_argument(text: str) -> tuple[str, Any]:
     """Parse an argument of a model, for argparse."""
     name, equals, value = text.partition("=")
     if not name.strip(":"):
-        raise argparse.ArgumentTypeError(f"invalid argument {text!r}: expected NAME=STRING, NAME:=JSON or NAME")
+        raise argparse.ArgumentTypeError(f"invalid argument {quote(text)}: expected NAME=STRING, NAME:=JSON or NAME")
     if not equals:
         return name, None
     if not name.endswith(":"):
@@ -63,7 +64,7 @@ def _parse_argument(text: str) -> tuple[str, Any]:
     try:
         return name[:-1], read_json(value)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"invalid JSON in {text!r}: {error}") from None
+        raise argparse.ArgumentTypeError(f"invalid JSON in {quote(text)}: {error}") from None
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from maas_runtime.state.backend import Backend
 from stellar.maas.default_location import home
 from stellar.maas.errors import MaasError
 from stellar.maas.schema import CONFIG_PATH
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger("maas")
 
@@ -171,5 +172,5 @@ def await_condition(condition: Callable[[], T], seconds: float) -> T:
 def parse_seconds(text: str) -> float:
     """Parse a non-negative decimal number, for argparse."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        raise argparse.ArgumentTypeError(f"invalid number of seconds {text!r}")
+        raise argparse.ArgumentTypeError(f"invalid number of seconds {quote(text)}")
     return float(text)

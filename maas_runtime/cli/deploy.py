@@ -44,6 +44,7 @@ from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
 from stellar.maas.requests import make_note
 from stellar.maas.schema import Model, ModelRequest, ServiceInstance, validate_name
+from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
   maas deploy -lmp ./dga -hmp /user/me/dga/1.0 -mo ADD -m 512 -n dga -v 1.0 -ni 1 --wait
@@ -118,7 +119,7 @@ def _add_deploy_options(parser: argparse.ArgumentParser) -> None:
 
 def _parse_percent(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%?", text) or float(text.rstrip("%")) > 100:
-        raise argparse.ArgumentTypeError(f"invalid percentage {text!r}: expected a number from 0 to 100")
+        raise argparse.ArgumentTypeError(f"invalid percentage {quote(text)}: expected a number from 0 to 100")
     return float(text.rstrip("%"))
 
 

@@ -39,6 +39,7 @@ from stellar.maas.probe import find_unreachable, probe_url
 from stellar.maas.schema import MaaSConfig
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
 from stellar.net.hadoop.webhdfs import WebHdfs
+from stellar.util.abbreviate import quote
 
 MB = 1 << 20
 LITTLE_MB, TOO_LITTLE_MB = 1000, 50
@@ -314,7 +315,7 @@ def _check_writable(connection: ZooKeeper, path: str) -> Iterator[Diagnosis]:
     elif isinstance(first, refusals.NoAuthError):
         yield fail(f"{parent} is not writable", f"grant the permission to create nodes: setAcl {parent} …:cdrwa")
     else:
-        yield fail(f"{parent} is not writable: {first!r}", "an ephemeral node cannot have children: delete it")
+        yield fail(f"{parent} is not writable: {quote(first)}", "an ephemeral node cannot have children: delete it")
 
 
 def _exists(connection: ZooKeeper, path: str) -> bool:

@@ -27,6 +27,7 @@ from maas_runtime.runner.runner import ERRORS, OUTPUT
 from maas_runtime.state.assignments import ASSIGNED
 from maas_runtime.state.store import StateStore
 from stellar.maas.schema import ServiceInstance
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger("maas")
 
@@ -63,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _parse_count(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(f"invalid number of lines {text!r}")
+        raise argparse.ArgumentTypeError(f"invalid number of lines {quote(text)}")
     return int(text)
 
 
@@ -145,10 +146,10 @@ def _find_id(text: str, numbered: Sequence[str], known: set[str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"instance {text!r} is ambiguous: {', '.join(sorted(found))}")
+        raise ValueError(f"instance {quote(text)} is ambiguous: {', '.join(sorted(found))}")
     if text.isdecimal() and 1 <= int(text) <= len(numbered) and numbered[int(text) - 1] in known:
         return numbered[int(text) - 1]
-    raise ValueError(f"unknown instance {text!r}: known are {', '.join(sorted(known)) or 'none'}")
+    raise ValueError(f"unknown instance {quote(text)}: known are {', '.join(sorted(known)) or 'none'}")
 
 
 def _describe_elsewhere(args: argparse.Namespace, instance: ServiceInstance, host: str | None) -> str:

@@ -23,6 +23,7 @@ from maas_runtime.runner.samples import parse_warm_up
 from maas_runtime.service.desired_state import MAX_GPUS
 from stellar.maas.routing import TrafficPlan
 from stellar.maas.schema import validate_name
+from stellar.util.abbreviate import quote
 from stellar.util.yaml_reader import Listed, Location, Mapped, Node, YamlReader
 
 MAX_INSTANCES = 1_000_000
@@ -178,7 +179,7 @@ def _check_plan(
         if version not in versions:
             known = ", ".join(versions) or "none"
             reader.add_error(
-                entries["traffic"][0], f"traffic of {name}: unknown version {version!r}: its versions are {known}"
+                entries["traffic"][0], f"traffic of {name}: unknown version {quote(version)}: its versions are {known}"
             )
 
 

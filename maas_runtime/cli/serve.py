@@ -36,6 +36,7 @@ from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import ignore_status, try_record_failure
 from maas_runtime.store import options as stores
 from maas_runtime.store.base import ModelStore
+from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
   maas serve
@@ -106,14 +107,14 @@ def _add_service_options(parser: argparse.ArgumentParser) -> None:
 def _parse_variable(text: str) -> tuple[str, str]:
     name, _, value = text.strip().partition("=")
     if not name or "\0" in text:
-        raise argparse.ArgumentTypeError(f"invalid variable {text!r}: expected NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"invalid variable {quote(text)}: expected NAME=VALUE")
     return name, value
 
 
 def _integer_from(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,6}", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected an integer of at least {least}")
+            raise argparse.ArgumentTypeError(f"invalid value {quote(text)}: expected an integer of at least {least}")
         return int(text)
 
     return parse

@@ -17,6 +17,7 @@ from maas_runtime.state.store import StateStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, Shadow, TrafficPlan
 from stellar.maas.schema import validate_name
+from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
   maas traffic -n dga --weight 1.0=90 --weight 2.0=10
@@ -57,7 +58,9 @@ def _weight(text: str) -> tuple[str, float]:
             raise ValueError
         return version, float(number) if "." in number or "e" in number else int(number)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid weight {text!r}: expected VERSION=NUMBER, such as 2.0=10") from None
+        raise argparse.ArgumentTypeError(
+            f"invalid weight {quote(text)}: expected VERSION=NUMBER, such as 2.0=10"
+        ) from None
 
 
 def _shadow(text: str) -> Shadow:
@@ -67,7 +70,7 @@ def _shadow(text: str) -> Shadow:
     try:
         return Shadow(version, float(share))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid shadow {text!r}: expected VERSION or VERSION=SHARE") from None
+        raise argparse.ArgumentTypeError(f"invalid shadow {quote(text)}: expected VERSION or VERSION=SHARE") from None
 
 
 def run(args: argparse.Namespace) -> int:

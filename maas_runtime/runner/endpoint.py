@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from maas_runtime.runner.files import read_regular_file
 from stellar.maas.schema import Endpoint, read_json
+from stellar.util.abbreviate import quote as quote_value
 
 MAX_BYTES = 65_536
 
@@ -78,5 +79,5 @@ def parse_health_path(path: str) -> str | None:
     Raises ValueError for an invalid path.
     """
     if not path.isprintable() or {".", ".."} & set(path.split("/")):
-        raise ValueError(f"invalid path {path!r}: expected a path such as /health")
+        raise ValueError(f"invalid path {quote_value(path)}: expected a path such as /health")
     return None if not path else quote(path.removeprefix("/"), safe="/:@!$&'()*+,;=~%?")

@@ -9,6 +9,7 @@ from typing import Any
 
 from maas_runtime.runner.endpoint import parse_health_path
 from maas_runtime.runner.logs import LogLimits
+from stellar.util.abbreviate import quote
 from stellar.util.settings import Check, declared, integer, number, setting
 
 SECONDS = number(0, 31_536_000)
@@ -90,6 +91,6 @@ def _parse_by(check: Check) -> Callable[[str], Any]:
         try:
             return check(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
+            raise argparse.ArgumentTypeError(f"{error}, got {quote(text)}") from None
 
     return parse

@@ -49,6 +49,7 @@ from stellar.maas.registries.file_registrar import FileRegistrar, read_config
 from stellar.maas.registry import BaseRegistry, Registrar, Registry
 from stellar.maas.schema import CONFIG_PATH, Endpoint, Model, ServiceInstance
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -346,7 +347,7 @@ def make_reachable(endpoint: Endpoint, host: str) -> Endpoint:
 def parse_devices(text: str) -> str:
     """Return a list of devices, such as `0,1` or `GPU-8932f937,MIG-…`, for argparse."""
     if text and not re.fullmatch(r"[A-Za-z0-9_:/-]+(,[A-Za-z0-9_:/-]+)*", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"invalid devices {text!r}: expected ids such as 0,1")
+        raise argparse.ArgumentTypeError(f"invalid devices {quote(text)}: expected ids such as 0,1")
     return text
 
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote_plus
 from maas_runtime.runner.files import read_regular_file
 from maas_runtime.store.base import SAMPLES_FILE
 from stellar.maas.schema import read_json
-from stellar.util.abbreviate import abbreviate
+from stellar.util.abbreviate import abbreviate, quote
 
 MAX_BYTES, MAX_LINE_BYTES, MAX_SAMPLES = 4 << 20, 65_536, 1000
 MAX_WARM_UPS, MAX_WARM_UP_LENGTH = 20, 4096
@@ -91,14 +91,16 @@ def parse_warm_up(arguments: Sequence[str]) -> list[Sample]:
 def _parse_query(query: str) -> Sample:
     shown = abbreviate(query, 80)
     if not query.isprintable() or len(query) > MAX_WARM_UP_LENGTH:
-        raise ValueError(f"invalid warm-up request {shown!r}: too long, or contains control characters")
+        raise ValueError(f"invalid warm-up request {quote(shown)}: too long, or contains control characters")
     parsed: dict[str, str | None] = {}
     for pair in query.split("&"):
         name, equals, value = pair.partition("=")
         if not name or name in parsed:
-            raise ValueError(f"invalid warm-up request {shown!r}: expected distinct names, such as host=a.com&port=80")
+            raise ValueError(
+                f"invalid warm-up request {quote(shown)}: expected distinct names, such as host=a.com&port=80"
+            )
         parsed[unquote_plus(name)] = unquote_plus(value) if equals else None
-    return Sample(f"warm-up {shown!r}", parsed)
+    return Sample(f"warm-up {quote(shown)}", parsed)
 
 
 # --- comparison

@@ -29,6 +29,7 @@ from maas_runtime.errors import DeployError
 from maas_runtime.state.store import JsonObject, Paths, StateStore
 from maas_runtime.store.content import require_content_path
 from stellar.maas.schema import Model, validate_name
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Assignment:
         for value, subject in ((name, "model's name"), (version, "model's version"), (id, "instance's id")):
             validate_name(value, subject)
         if not id.replace("-", "").isalnum() or not id.isascii():
-            raise ValueError(f"invalid id {id!r}: expected letters, digits and -")
+            raise ValueError(f"invalid id {quote(id)}: expected letters, digits and -")
         path = _string(entry, "path")
         if len(path) > MAX_PATH or not path.isprintable():
             raise ValueError(f"invalid path {path[:80]!r}: too long, or contains control characters")
@@ -229,19 +230,19 @@ _MISSING = object()
 def _string(entry: Mapping[str, object], name: str, default: object = _MISSING) -> str:
     value = entry.get(name, default)
     if not isinstance(value, str):
-        raise ValueError(f"{name}: expected a string, got {'nothing' if value is _MISSING else repr(value)[:80]}")
+        raise ValueError(f"{name}: expected a string, got {'nothing' if value is _MISSING else quote(value, 80)}")
     return value
 
 
 def _integer(entry: Mapping[str, object], name: str, default: object = _MISSING) -> int:
     value = entry.get(name, default)
     if type(value) is not int or value < 0:
-        raise ValueError(f"{name}: expected an integer of at least 0, got {repr(value)[:80]}")
+        raise ValueError(f"{name}: expected an integer of at least 0, got {quote(value, 80)}")
     return value
 
 
 def _strings(entry: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = entry.get(name, [])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"{name}: expected an array of strings, got {repr(value)[:80]}")
+        raise ValueError(f"{name}: expected an array of strings, got {quote(value, 80)}")
     return tuple(value)

@@ -20,6 +20,7 @@ from maas_runtime.store.content import (
     require_content_path,
     verify_content,
 )
+from stellar.util.abbreviate import quote
 
 SAMPLES_FILE = "samples.jsonl"  # requests before the registration; see maas_runtime.runner.samples
 ENDPOINT_FILE = "endpoint.dat"  # written by a running model; an uploaded one would be stale
@@ -191,19 +192,19 @@ class LocalStore:
     def _resolve(self, path: str) -> Path:
         scheme, host, location, *_ = urlsplit(path)
         if scheme not in ("", "file") or host not in ("", "localhost"):
-            raise DeployError(f"invalid path {path!r}: the model store is a directory of this machine")
+            raise DeployError(f"invalid path {quote(path)}: the model store is a directory of this machine")
         if ".." in location.split("/") or "\0" in location or not location.strip("/"):
-            raise DeployError(f"invalid path {path!r}: expected a path such as /user/me/models")
+            raise DeployError(f"invalid path {quote(path)}: expected a path such as /user/me/models")
         return self._resolve_outside(unquote(location)) if scheme else self._directory / location.strip("/")
 
     def _resolve_outside(self, location: str) -> Path:
         """Return a directory outside the store, if `file_roots` allows it."""
         if ".." in location.split("/") or "\0" in location:
-            raise DeployError(f"invalid path {location!r}: expected a path such as file:///home/me/models")
+            raise DeployError(f"invalid path {quote(location)}: expected a path such as file:///home/me/models")
         folder = Path(location).absolute()
         if self._file_roots and not any(folder.resolve().is_relative_to(root) for root in self._file_roots):
             raise DeployError(
-                f"invalid path {location!r}: --file-root allows only {', '.join(map(str, self._file_roots))}"
+                f"invalid path {quote(location)}: --file-root allows only {', '.join(map(str, self._file_roots))}"
             )
         return folder
 
@@ -226,7 +227,7 @@ def choose_script_name(folder: Path | str, files: Iterable[str], script: str | N
     scripts = sorted(name for name in files if name.endswith(".sh"))
     if script is not None:
         if script not in scripts:
-            raise DeployError(f"unknown script {script!r} in {folder}: {_list_scripts(scripts)}")
+            raise DeployError(f"unknown script {quote(script)} in {folder}: {_list_scripts(scripts)}")
         return script
     if len(scripts) != 1:
         raise DeployError(f"{folder} must contain one start script: {_list_scripts(scripts)}")

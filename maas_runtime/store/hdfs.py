@@ -29,6 +29,7 @@ from maas_runtime.store.base import (
 )
 from maas_runtime.store.content import CONTENT, StoredContent, digest_files, read_digest, reject_content_path
 from stellar.net.hadoop.webhdfs import SCHEMES, Status, WebHdfs
+from stellar.util.abbreviate import quote
 
 PUBLISHED = "MaaS/published"
 CONTENT_PARENT = "MaaS"
@@ -145,7 +146,7 @@ class HdfsStore:
         to.mkdir(parents=True)
         for status in entries:
             if status.name in ("", ".", "..") or "/" in status.name:
-                raise DeployError(f"invalid file name {status.name!r} in {path} of the model store")
+                raise DeployError(f"invalid file name {quote(status.name)} in {path} of the model store")
             if status.name.endswith(_DRAFT):
                 continue
             if status.is_directory:
@@ -160,10 +161,10 @@ class HdfsStore:
     def _resolve(self, path: str) -> str:
         scheme, authority, location, *_ = urlsplit(path)
         if scheme and (scheme not in SCHEMES or f"{scheme}://{authority}" != self._hdfs.uri):
-            raise DeployError(f"invalid path {path!r}: the model store is {self._hdfs.uri or 'HDFS'}")
+            raise DeployError(f"invalid path {quote(path)}: the model store is {self._hdfs.uri or 'HDFS'}")
         location = unquote(location) if scheme else path
         if ".." in location.split("/") or "\0" in location or not location.strip("/"):
-            raise DeployError(f"invalid path {path!r}: expected a path such as /user/me/models")
+            raise DeployError(f"invalid path {quote(path)}: expected a path such as /user/me/models")
         return location.rstrip("/") if location.startswith("/") else f"{self._hdfs.home()}/{location.rstrip('/')}"
 
 

@@ -19,6 +19,7 @@ from stellar.language.context import Context, GlobalSettings
 from stellar.language.conversions import to_boolean
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 from stellar.util.filesystems import FileTooLarge
 from stellar.util.settings import check_value, integer
 from stellar.util.text_tables import text_table
@@ -133,7 +134,7 @@ class FileFamily:
         except FileTooLarge as error:  # not null: Metron would return the content
             raise ValueError(f"{error}, the limit that {MAX_BYTES} in the global configuration sets") from None
         except (OSError, ValueError, ModuleNotFoundError) as error:  # a path with a null character is a ValueError
-            log.warning("%s_%s(%r): %s", self.prefix, operation, path, error)
+            log.warning("%s_%s(%s): %s", self.prefix, operation, quote(path), error)
             return default
 
 

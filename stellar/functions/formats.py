@@ -251,7 +251,7 @@ def _parse(pattern: str) -> list[str | _Directive]:
             continue
         match = _DIRECTIVE.match(pattern, at)
         if match is None:
-            raise ValueError(f"invalid directive at {pattern[at : at + 10]!r}; use %% for a percent sign")
+            raise ValueError(f"invalid directive at {quote(pattern[at : at + 10])}; use %% for a percent sign")
         directive = _parse_directive(match)
         constant = {"n": "\n", "%": "%"}.get(directive.letter)
         parts.append(directive if constant is None else directive.pad(constant))
@@ -285,7 +285,7 @@ def _find_problem(
     if date_letter is not None and date_letter not in _DATE_LETTERS:
         return f"unknown conversion %t{date_letter}"
     if wrong := set(flags) - set(_FLAGS[letter]) - {"<"}:
-        return f"%{letter} does not support the flag {''.join(sorted(wrong))!r}"
+        return f"%{letter} does not support the flag {quote(''.join(sorted(wrong)))}"
     if len(set(flags)) < len(flags) or {"+", " "} <= set(flags) or {"-", "0"} <= set(flags):
         return "conflicting flags"
     if width is None and ("-" in flags or "0" in flags):

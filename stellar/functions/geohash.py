@@ -10,6 +10,7 @@ from typing import Any
 from stellar.language.conversions import to_double, to_integer
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 
 # Default of arguments for which omitted and null differ
 _MISSING: Any = object()
@@ -181,7 +182,7 @@ def _decode(geohash: object) -> Coordinates:
     ranges = [[-180.0, 180.0], [-90.0, 90.0]]
     for index, digit in enumerate(geohash):
         if digit not in _VALUES:
-            raise ValueError(f"invalid geohash {geohash[:40]!r}: {digit!r} is not one of {_DIGITS}")
+            raise ValueError(f"invalid geohash {geohash[:40]!r}: {quote(digit)} is not one of {_DIGITS}")
         for bit in range(5):
             side = ranges[(index * 5 + bit) % 2]
             side[not _VALUES[digit] >> (4 - bit) & 1] = sum(side) / 2

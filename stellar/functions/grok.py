@@ -15,6 +15,7 @@ from stellar.language.conversions import to_string
 from stellar.language.library import stellar
 from stellar.language.literals import LiteralKind, check_strings
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 from stellar.util.memoize import memoize_for
 from stellar.util.text_tables import text_table
 
@@ -54,7 +55,7 @@ def grok_eval(grok: str | None, data: object) -> str | None:
     try:
         pattern = _compile(grok)
     except GrokError as error:
-        log.warning("GROK_EVAL(%r): %s", grok, error)
+        log.warning("GROK_EVAL(%s): %s", quote(grok), error)
         return None
     rows = [_capture(pattern, string) for string in strings]
     names = sorted({name for row in rows for name in row})

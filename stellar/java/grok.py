@@ -21,6 +21,7 @@ from stellar.java.integers import INT_MAX, INT_MIN
 from stellar.java.match_timer import is_available, match_in_limit
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
 from stellar.java.strings import is_blank
+from stellar.util.abbreviate import quote
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, load
 from stellar.util.suggestions import suggest_name
 
@@ -267,7 +268,7 @@ def find_suspicious_syntax(definition: str) -> Iterator[str]:
     for reference in _REFERENCE.finditer(definition):
         if ":" in (reference["field"] or ""):
             yield (
-                f"{reference[0]} captures the field {reference['field']!r} and converts nothing; "
+                f"{reference[0]} captures the field {quote(reference['field'])} and converts nothing; "
                 "use a function such as TO_INTEGER in a field transformation"
             )
     if definition != definition.rstrip():

@@ -258,7 +258,7 @@ class _Reader:
         self.filters = 0  # filters that are open
 
     def error(self, problem: str) -> JsonPathError:
-        found = f", got {self.text[self.at]!r}" if self.at < len(self.text) else ", got the end"
+        found = f", got {quote(self.text[self.at])}" if self.at < len(self.text) else ", got the end"
         return JsonPathError(f"invalid JSONPath {quote(self.text)}: {problem} at offset {self.at}{found}")
 
     def take(self, token: str) -> bool:

@@ -80,7 +80,7 @@ class _Number:
 
     def _error(self, at: int) -> DateFormatError:
         digits = f"{self.least}" if self.least == self.most else f"at least {self.least}"
-        return DateFormatError(f"expected {digits} digits for {self.letter!r} at character {at + 1}")
+        return DateFormatError(f"expected {digits} digits for {quote(self.letter)} at character {at + 1}")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _parse_items(items: tuple[Item, ...], string: str, at: int, fields: Fields) 
 
 def _set(fields: Fields, letter: str, value: int) -> None:
     if fields.setdefault(letter, value) != value:
-        raise DateFormatError(f"two different values for {letter!r}")
+        raise DateFormatError(f"two different values for {quote(letter)}")
 
 
 def _count_digits(string: str, at: int, most: int) -> int:
@@ -244,7 +244,7 @@ class TimePattern:
         fields: Fields = {}
         end = _parse_items(self.items, string, 0, fields)
         if end < len(string):
-            raise DateFormatError(f"unexpected {string[end : end + 20]!r} at character {end + 1}")
+            raise DateFormatError(f"unexpected {quote(string[end : end + 20])} at character {end + 1}")
         return _resolve(fields, zone)
 
 
@@ -287,7 +287,7 @@ def _split(pattern: str) -> Iterator[tuple[str, str]]:
 
 def _make_item(letter: str, count: int) -> Item:
     if letter not in _MAKERS:
-        raise ValueError(f"unknown or unsupported pattern letter {letter!r}; use {' '.join(sorted(_MAKERS))}")
+        raise ValueError(f"unknown or unsupported pattern letter {quote(letter)}; use {' '.join(sorted(_MAKERS))}")
     item = _MAKERS[letter](letter, count)
     if item is None:
         raise ValueError(f"unsupported number of letters: {letter * count}")
@@ -342,7 +342,7 @@ _RANGES = {
 def _resolve(fields: Fields, zone: tzinfo) -> int:
     for letter, (least, most) in _RANGES.items():
         if not least <= fields.get(letter, least) <= most:
-            raise DateFormatError(f"{fields[letter]} is out of range for {letter!r}: expected {least}–{most}")
+            raise DateFormatError(f"{fields[letter]} is out of range for {quote(letter)}: expected {least}–{most}")
     date = _date(fields)
     if "E" in fields and (date.weekday() + 1) % 7 != fields["E"]:
         raise DateFormatError(f"the date is not a {WEEKDAYS[fields['E']]}")

@@ -9,6 +9,7 @@ from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError
 from stellar.language.expression import Expression, default_library
 from stellar.language.library import Library
+from stellar.util.abbreviate import quote
 from stellar.util.windowed import IN_FLIGHT, check_in_flight, in_order
 
 Failures = Literal["raise", "yield"]
@@ -78,7 +79,7 @@ def _expression(expression: Expression | str, library: Library | None) -> Expres
 def _evaluation(expression: Expression, context: Context, failures: Failures) -> Callable[[Mapping[str, Any]], Any]:
     """Return a function that evaluates a record, and returns errors if `failures` is "yield"."""
     if failures not in ("raise", "yield"):
-        raise ValueError(f"invalid failures: expected 'raise' or 'yield', got {failures!r}")
+        raise ValueError(f"invalid failures: expected 'raise' or 'yield', got {quote(failures)}")
 
     def evaluate(record: Mapping[str, Any]) -> Any:
         return expression(record, context)

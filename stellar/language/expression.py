@@ -19,7 +19,7 @@ from stellar.language.limits import EvaluationLimits, LimitExceeded
 from stellar.language.parser import parse
 from stellar.language.resolver import Names, resolve
 from stellar.language.source import Span
-from stellar.util.abbreviate import abbreviate, abbreviate_value
+from stellar.util.abbreviate import abbreviate, abbreviate_value, quote
 
 if TYPE_CHECKING:
     from stellar.language.asynchronous import Waits
@@ -147,7 +147,7 @@ class Expression:
         if missing == "null":
             return self.__call__(record, context)
         if missing != "error":
-            raise ValueError(f"invalid missing: expected 'null' or 'error', got {missing!r}")
+            raise ValueError(f"invalid missing: expected 'null' or 'error', got {quote(missing)}")
         if self._strict is None:
             self._strict = self._compile(strict=True)
         return self._strict(record, context)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from stellar.language.context import Context
 from stellar.language.limits import EvaluationLimits
 from stellar.language.literals import LiteralKind
+from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
 from stellar.util.settings import declared
 
@@ -97,9 +98,9 @@ def stellar(
         return implementation
 
     if surplus not in ("ignore", "refuse"):
-        raise ValueError(f"invalid surplus: expected 'ignore' or 'refuse', got {surplus!r}")
+        raise ValueError(f"invalid surplus: expected 'ignore' or 'refuse', got {quote(surplus)}")
     if comprehension not in (None, "map", "filter"):
-        raise ValueError(f"invalid comprehension: expected 'map' or 'filter', got {comprehension!r}")
+        raise ValueError(f"invalid comprehension: expected 'map' or 'filter', got {quote(comprehension)}")
     return declare
 
 
@@ -486,7 +487,7 @@ def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
         try:
             re.compile(pattern.strip())
         except re.error as error:
-            raise SettingError(key, f"invalid regular expression {pattern.strip()!r}: {error}") from error
+            raise SettingError(key, f"invalid regular expression {quote(pattern.strip())}: {error}") from error
     return patterns
 
 
@@ -513,4 +514,4 @@ def _collect(source: ModuleType | Function | Callable[..., Any] | Library) -> It
     elif isinstance(declared := getattr(source, "__stellar__", None), Function):
         yield declared
     else:
-        raise TypeError(f"{source!r} declares no Stellar function; decorate it with @stellar.function")
+        raise TypeError(f"{quote(source)} declares no Stellar function; decorate it with @stellar.function")

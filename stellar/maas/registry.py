@@ -20,6 +20,7 @@ from stellar.maas.snapshots import VersionSnapshot as VersionSnapshot
 from stellar.maas.versions import VERSION_ORDERS as VERSION_ORDERS
 from stellar.maas.versions import natural_order as natural_order
 from stellar.net.breaker import CircuitBreakers
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class BaseRegistry:
     ) -> None:
         if version_order not in VERSION_ORDERS:
             known = " or ".join(VERSION_ORDERS)
-            raise ValueError(f"unknown order of versions {version_order!r}: expected {known}")
+            raise ValueError(f"unknown order of versions {quote(version_order)}: expected {known}")
         self._order = VERSION_ORDERS[version_order]
         self._breakers = breakers or CircuitBreakers()
         self._clock = clock

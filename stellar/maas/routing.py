@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Any
 
 from stellar.maas.schema import read_json, validate_name
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ class TrafficPlan:
         Raises ValueError for an invalid plan.
         """
         if not isinstance(note, dict):
-            raise ValueError(f"expected a JSON object, got {note!r}")
+            raise ValueError(f"expected a JSON object, got {quote(note)}")
         if note.get("per", "version") not in ("version", "instance"):
-            raise ValueError(f'invalid per: expected "version" or "instance", got {note["per"]!r}')
+            raise ValueError(f'invalid per: expected "version" or "instance", got {quote(note["per"])}')
         shadow, trial = note.get("shadow"), note.get("trial")
         return cls(
             _weights(note.get("weights") or {}),
@@ -162,7 +163,9 @@ def _draw(name: str, version: str, key: str, weight: float) -> float:
 
 def _weights(given: Any) -> dict[str, float]:
     if not isinstance(given, dict):
-        raise ValueError(f'invalid weights: expected a JSON object such as {{"1.0": 90, "2.0": 10}}, got {given!r}')
+        raise ValueError(
+            f'invalid weights: expected a JSON object such as {{"1.0": 90, "2.0": 10}}, got {quote(given)}'
+        )
     weights = {validate_name(version, "version"): _number(weight, version) for version, weight in given.items()}
     if weights and not any(weights.values()):
         raise ValueError("invalid weights: at least one must be more than 0")
@@ -172,22 +175,22 @@ def _weights(given: Any) -> dict[str, float]:
 def _number(weight: Any, version: str) -> float:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e9:
         raise ValueError(
-            f"invalid weight of version {version!r}: expected a number from 0 to 1000000000, got {weight!r}"
+            f"invalid weight of version {quote(version)}: expected a number from 0 to 1000000000, got {quote(weight)}"
         )
     return weight
 
 
 def _shadow(given: Any) -> Shadow:
     if not isinstance(given, dict) or not isinstance(given.get("version"), str):
-        raise ValueError(f'invalid shadow: expected a JSON object such as {{"version": "2.0"}}, got {given!r}')
+        raise ValueError(f'invalid shadow: expected a JSON object such as {{"version": "2.0"}}, got {quote(given)}')
     share = given.get("share", 1.0)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ValueError(f"invalid share of the shadow: expected a number above 0 and at most 1, got {share!r}")
+        raise ValueError(f"invalid share of the shadow: expected a number above 0 and at most 1, got {quote(share)}")
     return Shadow(validate_name(given["version"], "version"), share)
 
 
 def _trial(given: Any) -> Trial:
     if not isinstance(given, dict) or not all(isinstance(given.get(key), str) for key in ("rollout", "version")):
         example = '{"rollout": "re-1", "version": "2.0"}'
-        raise ValueError(f"invalid trial: expected a JSON object such as {example}, got {given!r}")
+        raise ValueError(f"invalid trial: expected a JSON object such as {example}, got {quote(given)}")
     return Trial(validate_name(given["rollout"], "rollout"), validate_name(given["version"], "version"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
+from stellar.util.abbreviate import quote
 from stellar.util.json_objects import fields_of, read_object
 
 PAYLOAD_CLASS = "org.apache.metron.maas.config.ModelEndpoint"
@@ -97,7 +98,7 @@ class MaaSConfig(_Wire):
             raise ValueError("You must specify zk_path for a zk queue")
         for path in (self.queue_path, self.service_root):
             if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
-                raise ValueError(f"invalid path {path!r}: expected an absolute path such as /maas/queue")
+                raise ValueError(f"invalid path {quote(path)}: expected an absolute path such as /maas/queue")
 
     @property
     def queue_path(self) -> str:
@@ -217,7 +218,9 @@ def validate_name(name: str, subject: str) -> str:
     if not name.strip():
         raise ValueError(f"the {subject} is empty")
     if name in (".", "..") or "/" in name or not name.isprintable():
-        raise ValueError(f"the {subject} {name!r} is invalid: must not be . or .., nor contain / or control characters")
+        raise ValueError(
+            f"the {subject} {quote(name)} is invalid: must not be . or .., nor contain / or control characters"
+        )
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"the {subject} is longer than {LONGEST_NAME} bytes")
     return name

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from stellar.maas.errors import ModelNotFound
 from stellar.maas.schema import LONGEST_NAME, Model, ServiceInstance, validate_name
 from stellar.maas.versions import VersionOrder, natural_order
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import find_nearest
 
 Instances = tuple[ServiceInstance, ...]
@@ -90,11 +91,11 @@ class Suggestions:
     def hint(self, name: str) -> str:
         """Return the suggestion for an unknown name, to be appended to a message, or an empty string."""
         if (trimmed := name.strip()) in self.names:
-            return f"; did you mean {trimmed!r}, without the surrounding whitespace?"
+            return f"; did you mean {quote(trimmed)}, without the surrounding whitespace?"
         if name not in self._nearest and len(self._nearest) < MAX_SUGGESTIONS and len(name) <= LONGEST_NAME:
             self._nearest[name] = find_nearest(name, self.names)
         near = self._nearest.get(name)
-        return f"; did you mean {near!r}?" if near else ""
+        return f"; did you mean {quote(near)}?" if near else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,10 @@ class RegistrySnapshot:
         Raises ModelNotFound, with a suggested name or the list of versions.
         """
         if (model := self.models.get(name)) is None:
-            raise ModelNotFound(f"no model {name!r} is registered{self._suggestions.hint(name)}")
+            raise ModelNotFound(f"no model {quote(name)} is registered{self._suggestions.hint(name)}")
         if (found := model.versions.get(model.newest if version is None else version)) is None:
             known = ", ".join(model.versions)
-            raise ModelNotFound(f"model {name!r} has no version {version!r}; registered: {known}")
+            raise ModelNotFound(f"model {quote(name)} has no version {quote(version)}; registered: {known}")
         return found
 
     def counts(self, name: str) -> dict[str, int]:

@@ -29,6 +29,7 @@ from kazoo.protocol.states import KazooState, KeeperState
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, read_json
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 from stellar.util.settings import (
     boolean,
@@ -121,7 +122,7 @@ class ZooKeeperSettings:
         if (self.user is None) != (self.password is None) or ":" in (self.user or ""):
             raise ValueError("user and password must be set together, and the user must not contain a colon")
         if self.others != "all" and self.user is None and self.sasl is None:
-            raise ValueError(f"others: {self.others!r} needs credentials: set user and password, or sasl")
+            raise ValueError(f"others: {quote(self.others)} needs credentials: set user and password, or sasl")
         if self.sasl is not None and find_spec("puresasl") is None:
             raise ValueError("sasl needs an optional package: pip install 'stellar-maas[sasl]'")
 
@@ -145,16 +146,16 @@ class ZooKeeperSettings:
 def _check_names(given: Iterable[str], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
-            raise ValueError(f"unknown setting {name!r}; {suggest_name(name, known)}")
+            raise ValueError(f"unknown setting {quote(name)}; {suggest_name(name, known)}")
 
 
 def _check_hosts(hosts: str) -> None:
     try:
         collect_hosts(hosts)
     except ValueError:
-        raise ValueError(f"invalid hosts {hosts!r}: expected HOST:PORT,HOST:PORT") from None
+        raise ValueError(f"invalid hosts {quote(hosts)}: expected HOST:PORT,HOST:PORT") from None
     if hosts != "".join(hosts.split()):
-        raise ValueError(f"invalid hosts {hosts!r}: must not contain whitespace")
+        raise ValueError(f"invalid hosts {quote(hosts)}: must not contain whitespace")
 
 
 class ZooKeeper:
@@ -456,7 +457,7 @@ def read_config(zookeeper: ZooKeeper, path: str = CONFIG_PATH) -> MaaSConfig:
     Raises ValueError, naming the path, for an invalid configuration.
     """
     if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
-        raise ValueError(f"invalid path {path!r}: expected an absolute path such as {CONFIG_PATH}")
+        raise ValueError(f"invalid path {quote(path)}: expected an absolute path such as {CONFIG_PATH}")
     data = retry_while_disconnected(lambda: zookeeper.read(path))
     try:
         return MaaSConfig() if data is None else MaaSConfig.from_json(data)

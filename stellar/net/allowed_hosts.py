@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
+from stellar.util.abbreviate import quote
 from stellar.util.memoize import memoize_for
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -151,7 +152,7 @@ def _parse_entry(entry: str) -> HostRule:
 
 
 def _entry_error(entry: str, problem: str = "") -> ValueError:
-    return ValueError(f"invalid entry {entry!r}: {problem + '; ' if problem else ''}{EXPECTED}")
+    return ValueError(f"invalid entry {quote(entry)}: {problem + '; ' if problem else ''}{EXPECTED}")
 
 
 def _bare_ipv6_hint(entry: str) -> str:
@@ -165,7 +166,7 @@ def _parse_port(entry: str, text: str) -> int:
     if _bare_ipv6_hint(entry):
         raise _entry_error(entry, _bare_ipv6_hint(entry))
     if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65_536:
-        raise _entry_error(entry, f"expected a port from 1 to 65535, got {text!r}")
+        raise _entry_error(entry, f"expected a port from 1 to 65535, got {quote(text)}")
     return int(text)
 
 
@@ -228,15 +229,15 @@ def find_url_problem(url: str, allowed: AllowedHosts) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        return f"{url!r} is not a valid URL: {error}"
+        return f"{quote(url)} is not a valid URL: {error}"
     if parts.scheme not in PORTS or not host:
-        return f"{url!r} is not an http or https URL with a host"
+        return f"{quote(url)} is not an http or https URL with a host"
     if port == 0:
-        return f"{url!r} has an invalid port: expected 1 to 65535, got 0"
+        return f"{quote(url)} has an invalid port: expected 1 to 65535, got 0"
     if not url.isprintable() or set(url) & set(" \\"):
-        return f"{url!r} contains whitespace, backslashes or control characters"
+        return f"{quote(url)} contains whitespace, backslashes or control characters"
     if "@" in parts.netloc:
         return f"{parts.scheme}://…@{host} contains a user name"
     if not allowed.allow(host, port or PORTS[parts.scheme]):
-        return f"{url!r} is not allowed by maas.hosts.allowed"
+        return f"{quote(url)} is not allowed by maas.hosts.allowed"
     return None

@@ -28,6 +28,7 @@ from stellar.net.http11 import (
     connect,
 )
 from stellar.net.name_resolution import NameResolver, is_numeric
+from stellar.util.abbreviate import quote as quote_value
 from stellar.util.memoize import memoize_for
 from stellar.util.waiting import Waitable, wait_for
 
@@ -68,7 +69,7 @@ def parse_url(url: str) -> Target:
         host, port, tls = parts.hostname or "", parts.port, parts.scheme == "https"
         host = host if host.isascii() else host.encode("idna").decode()
     except ValueError as error:  # also for a host that can't be encoded
-        raise ValueError(f"invalid URL {url!r}: {error}") from None
+        raise ValueError(f"invalid URL {quote_value(url)}: {error}") from None
     if parts.scheme not in ("http", "https") or not host or FORBIDDEN.search(host):
         raise invalid_url(url)
     path = parts.path if parts.path.isascii() else quote(parts.path, safe="/:@!$&'()*+,;=~%")
@@ -80,7 +81,9 @@ def parse_url(url: str) -> Target:
 
 def invalid_url(url: str) -> ValueError:
     """Return the error for a URL whose host or target is invalid."""
-    return ValueError(f"invalid URL {without_query(url)!r}: missing host, or contains whitespace or control characters")
+    return ValueError(
+        f"invalid URL {quote_value(without_query(url))}: missing host, or contains whitespace or control characters"
+    )
 
 
 def without_query(url: str) -> str:

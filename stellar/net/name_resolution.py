@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from time import monotonic
 
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 from stellar.util.waiting import Future
 
@@ -126,7 +127,7 @@ class NameResolver:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             addresses = tuple(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
         except Exception as error:  # noqa: BLE001 (the callers wait for a result, so the thread must not end here)
-            failure = error if isinstance(error, OSError) else OSError(f"invalid host name {host!r}: {error}")
+            failure = error if isinstance(error, OSError) else OSError(f"invalid host name {quote(host)}: {error}")
             return _Entry((), failure, monotonic() + FAILURE_SECONDS)
         return _Entry(addresses, None, monotonic() + self._ttl)
 

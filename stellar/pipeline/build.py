@@ -29,6 +29,7 @@ from stellar.pipeline.stages.fields import build_transformation
 from stellar.pipeline.stages.filters import build_filter
 from stellar.pipeline.stages.triage import build_triage
 from stellar.pipeline.stages.validation import build_validation
+from stellar.util.abbreviate import quote
 
 
 def build_group(
@@ -42,7 +43,9 @@ def build_group(
     for index, (topic, config) in enumerate(zip(topics, configs, strict=True)):
         if topic in topics[:index]:
             earlier = configs[topics.index(topic)].sensor
-            error = (config.parser_location / "sensorTopic").error(f"topic {topic.text!r} is read by {earlier}, too")
+            error = (config.parser_location / "sensorTopic").error(
+                f"topic {quote(topic.text)} is read by {earlier}, too"
+            )
             problems.attempt(partial(_raise, error), None)
     pipelines = [build_pipeline(config, context, problems, topics) for config in configs]
     return PipelineGroup(list(zip(topics, pipelines, strict=True)))
@@ -140,7 +143,7 @@ def _error_field(settings: Mapping[str, Any], location: SourceLocation) -> str |
     name = settings.get(ERROR_FIELD_KEY)
     if name is None or (isinstance(name, str) and name):
         return name
-    raise (location / ERROR_FIELD_KEY).error(f"expected the name of a field, such as maas.error, got {name!r}")
+    raise (location / ERROR_FIELD_KEY).error(f"expected the name of a field, such as maas.error, got {quote(name)}")
 
 
 def _parser(config: SensorConfig) -> Parser:
@@ -212,5 +215,5 @@ def _charset(options: Mapping[str, Any], location: SourceLocation) -> str:
     name = options.get("readCharset", "UTF-8")
     charset = find_charset(name) if isinstance(name, str) else None
     if charset is None:
-        raise location.error(f'unknown charset {name!r}; use one such as "UTF-8" or "ISO-8859-1"')
+        raise location.error(f'unknown charset {quote(name)}; use one such as "UTF-8" or "ISO-8859-1"')
     return charset

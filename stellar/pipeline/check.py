@@ -21,6 +21,7 @@ from stellar.pipeline.parsers.snort import SnortParser
 from stellar.pipeline.pipeline import Pipeline
 from stellar.tooling.findings import Finding
 from stellar.tooling.lints import lint
+from stellar.util.abbreviate import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[Confi
     location = config.parser_location / "parserConfig"
     near = {each.location for each in _find_similar(config.parser.parser_config, known, location)}
     return [
-        ConfigWarning(location / name, f"unknown option {name!r}: neither the parser nor an expression reads it")
+        ConfigWarning(location / name, f"unknown option {quote(name)}: neither the parser nor an expression reads it")
         for name in config.parser.parser_config
         if name not in known and name not in read and "_" not in read and location / name not in near
     ]

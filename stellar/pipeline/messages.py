@@ -11,6 +11,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Raw, Record, format_raw
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 STRATEGIES = ("DEFAULT", "ENVELOPE")
@@ -95,9 +96,11 @@ def _open_envelope(content: bytes, field: str) -> tuple[str, Record]:
         raise ValueError("Expected a JSON Map as the envelope.")
     message = value.pop(field, None)
     if message is None:
-        raise ValueError(f"envelope has no field {field!r}")
+        raise ValueError(f"envelope has no field {quote(field)}")
     if not isinstance(message, str):
-        raise ValueError(f"field {field!r} of the envelope is {_describe(message)}; expected a string with the message")
+        raise ValueError(
+            f"field {quote(field)} of the envelope is {_describe(message)}; expected a string with the message"
+        )
     return message, value
 
 
@@ -115,7 +118,9 @@ def build_strategy(config: ParserConfig, location: SourceLocation) -> MessageStr
     """
     name = config.raw_message_strategy
     if name not in STRATEGIES:
-        raise (location / "rawMessageStrategy").error(f"unknown strategy {name!r}; {suggest_name(name, STRATEGIES)}")
+        raise (location / "rawMessageStrategy").error(
+            f"unknown strategy {quote(name)}; {suggest_name(name, STRATEGIES)}"
+        )
     is_envelope = name == "ENVELOPE"
     options, inner = config.raw_message_strategy_config, location / "rawMessageStrategyConfig"
     return MessageStrategy(
@@ -138,11 +143,11 @@ def _missing_field(location: SourceLocation, field: object) -> ConfigError:
         return location.error(
             "missing messageField; the strategy ENVELOPE needs the name of the field with the message to parse"
         )
-    return location.error(f"expected the name of the field with the message to parse, got {field!r}")
+    return location.error(f"expected the name of the field with the message to parse, got {quote(field)}")
 
 
 def _prefix(options: Mapping[str, Any], location: SourceLocation) -> str:
     prefix = options.get("metadataPrefix", DEFAULT_PREFIX)
     if prefix is not None and not isinstance(prefix, str):
-        raise location.error(f"expected a string, got {prefix!r}")
+        raise location.error(f"expected a string, got {quote(prefix)}")
     return f"{prefix}." if prefix else ""  # null is no prefix, too

@@ -19,6 +19,7 @@ from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
 from stellar.pipeline.parsers import Parser, Unreadable
 from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Report, Stage
+from stellar.util.abbreviate import abbreviate_value
 from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def reject(raw: Raw, stage: str, error: Exception) -> Rejected:
         return Rejected(raw.content, stage, _explain_depth(error))
     if isinstance(error.__cause__, NotBoolean):
         return Rejected(raw.content, stage, NotBooleanRule(error))
-    return Rejected(raw.content, stage, error, f"expression {shorten(error.source)!r} failed")
+    return Rejected(raw.content, stage, error, f"expression {abbreviate_value(shorten(error.source), 200)} failed")
 
 
 def _explain_depth(error: Exception) -> Exception:

@@ -20,6 +20,7 @@ from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, to_json_bytes
+from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
@@ -46,7 +47,9 @@ class TopicPattern:
         try:
             return is_full_match(self.pattern, topic)
         except TimeoutError:
-            log.warning("sensorTopic %s took longer than %s ms for %.60r; simplify it", self.text, TIMEOUT_MS, topic)
+            log.warning(
+                "sensorTopic %s took longer than %s ms for %s; simplify it", self.text, TIMEOUT_MS, quote(topic)
+            )
             return False
 
 
@@ -185,7 +188,7 @@ def _reject_topic(raw: Raw, topic: str) -> Rejected:
 
 def unread_topic(topic: str) -> ValueError:
     """Return the error for a topic that no sensor of the process reads."""
-    return ValueError(f"no sensor of this run reads the topic {topic!r}; add the sensor to --sensor")
+    return ValueError(f"no sensor of this run reads the topic {quote(topic)}; add the sensor to --sensor")
 
 
 def expand_groups(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:

@@ -14,6 +14,7 @@ from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import PipelineGroup
+from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
@@ -22,7 +23,7 @@ NO_REGISTRY = "none"
 
 _REGISTRY_HELP = (
     "directory of the model registry; by default $MAAS_HOME or ~/.maas, if that directory exists. With "
-    f"{NO_REGISTRY!r} no models are available, and their results are null"
+    f"{quote(NO_REGISTRY)} no models are available, and their results are null"
 )
 
 

@@ -12,7 +12,7 @@ from stellar.language.expression import Expression
 from stellar.language.runtime import describe
 from stellar.profiles.definitions import Assignments, ProfileDefinition
 from stellar.profiles.periods import Period, find_period
-from stellar.util.abbreviate import abbreviate_value
+from stellar.util.abbreviate import abbreviate_value, quote
 
 MAX_ELEMENTS = 100_000  # of a list, set, map or string in a variable
 
@@ -22,7 +22,7 @@ class ProfileError(ValueError):
 
     def __init__(self, profile: str, problem: str, entity: str | None = None) -> None:
         of_entity = "" if entity is None else f" of {abbreviate_value(entity)}"
-        super().__init__(f"profile {profile!r}{of_entity}: {problem}")
+        super().__init__(f"profile {quote(profile)}{of_entity}: {problem}")
         self.profile = profile
 
 
@@ -85,12 +85,12 @@ class ProfileBuilder:
 
     def _assign(self, section: str, assignments: Assignments, scope: dict[str, Any], context: Context) -> None:
         for name, expression in assignments:
-            value = self._evaluate(f"{section} of {name!r}", expression, scope, context)
+            value = self._evaluate(f"{section} of {quote(name)}", expression, scope, context)
             if value is None:
                 continue
             if isinstance(value, _SIZED) and len(value) > MAX_ELEMENTS:
                 self.is_full = True
-                raise self._error(_too_large(repr(name)))
+                raise self._error(_too_large(quote(name)))
             scope[name] = self.state[name] = value
 
     def measure(self, duration: int, context: Context) -> Measurement:
@@ -107,7 +107,7 @@ class ProfileBuilder:
         definition, period = self.definition, find_period(self.latest, duration)
         value = self._require("result", definition.result, self.state, context)
         triage = {
-            name: self._require(f"triage of {name!r}", expression, self.state, context)
+            name: self._require(f"triage of {quote(name)}", expression, self.state, context)
             for name, expression in definition.triage
         }
         return Measurement(definition, self.entity, period, value, self._measure_groups(value, period, context), triage)
@@ -170,6 +170,6 @@ def make_message(measurement: Measurement) -> tuple[dict[str, Any], list[Profile
         if isinstance(value, str | bool | int | float):
             message[name] = value
         else:
-            problem = f"triage of {name!r} must be a string, a number or a boolean, got {describe(value)}"
+            problem = f"triage of {quote(name)} must be a string, a number or a boolean, got {describe(value)}"
             errors.append(ProfileError(measurement.profile, problem, measurement.entity))
     return message, errors

@@ -11,6 +11,7 @@ from typing import Any
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, weekday
 from stellar.java.date_patterns import parse_date
 from stellar.java.timezones import DEFAULT
+from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
 from stellar.util.suggestions import find_nearest
 
@@ -54,7 +55,7 @@ def _is_date(arguments: Sequence[str]) -> IsDay:
     pattern = arguments[1] if len(arguments) > 1 else _DATE_PATTERN
     moment = parse_date(pattern, arguments[0], DEFAULT)
     if moment is None:
-        raise ValueError(f"invalid date {arguments[0]!r}: expected the form {pattern!r}")
+        raise ValueError(f"invalid date {quote(arguments[0])}: expected the form {quote(pattern)}")
     day = moment // MS_A_DAY
     return lambda time: time // MS_A_DAY == day
 
@@ -85,7 +86,7 @@ def _open_calendar(name: str, *regions: str) -> Any:
     if code is None:
         near = find_nearest(name, [*countries, *names])
         hint = f"did you mean {near}?" if near else "expected a country, such as us or UNITED_STATES"
-        raise ValueError(f"unknown calendar of holidays {name!r}: {hint}")
+        raise ValueError(f"unknown calendar of holidays {quote(name)}: {hint}")
     return holidays.country_holidays(code, subdiv=_find_region(holidays, code, regions))
 
 
@@ -100,6 +101,8 @@ def _find_region(holidays: Any, code: str, regions: Sequence[str]) -> str | None
     known = {region.lower(): region for region in holidays.list_supported_countries()[code]}
     if regions[0].lower() not in known:
         log.warning(
-            "unknown region %r of the calendar of holidays %s: holidays of the country are used", regions[0], code
+            "unknown region %s of the calendar of holidays %s: holidays of the country are used",
+            quote(regions[0]),
+            code,
         )
     return known.get(regions[0].lower())

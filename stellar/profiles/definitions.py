@@ -11,6 +11,7 @@ from stellar.language.errors import StellarError
 from stellar.language.expression import Expression, compile
 from stellar.language.library import Library
 from stellar.language.runtime import describe
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 Path = tuple[str | int, ...]
@@ -117,7 +118,9 @@ def _check_names(profiles: Iterable[ProfileDefinition]) -> None:
     for index, profile in enumerate(profiles):
         if (first := seen.setdefault(profile.name, index)) != index:
             path = ("profiles", index, "profile")
-            raise InvalidDefinition(path, f"profiles[{first}] has the name {profile.name!r}, too; use another name")
+            raise InvalidDefinition(
+                path, f"profiles[{first}] has the name {quote(profile.name)}, too; use another name"
+            )
 
 
 def _read_profile(document: object, path: Path, compile_at: Compile) -> ProfileDefinition:
@@ -125,7 +128,7 @@ def _read_profile(document: object, path: Path, compile_at: Compile) -> ProfileD
     _check_keys(members, _KEYS, path)
     for key, purpose in (("profile", "the name"), ("foreach", "the entity"), ("result", "the value")):
         if members.get(key) is None:
-            raise InvalidDefinition(path, f"missing key {key!r}: {purpose} of the profile")
+            raise InvalidDefinition(path, f"missing key {quote(key)}: {purpose} of the profile")
     if not (name := _require(members["profile"], str, "the name of the profile", (*path, "profile"))):
         raise InvalidDefinition((*path, "profile"), "the name is empty")
     onlyif = members.get("onlyif")
@@ -189,4 +192,4 @@ def _require(value: object, kind: type, expected: str, path: Path) -> Any:
 def _check_keys(members: Mapping[str, object], known: Iterable[str], path: Path) -> None:
     for key in members:
         if key not in known:
-            raise InvalidDefinition(path, f"unknown key {key!r}; {suggest_name(key, known)}")
+            raise InvalidDefinition(path, f"unknown key {quote(key)}; {suggest_name(key, known)}")

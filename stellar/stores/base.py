@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from stellar.util.abbreviate import quote
 from stellar.util.json_encoding import make_encoder
 
 STORE_KEY = "enrichment.store"  # the setting in the global configuration that names the store
@@ -110,11 +111,13 @@ _encode_json = make_encoder(ensure_ascii=True)
 def encode_value(row: Row) -> str:
     """Return the value of a row as JSON in ASCII. Raises ValueError if it has none, or if the key cannot be stored."""
     if not is_storable(row.indicator):
-        raise ValueError(f"cannot store the indicator {row.indicator!r}: it contains half of a surrogate pair")
+        raise ValueError(f"cannot store the indicator {quote(row.indicator)}: it contains half of a surrogate pair")
     try:
         return _encode_json(row.value if isinstance(row.value, dict) else dict(row.value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"cannot store the value of {row.indicator!r} of the type {row.kind!r}: {error}") from error
+        raise ValueError(
+            f"cannot store the value of {quote(row.indicator)} of the type {quote(row.kind)}: {error}"
+        ) from error
 
 
 def is_storable(key: str) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from stellar.util.abbreviate import quote
+
 # The path of each kind of configuration below the root, in a directory also with the extension .json
 _SINGLE = {"GLOBAL": "global", "PROFILER": "profiler"}
 _OF_SENSORS = {"PARSER": "parsers", "ENRICHMENT": "enrichments", "INDEXING": "indexing"}
@@ -48,7 +50,7 @@ def _locate(kind: str, sensor: str | None) -> str:
     if kind in _SINGLE:
         return _SINGLE[kind]
     if kind not in _OF_SENSORS:
-        raise ValueError(f"unknown kind of configuration {kind!r}; expected one of {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind of configuration {quote(kind)}; expected one of {', '.join(KINDS)}")
     if not sensor:
         raise ValueError(f"a configuration of the kind {kind} needs the name of a sensor")
     if sensor in (".", "..") or not sensor.isprintable() or "/" in sensor or "\\" in sensor:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
+from stellar.util.abbreviate import quote
+
 _BITS = {4: 32, 6: 128, 0: 64}  # of IPv4 addresses, IPv6 addresses and integers
 _OFFSET = 1 << 63  # added to integers, so that negative ones have leading bits, too
 _INTEGERS = re.compile(r"\s*([+-]?[0-9]{1,19})\s*(?:-\s*([+-]?[0-9]{1,19})\s*)?", re.ASCII)
@@ -47,11 +49,11 @@ def read_interval(text: str) -> Interval:
     interval = _read_integers(text) or _read_addresses(text)
     if interval is None:
         raise ValueError(
-            f"invalid interval {text!r}: expected a network such as 10.0.0.0/8, or a range such as "
+            f"invalid interval {quote(text)}: expected a network such as 10.0.0.0/8, or a range such as "
             "10.0.0.5-10.0.0.9 or 6000-6063"
         )
     if interval.first > interval.last:
-        raise ValueError(f"invalid interval {text!r}: the end is before the start")
+        raise ValueError(f"invalid interval {quote(text)}: the end is before the start")
     return interval
 
 

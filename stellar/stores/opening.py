@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from stellar.stores.base import STORE_KEY
 from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import SqliteStore
+from stellar.util.abbreviate import quote
 
 STORES = "stellar.enrichment_stores"
 
@@ -44,7 +45,7 @@ def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
         make: Callable[[str], EnrichmentStore] = entry_point.load()
         return make(rest)
     raise LookupError(
-        f"unknown enrichment store {name!r} in {STORE_KEY}; sqlite, redis and rediss are built in, "
+        f"unknown enrichment store {quote(name)} in {STORE_KEY}; sqlite, redis and rediss are built in, "
         "others need their package installed"
     )
 

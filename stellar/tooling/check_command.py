@@ -9,6 +9,7 @@ from functools import partial
 from stellar.tooling.diagnostics import CONFIGURATION, FORMATS, Diagnostic, DiagnosticReport
 from stellar.tooling.findings import ERROR, suggest_lint
 from stellar.tooling.lints import LINTS
+from stellar.util.abbreviate import quote
 
 OK, FAILED = 0, 1
 
@@ -41,7 +42,7 @@ def _parse_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in SELECTABLE:
-            raise argparse.ArgumentTypeError(f"unknown lint {name!r}; {suggest_lint(name, SELECTABLE)}")
+            raise argparse.ArgumentTypeError(f"unknown lint {quote(name)}; {suggest_lint(name, SELECTABLE)}")
     return names
 
 

@@ -44,9 +44,9 @@ def abbreviate_value(value: object, most: int = LONGEST) -> str:
     return abbreviate("".join(pieces), most)
 
 
-def quote(string: str, most: int = 200) -> str:
-    """Return a string, such as a pattern, in quotes and shortened."""
-    return abbreviate_value(string, most)
+def quote(value: object, most: int = 200) -> str:
+    """Return a value for a message, such as a name or a pattern: a string in quotes, anything long shortened."""
+    return abbreviate_value(value, most)
 
 
 def describe_type(value: object) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import Field, field, fields
 from typing import Any, NoReturn
 
+from stellar.util.abbreviate import quote
+
 Check = Callable[[Any], Any]
 
 DAY_MS = 86_400_000
@@ -40,7 +42,7 @@ def check_value(key: str, value: Any, check: Check) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        raise ValueError(f"invalid {key}: {error}, got {value!r}") from None
+        raise ValueError(f"invalid {key}: {error}, got {quote(value)}") from None
 
 
 def check_fields(settings: Any) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from stellar.util.abbreviate import quote
 from stellar.util.forks import STARTED_BEFORE_FORK
 from stellar.util.scheduler import RunLoop
 
@@ -30,7 +31,7 @@ def check_in_flight(in_flight: int) -> int:
     Raises ValueError if it is not an integer of at least 1.
     """
     if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
-        raise ValueError(f"invalid in_flight: expected an integer of at least 1, got {in_flight!r}")
+        raise ValueError(f"invalid in_flight: expected an integer of at least 1, got {quote(in_flight)}")
     return in_flight
 
 

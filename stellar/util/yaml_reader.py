@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import find_nearest
 
 MAX_BYTES = 1 << 18  # some seconds of parsing, and thousands of entries
@@ -143,7 +144,7 @@ class YamlReader:
             if keys and key not in keys:
                 near = find_nearest(key, keys)
                 hint = f"did you mean {near}?" if near else f"known are {', '.join(sorted(keys))}"
-                self.add_error(at, f"unknown key {key!r} in {subject}: {hint}")
+                self.add_error(at, f"unknown key {quote(key)} in {subject}: {hint}")
         return node.entries
 
     def read_string(self, node: Node, subject: str) -> str:
@@ -234,7 +235,7 @@ class YamlReader:
         if not isinstance(node, YamlScalar):
             raise YamlErrors(f"{node.at}: invalid key: expected a string, got {node.describe()}")
         if node.text in parent.entries:
-            raise YamlErrors(f"{node.at}: duplicate key {node.text!r}, first at {parent.entries[node.text][0]}")
+            raise YamlErrors(f"{node.at}: duplicate key {quote(node.text)}, first at {parent.entries[node.text][0]}")
         return node
 
     def _check_event(self, event: yaml.Event, has_root: bool, depth: int) -> None:
@@ -242,7 +243,7 @@ class YamlReader:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             problem = "anchors and aliases are not allowed; repeat the value"
         elif getattr(event, "tag", None):
-            problem = f"tags such as {event.tag!r} are not allowed"  # type: ignore[attr-defined]
+            problem = f"tags such as {quote(event.tag)} are not allowed"  # type: ignore[attr-defined]
         elif isinstance(event, yaml.DocumentStartEvent) and has_root:
             problem = "several documents; expected one"
         elif depth > MAX_DEPTH:

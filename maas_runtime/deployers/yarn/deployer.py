@@ -37,6 +37,7 @@ from maas_runtime.state.store import StateStore
 from maas_runtime.store.base import ModelStore
 from stellar.maas.registry import Registry
 from stellar.maas.schema import Model
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +324,7 @@ class YarnDeployer:
         if self.settings.label is None:
             return ""
         return (
-            f" on a node labelled {self.settings.label!r}; node labels of services require "
+            f" on a node labelled {quote(self.settings.label)}; node labels of services require "
             "yarn.resourcemanager.placement-constraints.handler=scheduler"
         )
 

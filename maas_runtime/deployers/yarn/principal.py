@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from maas_runtime.store.options import connect_hdfs, uses_kerberos
+from stellar.util.abbreviate import quote
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class ServicePrincipal:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^\s/@]+/[^\s/@]+(@[^\s/@]+)?", self.name):
             raise ValueError(
-                f"invalid principal {self.name!r} for services on YARN: expected one with a host; "
+                f"invalid principal {quote(self.name)} for services on YARN: expected one with a host; "
                 "pass --yarn-principal NAME/_HOST@REALM"
             )
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/]*/\S+", self.keytab):
             raise ValueError(
-                f"invalid --yarn-keytab {self.keytab!r}: expected a URI, such as hdfs:///user/maas/maas.keytab or "
+                f"invalid --yarn-keytab {quote(self.keytab)}: expected a URI, such as hdfs:///user/maas/maas.keytab or "
                 "file:///etc/security/maas.keytab"
             )
 

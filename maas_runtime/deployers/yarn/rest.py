@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from maas_runtime.errors import DeployError
+from stellar.util.abbreviate import quote as quote_value
 
 CONNECT_SECONDS, RESPONSE_SECONDS = 3.0, 60.0
 RETRY_SECONDS = 2.0  # for a state that is temporarily unavailable
@@ -300,4 +301,4 @@ def validate_url(url: str) -> str:
         parts = httpx.URL(url)
         if parts.scheme in ("http", "https") and parts.host and not parts.query and not parts.userinfo:
             return url.rstrip("/")
-    raise ValueError(f"invalid YARN URL {url!r}: expected a URL such as http://node1:8088")
+    raise ValueError(f"invalid YARN URL {quote_value(url)}: expected a URL such as http://node1:8088")

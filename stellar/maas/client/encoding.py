@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from stellar.maas.errors import RecordRefused
+from stellar.util.abbreviate import quote as quote_value
 
 Arguments = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ def function_path(endpoint: Mapping[str, Any], function: str | None) -> str:
 def _quote_path(path: str) -> str:
     path = path.removeprefix("/")
     if {".", ".."} & set(path.split("/")):
-        raise RecordRefused(f"the function {path!r} leads out of the model's URL")
+        raise RecordRefused(f"the function {quote_value(path)} leads out of the model's URL")
     return quote(path, safe="/:@!$&'()*+,;=~%", errors="replace")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from stellar.maas.schema import CONFIG_PATH
 from stellar.maas.transport.base import Timeouts, TlsSettings
 from stellar.net.allowed_hosts import AllowedHosts
+from stellar.util.abbreviate import quote
 from stellar.util.settings import (
     DAY_MS,
     boolean,
@@ -222,5 +223,5 @@ class ClientSettings:
 def _check_unknown(key: str, value: Any, known: tuple[str, ...]) -> None:
     by_lowercase = {each.lower(): each for each in known}
     if close := difflib.get_close_matches(key.lower(), by_lowercase, n=1, cutoff=0.7):
-        raise ValueError(f"unknown key {key} (with the value {value!r}): did you mean {by_lowercase[close[0]]}?")
+        raise ValueError(f"unknown key {key} (with the value {quote(value)}): did you mean {by_lowercase[close[0]]}?")
     log.warning("unknown key %s is ignored; known are %s", key, ", ".join(sorted(known)))

@@ -17,6 +17,7 @@ from typing import Any
 
 from stellar.maas.schema import read_json
 from stellar.maas.snapshots import NO_SETTINGS, Settings
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def parse_desired(where: str, data: bytes) -> int | None:
         return None
     instances = found.get("instances")
     if isinstance(instances, bool) or not isinstance(instances, int) or instances < 0:
-        log.warning("%s is ignored: instances: expected an integer of at least 0, got %r", where, instances)
+        log.warning("%s is ignored: instances: expected an integer of at least 0, got %s", where, quote(instances))
         return None
     return instances
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Self
 from stellar.maas.registries.extensions import INSTANCES, encode_settings
 from stellar.maas.schema import CONFIG_PATH, MaaSConfig, ServiceInstance
 from stellar.maas.snapshots import Key, validate_key
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 
 ASIDE = ".aside"  # drafts of files, and the counter of the queue
@@ -44,7 +45,7 @@ def resolve_path(directory: Path, path: str) -> Path:
     """
     parts = path.removeprefix("/").split("/")
     if {"", ".", ".."} & set(parts):
-        raise ValueError(f"invalid path {path!r}: expected an absolute path such as {CONFIG_PATH}")
+        raise ValueError(f"invalid path {quote(path)}: expected an absolute path such as {CONFIG_PATH}")
     return directory.joinpath(*parts)
 
 

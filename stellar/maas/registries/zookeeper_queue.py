@@ -28,6 +28,7 @@ from kazoo.protocol.states import WatchedEvent
 from stellar.maas.requests import ITEM_PREFIX, NOTE_PREFIX, Item, Note, encode_note
 from stellar.maas.schema import CONFIG_PATH, ModelRequest
 from stellar.maas.zookeeper import ZooKeeper, ZooKeeperSettings, read_config
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,9 @@ class ZooKeeperQueue:
         try:
             is_claimed = self._zookeeper.delete(item.nodes[0])
         except ConnectionError:
-            log.warning("lost the connection while claiming %s; the request may be lost: %r", item.name, item.data)
+            log.warning(
+                "lost the connection while claiming %s; the request may be lost: %s", item.name, quote(item.data)
+            )
             raise
         for note in item.nodes[1:]:
             self._zookeeper.delete(note)

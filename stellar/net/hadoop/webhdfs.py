@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from stellar.net.hadoop.site import VARIABLE, read_configuration
+from stellar.util.abbreviate import quote as quote_value
 from stellar.util.filesystems import FileTooLarge
 from stellar.util.forks import reset_after_fork
 
@@ -193,7 +194,8 @@ class WebHdfs:
             if location.scheme == response.url.scheme and _is_data_node(location):
                 return location
         raise OSError(
-            f"invalid redirect {given!r} by the name node {response.url.host}: expected the URL of a data node"
+            f"invalid redirect {quote_value(given)} by the name node {response.url.host}: expected "
+            f"the URL of a data node"
         )
 
     def _request_active(self, method: str, path: str, operation: str, options: Mapping[str, str]) -> httpx.Response:
@@ -286,12 +288,12 @@ def _check_url(url: str) -> str:
         parts = httpx.URL(url)
         if parts.scheme in ("http", "https") and parts.host and not parts.query and not parts.userinfo:
             return url.rstrip("/")
-    raise ValueError(f"invalid name node {url!r}: expected a URL such as http://node1:{NAME_NODE_PORT}")
+    raise ValueError(f"invalid name node {quote_value(url)}: expected a URL such as http://node1:{NAME_NODE_PORT}")
 
 
 def _check_path(path: str) -> str:
     if not path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise ValueError(f"invalid path {path!r}: expected an absolute path such as /user/me/models")
+        raise ValueError(f"invalid path {quote_value(path)}: expected an absolute path such as /user/me/models")
     return str(PurePosixPath(path))
 
 
@@ -322,7 +324,7 @@ def open_hdfs(uri: str | None = None, *, user: str | None = None, auth: httpx.Au
     scheme, authority, *_ = urlsplit(target)
     if scheme not in SCHEMES or not authority:
         raise ValueError(
-            f"invalid URI {target!r}: expected one such as hdfs://node1:8020 or webhdfs://node1:{NAME_NODE_PORT}"
+            f"invalid URI {quote_value(target)}: expected one such as hdfs://node1:8020 or webhdfs://node1:{NAME_NODE_PORT}"
         )
     if scheme == "hdfs":
         return WebHdfs(_find_name_nodes(authority), uri=f"hdfs://{authority}", user=user, auth=auth)

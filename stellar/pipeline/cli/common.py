@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stellar.pipeline.config.schema import INPUTS_KEY
 from stellar.pipeline.connectors.lines import MAX_LINE_BYTES
+from stellar.util.abbreviate import quote
 
 _CONFIG_HELP = "directory of the configuration, with global.json, parsers/, enrichments/ and patterns/"
 _SENSOR_HELP = (
@@ -43,5 +44,5 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def positive_integer(text: str) -> int:
     """Return the integer of an option. Raises ArgumentTypeError if it is not 1 or more."""
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {quote(text)}")
     return int(text)

@@ -10,6 +10,7 @@ from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.testing.loading import FOLDER, load_suites
 from stellar.pipeline.testing.reports import format_result, format_summary, make_junit
 from stellar.pipeline.testing.running import CaseResult, run_suite
+from stellar.util.abbreviate import quote
 
 DESCRIPTION = (
     f"Run the tests in {FOLDER}/*.yaml of a configuration directory. Each test is a line or a record with the expected "
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             if not (options.quiet and result.has_passed):
                 print("\n".join(format_result(result)), flush=True)
     if not results:
-        raise ValueError(f"no test has a name that contains {options.filter!r}; check -k")
+        raise ValueError(f"no test has a name that contains {quote(options.filter)}; check -k")
     if options.junit is not None:
         options.junit.write_bytes(make_junit(results))
     print(format_summary(results, time.perf_counter() - begin))

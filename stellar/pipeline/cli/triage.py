@@ -26,7 +26,7 @@ from stellar.pipeline.triage_explanation import (
     find_stage,
     select_triage,
 )
-from stellar.util.abbreviate import escape
+from stellar.util.abbreviate import escape, quote
 
 DESCRIPTION = (
     "Score enriched records, given as JSON objects, by the rules of threat triage in enrichments/SENSOR.json, and "
@@ -113,7 +113,7 @@ def _list_failures(explanation: TriageExplanation) -> Iterator[str]:
     for rule in explanation.rules:
         for component, error in rule.failures:
             first, *_ = str(error).splitlines()
-            yield f"rule {rule.rule.name or rule.rule.text!r} failed in its {component}: {first}"
+            yield f"rule {quote(rule.rule.name or rule.rule.text)} failed in its {component}: {first}"
 
 
 def _read_records(files: Iterable[str]) -> Iterator[tuple[str, Record | ValueError]]:

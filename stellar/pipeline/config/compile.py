@@ -16,6 +16,7 @@ from stellar.language.errors import StellarError
 from stellar.language.library import Library
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
 from stellar.pipeline.records import Record, Report, Reporter
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -158,12 +159,12 @@ def make_date_parser(pattern: str, zone: str, location: SourceLocation) -> Calla
     try:
         expression({**settings, "text": ""})
     except StellarError as error:
-        raise location.error(f"invalid date pattern {pattern!r}: {error.__cause__ or error.message}") from error
+        raise location.error(f"invalid date pattern {quote(pattern)}: {error.__cause__ or error.message}") from error
 
     def read(text: str) -> int:
         milliseconds = expression({**settings, "text": text})
         if milliseconds is None:
-            raise ValueError(f"invalid date {text!r}: expected the form {pattern!r}")
+            raise ValueError(f"invalid date {quote(text)}: expected the form {quote(pattern)}")
         return int(milliseconds)
 
     return read

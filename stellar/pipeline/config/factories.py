@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ def find_factory(name: str, built_in: Mapping[str, F], kind: str, location: Sour
         return cast(F, import_factory(name, location, kind))
     known = [known for known in (*built_in, *points) if known and not known.startswith(_METRON)]
     short = name.rpartition(".")[2].removesuffix(kind.capitalize())
-    raise location.error(f"unknown {kind} {name!r}; {suggest_name(short, known)}")
+    raise location.error(f"unknown {kind} {quote(name)}; {suggest_name(short, known)}")
 
 
 def is_python_path(name: str) -> bool:
@@ -59,7 +60,7 @@ def import_factory(name: str, location: SourceLocation, kind: str) -> Callable[.
         function = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # the import of a module may raise anything
         raise location.error(
-            f"cannot import {name!r}: {_describe_error(error, ImportError, AttributeError)}"
+            f"cannot import {quote(name)}: {_describe_error(error, ImportError, AttributeError)}"
         ) from error
     if not callable(function):
         raise location.error(f"expected a function, got {type(function).__name__} {name}")
@@ -72,7 +73,7 @@ def import_factory(name: str, location: SourceLocation, kind: str) -> Callable[.
         except (Exception, SystemExit) as error:  # code of the user may raise anything
             raise location.error(f"cannot create the {kind} by {name}: {_describe_error(error)}") from error
         if not callable(created):
-            raise location.error(f"cannot create the {kind} by {name}: expected a callable, got {created!r:.60}")
+            raise location.error(f"cannot create the {kind} by {name}: expected a callable, got {quote(created, 60)}")
         return created
 
     return make

@@ -33,6 +33,7 @@ from stellar.pipeline.config.schema import (
     ParserConfig,
     ProfilerConfig,
 )
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ def list_sensors(directory: Path) -> list[str]:
 
 
 def _describe_unknown_sensor(directory: Path, sensor: str) -> str:
-    return f"unknown sensor {sensor!r}; {suggest_name(sensor, list_sensors(directory))}"
+    return f"unknown sensor {quote(sensor)}; {suggest_name(sensor, list_sensors(directory))}"
 
 
 def read_parser(path: Path) -> ParserConfig:
@@ -226,7 +227,7 @@ def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigErr
     match error["type"]:
         case "unknown_key":
             key: str = error["ctx"]["key"]
-            return (location / key).error(f"unknown key {key!r}; {error['ctx']['known']}")
+            return (location / key).error(f"unknown key {quote(key)}; {error['ctx']['known']}")
         case "missing":
             return location.error(_missing(str(error["loc"][-1])))
         case "explained":
@@ -262,13 +263,11 @@ _MISSING = {
 
 
 def _missing(key: str) -> str:
-    return f"missing key {key!r}; {_MISSING.get(key, 'add it')}"
+    return f"missing key {quote(key)}; {_MISSING.get(key, 'add it')}"
 
 
 def _format_value(value: object) -> str:
-    text = repr(value) if not isinstance(value, dict | list) else "a map" if isinstance(value, dict) else "a list"
-    names = {"None": "null", "True": "true", "False": "false"}
-    return names.get(text, text if len(text) <= 60 else f"{text[:57]}…")
+    return "a map" if isinstance(value, dict) else "a list" if isinstance(value, list) else quote(value, 60)
 
 
 # Keys of older releases, which now belong to Metron's configuration of indexing
@@ -284,7 +283,7 @@ def modernize_enrichment(value: dict[str, Any], location: SourceLocation) -> dic
             log.warning("%s: belongs to indexing/, has no effect here", location / key)
             continue
         if name != key:
-            log.warning("%s: read as %r", location / key, name)
+            log.warning("%s: read as %s", location / key, quote(name))
         modern[name] = item
     _rename_comments(modern, location)
     return modern

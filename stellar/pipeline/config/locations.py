@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from stellar.java.jackson import read_first_value
 from stellar.language.errors import ConfigError
 from stellar.language.source import Span, position, snippet
+from stellar.util.abbreviate import quote
 
 T = TypeVar("T")
 Other = TypeVar("Other")
@@ -138,7 +139,7 @@ def parse_object(text: str, file: str) -> dict[str, Any]:
         kind = {list: "a list", str: "a string", bool: "true or false"}.get(type(value), json.dumps(value))
         raise ConfigError(file, "", f"expected a JSON object {{…}}, got {kind}")
     if rest:
-        log.warning("%s: text after the JSON object is ignored: %.40r", file, rest)
+        log.warning("%s: text after the JSON object is ignored: %s", file, quote(rest, 40))
     return value
 
 
@@ -146,6 +147,6 @@ def _object(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
-        repeated = ", ".join(repr(name) for name in members if names.count(name) > 1)
+        repeated = ", ".join(quote(name) for name in members if names.count(name) > 1)
         log.warning("%s: duplicate key %s in an object; the last one is used", file, repeated)
     return members

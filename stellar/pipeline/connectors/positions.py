@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stellar.pipeline.connectors.lines import LinePosition
+from stellar.util.abbreviate import quote
 
 _VERSION = 1
 
@@ -106,7 +107,7 @@ class RunState:
         try:
             value = json.loads(text)
             if value["version"] != _VERSION:
-                raise ValueError(f"expected version {_VERSION}, got {value['version']!r:.20}")
+                raise ValueError(f"expected version {_VERSION}, got {quote(value['version'], 20)}")
             files = [_read_record(each) for each in value["files"]]
             return cls(str(value["sensor"]), files, _read_integers(value["counts"]), _read_integers(value["lengths"]))
         except (KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -11,6 +11,7 @@ from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, LineBatch, LineRea
 from stellar.pipeline.connectors.positions import FileRecord
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, explain_damage, is_pipe
 from stellar.pipeline.connectors.tracking import FileTracker, OpenFile
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ def check_resumable(names: Iterable[str]) -> None:
     """Raise ValueError for a source that has no positions: standard input or a pipe."""
     for name in names:
         if name == STANDARD_INPUT or is_pipe(name):
-            raise ValueError(f"cannot resume {name!r}: pipes have no positions; name files")
+            raise ValueError(f"cannot resume {quote(name)}: pipes have no positions; name files")
 
 
 def read_resumed(names: Iterable[str], records: list[FileRecord], most: int = MAX_LINE_BYTES) -> Iterator[LineBatch]:

@@ -20,6 +20,7 @@ from typing import IO, Protocol
 from stellar.language.conversions import to_string
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
 from stellar.pipeline.records import Record, to_json, to_json_bytes
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 from stellar.util.sqlite_connections import abandon
 
@@ -146,7 +147,7 @@ class Database:
         Raises OSError if the file is not a SQLite database or cannot be written.
         """
         if not name.isidentifier():
-            raise ValueError(f"invalid table name {name!r}: expected an identifier")
+            raise ValueError(f"invalid table name {quote(name)}: expected an identifier")
         with _name_errors(self._path):
             self._connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {name} "

@@ -14,6 +14,7 @@ from typing import cast
 from stellar.pipeline.connectors.compression import ByteStream, find_compression, open_content
 from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, LineBatch, LineReader
 from stellar.pipeline.records import Raw
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def expand_names(names: Iterable[str], directory: Path | None = None) -> list[st
             continue
         matches = list_matches(path)
         if not matches:
-            raise FileNotFoundError(f"no file matches {name!r}; check the path and the pattern")
+            raise FileNotFoundError(f"no file matches {quote(name)}; check the path and the pattern")
         found.update(dict.fromkeys(matches))
     return list(found)
 
@@ -124,7 +125,7 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
             except LookupError as error:
                 raise ValueError(f"cannot decompress {name}: {error}") from error
         if Path(name).resolve() in written:
-            raise ValueError(f"{name!r} is both input and output; choose another file for the output")
+            raise ValueError(f"{quote(name)} is both input and output; choose another file for the output")
 
 
 def total_size(names: Iterable[str]) -> int | None:

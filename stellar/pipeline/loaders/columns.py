@@ -9,6 +9,7 @@ from typing import Any
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import ExtractedRow
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 
@@ -67,5 +68,5 @@ def find_shape(
 
 def _find_column(name: str, columns: Mapping[str, Any], location: SourceLocation) -> int:
     if name not in columns:
-        raise location.error(f"unknown column {name!r}; {suggest_name(name, columns)}")
+        raise location.error(f"unknown column {quote(name)}; {suggest_name(name, columns)}")
     return int(columns[name])

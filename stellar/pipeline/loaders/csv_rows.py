@@ -13,6 +13,7 @@ from stellar.pipeline.loaders.rows import IGNORED, Extracted, RejectedRow, extra
 from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
 from stellar.pipeline.parsers.csv import RowSplitter, read_columns, read_separator
 from stellar.pipeline.parsers.parser import Settings
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 
@@ -72,4 +73,4 @@ class CsvExtractor:
 def _require(columns: dict[str, int], names: Iterable[str], location: SourceLocation) -> None:
     for name in names:
         if name not in columns:
-            raise location.error(f"the header has no column {name!r}; {suggest_name(name, columns)}")
+            raise location.error(f"the header has no column {quote(name)}; {suggest_name(name, columns)}")

@@ -14,6 +14,7 @@ from stellar.pipeline.loaders.json_rows import JsonExtractor
 from stellar.pipeline.loaders.rows import Extractor
 from stellar.pipeline.loaders.stix import StixExtractor
 from stellar.pipeline.loaders.whois import WhoisExtractor
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 BY_LINE, WHOLE_FILE = "BY_LINE", "WHOLE_FILE"
@@ -81,14 +82,15 @@ def _find_errors(
     inner = location / "config"
     if factory is None or factory in EXTRACTORS.values():
         for key in config.config.model_extra or ():
-            yield (inner / key).error(f"unknown key {key!r}; {suggest_name(key, ExtractorOptions.model_fields)}")
+            yield (inner / key).error(f"unknown key {quote(key)}; {suggest_name(key, ExtractorOptions.model_fields)}")
     if config.input_format not in (None, BY_LINE, WHOLE_FILE):
         yield (location / "inputFormat").error(
-            f"unknown input format {config.input_format!r}; known are {BY_LINE} and {WHOLE_FILE}"
+            f"unknown input format {quote(config.input_format)}; known are {BY_LINE} and {WHOLE_FILE}"
         )
     if config.input_format == WHOLE_FILE and factory in _LINES_ONLY:
         yield (location / "inputFormat").error(f"the extractor {config.extractor} reads lines; expected {BY_LINE}")
     if config.config.lookup_converter not in (None, "ENRICHMENT"):
         yield (inner / "lookup_converter").error(
-            f"unsupported converter {config.config.lookup_converter!r}; ENRICHMENT is the only one, remove this key"
+            f"unsupported converter {quote(config.config.lookup_converter)}; ENRICHMENT is the only "
+            f"one, remove this key"
         )

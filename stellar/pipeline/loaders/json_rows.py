@@ -11,6 +11,7 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow, extract_lines
 from stellar.pipeline.loaders.sources import Source, TextLine
+from stellar.util.abbreviate import quote
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 
@@ -86,7 +87,7 @@ def _read_key(value: Mapping[str, Any], member: str) -> str:
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
     problem = "the object has no member" if member not in value else "expected a string or an integer in"
-    raise ValueError(f"{problem} {member!r}")
+    raise ValueError(f"{problem} {quote(member)}")
 
 
 def _read_members(columns: object, location: SourceLocation) -> dict[str, str] | None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stellar.java.jackson import to_indented, without_comments
 from stellar.pipeline.config.loading import parse_enrichment, validate
 from stellar.pipeline.config.locations import SourceLocation, parse_object, read_text
+from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -51,7 +52,7 @@ def read_sensor_fields(path: Path) -> SensorFields:
     for sensor in fields.sensors:
         if sensor in ("", ".", "..") or not sensor.isprintable() or "/" in sensor:
             raise (location / "sensorToFieldList" / sensor).error(
-                f"invalid sensor {sensor!r}: expected the name of a file without slashes"
+                f"invalid sensor {quote(sensor)}: expected the name of a file without slashes"
             )
     return fields
 

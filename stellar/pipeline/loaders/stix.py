@@ -19,6 +19,7 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow
 from stellar.pipeline.loaders.sources import Source, UnreadableLine
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 # The enumeration of Metron's Java classes, by the value in a document
@@ -68,7 +69,7 @@ def _read_names(text: str | None, known: list[str], location: SourceLocation) ->
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in known:
-            raise location.error(f"unknown category {name!r}; {suggest_name(name, known)}")
+            raise location.error(f"unknown category {quote(name)}; {suggest_name(name, known)}")
     return frozenset(names)
 
 

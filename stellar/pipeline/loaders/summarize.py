@@ -18,6 +18,7 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.load import RowReader
 from stellar.pipeline.loaders.transforms import STATES, SummaryState
+from stellar.util.abbreviate import quote
 from stellar.util.optional_imports import import_optional
 
 
@@ -125,7 +126,7 @@ def write_console(state: Any, file: str | None) -> None:
 def require_file(file: str | None) -> str:
     """Return the name of a file. Raises ValueError if it is missing, or the name of a directory."""
     if not file or file.endswith("/") or Path(file).name in ("", ".", "..") or Path(file).is_dir():
-        raise ValueError(f"no file for the summary; pass -o FILE, got {file!r}")
+        raise ValueError(f"no file for the summary; pass -o FILE, got {quote(file)}")
     return file
 
 

@@ -16,6 +16,7 @@ from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.columns import RowShape, find_shape
 from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow
 from stellar.pipeline.loaders.sources import Source, UnreadableLine
+from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -36,7 +37,7 @@ class WhoisExtractor:
             raise (location / "columns").error("expected a list of columns, whose order is that of the header")
         separator = options.separator or ","
         if len(separator) != 1 or separator in '"\r\n':
-            raise (location / "separator").error(f"invalid separator {separator!r}: expected one character")
+            raise (location / "separator").error(f"invalid separator {quote(separator)}: expected one character")
         self._separator = separator
 
     def __call__(self, source: Source) -> Iterator[Extracted]:

@@ -16,6 +16,7 @@ from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.parsers.pattern_files import load_shipped_file
 from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 _HEADER = "CISCO_TAGGED_SYSLOG"
 _TIME = re.compile(r"[A-Z][a-z]{2}(?:\s{2}\d|\s\d{2}) \d{2}:\d{2}:\d{2}", re.ASCII)
@@ -118,7 +119,7 @@ def _check(name: str, value: Any) -> Any:
     """Return the value of a capture. Raises ValueError if it has the type of another field."""
     if isinstance(value, int) is not (name in _PORTS):
         expected = "an integer of 32 bits" if name in _PORTS else "a string"
-        raise ValueError(f"invalid {name} {value!r}: expected {expected}")
+        raise ValueError(f"invalid {name} {quote(value)}: expected {expected}")
     return value.lower() if name in ("protocol", "action") else value
 
 

@@ -20,6 +20,7 @@ from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import zone_option
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ class CsvParser:
             return milliseconds
         if not self._warned:
             self._warned = True
-            log.warning("timestamp is not converted: invalid date %.80r: expected the form %r", value, self.pattern)
+            log.warning(
+                "timestamp is not converted: invalid date %s: expected the form %s", quote(value), quote(self.pattern)
+            )
         return value
 
 
@@ -180,7 +183,7 @@ def read_separator(settings: Settings) -> str:
     if not separator or separator in (QUOTE, ESCAPE):
         value = settings.options["separator"]
         raise (settings.location / "separator").error(
-            f"invalid separator {value!r}: expected one character other than '\"' and '\\', such as ','"
+            f"invalid separator {quote(value)}: expected one character other than '\"' and '\\', such as ','"
         )
     return separator
 
@@ -227,5 +230,5 @@ def _column(item: str, position: int, location: SourceLocation) -> tuple[str, in
 def _index(value: Any, location: SourceLocation) -> int:
     text = trim(to_string(value))
     if not re.fullmatch(r"\+?\d{1,9}", text, re.ASCII):
-        raise location.error(f"invalid index {text!r} of a column: expected an integer, counted from 0")
+        raise location.error(f"invalid index {quote(text)} of a column: expected an integer, counted from 0")
     return int(text)

@@ -14,6 +14,7 @@ from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.syslog_time import TOLERANCE_MS, parse_syslog_time
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class PortReader:
             record[new] = number
         elif not self._warned:
             self._warned = True
-            log.warning("invalid port %.80r in %s: expected an integer; it remains a string", text, old)
+            log.warning("invalid port %s in %s: expected an integer; it remains a string", quote(text), old)
 
 
 # -- Times ------------------------------------------------------------------------------------------------------------

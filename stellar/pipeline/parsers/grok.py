@@ -29,6 +29,7 @@ from stellar.pipeline.parsers.timestamps import (
     parse_zone,
 )
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
 Captures = tuple[str | None, ...]
@@ -96,7 +97,7 @@ class GrokParser:
             return None
         if timestamp is None and self.timestamp_field is None:
             return "record has no timestamp; set timestampField in parserConfig to the field with the time"
-        return f"invalid timestamp {timestamp!r}: expected milliseconds since 1970, a positive integer"
+        return f"invalid timestamp {quote(timestamp)}: expected milliseconds since 1970, a positive integer"
 
     def _parse_line(self, line: str) -> Record | Unreadable:
         try:
@@ -156,10 +157,10 @@ class GrokParser:
     def _warn(self, value: object, timestamp: int) -> None:
         self._warned = True
         log.warning(
-            "%s is %r, which is interpreted as %d milliseconds since 1970; if it is in another unit, set "
+            "%s is %s, which is interpreted as %d milliseconds since 1970; if it is in another unit, set "
             "timestampUnit to s, ms, us, ns or auto in parserConfig",
             self.timestamp_field,
-            value,
+            quote(value),
             timestamp,
         )
 
@@ -168,7 +169,7 @@ def _compile(label: str, file: PatternFile, unread: Container[str], settings: Se
     """Return the pattern with a label. Raises ConfigError if it is not defined, or is invalid."""
     known = {**load_common_patterns(settings.directory), **file.definitions}
     if label not in known:
-        message = f"unknown pattern {label!r} in {file.path}; {suggest_name(label, file.definitions or known)}"
+        message = f"unknown pattern {quote(label)} in {file.path}; {suggest_name(label, file.definitions or known)}"
         raise (settings.location / "patternLabel").error(message)
     try:
         return Grok(f"%{{{label}}}", known, read_match_timeout(settings), label, unread)
@@ -179,7 +180,7 @@ def _compile(label: str, file: PatternFile, unread: Container[str], settings: Se
 def _unit(settings: Settings) -> str | None:
     unit = read_text(settings, "timestampUnit", None)
     if unit is not None and unit not in UNITS:
-        raise (settings.location / "timestampUnit").error(f"unknown unit {unit!r}; {suggest_name(unit, UNITS)}")
+        raise (settings.location / "timestampUnit").error(f"unknown unit {quote(unit)}; {suggest_name(unit, UNITS)}")
     return unit
 
 

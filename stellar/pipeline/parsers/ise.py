@@ -22,6 +22,7 @@ from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 _PREFIX = "header="
@@ -50,7 +51,7 @@ class IseParser:
         for field, key in _COPIES.items():
             value = record.get(key)
             if isinstance(value, dict):
-                raise ValueError(f"{key!r} contains '=': expected an address or a port")
+                raise ValueError(f"{quote(key)} contains '=': expected an address or a port")
             if value is not None:
                 record[field] = value
         record.setdefault("timestamp", _find_time(record["header"]))
@@ -125,7 +126,7 @@ class _Lexer:
         candidates += [(kind, match.end()) for kind, match in matches if match]
         kind, end = max(candidates, key=lambda candidate: candidate[1])  # the first of several longest ones
         if end == at:
-            raise ValueError(f"unexpected {character!r} at character {at + 1 - len(_PREFIX)}")
+            raise ValueError(f"unexpected {quote(character)} at character {at + 1 - len(_PREFIX)}")
         return _Token(kind, self.text[at:end], at, end)
 
     def _ignored_end(self, at: int) -> int:

@@ -17,6 +17,7 @@ from stellar.language.conversions import to_string
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.records import Record, to_json
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
 
@@ -68,7 +69,7 @@ class JsonMapParser:
         strategy = settings.text("mapStrategy", "DROP")
         if strategy not in MAP_STRATEGIES:
             raise (settings.location / "mapStrategy").error(
-                f"unknown strategy {strategy!r}; {suggest_name(strategy, MAP_STRATEGIES)}"
+                f"unknown strategy {quote(strategy)}; {suggest_name(strategy, MAP_STRATEGIES)}"
             )
         self.apply_strategy = MAP_STRATEGIES[strategy]
         self.query = _query(settings)
@@ -140,7 +141,7 @@ def _query(settings: Settings) -> JsonPath | None:
 def _boolean(settings: Settings, name: str) -> bool:
     value = settings.options.get(name, False)
     if not isinstance(value, bool):
-        raise (settings.location / name).error(f"expected true or false, got {value!r}")
+        raise (settings.location / name).error(f"expected true or false, got {quote(value)}")
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.language.conversions import to_string
+from stellar.util.abbreviate import quote
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*+(?:
@@ -44,7 +45,7 @@ def _parse_leniently(text: str) -> Any:
         match = _TOKEN.match(text, at)
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
-            raise ValueError(f"invalid JSON at character {at + 1}: unexpected {text[at : at + 20]!r}")
+            raise ValueError(f"invalid JSON at character {at + 1}: unexpected {quote(text[at : at + 20])}")
         kind, token = match.lastgroup, match[match.lastgroup or 0]
         if kind == "end":
             return builder.finish()
@@ -113,7 +114,7 @@ class _Builder:
         if sign in "{[":
             self._open([] if sign == "[" else {})
         elif not self.open:
-            raise ValueError(f"unexpected {sign!r}")
+            raise ValueError(f"unexpected {quote(sign)}")
         else:
             self._read_inner_sign(sign, *self.open[-1])
 
@@ -122,7 +123,7 @@ class _Builder:
         if (sign == "," and not has_key) or (sign == ":" and has_key):
             return
         if has_key or sign != ("]" if isinstance(container, list) else "}"):
-            raise ValueError(f"expected a value, got {sign!r}" if has_key else f"unexpected {sign!r}")
+            raise ValueError(f"expected a value, got {quote(sign)}" if has_key else f"unexpected {quote(sign)}")
         self.open.pop()
         if not self.open:
             self.values.append(container)

@@ -11,6 +11,7 @@ from stellar.language.conversions import JAVA_WHITESPACE, to_string
 from stellar.pipeline.parsers.json_simple import format_json, parse_json
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 _DATE, _SOURCE, _DESTINATION = 5, 6, 7
 _PATTERN = "yyyy-MM-dd HH:mm:ss"
@@ -33,7 +34,7 @@ class LancopeParser:
         date = words[_DATE].replace("T", " ").replace("Z", " ").strip(JAVA_WHITESPACE)
         timestamp = parse_date(_PATTERN, date, DEFAULT)
         if timestamp is None:
-            raise ValueError(f"invalid date {words[_DATE]!r} in message: expected the form 2014-07-17T15:58:30Z")
+            raise ValueError(f"invalid date {quote(words[_DATE])} in message: expected the form 2014-07-17T15:58:30Z")
         record |= {"ip_src_addr": words[_SOURCE], "ip_dst_addr": words[_DESTINATION], "timestamp": timestamp}
         record.pop("@timestamp", None)
         record.pop("message", None)

@@ -21,6 +21,7 @@ from stellar.pipeline.parsers.lines import parse_lines
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import parse_syslog_time
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 _START = re.compile(r"LEEF: ?([^|]{0,20})\|")
 _HEADER = re.compile(r"([^|]*)\|" * 4)
@@ -70,7 +71,7 @@ def _find_header(line: str) -> tuple[re.Match[str], re.Match[str]]:
     if not starts:
         raise ValueError("no LEEF header: expected 'LEEF:1.0|' or 'LEEF:2.0|' in the line")
     if starts[-1][1] not in ("", "0", "1.0", "2.0"):
-        raise ValueError(f"unknown LEEF version {starts[-1][1]!r}: expected 1.0, 2.0 or 0")
+        raise ValueError(f"unknown LEEF version {quote(starts[-1][1])}: expected 1.0, 2.0 or 0")
     raise ValueError("invalid LEEF header: expected 'LEEF:1.0|vendor|product|version|event|'")
 
 
@@ -89,7 +90,9 @@ def _read_attributes(version: str, line: str, at: int, record: Record) -> None:
         if equals:
             record[key] = value
         elif pair:
-            raise ValueError(f"invalid attribute {pair!r}: expected key=value, with {delimiters!r} between attributes")
+            raise ValueError(
+                f"invalid attribute {quote(pair)}: expected key=value, with {quote(delimiters)} between attributes"
+            )
 
 
 def _parse_delimiter(text: str) -> str:
@@ -109,4 +112,4 @@ def _parse_time(record: Record) -> int:
     try:
         return parse_syslog_time(text, UTC)
     except ValueError as error:
-        raise ValueError(f"devTime field present in LEEF but cannot be parsed: {text!r}") from error
+        raise ValueError(f"devTime field present in LEEF but cannot be parsed: {quote(text)}") from error

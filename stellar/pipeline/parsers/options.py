@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from stellar.java.regex import TIMEOUT_MS
 from stellar.pipeline.parsers.parser import Settings
+from stellar.util.abbreviate import quote
 
 T = TypeVar("T")
 
@@ -20,6 +21,6 @@ def read_match_timeout(settings: Settings) -> int:
     value = settings.options.get("matchTimeoutMs", TIMEOUT_MS)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise (settings.location / "matchTimeoutMs").error(
-            f"expected a positive integer of milliseconds, got {value!r}"
+            f"expected a positive integer of milliseconds, got {quote(value)}"
         )
     return value

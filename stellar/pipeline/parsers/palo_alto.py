@@ -14,6 +14,7 @@ from typing import ClassVar
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 _LEVELS = "dg_hier_level_1 dg_hier_level_2 dg_hier_level_3 dg_hier_level_4"
@@ -111,7 +112,7 @@ class PaloAltoParser:
         values = split_unquoted(text)
         kind = values[3].strip(JAVA_WHITESPACE) if len(values) > 3 else None
         if kind not in KINDS:
-            raise ValueError(f"unknown log type {kind!r} in the fourth value: expected {', '.join(sorted(KINDS))}")
+            raise ValueError(f"unknown log type {quote(kind)} in the fourth value: expected {', '.join(sorted(KINDS))}")
         version, layout = KINDS[kind].versions.get(len(values), (0, KINDS[kind].fallback))
         record = _read_fields(f"{_COMMON} {layout}".split(), values, kind)
         if "url" in record and (host := _host(record["url"])) is not None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class Settings:
         """Return a string option. Raises ConfigError for another type, or if it is missing and has no default."""
         value = self.options.get(name, default)
         if value is None:
-            raise (self.location / name).error(f"missing key {name!r}; the parser requires it")
+            raise (self.location / name).error(f"missing key {quote(name)}; the parser requires it")
         if not isinstance(value, str):
-            raise (self.location / name).error(f"expected a string, got {value!r}")
+            raise (self.location / name).error(f"expected a string, got {quote(value)}")
         return value
 
     def texts(self, name: str) -> list[str]:
@@ -63,7 +64,7 @@ class Settings:
         value = self.options.get(name, [])
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-            raise (self.location / name).error(f"expected a list of strings, got {value!r}")
+            raise (self.location / name).error(f"expected a list of strings, got {quote(value)}")
         return values
 
     def truth(self, name: str, default: bool = False) -> bool:
@@ -72,7 +73,7 @@ class Settings:
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if not isinstance(value, bool):
-            raise (self.location / name).error(f"expected true or false, got {value!r}")
+            raise (self.location / name).error(f"expected true or false, got {quote(value)}")
         return value
 
 

@@ -12,6 +12,7 @@ from stellar.java.grok import SHIPPED, GrokError, load_common_definitions, parse
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.parsers.parser import Settings
+from stellar.util.abbreviate import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +76,4 @@ def _no_pattern_file(
 ) -> ConfigError:
     searched = " and ".join(dict.fromkeys(map(str, candidates)))
     names = ", ".join(f"/{name}" for name in shipped)
-    return location.error(f"unknown pattern file {grok_path!r}: searched {searched}; built-in files are {names}")
+    return location.error(f"unknown pattern file {quote(grok_path)}: searched {searched}; built-in files are {names}")

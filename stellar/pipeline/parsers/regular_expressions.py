@@ -16,6 +16,7 @@ from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.options import read_match_timeout
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,9 @@ class RegularExpressionsParser:
         self.expressions, self.warnings = _expressions(settings)
         value = settings.options.get("convertCamelCaseToUnderScore")
         if not isinstance(value, bool | None):
-            raise (settings.location / "convertCamelCaseToUnderScore").error(f"expected true or false, got {value!r}")
+            raise (settings.location / "convertCamelCaseToUnderScore").error(
+                f"expected true or false, got {quote(value)}"
+            )
         self.converts_names = bool(value)
         self.timeout_ms = read_match_timeout(settings)
         self._unknown: set[str] = set()
@@ -136,7 +139,7 @@ class RegularExpressionsParser:
         if expressions is None and record_type not in self._unknown and len(self._unknown) < _MOST_WARNINGS:
             self._unknown.add(record_type)
             log.warning(
-                "the record type %.100r has no definition in fields, so its records have few fields", record_type
+                "the record type %s has no definition in fields, so its records have few fields", quote(record_type)
             )
         return expressions or []
 
@@ -158,7 +161,7 @@ def _record_type(settings: Settings) -> FieldExpression:
     location = settings.location / "recordTypeRegex"
     text = settings.options.get("recordTypeRegex")
     if text is not None and not isinstance(text, str):
-        raise location.error(f"expected a string, got {text!r}")
+        raise location.error(f"expected a string, got {quote(text)}")
     if text is None or is_blank(text):
         raise location.error(
             "Invalid config :recordTypeRegex is missing in parserConfig; specify a regular expression that finds the "
@@ -180,7 +183,7 @@ def _expressions(settings: Settings) -> tuple[dict[str, list[FieldExpression]], 
     location = settings.location / "fields"
     value = settings.options.get("fields")
     if not isinstance(value, list):
-        raise location.error(f"expected a list of objects with recordType and regex, got {value!r}")
+        raise location.error(f"expected a list of objects with recordType and regex, got {quote(value)}")
     result: dict[str, list[FieldExpression]] = {}
     warnings = []
     for index, definition in enumerate(value):
@@ -191,7 +194,7 @@ def _expressions(settings: Settings) -> tuple[dict[str, list[FieldExpression]], 
             warnings.append((where, f"ignored, because it has no {missing}"))
             continue
         if record_type.lower() in result:
-            warnings.append((where, f"replaces the other regular expressions of the record type {record_type!r}"))
+            warnings.append((where, f"replaces the other regular expressions of the record type {quote(record_type)}"))
         compiled = _compile_all(regex, where / "regex")
         warnings += [(each.location, "ignored, because it has no named groups") for each in compiled if not each.names]
         result[record_type.lower()] = [each for each in compiled if each.names]
@@ -200,10 +203,10 @@ def _expressions(settings: Settings) -> tuple[dict[str, list[FieldExpression]], 
 
 def _definition(value: object, location: SourceLocation) -> tuple[str | None, Any]:
     if not isinstance(value, Mapping):
-        raise location.error(f"expected an object with recordType and regex, got {value!r}")
+        raise location.error(f"expected an object with recordType and regex, got {quote(value)}")
     record_type = value.get("recordType")
     if record_type is not None and not isinstance(record_type, str):
-        raise (location / "recordType").error(f"expected a string, got {record_type!r}")
+        raise (location / "recordType").error(f"expected a string, got {quote(record_type)}")
     return record_type, value.get("regex")
 
 
@@ -211,13 +214,13 @@ def _compile_all(value: object, location: SourceLocation) -> list[FieldExpressio
     if isinstance(value, str):
         return [_compile(value, location)]
     if not isinstance(value, list):
-        raise location.error(f"expected a regular expression or a list of them, got {value!r}")
+        raise location.error(f"expected a regular expression or a list of them, got {quote(value)}")
     return [_compile(each, location / index) for index, each in enumerate(value)]
 
 
 def _compile(text: object, location: SourceLocation) -> FieldExpression:
     if not isinstance(text, str):
-        raise location.error(f"expected a regular expression, got {text!r}")
+        raise location.error(f"expected a regular expression, got {quote(text)}")
     try:
         pattern = compile_pattern(text)
     except InvalidPattern as error:

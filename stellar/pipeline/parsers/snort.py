@@ -14,6 +14,7 @@ from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.parsers.raw_text import raw_text_of
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 COLUMNS = (
     "timestamp", "sig_generator", "sig_id", "sig_rev", "msg", "protocol", "ip_src_addr", "ip_src_port", "ip_dst_addr",
@@ -69,7 +70,7 @@ def _pattern(settings: Settings, location: SourceLocation) -> TimePattern:
     try:
         return compile_time_pattern(pattern)
     except ValueError as error:
-        raise location.error(f"invalid date pattern {pattern!r}: {error}") from error
+        raise location.error(f"invalid date pattern {quote(pattern)}: {error}") from error
 
 
 def _zone(settings: Settings) -> tzinfo:
@@ -77,6 +78,6 @@ def _zone(settings: Settings) -> tzinfo:
     zone = find_region(name or "UTC")
     if zone is None:
         raise (settings.location / "timeZone").error(
-            f"Unable to find ZoneId {name!r}: expected a region such as 'America/New_York'"
+            f"Unable to find ZoneId {quote(name)}: expected a region such as 'America/New_York'"
         )
     return zone

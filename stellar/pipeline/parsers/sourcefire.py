@@ -9,6 +9,7 @@ from typing import ClassVar
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.parser import Settings, find_missing_fields
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 _SIGNATURE = re.compile(r"\[[0-9]+:[0-9]+:[0-9]\]")
@@ -47,7 +48,7 @@ class SourcefireParser:
 def _find(text: str, sign: str, *, last: bool = False) -> int:
     at = text.rfind(sign) if last else text.find(sign)
     if at < 0:
-        raise ValueError(f"no {sign!r} in the alert: {_FORM}")
+        raise ValueError(f"no {quote(sign)} in the alert: {_FORM}")
     return at
 
 
@@ -56,7 +57,7 @@ def _endpoint(side: str, endpoint: str) -> Record:
     if not ports:
         return {f"ip_{side}_addr": address}
     if not any(ports):
-        raise ValueError(f"endpoint {endpoint.strip()!r} has no port: {_FORM}")
+        raise ValueError(f"endpoint {quote(endpoint.strip())} has no port: {_FORM}")
     return {f"ip_{side}_addr": address, f"ip_{side}_port": ports[0]}
 
 

@@ -10,6 +10,7 @@ from stellar.pipeline.parsers.lines import is_blank, report_once, split_lines, t
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
 
@@ -72,7 +73,7 @@ class Syslog5424Parser(SyslogParser):
         policy = settings.text("nilPolicy", "OMIT")
         if policy not in self.NIL_POLICIES:
             hint = suggest_name(policy, self.NIL_POLICIES)
-            raise (settings.location / "nilPolicy").error(f"unknown policy {policy!r}; {hint}")
+            raise (settings.location / "nilPolicy").error(f"unknown policy {quote(policy)}; {hint}")
         self.nil = self.NIL_POLICIES[policy]
 
     def _fields(self, line: str) -> Record:

@@ -14,6 +14,7 @@ from stellar.java.calendar import MS_A_DAY, day_number
 from stellar.java.date_patterns import MONTHS
 from stellar.java.zone_ids import find_zone_id
 from stellar.pipeline.parsers.parser import Settings
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 # A time without a year lies in the past, but clocks of devices may be ahead by this much
@@ -34,7 +35,7 @@ def zone_option(settings: Settings, name: str, default: str = "UTC") -> tzinfo:
     zone = find_zone_id(text)
     if zone is None:
         raise (settings.location / name).error(
-            f"unknown time zone {text!r}: expected a region such as 'Europe/Paris', or an offset such as '+02:00'"
+            f"unknown time zone {quote(text)}: expected a region such as 'Europe/Paris', or an offset such as '+02:00'"
         )
     return zone
 
@@ -76,7 +77,7 @@ def _parse_iso(text: str, match: re.Match[str]) -> int:
 def _parse_classic(text: str, match: re.Match[str], zone: tzinfo) -> int:
     month = _MONTH_NUMBERS.get(match[1].lower())
     if month is None:
-        raise ValueError(f"Text '{text}' could not be parsed: unknown month {match[1]!r}")
+        raise ValueError(f"Text '{text}' could not be parsed: unknown month {quote(match[1])}")
     day, hour, minute, second = int(match[2]), int(match[4]), int(match[5]), int(match[6])
     _check_ranges(text, month, day, hour, minute, second)
     milliseconds = _milliseconds(match[7])

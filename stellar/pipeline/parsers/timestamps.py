@@ -9,6 +9,7 @@ from stellar.java.date_patterns import parse_date, parse_pattern
 from stellar.java.integers import LONG_MAX, LONG_MIN
 from stellar.java.timezones import Zone, find_zone
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.util.abbreviate import quote
 
 NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 AUTO = "auto"
@@ -55,7 +56,9 @@ def parse_zone(name: str, location: SourceLocation) -> Zone:
     """Return the time zone of an id. Raises ConfigError for an unknown id."""
     zone = find_zone(name)
     if zone is None:
-        raise location.error(f"unknown time zone {name!r}: expected an id such as 'UTC', 'Europe/Paris' or 'GMT+05:30'")
+        raise location.error(
+            f"unknown time zone {quote(name)}: expected an id such as 'UTC', 'Europe/Paris' or 'GMT+05:30'"
+        )
     return zone
 
 

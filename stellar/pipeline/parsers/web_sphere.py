@@ -5,6 +5,7 @@ from __future__ import annotations
 from stellar.java.calendar import MS_A_DAY, LocalDateTime
 from stellar.pipeline.parsers.grok import Captures, GrokParser
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
 # A time without a year is in the past, but clocks of devices may be ahead by this much
@@ -90,5 +91,5 @@ def _extract(text: str, opening: str, closing: str) -> str:
     """Return the substring between the first opening and the next closing. Raises ValueError if that is missing."""
     inner, found, _ = text[text.index(opening) + len(opening) :].partition(closing)
     if not found:
-        raise ValueError(f"expected {closing!r} after {opening!r}, got {text[:100]!r}")
+        raise ValueError(f"expected {quote(closing)} after {quote(opening)}, got {text[:100]!r}")
     return inner

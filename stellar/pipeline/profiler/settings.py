@@ -8,6 +8,7 @@ from stellar.profiles.definitions import ProfilerDefinition
 from stellar.profiles.periods import PROFILER, read_duration, read_time
 from stellar.profiles.store import ProfileStore
 from stellar.profiles.stream import MAX_ENTITIES, StreamProfiler
+from stellar.util.abbreviate import quote
 
 LAG_KEY = "profiler.window.lag"
 MAX_ENTITIES_KEY = "profiler.max.routes.per.bolt"
@@ -42,5 +43,5 @@ def _read_count(settings: GlobalSettings, key: str, default: int) -> int:
     value = settings.get(key, default)
     text = str(value)
     if isinstance(value, bool) or not text.isascii() or not text.isdecimal() or not int(text):
-        raise ValueError(f"invalid {key}: expected an integer of 1 or more, got {value!r}")
+        raise ValueError(f"invalid {key}: expected an integer of 1 or more, got {quote(value)}")
     return int(text)

@@ -20,6 +20,7 @@ from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
+from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class RegexSelect:
                 found = search(pattern, text)
             except TimeoutError as error:
                 raise TransformationError(
-                    f"REGEX_SELECT: the regular expression for {value!r} took longer than {TIMEOUT_MS} ms for "
+                    f"REGEX_SELECT: the regular expression for {quote(value)} took longer than {TIMEOUT_MS} ms for "
                     f"{self.input}; simplify it"
                 ) from error
             if found:
@@ -210,7 +211,7 @@ def _assign(config: Transformation, location: SourceLocation, builder: BuildCont
     ]
     for name in config.output or ():
         if config.config.get(name) is None:
-            log.warning("%s: %r has no expression in 'config' and is not changed", location / "output", name)
+            log.warning("%s: %s has no expression in 'config' and is not changed", location / "output", quote(name))
     if not steps:
         raise (location / "config").error("missing expressions; specify a map from field to expression")
     return Assign(
@@ -225,7 +226,7 @@ def _assign(config: Transformation, location: SourceLocation, builder: BuildCont
 def _remove(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     condition = config.config.get("condition")
     if condition is not None and not isinstance(condition, str):
-        raise (location / "config" / "condition").error(f"expected an expression as a string, got {condition!r}")
+        raise (location / "config" / "condition").error(f"expected an expression as a string, got {quote(condition)}")
     predicate = builder.predicate(condition or "true", location / "config" / "condition")
     return Remove(_require_outputs(config, location), predicate, builder.options, builder.context)
 
@@ -237,7 +238,7 @@ def _select(config: Transformation, location: SourceLocation, builder: BuildCont
 def _rename(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:
     for old, new in config.config.items():
         if not isinstance(new, str):
-            raise (location / "config" / old).error(f"expected the new name as a string, got {new!r}")
+            raise (location / "config" / old).error(f"expected the new name as a string, got {quote(new)}")
     return Rename(config.config, tuple(config.input or ()))
 
 
@@ -262,7 +263,7 @@ def _pattern_or_none(text: object, location: SourceLocation) -> Any:
     try:
         return compile_pattern(to_string(text))
     except InvalidPattern as error:
-        log.warning("%s: invalid regular expression %r never matches: %s", location, text, error.problem)
+        log.warning("%s: invalid regular expression %s never matches: %s", location, quote(text), error.problem)
         return None
 
 

@@ -21,6 +21,7 @@ from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 from stellar.pipeline.records import Record
 from stellar.stores.base import StoreError
 from stellar.stores.opening import look_up
+from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
@@ -255,7 +256,9 @@ def _build_store_look_ups(
 def _read_name(adapter: AdapterContext, key: str, default: str) -> str:
     name = adapter.builder.settings.get(key, default)
     if not isinstance(name, str) or not name:
-        raise (adapter.builder.global_location / key).error(f"expected a name, such as {default!r}, got {name!r}")
+        raise (adapter.builder.global_location / key).error(
+            f"expected a name, such as {quote(default)}, got {quote(name)}"
+        )
     return name
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 from stellar.language.conversions import to_string
+from stellar.util.abbreviate import quote as quote_value
 
 _VARIABLE = re.compile(r"(\$?)\$\{([^{}$]*)\}")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^"]+', re.DOTALL)
@@ -63,11 +64,11 @@ def _encode(record: Mapping[str, Any], name: str, encode: Encode, default: str |
     if value is None and default is not None:
         return default  # of the operator, as properties are
     if value is None:
-        raise MissingField(f"the record has no field {name!r}")
+        raise MissingField(f"the record has no field {quote_value(name)}")
     try:
         return encode(value)
     except ValueError as error:
-        raise ValueError(f"invalid value of the field {name!r}: {error}") from None
+        raise ValueError(f"invalid value of the field {quote_value(name)}: {error}") from None
 
 
 def fill_properties(text: str, properties: Mapping[str, str]) -> str:
@@ -78,7 +79,9 @@ def fill_properties(text: str, properties: Mapping[str, str]) -> str:
         if match[1]:
             return match[0][1:]
         if name not in properties and not separator:
-            raise ValueError(f"unknown property {name!r}: only properties can be used here, not fields of a record")
+            raise ValueError(
+                f"unknown property {quote_value(name)}: only properties can be used here, not fields of a record"
+            )
         return properties.get(name, default)
 
     return _VARIABLE.sub(find, text)

@@ -21,6 +21,7 @@ from stellar.pipeline.records import Record
 from stellar.pipeline.stages import enrichment_cache
 from stellar.pipeline.stages.enrichment_tasks import NotCached
 from stellar.pipeline.stages.lookups import StoreWatch
+from stellar.util.abbreviate import quote
 
 # Functions that wait, and whose results are cached with the group. Others that wait have caches and promises of their
 # own (models), or effects (REST_POST).
@@ -138,7 +139,7 @@ def compile_groups(
     """
     is_list = adapter.type == "LIST" and isinstance(adapter.config, list)  # short for a map with the list as `config`
     if adapter.type is not None and adapter.type.upper() != "STELLAR" and not is_list:
-        raise (location / "type").error(f"expected the type STELLAR for the adapter stellar, got {adapter.type!r}")
+        raise (location / "type").error(f"expected the type STELLAR for the adapter stellar, got {quote(adapter.type)}")
     return tuple(
         _make_group(name, steps, builder, defaults)
         for name, steps in _compile_all(adapter.config, location / "config", builder)

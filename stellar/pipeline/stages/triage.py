@@ -18,6 +18,7 @@ from stellar.pipeline.config.compile import BuildContext, merge_variables, short
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
+from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
 from stellar.util.suggestions import suggest_name
 
@@ -148,7 +149,9 @@ class Triage:
     def __call__(self, record: Record) -> Record:
         alert = is_alert(record)
         if alert is None:
-            message = f"is_alert is {to_string(record['is_alert'])!r}, which is not a boolean; the record is not scored"
+            message = (
+                f"is_alert is {quote(to_string(record['is_alert']))}, which is not a boolean; the record is not scored"
+            )
             self.report(Report(record, "triage", ValueError(message)))
             return record
         if not alert:
@@ -247,9 +250,9 @@ class Triage:
         return None if reason is None else to_string(reason)
 
     def _report_failure(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
-        subject = f"rule {shorten(rule.name or rule.text)!r} failed in its {component}"
+        subject = f"rule {quote(shorten(rule.name or rule.text))} failed in its {component}"
         if text := rule.source_of(component):
-            subject += f" {shorten(text)!r}"
+            subject += f" {quote(shorten(text))}"
         self.report(Report(record, "triage", error, subject))
 
     def _result_fields(self, matches: list[RuleMatch]) -> Record:
@@ -324,7 +327,7 @@ def build_triage(
 
 def _check_aggregator(name: str, location: SourceLocation) -> None:
     if name not in AGGREGATORS:
-        raise location.error(f"unknown aggregator {name!r}; {suggest_name(name, AGGREGATORS)}")
+        raise location.error(f"unknown aggregator {quote(name)}; {suggest_name(name, AGGREGATORS)}")
 
 
 def _rule(config: RiskRule, location: SourceLocation, builder: BuildContext) -> TriageRule:

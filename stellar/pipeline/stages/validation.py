@@ -19,6 +19,7 @@ from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
+from stellar.util.abbreviate import quote
 
 # The characters that Java's `trim` removes
 JAVA_WHITESPACE = "".join(map(chr, range(33)))
@@ -86,7 +87,7 @@ def _kinds(value: object, location: SourceLocation) -> list[str]:
     kinds = _KINDS if value is None else value if isinstance(value, list) else [value]
     for kind in kinds:
         if kind not in _KINDS:
-            raise location.error(f"unknown type {kind!r}; known are {', '.join(_KINDS)}")
+            raise location.error(f"unknown type {quote(kind)}; known are {', '.join(_KINDS)}")
     if not kinds:
         raise location.error(f"expected at least one type; known are {', '.join(_KINDS)}")
     return list(kinds)
@@ -133,7 +134,7 @@ def _check_date_pattern(expression: Expression, pattern: str, location: SourceLo
     try:
         expression({"value": "x", "format": pattern})
     except EvaluationError as error:
-        raise location.error(f"invalid date pattern {pattern!r}: {error.__cause__ or error.message}") from error
+        raise location.error(f"invalid date pattern {quote(pattern)}: {error.__cause__ or error.message}") from error
 
 
 # Digits of any script, with or without commas between them, as Java's number format for English reads them
@@ -158,7 +159,8 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
             return is_full_match(pattern, to_string(value))
         except TimeoutError as error:
             raise TimeoutError(
-                f"REGEX_MATCH: the regular expression {shorten(text)!r} took longer than {TIMEOUT_MS} ms; simplify it"
+                f"REGEX_MATCH: the regular expression {quote(shorten(text))} took longer than "
+                f"{TIMEOUT_MS} ms; simplify it"
             ) from error
 
     return _each(matches)

@@ -10,6 +10,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import validate
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.config.suites_schema import CaseConfig, SuiteConfig
+from stellar.util.abbreviate import quote
 from stellar.util.yaml_reader import Listed, Location, Mapped, Node, YamlErrors, YamlReader
 
 FOLDER = "tests"
@@ -87,7 +88,9 @@ def _check_names(config: SuiteConfig, file: Path, locations: dict[str, Location]
     for index, each in enumerate(config.tests):
         if (earlier := first.setdefault(each.name, index)) != index:
             at, before = (locations[f"tests[{number}].name"] for number in (index, earlier))
-            raise YamlErrors(f"{at}: tests[{index}].name: duplicate name {each.name!r}, first in line {before.line}")
+            raise YamlErrors(
+                f"{at}: tests[{index}].name: duplicate name {quote(each.name)}, first in line {before.line}"
+            )
 
 
 def _list_locations(node: Node, location: SourceLocation) -> Iterator[tuple[str, Location]]:

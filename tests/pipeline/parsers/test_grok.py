@@ -64,7 +64,7 @@ def test_an_invalid_pattern_is_rejected(pattern: str, more: dict[str, str], mess
         ({"dateFormat": 5}, "parserConfig.dateFormat: expected a string, got 5"),
         ({"timestampField": 7}, "parserConfig.timestampField: expected a string, got 7"),
         ({"timestampUnit": "sec"}, "parserConfig.timestampUnit: unknown unit 'sec'; "),
-        ({"timeFields": {"a": 1}}, "parserConfig.timeFields: expected a list of strings, got {'a': 1}"),
+        ({"timeFields": {"a": 1}}, "parserConfig.timeFields: expected a list of strings, got {'a' : 1}"),
         ({"multiLine": "yes"}, "parserConfig.multiLine: expected true or false, got 'yes'"),
         ({"matchTimeoutMs": 0}, "parserConfig.matchTimeoutMs: expected a positive integer of milliseconds, got 0"),
     ],
@@ -265,7 +265,7 @@ def test_a_line_without_a_timestamp_is_rejected(
         ({"timestamp": 0}, "invalid timestamp 0: expected milliseconds since 1970, a positive integer"),
         ({"timestamp": "x"}, "invalid timestamp 'x': expected milliseconds since 1970, a positive integer"),
         ({"timestamp": 1.5}, "invalid timestamp 1.5: expected milliseconds since 1970, a positive integer"),
-        ({"timestamp": True}, "invalid timestamp True: expected milliseconds since 1970, a positive integer"),
+        ({"timestamp": True}, "invalid timestamp true: expected milliseconds since 1970, a positive integer"),
         ({}, "record has no timestamp; set timestampField in parserConfig to the field with the time"),
     ],
 )

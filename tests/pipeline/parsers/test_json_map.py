@@ -201,7 +201,7 @@ def test_nothing_is_wrapped_without_a_query(query: str | None, parse_one: Parse)
         ({"jsonpQuery": "$.["}, "jsonpQuery: invalid JSONPath '$.[': "),
         ({"jsonpQuery": "not a path"}, "jsonpQuery: invalid JSONPath '$.not a path': unexpected character at offset 5"),
         ({"overrideOriginalString": "true"}, "overrideOriginalString: expected true or false, got 'true'"),
-        ({"overrideOriginalString": None}, "overrideOriginalString: expected true or false, got None"),
+        ({"overrideOriginalString": None}, "overrideOriginalString: expected true or false, got null"),
         ({"wrapInEntityArray": 1, "jsonpQuery": "$"}, "wrapInEntityArray: expected true or false, got 1"),
     ],
 )

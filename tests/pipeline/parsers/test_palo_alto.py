@@ -67,7 +67,7 @@ def test_an_unknown_number_of_values_is_counted_and_read_by_the_oldest_layout() 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["a", "b"], "unknown log type None in the fourth value: expected CONFIG, SYSTEM, THREAT, TRAFFIC"),
+        (["a", "b"], "unknown log type null in the fourth value: expected CONFIG, SYSTEM, THREAT, TRAFFIC"),
         (numbered("threat", 53), "unknown log type 'threat' in the fourth value"),
         (numbered("TRAFFIC", 45), "TRAFFIC log with 45 values: expected at least 46"),
     ],

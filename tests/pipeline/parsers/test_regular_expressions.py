@@ -68,7 +68,7 @@ def test_an_empty_record_is_invalid() -> None:
         ({"recordTypeRegex": "(["}, "recordTypeRegex: Invalid config : invalid regular expression '([': unclosed ["),
         ({"recordTypeRegex": "(?<a>x)(?<a>y)"}, "recordTypeRegex: Invalid config : invalid regular expression"),
         ({"recordTypeRegex": r"\(?<a>"}, "recordTypeRegex: invalid group (?<a>: its parenthesis is escaped or quoted"),
-        ({"fields": None}, "fields: expected a list of objects with recordType and regex, got None"),
+        ({"fields": None}, "fields: expected a list of objects with recordType and regex, got null"),
         ({"fields": ["x"]}, "fields[0]: expected an object with recordType and regex, got 'x'"),
         ({"fields": [{"recordType": 5, "regex": "x"}]}, "fields[0].recordType: expected a string, got 5"),
         ({"fields": [{"recordType": "x", "regex": 5}]}, "fields[0].regex: expected a regular expression or a list"),

@@ -26,7 +26,7 @@ from stellar.pipeline.loaders.sources import Source, total_bytes
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
 from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store
-from stellar.util.abbreviate import escape
+from stellar.util.abbreviate import escape, quote
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -89,7 +89,7 @@ def read_limit(text: str) -> RejectedLimit:
         return RejectedLimit(count=int(text))
     if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text)) and float(match[1]) <= 100:
         return RejectedLimit(percent=float(match[1]))
-    raise argparse.ArgumentTypeError(f"expected a number such as 100, or a percentage such as 1%, got {text!r}")
+    raise argparse.ArgumentTypeError(f"expected a number such as 100, or a percentage such as 1%, got {quote(text)}")
 
 
 @contextmanager
@@ -156,7 +156,9 @@ def open_writable_store(settings: GlobalSettings) -> Store:
         )
     store: Any = open_store(settings)
     if not hasattr(store, "put_many"):
-        raise LookupError(f"the store {settings[STORE_KEY]!r} can only be read; use one such as sqlite:enrichments.db")
+        raise LookupError(
+            f"the store {quote(settings[STORE_KEY])} can only be read; use one such as sqlite:enrichments.db"
+        )
     return cast(Store, store)
 
 

@@ -20,6 +20,7 @@ from stellar.pipeline.loaders.cli.common import (
 from stellar.pipeline.loaders.load import BATCH_ROWS, LoadError, LoadTarget, RowReader, merge, replace
 from stellar.pipeline.loaders.sources import expand_inputs
 from stellar.stores.base import Store
+from stellar.util.abbreviate import quote
 
 DESCRIPTION = (
     "Load the rows of files into a table of the enrichment store. Rows with the same type and indicator are replaced. "
@@ -84,4 +85,4 @@ def _store(reader: RowReader, files: list[str], store: Store, target: LoadTarget
 
 def _check_distinct(files: list[str], rejected: str | None) -> None:
     if rejected is not None and Path(rejected).resolve() in {Path(file).resolve() for file in files}:
-        raise ValueError(f"{rejected!r} is both input and target; choose another file for rejected lines")
+        raise ValueError(f"{quote(rejected)} is both input and target; choose another file for rejected lines")

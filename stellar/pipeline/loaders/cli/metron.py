@@ -14,6 +14,7 @@ from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.loaders.cli.common import add_settings_options, open_zookeeper
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
+from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.pipeline.loaders.sensors import EnrichmentConfigs, SensorFields
@@ -94,14 +95,14 @@ def _read_inputs(text: str) -> list[str]:
 
 def _read_import_mode(text: str) -> str:
     if text.strip().upper() != "LOCAL":
-        raise argparse.ArgumentTypeError(f"expected LOCAL, got {text!r}; MapReduce is not supported")
+        raise argparse.ArgumentTypeError(f"expected LOCAL, got {quote(text)}; MapReduce is not supported")
     return "LOCAL"
 
 
 def _read_output_mode(text: str) -> str:
     mode = text.strip().upper()
     if mode not in ("LOCAL", "HDFS", "CONSOLE"):
-        raise argparse.ArgumentTypeError(f"expected LOCAL, HDFS or CONSOLE, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected LOCAL, HDFS or CONSOLE, got {quote(text)}")
     return mode
 
 
