@@ -9,10 +9,11 @@ from typing import Any
 
 from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
-from stellar.java.charsets import find_charset
+from stellar.java.charsets import UTF_8, Charset, find_charset
 from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.language.library import Library, SettingError
+from stellar.language.runtime import describe
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
@@ -98,7 +99,7 @@ def build_pipeline(
     return Pipeline(
         config.sensor,
         parser,
-        problems.attempt(lambda: _charset(options, location / "parserConfig" / "readCharset"), "utf-8"),
+        problems.attempt(lambda: _charset(options, location / "parserConfig" / "readCharset"), UTF_8),
         tuple(
             _transformations(
                 config.parser,
@@ -211,9 +212,11 @@ def _import_library(name: object, location: SourceLocation) -> Library:
         ) from error
 
 
-def _charset(options: Mapping[str, Any], location: SourceLocation) -> str:
+def _charset(options: Mapping[str, Any], location: SourceLocation) -> Charset:
     name = options.get("readCharset", "UTF-8")
-    charset = find_charset(name) if isinstance(name, str) else None
-    if charset is None:
-        raise location.error(f'unknown charset {quote(name)}; use one such as "UTF-8" or "ISO-8859-1"')
-    return charset
+    if not isinstance(name, str):
+        raise location.error(f'expected a charset such as "UTF-8", got {describe(name)}')
+    try:
+        return find_charset(name)
+    except ValueError as error:
+        raise location.error(str(error)) from error

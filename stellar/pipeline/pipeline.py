@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
-from stellar.java.charsets import decode
+from stellar.java.charsets import Charset
 from stellar.language.context import Context
 from stellar.language.errors import StellarError
 from stellar.language.runtime import NotBoolean
@@ -36,7 +36,7 @@ MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
 class Pipeline:
     """Turns raw messages of one sensor into records.
 
-    charset: Python's name of the charset of raw messages
+    charset: the charset of raw messages
     transformations: the stages that run before `guid` and `original_string` are set
     stages: the stages that run after that, with their names in error documents
     strategy: takes the message to parse from a raw message
@@ -53,7 +53,7 @@ class Pipeline:
 
     sensor: str
     parser: Parser
-    charset: str
+    charset: Charset
     transformations: tuple[Stage, ...]
     stages: tuple[tuple[str, Stage], ...]
     strategy: MessageStrategy = field(default_factory=MessageStrategy)
@@ -106,7 +106,7 @@ class Pipeline:
         except ValueError as error:
             yield Rejected(raw.content, "parse", error), []
             return
-        text = decode(content, self.charset)
+        text = self.charset.decode(content)
         try:
             for parsed in self.parser(text):
                 if isinstance(parsed, Unreadable):

@@ -13,6 +13,7 @@ from metron_traits import Trait
 
 from stellar.functions.network.suffixes import public_suffix
 from stellar.functions.network.typosquat import typosquats
+from stellar.java.charsets import UTF_8, find_charset
 from stellar.language.library import Function
 
 
@@ -48,11 +49,11 @@ def as_metron_answers(function: Function, arguments: list[Any], answer: Any, tra
     if function.name != "HASH" or not isinstance(answer, str):
         return answer
     options = arguments[2] if len(arguments) > 2 and isinstance(arguments[2], Mapping) else {}
-    is_decoded = Trait.DECODED_DIGESTS in traits and options.get("charset") == "UTF-16"
-    charset = "utf-16-be" if is_decoded else "utf-8"
+    is_decoded = Trait.DECODED_DIGESTS in traits and isinstance(options.get("charset"), str)
+    charset = find_charset(options["charset"]) if is_decoded else UTF_8
     if Trait.HASHED_OBJECTS in traits and arguments[0] is not None and not isinstance(arguments[0], str):
-        return AnyDigits(len(answer), charset)
-    return answer.encode().decode(charset)
+        return AnyDigits(len(answer), charset.codec)
+    return charset.decode(answer.encode())
 
 
 def _with_empty_label(function: str, domain: str, answer: Any) -> Any:

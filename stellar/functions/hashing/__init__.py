@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from stellar.functions.hashing.md2 import md2
 from stellar.functions.hashing.tlsh import Tlsh, hash_bytes, is_native
 from stellar.functions.hashing.tlsh import parse as parse_tlsh
+from stellar.java.charsets import UTF_8, find_charset
 from stellar.language.conversions import to_boolean, to_integer, to_string
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.limits import check_string, measure
@@ -67,9 +67,9 @@ def hash_(to_hash: Any, hash_type: object, config: object = None) -> Any:
 
     toHash: The value
     hashType: Name of the hash, in any case; see GET_HASHES_AVAILABLE
-    config: Map of options. For digests: `charset`, such as 'ISO-8859-1', instead of UTF-8. For TLSH: `bucketSize`, 128
-        (the default) or 256; `checksumBytes`, 1 (the default) or 3; `force`, false to require 256 bytes instead of 50;
-        `hashes`, a number of bits or a list of such, for additional short hashes
+    config: Map of options. For digests: `charset`, a name of Java such as 'ISO-8859-1', instead of UTF-8. For TLSH:
+        `bucketSize`, 128 (the default) or 256; `checksumBytes`, 1 (the default) or 3; `force`, false to require 256
+        bytes instead of 50; `hashes`, a number of bits or a list of such, for additional short hashes
     returns: The hash in hexadecimal, zeros for null; null if the name is null, or if the value is too short or too
         uniform for TLSH; with `hashes`, a map of `tlsh` and `tlsh_bin`, or `tlsh_bin_8` and so on
 
@@ -123,14 +123,14 @@ def tlsh_dist(hash1: str | None, hash2: str | None, include_length: object = Fal
 
 
 def _to_bytes(value: Any, charset: object = None) -> bytes:
-    encode = _find_charset("UTF-8" if charset is None else to_string(charset))
+    encoding = UTF_8 if charset is None else find_charset(to_string(charset))
     value = from_python(value)
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return encode(value)
+        return encoding.encode(value)
     measure(value)
-    return check_string(_to_json(value)).encode("utf-8", "replace")
+    return UTF_8.encode(check_string(_to_json(value)))
 
 
 def _to_json(value: Any) -> str:
@@ -148,31 +148,6 @@ def _to_json(value: Any) -> str:
         entries = sorted((to_string(key), _to_json(item)) for key, item in value.items())
         return "{" + ",".join(f"{_to_json(key)}:{item}" for key, item in entries) + "}"
     raise ValueError(f"cannot hash {describe(value)}")
-
-
-def _find_charset(name: str) -> Callable[[str], bytes]:
-    normalized = name.upper().replace("_", "-")
-    if normalized == "UTF-16":
-        return lambda string: b"\xfe\xff" + string.encode("utf-16-be", "replace")
-    if normalized in _CHARSETS:
-        return partial(str.encode, encoding=_CHARSETS[normalized], errors="replace")
-    raise ValueError(f"unknown charset {quote(name)}")
-
-
-_CHARSETS = {
-    **dict.fromkeys(("UTF-8", "UTF8"), "utf-8"),
-    **{name: name for name in ("UTF-16BE", "UTF-16LE", "UTF-32BE", "UTF-32LE")},
-    "UTF-32": "utf-32-be",
-    **dict.fromkeys(("US-ASCII", "ASCII"), "ascii"),
-    "LATIN1": "iso8859-1",
-    **{f"ISO-8859-{part}": f"iso8859-{part}" for part in (*range(1, 10), 11, 13, 15)},
-    **{f"WINDOWS-{page}": f"cp{page}" for page in range(1250, 1259)},
-    **{f"CP{page}": f"cp{page}" for page in range(1250, 1259)},
-    **{name: name for name in ("KOI8-R", "KOI8-U", "BIG5", "GBK", "GB2312", "GB18030", "EUC-JP", "EUC-KR")},
-    **dict.fromkeys(("SHIFT-JIS", "SJIS"), "shift-jis"),
-    "IBM437": "cp437",
-    "IBM850": "cp850",
-}
 
 
 def _make_digest(name: str) -> Callable[[bytes], bytes]:
