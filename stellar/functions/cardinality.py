@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stellar.language.conversions import to_integer, to_string
 from stellar.language.library import stellar
+from stellar.language.python_values import from_python
 from stellar.language.runtime import ABSENT, describe
 from stellar.sketches.cardinality import LEAST_REGISTERS, MOST_PRECISION, Cardinality
 from stellar.util.optional_imports import import_optional
@@ -47,16 +48,18 @@ def add(hllp: Cardinality | None, value: object) -> Cardinality:
     """Add values to an estimator of distinct values. The estimator itself is changed.
 
     hllp: The estimator; null creates one
-    value: A value, or a list of values; they are compared as strings
+    value: A value, or a list of values; they are compared as strings, except for null
     returns: The estimator
 
         HLLP_CARDINALITY(HLLP_ADD(null, ['a', 'b', 'a']))  // 2
         HLLP_CARDINALITY(HLLP_ADD(HLLP_INIT(), 'a'))  // 1
+        HLLP_CARDINALITY(HLLP_ADD(null, ['', null, 'null']))  // 3
         HLLP_ADD('a', 'b')  // error
     """
     estimator = hllp or Cardinality()
+    value = from_python(value)
     for item in value if isinstance(value, list) else (value,):
-        estimator.add(to_string(item))
+        estimator.add(None if item is None else to_string(item))
     return estimator
 
 

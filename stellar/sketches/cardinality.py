@@ -11,10 +11,13 @@ PRECISION, SPARSE_PRECISION = 14, 25
 LEAST_REGISTERS, MOST_REGISTERS = 4, 21
 # A precision that is larger than the library's is accepted, as in Metron, and has no effect
 MOST_PRECISION = 32
+# Null and the empty string as integers, because the library ignores empty strings. It hashes the eight bytes of an
+# integer, which are no UTF-8 here, so that no string has the same hash
+_NULL, _EMPTY = -1, -2
 
 
 class Cardinality:
-    """A HyperLogLog sketch of strings. Sketches of one precision can be merged; it can be serialized and pickled."""
+    """A HyperLogLog sketch of strings and null. It can be merged with one of its precision, serialized and pickled."""
 
     STELLAR_NOUN = "an estimator of cardinality"
 
@@ -34,8 +37,12 @@ class Cardinality:
         """The binary logarithm of the number of registers."""
         return min(self.precision, MOST_REGISTERS)
 
-    def add(self, member: str) -> None:
-        self.sketch.update(member)
+    def add(self, member: str | None) -> None:
+        """Add a string or null. Lone surrogates count as question marks."""
+        if not member:
+            self.sketch.update(_NULL if member is None else _EMPTY)
+        else:
+            self.sketch.update(member if member.isascii() else member.encode("utf-8", "replace").decode())
 
     def merge(self, other: Cardinality) -> None:
         sketches = import_optional("datasketches", "sketches")

@@ -195,3 +195,25 @@ def test_a_missing_package_is_reported_with_the_extra_to_install(monkeypatch: py
         stellar.EvaluationError, match=r"the package datasketches is not installed; run pip install 'stellar-maas\["
     ):
         stellar.evaluate("HLLP_INIT()", {})
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [
+        ([""], 1),
+        (["", None, "null"], 3),
+        (["\ud800", "?", "\udc00"], 1),
+        (["a\ud800", "a?", "?"], 2),
+        ([(1, 2), "[1, 2]"], 1),
+        ([], 0),
+        ((1, 2), 2),
+    ],
+)
+def test_distinct_values_are_counted_as_in_metron(values: object, number: int) -> None:
+    assert stellar.evaluate("HLLP_CARDINALITY(HLLP_ADD(null, values))", {"values": values}) == number
+
+
+def test_the_empty_string_is_counted_after_serialization() -> None:
+    estimator = stellar.evaluate("HLLP_ADD(HLLP_ADD(null, ''), [null])", {})
+    restored = deserialize(serialize(estimator))
+    assert stellar.evaluate("HLLP_CARDINALITY(HLLP_ADD(e, ['', null, 'a']))", {"e": restored}) == 3

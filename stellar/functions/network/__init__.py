@@ -226,6 +226,7 @@ def url_to_host(url: str | None) -> str | None:
         URL_TO_HOST('http://[::1]:80/')  // '[::1]'
         URL_TO_HOST('file:///etc/passwd')  // ''
         URL_TO_HOST('www.example.com')  // null
+        URL_TO_HOST('http://www.example.com\\n/')  // null
         URL_TO_HOST(null)  // null
     """
     parts = None if url is None else _split_url(url)
@@ -292,6 +293,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21, "file": -1, "jar": -1, "m
 _PROTOCOL = re.compile(r"(?:url:)?([a-z][a-z0-9.+-]*):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?!////)//([^/]*)")
 _HOST = re.compile(r"(\[[^\]]{2,}\]|(?!\[)[^:]*)(?::(?:([+-]?\d+)\Z)?|\Z)")
+# Control characters, and characters that a normalization would replace by a delimiter of URLs
+_NOT_IN_HOSTS = re.compile("[\x00-\x1f\x7f⁇⁈⁉℀℁℅℆⩴﹕﹖﹟﹫＃／：？＠]")
 
 
 @memoize
@@ -329,7 +332,9 @@ def _split_authority(authority: str) -> tuple[str, int] | None:
     if authority.count("@") > 1:  # Java finds no host in it
         return "", -1
     match = _HOST.match(authority.rpartition("@")[2])
-    if match is None or (match[1].startswith("[") and not _is_ipv6(match[1][1:-1])):
+    if match is None or _NOT_IN_HOSTS.search(match[1]):
+        return None
+    if match[1].startswith("[") and not _is_ipv6(match[1][1:-1]):
         return None
     if match[2] is None:
         return (match[1], -1) if match.end() == len(match.string) else None
