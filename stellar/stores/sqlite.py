@@ -13,13 +13,15 @@ files that a copy of the store must include.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from stellar.stores.base import MissingStore, Row, StoreError, decode_value, encode_value, is_storable
@@ -236,6 +238,8 @@ class SqliteStore:
     def _write(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection in a transaction."""
         try:
+            if not Path(self.path).exists():
+                _create(self.path)
             with self._writers.lend() as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
@@ -356,6 +360,18 @@ def _check_format(connection: sqlite3.Connection) -> None:
     if (version := _read_format(connection)) != FORMAT:
         problem = "the file is not an enrichment store" if version == 0 else f"the file has the format {version}"
         raise sqlite3.DatabaseError(f"{problem}; this version reads format {FORMAT}: load the data into a new file")
+
+
+def _create(path: str) -> None:
+    """Create the file complete with its tables, so that no reader finds a file without them."""
+    copy = f"{path}.{token_hex(4)}.new"
+    try:
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.executescript(_TABLES)
+        with suppress(OSError):  # another process was faster; or there are no links, and the writer creates the file
+            os.link(copy, path)
+    finally:
+        Path(copy).unlink(missing_ok=True)
 
 
 def _prepare_writer(connection: sqlite3.Connection) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -436,3 +438,41 @@ def test_a_store_that_is_locked_or_of_another_format_is_an_error(tmp_path: Path)
             locked.get("t", "f", "k", "a")
         connection.rollback()
     store.close()
+
+
+def test_a_reader_never_finds_a_file_without_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, link = tmp_path / "store.db", os.link
+
+    def link_after_check(source: str, target: str) -> None:
+        assert not path.exists()
+        link(source, target)
+        reader = SqliteStore(str(path))
+        assert reader.get("t", "f", "k", "a") is None
+        reader.close()
+
+    monkeypatch.setattr(os, "link", link_after_check)
+    store = SqliteStore(str(path))
+    store.put_many("t", rows("a"))
+    store.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["store.db"]
+
+
+def test_a_store_is_created_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError("the file system has no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = SqliteStore(str(tmp_path / "store.db"))
+    store.put_many("t", rows("a"))
+    assert store.get("t", "f", "k", "a") == {"of": "a"}
+    store.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["store.db"]
+
+
+def test_many_writers_create_one_store(tmp_path: Path) -> None:
+    stores = [SqliteStore(str(tmp_path / "store.db")) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: stores[number].put_many("t", rows(str(number))), range(8)))
+    assert len(list(stores[0].scan("t"))) == 8
+    for each in stores:
+        each.close()
