@@ -9,7 +9,7 @@ from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.columns import RowShape, find_shape
-from stellar.pipeline.loaders.rows import IGNORED, Extracted, RejectedRow, extract_lines
+from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractLine, RejectedRow, extract_lines
 from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
 from stellar.pipeline.parsers.csv import RowSplitter, read_columns, read_separator
 from stellar.pipeline.parsers.parser import Settings
@@ -33,30 +33,36 @@ class CsvExtractor:
         self._selected = None if options.columns is None and options.header else read_columns(settings)
         self._shape = None if options.header else find_shape(options, dict(self._selected or ()), location)
 
+    extracts_lines = True
+
     def __call__(self, source: Source) -> Iterator[Extracted]:
         """Yield the rows of a file. Raises ConfigError if its header lacks a column."""
         lines = source.lines()
+        before, extract = self.begin(lines)
+        yield from before
+        if extract is not None:
+            yield from extract_lines(lines, extract)
+
+    def begin(self, lines: Iterator[TextLine | UnreadableLine]) -> tuple[list[Extracted], ExtractLine | None]:
+        """See LineExtractor. Raises ConfigError if the header lacks a column."""
         if self._shape is not None:
-            return extract_lines(lines, partial(self._extract, self._shape))
-        return self._extract_with_header(lines)
+            return [], partial(self._extract, self._shape)
+        before: list[Extracted] = []
+        for line in lines:
+            if isinstance(line, UnreadableLine):
+                reason = f"the header is not readable: {line.reason}"
+                return [*before, RejectedRow(line.number, reason, line.start)], None
+            before.append(IGNORED)
+            if line.text.strip(JAVA_WHITESPACE):
+                names = [name.strip() for name in self._split(line.text.lstrip("#"))]
+                return before, partial(self._extract, self._find_shape(names))
+        return before, None
 
     def _extract(self, shape: RowShape, line: TextLine) -> Extracted:
         start = line.text.lstrip(JAVA_WHITESPACE)
         if not start or start[0] == "#":
             return IGNORED
         return shape.extract(self._split(line.text), line.number, line.text)
-
-    def _extract_with_header(self, lines: Iterator[TextLine | UnreadableLine]) -> Iterator[Extracted]:
-        for line in lines:
-            if isinstance(line, UnreadableLine):
-                yield RejectedRow(line.number, f"the header is not readable: {line.reason}", line.start)
-                return
-            if line.text.strip(JAVA_WHITESPACE):
-                names = [name.strip() for name in self._split(line.text.lstrip("#"))]
-                yield IGNORED
-                yield from extract_lines(lines, partial(self._extract, self._find_shape(names)))
-                return
-            yield IGNORED
 
     def _find_shape(self, header: list[str]) -> RowShape:
         """Return the shape of the rows after a header. Raises ConfigError if it lacks a column."""

@@ -9,8 +9,8 @@ from typing import Any
 from stellar.functions.jsons import DECODER
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
-from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, RejectedRow, extract_lines
-from stellar.pipeline.loaders.sources import Source, TextLine
+from stellar.pipeline.loaders.rows import IGNORED, Extracted, ExtractedRow, ExtractLine, RejectedRow, extract_lines
+from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
 from stellar.util.abbreviate import quote
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -36,6 +36,15 @@ class JsonExtractor:
     def __call__(self, source: Source) -> Iterator[Extracted]:
         """Yield the rows of a file. Raises ValueError for a document above 256 MiB and for invalid JSON."""
         return self._extract_document(source) if self._is_whole else extract_lines(source.lines(), self._extract_line)
+
+    @property
+    def extracts_lines(self) -> bool:
+        """See LineExtractor."""
+        return not self._is_whole
+
+    def begin(self, lines: Iterator[TextLine | UnreadableLine]) -> tuple[list[Extracted], ExtractLine | None]:
+        """See LineExtractor. There is no header."""
+        return [], self._extract_line
 
     def _extract_line(self, line: TextLine) -> Extracted:
         return self._extract(_decode(line.text), line.number, line.text) if line.text.strip() else IGNORED

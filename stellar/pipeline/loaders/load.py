@@ -6,14 +6,27 @@ with an error: a replacement then leaves the store as it was, and a merge has st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
+from typing import cast
 
 from stellar.language.errors import StellarError
-from stellar.pipeline.loaders.rows import ExtractedRow, Extractor, IgnoredRow, RejectedRow
-from stellar.pipeline.loaders.sources import Source, open_source
+from stellar.language.tagged_json import serialize
+from stellar.pipeline.loaders.batches import Batch, BatchResult, LineExtractor, make_batches
+from stellar.pipeline.loaders.rows import (
+    Extracted,
+    ExtractedRow,
+    ExtractLine,
+    Extractor,
+    RejectedRow,
+    extract_lines,
+)
+from stellar.pipeline.loaders.sources import Source, TextLine, open_source
 from stellar.pipeline.loaders.transforms import RowTransform, SummaryState
+from stellar.pipeline.loaders.workers import Workers
 from stellar.stores.base import Row, Store, encode_value, is_storable
 from stellar.stores.intervals import read_interval
 
@@ -79,20 +92,22 @@ Reject = Callable[[str, RejectedRow], None]  # is passed the name of the file
 class RowReader:
     """Reads the rows of files: extracts, transforms and checks them, and counts what becomes of them.
 
-    reject: is passed each rejected row
+    reject: is passed each rejected row, besides its being counted
     intervals: True if networks and ranges are intervals, which must be valid
     summary: the state that rows update, instead of being stored
+    workers: processes with a BatchWork each, which extract and transform the rows; None to do that in this one
     track: is passed each source when it is opened, and None at each row, to show the progress; None for no progress
     """
 
     extractor: Extractor
     transform: RowTransform
-    reject: Reject
+    reject: Reject = lambda file, row: None
     limit: RejectedLimit = field(default_factory=RejectedLimit)
     intervals: bool = False
     summary: SummaryState | None = None
     counts: LoadCounts = field(default_factory=LoadCounts)
     track: Callable[[Source | None], None] | None = None
+    workers: Workers | None = None
 
     def read(self, files: Iterable[str]) -> Iterator[ExtractedRow]:
         """Yield the rows of files. Raises OSError, ConfigError or ValueError if one cannot be read to its end."""
@@ -100,29 +115,51 @@ class RowReader:
             with open_source(name) as source:
                 if self.track is not None:
                     self.track(source)
-                yield from self._read_source(source)
+                if self.workers is None:
+                    yield from self.process(source.name, self.extractor(source))
+                else:
+                    yield from self._read_batches(source, self.workers)
         self.limit.check_complete(self.counts)
 
-    def _read_source(self, source: Source) -> Iterator[ExtractedRow]:
+    def process(self, file: str, rows: Iterable[Extracted]) -> Iterator[ExtractedRow]:
+        """Yield those of the extracted rows that are stored."""
         counts, track = self.counts, self.track
-        for extracted in self.extractor(source):
+        for extracted in rows:
             if track is not None:
                 track(None)
-            if isinstance(extracted, ExtractedRow):
-                try:
-                    row = self._transform(extracted)
-                except (StellarError, ValueError) as error:
-                    self.add_rejected(source, RejectedRow(extracted.line, str(error), extracted.raw))
-                    continue
-                if row is None:
-                    counts.filtered += 1
-                else:
-                    counts.rows += 1
-                    yield row
-            elif isinstance(extracted, IgnoredRow):
-                counts.ignored += 1
+            if not isinstance(extracted, ExtractedRow):
+                self._count_other(file, extracted)
+                continue
+            try:
+                row = self._transform(extracted)
+            except (StellarError, ValueError) as error:
+                self.add_rejected(file, RejectedRow(extracted.line, str(error), extracted.raw))
+                continue
+            if row is None:
+                counts.filtered += 1
             else:
-                self.add_rejected(source, extracted)
+                counts.rows += 1
+                yield row
+
+    def _count_other(self, file: str, extracted: Extracted) -> None:
+        if isinstance(extracted, RejectedRow):
+            self.add_rejected(file, extracted)
+        else:
+            self.counts.ignored += 1
+
+    def _read_batches(self, source: Source, workers: Workers) -> Iterator[ExtractedRow]:
+        counts = self.counts
+        batches = make_batches(source, self.extractor, partial(self._count_other, source.name))
+        for message in workers.map(batch.encode() for batch in batches):
+            result = BatchResult.decode(message)
+            counts.rows += result.count
+            counts.filtered += result.filtered
+            counts.ignored += result.ignored
+            for rejected in result.rejected:
+                self.add_rejected(source.name, rejected)
+            for _ in range(result.count if self.track is not None else 0):
+                self.track(None)  # type: ignore[misc]  # it is not None here
+            yield from result.rows
 
     def _transform(self, extracted: ExtractedRow) -> ExtractedRow | None:
         """Return the row to store, or None if it is filtered. Raises StellarError or ValueError if it is invalid."""
@@ -133,11 +170,51 @@ class RowReader:
             check_row(row, self.intervals)
         return row
 
-    def add_rejected(self, source: Source, row: RejectedRow) -> None:
+    def add_rejected(self, file: str, row: RejectedRow) -> None:
         """Count a rejected row and pass it on. Raises LoadError if there are too many."""
         self.counts.rejected += 1
-        self.reject(source.name, row)
+        self.reject(file, row)
         self.limit.check(self.counts)
+
+
+@dataclass
+class BatchWork:
+    """Extracts, transforms and checks the rows of batches in a process; see Workers.
+
+    reader: the reader of the parent, whose summary is that of this process
+    """
+
+    reader: RowReader
+    header: Sequence[str] | None = None
+    extract: ExtractLine | None = None
+
+    def do(self, message: bytes) -> bytes:
+        """Return the BatchResult of a batch."""
+        batch = Batch.decode(message)
+        rejected: list[RejectedRow] = []
+        counts = LoadCounts()
+        reader = replace(self.reader, reject=lambda _, row: rejected.append(row), limit=RejectedLimit(), counts=counts)
+        extracted = batch.rows or extract_lines(batch.lines, self._begin(batch.header))
+        rows = list(reader.process(batch.file, extracted))
+        stored = rows if reader.summary is None else []
+        return BatchResult(stored, rejected, counts.rows, counts.filtered, counts.ignored).encode()
+
+    def _begin(self, header: Sequence[str]) -> ExtractLine:
+        """Return the function for the lines after a header, which the parent has checked."""
+        if self.extract is None or header != self.header:
+            lines = (TextLine(number, text) for number, text in enumerate(header, 1))
+            _, self.extract = cast(LineExtractor, self.reader.extractor).begin(lines)
+            self.header = header
+        return cast(ExtractLine, self.extract)
+
+    def finish(self) -> bytes:
+        """Return the state of the summary as tagged JSON, or the reason why it has none, as a pair."""
+        if self.reader.summary is None:
+            return b"[null,null]"
+        try:
+            return json.dumps([serialize(self.reader.summary.value), None]).encode()
+        except ValueError as error:
+            return json.dumps([None, str(error)]).encode()
 
 
 def check_row(row: ExtractedRow, intervals: bool = False) -> None:
@@ -198,7 +275,7 @@ def merge(rows: Iterator[Row], store: Store, target: LoadTarget, batch: int = BA
     return count
 
 
-def replace(rows: Iterator[Row], store: Store, target: LoadTarget) -> int:
+def replace_types(rows: Iterator[Row], store: Store, target: LoadTarget) -> int:
     """Replace the types that occur among rows, in one step for readers. Return the number of rows.
 
     Raises StoreError, and LoadError if there are no rows; then, and for any error of `rows`, the store is unchanged.

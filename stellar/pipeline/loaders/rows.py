@@ -48,13 +48,12 @@ class IgnoredRow:
 IGNORED = IgnoredRow()
 
 Extracted = ExtractedRow | RejectedRow | IgnoredRow
+ExtractLine = Callable[[TextLine], Extracted]  # raises ValueError for a line that is rejected
 # Yields the rows of a source; raises ValueError if the source as a whole is not readable
 Extractor = Callable[[Source], Iterator[Extracted]]
 
 
-def extract_lines(
-    lines: Iterable[TextLine | UnreadableLine], extract: Callable[[TextLine], Extracted]
-) -> Iterator[Extracted]:
+def extract_lines(lines: Iterable[TextLine | UnreadableLine], extract: ExtractLine) -> Iterator[Extracted]:
     """Yield the row of each line. One that is not readable, or for which `extract` raises ValueError, is rejected."""
     for line in lines:
         if isinstance(line, UnreadableLine):

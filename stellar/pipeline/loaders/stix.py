@@ -82,6 +82,8 @@ class StixExtractor:
     is_whole: True if a file is one document; otherwise each line is one
     """
 
+    extracts_lines = False
+
     def __init__(self, options: ExtractorOptions, location: SourceLocation, *, is_whole: bool = True) -> None:
         self._options = StixOptions.of(options, location)
         self._is_whole = is_whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from stellar import Expression
 from stellar.language.conversions import to_string
 from stellar.language.errors import StellarError
-from stellar.language.tagged_json import serialize
+from stellar.language.tagged_json import deserialize, serialize
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import ExtractorOptions
@@ -35,16 +36,25 @@ class SummaryExpressions:
     builder: BuildContext
     location: SourceLocation
 
+    def make_first(self) -> SummaryState:
+        """Return the first state. Raises ConfigError if `state_init` fails."""
+        return SummaryState(self._evaluate("state_init", self.first, {}))
+
     def run(self, reader: RowReader, files: Iterable[str]) -> Any:
-        """Return the state after all rows of files. Raises ConfigError if `state_init` or `state_merge` fails."""
-        reader.summary = SummaryState(self._evaluate("state_init", self.first, {}))
+        """Return the state after all rows of files.
+
+        reader: with a first state as its summary
+
+        Raises ConfigError if `state_merge` fails.
+        """
         for _ in reader.read(files):
             pass
-        return reader.summary.value
-
-    def merge_states(self, states: list[Any]) -> Any:
-        """Return one state of several. Raises ConfigError if `state_merge` fails."""
-        return self._evaluate("state_merge", self.merge, {STATES: states})
+        if reader.workers is None:
+            return None if reader.summary is None else reader.summary.value
+        states, problems = zip(*map(json.loads, reader.workers.finish()), strict=True)
+        for problem in filter(None, problems):
+            raise self.location.error(f"several processes cannot merge their states: {problem}; use one process")
+        return self._evaluate("state_merge", self.merge, {STATES: [deserialize(state) for state in states]})
 
     def _evaluate(self, name: str, expression: Expression | None, variables: Mapping[str, Any]) -> Any:
         if expression is None:

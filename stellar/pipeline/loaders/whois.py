@@ -28,6 +28,8 @@ _EXCLUDED, _EXCLUDED_END = frozenset({"audit_auditupdateddate"}), "_rawtext"
 class WhoisExtractor:
     """Extracts a row of each record. The indicator is the domain in lowercase, without a dot at its end."""
 
+    extracts_lines = False
+
     def __init__(self, options: ExtractorOptions, location: SourceLocation) -> None:
         names = {"type": options.type or DEFAULT_TYPE}
         if options.indicator_column is None and options.indicator is None:

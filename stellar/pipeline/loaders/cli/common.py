@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 import time
@@ -15,14 +16,18 @@ from typing import TYPE_CHECKING, Any, cast
 from stellar.language.context import GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
+from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN
 from stellar.pipeline.config.loading import read_global
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
 from stellar.pipeline.connectors.sinks import Sinks
+from stellar.pipeline.loaders.batches import can_batch, extracts_lines
 from stellar.pipeline.loaders.building import ExtractorFile, Loading, compile_extractor, read_extractor_file
-from stellar.pipeline.loaders.load import LoadCounts, RejectedLimit, RowReader
+from stellar.pipeline.loaders.load import BatchWork, RejectedLimit, RowReader
 from stellar.pipeline.loaders.rows import RejectedRow
 from stellar.pipeline.loaders.sources import Source, total_bytes
+from stellar.pipeline.loaders.transforms import SummaryState
+from stellar.pipeline.loaders.workers import Workers
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
 from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store
@@ -31,12 +36,15 @@ from stellar.util.abbreviate import escape, quote
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
 
+log = logging.getLogger(__name__)
+
 _ROWS_BETWEEN = 256  # after which the clock is read for the display
 
 _REJECTED_HELP = (
     "target for rejected lines: a file of JSON lines, or a SQLite file (.db); "
     f"by default the first {MAX_SHOWN} are summarized on standard error, and the others only counted"
 )
+PROCESSES_HELP = "number of processes that extract and transform rows (default %(default)s)"
 _FILES_HELP = (
     "file, directory, pattern such as 'feeds/*.csv', or URL, compressed or not; - is standard input (the default)"
 )
@@ -80,6 +88,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     add("-e", "--extractor", required=True, metavar="FILE", type=Path, help="JSON file that describes the input")
     add("--rejected", metavar="TARGET", help=_REJECTED_HELP)
     add("--max-rejected", metavar="N", type=read_limit, default=RejectedLimit(), help="fail above this number, or N%%")
+    add("-p", "--processes", metavar="N", type=positive_integer, default=1, help=PROCESSES_HELP)
     add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
 
 
@@ -225,20 +234,43 @@ class Progress:
 
 
 def open_reader(
-    loading: Loading, files: Sequence[str], options: argparse.Namespace, stack: ExitStack
+    loading: Loading,
+    files: Sequence[str],
+    options: argparse.Namespace,
+    stack: ExitStack,
+    summary: SummaryState | None = None,
 ) -> tuple[RowReader, Display]:
-    """Return the reader of rows, which shows the progress on a terminal and reports rejected lines."""
-    counts = LoadCounts()
+    """Return the reader of rows, which shows the progress on a terminal and reports rejected lines.
+
+    summary: the state that rows update, instead of being stored
+    """
+    reader = RowReader(loading.extractor, loading.transform, limit=options.max_rejected, summary=summary)
+    reader.intervals = loading.config.config.intervals
+    workers = _start_workers(reader, options, stack)  # before there are other threads
+    counts = reader.counts
     is_shown = sys.stderr.isatty() and not options.quiet
     screen = stack.enter_context(display(lambda: f"{counts.total:,} lines: {counts}", total_bytes(files), is_shown))
-    reject: Any = RejectedSummary(screen)
+    reader.workers, reader.reject = workers, RejectedSummary(screen)
+    reader.track = Progress(screen) if is_shown else None
     if options.rejected is not None:
         store_rejected = stack.enter_context(Sinks()).open(options.rejected, "rejected")
 
         def reject(file: str, row: RejectedRow) -> None:
             store_rejected({"file": file, "line": row.line, "reason": row.reason, "raw": row.raw})
 
-    reader = RowReader(loading.extractor, loading.transform, reject, options.max_rejected)
-    reader.counts, reader.intervals = counts, loading.config.config.intervals
-    reader.track = Progress(screen) if is_shown else None
+        reader.reject = reject
     return reader, screen
+
+
+def _start_workers(reader: RowReader, options: argparse.Namespace, stack: ExitStack) -> Workers | None:
+    if options.processes == 1:
+        return None
+    if not can_batch(reader.extractor):
+        log.warning("%s: one process reads the files; extractors in Python cannot use several", options.extractor)
+        return None
+    if not extracts_lines(reader.extractor) and reader.transform.is_empty and reader.summary is None:
+        log.warning(
+            "%s: one process reads the files; without expressions, others have nothing to do", options.extractor
+        )
+        return None
+    return stack.enter_context(Workers(options.processes, lambda: BatchWork(reader)))

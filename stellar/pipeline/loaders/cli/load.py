@@ -17,7 +17,7 @@ from stellar.pipeline.loaders.cli.common import (
     open_writable_store,
     prepare,
 )
-from stellar.pipeline.loaders.load import BATCH_ROWS, LoadError, LoadTarget, RowReader, merge, replace
+from stellar.pipeline.loaders.load import BATCH_ROWS, LoadError, LoadTarget, RowReader, merge, replace_types
 from stellar.pipeline.loaders.sources import expand_inputs
 from stellar.stores.base import Store
 from stellar.util.abbreviate import quote
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 def _store(reader: RowReader, files: list[str], store: Store, target: LoadTarget, options: argparse.Namespace) -> None:
     rows = target.make_rows(reader.read(files), reader.counts)
     if options.replace:
-        replace(rows, store, target)
+        replace_types(rows, store, target)
     elif not merge(rows, store, target, options.batch):
         raise LoadError("no rows to store; check the extractor and the files")
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.loaders.cli.common import add_settings_options, open_zookeeper
+from stellar.pipeline.loaders.cli.common import PROCESSES_HELP, add_settings_options, open_zookeeper
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.pipeline.loaders.sensors import EnrichmentConfigs, SensorFields
 
-_NOT_NEEDED = "accepted without effect: rows are extracted in one process"
+_NOT_NEEDED = "accepted without effect: batches have a fixed size"
 _FIELDS_HELP = (
     "fields of sensors that look the types up. They are added, after the load, to the enrichment configurations of "
     "-z or --config, or else to those of zkQuorum in this file"
@@ -35,16 +35,9 @@ def flatfile_loader(arguments: Sequence[str] | None = None) -> int:
     add("-t", "--hbase_table", dest="table", required=True, metavar="TABLE", help="table of the store")
     add("-c", "--hbase_cf", dest="family", required=True, metavar="CF", help="column family of the table")
     add("-n", "--enrichment_config", metavar="JSON_FILE", type=Path, help=_FIELDS_HELP)
-    add(
-        "-b",
-        "--batchSize",
-        dest="batch",
-        metavar="SIZE",
-        type=positive_integer,
-        default=BATCH_ROWS,
-        help="rows a batch",
-    )
-    parser.set_defaults(run=_load, replace=False, ttl=None)
+    add("-b", "--batchSize", dest="batch_of_metron", metavar="SIZE", type=positive_integer, help=_NOT_NEEDED)
+    # Many small transactions would be slow, and would block the look-ups of running pipelines
+    parser.set_defaults(run=_load, replace=False, ttl=None, batch=BATCH_ROWS)
     return _run(parser, arguments)
 
 
@@ -74,7 +67,15 @@ def _make_parser(name: str, description: str) -> argparse.ArgumentParser:
     )
     add("-i", "--input", dest="files", required=True, metavar="FILE", type=_read_inputs, help=_INPUT_HELP)
     add("-m", "--import_mode", metavar="MODE", type=_read_import_mode, default="LOCAL", help=_MODE_HELP)
-    add("-p", "--threads", metavar="NUM_THREADS", type=positive_integer, help=_NOT_NEEDED)
+    add(
+        "-p",
+        "--threads",
+        dest="processes",
+        metavar="NUM_THREADS",
+        type=positive_integer,
+        default=1,
+        help=PROCESSES_HELP,
+    )
     add("-l", "--log4j", metavar="FILE", type=Path, help="Log4j properties with the levels of loggers")
     add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
     # Not of Metron, whose store is HBase and whose configuration is in ZooKeeper
@@ -124,9 +125,10 @@ def _load(options: argparse.Namespace) -> int:
     fields = read_sensor_fields(options.enrichment_config)
     with _open_configs(options, fields) as configs:
         find_changes(configs, fields)  # raises an error before anything is loaded
-        status = run(options)
-        for name in add_fields(configs, fields) if status == OK else ():
-            print(f"{options.prog}: fields added to {name}", file=sys.stderr)
+    if (status := run(options)) == OK:  # not connected to ZooKeeper, whose threads other processes must not inherit
+        with _open_configs(options, fields) as configs:
+            for name in add_fields(configs, fields):
+                print(f"{options.prog}: fields added to {name}", file=sys.stderr)
     return status
 
 

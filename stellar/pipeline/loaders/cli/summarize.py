@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from contextlib import ExitStack
 
 from stellar.pipeline.command_line import OK
@@ -28,6 +29,9 @@ exit status: 0 if the summary was written, even if single lines were rejected;
 _MODE_HELP = "LOCAL writes a file, HDFS one of HDFS or another URL, CONSOLE prints the object (default %(default)s)"
 
 
+log = logging.getLogger(__name__)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_reading_options(parser)
@@ -46,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
         summary = compile_summary(loading.config.config, loading.location, loading.builder)
         raise_errors(loading)
         files = expand_inputs(options.files)
-        reader, screen = open_reader(loading, files, options, stack)
+        if options.processes > 1 and summary.merge is None:
+            log.warning("%s: one process reads the files; several need state_merge", options.extractor)
+            options.processes = 1
+        reader, screen = open_reader(loading, files, options, stack, summary.make_first())
         state = summary.run(reader, files)
         if not options.quiet:
             screen.print_message(f"{options.prog}: {reader.counts}")
