@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from stellar.util.abbreviate import quote
 from stellar.util.json_encoding import make_encoder
 
+MAX_BATCH_CHARACTERS = 32 * 1024 * 1024  # of the values in a batch of rows
 STORE_KEY = "enrichment.store"  # the setting in the global configuration that names the store
 
 
@@ -25,6 +26,24 @@ class MissingStore(StoreError):
     def __init__(self, address: str) -> None:
         super().__init__(f"{address}: the file does not exist; check {STORE_KEY}")
         self.address = address
+
+
+class EncodedMap(Mapping[str, Any]):
+    """A map that is given as JSON, which stores keep as it is. It is decoded by each access."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __getitem__(self, key: str) -> Any:
+        return decode_value(self.text)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(decode_value(self.text))
+
+    def __len__(self) -> int:
+        return len(decode_value(self.text))
 
 
 class Row(NamedTuple):
@@ -110,14 +129,39 @@ _encode_json = make_encoder(ensure_ascii=True)
 
 def encode_value(row: Row) -> str:
     """Return the value of a row as JSON in ASCII. Raises ValueError if it has none, or if the key cannot be stored."""
-    if not is_storable(row.indicator):
-        raise ValueError(f"cannot store the indicator {quote(row.indicator)}: it contains half of a surrogate pair")
+    if row.value.__class__ is EncodedMap:
+        return row.value.text
+    return encode_map(row.kind, row.indicator, row.value)
+
+
+def encode_map(kind: str, indicator: str, value: Mapping[str, Any]) -> str:
+    """Return the value of a type and an indicator as JSON; see `encode_value`."""
+    if not is_storable(indicator):
+        raise ValueError(f"cannot store the indicator {quote(indicator)}: it contains half of a surrogate pair")
     try:
-        return _encode_json(row.value if isinstance(row.value, dict) else dict(row.value))
+        return _encode_json(value if isinstance(value, dict) else dict(value))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"cannot store the value of {quote(row.indicator)} of the type {quote(row.kind)}: {error}"
-        ) from error
+        raise ValueError(f"cannot store the value of {quote(indicator)} of the type {quote(kind)}: {error}") from error
+
+
+def batch_rows(rows: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    """Yield rows in batches, with their values encoded; large values make smaller batches, to bound the memory.
+
+    most: the number of rows in a batch
+
+    Raises ValueError for a value without a JSON form.
+    """
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        text = encode_value(row)
+        batch.append(row if row.value.__class__ is EncodedMap else row._replace(value=EncodedMap(text)))
+        size += len(text)
+        if len(batch) == most or size >= MAX_BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def is_storable(key: str) -> bool:

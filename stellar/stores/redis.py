@@ -26,7 +26,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from stellar.stores.base import Row, StoreError, decode_value, encode_value, is_storable
+from stellar.stores.base import Row, StoreError, batch_rows, decode_value, encode_value, is_storable
 from stellar.stores.intervals import find_blocks, read_interval
 from stellar.util.optional_imports import import_optional
 
@@ -248,11 +248,12 @@ class RedisStore:
                 yield rest
 
     def _stage(self, at: str, rows: Iterable[Row], ttl: float | None) -> int:
-        count, remaining = 0, iter(rows)
-        while batch := [self._encode(row, ttl) for row in islice(remaining, BATCH)]:
+        count = 0
+        for batch in batch_rows(rows, BATCH):
+            commands = [self._encode(row, ttl) for row in batch]
             with self._errors():
                 pipe = self._client.pipeline(transaction=False)
-                for command in batch:
+                for command in commands:
                     command(pipe, at)
                 pipe.execute()
             count += len(batch)

@@ -18,13 +18,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from stellar.stores.base import MissingStore, Row, StoreError, decode_value, encode_value, is_storable
+from stellar.stores.base import MissingStore, Row, StoreError, batch_rows, decode_value, encode_value, is_storable
 from stellar.stores.intervals import find_blocks, read_interval
 from stellar.util.sqlite_connections import Connections
 
@@ -154,11 +153,10 @@ class SqliteStore:
 
     def replace(self, table: str, rows: Iterable[Row], ttl: float | None = None, *, others_stay: bool = False) -> int:
         """See Store."""
-        remaining = iter(rows)
         spaces: dict[tuple[str, str], int] = {}
         count, expires = 0, self._expiry(ttl)
         try:
-            while batch := list(islice(remaining, BATCH)):
+            for batch in batch_rows(rows, BATCH):
                 with self._write() as connection:
                     count += _RowWriter(connection, table, self._now(), spaces).write(
                         sorted(batch, key=_ORDER), expires
@@ -232,7 +230,7 @@ class SqliteStore:
         except (sqlite3.Error, ValueError) as error:
             if not Path(self.path).exists():
                 raise MissingStore(self.path) from error
-            raise StoreError(f"{self.path}: {error}") from error
+            raise self._explain(error) from error
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -244,7 +242,12 @@ class SqliteStore:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> StoreError:
+        is_locked = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        fix = "; another process is writing to it: try again when it has finished" if is_locked else ""
+        return StoreError(f"{self.path}: {error}{fix}")
 
 
 def _select(connection: sqlite3.Connection, table: str, family: str, kind: str, indicator: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stellar.stores.base import Row, Store, StoreError
+from stellar.stores.base import MAX_BATCH_CHARACTERS, EncodedMap, Row, Store, StoreError, batch_rows, encode_value
 from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import BATCH, SqliteStore
 
@@ -476,3 +476,20 @@ def test_many_writers_create_one_store(tmp_path: Path) -> None:
     assert len(list(stores[0].scan("t"))) == 8
     for each in stores:
         each.close()
+
+
+def test_batches_are_bounded_by_number_and_by_size() -> None:
+    assert [len(batch) for batch in batch_rows(rows(*"abcde"), 2)] == [2, 2, 1]
+    large = rows(*"abcde", text="x" * (MAX_BATCH_CHARACTERS // 2))
+    assert [len(batch) for batch in batch_rows(large, 50_000)] == [2, 2, 1]
+    assert list(batch_rows([], 2)) == []
+
+
+def test_a_map_that_is_encoded_is_stored_as_it_is(store: Store) -> None:
+    value = EncodedMap('{"n": 1,  "of": "a"}')
+    assert (dict(value), len(value), value["n"]) == ({"n": 1, "of": "a"}, 2, 1)
+    row = Row("f", "k", "a", value)
+    assert encode_value(row) == value.text
+    store.put_many("t", [row])
+    store.replace("u", [row])
+    assert store.get("t", "f", "k", "a") == store.get("u", "f", "k", "a") == {"n": 1, "of": "a"}

@@ -13,6 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from stellar.pipeline.loaders.rows import Extracted, ExtractedRow, ExtractLine, Extractor, RejectedRow
 from stellar.pipeline.loaders.sources import Source, TextLine, UnreadableLine
+from stellar.stores.base import EncodedMap
 from stellar.util.json_encoding import make_encoder
 
 MAX_ROWS = 2_000
@@ -67,16 +68,17 @@ class BatchResult:
     ignored: int
 
     def encode(self) -> bytes:
-        """Return the result as a message. Raises TypeError or ValueError for a value without a JSON form."""
-        rows = [(kind, indicator, value, line, "") for kind, indicator, value, line, _ in self.rows]
+        """Return the result as a message. The values of its rows are encoded."""
+        rows = [(row.kind, row.indicator, cast(EncodedMap, row.value).text, row.line) for row in self.rows]
         rejected = [(row.line, row.reason, row.raw) for row in self.rejected]
         return _encode((rows, rejected, self.count, self.filtered, self.ignored)).encode()
 
     @classmethod
     def decode(cls, message: bytes) -> BatchResult:
         """Return the result of a message."""
-        rows, rejected, *counts = json.loads(message)
-        return cls([ExtractedRow(*row) for row in rows], [RejectedRow(*row) for row in rejected], *counts)
+        found, rejected, *counts = json.loads(message)
+        rows = [ExtractedRow(kind, indicator, EncodedMap(text), line, "") for kind, indicator, text, line in found]
+        return cls(rows, [RejectedRow(*row) for row in rejected], *counts)
 
 
 def can_batch(extractor: Extractor) -> bool:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import cast
 
 from stellar.language.errors import StellarError
@@ -27,12 +27,11 @@ from stellar.pipeline.loaders.rows import (
 from stellar.pipeline.loaders.sources import Source, TextLine, open_source
 from stellar.pipeline.loaders.transforms import RowTransform, SummaryState
 from stellar.pipeline.loaders.workers import Workers
-from stellar.stores.base import Row, Store, encode_value, is_storable
+from stellar.stores.base import EncodedMap, Row, Store, batch_rows, encode_map, is_storable
 from stellar.stores.intervals import read_interval
 
 BATCH_ROWS = 50_000
 _MAX_KEYS = 1_000_000  # in which duplicates are counted
-_SCALARS = frozenset({str, int, bool, type(None)})
 
 
 class LoadError(ValueError):
@@ -166,9 +165,7 @@ class RowReader:
         if self.summary is not None:
             return self.transform.apply(extracted, self.summary)
         row = extracted if self.transform.is_empty else self.transform.apply(extracted)
-        if row is not None:
-            check_row(row, self.intervals)
-        return row
+        return None if row is None else encode_row(row, self.intervals)
 
     def add_rejected(self, file: str, row: RejectedRow) -> None:
         """Count a rejected row and pass it on. Raises LoadError if there are too many."""
@@ -217,23 +214,21 @@ class BatchWork:
             return json.dumps([None, str(error)]).encode()
 
 
-def check_row(row: ExtractedRow, intervals: bool = False) -> None:
-    """Raise ValueError if a row cannot be stored.
+def encode_row(row: ExtractedRow, intervals: bool = False) -> ExtractedRow:
+    """Return a row with its value as an EncodedMap. Raises ValueError if it cannot be stored.
 
     intervals: True if networks and ranges are intervals, which must be valid
     """
-    if not row.indicator:
+    kind, indicator, value, line, raw = row
+    if not indicator:
         raise ValueError("the indicator is empty")
-    if not row.kind:
+    if not kind:
         raise ValueError("the type is empty")
-    if not (row.indicator.isascii() and row.kind.isascii()) and not (is_storable(row.indicator + row.kind)):
+    if not (indicator.isascii() and kind.isascii()) and not is_storable(indicator + kind):
         raise ValueError("the indicator or the type contains half of a surrogate pair")
-    if intervals and _is_interval(row.indicator):
-        read_interval(row.indicator)
-    for value in row.value.values():
-        if value.__class__ not in _SCALARS:
-            encode_value(Row("", row.kind, row.indicator, row.value))
-            return
+    if intervals and _is_interval(indicator):
+        read_interval(indicator)
+    return ExtractedRow(kind, indicator, EncodedMap(encode_map(kind, indicator, value)), line, raw)
 
 
 @dataclass(frozen=True)
@@ -269,10 +264,7 @@ def _is_interval(indicator: str) -> bool:
 
 def merge(rows: Iterator[Row], store: Store, target: LoadTarget, batch: int = BATCH_ROWS) -> int:
     """Add rows to a store, in a transaction for each batch. Return their number. Raises StoreError."""
-    count = 0
-    while some := list(islice(rows, batch)):
-        count += store.put_many(target.table, some, target.ttl)
-    return count
+    return sum(store.put_many(target.table, some, target.ttl) for some in batch_rows(rows, batch))
 
 
 def replace_types(rows: Iterator[Row], store: Store, target: LoadTarget) -> int:

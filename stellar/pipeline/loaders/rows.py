@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ class ExtractedRow(NamedTuple):
 
     kind: str
     indicator: str
-    value: dict[str, Any]
+    value: Mapping[str, Any]
     line: int
     raw: str
 

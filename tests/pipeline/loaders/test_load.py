@@ -172,6 +172,27 @@ def test_the_first_rejected_lines_are_printed_and_the_rest_counted(
     assert len(capsys.readouterr().err.splitlines()) == 21
 
 
+@pytest.mark.parametrize(
+    ("options", "content", "reasons"),
+    [
+        ({}, "a,1\nb\n\nc,3,4\n", ["2: expected at least 2 values, got 1"]),
+        (
+            {"columns": None, "header": True, "indicator_column": "ip"},
+            "ip,source\na,1\nb\nc,3,4\n",
+            ["3: expected 2 values as in the header, got 1", "4: expected 2 values as in the header, got 3"],
+        ),
+        ({"columns": {"ip": 3}}, "a,b,c,d\na,b,c\n", ["2: expected at least 4 values, got 3"]),
+    ],
+)
+def test_a_row_of_the_wrong_width_is_rejected_with_its_line(
+    loader: Loader, options: dict[str, Any], content: str, reasons: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader.write("extractor.json", csv(**options))
+    path = loader.write("a.csv", content)
+    assert loader.load(path) == 0
+    assert capsys.readouterr().err.splitlines()[:-1] == [f"{path}:{reason}" for reason in reasons]
+
+
 @pytest.mark.parametrize(("limit", "status"), [("1", 1), ("2", 0), ("40%", 0), ("39.9%", 1), ("100%", 0), ("0", 1)])
 def test_too_many_rejected_lines_fail_and_leave_a_replaced_store_unchanged(
     loader: Loader, limit: str, status: int, capsys: pytest.CaptureFixture[str]
@@ -338,6 +359,32 @@ def test_a_url_of_another_scheme_is_read_by_fsspec(loader: Loader, capsys: pytes
     assert "nonsense://x/y can't be read" in capsys.readouterr().err
 
 
+REPORT = """
+import sys
+from pathlib import Path
+from stellar.pipeline.loaders.cli import main
+status = main()
+print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("mode", [[], ["--replace"]])
+def test_a_feed_of_a_gigabyte_is_loaded_in_the_memory_of_a_small_one(loader: Loader, mode: list[str]) -> None:
+    loader.write("extractor.json", csv(columns={"ip": 0, "source": 1}))
+    lines = "".join(f"10.0.0.{number},x,{'y' * 100_000}\n" for number in range(250))
+    member = gzip.compress(lines.encode(), 1)
+    peaks = {}
+    for members in (1, 42):  # 25 MB and 1.05 GB
+        path = loader.write("feed.csv.gz", member * members)
+        given = ["load", "-e", str(loader.directory / "extractor.json"), "-t", "t", "--store", f"sqlite:{loader.path}"]
+        command = [sys.executable, "-c", REPORT, *given, *mode, "--quiet", path]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        peaks[members] = int(done.stdout)
+        assert len(loader.rows("t")) == 250
+    assert peaks[42] < peaks[1] + 50_000  # kB
+
+
 @pytest.mark.parametrize("mode", [[], ["--replace"]])
 def test_a_damaged_file_ends_the_load_with_an_error(
     loader: Loader, mode: list[str], capsys: pytest.CaptureFixture[str]
@@ -416,9 +463,26 @@ def test_a_store_that_cannot_be_used_is_an_error(
     assert message in capsys.readouterr().err
 
 
-def test_a_store_that_is_locked_or_of_another_format_is_an_error(
-    loader: Loader, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("mode", [[], ["--replace"]])
+def test_a_store_that_is_locked_is_an_error_and_stays_as_it_was(
+    loader: Loader, mode: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    loader.write("extractor.json", csv())
+    assert loader.load(loader.write("a.csv", "old,x")) == 0
+    before = loader.rows()
+    with sqlite3.connect(loader.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert loader.load(*mode, loader.write("a.csv", "new,x")) == 1
+        other.execute("ROLLBACK")
+    other.close()
+    problem = "database is locked; another process is writing to it: try again when it has finished"
+    assert f"cannot use the enrichment store {loader.path}: {problem}" in capsys.readouterr().err
+    assert loader.rows() == before
+    assert loader.load(*mode, loader.write("a.csv", "new,x")) == 0
+    assert ("malicious_ip", "new") in loader.rows()
+
+
+def test_a_store_of_another_format_is_an_error(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:
     loader.write("extractor.json", csv())
     loader.path.write_text("not a database, but long enough to be taken for one" * 100)
     assert loader.load(loader.write("a.csv", "a,b")) == 1
