@@ -76,15 +76,16 @@ class SqliteStore:
     """A store in an SQLite file, see Store. Only methods that write create the file.
 
     clock: returns the time in seconds since 1970
+    is_temporary: the file is used by this process alone, so that writes need not reach the disk
     """
 
     waits = False
 
-    def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str, clock: Callable[[], float] = time.time, *, is_temporary: bool = False) -> None:
         self.path = path
         self._clock = clock
         self._readers = Connections(path, _check_format, is_read_only=True)
-        self._writers = Connections(path, _prepare_writer)
+        self._writers = Connections(path, _prepare_temporary if is_temporary else _prepare_writer)
 
     def get(self, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
         """See Store."""
@@ -384,3 +385,8 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
         connection.executescript(_TABLES)
     else:
         _check_format(connection)
+
+
+def _prepare_temporary(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+    _prepare_writer(connection)

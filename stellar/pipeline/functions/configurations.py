@@ -111,10 +111,10 @@ def put(context: Context, type_: str, config: str | None, sensor: object = None)
         CONFIG_PUT('INDEXING', '{"hdfs": {"batchSize": 5}}')  // error
         CONFIG_PUT('GLOBAL', null)  // null
     """
-    store = find_store("CONFIG_PUT", context)
     _require_kind("CONFIG_PUT", type_)
     if config is None:
         return
+    store = find_store("CONFIG_PUT", context)
     name = to_optional_string(sensor) if has_sensors(type_) else None
     try:
         store.describe(type_, name)  # rejects an invalid name before an invalid configuration

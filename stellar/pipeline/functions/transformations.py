@@ -158,7 +158,7 @@ def remove_from_enrichment(config: str | None, type_: str, fields: list[Any], gr
 
 
 @stellar("ENRICHMENT_STELLAR_TRANSFORM_PRINT")
-def print_enrichment(config: str | None, type_: str) -> str:
+def print_enrichment(config: str | None, type_: object) -> str:
     """Draw the expressions of an enrichment configuration as a table.
 
     config: The configuration of a sensor's enrichment, as JSON
@@ -185,16 +185,16 @@ def _list_rows(expressions: Json) -> Iterator[tuple[str, str, str]]:
             yield "(default)", name, to_string(value)
 
 
-def _find_stage(function: str, enrichment: Json, kind: str) -> Json:
-    if kind not in _STAGES:
+def _find_stage(function: str, enrichment: Json, kind: object) -> Json:
+    if not isinstance(kind, str) or kind not in _STAGES:
         raise ValueError(f"{function} expected ENRICHMENT or THREAT_INTEL as type, got {describe(kind)}")
     stage: Json = enrichment[_STAGES[kind]]
     return stage
 
 
-def _find_expressions(function: str, stage: Json, kind: str) -> Json:
+def _find_expressions(function: str, stage: Json, kind: object) -> Json:
     """Return the expressions of a stage, by field or by group, which are created if they are missing."""
-    path = f"{_STAGES[kind]}.fieldMap.stellar"
+    path = f"{_STAGES[str(kind)]}.fieldMap.stellar"
     handler = require_map(function, stage["fieldMap"].setdefault("stellar", {}), path)
     return require_map(function, handler.setdefault("config", {}), f"{path}.config")
 

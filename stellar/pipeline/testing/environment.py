@@ -60,7 +60,7 @@ def open_environment(fakes: Iterable[Fakes], time: int, settings: Mapping[str, A
     with (
         clock.fix_time(time),
         tempfile.TemporaryDirectory(prefix="stellar-") as directory,
-        closing(SqliteStore(str(Path(directory) / "store.db"), lambda: time / 1000)) as store,
+        closing(SqliteStore(str(Path(directory) / "store.db"), lambda: time / 1000, is_temporary=True)) as store,
         closing(MemoryRegistry()) as registry,
     ):
         models = {name: replies for layer in reversed(layers) for name, replies in layer.models.items()}

@@ -201,6 +201,7 @@ def test_all_errors_of_a_configuration_are_reported(evaluate: Evaluate, in_direc
 
 def test_null_stores_nothing(evaluate: Evaluate, in_directory: Context, tmp_path: Path) -> None:
     assert put(evaluate, in_directory, "PARSER", None, "web") is None
+    assert evaluate("CONFIG_PUT('PARSER', null, 'web')") is None
     assert not (tmp_path / "config").exists()
 
 
