@@ -118,6 +118,11 @@ def test_a_location_is_written_as_a_path(steps: tuple[str | int, ...], path: str
     assert str(location) == f"f: {path}"
 
 
+def test_a_key_with_half_of_a_surrogate_pair_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"invalid JSON: the key '\\ud800' contains half of a surrogate pair"):
+        read_parser(write(tmp_path / "x.json", '{"\\ud800": 1}'))
+
+
 def test_further_errors_are_counted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
         read_parser(write(tmp_path / "x.json", '{"numWorkers": "x"}'))

@@ -145,8 +145,20 @@ def parse_object(text: str, file: str) -> dict[str, Any]:
 
 def _object(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
+    for name in members:
+        _check_key(name)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = ", ".join(quote(name) for name in members if names.count(name) > 1)
         log.warning("%s: duplicate key %s in an object; the last one is used", file, repeated)
     return members
+
+
+def _check_key(name: str) -> None:
+    """Raise ValueError for a key that is no Unicode text, which could not be shown or stored."""
+    if name.isascii():
+        return
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the key {name!a} contains half of a surrogate pair") from None
