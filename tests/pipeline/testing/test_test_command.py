@@ -160,6 +160,31 @@ def test_tests_do_not_share_state(run: Run) -> None:
     assert status == 0, output
 
 
+def test_a_sensor_that_is_only_enriched_is_tested_by_records(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config" / "enrichments" / "other.json").write_text(json.dumps(ENRICHMENT))
+    record = {"source.type": "other", "is_alert": "true", "original_string": "o", "guid": "g"}
+    expected = {"fields": {**record, "threat.triage.level": 10}, "score": 10}
+    status, output, _ = run(suite({"record": record, "expect": expected}), file="other.yaml")
+    assert status == 0, output
+    status, output, _ = run(suite({"line": "a", "expect": expected}), file="other.yaml")
+    assert (status, "unknown sensor 'other'" in output) == (1, True)
+
+
+def test_the_adapter_rest_gets_the_listed_responses(run: Run, tmp_path: Path) -> None:
+    service = {"endpointTemplate": "https://api.example/asset?host=${host}", "prefix": "asset"}
+    enrichment = {"enrichment": {"fieldMap": {"rest": [service]}}}
+    (tmp_path / "config" / "enrichments" / "web.json").write_text(json.dumps(enrichment))
+    reply = {"url": "https://api.example/asset?host=a.example", "body": {"owner": "ann"}}
+    passing = {**expect(fields={"asset.owner": "ann"}), "rest": [reply]}
+    failing = {
+        **expect(absent="asset.owner", errors=["the response has the status 500"]),
+        "rest": [{**reply, "status": 500}],
+    }
+    missing = expect(errors=["rest: no response for GET https://api.example/asset?host=a.example; add one"])
+    status, output, _ = run(suite(passing, failing, missing))
+    assert status == 0, output
+
+
 def test_an_object_that_is_not_listed_is_an_error(run: Run, tmp_path: Path) -> None:
     enrichment = {"enrichment": {"fieldMap": {"stellar": {"config": {"x": "OBJECT_GET('/etc/hostname')"}}}}}
     (tmp_path / "config" / "enrichments" / "web.json").write_text(json.dumps(enrichment))
