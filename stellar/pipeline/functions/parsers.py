@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stellar.language.context import Context
+from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.language.library import stellar
 from stellar.language.runtime import describe
 from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.config.loading import SensorConfig, parse_parser
+from stellar.pipeline.config.loading import SensorConfig, parse_parser, validate
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
 from stellar.pipeline.config.metron_json import print_json, read_parser_json
+from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.functions.arguments import list_errors
 from stellar.pipeline.functions.configurations import find_store, read_stored
 from stellar.pipeline.pipeline import Pipeline
@@ -71,7 +72,7 @@ def init(context: Context, sensor_type: str, config: object = _NOT_GIVEN) -> Sen
     config: The configuration of the parser, as JSON or as a map; by default the stored one, see CONFIG_GET
     returns: The parser
 
-    The validations of the global configuration are not part of it.
+    Settings are those of the global configuration, but its validations are not part of the parser.
 
         PARSER_INIT('web', '{"parserClassName": "CSV", "parserConfig": {"columns": "host"}}') != null  // true
         PARSER_INIT('web', {'parserClassName': 'JSONMap'}) != null  // true
@@ -82,14 +83,20 @@ def init(context: Context, sensor_type: str, config: object = _NOT_GIVEN) -> Sen
     found: list[ConfigError] = []
     try:
         parser = parse_parser(text, location)
-        pipeline = build_pipeline(
-            SensorConfig(sensor_type, parser, directory=directory), context, ErrorCollector(found)
-        )
+        config_of_sensor = SensorConfig(sensor_type, parser, globals=_read_settings(context), directory=directory)
+        pipeline = build_pipeline(config_of_sensor, context, ErrorCollector(found))
         if found:
             raise ConfigErrors(found)
         return SensorParser(pipeline, read_parser_json(text, location))
     except ConfigError as error:
         raise ValueError(f"PARSER_INIT: {list_errors(error)}") from error
+
+
+def _read_settings(context: Context) -> GlobalConfig:
+    """Return the global configuration of the shell, without its validations. Raises ConfigError."""
+    settings = context.get(GlobalSettings) or GlobalSettings()
+    others = {name: value for name, value in settings.items() if name != "fieldValidations"}
+    return validate(GlobalConfig, others, SourceLocation("global configuration"))
 
 
 def _find_config(context: Context, sensor: str, config: object) -> tuple[str, SourceLocation, Path | None]:

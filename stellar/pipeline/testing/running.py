@@ -244,7 +244,7 @@ def _compare_fields(wanted: RecordExpectation, record: Record) -> Iterator[str]:
 def _compare_errors(expected: list[ErrorExpectation], errors: list[Record]) -> Iterator[str]:
     """Yield the expected errors that do not occur, and those that are not expected."""
     remaining = list(errors)
-    for wanted in expected:
+    for wanted in sorted(expected, key=_measure_detail, reverse=True):  # a vague one must not take that of another
         found = next((error for error in remaining if _matches(wanted, error)), None)
         if found is None:
             yield f"missing error:\n{_show('-', wanted.model_dump(exclude_none=True))}"
@@ -252,6 +252,10 @@ def _compare_errors(expected: list[ErrorExpectation], errors: list[Record]) -> I
             remaining.remove(found)
     for error in remaining:
         yield f"unexpected error:\n{_show('+', {'message': error.get('message'), 'stage': error.get('stage')})}"
+
+
+def _measure_detail(wanted: ErrorExpectation) -> tuple[int, int]:
+    return len(wanted.model_fields_set), len(wanted.message or "")
 
 
 def _matches(wanted: ErrorExpectation, error: Record) -> bool:

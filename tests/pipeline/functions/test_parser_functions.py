@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import stellar
-from stellar.language.context import Context
+from stellar.language.context import Context, GlobalSettings
 from stellar.language.conversions import to_string
 
 Evaluate = Callable[..., Any]
@@ -57,13 +57,19 @@ def test_enrichment_is_not_part_of_a_parser(evaluate: Evaluate) -> None:
     assert set(record) == {"timestamp", "source.type", "guid", "original_string"}
 
 
-def test_functions_see_the_services_of_the_shell(evaluate: Evaluate) -> None:
-    class Services(dict[str, Any]):
-        pass
-
-    context = Context({Services: Services()})
-    parser = evaluate("PARSER_INIT('web', config)", context, config=json.dumps(without_one()))
-    assert Services in parser.pipeline.services
+def test_the_settings_of_the_shell_hold_but_not_its_validations(evaluate: Evaluate) -> None:
+    validations = [{"validation": "STELLAR", "config": {"condition": "false"}}]
+    settings = GlobalSettings({"fieldValidations": validations, "stellar.function.resolver.excludes": "TO_UPPER"})
+    context = Context({GlobalSettings: settings})
+    config = json.dumps(without_one())
+    (record,) = evaluate("PARSER_PARSE(PARSER_INIT('web', config), '1,mary,u')", context, config=config)
+    assert record["user"] == "mary"
+    transformations = [{"transformation": "STELLAR", "config": {"a": "TO_UPPER(user)"}}]
+    with pytest.raises(stellar.EvaluationError, match="unknown function TO_UPPER"):
+        evaluate("PARSER_INIT('web', config)", context, config=without_one(fieldTransformations=transformations))
+    settings["parser.groups"] = 5
+    with pytest.raises(stellar.EvaluationError, match=r"global configuration: \[\"parser.groups\"\]: expected a list"):
+        evaluate("PARSER_INIT('web', config)", context, config=config)
 
 
 def test_a_configuration_may_be_a_map_or_stored(evaluate: Evaluate, in_directory: Context, tmp_path: Path) -> None:

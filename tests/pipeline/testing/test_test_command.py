@@ -154,6 +154,14 @@ def test_each_of_several_records_is_compared(run: Run, tmp_path: Path) -> None:
     assert "records[0]" not in output
 
 
+def test_a_vague_expected_error_leaves_the_others_their_own(run: Run) -> None:
+    rules = {"models": {"dga": [{"error": "down"}]}, "settings": {"x": 1}}
+    errors = [{"stage": "model"}, {"stage": "model", "message": "down"}]
+    status, output, _ = run(suite({**expect(errors=errors), **rules}))
+    assert (status, output.count("missing error")) == (1, 1)
+    assert run(suite({**expect(errors=errors[1:]), **rules}))[0] == 0
+
+
 def test_tests_do_not_share_state(run: Run) -> None:
     listed = {"enrichments": [{"table": "threatintel", "type": "bad", "indicator": "a.example"}]}
     status, output, _ = run(suite({**expect(score=10), **listed}, expect(score=None), {**expect(score=10), **listed}))
