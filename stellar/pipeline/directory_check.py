@@ -15,10 +15,10 @@ from stellar.pipeline.config.embedded_expressions import find_texts
 from stellar.pipeline.config.loading import (
     load_config,
     load_enrichment,
-    parse_indexing,
     parse_profiler,
 )
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, read_text
+from stellar.pipeline.output_paths import compile_path_function, read_writer
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.testing.loading import FOLDER, SUFFIXES, list_files, load_suite
@@ -97,7 +97,7 @@ def _attempt(read: Callable[[], object], describer: ConfigDescriber) -> list[Dia
 
 
 def _read_indexing(file: Path) -> None:
-    parse_indexing(read_text(file), SourceLocation(str(file)))
+    compile_path_function(file, read_writer(file), default_library())
 
 
 def _check_tests(file: Path, directory: Path) -> Iterator[Diagnostic]:

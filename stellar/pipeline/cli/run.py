@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,10 +18,11 @@ from stellar.pipeline.cli.common import add_config, add_input, positive_integer
 from stellar.pipeline.cli.loading import find_inputs, load_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
 from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
-from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_directory
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
@@ -45,7 +46,8 @@ _IN_FLIGHT_HELP = (
 )
 _OUTPUT_HELP = (
     "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
-    "appended to; or - for standard output (the default)"
+    "appended to; a directory, whose files DIR/SENSOR/DATE.jsonl are appended to, with the outputPathFunction of "
+    "indexing/SENSOR.json instead of SENSOR; or - for standard output (the default)"
 )
 _ERRORS_HELP = (
     "target for error documents, likewise; "
@@ -90,10 +92,11 @@ def run(options: argparse.Namespace) -> int:
         stack.enter_context(match_timer())
         sinks = stack.enter_context(Sinks())
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
-        sink = sinks.open(options.output, "records")
+        choose = _make_path_function(configs[0], options)
+        sink = sinks.open(options.output, "records", choose)
         total = None if options.follow else total_size(files)
         screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
-        errors = sinks.open(options.errors, "errors") if options.errors else _FailureSummary(screen)
+        errors = sinks.open(options.errors, "errors", choose) if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
         checkpoints = Checkpoints(sinks, state, counts) if options.resume or options.follow else None
         source = screen.track(_read(patterns, files, state, options))
@@ -111,6 +114,15 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+def _make_path_function(config: SensorConfig, options: argparse.Namespace) -> Callable[[Record], str]:
+    """Return the function for the sub-directories of documents, if a target is a directory. Raises ConfigError."""
+    if not any(target is not None and is_directory(target) for target in (options.output, options.errors)):
+        return choose_by_type
+    from stellar.pipeline.output_paths import make_path_function  # most runs write to files
+
+    return make_path_function(config)
 
 
 def _find_files(patterns: Sequence[str], options: argparse.Namespace) -> list[str]:

@@ -133,7 +133,7 @@ class FileFollower:
 
     def _scan(self) -> Iterator[LineBatch]:
         for pattern in self._patterns:
-            paths = [path for path in list_existing([pattern]) if os.path.realpath(path) not in self._excluded]
+            paths = [path for path in list_existing([pattern]) if not self._is_excluded(path)]
             if not paths:
                 self._warn_once(pattern, "no such file yet; waiting for it")
             for path in paths:
@@ -141,6 +141,10 @@ class FileFollower:
         yield from self._look_for_rests(list(self._tracker.records))
         self._is_first_scan = False
         self._remove_missing()
+
+    def _is_excluded(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(real == each or real.startswith(f"{each}/") for each in self._excluded)
 
     def _look_at(self, name: str) -> Iterator[LineBatch]:
         """Open a file if it is new, or was not read to its end."""

@@ -1,7 +1,7 @@
 """Sinks for documents: JSON lines and SQLite.
 
-A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, or any other
-name for a file of JSON lines.
+A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, a directory, or
+any other name for a file of JSON lines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
@@ -18,7 +18,9 @@ from stat import S_ISREG
 from typing import IO, Protocol
 
 from stellar.language.conversions import to_string
+from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
+from stellar.pipeline.connectors.sources import is_pipe
 from stellar.pipeline.records import Record, to_json, to_json_bytes
 from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
@@ -89,19 +91,21 @@ class JsonLines:
             if not self._forked:
                 self._stream.flush()
 
-    def sync(self) -> None:
-        """Write the buffered lines to the disk."""
+    def sync(self) -> dict[str, int]:
+        """Write the buffered lines to the disk, and return the length of the file by its path; none for a pipe."""
         self.flush()
-        if self.is_file:
-            with self._name_errors():
-                os.fsync(self._stream.fileno())
+        if not self.is_file:
+            return {}
+        with self._name_errors():
+            os.fsync(self._stream.fileno())
+        return {str(Path(self._name).resolve()): self.length}
 
-    def cut(self, length: int) -> None:
-        """Discard the buffered lines, and those in a file after a length."""
+    def roll_back(self, lengths: Mapping[str, int]) -> None:
+        """Discard the buffered lines, and those in a file after its length, as stored last."""
         self._pending = bytearray()
         if self.is_file:
             with self._name_errors():
-                self._stream.truncate(length)
+                self._stream.truncate(lengths.get(str(Path(self._name).resolve()), 0))
 
     def close(self) -> None:
         """Write the buffered lines, and close the file."""
@@ -282,8 +286,9 @@ class Sinks:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._databases: dict[str, Database] = {}
-        self._files: dict[str, JsonLines] = {}
+        self._files: dict[str, JsonLines | OutputDirectory] = {}
         self._store: PositionStore | None = None
+        self._run = ""
         self._lengths: dict[str, int] = {}
 
     def __enter__(self) -> Sinks:
@@ -303,9 +308,12 @@ class Sinks:
 
         Raises OSError if it cannot be used, and ValueError if the targets cannot store positions.
         """
+        self._run = run
         databases = sorted({str(Path(each).resolve()) for each in targets if is_database(each)})
         if len(databases) > 1:
             raise ValueError("--resume needs records and errors in one database, because they are committed together")
+        if databases and any(map(is_directory, targets)):
+            raise ValueError("--resume needs a database or a directory for both records and errors")
         if databases and file is not None:
             raise ValueError(f"positions are stored in the database {databases[0]}; remove --position")
         if databases:
@@ -317,8 +325,14 @@ class Sinks:
         return self._store
 
     def resume(self, lengths: Mapping[str, int]) -> None:
-        """Set the lengths at which files are cut when they are opened."""
+        """Set the lengths at which files are cut when they are opened; those in directories are cut now.
+
+        Raises OSError.
+        """
         self._lengths = dict(lengths)
+        for path, length in lengths.items():
+            if path.endswith(".jsonl") and Path(path).is_file() and Path(path).stat().st_size > length:
+                os.truncate(path, length)
 
     @property
     def has_positions(self) -> bool:
@@ -327,13 +341,14 @@ class Sinks:
 
     def save(self, state: RunState) -> None:
         """Write all documents so far, and the state with their lengths if it is stored. Raises OSError."""
-        for lines in self._files.values():
-            lines.sync()
+        lengths: dict[str, int] = {}
+        for output in self._files.values():
+            lengths |= output.sync()
         if self._store is None:
             for database in self._databases.values():
                 database.commit()
             return
-        state.lengths = {path: lines.length for path, lines in self._files.items() if lines.is_file}
+        state.lengths = lengths
         self._store.save(state)
 
     def roll_back(self) -> RunState | None:
@@ -346,23 +361,41 @@ class Sinks:
         for database in self._databases.values():
             database.roll_back()
         state = self._store.load()  # a save may have been interrupted after it was complete
-        for path, lines in self._files.items():
-            lines.cut(0 if state is None else state.lengths.get(path, 0))
+        for output in self._files.values():
+            output.roll_back({} if state is None else state.lengths)
         return state
 
-    def open(self, target: str, table: str) -> Sink:
+    def open(self, target: str, table: str, choose: Callable[[Record], str] = choose_by_type) -> Sink:
         """Return the sink for a target. A file of JSON lines is truncated, or cut at its stored length.
 
         table: the table in a database
+        choose: returns the sub-directory of a document in a directory
 
         Raises OSError if the target cannot be written.
         """
         if is_database(target):
             return self._database(target).open_table(table)
         path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
+        if is_directory(target):
+            return self._open_directory(path, choose)
         if path not in self._files:
             self._files[path] = self._open_lines(target, self._lengths.get(path, 0))
         return self._files[path]
+
+    def _open_directory(self, path: str, choose: Callable[[Record], str]) -> Sink:
+        if path not in self._files:
+            directory = OutputDirectory(path, choose, self._note_length if self.has_positions else None)
+            self._files[path] = directory
+            self._stack.callback(directory.close)
+        return self._files[path]
+
+    def _note_length(self, path: str, length: int) -> None:
+        """Store the length of a file of a directory that the run will append to, with the positions stored last."""
+        if self._store is not None:
+            state = self._store.load() or RunState(self._run)
+            if path not in state.lengths:
+                state.lengths[path] = length
+                self._store.save(state)
 
     def _open_lines(self, target: str, length: int) -> JsonLines:
         if target == STANDARD_OUTPUT:
@@ -391,10 +424,15 @@ def is_database(target: str) -> bool:
     return Path(target).suffix in _DATABASES
 
 
+def is_directory(target: str) -> bool:
+    """Return True if a target is a directory, which exists or has a slash at its end."""
+    return target.endswith("/") or Path(target).is_dir()
+
+
 def _name_position_file(target: str) -> str:
-    if target == STANDARD_OUTPUT or (Path(target).exists() and not Path(target).is_file()):
+    if target == STANDARD_OUTPUT or is_pipe(target):
         raise ValueError("standard output and pipes do not store positions; pass --position FILE")
-    return f"{target}.position"
+    return f"{target.rstrip('/')}.position"
 
 
 def _open_cut(target: str, length: int) -> FileIO:

@@ -124,7 +124,8 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
                 compression.make()
             except LookupError as error:
                 raise ValueError(f"cannot decompress {name}: {error}") from error
-        if Path(name).resolve() in written:
+        path = Path(name).resolve()
+        if path in written or any(each in written for each in path.parents):
             raise ValueError(f"{quote(name)} is both input and output; choose another file for the output")
 
 

@@ -1,0 +1,160 @@
+"""Directories of JSON lines, with a file for each day in the sub-directory of each document, as Metron's HDFS writer.
+
+    out/squid/2026-11-30.jsonl
+    out/error/2026-11-30.jsonl
+
+Files are opened only to append what was buffered, so there may be any number of them. With positions, the length of a
+file is stored before the run writes to it for the first time; so a restart can cut it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from stellar.language.conversions import to_string
+from stellar.pipeline.records import Record, to_json_bytes
+
+ERROR_TYPE = "error"  # of error documents
+_BUFFER_BYTES = 64 * 1024
+_MAX_PENDING_BYTES = 32 * 1024 * 1024
+_MAX_FILES = 10_000
+_MAX_NAME_BYTES = 255
+_MAX_FOLDER_LENGTH = 1000
+
+
+class _AppendedFile:
+    """A file to which lines are appended.
+
+    length: its length without the lines that are buffered
+    """
+
+    def __init__(self, path: str, length: int) -> None:
+        self.path = path
+        self.length = length
+        self.pending = bytearray()
+
+    def flush(self, *, durably: bool = False) -> None:
+        """Append the buffered lines. Raises OSError."""
+        if not self.pending and not durably:
+            return
+        pending, self.pending = self.pending, bytearray()
+        with open(self.path, "ab", buffering=0) as file:
+            rest = memoryview(pending)
+            while rest:
+                written = file.write(rest) or 0
+                self.length += written
+                rest = rest[written:]
+            if durably:
+                os.fsync(file.fileno())
+
+
+def choose_by_type(document: Record) -> str:
+    """Return the sub-directory of a document: its sensor, or `error`."""
+    return to_string(document.get("source.type")) or "unknown"
+
+
+def get_date() -> str:
+    """Return the current date in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+class OutputDirectory:
+    """Writes each document to the file of the day in its sub-directory; existing files are appended to.
+
+    choose: returns the sub-directory of a document; raises ValueError if there is none
+    note: called with the path and the length of each file before the first line is appended
+    """
+
+    def __init__(
+        self,
+        base: str,
+        choose: Callable[[Record], str] = choose_by_type,
+        note: Callable[[str, int], None] | None = None,
+        get_date: Callable[[], str] = get_date,
+    ) -> None:
+        self._base = os.path.abspath(base)
+        self._choose = choose
+        self._note = note
+        self._get_date = get_date
+        self._files: dict[str, _AppendedFile] = {}
+        self._pending = 0
+        os.makedirs(self._base, exist_ok=True)
+
+    def __call__(self, document: Record) -> None:
+        """Add a document. Raises ValueError if it has no valid sub-directory, and OSError if it cannot be stored."""
+        line = to_json_bytes(document) + b"\n"
+        path = os.path.join(self._base, *_split_folder(self._choose(document)), f"{self._get_date()}.jsonl")
+        file = self._files.get(path) or self._open(path)
+        file.pending += line
+        self._pending += len(line)
+        if len(file.pending) >= _BUFFER_BYTES:
+            self._pending -= len(file.pending)
+            file.flush()
+        elif self._pending >= _MAX_PENDING_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all buffered lines. Raises OSError."""
+        for file in self._files.values():
+            file.flush()
+        self._pending = 0
+
+    def sync(self) -> dict[str, int]:
+        """Write all buffered lines to the disk, and return the lengths of the files that the run appends to."""
+        for file in self._files.values():
+            file.flush(durably=True)
+        self._pending = 0
+        date = self._get_date()
+        current = {path: file for path, file in self._files.items() if path.endswith(f"{date}.jsonl")}
+        self._files = current if len(current) < _MAX_FILES else {}
+        return {path: file.length for path, file in self._files.items()}
+
+    def roll_back(self, lengths: Mapping[str, int]) -> None:
+        """Discard the lines after the lengths of files, as stored last. Raises OSError."""
+        for path, file in self._files.items():
+            if path in lengths and os.path.exists(path):
+                os.truncate(path, lengths[path])
+            file.pending = bytearray()
+
+    def close(self) -> None:
+        """Write all buffered lines. Raises OSError."""
+        self.flush()
+
+    def _open(self, path: str) -> _AppendedFile:
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(f"cannot create the directory of {path}: {error.strerror}") from error
+        if os.path.isdir(path):
+            raise ValueError(f"cannot write {path}: it is a directory")
+        length = os.path.getsize(path) if os.path.exists(path) else 0
+        if self._note is not None:
+            self._note(path, length)
+        with open(path, "ab"):  # now, so that no other document can use the name for a directory
+            pass
+        file = self._files[path] = _AppendedFile(path, length)
+        if length and not _ends_line(path):
+            file.pending += b"\n"  # the last line is incomplete, because an earlier run was killed
+        return file
+
+
+def _ends_line(path: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def _split_folder(folder: str) -> list[str]:
+    """Return the names in the path of a sub-directory. Raises ValueError if it leads outside or is invalid."""
+    names = [name for name in folder.split("/") if name not in ("", ".")]
+    encoded = [name.encode("utf-8", "backslashreplace") for name in names]
+    if ".." in names or "\0" in folder:
+        raise ValueError(f"invalid output directory {folder!r:.100}: expected names without '..' and null characters")
+    if len(folder) > _MAX_FOLDER_LENGTH or any(len(name) > _MAX_NAME_BYTES for name in encoded):
+        raise ValueError(
+            f"invalid output directory {folder!r:.100}: expected at most {_MAX_NAME_BYTES} bytes in a name, and "
+            f"{_MAX_FOLDER_LENGTH:,} characters"
+        )
+    return [name.decode() for name in encoded]

@@ -1,0 +1,77 @@
+"""The sub-directories of documents, by `outputPathFunction` of the writer hdfs in `indexing/<sensor>.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import stellar
+from stellar import Expression
+from stellar.language.errors import StellarError
+from stellar.language.library import Library
+from stellar.pipeline.build import load_library
+from stellar.pipeline.config.loading import SensorConfig, parse_indexing
+from stellar.pipeline.config.locations import SourceLocation, read_text
+from stellar.pipeline.config.schema import WriterConfig
+from stellar.pipeline.connectors.directories import ERROR_TYPE, choose_by_type
+from stellar.pipeline.records import Record
+
+_WRITER = "hdfs"
+_DISABLED = "the writer is disabled, so records have no directory; enable it, or use an --output that is a file"
+
+
+def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
+    """Return a function that chooses the sub-directory of a document by its `source.type`.
+
+    It is the result of `outputPathFunction`, or the name of the sensor if there is none; null is no sub-directory.
+    Error documents are always in `error`, so that they can be written. The function raises ValueError if the
+    expression fails, or does not return a string.
+
+    Raises ConfigError for an invalid file or expression, and for a writer that is disabled.
+    """
+    folder = (config.directory or Path()) / "indexing"
+    library = load_library(config.globals.settings, config.global_location)
+    expressions = {}
+    for file in sorted(folder.glob("*.json")):
+        writer = read_writer(file)
+        if not writer.enabled:
+            raise (_locate(file) / "enabled").error(_DISABLED)
+        expression = compile_path_function(file, writer, library)
+        if expression is not None and file.stem != ERROR_TYPE:
+            expressions[file.stem] = expression
+
+    def choose(document: Record) -> str:
+        expression = expressions.get(choose_by_type(document))
+        return choose_by_type(document) if expression is None else _evaluate(expression, document)
+
+    return choose
+
+
+def read_writer(file: Path) -> WriterConfig:
+    """Return the settings of the writer hdfs in a file; the defaults if it has none. Raises ConfigError."""
+    return parse_indexing(read_text(file), SourceLocation(str(file))).root.get(_WRITER) or WriterConfig()
+
+
+def compile_path_function(file: Path, writer: WriterConfig, library: Library) -> Expression | None:
+    """Return the compiled `outputPathFunction` of a writer; None if it has none. Raises ConfigError."""
+    text = writer.output_path_function
+    if text is None or not text.strip():
+        return None
+    try:
+        return stellar.compile(text, library=library)
+    except StellarError as error:
+        raise (_locate(file) / "outputPathFunction").error(str(error)) from error
+
+
+def _locate(file: Path) -> SourceLocation:
+    return SourceLocation(str(file)) / _WRITER
+
+
+def _evaluate(expression: Expression, document: Record) -> str:
+    try:
+        folder = expression(document)
+    except StellarError as error:
+        raise ValueError(f"outputPathFunction failed: {error}") from error
+    if folder is not None and not isinstance(folder, str):
+        raise ValueError(f"outputPathFunction {expression.source!r} returned {folder!r:.100}, not a string")
+    return folder or ""
