@@ -46,8 +46,9 @@ _IN_FLIGHT_HELP = (
 )
 _OUTPUT_HELP = (
     "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
-    "appended to; a directory, whose files DIR/SENSOR/DATE.jsonl are appended to, with the outputPathFunction of "
-    "indexing/SENSOR.json instead of SENSOR; or - for standard output (the default)"
+    "appended to; a Parquet file (.parquet), which is replaced; a directory, whose files DIR/SENSOR/DATE.jsonl are "
+    "appended to, with the outputPathFunction of indexing/SENSOR.json instead of SENSOR; or - for standard output (the "
+    "default)"
 )
 _ERRORS_HELP = (
     "target for error documents, likewise; "
@@ -136,7 +137,11 @@ def _find_files(patterns: Sequence[str], options: argparse.Namespace) -> list[st
 def _list_targets(options: argparse.Namespace) -> list[str]:
     """Return the files that the run writes."""
     targets = [each for each in (options.output, options.errors, options.position) if each is not None]
-    return [f"{each}{suffix}" for each in targets for suffix in ("", ".position", ".position.new", ".new", "-journal")]
+    return [
+        f"{each}{suffix}"
+        for each in targets
+        for suffix in ("", ".part", ".position", ".position.new", ".new", "-journal")
+    ]
 
 
 def _check_options(options: argparse.Namespace, config: SensorConfig, files: Sequence[str]) -> None:

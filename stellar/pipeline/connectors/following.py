@@ -23,7 +23,7 @@ from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, TAIL_BYTES, LineBa
 from stellar.pipeline.connectors.positions import FileRecord
 from stellar.pipeline.connectors.resuming import follow_position, read_to_end, report_lost
 from stellar.pipeline.connectors.sources import explain_damage, list_existing
-from stellar.pipeline.connectors.tracking import FileTracker, OpenFile
+from stellar.pipeline.connectors.tracking import FileTracker, OpenFile, make_reader
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class FileFollower:
             opened = self._tracker.find_rest(record)
         except FileNotFoundError:
             self._tracker.remove(record)
-            if not was_read and record.ahead.offset:
+            if not was_read and record.ahead.line:
                 yield report_lost(record)
             elif record.inode < 0:
                 log.warning("%s was truncated after line %s; it is read from its start", name, record.ahead.line)
@@ -206,10 +206,9 @@ class FileFollower:
         self._reported.pop(record.path, None)
         for file in [each for each in self._files if each.record is record]:  # of a file that was replaced
             self._close(file)
-        if opened.compression is not None:
+        if opened.is_complete:
             try:
-                reader = LineReader(opened.content, name, record.ahead, self._most, record)
-                yield from read_to_end(reader, record, name)
+                yield from read_to_end(make_reader(opened, name, record, self._most), record, name)
             finally:
                 opened.close()
             return

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, LineBatch, LineReader
+from stellar.pipeline.connectors.parquet import ParquetReader
 from stellar.pipeline.connectors.positions import FileRecord
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, explain_damage, is_pipe
-from stellar.pipeline.connectors.tracking import FileTracker, OpenFile
+from stellar.pipeline.connectors.tracking import FileTracker, OpenFile, make_reader
 from stellar.util.abbreviate import quote
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class _ResumedFiles:
             opened = self._tracker.find_rest(record)
         except FileNotFoundError:
             self._tracker.remove(record)
-            if not was_done and record.ahead.offset:
+            if not was_done and record.ahead.line:
                 yield report_lost(record)
             return
         if opened is None:
@@ -83,10 +84,10 @@ class _ResumedFiles:
     def _read_file(self, record: FileRecord, opened: OpenFile, name: str) -> Iterator[LineBatch]:
         self._seen.add(id(record))
         with closing(opened):
-            yield from read_to_end(LineReader(opened.content, name, record.ahead, self._most, record), record, name)
+            yield from read_to_end(make_reader(opened, name, record, self._most), record, name)
 
 
-def read_to_end(reader: LineReader, record: FileRecord, name: str) -> Iterator[LineBatch]:
+def read_to_end(reader: LineReader | ParquetReader, record: FileRecord, name: str) -> Iterator[LineBatch]:
     """Yield the lines of a file to its end, and a last batch."""
     try:
         yield from follow_position(reader.read(), record)

@@ -1,7 +1,7 @@
-"""Sinks for documents: JSON lines and SQLite.
+"""Sinks for documents: JSON lines, SQLite, Parquet and directories.
 
-A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, a directory, or
-any other name for a file of JSON lines.
+A target is `-` for standard output, a name that ends in `.db`, `.sqlite` or `.sqlite3` for a database, or in `.parquet`
+for a Parquet file, a directory, or any other name for a file of JSON lines.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import IO, Protocol
 
 from stellar.language.conversions import to_string
 from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type
+from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
+from stellar.pipeline.connectors.parquet import ParquetWriter
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
 from stellar.pipeline.connectors.sources import is_pipe
 from stellar.pipeline.records import Record, to_json, to_json_bytes
@@ -286,7 +288,7 @@ class Sinks:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._databases: dict[str, Database] = {}
-        self._files: dict[str, JsonLines | OutputDirectory] = {}
+        self._files: dict[str, JsonLines | OutputDirectory | ParquetWriter] = {}
         self._store: PositionStore | None = None
         self._run = ""
         self._lengths: dict[str, int] = {}
@@ -314,6 +316,10 @@ class Sinks:
             raise ValueError("--resume needs records and errors in one database, because they are committed together")
         if databases and any(map(is_directory, targets)):
             raise ValueError("--resume needs a database or a directory for both records and errors")
+        if any(each.endswith(PARQUET_SUFFIX) for each in targets):
+            raise ValueError(
+                "a Parquet file cannot be continued; with --resume, write JSON lines, SQLite or a directory"
+            )
         if databases and file is not None:
             raise ValueError(f"positions are stored in the database {databases[0]}; remove --position")
         if databases:
@@ -378,8 +384,19 @@ class Sinks:
         path = STANDARD_OUTPUT if target == STANDARD_OUTPUT else str(Path(target).resolve())
         if is_directory(target):
             return self._open_directory(path, choose)
+        if target.endswith(PARQUET_SUFFIX):
+            return self._open_parquet(path)
         if path not in self._files:
             self._files[path] = self._open_lines(target, self._lengths.get(path, 0))
+        return self._files[path]
+
+    def _open_parquet(self, path: str) -> Sink:
+        if path not in self._files:
+            try:
+                self._files[path] = writer = ParquetWriter(path)
+            except LookupError as error:
+                raise ValueError(f"cannot write {path}: {error}") from error
+            self._stack.callback(writer.close)
         return self._files[path]
 
     def _open_directory(self, path: str, choose: Callable[[Record], str]) -> Sink:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from glob import glob, has_magic
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import cast
 
 from stellar.pipeline.connectors.compression import ByteStream, find_compression, open_content
 from stellar.pipeline.connectors.lines import MAX_LINE_BYTES, LineBatch, LineReader
+from stellar.pipeline.connectors.parquet import MAGIC, ParquetReader, import_parquet
 from stellar.pipeline.records import Raw
 from stellar.util.abbreviate import quote
 
@@ -91,14 +93,25 @@ def read_batches(names: Iterable[str], most: int = MAX_LINE_BYTES) -> Iterator[L
 
 
 def _read_stream(stream: ByteStream, origin: str, most: int) -> Iterator[LineBatch]:
-    reader = LineReader(stream, origin, most=most)
+    reader: LineReader | ParquetReader = LineReader(stream, origin, most=most)
     try:
-        content, _ = open_content(stream, origin)
-        reader = LineReader(content, origin, most=most)
+        reader = _make_reader(stream, origin, most)
         yield from reader.read()
         yield from reader.finish()
     except (OSError, LookupError) as error:
         yield from reader.finish(explain_damage(origin, reader.position.line, error))
+
+
+def _make_reader(stream: ByteStream, origin: str, most: int) -> LineReader | ParquetReader:
+    if isinstance(stream, FileIO) and is_parquet(stream):
+        return ParquetReader(stream, origin)
+    content, _ = open_content(stream, origin)
+    return LineReader(content, origin, most=most)
+
+
+def is_parquet(file: FileIO) -> bool:
+    """Return True for a Parquet file by its first bytes."""
+    return file.seekable() and os.pread(file.fileno(), len(MAGIC), 0) == MAGIC
 
 
 def explain_damage(origin: str, line: int, error: Exception) -> OSError:
@@ -119,11 +132,15 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
     for name in names:
         if name == STANDARD_INPUT or is_pipe(name):  # opening a pipe twice would end it
             continue
-        if (compression := find_compression(_read_start(name))) is not None:
-            try:
+        start = _read_start(name)
+        compression = find_compression(start)
+        try:
+            if compression is not None:
                 compression.make()
-            except LookupError as error:
-                raise ValueError(f"cannot decompress {name}: {error}") from error
+            elif start.startswith(MAGIC):
+                import_parquet()
+        except LookupError as error:
+            raise ValueError(f"cannot read {name}: {error}") from error
         path = Path(name).resolve()
         if path in written or any(each in written for each in path.parents):
             raise ValueError(f"{quote(name)} is both input and output; choose another file for the output")
@@ -133,7 +150,10 @@ def total_size(names: Iterable[str]) -> int | None:
     """Return the total size of files in bytes; None if it is unknown, as for standard input and compressed files."""
     total = 0
     for name in names:
-        if name == STANDARD_INPUT or not Path(name).is_file() or find_compression(_read_start(name)) is not None:
+        if name == STANDARD_INPUT or not Path(name).is_file():
+            return None
+        start = _read_start(name)
+        if start.startswith(MAGIC) or find_compression(start) is not None:
             return None
         total += Path(name).stat().st_size
     return total

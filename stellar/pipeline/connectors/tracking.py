@@ -28,8 +28,10 @@ from stellar.pipeline.connectors.compression import (
     find_compression_of_name,
     open_content,
 )
-from stellar.pipeline.connectors.lines import HEAD_BYTES, TAIL_BYTES, LinePosition
+from stellar.pipeline.connectors.lines import HEAD_BYTES, TAIL_BYTES, LinePosition, LineReader
+from stellar.pipeline.connectors.parquet import ParquetReader
 from stellar.pipeline.connectors.positions import FileRecord
+from stellar.pipeline.connectors.sources import is_parquet
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +58,18 @@ class OpenFile:
 
     content: its decompressed content
     compression: its compression; None for a plain file
+    is_parquet: true for a Parquet file, whose positions are rows
     """
 
     file: FileIO
     content: ByteStream
-    compression: Compression | None
+    compression: Compression | None = None
+    is_parquet: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """True for a file that is written at once: compressed, or Parquet."""
+        return self.compression is not None or self.is_parquet
 
     @property
     def status(self) -> os.stat_result:
@@ -74,6 +83,8 @@ def open_file(path: str) -> OpenFile:
     """Open a file. Raises OSError."""
     file = FileIO(path)
     try:
+        if is_parquet(file):
+            return OpenFile(file, file, is_parquet=True)
         content, compression = open_content(file, path)
         if compression is None:
             file.seek(0)
@@ -82,6 +93,13 @@ def open_file(path: str) -> OpenFile:
     except BaseException:
         file.close()
         raise
+
+
+def make_reader(opened: OpenFile, name: str, record: FileRecord, most: int) -> LineReader | ParquetReader:
+    """Return a reader from the position to which the file was read."""
+    if opened.is_parquet:
+        return ParquetReader(opened.file, name, record.ahead, record)
+    return LineReader(opened.content, name, record.ahead, most, record)
 
 
 def open_at(path: str, position: LinePosition) -> tuple[OpenFile, Agreement]:
@@ -281,7 +299,7 @@ class FileTracker:
                     return self._take(record, path, opened)
                 opened.close()
         opened = open_file(path)
-        if opened.compression is not None and time.time() - opened.status.st_mtime < self._settle_seconds:
+        if opened.is_complete and time.time() - opened.status.st_mtime < self._settle_seconds:
             opened.close()
             return None
         record = FileRecord(path)
