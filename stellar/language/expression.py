@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import types
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from itertools import islice
@@ -29,6 +30,8 @@ Missing = Literal["null", "error"]
 
 # The source of this many expressions that failed last is shown in tracebacks
 MAX_TRACEBACK_SOURCES = 256
+# The locations of this many failures are cached
+MAX_SPANS = 1024
 # Functions of other packages may quote whole values in their messages
 MAX_MESSAGE = 2000
 # An error shows the values of this many variables
@@ -247,7 +250,7 @@ def _to_error(source: str, names: Names, file: str, error: Exception, record: Ma
 
     Raises TypeError for a record that is not a mapping: the mistake is in the program, not in the expression.
     """
-    if not isinstance(record, Mapping) and not hasattr(record, "keys"):
+    if record.__class__ is not dict and not isinstance(record, Mapping) and not hasattr(record, "keys"):
         raise TypeError(
             f"expected a mapping of field names to values as record, such as a dict, got {_describe_class(record)}"
         ) from None
@@ -293,15 +296,31 @@ def _values(names: Names, span: Span, record: Mapping[str, Any]) -> str | None:
     return ", ".join([*shown, "..."] if len(within) > MAX_VALUES else shown) or None
 
 
+# The code object, which may be gone and its id be reused, and the span, by the id of the code and the instruction
+_spans: dict[tuple[int, int], tuple[weakref.ref[types.CodeType], Span | None]] = {}
+
+
 def _span(source: str, file: str, traceback: types.TracebackType | None) -> Span | None:
-    """Return the span of the innermost frame in a file; None if Python runs without columns."""
-    frames: list[tuple[types.CodeType, int]] = []
+    """Return the span of the innermost frame in a file; None if Python runs without columns.
+
+    Python finds a position by decoding all those before it, so the last ones are cached.
+    """
     while traceback is not None:
-        if (code := traceback.tb_frame.f_code).co_filename == file:
-            frames.append((code, traceback.tb_lasti))
+        if (frame_code := traceback.tb_frame.f_code).co_filename == file:
+            code, instruction = frame_code, traceback.tb_lasti
         traceback = traceback.tb_next
-    code, instruction = frames[-1]
-    line, end_line, column, end_column = list(code.co_positions())[instruction // 2]
+    key = id(code), instruction
+    if (known := _spans.get(key)) is not None and known[0]() is code:
+        return known[1]
+    if len(_spans) >= MAX_SPANS:
+        _spans.clear()
+    span = _decode_span(source, code, instruction)
+    _spans[key] = weakref.ref(code), span
+    return span
+
+
+def _decode_span(source: str, code: types.CodeType, instruction: int) -> Span | None:
+    line, end_line, column, end_column = next(islice(code.co_positions(), instruction // 2, None))
     if line is None or end_line is None or column is None or end_column is None:
         return None
     return SourceMap(source).to_span(line, column, end_line, end_column)

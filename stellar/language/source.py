@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stellar.util.display_width import display_width
 
@@ -29,6 +30,7 @@ def position(source: str, offset: int) -> tuple[int, int]:
     return source.count("\n", 0, offset) + 1, offset - line_start + 1
 
 
+@lru_cache(maxsize=256)
 def snippet(source: str, span: Span, first_line: int = 1) -> str:
     """Return the line of the start of a span, with its number, and carets below the span.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +22,7 @@ from stellar.language.tagged_json import encode
 from stellar.util.clock import now
 from stellar.util.guids import make_guid
 from stellar.util.json_encoding import make_encoder
+from stellar.util.stack_text import format_exception
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -94,7 +94,11 @@ class Failure:
     @property
     def reason(self) -> str:
         """The error message, in one or more lines."""
-        return f"{self.subject}: {self.error}" if self.subject else str(self.error) or type(self.error).__name__
+        return self.explain(str(self.error))
+
+    def explain(self, text: str) -> str:
+        """Return the error message; text is the string of the error."""
+        return f"{self.subject}: {text}" if self.subject else text or type(self.error).__name__
 
 
 class Rejected(Failure):
@@ -132,32 +136,35 @@ _IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
 
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
     """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
+    text = str(failure.error)
     document: Record = {
         "guid": make_guid(),
         "source.type": "error",
         "error_type": ERROR_TYPES.get(failure.stage, "error"),
         "failed_sensor_type": failure.sensor or sensor,
         "stage": failure.stage,
-        "message": failure.reason,
+        "message": failure.explain(text),
     }
     if raw is not None and raw.origin is not None:
         document["origin"] = raw.origin
     if raw is not None and raw.line is not None:
         document["line"] = raw.line
-    document |= _describe_exception(failure.error)
+    document |= _describe_exception(failure.error, text)
     document["timestamp"] = now()
     document["hostname"] = hostname()
     document |= _describe_message(failure, raw)
+    if not failure.metadata:
+        return document
     identity = {name: document[name] for name in _IDENTITY}
     return {**document, **failure.metadata, **identity}
 
 
-def _describe_exception(error: BaseException) -> Record:
+def _describe_exception(error: BaseException, text: str) -> Record:
     if isinstance(error, Invalid):
         return {"error_type": "parser_invalid"}
     return {
-        "exception": f"{_class_name(error)}: {error}",
-        "stack": "".join(traceback.format_exception(error)),
+        "exception": f"{_class_name(error)}: {text}",
+        "stack": format_exception(error),
     }
 
 

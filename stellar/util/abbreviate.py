@@ -34,6 +34,8 @@ def abbreviate_value(value: object, most: int = LONGEST) -> str:
 
     An object that is not a Stellar value is described by its type.
     """
+    if (write := _WRITERS.get(type(value))) is not None:
+        return abbreviate(write(value, most), most)
     pieces: list[str] = []
     length = 0
     for piece in _write(value, most):
@@ -58,7 +60,7 @@ def describe_type(value: object) -> str:
 def _write(value: object, most: int) -> Iterator[str]:
     """Yield the pieces of a value. Each level yields a character first, so the depth is limited by the length."""
     cls = type(value)
-    for kind, write in _WRITERS:
+    for kind, write in _WRITERS.items():
         if issubclass(cls, kind):
             yield write(value, most)
             return
@@ -106,12 +108,12 @@ def _write_integer(value: int, _: int) -> str:
 
 
 # In this order, because a bool is also an int
-_WRITERS: tuple[tuple[type, Callable[..., str]], ...] = (
-    (str, lambda value, most: repr(str.__getitem__(value, slice(most)))),
-    (bool, lambda value, _: "true" if value else "false"),
-    (int, _write_integer),
-    (float, lambda value, _: float.__repr__(value)),
-    (type(None), lambda *_: "null"),
-    (bytes, lambda value, most: repr(bytes.__getitem__(value, slice(most)))),
-    (FunctionType, lambda *_: "a lambda"),
-)
+_WRITERS: dict[type, Callable[..., str]] = {
+    str: lambda value, most: repr(str.__getitem__(value, slice(most))),
+    bool: lambda value, _: "true" if value else "false",
+    int: _write_integer,
+    float: lambda value, _: float.__repr__(value),
+    type(None): lambda *_: "null",
+    bytes: lambda value, most: repr(bytes.__getitem__(value, slice(most))),
+    FunctionType: lambda *_: "a lambda",
+}

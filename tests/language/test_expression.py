@@ -396,3 +396,35 @@ def test_representations_are_short():
 
 def test_the_version_is_that_of_the_distribution():
     assert stellar.__version__ == VERSION
+
+
+def test_the_location_of_a_failure_is_decoded_once(monkeypatch):
+    decoded = []
+    decode = expressions._decode_span
+    monkeypatch.setattr(expressions, "_decode_span", lambda *arguments: decoded.append(arguments) or decode(*arguments))
+    expression = stellar.compile("x / y + 1 / z")
+    spans = [span_of_failure(expression, record) for record in ({"x": 1}, {"x": 2}, {"x": 1, "y": 1})]
+    assert [(span.start, span.end) for span in spans] == [(0, 5), (0, 5), (8, 13)]
+    assert len(decoded) == 2
+
+
+def test_the_location_of_a_failure_of_code_that_is_gone_is_not_used():
+    expression = stellar.compile("x / 0")
+    span = span_of_failure(expression, {"x": 1})
+    [key] = [key for key, (code, _) in expressions._spans.items() if code() is expression.__call__.__code__]
+    expressions._spans[key] = (lambda: None), None  # as if the id of other code were reused
+    assert span_of_failure(expression, {"x": 1}) == span
+
+
+def test_the_number_of_known_locations_is_bounded(monkeypatch):
+    monkeypatch.setattr(expressions, "MAX_SPANS", 2)
+    monkeypatch.setattr(expressions, "_spans", {})
+    for number in range(5):
+        span_of_failure(stellar.compile(f"{number} / 0 + x"), {})
+        assert 0 < len(expressions._spans) <= 2
+
+
+def span_of_failure(expression, record):
+    with pytest.raises(EvaluationError) as raised:
+        expression(record)
+    return raised.value.span

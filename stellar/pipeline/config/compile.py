@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -131,6 +132,7 @@ def _try_without_fields(predicate: Expression, location: SourceLocation) -> None
         raise location.error(f"the condition fails for a record without fields: {error}") from error
 
 
+@lru_cache(maxsize=1000)
 def shorten(text: str, length: int = 80) -> str:
     """Return an expression on one line, shortened to a length, for messages."""
     line = " ".join(text.split())
