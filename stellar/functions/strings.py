@@ -243,7 +243,7 @@ def _parse_padding(fill: object, length: object) -> tuple[str, int]:
     return character, width
 
 
-@stellar("GET", pure=True)
+@stellar("GET", pure=True, borrows=("list",))
 def get(list_: list[Any], index: int) -> Any:
     """Look up a list element by its index.
 

@@ -14,7 +14,7 @@ from stellar.language.compiler.operators import (
     MOST_INLINE_OPERATIONS,
     MOST_INLINE_VARIABLES,
 )
-from stellar.language.library import Kind, Library
+from stellar.language.library import UNKNOWN, Kind, Library
 from stellar.language.python_values import OWN
 
 
@@ -63,6 +63,25 @@ def literal_members(node: n.Expr) -> frozenset[Any] | None:
     if len(values) == len(node.items) and (classes == {str} or classes == {int}):
         return frozenset(values)
     return None
+
+
+def constant_collection(node: n.Expr) -> list[Any] | dict[Any, Any] | None:
+    """Return the list or map of a literal whose members are all constants; None for any other node."""
+    match node:
+        case n.ListLiteral(items):
+            members = [fold_constant(item) for item in items]
+            return None if any(member is UNKNOWN for member in members) else members
+        case n.MapLiteral(pairs):
+            entries = [(fold_constant(key), fold_constant(value)) for key, value in pairs]
+            is_constant = all(part is not UNKNOWN for entry in entries for part in entry)
+            return runtime.make_map(*entries) if is_constant else None
+    return None
+
+
+def fold_constant(node: n.Expr) -> Any:
+    """Return the value of a literal, or of a calculation with numbers; UNKNOWN for any other node."""
+    folded = node if isinstance(node, n.Literal) else fold(node)
+    return folded.value if isinstance(folded, n.Literal) else UNKNOWN
 
 
 def split_chain(node: n.Arithmetic) -> tuple[n.Expr, list[n.Arithmetic]]:

@@ -35,12 +35,12 @@ from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import (
     InlineTree,
     accepts_every_value,
+    constant_collection,
     literal_members,
-    may_be_lambda,
     split_chain,
     static_class,
 )
-from stellar.language.compiler.builder import CodeBuilder
+from stellar.language.compiler.choices import ChoiceBuilder
 from stellar.language.compiler.operators import (
     ARITHMETIC,
     COMPARISON,
@@ -58,11 +58,8 @@ from stellar.language.resolver import call_problem, problem_span
 # CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, to which they convert comprehensions
 MAX_NESTED_COMPREHENSIONS = 16
 
-Clause = tuple[n.Expr, n.Expr, Position]
-"""A condition, the value if it holds, and the position of the choice."""
 
-
-class Compiler(CodeBuilder):
+class Compiler(ChoiceBuilder):
     """The compiler of one tree.
 
     strict: reading a field that the record does not have is an error
@@ -167,12 +164,14 @@ class Compiler(CodeBuilder):
             return self.call_helper(helper, [self.compile(item), self.compile(container)], at)
         held = self.hold(item)
         if (members := literal_members(container)) is not None:
-            as_list = self.compile(container)
+            as_list = self.hold_borrowed(container).first
             table = self.bind_global(members, self.new_name("members"), at)
             guard = self.test_class(held.first, type(next(iter(members))), at)
             inside = ast.Compare(held.again, [inline], [table], **at)
             return ast.IfExp(guard, inside, self.call_helper(helper, [held.again, as_list], at), **at)
-        other = self.hold(container)
+        other = self.hold_borrowed(container)
+        if isinstance(container, n.ListLiteral | n.MapLiteral):
+            return self.call_helper(helper, [held.first, other.first], at)
         are_strings = self.test_both(held, other, str, at)
         inside = ast.Compare(held.again, [inline], [other.again], **at)
         return ast.IfExp(are_strings, inside, self.call_helper(helper, [held.again, other.again], at), **at)
@@ -413,33 +412,6 @@ class Compiler(CodeBuilder):
             tests.append(self.compile_operand(node.operands[-1]))
         return ast.BoolOp(operator, [*tests, *conversions], **at)
 
-    # -- Choices ------------------------------------------------------------------------------------------------------
-
-    def split_conditional(self, node: n.Expr) -> tuple[list[Clause], n.Expr]:
-        """Split `c ? a : d ? b : …` into its clauses and the default, so that a long chain needs no recursion."""
-        clauses: list[Clause] = []
-        while isinstance(node, n.Conditional):
-            clauses.append((node.condition, node.then, self.source_map[node.span]))
-            node = node.otherwise
-        return clauses, node
-
-    def compile_choice(self, clauses: list[Clause], default: n.Expr, compile_value: Callable[[n.Expr], Code]) -> Code:
-        """Compile the value of the first clause whose condition holds, or the default."""
-        choices: list[tuple[Code, Code, Position]] = []
-        with ExitStack() as branches:
-            for condition, value, at in clauses:
-                test = self.compile_condition(condition)
-                with self.branch():
-                    choices.append((test, compile_value(value), at))
-                branches.enter_context(self.branch())
-            return py.chain_conditionals(choices, compile_value(default))
-
-    def compile_action(self, node: n.Expr) -> Code:
-        """Compile the action of a match clause; a lambda is called without arguments."""
-        if not may_be_lambda(node, self.library):
-            return self.compile(node)
-        return self.call_helper(runtime.call_if_lambda, [self.compile(node)], self.source_map[node.span])
-
     # -- Functions ----------------------------------------------------------------------------------------------------
 
     def compile_lambda(self, parameters: tuple[str, ...], body: n.Expr, at: Position) -> Code:
@@ -501,7 +473,8 @@ class Compiler(CodeBuilder):
         if Written in kind.classes and isinstance(node, n.Literal) and isinstance(node.value, str):
             return self.bind_global(Written(node.value), self.new_name("written"), at)
         if accepts_every_value(kind, node, self.library):
-            return self.compile(node)
+            constant = self.bind_constant(node) if function.borrows_at(index) else None
+            return self.compile(node) if constant is None else constant
         if not self.fast:
             return py.call(self.bind_check(function, index, at), [self.compile(node)], at)
         held = self.hold(node)
@@ -511,6 +484,18 @@ class Compiler(CodeBuilder):
         classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
         guard = self.test_classes(held, classes, at)
         return ast.IfExp(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
+
+    def bind_constant(self, node: n.Expr) -> Code | None:
+        """Create the list or map of a literal of constants now; return None for any other node."""
+        constant = constant_collection(node) if self.fast else None
+        if constant is None:
+            return None
+        return self.bind_global(constant, self.new_name("constant"), self.source_map[node.span])
+
+    def hold_borrowed(self, node: n.Expr) -> HeldValue:
+        """Hold a value that is neither changed nor kept."""
+        constant = self.bind_constant(node)
+        return self.hold(node) if constant is None else HeldValue(constant, constant)
 
     def bind_check(self, function: Function, index: int, at: Position) -> Code:
         """Return the name of a function that checks an argument, or converts it if any value is accepted."""
@@ -562,7 +547,9 @@ class Compiler(CodeBuilder):
     def hold_items(self, function: Function, source: n.Expr, at: Position) -> HeldValue:
         """Hold the items of a list, set or string as a list; null stays null."""
         here = self.source_map[source.span]
-        held = self.hold(source)
+        held = self.hold_borrowed(source)
+        if isinstance(source, n.ListLiteral):
+            return held
         to_items = self.bind_global(partial(runtime.items, function), f"items_{function.name}", here)
         converted = py.call(to_items, [held.again], here)
         return self.hold_code(ast.IfExp(self.test_class(held.first, list, at), held.again, converted, **at), at)
