@@ -68,11 +68,6 @@ def open_session(given: argparse.Namespace) -> Session:
     session.use({Editor: Editor()})
     return session
 
-    """Open a session with an editor from parsed options.
-
-    Raise ValueError or OSError for an invalid option.
-    """
-
 
 def execute_all(session: Session, lines: Iterable[Located], *, debug: bool = False) -> bool:
     """Execute lines until `quit`; print values to standard output, errors to standard error.

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from maas_runtime.cli.common import add_registry_options, is_given, open_backend, reject_options
+from maas_runtime.cli.common import InvalidOptions, add_registry_options, is_given, open_backend, reject_options
 from maas_runtime.cli.models import find_models, parse_model
 from stellar.maas.client import failure_log
 from stellar.maas.client.client import ModelClient
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger(failure_log.__name__).setLevel(logging.ERROR)  # the failure is printed as an error
     arguments = dict(args.arguments)
     if len(arguments) < len(args.arguments):
-        raise ValueError("duplicate argument: give each name once")
+        raise InvalidOptions("duplicate argument: give each name once")
     settings = _read_settings(args)
     with open_backend(args) as backend:
         name, version = parse_model(args.model, find_models(backend))

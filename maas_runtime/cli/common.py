@@ -33,14 +33,26 @@ BROKEN_PIPE = 141  # as shells report it
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that exits with status 1 for invalid options, as Metron's commands do."""
+    """A parser that exits with status 2 for invalid options."""
+
+    invalid_options = 2
 
     def error(self, message: str) -> NoReturn:
-        self.exit(1, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+        self.exit(self.invalid_options, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+class MetronParser(CommandParser):
+    """A parser that exits with status 1 for invalid options, as Metron's commands do."""
+
+    invalid_options = 1
+
+
+class InvalidOptions(ValueError):
+    """Options that are valid by themselves, but not together."""
 
 
 def run_command(name: str, args: argparse.Namespace) -> int:
-    """Run the selected command. Print an error and return 1 if it fails."""
+    """Run the selected command. Print an error and return 1 if it fails, or the status of its parser for options."""
     args.out = Output(args.output == "json")
     try:
         return _run_and_finish(args)
@@ -52,7 +64,7 @@ def run_command(name: str, args: argparse.Namespace) -> int:
             raise
         print(f"{name}: {error}", file=sys.stderr)
         args.out.finish(str(error))
-        return 1
+        return args.parser.invalid_options if isinstance(error, InvalidOptions) else 1
     except KeyboardInterrupt:
         return 130
 
@@ -111,10 +123,10 @@ def is_given(args: argparse.Namespace, name: str) -> bool:
 
 
 def reject_options(args: argparse.Namespace, reason: str, *names: str) -> None:
-    """Raise ValueError, with the reason, if one of these options is given: it has no effect."""
+    """Raise InvalidOptions, with the reason, if one of these options is given: it has no effect."""
     for name in names:
         if is_given(args, name):
-            raise ValueError(f"--{name.replace('_', '-')} has no effect {reason}")
+            raise InvalidOptions(f"--{name.replace('_', '-')} has no effect {reason}")
 
 
 def describe_registry_options(args: argparse.Namespace) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from maas_runtime.cli.common import (
     RESPONSE_SECONDS,
     WAIT_SECONDS,
+    InvalidOptions,
     add_registry_options,
     await_condition,
     describe_registry_options,
@@ -162,33 +163,33 @@ def _check_options(args: argparse.Namespace) -> None:
     """Raise ValueError for missing or invalid options."""
     if args.prune:
         if args.mode not in (None, "LIST"):
-            raise ValueError(f"--prune cannot be used with {args.mode}")
+            raise InvalidOptions(f"--prune cannot be used with {args.mode}")
         args.mode = "LIST"
     if args.mode is None:
-        raise ValueError("the following arguments are required: -mo/--mode")
+        raise InvalidOptions("the following arguments are required: -mo/--mode")
     needed = [*NEEDED[args.mode], *(["hdfs_model_path"] if args.local_model_path else [])]
     if missing := [f"{SHORT[name]} (--{name})" for name in dict.fromkeys(needed) if getattr(args, name) is None]:
-        raise ValueError(f"{args.mode} needs {', '.join(missing)}")
+        raise InvalidOptions(f"{args.mode} needs {', '.join(missing)}")
     for value, label in ((args.name, "model's name"), (args.version, "model's version")):
         if value is not None:
             validate_name(value, label)
     if args.mode != "LIST" and args.num_instances < 1:
-        raise ValueError(f"invalid -ni {args.num_instances}: expected at least 1")
+        raise InvalidOptions(f"invalid -ni {args.num_instances}: expected at least 1")
     if args.mode == "ADD" and args.memory < 0:
-        raise ValueError(f"invalid -m {args.memory}: expected at least 0")
+        raise InvalidOptions(f"invalid -m {args.memory}: expected at least 0")
     if args.replace is not None and args.mode != "ADD":
-        raise ValueError(f"--replace requires ADD, got {args.mode}")
+        raise InvalidOptions(f"--replace requires ADD, got {args.mode}")
     if args.max_error_increase is not None and args.replace is None:
-        raise ValueError("--max-error-increase requires --replace: only rollouts are judged")
+        raise InvalidOptions("--max-error-increase requires --replace: only rollouts are judged")
     if args.gpus is not None and (args.mode != "ADD" or not 0 <= args.gpus <= MAX_GPUS):
-        raise ValueError(f"invalid -g {args.gpus}: expected 0 to {MAX_GPUS}, with ADD")
+        raise InvalidOptions(f"invalid -g {args.gpus}: expected 0 to {MAX_GPUS}, with ADD")
     if args.warm_up and args.mode != "ADD":
-        raise ValueError(f"--warm-up requires ADD, got {args.mode}")
+        raise InvalidOptions(f"--warm-up requires ADD, got {args.mode}")
     parse_warm_up(args.warm_up)
     if args.local_model_path:
         read_samples(args.local_model_path)
     if args.script and not args.local_model_path:
-        raise ValueError("--script requires -lmp: it is stored with the uploaded files")
+        raise InvalidOptions("--script requires -lmp: it is stored with the uploaded files")
 
 
 def _check_effects(args: argparse.Namespace) -> None:

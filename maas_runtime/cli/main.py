@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from maas_runtime.cli.common import CommandParser, run_command
+from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
 
 # name: (module, summary)
@@ -31,7 +32,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Return its exit status: 0 for success, 1 for a failure."""
+    """Run the command. Return its exit status: 0 for success, 1 for a failure, 2 for invalid options."""
     words = sys.argv[1:] if argv is None else argv
     return run_command("maas", make_parser(words).parse_args(words))
 
@@ -41,7 +42,7 @@ def make_parser(words: Sequence[str]) -> CommandParser:
     parser = CommandParser("maas", description="Model as a Service: run models, and find them.", allow_abbrev=False)
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    selected = next((word for word in words if word in COMMANDS), None)
+    selected = select_command(parser, words, COMMANDS)
     for name, (module, summary) in COMMANDS.items():
         sub = commands.add_parser(
             name,

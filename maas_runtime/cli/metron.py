@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from maas_runtime.cli import background, deploy, serve
-from maas_runtime.cli.common import CommandParser, run_command
+from maas_runtime.cli.common import MetronParser, run_command
 from maas_runtime.deployers.yarn import cluster
 from maas_runtime.deployers.yarn import configuration as hadoop
 
 
 def maas_deploy(argv: Sequence[str] | None = None) -> int:
     """Run Metron's command `maas_deploy.sh`: `maas deploy` with a required ZooKeeper."""
-    parser = CommandParser(
+    parser = MetronParser(
         "maas_deploy.sh",
         description="Add, remove, replace or list instances of a model.",
         allow_abbrev=False,
@@ -32,7 +32,7 @@ def maas_service(argv: Sequence[str] | None = None) -> int:
 
     Return 0 when the service runs, 2 if it does not start in time, 1 for invalid options, and 255 for invalid values.
     """
-    parser = CommandParser(
+    parser = MetronParser(
         "maas_service.sh",
         description="Start the service that runs the requested models, and return when it runs.",
         allow_abbrev=False,

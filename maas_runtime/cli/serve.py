@@ -16,6 +16,7 @@ from threading import Event, Thread
 
 from maas_runtime.cli import background
 from maas_runtime.cli.common import (
+    InvalidOptions,
     add_registry_options,
     log,
     open_backend,
@@ -190,7 +191,7 @@ def run_on_yarn(args: argparse.Namespace) -> int:
     """Start the service on YARN, and return when it runs."""
     check_effects(args)
     if message := background.find_invalid_value(args):
-        raise ValueError(message)
+        raise InvalidOptions(message)
     with stores.model_store(args) as store, open_backend(args, create=True) as backend:
         return cluster.start(args, backend, store, stores.resolve_shared_name(args))
 

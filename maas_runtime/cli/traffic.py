@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from maas_runtime.cli.common import add_registry_options, open_backend, reject_options
+from maas_runtime.cli.common import InvalidOptions, add_registry_options, open_backend, reject_options
 from maas_runtime.cli.models import find_names, list_versions, require_known
 from maas_runtime.service.rollouts import ENDED, read_rollout
 from maas_runtime.state.backend import Backend
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show_all(args: argparse.Namespace, backend: Backend) -> None:
     if _has_changes(args):
-        raise ValueError("missing model name: add -n (--name)")
+        raise InvalidOptions("missing model name: add -n (--name)")
     reject_options(args, "without -n", "ahead")
     args.out.write(plans=[])
     for name, plan in read_plans(backend.state_store):
@@ -143,14 +143,17 @@ def _change_plan(args: argparse.Namespace, name: str, state_store: StateStore) -
         raise ValueError(f"a rollout of {name} controls its traffic: {rollout}; wait until it has ended")
     plan = TrafficPlan() if args.clear else read_plan(state_store, name)
     if len(dict(args.weight)) < len(args.weight):
-        raise ValueError("--weight: duplicate version")
+        raise InvalidOptions("--weight: duplicate version")
     if args.per_instance and not args.weight:
-        raise ValueError("--per-instance requires --weight")
+        raise InvalidOptions("--per-instance requires --weight")
     if args.weight:
         plan = replace(plan, weights=dict(args.weight), per_instance=args.per_instance)
     if args.shadow:
         plan = replace(plan, shadow=args.shadow)
-    return TrafficPlan.from_note(plan.to_note())  # raises ValueError for invalid weights and shares
+    try:
+        return TrafficPlan.from_note(plan.to_note())
+    except ValueError as error:  # invalid weights and shares
+        raise InvalidOptions(str(error)) from error
 
 
 def _warn(name: str, plan: TrafficPlan, registry: Registry) -> None:

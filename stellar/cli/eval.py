@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DESCRIPTION = """\
-Evaluate an expression and print its value as a line of JSON.
+Evaluate expressions and print the value of each as a line of JSON.
 
-With -f, evaluate it for each record of a file of JSON lines and print a line
-for each. For a record that fails, that line is null, and the error is written
-to standard error with the record's number.
+With -f, evaluate them for each record of a file of JSON lines and print a line
+for each record and expression. For a record that fails, that line is null, and
+the error is written to standard error with the record's number.
 
 With --cases, read lines
     {"id": ..., "expr": ..., "vars": {...}}
@@ -56,7 +56,8 @@ Other values are only written: {"$object": "<class>"}
 
 END = """\
 examples:
-  stellar eval -e "TO_UPPER('a')"
+  stellar eval "TO_UPPER('a')"
+  stellar eval -e "LENGTH(url)" -e "URL_TO_HOST(url)" -f records.jsonl
   stellar eval -e "bytes > 1000 and method == 'POST'" -f records.jsonl
   tail -f records.jsonl | stellar eval -e "URL_TO_HOST(url)" -f -
 
@@ -67,61 +68,94 @@ could not be read; 2 if a file could not be read or the options are invalid
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stellar eval`."""
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("-e", "--expression", metavar="EXPR", help="expression")
-    source.add_argument("--cases", metavar="FILE", help="file of cases; - is standard input")
-    parser.add_argument("-f", "--file", metavar="FILE", help="file of records; - is standard input")
+    add = parser.add_argument
+    add("expressions", nargs="*", metavar="EXPR", help="expression")
+    add("-e", "--expression", metavar="EXPR", action="append", default=[], help="expression; repeatable")
+    add("--cases", metavar="FILE", help="file of cases; - is standard input")
+    add("-f", "--file", metavar="FILE", help="file of records; - is standard input")
     models = parser.add_mutually_exclusive_group()
     models.add_argument("--registry", metavar="DIR", help="directory with the registry of models")
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper with the registry of models")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the value, or one per record, and return the exit status."""
-    with _open_context(options) as context:
+    """Print the values, of each expression or per record, and return the exit status."""
+    sources = [decode_argument(source) for source in (*options.expressions, *options.expression)]
+    if options.expressions and options.expression:
+        raise UsageError("pass expressions either as arguments or with -e, so that their order is known")
+    if not sources and options.cases is None:
+        raise UsageError("nothing to evaluate; pass an expression, or cases with --cases")
+    if options.cases is not None and (sources or options.file is not None):
+        raise UsageError("--cases excludes expressions and -f; cases have their own expressions and variables")
+    with _open_context(options, sources) as context:
         if options.cases is not None:
-            if options.file is not None:
-                raise UsageError("-f requires -e; cases have their own variables")
-            return _print_each(
-                "case", options.cases, partial(_evaluate_case, context, options), _format_failed_case, options
-            )
-        try:
-            expression = Expression(decode_argument(options.expression), shell_library())
-            if options.file is None:
-                print(_evaluate(expression, context, {}))
-                return OK
-        except (StellarError, ValueError) as error:
-            print_error(str(error), error, options)
-            return FAILED
-        return _print_each(
-            "record", options.file, partial(_evaluate_record, expression, context), _format_null, options
-        )
+            evaluate = partial(_evaluate_case, context, options)
+            return _print_each("case", options.cases, [evaluate], _format_failed_case, options)
+        return _evaluate_sources(sources, context, options)
+
+
+def _evaluate_sources(sources: list[str], context: Context, options: argparse.Namespace) -> int:
+    try:
+        expressions = [Expression(source, shell_library()) for source in sources]
+    except StellarError as error:
+        print_error(str(error), error, options)
+        return FAILED
+    if options.file is None:
+        return max(_print_value(expression, context, options) for expression in expressions)
+    evaluations = [partial(_evaluate_record, expression, context) for expression in expressions]
+    return _print_each("record", options.file, evaluations, _format_null, options)
+
+
+def _print_value(expression: Expression, context: Context, options: argparse.Namespace) -> int:
+    try:
+        print(_evaluate(expression, context, {}))
+    except (StellarError, ValueError) as error:
+        print_error(str(error), error, options)
+        return FAILED
+    return OK
+
+
+Evaluate = Callable[[dict[str, Any]], str]
 
 
 def _print_each(
     noun: str,
     file: str,
-    evaluate: Callable[[dict[str, Any]], str],
+    evaluations: Sequence[Evaluate],
     format_failure: Callable[[dict[str, Any], Exception], str],
     options: argparse.Namespace,
 ) -> int:
-    """Print a result for each object of a file of JSON lines, and report the errors; return the exit status."""
+    """Print the results for each object of a file of JSON lines, and report the errors; return the exit status."""
     status, count = OK, 0
     for number, line in read_lines(file):
         if not line.strip():
             continue
         count += 1
-        record: dict[str, Any] = {}
-        try:
-            record = _parse_object(line)
-            result = evaluate(record)
-        except (StellarError, ValueError) as error:
-            location = f"{noun} {count}" if count == number else f"{noun} {count}, on line {number}"
-            print_error(f"{location}: {error}", error, options)
-            result, status = format_failure(record, error), FAILED
-        # A producer at standard input may wait for the result
-        print(result, flush=file == STANDARD_INPUT)
+        location = f"{noun} {count}" if count == number else f"{noun} {count}, on line {number}"
+        for result, error in _evaluate_line(line, evaluations, format_failure):
+            if error is not None:
+                print_error(f"{location}: {error}", error, options)
+                status = FAILED
+            # A producer at standard input may wait for the result
+            print(result, flush=file == STANDARD_INPUT)
     return status
+
+
+def _evaluate_line(
+    line: bytes, evaluations: Sequence[Evaluate], format_failure: Callable[[dict[str, Any], Exception], str]
+) -> Iterator[tuple[str, Exception | None]]:
+    """Yield the result of each evaluation for the JSON object on a line, and its error if it failed."""
+    try:
+        record = _parse_object(line)
+    except ValueError as error:
+        results = [format_failure({}, error) for _ in evaluations]
+        yield from zip(results, [error, *[None] * len(results)], strict=False)  # the error is reported once
+        return
+    for evaluate in evaluations:
+        try:
+            yield evaluate(record), None
+        except (StellarError, ValueError) as error:
+            yield format_failure(record, error), error
 
 
 def _evaluate_record(expression: Expression, context: Context, record: dict[str, Any]) -> str:
@@ -172,9 +206,9 @@ def _parse_object(line: bytes) -> dict[str, Any]:
 
 
 @contextmanager
-def _open_context(options: argparse.Namespace) -> Iterator[Context]:
+def _open_context(options: argparse.Namespace, sources: list[str]) -> Iterator[Context]:
     directory, zookeeper = options.registry, options.zookeeper
-    if directory is None and zookeeper is None and (directory := _find_default_registry(options)) is None:
+    if directory is None and zookeeper is None and (directory := _find_default_registry(sources)) is None:
         yield NOTHING
         return
     from stellar.maas import ModelClient, Registry
@@ -188,9 +222,12 @@ def _open_context(options: argparse.Namespace) -> Iterator[Context]:
         yield Context({Registry: registry, ModelClient: client})
 
 
-def _find_default_registry(options: argparse.Namespace) -> Path | None:
-    """Return the default registry, if it exists and expressions call models, as that loads an HTTP client."""
-    if options.expression is not None and "MAAS_" not in options.expression:
+def _find_default_registry(sources: list[str]) -> Path | None:
+    """Return the default registry, if it exists and expressions call models, as that loads an HTTP client.
+
+    sources: the expressions; empty for cases, which may call models
+    """
+    if sources and not any("MAAS_" in source for source in sources):
         return None
     from stellar.maas.default_location import find_default_registry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Open the shell at a terminal, or execute the given lines; return the exit status."""
+    _check_script(options.script)
     try:
         if not (options.execute or options.script) and sys.stdin.isatty() and sys.stdout.isatty():
             shell.open_terminal(options)
@@ -52,13 +54,22 @@ def run(options: argparse.Namespace) -> int:
         return OK if shell.execute_all(session, _read_inputs(options), debug=options.debug) else FAILED
 
 
+def _check_script(script: str | None) -> None:
+    """Raise UsageError for a script that does not exist, before lines of other options are executed.
+
+    It may be a misspelt command.
+    """
+    if script in (None, STANDARD_INPUT) or os.path.exists(script):
+        return
+    if script.isalpha():
+        raise UsageError(f"unknown command or missing file {script}; {suggest_name(script, COMMANDS)}")
+    raise UsageError(f"can't read {script}: {os.strerror(errno.ENOENT)}")
+
+
 def _read_inputs(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield the lines to execute, each after the prefix of its error message."""
     yield from (("", decode_argument(text)) for text in options.execute)
     if options.script not in (None, STANDARD_INPUT):
-        if options.script.isalpha() and not os.path.exists(options.script):
-            known = suggest_name(options.script, COMMANDS)
-            raise UsageError(f"unknown command or missing file {options.script}; {known}")
         yield from shell.read_script(options.script, read_text_lines(options.script))
     elif options.script or not options.execute:
         yield from shell.read_pipe(read_text_lines(STANDARD_INPUT))

@@ -13,9 +13,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn
 
 from stellar.language.errors import ConfigError
+from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -31,14 +31,12 @@ class Program:
     description: the first lines of its help
     package: the package with a module for each subcommand
     commands: summaries by subcommand
-    parser_class: the class of its parsers, which determines the exit status for invalid options
     """
 
     name: str
     description: str
     package: str
     commands: Mapping[str, str]
-    parser_class: type[argparse.ArgumentParser] = argparse.ArgumentParser
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run the command and return its exit status."""
@@ -47,10 +45,10 @@ class Program:
 
     def make_parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
         """Return a parser for these arguments, which has the options of the subcommand that they name."""
-        parser = self.parser_class(self.name, description=self.description)
+        parser = argparse.ArgumentParser(self.name, description=self.description)
         add_version(parser)
         commands = parser.add_subparsers(title="commands", required=True, metavar="command")
-        selected = next((word for word in words if word in self.commands), None)
+        selected = select_command(parser, words, self.commands)
         for name, summary in self.commands.items():
             command = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
             if name == selected:
@@ -68,7 +66,10 @@ def add_command(parser: argparse.ArgumentParser, module_name: str) -> None:
 
 
 def run_parsed(name: str, options: argparse.Namespace) -> int:
-    """Run a subcommand by its parsed options, print its warnings and errors, and return the exit status."""
+    """Run a subcommand by its parsed options, print its warnings and errors, and return the exit status.
+
+    It is 1 for all errors; for invalid options, argparse ends the program with 2 before.
+    """
     from stellar.pipeline.warnings_on_stderr import print_warnings
 
     with print_warnings(name, options.max_warnings):
@@ -84,14 +85,6 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
-
-
-class ProgramParser(argparse.ArgumentParser):
-    """Exits with 1 for invalid options, as for all other errors of the command; argparse exits with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(FAILED, f"{self.prog}: {message}\n")
 
 
 def print_error(name: str, error: Exception) -> None:

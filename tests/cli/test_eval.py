@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,23 +53,20 @@ def test_help_fits_a_terminal_and_names_every_option(command, capsys, monkeypatc
 def test_the_examples_of_the_help_work(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     records(tmp_path, '{"bytes": 2000, "method": "POST", "url": "http://a.b/c"}')
-    commands = re.findall(r"stellar (eval|check) -e \"(.*?)\"(.*)", eval_.END + check.END)
-    assert len(commands) == 4
+    commands = re.findall(r"stellar (eval|check) (-e|) ?\"(.*?)\"(.*)", eval_.END + check.END)
+    assert len(commands) == 5
     outputs = []
-    for command, expression, rest in commands:
+    for command, option, expression, rest in commands:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("records.jsonl").read_bytes())))
-        main([command, "-e", expression, *rest.split()])
+        main([command, *option.split(), expression, *shlex.split(rest)])
         outputs.append(capsys.readouterr().out.splitlines()[0])
-    assert outputs[:3] == ['"A"', "true", '"a.b"']
-    assert outputs[3].startswith("-e:1:1: warning: mixed-and-or")
+    assert outputs[:4] == ['"A"', "12", "true", '"a.b"']
+    assert outputs[4].startswith("-e:1:1: warning: mixed-and-or")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["eval"], "stellar eval: error: one of the arguments -e/--expression --cases is required"),
-        (["eval", "-e", "1", "--cases", "x"], "stellar eval: error: argument --cases: not allowed with argument"),
-        (["eval", "-e", "1", "x"], "stellar eval: error: unrecognized arguments: x"),
         (["--nonsense"], "stellar: error: unrecognized arguments: --nonsense"),
         (
             ["-z", "a:1", "--registry", "b"],
@@ -346,3 +344,55 @@ def test_functions_are_selected_by_patterns(value):
         SettingError, match=r"^stellar.function.resolver.includes: expected a list of regular expressions"
     ):
         SHELL_LIBRARY.configured({"stellar.function.resolver.includes": value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to evaluate; pass an expression, or cases with --cases"),
+        (["-f", "x"], "nothing to evaluate; pass an expression, or cases with --cases"),
+        (["1", "--cases", "x"], "--cases excludes expressions and -f"),
+        (["--cases", "x", "-f", "y"], "--cases excludes expressions and -f"),
+        (["1", "-e", "2"], "pass expressions either as arguments or with -e, so that their order is known"),
+    ],
+)
+def test_options_of_eval_that_exclude_each_other(arguments, message, capsys):
+    assert main(["eval", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"stellar: {message}")) == ("", True)
+
+
+@pytest.mark.parametrize("arguments", [["1 + 1", "-2", "x"], ["-e", "1 + 1", "-e", "-2", "-e", "x"]])
+def test_each_expression_has_a_line(arguments, capsys):
+    assert main(["eval", *arguments]) == 0
+    assert capsys.readouterr().out == "2\n-2\nnull\n"
+
+
+def test_the_expressions_after_one_that_fails_are_evaluated(capsys):
+    assert main(["eval", "1", "1 / 0", "3"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("division by zero\n")) == ("1\n3\n", True)
+
+
+def test_nothing_is_evaluated_if_one_expression_is_invalid(capsys):
+    assert main(["eval", "1", "1 +"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_each_record_has_a_line_for_each_expression(tmp_path, capsys):
+    file = records(tmp_path, '{"a": 1}', "x", '{"a": "z"}')
+    assert main(["eval", "a + 1", "a", "-f", file]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["2", "1", "null", "null", "null", '"z"']
+    assert re.findall(r"^record .*", err, re.MULTILINE) == [
+        "record 2: invalid JSON: expecting value at column 1",
+        "record 3: + expected numbers, got the string 'z'",
+    ]
+
+
+@pytest.mark.parametrize("script", ["chek", "rules.stellar"])
+def test_nothing_is_executed_if_the_command_or_script_does_not_exist(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([script, "-e", "1 + 1"], ["-e", "1 + 1", script]):
+        assert main(arguments) == 2
+        assert capsys.readouterr().out == ""

@@ -470,11 +470,28 @@ def test_an_error_is_a_message_and_status_1(
 
 
 @pytest.mark.parametrize("arguments", [[], ["run"], ["check"], ["fly"], ["run", "--speed", "9"]])
-def test_bad_usage_is_status_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert "usage: stellar-pipeline" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chek", "--config", "config"], "unknown command chek; did you mean check?"),
+        (["--config", "config", "check"], "expected a command before --config: run, check, "),
+        (["x", "run", "--sensor", "x"], "unknown command x; known are check, "),
+    ],
+)
+def test_an_unknown_command_executes_no_other(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert f"stellar-pipeline: error: {message}" in capsys.readouterr().err
 
 
 def test_help_describes_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

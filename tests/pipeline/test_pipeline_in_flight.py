@@ -176,5 +176,5 @@ def test_a_failing_sink_ends_the_run_and_all_threads(make_pipeline: Make) -> Non
 def test_an_invalid_in_flight_option_is_rejected(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["run", "--config", "x", "--sensor", "x", f"--in-flight={text}"])
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert f"expected an integer of 1 or more, got '{text}'" in capsys.readouterr().err

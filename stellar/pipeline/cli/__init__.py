@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stellar.pipeline.command_line import Program, ProgramParser
+from stellar.pipeline.command_line import Program
 
 PROGRAM = Program(
     "stellar-pipeline",
@@ -21,7 +21,6 @@ PROGRAM = Program(
         "test": "run the tests beside a configuration",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
-    ProgramParser,
 )
 
 

@@ -39,7 +39,8 @@ DESCRIPTION = (
 )
 EXIT_STATUS = """\
 exit status: 0 if the run completed, even if single records failed;
-1 for an error in the configuration, the options or a file; 130 if it was interrupted, unless it follows files"""
+1 for an error in the configuration or a file; 2 for invalid options; 130 if it
+was interrupted, unless it follows files"""
 _IN_FLIGHT_HELP = (
     "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
     "the input"

@@ -29,6 +29,7 @@ from stellar.profiles.store import PROFILE_STORE_KEY, ProfileStore, open_profile
 from stellar.profiles.stream import StreamProfiler
 from stellar.stores.base import StoreError
 from stellar.util.abbreviate import escape
+from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
 
 _RUN = (
@@ -41,7 +42,10 @@ _FILES_HELP = "file to read, or glob; compressed files are decompressed; - or no
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0 if it completed, 1 for an error, 2 for invalid options."""
-    options = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = make_parser()
+    select_command(parser, words, ("run",))
+    options = parser.parse_args(words)
     try:
         return run(options)
     except (ConfigError, OSError, ValueError, LookupError, StoreError) as error:

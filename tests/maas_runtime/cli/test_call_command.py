@@ -99,12 +99,14 @@ def test_an_instance_that_refuses_connections_is_named(registry_dir, capsys):
 WRONG = [
     (["dgs"], "unknown model dgs: did you mean dga?"),
     (["dga@1.O"], "unknown version 1.O of dga: did you mean 1.0?"),
+    (["dga", "--function", "../x"], "leads out of the model's URL"),
+    (["dga", "--settings", "/no/such/file"], "No such file or directory: '/no/such/file'"),
+]
+INVALID_OPTIONS = [
     (["dga", "=x"], "invalid argument '=x': expected NAME=STRING, NAME:=JSON or NAME"),
     (["dga", "n:={"], "invalid JSON in 'n:={'"),
     (["dga", "a=1", "a=2"], "duplicate argument: give each name once"),
     (["dga@1.0", "--key", "k"], "--key has no effect with a version"),
-    (["dga", "--function", "../x"], "leads out of the model's URL"),
-    (["dga", "--settings", "/no/such/file"], "No such file or directory: '/no/such/file'"),
 ]
 
 
@@ -112,6 +114,13 @@ WRONG = [
 def test_invalid_calls_are_rejected(words, reason, call):
     status, output, errors = call(*words)
     assert (status, output) == (1, "")
+    assert reason in errors
+
+
+@pytest.mark.parametrize(("words", "reason"), INVALID_OPTIONS)
+def test_invalid_options_are_usage_errors(words, reason, call):
+    status, output, errors = call(*words)
+    assert (status, output) == (2, "")
     assert reason in errors
 
 

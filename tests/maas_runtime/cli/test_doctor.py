@@ -104,7 +104,7 @@ def test_options_without_effect_are_rejected(words, reason, capsys):
         status = main(["doctor", *words.split()])
     except SystemExit as ended:
         status = ended.code
-    assert status == 1
+    assert status == 2
     assert reason in capsys.readouterr().err
 
 
@@ -237,7 +237,7 @@ def test_prune_leaves_ephemeral_registrations(maas, registry_dir):
 
 def test_prune_is_rejected_with_other_modes(maas):
     ended = maas("deploy", "--prune", "-mo", "REMOVE", "-n", "a", "-v", "1", "-ni", 1)
-    assert (ended.returncode, ended.stderr) == (1, "maas: --prune cannot be used with REMOVE\n")
+    assert (ended.returncode, ended.stderr) == (2, "maas: --prune cannot be used with REMOVE\n")
 
 
 # --- YARN, faked here; tests/integration has a real one

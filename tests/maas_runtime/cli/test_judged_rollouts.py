@@ -131,17 +131,22 @@ def test_warm_up_requests_are_sent_to_each_instance(maas, deployed, collateral, 
 
 
 REFUSED = {
-    "samples": ([], {"samples.jsonl": '{"args": 1}'}, "invalid samples.jsonl line 1: expected a JSON object such as"),
-    "warm-up": (["--warm-up", "=1"], {}, "invalid warm-up request '=1'"),
-    "limit without a rollout": (["--max-error-increase", "1"], {}, "--max-error-increase requires --replace"),
+    "samples": (
+        1,
+        [],
+        {"samples.jsonl": '{"args": 1}'},
+        "invalid samples.jsonl line 1: expected a JSON object such as",
+    ),
+    "warm-up": (1, ["--warm-up", "=1"], {}, "invalid warm-up request '=1'"),
+    "limit without a rollout": (2, ["--max-error-increase", "1"], {}, "--max-error-increase requires --replace"),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_invalid_options_and_samples_are_rejected_before_the_upload(kind, maas, collateral, registry_dir):
-    more, files, reason = REFUSED[kind]
+    status, more, files, reason = REFUSED[kind]
     done = maas("deploy", *version("1.0", "-ni", 1, "-lmp", collateral(**files), *more))
-    assert done.returncode == 1
+    assert done.returncode == status
     assert reason in done.stderr
     assert not (registry_dir / "store").exists()
 
@@ -150,7 +155,7 @@ def test_invalid_options_and_samples_are_rejected_before_the_upload(kind, maas, 
 def test_an_invalid_limit_is_rejected(limit, maas, registry_dir):
     with pytest.raises(SystemExit) as error:
         maas("deploy", *version("1.0", "-ni", 1, "--replace", f"--max-error-increase={limit}"))
-    assert error.value.code == 1
+    assert error.value.code == 2
     assert not registry_dir.exists()
 
 

@@ -114,29 +114,10 @@ REFUSED = [
     ("-mo REMOVE -n dga -v 1.0 -ni one", "invalid int value: 'one'"),
     ("-mo REMOVE -n dga -v 1.0 -ni 0", "invalid -ni 0: expected at least 1"),
     ("-mo REMOVE -n dga -v 1.0 -ni -1", "invalid -ni -1: expected at least 1"),
-    ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' is invalid"),
-    ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' is invalid"),
     ("-mo LIST -lmp {dir}", "LIST needs -hmp (--hdfs_model_path)"),
     ("-mo ADD -n dga -v 1 -ni 1 -m -5 -hmp /x -lmp {dir}", "invalid -m -5: expected at least 0"),
-    (
-        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x",
-        "unknown path /x in the model store; upload the model's files with -lmp",
-    ),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp hdfs://n/x -lmp {dir}", "invalid path 'hdfs://n/x'"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /../x -lmp {dir}", "expected a path such as"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --script a.sh", "--script requires -lmp"),
-    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "unknown script 'a.sh' in"),
-    ("-mo LIST -zq node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
-    ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
-    (
-        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} -zr nowhere/../..",
-        "expected an absolute path such as /metron/maas/config",
-    ),
     ("-mo LIST --nam dga", "unrecognized arguments: --nam dga"),
-    ("-mo LIST", "registry does not exist; maas serve creates it, or the first maas deploy"),
-    ("-mo REMOVE -n dga -v 1 -ni 1", "registry does not exist"),
-    ("--prune", "registry does not exist"),
     ("-mo LIST --wait", "--wait has no effect with LIST"),
     ("--prune --wait 1", "--wait has no effect with --prune"),
     ("-mo LIST --strict", "--strict has no effect with LIST"),
@@ -146,10 +127,41 @@ REFUSED = [
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --keytab k", "--keytab has no effect because the model store is not in"),
     ("-mo LIST --zk-client {dir}/none", "--zk-client has no effect without -zq"),
 ]
+# Valid options, but an invalid name, a missing file or registry
+FAILED = [
+    ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' is invalid"),
+    ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' is invalid"),
+    (
+        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x",
+        "unknown path /x in the model store; upload the model's files with -lmp",
+    ),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp hdfs://n/x -lmp {dir}", "invalid path 'hdfs://n/x'"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /../x -lmp {dir}", "expected a path such as"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir}/none", "none is not a directory"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --script a.sh", "unknown script 'a.sh' in"),
+    ("-mo LIST -zq node1:x", "invalid hosts 'node1:x': expected HOST:PORT,HOST:PORT"),
+    ("-mo LIST -zq node1 --zk-client {dir}/none", "No such file or directory"),
+    (
+        "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} -zr nowhere/../..",
+        "expected an absolute path such as /metron/maas/config",
+    ),
+    ("-mo LIST", "registry does not exist; maas serve creates it, or the first maas deploy"),
+    ("-mo REMOVE -n dga -v 1 -ni 1", "registry does not exist"),
+    ("--prune", "registry does not exist"),
+]
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED)
 def test_invalid_options_are_rejected_before_any_change(options, message, run, registry_dir, collateral):
+    status, output, errors = run("deploy", *options.format(dir=collateral()).split())
+    assert (status, output) == (2, "")
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not registry_dir.exists()
+
+
+@pytest.mark.parametrize(("options", "message"), FAILED)
+def test_a_command_that_fails_early_changes_nothing(options, message, run, registry_dir, collateral):
     status, output, errors = run("deploy", *options.format(dir=collateral()).split())
     assert (status, output) == (1, "")
     assert message in errors
@@ -195,13 +207,13 @@ def test_a_default_registry_that_does_not_exist_names_the_options(command, regis
 @pytest.mark.parametrize("option", ["--store=/x", "--model-files=1", "--model-mb=1", "--principal=p", "--keytab=k"])
 def test_options_of_the_model_store_are_unknown_to_other_commands(command, option, run):
     status, _, errors = run(*command, option)
-    assert status == 1
+    assert status == 2
     assert "unrecognized arguments" in errors
 
 
 def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
     status, _, errors = run("traffic", "-zq", "127.0.0.1:1")
-    assert (status, errors) == (1, "maas: --registry has no effect with -zq\n")
+    assert (status, errors) == (2, "maas: --registry has no effect with -zq\n")
 
 
 COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"], ["apply"], ["export"]]
@@ -236,7 +248,7 @@ def test_help_alone_prints_the_usage(command, ask, capsys):
 )
 def test_serve_rejects_invalid_options(options, message, run):
     status, _, errors = run("serve", *options)
-    assert status == 1
+    assert status == (1 if "invalid hosts" in message else 2)
     assert message in errors
 
 
