@@ -398,7 +398,7 @@ class GrokTranslation(Translation):
     ) -> None:
         super().__init__(expression, plain=plain, expands_cases=expands_cases)
         self.unread = unread
-        # Capturing costs time, so groups that nobody reads do not capture, unless back references count them
+        # Capturing costs time, so unread groups do not capture, unless back references count them
         self.captures_all = _BACK_REFERENCE.search(expression) is not None
         self.numbers: dict[str, int] = {}
 

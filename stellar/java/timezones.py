@@ -55,7 +55,7 @@ _FIXED = {
 }
 # Ids of zones that only Java has
 _UNSUPPORTED = re.compile(r"SystemV/[A-Z]{3}\d+[A-Z]{3}", re.ASCII)
-# Names of the time zone database that are no ids in Java
+# Names of the time zone database that are not ids in Java
 _OTHERS = frozenset({"Factory", "ROC", "localtime", "posixrules"})
 
 # Zones whose winter time, or time of Ramadan, the time zone database counts as an exception from standard time; Java

@@ -11,7 +11,7 @@ from stellar.util.memoize import memoize_for
 _OFFSET = re.compile(r"([+-])(\d{1,2})(?::?([0-5]\d)(?::?([0-5]\d))?)?", re.ASCII)
 _PREFIXED = re.compile(r"(?:UTC|GMT|UT)([+-].+)", re.ASCII)
 _REGION = re.compile(r"[A-Za-z][A-Za-z0-9~._+-]+(?:/[A-Za-z0-9~._+-]+)*", re.ASCII)
-# Names of the tz database that are no region of java.time
+# Names of the tz database that are not regions of java.time
 _NOT_REGIONS = frozenset({"EST", "MST", "HST", "ROC", "Factory", "localtime", "posixrules"})
 _LARGEST_OFFSET = timedelta(hours=18)
 

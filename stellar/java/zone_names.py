@@ -20,7 +20,7 @@ class ZoneNames(NamedTuple):
     short_daylight: str
 
     def match(self, string: str, start: int) -> int | None:
-        """Return the index of the name at an offset of a string, in any case; None if there is none."""
+        """Return the index of the name at an offset of a string, in any case, otherwise None."""
         for index, name in enumerate(self):
             if string[start : start + len(name)].lower() == name.lower():
                 return index

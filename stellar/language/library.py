@@ -492,7 +492,7 @@ def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _read_limits(settings: Mapping[str, Any]) -> EvaluationLimits | None:
-    """Return the limits in a global configuration; None if it has none."""
+    """Return the limits in a global configuration, otherwise None."""
     given = [key for key in declared(EvaluationLimits) if key in settings]
     for key in given:
         try:

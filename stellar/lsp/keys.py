@@ -27,7 +27,7 @@ class KeyCompletion:
 
 
 def find_key_description(source: str, kind: str, offset: int) -> tuple[Span, str] | None:
-    """Return the span and the description of the key at an offset; None if there is none."""
+    """Return the span and the description of the key at an offset, otherwise None."""
     found = _find_map(source, kind, offset)
     for key, _ in found[0].members if found is not None else ():
         if found is not None and key.inner.start <= offset <= key.inner.end:

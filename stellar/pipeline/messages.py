@@ -150,4 +150,4 @@ def _prefix(options: Mapping[str, Any], location: SourceLocation) -> str:
     prefix = options.get("metadataPrefix", DEFAULT_PREFIX)
     if prefix is not None and not isinstance(prefix, str):
         raise location.error(f"expected a string, got {quote(prefix)}")
-    return f"{prefix}." if prefix else ""  # null is no prefix, too
+    return f"{prefix}." if prefix else ""  # null means no prefix, too

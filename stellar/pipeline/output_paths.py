@@ -53,7 +53,7 @@ def read_writer(file: Path) -> WriterConfig:
 
 
 def compile_path_function(file: Path, writer: WriterConfig, library: Library) -> Expression | None:
-    """Return the compiled `outputPathFunction` of a writer; None if it has none. Raises ConfigError."""
+    """Return the compiled `outputPathFunction` of a writer, otherwise None. Raises ConfigError."""
     text = writer.output_path_function
     if text is None or not text.strip():
         return None

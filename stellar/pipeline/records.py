@@ -58,7 +58,7 @@ class Raw(NamedTuple):
     content: the bytes
     origin: the name of the file or stream
     line: the line number, from 1; None if the source has no lines
-    key: the key of the Kafka record; None if there is none
+    key: the key of the Kafka record, otherwise None
     topic: the Kafka topic; None for other sources
     error: the reason why the source could not be read any further; None for a message
     """

@@ -37,7 +37,7 @@ _UNSUPPORTED_DAYS = ("current day of week", "current day of the week")
 
 
 def _words(*words: str) -> list[str]:
-    """Return words in lowercase and in uppercase: other spellings are no tokens."""
+    """Return words in lowercase and in uppercase: other spellings are not tokens."""
     return [*words, *(word.upper() for word in words)]
 
 

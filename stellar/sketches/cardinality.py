@@ -12,7 +12,7 @@ LEAST_REGISTERS, MOST_REGISTERS = 4, 21
 # A precision that is larger than the library's is accepted, as in Metron, and has no effect
 MOST_PRECISION = 32
 # Null and the empty string as integers, because the library ignores empty strings. It hashes the eight bytes of an
-# integer, which are no UTF-8 here, so that no string has the same hash
+# integer, which are not UTF-8 here, so that no string has the same hash
 _NULL, _EMPTY = -1, -2
 
 

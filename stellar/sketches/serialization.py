@@ -180,7 +180,7 @@ _TYPE_HLL_8, _EMPTY, _COMPACT, _OUT_OF_ORDER = 2 << 2, 4, 8, 16
 
 
 def _check_hyperloglog(sketch: bytes, registers: int) -> None:
-    """Raise ValueError for bytes that are not a sketch, as the library allocates what its header says.
+    """Raise ValueError for bytes that are not a sketch, as the library allocates the size in its header.
 
     https://github.com/apache/datasketches-cpp, the preamble of the HLL sketch.
     """

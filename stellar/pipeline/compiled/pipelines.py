@@ -42,7 +42,7 @@ def compile_stages(
     stages: the stages after that, with their names in error documents
     reject: returns the rejection of a record that fails in a stage
     has_metadata: True if transformations see metadata as variables
-    merge: adds metadata to the record; None if there is none
+    merge: adds metadata to the record, otherwise None
     finish_stage: changes the record after each stage; None if it changes none
     """
     builder = FunctionBuilder("record", "raw", "text", "metadata")

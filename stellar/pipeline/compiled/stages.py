@@ -83,7 +83,7 @@ def may_be_alert(record: Record) -> bool:
 def compile_enrich(builder: FunctionBuilder, stage: Enrich, has_metadata: bool) -> bool:
     """Enrichments that do not wait: all tasks see the record as it was, and then their fields are assigned.
 
-    The stage takes no time to speak of, so its begin is also its end.
+    The stage takes microseconds, so its begin is also its end.
     """
     if not stage.is_pure:
         return False

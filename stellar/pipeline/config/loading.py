@@ -71,7 +71,7 @@ class SensorConfig:
 
     @property
     def profiler_file(self) -> Path | None:
-        """The file with the definitions of profiles; None if the configuration has none."""
+        """The file with the definitions of profiles, otherwise None."""
         file = None if self.directory is None else self.directory / "profiler.json"
         return file if file is not None and file.is_file() else None
 

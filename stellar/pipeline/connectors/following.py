@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_ROUNDS = 0.2
 SECONDS_BETWEEN_SCANS = 1.0
-# A writer may continue to write to a file that was renamed, until it is told to open a new one
+# A writer may continue to write to a file that was renamed, until it opens a new one
 QUIET_SECONDS = 10.0
 # A compressed file may still be written
 SETTLE_SECONDS = 5.0
@@ -51,7 +51,7 @@ class GrowingFile:
     def read(self, size: int) -> bytes:
         content = self._file.read(size) or b""
         descriptor, length = self._file.fileno(), len(self._tail)
-        # Checked after the read: if what precedes it is still there, then it is what was appended
+        # Checked after the read: if what precedes it is still there, then the content was appended
         if os.fstat(descriptor).st_size < self._offset or (
             content and os.pread(descriptor, length, self._offset - length) != self._tail
         ):

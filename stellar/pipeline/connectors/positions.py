@@ -134,7 +134,7 @@ class PositionStore(Protocol):
     """Stores the state of a run."""
 
     def load(self) -> RunState | None:
-        """Return the stored state; None if there is none. Raises ValueError or OSError if it is unreadable."""
+        """Return the stored state, otherwise None. Raises ValueError or OSError if it is unreadable."""
 
     def save(self, state: RunState) -> None:
         """Replace the stored state, completely or not at all. Raises OSError."""

@@ -358,7 +358,7 @@ class Sinks:
         self._store.save(state)
 
     def roll_back(self) -> RunState | None:
-        """Discard the documents after the last save, and return its state; None if there was none.
+        """Discard the documents after the last save, and return its state, otherwise None.
 
         A pipe has written its documents already. Raises OSError.
         """

@@ -203,7 +203,7 @@ class FileTracker:
         return self._open_unknown(path)
 
     def find(self, status: os.stat_result) -> FileRecord | None:
-        """Return the record of a file by its identity; None if there is none."""
+        """Return the record of a file by its identity, otherwise None."""
         return self._by_identity.get((status.st_dev, status.st_ino))
 
     def lose(self, record: FileRecord) -> None:

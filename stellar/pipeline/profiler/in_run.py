@@ -84,7 +84,7 @@ class ProfilingSink:
 
 
 def _load_own_enrichment(config: SensorConfig) -> Pipeline | None:
-    """Return the enrichment of messages for triage; None if there is none. Raises ConfigError."""
+    """Return the enrichment of messages for triage, otherwise None. Raises ConfigError."""
     directory = config.directory or Path()
     if not (directory / "enrichments" / f"{SENSOR}.json").exists():
         return None

@@ -267,7 +267,7 @@ def _matches(wanted: ErrorExpectation, error: Record) -> bool:
 
 
 def is_equal(expected: object, actual: object) -> bool:
-    """Compare JSON values: numbers by value, but true is no number."""
+    """Compare JSON values: numbers by value, but true is not a number."""
     if isinstance(expected, bool) or isinstance(actual, bool):
         return expected is actual
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
