@@ -1,15 +1,13 @@
-"""Configurations of Metron as texts: in a directory, or in ZooKeeper below /metron/topology."""
+"""Configurations of Metron as JSON: in a directory, or in ZooKeeper below /metron/topology."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from stellar.util.abbreviate import quote
+from stellar.util.atomic_files import replace_content
 
 # The path of each kind of configuration below the root, in a directory also with the extension .json
 _SINGLE = {"GLOBAL": "global", "PROFILER": "profiler"}
@@ -27,13 +25,13 @@ class ConfigurationStore(Protocol):
     def read(self, kind: str, sensor: str | None = None) -> str | None:
         """Return a configuration; None if it does not exist.
 
-        Raises ValueError for an invalid name or text, and OSError if it cannot be read.
+        Raises ValueError for an invalid name, and for bytes that are not UTF-8; OSError if it cannot be read.
         """
 
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration as it is. A reader sees the earlier one, or all of the new one.
 
-        Raises ValueError for an invalid name, and for a text that UTF-8 cannot encode; OSError if it cannot be stored.
+        Raises ValueError for an invalid name, and for JSON that UTF-8 cannot encode; OSError if it cannot be stored.
         """
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
@@ -77,18 +75,7 @@ class DirectoryConfigurations:
         path = self._path(kind, sensor)
         data = _encode(text)
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".new", dir=path.parent)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, _find_mode(path))
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        replace_content(str(path), data)
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
         """Return the path of a file."""
@@ -96,14 +83,6 @@ class DirectoryConfigurations:
 
     def _path(self, kind: str, sensor: str | None) -> Path:
         return self.directory / f"{_locate(kind, sensor)}.json"
-
-
-def _find_mode(path: Path) -> int:
-    """Return the permissions of a file; those of a new one if it does not exist."""
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        return 0o644
 
 
 class NodeStore(Protocol):

@@ -76,7 +76,7 @@ class ProfileEntry(StrictModel):
 
 
 class Fakes(StrictModel):
-    """The environment of tests, in place of models, stores and services; what is not listed does not exist."""
+    """The environment of tests, instead of models, stores and services; only listed values exist."""
 
     models: dict[str, list[ModelReply]] = Field(
         default={},
@@ -156,7 +156,7 @@ class Expectation(RecordExpectation):
 class CaseConfig(Fakes):
     """A test: a message, and its expected outcome."""
 
-    name: str = Field(description="A sentence that says what holds.", min_length=1)
+    name: str = Field(description="A sentence that names what the test shows.", min_length=1)
     sensor: str | None = Field(default=None, description="The sensors, as in --sensor; by default those of the file.")
     line: str | None = Field(default=None, description="The raw message.")
     record: dict[str, Any] | None = Field(

@@ -46,7 +46,7 @@ class TriageEngine:
 
     @property
     def triage_config(self) -> Json:
-        """The part with the rules and the aggregation."""
+        """The configuration of the rules and the aggregation."""
         config: Json = self.config["threatIntel"]["triageConfig"]
         return config
 

@@ -3,5 +3,5 @@
 loading      the files, with the location of each error
 environment  the clock, models, stores and services of a test
 running      runs a test, and compares the outcome with the expected one
-reports      the results as text, and as JUnit's XML
+reports      the results for people, and as JUnit's XML
 """

@@ -44,7 +44,7 @@ class Suite:
 def load_suites(directory: Path) -> list[Suite]:
     """Return the tests of a configuration directory, by file.
 
-    Raises ConfigError if there are none, and YamlErrors with all errors of all files.
+    Raises ConfigError if the directory has no such file, and YamlErrors with all errors of all files.
     """
     files = list_files(directory)
     if not files:

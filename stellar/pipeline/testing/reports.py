@@ -1,4 +1,4 @@
-"""Results of tests as text for people, and as JUnit's XML for programs."""
+"""Results of tests as lines for people, and as JUnit's XML for programs."""
 
 from __future__ import annotations
 

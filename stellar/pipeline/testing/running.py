@@ -64,7 +64,7 @@ class CaseResult:
 
 @dataclass
 class CaseOutcome:
-    """What became of a message.
+    """The documents that a message became.
 
     records: the finished records, as they are written
     scored: the score of each of them, or None, and the rules that it matches
