@@ -17,7 +17,7 @@ from stellar.pipeline.parsers.parser import Settings
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
-# A time without a year lies in the past, but clocks of devices may be ahead by this much
+# A time without a year is in the past, but clocks of devices may be ahead by this much
 TOLERANCE_MS = 4 * MS_A_DAY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
