@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,8 @@ from stellar.functions.rest.settings import check_global
 from stellar.java.charsets import UTF_8, Charset, find_charset
 from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
 from stellar.language.errors import ConfigError
+from stellar.language.expression import Expression
+from stellar.language.expression import compile as compile_expression
 from stellar.language.library import Library, SettingError
 from stellar.language.runtime import describe
 from stellar.pipeline.config.compile import BuildContext
@@ -61,6 +63,7 @@ def build_pipeline(
     context: Context = NOTHING,
     problems: ErrorCollector = RAISE_FIRST,
     topics: Sequence[TopicPattern] = (),
+    compile_source: Callable[..., Expression] = compile_expression,
 ) -> Pipeline:
     """Return the pipeline of a sensor, with all expressions compiled.
 
@@ -68,6 +71,7 @@ def build_pipeline(
     topics: the topics that sensors in this process read
     problems: collects the errors of the configuration; by default the first one is raised. If there are any, the
         pipeline is incomplete and must not be run.
+    compile_source: compiles an expression, with the arguments of `stellar.compile`
 
     Raises ConfigError for unknown names and invalid values.
     """
@@ -91,6 +95,7 @@ def build_pipeline(
         report=report_failure,
         problems=problems,
         global_location=config.global_location,
+        compile_source=compile_source,
     )
     options = config.parser.parser_config
     # Metron passes its context to expressions under this name, so that it is a member of `_`

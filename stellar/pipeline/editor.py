@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from stellar.language.errors import ConfigError, StellarError
+from stellar.language.expression import Expression
+from stellar.language.expression import compile as compile_expression
 from stellar.language.library import RESOLVER_KEYS, Library
 from stellar.pipeline.build import LIBRARY_KEY, build_pipeline, load_library
 from stellar.pipeline.check import (
@@ -64,7 +68,7 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
     with collect_warnings() as warnings:
         written = _read(source, kind, file, problems)
         config = _disable_imports(written)
-        pipeline = build_pipeline(config, problems=problems)
+        pipeline = build_pipeline(config, problems=problems, compile_source=_create_compiler(config))
         problems.attempt(lambda: check_model_settings(config), None)
     warnings += [*find_near_misses(config), *find_unknown_options(written, pipeline)]
     here = {str(file), _locate(config, kind).file}
@@ -74,6 +78,36 @@ def check_file(source: str, kind: Kind, file: Path) -> FileCheck:
     )
 
 
+def _create_compiler(config: SensorConfig) -> Callable[..., Expression]:
+    """Return a function that compiles the expressions of a configuration, each of which is compiled once.
+
+    While one expression is edited, the others do not change.
+    """
+    settings = _serialize_library_settings(config.globals.settings)
+    if _load_library_of(settings) is None:  # the settings are invalid
+        return compile_expression
+
+    def compile_source(text: str, *, library: Library, predicate: bool) -> Expression:
+        result = _compile_memoized(text, settings, predicate)
+        if isinstance(result, StellarError):
+            raise result.with_traceback(None)
+        return result
+
+    return compile_source
+
+
+@lru_cache(maxsize=4096)
+def _compile_memoized(text: str, settings: str, predicate: bool) -> Expression | StellarError:
+    """Compile an expression, or return its error.
+
+    settings: those of the library, as `_serialize_library_settings` returns them
+    """
+    try:
+        return compile_expression(text, library=_load_library_of(settings), predicate=predicate)
+    except StellarError as error:
+        return error.with_traceback(None)
+
+
 def find_library(source: str, kind: Kind, file: Path) -> Library | None:
     """Return the functions that the expressions of an edited file may call.
 
@@ -81,8 +115,12 @@ def find_library(source: str, kind: Kind, file: Path) -> Library | None:
     """
     with collect_warnings():
         settings = _read(source, kind, file, ErrorCollector([])).globals.settings
+    return _load_library_of(_serialize_library_settings(settings))
+
+
+def _serialize_library_settings(settings: Mapping[str, Any]) -> str:
     relevant = {key: value for key, value in settings.items() if key == LIBRARY_KEY or key in RESOLVER_KEYS}
-    return _load_library_of(json.dumps(relevant, sort_keys=True))
+    return json.dumps(relevant, sort_keys=True)
 
 
 @lru_cache(maxsize=8)  # equal settings give the identical library, which is a cache key elsewhere

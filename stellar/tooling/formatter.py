@@ -45,24 +45,36 @@ def format_expression(source: str, width: int = WIDTH, *, column: int = 0, inden
 
     Raise ParseError if it is not Stellar, or if the result is too long.
     """
-    text = _format_once(source, width, column, indentation)
+    tree = parse(source)
+    text = _format_tree(source, tree, width, column, indentation)
+    if outline(_parse_formatted(text, source)) != outline(tree):  # not an assert statement: -O must not corrupt files
+        raise AssertionError(f"formatting would change the meaning of: {source}")
+    return text
+
+
+def _format_tree(source: str, tree: n.Expr, width: int, column: int, indentation: int) -> str:
+    """Format an expression, given with its tree; the caller compares the result with it."""
+    text = _format_once(source, tree, width, column, indentation)
+    if "//" not in text:
+        return text
     # A comment may have moved after another token, where its layout differs
-    return _format_once(text, width, column, indentation) if "//" in text else text
+    return _format_once(text, _parse_formatted(text, source), width, column, indentation)
 
 
-def _format_once(source: str, width: int, column: int, indentation: int) -> str:
-    formatter = _LayoutBuilder(source)
-    doc = formatter.expression()
+def _format_once(source: str, tree: n.Expr, width: int, column: int, indentation: int) -> str:
+    doc = _LayoutBuilder(source, tree).expression()
     text = render(doc, width, column=column, indentation=indentation)
     if len(text.encode(errors="surrogatepass")) > MAX_SOURCE_BYTES:  # deeply nested brackets are indented far
         text = render(doc, ANY_WIDTH, column=column, indentation=indentation)
+    return text
+
+
+def _parse_formatted(text: str, source: str) -> n.Expr:
+    """Parse a formatted source. Raise ParseError, about the source before, if that is impossible, as for its length."""
     try:
-        again = parse(text)
+        return parse(text)
     except ParseError as error:
         raise ParseError(f"formatted, {error.message}", source, Span(0, 0)) from error
-    if outline(again) != outline(formatter.tree):  # not an assert statement: -O must not corrupt files
-        raise AssertionError(f"formatting would change the meaning of: {source}")
-    return text
 
 
 def format_file(source: str, width: int = WIDTH) -> str:
@@ -77,23 +89,53 @@ def format_file(source: str, width: int = WIDTH) -> str:
         return format_file(source.replace("\r\n", "\n"), width).replace("\n", "\r\n")
     lines = source.split("\n")
     before = list(read_statements(lines))
-    after = _join_lines(_format_lines(lines, before, width))
-    if [_meaning(statement) for statement in read_statements(after.split("\n"))] != [*map(_meaning, before)]:
+    trees = [_parse_statement(statement) for statement in before]
+    formatted = [_format_statement(*each, width) for each in zip(before, trees, strict=True)]
+    after = _join_lines(_replace_statements(lines, before, formatted))
+    again = list(read_statements(after.split("\n")))
+    if len(again) != len(before) or not all(map(_is_same, before, trees, again)):
         raise AssertionError("formatting would change the meaning of this file")
     return after
 
 
-def _format_lines(lines: list[str], statements: list[Statement], width: int) -> Iterator[str]:
+def _parse_statement(statement: Statement) -> n.Expr | None:
+    """Return the tree of a statement; None for a command and an empty one. Raise StatementError if it is invalid."""
+    if statement.is_command or not statement.expression.strip():
+        return None
+    try:
+        return parse(statement.expression)
+    except ParseError as error:
+        raise StatementError(statement, error) from error
+
+
+def _is_same(before: Statement, tree: n.Expr | None, after: Statement) -> bool:
+    """Return True if a formatted statement has the name and the tree, or the words, of the statement before."""
+    if before.name != after.name:
+        return False
+    if tree is None or after.is_command:
+        return tree is None and before.text.split() == after.text.split()
+    try:
+        return outline(_parse_formatted(after.expression, before.expression)) == outline(tree)
+    except ParseError as error:
+        raise StatementError(before, error) from error
+
+
+def _own_lines(statement: Statement) -> list[str]:
+    """Return the lines of a statement without comments and blank lines after it."""
+    lines = statement.text.split("\n")
+    while not lines[-1].strip() or is_comment(lines[-1]):
+        lines.pop()
+    return lines
+
+
+def _replace_statements(lines: list[str], statements: list[Statement], formatted: list[str]) -> Iterator[str]:
     """Yield the formatted statements, and the lines between them without surrounding whitespace."""
     position = 0
-    for statement in statements:
+    for statement, text in zip(statements, formatted, strict=True):
         begin = statement.line - 1
-        own = statement.text.split("\n")
-        while not own[-1].strip() or is_comment(own[-1]):  # lines after the statement
-            own.pop()
         yield from (line.strip() for line in lines[position:begin])
-        yield _format_statement(statement, own, width)
-        position = begin + len(own)
+        yield text
+        position = begin + len(_own_lines(statement))
     yield from (line.strip() for line in lines[position:])
 
 
@@ -106,42 +148,35 @@ def _join_lines(lines: Iterator[str]) -> str:
     return "\n".join(joined).strip("\n") + "\n" if any(joined) else ""
 
 
-def _meaning(statement: Statement) -> tuple[str | None, object]:
-    """Return a statement's name and content independent of layout, for comparison."""
-    if statement.is_command or not statement.expression.strip():
-        return statement.name, statement.text.split()
-    return statement.name, _outline(statement.expression)
-
-
-def _outline(source: str) -> list[tuple[str, ...]] | None:
-    """Return the outline of a source's tree; None if it is not Stellar."""
+def _parse(source: str) -> n.Expr | None:
+    """Return the tree of a source; None if it is not Stellar."""
     try:
-        return outline(parse(source))
+        return parse(source)
     except ParseError:
         return None
 
 
-def _format_statement(statement: Statement, lines: list[str], width: int) -> str:
-    if statement.is_command or not statement.expression.strip():
+def _format_statement(statement: Statement, tree: n.Expr | None, width: int) -> str:
+    lines = _own_lines(statement)
+    if tree is None:
         return "\n".join(line.rstrip() for line in lines)
-    try:
-        tree = parse(statement.expression)
-    except ParseError as error:
-        raise StatementError(statement, error) from error
     head = f"{statement.name} := " if statement.name else ""
     first, *_ = statement.expression.split("\n")
     # A comment starting with # is valid between statements only
     source = "\n".join([first, *(re.sub(r"^\s*#", "//", line) for line in lines[1:])])
-    if _outline(source) != outline(tree):  # a line of a string resembles a comment, which is read as spaces
-        return "\n".join(lines)
+    if source != statement.expression[: len(source)]:  # it has comments, which were read as spaces
+        with_comments = _parse(source)
+        if with_comments is None or outline(with_comments) != outline(tree):  # a line of a string resembles a comment
+            return "\n".join(lines)
+        tree = with_comments
     try:
-        return _format_after_name(head, source, width)
+        return _format_after_name(head, source, tree, width)
     except ParseError as error:
         raise StatementError(statement, error) from error
 
 
-def _format_after_name(head: str, source: str, width: int) -> str:
-    text = format_expression(source, width, column=len(head), indentation=INDENT)
+def _format_after_name(head: str, source: str, tree: n.Expr, width: int) -> str:
+    text = _format_tree(source, tree, width, column=len(head), indentation=INDENT)
     lines = text.split("\n")
     if head or not is_comment(lines[0]):
         return head + text
@@ -182,9 +217,9 @@ _Item = _CommentedToken | Doc
 class _LayoutBuilder:
     """Builds the document of each node, those of its children first."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, tree: n.Expr) -> None:
         self.source = source
-        self.tree = parse(source)
+        self.tree = tree
         *self.tokens, self.end = _tokens(source)
         self.starts = [token.start for token in self.tokens]
         self.ends = [token.end for token in self.tokens]

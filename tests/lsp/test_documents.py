@@ -14,6 +14,7 @@ from stellar.language.source import Span
 from stellar.lsp import documents
 from stellar.lsp.documents import Document, create_document
 from stellar.lsp.server import OpenText
+from stellar.pipeline import editor
 
 STATEMENTS = """\
 # a comment
@@ -87,3 +88,39 @@ def test_the_source_of_each_fragment_is_padded_with_spaces() -> None:
     for fragment in found.fragments:
         original = STATEMENTS[fragment.whole.start : fragment.whole.start + len(fragment.source)]
         assert all(ours in (theirs, " ") for ours, theirs in zip(fragment.source, original, strict=True))
+
+
+SENSORS = {
+    "enrichments/x.json": '{"enrichment": {"fieldMap": {"stellar": {"config": [%s]}}}}',
+    "rules.stellar": "%s",
+}
+EXPRESSIONS = [f"x{number} := TO_UPPER(a{number}) == 'b'" for number in range(50)]
+
+
+def count_analyses() -> int:
+    """Return how many expressions have been compiled or analysed."""
+    return editor._compile_memoized.cache_info().misses + documents.analyse.cache_info().misses
+
+
+@pytest.mark.parametrize(("name", "analyses"), [("enrichments/x.json", 2), ("rules.stellar", 1)])
+@pytest.mark.parametrize("settings", ["{}", '{"stellar.function.resolver.excludes": "TO_LOWER"}'])
+def test_only_the_edited_expression_is_analysed_again(name: str, analyses: int, settings: str, tmp_path: Path) -> None:
+    (tmp_path / "global.json").write_text(settings)
+    for cache in (editor._compile_memoized, documents.analyse):
+        cache.cache_clear()
+
+    def check(expressions: list[str]) -> list[str]:
+        shown = "\n".join(expressions) if name == "rules.stellar" else ", ".join(f'"{each}"' for each in expressions)
+        found = create_document(SENSORS[name] % shown, tmp_path / name)
+        assert found is not None
+        return [notice.message for notice in found.notices]
+
+    assert check(EXPRESSIONS) == []
+    before = count_analyses()
+    assert check(EXPRESSIONS) == []
+    assert count_analyses() == before
+    edited = [*EXPRESSIONS[:7], "x7 := NOPE(a)", *EXPRESSIONS[8:]]
+    assert [message.split("\n")[0] for message in check(edited)] == ["unknown function NOPE"]
+    assert count_analyses() == before + analyses
+    assert check(edited) == check(edited)
+    assert count_analyses() == before + analyses

@@ -281,18 +281,44 @@ def test_a_string_with_a_line_that_resembles_a_comment_is_not_formatted(line):
     assert format_file(f"y:=1\n{statement}") == f"y := 1\n{statement}"
 
 
-def test_a_statement_that_would_become_too_long_is_reported_with_its_line():
+@pytest.mark.parametrize("comment", ["", " // long"])
+def test_a_statement_that_would_become_too_long_is_reported_with_its_line(comment):
     with pytest.raises(StatementError, match=r"^line 2: formatted, the expression is longer"):
-        format_file(f"a\n{'+'.join(['1'] * 30_000)}\n")
+        format_file(f"a\n{'+'.join(['1'] * 30_000)}{comment}\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "replacement"), [("render", "1"), ("_format_after_name", "1"), ("_format_after_name", "1 +")]
-)
+@pytest.mark.parametrize(("name", "replacement"), [("render", "1"), ("_format_after_name", "1"), ("render", "x := a")])
 def test_a_result_with_another_meaning_is_not_returned(name, replacement, monkeypatch):
     monkeypatch.setattr(f"stellar.tooling.formatter.{name}", lambda *_, **__: replacement)
     with pytest.raises(AssertionError, match=r"^formatting would change the meaning of"):
         format_file("a\n")
+
+
+def test_a_formatted_expression_with_another_meaning_is_not_returned(monkeypatch):
+    monkeypatch.setattr("stellar.tooling.formatter.render", lambda *_, **__: "1")
+    with pytest.raises(AssertionError, match=r"^formatting would change the meaning of: a"):
+        format_expression("a")
+
+
+def test_a_result_that_is_not_stellar_is_not_returned(monkeypatch):
+    monkeypatch.setattr("stellar.tooling.formatter.render", lambda *_, **__: "1 +")
+    with pytest.raises(StatementError, match=r"^line 2: formatted, unexpected end of the expression"):
+        format_file("# one\na\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "parsed"),
+    [
+        ("a&&b\n", ["a&&b\n", "a and b\n"]),
+        ("x:=a&&b\ny :=\n\n%define z := 1\n", ["   a&&b", "     a and b"]),
+        ("a&&\n  b\n# end\nc", ["a&&\n  b\n     ", "c", "a and b\n     ", "c\n"]),
+    ],
+)
+def test_each_text_is_parsed_once(source, parsed, monkeypatch):
+    texts = []
+    monkeypatch.setattr("stellar.tooling.formatter.parse", lambda text: texts.append(text) or parse(text))
+    format_file(source)
+    assert texts == parsed
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])

@@ -48,6 +48,7 @@ class BuildContext:
     checks: what stages need from outside: location, name, and a function that raises LookupError if it is missing
     global_location: the location of the global configuration
     problems: raises or collects errors; if it collects them, an invalid expression compiles to null
+    compile_source: compiles an expression, with the arguments of `stellar.compile`; an editor passes one with a cache
     """
 
     library: Library = LIBRARY
@@ -61,6 +62,7 @@ class BuildContext:
     checks: list[Check] = field(default_factory=list)
     global_location: SourceLocation = _GLOBAL
     problems: ErrorCollector = RAISE_FIRST
+    compile_source: Callable[..., Expression] = stellar.compile
 
     def expression(self, text: str, location: SourceLocation) -> Expression:
         """Compile the expression at a location. Raises ConfigError with the diagnostic of the expression."""
@@ -91,7 +93,7 @@ class BuildContext:
 
     def _compile_or_raise(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
         try:
-            return stellar.compile(text, library=self.library, predicate=predicate)
+            return self.compile_source(text, library=self.library, predicate=predicate)
         except StellarError as error:
             raise location.error(str(error)) from error
 
