@@ -30,8 +30,8 @@ print(json.dumps(sorted(set(sys.modules) - bare)))
 OURS = ("stellar", "maas_runtime")
 
 
-def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
-    """Run a command in a fresh process; return the numbers of modules of the project, and of all others."""
+def list_modules(command: list[str], directory: Path) -> list[str]:
+    """Run a command in a fresh process; return the modules that it loads."""
     environment = {**os.environ, "HOME": str(directory), "MAAS_HOME": str(directory / "registry")}
     environment.pop("COVERAGE_PROCESS_START", None)
     done = subprocess.run(
@@ -43,21 +43,21 @@ def count_modules(command: list[str], directory: Path) -> tuple[int, int]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    modules = json.loads(done.stdout.splitlines()[-1])
-    ours = sum(module.partition(".")[0] in OURS for module in modules)
-    return ours, len(modules) - ours
+    modules: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return modules
 
 
 @pytest.mark.parametrize(
     ("command", "limit"),
     [
         (["stellar"], (3, 6)),
-        (["stellar.cli", "eval", "-e", "1"], (40, 56)),
-        (["stellar.cli", "check", "-e", "1"], (46, 52)),
+        (["stellar.cli", "eval", "-e", "1"], (42, 56)),
+        (["stellar.cli", "check", "-e", "1"], (48, 52)),
         (["stellar.cli", "--help"], (15, 44)),
-        (["maas_runtime.cli.main", "--help"], (41, 68)),
-        (["maas_runtime.cli.main", "status", "--registry", "registry"], (82, 89)),
+        (["maas_runtime.cli.main", "--help"], (42, 68)),
+        (["maas_runtime.cli.main", "status", "--registry", "registry"], (83, 89)),
         (["stellar.pipeline.cli", "--help"], (13, 46)),
+        (["stellar.pipeline.cli", "check", "--help"], (146, 237)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -65,5 +65,15 @@ def test_a_command_loads_no_more_modules_than_before(
     command: list[str], limit: tuple[int, int], tmp_path: Path
 ) -> None:
     (tmp_path / "registry").mkdir()
-    ours, others = count_modules(command, tmp_path)
+    modules = list_modules(command, tmp_path)
+    ours = sum(module.partition(".")[0] in OURS for module in modules)
+    others = len(modules) - ours
     assert (ours <= limit[0], others <= limit[1]) == (True, True), f"{ours} modules of the project, {others} others"
+
+
+def test_a_check_loads_the_parsers_of_its_configuration_only(tmp_path: Path) -> None:
+    package = "stellar.pipeline.parsers."
+    modules = list_modules(["stellar.pipeline.cli", "check", "--help"], tmp_path)
+    assert {name for name in modules if name.startswith(package)} == {
+        f"{package}{module}" for module in ("parser", "json_map", "lines")
+    }

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
@@ -16,8 +17,7 @@ from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.schema import INPUTS_KEY
-from stellar.pipeline.parsers import PARSERS, Parser, list_options
-from stellar.pipeline.parsers.snort import SnortParser
+from stellar.pipeline.parsers import PARSERS, Parser, list_options, shorten_parser_name
 from stellar.pipeline.pipeline import Pipeline
 from stellar.tooling.findings import Finding
 from stellar.tooling.lints import lint
@@ -121,7 +121,7 @@ def find_misleading_patterns(config: SensorConfig, pipeline: Pipeline) -> Iterat
     """Yield a warning for each date pattern that probably has another meaning than intended, such as YYYY."""
     options, location = config.parser.parser_config, config.parser_location / "parserConfig"
     patterns = [(location / name, options[name]) for name in _DATE_OPTIONS if name in options]
-    if isinstance(pipeline.parser, SnortParser):
+    if shorten_parser_name(config.parser.parser_class_name) == "BasicSnort":
         patterns.clear()
     location = config.global_location / "fieldValidations"
     for index, validation in enumerate(config.globals.field_validations):
@@ -175,8 +175,12 @@ def find_unknown_options(config: SensorConfig, pipeline: Pipeline) -> list[Confi
     ]
 
 
-# The options of all built-in parsers
-PARSER_OPTIONS = frozenset().union(*(list_options(name) or () for name in PARSERS))
+@cache
+def list_parser_options() -> frozenset[str]:
+    """Return the options of all built-in parsers."""
+    return frozenset().union(*(list_options(name) or () for name in PARSERS))
+
+
 # Any key is allowed in global.json. These keys the pipeline or Metron reads
 GLOBAL_KEYS = frozenset({
     "fieldValidations", "parser.groups", "parser.error.topic", "source.type.field", "update.hbase.table",
@@ -200,7 +204,9 @@ def find_near_misses(config: SensorConfig) -> list[ConfigWarning]:
     """Return a warning for each unused key that is similar to a key that the pipeline reads."""
     return [
         *_find_similar(
-            config.parser.parser_config, PARSER_OPTIONS | GENERAL_OPTIONS, config.parser_location / "parserConfig"
+            config.parser.parser_config,
+            list_parser_options() | GENERAL_OPTIONS,
+            config.parser_location / "parserConfig",
         ),
         *_find_similar(_other_than_models(config.globals.settings), GLOBAL_KEYS, config.global_location),
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from stellar import Expression
-from stellar.pipeline.parsers import PARSERS, Parser, Unreadable
+from stellar.pipeline.parsers import Parser, Unreadable, find_parser_name
 from stellar.pipeline.pipeline import Outcome, Pipeline
 from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, Stage
 from stellar.pipeline.routing import PipelineGroup
@@ -213,7 +213,7 @@ class _RecordingParser:
 
     def __call__(self, text: str) -> Iterator[Record | Unreadable]:
         kind = type(self.parser)
-        name = next((name for name, factory in PARSERS.items() if factory is kind), kind.__name__)
+        name = find_parser_name(kind)
         for parsed in self.parser(text):
             if not isinstance(parsed, Unreadable):
                 self.recorder.record = None  # the record may be that of a parser before in a chain

@@ -6,65 +6,100 @@ function that returns a parser for Settings. Distributions add short names by th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.parsers.asa import BasicAsaParser
-from stellar.pipeline.parsers.bro import BroParser
-from stellar.pipeline.parsers.cef import CefParser
-from stellar.pipeline.parsers.csv import CsvParser
-from stellar.pipeline.parsers.fireeye import FireEyeParser
-from stellar.pipeline.parsers.grok import GrokParser
-from stellar.pipeline.parsers.ise import IseParser
-from stellar.pipeline.parsers.json_map import JsonMapParser
-from stellar.pipeline.parsers.lancope import LancopeParser
-from stellar.pipeline.parsers.leef import LeefParser
-from stellar.pipeline.parsers.logstash import LogstashParser
-from stellar.pipeline.parsers.palo_alto import PaloAltoParser
 from stellar.pipeline.parsers.parser import Parser, ParserFactory, Settings, Unreadable
-from stellar.pipeline.parsers.regular_expressions import RegularExpressionsParser
-from stellar.pipeline.parsers.snort import SnortParser
-from stellar.pipeline.parsers.sourcefire import SourcefireParser
-from stellar.pipeline.parsers.syslog import Syslog3164Parser, Syslog5424Parser
-from stellar.pipeline.parsers.web_sphere import GrokWebSphereParser
 
-__all__ = ["PARSERS", "Parser", "ParserFactory", "Settings", "Unreadable", "find_parser_factory", "list_options"]
+__all__ = [
+    "PARSERS",
+    "Parser",
+    "ParserFactory",
+    "Settings",
+    "Unreadable",
+    "find_parser_factory",
+    "find_parser_name",
+    "list_options",
+    "shorten_parser_name",
+]
 
-PARSERS: dict[str, ParserFactory] = {
-    "Grok": GrokParser,
-    "CSV": CsvParser,
-    "JSONMap": JsonMapParser,
-    "GrokWebSphere": GrokWebSphereParser,
-    "RegularExpressions": RegularExpressionsParser,
-    "BasicAsa": BasicAsaParser,
-    "CEF": CefParser,
-    "LEEF": LeefParser,
-    "Syslog3164": Syslog3164Parser,
-    "Syslog5424": Syslog5424Parser,
-    "BasicBro": BroParser,
-    "BasicFireEye": FireEyeParser,
-    "BasicIse": IseParser,
-    "BasicLancope": LancopeParser,
-    "BasicLogstash": LogstashParser,
-    "BasicPaloAltoFirewall": PaloAltoParser,
-    "BasicSnort": SnortParser,
-    "BasicSourcefire": SourcefireParser,
-}
+
+class ParserTable(Mapping[str, ParserFactory]):
+    """The classes of parsers by name, each of which is imported on first use: a configuration uses one of them.
+
+    classes: `module:class` by name, with modules of this package
+    """
+
+    def __init__(self, classes: Mapping[str, str]) -> None:
+        self.classes = classes
+
+    def __getitem__(self, name: str) -> ParserFactory:
+        return _import_parser(self.classes[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.classes)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@cache
+def _import_parser(path: str) -> ParserFactory:
+    module, _, name = path.partition(":")
+    factory: ParserFactory = getattr(import_module(f"{__name__}.{module}"), name)
+    return factory
+
+
+PARSERS = ParserTable(
+    {
+        "Grok": "grok:GrokParser",
+        "CSV": "csv:CsvParser",
+        "JSONMap": "json_map:JsonMapParser",
+        "GrokWebSphere": "web_sphere:GrokWebSphereParser",
+        "RegularExpressions": "regular_expressions:RegularExpressionsParser",
+        "BasicAsa": "asa:BasicAsaParser",
+        "CEF": "cef:CefParser",
+        "LEEF": "leef:LeefParser",
+        "Syslog3164": "syslog:Syslog3164Parser",
+        "Syslog5424": "syslog:Syslog5424Parser",
+        "BasicBro": "bro:BroParser",
+        "BasicFireEye": "fireeye:FireEyeParser",
+        "BasicIse": "ise:IseParser",
+        "BasicLancope": "lancope:LancopeParser",
+        "BasicLogstash": "logstash:LogstashParser",
+        "BasicPaloAltoFirewall": "palo_alto:PaloAltoParser",
+        "BasicSnort": "snort:SnortParser",
+        "BasicSourcefire": "sourcefire:SourcefireParser",
+    }
+)
 
 _JAVA = "org.apache.metron.parsers."
 
 
 def find_parser_factory(name: str, location: SourceLocation) -> ParserFactory:
     """Return the factory of the parser with a name. Raises ConfigError for an unknown name."""
-    short = _shorten(name)
+    short = shorten_parser_name(name)
     return find_factory(short if short in PARSERS else name, PARSERS, "parser", location)
+
+
+def find_parser_name(parser: type) -> str:
+    """Return the name of a parser's class in a configuration; for another class its own name."""
+    path = f"{parser.__module__.removeprefix(f'{__name__}.')}:{parser.__name__}"
+    return next((name for name, known in PARSERS.classes.items() if known == path), parser.__name__)
 
 
 def list_options(name: str) -> frozenset[str] | None:
     """Return the names of the options that a built-in parser reads; None for another parser."""
-    return getattr(PARSERS.get(_shorten(name)), "OPTIONS", None)
+    return getattr(PARSERS.get(shorten_parser_name(name)), "OPTIONS", None)
 
 
-def _shorten(name: str) -> str:
+def shorten_parser_name(name: str) -> str:
     """Return the short name of a Java class."""
     short = name.rpartition(".")[2] if name.startswith(_JAVA) else name
     return short if short in PARSERS else short.removesuffix("Parser")
