@@ -181,14 +181,30 @@ def run_terminal(terminal: Terminal, greeting: str = GREETING, *, debug: bool = 
                 continue  # the user discarded the line
             except EOFError:
                 return
-            try:
-                terminal.show(terminal.session().execute(line))
-            except KeyboardInterrupt:
-                terminal.write("\n[!] interrupted", "stellar.error")  # after the ^C that the terminal echoes
-            except EOFError:  # `quit`
+            if not _execute_input(terminal, line, debug):
                 return
-            except Exception as error:  # noqa: BLE001 - the shell and its variables survive any error
-                terminal.show_error(error, describe_error(error))
-                if debug:
-                    traceback.print_exception(error)
+
+
+def _execute_input(terminal: Terminal, text: str, debug: bool) -> bool:
+    """Execute the statements of an input until one fails, and show their values; return False after `quit`."""
+    from stellar.repl.lines import split_input
+
+    statements = split_input(text)
+    for index, statement in enumerate(statements):
+        try:
+            terminal.show(terminal.session().execute(statement))
+            continue
+        except KeyboardInterrupt:
+            terminal.write("\n[!] interrupted", "stellar.error")  # after the ^C that the terminal echoes
+        except EOFError:  # `quit`
+            return False
+        except Exception as error:  # noqa: BLE001 - the shell and its variables survive any error
+            terminal.show_error(error, describe_error(error))
+            if debug:
+                traceback.print_exception(error)
+        finally:
             terminal.show_notes()
+        if remaining := len(statements) - index - 1:
+            terminal.write(f"statements after it that were not executed: {remaining}", "stellar.note")
+        break
+    return True

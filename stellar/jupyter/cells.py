@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from stellar.language.errors import StellarError
 from stellar.language.source import Span, snippet
@@ -17,13 +19,13 @@ from stellar.repl.lines import (
     find_expression,
     find_syntax_error,
     is_unfinished,
-    join_lines,
+    split_statements,
 )
 from stellar.repl.rendering import as_html, as_text, visible
 from stellar.repl.session import NO_OUTPUT, Quit, Session
 from stellar.tooling import documentation
 from stellar.tooling.completion import Candidate, find_call
-from stellar.tooling.statements import Statement, read_statements
+from stellar.tooling.statements import Statement
 
 # Width of tables for front ends without HTML
 WIDTH = 100
@@ -46,9 +48,10 @@ class CellOutput:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A message of a command in addition to its value."""
+    """A message of a command in addition to its value, or a warning."""
 
     text: str
+    is_warning: bool = False
 
 
 class CellError(Exception):
@@ -66,12 +69,6 @@ class CellError(Exception):
         self.lines = lines
 
 
-def split_statements(cell: str) -> list[Statement]:
-    """Split a cell into statements like a file, except that an unfinished one also continues without indentation."""
-    numbered = ((statement.line, statement.code) for statement in read_statements(cell.split("\n")))
-    return [Statement(line, code) for line, code in join_lines(numbered)]
-
-
 # -- Execution --------------------------------------------------------------------------------------------------------
 
 
@@ -84,16 +81,52 @@ def run(cell: str, session: Session) -> Iterator[CellOutput | Note]:
     split = split_statements(cell)
     for statement in split:
         last = statement is split[-1]
+        logged = _WarningCollector()
         try:
-            value = session.execute(statement.text)
+            with logged:
+                value = session.execute(statement.text)
         except Quit:
             continue
         except Exception as error:
-            yield from _notes(session)
+            yield from (*logged.notes, *_notes(session))
             raise create_error(error, statement) from error
+        yield from logged.notes
         if value is not None and value != NO_OUTPUT and (last or not _is_assignment(statement)):
             yield CellOutput(_find_asked_help(statement, session) or render(value), last)
         yield from _notes(session)
+
+
+class _WarningCollector(logging.Handler):
+    """Collects the different warnings that the package logs in a `with` block, such as failures of model calls."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._messages: dict[str, None] = {}
+        self._logger = logging.getLogger("stellar")
+        self._propagates = self._logger.propagate
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages[record.getMessage()] = None
+
+    def __enter__(self) -> Self:
+        self._logger.addHandler(self)
+        self._logger.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagates
+
+    @property
+    def notes(self) -> list[Note]:
+        """The warnings; only the first ones of many."""
+        messages = [f"warning: {visible(message)}" for message in self._messages]
+        more = [f"warning: {len(messages) - MAX_WARNINGS} more"] if len(messages) > MAX_WARNINGS else []
+        return [Note(text, is_warning=True) for text in [*messages[:MAX_WARNINGS], *more]]
+
+
+# Different warnings that a statement shows
+MAX_WARNINGS = 20
 
 
 def render(value: object) -> Bundle:

@@ -107,8 +107,8 @@ class StellarKernel(Kernel):
 
     def _show(self, output: cells.CellOutput | cells.Note) -> None:
         match output:
-            case cells.Note(text):
-                self._send("stream", {"name": "stdout", "text": f"{text}\n"})
+            case cells.Note(text, is_warning):
+                self._send("stream", {"name": "stderr" if is_warning else "stdout", "text": f"{text}\n"})
             case cells.CellOutput(bundle, last=True):
                 result = {"data": bundle, "metadata": {}, "execution_count": self.execution_count}
                 self._send("execute_result", result)

@@ -14,6 +14,7 @@ from stellar.language.parser import NAME, parse
 from stellar.repl.commands import MAGICS, Magic
 from stellar.tooling.completion import Candidate, complete_expression, function_describer
 from stellar.tooling.highlighting import highlight
+from stellar.tooling.statements import Statement, read_statements
 
 if TYPE_CHECKING:
     from stellar.repl.session import Session
@@ -82,6 +83,27 @@ def join_lines(lines: Iterable[Numbered]) -> Iterator[Numbered]:
             waiting.extendleft(reversed(parts[1:]))
             text = first[1]
         yield first[0], text
+
+
+def split_statements(text: str) -> list[Statement]:
+    """Split lines into statements like a file, except that an unfinished one also continues without indentation."""
+    numbered = ((statement.line, statement.code) for statement in read_statements(text.split("\n")))
+    return [Statement(line, code) for line, code in join_lines(numbered)]
+
+
+def split_input(text: str) -> list[str]:
+    """Return the statements of an input at a prompt, which has several lines if they were pasted.
+
+    Several lines that are one valid expression are one statement.
+    """
+    if "\n" not in text.strip() or (find_expression(text) is not None and find_syntax_error(text) is None):
+        return [text]
+    return [statement.text for statement in split_statements(text)]
+
+
+def is_input_unfinished(text: str) -> bool:
+    """Return True if more input could complete the last statement of an input at a prompt."""
+    return any(map(is_unfinished, split_input(text)[-1:]))
 
 
 # -- Completion ------------------------------------------------------------------------------------------------------

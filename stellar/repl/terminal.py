@@ -268,12 +268,12 @@ def _own_bindings() -> KeyBindings:
 
     @bindings.add("enter", filter=~is_searching & ~has_selection)
     def enter(event: KeyPressEvent) -> None:
-        from stellar.repl.lines import is_unfinished
+        from stellar.repl.lines import is_input_unfinished
 
         buffer = event.current_buffer
         if buffer.complete_state and buffer.complete_state.current_completion:
             buffer.complete_state = None  # accept the selected completion
-        elif buffer.document.current_line.strip() and is_unfinished(buffer.text):
+        elif buffer.document.current_line.strip() and is_input_unfinished(buffer.text):
             buffer.newline()
         else:
             buffer.validate_and_handle()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from stellar.jupyter.cells import CellError, CellOutput, Note, check_completeness, complete, inspect, run
+from stellar.language.expression import shell_library
+from stellar.language.library import Library, stellar
 from stellar.repl.session import Session
 
 
@@ -232,3 +236,50 @@ def test_other_positions_have_no_help(session, marked):
 )
 def test_a_cell_is_complete_incomplete_or_invalid(cell, status):
     assert check_completeness(cell) == status
+
+
+@pytest.fixture
+def warning_session():
+    """A session with a function that logs a warning for each number up to its argument."""
+
+    @stellar("WARN")
+    def warn(count: int) -> int:
+        """Log warnings."""
+        for number in range(count):
+            logging.getLogger("stellar.functions.maas").warning("the model %s failed", number)
+        return count
+
+    return Session(Library.of(shell_library(), warn))
+
+
+@pytest.mark.parametrize(
+    ("cell", "texts"),
+    [
+        ("WARN(1)", ["warning: the model 0 failed", "1"]),
+        ("x := WARN(1)\nx", ["warning: the model 0 failed", "1"]),
+        ("[WARN(1), WARN(2)]", ["warning: the model 0 failed", "warning: the model 1 failed", "[1, 2]"]),
+    ],
+)
+def test_warnings_of_an_evaluation_are_shown_before_its_value(cell, texts, warning_session):
+    outputs = list(run(cell, warning_session))
+    assert [each.text if isinstance(each, Note) else each.bundle["text/plain"] for each in outputs] == texts
+    assert [isinstance(each, Note) and each.is_warning for each in outputs] == ["warning" in text for text in texts]
+
+
+def test_warnings_are_shown_before_an_error(warning_session):
+    outputs = run("WARN(1) / 0", warning_session)
+    assert next(outputs) == Note("warning: the model 0 failed", is_warning=True)
+    with pytest.raises(CellError, match="division by zero"):
+        next(outputs)
+
+
+def test_only_the_first_of_many_warnings_are_shown(warning_session):
+    *warnings, _ = run("WARN(23)", warning_session)
+    assert [warning.text for warning in warnings][-2:] == ["warning: the model 19 failed", "warning: 3 more"]
+    assert len(warnings) == 21
+
+
+def test_warnings_after_a_cell_are_logged_as_before(warning_session, caplog):
+    list(run("WARN(1)", warning_session))
+    logging.getLogger("stellar").warning("later")
+    assert [record.getMessage() for record in caplog.records] == ["later"]

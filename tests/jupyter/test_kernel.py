@@ -71,11 +71,21 @@ def test_the_cells_of_a_notebook_are_executed_in_order():
 
 
 @pytest.mark.usefixtures("kernels")
+def test_a_cell_shows_the_warnings_of_its_evaluation(tmp_path):
+    ((warning,),) = [
+        [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+        for outputs in execute_cells(f"%maas {tmp_path}\nMAAS_GET_ENDPOINT('dga')")
+    ]
+    assert warning.text.startswith("warning: ")
+    assert "dga" in warning.text
+
+
+@pytest.mark.usefixtures("kernels")
 def test_a_failing_cell_ends_the_notebook_and_shows_the_location():
     failing = notebook("1\n2 + TO_UPER('a')\n3", "4")
     with pytest.raises(CellExecutionError, match="did you mean TO_UPPER") as caught:
         NotebookClient(failing, timeout=SECONDS).execute()
-    assert "2 | 2 + TO_UPER('a')\n        ^^^^^^^^^^^^" in str(caught.value)
+    assert "2 | 2 + TO_UPER('a')\n        ^^^^^^^\nhint" in str(caught.value)
     value, error = failing.cells[0].outputs
     assert value.data == {"text/plain": "1"}
     assert (error.ename, error.evalue) == ("ResolutionError", "unknown function TO_UPER")

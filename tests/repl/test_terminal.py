@@ -124,6 +124,48 @@ def test_a_blank_line_ends_an_unfinished_expression(typed):
     ]
 
 
+def paste(*lines: str) -> str:
+    text = "\n".join(lines)
+    return f"\x1b[200~{text}\x1b[201~{ENTER}"
+
+
+def test_pasted_lines_run_one_after_another(typed):
+    pasted = paste("# start", "x := 1", "%undefine q", "y := x +", "1", "", "?LENGTHY", "")
+    lines, session = typed(f"{pasted}x + y{ENTER}{CTRL_D}")
+    assert lines[:2] == ["1", "2"]
+    assert lines[-1] == "3"
+    assert "LENGTHY" in lines[2]
+    assert session.variables.values == {"x": 1, "y": 2}
+
+
+def test_pasted_lines_after_one_that_fails_are_not_executed(typed):
+    lines, session = typed(f"{paste('x := 1', 'y := 1 / 0', 'z := 3', 'x')}{CTRL_D}")
+    assert lines == [
+        "1",
+        "[!] division by zero",
+        "1 | 1 / 0",
+        "    ^^^^^",
+        "statements after it that were not executed: 2",
+    ]
+    assert session.variables.values == {"x": 1}
+
+
+def test_a_pasted_expression_of_several_lines_is_one_statement(typed):
+    assert typed(f"{paste('1', '+ 1')}{CTRL_D}")[0] == ["2"]
+
+
+def test_an_unfinished_last_line_of_a_paste_continues(typed):
+    assert typed(f"{paste('x := 1', 'y := (x')}+ 1){ENTER}{CTRL_D}")[0] == ["1", "2"]
+
+
+def test_quit_in_a_paste_leaves(typed):
+    assert typed(f"{paste('1', 'quit', '2')}3{ENTER}")[0] == ["1"]
+
+
+def test_pasted_comments_show_nothing(typed):
+    assert typed(f"{paste('# a', '// b')}{CTRL_D}")[0] == []
+
+
 def test_escape_and_enter_continue_a_finished_expression(typed):
     assert typed(f"1{ESCAPE_ENTER}+ 1{ENTER}{CTRL_D}")[0] == ["2"]
 
