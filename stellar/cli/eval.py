@@ -213,9 +213,11 @@ def _open_context(options: argparse.Namespace, sources: list[str]) -> Iterator[C
         return
     from stellar.maas import ModelClient, Registry
     from stellar.maas.registries.open import open_registry
+    from stellar.util.slow_waits import announce_zookeeper
 
     try:
-        registry = open_registry(directory, zookeeper)
+        with announce_zookeeper(zookeeper):
+            registry = open_registry(directory, zookeeper)
     except ValueError as error:
         raise UsageError(str(error)) from error
     with registry, ModelClient(registry) as client:

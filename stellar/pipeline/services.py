@@ -15,6 +15,7 @@ from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import PipelineGroup
 from stellar.util.abbreviate import quote
+from stellar.util.slow_waits import announce_zookeeper
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
@@ -116,7 +117,8 @@ def _open_registry(directory: Path | None, zookeeper: str | None, settings: Clie
         return MemoryRegistry()
     from stellar.maas.registries.open import open_registry
 
-    return open_registry(directory, zookeeper, settings)
+    with announce_zookeeper(zookeeper):
+        return open_registry(directory, zookeeper, settings)
 
 
 def _print_shadow_counts(client: ModelClient) -> None:

@@ -7,6 +7,8 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
+from stellar.util.slow_waits import announce_zookeeper
+
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
     from stellar.repl.session import Session
@@ -41,6 +43,11 @@ def use_models_at(session: Session, location: str) -> None:
 
 def connect_zookeeper(hosts: str) -> ZooKeeper:
     """Connect to ZooKeeper at `HOST:PORT,…`. Raise ValueError for an unknown host or an invalid port."""
+    with announce_zookeeper(hosts):
+        return _connect_zookeeper(hosts)
+
+
+def _connect_zookeeper(hosts: str) -> ZooKeeper:
     from stellar.maas.zookeeper import ZooKeeper  # loads kazoo, which few sessions need
 
     for host in hosts.partition("/")[0].split(","):

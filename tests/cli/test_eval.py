@@ -12,6 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -149,10 +150,29 @@ def test_a_broken_registry_is_rejected(tmp_path, capsys):
 
 def test_an_unreachable_zookeeper_is_reported(monkeypatch, capsys):
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("stellar.util.slow_waits.AFTER_SECONDS", 3600)
     assert main(["eval", "-e", "1", "-z", "127.0.0.1:1"]) == 2
     assert capsys.readouterr().err.startswith(
         "stellar: can't open the registry 127.0.0.1:1: ZooKeeper at 127.0.0.1:1 can't be reached: "
     )
+
+
+@pytest.mark.parametrize("arguments", [["eval", "1"], ["-e", "1"]])
+def test_a_program_that_waits_for_zookeeper_says_so(arguments, monkeypatch, capsys):
+    class Waiting:
+        """Waits until the message has been printed; a real server cannot be made to answer right after it."""
+
+        def __init__(self, _):
+            deadline = time.monotonic() + 60
+            while not (shown := capsys.readouterr().err) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            raise ConnectionError(f"after: {shown}")
+
+    monkeypatch.setattr("stellar.util.slow_waits.AFTER_SECONDS", 0)
+    monkeypatch.setattr("stellar.maas.zookeeper.ZooKeeper", Waiting)
+    monkeypatch.setattr("stellar.maas.registries.zookeeper.ZooKeeper", Waiting)
+    assert main([*arguments, "-z", "127.0.0.1:1"]) != 0
+    assert "after: waiting for ZooKeeper at 127.0.0.1:1; press Ctrl-C to stop" in capsys.readouterr().err
 
 
 # -- Debugging and internal errors -----------------------------------------------------------------------------------
