@@ -6,6 +6,7 @@ import gzip
 import importlib.metadata
 import io
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -693,3 +694,35 @@ def test_a_line_over_the_limit_is_an_error_document(tmp_path: Path) -> None:
     (error,) = [each for each in errors if each["stage"] == "read"]
     assert error["message"] == "line is longer than 1,000 bytes; increase --max-line-bytes if such lines are expected"
     assert (error["line"], error["raw_message"]) == (2, "x" * 1024)
+
+
+def test_bad_files_of_all_kinds_are_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = GOOD.format("cnn.com").encode()
+    packed = gzip.compress(good * 1000)
+    contents = {
+        "binary": bytes(range(256)) * 500 + b"\n",
+        "long": b"x" * 10_000_000 + b"\n",
+        "too long": b"y" * 17_000_000 + b"\n",
+        "not UTF-8": b"\xff\xfe\xed\xa0\x80\n",
+        "truncated.gz": packed[: len(packed) // 2],
+        "bomb": gzip.compress(bytes(30_000_000)),
+        "no Parquet": b"PAR1" * 100,
+        "empty": b"",
+    }
+    for number, (name, content) in enumerate(contents.items()):
+        body = content if content[:2] == b"\x1f\x8b" or content[:4] == b"PAR1" or not content else good + content + good
+        (tmp_path / f"{number}-{name}").write_bytes(body)
+    records, errors = run(tmp_path, str(tmp_path / "[0-9]-*"))
+    (printed,) = re.findall(r".* lines read, .* parsed = .*", capsys.readouterr().err)
+    _, parsed, out, dropped, rejected, _ = (int(count.replace(",", "")) for count in re.findall(r"\d[\d,]*", printed))
+    assert parsed == out + dropped + rejected
+    assert len(records) == out
+    read = {Path(error["origin"]).name: error["message"] for error in errors if error["stage"] == "read"}
+    assert {name: message.split(": ")[-1][:30] for name, message in read.items()} == {
+        "2-too long": "line is longer than 16,777,216",
+        "4-truncated.gz": read["4-truncated.gz"].split(": ")[-1][:30],
+        "5-bomb": "line is longer than 16,777,216",
+        "6-no Parquet": read["6-no Parquet"].split(": ")[-1][:30],
+    }
+    assert all("cannot read" in read[name] for name in ("4-truncated.gz", "6-no Parquet"))
+    assert max(len(error["raw_message"]) for error in errors if error["stage"] == "read") <= 1024

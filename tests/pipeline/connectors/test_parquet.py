@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -173,7 +174,7 @@ def test_without_pyarrow_a_run_says_what_to_install(
 ) -> None:
     write("in", [{"n": 1}])
     Path("in.jsonl").write_text('{"n": 1}\n', encoding="utf-8")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     where = ["run", "--config", str(write_config()), "--sensor", "squid"]
     for arguments in (["--output", "out.jsonl", "in"], ["--output", "out.parquet", "in.jsonl"]):
         assert main([*where, *arguments]) == 1

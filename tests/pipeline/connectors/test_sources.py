@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,7 @@ from stellar.pipeline.connectors.compression import open_content
 from stellar.pipeline.connectors.lines import LineBatch, LinePosition, LineReader
 from stellar.pipeline.connectors.sources import expand_names, read_batches, total_size
 
-zstd = pytest.importorskip("backports.zstd")
+zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -126,8 +127,8 @@ def test_a_file_named_as_compressed_that_is_not_is_an_error(tmp_path: Path) -> N
 
 def test_a_missing_package_is_reported_with_its_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "x", zstd.compress(b"one\n"))
-    monkeypatch.setitem(__import__("sys").modules, "backports.zstd", None)
-    monkeypatch.setitem(__import__("sys").modules, "compression.zstd", None)
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
     (raw,) = read_lines([path])
     assert "run pip install 'stellar-maas[zstd]'" in str(raw.error)
 
