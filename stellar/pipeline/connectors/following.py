@@ -100,7 +100,8 @@ class FileFollower:
         self._wait = wait
         self._clock = clock
         self._tracker = FileTracker(records, settle_seconds)
-        self._files: list[FollowedFile] = []
+        self._index = self._tracker.index
+        self._files: dict[FileRecord, FollowedFile] = {}
         self._reported: dict[str, str] = {}
         self._next_scan = clock()
         self._is_first_scan = True
@@ -119,14 +120,14 @@ class FileFollower:
                     yield LineBatch("")
                     self._wait(SECONDS_BETWEEN_ROUNDS)
         finally:
-            for file in self._files:
+            for file in self._files.values():
                 file.opened.close()
 
     def _read_round(self) -> Iterator[LineBatch]:
         if self._clock() >= self._next_scan:
             self._next_scan = self._clock() + SECONDS_BETWEEN_SCANS
             yield from self._scan()
-        for file in list(self._files):
+        for file in list(self._files.values()):
             yield from self._read_file(file)
 
     # -- Finding files
@@ -138,7 +139,7 @@ class FileFollower:
                 self._warn_once(pattern, "no such file yet; waiting for it")
             for path in paths:
                 yield from self._look_at(path)
-        yield from self._look_for_rests(list(self._tracker.records))
+        yield from self._look_for_rests(list(self._index.records))
         self._is_first_scan = False
         self._remove_missing()
 
@@ -150,18 +151,18 @@ class FileFollower:
         """Open a file if it is new, or was not read to its end."""
         path = os.path.abspath(name)
         try:
-            known = self._tracker.find(os.stat(path))
+            known = self._index.find(os.stat(path))
             if known is not None and self._is_open(known):
-                self._tracker.rename(known, path)
+                self._index.rename(known, path)
                 return
-            yield from self._look_for_rests([each for each in self._tracker.records if each.path == path])
+            yield from self._look_for_rests(self._index.list_named(path))
             found = self._tracker.open(path)
         except (OSError, LookupError) as error:
             if self._reported.get(path) != str(error) and not isinstance(error, FileNotFoundError):
                 self._reported[path] = str(error)
                 yield LineBatch(name, failure=explain_damage(name, 0, error))
             return
-        yield from self._look_for_rests([each for each in self._tracker.records if each.inode < 0])
+        yield from self._look_for_rests(self._index.list_displaced())
         if found is not None:
             yield from self._follow(*found, name)
 
@@ -177,11 +178,11 @@ class FileFollower:
         """Remove records of files that were read and are gone, also a scan later, when a new name would be known."""
         missing = {
             id(each): each
-            for each in self._tracker.records
+            for each in self._index.records
             if each.is_done and each.is_finished and not self._is_open(each) and self._tracker.locate(each) is None
         }
         for key in self._missing & set(missing):
-            self._tracker.remove(missing[key])
+            self._index.remove(missing[key])
         self._missing = set(missing)
         if missing:
             self._tracker.forget_copies()
@@ -191,7 +192,7 @@ class FileFollower:
         try:
             opened = self._tracker.find_rest(record)
         except FileNotFoundError:
-            self._tracker.remove(record)
+            self._index.remove(record)
             if not was_read and record.ahead.line:
                 yield report_lost(record)
             elif record.inode < 0:
@@ -204,8 +205,8 @@ class FileFollower:
 
     def _follow(self, record: FileRecord, opened: OpenFile, name: str) -> Iterator[LineBatch]:
         self._reported.pop(record.path, None)
-        for file in [each for each in self._files if each.record is record]:  # of a file that was replaced
-            self._close(file)
+        if record in self._files:  # the file was replaced
+            self._close(self._files[record])
         if opened.is_complete:
             try:
                 yield from read_to_end(make_reader(opened, name, record, self._most), record, name)
@@ -214,11 +215,11 @@ class FileFollower:
             return
         content = GrowingFile(opened.file, record.ahead)
         file = FollowedFile(record, opened, LineReader(content, name, record.ahead, self._most, record))
-        self._files.append(file)
+        self._files[record] = file
         yield from self._read_file(file)
 
     def _is_open(self, record: FileRecord) -> bool:
-        return any(file.record is record for file in self._files)
+        return record in self._files
 
     def _warn_once(self, path: str, message: str) -> None:
         if self._reported.get(path) != message:
@@ -267,7 +268,7 @@ class FileFollower:
 
     def _close(self, file: FollowedFile) -> None:
         file.opened.close()
-        self._files.remove(file)
+        del self._files[file.record]
 
 
 def _allow_many_files() -> None:

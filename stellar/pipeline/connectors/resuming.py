@@ -48,7 +48,7 @@ class _ResumedFiles:
     def read(self, name: str) -> Iterator[LineBatch]:
         """Yield the new lines of a file, after those of files that had its name before."""
         path = os.path.abspath(name)
-        named = [record for record in self._tracker.records if record.path == path]
+        named = self._tracker.index.list_named(path)
         yield from self.read_rests([record for record in named if self._tracker.is_moved(record)])
         try:
             found = self._tracker.open(path)
@@ -72,7 +72,7 @@ class _ResumedFiles:
         try:
             opened = self._tracker.find_rest(record)
         except FileNotFoundError:
-            self._tracker.remove(record)
+            self._tracker.index.remove(record)
             if not was_done and record.ahead.line:
                 yield report_lost(record)
             return

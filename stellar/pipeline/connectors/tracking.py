@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -25,18 +24,17 @@ from io import FileIO
 from stellar.pipeline.connectors.compression import (
     ByteStream,
     Compression,
-    find_compression_of_name,
     open_content,
 )
 from stellar.pipeline.connectors.lines import HEAD_BYTES, TAIL_BYTES, LinePosition, LineReader
 from stellar.pipeline.connectors.parquet import ParquetReader
 from stellar.pipeline.connectors.positions import FileRecord
+from stellar.pipeline.connectors.record_index import RecordIndex, agree, find_family
 from stellar.pipeline.connectors.sources import is_parquet
 
 log = logging.getLogger(__name__)
 
 _READ_BYTES = 64 * 1024
-_NUMBER = re.compile(r"[-._]\d+(?=[-._]|$)")
 
 
 class Agreement(Enum):
@@ -126,7 +124,7 @@ def _seek(opened: OpenFile, position: LinePosition) -> Agreement:
             tail = (tail + part[-TAIL_BYTES:])[-TAIL_BYTES:]
     except OSError as error:  # it is damaged, or still being written
         log.debug("%s: %s", opened.file.name, error)
-    if not _agree(head, position.head):
+    if not agree(head, position.head):
         return Agreement.OTHER
     if offset < position.offset:
         return Agreement.PREFIX
@@ -135,7 +133,7 @@ def _seek(opened: OpenFile, position: LinePosition) -> Agreement:
 
 def _seek_plain(file: FileIO, position: LinePosition) -> Agreement:
     descriptor, tail = file.fileno(), position.tail
-    if not _agree(os.pread(descriptor, HEAD_BYTES, 0)[: len(position.head)], position.head):
+    if not agree(os.pread(descriptor, HEAD_BYTES, 0)[: len(position.head)], position.head):
         return Agreement.OTHER
     if os.fstat(descriptor).st_size < position.offset:
         return Agreement.PREFIX
@@ -143,19 +141,6 @@ def _seek_plain(file: FileIO, position: LinePosition) -> Agreement:
         return Agreement.OTHER
     file.seek(position.offset)
     return Agreement.SAME
-
-
-def _agree(head: bytes, known: bytes) -> bool:
-    """Return True if one of two heads begins with the other."""
-    return known.startswith(head) or head.startswith(known)
-
-
-def find_family(path: str) -> str:
-    """Return what the names of a log and its rotated files have in common, such as access.log of access.log.2.gz."""
-    name = os.path.basename(path)
-    if (compression := find_compression_of_name(name)) is not None:
-        name = name[: -len(compression.suffix)]
-    return _NUMBER.sub("", name)
 
 
 class FileTracker:
@@ -166,12 +151,8 @@ class FileTracker:
     """
 
     def __init__(self, records: list[FileRecord], settle_seconds: float = 0.0) -> None:
-        self.records = records
+        self.index = RecordIndex(records)
         self._settle_seconds = settle_seconds
-        self._by_identity = {each.identity: each for each in records}
-        self._by_family: dict[tuple[str, str], list[FileRecord]] = {}
-        for record in records:
-            self._by_family.setdefault(_family_key(record.path), []).append(record)
         self._copies: set[tuple[int, ...]] = set()
 
     def open(self, path: str) -> tuple[FileRecord, OpenFile] | None:
@@ -182,7 +163,7 @@ class FileTracker:
         Raises OSError.
         """
         status = os.stat(path)
-        known = self.find(status)
+        known = self.index.find(status)
         if known is None and self._settle_seconds and not status.st_size:
             return None  # it is not known yet whether its content is compressed
         if known is not None:
@@ -202,30 +183,14 @@ class FileTracker:
             return None
         return self._open_unknown(path)
 
-    def find(self, status: os.stat_result) -> FileRecord | None:
-        """Return the record of a file by its identity, otherwise None."""
-        return self._by_identity.get((status.st_dev, status.st_ino))
-
     def lose(self, record: FileRecord) -> None:
         """Note that the file of a record was truncated or replaced."""
-        self._drop_identity(record)
-        record.forget_identity()
+        self.index.displace(record)
         self.forget_copies()
 
     def forget_copies(self) -> None:
         """Compare files again that were copies of others, because those may be gone."""
         self._copies.clear()
-
-    def remove(self, record: FileRecord) -> None:
-        """Remove the record of a file that does not exist any more."""
-        self._drop_identity(record)
-        self.records.remove(record)
-        self._by_family[_family_key(record.path)].remove(record)
-
-    def rename(self, record: FileRecord, path: str) -> None:
-        """Note a new name of the file of a record."""
-        self._change_path(record, path)
-        record.rename(path)
 
     def is_moved(self, record: FileRecord) -> bool:
         """Return True if the name of a record is that of another file now, or of none."""
@@ -255,7 +220,7 @@ class FileTracker:
     def _adopt_earlier_copy(self, record: FileRecord, path: str) -> bool:
         """Use a copy that was made before the last lines were read, so that it is not read as a new file."""
         end = _find_end(path)
-        if not end.offset or end.offset > record.ahead.offset or not _agree(end.head, record.ahead.head):
+        if not end.offset or end.offset > record.ahead.offset or not agree(end.head, record.ahead.head):
             return False
         opened = open_file(path)
         self._take(record, path, opened)
@@ -265,27 +230,12 @@ class FileTracker:
         return True
 
     def _take(self, record: FileRecord, path: str, opened: OpenFile) -> tuple[FileRecord, OpenFile]:
-        self._drop_identity(record)
-        self._change_path(record, path)
-        record.identify(path, opened.status)
-        if (other := self._by_identity.get(record.identity)) is not None:
-            other.forget_identity()  # the inode is reused
-        self._by_identity[record.identity] = record
+        self.index.identify(record, path, opened.status)
         return record, opened
-
-    def _drop_identity(self, record: FileRecord) -> None:
-        if self._by_identity.get(record.identity) is record:
-            del self._by_identity[record.identity]
-
-    def _change_path(self, record: FileRecord, path: str) -> None:
-        old, new = _family_key(record.path), _family_key(path)
-        if old != new:
-            self._by_family[old].remove(record)
-            self._by_family.setdefault(new, []).append(record)
 
     def _is_unknown(self, path: str) -> bool:
         try:
-            known = self.find(os.stat(path))
+            known = self.index.find(os.stat(path))
             return known is None or not _is_intact(path, known)  # inodes are reused
         except FileNotFoundError:
             return False
@@ -303,8 +253,7 @@ class FileTracker:
             opened.close()
             return None
         record = FileRecord(path)
-        self.records.append(record)
-        self._by_family.setdefault(_family_key(path), []).append(record)
+        self.index.add(record)
         return self._take(record, path, opened)
 
     def _find_original(self, path: str) -> str | None:
@@ -319,12 +268,11 @@ class FileTracker:
 
     def _list_candidates(self, path: str) -> list[FileRecord]:
         """Return the records whose content a file may have, the latest first."""
-        found = [each for each in reversed(self._by_family.get(_family_key(path), [])) if each.ahead.offset]
-        if not found:
+        if not self.index.has_family(path):
             return []
         with closing(open_file(path)) as opened:
             head = _read_head(opened)
-        return [each for each in found if head and _agree(head, each.ahead.head)]
+        return list(self.index.list_like(path, head))[::-1]
 
     def locate(self, record: FileRecord) -> str | None:
         """Return the path where the file of a record is now; None if it is gone, or was truncated."""
@@ -332,10 +280,6 @@ class FileTracker:
             return None
         place = next((path for path in _list_family(record.path) if _identify(path) == record.identity), None)
         return place if place is not None and _is_intact(place, record) else None
-
-
-def _family_key(path: str) -> tuple[str, str]:
-    return os.path.dirname(path), find_family(path)
 
 
 def _read_head(opened: OpenFile) -> bytes:

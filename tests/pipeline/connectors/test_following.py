@@ -34,7 +34,7 @@ class Session:
         self.now = 0.0
         self.steps: list[Step] = []
         self.follower = FileFollower(
-            patterns, self.records, excluded, wait=self.wait, clock=lambda: self.now, settle_seconds=0.001
+            patterns, self.records, excluded, wait=self.wait, clock=lambda: self.now, settle_seconds=1e-9
         )
         self.lines: list[str] = []
         self.errors: list[str] = []
