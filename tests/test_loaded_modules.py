@@ -51,8 +51,8 @@ def list_modules(command: list[str], directory: Path) -> list[str]:
     ("command", "limit"),
     [
         (["stellar"], (3, 6)),
-        (["stellar.cli", "eval", "-e", "1"], (42, 56)),
-        (["stellar.cli", "check", "-e", "1"], (48, 52)),
+        (["stellar.cli", "eval", "-e", "1"], (41, 56)),
+        (["stellar.cli", "check", "-e", "1"], (47, 52)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (42, 68)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (83, 89)),

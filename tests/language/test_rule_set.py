@@ -16,8 +16,9 @@ import pytest
 
 import stellar
 from stellar.language.compiler import fuse as fusing
+from stellar.language.compiler.analysis import find_test
 from stellar.language.compiler.fuse import MOST_LEVELS, MOST_RULES, RuleCompiler, RuleSource, is_shallow
-from stellar.language.compiler.rule_index import FEWEST_RULES, build_indexes, find_test
+from stellar.language.compiler.rule_index import FEWEST_RULES, build_indexes
 from stellar.language.context import NOTHING
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression

@@ -4,6 +4,6 @@ link         a tree to a function `(record, context)`   codegen     one method f
 builder      names, guards and branches of the code     analysis    properties known from the tree alone
 operators    the operators and the limits of inlining   pyast       constructors of Python nodes
 source_map   Stellar spans to Python positions, and back
-choices      `if`, `? :` and `match`                     value_tests tests of a variable for literals
+choices      `if`, `? :` and `match`
 fuse         many predicates to one function             rule_index  rules by the values that they test
 """

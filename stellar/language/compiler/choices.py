@@ -23,10 +23,9 @@ from typing import Any
 from stellar.language import nodes as n
 from stellar.language import runtime
 from stellar.language.compiler import pyast as py
-from stellar.language.compiler.analysis import may_be_lambda
+from stellar.language.compiler.analysis import ValueTest, find_test, may_be_lambda
 from stellar.language.compiler.builder import CodeBuilder
 from stellar.language.compiler.pyast import LESS, Code, HeldValue, Position
-from stellar.language.compiler.value_tests import ValueTest, find_test
 
 # For fewer clauses a chain of tests is as fast as a look-up
 FEWEST_CLAUSES = 4

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
-from stellar.language.compiler.value_tests import ValueTest, find_test
+from stellar.language.compiler.analysis import ValueTest, find_test
 from stellar.language.python_values import OWN
 
 # Of fewer rules on a variable, evaluation is faster than a look-up
