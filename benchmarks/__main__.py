@@ -21,6 +21,7 @@ from benchmarks.pipeline import pipeline
 from benchmarks.prompt import prompts
 from benchmarks.registry import registry
 from benchmarks.report import findings
+from benchmarks.rule_sets import rule_sets
 from benchmarks.startup import startup
 
 Peers = dict[str, Compile | None]
@@ -32,6 +33,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "functions": (functions, 0.2, 0.05),
     "parsers": (parsers, 0.4, 0.08),
     "pipeline": (pipeline, 1.5, 0.3),
+    "rulesets": (rule_sets, 0.4, 0.08),
     "models": (models, 2, 1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),

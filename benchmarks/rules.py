@@ -83,11 +83,11 @@ def make_mixed_rules(peer: str, count: int) -> list[str]:
 def _fill_templates(shapes: list[str] | tuple[str, ...], count: int) -> list[str]:
     rng = random.Random(11)
     return [
-        shape.format(n=rng.randrange(10, 100), d=f"{number % 10}.{rng.randrange(1, 10)}", w=_word(number))
+        shape.format(n=rng.randrange(10, 100), d=f"{number % 10}.{rng.randrange(1, 10)}", w=make_word(number))
         for number, shape in enumerate(islice(cycle(shapes), count))
     ]
 
 
-def _word(number: int) -> str:
+def make_word(number: int) -> str:
     """Return three letters, which differ for all numbers below 17,576."""
     return "".join(chr(ord("a") + number // 26**position % 26) for position in range(3))

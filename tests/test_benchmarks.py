@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, parsers, pipeline, prompt, report
+from benchmarks import functions, java, language, parsers, pipeline, prompt, report, rule_sets
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -52,6 +52,28 @@ def test_the_pipeline_makes_the_documents_of_the_program() -> None:
         return [{k: v for k, v in each.items() if k != "guid" and not k.endswith(".ts")} for each in documents]
 
     assert collect(pipeline.make_run()) == collect(pipeline.run_by_hand)
+
+
+@pytest.mark.parametrize(
+    ("rules", "by_hand"),
+    [
+        (rule_sets.make_rules(100), rule_sets.write_by_hand),
+        (rule_sets.make_equality_rules(1000), rule_sets.look_up_by_hand),
+    ],
+)
+def test_a_rule_set_agrees_with_its_python_equivalent(rules: list[rule_sets.Rule], by_hand: Any) -> None:
+    stage, peer = rule_sets.configure(rules), by_hand(rules)
+    alerts = rule_sets.make_alerts() * rule_sets.WARM_UP  # enough for the rules to be fused
+    for alert in alerts:
+        assert stage(alert) == peer(alert)
+    assert any("threat.triage.score" in stage(alert) for alert in alerts)
+
+
+def test_a_look_up_table_agrees_with_its_python_equivalent() -> None:
+    source, look_up = rule_sets.make_look_up(500)
+    evaluate = stellar.compile(source)
+    for alert in rule_sets.make_alerts():
+        assert evaluate(alert) == look_up(alert)
 
 
 def test_a_function_with_a_wrong_result_is_not_measured() -> None:
