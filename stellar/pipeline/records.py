@@ -20,9 +20,9 @@ from stellar.language.conversions import to_string
 from stellar.language.python_values import from_python
 from stellar.language.tagged_json import encode
 from stellar.util.clock import now
+from stellar.util.exception_format import format_exception
 from stellar.util.guids import make_guid
 from stellar.util.json_encoding import make_encoder
-from stellar.util.stack_text import format_exception
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]

@@ -349,7 +349,7 @@ def test_a_test_of_a_variable_has_the_values_for_which_it_is_true(source: str, k
         "TO_UPPER(x) == 'A'",
     ],
 )
-def test_other_conditions_are_no_test_of_a_variable(source: str) -> None:
+def test_other_conditions_do_not_test_a_variable_for_literals(source: str) -> None:
     assert find_test(stellar.compile(source).tree) is None
 
 

@@ -14,7 +14,7 @@ Each rule is compiled as by itself, with the source locations of its own source,
 the number of the rule give the failing subexpression.
 
 Sharing. Subexpressions are numbered such that equal ones have the same number. One that occurs several times, and whose
-values nobody can change, has a local `s1`, and each occurrence becomes
+values cannot be changed, has a local `s1`, and each occurrence becomes
 
     s1 if s1 is not None else (s1 := <subexpression>)
 
@@ -212,7 +212,7 @@ _OPERATIONS = (n.Comparison, n.Membership, n.Negation, n.Conjunction, n.Disjunct
 
 
 def _is_shareable(node: n.Expr, library: Library) -> bool:
-    """Return True for an operation, or a call whose result nobody can change, on variables."""
+    """Return True for an operation, or a call whose result cannot be changed, on variables."""
     if not isinstance(node, _OPERATIONS) and not (isinstance(node, n.Call) and library[node.name].returns_scalar):
         return False
     return any(isinstance(each, n.Variable | n.Exists) for each in n.walk(node))

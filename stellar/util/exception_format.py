@@ -1,4 +1,4 @@
-"""The text of an exception with its stack, as Python prints it, formatted once for each location.
+"""Formatting of exceptions with their stacks, as Python prints them, once for each location.
 
 Formatting the frames of a traceback takes a hundred times as long as raising the exception. They are the same each time
 that the same code fails at the same instructions, so only the message is formatted again.
@@ -17,12 +17,12 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 _SPECIAL = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
 
 # By the ids of the code objects and the instructions: the code objects, which may be gone and their ids be reused, and
-# the text of the frames
+# the formatted frames
 _stacks: dict[tuple[int, ...], tuple[list[weakref.ref[CodeType]], str]] = {}
 
 
 def format_exception(error: BaseException) -> str:
-    """Return the text of an exception, its causes and their stacks, equal to that of `traceback.format_exception`."""
+    """Return an exception with its causes and their stacks as a string, as `traceback.format_exception` does."""
     parts: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error
@@ -43,7 +43,7 @@ def format_exception(error: BaseException) -> str:
 
 
 def _format_one(error: BaseException) -> str:
-    """Return the text of an exception and its stack, without the exceptions before it."""
+    """Return an exception and its stack, without the exceptions before it."""
     module, name = type(error).__module__, type(error).__qualname__
     if module not in ("__main__", "builtins"):
         name = f"{module}.{name}"

@@ -1,4 +1,4 @@
-"""The text of an exception is that of Python's traceback, also for the same location with another message."""
+"""Exceptions are formatted as by Python's traceback, also at the same location with another message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 import stellar
-from stellar.util import stack_text
-from stellar.util.stack_text import format_exception
+from stellar.util import exception_format
+from stellar.util.exception_format import format_exception
 
 
 class Silent(Exception):
@@ -110,7 +110,7 @@ def catch(fail: Callable[[int], None], number: int) -> Exception:
 
 
 @pytest.mark.parametrize("fail", FAILING)
-def test_a_text_is_that_of_python(fail: Callable[[int], None]) -> None:
+def test_an_exception_is_formatted_as_by_python(fail: Callable[[int], None]) -> None:
     for number in (1, 2, 3):
         error = catch(fail, number)
         assert format_exception(error) == "".join(traceback.format_exception(error))
@@ -127,7 +127,7 @@ def test_a_stack_is_formatted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         formatted.append(stack)
         return ["  a frame\n"]
 
-    monkeypatch.setattr(stack_text, "_stacks", {})
+    monkeypatch.setattr(exception_format, "_stacks", {})
     monkeypatch.setattr(traceback, "format_tb", format_tb)
     texts = [
         format_exception(catch(raise_silent, 1)),
@@ -139,22 +139,22 @@ def test_a_stack_is_formatted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stack_of_code_that_is_gone_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack_text, "_stacks", {})
+    monkeypatch.setattr(exception_format, "_stacks", {})
     error = catch(divide, 1)
     text = format_exception(error)
-    [(key, (_, _))] = stack_text._stacks.items()
+    [(key, (_, _))] = exception_format._stacks.items()
     namespace: dict[str, Callable[[int], None]] = {}
     exec("def divide(number): 1 / 0", namespace)
-    gone = [stack_text.weakref.ref(namespace["divide"].__code__)] * 2
+    gone = [exception_format.weakref.ref(namespace["divide"].__code__)] * 2
     del namespace
     gc.collect()
-    stack_text._stacks[key] = gone, "the stack of other code, whose id is reused"
+    exception_format._stacks[key] = gone, "the stack of other code, whose id is reused"
     assert format_exception(error) == text
 
 
 def test_the_number_of_stacks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack_text, "_stacks", {})
-    monkeypatch.setattr(stack_text, "MOST_STACKS", 2)
+    monkeypatch.setattr(exception_format, "_stacks", {})
+    monkeypatch.setattr(exception_format, "MOST_STACKS", 2)
     for fail in FAILING:
         format_exception(catch(fail, 1))
-    assert 0 < len(stack_text._stacks) <= 2
+    assert 0 < len(exception_format._stacks) <= 2
