@@ -27,11 +27,11 @@ class RuleSet:
     def __init__(self, expressions: Iterable[Expression]) -> None:
         """Index the expressions.
 
-        Raises ValueError for expressions of several libraries.
+        Raises ValueError for expressions of several libraries, or with different limits.
         """
         self.expressions = tuple(expressions)
-        if len({expression.library for expression in self.expressions}) > 1:
-            raise ValueError("expected expressions of one library")
+        if len({(expression.library, expression.limits) for expression in self.expressions}) > 1:
+            raise ValueError("expected expressions of one library, with the same limits")
         self._indexes = build_indexes(enumerate(expression.tree for expression in self.expressions))
         looked_up = {number for index in self._indexes for number in index.numbers}
         self._others = [number for number in range(len(self.expressions)) if number not in looked_up]
@@ -84,7 +84,9 @@ class RuleSet:
             for number in self._others
         ]
         batches = [rules[start : start + MOST_RULES] for start in range(0, len(rules), MOST_RULES)]
-        self._fused = [fuse(batch, self.expressions[0].library) for batch in batches]
+        library, limits = self.expressions[0].library, self.expressions[0].limits
+        fused = [fuse(batch, library) for batch in batches]
+        self._fused = fused if limits is None else [limits.apply(function) for function in fused]
 
     def _convert(self, number: int, error: Exception, record: dict[str, Any]) -> StellarError:
         """Return the error that the single expression raises."""

@@ -23,6 +23,7 @@ from stellar.language.context import NOTHING
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
 from stellar.language.library import Library
+from stellar.language.limits import FEW_ITEMS, EvaluationLimits
 from stellar.language.rule_set import EVALUATIONS_BEFORE_FUSING, RuleSet, can_join
 
 # Results of a rule: its number, and the error if it fails
@@ -283,6 +284,18 @@ def test_a_rule_set_has_one_library() -> None:
     other = stellar.compile("x", library=Library.of(stellar.functions.LIBRARY), predicate=True)
     with pytest.raises(ValueError, match="expected expressions of one library"):
         RuleSet([*compile_rules("x"), other])
+
+
+def test_the_rules_of_a_set_have_its_limits() -> None:
+    limits = EvaluationLimits(items=FEW_ITEMS)
+    sources = ["x == 1", "LENGTH(MAP(y, e -> e)) > 1", "LENGTH(SPLIT(y, '-')) > 1"]
+    rules = RuleSet([stellar.compile(source, predicate=True, limits=limits) for source in sources])
+    rules.fuse()
+    record = {"x": 1, "y": "a-" * FEW_ITEMS}
+    assert evaluate_together(rules, record) == evaluate_singly(rules, record)
+    assert "stellar.limits.items" in str(rules.find_matches(record, NOTHING)[1])
+    with pytest.raises(ValueError, match="with the same limits"):
+        RuleSet([*rules.expressions, *compile_rules("x")])
 
 
 def test_a_call_with_a_wrong_number_of_arguments_fails_when_it_is_reached() -> None:
