@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from stellar.language.compiler.fuse import FILENAME, MOST_RULES, FusedRules, RuleSource, fuse, is_shallow
@@ -49,9 +50,10 @@ class RuleSet:
                 self._evaluate(remaining, record, context, matched, failed)
         if self._fused is None:
             self._evaluate(self._others, record, context, matched, failed)
-            self._evaluations += 1
-            if self._evaluations >= EVALUATIONS_BEFORE_FUSING:
-                self.fuse()
+            self._evaluations = count = self._evaluations + 1
+            if count == EVALUATIONS_BEFORE_FUSING:
+                with suppress(RecursionError):  # the caller has used most of the stack; single evaluations need less
+                    self.fuse()
         else:
             raised: list[tuple[int, Exception]] = []
             for evaluate in self._fused:

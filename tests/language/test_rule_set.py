@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 import re
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -251,6 +253,24 @@ def test_expressions_are_fused_after_some_evaluations() -> None:
         assert evaluate_together(rules, record) == evaluate_singly(rules, record)
     assert rules._fused is not None
     assert evaluate_together(rules, record) == evaluate_singly(rules, record)
+
+
+def test_rules_that_cannot_be_fused_within_the_stack_are_evaluated_singly() -> None:
+    nested = "x == 1"
+    for _ in range(MOST_LEVELS // 2 - 2):
+        nested = f"not({nested}) or y"
+    rules = RuleSet(compile_rules(nested, "x == 1"))
+    record = {"x": 1, "y": False}
+    expected = evaluate_singly(rules, record)
+
+    def descend(frames: int) -> Results:
+        return descend(frames - 1) if frames else evaluate_together(rules, record)
+
+    used = len(inspect.stack())
+    for _ in range(EVALUATIONS_BEFORE_FUSING + 1):
+        assert descend(sys.getrecursionlimit() - used - 100) == expected
+    assert rules._fused is None
+    assert evaluate_together(rules, record) == expected
 
 
 # -- Rules that join a set --------------------------------------------------------------------------------------------
