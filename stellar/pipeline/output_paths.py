@@ -15,6 +15,7 @@ from stellar.pipeline.config.locations import SourceLocation, read_text
 from stellar.pipeline.config.schema import WriterConfig
 from stellar.pipeline.connectors.directories import ERROR_TYPE, choose_by_type
 from stellar.pipeline.records import Record
+from stellar.util.abbreviate import quote
 
 _WRITER = "hdfs"
 _DISABLED = "the writer is disabled, so records have no directory; enable it, or use an --output that is a file"
@@ -73,5 +74,5 @@ def _evaluate(expression: Expression, document: Record) -> str:
     except StellarError as error:
         raise ValueError(f"outputPathFunction failed: {error}") from error
     if folder is not None and not isinstance(folder, str):
-        raise ValueError(f"outputPathFunction {expression.source!r} returned {folder!r:.100}, not a string")
+        raise ValueError(f"outputPathFunction {quote(expression.source)} returned {quote(folder, 100)}, not a string")
     return folder or ""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from stellar.language.conversions import to_string
 from stellar.pipeline.records import Record, to_json_bytes
+from stellar.util.abbreviate import quote
 
 ERROR_TYPE = "error"  # of error documents
 _BUFFER_BYTES = 64 * 1024
@@ -151,10 +152,12 @@ def _split_folder(folder: str) -> list[str]:
     names = [name for name in folder.split("/") if name not in ("", ".")]
     encoded = [name.encode("utf-8", "backslashreplace") for name in names]
     if ".." in names or "\0" in folder:
-        raise ValueError(f"invalid output directory {folder!r:.100}: expected names without '..' and null characters")
+        raise ValueError(
+            f"invalid output directory {quote(folder, 100)}: expected names without '..' and null characters"
+        )
     if len(folder) > _MAX_FOLDER_LENGTH or any(len(name) > _MAX_NAME_BYTES for name in encoded):
         raise ValueError(
-            f"invalid output directory {folder!r:.100}: expected at most {_MAX_NAME_BYTES} bytes in a name, and "
+            f"invalid output directory {quote(folder, 100)}: expected at most {_MAX_NAME_BYTES} bytes in a name, and "
             f"{_MAX_FOLDER_LENGTH:,} characters"
         )
     return [name.decode() for name in encoded]
