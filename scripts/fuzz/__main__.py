@@ -1,0 +1,191 @@
+"""Fuzzer of expressions: `python -m scripts.fuzz`.
+
+Evaluates generated inputs in worker processes and looks for faults: an exception other than a StellarError, an input
+that takes more than a second, or more than 256 MiB. Each fault is written to a file; `--only NUMBER` repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import multiprocessing.connection
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from random import SystemRandom
+
+from scripts.fuzz.inputs import list_functions, load_corpus
+from scripts.fuzz.worker import Fault, find_source, run_input
+
+INPUTS = 500_000
+# A worker is replaced after this many inputs, so that memory that Python does not return is not counted as growth
+CHUNK = 2_000
+# A worker is ended if an input takes this much processor time
+STUCK_SECONDS = 10.0
+# A worker that needs more memory gets a MemoryError instead of exhausting the machine
+_MEMORY = 3 * 2**30
+
+
+@dataclass
+class Summary:
+    """The counts of a run, and its faults."""
+
+    results: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the fuzzer; return 1 if there are faults."""
+    options = _parse_arguments(arguments)
+    seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    if options.only is not None:
+        return _repeat(seed, options.only)
+    print(f"seed {seed}, {options.inputs:,} inputs from number {options.first:,}", flush=True)
+    begin = time.monotonic()
+    summary = Summary()
+    for fault in run(range(options.first, options.first + options.inputs), seed, options.workers, summary):
+        path = fault.write(options.out)
+        print(f"{fault.problem}\n  {fault.source[:200]!r}\n  {path}", flush=True)
+    counts = ", ".join(f"{count:,} {result}" for result, count in sorted(summary.results.items()))
+    print(f"{counts}; {len(summary.faults)} faults; {time.monotonic() - begin:.0f} s")
+    return 1 if summary.faults else 0
+
+
+def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.fuzz", description="Evaluate generated expressions.")
+    parser.add_argument(
+        "--inputs", type=int, default=INPUTS, metavar="N", help=f"number of inputs; {INPUTS:,} by default"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="NUMBER", help="number of the first input; 0 by default"
+    )
+    parser.add_argument("--seed", type=int, metavar="SEED", help="seed of the inputs; random by default")
+    parser.add_argument("--only", type=int, metavar="NUMBER", help="run and show one input; needs --seed")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), metavar="DIR", help="directory for faults")
+    options = parser.parse_args(arguments)
+    if options.only is not None and options.seed is None:
+        parser.error("--only needs --seed")
+    return options
+
+
+def _repeat(seed: int, number: int) -> int:
+    print(find_source(seed, number).text)
+    result, fault = run_input(seed, number)
+    print(result if fault is None else f"{fault.problem}\n{fault.record}\n{fault.details}")
+    return 0 if fault is None else 1
+
+
+# -- Processes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Worker:
+    """A process that evaluates a range of inputs.
+
+    number: the input that it evaluates now
+    since: the processor time of the process some inputs ago
+    end: the end of its range
+    """
+
+    process: BaseProcess
+    results: Connection
+    number: int
+    end: int
+    since: float
+
+
+def run(numbers: range, seed: int, workers: int, summary: Summary) -> Iterator[Fault]:
+    """Evaluate inputs in worker processes; yield the faults and count the results."""
+    waiting = [range(start, min(start + CHUNK, numbers.stop)) for start in range(numbers.start, numbers.stop, CHUNK)]
+    waiting.reverse()
+    load_corpus(), list_functions()  # once, and not in each worker
+    running: list[_Worker] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_start(seed, waiting.pop()))
+            ready = multiprocessing.connection.wait([worker.results for worker in running], timeout=1.0)
+            for worker in list(running):
+                fault = _receive(worker, seed, summary) if worker.results in ready else _check_progress(worker, seed)
+                if fault is not None:
+                    summary.faults.append(fault)
+                    yield fault
+                if worker.results.closed:
+                    running.remove(worker)
+                    worker.process.join()
+                    if worker.number < worker.end:
+                        waiting.append(range(worker.number, worker.end))
+    finally:
+        for worker in running:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(seed: int, numbers: range) -> _Worker:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(seed, numbers, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours, numbers.start, numbers.stop, 0.0)
+
+
+def _work(seed: int, numbers: range, results: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    for number in numbers:
+        results.send(run_input(seed, number))
+
+
+def _receive(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
+    """Return the fault of the input that a worker has evaluated; an input that ends the worker is one, too."""
+    try:
+        result, fault = worker.results.recv()
+    except EOFError:
+        worker.results.close()
+        if worker.number == worker.end:
+            return None
+        worker.process.join()
+        return _end_input(worker, seed, f"the process ended with {worker.process.exitcode}", summary)
+    summary.results[result] += 1
+    worker.number += 1
+    if worker.number % 50 == 0:
+        worker.since = _read_processor_seconds(worker)
+    return fault  # type: ignore[no-any-return]
+
+
+def _check_progress(worker: _Worker, seed: int, summary: Summary | None = None) -> Fault | None:
+    if _read_processor_seconds(worker) - worker.since < STUCK_SECONDS:
+        return None
+    worker.process.kill()
+    worker.results.close()
+    return _end_input(worker, seed, f"did not end within {STUCK_SECONDS:g} s", summary)
+
+
+def _read_processor_seconds(worker: _Worker) -> float:
+    """Return the processor time of a worker so far."""
+    try:
+        fields = Path(f"/proc/{worker.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return worker.since
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _end_input(worker: _Worker, seed: int, problem: str, summary: Summary | None) -> Fault:
+    source = find_source(seed, worker.number)
+    fault = Fault(seed, worker.number, source.kind, problem, source.text, "")
+    worker.number += 1
+    if summary is not None:
+        summary.results["ended"] += 1
+    return fault
+
+
+if __name__ == "__main__":
+    sys.exit(main())
