@@ -27,6 +27,8 @@ _LETTERS = (range(ord("A"), ord("Z") + 1), range(ord("a"), ord("z") + 1))
 # Characters whose lowercase and uppercase forms the package compares differently from Java
 DOTTED = "Iiİı"
 ALONE = frozenset("ßΐΰ\u1fd3\u1fe3ﬅﬆ")
+# Characters that the package does not compare with themselves if it ignores the case of ASCII letters only
+FOLDED = "ſ\u212a"
 
 
 class InvalidPattern(ValueError):
@@ -46,7 +48,7 @@ class ClassTranslation:
 
     at: current offset in the source, which is the expression without quotes
     flags: flags in effect at this offset
-    needs_unicode: True if a property or boundary was translated
+    needs_unicode: True if the flag regex.ASCII would change the meaning of a property, a boundary or a character
     """
 
     def __init__(self, expression: str, *, plain: bool, expands_cases: bool) -> None:
@@ -195,8 +197,10 @@ class ClassTranslation:
         members = escape_literal(first) if first == last else f"{escape_literal(first)}-{escape_literal(last)}"
         if self.cases == "unicode" and not self.plain and any(first <= letter <= last for letter in DOTTED):
             return members + DOTTED
-        if self.cases == "ascii" and self.expands_cases:
-            return members + "".join(_other_cases(ord(first), ord(last)))
+        if self.cases == "ascii":
+            self.needs_unicode |= any(first <= letter <= last for letter in FOLDED)
+            if self.expands_cases:
+                return members + "".join(_other_cases(ord(first), ord(last)))
         return members
 
     def read_character(self) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 
-from stellar.java.regex_classes import ALONE, DOTTED, ClassTranslation, escape_literal
+from stellar.java.regex_classes import ALONE, DOTTED, FOLDED, ClassTranslation, escape_literal
 
 MAX_LITERAL_RUN = 100
 _MOST_REPETITIONS = 2**31 - 1
@@ -24,7 +24,8 @@ _UNIX_LINE_START = r"(?:(?:\A|(?<=\n))(?!\Z))"
 _UNIX_LINE_END = r"(?=\n|\Z)"
 
 _ANCHORS = {"b": r"\b", "B": r"(?!\b)", "A": r"\A", "G": r"\G", "z": r"\Z", "Z": _AT_LINE_END, "X": r"\X"}
-_LINE_BREAK = rf"(?>\r\n|[{_LINE_END}\x0b\f])"
+_LINE_BREAK = rf"(?:\r\n|[{_LINE_END}\x0b\f])"
+_REPEATED_LINE_BREAK = _LINE_BREAK.replace("(?:", "(?>", 1)  # Java repeats it without going back
 _GROUP = re.compile(r"\(\?(?:(:|=|!|>|<=|<!)|<([a-zA-Z][a-zA-Z0-9]*)>|([idmsuxUc]*)(?:-([idmsuxUc]*))?([:)]))")
 _GROK_GROUP = re.compile(_GROUP.pattern.replace("[a-zA-Z][a-zA-Z0-9]*", "[^!=>()][^>()]*"))
 _BACK_REFERENCE = re.compile(r"\\[1-9k]")
@@ -128,9 +129,9 @@ class Translation(ClassTranslation):
             literals = literals + 1 if _is_literal(item) else 0
             if literals == MAX_LITERAL_RUN:
                 item, literals = f"(?>{item})", 0
-            result.append(item)
-            if can_repeat:
-                result.append(self.repetition(item))
+            repetition = self.repetition(item) if can_repeat else ""
+            result.append(_REPEATED_LINE_BREAK if repetition and item == _LINE_BREAK else item)
+            result.append(repetition)
         if len(self.frames) > 1:
             raise self.error("unclosed (")
         return "".join(result)
@@ -299,7 +300,7 @@ class Translation(ClassTranslation):
         """
         frame = self.frames[-1]
         self.consumed = frame.consumes
-        self.is_after_items = frame.in_lookbehind and self.has_earlier_items()
+        self.is_after_items = is_character and frame.in_lookbehind and self.has_earlier_items()
         frame.consumes |= is_character
         frame.items += is_character
 
@@ -324,8 +325,10 @@ class Translation(ClassTranslation):
 
     def literal(self, character: str) -> str:
         """Translate a character that means itself."""
-        if self.cases == "ascii" and self.expands_cases and character.isascii() and character.isalpha():
-            return f"[{character}{character.swapcase()}]"
+        if self.cases == "ascii":
+            self.needs_unicode |= character in FOLDED
+            if self.expands_cases and character.isascii() and character.isalpha():
+                return f"[{character}{character.swapcase()}]"
         if self.cases == "unicode" and not self.plain:
             if character in DOTTED:
                 return f"[{DOTTED}]"
@@ -358,6 +361,8 @@ class Translation(ClassTranslation):
         self.at += 2
         if self.source.startswith("{g}", self.at) and letter == "b":
             raise self.error(r"boundaries of graphemes, \b{g}, are not supported")
+        if letter == "X" and self.frames[-1].in_lookbehind:
+            raise self.error(r"a grapheme, \X, in a look-behind is not supported")
         self.count_item(is_character=letter == "X")
         self.needs_unicode |= letter in "bBX"
         return "(?!)" if letter == "G" and self.after_empty else _ANCHORS[letter]

@@ -110,6 +110,16 @@ MATCHES = [
     (r"\B", "", True),
     ("(?m)^", "", False),
     (r"\bcafé\b", "café", True),
+    (r"\R\n", "\r\n", True),
+    (r"(\R)\s", "\r\n", True),
+    (r"\R{1}\n", "\r\n", False),
+    (r"\R++\n", "\r\n", False),
+    ("(?i)ſ", "ſ", True),
+    ("(?i)ſ", "s", False),
+    ("(?i)[\u017f-\u0180]K", "ſk", True),
+    ("(?i)\u212a", "k", False),
+    ("(?i)[\u212a]", "\u212a", True),
+    ("a(?<=é?(?m)^*+ ?a)", "a", True),
 ]
 
 
@@ -124,7 +134,7 @@ def test_a_pattern_matches_like_in_java(pattern, string, matches):
         *("(", ")", "[", "[]", "a{", "a{,3}", "a{e<=1}", "*a", r"\y", "\\", r"\k", "(?P<n>a)", "(?#c)"),
         *("(*FAIL)", "(*PRUNE)a", "(?|(a)|(b))", "a|*b", "a**", "a+?+", "(?i)*", "{2}*", r"\b{g}", r"\N{NO SUCH NAME}"),
         *(r"\p{Greek}", r"\p{Alphabetic}", r"\p{ascii}", r"\p{IsEmoji}", r"\p{Is_Latin}", r"\p{ L}", r"\p{IsQaai}"),
-        *(r"\k<a>(?<a>a)", r"(?<=(?:ab)+)c", r"(?<=(a)\1)b", r"(?<=\R+)b", "a{2,1}", "[&&]"),
+        *(r"\k<a>(?<a>a)", r"(?<=(?:ab)+)c", r"(?<=(a)\1)b", r"(?<=\R+)b", r"(?<=\X)a", "a{2,1}", "[&&]"),
         *(r"\p{Nonsense}", r"\x{110000}", "[b-a]", r"\u12", "(?<1>a)", "(?<n>a)(?<n>b)", "(" * 3000 + ")" * 3000),
     ],
 )
