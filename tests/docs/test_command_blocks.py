@@ -39,6 +39,7 @@ PAGES = [
     "docs/pipeline-files.md",
     "docs/enrichments.md",
     "docs/lints.md",
+    "docs/tagged-json.md",
     *MODELS,
 ]
 READER = "/home/me"  # the home of the pages' reader

@@ -1,4 +1,4 @@
-"""Tests of the Python examples in docs/embedding.md."""
+"""Tests of the Python examples in pages about the language."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def test_the_example_of_the_first_page_holds():
     (block,) = PYTHON.findall((EMBEDDING.parent / "index.md").read_text())
     example = doctest.DocTestParser().get_doctest(block, {}, "index.md", "index.md", 0)
     assert doctest.DocTestRunner(verbose=False).run(example) == (0, 3)
+
+
+def test_the_example_of_values_as_json_holds() -> None:
+    (block,) = PYTHON.findall((EMBEDDING.parent / "tagged-json.md").read_text())
+    example = doctest.DocTestParser().get_doctest(block, {}, "tagged-json.md", "tagged-json.md", 0)
+    assert doctest.DocTestRunner(verbose=False).run(example) == (0, 5)
