@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from stellar.pipeline.loaders.cli import main
@@ -80,9 +82,12 @@ def test_each_error_of_an_extractor_has_line_and_column(
     path = loader.write("extractor.json", text)
     assert main(["check", "-e", path]) == 1
     printed = capsys.readouterr()
-    assert printed.out == ""
-    start = f"stellar-enrichment: {path}:"
-    found = [line.removeprefix(start).strip() for line in printed.err.splitlines() if line.startswith(start)]
+    assert printed.err == ""
+    found = [
+        line.removeprefix(f"{path}:").replace(" error: ", " ", 1).strip()
+        for line in printed.out.splitlines()
+        if line.startswith(f"{path}:")
+    ]
     assert [line[: len(message)] for line, message in zip(found, expected, strict=True)] == expected
 
 
@@ -94,20 +99,25 @@ def test_a_valid_extractor_is_reported_with_its_functions_and_lints(
     )
     path = loader.write("extractor.json", config)
     assert main(["check", "-e", path]) == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"{path}: valid; functions called: TO_UPPER\n"
-    assert printed.err.startswith(f"stellar-enrichment: warning: {path}:2:")
-    assert "config.value_filter" in printed.err
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{path}:2:")
+    assert ": warning: config.value_filter: " in shown
+    assert shown.endswith(f"{path}: valid; functions called: TO_UPPER\n")
+    assert main(["check", "-e", path, "--strict"]) == 1
+    assert main(["check", "-e", path, "--format", "json"]) == 0
+    printed = capsys.readouterr().out
+    [finding] = json.loads(printed[printed.index("[\n") :])
+    assert (finding["file"], finding["line"], finding["severity"]) == (path, 2, "warning")
 
 
 def test_the_errors_of_several_files_are_printed_together(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:
     good = loader.write("a.json", {"extractor": "CSV", "config": {"columns": ["a"], "type": "t"}})
     bad = loader.write("b.json", {"extractor": "CSV", "config": {"columns": ["a"]}})
     assert main(["check", "-e", good, "-e", bad, "-e", str(loader.directory / "no.json")]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == f"{good}: valid; functions called: none\n"
-    assert f"{bad}:1:22: config: missing key 'type'" in printed.err
-    assert "no.json: cannot read the file: No such file or directory; check the path" in printed.err
+    printed = capsys.readouterr().out
+    assert printed.endswith(f"{good}: valid; functions called: none\n")
+    assert f"{bad}:1:22: error: config: missing key 'type'" in printed
+    assert "no.json: error: cannot read the file: No such file or directory; check the path" in printed
 
 
 def test_an_extractor_of_a_summary_needs_no_type(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:

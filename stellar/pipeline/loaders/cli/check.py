@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import logging
+from functools import partial
 from pathlib import Path
 
 from stellar.language.context import GlobalSettings
-from stellar.language.errors import ConfigError, StellarError
+from stellar.language.errors import ConfigError
 from stellar.language.library import Library
 from stellar.pipeline.build import load_library
-from stellar.pipeline.command_line import OK
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
-from stellar.pipeline.config.positions import Positions
+from stellar.pipeline.check import collect_warnings
+from stellar.pipeline.config.diagnostics import ConfigDescriber
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.loaders.building import Loading, compile_extractor, read_extractor_file
 from stellar.pipeline.loaders.cli.common import add_store_options, read_settings
 from stellar.pipeline.loaders.summarize import compile_summary
+from stellar.tooling.check_command import add_report_options, run_check
+from stellar.tooling.diagnostics import Diagnostic, DiagnosticReport
 from stellar.tooling.lints import lint
 
 DESCRIPTION = (
     "Check the files of extractors without reading any input: all keys and expressions, and what the expressions need "
-    "from outside. Errors name file, line and column; probable mistakes are warnings."
+    "from outside; and warn of probable mistakes. docs/lints.md describes the lints."
 )
-EXIT_STATUS = "exit status: 0 if there are no errors; 1 for errors; 2 for invalid options"
-
-log = logging.getLogger(__name__)
+EXIT_STATUS = """\
+exit status: 0 if there are no errors, 1 if there are, with --strict also for
+warnings; 2 for invalid options"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,61 +43,63 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="JSON file of an extractor; may be repeated",
     )
     add("--offline", action="store_true", help="do not check stores and files that expressions need")
+    add_report_options(parser)
     add_store_options(parser)
     parser.set_defaults(max_warnings=None)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit status. Raises ConfigErrors with the errors of all files."""
+    """Run the command and return its exit status."""
     settings = read_settings(options)
     library = load_library(settings, SourceLocation(str((options.config or Path()) / "global.json")))
-    errors: list[ConfigError] = []
-    positions = Positions()
+    valid: dict[Path, frozenset[str]] = {}
+    status = run_check(partial(_check_all, options, settings, library, valid), options)
+    if options.format == "text":
+        for path, functions in valid.items():
+            print(f"{path}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
+    return status
+
+
+def _check_all(
+    options: argparse.Namespace, settings: GlobalSettings, library: Library, valid: dict[Path, frozenset[str]]
+) -> DiagnosticReport:
+    """Check the files; `valid` becomes those without errors, with the functions that their expressions call."""
+    report, describer = DiagnosticReport(), ConfigDescriber()
+    valid.clear()
     for path in options.extractors:
-        found = _check(path, settings, library, is_offline=options.offline)
-        errors += sorted(found, key=lambda error: positions.find_error(error) or (0, 0))
-    if errors:
-        raise ConfigErrors(errors)
-    return OK
+        errors: list[ConfigError] = []
+        with collect_warnings() as warnings:
+            loading = _compile(path, settings, library, ErrorCollector(errors), is_offline=options.offline)
+        found = [describer.describe_error(error) for error in errors]
+        found += [describer.describe_setting(warning.location, warning.message) for warning in warnings]
+        if loading is not None:
+            found += _find_lints(loading, describer)
+            if not errors:
+                valid[path] = frozenset(loading.builder.functions)
+        report.add(sorted(found, key=lambda each: (each.line, each.column)))
+    return report
 
 
-def _check(path: Path, settings: GlobalSettings, library: Library, *, is_offline: bool) -> list[ConfigError]:
-    """Return the errors of a file. If there are none, print its functions, and log its lints as warnings."""
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
+def _compile(
+    path: Path, settings: GlobalSettings, library: Library, problems: ErrorCollector, *, is_offline: bool
+) -> Loading | None:
+    """Compile an extractor, and check what it needs. The errors go to `problems`."""
     file = problems.attempt(lambda: read_extractor_file(path, problems), None)
     if file is None:
-        return errors
+        return None
     options = None if file.config is None else file.config.config
     is_summary = options is not None and bool(options.state_init or options.state_update)
     loading = compile_extractor(file, settings, library, problems, needs_type=not is_summary)
-    if loading is None:
-        return errors
-    if is_summary:
+    if loading is not None and is_summary:
         compile_summary(loading.config.config, loading.location, loading.builder)
-    if not errors and not is_offline:
+    if loading is not None and not problems.found and not is_offline:
         loading.find_missing()
-    _log_lints(loading)
-    if not errors:
-        names = ", ".join(sorted(loading.builder.functions)) or "none"
-        print(f"{path}: valid; functions called: {names}")
-    return errors
+    return loading
 
 
-def _log_lints(loading: Loading) -> None:
-    positions = Positions()
-    for location, expression in loading.builder.expressions:
-        for finding in lint(expression.tree, expression.source, expression.library):
-            error = StellarError(finding.message, expression.source, finding.span)
-            line, column = positions.find(location.file, location.path, error) or (0, 0)
-            hint = f"; {finding.hint}" if finding.hint else ""
-            log.warning(
-                "%s:%d:%d: %s: %s: %s%s",
-                location.file,
-                line,
-                column,
-                location.path,
-                finding.name,
-                finding.message,
-                hint,
-            )
+def _find_lints(loading: Loading, describer: ConfigDescriber) -> list[Diagnostic]:
+    return [
+        describer.describe_finding(location, finding, expression.source)
+        for location, expression in loading.builder.expressions
+        for finding in lint(expression.tree, expression.source, expression.library)
+    ]
