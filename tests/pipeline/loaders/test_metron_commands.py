@@ -71,6 +71,7 @@ def test_files_are_loaded_with_the_options_of_metron(loader: Loader, capsys: pyt
         (["-i", "x", "-m", "MR"], "expected LOCAL, got 'MR'; MapReduce is not supported"),
         ([], "the following arguments are required: -i/--input"),
         (["-i", "x", "-p", "0"], "expected an integer of 1 or more, got '0'"),
+        (["-i", "x", "-p", "257"], "expected at most 256 processes, got 257"),
     ],
 )
 def test_invalid_options_are_usage_errors(

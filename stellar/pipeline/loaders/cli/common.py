@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAX_PROCESSES = 256
 _ROWS_BETWEEN = 256  # after which the clock is read for the display
 
 _REJECTED_HELP = (
@@ -88,8 +89,15 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     add("-e", "--extractor", required=True, metavar="FILE", type=Path, help="JSON file that describes the input")
     add("--rejected", metavar="TARGET", help=_REJECTED_HELP)
     add("--max-rejected", metavar="N", type=read_limit, default=RejectedLimit(), help="fail above this number, or N%%")
-    add("-p", "--processes", metavar="N", type=positive_integer, default=1, help=PROCESSES_HELP)
+    add("-p", "--processes", metavar="N", type=read_processes, default=1, help=PROCESSES_HELP)
     add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
+
+
+def read_processes(text: str) -> int:
+    """Return the number of processes of an option. Raises ArgumentTypeError if it is not from 1 to 256."""
+    if (count := positive_integer(text)) > _MAX_PROCESSES:
+        raise argparse.ArgumentTypeError(f"expected at most {_MAX_PROCESSES} processes, got {count}")
+    return count
 
 
 def read_limit(text: str) -> RejectedLimit:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.loaders.cli.common import PROCESSES_HELP, add_settings_options, open_zookeeper
+from stellar.pipeline.loaders.cli.common import PROCESSES_HELP, add_settings_options, open_zookeeper, read_processes
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
 from stellar.util.abbreviate import quote
 
@@ -72,7 +72,7 @@ def _make_parser(name: str, description: str) -> argparse.ArgumentParser:
         "--threads",
         dest="processes",
         metavar="NUM_THREADS",
-        type=positive_integer,
+        type=read_processes,
         default=1,
         help=PROCESSES_HELP,
     )
