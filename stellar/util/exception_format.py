@@ -7,18 +7,20 @@ that the same code fails at the same instructions, so only the message is format
 from __future__ import annotations
 
 import traceback
-import weakref
 from types import CodeType, TracebackType
 
 MOST_STACKS = 256
+# Bytes of code that is referred to; more would take much memory
+LONGEST_CODE = 100_000
+_HEADING = "Traceback (most recent call last):\n"
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 # Exceptions to which Python adds suggestions or other lines
 _SPECIAL = (SyntaxError, NameError, AttributeError, ImportError, BaseExceptionGroup)
 
-# By the ids of the code objects and the instructions: the code objects, which may be gone and their ids be reused, and
-# the formatted frames
-_stacks: dict[tuple[int, ...], tuple[list[weakref.ref[CodeType]], str]] = {}
+# The formatted frames, with their code objects, by the ids of these and the instructions. The objects are referred to,
+# as otherwise their ids could be reused
+_stacks: dict[tuple[int, ...], tuple[list[CodeType], str]] = {}
 
 
 def format_exception(error: BaseException) -> str:
@@ -56,19 +58,19 @@ def _format_one(error: BaseException) -> str:
 
 
 def _format_stack(stack: TracebackType) -> str:
-    codes: list[CodeType] = []
-    instructions: list[int] = []
+    numbers: list[int] = []
     frame: TracebackType | None = stack
     while frame is not None:
-        codes.append(frame.tb_frame.f_code)
-        instructions.append(frame.tb_lasti)
+        numbers.append(id(frame.tb_frame.f_code))
+        numbers.append(frame.tb_lasti)
         frame = frame.tb_next
-    key = (*map(id, codes), *instructions)
-    known = _stacks.get(key)
-    if known is not None and [ref() for ref in known[0]] == codes:
+    key = tuple(numbers)
+    if (known := _stacks.get(key)) is not None:
         return known[1]
-    text = "Traceback (most recent call last):\n" + "".join(traceback.format_tb(stack))
-    if len(_stacks) >= MOST_STACKS:
-        _stacks.clear()
-    _stacks[key] = [weakref.ref(code) for code in codes], text
+    text = f"{_HEADING}{''.join(traceback.format_tb(stack))}"
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(stack)]
+    if max(len(code.co_code) for code in codes) <= LONGEST_CODE:
+        if len(_stacks) >= MOST_STACKS:
+            _stacks.clear()
+        _stacks[key] = codes, text
     return text

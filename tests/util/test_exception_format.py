@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
 from collections.abc import Callable
 
@@ -138,18 +137,21 @@ def test_a_stack_is_formatted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert texts[1] == texts[2]
 
 
-def test_a_stack_of_code_that_is_gone_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stack_of_new_code_is_not_that_of_code_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exception_format, "_stacks", {})
+    for number in range(20):  # an id would be reused at once
+        namespace: dict[str, Callable[[int], None]] = {}
+        exec(compile(f"def fail_{number}(_): 1 / 0", f"<{number}>", "exec"), namespace)
+        error = catch(namespace[f"fail_{number}"], 1)
+        assert f'File "<{number}>", line 1, in fail_{number}' in format_exception(error)
+
+
+def test_the_stack_of_long_code_is_formatted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exception_format, "_stacks", {})
+    monkeypatch.setattr(exception_format, "LONGEST_CODE", 10)
     error = catch(divide, 1)
-    text = format_exception(error)
-    [(key, (_, _))] = exception_format._stacks.items()
-    namespace: dict[str, Callable[[int], None]] = {}
-    exec("def divide(number): 1 / 0", namespace)
-    gone = [exception_format.weakref.ref(namespace["divide"].__code__)] * 2
-    del namespace
-    gc.collect()
-    exception_format._stacks[key] = gone, "the stack of other code, whose id is reused"
-    assert format_exception(error) == text
+    assert format_exception(error) == "".join(traceback.format_exception(error))
+    assert not exception_format._stacks
 
 
 def test_the_number_of_stacks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
