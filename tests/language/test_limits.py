@@ -11,6 +11,7 @@ import pytest
 from stellar.functions import LIBRARY
 from stellar.language.errors import EvaluationError, ParseError
 from stellar.language.expression import Expression
+from stellar.language.limits import EvaluationLimits
 from stellar.language.parser import MAX_SOURCE_BYTES
 from stellar.language.source import Span
 
@@ -77,7 +78,8 @@ def nest(construct: str, levels: int) -> str:
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("construct", NESTED)
 def test_200_levels_are_evaluated(construct, fast):
-    value = Expression(nest(construct, LEVELS.get(construct, 200)), LIBRARY, fast=fast)({"x": 1.0})
+    source = nest(construct, LEVELS.get(construct, 200))
+    value = Expression(source, LIBRARY, limits=EvaluationLimits(levels=200), fast=fast)({"x": 1.0})
     assert NESTED[construct][3] in (None, value)
 
 
