@@ -272,6 +272,9 @@ LONG: tuple[Callable[[], Any], ...] = (
 )
 
 
+_SHORT_STRINGS = tuple(string for string in STRINGS if len(string) <= 64)
+
+
 def choose(chance: Random, *, short: bool = False) -> Any:
     """Return a random value.
 
@@ -281,7 +284,7 @@ def choose(chance: Random, *, short: bool = False) -> Any:
     if kind < 0.02 and not short:
         return chance.choice(LONG)()
     if kind < 0.35:
-        return chance.choice(STRINGS)
+        return chance.choice(_SHORT_STRINGS if short else STRINGS)
     if kind < 0.6:
         return chance.choice(NUMBERS)
     if kind < 0.95:
