@@ -64,9 +64,11 @@ def reduce(list_: Iterable[Any] | str | None = None, lambda_: object = None, ini
     """
     if list_ is None or initial is ABSENT:
         return None
-    if not isinstance(lambda_, FunctionType | None):
+    if lambda_ is None:
+        return None
+    if not isinstance(lambda_, FunctionType):
         raise ValueError(f"REDUCE expected a lambda such as (sum, x) -> sum + x, got {describe(lambda_)}")
-    if lambda_ is None or initial is None:
+    if initial is None:
         return None
     value = initial
     steps_to_measure = _FEW_STEPS

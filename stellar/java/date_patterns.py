@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 from stellar.java.calendar import MS_A_DAY, LocalDateTime, day_number
 from stellar.java.date_fields import NUMBERS, DateFields, compute_epoch, is_consistent, is_within_ranges
 from stellar.java.timezones import DEFAULT, Zone, find_zone
-from stellar.java.zone_names import find_names, find_zone_at
+from stellar.java.zone_names import LONGEST_NAME, ZoneNames, find_zone_at
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 from stellar.util.memoize import memoize_for
@@ -413,16 +414,10 @@ def _parse_offset(string: str, start: int, form: re.Pattern[str], fields: DateFi
 
 
 def _parse_zone_name(string: str, start: int, zone: Zone, fields: DateFields) -> int | None:
-    """Parse a name of a zone: of the zone for strings without one, of the default zone, or of any zone."""
-    for known in (zone, DEFAULT):
-        if (names := find_names(known.id)) and (index := names.match(string, start)) is not None:
-            fields.zone = known
-            break
-    else:
-        found = find_zone_at(string, start)
-        if found is None or (other := find_zone(found[0])) is None or (names := find_names(other.id)) is None:
-            return None
-        fields.zone, index = other, found[1]
+    found = _find_zone_name(string[start : start + LONGEST_NAME], zone)
+    if found is None:
+        return None
+    fields.zone, names, index = found
     # A name of both times, and one of a daylight saving time that the zone does not have any more, means either
     if index >= 2:
         fields.savings = fields.zone.savings or None
@@ -431,6 +426,21 @@ def _parse_zone_name(string: str, start: int, zone: Zone, fields: DateFields) ->
     if fields.savings is not None:
         fields.offset = None
     return start + len(names[index])
+
+
+@lru_cache(512)
+def _find_zone_name(string: str, zone: Zone) -> tuple[Zone, ZoneNames, int] | None:
+    """Return the zone whose name is at the beginning of a string, with its names and the index of the name.
+
+    It is the zone for strings without one, the default zone, or the first of all zones, if it has the name.
+    """
+    for known in (zone, DEFAULT):
+        if (names := known.names) and (index := names.match(string, 0)) is not None:
+            return known, names, index
+    found = find_zone_at(string, 0)
+    if found is None or (other := find_zone(found[0])) is None or (names := other.names) is None:
+        return None
+    return other, names, found[1]
 
 
 def _parse_iso_zone(part: Letters, string: str, start: int, fields: DateFields) -> int | None:

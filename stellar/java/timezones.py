@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from stellar.java.zone_names import find_names
+from stellar.java.zone_names import ZoneNames, find_names
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
 from stellar.util.memoize import memoize_for
@@ -98,8 +98,10 @@ class Zone:
         if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= instant < _LAST_KNOWN:
             return 0
         local = self._local(instant)
-        savings = local.dst() or _ZERO
-        if self.id in _REVERSED and savings == _ZERO:
+        savings = local.dst()
+        if not savings:
+            if self.id not in _REVERSED:
+                return 0
             savings = max(-((local + n * _MONTH).dst() or _ZERO) for n in range(-11, 12))
         return max(_milliseconds(savings), 0)
 
@@ -111,13 +113,24 @@ class Zone:
 
     def name(self, instant: int, *, long: bool) -> str:
         """Return the name at an instant, such as EST or Eastern Standard Time."""
-        names = find_names(self.id)
+        names = self.names
         if names is None:
             return self.id if isinstance(self.rules, timezone) else custom_id(self.offset(instant) // 60_000)
-        is_daylight = self.savings_at(instant) > 0
-        if long:
-            return names.long_daylight if is_daylight else names.long
-        return names.short_daylight if is_daylight else names.short
+        if self._is_daylight_saving(instant):
+            return names.long_daylight if long else names.short_daylight
+        return names.long if long else names.short
+
+    @cached_property
+    def names(self) -> ZoneNames | None:
+        """The names of the zone; None if it has only an offset."""
+        return find_names(self.id)
+
+    def _is_daylight_saving(self, instant: int) -> bool:
+        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= instant < _LAST_KNOWN:
+            return False
+        if savings := self._local(instant).dst():
+            return savings > _ZERO
+        return self.id in _REVERSED and self.savings_at(instant) > 0
 
     def _local(self, instant: int) -> datetime:
         if instant >= 0:  # some systems do not support earlier ones
@@ -152,6 +165,7 @@ _CUSTOM = re.compile(r"GMT([+-])(\d{1,2})(?::?([0-5]\d))?", re.ASCII)
 _CUSTOM_DIGITS = re.compile(r"GMT([+-])(\d)([0-5]\d)", re.ASCII)
 
 
+@memoize_for(512)
 def zone(name: str) -> Zone:
     """Return the zone of an id as `find_zone` does; GMT for an unknown id.
 

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+LONGEST_NAME = 66  # of any zone
+
 
 class ZoneNames(NamedTuple):
     """The names of a zone, in the order in which they are tried on a string."""

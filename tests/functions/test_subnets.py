@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stellar.functions.network.subnets import is_host, parse_address, parse_subnet
+from stellar.functions.network import in_subnet
+from stellar.functions.network.subnets import parse_address, parse_subnet
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from stellar.functions.network.subnets import is_host, parse_address, parse_subn
     ],
 )
 def test_an_address_is_a_host(ip: str, cidr: str) -> None:
-    assert is_host(ip, cidr)
+    assert in_subnet(ip, cidr)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_an_address_is_a_host(ip: str, cidr: str) -> None:
     ],
 )
 def test_an_address_is_no_host(ip: str, cidr: str) -> None:
-    assert not is_host(ip, cidr)
+    assert not in_subnet(ip, cidr)
 
 
 @pytest.mark.parametrize("cidr", ["::/129", "::1", "fe80::1%eth0/64", "10.0.0.0/0", "::/-1", "/8", "10.0.0.0/8/8"])

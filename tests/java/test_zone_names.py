@@ -7,7 +7,7 @@ import zoneinfo
 import pytest
 
 from stellar.java.timezones import find_zone
-from stellar.java.zone_names import ZoneNames, find_names, find_zone_at
+from stellar.java.zone_names import LONGEST_NAME, ZoneNames, _load, find_names, find_zone_at
 
 # Zones that have no names in Java, or are newer than the table; other names of GMT; names that Java does not have
 WITHOUT_NAMES = {"Asia/Atyrau", "America/Coyhaique", "GMT+0", "GMT-0", "Factory", "ROC", "localtime", "posixrules"}
@@ -38,6 +38,10 @@ def test_a_zone_of_java_has_the_names_of_standard_and_daylight_saving_time() -> 
 def test_a_name_means_the_first_zone_that_has_it(string: str, found: tuple[str, int] | None) -> None:
     assert find_zone_at(string, 0) == found
     assert find_zone_at(f"10:00 {string}", 6) == found
+
+
+def test_no_name_is_longer_than_the_limit() -> None:
+    assert max(_load()[2]) == LONGEST_NAME
 
 
 def test_a_name_means_a_known_zone() -> None:

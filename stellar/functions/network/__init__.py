@@ -7,7 +7,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Any, NamedTuple
 
 from stellar.functions.network.protocols import PROTOCOLS
-from stellar.functions.network.subnets import is_host, parse_address, parse_subnet
+from stellar.functions.network.subnets import parse_address, parse_subnet, require_address
 from stellar.functions.network.suffixes import public_suffix
 from stellar.functions.network.typosquat import typosquats
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer
@@ -70,12 +70,16 @@ def in_subnet(ip: str | None, cidr: object, *more: object) -> bool:
     """
     if ip is None:
         return False
-    for subnet in (cidr, *more):
+    numbers = None
+    for subnet in (cidr, *more) if more else (cidr,):
         if subnet is None:
             continue
         if not isinstance(subnet, str):
             raise ValueError(f"IN_SUBNET expected a subnet such as '10.0.0.0/8', got {describe(subnet)}")
-        if is_host(ip, subnet):
+        family, first, last = parse_subnet(subnet)
+        if numbers is None:
+            numbers = require_address(ip)
+        if first <= numbers.get(family, -1) <= last:
             return True
     return False
 
@@ -332,14 +336,17 @@ def _split_authority(authority: str) -> tuple[str, int] | None:
     if authority.count("@") > 1:  # Java finds no host in it
         return "", -1
     match = _HOST.match(authority.rpartition("@")[2])
-    if match is None or _NOT_IN_HOSTS.search(match[1]):
+    if match is None:
         return None
-    if match[1].startswith("[") and not _is_ipv6(match[1][1:-1]):
+    host = match[1]
+    if not (host.isascii() and host.isprintable()) and _NOT_IN_HOSTS.search(host):
+        return None
+    if host.startswith("[") and not _is_ipv6(host[1:-1]):
         return None
     if match[2] is None:
-        return (match[1], -1) if match.end() == len(match.string) else None
+        return (host, -1) if match.end() == len(match.string) else None
     port = to_integer(match[2])
-    return (match[1], port) if port is not None and port >= -1 else None
+    return (host, port) if port is not None and port >= -1 else None
 
 
 def _is_ipv6(address: str) -> bool:

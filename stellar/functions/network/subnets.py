@@ -26,18 +26,6 @@ class Subnet(NamedTuple):
     last: int
 
 
-def is_host(ip: str, cidr: str) -> bool:
-    """Return True if an address is a host of a subnet.
-
-    Raises ValueError for an invalid address or subnet.
-    """
-    subnet = parse_subnet(cidr)
-    numbers = parse_address(ip)
-    if numbers is None:
-        raise ValueError(f"invalid IP address {quote(ip)}: expected an address such as '10.1.2.3' or '2001:db8::1'")
-    return subnet.family in numbers and subnet.first <= numbers[subnet.family] <= subnet.last
-
-
 @memoize
 def parse_address(ip: str) -> dict[int, int] | None:
     """Return the number of an address by family, or None if it is invalid.
@@ -54,6 +42,15 @@ def parse_address(ip: str) -> dict[int, int] | None:
     numbers = {6: int(address)}
     if address.ipv4_mapped is not None:
         numbers[4] = int(address.ipv4_mapped)
+    return numbers
+
+
+@memoize
+def require_address(ip: str) -> dict[int, int]:
+    """Return the numbers of an address as `parse_address` does. Raises ValueError for an invalid one."""
+    numbers = parse_address(ip)
+    if numbers is None:
+        raise ValueError(f"invalid IP address {quote(ip)}: expected an address such as '10.1.2.3' or '2001:db8::1'")
     return numbers
 
 
