@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from stellar.java.match_timer import is_available, match_in_limit
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
 from stellar.java.strings import is_blank
 from stellar.util.abbreviate import quote
+from stellar.util.cached_properties import cached_property
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, load
 from stellar.util.suggestions import suggest_name
 

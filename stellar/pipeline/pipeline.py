@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
@@ -20,6 +19,7 @@ from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClie
 from stellar.pipeline.parsers import Parser, Unreadable
 from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Report, Stage
 from stellar.util.abbreviate import abbreviate_value
+from stellar.util.cached_properties import cached_property
 from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
