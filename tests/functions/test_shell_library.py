@@ -16,6 +16,7 @@ from stellar.functions.grok import LONGEST_STRING
 from stellar.functions.system import SystemProperties
 from stellar.language.context import NOTHING, Context
 from stellar.tooling import spec_lines
+from stellar.util.abbreviate import quote
 from stellar.util.text_tables import text_table
 
 
@@ -120,7 +121,7 @@ def test_a_failing_file_operation_is_logged(
         assert value(expression, path=path) is result
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
-        assert record.getMessage().startswith(f"{expression.partition('(')[0]}({path!r}): ")
+        assert record.getMessage().startswith(f"{expression.partition('(')[0]}({quote(path)}): ")
     assert (tmp_path / "full" / "file").exists()
 
 
