@@ -10,7 +10,7 @@ from typing import Any
 from stellar.functions.math import bin_of
 from stellar.language.conversions import to_double
 from stellar.language.library import stellar
-from stellar.language.runtime import describe
+from stellar.language.runtime import describe, nearest_float
 from stellar.sketches.summaries import OnlineSummary, Summary, WindowSummary, ratio
 
 # Names that STATS_BIN accepts for lists of percentiles
@@ -340,8 +340,8 @@ def it_entropy(counts: Mapping[Any, Any] | None) -> float | None:
     for count in counts.values():
         if not isinstance(count, int) or isinstance(count, bool):
             raise ValueError(f"IT_ENTROPY expected integers as counts, got {describe(count)}")
-    total = float(sum(counts.values()))
-    shares = [ratio(count, total) for count in counts.values()]
+    total = nearest_float(sum(counts.values()))
+    shares = [ratio(nearest_float(count), total) for count in counts.values()]
     if any(not share > 0 for share in shares):
         return math.nan
     return sum((-share * math.log(share) for share in shares), 0.0) / math.log(2)

@@ -158,6 +158,11 @@ def _measure(value: Any, limits: EvaluationLimits) -> int:
 
 def _members(value: Any) -> Iterable[Any] | None:
     """Return the items of a list or set, or the keys and values of a map; None for any other value."""
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _LISTS):
         return value
+    if isinstance(value, dict):  # much faster to test than Mapping
+        return chain(value, value.values())
     return chain(value.keys(), value.values()) if isinstance(value, Mapping) else None
+
+
+_LISTS = (list, tuple, set, frozenset)

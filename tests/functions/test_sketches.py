@@ -217,3 +217,8 @@ def test_the_empty_string_is_counted_after_serialization() -> None:
     estimator = stellar.evaluate("HLLP_ADD(HLLP_ADD(null, ''), [null])", {})
     restored = deserialize(serialize(estimator))
     assert stellar.evaluate("HLLP_CARDINALITY(HLLP_ADD(e, ['', null, 'a']))", {"e": restored}) == 3
+
+
+def test_the_entropy_of_counts_beyond_the_range_of_floats_is_not_a_number():
+    value = stellar.evaluate("IT_ENTROPY({'a' : n, 'b' : 1})", {"n": 10**400})
+    assert math.isnan(value)
