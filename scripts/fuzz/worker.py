@@ -17,6 +17,7 @@ from stellar.language.context import NOTHING
 from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError, StellarError
 from stellar.language.expression import Expression
+from stellar.language.limits import FEW_CHARACTERS, FEW_ITEMS, EvaluationLimits
 from stellar.language.tagged_json import to_json
 from stellar.util.abbreviate import abbreviate_value
 
@@ -27,6 +28,8 @@ _TIMED_OUT = "more than 1 s for this string"
 # Causes of errors that are sentences for the author of a rule; all others are Python's, and mistakes of a function
 _EXPLAINED = (ValueError, LookupError, OSError, RecursionError)
 _LEAKS = (KeyError, IndexError, UnicodeError)
+# Running time is not limited, so loops within loops must not build values of any size allowed
+_LIMITS_OF_LOOPS = EvaluationLimits(items=FEW_ITEMS, characters=FEW_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,14 @@ SHARED = 4
 def find_source(seed: int, number: int) -> Source:
     """Return the expression of an input: that of its group, or one of its own if that of the group is not valid."""
     source = generate_source(seed, number - number % SHARED)
-    return source if compile_source(source.text, fast=True)[0] is not None else generate_source(seed, number)
+    return source if compile_source(source, fast=True)[0] is not None else generate_source(seed, number)
 
 
 def run_input(seed: int, number: int) -> tuple[str, Fault | None]:
     """Evaluate an input; return its result and its fault, if any."""
     source = find_source(seed, number)
     memory, begin = _measure_memory(), time.process_time()
-    expression, outcome = compile_source(source.text, fast=number % (2 * SHARED) >= SHARED)
+    expression, outcome = compile_source(source, fast=number % (2 * SHARED) >= SHARED)
     record: dict[str, Any] = {}
     if expression is not None:
         record = generate_record(seed, number, source, expression.variables)
@@ -94,12 +97,13 @@ def run_input(seed: int, number: int) -> tuple[str, Fault | None]:
 
 
 @lru_cache(2)
-def compile_source(source: str, *, fast: bool) -> tuple[Expression | None, Outcome]:
+def compile_source(source: Source, *, fast: bool) -> tuple[Expression | None, Outcome]:
     """Return the expression of a source, and the outcome if it is invalid."""
     try:
-        return Expression(source, LIBRARY, fast=fast), Outcome("value")
+        limits = None if source.kind == "call" else _LIMITS_OF_LOOPS
+        return Expression(source.text, LIBRARY, limits=limits, fast=fast), Outcome("value")
     except StellarError as error:
-        return None, _check_error("rejected", error, source)
+        return None, _check_error("rejected", error, source.text)
     except BaseException as error:  # noqa: BLE001 - any other exception is what the fuzzer looks for
         return None, _describe_leak("rejected", error)
 
