@@ -7,7 +7,7 @@ from typing import Any
 
 from stellar.language.library import stellar
 from stellar.language.python_values import from_python
-from stellar.language.runtime import describe, is_number
+from stellar.language.runtime import describe, is_number, nearest_float
 from stellar.sketches.outliers import OutlierState
 from stellar.sketches.summaries import ratio
 
@@ -81,11 +81,11 @@ def score(state: OutlierState | None, value: object, scale: object = SCALE) -> f
     if state is None:
         return math.nan
     distance = abs(number - state.window_median.quantile(0.5))
-    return ratio(float(scale) * distance, state.window_deviation.quantile(0.5))
+    return ratio(nearest_float(scale) * distance, state.window_deviation.quantile(0.5))
 
 
 def _require_number(function: str, value: object) -> float:
     value = from_python(value)
     if not is_number(value):
         raise ValueError(f"{function} expected numbers, got {describe(value)}")
-    return float(value)  # type: ignore[arg-type]
+    return nearest_float(value)  # type: ignore[arg-type]

@@ -154,15 +154,17 @@ def _same(left: Any, right: Any) -> bool:
 def _compare_types(left: Any, right: Any) -> bool:
     """Return False for values of two types; a foreign object can equal a value, such as a Fraction a number.
 
-    Raises ValueError if it does not, because it may mean the same nevertheless.
+    Raises ValueError if it does not, because it may mean the same nevertheless. It is never compared with a list, set
+    or map, of which numpy would build arrays.
     """
     if left is not None and right is not None and (is_foreign(left) or is_foreign(right)):
-        if bool(left == right):
+        if not isinstance(left, _CONTAINERS) and not isinstance(right, _CONTAINERS) and bool(left == right):
             return True
         raise ValueError(f"can't compare {describe(left)} with {describe(right)}")
     return False
 
 
+_CONTAINERS = (list, tuple, set, frozenset, Mapping)
 _FAMILIES: tuple[type, ...] = (bool, int, float, str, list, Mapping, set)
 
 

@@ -222,3 +222,8 @@ def test_the_empty_string_is_counted_after_serialization() -> None:
 def test_the_entropy_of_counts_beyond_the_range_of_floats_is_not_a_number():
     value = stellar.evaluate("IT_ENTROPY({'a' : n, 'b' : 1})", {"n": 10**400})
     assert math.isnan(value)
+
+
+def test_a_number_beyond_the_range_of_floats_is_infinite_in_a_state_of_outliers():
+    state = stellar.evaluate("OUTLIER_MAD_ADD(OUTLIER_MAD_STATE_MERGE([]), [n, 1])", {"n": 10**5000})
+    assert stellar.evaluate("OUTLIER_MAD_SCORE(s, n)", {"s": state, "n": -(10**5000)}) is not None

@@ -172,3 +172,14 @@ def test_a_decimal_that_is_too_large_is_an_error():
 def test_an_object_without_a_string_is_not_converted_to_one():
     with pytest.raises(EvaluationError, match="can't convert an object of type object"):
         Expression("TO_STRING(x)", LIBRARY)({"x": object()})
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("other", [["a"], {"a": 1}, {1}])
+def test_a_foreign_object_is_never_compared_with_the_items_of_a_value(fast, other):
+    shared = other
+    for _ in range(19):  # numpy would build an array of half a million items
+        shared = [shared, shared]
+    for value in (other, shared):
+        with pytest.raises(EvaluationError, match="can't compare an object of type datetime64"):
+            Expression("x == y", LIBRARY, fast=fast)({"x": np.datetime64("2020"), "y": value})
