@@ -9,6 +9,7 @@ import pytest
 
 from stellar.maas import ClientSettings
 from stellar.maas.client.settings import SUPERSEDED
+from stellar.util.abbreviate import quote
 
 KEYS = {each.metadata["key"]: each for each in fields(ClientSettings)}
 
@@ -72,7 +73,7 @@ def test_an_invalid_value_is_rejected_with_key_value_and_expectation(key, index)
         ClientSettings.from_global({key: value})
     message = str(raised.value)
     assert message.startswith(f"invalid {key}: expected {BAD[key][1]}")
-    assert message.endswith(f", got {value!r}")
+    assert message.endswith(f", got {quote(value)}")
 
 
 @pytest.mark.parametrize("key", [key for key, each in KEYS.items() if each.default is not None])
