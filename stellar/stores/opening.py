@@ -29,13 +29,18 @@ def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
     The setting is `sqlite:PATH`, `redis://HOST:PORT/DATABASE` (`rediss://…` for TLS), or `NAME:REST`, where NAME is an
     entry point of the group `stellar.enrichment_stores`, which is called with REST.
 
-    Raises LookupError if the setting is missing or the store is unknown.
+    Raises LookupError if the setting is missing or invalid, and if the store is unknown.
     """
     setting = settings.get(STORE_KEY)
+    if setting is None or setting == "":
+        raise LookupError(
+            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
+        )
     name, colon, rest = setting.partition(":") if isinstance(setting, str) else ("", "", "")
     if not colon:
         raise LookupError(
-            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
+            f"invalid enrichment store {quote(setting)}: expected a kind and a colon before the location, "
+            "as in sqlite:enrichments.db"
         )
     if name in STORES_BY_NAME:
         return STORES_BY_NAME[name](rest)

@@ -65,9 +65,14 @@ def test_the_global_configuration_names_the_store(enrichments: SqliteEnrichments
             "unknown enrichment store 'hbase' in enrichment.store; sqlite, redis and rediss are built in, "
             "others need their package installed",
         ),
+        (
+            {"enrichment__store": "enrichments.db"},
+            "invalid enrichment store 'enrichments.db': expected a kind and a colon before the location, "
+            "as in sqlite:enrichments.db",
+        ),
     ],
 )
-def test_a_missing_store_is_an_error_that_names_the_setting(settings: dict[str, str], message: str) -> None:
+def test_a_missing_or_invalid_store_is_an_error_with_the_fix(settings: dict[str, str], message: str) -> None:
     with pytest.raises(stellar.EvaluationError) as refused:
         stellar.evaluate("ENRICHMENT_GET('a', 'b', 'c', 'd')", {}, make_context(**settings))
     assert refused.value.message == message
