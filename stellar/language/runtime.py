@@ -478,8 +478,16 @@ def items(function: Function, value: Any) -> list[Any] | None:
 
 
 def call_if_lambda(value: Any) -> Any:
-    """Return the value of a match action; a lambda is called without arguments."""
-    return value() if value.__class__ is FunctionType else value
+    """Return the value of a match action; a lambda is called without arguments.
+
+    Raises ValueError for a Python function of the record that needs arguments.
+    """
+    if value.__class__ is not FunctionType:
+        return value
+    try:
+        return value()
+    except TypeError as error:
+        raise ValueError(f"match calls a function without arguments, which failed: {error}") from error
 
 
 def raise_call_error(message: str) -> NoReturn:

@@ -183,3 +183,11 @@ def test_a_foreign_object_is_never_compared_with_the_items_of_a_value(fast, othe
     for value in (other, shared):
         with pytest.raises(EvaluationError, match="can't compare an object of type datetime64"):
             Expression("x == y", LIBRARY, fast=fast)({"x": np.datetime64("2020"), "y": value})
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_python_function_that_needs_arguments_is_an_error_as_action_of_a_match(fast):
+    expression = Expression("match{ a => f, default => 1 }", LIBRARY, fast=fast)
+    assert expression({"a": True, "f": lambda: 2}) == 2
+    with pytest.raises(EvaluationError, match="match calls a function without arguments"):
+        expression({"a": True, "f": lambda x: x})
