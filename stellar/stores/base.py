@@ -120,6 +120,12 @@ class Store(Protocol):
         None is any table.
         """
 
+    def types(self, table: str) -> set[tuple[str, str]]:
+        """Return the families and types that were ever stored in a table, each as a pair.
+
+        Rows of a type may all have been deleted since.
+        """
+
     def close(self) -> None:
         """Close all connections. None of them may be in use. A later call of another method opens new ones."""
 

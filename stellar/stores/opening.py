@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from stellar.stores.base import STORE_KEY
 from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import SqliteStore
 from stellar.util.abbreviate import quote
+from stellar.util.suggestions import suggest_name
+
+log = logging.getLogger(__name__)
 
 STORES = "stellar.enrichment_stores"
 
@@ -55,8 +60,16 @@ def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
     )
 
 
+def _open_sqlite(path: str) -> SqliteStore:
+    if path in ("", ":memory:"):  # SQLite would open a database that ends with the connection
+        raise LookupError(
+            f"expected a file after sqlite: in {STORE_KEY}, as in sqlite:enrichments.db, got {quote(path)}"
+        )
+    return SqliteStore(path)
+
+
 STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {
-    "sqlite": SqliteStore,
+    "sqlite": _open_sqlite,
     "redis": lambda rest: RedisStore(f"redis:{rest}"),
     "rediss": lambda rest: RedisStore(f"rediss:{rest}"),
 }
@@ -65,7 +78,35 @@ STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {
 def look_up(store: EnrichmentStore, table: str, family: str, kind: str, indicator: str) -> dict[str, Any] | None:
     """Return the map of an indicator, or of the smallest network or range that contains it, or None.
 
+    The first look-up that finds nothing because nothing was ever stored under its names logs a warning: most probably a
+    name is misspelt, or a file was not loaded.
+
     Raises StoreError if the store is not available.
     """
     find: Callable[[str, str, str, str], dict[str, Any] | None] = getattr(store, "find", store.get)
-    return find(table, family, kind, indicator)
+    found = find(table, family, kind, indicator)
+    if found is None and (list_types := getattr(store, "types", None)) is not None:
+        names, checked = (table, family, kind), _CHECKED.setdefault(store, set())
+        if names not in checked:
+            checked.add(names)
+            _warn_unless_stored(list_types(table), *names)
+    return found
+
+
+_CHECKED: WeakKeyDictionary[EnrichmentStore, set[tuple[str, str, str]]] = WeakKeyDictionary()
+
+
+def _warn_unless_stored(types: set[tuple[str, str]], table: str, family: str, kind: str) -> None:
+    if not types:
+        log.warning(
+            "nothing was ever stored in the table %s of the enrichment store; check its name, or load a file",
+            quote(table),
+        )
+    elif (family, kind) not in types:
+        name = "{1} in the family {0}"
+        hint = suggest_name(name.format(family, kind), {name.format(*each) for each in types})
+        log.warning(
+            "nothing of the type %s in the family %s was ever stored in the table %s of the enrichment store; %s",
+            *map(quote, (kind, family, table)),
+            hint,
+        )

@@ -163,10 +163,17 @@ class RedisStore:
         with self._errors():
             return int(self._client.get(_ALL if table is None else _name(table, "generation")) or 0)
 
+    def types(self, table: str) -> set[tuple[str, str]]:
+        """See Store."""
+        with self._errors():
+            found = self._client.smembers(_name(table, "types"))
+            return {(family, kind) for family, kind in map(json.loads, found)}
+
     # -- Writing ------------------------------------------------------------------------------------------------------
 
     def put_many(self, table: str, rows: Iterable[Row], ttl: float | None = None) -> int:
         """See Store."""
+        rows = list(rows)
         commands = [self._encode(row, ttl) for row in rows]
 
         def write(pipe: Any) -> None:
@@ -174,6 +181,7 @@ class RedisStore:
             pipe.multi()
             for command in commands:
                 command(pipe, f"{_name(table, '')}{epoch}")
+            _add_types(pipe, table, rows)
             _count_change(pipe, table)
 
         with self._errors():
@@ -204,7 +212,7 @@ class RedisStore:
             epoch = self._client.incr(_name(table, "epochs"))
         types: set[str] = set()
         try:
-            count = self._stage(f"{_name(table, '')}{epoch}", _note_types(rows, types), ttl)
+            count = self._stage(table, epoch, _note_types(rows, types), ttl)
             with self._errors():
                 self._make_live(table, epoch, types if others_stay else None)
         except BaseException:
@@ -247,14 +255,15 @@ class RedisStore:
             if not any(_is_of_type(rest, each) for each in replaced):
                 yield rest
 
-    def _stage(self, at: str, rows: Iterable[Row], ttl: float | None) -> int:
-        count = 0
+    def _stage(self, table: str, epoch: int, rows: Iterable[Row], ttl: float | None) -> int:
+        count, at = 0, f"{_name(table, '')}{epoch}"
         for batch in batch_rows(rows, BATCH):
             commands = [self._encode(row, ttl) for row in batch]
             with self._errors():
                 pipe = self._client.pipeline(transaction=False)
                 for command in commands:
                     command(pipe, at)
+                _add_types(pipe, table, batch)
                 pipe.execute()
             count += len(batch)
         return count
@@ -336,6 +345,11 @@ def _name_row(family: str, kind: str, indicator: str) -> str:
 def _escape(text: str) -> str:
     """Return a pattern of the command SCAN that matches the string only."""
     return "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in text)
+
+
+def _add_types(pipe: Any, table: str, rows: Iterable[Row]) -> None:
+    if types := {f"{_encode_type(row.family, row.kind)}]" for row in rows}:
+        pipe.sadd(_name(table, "types"), *types)
 
 
 def _count_change(pipe: Any, table: str) -> None:

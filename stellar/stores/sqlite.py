@@ -137,6 +137,12 @@ class SqliteStore:
         with self._read() as connection:
             return int(connection.execute(query, (table,)).fetchone()[0])
 
+    def types(self, table: str) -> set[tuple[str, str]]:
+        """See Store."""
+        query = "SELECT family, type FROM spaces WHERE table_name = ? AND state = 'live'"
+        with self._read() as connection:
+            return set(connection.execute(query, (table,)) if is_storable(table) else ())
+
     # -- Writing ------------------------------------------------------------------------------------------------------
 
     def put(self, table: str, family: str, kind: str, indicator: str, value: dict[str, Any]) -> None:

@@ -405,7 +405,7 @@ def test_files_that_are_missing_are_found_before_a_run(service: Service, make: M
     [
         ({"prefx": "a"}, ".prefx", "unknown key 'prefx'; did you mean prefix?"),
         ({"prefix": None}, ".prefix", "expected a string, got null"),
-        ({"prefix": ""}, ".prefix", "String should have at least 1 character"),
+        ({"prefix": ""}, ".prefix", "expected a string that is not empty, got ''"),
         ({"method": "PUT"}, ".method", "Input should be 'GET' or 'POST'"),
         ({"method": "POST"}, "", "missing key 'entityTemplate', the body of a POST"),
         ({"entityTemplate": "{}"}, "", "unexpected key 'entityTemplate': only a POST has a body"),

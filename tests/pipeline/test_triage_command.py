@@ -184,6 +184,12 @@ def test_records_are_read_from_standard_input(
     assert capsys.readouterr().out.startswith("standard input:1\n")
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_input_without_records_is_an_error(triage: Any, content: str) -> None:
+    status, _, errors = triage(content)
+    assert (status, errors) == (1, "stellar-pipeline: no records to score; check the files\n")
+
+
 def test_a_missing_configuration_is_an_error(triage: Any) -> None:
     status, _, errors = triage(json.dumps({**ALERT, "source.type": "other"}))
     assert status == 1

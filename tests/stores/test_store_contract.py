@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stellar.stores.base import MAX_BATCH_CHARACTERS, EncodedMap, Row, Store, StoreError, batch_rows, encode_value
+from stellar.stores.opening import look_up
 from stellar.stores.redis import RedisStore
 from stellar.stores.sqlite import BATCH, SqliteStore
 
@@ -493,3 +494,33 @@ def test_a_map_that_is_encoded_is_stored_as_it_is(store: Store) -> None:
     store.put_many("t", [row])
     store.replace("u", [row])
     assert store.get("t", "f", "k", "a") == store.get("u", "f", "k", "a") == {"n": 1, "of": "a"}
+
+
+def test_the_types_that_were_ever_stored_in_a_table_are_listed(store: Store) -> None:
+    assert store.types("t") == store.types("\ud800") == set()
+    store.put_many("t", rows("a"))
+    store.put_many("t", [Row("ü", 'k",]', "b", {})])
+    store.put_many("other", rows("a", kind="other"))
+    assert store.types("t") == {("f", "k"), ("ü", 'k",]')}
+    store.replace("t", rows("a", kind="new"), others_stay=True)
+    store.delete("t", "f", "k", ["a"])
+    assert store.types("t") == {("f", "k"), ("ü", 'k",]'), ("f", "new")}
+
+
+@pytest.mark.parametrize(
+    ("names", "warning"),
+    [
+        (("tt", "f", "k"), "nothing was ever stored in the table 'tt' of the enrichment store; check its name"),
+        (("t", "f", "kk"), "nothing of the type 'kk' in the family 'f' was ever stored in the table 't'"),
+        (("t", "g", "k"), "did you mean k in the family f?"),
+    ],
+)
+def test_a_look_up_under_names_that_were_never_stored_warns_once(
+    store: Store, names: tuple[str, str, str], warning: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put_many("t", rows("a"))
+    for indicator in ("a", "b"):
+        assert look_up(store, *names, indicator) is None
+    assert look_up(store, "t", "f", "k", "missing") is None  # an ordinary miss
+    assert [record.getMessage() for record in caplog.records if warning in record.getMessage()] == caplog.messages
+    assert len(caplog.messages) == 1

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     files = options.files or [STANDARD_INPUT]
     check_readable(files, ())
-    status = OK
+    status, origin = OK, None
     with ExitStack() as stack:
         stages = _Stages(options, stack)
         for origin, item in _read_records(files):
@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
                 continue
             _print_result(explanation, origin, options)
             status = FAILED if explanation.has_failures else status
+    if origin is None:
+        raise ValueError("no records to score; check the files")
     return status
 
 

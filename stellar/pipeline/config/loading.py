@@ -232,6 +232,8 @@ def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigErr
             return location.error(_missing(str(error["loc"][-1])))
         case "explained":
             return location.error(error["msg"])
+        case "too_short":
+            return location.error("expected at least one item, got none")
         case kind if kind in _EXPECTED:
             return location.error(f"expected {_EXPECTED[kind]}, got {_format_value(error['input'])}")
     return location.error(f"{error['msg']}, got {_format_value(error['input'])}")
@@ -239,6 +241,7 @@ def _to_config_error(error: ErrorDetails, location: SourceLocation) -> ConfigErr
 
 _EXPECTED = {
     "string_type": "a string",
+    "string_too_short": "a string that is not empty",
     "list_type": "a list",
     "dict_type": "a map",
     "model_type": "a map",

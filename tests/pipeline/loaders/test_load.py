@@ -273,7 +273,18 @@ def test_the_rows_of_a_table_are_printed_as_json_lines(loader: Loader, capsys: p
         "value": {"ip": "a", "source": "b"},
     }
     assert main(["dump", "-t", "enrichment", "--type", "x", "--store", f"sqlite:{loader.path}"]) == 0
-    assert capsys.readouterr().out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "no such rows in the table 'enrichment'; check the names" in printed.err
+
+
+@pytest.mark.parametrize("option", ["--table", "--family"])
+def test_an_empty_name_of_a_table_or_family_is_an_invalid_option(
+    loader: Loader, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["load", "-e", "extractor.json", "-t", "x", option, " "])
+    assert "expected a name, got an empty one" in capsys.readouterr().err
 
 
 # -- Inputs
@@ -449,6 +460,8 @@ def test_all_errors_of_an_extractor_are_printed_with_line_and_column(
     [
         ({}, "no enrichment store configured; pass --store sqlite:PATH, or --config DIR with enrichment.store"),
         ({"enrichment.store": "oracle:x"}, "unknown enrichment store 'oracle'"),
+        ({"enrichment.store": "sqlite:"}, "expected a file after sqlite: in enrichment.store"),
+        ({"enrichment.store": "sqlite::memory:"}, "expected a file after sqlite: in enrichment.store"),
         ({"enrichment.store": "x.db"}, "invalid enrichment store 'x.db': expected a kind and a colon"),
         ({"enrichment.store": "sqlite:/no/such/directory/x.db"}, "cannot use the enrichment store /no/such/directory"),
         ({"stellar.function.library": "nowhere:x"}, "stellar.function.library"),

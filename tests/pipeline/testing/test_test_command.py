@@ -272,7 +272,7 @@ def test_fakes_of_a_file_are_those_of_all_its_tests(run: Run, tmp_path: Path) ->
         ("", ["tests/web.yaml: the file is empty"]),
         ("- a", ["tests/web.yaml:1:1: expected a mapping with the key tests, got a sequence"]),
         ("sensor: web", ["tests/web.yaml:1:1: tests: missing key 'tests'"]),
-        ("tests: []", ["tests/web.yaml:1:1: tests: "]),
+        ("tests: []", ["tests/web.yaml:1:1: tests: expected at least one item, got none"]),
         (
             "colour: 1\ntests:\n- name: a\n  line: b\n  expct: {}\n  expect: {fields: {}, scor: 1}\n",
             [

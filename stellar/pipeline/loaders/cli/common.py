@@ -78,8 +78,10 @@ def add_settings_options(parser: argparse.ArgumentParser, directory_help: str) -
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select a table."""
     add = parser.add_argument
-    add("-t", "--table", required=True, metavar="TABLE", help="table of the store: enrichment, threatintel or another")
-    add("-c", "--family", default="t", metavar="FAMILY", help="column family of the table (default %(default)s)")
+    table_help = "table of the store: enrichment, threatintel or another"
+    add("-t", "--table", required=True, metavar="TABLE", type=read_name, help=table_help)
+    family_help = "column family of the table (default %(default)s)"
+    add("-c", "--family", default="t", metavar="FAMILY", type=read_name, help=family_help)
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +93,13 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     add("--max-rejected", metavar="N", type=read_limit, default=RejectedLimit(), help="fail above this number, or N%%")
     add("-p", "--processes", metavar="N", type=read_processes, default=1, help=PROCESSES_HELP)
     add("-q", "--quiet", action="store_true", help="print neither progress nor counts")
+
+
+def read_name(text: str) -> str:
+    """Return the name in an option. Raises ArgumentTypeError if it is empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
 
 
 def read_processes(text: str) -> int:

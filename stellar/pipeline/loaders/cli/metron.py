@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.loaders.cli.common import PROCESSES_HELP, add_settings_options, open_zookeeper, read_processes
+from stellar.pipeline.loaders.cli.common import (
+    PROCESSES_HELP,
+    add_settings_options,
+    open_zookeeper,
+    read_name,
+    read_processes,
+)
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
 from stellar.util.abbreviate import quote
 
@@ -32,8 +38,16 @@ def flatfile_loader(arguments: Sequence[str] | None = None) -> int:
     """Run Metron's command `flatfile_loader.sh`: `stellar-enrichment load` with its options."""
     parser = _make_parser("flatfile_loader.sh", "Load files into the enrichment store.")
     add = parser.add_argument
-    add("-t", "--hbase_table", dest="table", required=True, metavar="TABLE", help="table of the store")
-    add("-c", "--hbase_cf", dest="family", required=True, metavar="CF", help="column family of the table")
+    add("-t", "--hbase_table", dest="table", required=True, metavar="TABLE", type=read_name, help="table of the store")
+    add(
+        "-c",
+        "--hbase_cf",
+        dest="family",
+        required=True,
+        metavar="CF",
+        type=read_name,
+        help="column family of the table",
+    )
     add("-n", "--enrichment_config", metavar="JSON_FILE", type=Path, help=_FIELDS_HELP)
     add("-b", "--batchSize", dest="batch_of_metron", metavar="SIZE", type=positive_integer, help=_NOT_NEEDED)
     # Many small transactions would be slow, and would block the look-ups of running pipelines
