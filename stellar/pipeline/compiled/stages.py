@@ -19,7 +19,6 @@ from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask
 from stellar.pipeline.stages.fields import Assign, Step, explain_failure
 from stellar.pipeline.stages.filters import Filter
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, flatten_into
-from stellar.pipeline.stages.triage import Triage
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 
 # Classes of values that are one field of an enrichment, not several
@@ -60,21 +59,6 @@ def compile_filter(builder: FunctionBuilder, stage: Filter, has_metadata: bool) 
     with builder.if_true(ast.UnaryOp(ast.Not(), condition)):
         builder.return_value(call(builder.bind(Drop, "Drop")))
     return True
-
-
-def compile_triage(builder: FunctionBuilder, stage: Triage, has_metadata: bool) -> bool:
-    """Triage: call the stage for records that may be alerts; it does not change others."""
-    with builder.if_true(call(builder.bind(may_be_alert, "may_be_alert"), load("record"))):
-        builder.assign("record", call(builder.bind(stage, "triage"), load("record")))
-    return True
-
-
-def may_be_alert(record: Record) -> bool:
-    """Return False if a record has neither `is_alert` nor a field of threat intelligence; True may be a false alarm."""
-    try:
-        return "is_alert" in record or "threatintels" in "\n".join(record)
-    except TypeError:  # a name of a field that is not a string
-        return True
 
 
 # -- Enrichment -------------------------------------------------------------------------------------------------------

@@ -155,7 +155,8 @@ class Triage:
             self.report(Report(record, "triage", ValueError(message)))
             return record
         if not alert:
-            return {name: value for name, value in record.items() if name != "is_alert"}
+            is_marked = "is_alert" in record
+            return {name: value for name, value in record.items() if name != "is_alert"} if is_marked else record
         record = {**record, "is_alert": "true"}
         return self.add_matches(record, self.match_rules(record))
 
@@ -284,7 +285,12 @@ def is_alert(record: Record) -> bool | None:
         value = _take_first(record["is_alert"])
         # As in Java, the string is not trimmed
         return to_boolean(value) if isinstance(value, str | bool | int) else None
-    return any(name.startswith("threatintels") and not name.endswith(".ts") for name in record)
+    if _THREAT_INTEL not in "\n".join(record):  # the usual case, found without a loop
+        return False
+    return any(name.startswith(_THREAT_INTEL) and not name.endswith(".ts") for name in record)
+
+
+_THREAT_INTEL = "threatintels"
 
 
 def _take_first(value: object) -> object:
