@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from stellar.tooling.diagnostics import CONFIGURATION, FORMATS, Diagnostic, DiagnosticReport
 from stellar.tooling.findings import ERROR, suggest_lint
@@ -46,10 +47,20 @@ def _parse_names(text: str) -> list[str]:
     return names
 
 
-def run_check(find: Callable[[], DiagnosticReport], options: argparse.Namespace) -> int:
+CHECK_EXIT_STATUS = """\
+exit status: 0 if there are no errors, 1 if there are, with --strict also for
+warnings; 2 for invalid options"""
+
+
+def run_check(
+    find: Callable[[], DiagnosticReport],
+    options: argparse.Namespace,
+    valid: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> int:
     """Run a check and print the selected findings; return 1 for errors, with --strict also for warnings, otherwise 0.
 
     find: runs the check; with --fix it is repeated after files have changed
+    valid: the functions that expressions call by what `find` found valid, printed after the findings as text
     """
     report = find()
     if options.fix:
@@ -58,6 +69,8 @@ def run_check(find: Callable[[], DiagnosticReport], options: argparse.Namespace)
         report = fix_files(report, find, partial(_is_selected, options))
     shown = [each for each in report.diagnostics if _is_selected(options, each)]
     print(FORMATS[options.format](shown), end="")
+    for name, functions in valid.items() if options.format == "text" else ():
+        print(f"{name}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
     return FAILED if any(options.strict or each.is_error for each in shown) else OK
 
 

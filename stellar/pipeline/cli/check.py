@@ -10,16 +10,14 @@ from stellar.pipeline.cli.common import add_config
 from stellar.pipeline.directory_check import check_directory
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.services import add_registry_options, find_missing_services
-from stellar.tooling.check_command import add_report_options, run_check
+from stellar.tooling.check_command import CHECK_EXIT_STATUS, add_report_options, run_check
 from stellar.tooling.diagnostics import DiagnosticReport
 
 DESCRIPTION = (
     "Read all files of a configuration directory, check all keys, compile all expressions, check what they need "
     "from outside, and warn of probable mistakes. docs/lints.md describes the lints."
 )
-EXIT_STATUS = """\
-exit status: 0 if there are no errors, 1 if there are, with --strict also for
-warnings; 2 for invalid options"""
+EXIT_STATUS = CHECK_EXIT_STATUS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     sensors: dict[str, frozenset[str]] = {}
-    status = run_check(partial(_check, options, sensors), options)
-    if options.format == "text":
-        for name, functions in sensors.items():
-            print(f"{name}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
-    return status
+    return run_check(partial(_check, options, sensors), options, sensors)
 
 
 def _check(options: argparse.Namespace, sensors: dict[str, frozenset[str]]) -> DiagnosticReport:

@@ -16,7 +16,7 @@ from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.loaders.building import Loading, compile_extractor, read_extractor_file
 from stellar.pipeline.loaders.cli.common import add_store_options, read_settings
 from stellar.pipeline.loaders.summarize import compile_summary
-from stellar.tooling.check_command import add_report_options, run_check
+from stellar.tooling.check_command import CHECK_EXIT_STATUS, add_report_options, run_check
 from stellar.tooling.diagnostics import Diagnostic, DiagnosticReport
 from stellar.tooling.lints import lint
 
@@ -24,9 +24,7 @@ DESCRIPTION = (
     "Check the files of extractors without reading any input: all keys and expressions, and what the expressions need "
     "from outside; and warn of probable mistakes. docs/lints.md describes the lints."
 )
-EXIT_STATUS = """\
-exit status: 0 if there are no errors, 1 if there are, with --strict also for
-warnings; 2 for invalid options"""
+EXIT_STATUS = CHECK_EXIT_STATUS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +50,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     settings = read_settings(options)
     library = load_library(settings, SourceLocation(str((options.config or Path()) / "global.json")))
-    valid: dict[Path, frozenset[str]] = {}
-    status = run_check(partial(_check_all, options, settings, library, valid), options)
-    if options.format == "text":
-        for path, functions in valid.items():
-            print(f"{path}: valid; functions called: {', '.join(sorted(functions)) or 'none'}")
-    return status
+    valid: dict[str, frozenset[str]] = {}
+    return run_check(partial(_check_all, options, settings, library, valid), options, valid)
 
 
 def _check_all(
-    options: argparse.Namespace, settings: GlobalSettings, library: Library, valid: dict[Path, frozenset[str]]
+    options: argparse.Namespace, settings: GlobalSettings, library: Library, valid: dict[str, frozenset[str]]
 ) -> DiagnosticReport:
     """Check the files; `valid` becomes those without errors, with the functions that their expressions call."""
     report, describer = DiagnosticReport(), ConfigDescriber()
@@ -75,7 +69,7 @@ def _check_all(
         if loading is not None:
             found += _find_lints(loading, describer)
             if not errors:
-                valid[path] = frozenset(loading.builder.functions)
+                valid[str(path)] = frozenset(loading.builder.functions)
         report.add(sorted(found, key=lambda each: (each.line, each.column)))
     return report
 
