@@ -95,20 +95,40 @@ def _compile(translate: Callable[..., TR]) -> tuple[Any, TR]:
     import regex  # importing it takes longer than importing the language
 
     translation = translate()
+    pattern = _write(translation)
+    # Java ignores the case of ASCII letters only, unless (?u) is set. This package has that flag for whole patterns
+    # only, where it restricts properties as well
+    if translation.needs_expansion:
+        translation = translate(expands_cases=True)
+        pattern = _write(translation)
+    flags = regex.VERSION1 | (regex.ASCII if translation.ascii_cases else 0)
     try:
-        pattern = translation.translate()
-        # Java ignores the case of ASCII letters only, unless (?u) is set. This package has that flag for whole patterns
-        # only, where it restricts properties as well
-        if translation.needs_expansion:
-            translation = translate(expands_cases=True)
-            pattern = translation.translate()
-        check_size(pattern)
-        flags = regex.VERSION1 | (regex.ASCII if translation.ascii_cases else 0)
         return regex.compile(pattern, flags), translation
-    except (regex.error, OverflowError, TooLarge) as error:
+    except (regex.error, OverflowError) as error:
         raise InvalidPattern(translation.expression, str(error)) from error
     except RecursionError:
-        raise InvalidPattern(translation.expression, "it nests too deep") from None
+        raise InvalidPattern(translation.expression, _TOO_DEEP) from None
+
+
+def _translate(translation: Translation) -> str:
+    """Return the pattern of a new translation, of any size. Raises InvalidPattern."""
+    try:
+        return translation.translate()
+    except RecursionError:
+        raise InvalidPattern(translation.expression, _TOO_DEEP) from None
+
+
+def _write(translation: Translation) -> str:
+    """Return the pattern of a new translation. Raises InvalidPattern, also if it is too large to compile."""
+    pattern = _translate(translation)
+    try:
+        check_size(pattern)
+    except TooLarge as error:
+        raise InvalidPattern(translation.expression, str(error)) from error
+    return pattern
+
+
+_TOO_DEEP = "it nests too deep"
 
 
 @memoize_for(_CACHED_PATTERNS)
@@ -205,7 +225,7 @@ def _replace_each(find: Callable[[str, int, bool], Any], replacement: Replacemen
 def _can_be_empty(expression: str) -> bool:
     """Return True if an expression may match the empty string."""
     translation = Translation(expression)
-    translation.translate()
+    _translate(translation)
     return translation.can_be_empty
 
 
@@ -228,11 +248,7 @@ def _compile_bounded(expression: str) -> re.Pattern[str] | None:
 
 
 def _compile_plain(translation: Translation) -> re.Pattern[str] | None:
-    pattern = translation.translate()
-    try:
-        check_size(pattern)
-    except TooLarge as error:
-        raise InvalidPattern(translation.expression, str(error)) from error
+    pattern = _write(translation)
     if translation.differs_in_re or not pattern.isascii() or _NESTED_CLASS.search(pattern):
         return None
     if _HAS_ATOMIC_FAULTS and _ATOMIC.search(pattern):

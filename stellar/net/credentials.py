@@ -83,6 +83,8 @@ def tls_context(ca: str | None, certificate: str | None = None, key: str | None 
     except OSError as error:
         raise ValueError(f"can't use the authorities in {ca}: {error}") from None
     context.set_alpn_protocols(["http/1.1"])
+    if key is not None and certificate is None:
+        raise ValueError(f"the key in {key} has no effect without a certificate")
     if certificate is not None:
         try:
             # An encrypted key is rejected, because OpenSSL would prompt for its password

@@ -274,3 +274,20 @@ def test_a_quantifier_after_many_letters_applies_to_the_last_one(quantifier):
         pattern = "x" * (count - 1) + "y" + quantifier
         record = {"pattern": pattern, "text": "x" * (count - 1) + "yy"}
         assert stellar.evaluate("REGEXP_MATCH(text, pattern)", record) is (quantifier != "?")
+
+
+@pytest.mark.parametrize(
+    "compile_form",
+    [
+        _java_regex.compile_pattern,
+        _java_regex.compile_matcher,
+        _java_regex.compile_replacer,
+        _java_regex.compile_for_groups,
+        _java_regex.compile_grok,
+        _java_regex.compile_quick_grok,
+        _java_regex._can_be_empty,
+    ],
+)
+def test_a_pattern_that_nests_too_deep_is_invalid_in_every_form(compile_form) -> None:
+    with pytest.raises(_java_regex.InvalidPattern, match="it nests too deep"):
+        compile_form("[" * 2000 + "a" + "]" * 2000)

@@ -91,7 +91,8 @@ class Route(NamedTuple):
         try:
             context = tls_context(self.ca_path, self.certificate_path, self.key_path)
         except ValueError as error:
-            names = "ca.path" if self.certificate_path is None else "ca.path, certificate.path or key.path"
+            is_for_server = self.certificate_path is None and self.key_path is None
+            names = "ca.path" if is_for_server else "ca.path, certificate.path or key.path"
             raise LookupError(f"invalid {names}: {error}") from error
         proxy = None if self.proxy is None else Proxy(self.proxy, self.proxy_headers)
         return HttpClient(RestResponse.of, lambda: context, resolver, proxy)
