@@ -116,7 +116,7 @@ class Zone:
         names = self.names
         if names is None:
             return self.id if isinstance(self.rules, timezone) else custom_id(self.offset(instant) // 60_000)
-        if self._is_daylight_saving(instant):
+        if self.savings_at(instant):
             return names.long_daylight if long else names.short_daylight
         return names.long if long else names.short
 
@@ -124,13 +124,6 @@ class Zone:
     def names(self) -> ZoneNames | None:
         """The names of the zone; None if it has only an offset."""
         return find_names(self.id)
-
-    def _is_daylight_saving(self, instant: int) -> bool:
-        if isinstance(self.rules, timezone) or not _FIRST_KNOWN <= instant < _LAST_KNOWN:
-            return False
-        if savings := self._local(instant).dst():
-            return savings > _ZERO
-        return self.id in _REVERSED and self.savings_at(instant) > 0
 
     def _local(self, instant: int) -> datetime:
         if instant >= 0:  # some systems do not support earlier ones

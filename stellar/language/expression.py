@@ -176,7 +176,7 @@ class Expression:
 
     def to_error_in(self, file: str) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
         """Return such a function for compiled code that represents a file of this name in tracebacks."""
-        return partial(_to_error, self.source, self._names, file)
+        return partial(_to_error, self.source, self._tree, self._names, file)
 
     def _compile(self, *, strict: bool) -> Callable[..., Any]:
         make = partial(
@@ -245,7 +245,9 @@ def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Calla
 _EXPLAINED = (ValueError, OSError)
 
 
-def _to_error(source: str, names: Names, file: str, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
+def _to_error(
+    source: str, tree: n.Expr, names: Names, file: str, error: Exception, record: Mapping[str, Any]
+) -> EvaluationError:
     """Convert an exception of compiled code to an error with source location and the values of the variables there.
 
     Raises TypeError for a record that is not a mapping: the mistake is in the program, not in the expression.
@@ -259,7 +261,7 @@ def _to_error(source: str, names: Names, file: str, error: Exception, record: Ma
     if isinstance(error, StellarError):  # of an expression that a function evaluated
         message = error.message
     elif isinstance(error, LimitExceeded):
-        message = f"{_name_operation(source, span)}{error}"
+        message = f"{_name_operation(tree, span)}{error}"
     elif isinstance(error, RecursionError):
         message = "the evaluation nests too deep"
     elif isinstance(error, _EXPLAINED) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
@@ -271,9 +273,9 @@ def _to_error(source: str, names: Names, file: str, error: Exception, record: Ma
     return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(names, span, record))
 
 
-def _name_operation(source: str, span: Span) -> str:
+def _name_operation(tree: n.Expr, span: Span) -> str:
     """Return the function or operator at a span, as in `JOIN: `; an empty string for any other expression."""
-    for node in n.walk(parse(source)):
+    for node in n.walk(tree):
         if node.span == span:
             match node:
                 case n.Call(name) | n.Comparison(name):

@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
 from stellar.language.context import Context
-from stellar.language.limits import EvaluationLimits
+from stellar.language.limits import SCALARS, EvaluationLimits
 from stellar.language.literals import LiteralKind
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
@@ -151,8 +151,6 @@ class Written(str):
 # Lambdas are compiled to Python functions
 Lambda = FunctionType
 
-_SCALARS = frozenset({bool, int, float, str, NoneType})
-
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),
     bool: ((bool,), "a boolean"),
@@ -270,7 +268,7 @@ class Function:
         """True if its annotation promises a boolean, a number, a string or null."""
         returns = self.returns
         members = typing.get_args(returns) if isinstance(returns, types.UnionType) else (returns,)
-        return all(member in _SCALARS for member in members)
+        return all(member in SCALARS for member in members)
 
     def borrows_at(self, index: int) -> bool:
         """Return True if a list or map as the argument at a position is neither changed, kept nor returned."""

@@ -276,3 +276,10 @@ def test_without_columns_the_error_names_the_limit_only(monkeypatch):
     with pytest.raises(EvaluationError) as caught:
         stellar.evaluate("[TO_STRING(deep)]", RECORD)
     assert caught.value.message == "more than 64 levels, the limit that stellar.limits.levels sets"
+
+
+def test_an_exceeded_limit_is_explained_without_parsing_the_source_again(monkeypatch):
+    expression = stellar.compile("JOIN(l, '')")
+    monkeypatch.setattr("stellar.language.expression.parse", None)
+    with pytest.raises(EvaluationError, match="JOIN: more than"):
+        expression({"l": ["a" * 2**20] * 17})

@@ -136,10 +136,10 @@ def _decode(domain: str) -> str:
 
 
 def _encode(name: str) -> str:
+    if name.isascii():
+        return name
     # Punycode adds at least five characters to a label; checking that first is faster than a failing encoder
     if any(len(label) > _LONGEST_LABEL - 5 for label in name.split(".") if not label.isascii()):
-        return name
-    if name.isascii():
         return name
     from stellar.java.idna import encode_label  # it loads the tables of Unicode 3.2, which takes 5 ms
 

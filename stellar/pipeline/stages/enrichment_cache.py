@@ -8,10 +8,9 @@ from copy import deepcopy
 from time import monotonic
 from typing import Any
 
+from stellar.language.limits import SCALARS
 from stellar.pipeline.records import Record
 from stellar.util.forks import reset_after_fork
-
-_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class EnrichmentCache:
@@ -45,7 +44,7 @@ class EnrichmentCache:
         """Store fields, unless they have values that cannot be copied, such as a Bloom filter."""
         if not all(map(is_plain, fields.values())):
             return
-        has_containers = not all(value.__class__ in _SCALARS for value in fields.values())
+        has_containers = not all(value.__class__ in SCALARS for value in fields.values())
         stored = deepcopy(fields) if has_containers else fields
         with self._writing:
             self._results.pop(key, None)
@@ -59,10 +58,10 @@ class EnrichmentCache:
 
 def is_plain(value: Any) -> bool:
     """Return True for a string, a number, a boolean, null, or a list or map of these."""
-    if value.__class__ in _SCALARS:
+    if value.__class__ in SCALARS:
         return True
     if value.__class__ is dict:
-        return all(key.__class__ in _SCALARS and is_plain(each) for key, each in value.items())
+        return all(key.__class__ in SCALARS and is_plain(each) for key, each in value.items())
     return value.__class__ is list and all(map(is_plain, value))
 
 
