@@ -58,7 +58,7 @@ class Keyboard:
     def press(self, key: str, expected: str) -> bool:
         for _ in range(10):
             self.pipe.send_text(key)
-            for _ in range(20):  # a key that is sent again too early would undo the effect of the first
+            for _ in range(200):  # a key that is sent again too early would undo the effect of the first
                 time.sleep(0.05)
                 if (app := self.session.app) and app.current_buffer.text == expected:
                     return True
