@@ -128,7 +128,7 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
     Raises OSError for an unreadable source, and ValueError for one that is also a target, or that needs a package for
     its decompression.
     """
-    written = {Path(target).resolve() for target in targets if target is not None}
+    names = list(names)
     for name in names:
         if name == STANDARD_INPUT or is_pipe(name):  # opening a pipe twice would end it
             continue
@@ -141,6 +141,20 @@ def check_readable(names: Iterable[str], targets: Iterable[str | None]) -> None:
                 import_parquet()
         except LookupError as error:
             raise ValueError(f"cannot read {name}: {error}") from error
+    check_distinct(names, targets)
+
+
+def check_distinct(names: Iterable[str], targets: Iterable[str | None]) -> None:
+    """Check that no source is also a target, or in a directory that is one, before a target is overwritten.
+
+    Standard input, pipes and URLs are neither.
+
+    Raises ValueError.
+    """
+    written = {Path(target).resolve() for target in targets if target is not None and "://" not in target}
+    for name in names:
+        if name == STANDARD_INPUT or "://" in name or is_pipe(name):
+            continue
         path = Path(name).resolve()
         if path in written or any(each in written for each in path.parents):
             raise ValueError(f"{quote(name)} is both input and output; choose another file for the output")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from stellar.pipeline import read_lines
 from stellar.pipeline.connectors.compression import open_content
 from stellar.pipeline.connectors.lines import LineBatch, LinePosition, LineReader
-from stellar.pipeline.connectors.sources import expand_names, read_batches, total_size
+from stellar.pipeline.connectors.sources import check_distinct, expand_names, read_batches, total_size
 
 zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
@@ -242,6 +242,15 @@ def test_the_size_of_compressed_files_is_unknown(tmp_path: Path) -> None:
     assert total_size([plain, plain]) == 8
     assert total_size([plain, packed]) is None
     assert total_size(["-"]) is None
+
+
+def test_sources_are_distinct_from_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path / "x", b"")
+    check_distinct([file, "-", "http://a/x", "/dev/null"], [None, "-", "y", "http://a/x", "/dev/null"])
+    for target in ("x", str(tmp_path / "y" / ".." / "x"), str(tmp_path)):
+        with pytest.raises(ValueError, match="x' is both input and output; choose another file for the output"):
+            check_distinct(["-", file], [None, target])
 
 
 def test_binary_rubbish_is_read_as_lines(tmp_path: Path) -> None:

@@ -432,7 +432,7 @@ def test_an_input_is_not_overwritten_by_its_rejected_lines(loader: Loader, capsy
     loader.write("extractor.json", csv())
     path = loader.write("a.csv", "a,b")
     assert loader.load("--rejected", path, path) == 1
-    assert "is both input and target" in capsys.readouterr().err
+    assert "is both input and output" in capsys.readouterr().err
     assert Path(path).read_text() == "a,b"
 
 

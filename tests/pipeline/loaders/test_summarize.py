@@ -106,3 +106,22 @@ def test_files_without_rows_give_no_summary(loader: Loader, tmp_path: Path, caps
     assert summarize(loader, COUNT, "-o", str(tmp_path / "x"), loader.write("a.csv", "#\n")) == 1
     assert "no rows to summarize" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("arguments", [["-o", "top.csv"], ["--rejected", "top.csv", "-o", "x"], ["-o", "link"]])
+def test_a_file_is_not_input_and_output(
+    loader: Loader, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(loader.directory)
+    path = Path(loader.write("top.csv", DOMAINS))
+    Path("link").symlink_to(path)
+    assert summarize(loader, COUNT, *arguments, str(path)) == 1
+    assert "top.csv' is both input and output; choose another file for the output" in capsys.readouterr().err
+    assert path.read_text() == DOMAINS
+    assert not Path("x").exists()
+
+
+def test_an_output_that_no_local_file_is_written_for_may_be_named_as_an_input(loader: Loader) -> None:
+    path = loader.write("top.csv", DOMAINS)
+    assert summarize(loader, COUNT, "-om", "CONSOLE", "-o", path, path) == 0
+    assert Path(path).read_text() == DOMAINS

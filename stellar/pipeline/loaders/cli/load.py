@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
 from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import INTERRUPTED, OK
+from stellar.pipeline.connectors.sources import check_distinct
 from stellar.pipeline.loaders.cli.common import (
     add_reading_options,
     add_store_options,
@@ -20,7 +20,6 @@ from stellar.pipeline.loaders.cli.common import (
 from stellar.pipeline.loaders.load import BATCH_ROWS, LoadError, LoadTarget, RowReader, merge, replace_types
 from stellar.pipeline.loaders.sources import expand_inputs
 from stellar.stores.base import Store
-from stellar.util.abbreviate import quote
 
 DESCRIPTION = (
     "Load the rows of files into a table of the enrichment store. Rows with the same type and indicator are replaced. "
@@ -58,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     with convert_errors(), ExitStack() as stack:
         loading, settings = prepare(options, needs_type=True)
         files = expand_inputs(options.files)
-        _check_distinct(files, options.rejected)
+        check_distinct(files, (options.rejected,))
         store = open_writable_store(settings)
         stack.callback(store.close)
         reader, screen = open_reader(loading, files, options, stack)
@@ -81,8 +80,3 @@ def _store(reader: RowReader, files: list[str], store: Store, target: LoadTarget
         replace_types(rows, store, target)
     elif not merge(rows, store, target, options.batch):
         raise LoadError("no rows to store; check the extractor and the files")
-
-
-def _check_distinct(files: list[str], rejected: str | None) -> None:
-    if rejected is not None and Path(rejected).resolve() in {Path(file).resolve() for file in files}:
-        raise ValueError(f"{quote(rejected)} is both input and target; choose another file for rejected lines")

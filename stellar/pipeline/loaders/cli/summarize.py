@@ -7,6 +7,7 @@ import logging
 from contextlib import ExitStack
 
 from stellar.pipeline.command_line import OK
+from stellar.pipeline.connectors.sources import check_distinct
 from stellar.pipeline.loaders.cli.common import (
     add_reading_options,
     add_store_options,
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         summary = compile_summary(loading.config.config, loading.location, loading.builder)
         raise_errors(loading)
         files = expand_inputs(options.files)
+        check_distinct(files, (options.rejected, options.output if options.output_mode == "LOCAL" else None))
         if options.processes > 1 and summary.merge is None:
             log.warning("%s: one process reads the files; several need state_merge", options.extractor)
             options.processes = 1
