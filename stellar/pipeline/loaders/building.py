@@ -14,6 +14,7 @@ from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, re
 from stellar.pipeline.config.schema import ExtractorConfig
 from stellar.pipeline.loaders.extractors import build_extractor
 from stellar.pipeline.loaders.rows import Extractor
+from stellar.pipeline.loaders.summarize import SummaryExpressions, compile_summary
 from stellar.pipeline.loaders.transforms import ReportedFailures, RowTransform, compile_transform
 
 
@@ -27,6 +28,12 @@ class ExtractorFile:
     location: SourceLocation
     text: str
     config: ExtractorConfig | None
+
+    @property
+    def is_summary(self) -> bool:
+        """True if it has expressions for the state of a summary."""
+        options = None if self.config is None else self.config.config
+        return options is not None and bool(options.state_init or options.state_update)
 
 
 def read_extractor_file(path: Path, problems: ErrorCollector) -> ExtractorFile:
@@ -58,13 +65,35 @@ class Loading:
 
 
 def compile_extractor(
-    file: ExtractorFile, settings: GlobalSettings, library: Library, problems: ErrorCollector, *, needs_type: bool
-) -> Loading | None:
-    """Return the extractor of a file with its expressions; None if there are errors, which go to `problems`.
+    file: ExtractorFile,
+    settings: GlobalSettings,
+    library: Library,
+    problems: ErrorCollector,
+    *,
+    needs_type: bool,
+    is_offline: bool = False,
+) -> tuple[Loading | None, SummaryExpressions | None]:
+    """Return the extractor of a file with its expressions, and those of its summary if it has some.
+
+    Errors go to `problems`; the extractor is None if it cannot be made.
 
     settings: the global configuration, whose members are variables
     needs_type: True if the rows are stored, so that each must have a type
+    is_offline: True to skip the check of stores, files and packages that expressions need
     """
+    loading = _compile_extractor(file, settings, library, problems, needs_type=needs_type)
+    if loading is None:
+        return None, None
+    options, failures = loading.config.config, loading.transform.failures
+    summary = compile_summary(options, loading.location, loading.builder, failures) if file.is_summary else None
+    if not problems.found and not is_offline:
+        loading.find_missing()  # after all expressions are compiled
+    return loading, summary
+
+
+def _compile_extractor(
+    file: ExtractorFile, settings: GlobalSettings, library: Library, problems: ErrorCollector, *, needs_type: bool
+) -> Loading | None:
     failures = ReportedFailures()
     context = Context({GlobalSettings: settings, FailureReporter: failures})
     builder = BuildContext(library, context, settings=settings, problems=problems)

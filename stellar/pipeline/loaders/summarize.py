@@ -12,7 +12,7 @@ from typing import Any
 
 from stellar import Expression
 from stellar.language.conversions import to_string
-from stellar.language.errors import StellarError
+from stellar.language.errors import ConfigError, StellarError
 from stellar.language.tagged_json import deserialize, serialize
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
@@ -28,6 +28,7 @@ class SummaryExpressions:
     """The expressions for the state of a summary: the first one, and one that merges several.
 
     location: the source location of the options
+    failures: receives the failures of functions that return an ordinary value, such as of a look-up
     """
 
     first: Expression | None
@@ -35,6 +36,7 @@ class SummaryExpressions:
     settings: Mapping[str, Any]
     builder: BuildContext
     location: SourceLocation
+    failures: list[str]
 
     def make_first(self) -> SummaryState:
         """Return the first state. Raises ConfigError if `state_init` fails."""
@@ -59,22 +61,31 @@ class SummaryExpressions:
     def _evaluate(self, name: str, expression: Expression | None, variables: Mapping[str, Any]) -> Any:
         if expression is None:
             return None
+        self.failures.clear()
         try:
-            return expression({**self.settings, **variables}, self.builder.context)
+            state = expression({**self.settings, **variables}, self.builder.context)
         except StellarError as error:
             raise (self.location / name).error(str(error)) from error
+        if self.failures:
+            raise (self.location / name).error(self.failures[0])
+        return state
 
 
-def compile_summary(options: ExtractorOptions, location: SourceLocation, builder: BuildContext) -> SummaryExpressions:
-    """Compile the expressions of a summary.
+def explain_missing_state(location: SourceLocation) -> ConfigError:
+    """Return the error of an extractor without expressions for the state of a summary."""
+    return location.error(
+        "missing key 'state_update'; a summary needs state_init and state_update, such as "
+        '"state_init": "BLOOM_INIT()", "state_update": {"state": "BLOOM_ADD(state, domain)"}'
+    )
 
-    Raises ConfigError if one is invalid, or if there is neither `state_init` nor `state_update`.
+
+def compile_summary(
+    options: ExtractorOptions, location: SourceLocation, builder: BuildContext, failures: list[str]
+) -> SummaryExpressions:
+    """Compile the expressions of a summary; the errors go to the builder.
+
+    failures: receives the failures that functions report instead of raising an error
     """
-    if not options.state_init and not options.state_update:
-        raise location.error(
-            "missing key 'state_update'; a summary needs state_init and state_update, such as "
-            '"state_init": "BLOOM_INIT()", "state_update": {"state": "BLOOM_ADD(state, domain)"}'
-        )
 
     def compile_state(name: str, text: str | None) -> Expression | None:
         return builder.expression(text, location / name) if text else None
@@ -85,6 +96,7 @@ def compile_summary(options: ExtractorOptions, location: SourceLocation, builder
         builder.settings,
         builder,
         location,
+        failures,
     )
 
 

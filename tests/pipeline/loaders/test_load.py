@@ -151,6 +151,17 @@ def test_what_expressions_need_is_checked_before_the_first_row(
     assert not loader.path.exists()
 
 
+def test_rows_of_a_summary_that_are_stored_need_a_type(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:
+    options = csv(state_init="0", state_update={"state": "state + 1"})
+    loader.write("extractor.json", options)
+    assert loader.load(loader.write("a.csv", "a,1")) == 0
+    del options["config"]["type"]
+    loader.write("extractor.json", options)
+    assert loader.load(loader.write("a.csv", "b,1")) == 1
+    assert "'type'" in capsys.readouterr().err
+    assert set(loader.rows()) == {("malicious_ip", "a")}
+
+
 def test_a_half_of_a_surrogate_pair_is_rejected_as_key_and_stored_as_value(loader: Loader) -> None:
     loader.write("extractor.json", {"extractor": "JSON", "config": {"indicator_column": "a", "type": "t"}})
     assert loader.load(loader.write("a.json", '{"a": "\\ud800"}\n{"a": "b", "c": "\\ud800"}\n{"a": "é"}\n')) == 0

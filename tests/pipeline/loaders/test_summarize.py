@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,38 @@ def test_a_summary_that_cannot_be_made_is_an_error(
     arguments = [each.format(directory=loader.directory) for each in arguments]
     assert summarize(loader, options, *arguments, loader.write("a.csv", DOMAINS)) == 1
     assert message in capsys.readouterr().err
+    assert not (loader.directory / "x").exists()
+
+
+LOOK_UP = "ENRICHMENT_GET('known', 'bad', 'enrichment', 't')"
+
+
+@pytest.mark.parametrize("name", ["state_init", "state_merge"])
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_what_the_expressions_of_a_state_need_is_checked_before_the_first_row(
+    loader: Loader, name: str, processes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = loader.write("a.csv", DOMAINS)
+    assert summarize(loader, COUNT | {name: LOOK_UP}, "-p", processes, "-om", "CONSOLE", path) == 1
+    printed = capsys.readouterr()
+    assert f"config.{name}: ENRICHMENT_GET: no enrichment store configured" in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("name", ["state_init", "state_merge"])
+def test_a_look_up_that_fails_for_a_state_is_an_error(
+    loader: Loader, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = loader.write("a.csv", "bad\n")
+    loader.write("extractor.json", {"extractor": "CSV", "config": {"columns": ["ip"], "type": "known"}})
+    assert loader.load(path) == 0
+    with sqlite3.connect(loader.path) as connection:
+        connection.execute("UPDATE entries SET value = 'damaged'")
+    connection.close()
+    options = {"columns": ["ip"], "state_update": {"state": "ip"}, "state_merge": "states", name: LOOK_UP}
+    arguments = ["-p", "2", "--store", f"sqlite:{loader.path}", "-o", str(loader.directory / "x"), path]
+    assert summarize(loader, options, *arguments) == 1
+    assert re.search(rf"config\.{name}: .*look-up in the enrichment store failed", capsys.readouterr().err)
     assert not (loader.directory / "x").exists()
 
 

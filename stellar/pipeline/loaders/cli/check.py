@@ -15,7 +15,6 @@ from stellar.pipeline.config.diagnostics import ConfigDescriber
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.loaders.building import Loading, compile_extractor, read_extractor_file
 from stellar.pipeline.loaders.cli.common import add_store_options, read_settings
-from stellar.pipeline.loaders.summarize import compile_summary
 from stellar.tooling.check_command import CHECK_EXIT_STATUS, add_report_options, run_check
 from stellar.tooling.diagnostics import Diagnostic, DiagnosticReport
 from stellar.tooling.lints import lint
@@ -81,13 +80,9 @@ def _compile(
     file = problems.attempt(lambda: read_extractor_file(path, problems), None)
     if file is None:
         return None
-    options = None if file.config is None else file.config.config
-    is_summary = options is not None and bool(options.state_init or options.state_update)
-    loading = compile_extractor(file, settings, library, problems, needs_type=not is_summary)
-    if loading is not None and is_summary:
-        compile_summary(loading.config.config, loading.location, loading.builder)
-    if loading is not None and not problems.found and not is_offline:
-        loading.find_missing()
+    loading, _ = compile_extractor(
+        file, settings, library, problems, needs_type=not file.is_summary, is_offline=is_offline
+    )
     return loading
 
 

@@ -26,6 +26,7 @@ from stellar.pipeline.loaders.building import ExtractorFile, Loading, compile_ex
 from stellar.pipeline.loaders.load import BatchWork, RejectedLimit, RowReader
 from stellar.pipeline.loaders.rows import RejectedRow
 from stellar.pipeline.loaders.sources import Source, total_bytes
+from stellar.pipeline.loaders.summarize import SummaryExpressions
 from stellar.pipeline.loaders.transforms import SummaryState
 from stellar.pipeline.loaders.workers import Workers
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
@@ -188,25 +189,22 @@ def open_writable_store(settings: GlobalSettings) -> Store:
     return cast(Store, store)
 
 
-def prepare(options: argparse.Namespace, *, needs_type: bool) -> tuple[Loading, GlobalSettings]:
-    """Compile an extractor, and return it with the global configuration. Raises ConfigErrors with all errors."""
+def prepare(
+    options: argparse.Namespace, *, needs_type: bool
+) -> tuple[Loading, SummaryExpressions | None, GlobalSettings]:
+    """Compile an extractor, and return it with the expressions of its summary and the global configuration.
+
+    Raises ConfigErrors with all errors.
+    """
     errors: list[ConfigError] = []
     problems = ErrorCollector(errors)
     file = read_extractor_file(options.extractor, problems)
     settings = read_settings(options, file)
     library = load_library(settings, SourceLocation(str((options.config or Path()) / "global.json")))
-    loading = compile_extractor(file, settings, library, problems, needs_type=needs_type)
+    loading, summary = compile_extractor(file, settings, library, problems, needs_type=needs_type)
     if loading is None or errors:
         raise ConfigErrors(errors)
-    loading.find_missing()
-    raise_errors(loading)
-    return loading, settings
-
-
-def raise_errors(loading: Loading) -> None:
-    """Raise ConfigErrors if errors were found in an extractor."""
-    if errors := loading.builder.problems.found:
-        raise ConfigErrors(errors)
+    return loading, summary, settings
 
 
 @dataclass

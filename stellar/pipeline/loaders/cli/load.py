@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     with convert_errors(), ExitStack() as stack:
-        loading, settings = prepare(options, needs_type=True)
+        loading, _, settings = prepare(options, needs_type=True)
         files = expand_inputs(options.files)
         check_distinct(files, (options.rejected,))
         store = open_writable_store(settings)

@@ -14,11 +14,10 @@ from stellar.pipeline.loaders.cli.common import (
     convert_errors,
     open_reader,
     prepare,
-    raise_errors,
 )
 from stellar.pipeline.loaders.load import LoadError
 from stellar.pipeline.loaders.sources import expand_inputs
-from stellar.pipeline.loaders.summarize import WRITERS, compile_summary, require_file
+from stellar.pipeline.loaders.summarize import WRITERS, explain_missing_state, require_file
 
 DESCRIPTION = (
     "Update the state of a summary with each row of files, by the expressions state_init and state_update of the "
@@ -47,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output_mode != "CONSOLE":
         require_file(options.output)
     with convert_errors(), ExitStack() as stack:
-        loading, _ = prepare(options, needs_type=False)
-        summary = compile_summary(loading.config.config, loading.location, loading.builder)
-        raise_errors(loading)
+        loading, summary, _ = prepare(options, needs_type=False)
+        if summary is None:
+            raise explain_missing_state(loading.location)
         files = expand_inputs(options.files)
         check_distinct(files, (options.rejected, options.output if options.output_mode == "LOCAL" else None))
         if options.processes > 1 and summary.merge is None:
