@@ -92,7 +92,7 @@ def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_F
         sensor,
         problems.attempt(lambda: read_parser(parser_file), default_parser()),
         _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
-        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
+        _read_globals(directory, problems),
         directory,
     )
 
@@ -119,9 +119,23 @@ def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAI
         sensor,
         default_parser(),
         problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
-        _optional(read_global, directory / "global.json", GlobalConfig(), problems),
+        _read_globals(directory, problems),
         directory,
     )
+
+
+def load_globals(directory: Path) -> GlobalConfig:
+    """Load the global configuration of a directory; all settings have their defaults if it has no `global.json`.
+
+    Raises ConfigError if there is no such directory, and for an unreadable or invalid file.
+    """
+    if not directory.is_dir():
+        raise ConfigError(str(directory), "", "not a directory; create it, or check the path")
+    return _read_globals(directory, RAISE_FIRST)
+
+
+def _read_globals(directory: Path, problems: ErrorCollector) -> GlobalConfig:
+    return _optional(read_global, directory / "global.json", GlobalConfig(), problems)
 
 
 def load_groups(directory: Path) -> dict[str, list[str]]:
@@ -129,8 +143,7 @@ def load_groups(directory: Path) -> dict[str, list[str]]:
 
     Raises ConfigError for an unreadable or invalid global configuration.
     """
-    path = directory / "global.json"
-    return {group.name: group.sensors for group in read_global(path).parser_groups} if path.exists() else {}
+    return {group.name: group.sensors for group in _read_globals(directory, RAISE_FIRST).parser_groups}
 
 
 def list_sensors(directory: Path) -> list[str]:

@@ -7,7 +7,7 @@ import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -51,12 +51,11 @@ class Source:
     name: str
     stream: ByteStream
     raw: IO[bytes]
-    is_seekable: bool = field(default=True)
 
     @property
     def position(self) -> int:
-        """The number of bytes that were read; 0 if that is unknown."""
-        return self.raw.tell() if self.is_seekable else 0
+        """The number of bytes that were read; 0 if that is unknown, as for a pipe."""
+        return self.raw.tell() if self.raw.seekable() else 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content. Raises OSError if it cannot be read to the end."""
@@ -146,7 +145,7 @@ def open_source(name: str) -> Iterator[Source]:
             raise OSError(f"{shown}: {error}") from error
         except LookupError as error:
             raise LookupError(f"{shown}: {error.args[0]}") from error
-        yield Source(shown, content, raw, is_seekable=not is_standard_input)
+        yield Source(shown, content, raw)
 
 
 class _Arriving:

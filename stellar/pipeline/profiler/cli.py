@@ -16,8 +16,9 @@ from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
 from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, print_error
-from stellar.pipeline.config.loading import read_global
+from stellar.pipeline.config.loading import load_globals, read_global
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, expand_names, read_lines
 from stellar.pipeline.profiler.loading import load_definitions
@@ -105,10 +106,8 @@ def _load(options: argparse.Namespace) -> tuple[GlobalSettings, ProfilerDefiniti
     profiles: Path | None = options.profiles or (directory and directory / "profiler.json")
     if profiles is None:
         raise ValueError("no profiles selected; pass --profiles FILE, or --config DIR with profiler.json")
-    global_file: Path | None = options.globals
-    if global_file is None and directory is not None and (directory / "global.json").exists():
-        global_file = directory / "global.json"
-    settings = GlobalSettings({} if global_file is None else read_global(global_file).settings)
+    global_file, config = _read_globals(options.globals, directory)
+    settings = GlobalSettings(config.settings)
     if options.store is not None:
         settings[PROFILE_STORE_KEY] = options.store
     definition = load_definitions(profiles, load_library(settings, SourceLocation(str(global_file))))
@@ -117,6 +116,13 @@ def _load(options: argparse.Namespace) -> tuple[GlobalSettings, ProfilerDefiniti
     if definition.timestamp_field is None:
         raise ValueError(f"{profiles}: no timestampField; add it, or pass --timestampfield, as in -t timestamp")
     return settings, definition
+
+
+def _read_globals(file: Path | None, directory: Path | None) -> tuple[Path, GlobalConfig]:
+    """Return the global configuration of a file, or else of a directory, and the name of its file."""
+    if file is not None:
+        return file, read_global(file)
+    return (directory or Path()) / "global.json", GlobalConfig() if directory is None else load_globals(directory)
 
 
 def _apply(profiler: StreamProfiler, files: Sequence[str], errors: Any) -> int:

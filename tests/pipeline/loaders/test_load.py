@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import lzma
+import os
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import pytest
 
 from stellar.pipeline import Raw, build_pipeline, load_config
 from stellar.pipeline.loaders.cli import main
+from stellar.pipeline.progress import Display
 from stellar.stores.base import Row
 from stellar.stores.sqlite import BATCH, SqliteStore
 
@@ -385,6 +388,7 @@ REPORT = """
 import sys
 from pathlib import Path
 from stellar.pipeline.loaders.cli import main
+from stellar.pipeline.progress import Display
 status = main()
 print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1])
 sys.exit(status)
@@ -592,6 +596,51 @@ def test_a_terminal_shows_progress_and_a_pipe_does_not(
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     assert loader.load(*paths) == 0
     assert "%  " in screen.getvalue()
+
+
+@pytest.mark.parametrize("pipe", ["-", "/dev/fd/{}"])
+def test_progress_counts_the_bytes_of_finished_files_and_none_of_pipes(
+    loader: Loader, pipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    reading, writing = os.pipe()
+    os.write(writing, b"p,1\n" * 1000)
+    os.close(writing)
+    stream = os.fdopen(reading)
+    monkeypatch.setattr(sys, "stdin", stream)
+    loader.write("extractor.json", csv())
+    first, last = loader.write("a.csv", "a,1\n" * 2000), loader.write("b.csv", "b,1\n" * 2000)
+    shown: list[int] = []
+
+    @contextmanager
+    def record(*_: object) -> Iterator[Display]:
+        yield Display(shown.append, lambda text: None)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("stellar.pipeline.loaders.cli.common.display", record)
+    monkeypatch.setattr("stellar.pipeline.loaders.cli.common.SECONDS_BETWEEN", 0)
+    with stream:
+        assert loader.load(first, pipe.format(reading), last) == 0
+    assert shown == sorted(shown)
+    size = os.path.getsize(first)
+    assert shown[0] == size  # read in one piece
+    assert shown[-1] == 2 * size
+    assert set(shown) == {size, 2 * size}
+
+
+def test_a_directory_of_the_configuration_must_exist_and_may_be_empty(
+    loader: Loader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader.write("extractor.json", csv())
+    path = loader.write("a.csv", "a,1\n")
+    assert loader.load("--config", str(loader.directory / "confg"), path) == 1
+    assert "confg: not a directory; create it, or check the path" in capsys.readouterr().err
+    assert not loader.path.exists()
+    (loader.directory / "empty").mkdir()
+    assert loader.load("--config", str(loader.directory / "empty"), path) == 0
 
 
 def test_a_store_that_can_only_be_read_is_refused(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,7 @@ def test_invalid_options_are_usage_errors(
 
 def test_fields_are_added_to_the_enrichments_of_sensors(loader: Loader, capsys: pytest.CaptureFixture[str]) -> None:
     directory = loader.directory / "config"
+    directory.mkdir()
     fields = loader.write("fields.json", FIELDS)
     arguments = ["-i", loader.write("a.csv", "a,x"), "-n", fields, "--config", str(directory), "-q"]
     assert run(loader, *arguments) == 0

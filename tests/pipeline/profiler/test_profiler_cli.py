@@ -128,6 +128,7 @@ def test_an_invalid_configuration_is_reported(
     [
         (["--store", "sqlite:p.db"], "no profiles selected; pass --profiles FILE, or --config DIR with profiler.json"),
         (["--config", ".", "missing.jsonl"], "missing.jsonl: No such file or directory"),
+        (["--profiles", "profiler.json", "--config", "confg"], "confg: not a directory; create it, or check the path"),
         (["--profiles", "missing.json"], "missing.json: cannot read the file: No such file or directory"),
     ],
 )

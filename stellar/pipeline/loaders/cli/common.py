@@ -18,7 +18,7 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
 from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN
-from stellar.pipeline.config.loading import read_global
+from stellar.pipeline.config.loading import load_globals
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
 from stellar.pipeline.connectors.sinks import Sinks
 from stellar.pipeline.loaders.batches import can_batch, extracts_lines
@@ -139,8 +139,7 @@ def read_settings(options: argparse.Namespace, file: ExtractorFile | None = None
     if options.zookeeper is not None:
         settings = _read_from_zookeeper(options.zookeeper)
     elif options.config is not None:
-        if (path := options.config / "global.json").exists():
-            settings = GlobalSettings(read_global(path).settings)
+        settings = GlobalSettings(load_globals(options.config).settings)
     elif file is not None and file.config is not None and file.config.config.zk_quorum:
         try:
             settings = _read_from_zookeeper(file.config.config.zk_quorum)
@@ -235,17 +234,12 @@ class Progress:
 
     def __call__(self, source: Source | None) -> None:
         if source is not None:
-            self.done += 0 if self.source is None else self._position
+            self.done += 0 if self.source is None else total_bytes([self.source.name]) or 0
             self.source = source
         self.rows += 1
         if self.rows % _ROWS_BETWEEN == 0 and (now := time.monotonic()) >= self.next_time and self.source is not None:
             self.screen.show(self.done + self.source.position)
             self.next_time = now + SECONDS_BETWEEN
-
-    @property
-    def _position(self) -> int:
-        stream = self.source.raw if self.source is not None else None
-        return 0 if stream is None or stream.closed else stream.tell()
 
 
 def open_reader(
