@@ -363,7 +363,9 @@ def secure(authority: trustme.CA) -> Iterator[Service]:
     yield from serve(context)
 
 
-def test_a_client_certificate_is_presented(secure: Service, authority: trustme.CA, make: Make, tmp_path: Path) -> None:
+def test_a_client_certificate_is_presented(
+    secure: Service, authority: trustme.CA, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     client = authority.issue_cert("client@example.com")
     names = [str(tmp_path / name) for name in ("ca.pem", "client.pem", "key.pem")]
     authority.cert_pem.write_to_path(names[0])
@@ -372,7 +374,7 @@ def test_a_client_certificate_is_presented(secure: Service, authority: trustme.C
     tls = dict(zip(("caPath", "certificatePath", "keyPath"), names, strict=True))
     token = tmp_path / "token"
     token.write_text("Bearer abc")
-    token.chmod(0o600)
+    token.chmod(0o644)
     pipeline = make(asset(secure, tls=tls, authorization={"type": "file", "path": str(token)}))
     assert list(pipeline.find_missing_services()) == []
     assert send(pipeline, {"id": 1}) == ({"asset.location": "US"}, [])
@@ -380,6 +382,7 @@ def test_a_client_certificate_is_presented(secure: Service, authority: trustme.C
     token.write_text("Bearer def")
     send(pipeline, {"id": 2})
     assert secure.requests[1][2]["Authorization"] == "Bearer def"
+    assert caplog.messages == [f"credentials in {token} are readable by other users; run chmod 600 on it"]
     without = make(asset(secure, tls={"caPath": names[0]}))
     [message] = send(without, {"id": 1})[1]
     assert "rest failed: asset: GET https://127.0.0.1" in message

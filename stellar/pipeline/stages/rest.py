@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from stellar.functions.rest.client import RestClient, RestResponse
 
 JSON_TYPE = "application/json"
+
+OpenAuthorization = Callable[[str], Authorization]  # returns the same object for the same file
 
 
 class RestFailure(ValueError):
@@ -225,14 +227,17 @@ def build_rest(adapter: AdapterContext) -> list[RestTask]:
             'expected a list of services, such as [{"endpointTemplate": "https://…", "prefix": "asset"}]'
         )
     tasks = []
+    open_file = cache(Authorization)  # services share a file, which may change during the run
     for index, value in enumerate(services):
-        build = partial(_build_task, adapter, value, location / index)
+        build = partial(_build_task, adapter, value, location / index, open_file)
         if (task := adapter.builder.problems.attempt(build, None)) is not None:
             tasks.append(task)
     return tasks
 
 
-def _build_task(adapter: AdapterContext, value: object, location: SourceLocation) -> RestTask:
+def _build_task(
+    adapter: AdapterContext, value: object, location: SourceLocation, open_file: OpenAuthorization
+) -> RestTask:
     if not isinstance(value, dict):
         raise location.error(f"expected a map with endpointTemplate and prefix, got {describe(value)}")
     service = validate(RestService, value, location)
@@ -240,14 +245,14 @@ def _build_task(adapter: AdapterContext, value: object, location: SourceLocation
     text, builder = service.filter_expression, adapter.builder
     condition = None if not text else builder.predicate(text, location / "filterExpression")
     settings = _make_settings(service, builder.settings, builder.global_location)
-    _add_checks(adapter, service, location)
+    _add_checks(adapter, service, location, open_file)
     url: Template = _attempt(lambda: compile_url(service.endpoint_template, properties), location / "endpointTemplate")
     return RestTask(
         adapter.name,
         service,
         url,
         _compile_body(service, location),
-        _make_headers(service, location, is_secure=url.start.startswith("https:")),
+        _make_headers(service, location, open_file, is_secure=url.start.startswith("https:")),
         _compile_path(service.success_json_path, properties, location / "successJsonPath"),
         _compile_path(service.results_json_path, properties, location / "resultsJsonPath") or compile_json_path("$"),
         condition,
@@ -287,7 +292,7 @@ def _compile_path(text: str | None, properties: Mapping[str, str], location: Sou
 
 
 def _make_headers(
-    service: RestService, location: SourceLocation, *, is_secure: bool
+    service: RestService, location: SourceLocation, open_file: OpenAuthorization, *, is_secure: bool
 ) -> Callable[[], Mapping[str, str]]:
     """Return a function that returns the headers of requests. A file of credentials is read when it has changed."""
     headers = {
@@ -308,7 +313,7 @@ def _make_headers(
     path = given.path or ""
 
     def read() -> Mapping[str, str]:
-        return headers | {"Authorization": Authorization(path).header(secure=True) or ""}
+        return headers | {"Authorization": open_file(path).header(secure=True) or ""}
 
     return read
 
@@ -337,7 +342,9 @@ def _make_settings(service: RestService, settings: Mapping[str, Any], location: 
         raise location.error(str(error.args[0])) from error
 
 
-def _add_checks(adapter: AdapterContext, service: RestService, location: SourceLocation) -> None:
+def _add_checks(
+    adapter: AdapterContext, service: RestService, location: SourceLocation, open_file: OpenAuthorization
+) -> None:
     """Add checks of the files that a service names, for the start of a run."""
 
     def check_files(context: Context) -> None:
@@ -345,7 +352,7 @@ def _add_checks(adapter: AdapterContext, service: RestService, location: SourceL
             if (tls := service.tls) is not None:
                 tls_context(tls.ca_path, tls.certificate_path, tls.key_path)
             if service.authorization is not None and service.authorization.path is not None:
-                Authorization(service.authorization.path)
+                open_file(service.authorization.path)
         except (OSError, ValueError) as error:
             raise LookupError(str(error)) from error
 
