@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from stellar.pipeline.config.schema import ExtractorOptions
 from stellar.pipeline.loaders.load import RowReader
 from stellar.pipeline.loaders.transforms import STATES, SummaryState
 from stellar.util.abbreviate import quote
+from stellar.util.atomic_files import replace_content
 from stellar.util.optional_imports import import_optional
 
 
@@ -111,17 +110,7 @@ def write_local(state: Any, file: str | None) -> None:
     path = Path(require_file(file))
     text = _serialize(state)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as copy:
-            copy.write(text)
-            copy.flush()
-            os.fsync(copy.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_content(str(path), text.encode())
 
 
 def write_remote(state: Any, file: str | None) -> None:

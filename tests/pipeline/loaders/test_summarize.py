@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_a_summary_is_written_to_a_file_that_object_get_reads(loader: Loader) ->
     read = stellar.compile(f"BLOOM_EXISTS(OBJECT_GET('{target}'), domain)")
     assert [read({"domain": each}) for each in ("google", "goggle")] == [True, False]
     assert [path.name for path in target.parent.iterdir()] == ["filter.ser"]
+
+
+def test_a_summary_replaces_the_file_of_a_link_and_keeps_its_permissions(loader: Loader) -> None:
+    target, link = Path(loader.write("store/count", "0")), loader.directory / "link"
+    target.chmod(0o600)
+    link.symlink_to(target)
+    assert summarize(loader, COUNT, "-o", str(link), loader.write("top.csv", DOMAINS)) == 0
+    assert json.loads(target.read_text()) == 11
+    assert link.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 def test_a_summary_is_written_to_a_url(loader: Loader) -> None:
