@@ -6,9 +6,12 @@ Reading: `//` and `/* */` comments, and only the first value of a string counts.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from stellar.java.doubles import print_double
 
 # Strings match first, so that `//` in a string does not start a comment. What is not closed matches up to the end, so
 # that the time is linear
@@ -102,6 +105,8 @@ def _indent(value: Any, line_end: str) -> str:
         return f"{{{','.join(members)}{line_end}}}" if value else "{ }"
     if isinstance(value, list):
         return f"[ {', '.join(_indent(item, line_end) for item in value)} ]" if value else "[ ]"
+    if isinstance(value, float) and math.isfinite(value):
+        return print_double(value)
     return _quote(value) if isinstance(value, str) else json.dumps(value, allow_nan=False)
 
 

@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from types import FunctionType
 
+from stellar.java.doubles import print_double
 from stellar.java.integers import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from stellar.language.limits import check_string, measure
 from stellar.language.python_values import describe_foreign, from_python, is_foreign
@@ -69,30 +69,12 @@ def _map_to_string(items: Iterable[tuple[object, object]]) -> str:
     return "{" + ", ".join([f"{_to_string(key)}={_to_string(value)}" for key, value in items]) + "}"
 
 
-def _float_to_string(value: float) -> str:
-    if 1e-3 <= value < 1e7 or -1e7 < value <= -1e-3:
-        return float.__repr__(value)
-    if value == 0:
-        return "-0.0" if math.copysign(1, value) < 0 else "0.0"
-    if value - value != 0:  # infinite, or not a number
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    sign, digits, exponent = Decimal(float.__repr__(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)  # it is finite
-    exponent += len(digits) - 1
-    if len(digits) == 1 and float(closer := f"{value:.1e}") == value:
-        # Java prints at least two digits, and chooses the nearest two: 4.9E-324
-        sign, digits, _ = Decimal(closer).as_tuple()
-        exponent = int(closer.partition("e")[2])
-    first, *rest = map(str, digits)
-    return f"{'-' * sign}{first}.{''.join(rest) or '0'}E{exponent}"
-
-
 # In this order, because a bool is also an int
 _WRITERS: dict[type, Callable[..., str]] = {
     str: str.__str__,
     bool: lambda value: "true" if value else "false",
     int: int.__repr__,
-    float: _float_to_string,
+    float: print_double,
     type(None): lambda _: "null",
     list: _list_to_string,
     dict: lambda value: _map_to_string(value.items()),

@@ -51,9 +51,16 @@ def _locate(kind: str, sensor: str | None) -> str:
         raise ValueError(f"unknown kind of configuration {quote(kind)}; expected one of {', '.join(KINDS)}")
     if not sensor:
         raise ValueError(f"a configuration of the kind {kind} needs the name of a sensor")
-    if sensor in (".", "..") or not sensor.isprintable() or "/" in sensor or "\\" in sensor:
-        raise ValueError(f"invalid name of a sensor {sensor[:80]!r}: expected a name without / and control characters")
+    check_sensor(sensor)
     return f"{_OF_SENSORS[kind]}/{sensor}"
+
+
+def check_sensor(name: str) -> None:
+    """Raise ValueError for a name of a sensor that is not the name of a file or node."""
+    if name in ("", ".", "..") or not name.isprintable() or "/" in name or "\\" in name:
+        raise ValueError(
+            f"invalid name of a sensor {quote(name, 80)}: expected a name without slashes and control characters"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,81 +1,50 @@
 """Configurations in the form in which Metron writes them: with all defaults, printed as its JSON library does.
 
-Two spaces of indentation, ` : ` after keys, lists on one line, no nulls.
+See `stellar.java.jackson` for the form. There are no nulls in maps.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from stellar.java.jackson import to_indented
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.loading import (
     modernize_enrichment,
-    parse_enrichment,
-    parse_indexing,
     parse_parser,
     parse_profiler,
+    validate,
 )
 from stellar.pipeline.config.locations import SourceLocation, parse_object
-from stellar.pipeline.config.schema import ParserConfig, Transformation
+from stellar.pipeline.config.schema import EnrichmentConfig, IndexingConfig, ParserConfig, Transformation
 from stellar.util.abbreviate import describe_type
 
 Json = dict[str, Any]
 
 # -- Printing ---------------------------------------------------------------------------------------------------------
 
-_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
-_SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
-
 
 def print_json(value: object) -> str:
-    """Return a value as JSON. Raises ValueError for a value without a JSON form, and for one nested too deeply."""
+    """Return a value as JSON without nulls in maps; sets become lists.
+
+    Raises ValueError for a value without a JSON form, and for one nested too deeply.
+    """
     try:
-        return "".join(_write(value, ""))
+        return to_indented(_to_json(value))
     except RecursionError:
-        raise ValueError("the value is nested too deeply for JSON") from None
+        raise ValueError("nested too deeply") from None
 
 
-def _write(value: object, indent: str) -> Iterator[str]:
+def _to_json(value: object) -> Any:
     if isinstance(value, Mapping):
-        yield from _write_map({name: item for name, item in value.items() if item is not None}, indent)
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from _write_list(list(value), indent)
-    else:
-        yield _write_scalar(value)
-
-
-def _write_map(value: Mapping[Any, Any], indent: str) -> Iterator[str]:
-    inner = f"{indent}  "
-    for index, (name, item) in enumerate(value.items()):
-        yield f"{',' if index else '{'}\n{inner}{_quote(to_string(name))} : "
-        yield from _write(item, inner)
-    yield f"\n{indent}}}" if value else "{ }"
-
-
-def _write_list(value: list[Any], indent: str) -> Iterator[str]:
-    for index, item in enumerate(value):
-        yield ", " if index else "[ "
-        yield from _write(item, indent)
-    yield " ]" if value else "[ ]"
-
-
-def _write_scalar(value: object) -> str:
-    if isinstance(value, str):
-        return _quote(value)
-    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return to_string(value)
+        return {to_string(name): _to_json(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_to_json(item) for item in value]
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     raise ValueError(f"cannot write {describe_type(value)} as JSON; convert it, for example with TO_STRING")
-
-
-def _quote(text: str) -> str:
-    return f'"{_ESCAPED.sub(_escape, text)}"'
-
-
-def _escape(match: re.Match[str]) -> str:
-    return _SHORT.get(match[0]) or f"\\u{ord(match[0]):04X}"
 
 
 # -- Defaults ---------------------------------------------------------------------------------------------------------
@@ -113,18 +82,18 @@ _NO_PARSER: Json = {"parserClassName": ""}
 
 def read_parser_json(text: str, location: SourceLocation) -> Json:
     """Return the configuration of a parser with all keys. Raises ConfigError."""
-    config = parse_parser(text, location)
-    return _complete_parser(config)
+    return complete_parser(parse_parser(text, location))
 
 
 def make_empty_parser() -> Json:
     """Return the configuration of a parser with defaults only."""
-    completed = _complete_parser(ParserConfig.model_validate(_NO_PARSER))
+    completed = complete_parser(ParserConfig.model_validate(_NO_PARSER))
     del completed["parserClassName"]
     return completed
 
 
-def _complete_parser(config: ParserConfig) -> Json:
+def complete_parser(config: ParserConfig) -> Json:
+    """Return the configuration of a parser with all keys."""
     values = config.model_dump(by_alias=True)
     is_envelope = config.raw_message_strategy == "ENVELOPE"
     for key in ("readMetadata", "mergeMetadata"):
@@ -142,8 +111,8 @@ def _complete_transformation(config: Transformation) -> Json:
 
 def read_enrichment_json(text: str, location: SourceLocation) -> Json:
     """Return the configuration of an enrichment with all keys. Raises ConfigError."""
-    parse_enrichment(text, location)
     value = modernize_enrichment(parse_object(text, location.file), location)
+    validate(EnrichmentConfig, value, location)
     threat_intel = value.get("threatIntel", {})
     return {
         "enrichment": _complete_stage(value.get("enrichment", {})),
@@ -192,8 +161,9 @@ def merge_rules(*lists: list[Json] | dict[str, Any]) -> list[Json]:
 
 def read_indexing_json(text: str, location: SourceLocation) -> Json:
     """Return the configuration of indexing. Raises ConfigError."""
-    parse_indexing(text, location)
-    return parse_object(text, location.file)
+    value = parse_object(text, location.file)
+    validate(IndexingConfig, value, location)
+    return value
 
 
 _PROFILE_KEYS = ("profile", "foreach", "result", "onlyif", "init", "update", "groupBy", "expires")

@@ -23,6 +23,7 @@ from stellar.pipeline.config.loading import (
     parse_global,
     parse_indexing,
     parse_parser,
+    validate,
 )
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object
 from stellar.pipeline.config.metron_json import (
@@ -43,8 +44,9 @@ _NOT_GIVEN: Any = object()
 
 
 def _read_global(text: str, location: SourceLocation) -> dict[str, Any]:
-    parse_global(text, location)
-    return parse_object(text, location.file)
+    value = parse_object(text, location.file)
+    validate(GlobalConfig, value, location)
+    return value
 
 
 # The function that reads each kind, with all keys

@@ -13,7 +13,7 @@ from stellar.language.runtime import describe
 from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.config.loading import SensorConfig, parse_parser, validate
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
-from stellar.pipeline.config.metron_json import print_json, read_parser_json
+from stellar.pipeline.config.metron_json import complete_parser, print_json
 from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.functions.arguments import list_errors
 from stellar.pipeline.functions.configurations import find_store, read_stored
@@ -87,7 +87,7 @@ def init(context: Context, sensor_type: str, config: object = _NOT_GIVEN) -> Sen
         pipeline = build_pipeline(config_of_sensor, context, ErrorCollector(found))
         if found:
             raise ConfigErrors(found)
-        return SensorParser(pipeline, read_parser_json(text, location))
+        return SensorParser(pipeline, complete_parser(parser))
     except ConfigError as error:
         raise ValueError(f"PARSER_INIT: {list_errors(error)}") from error
 

@@ -6,17 +6,19 @@ They are in files of a directory, or in Metron's nodes of ZooKeeper.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stellar.java.jackson import to_indented, without_comments
-from stellar.pipeline.config.loading import parse_enrichment, validate
+from stellar.pipeline.config.loading import modernize_enrichment, validate
 from stellar.pipeline.config.locations import SourceLocation, parse_object, read_text
-from stellar.util.abbreviate import quote
+from stellar.pipeline.config.schema import EnrichmentConfig
+from stellar.stores.configurations import check_sensor
+from stellar.util.atomic_files import replace_content
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
@@ -50,10 +52,10 @@ def read_sensor_fields(path: Path) -> SensorFields:
     location = SourceLocation(str(path))
     fields = validate(SensorFields, parse_object(read_text(path), location.file), location)
     for sensor in fields.sensors:
-        if sensor in ("", ".", "..") or not sensor.isprintable() or "/" in sensor:
-            raise (location / "sensorToFieldList" / sensor).error(
-                f"invalid sensor {quote(sensor)}: expected the name of a file without slashes"
-            )
+        try:
+            check_sensor(sensor)
+        except ValueError as error:
+            raise (location / "sensorToFieldList" / sensor).error(str(error)) from error
     return fields
 
 
@@ -114,9 +116,7 @@ class EnrichmentFiles:
         for change in changes.values():
             path = Path(change.before.name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            copy = path.with_name(f".{path.name}.new")
-            copy.write_text(change.text, encoding="utf-8")
-            os.replace(copy, path)
+            replace_content(str(path), change.text.encode())
 
 
 class EnrichmentNodes:
@@ -196,8 +196,8 @@ def add_fields(configs: EnrichmentConfigs, fields: SensorFields) -> list[str]:
 def _update(before: StoredConfig, fields: FieldList) -> dict[str, Any] | None:
     """Return the new configuration, or None if it stays as it is."""
     location, source = SourceLocation(before.name), "{}" if before.text is None else before.text
-    parse_enrichment(source, location)
     config = parse_object(source, location.file)
+    validate(EnrichmentConfig, modernize_enrichment(deepcopy(config), location), location)
     section_name, adapter = _ADAPTERS[fields.type]
     key = next((key for key in config if key.lower() == section_name.lower()), section_name)
     section: dict[str, Any] = config.setdefault(key, {})

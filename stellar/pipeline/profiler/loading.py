@@ -7,8 +7,9 @@ from pathlib import Path
 from stellar.language.errors import ConfigError
 from stellar.language.expression import Expression
 from stellar.language.library import Library
-from stellar.pipeline.config.loading import parse_profiler
+from stellar.pipeline.config.loading import validate
 from stellar.pipeline.config.locations import SourceLocation, parse_object, read_text
+from stellar.pipeline.config.schema import ProfilerConfig
 from stellar.profiles.definitions import InvalidDefinition, ProfilerDefinition, compile_with, read_definitions
 from stellar.profiles.definitions import Path as DefinitionPath
 
@@ -23,7 +24,8 @@ def load_definitions(file: Path, library: Library) -> ProfilerDefinition:
 
 def parse_definitions(text: str, location: SourceLocation, library: Library) -> ProfilerDefinition:
     """Parse the definitions of profiles, and compile their expressions. Raises ConfigError."""
-    parse_profiler(text, location)  # reports all errors of the structure at once
+    value = parse_object(text, location.file)
+    validate(ProfilerConfig, value, location)  # reports all errors of the structure at once
     compile_one = compile_with(library)
 
     def compile_at(source: str, path: DefinitionPath) -> Expression:
@@ -33,7 +35,7 @@ def parse_definitions(text: str, location: SourceLocation, library: Library) -> 
             raise _locate(location, error) from error.__cause__
 
     try:
-        return read_definitions(parse_object(text, location.file), compile_at)
+        return read_definitions(value, compile_at)
     except InvalidDefinition as error:
         raise _locate(location, error) from error
 

@@ -148,6 +148,35 @@ def test_a_missing_configuration_is_empty_or_null(
 
 
 @pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("GLOBAL", '{"a": 1, "a": 2}'),
+        ("PROFILER", '{"profiles": [], "profiles": []}'),
+        ("PARSER", '{"parserClassName": "CSV", "parserClassName": "JSONMap"}'),
+        ("ENRICHMENT", '{"enrichment": {}, "enrichment": {}}'),
+        ("INDEXING", '{"hdfs": {}, "hdfs": {}}'),
+    ],
+)
+def test_a_warning_about_a_configuration_is_logged_once(
+    evaluate: Evaluate, in_directory: Context, caplog: pytest.LogCaptureFixture, kind: str, text: str
+) -> None:
+    put(evaluate, in_directory, kind, text, "web")
+    assert len(caplog.messages) == 1
+    evaluate("CONFIG_GET(kind, 'web')", in_directory, kind=kind)
+    assert len(caplog.messages) == 2
+    assert {message.partition("; ")[2] for message in caplog.messages} == {"the last one is used"}
+
+
+def test_a_warning_about_the_configuration_of_a_parser_is_logged_once(
+    evaluate: Evaluate, in_directory: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(
+        "PARSER_INIT('web', config)", in_directory, config='{"parserClassName": "CSV", "parserClassName": "JSONMap"}'
+    )
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
     ("kind", "config", "sensor", "message"),
     [
         ("GLOBAL", "{", None, "invalid JSON"),

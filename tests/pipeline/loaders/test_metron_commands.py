@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,25 @@ def test_fields_are_added_to_the_enrichments_of_sensors(loader: Loader, capsys: 
     assert json.loads(path.read_text()) == expected
 
 
+def test_older_spellings_of_a_sensor_stay_and_are_warned_of_once(
+    loader: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = {"rule": "a == 1", "score": 5, "comments": "c"}
+    path = loader.write("config/enrichments/bro.json", {"ThreatIntel": {"triageConfig": {"riskLevelRules": [rule]}}})
+    Path(path).chmod(0o640)
+    fields = read_sensor_fields(Path(loader.write("fields.json", FIELDS)))
+    assert add_fields(EnrichmentFiles(loader.directory / "config"), fields) == [path]
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)["ThreatIntel"]
+    assert config["triageConfig"] == {"riskLevelRules": [rule]}
+    assert config["fieldMap"] == {"hbaseThreatIntel": ["ip_src_addr", "ip_dst_addr"]}
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == [
+        "read as 'threatIntel'",
+        "read as 'comment'",
+    ]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -141,7 +162,11 @@ def test_what_a_sensor_has_stays(loader: Loader, before: Any, after: Any) -> Non
     [
         (FIELDS | {"zkQuorum": None}, None, "no configuration to add the fields to; pass -z HOST:PORT or --config DIR"),
         (FIELDS | {"zkQuorum": "no-such-host.invalid:2181"}, None, "unknown host no-such-host.invalid"),
-        ({"sensorToFieldList": {"../x": {"type": "ENRICHMENT", "fieldToEnrichmentTypes": {}}}}, "{}", "invalid sensor"),
+        (
+            {"sensorToFieldList": {"../x": {"type": "ENRICHMENT", "fieldToEnrichmentTypes": {}}}},
+            "{}",
+            "invalid name of a sensor",
+        ),
         (FIELDS, "", "the file is empty"),
         ({"sensorToFieldList": {"bro": {"type": "X", "fieldToEnrichmentTypes": {}}}}, "{}", "fields.json:"),
         ({"sensors": {}}, "{}", "sensorToFieldList"),
