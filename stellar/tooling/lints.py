@@ -110,7 +110,8 @@ def lint(tree: n.Expr, source: str, library: Library) -> list[Finding]:
         for check, name in _NAMES.items()
         for span, message, hint, *edits in check(node, context)
     ]
-    findings = [_verify_edits(finding, tree, source) for finding in findings]
+    if any(finding.edits for finding in findings):
+        findings = _verify_edits(findings, source, n.outline(tree))
     if "noqa" in source.lower():
         from stellar.tooling.suppressions import suppress_findings  # loads the lexer
 
@@ -118,11 +119,38 @@ def lint(tree: n.Expr, source: str, library: Library) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.span.start, finding.name))
 
 
-def _verify_edits(finding: Finding, tree: n.Expr, source: str) -> Finding:
-    """Return a finding without its edits if the expression would have another tree after them."""
-    if not finding.edits or _outline(apply_edits(source, finding.edits)) == n.outline(tree):
-        return finding
-    return replace(finding, edits=())
+def _verify_edits(findings: list[Finding], source: str, expected: list[tuple[str, ...]]) -> list[Finding]:
+    """Return findings, those without edits after whose edits the expression would have another tree.
+
+    Parsing takes time, so the edits of many findings are verified together. That proves each of them: in equal trees,
+    what a pair of parentheses encloses is a subtree, which it may enclose alone, too. It does not for pairs that cross,
+    which would match those of each other. Otherwise halves of the findings are verified.
+
+    expected: the outline of the tree
+    """
+    edits = tuple(edit for finding in findings for edit in finding.edits)
+    if not edits or (_are_nested_or_apart(findings) and _outline(apply_edits(source, edits)) == expected):
+        return findings
+    if len(findings) == 1:
+        return [replace(findings[0], edits=())]
+    middle = len(findings) // 2
+    return [
+        *_verify_edits(findings[:middle], source, expected),
+        *_verify_edits(findings[middle:], source, expected),
+    ]
+
+
+def _are_nested_or_apart(findings: list[Finding]) -> bool:
+    """Return True if the edits of no two findings cross, or begin where others end."""
+    ranges = [(each.edits[0].span.start, each.edits[-1].span.end) for each in findings if each.edits]
+    enclosing: list[int] = []  # the ends of the ranges around the current one
+    for start, end in sorted(ranges, key=lambda each: (each[0], -each[1])):
+        while enclosing and enclosing[-1] < start:
+            enclosing.pop()
+        if enclosing and (enclosing[-1] == start or enclosing[-1] < end):
+            return False
+        enclosing.append(end)
+    return True
 
 
 def _outline(source: str) -> list[tuple[str, ...]] | None:

@@ -541,3 +541,61 @@ def test_edits_that_would_change_the_meaning_are_dropped(replacement, monkeypatc
     monkeypatch.setitem(lints._NAMES, check, "always-exists")
     (finding,) = lint(parse("a"), "a", LIBRARY)
     assert (finding.message, finding.edits) == ("wrong", ())
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The sources that lints parse."""
+    sources = []
+    monkeypatch.setattr(lints, "parse", lambda source: sources.append(source) or parse(source))
+    return sources
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " + ".join(f"x{number} / a * b" for number in range(60)),
+        f"a and b or f({', '.join(['8 / 4 * 2'] * 60)}) in c == d",  # around each other, some with one end
+        "a / f(" * 60 + "x" + ") * b" * 60,
+    ],
+)
+def test_edits_of_many_findings_are_parsed_once(text, parsed):
+    tree = parse(text)
+    findings = [finding for finding in lint(tree, text, FUNCTIONS) if finding.edits]
+    assert len(findings) >= 60
+    assert len(parsed) == 1
+    for finding in findings:
+        assert outline(parse(apply_edits(text, finding.edits))) == outline(tree)
+
+
+def test_edits_of_a_wrong_fix_among_many_are_dropped(parsed, monkeypatch):
+    def check(node, context):
+        if node == parse("wrong"):
+            yield node.span, "wrong", "none", (SourceEdit(node.span, "right"),)
+
+    monkeypatch.setitem(lints._NAMES, check, "always-exists")
+    text = " + ".join(["8 / 4 * 2"] * 30 + ["wrong"] + ["8 / 4 * 2"] * 33)
+    findings = lint(parse(text), text, FUNCTIONS)
+    assert [finding.name for finding in findings if not finding.edits] == ["always-exists"]
+    assert len(findings) == 64
+    assert len(parsed) == 1 + 2 * 6  # the halves of halves
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("a * b + c", [(0, 5), (4, 9)]),  # crossing: together (a * (b) + c)
+        ("a - b - c", [(0, 5), (4, 9)]),
+        ("a -b", [(0, 2), (2, 4)]),  # adjacent
+    ],
+)
+def test_edits_that_keep_the_tree_only_together_are_dropped(text, spans, monkeypatch):
+    def check(node, context):
+        if context.parent(node) is None:
+            for start, end in spans:
+                yield node.span, "wrong", "none", lints._insert_parentheses(Span(start, end))
+
+    monkeypatch.setitem(lints._NAMES, check, "always-exists")
+    tree = parse(text)
+    for finding in lint(tree, text, FUNCTIONS):
+        assert outline(parse(apply_edits(text, finding.edits))) == outline(tree)
