@@ -179,6 +179,25 @@ def test_runs_that_are_killed_write_each_document_once(write_config: Callable[..
     assert tree == expected
 
 
+def test_a_file_that_is_shorter_than_stored_is_not_continued(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(None, {"n": 1}, options=("--resume",)) == 0
+    file = Path("out/squid", f"{get_date()}.jsonl")
+    file.write_text("{}\n", encoding="utf-8")
+    assert run(None, {"n": 1}, {"n": 2}, options=("--resume",)) == 1
+    assert f"{file} has 3 bytes, but" in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == "{}\n"
+
+
+def test_a_file_that_was_moved_away_is_continued_in_a_new_file(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(None, {"n": 1}, options=("--resume",)) == 0
+    file = Path("out/squid", f"{get_date()}.jsonl")
+    file.rename("archived.jsonl")
+    assert run(None, {"n": 1}, {"n": 2}, options=("--resume",)) == 0
+    assert read_tree() == {"squid": [2]}
+    warning = f"{file} does not exist any more; the run continues with a new file"
+    assert capsys.readouterr().err.count(warning) == 1
+
+
 def test_a_database_and_a_directory_cannot_be_stored_together(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(None, {"n": 1}, errors="errors.db", options=("--resume",)) == 1
     assert "--resume needs a database or a directory for both records and errors" in capsys.readouterr().err

@@ -220,7 +220,9 @@ def test_an_output_that_was_moved_away_is_continued_in_a_new_file(
     write_log("a.log", 10, 20, "a")
     run(config, "a.log")
     assert read_numbers() == expect(10, 20)
-    assert "out.jsonl does not exist any more; the run continues with a new file" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "out.jsonl does not exist any more; the run continues with a new file" in errors
+    assert errors.count("does not exist any more") == 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1}', "\x00"])

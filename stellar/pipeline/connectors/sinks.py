@@ -36,6 +36,7 @@ _DATABASES = (".db", ".sqlite", ".sqlite3")
 _ROWS_PER_TRANSACTION = 1000
 _BUFFER_BYTES = 64 * 1024
 _FORKED = "{} was opened before a fork and is written by the parent only; open it in the child instead"
+_MISSING = "%s does not exist any more; the run continues with a new file"
 
 
 class Sink(Protocol):
@@ -333,12 +334,16 @@ class Sinks:
     def resume(self, lengths: Mapping[str, int]) -> None:
         """Set the lengths at which files are cut when they are opened; those in directories are cut now.
 
-        Raises OSError.
+        Raises ValueError for a file that is shorter, and OSError.
         """
         self._lengths = dict(lengths)
         for path, length in lengths.items():
-            if path.endswith(".jsonl") and Path(path).is_file() and Path(path).stat().st_size > length:
-                os.truncate(path, length)
+            if not path.endswith(".jsonl"):
+                continue
+            if Path(path).exists():
+                _open_cut(path, length).close()
+            elif self._lengths.pop(path):
+                log.warning(_MISSING, path)
 
     @property
     def has_positions(self) -> bool:
@@ -421,7 +426,7 @@ class Sinks:
             return lines
         if not length or not Path(target).exists():
             if length:
-                log.warning("%s does not exist any more; the run continues with a new file", target)
+                log.warning(_MISSING, target)
             lines = JsonLines(open(target, "wb", buffering=0), target)  # noqa: SIM115
         else:
             lines = JsonLines(_open_cut(target, length), target, length)
