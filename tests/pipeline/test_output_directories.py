@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from stellar.pipeline.cli import main
 from stellar.pipeline.connectors.directories import OutputDirectory, get_date
+from stellar.pipeline.connectors.positions import PositionFile, RunState
 from stellar.pipeline.connectors.sinks import Sinks
 
 from .killing import kill_repeatedly
@@ -147,6 +148,68 @@ def test_many_directories_need_few_open_files() -> None:
         for number in range(3000):
             sink({"source.type": f"sensor{number % 1500}", "n": number})
     assert len(list(Path("out").iterdir())) == 1500
+
+
+def test_the_lengths_of_new_files_are_stored_at_once_before_lines_are_appended(folder: Path) -> None:
+    Path("out/0").mkdir(parents=True)
+    Path(f"out/0/{get_date()}.jsonl").write_text("{}\n")
+    noted: list[dict[str, int]] = []
+
+    def note(lengths: Mapping[str, int]) -> None:
+        assert {path: os.path.getsize(path) for path in lengths} == lengths
+        noted.append(dict(lengths))
+
+    directory = OutputDirectory("out", note=note)
+    for number in range(500):
+        directory({"source.type": str(number % 100), "n": number})
+    assert noted == []
+    directory.sync()
+    directory({"source.type": "0", "n": "x" * 100_000})
+    directory({"source.type": "last", "n": "x" * 100_000})
+    assert [len(lengths) for lengths in noted] == [100, 1]
+    assert sorted(noted[0].values()) == [0] * 99 + [3]
+    assert noted[1] == {str(folder / f"out/last/{get_date()}.jsonl"): 0}
+
+
+def test_the_state_is_written_once_for_many_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[dict[str, int]] = []
+    save = PositionFile.save
+
+    def record(store: PositionFile, state: RunState) -> None:
+        saved.append(dict(state.lengths))
+        save(store, state)
+
+    monkeypatch.setattr(PositionFile, "save", record)
+    with Sinks() as sinks:
+        sinks.open_positions("run", ["out/"], None)
+        write = sinks.open("out/", "records")
+        for number in range(100):
+            write({"source.type": str(number), "n": number})
+        sinks.save(RunState("run"))
+    assert [len(lengths) for lengths in saved] == [100, 100]
+    assert set(saved[0].values()) == {0}
+    assert all(os.path.getsize(path) == length for path, length in saved[1].items())
+
+
+def test_only_files_that_changed_are_written_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    directory = OutputDirectory("out")
+    for name in ("a", "b", "c"):
+        directory({"source.type": name})
+    directory.sync()
+    directory({"source.type": "b"})
+    directory.flush()  # written, but not to the disk
+    directory({"source.type": "c"})
+    directory.sync()
+    directory.sync()
+    assert synced == ["a", "b", "c", "b", "c"]
 
 
 def test_an_input_in_an_output_directory_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@
     out/error/2026-11-30.jsonl
 
 Files are opened only to append what was buffered, so there may be any number of them. With positions, the length of a
-file is stored before the run writes to it for the first time; so a restart can cut it.
+file is stored before the run appends to it for the first time; so a restart can cut it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ class _AppendedFile:
     """A file to which lines are appended.
 
     length: its length without the lines that are buffered
+    is_synced: True if nothing was appended since the file was last written to the disk
     """
 
     def __init__(self, path: str, length: int) -> None:
         self.path = path
         self.length = length
         self.pending = bytearray()
+        self.is_synced = True
 
     def flush(self, *, durably: bool = False) -> None:
-        """Append the buffered lines. Raises OSError."""
-        if not self.pending and not durably:
+        """Append the buffered lines, and write the file to the disk if `durably`. Raises OSError."""
+        if not self.pending and (self.is_synced or not durably):
             return
+        self.is_synced = False
         pending, self.pending = self.pending, bytearray()
         with open(self.path, "ab", buffering=0) as file:
             rest = memoryview(pending)
@@ -49,6 +52,7 @@ class _AppendedFile:
                 rest = rest[written:]
             if durably:
                 os.fsync(file.fileno())
+                self.is_synced = True
 
 
 def choose_by_type(document: Record) -> str:
@@ -65,14 +69,14 @@ class OutputDirectory:
     """Writes each document to the file of the day in its sub-directory; existing files are appended to.
 
     choose: returns the sub-directory of a document; raises ValueError if there is none
-    note: called with the path and the length of each file before the first line is appended
+    note: called with the lengths of files by their paths before the first line is appended to one of them
     """
 
     def __init__(
         self,
         base: str,
         choose: Callable[[Record], str] = choose_by_type,
-        note: Callable[[str, int], None] | None = None,
+        note: Callable[[Mapping[str, int]], None] | None = None,
         get_date: Callable[[], str] = get_date,
     ) -> None:
         self._base = os.path.abspath(base)
@@ -81,6 +85,7 @@ class OutputDirectory:
         self._get_date = get_date
         self._files: dict[str, _AppendedFile] = {}
         self._pending = 0
+        self._unnoted: dict[str, int] = {}
         os.makedirs(self._base, exist_ok=True)
 
     def __call__(self, document: Record) -> None:
@@ -92,18 +97,21 @@ class OutputDirectory:
         self._pending += len(line)
         if len(file.pending) >= _BUFFER_BYTES:
             self._pending -= len(file.pending)
+            self._note_lengths()
             file.flush()
         elif self._pending >= _MAX_PENDING_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write all buffered lines. Raises OSError."""
+        self._note_lengths()
         for file in self._files.values():
             file.flush()
         self._pending = 0
 
     def sync(self) -> dict[str, int]:
         """Write all buffered lines to the disk, and return the lengths of the files that the run appends to."""
+        self._note_lengths()
         for file in self._files.values():
             file.flush(durably=True)
         self._pending = 0
@@ -114,10 +122,12 @@ class OutputDirectory:
 
     def roll_back(self, lengths: Mapping[str, int]) -> None:
         """Discard the lines after the lengths of files, as stored last. Raises OSError."""
-        for path, file in self._files.items():
+        for path in self._files:
             if path in lengths and os.path.exists(path):
                 os.truncate(path, lengths[path])
-            file.pending = bytearray()
+        self._files.clear()
+        self._unnoted.clear()
+        self._pending = 0
 
     def close(self) -> None:
         """Write all buffered lines. Raises OSError."""
@@ -132,13 +142,19 @@ class OutputDirectory:
             raise ValueError(f"cannot write {path}: it is a directory")
         length = os.path.getsize(path) if os.path.exists(path) else 0
         if self._note is not None:
-            self._note(path, length)
+            self._unnoted[path] = length
         with open(path, "ab"):  # now, so that no other document can use the name for a directory
             pass
         file = self._files[path] = _AppendedFile(path, length)
         if length and not _ends_line(path):
             file.pending += b"\n"  # the last line is incomplete, because an earlier run was killed
         return file
+
+    def _note_lengths(self) -> None:
+        """Note the lengths of all files that were opened since the last time, as storing them takes a write each."""
+        if self._note is not None and self._unnoted:
+            self._note(self._unnoted)
+            self._unnoted.clear()
 
 
 def _ends_line(path: str) -> bool:

@@ -406,17 +406,17 @@ class Sinks:
 
     def _open_directory(self, path: str, choose: Callable[[Record], str]) -> Sink:
         if path not in self._files:
-            directory = OutputDirectory(path, choose, self._note_length if self.has_positions else None)
+            directory = OutputDirectory(path, choose, self._note_lengths if self.has_positions else None)
             self._files[path] = directory
             self._stack.callback(directory.close)
         return self._files[path]
 
-    def _note_length(self, path: str, length: int) -> None:
-        """Store the length of a file of a directory that the run will append to, with the positions stored last."""
+    def _note_lengths(self, lengths: Mapping[str, int]) -> None:
+        """Store the lengths of files of a directory that the run will append to, with the positions stored last."""
         if self._store is not None:
             state = self._store.load() or RunState(self._run)
-            if path not in state.lengths:
-                state.lengths[path] = length
+            if not lengths.keys() <= state.lengths.keys():
+                state.lengths = {**lengths, **state.lengths}
                 self._store.save(state)
 
     def _open_lines(self, target: str, length: int) -> JsonLines:
