@@ -47,7 +47,7 @@ unit: package  ## run the tests that need neither coverage nor servers
 	$(OTHERS) $(PARALLEL) -m 'not engine and not serial'
 	$(OTHERS) -m 'not engine and serial'
 
-engines: package  ## run the tests that need ZooKeeper, YARN, HDFS or Kerberos
+engines: package  ## run the tests that need ZooKeeper, YARN, HDFS, Kafka or Kerberos
 	@[ -z "$$CI" ] || scripts/engines
 	$(OTHERS) $(PARALLEL) -m engine
 

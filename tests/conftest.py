@@ -19,6 +19,7 @@ from kazoo.client import KazooClient
 if TYPE_CHECKING:
     from engines.hadoop.hdfs import Hdfs
     from engines.hadoop.yarn import Yarn
+    from engines.kafka.server import Kafka
     from engines.zookeeper.server import ZooKeeper
 
 sys.path.append(str(Path(__file__).parents[1]))  # at the end: an installed package takes precedence
@@ -141,6 +142,15 @@ def yarn(zookeeper: ZooKeeper) -> Iterator[Yarn]:
 
     with Yarn(zookeeper.hosts, nodes=2) as yarn:
         yield yarn
+
+
+@pytest.fixture(scope="session")
+def kafka(engines: None) -> Iterator[Kafka]:
+    """A broker for all tests that use it; tests name their topics and groups differently."""
+    from engines.kafka.server import Kafka
+
+    with Kafka() as kafka:
+        yield kafka
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ SCOPES = {
         "maas/registries/test_request_queue.py",
         "maas_runtime/state/test_state_store_contract.py",
         "maas_runtime/store/test_store_contract.py",
+        "pipeline/kafka/",
         "test_benchmarks_of_models.py",
     ],
 }
