@@ -52,6 +52,23 @@ class Invalid(ValueError):
         self.fields = tuple(fields)
 
 
+class TopicPosition(NamedTuple):
+    """The position of a message in a partition of a topic.
+
+    offset: the number of the message in the partition
+    time: when it was produced, in ms since the epoch; None if that is unknown
+    document_id: the identifier of its document, from its headers; otherwise None
+    assignment: identifies the assignment of the partition to this process during which the message was read
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    time: int | None = None
+    document_id: str | None = None
+    assignment: int = 0
+
+
 class Raw(NamedTuple):
     """A raw message, with its origin.
 
@@ -61,6 +78,7 @@ class Raw(NamedTuple):
     key: the key of the Kafka record, otherwise None
     topic: the Kafka topic; None for other sources
     error: the reason why the source could not be read any further; None for a message
+    position: the position in the Kafka topic; None for other sources
     """
 
     content: bytes
@@ -69,6 +87,7 @@ class Raw(NamedTuple):
     key: bytes | None = None
     topic: str | None = None
     error: Exception | None = None
+    position: TopicPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +154,7 @@ _IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
 
 
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
-    """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin` and `line`."""
+    """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin`, and `line` or `offset`."""
     text = str(failure.error)
     document: Record = {
         "guid": make_guid(),
@@ -149,6 +168,8 @@ def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -
         document["origin"] = raw.origin
     if raw is not None and raw.line is not None:
         document["line"] = raw.line
+    if raw is not None and raw.position is not None:
+        document["offset"] = raw.position.offset
     document |= _describe_exception(failure.error, text)
     document["timestamp"] = now()
     document["hostname"] = hostname()

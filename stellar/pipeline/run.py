@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.pipeline import Outcome, Pipeline
@@ -61,7 +62,7 @@ def run_pipeline(
     if in_flight is None:
         in_flight = IN_FLIGHT if pipeline.calls_models else 1
 
-    loop = _Loop(pipeline, sink, errors, counts, lambda batch: None)
+    loop = DeliveryLoop(pipeline, sink, errors, counts, lambda batch: None)
     loop.run(source, in_flight)
     return counts
 
@@ -85,7 +86,7 @@ def run_batches(
     """
     if in_flight is None:
         in_flight = IN_FLIGHT if pipeline.calls_models else 1
-    loop = _Loop(pipeline, sink, errors, counts, commit)
+    loop = DeliveryLoop(pipeline, sink, errors, counts, commit)
     loop.run(_flatten(batches, topic), in_flight)
 
 
@@ -96,42 +97,47 @@ def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterator[Raw | 
         yield batch
 
 
-_Processed = tuple[Raw | LineBatch, Iterable[tuple[Outcome, list[Report]]]]
+_Processed = tuple[Any, Iterable[tuple[Outcome, list[Report]]]]
 
 
 @dataclass(frozen=True)
-class _Loop:
-    """The loop over messages, and its targets."""
+class DeliveryLoop:
+    """The loop over messages, and its targets.
+
+    commit: called with each item that is not a message, when the outcomes of all earlier messages were delivered
+    """
 
     pipeline: Pipeline | PipelineGroup
     sink: Callable[[Record], None]
     errors: Callable[[Record], None]
     counts: Counts
-    commit: Callable[[LineBatch], None]
+    commit: Callable[[Any], None]
 
-    def run(self, items: Iterable[Raw | LineBatch], in_flight: int) -> None:
+    def run(self, items: Iterable[Any], in_flight: int) -> None:
+        """Process all items, of which up to `in_flight` are processed concurrently. Raises OSError."""
         if check_in_flight(in_flight) == 1:
             for item in items:
-                self._finish(item, () if isinstance(item, LineBatch) else self.pipeline.processed(item))
+                self._finish(item, self.pipeline.processed(item) if isinstance(item, Raw) else ())
             return
         with closing(in_order(self._work, items, in_flight, blocks=self.pipeline.blocks)) as results:
             for item, processed in results:
                 self._finish(item, processed)
 
-    def _work(self, item: Raw | LineBatch) -> _Processed:
+    def _work(self, item: Any) -> _Processed:
         """Process a message completely before its outcomes are delivered, because others are processed concurrently."""
-        return item, () if isinstance(item, LineBatch) else list(self.pipeline.processed(item))
+        return item, list(self.pipeline.processed(item)) if isinstance(item, Raw) else ()
 
-    def _finish(self, item: Raw | LineBatch, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
-        if isinstance(item, LineBatch):
-            self.commit(item)
+    def _finish(self, item: Any, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        if isinstance(item, Raw):
+            self.deliver(item, processed)
         else:
-            self._deliver_all(item, processed)
+            self.commit(item)
 
-    def _deliver_all(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+    def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        """Pass the outcomes of a message to the targets, and count them. Raises OSError."""
         self.counts.read += 1
         for outcome, reports in processed:
-            self._deliver(outcome, raw)
+            self._deliver_one(outcome, raw)
             if reports:
                 self._report(reports, raw)
 
@@ -140,7 +146,7 @@ class _Loop:
             self._write_error(report, raw)
         self.counts.reports += len(reports)
 
-    def _deliver(self, outcome: Outcome, raw: Raw) -> None:
+    def _deliver_one(self, outcome: Outcome, raw: Raw) -> None:
         counts = self.counts
         counts.parsed += 1
         if isinstance(outcome, dict):
@@ -152,12 +158,20 @@ class _Loop:
                 counts.out += 1
                 return
         if isinstance(outcome, Forward):
-            outcome = Rejected(raw.content, "route", unread_topic(outcome.topic))
+            rejected = self.forward(outcome, raw)
+            if rejected is None:
+                counts.out += 1
+                return
+            outcome = rejected
         if isinstance(outcome, Drop):
             counts.dropped += 1
         else:
             self._write_error(outcome, raw)
             counts.rejected += 1
+
+    def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
+        """Pass a record on to a topic that no pipeline of this process reads. Return the reason if that fails."""
+        return Rejected(raw.content, "route", unread_topic(outcome.topic))
 
     def _write_error(self, failure: Failure, raw: Raw) -> None:
         self.errors(make_error_document(failure, self.pipeline.sensor, raw))
