@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
@@ -24,9 +24,16 @@ from stellar.pipeline.messages import MessageStrategy, build_strategy
 from stellar.pipeline.models import RecordReporter, add_reporting, current_metadata, report_failure
 from stellar.pipeline.parsers import Parser, Settings, find_parser_factory
 from stellar.pipeline.parsers.json_map import JsonMapParser
+from stellar.pipeline.phases import Phase
 from stellar.pipeline.pipeline import Pipeline, ValidateParsed
 from stellar.pipeline.records import Stage
-from stellar.pipeline.routing import PipelineGroup, TopicPattern, build_route, read_topic_pattern
+from stellar.pipeline.routing import (
+    PipelineGroup,
+    TopicPattern,
+    build_route,
+    build_topic_route,
+    read_topic_pattern,
+)
 from stellar.pipeline.stages.enrichment import build_enrichment
 from stellar.pipeline.stages.fields import build_transformation
 from stellar.pipeline.stages.filters import build_filter
@@ -36,9 +43,19 @@ from stellar.util.abbreviate import quote
 
 
 def build_group(
-    configs: Sequence[SensorConfig], context: Context = NOTHING, problems: ErrorCollector = RAISE_FIRST
+    configs: Sequence[SensorConfig],
+    context: Context = NOTHING,
+    problems: ErrorCollector = RAISE_FIRST,
+    *,
+    phase: Phase = Phase.ALL,
+    has_topics: bool = False,
+    output: str | None = None,
 ) -> PipelineGroup:
     """Return the pipelines of several sensors, which pass records on to each other by topic.
+
+    phase: the stages of the pipelines; with PARSE all records are passed on
+    has_topics: True if records can be passed on to topics that no sensor of this process reads
+    output: with PARSE, the topic of the records, instead of that of each sensor's configuration
 
     Raises ConfigError for unknown names and invalid values.
     """
@@ -50,8 +67,9 @@ def build_group(
                 f"topic {quote(topic.text)} is read by {earlier}, too"
             )
             problems.attempt(partial(_raise, error), None)
-    pipelines = [build_pipeline(config, context, problems, topics) for config in configs]
-    return PipelineGroup(list(zip(topics, pipelines, strict=True)))
+    pipelines = [build_pipeline(config, context, problems, topics, phase=phase, output=output) for config in configs]
+    passed_on: Literal["none", "unread", "all"] = "none" if not has_topics else "unread"
+    return PipelineGroup(list(zip(topics, pipelines, strict=True)), "all" if phase is Phase.PARSE else passed_on)
 
 
 def _raise(error: ConfigError) -> None:
@@ -64,6 +82,9 @@ def build_pipeline(
     problems: ErrorCollector = RAISE_FIRST,
     topics: Sequence[TopicPattern] = (),
     compile_source: Callable[..., Expression] = compile_expression,
+    *,
+    phase: Phase = Phase.ALL,
+    output: str | None = None,
 ) -> Pipeline:
     """Return the pipeline of a sensor, with all expressions compiled.
 
@@ -72,6 +93,8 @@ def build_pipeline(
     problems: collects the errors of the configuration; by default the first one is raised. If there are any, the
         pipeline is incomplete and must not be run.
     compile_source: compiles an expression, with the arguments of `stellar.compile`
+    phase: the stages that it has
+    output: with PARSE, the topic of the records, instead of that of the configuration
 
     Raises ConfigError for unknown names and invalid values.
     """
@@ -112,13 +135,14 @@ def build_pipeline(
                 replace(builder, options=variables, metadata=current_metadata),
             )
         ),
-        tuple(_stages(config, parser, builder, topics)),
+        tuple(_stages(config, parser, builder, topics, phase, output)),
         problems.attempt(lambda: build_strategy(config.parser, location), MessageStrategy()),
         frozenset(builder.functions),
         services,
         tuple(builder.expressions),
         problems.attempt(lambda: _error_field(settings, config.global_location), None),
         tuple(builder.checks),
+        is_parsing=phase is not Phase.ENRICH,
     )
 
 
@@ -166,8 +190,24 @@ def _transformations(config: ParserConfig, location: SourceLocation, builder: Bu
 
 
 def _stages(
-    config: SensorConfig, parser: Parser, builder: BuildContext, topics: Sequence[TopicPattern]
+    config: SensorConfig,
+    parser: Parser,
+    builder: BuildContext,
+    topics: Sequence[TopicPattern],
+    phase: Phase,
+    output: str | None,
 ) -> Iterator[tuple[str, Stage]]:
+    if phase is not Phase.ENRICH:
+        yield from _validating_stages(config, parser, builder)
+    if phase is Phase.PARSE:
+        yield "route", build_topic_route(config.parser, output)
+        return
+    if phase is Phase.ALL and (route := build_route(config.parser, topics)) is not None:
+        yield "route", route
+    yield from _enriching_stages(config, builder)
+
+
+def _validating_stages(config: SensorConfig, parser: Parser, builder: BuildContext) -> Iterator[tuple[str, Stage]]:
     filter_stage = builder.problems.attempt(lambda: build_filter(config.parser, config.parser_location, builder), None)
     if filter_stage is not None:
         yield "filter", filter_stage
@@ -177,8 +217,9 @@ def _stages(
             "validate",
             build_validation(config.globals.field_validations, config.global_location / "fieldValidations", builder),
         )
-    if (route := build_route(config.parser, topics)) is not None:
-        yield "route", route
+
+
+def _enriching_stages(config: SensorConfig, builder: BuildContext) -> Iterator[tuple[str, Stage]]:
     location = config.enrichment_location
     enrichment, threat_intel = config.enrichment.enrichment, config.enrichment.threat_intel
     shared = config.enrichment.configuration

@@ -47,6 +47,7 @@ class Pipeline:
     error_field: the field that lists failed model calls and their reasons; None for no such field
     reports: failures of records that `pipeline(raw)` returned; the caller removes them
     is_compiled: True to run the stages as one generated function, False to call them one by one
+    is_parsing: False if the records were parsed before, and have their `source.type`, `guid` and `original_string`
 
     `processed` is thread-safe.
     """
@@ -64,6 +65,7 @@ class Pipeline:
     checks: tuple[Check, ...] = ()
     reports: list[Report] = field(default_factory=list)
     is_compiled: bool = True
+    is_parsing: bool = True
 
     @property
     def calls_models(self) -> bool:
@@ -112,11 +114,17 @@ class Pipeline:
                 if isinstance(parsed, Unreadable):
                     yield Rejected(parsed.text, "parse", parsed.error, metadata=metadata), []
                 else:
-                    yield self._process_record(parsed, raw, text, metadata)
+                    yield self.process_record(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)
             yield Rejected(content, "parse", _explain_depth(error), metadata=metadata), []
 
-    def _process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
+    def process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
+        """Return the outcome for a parsed record, with the failures that were reported for it.
+
+        record: the record, which may be changed
+        raw, text: the raw message that contains it, and its string
+        metadata: the metadata of the raw message
+        """
         record_context = RecordContext(self.strategy.select_variables(metadata))
         before = RECORD_CONTEXT.set(record_context)
         try:
@@ -130,7 +138,7 @@ class Pipeline:
         from stellar.pipeline.compiled import compile_stages  # not needed to check or explain a pipeline
 
         return compile_stages(
-            self.sensor,
+            self.sensor if self.is_parsing else None,
             self.transformations,
             self.stages,
             reject=reject,
@@ -142,11 +150,9 @@ class Pipeline:
     def _run_stages(self, record: Record, raw: Raw, text: str, metadata: Record) -> Outcome:
         name = "transform"
         try:
-            record = self._transform(self.strategy.merge(record, metadata))
-            if record.get("guid") in (None, ""):
-                record["guid"] = make_guid()
-            if record.get("original_string") is None:
-                record["original_string"] = text
+            if self.is_parsing:
+                record = self._transform(self.strategy.merge(record, metadata))
+                set_identity(record, text)
             for name, stage in self.stages:  # noqa: B007 (the name is for the errors below)
                 record = self._add_model_failures(stage(record))
         except (Drop, Forward) as outcome:
@@ -169,6 +175,14 @@ class Pipeline:
         if self.error_field is None or not model_failures:
             return record
         return {**record, self.error_field: "; ".join(dict.fromkeys(model_failures))}
+
+
+def set_identity(record: Record, text: str) -> None:
+    """Set `guid` and `original_string` of a record unless it has them."""
+    if record.get("guid") in (None, ""):
+        record["guid"] = make_guid()
+    if record.get("original_string") is None:
+        record["original_string"] = text
 
 
 def reject(raw: Raw, stage: str, error: Exception) -> Rejected:

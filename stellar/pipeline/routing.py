@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
@@ -103,14 +103,55 @@ def build_route(config: ParserConfig, topics: Sequence[TopicPattern]) -> RouteBy
     return None
 
 
+@dataclass(frozen=True)
+class RouteToTopics:
+    """Pass all records of a parser on, as Metron's writer does; drop one without the field that names its topic.
+
+    topic: the topic, if there is no such field
+    """
+
+    topic: str
+    field: str | None = None
+
+    def __call__(self, record: Record) -> Record:
+        topic = self.topic if self.field is None else record.get(self.field)
+        if topic is None:
+            raise Drop
+        raise Forward(to_string(topic), record)
+
+
+def build_topic_route(config: ParserConfig, output: str | None) -> RouteToTopics:
+    """Build the last stage of a parser that writes to topics.
+
+    output: a topic that takes precedence over the `outputTopic` of the configuration
+    """
+    field = config.parser_config.get(TOPIC_FIELD)
+    return RouteToTopics(
+        output or config.output_topic or _read_text(config, TOPIC) or ENRICHMENTS,
+        field if isinstance(field, str) and field.strip() else None,
+    )
+
+
+def _read_text(config: ParserConfig, key: str) -> str | None:
+    value = config.parser_config.get(key)
+    return value if isinstance(value, str) and value.strip() else None
+
+
 class PipelineGroup:
     """The pipelines of several sensors in one process, which pass records on to each other by topic.
 
     members: the pipelines with the topics that they read; raw messages without a topic go to the first
+    passed_on: the records that are returned as `Forward`: `none`, so that those for a topic that no member reads are
+        rejected; those `unread` topics; or `all`, also those for a topic that a member reads
     """
 
-    def __init__(self, members: Sequence[tuple[TopicPattern, Pipeline]]) -> None:
+    def __init__(
+        self,
+        members: Sequence[tuple[TopicPattern, Pipeline]],
+        passed_on: Literal["none", "unread", "all"] = "none",
+    ) -> None:
         self.members = tuple(members)
+        self._passed_on = passed_on
         self.sensor = "__".join(pipeline.sensor for _, pipeline in members)
         self._is_single = len(members) == 1 and not any(name == "route" for name, _ in members[0][1].stages)
 
@@ -151,13 +192,16 @@ class PipelineGroup:
     def _forward(
         self, forward: Forward, reports: list[Report], pipeline: Pipeline, raw: Raw, hops: int
     ) -> Iterator[tuple[Outcome, list[Report]]]:
+        target = None if self._passed_on == "all" else self._find(forward.topic)
+        if target is None and self._passed_on != "none":
+            yield forward, reports
+            return
         try:
             content = to_json_bytes(forward.record)
         except ValueError as failure:  # the record cannot be written as JSON
             yield Rejected(raw.content, "route", failure, sensor=pipeline.sensor), reports
             return
-        message = Raw(content, raw.origin, raw.line, topic=forward.topic)
-        target = self._find(forward.topic)
+        message = Raw(content, raw.origin, raw.line, topic=forward.topic, position=raw.position)
         if target is None:
             yield replace(_reject_topic(message, forward.topic), sensor=pipeline.sensor), reports
             return

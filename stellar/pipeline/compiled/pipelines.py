@@ -25,7 +25,7 @@ _COMPILERS: dict[type, Callable[[FunctionBuilder, Any, bool], bool]] = {
 
 
 def compile_stages(
-    sensor: str,
+    sensor: str | None,
     transformations: tuple[Stage, ...],
     stages: tuple[tuple[str, Stage], ...],
     *,
@@ -36,6 +36,7 @@ def compile_stages(
 ) -> RunStages:
     """Return a function `(record, raw, text, metadata)` that runs all stages and returns the outcome.
 
+    sensor: the sensor; None if the records were parsed before, and their identity is not set
     transformations: the stages before `guid` and `original_string` are set
     stages: the stages after that, with their names in error documents
     reject: returns the rejection of a record that fails in a stage
@@ -50,10 +51,12 @@ def compile_stages(
     with builder.attempt(*_make_handlers(builder, reject)):
         if merge is not None:
             builder.assign("record", call(builder.bind(merge, "merge"), load("record"), load("metadata")))
-        builder.set_item("record", "source.type", constant(sensor))
+        if sensor is not None:
+            builder.set_item("record", "source.type", constant(sensor))
         for stage in transformations:
             _compile_stage(builder, stage, has_metadata, finish)
-        _set_identity(builder)
+        if sensor is not None:
+            _set_identity(builder)
         for stage_name, stage in stages:
             if stage_name != name:
                 name = stage_name
