@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from stellar.language import nodes as n
 from stellar.language.compiler.link import compile_tree
@@ -38,7 +38,7 @@ MAX_MESSAGE = 2000
 MAX_VALUES = 10
 
 
-class Expression:
+class Expression(partial[Any]):
     """A compiled Stellar expression. Call it with a record to evaluate it.
 
         risky = stellar.compile("bytes > 1000 and method == 'POST'")
@@ -52,10 +52,8 @@ class Expression:
     holds the source and that name, and the expression is compiled again when it is loaded.
     """
 
-    # Python finds __call__ in this slot, so calling an expression costs no more than calling the compiled function
+    # A partial function without arguments: Python calls the compiled function without a method in between
     __slots__ = (
-        "__call__",
-        "__weakref__",
         "_fast",
         "_names",
         "_strict",
@@ -67,10 +65,18 @@ class Expression:
         "unknown_functions",
     )
 
-    __call__: Callable[..., Any]
+    source: str
+    library: Library
+    predicate: bool
+    unknown_functions: UnknownFunctions
+    limits: EvaluationLimits | None
+    _tree: n.Expr
+    _names: Names
+    _fast: bool
+    _strict: Callable[..., Any] | None
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         source: str,
         library: Library,
         *,
@@ -78,7 +84,7 @@ class Expression:
         unknown_functions: UnknownFunctions = "when_compiled",
         limits: EvaluationLimits | None = None,
         fast: bool = True,
-    ) -> None:
+    ) -> Self:
         """Parse and compile a source.
 
         source: the source; if it is empty or whitespace, the value is null, or true for a predicate
@@ -91,18 +97,27 @@ class Expression:
         Raises ParseError or ResolutionError, with source location and hint.
         """
         _require_source(source)
+        tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
+        names = resolve(tree, library, source, check_calls=unknown_functions == "when_compiled")
+        if names.problems:
+            raise names.problems[0]
+        limits = library.limits if limits is None else limits
+        function = _compile(source, tree, names, library, limits, predicate=predicate, strict=False, fast=fast)
+        self = super().__new__(cls, function)
         self.source = source
         self.library = library
         self.predicate = predicate
         self.unknown_functions = unknown_functions
-        self.limits = library.limits if limits is None else limits
-        self._tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
-        self._names = resolve(self._tree, library, source, check_calls=unknown_functions == "when_compiled")
-        if self._names.problems:
-            raise self._names.problems[0]
+        self.limits = limits
+        self._tree = tree
+        self._names = names
         self._fast = fast
-        self._strict: Callable[..., Any] | None = None
-        object.__setattr__(self, "__call__", self._compile(strict=False))
+        self._strict = None
+        return self
+
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        """Return the expression; as an attribute of a class it is not a method, unlike a partial of Python 3.14."""
+        return self
 
     @property
     def variables(self) -> frozenset[str]:
@@ -148,11 +163,20 @@ class Expression:
         Raises EvaluationError if an operator or a function fails.
         """
         if missing == "null":
-            return self.__call__(record, context)
+            return self(record, context)
         if missing != "error":
             raise ValueError(f"invalid missing: expected 'null' or 'error', got {quote(missing)}")
         if self._strict is None:
-            self._strict = self._compile(strict=True)
+            self._strict = _compile(
+                self.source,
+                self._tree,
+                self._names,
+                self.library,
+                self.limits,
+                predicate=self.predicate,
+                strict=True,
+                fast=self._fast,
+            )
         return self._strict(record, context)
 
     async def evaluate_async(
@@ -177,23 +201,6 @@ class Expression:
     def to_error_in(self, file: str) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
         """Return such a function for compiled code that represents a file of this name in tracebacks."""
         return partial(_to_error, self.source, self._tree, self._names, file)
-
-    def _compile(self, *, strict: bool) -> Callable[..., Any]:
-        make = partial(
-            compile_tree,
-            self._tree,
-            self.library,
-            self.source,
-            self.to_error,
-            predicate=self.predicate,
-            strict=strict,
-        )
-        try:
-            function = make(fast=self._fast)
-        except RecursionError:
-            # A new thread has an empty stack, and the form without inline operations nests less
-            function = _in_new_thread(partial(make, fast=False), self.source)
-        return function if self.limits is None else self.limits.apply(function)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
@@ -226,6 +233,27 @@ def _recompile(
     return Expression(
         source, Library.named(library), predicate=predicate, unknown_functions=unknown_functions, limits=limits
     )
+
+
+def _compile(
+    source: str,
+    tree: n.Expr,
+    names: Names,
+    library: Library,
+    limits: EvaluationLimits | None,
+    *,
+    predicate: bool,
+    strict: bool,
+    fast: bool,
+) -> Callable[..., Any]:
+    to_error = partial(_to_error, source, tree, names, filename(source))
+    make = partial(compile_tree, tree, library, source, to_error, predicate=predicate, strict=strict)
+    try:
+        function = make(fast=fast)
+    except RecursionError:
+        # A new thread has an empty stack, and the form without inline operations nests less
+        function = _in_new_thread(partial(make, fast=False), source)
+    return function if limits is None else limits.apply(function)
 
 
 def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from stellar import Expression
 from stellar.pipeline.parsers import Parser, Unreadable, find_parser_name
@@ -182,27 +182,31 @@ _STAGES = "stellar.pipeline.stages."
 class _RecordingExpression(Expression):
     """An expression that passes each value on to a function."""
 
-    __slots__ = ()
+    __slots__ = ("_name", "_record")
 
-    def __init__(self, expression: Expression, name: str, record: Callable[[Evaluation], None]) -> None:
-        super().__init__(
+    _name: str
+    _record: Callable[[Evaluation], None]
+
+    def __new__(cls, expression: Expression, name: str, record: Callable[[Evaluation], None]) -> Self:
+        self = super().__new__(
+            cls,
             expression.source,
             expression.library,
             predicate=expression.predicate,
             unknown_functions=expression.unknown_functions,
         )
-        evaluate = self.__call__
+        self._name = name
+        self._record = record
+        return self
 
-        def evaluate_and_record(*arguments: Any, **options: Any) -> Any:
-            try:
-                value = evaluate(*arguments, **options)
-            except Exception as error:
-                record(Evaluation(name, expression.source, error=error))
-                raise
-            record(Evaluation(name, expression.source, value))
-            return value
-
-        self.__call__ = evaluate_and_record
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            value = super().__call__(*arguments, **options)
+        except Exception as error:
+            self._record(Evaluation(self._name, self.source, error=error))
+            raise
+        self._record(Evaluation(self._name, self.source, value))
+        return value
 
 
 @dataclass(frozen=True)

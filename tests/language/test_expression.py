@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import gc
 import linecache
 import pickle
@@ -301,7 +303,7 @@ except stellar.EvaluationError as error:
 
 def test_an_error_in_code_without_columns_has_its_message():
     expression = stellar.compile("1 + x / y")
-    function = expression.__call__
+    function = expression.func
     # As `-X no_debug_ranges` compiles it: entries of kind 13, a line without columns, for eight instructions each
     length = len(function.__code__.co_code) // 2
     entries = (bytes([0x80 | 13 << 3 | min(8, length - start) - 1, 0]) for start in range(0, length, 8))
@@ -411,7 +413,7 @@ def test_the_location_of_a_failure_is_decoded_once(monkeypatch):
 def test_the_location_of_a_failure_of_code_that_is_gone_is_not_used():
     expression = stellar.compile("x / 0")
     span = span_of_failure(expression, {"x": 1})
-    [key] = [key for key, (code, _) in expressions._spans.items() if code() is expression.__call__.__code__]
+    [key] = [key for key, (code, _) in expressions._spans.items() if code() is expression.func.__code__]
     expressions._spans[key] = (lambda: None), None  # as if the id of other code were reused
     assert span_of_failure(expression, {"x": 1}) == span
 
@@ -428,3 +430,30 @@ def span_of_failure(expression, record):
     with pytest.raises(EvaluationError) as raised:
         expression(record)
     return raised.value.span
+
+
+def test_an_expression_that_is_an_attribute_of_a_class_is_not_a_method():
+    class Rules:
+        risky = stellar.compile("x > 1")
+
+    assert Rules().risky is Rules.risky
+    assert Rules().risky({"x": 2}) is True
+
+
+def test_a_partial_of_an_expression_is_called_like_the_expression():
+    expression = stellar.compile("x + 1")
+    assert functools.partial(expression, {"x": 1})() == 2
+    assert (expression.args, expression.keywords) == ((), {})
+
+
+def test_two_expressions_of_the_same_source_differ():
+    expression = stellar.compile("x")
+    assert expression != stellar.compile("x")
+    assert {expression: 1}[expression] == 1
+
+
+def test_a_copy_of_an_expression_is_compiled_again():
+    expression = stellar.compile("x > 1", predicate=True)
+    copied = copy.copy(expression)
+    assert (copied.source, copied.predicate, copied({"x": 2})) == ("x > 1", True, True)
+    assert copied.func is not expression.func

@@ -176,4 +176,5 @@ def _has_duplicates(names: Iterable[str]) -> bool:
 
 
 def _evaluate(builder: FunctionBuilder, expression: Expression, context: ast.expr) -> ast.expr:
-    return call(builder.bind(expression.__call__, "expression"), load("record"), context)
+    evaluate = expression.func if type(expression) is Expression else expression
+    return call(builder.bind(evaluate, "expression"), load("record"), context)
