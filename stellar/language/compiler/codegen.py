@@ -34,12 +34,11 @@ from stellar.language import runtime
 from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import (
     InlineTree,
-    accepts_every_value,
-    constant_collection,
     literal_members,
     split_chain,
     static_class,
 )
+from stellar.language.compiler.calls import CallBuilder
 from stellar.language.compiler.choices import ChoiceBuilder
 from stellar.language.compiler.operators import (
     ARITHMETIC,
@@ -52,14 +51,14 @@ from stellar.language.compiler.operators import (
 from stellar.language.compiler.pyast import IN, IS, IS_NOT, LESS, LOAD, NOT, STORE, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING
-from stellar.language.library import UNKNOWN, Function, Library, Written
+from stellar.language.library import Function, Library
 from stellar.language.resolver import call_problem, problem_span
 
 # CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, to which they convert comprehensions
 MAX_NESTED_COMPREHENSIONS = 16
 
 
-class Compiler(ChoiceBuilder):
+class Compiler(ChoiceBuilder, CallBuilder):
     """The compiler of one tree.
 
     strict: reading a field that the record does not have is an error
@@ -443,64 +442,6 @@ class Compiler(ChoiceBuilder):
         if surplus := [self.compile(argument) for argument in node.arguments[len(used) :]]:
             return ast.Subscript(ast.Tuple([code, *surplus], LOAD, **at), py.constant(0, at), LOAD, **at)
         return code
-
-    def compile_plain_call(self, function: Function, arguments: tuple[n.Expr, ...], at: Position) -> Code:
-        prepared = self.prepare_function(function, arguments)
-        target = function.implementation if prepared is None else prepared
-        name = f"f_{function.name}" if prepared is None else self.new_name(f"f_{function.name}_")
-        code: list[Code] = [py.load("context", at)] if function.needs_context else []
-        for index, argument in enumerate(arguments):  # a comprehension would need more of the stack in nested calls
-            if prepared is None or not isinstance(argument, n.Literal):
-                code.append(self.compile_argument(function, index, argument))
-        return py.call(self.bind_global(target, name, at), code, at)
-
-    def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> Callable[..., Any] | None:
-        """Return a function of the arguments that are not literals; None if the literals can't be processed now."""
-        if not self.fast or function.prepare is None:
-            return None
-        literals = [argument.value if isinstance(argument, n.Literal) else UNKNOWN for argument in arguments]
-        if all(value is UNKNOWN for value in literals):
-            return None
-        for index, value in enumerate(literals):
-            if value is not UNKNOWN and not function.parameter_at(index).kind.accepts(value):
-                return None
-        return function.prepare(*literals)
-
-    def compile_argument(self, function: Function, index: int, node: n.Expr) -> Code:
-        """Compile an argument, with a guard unless the parameter accepts every value of the node."""
-        kind = function.parameter_at(index).kind
-        at = self.source_map[node.span]
-        if Written in kind.classes and isinstance(node, n.Literal) and isinstance(node.value, str):
-            return self.bind_global(Written(node.value), self.new_name("written"), at)
-        if accepts_every_value(kind, node, self.library):
-            constant = self.bind_constant(node) if function.borrows_at(index) else None
-            return self.compile(node) if constant is None else constant
-        if not self.fast:
-            return py.call(self.bind_check(function, index, at), [self.compile(node)], at)
-        held = self.hold(node)
-        if kind.converted:
-            is_own = self.test_own(held.first, at)
-            return ast.IfExp(is_own, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
-        classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
-        guard = self.test_classes(held, classes, at)
-        return ast.IfExp(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
-
-    def bind_constant(self, node: n.Expr) -> Code | None:
-        """Create the list or map of a literal of constants now; return None for any other node."""
-        constant = constant_collection(node) if self.fast else None
-        if constant is None:
-            return None
-        return self.bind_global(constant, self.new_name("constant"), self.source_map[node.span])
-
-    def hold_borrowed(self, node: n.Expr) -> HeldValue:
-        """Hold a value that is neither changed nor kept."""
-        constant = self.bind_constant(node)
-        return self.hold(node) if constant is None else HeldValue(constant, constant)
-
-    def bind_check(self, function: Function, index: int, at: Position) -> Code:
-        """Return the name of a function that checks an argument, or converts it if any value is accepted."""
-        check = runtime.accept if function.parameter_at(index).kind.classes else runtime.read_argument
-        return self.bind_global(partial(check, function, index), f"accept_{function.name}_{index}", at)
 
     # -- Comprehensions -----------------------------------------------------------------------------------------------
 
