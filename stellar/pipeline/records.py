@@ -22,7 +22,7 @@ from stellar.language.tagged_json import encode
 from stellar.util.clock import now
 from stellar.util.exception_format import format_exception
 from stellar.util.guids import make_guid
-from stellar.util.json_encoding import make_encoder
+from stellar.util.json_encoding import make_encoder, make_record_encoder
 
 Record = dict[str, Any]
 Stage = Callable[[Record], Record]
@@ -234,7 +234,7 @@ def to_json(record: Mapping[str, Any]) -> str:
     Raises ValueError for a value without a JSON form, such as a lambda, and for a record that contains itself.
     """
     try:
-        return _encode_json(record)
+        return _encode_record(record) if record.__class__ is dict else _encode_json(record)
     except (ValueError, TypeError, RecursionError):  # rare: a number, key or value that JSON cannot represent
         return _encode_fields(record)
 
@@ -269,6 +269,7 @@ def _json_default(value: Any) -> object:
 
 
 _encode_json = make_encoder(_json_default, ensure_ascii=False)
+_encode_record = make_record_encoder(_encode_json)
 
 
 def _json_value(value: object) -> object:

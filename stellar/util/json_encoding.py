@@ -6,6 +6,15 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+Encode = Callable[[Any], str]
+EncodeShape = Callable[..., str | None]
+Record = dict[str, Any]
+
+_REPEATS = 16  # of a shape, or of another type in it, before a function is generated
+_MOST_FUNCTIONS = 64  # that are generated at all
+_MOST_COUNTED = 1024  # shapes whose occurrences are counted
+_MOST_FIELDS = 128
+
 
 def make_encoder(default: Callable[[Any], object] | None = None, *, ensure_ascii: bool) -> Callable[[Any], str]:
     """Return a function that returns the JSON of a value, without spaces.
@@ -33,3 +42,64 @@ def make_encoder(default: Callable[[Any], object] | None = None, *, ensure_ascii
 
 def _reject(value: object) -> NoReturn:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+# -- Records ----------------------------------------------------------------------------------------------------------
+
+
+def make_record_encoder(encode: Encode) -> Callable[[Record], str]:
+    """Return a function that encodes records as `encode` does, but faster if they have the same fields as earlier ones.
+
+    When a shape, which is the fields of a record in their order, has occurred a few times, a function is generated for
+    it; see `stellar.util.json_shapes`.
+
+    encode: returns the JSON of any value, without spaces and with characters outside of ASCII as they are
+    """
+    functions: dict[tuple[str, ...], EncodeShape] = {}
+    find = functions.get
+    table = _Shapes(encode, functions)
+
+    def encode_record(record: Record) -> str:
+        function = find(tuple(record))
+        if function is not None and (text := function(*record.values())) is not None:
+            return text
+        table.count(record)
+        return encode(record)
+
+    return encode_record
+
+
+class _Shapes:
+    """Generates the functions of frequent shapes.
+
+    Threads may share it: at worst, a record is not counted.
+    """
+
+    def __init__(self, encode: Encode, functions: dict[tuple[str, ...], EncodeShape]) -> None:
+        self._encode = encode
+        self._functions = functions
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._kinds: dict[tuple[str, ...], list[type | None]] = {}
+        self._generated = 0
+
+    def count(self, record: Record) -> None:
+        """Count a record that no function has encoded; generate one for its shape if it is frequent."""
+        if self._generated >= _MOST_FUNCTIONS or not 0 < len(record) <= _MOST_FIELDS:
+            return
+        shape = tuple(record)
+        if len(self._counts) >= _MOST_COUNTED:
+            self._counts.clear()
+        count = self._counts[shape] = self._counts.get(shape, 0) + 1
+        if count >= _REPEATS and all(name.__class__ is str for name in shape):
+            self._counts[shape] = 0
+            self._generated += 1
+            from stellar.util.json_shapes import generate_encoder  # not needed for few records
+
+            kinds = self._kinds[shape] = self._join_kinds(shape, record)
+            self._functions[shape] = generate_encoder(shape, kinds, self._encode)
+
+    def _join_kinds(self, shape: tuple[str, ...], record: Record) -> list[type | None]:
+        """Return the types of values for which a function is made; None for a value of any type."""
+        current = [kind if (kind := value.__class__) in (str, int) else None for value in record.values()]
+        known = self._kinds.get(shape, current)
+        return [kind if kind is before else None for kind, before in zip(current, known, strict=True)]

@@ -204,7 +204,7 @@ def _raise(error: Exception) -> Callable[[Record], Record]:
 @pytest.mark.parametrize("error", [Invalid("no", ["a"]), ValueError("no"), RecursionError("no")])
 def test_errors_of_stages_of_others_are_rejections_in_both_forms(error: Exception) -> None:
     pipeline = build_with(("enrich", _raise(error)))
-    raw = Raw(b'{"a": 1, "guid": "g"}')
+    raw = Raw(b'{"a": 1, "guid": "g", "timestamp": 1}')
     expected = run(replace(pipeline, is_compiled=False), raw)
     assert run(pipeline, raw) == expected
     assert expected[0][0]["stage"] == "enrich"
