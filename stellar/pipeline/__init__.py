@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from stellar.pipeline.parsers.parser import Parser as Parser
     from stellar.pipeline.parsers.parser import Settings as Settings
     from stellar.pipeline.parsers.parser import Unreadable as Unreadable
-    from stellar.pipeline.pipeline import Outcome as Outcome
     from stellar.pipeline.pipeline import Pipeline as Pipeline
     from stellar.pipeline.records import Drop as Drop
     from stellar.pipeline.records import Forward as Forward
     from stellar.pipeline.records import Invalid as Invalid
+    from stellar.pipeline.records import Outcome as Outcome
     from stellar.pipeline.records import Raw as Raw
     from stellar.pipeline.records import Record as Record
     from stellar.pipeline.records import Rejected as Rejected
@@ -69,11 +69,12 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".connectors.sinks": ("Sink", "Sinks"),
         ".connectors.sources": ("read_lines",),
         ".parsers.parser": ("Parser", "Settings", "Unreadable"),
-        ".pipeline": ("Outcome", "Pipeline"),
+        ".pipeline": ("Pipeline",),
         ".records": (
             "Drop",
             "Forward",
             "Invalid",
+            "Outcome",
             "Raw",
             "Record",
             "Rejected",

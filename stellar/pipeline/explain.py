@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from stellar import Expression
 from stellar.pipeline.parsers import Parser, Unreadable, find_parser_name
-from stellar.pipeline.pipeline import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.records import Drop, Forward, Outcome, Raw, Record, Rejected, Report, Stage
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.stages.fields import Assign, IpProtocol, RegexSelect, Remove, Rename, Select, Step
 from stellar.util.abbreviate import abbreviate_value, escape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,27 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.messages import MessageStrategy
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext, ReportingClient
 from stellar.pipeline.parsers import Parser, Unreadable
-from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Report, Stage
+from stellar.pipeline.records import (
+    Drop,
+    Forward,
+    Invalid,
+    Outcome,
+    Processor,
+    Raw,
+    Record,
+    Rejected,
+    Report,
+    RunStages,
+    Stage,
+    explain_depth,
+    reject_message,
+)
 from stellar.util.abbreviate import abbreviate_value
 from stellar.util.cached_properties import cached_property
 from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
-
-
-Outcome = Record | Rejected | Drop | Forward
 
 
 MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})
@@ -116,7 +127,19 @@ class Pipeline:
                 else:
                     yield self.process_record(parsed, raw, text, metadata)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)
-            yield Rejected(content, "parse", _explain_depth(error), metadata=metadata), []
+            yield reject_message(content, error, metadata), []
+
+    def make_processor(self, context: RecordContext) -> Processor:
+        """Return a function that does what `processed` does, but faster, for one message after the other.
+
+        It returns the outcome of a message with one record, and leaves its reports in the context. For other messages
+        it returns an iterator over outcomes and reports.
+
+        context: the current RECORD_CONTEXT while messages are processed; the caller removes the reports
+        """
+        from stellar.pipeline.compiled import make_processor  # not needed to check or explain a pipeline
+
+        return make_processor(self, self._find_run(), context)
 
     def process_record(self, record: Record, raw: Raw, text: str, metadata: Record) -> tuple[Outcome, list[Report]]:
         """Return the outcome for a parsed record, with the failures that were reported for it.
@@ -128,13 +151,16 @@ class Pipeline:
         record_context = RecordContext(self.strategy.select_variables(metadata))
         before = RECORD_CONTEXT.set(record_context)
         try:
-            run_stages = self._compiled if self.is_compiled else self._run_stages
-            return run_stages(record, raw, text, metadata), record_context.reports
+            return self._find_run()(record, raw, text, metadata), record_context.reports
         finally:
             RECORD_CONTEXT.reset(before)
 
+    def _find_run(self) -> RunStages:
+        """Return the function that runs all stages."""
+        return self._compiled if self.is_compiled else self._run_stages
+
     @cached_property
-    def _compiled(self) -> Callable[[Record, Raw, str, Record], Outcome]:
+    def _compiled(self) -> RunStages:
         from stellar.pipeline.compiled import compile_stages  # not needed to check or explain a pipeline
 
         return compile_stages(
@@ -188,19 +214,10 @@ def set_identity(record: Record, text: str) -> None:
 def reject(raw: Raw, stage: str, error: Exception) -> Rejected:
     """Return the rejection of a record that fails in a stage; its error document has the raw message."""
     if not isinstance(error, StellarError):
-        return Rejected(raw.content, stage, _explain_depth(error))
+        return Rejected(raw.content, stage, explain_depth(error))
     if isinstance(error.__cause__, NotBoolean):
         return Rejected(raw.content, stage, NotBooleanRule(error))
     return Rejected(raw.content, stage, error, f"expression {abbreviate_value(shorten(error.source), 200)} failed")
-
-
-def _explain_depth(error: Exception) -> Exception:
-    """Return the error of a message whose values are nested deeper than Python's stack."""
-    if not isinstance(error, RecursionError):
-        return error
-    explained = ValueError("message is nested too deeply")
-    explained.__cause__ = error
-    return explained
 
 
 class NotBooleanRule(ValueError):

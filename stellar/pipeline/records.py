@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -134,6 +134,26 @@ class Report(Failure):
 
 Reporter = Callable[[Report], None]
 
+Outcome = Record | Rejected | Drop | Forward
+RunStages = Callable[[Record, Raw, str, Record], Outcome]
+# The outcome of one message with one record, or all outcomes with their reports
+Processor = Callable[[Raw], Outcome | Iterator[tuple[Outcome, list[Report]]]]
+
+
+def reject_message(content: bytes, error: Exception, metadata: Record) -> Rejected:
+    """Return the rejection of a message that the parser cannot read."""
+    return Rejected(content, "parse", explain_depth(error), metadata=metadata)
+
+
+def explain_depth(error: Exception) -> Exception:
+    """Return the error of a message whose values are nested deeper than Python's stack."""
+    if not isinstance(error, RecursionError):
+        return error
+    explained = ValueError("message is nested too deeply")
+    explained.__cause__ = error
+    return explained
+
+
 ERROR_TYPES = {
     "read": "parser_error",
     "parse": "parser_error",
@@ -154,7 +174,7 @@ _IDENTITY = ("guid", "source.type", "error_type", "failed_sensor_type", "stage")
 
 
 def make_error_document(failure: Failure, sensor: str, raw: Raw | None = None) -> Record:
-    """Return the JSON document for a failure, with Metron's fields and also `stage`, `origin`, and `line` or `offset`."""
+    """Return the JSON document for a failure: Metron's fields, `stage`, `origin`, and `line` or `offset`."""
     text = str(failure.error)
     document: Record = {
         "guid": make_guid(),

@@ -18,8 +18,9 @@ from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_f
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.schema import ParserConfig
-from stellar.pipeline.pipeline import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Forward, Raw, Record, Rejected, Report, to_json_bytes
+from stellar.pipeline.models import RecordContext
+from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.records import Drop, Forward, Outcome, Processor, Raw, Record, Rejected, Report, to_json_bytes
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
@@ -178,6 +179,19 @@ class PipelineGroup:
         if self._is_single:
             return first.processed(raw)
         return self._process(first, raw, MOST_HOPS)
+
+    def make_processor(self, context: RecordContext) -> Processor:
+        """Return a function that does what `processed` does; see `Pipeline.make_processor`."""
+        if not self._is_single:
+            return self.processed
+        pattern, pipeline = self.members[0]
+        process = pipeline.make_processor(context)
+
+        def process_topic(raw: Raw) -> Outcome | Iterator[tuple[Outcome, list[Report]]]:
+            topic = raw[4]  # by position, as names take longer
+            return process(raw) if topic is None or pattern.matches(topic) else _reject_topic(raw, topic)
+
+        return process_topic
 
     def _process(self, pipeline: Pipeline, raw: Raw, hops: int) -> Iterator[tuple[Outcome, list[Report]]]:
         for outcome, reports in pipeline.processed(raw):

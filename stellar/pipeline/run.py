@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from stellar.pipeline.connectors.lines import LineBatch
-from stellar.pipeline.pipeline import Outcome, Pipeline
-from stellar.pipeline.records import Drop, Failure, Forward, Raw, Record, Rejected, Report, make_error_document
+from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
+from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.records import (
+    Drop,
+    Failure,
+    Forward,
+    Outcome,
+    Raw,
+    Record,
+    Rejected,
+    Report,
+    make_error_document,
+)
 from stellar.pipeline.routing import PipelineGroup, unread_topic
 from stellar.util.windowed import IN_FLIGHT, check_in_flight, in_order
 
@@ -90,11 +102,9 @@ def run_batches(
     loop.run(_flatten(batches, topic), in_flight)
 
 
-def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterator[Raw | LineBatch]:
-    """Yield the messages of each batch, and then the batch."""
-    for batch in batches:
-        yield from batch.messages(topic)
-        yield batch
+def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterable[Raw | LineBatch]:
+    """Return the messages of each batch, and then the batch."""
+    return chain.from_iterable(chain(batch.messages(topic), (batch,)) for batch in batches)
 
 
 _Processed = tuple[Any, Iterable[tuple[Outcome, list[Report]]]]
@@ -116,12 +126,33 @@ class DeliveryLoop:
     def run(self, items: Iterable[Any], in_flight: int) -> None:
         """Process all items, of which up to `in_flight` are processed concurrently. Raises OSError."""
         if check_in_flight(in_flight) == 1:
-            for item in items:
-                self._finish(item, self.pipeline.processed(item) if isinstance(item, Raw) else ())
+            self._run_one_by_one(items)
             return
         with closing(in_order(self._work, items, in_flight, blocks=self.pipeline.blocks)) as results:
             for item, processed in results:
                 self._finish(item, processed)
+
+    def _run_one_by_one(self, items: Iterable[Any]) -> None:
+        """Process messages in the calling thread, with one record context for all of them."""
+        context = RecordContext()
+        process, deliver = self.pipeline.make_processor(context), self._deliver_one
+        before = RECORD_CONTEXT.set(context)
+        try:
+            for item in items:
+                if not isinstance(item, Raw):
+                    self.commit(item)
+                    continue
+                result = process(item)
+                if result.__class__ is not dict and isinstance(result, Iterator):
+                    self.deliver(item, result)
+                    continue
+                self.counts.read += 1
+                deliver(result, item)
+                if context.reports:
+                    reports, context.reports = context.reports, []
+                    self._report(reports, item)
+        finally:
+            RECORD_CONTEXT.reset(before)
 
     def _work(self, item: Any) -> _Processed:
         """Process a message completely before its outcomes are delivered, because others are processed concurrently."""

@@ -24,9 +24,12 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
-from stellar.util.json_encoding import Encode, EncodeShape
+
+if TYPE_CHECKING:
+    from stellar.util.json_encoding import Encode, EncodeShape
 
 _ESCAPED = bytes(range(32)) + b'"\\'
 _quote: Encode = json.encoder.encode_basestring

@@ -16,7 +16,8 @@ from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.config.loading import SensorConfig, parse_enrichment, parse_global, parse_parser
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.pipeline import Pipeline
-from stellar.pipeline.records import Failure, Forward, Invalid, Raw, Record, Stage, make_error_document
+from stellar.pipeline.records import Failure, Forward, Invalid, Raw, Record, Stage, make_error_document, to_json
+from stellar.pipeline.run import run_pipeline
 
 HERE = SourceLocation("test.json")
 SEEDS, CONFIGS, MESSAGES = 5, 100, 400
@@ -166,6 +167,17 @@ def run(pipeline: Pipeline, raw: Raw) -> list[object]:
     ]
 
 
+def run_loop(pipeline: Pipeline, *raws: Raw) -> object:
+    """Return what the loop of a run writes, in its order, and its counts."""
+    written: list[object] = []
+
+    def fail(document: Record) -> None:
+        written.append({name: value for name, value in document.items() if name not in ("guid", "timestamp", "stack")})
+
+    counts = run_pipeline(pipeline, raws, lambda record: written.append(to_json(record)), fail)
+    return written, counts
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_both_forms_of_a_random_configuration_agree(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: 1_571_163_620_306_000_000)
@@ -180,6 +192,7 @@ def test_both_forms_of_a_random_configuration_agree(seed: int, monkeypatch: pyte
             raw = make_message(rnd)
             expected = run(slow, raw)
             assert run(compiled, raw) == expected, raw
+            assert run_loop(compiled, raw) == run_loop(slow, raw), raw
             outcomes.update(type(outcome).__name__ for outcome, _ in compiled.processed(raw))
     assert outcomes == {"dict", "Rejected", "Drop", "Forward"}
 

@@ -27,5 +27,6 @@ records are shown themselves, so a stage that raises Invalid must do it before i
 from __future__ import annotations
 
 from stellar.pipeline.compiled.pipelines import compile_stages
+from stellar.pipeline.compiled.processors import make_processor
 
-__all__ = ["compile_stages"]
+__all__ = ["compile_stages", "make_processor"]

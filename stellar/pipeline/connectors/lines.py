@@ -7,8 +7,10 @@ another process may be writing it.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, count, repeat
 from typing import Any
 
 from stellar.pipeline.connectors.compression import ByteStream
@@ -19,6 +21,7 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 # Bytes by which the content of a file is recognized: the first ones, and the last ones before a position
 HEAD_BYTES, TAIL_BYTES = 256, 64
 _SHOWN_BYTES = 1024
+_make_raw: Callable[[Any], Raw] = partial(tuple.__new__, Raw)
 _TOO_LONG = "line is longer than {:,} bytes; increase --max-line-bytes if such lines are expected"
 _CONTINUED = "the start of this line was processed before its end was written; pass --follow to wait for line ends"
 
@@ -79,11 +82,14 @@ class LineBatch:
     is_last: bool = False
 
     def messages(self, topic: str | None = None) -> Iterator[Raw]:
-        """Yield the lines as raw messages, and the failure as a message with an error."""
-        for number, line in enumerate(self.lines, self.first):
-            yield Raw(line, self.origin, number, topic=topic)
-        if self.failure is not None:
-            yield Raw(self.failed, self.origin, self.first + len(self.lines), topic=topic, error=self.failure)
+        """Return the lines as raw messages, and the failure as a message with an error."""
+        none: Iterator[None] = repeat(None)
+        # Without a call of Python code for each line; the order is that of the fields of Raw
+        messages = map(_make_raw, zip(self.lines, repeat(self.origin), count(self.first), none, repeat(topic), none))
+        if self.failure is None:
+            return messages
+        failed = Raw(self.failed, self.origin, self.first + len(self.lines), topic=topic, error=self.failure)
+        return chain(messages, (failed,))
 
 
 class LineReader:
