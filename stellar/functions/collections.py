@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import zip_longest as longest
 from typing import Any
 
+from stellar.language.inline import Inline
 from stellar.language.library import stellar
 from stellar.language.limits import SCALARS, check_items, measure
 from stellar.language.ordered_set import OrderedSet
@@ -35,7 +36,7 @@ def is_empty(input_: object = None) -> bool:
     return isinstance(input_, _SIZED) and not input_
 
 
-@stellar("LENGTH", pure=True)
+@stellar("LENGTH", pure=True, inline=[Inline("len(input_)", {"input_": (str, list, dict)})])
 def length(input_: object = None) -> int:
     """Return the number of characters of a string, of elements of a list or set, or of entries of a map.
 
@@ -268,7 +269,16 @@ def multiset_to_set(multiset: object = _MISSING, *others: object) -> set[Any] | 
     return OrderedSet(multiset)
 
 
-@stellar("MAP_GET", pure=True, borrows=("map",))
+_MAP_GET = (
+    Inline("map_.get(key)", {"key": str, "map_": dict}),
+    Inline(
+        "default if (value := map_.get(key)) is None else value",
+        {"key": str, "map_": dict, "default": None},
+    ),
+)
+
+
+@stellar("MAP_GET", pure=True, borrows=("map",), inline=_MAP_GET)
 def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     """Look up a key in a map.
 
@@ -291,7 +301,7 @@ def map_get(key: Any, map_: Any, default: Any = None) -> Any:
     return default if value is None else value
 
 
-@stellar("MAP_EXISTS", pure=True)
+@stellar("MAP_EXISTS", pure=True, inline=[Inline("key in map_", {"key": str, "map_": dict})])
 def map_exists(key: Any = None, map_: object = None) -> bool:
     """Test whether a map contains a key, even with the value null.
 

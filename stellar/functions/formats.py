@@ -16,6 +16,7 @@ from stellar.java.calendar import LocalDateTime
 from stellar.java.date_patterns import HALVES, MONTHS, WEEKDAYS
 from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import to_long, to_optional_string, to_string
+from stellar.language.inline import Inline, Prepared
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.limits import FEW_CHARACTERS, check_characters, check_string, measure
 from stellar.language.literals import Arguments, LiteralKind
@@ -28,7 +29,7 @@ from stellar.util.memoize import memoize_for
 _WIDEST = 1_000_000
 
 
-def _prepare_format(format_: object, *args: object) -> Callable[..., str] | None:
+def _prepare_format(format_: object, *args: object) -> Callable[..., str] | Prepared | None:
     if not isinstance(format_, str) or any(value is not UNKNOWN for value in args):
         return None
     try:
@@ -38,17 +39,21 @@ def _prepare_format(format_: object, *args: object) -> Callable[..., str] | None
     if template is None:
         return lambda *values: _render(parts, values)
     fits, text = template.fits, template.text
-    if len(args) == len(template.classes) == 2 and not template.decimals:
-        first, second = template.classes
 
-        def format_two(one: Any, other: Any) -> str:
-            if one.__class__ is not first or other.__class__ is not second:
-                return _render(parts, (one, other))
-            string = text % (one, other)
-            return string if len(string) <= FEW_CHARACTERS else check_string(string)
+    def format_values(*values: Any) -> str:
+        return check_string(text % values) if fits(values) else _render(parts, values)
 
-        return format_two
-    return lambda *values: check_string(text % values) if fits(values) else _render(parts, values)
+    return Prepared(format_values, () if template.decimals else (_inline(template),))
+
+
+def _inline(template: _PythonTemplate) -> Inline:
+    """Return the inline form of FORMAT with a template without floats."""
+    names = [f"value{index}" for index in range(len(template.classes))]
+    return Inline(
+        f"string if len(string := text % ({''.join(f'{name}, ' for name in names)})) <= most else check_string(string)",
+        dict(zip(names, template.classes, strict=True)),
+        values={"text": template.text, "most": FEW_CHARACTERS, "check_string": check_string},
+    )
 
 
 def _validate_format(format_: object, arguments: Arguments) -> None:

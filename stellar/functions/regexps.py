@@ -7,8 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from stellar.java.regex import TIMEOUT_MS, Replacement, compile_for_groups, compile_matcher, compile_replacer
+from stellar.java.regex import (
+    TIMEOUT_MS,
+    Replacement,
+    compile_for_groups,
+    compile_matcher,
+    compile_replacer,
+    find_quick_matcher,
+)
 from stellar.language.conversions import to_integer, to_string
+from stellar.language.inline import Inline, Prepared
 from stellar.language.library import UNKNOWN, stellar
 from stellar.language.limits import FEW_CHARACTERS, check_characters, check_string
 from stellar.language.literals import Arguments, LiteralKind, check_strings
@@ -22,14 +30,22 @@ REGULAR_EXPRESSION = LiteralKind(
 )
 
 
-def _prepare_match(str_: object, pattern: object, *_: object) -> Callable[[str | None], bool] | None:
+# What the quick engine is used for; see compile_matcher
+_IS_QUICK = "len(str_) <= longest and str_.isascii() and '\\r' not in str_"
+
+
+def _prepare_match(str_: object, pattern: object, *_: object) -> Prepared | None:
     if str_ is not UNKNOWN or not isinstance(pattern, str):
         return None
     try:
         fullmatch = compile_matcher(pattern)
     except ValueError:
         return None
-    return lambda string: string is not None and fullmatch(string) is not None
+    quick = find_quick_matcher(pattern)
+    inline = Inline("fullmatch(str_) is not None", {"str_": str}, _IS_QUICK, quick._asdict()) if quick else None
+    return Prepared(
+        lambda string: string is not None and fullmatch(string) is not None, () if inline is None else (inline,)
+    )
 
 
 @stellar("REGEXP_MATCH", pure=True, prepare=_prepare_match, literals={"pattern": REGULAR_EXPRESSION})
@@ -67,7 +83,7 @@ def _matches_any(string: str, patterns: Iterable[object]) -> bool:
     return False
 
 
-def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable[[str | None], str | None] | None:
+def _prepare_group_val(str_: object, pattern: object, group: object) -> Prepared | None:
     number = None if group is UNKNOWN else to_integer(group)
     if str_ is not UNKNOWN or not isinstance(pattern, str) or number is None or number < 1:
         return None
@@ -80,7 +96,11 @@ def _prepare_group_val(str_: object, pattern: object, group: object) -> Callable
         match = None if string is None else fullmatch(string)
         return None if match is None or number > groups else match[number]
 
-    return group_val
+    if number > groups or (quick := find_quick_matcher(pattern)) is None:
+        return Prepared(group_val)
+    values = {**quick._asdict(), "number": number}
+    inline = Inline("None if (match := fullmatch(str_)) is None else match[number]", {"str_": str}, _IS_QUICK, values)
+    return Prepared(group_val, (inline,))
 
 
 def _validate_group(group: object, arguments: Arguments) -> None:

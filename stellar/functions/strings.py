@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from stellar.language.conversions import JAVA_WHITESPACE, to_integer, to_optional_string, to_string
-from stellar.language.library import stellar
+from stellar.language.inline import Inline, Prepared
+from stellar.language.library import UNKNOWN, stellar
 from stellar.language.limits import FEW_CHARACTERS, FEW_ITEMS, check_characters, check_items, check_string, measure
 from stellar.language.literals import Arguments, LiteralKind
 from stellar.language.python_values import from_python
@@ -20,7 +21,7 @@ _FEW_STRINGS = 16
 _STRINGS = frozenset({str})
 
 
-@stellar("TO_UPPER", pure=True)
+@stellar("TO_UPPER", pure=True, inline=[Inline("input_.upper()", {"input_": str})])
 def to_upper(input_: Any) -> str | None:
     """Convert a string to uppercase.
 
@@ -36,7 +37,7 @@ def to_upper(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).upper()
 
 
-@stellar("TO_LOWER", pure=True)
+@stellar("TO_LOWER", pure=True, inline=[Inline("input_.lower()", {"input_": str})])
 def to_lower(input_: Any) -> str | None:
     """Convert a string to lowercase.
 
@@ -52,7 +53,10 @@ def to_lower(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).lower()
 
 
-@stellar("TRIM", pure=True)
+_TRIM = Inline("input_.strip(JAVA_WHITESPACE)", {"input_": str}, values={"JAVA_WHITESPACE": JAVA_WHITESPACE})
+
+
+@stellar("TRIM", pure=True, inline=[_TRIM])
 def trim(input_: Any) -> str | None:
     """Remove whitespace and control characters at both ends of a string.
 
@@ -70,7 +74,7 @@ def trim(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).strip(JAVA_WHITESPACE)
 
 
-@stellar("STARTS_WITH", pure=True)
+@stellar("STARTS_WITH", pure=True, inline=[Inline("str_.startswith(prefix)", {"str_": str, "prefix": str})])
 def starts_with(str_: str | None, prefix: str | None) -> bool:
     """Test a string for a prefix. Case-sensitive.
 
@@ -86,7 +90,7 @@ def starts_with(str_: str | None, prefix: str | None) -> bool:
     return str_ is not None and prefix is not None and str_.startswith(prefix)
 
 
-@stellar("ENDS_WITH", pure=True)
+@stellar("ENDS_WITH", pure=True, inline=[Inline("str_.endswith(suffix)", {"str_": str, "suffix": str})])
 def ends_with(str_: str | None, suffix: str | None) -> bool:
     """Test a string for a suffix. Case-sensitive.
 
@@ -243,7 +247,10 @@ def _parse_padding(fill: object, length: object) -> tuple[str, int]:
     return character, width
 
 
-@stellar("GET", pure=True, borrows=("list",))
+_GET = Inline("list_[index] if index < len(list_) else None", {"list_": list, "index": int}, "index >= 0")
+
+
+@stellar("GET", pure=True, borrows=("list",), inline=[_GET])
 def get(list_: list[Any], index: int) -> Any:
     """Look up a list element by its index.
 
@@ -261,7 +268,7 @@ def get(list_: list[Any], index: int) -> Any:
     return list_[index] if index < len(list_) else None
 
 
-@stellar("GET_FIRST", pure=True)
+@stellar("GET_FIRST", pure=True, inline=[Inline("list_[0] if list_ else None", {"list_": list})])
 def get_first(list_: list[Any]) -> Any:
     """Return a list's first element.
 
@@ -275,7 +282,7 @@ def get_first(list_: list[Any]) -> Any:
     return list_[0] if list_ else None
 
 
-@stellar("GET_LAST", pure=True)
+@stellar("GET_LAST", pure=True, inline=[Inline("list_[-1] if list_ else None", {"list_": list})])
 def get_last(list_: list[Any]) -> Any:
     """Return a list's last element.
 
@@ -332,7 +339,16 @@ def _require_delimiter(delim: object, _: Arguments) -> str:
 DELIMITER = LiteralKind(_require_delimiter, "use a string such as ','")
 
 
-@stellar("SPLIT", pure=True, literals={"delim": DELIMITER})
+def _prepare_split(input_: object, delim: object, *_: object) -> Prepared | None:
+    if input_ is not UNKNOWN or not isinstance(delim, str) or not delim:
+        return None
+    inline = Inline(
+        "input_.split(delim)", {"input_": str}, "len(input_) < most", values={"delim": delim, "most": FEW_ITEMS}
+    )
+    return Prepared(lambda value: split(value, delim), (inline,))
+
+
+@stellar("SPLIT", pure=True, prepare=_prepare_split, literals={"delim": DELIMITER})
 def split(input_: Any, delim: object) -> list[str]:
     """Split a string at each occurrence of a delimiter. Empty substrings are included.
 
@@ -383,7 +399,13 @@ def _compute_entropy(string: str) -> float:
     return 0.0 - sum(share * math.log(share) / math.log(2) for share in shares)
 
 
-@stellar("SUBSTRING", pure=True)
+_SUBSTRING = (
+    Inline("input_[start:]", {"input_": str, "start": int}, "0 <= start <= len(input_)"),
+    Inline("input_[start:end]", {"input_": str, "start": int, "end": int}, "0 <= start <= end <= len(input_)"),
+)
+
+
+@stellar("SUBSTRING", pure=True, inline=_SUBSTRING)
 def substring(input_: str | None, start: float | None, end: float | None = None) -> str | None:
     """Cut a substring out of a string.
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Container
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from stellar.java.regex_classes import InvalidPattern
 from stellar.java.regex_size import TooLarge, check_size
@@ -137,10 +137,10 @@ def compile_matcher(expression: str) -> Callable[[str], Any]:
 
     Raises ValueError for an invalid expression.
     """
-    plain = _compile_bounded(expression)
-    if plain is None:
+    found = find_quick_matcher(expression)
+    if found is None:
         return partial(match_in_time, compile_pattern(expression).fullmatch)
-    quick, longest = plain.fullmatch, _harmless_length(expression)
+    quick, longest = found
 
     def match(string: str) -> Any:
         if len(string) <= longest and string.isascii() and "\r" not in string:
@@ -148,6 +148,22 @@ def compile_matcher(expression: str) -> Callable[[str], Any]:
         return match_in_time(compile_pattern(expression).fullmatch, string)
 
     return match
+
+
+class QuickMatcher(NamedTuple):
+    """A function that matches whole strings, if they are ASCII without carriage returns, and short enough."""
+
+    fullmatch: Callable[[str], Any]
+    longest: int
+
+
+def find_quick_matcher(expression: str) -> QuickMatcher | None:
+    """Return the matcher of the standard library for an expression; None if it cannot express it.
+
+    Raises ValueError for an invalid expression.
+    """
+    plain = _compile_bounded(expression)
+    return None if plain is None else QuickMatcher(plain.fullmatch, _harmless_length(expression))
 
 
 @memoize_for(_CACHED_PATTERNS)

@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,6 +15,7 @@ from types import FunctionType, ModuleType, NoneType
 from typing import Any, TypeVar
 
 from stellar.language.context import Context
+from stellar.language.inline import Inline, Prepared
 from stellar.language.limits import SCALARS, EvaluationLimits
 from stellar.language.literals import LiteralKind
 from stellar.util.abbreviate import quote
@@ -29,12 +30,13 @@ def stellar(
     *,
     surplus: str = "ignore",
     comprehension: str | None = None,
-    prepare: Callable[..., Callable[..., Any] | None] | None = None,
+    prepare: Callable[..., Callable[..., Any] | Prepared | None] | None = None,
     blocks: bool | None = None,
     check: Callable[[Context], object] | None = None,
     literals: Mapping[str, LiteralKind] | None = None,
     pure: bool = False,
     borrows: Collection[str] = (),
+    inline: Sequence[Inline] = (),
 ) -> Callable[[F], F]:
     """Declare a Python function as the Stellar function of this name.
 
@@ -61,7 +63,7 @@ def stellar(
     prepare: does work that depends only on literal arguments, such as compiling a pattern, once per expression. It is
         called with the arguments, with UNKNOWN for those that are not literals, and returns a function of these, or
         None for an ordinary call. It must return None for an invalid literal, because the error is raised when the
-        call is reached
+        call is reached. A `Prepared` adds inline forms of that function
     blocks: True if a call may block its thread, False if it never waits, or waits cooperatively with
         `stellar.util.waiting`, so that one thread can evaluate many records. By default a function blocks if it takes
         a context or is not part of this package
@@ -73,6 +75,8 @@ def stellar(
     borrows: the parameters whose lists and maps are neither changed, kept nor returned, though their elements may be.
         A constant list or map as such an argument is created once. A pure function that returns a boolean, a number or
         a string borrows all of them
+    inline: expressions with the same result, for arguments of certain classes; the first that fits the literals and
+        the number of arguments is used
 
     The function is returned unchanged and is not registered anywhere; `Library.of` collects declared functions.
     """
@@ -94,6 +98,7 @@ def stellar(
             literals or {},
             pure,
             frozenset(borrows),
+            tuple(inline),
         )
         return implementation
 
@@ -198,12 +203,13 @@ class Function:
     implementation: Callable[..., Any]
     ignores_surplus: bool = True
     comprehension: str | None = None
-    prepare: Callable[..., Callable[..., Any] | None] | None = None
+    prepare: Callable[..., Callable[..., Any] | Prepared | None] | None = None
     declared_blocks: bool | None = None
     check: Callable[[Context], object] | None = None
     literals: Mapping[str, LiteralKind] = field(default_factory=dict)
     pure: bool = False
     borrows: frozenset[str] = frozenset()
+    inline: tuple[Inline, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

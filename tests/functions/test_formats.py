@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stellar
 from stellar.functions import formats
 from stellar.functions.formats import format_, hash_code
+from stellar.language.inline import Prepared
 from stellar.language.library import UNKNOWN
 
 MOMENT = 1508769960123  # 2017-10-23 14:46:00.123
@@ -170,9 +172,18 @@ def test_the_fast_path_agrees_with_the_general_one(pattern: str, values: list[ob
     prepared = formats._prepare_format(pattern, *[UNKNOWN] * len(values))
     assert (
         _outcome(format_, pattern, *values)
-        == _outcome(prepared, *values)
+        == _outcome(prepared.function if isinstance(prepared, Prepared) else prepared, *values)
+        == _outcome(_format_inline, pattern, *values)
         == _outcome(_format_generally, pattern, *values)
     )
+
+
+def _format_inline(pattern: str, *values: object) -> str:
+    fields = {f"v{index}": value for index, value in enumerate(values)}
+    try:
+        return stellar.evaluate(f"FORMAT({', '.join([repr(pattern), *fields])})", fields)
+    except stellar.EvaluationError as error:
+        raise error.__cause__ or error from None
 
 
 def _format_generally(pattern: str, *values: object) -> str:

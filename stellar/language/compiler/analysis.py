@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import FunctionType, NoneType
+from types import FunctionType, GenericAlias, NoneType
 from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
@@ -33,9 +33,15 @@ def static_class(node: n.Expr, library: Library) -> type | None:
             return FunctionType
         case n.Call(name) if name in library:
             returns = library[name].returns
+            if isinstance(returns, GenericAlias) and returns.__origin__ in _COLLECTIONS:
+                return returns.__origin__
             # Any and object are classes, but do not restrict the value
             return returns if isinstance(returns, type) and returns not in (Any, object) else None
     return None
+
+
+# The classes of values whose annotation names the classes of its members, too, such as list[str]
+_COLLECTIONS = (list, dict, set)
 
 
 def may_be_lambda(node: n.Expr, library: Library) -> bool:

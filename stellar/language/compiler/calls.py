@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+import builtins
+from functools import partial, reduce
+from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
 from stellar.language import runtime
 from stellar.language.compiler import pyast as py
-from stellar.language.compiler.analysis import accepts_every_value, constant_collection
+from stellar.language.compiler.analysis import accepts_every_value, constant_collection, static_class
 from stellar.language.compiler.builder import CodeBuilder
 from stellar.language.compiler.pyast import Code, HeldValue, Position
-from stellar.language.library import UNKNOWN, Function, Written
+from stellar.language.inline import Classes, Inline, Prepared
+from stellar.language.library import UNKNOWN, Function, Kind, Written
+
+
+class Argument(NamedTuple):
+    """An argument of a call, at a position."""
+
+    function: Function
+    position: int
+    node: n.Expr
+
+    @property
+    def kind(self) -> Kind:
+        """The type of the parameter."""
+        return self.function.parameter_at(self.position).kind
+
+    @property
+    def is_borrowed(self) -> bool:
+        """True if a list or map is neither changed, kept nor returned."""
+        return self.function.borrows_at(self.position)
 
 
 class CallBuilder(CodeBuilder):
     """The part of the compiler that compiles calls of functions.
 
+    strict: reading a field that the record does not have is an error
     fast: write operators inline
     """
 
     fast: bool
+    strict: bool
 
     def compile_plain_call(self, function: Function, arguments: tuple[n.Expr, ...], at: Position) -> Code:
         prepared = self.prepare_function(function, arguments)
-        target = function.implementation if prepared is None else prepared
+        target = function.implementation if prepared is None else prepared.function
         name = f"f_{function.name}" if prepared is None else self.new_name(f"f_{function.name}_")
-        code: list[Code] = [py.load("context", at)] if function.needs_context else []
-        for index, argument in enumerate(arguments):  # a comprehension would need more of the stack in nested calls
-            if prepared is None or not isinstance(argument, n.Literal):
-                code.append(self.compile_argument(function, index, argument))
+        passed = [
+            Argument(function, index, argument)
+            for index, argument in enumerate(arguments)
+            if prepared is None or not isinstance(argument, n.Literal)
+        ]
+        context: list[Code] = [py.load("context", at)] if function.needs_context else []
+        forms = function.inline if prepared is None else prepared.inline
+        if self.fast and forms and (inline := self.choose_form(forms, passed)) is not None:
+            return self.compile_inline(inline, passed, self.bind_global(target, name, at), context, at)
+        code = context
+        for argument in passed:  # a comprehension would need more of the stack in nested calls
+            code.append(self.compile_argument(argument))
         return py.call(self.bind_global(target, name, at), code, at)
 
-    def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> Callable[..., Any] | None:
+    def prepare_function(self, function: Function, arguments: tuple[n.Expr, ...]) -> Prepared | None:
         """Return a function of the arguments that are not literals; None if the literals can't be processed now."""
         if not self.fast or function.prepare is None:
             return None
@@ -44,25 +73,126 @@ class CallBuilder(CodeBuilder):
         for index, value in enumerate(literals):
             if value is not UNKNOWN and not function.parameter_at(index).kind.accepts(value):
                 return None
-        return function.prepare(*literals)
+        prepared = function.prepare(*literals)
+        return prepared if prepared is None or isinstance(prepared, Prepared) else Prepared(prepared)
 
-    def compile_argument(self, function: Function, index: int, node: n.Expr) -> Code:
+    def is_safe_read(self, node: n.Expr) -> bool:
+        """Return True for a variable whose read raises no error."""
+        return isinstance(node, n.Variable) and not self.strict
+
+    # -- Inline forms -------------------------------------------------------------------------------------------------
+
+    def choose_form(self, forms: tuple[Inline, ...], arguments: list[Argument]) -> Inline | None:
+        """Return the inline form for some arguments; None if there is none.
+
+        All arguments are evaluated before the first is checked, so an argument after one that may be refused must not
+        raise an error of its own.
+        """
+        is_checked = False
+        for argument in arguments:
+            if is_checked and not isinstance(argument.node, n.Literal) and not self.is_safe_read(argument.node):
+                return None
+            is_checked = is_checked or not accepts_every_value(argument.kind, argument.node, self.library)
+        return next((form for form in forms if _fits(form, arguments)), None)
+
+    def compile_inline(
+        self, inline: Inline, arguments: list[Argument], target: Code, context: list[Code], at: Position
+    ) -> Code:
+        """Compile a call to an inline form for arguments of its classes, and a call of the function for all others."""
+        held = [self.hold_argument(argument) for argument in arguments]
+        guards: list[Code] = []
+        for value, classes, argument in zip(held, inline.classes.values(), arguments, strict=True):
+            if classes is not None and not _is_constant(argument.node, value):
+                guards.append(self.test_classes(value, self.order_classes(classes, argument.node), at))
+        names = dict(zip(inline.classes, (value.again for value in held), strict=True))
+        fill = partial(self.fill_template, inline, names, at=at)
+        # `&` evaluates both of its operands
+        tests = [reduce(lambda one, other: ast.BinOp(one, ast.BitAnd(), other, **at), guards)] if guards else []
+        if inline.condition is not None:
+            tests.append(fill(inline.condition))
+        code = fill(inline.tree)
+        if not tests:
+            return code
+        test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests, **at)
+        slow = [self.guard_held(argument, value) for argument, value in zip(arguments, held, strict=True)]
+        return ast.IfExp(test, code, py.call(target, [*context, *slow], at), **at)
+
+    def guard_held(self, argument: Argument, held: HeldValue) -> Code:
+        """Return the code of an argument that is evaluated already."""
+        if isinstance(argument.node, n.Literal):
+            return self.compile_argument(argument)
+        return self.guard_argument(argument, HeldValue(held.again, held.again))
+
+    def order_classes(self, classes: type | tuple[type, ...], node: n.Expr) -> tuple[type, ...]:
+        """Return classes with the likeliest one first."""
+        several = classes if isinstance(classes, tuple) else (classes,)
+        likeliest = static_class(node, self.library)
+        return tuple(sorted(several, key=lambda cls: cls is not likeliest))
+
+    def hold_argument(self, argument: Argument) -> HeldValue:
+        """Hold an argument before it is checked."""
+        if argument.is_borrowed:
+            return self.hold_borrowed(argument.node)
+        return self.hold(argument.node)
+
+    def fill_template(self, inline: Inline, names: dict[str, Code], node: ast.expr, *, at: Position) -> Code:
+        """Return a copy of the syntax tree of an inline form, with its names replaced.
+
+        names: the code of each name; new locals are added
+        """
+        match node:
+            case ast.Name(name):
+                if name not in names:
+                    names[name] = self.bind_value(inline, name, at)
+                return names[name]
+            case ast.NamedExpr(ast.Name(name), value):
+                local = self.new_name("t")
+                names[name] = py.load(local, at)
+                return py.assign(local, self.fill_template(inline, names, value, at=at), at)
+        fields = {name: self.fill_field(inline, names, value, at) for name, value in ast.iter_fields(node)}
+        return type(node)(**fields, **at)
+
+    def fill_field(self, inline: Inline, names: dict[str, Code], value: Any, at: Position) -> Any:
+        if isinstance(value, list):
+            return [self.fill_field(inline, names, each, at) for each in value]
+        return self.fill_template(inline, names, value, at=at) if isinstance(value, ast.expr) else value
+
+    def bind_value(self, inline: Inline, name: str, at: Position) -> Code:
+        """Return the code of a name that is no argument: one of the values of the form, or a function of Python."""
+        if name not in inline.values:
+            return self.bind_global(getattr(builtins, name), name, at)
+        value = inline.values[name]
+        if isinstance(value, str | int):
+            return py.constant(value, at)
+        return self.bind_global(value, self.new_name(f"{name}_"), at)
+
+    # -- Arguments ----------------------------------------------------------------------------------------------------
+
+    def compile_argument(self, argument: Argument) -> Code:
         """Compile an argument, with a guard unless the parameter accepts every value of the node."""
-        kind = function.parameter_at(index).kind
+        function, index, node = argument
+        kind = argument.kind
         at = self.source_map[node.span]
         if Written in kind.classes and isinstance(node, n.Literal) and isinstance(node.value, str):
             return self.bind_global(Written(node.value), self.new_name("written"), at)
         if accepts_every_value(kind, node, self.library):
-            constant = self.bind_constant(node) if function.borrows_at(index) else None
+            constant = self.bind_constant(node) if argument.is_borrowed else None
             return self.compile(node) if constant is None else constant
         if not self.fast:
             return py.call(self.bind_check(function, index, at), [self.compile(node)], at)
-        held = self.hold(node)
+        return self.guard_argument(argument, self.hold(node))
+
+    def guard_argument(self, argument: Argument, held: HeldValue) -> Code:
+        """Return the code of a held argument, with a guard unless the parameter accepts every value of the node."""
+        function, index, node = argument
+        kind = argument.kind
+        if accepts_every_value(kind, node, self.library):
+            return held.first
+        at = self.source_map[node.span]
         if kind.converted:
-            is_own = self.test_own(held.first, at)
-            return ast.IfExp(is_own, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
-        classes = kind.classes[:2] if kind.classes[0] is float else kind.classes[:1]
-        guard = self.test_classes(held, classes, at)
+            guard = self.test_own(held.first, at)
+        else:
+            guard = self.test_classes(held, kind.classes[:2] if kind.classes[0] is float else kind.classes[:1], at)
         return ast.IfExp(guard, held.again, py.call(self.bind_check(function, index, at), [held.again], at), **at)
 
     def bind_constant(self, node: n.Expr) -> Code | None:
@@ -81,3 +211,29 @@ class CallBuilder(CodeBuilder):
         """Return the name of a function that checks an argument, or converts it if any value is accepted."""
         check = runtime.accept if function.parameter_at(index).kind.classes else runtime.read_argument
         return self.bind_global(partial(check, function, index), f"accept_{function.name}_{index}", at)
+
+
+def _fits(inline: Inline, arguments: list[Argument]) -> bool:
+    """Return True for as many arguments as an inline form has, of which those whose class is known fit it."""
+    classes = inline.classes.values()
+    return len(arguments) == len(classes) and all(map(_may_fit, classes, arguments))
+
+
+def _may_fit(classes: Classes, argument: Argument) -> bool:
+    node = argument.node
+    if classes is None:
+        return isinstance(node, n.Literal)
+    accepted = classes if isinstance(classes, tuple) else (classes,)
+    match node:
+        case n.Literal(value):
+            return value.__class__ in accepted
+        case n.ListLiteral():
+            return list in accepted
+        case n.MapLiteral():
+            return dict in accepted
+    return True
+
+
+def _is_constant(node: n.Expr, held: HeldValue) -> bool:
+    """Return True for a literal, and for a list or map that is created once."""
+    return isinstance(node, n.Literal) or (isinstance(node, n.ListLiteral | n.MapLiteral) and held.first is held.again)

@@ -1,0 +1,58 @@
+"""Inline forms of functions: Python expressions that compiled code contains instead of a call.
+
+A function declares them beside its implementation, which has the complete rule and is called for all other arguments:
+
+    @stellar("TO_UPPER", inline=Inline("input_.upper()", {"input_": str}))
+
+becomes, in effect,
+
+    s.upper() if s.__class__ is str else to_upper(s)
+
+An expression is a constant of the program, never of an expression of a user. It is parsed once.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stellar.util.cached_properties import cached_property
+
+Classes = type | tuple[type, ...] | None
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A Python expression with the result of a function for arguments of certain classes.
+
+    expression: the expression, of the names in `classes` and `values`; it may assign to other names. An error that it
+        raises is that of the function
+    classes: for each argument, in their order: the class, or the classes, that it must have exactly; None for any
+        literal
+    when: a further condition of the arguments
+    values: other names in the expressions; strings and numbers become constants
+    """
+
+    expression: str
+    classes: Mapping[str, Classes]
+    when: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def tree(self) -> ast.expr:
+        """The syntax tree of the expression."""
+        return ast.parse(self.expression, mode="eval").body
+
+    @cached_property
+    def condition(self) -> ast.expr | None:
+        """The syntax tree of the further condition; None without one."""
+        return ast.parse(self.when, mode="eval").body if self.when else None
+
+
+class Prepared(NamedTuple):
+    """A function of the arguments of a call that are not literals, and its inline forms."""
+
+    function: Callable[..., Any]
+    inline: tuple[Inline, ...] = ()
