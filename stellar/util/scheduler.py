@@ -11,9 +11,13 @@ The thread of a loop repeats one turn:
 4. resume the fibers of ready sockets, then those of expired timers. In this order data that has arrived counts even if
    the loop is late.
 
-A fiber that waits creates a `Wait`, registers it with the selector, a timer or a future, and switches to the loop's own
+A fiber that waits creates a `Wait`, registers it with a socket, a timer or a future, and switches to the loop's own
 greenlet (`suspend`). The loop switches back with True, or with False after the time-out. A `Wait` ends once: it is
 marked as over when it is resumed, so that a socket and a timer can't both resume it.
+
+Two things are reused, because creating them costs more than a short task. A fiber that has ended its task runs the next
+one, in a new context of context variables: CPython maps new memory for the frames of each new fiber. And a socket stays
+registered with the selector between two waits (`_Watch`), until it is ready while no fiber waits for it.
 
 Waking the loop by a byte costs as much as a short task. After activity it therefore dozes: it wakes by itself every
 millisecond, and new tasks need no byte until it has been idle for `STAYS_AWAKE_SECONDS`.
@@ -49,6 +53,9 @@ OFFLOAD_THREADS = 512
 # See the module docstring: the longest wait while dozing, and how long the loop dozes after its last activity
 DOZE_SECONDS = 0.001
 STAYS_AWAKE_SECONDS = 0.05
+
+# Fibers without a task that are kept for the next ones
+MAX_IDLE_FIBERS = 256
 
 
 class Cancelled(BaseException):
@@ -121,6 +128,16 @@ class Wait:
         self.fiber, self.over = fiber, False
 
 
+class _Watch:
+    """A socket that is registered with the selector, and the wait that it ends; None while no fiber waits for it."""
+
+    __slots__ = ("event", "socket", "wait")
+
+    def __init__(self, one: socket.socket, event: int) -> None:
+        self.socket, self.event = one, event
+        self.wait: Wait | None = None
+
+
 class RunLoop:
     """A thread that runs tasks in fibers, with the interface of an executor."""
 
@@ -138,6 +155,8 @@ class RunLoop:
         self._last_activity = monotonic()
         self._running: set[Task[Any]] = set()
         self._fiber: greenlet | None = None
+        self._idle_fibers: list[greenlet] = []
+        self._watches: dict[int, _Watch] = {}  # by file descriptor
         self._awaited: Task[Any] | None = None
         self._failure: BaseException | None = None
         self._reader_lock = threading.Lock()
@@ -236,17 +255,18 @@ class RunLoop:
     def await_socket(self, one: socket.socket, event: int, seconds: float) -> bool:
         """Suspend the fiber until a socket is ready; return False after a time-out in seconds."""
         wait = self.new_wait()
-        self._selector.register(one, event, wait)
+        watch = self._watch(one, event)
+        watch.wait = wait
         try:
             return self.suspend(wait, seconds)
         finally:
-            self._selector.unregister(one)
+            watch.wait = None
 
     def await_any(self, waitables: Iterable[Waitable], seconds: float) -> bool:
         """Suspend the fiber until a socket or a future is ready; return False after a time-out in seconds."""
         wait = self.new_wait()
         event = _LoopEvent(self, wait)
-        sockets: list[socket.socket] = []
+        watches: list[_Watch] = []
         futures: list[Future[Any]] = []
         try:
             for each in waitables:
@@ -254,14 +274,33 @@ class RunLoop:
                     futures.append(each)
                     each.when_done(event)
                 else:
-                    self._selector.register(each[0], each[1], wait)
-                    sockets.append(each[0])
+                    watches.append(self._watch(*each))
+                    watches[-1].wait = wait
             return self.suspend(wait, seconds)
         finally:
-            for one in sockets:
-                self._selector.unregister(one)
+            for watch in watches:
+                watch.wait = None
             for future in futures:
                 future.discard(event)
+
+    def _watch(self, one: socket.socket, event: int) -> _Watch:
+        """Return the registration of a socket for an event. Raises RuntimeError if a fiber waits for the socket."""
+        number = one.fileno()
+        watch = self._watches.get(number)
+        if watch is not None and watch.wait is not None and watch.socket is one:
+            raise RuntimeError("another fiber waits for this socket")
+        if watch is None or watch.socket is not one or watch.event != event:
+            if watch is not None:  # another event, or a closed socket that had the same number
+                self._end_watch(number, watch)
+            watch = _Watch(one, event)
+            self._selector.register(number, event, watch)
+            self._watches[number] = watch
+        return watch
+
+    def _end_watch(self, number: int, watch: _Watch) -> None:
+        if self._watches.get(number) is watch:  # else the number belongs to another socket already
+            del self._watches[number]
+            self._selector.unregister(number)
 
     def suspend(self, wait: Wait, seconds: float | None) -> bool:
         """Run other fibers until a wait ends; return False after a time-out in seconds."""
@@ -330,6 +369,8 @@ class RunLoop:
             self._failure = error
         finally:
             self._abandon_all(self._failure or RuntimeError("this run loop was shut down"))
+            for fiber in self._idle_fibers:
+                fiber.switch(None)  # ends it, as no other thread can
             self._selector.close()
             self._wake_receiver.close()
             self._wake_sender.close()
@@ -349,10 +390,13 @@ class RunLoop:
         self._start_new()
         self._notify_reader()
         for key, _ in self._select():
-            if key.data is None:
+            watch = key.data
+            if watch is None:
                 self._drain()
+            elif watch.wait is not None:
+                self._resume(watch.wait, True)
             else:
-                self._resume(key.data, True)
+                self._end_watch(key.fd, watch)
         self._expire()
 
     def _select(self) -> list[tuple[selectors.SelectorKey, int]]:
@@ -406,17 +450,34 @@ class RunLoop:
             except IndexError:  # cleared by `shutdown`
                 return
             self._running.add(task)
-            task.fiber = self._new_fiber(task.run, self._main)
-            self._enter(task.fiber)
+            if self._idle_fibers:
+                task.fiber = fiber = self._idle_fibers.pop()
+                fiber.gr_context = None  # the context variables of its last task are not inherited
+            else:
+                task.fiber = fiber = self._new_fiber(self._run_tasks, self._main)
+            self._enter(fiber, task)
+
+    def _run_tasks(self, task: Task[Any] | None) -> None:
+        """Run a task, and then each one that the fiber is entered with; None ends the fiber."""
+        while task is not None:
+            fiber = task.fiber
+            assert fiber is not None, "a task that runs has a fiber"
+            task.run()
+            task.fiber = None  # which belongs to the next task
+            del task
+            if len(self._idle_fibers) >= MAX_IDLE_FIBERS:
+                return
+            self._idle_fibers.append(fiber)
+            task = self._main.switch()
 
     def _resume(self, wait: Wait, value: bool) -> None:
         if not wait.over:
             wait.over = True
             self._enter(wait.fiber, value)
 
-    def _enter(self, fiber: greenlet, *value: bool) -> None:
+    def _enter(self, fiber: greenlet, value: object) -> None:
         self._fiber = fiber
-        fiber.switch(*value)
+        fiber.switch(value)
         self._fiber = None
 
 

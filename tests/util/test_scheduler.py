@@ -575,3 +575,66 @@ def test_a_fiber_can_wait_until_a_socket_accepts_data(loop):
         assert loop.run(lambda: waiting.current_loop().await_any([(here, 2)], 30))
         assert waiting.is_ready((here, 2))
         assert not waiting.is_ready((here, 1))
+
+
+def test_two_fibers_can_not_wait_for_one_socket(loop):
+    here, there = socket.socketpair()
+    with here, there:
+        first = loop.submit(waiting.wait_readable, here, 30)
+        with pytest.raises(RuntimeError, match="another fiber waits for this socket"):
+            loop.run(lambda: waiting.wait_readable(here, 30))
+        there.send(b"x")
+        assert first.result()
+
+
+# --- what is reused
+
+
+def test_a_task_does_not_inherit_the_context_variables_of_the_last_one_in_its_fiber():
+    variable = ContextVar("variable", default="unset")
+
+    def work(number):
+        before = variable.get()
+        variable.set(number)
+        waiting.sleep(0)
+        return before, variable.get()
+
+    assert run_all(work, range(200), 8) == [("unset", number) for number in range(200)]
+
+
+def test_more_fibers_than_are_kept_can_run_twice(loop):
+    count = scheduler.MAX_IDLE_FIBERS + 50
+    for _ in range(2):
+        gate: waiting.Future[int] = waiting.Future()
+        tasks = [loop.submit(gate.result) for _ in range(count)]
+        loop.run(lambda: None)  # started after all of them
+        gate.set_result(1)
+        assert [task.result() for task in tasks] == [1] * count
+    assert len(loop._idle_fibers) <= scheduler.MAX_IDLE_FIBERS
+
+
+def test_data_that_no_fiber_waits_for_does_not_keep_the_loop_busy(loop):
+    here, there = socket.socketpair()
+    with here, there:
+        assert not loop.run(lambda: waiting.wait_readable(here, 0.001))
+        there.send(b"x")
+        for _ in range(30_000):
+            if not loop._watches:
+                break
+            time.sleep(0.001)
+        assert not loop._watches
+        assert loop.run(lambda: waiting.wait_readable(here, 30))
+
+
+@pytest.mark.parametrize("event", ["readable", "writable"])
+def test_a_socket_with_the_number_of_a_closed_one_can_be_waited_for(loop, event):
+    wait = waiting.wait_readable if event == "readable" else waiting.wait_writable
+    numbers = set()
+    for _ in range(3):
+        here, there = socket.socketpair()
+        with here, there:
+            numbers.add(here.fileno())
+            assert not loop.run(lambda here=here: waiting.wait_readable(here, 0.001))
+            there.send(b"x")
+            assert loop.run(lambda here=here: wait(here, 30))
+    assert len(numbers) < 3
