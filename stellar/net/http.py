@@ -156,6 +156,10 @@ class Exchange(Generic[R]):
     def _await(self, seconds: float) -> bool:
         """Wait for the next step; return False if its limit has passed. Raises TimeoutError."""
         assert self.wanted is not None
+        if self.limit == inf:  # except while it connects
+            if wait_for(self.wanted, seconds):
+                return True
+            raise TimeoutError
         by_limit = self.limit - monotonic()
         if wait_for(self.wanted, min(seconds, by_limit)):
             return True

@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from functools import lru_cache
 from selectors import EVENT_READ, EVENT_WRITE
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stellar.util.waiting import Waitable
 
@@ -29,6 +30,9 @@ MAX_LINE = 65_536
 MAX_LINES = 200  # of a head, and of the trailer of a chunked body
 MAX_INTERIM_RESPONSES = 20  # of status 1xx
 RECEIVE_BYTES = 65_536
+
+# A server sends the same heads again and again; the last ones of up to this length are parsed once
+KNOWN_HEADS, MAX_KNOWN_HEAD = 512, 1000
 
 # After this number of responses in a row that arrived in one portion each, a server is assumed to send all of them in
 # one portion; see `_acknowledge_at_once`
@@ -45,6 +49,38 @@ class IncompleteResponse(ProtocolError):
 
 class ResponseTooLarge(Exception):
     """The body of the response is larger than allowed."""
+
+
+class Head(NamedTuple):
+    """The head of a response.
+
+    headers: lowercase names; shared by equal heads, so it must not be changed
+    keeps_alive: True if it allows to reuse the connection
+    """
+
+    status: int
+    headers: Mapping[bytes, bytes]
+    keeps_alive: bool
+
+
+def _parse_head(data: bytes) -> Head:
+    lines = data.split(b"\n")
+    if len(lines) > MAX_LINES + 1:
+        raise ProtocolError("the response has too many headers")
+    version, _, rest = lines[0].partition(b" ")
+    code = rest.lstrip()[:3]
+    if not version.startswith(b"HTTP/1.") or not code.isdigit():
+        raise ProtocolError(f"{lines[0][:40]!r} is not HTTP")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip()
+    named = headers.get(b"connection", b"").lower()
+    keeps_alive = b"close" not in named if version.rstrip() != b"HTTP/1.0" else b"keep-alive" in named
+    return Head(int(code), headers, keeps_alive)
+
+
+_parse_known_head = lru_cache(KNOWN_HEADS)(_parse_head)
 
 
 class ResponseParser:
@@ -83,7 +119,7 @@ class ResponseParser:
         self._parts: list[bytes] = []
         self._step: Callable[[], bool] = self._read_head
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
+        self.headers: Mapping[bytes, bytes] = {}
         self.body = b""
         self.complete = self.keeps_alive = False
 
@@ -128,7 +164,7 @@ class ResponseParser:
             end, self._at = bare, bare + 2
         else:
             return self._await_head(buffer[begin:])
-        self._take_head(buffer[begin:end].split(b"\n"))
+        self._take_head(buffer[begin:end])
         return True
 
     def _await_head(self, received: bytes) -> bool:
@@ -140,24 +176,14 @@ class ResponseParser:
             raise ProtocolError("the response has too many headers")
         return False
 
-    def _take_head(self, lines: list[bytes]) -> None:
-        if len(lines) > MAX_LINES + 1:
-            raise ProtocolError("the response has too many headers")
-        version, _, rest = lines[0].partition(b" ")
-        code = rest.lstrip()[:3]
-        if not version.startswith(b"HTTP/1.") or not code.isdigit():
-            raise ProtocolError(f"{lines[0][:40]!r} is not HTTP")
-        headers = self.headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(b":")
-            headers[name.strip().lower()] = value.strip()
-        self.status = status = int(code)
-        if 100 <= status < 200:
+    def _take_head(self, data: bytes) -> None:
+        head = _parse_known_head(data) if len(data) <= MAX_KNOWN_HEAD else _parse_head(data)
+        self.headers, self.status = head.headers, head.status
+        if 100 <= head.status < 200:
             self._take_interim()
             return
-        named = headers.get(b"connection", b"").lower()
-        self.keeps_alive = b"close" not in named if version.rstrip() != b"HTTP/1.0" else b"keep-alive" in named
-        self._choose_body(status)
+        self.keeps_alive = head.keeps_alive
+        self._choose_body(head.status)
 
     def _take_interim(self) -> None:
         self._interim += 1

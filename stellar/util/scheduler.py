@@ -255,7 +255,9 @@ class RunLoop:
     def await_socket(self, one: socket.socket, event: int, seconds: float) -> bool:
         """Suspend the fiber until a socket is ready; return False after a time-out in seconds."""
         wait = self.new_wait()
-        watch = self._watch(one, event)
+        watch = self._watches.get(one.fileno())
+        if watch is None or watch.socket is not one or watch.event != event or watch.wait is not None:
+            watch = self._watch(one, event)
         watch.wait = wait
         try:
             return self.suspend(wait, seconds)

@@ -145,7 +145,9 @@ def wait_for(waitable: Waitable, seconds: float) -> bool:
     if isinstance(waitable, Future):
         return waitable.wait(max(0.0, seconds))
     one, event = waitable
-    return wait_readable(one, seconds) if event == selectors.EVENT_READ else wait_writable(one, seconds)
+    if (loop := current.loop) is not None:  # the common case of model calls, without further calls
+        return loop.await_socket(one, event, seconds)
+    return _poll(one, seconds, "in" if event == selectors.EVENT_READ else "out")
 
 
 def offload(function: Callable[..., T], *arguments: Any, **options: Any) -> T:

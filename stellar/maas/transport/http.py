@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stellar.maas.errors import (
     ConnectionLost,
@@ -33,6 +33,7 @@ from stellar.net.http import (
 from stellar.net.http11 import IncompleteResponse, ProtocolError, ResponseParser, ResponseTooLarge
 from stellar.net.name_resolution import NameResolver
 from stellar.util.forks import reset_after_fork
+from stellar.util.memoize import memoize_for
 
 if TYPE_CHECKING:
     import ssl
@@ -121,11 +122,15 @@ class HttpTransport:
         """
         exchange = ModelExchange(url)
         base, _, query = url.partition("?")
-        target = _parse(base)
-        request = _encode(f"{target.path}?{query}", target.host, body, self._authorization_header(target))
+        server = _server_of(base)
+        if body is None and self._authorization is None and _is_printable(query):
+            request = b"%b%b%b" % (server.before_query, query.encode("ascii"), server.after_query)
+        else:
+            target = server.target
+            request = _encode(f"{target.path}?{query}", target.host, body, self._authorization_header(target))
         self._client.begin(
             exchange,
-            target.address,
+            server.target.address,
             request,
             connect_seconds=self._timeouts.connect_seconds,
             max_bytes=self._timeouts.max_bytes,
@@ -173,6 +178,28 @@ def _parse(url: str) -> Target:
         return parse_url(url)
     except ValueError as error:
         raise ModelUnavailable(str(error)) from None
+
+
+class _Server(NamedTuple):
+    """A URL without its query, and the bytes of a GET without credentials."""
+
+    target: Target
+    before_query: bytes
+    after_query: bytes
+
+
+@memoize_for(1024)
+def _server_of(url: str) -> _Server:
+    """Return the server of a URL without a query. Raises ModelUnavailable for an invalid URL."""
+    target = _parse(url)
+    request = _encode(f"{target.path}?", target.host, None, "")
+    before_query = f"GET {target.path}?".encode("ascii")
+    return _Server(target, before_query, request.removeprefix(before_query))
+
+
+def _is_printable(query: str) -> bool:
+    """Return True for ASCII without whitespace and control characters."""
+    return query.isascii() and query.isprintable() and " " not in query
 
 
 def _encode(target: str, host: str, body: bytes | None, authorization: str) -> bytes:

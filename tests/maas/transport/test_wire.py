@@ -75,6 +75,17 @@ GOOD = {
 }
 
 
+@pytest.mark.parametrize("padding", [0, 2000], ids=["a short head", "a long head"])
+def test_responses_with_equal_heads_have_their_own_status_and_body(padding, script, transport):
+    extra = b"X-Padding: " + b"x" * padding + b"\r\n"
+    head = b"HTTP/1.1 200 OK\r\n" + extra + b"Content-Length: 8\r\n\r\n"
+    failed = b"HTTP/1.1 500 No\r\n" + extra + b"Content-Length: 8\r\n\r\n"
+    server = script(head + b'{"a": 1}', head + b'{"a": 2}', failed + b'{"a": 3}', head + b'{"a": 4}', stays=True)
+    responses = [transport.get(f"{server.url}/apply?host={number}") for number in range(4)]
+    assert [(each.status, each.body[6:7]) for each in responses] == [(200, b"1"), (200, b"2"), (500, b"3"), (200, b"4")]
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize("response", GOOD)
 def test_a_response_is_read_completely(response, script, transport):
     assert transport.get(f"{script(GOOD[response]).url}/apply?") == Response(200, BODY)
