@@ -148,7 +148,7 @@ def build_pipeline(
 
 def _note_profiles(config: SensorConfig) -> dict[type, Any]:
     """Return the service by which PROFILE_* functions know that the run computes profiles, if it does."""
-    if config.profiler_file is None:
+    if config.profiler_location is None:
         return {}
     from stellar.profiles.store import ProfilesComputedHere  # few configurations have profiles
 

@@ -16,9 +16,10 @@ from stellar.pipeline.config.loading import (
     load_config,
     load_enrichment,
     parse_profiler,
+    read_file,
 )
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, read_text
-from stellar.pipeline.output_paths import compile_path_function, read_writer
+from stellar.pipeline.output_paths import compile_path_function, parse_writer
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.testing.loading import FOLDER, SUFFIXES, list_files, load_suite
@@ -97,7 +98,8 @@ def _attempt(read: Callable[[], object], describer: ConfigDescriber) -> list[Dia
 
 
 def _read_indexing(file: Path) -> None:
-    compile_path_function(file, read_writer(file), default_library())
+    text, location = read_file(file)
+    compile_path_function(location, parse_writer(text, location), default_library())
 
 
 def _check_tests(file: Path, directory: Path) -> Iterator[Diagnostic]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import stellar
 from stellar import Expression
@@ -11,7 +10,7 @@ from stellar.language.errors import StellarError
 from stellar.language.library import Library
 from stellar.pipeline.build import load_library
 from stellar.pipeline.config.loading import SensorConfig, parse_indexing
-from stellar.pipeline.config.locations import SourceLocation, read_text
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import WriterConfig
 from stellar.pipeline.connectors.directories import ERROR_TYPE, choose_by_type
 from stellar.pipeline.records import Record
@@ -30,16 +29,15 @@ def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
 
     Raises ConfigError for an invalid file or expression, and for a writer that is disabled.
     """
-    folder = (config.directory or Path()) / "indexing"
     library = load_library(config.globals.settings, config.global_location)
     expressions = {}
-    for file in sorted(folder.glob("*.json")):
-        writer = read_writer(file)
+    for sensor, (text, location) in config.read_indexing():
+        writer = parse_writer(text, location)
         if not writer.enabled:
-            raise (_locate(file) / "enabled").error(_DISABLED)
-        expression = compile_path_function(file, writer, library)
-        if expression is not None and file.stem != ERROR_TYPE:
-            expressions[file.stem] = expression
+            raise (location / _WRITER / "enabled").error(_DISABLED)
+        expression = compile_path_function(location, writer, library)
+        if expression is not None and sensor != ERROR_TYPE:
+            expressions[sensor] = expression
 
     def choose(document: Record) -> str:
         expression = expressions.get(choose_by_type(document))
@@ -48,12 +46,12 @@ def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
     return choose
 
 
-def read_writer(file: Path) -> WriterConfig:
-    """Return the settings of the writer hdfs in a file; the defaults if it has none. Raises ConfigError."""
-    return parse_indexing(read_text(file), SourceLocation(str(file))).root.get(_WRITER) or WriterConfig()
+def parse_writer(text: str, location: SourceLocation) -> WriterConfig:
+    """Return the settings of the writer hdfs in a configuration; the defaults if it has none. Raises ConfigError."""
+    return parse_indexing(text, location).root.get(_WRITER) or WriterConfig()
 
 
-def compile_path_function(file: Path, writer: WriterConfig, library: Library) -> Expression | None:
+def compile_path_function(location: SourceLocation, writer: WriterConfig, library: Library) -> Expression | None:
     """Return the compiled `outputPathFunction` of a writer, otherwise None. Raises ConfigError."""
     text = writer.output_path_function
     if text is None or not text.strip():
@@ -61,11 +59,7 @@ def compile_path_function(file: Path, writer: WriterConfig, library: Library) ->
     try:
         return stellar.compile(text, library=library)
     except StellarError as error:
-        raise (_locate(file) / "outputPathFunction").error(str(error)) from error
-
-
-def _locate(file: Path) -> SourceLocation:
-    return SourceLocation(str(file)) / _WRITER
+        raise (location / _WRITER / "outputPathFunction").error(str(error)) from error
 
 
 def _evaluate(expression: Expression, document: Record) -> str:

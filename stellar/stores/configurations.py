@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ KINDS = (*_SINGLE, *_OF_SENSORS)
 ROOT = "/metron/topology"
 
 
-class ConfigurationStore(Protocol):
+class ReadableConfigurations(Protocol):
     """The configurations of Metron: one of each kind, or one for each sensor.
 
     The kinds are KINDS; the name of the sensor is None for GLOBAL and PROFILER.
@@ -28,14 +29,21 @@ class ConfigurationStore(Protocol):
         Raises ValueError for an invalid name, and for bytes that are not UTF-8; OSError if it cannot be read.
         """
 
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the location of a configuration, for messages. Raises ValueError for an invalid name."""
+
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the sensors that have a configuration of a kind, sorted. Raises OSError if they cannot be read."""
+
+
+class ConfigurationStore(ReadableConfigurations, Protocol):
+    """Configurations that can be changed."""
+
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration as it is. A reader sees the earlier one, or all of the new one.
 
         Raises ValueError for an invalid name, and for JSON that UTF-8 cannot encode; OSError if it cannot be stored.
         """
-
-    def describe(self, kind: str, sensor: str | None = None) -> str:
-        """Return the location of a configuration, for messages. Raises ValueError for an invalid name."""
 
 
 def has_sensors(kind: str) -> bool:
@@ -43,8 +51,14 @@ def has_sensors(kind: str) -> bool:
     return kind in _OF_SENSORS
 
 
-def _locate(kind: str, sensor: str | None) -> str:
-    """Return the path below the root. Raises ValueError for an invalid kind or name."""
+def is_configuration(path: str) -> bool:
+    """Return True for a path below the root that can have a configuration."""
+    folder, slash, name = path.partition("/")
+    return path in _SINGLE.values() or (folder in _OF_SENSORS.values() and bool(slash and name))
+
+
+def locate(kind: str, sensor: str | None = None) -> str:
+    """Return the path of a configuration below the root. Raises ValueError for an invalid kind or name."""
     if kind in _SINGLE:
         return _SINGLE[kind]
     if kind not in _OF_SENSORS:
@@ -52,7 +66,12 @@ def _locate(kind: str, sensor: str | None) -> str:
     if not sensor:
         raise ValueError(f"a configuration of the kind {kind} needs the name of a sensor")
     check_sensor(sensor)
-    return f"{_OF_SENSORS[kind]}/{sensor}"
+    return describe_path(kind, sensor)
+
+
+def describe_path(kind: str, sensor: str | None = None) -> str:
+    """Return the path of a configuration below the root, for messages: the name may be invalid."""
+    return _SINGLE[kind] if kind in _SINGLE else f"{_OF_SENSORS[kind]}/{sensor}"
 
 
 def check_sensor(name: str) -> None:
@@ -88,8 +107,12 @@ class DirectoryConfigurations:
         """Return the path of a file."""
         return str(self._path(kind, sensor))
 
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the names of the files with the extension .json, without it."""
+        return sorted(path.stem for path in (self.directory / _OF_SENSORS[kind]).glob("*.json"))
+
     def _path(self, kind: str, sensor: str | None) -> Path:
-        return self.directory / f"{_locate(kind, sensor)}.json"
+        return self.directory / f"{locate(kind, sensor)}.json"
 
 
 class NodeStore(Protocol):
@@ -101,26 +124,75 @@ class NodeStore(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Set the data of a node; create it and its missing parents."""
 
+    def children(self, path: str) -> list[str]:
+        """Return the names of a node's children, sorted; empty if the node does not exist."""
+
 
 @dataclass(frozen=True)
 class ZooKeeperConfigurations:
-    """The configurations in ZooKeeper, where Metron's topologies follow them."""
+    """The configurations in ZooKeeper, where Metron's topologies follow them.
+
+    root: the node that has them
+    """
 
     nodes: NodeStore
+    root: str = ROOT
 
     def read(self, kind: str, sensor: str | None = None) -> str | None:
-        """Return a configuration; see ConfigurationStore."""
-        path = f"{ROOT}/{_locate(kind, sensor)}"
+        """Return a configuration; see ReadableConfigurations."""
+        path = self.describe(kind, sensor)
         data = self.nodes.read(path)
         return None if data is None else _decode(data, path)
 
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration; see ConfigurationStore."""
-        self.nodes.write(f"{ROOT}/{_locate(kind, sensor)}", _encode(text))
+        self.nodes.write(self.describe(kind, sensor), _encode(text))
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
         """Return the path of a node."""
-        return f"{ROOT}/{_locate(kind, sensor)}"
+        return f"{self.root}/{locate(kind, sensor)}"
+
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the names of the nodes of a kind."""
+        return self.nodes.children(f"{self.root}/{_OF_SENSORS[kind]}")
+
+
+@dataclass(frozen=True)
+class ConfigurationSnapshot:
+    """Configurations as they were at one time.
+
+    origin: the location of their root, for messages
+    contents: the bytes of each configuration by its path below the root, such as parsers/squid
+    """
+
+    origin: str
+    contents: Mapping[str, bytes]
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; see ReadableConfigurations."""
+        data = self.contents.get(locate(kind, sensor))
+        return None if data is None else _decode(data, self.describe(kind, sensor))
+
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the origin and the path of a configuration."""
+        return f"{self.origin}/{locate(kind, sensor)}"
+
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the sensors that have a configuration of a kind, sorted."""
+        folder = f"{_OF_SENSORS[kind]}/"
+        return sorted(path.removeprefix(folder) for path in self.contents if path.startswith(folder))
+
+    def texts(self) -> dict[str, str]:
+        """Return the configurations by their locations; bytes that are not UTF-8 are replaced."""
+        return {f"{self.origin}/{path}": data.decode("utf-8-sig", "replace") for path, data in self.contents.items()}
+
+
+def read_snapshot(nodes: NodeStore, root: str, origin: str) -> ConfigurationSnapshot:
+    """Return the configurations below a node. Raises OSError if they cannot be read."""
+    paths = [*_SINGLE.values()]
+    paths += [f"{folder}/{name}" for folder in _OF_SENSORS.values() for name in nodes.children(f"{root}/{folder}")]
+    contents = ((path, nodes.read(f"{root}/{path}")) for path in paths)
+    return ConfigurationSnapshot(origin, {path: data for path, data in contents if data is not None})
 
 
 def _encode(text: str) -> bytes:

@@ -12,10 +12,12 @@ import pytest
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.stores.configurations import (
     KINDS,
+    ROOT,
     ConfigurationStore,
     DirectoryConfigurations,
     ZooKeeperConfigurations,
     has_sensors,
+    read_snapshot,
 )
 
 # Stores the data of a configuration as another program would
@@ -120,3 +122,31 @@ def test_a_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "parsers").write_text("")
     with pytest.raises(OSError, match="parsers"):
         DirectoryConfigurations(tmp_path).write("PARSER", "{}", "squid")
+
+
+def test_the_sensors_of_a_kind_are_listed(opened: tuple[ConfigurationStore, PutBytes]) -> None:
+    store, _ = opened
+    assert store.list_sensors("PARSER") == []
+    for sensor in ("b.2", "a"):
+        store.write("PARSER", "{}", sensor)
+    store.write("ENRICHMENT", "{}", "c")
+    assert store.list_sensors("PARSER") == ["a", "b.2"]
+    assert store.list_sensors("INDEXING") == []
+
+
+@pytest.mark.engine
+def test_a_snapshot_has_the_configurations_of_a_cluster(quorum: str) -> None:
+    with ZooKeeper(quorum) as zookeeper:
+        store = ZooKeeperConfigurations(zookeeper)
+        assert read_snapshot(zookeeper, ROOT, "here").contents == {}
+        store.write("GLOBAL", "{}")
+        store.write("PARSER", '{"a": 1}', "squid")
+        zookeeper.write(store.describe("INDEXING", "squid"), b"\xff")
+        snapshot = read_snapshot(zookeeper, ROOT, "here")
+        store.write("PARSER", '{"a": 2}', "squid")
+    assert snapshot.read("GLOBAL") == "{}"
+    assert snapshot.read("PARSER", "squid") == '{"a": 1}'
+    assert snapshot.read("PROFILER") is None
+    assert (snapshot.list_sensors("PARSER"), snapshot.list_sensors("ENRICHMENT")) == (["squid"], [])
+    with pytest.raises(ValueError, match="here/indexing/squid is not valid UTF-8 at byte 0"):
+        snapshot.read("INDEXING", "squid")

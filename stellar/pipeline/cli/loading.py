@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from stellar.language.errors import ConfigError
-from stellar.pipeline.build import build_group
-from stellar.pipeline.config.loading import SensorConfig, load_config, load_groups
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.sources import STANDARD_INPUT
-from stellar.pipeline.routing import PipelineGroup, expand_groups
+from stellar.pipeline.group_loading import load_pipelines
+from stellar.pipeline.routing import PipelineGroup
 
 
 def find_inputs(names: Sequence[str], config: SensorConfig) -> list[str]:
@@ -27,12 +24,4 @@ def find_inputs(names: Sequence[str], config: SensorConfig) -> list[str]:
 
 def load_pipeline(directory: Path, names: str) -> tuple[list[SensorConfig], PipelineGroup]:
     """Load and build the configurations of sensors and groups. Raises ConfigErrors with all errors of all files."""
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
-    groups: dict[str, list[str]] = problems.attempt(partial(load_groups, directory), {})
-    sensors = expand_groups([name.strip() for name in names.split(",")], groups)
-    configs = [load_config(directory, sensor, problems) for sensor in sensors]
-    pipeline = build_group(configs, problems=problems)
-    if errors:
-        raise ConfigErrors(list({str(error): error for error in errors}.values()))  # all sensors share global.json
-    return configs, pipeline
+    return load_pipelines(directory, names)

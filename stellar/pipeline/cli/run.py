@@ -151,9 +151,9 @@ def _check_options(options: argparse.Namespace, config: SensorConfig, files: Seq
         raise ValueError("--position has no effect without --resume")
     if options.resume or options.follow:
         check_resumable(files)
-    if options.resume and config.profiler_file is not None:
+    if options.resume and config.profiler_location is not None:
         raise ValueError(
-            f"the values of profiles cannot be resumed; remove --resume or {config.profiler_file}, and apply the "
+            f"the values of profiles cannot be resumed; remove --resume or {config.profiler_location}, and apply the "
             "records with stellar-profiler"
         )
 
@@ -199,11 +199,11 @@ def _ignore(batch: LineBatch) -> None:
 
 def _open_profiles(config: SensorConfig, sink: Sink, errors: Sink) -> ProfilingSink | None:
     """Return the sink that applies records to profiles; None if the configuration has no profiles."""
-    if config.profiler_file is None:
+    if config.profiler_location is None:
         return None
     from stellar.pipeline.profiler.in_run import open_profiler  # most runs have no profiles
 
-    return open_profiler(config.profiler_file, config, sink, errors)
+    return open_profiler(config, sink, errors)
 
 
 def _finish_profiles(profiles: ProfilingSink | None, screen: Display, options: argparse.Namespace) -> None:

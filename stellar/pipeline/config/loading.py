@@ -1,4 +1,4 @@
-"""Loading of the configuration files of a directory.
+"""Loading of the configuration of sensors: the files of a directory, or nodes of ZooKeeper.
 
 Older spellings, and those in Metron's documentation, are accepted with a warning.
 """
@@ -6,11 +6,11 @@ Older spellings, and those in Metron's documentation, are accepted with a warnin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -33,6 +33,7 @@ from stellar.pipeline.config.schema import (
     ParserConfig,
     ProfilerConfig,
 )
+from stellar.stores.configurations import ReadableConfigurations, describe_path
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
@@ -46,6 +47,7 @@ class SensorConfig:
     """The configuration of a sensor.
 
     directory: the directory of the files, in which pattern files of `grokPath` are searched; None to skip this search
+    store: where it was read from, if not from the files of the directory
     """
 
     sensor: str
@@ -53,27 +55,144 @@ class SensorConfig:
     enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)
     globals: GlobalConfig = field(default_factory=GlobalConfig)
     directory: Path | None = None
+    store: ReadableConfigurations | None = None
 
-    def _locate(self, *parts: str) -> SourceLocation:
-        return SourceLocation(str((self.directory or Path()).joinpath(*parts)))
+    def _locate(self, kind: str, sensor: str | None = None) -> SourceLocation:
+        if self.store is not None:
+            return SourceLocation(self.store.describe(kind, sensor))
+        return SourceLocation(str((self.directory or Path()) / f"{describe_path(kind, sensor)}.json"))
 
     @property
     def parser_location(self) -> SourceLocation:
-        return self._locate("parsers", f"{self.sensor}.json")
+        return self._locate("PARSER", self.sensor)
 
     @property
     def enrichment_location(self) -> SourceLocation:
-        return self._locate("enrichments", f"{self.sensor}.json")
+        return self._locate("ENRICHMENT", self.sensor)
 
     @property
     def global_location(self) -> SourceLocation:
-        return self._locate("global.json")
+        return self._locate("GLOBAL")
 
     @property
-    def profiler_file(self) -> Path | None:
-        """The file with the definitions of profiles, otherwise None."""
-        file = None if self.directory is None else self.directory / "profiler.json"
-        return file if file is not None and file.is_file() else None
+    def profiler_location(self) -> SourceLocation | None:
+        """The location of the definitions of profiles; None if there are none."""
+        location = self._locate("PROFILER")
+        if self.store is None:
+            return location if self.directory is not None and Path(location.file).is_file() else None
+        try:
+            return None if self.store.read("PROFILER") is None else location
+        except (OSError, ValueError):  # which `read_profiler` raises
+            return location
+
+    def read_profiler(self) -> ConfigText | None:
+        """Return the definitions of profiles; None if there are none. Raises ConfigError."""
+        if self.store is not None:
+            return read_stored(self.store, "PROFILER")
+        location = self.profiler_location
+        return None if location is None else read_file(Path(location.file))
+
+    def read_indexing(self) -> Iterator[tuple[str, ConfigText]]:
+        """Yield the configurations of indexing, with the names of their sensors. Raises ConfigError."""
+        if self.store is None:
+            for file in sorted(((self.directory or Path()) / "indexing").glob("*.json")):
+                yield file.stem, read_file(file)
+            return
+        for sensor in self.store.list_sensors("INDEXING"):
+            if (found := read_stored(self.store, "INDEXING", sensor)) is not None:
+                yield sensor, found
+
+    def load_sibling(self, sensor: str) -> SensorConfig | None:
+        """Return the enrichment of another sensor, if there is one. Raises ConfigError."""
+        if self.store is not None:
+            return load_stored_enrichment(self.store, sensor, self.directory)
+        directory = self.directory or Path()
+        return load_enrichment(directory, sensor) if (directory / "enrichments" / f"{sensor}.json").exists() else None
+
+
+class ConfigText(NamedTuple):
+    """The text of a configuration, with its location."""
+
+    text: str
+    location: SourceLocation
+
+
+def read_file(file: Path) -> ConfigText:
+    """Return the configuration in a file. Raises ConfigError if it cannot be read."""
+    return ConfigText(read_text(file), SourceLocation(str(file)))
+
+
+def read_stored(store: ReadableConfigurations, kind: str, sensor: str | None = None) -> ConfigText | None:
+    """Return a configuration of a store; None if it does not exist.
+
+    Raises ConfigError if it cannot be read or is not UTF-8, and for an invalid name of a sensor.
+    """
+    try:
+        location = SourceLocation(store.describe(kind, sensor))
+    except ValueError as error:
+        raise ConfigError(f"sensor {quote(sensor)}", "", str(error)) from error
+    try:
+        text = store.read(kind, sensor)
+    except (OSError, ValueError) as error:
+        raise location.error(str(error).removeprefix(f"{location} ")) from error
+    return None if text is None else ConfigText(text, location)
+
+
+def load_stored(
+    store: ReadableConfigurations,
+    sensor: str,
+    problems: ErrorCollector = RAISE_FIRST,
+    directory: Path | None = None,
+) -> SensorConfig:
+    """Load the configuration of a sensor from a store, as `load_config` does from a directory.
+
+    directory: the directory in which pattern files are searched first
+
+    Raises ConfigError for missing, unreadable and invalid configurations.
+    """
+    found = read_stored(store, "PARSER", sensor)
+    if found is None:
+        known = store.list_sensors("PARSER")
+        hint = suggest_name(sensor, known) if known else "no parser is configured; push a directory that has some"
+        raise ConfigError(store.describe("PARSER", sensor), "", f"unknown sensor {quote(sensor)}; {hint}")
+    enrichment = _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, problems)
+    return SensorConfig(
+        sensor,
+        problems.attempt(lambda: parse_parser(*found), default_parser()),
+        enrichment or EnrichmentConfig(),
+        load_stored_global(store, problems),
+        directory,
+        store,
+    )
+
+
+def load_stored_enrichment(
+    store: ReadableConfigurations, sensor: str, directory: Path | None = None
+) -> SensorConfig | None:
+    """Load the configuration of a sensor that is parsed elsewhere; None if it has no enrichment. Raises ConfigError."""
+    enrichment = _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, RAISE_FIRST)
+    if enrichment is None:
+        return None
+    return SensorConfig(sensor, default_parser(), enrichment, load_stored_global(store), directory, store)
+
+
+def load_stored_global(store: ReadableConfigurations, problems: ErrorCollector = RAISE_FIRST) -> GlobalConfig:
+    """Return the global configuration of a store; an empty one if it does not exist. Raises ConfigError."""
+    return _parse_stored(parse_global, store, "GLOBAL", None, problems) or GlobalConfig()
+
+
+def _parse_stored(
+    parse: Callable[[str, SourceLocation], M],
+    store: ReadableConfigurations,
+    kind: str,
+    sensor: str | None,
+    problems: ErrorCollector,
+) -> M | None:
+    def read() -> M | None:
+        found = read_stored(store, kind, sensor)
+        return None if found is None else parse(*found)
+
+    return problems.attempt(read, None)
 
 
 def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from stellar.language.errors import ConfigError, StellarError
 from stellar.language.source import Span, position
 from stellar.pipeline.config.embedded_expressions import Configuration, detect_kind, parse_configuration
+from stellar.pipeline.config.locations import ConfigErrors
 from stellar.util.cached_properties import cached_property
 
 Position = tuple[int, int]
 
 
 class Positions:
-    """Finds the lines and columns of paths in files, each of which is read once."""
+    """Finds the lines and columns of paths in files, each of which is read once.
 
-    def __init__(self) -> None:
-        self._files: dict[str, _File] = {}
+    texts: configurations that are not in files, by the names that locations have instead
+    """
+
+    def __init__(self, texts: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._files = {name: _File(f"{name}.json", text) for name, text in texts.items()}
 
     def find(
         self, file: str, path: str, error: BaseException | None = None, *, is_key: bool = False
@@ -43,8 +49,10 @@ class Positions:
 
 
 class _File:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, source: str | None = None) -> None:
         self._name = name
+        if source is not None:
+            self._source = source
 
     def find(self, path: str, error: BaseException | None, is_key: bool) -> Position | None:
         if self._source is None:
@@ -89,6 +97,26 @@ class _File:
 
 def describe_error(error: ConfigError) -> str:
     """Return the message of an error, with file, line and column."""
-    found = Positions().find_error(error)
-    where = error.file if found is None else f"{error.file}:{found[0]}:{found[1]}"
+    where = _name_position(error, Positions())
     return f"{where}: {error.path}: {error.message}" if error.path else f"{where}: {error.message}"
+
+
+def add_positions(error: ConfigError, texts: Mapping[str, str]) -> ConfigErrors:
+    """Return the errors with line and column as a part of the names of their files.
+
+    texts: the configurations by the names of their files
+    """
+    positions = Positions(texts)
+    errors = error.errors if isinstance(error, ConfigErrors) else (error,)
+    return ConfigErrors([_add_position(each, positions) for each in errors])
+
+
+def _add_position(error: ConfigError, positions: Positions) -> ConfigError:
+    positioned = ConfigError(_name_position(error, positions), error.path, error.message)
+    positioned.__cause__ = error.__cause__
+    return positioned
+
+
+def _name_position(error: ConfigError, positions: Positions) -> str:
+    found = positions.find_error(error)
+    return error.file if found is None else f"{error.file}:{found[0]}:{found[1]}"

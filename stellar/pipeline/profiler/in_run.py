@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 from stellar.language.context import Context, GlobalSettings
-from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_pipeline, load_library
-from stellar.pipeline.config.loading import SensorConfig, load_enrichment
+from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
-from stellar.pipeline.profiler.loading import load_definitions
+from stellar.pipeline.profiler.loading import parse_definitions
 from stellar.pipeline.profiler.output import SENSOR, ProfilerOutput
 from stellar.pipeline.profiler.settings import make_profiler
 from stellar.pipeline.records import Failure, Raw, Record, hostname, make_error_document, to_json_bytes
@@ -85,23 +83,25 @@ class ProfilingSink:
 
 def _load_own_enrichment(config: SensorConfig) -> Pipeline | None:
     """Return the enrichment of messages for triage, otherwise None. Raises ConfigError."""
-    directory = config.directory or Path()
-    if not (directory / "enrichments" / f"{SENSOR}.json").exists():
+    own = config.load_sibling(SENSOR)
+    if own is None:
         return None
-    own = load_enrichment(directory, SENSOR)
     pipeline = build_pipeline(own)
     if not pipeline.functions.isdisjoint(MODEL_FUNCTIONS):
         raise own.enrichment_location.error(_NO_MODELS)
     return pipeline
 
 
-def open_profiler(file: Path, config: SensorConfig, sink: Write, errors: Write) -> ProfilingSink:
-    """Return a sink that applies records to the profiles of a file.
+def open_profiler(config: SensorConfig, sink: Write, errors: Write) -> ProfilingSink | None:
+    """Return a sink that applies records to the profiles of a configuration; None if it has none.
 
     Raises ConfigError if the definitions or the settings are invalid, or the store cannot be used.
     """
+    found = config.read_profiler()
+    if found is None:
+        return None
     library = load_library(config.globals.settings, config.global_location)
-    definition = load_definitions(file, library)
+    definition = parse_definitions(*found, library)
     if any(not each.functions.isdisjoint(MODEL_FUNCTIONS) for each in definition.expressions()):
-        raise ConfigError(str(file), "", _NO_MODELS)
+        raise found.location.error(_NO_MODELS)
     return ProfilingSink(definition, config, sink, errors)
