@@ -200,6 +200,10 @@ class ZooKeeper:
                     self._open()
         return self._client
 
+    def begin_connecting(self) -> None:
+        """Connect in the background, if this is the child of a fork. Raises ConnectionError if this was closed."""
+        _ = self.client
+
     @property
     def session(self) -> int | None:
         """The session id; None while there is no connection."""

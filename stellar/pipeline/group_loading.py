@@ -31,10 +31,16 @@ def load_pipelines(directory: Path, names: str) -> Loaded:
     return _load(names, partial(load_groups, directory), partial(load_config, directory))
 
 
-def load_stored_pipelines(snapshot: ConfigurationSnapshot, names: str, directory: Path | None = None) -> Loaded:
+def load_stored_pipelines(
+    snapshot: ConfigurationSnapshot,
+    names: str,
+    directory: Path | None = None,
+    build: Callable[..., PipelineGroup] = build_group,
+) -> Loaded:
     """Load and build the configurations of sensors in a snapshot, as `load_pipelines` does.
 
     directory: the directory in which pattern files are searched first
+    build: builds the group, with the arguments of `build_group`
 
     Raises ConfigErrors, which name lines and columns.
     """
@@ -46,7 +52,7 @@ def load_stored_pipelines(snapshot: ConfigurationSnapshot, names: str, directory
         return {group.name: group.sensors for group in load_stored_global(snapshot).parser_groups}
 
     try:
-        return _load(names, load_stored_groups, load_one)
+        return _load(names, load_stored_groups, load_one, build)
     except ConfigError as error:
         raise add_positions(error, snapshot.texts()) from error
 
@@ -55,13 +61,14 @@ def _load(
     names: str,
     load_all_groups: Callable[[], Mapping[str, list[str]]],
     load_one: Callable[[str, ErrorCollector], SensorConfig],
+    build: Callable[..., PipelineGroup] = build_group,
 ) -> Loaded:
     errors: list[ConfigError] = []
     problems = ErrorCollector(errors)
     groups: Mapping[str, list[str]] = problems.attempt(load_all_groups, {})
     sensors = expand_groups([name.strip() for name in names.split(",")], groups)
     configs = [load_one(sensor, problems) for sensor in sensors]
-    group = build_group(configs, problems=problems)
+    group = build(configs, problems=problems)
     if errors:
         raise ConfigErrors(list({str(error): error for error in errors}.values()))  # all sensors share global.json
     return configs, group

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from stellar.pipeline.connectors.lines import LineBatch
+from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import (
@@ -53,7 +54,7 @@ class Counts:
 
 
 def run_pipeline(
-    pipeline: Pipeline | PipelineGroup,
+    pipeline: Pipeline | PipelineGroup | LivePipeline,
     source: Iterable[Raw],
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
@@ -71,16 +72,13 @@ def run_pipeline(
     Raises OSError if a sink cannot store a document; no other failure stops the loop.
     """
     counts = counts or Counts()
-    if in_flight is None:
-        in_flight = IN_FLIGHT if pipeline.calls_models else 1
-
     loop = DeliveryLoop(pipeline, sink, errors, counts, lambda batch: None)
     loop.run(source, in_flight)
     return counts
 
 
 def run_batches(
-    pipeline: Pipeline | PipelineGroup,
+    pipeline: Pipeline | PipelineGroup | LivePipeline,
     batches: Iterable[LineBatch],
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
@@ -96,8 +94,6 @@ def run_batches(
 
     Raises OSError if a sink cannot store a document.
     """
-    if in_flight is None:
-        in_flight = IN_FLIGHT if pipeline.calls_models else 1
     loop = DeliveryLoop(pipeline, sink, errors, counts, commit)
     loop.run(_flatten(batches, topic), in_flight)
 
@@ -105,6 +101,21 @@ def run_batches(
 def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterable[Raw | LineBatch]:
     """Return the messages of each batch, and then the batch."""
     return chain.from_iterable(chain(batch.messages(topic), (batch,)) for batch in batches)
+
+
+def _until_replaced(
+    group: PipelineGroup, pipeline: LivePipeline, first: list[Any], others: Iterator[Any]
+) -> Iterator[Any]:
+    """Yield items until another group is current.
+
+    first: holds the first item; afterwards the one that another group must process, if there is one
+    """
+    yield first.pop()
+    for item in others:
+        if pipeline.current is not group:
+            first.append(item)
+            return
+        yield item
 
 
 _Processed = tuple[Any, Iterable[tuple[Outcome, list[Report]]]]
@@ -117,14 +128,30 @@ class DeliveryLoop:
     commit: called with each item that is not a message, when the outcomes of all earlier messages were delivered
     """
 
-    pipeline: Pipeline | PipelineGroup
+    pipeline: Pipeline | PipelineGroup | LivePipeline
     sink: Callable[[Record], None]
     errors: Callable[[Record], None]
     counts: Counts
     commit: Callable[[Any], None]
 
-    def run(self, items: Iterable[Any], in_flight: int) -> None:
-        """Process all items, of which up to `in_flight` are processed concurrently. Raises OSError."""
+    def run(self, items: Iterable[Any], in_flight: int | None) -> None:
+        """Process all items, of which up to `in_flight` are processed concurrently. Raises OSError.
+
+        in_flight: None for 64 if expressions call models, otherwise 1
+        """
+        if not isinstance(self.pipeline, LivePipeline):
+            self._run(items, in_flight)
+            return
+        source = iter(items)
+        for item in source:
+            first = [item]
+            while first:  # anew for each new group, which may call models when the old one did not
+                group = self.pipeline.current
+                replace(self, pipeline=group)._run(_until_replaced(group, self.pipeline, first, source), in_flight)
+
+    def _run(self, items: Iterable[Any], in_flight: int | None) -> None:
+        if in_flight is None:
+            in_flight = IN_FLIGHT if self.pipeline.calls_models else 1
         if check_in_flight(in_flight) == 1:
             self._run_one_by_one(items)
             return

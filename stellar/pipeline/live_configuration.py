@@ -1,0 +1,289 @@
+"""The configuration of sensors in ZooKeeper, which a running pipeline follows.
+
+How a change takes effect:
+
+1. A watch marks the changed node and wakes one thread, the follower (see `stellar.maas.registries.zookeeper_tree`).
+2. The follower waits until no more changes arrive for a moment, because tools write one node after the other, and a
+   configuration between two of them may be invalid. Then it reads the marked nodes.
+3. It loads, compiles and connects the new pipelines, while the old ones process records.
+4. If all of this succeeds, it replaces the pipelines by one assignment, which is between two raw messages. Otherwise it
+   reports the errors, and the old ones stay.
+
+A configuration that is valid but lacks a service, such as a store that is not available, is tried again later. While
+ZooKeeper cannot be reached, the pipelines stay as they are; kazoo reconnects, and then all nodes are read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from kazoo.protocol.states import KazooState
+
+from stellar.language.errors import ConfigError
+from stellar.maas.registries.zookeeper_tree import WatchedTree
+from stellar.maas.zookeeper import ZooKeeper
+from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.locations import ConfigErrors
+from stellar.pipeline.group_loading import Loaded
+from stellar.pipeline.live import LivePipeline
+from stellar.pipeline.routing import PipelineGroup
+from stellar.stores.configurations import ROOT, ConfigurationSnapshot, is_configuration
+from stellar.util.forks import reset_after_fork
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.1  # without a change, before changes are read
+RETRY_SECONDS = 1.0  # after ZooKeeper rejected a request
+RETRY_SERVICES_SECONDS = 10.0  # after a service was missing
+
+PROFILER = "profiler"  # the sensor of the messages of profiles
+_PUSH_FIRST = "check the path, or push a directory with zk_load_configs.sh -m PUSH"
+
+Connect = Callable[[PipelineGroup, Sequence[SensorConfig]], None]
+
+
+class ConfigurationInForce(NamedTuple):
+    """Pipelines, and the configuration that they were built from."""
+
+    group: PipelineGroup
+    configs: tuple[SensorConfig, ...]
+    snapshot: ConfigurationSnapshot
+
+
+def _connect_nothing(group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
+    """Leave the pipelines without models."""
+
+
+def _warn(message: str) -> None:
+    log.warning("%s", message)
+
+
+def _inform(message: str) -> None:
+    log.info("%s", message)
+
+
+class LiveConfiguration:
+    """The pipelines of sensors, which follow their configuration in ZooKeeper.
+
+        load = partial(load_stored_pipelines, names="squid")
+        with ZooKeeper("node1:2181") as zookeeper, LiveConfiguration(zookeeper, load) as live:
+            run_batches(live.pipeline, ...)
+
+    load: loads and builds the pipelines of a snapshot; raises ConfigError to reject it
+    root: the node that has the configurations
+    connect: connects new pipelines to models and checks what else they need, before they are used; raises ConfigError,
+        ValueError or OSError to reject them
+    report: receives a message for each change that is rejected, and when ZooKeeper cannot be reached
+    inform: receives a message for each change that has taken effect, and when ZooKeeper can be reached again
+
+    `connect`, `report` and `inform` are called in the thread of the follower, except for the first configuration. In
+    the child of a fork the pipelines stay as they are until `follow` is called.
+
+    Raises ConfigError for an invalid configuration, and OSError if ZooKeeper cannot be read.
+    """
+
+    def __init__(
+        self,
+        zookeeper: ZooKeeper,
+        load: Callable[[ConfigurationSnapshot], Loaded],
+        *,
+        root: str = ROOT,
+        connect: Connect = _connect_nothing,
+        report: Callable[[str], object] = _warn,
+        inform: Callable[[str], object] = _inform,
+    ) -> None:
+        self._zookeeper = zookeeper
+        self._load = load
+        self._connect, self._report, self._inform = connect, report, inform
+        self._origin = f"zookeeper:{zookeeper.hosts}{root}"
+        self.changes = 0  # that took effect
+        self.rejections = 0
+        self.problem: str | None = None  # why the newest configuration is not in force
+        self._rejected: ConfigurationSnapshot | None = None
+        self._is_away = False
+        self._awake, self._closing = threading.Event(), threading.Event()
+        self._follower: threading.Thread | None = None
+        self._trees = (
+            WatchedTree(zookeeper, root, 1, _keep, self._awake.set),
+            WatchedTree(zookeeper, root, 2, _keep, self._awake.set),
+        )
+        self._zookeeper.listen(self._connection_changed)
+        try:
+            self.in_force = self._load_first()
+        except BaseException:
+            self._zookeeper.stop_listening(self._connection_changed)
+            raise
+        self.pipeline = LivePipeline(self.in_force.group)
+        reset_after_fork(self)
+        self.follow()
+
+    @property
+    def configs(self) -> tuple[SensorConfig, ...]:
+        """The configurations in force, in the order of the sensors."""
+        return self.in_force.configs
+
+    @property
+    def is_connected(self) -> bool:
+        """False while changes cannot be seen, because ZooKeeper cannot be reached."""
+        return self._zookeeper.is_connected
+
+    def follow(self) -> None:
+        """Follow changes from now on. Raises ConnectionError if the connection was closed."""
+        if self._follower is None:
+            self._zookeeper.begin_connecting()
+            self._follower = threading.Thread(target=self._follow, name="configuration", daemon=True)
+            self._follower.start()
+
+    def close(self) -> None:
+        """Stop following changes; the pipelines can be used further. The connection stays open."""
+        self._zookeeper.stop_listening(self._connection_changed)
+        self._closing.set()
+        self._awake.set()
+        if self._follower is not None and self._follower is not threading.current_thread():
+            self._follower.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def after_fork(self) -> None:
+        self._awake, self._closing = threading.Event(), threading.Event()
+        self._follower = None
+        for tree in self._trees:
+            tree.after_fork()
+            tree.mark_all()
+
+    # --- following
+
+    def _connection_changed(self, state: str) -> None:
+        if state == KazooState.CONNECTED:  # all watches are gone
+            for tree in self._trees:
+                tree.mark_all()
+            if self._is_away:
+                self._is_away = False
+                self._inform(f"connected to ZooKeeper at {self._zookeeper.hosts} again")
+            self._awake.set()
+        elif not self._is_away:
+            self._is_away = True
+            self._report(
+                f"ZooKeeper at {self._zookeeper.hosts} can't be reached; the configuration in force stays until it is "
+                "connected again"
+            )
+
+    def _follow(self) -> None:
+        wait: float | None = None
+        while not self._closing.is_set():
+            self._awake.wait(wait)
+            self._await_silence()
+            if self._closing.is_set():
+                return
+            try:
+                wait = self._follow_once()
+            except Exception as error:  # the follower must survive, to follow later changes
+                log.exception("can't follow the configuration")
+                self._reject([f"{type(error).__name__}: {error}"])
+                wait = None
+
+    def _await_silence(self) -> None:
+        """Wait until no change arrives for a moment, but not longer than a second."""
+        for _ in range(10):
+            if not self._awake.is_set() or self._closing.is_set():
+                return
+            self._awake.clear()
+            self._closing.wait(SETTLE_SECONDS)
+
+    def _follow_once(self) -> float | None:
+        """Read and apply changes; return the seconds after which to try again, None for the next change."""
+        if not self._zookeeper.is_connected:
+            return None
+        try:
+            snapshot = self._read_snapshot()
+        except OSError as error:
+            self._reject([f"can't read the configuration: {error}"])
+            return RETRY_SECONDS
+        changed = self._list_changes(snapshot)
+        if not changed:
+            self._accept_unchanged()
+        elif snapshot != self._rejected:
+            return self._apply(snapshot, changed)
+        return None
+
+    def _apply(self, snapshot: ConfigurationSnapshot, changed: list[str]) -> float | None:
+        """Replace the pipelines, or report why not; return the seconds after which to try again."""
+        try:
+            configs, group = self._load(snapshot)
+        except ConfigError as error:
+            self._rejected = snapshot
+            self._reject(_list_messages(error))
+            return None
+        try:
+            self._connect(group, configs)
+        except (OSError, ValueError, ConfigError) as error:
+            self._reject(_list_messages(error))
+            return RETRY_SERVICES_SECONDS
+        self.in_force = ConfigurationInForce(group, tuple(configs), snapshot)
+        self.pipeline.current = group
+        self.changes += 1
+        self._rejected = self.problem = None
+        self._inform(f"the changed configuration is in force: {', '.join(changed)}")
+        return None
+
+    def _accept_unchanged(self) -> None:
+        """Note that a rejected change was reverted."""
+        if self.problem is not None:
+            self._rejected = self.problem = None
+            self._inform("the stored configuration is the one in force again")
+
+    def _reject(self, messages: list[str]) -> None:
+        """Report the reasons, unless they are those of the last rejection."""
+        problem = "\n".join(messages)
+        if problem == self.problem:
+            return
+        self.problem = problem
+        self.rejections += 1
+        for message in messages:
+            self._report(message)
+        self._report("the configuration that was valid last stays in force")
+
+    # --- reading
+
+    def _load_first(self) -> ConfigurationInForce:
+        snapshot = self._read_snapshot()
+        if not snapshot.contents:
+            raise ConfigError(self._origin, "", f"no configuration in this node; {_PUSH_FIRST}")
+        configs, group = self._load(snapshot)
+        self._connect(group, configs)
+        return ConfigurationInForce(group, tuple(configs), snapshot)
+
+    def _read_snapshot(self) -> ConfigurationSnapshot:
+        contents = {}
+        for tree in self._trees:
+            for path, data in tree.read().items():
+                if data is not None and is_configuration("/".join(path)):
+                    contents["/".join(path)] = data
+        return ConfigurationSnapshot(self._origin, contents)
+
+    def _list_changes(self, snapshot: ConfigurationSnapshot) -> list[str]:
+        """Return the paths that differ from the configuration in force, without those of other sensors."""
+        before, after = self.in_force.snapshot.contents, snapshot.contents
+        names = {PROFILER, *(config.sensor for config in self.configs)}
+        return [
+            path
+            for path in sorted({*before, *after})
+            if before.get(path) != after.get(path)
+            and (not path.startswith(("parsers/", "enrichments/")) or path.partition("/")[2] in names)
+        ]
+
+
+def _keep(path: str, data: bytes) -> bytes:
+    return data
+
+
+def _list_messages(error: Exception) -> list[str]:
+    return [str(each) for each in error.errors] if isinstance(error, ConfigErrors) else [str(error)]
