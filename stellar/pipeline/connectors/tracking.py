@@ -177,11 +177,12 @@ class FileTracker:
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if key in self._copies:
             return None
-        if (original := self._find_original(path)) is not None:
+        candidates = self._list_candidates(path)
+        if (original := self._find_original(path, candidates)) is not None:
             log.info("%s is not read: its content is the beginning of %s, which is read", path, original)
             self._copies.add(key)
             return None
-        return self._open_unknown(path)
+        return self._open_unknown(path, candidates)
 
     def lose(self, record: FileRecord) -> None:
         """Note that the file of a record was truncated or replaced."""
@@ -240,9 +241,12 @@ class FileTracker:
         except FileNotFoundError:
             return False
 
-    def _open_unknown(self, path: str) -> tuple[FileRecord, OpenFile] | None:
-        """Open a file as the continuation of one that is gone, or as a new one."""
-        for record in self._list_candidates(path):
+    def _open_unknown(self, path: str, candidates: list[FileRecord]) -> tuple[FileRecord, OpenFile] | None:
+        """Open a file as the continuation of one that is gone, or as a new one.
+
+        candidates: the records whose content it may have
+        """
+        for record in candidates:
             if self.locate(record) is None:
                 opened, match = open_at(path, record.ahead)
                 if match is Agreement.SAME:
@@ -256,9 +260,9 @@ class FileTracker:
         self.index.add(record)
         return self._take(record, path, opened)
 
-    def _find_original(self, path: str) -> str | None:
+    def _find_original(self, path: str, candidates: list[FileRecord]) -> str | None:
         """Return the file of which a file is a copy, or a copy of its beginning; None if it is none."""
-        for record in self._list_candidates(path):
+        for record in candidates:
             place = self.locate(record)
             # A file under the name of a renamed one is its successor
             is_successor = path == record.path or path in record.former_paths

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stellar.pipeline.connectors import tracking
 from stellar.pipeline.connectors.following import QUIET_SECONDS, FileFollower
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import FileRecord, RunState
 from stellar.pipeline.connectors.resuming import read_resumed
+from stellar.pipeline.connectors.tracking import OpenFile, open_file
 
 Step = Callable[[], object]
 
@@ -265,6 +267,20 @@ def test_a_renamed_successor_with_equal_lines_is_not_taken_for_a_copy() -> None:
     append("a.log", "same\n" * 3)()
     session = Session("a.log*")
     assert session.run(move("a.log", "a.log.1"), append("a.log", "same\n" * 2)) == ["same"] * 5
+
+
+def test_a_new_file_beside_a_known_one_is_opened_once_to_compare_and_once_to_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+
+    def record(path: str) -> OpenFile:
+        opened.append(os.path.basename(path))
+        return open_file(path)
+
+    steps = append("app.log", "1\n"), lambda: monkeypatch.setattr(tracking, "open_file", record)
+    assert Session("app.log*").run(*steps, append("app.log.2", "other\n")) == ["1", "other"]
+    assert opened == ["app.log.2"] * 2
 
 
 def test_many_files_are_followed() -> None:
