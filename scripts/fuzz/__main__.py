@@ -114,7 +114,11 @@ def run(numbers: range, seed: int, workers: int, summary: Summary) -> Iterator[F
                 running.append(_start(seed, waiting.pop()))
             ready = multiprocessing.connection.wait([worker.results for worker in running], timeout=1.0)
             for worker in list(running):
-                fault = _receive(worker, seed, summary) if worker.results in ready else _check_progress(worker, seed)
+                fault = (
+                    _receive(worker, seed, summary)
+                    if worker.results in ready
+                    else _check_progress(worker, seed, summary)
+                )
                 if fault is not None:
                     summary.faults.append(fault)
                     yield fault
@@ -161,7 +165,7 @@ def _receive(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
     return fault  # type: ignore[no-any-return]
 
 
-def _check_progress(worker: _Worker, seed: int, summary: Summary | None = None) -> Fault | None:
+def _check_progress(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
     if _read_processor_seconds(worker) - worker.since < STUCK_SECONDS:
         return None
     worker.process.kill()
@@ -178,12 +182,11 @@ def _read_processor_seconds(worker: _Worker) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _end_input(worker: _Worker, seed: int, problem: str, summary: Summary | None) -> Fault:
+def _end_input(worker: _Worker, seed: int, problem: str, summary: Summary) -> Fault:
     source = find_source(seed, worker.number)
     fault = Fault(seed, worker.number, source.kind, problem, source.text, "")
     worker.number += 1
-    if summary is not None:
-        summary.results["ended"] += 1
+    summary.results["ended"] += 1
     return fault
 
 

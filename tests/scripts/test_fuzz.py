@@ -128,7 +128,7 @@ def test_a_worker_that_ends_or_does_not_end_is_a_fault(monkeypatch):
         (3, "the process ended with 5"),
         (5, "did not end within 0.5 s"),
     ]
-    assert (summary.results["value"], summary.faults) == (6, faults)
+    assert (summary.results, summary.faults) == ({"value": 6, "ended": 2}, faults)
 
 
 def test_an_input_is_repeated_by_its_number(capsys):
