@@ -20,7 +20,7 @@ from maas_runtime.state import backend as backends
 from maas_runtime.state.backend import Backend
 from stellar.maas.default_location import home
 from stellar.maas.errors import MaasError
-from stellar.maas.schema import CONFIG_PATH
+from stellar.maas.schema import CONFIG_PATH, validate_name
 from stellar.util.abbreviate import quote
 
 log = logging.getLogger("maas")
@@ -48,7 +48,7 @@ class MetronParser(CommandParser):
 
 
 class InvalidOptions(ValueError):
-    """Options that are valid by themselves, but not together."""
+    """Options that are invalid, by themselves or together."""
 
 
 def run_command(name: str, args: argparse.Namespace) -> int:
@@ -127,6 +127,14 @@ def reject_options(args: argparse.Namespace, reason: str, *names: str) -> None:
     for name in names:
         if is_given(args, name):
             raise InvalidOptions(f"--{name.replace('_', '-')} has no effect {reason}")
+
+
+def read_name(text: str, subject: str = "model's name") -> str:
+    """Return the name of a model or version in an option. Raises InvalidOptions, as `validate_name` does."""
+    try:
+        return validate_name(text, subject)
+    except ValueError as error:
+        raise InvalidOptions(str(error)) from error
 
 
 def describe_registry_options(args: argparse.Namespace) -> str:

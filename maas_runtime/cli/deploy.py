@@ -20,6 +20,7 @@ from maas_runtime.cli.common import (
     describe_registry_options,
     open_backend,
     parse_seconds,
+    read_name,
     reject_options,
 )
 from maas_runtime.cli.output import Output, make_printable
@@ -44,7 +45,7 @@ from maas_runtime.store.base import ModelStore
 from stellar.maas.probe import find_unreachable
 from stellar.maas.registry import Instances, Registry
 from stellar.maas.requests import make_note
-from stellar.maas.schema import Model, ModelRequest, ServiceInstance, validate_name
+from stellar.maas.schema import Model, ModelRequest, ServiceInstance
 from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
@@ -172,7 +173,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise InvalidOptions(f"{args.mode} needs {', '.join(missing)}")
     for value, label in ((args.name, "model's name"), (args.version, "model's version")):
         if value is not None:
-            validate_name(value, label)
+            read_name(value, label)
     if args.mode != "LIST" and args.num_instances < 1:
         raise InvalidOptions(f"invalid -ni {args.num_instances}: expected at least 1")
     if args.mode == "ADD" and args.memory < 0:
@@ -185,7 +186,10 @@ def _check_options(args: argparse.Namespace) -> None:
         raise InvalidOptions(f"invalid -g {args.gpus}: expected 0 to {MAX_GPUS}, with ADD")
     if args.warm_up and args.mode != "ADD":
         raise InvalidOptions(f"--warm-up requires ADD, got {args.mode}")
-    parse_warm_up(args.warm_up)
+    try:
+        parse_warm_up(args.warm_up)
+    except ValueError as error:
+        raise InvalidOptions(f"--warm-up: {error}") from error
     if args.local_model_path:
         read_samples(args.local_model_path)
     if args.script and not args.local_model_path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from maas_runtime.cli.common import add_registry_options, open_backend
+from maas_runtime.cli.common import add_registry_options, open_backend, read_name
 from maas_runtime.cli.difference import read_current
 from maas_runtime.cli.manifest import ModelEntry, VersionEntry, format_manifest
 from maas_runtime.cli.models import require_known
-from stellar.maas.schema import validate_name
 
 EXAMPLES = """examples:
   maas export > models.yaml
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     with open_backend(args) as backend:
         models = read_current(backend.state_store)
     if args.name is not None:
-        require_known("model", validate_name(args.name, "model's name"), models)
+        require_known("model", read_name(args.name), models)
         models = {args.name: models[args.name]}
     models = {name: _add_planned(model) for name, model in models.items()}
     fields = {

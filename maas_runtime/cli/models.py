@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from maas_runtime.cli.common import read_name
 from maas_runtime.state.backend import Backend
 from stellar.maas.registry import natural_order
 from stellar.maas.routing import TRAFFIC
-from stellar.maas.schema import Model, validate_name
+from stellar.maas.schema import Model
 from stellar.util.suggestions import suggest_name
 
 RECORDED = ("wanted", "failures")  # kinds of state that name versions
@@ -53,11 +54,11 @@ def parse_model(text: str, models: Collection[Model]) -> tuple[str, str | None]:
     name, at, version = (part.strip() for part in text.rpartition("@"))
     if not at or text in names:
         name, version = text.strip(), ""
-    require_known("model", validate_name(name, "model's name"), names)
+    require_known("model", read_name(name), names)
     if not at or text in names:
         return name, None
     versions = {model.version for model in models if model.name == name}
-    require_known("version", validate_name(version, "model's version"), versions, name)
+    require_known("version", read_name(version, "model's version"), versions, name)
     return name, version
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from maas_runtime.cli import traffic
-from maas_runtime.cli.common import add_registry_options, open_backend
+from maas_runtime.cli.common import add_registry_options, open_backend, read_name
 from maas_runtime.cli.instances import describe_problems, format_instances, read_instances
 from maas_runtime.cli.models import find_models, find_names, require_known
 from maas_runtime.cli.output import format_table, make_printable
@@ -17,7 +17,7 @@ from maas_runtime.cli.reports import read_reports
 from maas_runtime.service.rollouts import ROLLOUTS, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import failures_path
-from stellar.maas.schema import Model, validate_name
+from stellar.maas.schema import Model
 
 EXAMPLES = """examples:
   maas status
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with open_backend(args) as backend:
         pending = list(read_pending(backend))
         if args.name is not None:
-            validate_name(args.name, "model's name")
+            read_name(args.name)
             known = {*find_names(backend), *(str(each["name"]) for each in pending if each.get("name"))}
             require_known("model", args.name, known)
         _show_service(args, backend)

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from maas_runtime.cli.common import InvalidOptions, add_registry_options, open_backend, reject_options
+from maas_runtime.cli.common import InvalidOptions, add_registry_options, open_backend, read_name, reject_options
 from maas_runtime.cli.models import find_names, list_versions, require_known
 from maas_runtime.service.rollouts import ENDED, read_rollout
 from maas_runtime.state.backend import Backend
 from maas_runtime.state.store import StateStore
 from stellar.maas.registry import Registry, natural_order
 from stellar.maas.routing import TRAFFIC, Shadow, TrafficPlan
-from stellar.maas.schema import validate_name
 from stellar.util.abbreviate import quote
 
 EXAMPLES = """examples:
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         if args.name is None:
             _show_all(args, backend)
         else:
-            _show_or_change(args, validate_name(args.name, "model's name"), backend)
+            _show_or_change(args, read_name(args.name), backend)
     return 0
 
 

@@ -137,7 +137,7 @@ REFUSED = {
         {"samples.jsonl": '{"args": 1}'},
         "invalid samples.jsonl line 1: expected a JSON object such as",
     ),
-    "warm-up": (1, ["--warm-up", "=1"], {}, "invalid warm-up request '=1'"),
+    "warm-up": (2, ["--warm-up", "=1"], {}, "invalid warm-up request '=1'"),
     "limit without a rollout": (2, ["--max-error-increase", "1"], {}, "--max-error-increase requires --replace"),
 }
 

@@ -126,11 +126,13 @@ REFUSED = [
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --strict", "--strict has no effect with ADD"),
     ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x --keytab k", "--keytab has no effect because the model store is not in"),
     ("-mo LIST --zk-client {dir}/none", "--zk-client has no effect without -zq"),
-]
-# Valid options, but an invalid name, a missing file or registry
-FAILED = [
     ("-mo REMOVE -n a/b -v 1.0 -ni 1", "the model's name 'a/b' is invalid"),
     ("-mo REMOVE -n dga -v .. -ni 1", "the model's version '..' is invalid"),
+    ("-mo LIST -n . -v 1.0", "the model's name '.' is invalid"),
+    ("-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x -lmp {dir} --warm-up =x", "--warm-up: invalid warm-up request '=x'"),
+]
+# Valid options, but an invalid path, a missing file or registry
+FAILED = [
     (
         "-mo ADD -n dga -v 1 -ni 1 -m 5 -hmp /x",
         "unknown path /x in the model store; upload the model's files with -lmp",
@@ -214,6 +216,22 @@ def test_options_of_the_model_store_are_unknown_to_other_commands(command, optio
 def test_a_directory_is_rejected_where_zookeeper_has_everything(run):
     status, _, errors = run("traffic", "-zq", "127.0.0.1:1")
     assert (status, errors) == (2, "maas: --registry has no effect with -zq\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["status", "-n", ".."], "the model's name '..' is invalid"),
+        (["traffic", "-n", " "], "the model's name is empty"),
+        (["export", "-n", "a/b"], "the model's name 'a/b' is invalid"),
+        (["logs", "a/b"], "the model's name 'a/b' is invalid"),
+    ],
+)
+def test_invalid_names_in_options_are_usage_errors(command, message, run, registry_dir):
+    registry_dir.mkdir()
+    status, _, errors = run(*command)
+    assert status == 2
+    assert message in errors
 
 
 COMMANDS = [[], ["serve"], ["deploy"], ["status"], ["traffic"], ["doctor"], ["call"], ["logs"], ["apply"], ["export"]]
