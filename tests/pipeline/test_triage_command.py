@@ -167,6 +167,20 @@ def test_unreadable_records_are_located_and_skipped(triage: Any) -> None:
     ]
 
 
+def test_a_line_that_is_too_long_is_one_error_and_names_an_option_that_exists(triage: Any) -> None:
+    long = json.dumps({**ALERT, "user": "x" * 1000})
+    text = f"{long}\n{json.dumps(ALERT)}\n[1]"
+    status, output, errors = triage(text, "--max-line-bytes", "500")
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert errors.splitlines() == [
+        "stellar-pipeline: records.json:1: line is longer than 500 bytes; increase --max-line-bytes if such lines are "
+        "expected",
+        "stellar-pipeline: records.json:3: expected a JSON object",
+    ]
+    status, output, errors = triage(text, "--max-line-bytes", "2000")
+    assert (status, len(output.splitlines())) == (1, 2)
+
+
 def test_each_record_is_scored_by_the_rules_of_its_sensor(triage: Any, config: Path) -> None:
     write_rules(config, [{"rule": "true", "score": 3}], "proxy")
     status, output, _ = triage("\n".join(json.dumps({**ALERT, "source.type": each}) for each in ("web", "proxy")))

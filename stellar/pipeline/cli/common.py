@@ -32,12 +32,17 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     add("files", nargs="*", metavar="FILE", help=_FILES_HELP)
     add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
     add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
-    add(
+    add_line_limit(parser)
+
+
+def add_line_limit(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the length of lines."""
+    parser.add_argument(
         "--max-line-bytes",
         metavar="N",
         type=positive_integer,
         default=MAX_LINE_BYTES,
-        help="limit of a line; a longer one is an error document (default %(default)s)",
+        help="limit of a line; a longer one is an error (default %(default)s)",
     )
 
 

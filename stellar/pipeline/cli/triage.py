@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.cli.common import add_config
+from stellar.pipeline.cli.common import add_config, add_line_limit
 from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.config.loading import load_enrichment
-from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, read_lines
+from stellar.pipeline.connectors.sources import STANDARD_INPUT, STANDARD_INPUT_NAME, check_readable, read_lines
 from stellar.pipeline.records import Record, to_json_bytes
 from stellar.pipeline.routing import PipelineGroup, TopicPattern
 from stellar.pipeline.services import add_registry_options, connect_services
@@ -46,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--sensor", metavar="NAME", help=_SENSOR_HELP)
     add("--explain", action="store_true", help="show how each score is computed, instead of the records")
     add("--format", choices=("text", "json"), default="text", help="format of explanations (default %(default)s)")
+    add_line_limit(parser)
     add_registry_options(parser)
     add_config(parser)
     parser.set_defaults(quiet=True)
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     status, origin = OK, None
     with ExitStack() as stack:
         stages = _Stages(options, stack)
-        for origin, item in _read_records(files):
+        for origin, item in _read_records(files, options.max_line_bytes):
             try:
                 explanation = explain_triage(stages.find(item), item) if isinstance(item, dict) else item
             except LookupError as error:
@@ -118,19 +119,21 @@ def _list_failures(explanation: TriageExplanation) -> Iterator[str]:
             yield f"rule {quote(rule.rule.name or rule.rule.text)} failed in its {component}: {first}"
 
 
-def _read_records(files: Iterable[str]) -> Iterator[tuple[str, Record | ValueError]]:
+def _read_records(files: Iterable[str], most: int) -> Iterator[tuple[str, Record | ValueError]]:
     """Yield the JSON objects of files, each in one or more lines, with their locations; or an error instead.
 
     After an error, reading continues with the next line.
+
+    most: the limit of a line in bytes
     """
     for name in files:
         lines, number = [], 0
-        for raw in read_lines([name]):
+        for raw in read_lines([name], most=most):
             number = raw.line or number
             if raw.error is not None:
                 yield f"{raw.origin}:{number}", ValueError(str(raw.error))
-            lines.append(raw.content)
-        origin = "standard input" if name == STANDARD_INPUT else name
+            lines.append(raw.content if raw.error is None else b"")  # an empty line counts, but has no record
+        origin = STANDARD_INPUT_NAME if name == STANDARD_INPUT else name
         yield from _parse_records(b"\n".join(lines).decode("utf-8", "surrogateescape"), origin)
 
 

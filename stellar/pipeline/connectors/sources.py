@@ -64,15 +64,16 @@ def list_existing(names: Iterable[str]) -> list[str]:
     return [path for paths in found for path in paths if path == STANDARD_INPUT or Path(path).exists()]
 
 
-def read_lines(names: Iterable[str], topic: str | None = None) -> Iterator[Raw]:
+def read_lines(names: Iterable[str], topic: str | None = None, most: int = MAX_LINE_BYTES) -> Iterator[Raw]:
     """Yield the lines of files in order, without line ends; `-` is standard input. Compressed files are decompressed.
 
     A byte order mark at the start of a file is ignored. A file that is damaged, or cannot be opened, gives a message
     with the error after the last line that can be read, and the next file is read.
 
     topic: the topic of the messages, as if they came from Kafka
+    most: the limit of a line in bytes
     """
-    for batch in read_batches(names):
+    for batch in read_batches(names, most):
         yield from batch.messages(topic)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
+from stellar.pipeline.cli.common import add_line_limit
 from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, print_error
 from stellar.pipeline.config.loading import load_globals, read_global
 from stellar.pipeline.config.locations import SourceLocation
@@ -62,7 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("stellar-profiler", description="Compute profiles of entities.")
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
-    add = commands.add_parser("run", help="compute the values of profiles from files", description=_RUN).add_argument
+    command = commands.add_parser("run", help="compute the values of profiles from files", description=_RUN)
+    add = command.add_argument
     add("files", nargs="*", metavar="FILE", help=_FILES_HELP)
     add("--config", metavar="DIR", type=Path, help="directory with profiler.json and global.json")
     add("-p", "--profiles", metavar="FILE", type=Path, help="definitions, by default profiler.json in the directory")
@@ -73,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--output", default=STANDARD_OUTPUT, metavar="TARGET", help="target for messages of triage expressions (-)")
     add("--errors", metavar="TARGET", help=f"target for error documents; by default {MAX_SHOWN} are summarized")
     add("--quiet", action="store_true", help="do not print counts")
+    add_line_limit(command)
     return parser
 
 
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         profiler = make_profiler(
             definition, settings, store, context, output, run=str(uuid.uuid4()), owner=options.owner
         )
-        unreadable = _apply(profiler, files, errors)
+        unreadable = _apply(profiler, read_lines(files, most=options.max_line_bytes), errors)
         profiler.flush()
         if not options.quiet:
             text = f"{profiler.counts}, {unreadable:,} lines unreadable, {output.messages:,} messages for triage"
@@ -125,10 +128,10 @@ def _read_globals(file: Path | None, directory: Path | None) -> tuple[Path, Glob
     return (directory or Path()) / "global.json", GlobalConfig() if directory is None else load_globals(directory)
 
 
-def _apply(profiler: StreamProfiler, files: Sequence[str], errors: Any) -> int:
-    """Apply the messages of files, and return the number of unreadable lines."""
+def _apply(profiler: StreamProfiler, lines: Iterable[Raw], errors: Any) -> int:
+    """Apply the messages in lines, and return the number of unreadable ones."""
     unreadable = 0
-    for raw, message in _read_messages(files):
+    for raw, message in _read_messages(lines):
         if isinstance(message, dict):
             profiler.apply(message)
         else:
@@ -137,8 +140,8 @@ def _apply(profiler: StreamProfiler, files: Sequence[str], errors: Any) -> int:
     return unreadable
 
 
-def _read_messages(files: Sequence[str]) -> Iterator[tuple[Raw, Record | Exception]]:
-    for raw in read_lines(files):
+def _read_messages(lines: Iterable[Raw]) -> Iterator[tuple[Raw, Record | Exception]]:
+    for raw in lines:
         if raw.error is not None:
             yield raw, raw.error
         elif raw.content.strip():

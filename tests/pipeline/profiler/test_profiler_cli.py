@@ -91,6 +91,16 @@ def test_values_of_triage_are_messages(folder: Path, capsys: pytest.CaptureFixtu
     }
 
 
+def test_the_limit_of_a_line_is_an_option(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--config", ".", "messages.jsonl", "--max-line-bytes", "10"]) == 0
+    first, *_, counts = capsys.readouterr().err.splitlines()
+    assert first == (
+        "stellar-profiler: messages.jsonl:1: line is longer than 10 bytes; increase --max-line-bytes if such lines are "
+        "expected"
+    )
+    assert ", 40 lines unreadable" in counts
+
+
 def test_unreadable_lines_are_reported_with_their_location(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "bad.jsonl").write_text('{"ip_src_addr": "a", "timestamp": 1}\n{\n\n[1]\n' + "[" * 100_000 + "\n")
     assert main(["run", "--config", ".", "bad.jsonl"]) == 0
