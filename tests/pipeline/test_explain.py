@@ -87,7 +87,8 @@ def test_the_tree_has_expressions_and_changes_of_each_stage(pipeline: Pipeline) 
         "├─ filter",
         "│  └─ user != 'root' → true",
         "├─ validate: valid",
-        "├─ validate: valid",
+        "├─ validate",
+        "│  └─ bytes < 1000000 → true",
         "├─ enrich",
         "├─ threatIntel",
         "│  ├─ is_alert := host in ['evil.example'] → true",
@@ -114,7 +115,7 @@ def test_the_tree_has_expressions_and_changes_of_each_stage(pipeline: Pipeline) 
         ),
         (
             "mary,http://a.example/,2000000",
-            ["├─ validate: valid", "├─ validate: rejected", "└─ rejected in validate: "],
+            ["├─ validate: rejected", "│  └─ bytes < 1000000 → false", "└─ rejected in validate: "],
         ),
         ("mary", ["web.log:1", "└─ rejected in parse: Unable to parse mary: "]),
     ],

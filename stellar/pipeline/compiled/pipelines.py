@@ -6,11 +6,19 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from stellar.pipeline.compiled.stages import compile_assign, compile_enrich, compile_filter
+from stellar.pipeline.compiled.stages import (
+    compile_assign,
+    compile_enrich,
+    compile_filter,
+    compile_triage,
+    compile_validate,
+)
 from stellar.pipeline.records import Drop, Forward, Invalid, Raw, Record, Rejected, Stage
 from stellar.pipeline.stages.enrichment import Enrich
 from stellar.pipeline.stages.fields import Assign
 from stellar.pipeline.stages.filters import Filter
+from stellar.pipeline.stages.triage import Triage
+from stellar.pipeline.stages.validation import Validate
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 from stellar.util.guids import make_guid
 
@@ -20,7 +28,9 @@ RunStages = Callable[[Record, Raw, str, Record], Any]
 _COMPILERS: dict[type, Callable[[FunctionBuilder, Any, bool], bool]] = {
     Assign: compile_assign,
     Filter: compile_filter,
+    Validate: compile_validate,
     Enrich: compile_enrich,
+    Triage: compile_triage,
 }
 
 

@@ -19,7 +19,10 @@ from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask
 from stellar.pipeline.stages.fields import Assign, Step, explain_failure
 from stellar.pipeline.stages.filters import Filter
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, flatten_into
+from stellar.pipeline.stages.triage import THREAT_INTEL, Triage
+from stellar.pipeline.stages.validation import Condition, NamedCheck, Validate, ValueCheck
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
+from stellar.util.memoize import memoize
 
 # Classes of values that are one field of an enrichment, not several
 _SINGLE = frozenset({str, int, float, bool, list})
@@ -61,6 +64,48 @@ def compile_filter(builder: FunctionBuilder, stage: Filter, has_metadata: bool) 
     return True
 
 
+# -- Validation -------------------------------------------------------------------------------------------------------
+
+
+def compile_validate(builder: FunctionBuilder, stage: Validate, has_metadata: bool) -> bool:
+    """Validations: the stage itself is called if any of them fails, to find all that do."""
+    tests = [_compile_check(builder, check) for check in stage.checks]
+    passed = [test for test in tests if test is not None]
+    if len(passed) < len(tests):
+        return False
+    if passed:
+        with builder.if_true(ast.UnaryOp(ast.Not(), _join(ast.And(), passed))):
+            builder.assign("record", call(builder.bind(stage, "stage"), load("record")))
+    return True
+
+
+def _compile_check(builder: FunctionBuilder, named: NamedCheck) -> ast.expr | None:
+    """Return a test that is true if a record passes a check; None for a check that must not be evaluated twice."""
+    check = named.check
+    if isinstance(check, ValueCheck) and named.fields:
+        tests = [_compile_value_check(builder, check, name) for name in named.fields]
+        return _join(ast.And() if check.enough is all else ast.Or(), tests)
+    if not isinstance(check, Condition) or named.fields or not check.predicate.pure:
+        return None
+    if not _read_only_fields([check.predicate], check.layers):
+        return None
+    return _evaluate(builder, check.predicate, builder.bind(check.context, "context"))
+
+
+def _compile_value_check(builder: FunctionBuilder, check: ValueCheck, name: str) -> ast.expr:
+    """Return `(value := record.get(name)) is None or …`; results for strings are cached."""
+    local = builder.new_name("value")
+    value = ast.NamedExpr(ast.Name(local, ast.Store()), call_method("record", "get", constant(name)))
+    is_string = ast.Compare(ast.Attribute(load(local), "__class__", ast.Load()), [ast.Is()], [builder.bind(str, "str")])
+    cached = call(builder.bind(memoize(check.passes), "passes_cached"), load(local))
+    passes = ast.IfExp(is_string, cached, call(builder.bind(check.passes, "passes"), load(local)))
+    return _join(ast.Or(), [is_none(value), passes])
+
+
+def _join(operator: ast.boolop, tests: list[ast.expr]) -> ast.expr:
+    return ast.BoolOp(operator, tests) if len(tests) > 1 else tests[0]
+
+
 # -- Enrichment -------------------------------------------------------------------------------------------------------
 
 
@@ -78,12 +123,14 @@ def compile_enrich(builder: FunctionBuilder, stage: Enrich, has_metadata: bool) 
     for run in runs:
         run.assign()
     if runs:
-        builder.assign("record", call(builder.bind(remove_empty, "remove_empty"), load("record")))
+        values = call_method("record", "values")
+        with builder.if_true(ast.UnaryOp(ast.Not(), call(builder.bind(all, "all"), values))):  # a null, "", 0 or other
+            builder.assign("record", call(builder.bind(remove_empty, "remove_empty"), load("record")))
     for adapter, begin, end in stage.adapters:
         builder.set_item("record", begin, load(time))
         completed: list[ast.expr] = [load(run.is_completed) for run in runs if run.task.adapter == adapter]
         if completed:
-            with builder.if_true(ast.BoolOp(ast.Or(), completed) if len(completed) > 1 else completed[0]):
+            with builder.if_true(_join(ast.Or(), completed)):
                 builder.set_item("record", end, load(time))
     for name in TIME_FIELDS:
         builder.set_item("record", name, load(time))
@@ -150,6 +197,29 @@ class _Run:
 def _report_failure(stage: Enrich, task: EnrichmentTask, record: Record, field: str, error: Exception) -> None:
     is_of_field = field and isinstance(error, StellarError)
     stage.report_failure(task, record, FieldError(field, error) if is_of_field else error)  # type: ignore[arg-type]
+
+
+# -- Triage -----------------------------------------------------------------------------------------------------------
+
+
+def compile_triage(builder: FunctionBuilder, stage: Triage, has_metadata: bool) -> bool:
+    """Triage: the stage itself is called for records that may be alerts by the fields of threat intelligence."""
+    alert = builder.new_name("alert")
+    with builder.block() as scored:
+        builder.evaluate(call(builder.bind(stage.score_alert, "score_alert"), load("record")))
+    with builder.block() as other:
+        builder.assign("record", call(builder.bind(stage, "stage"), load("record")))
+    with builder.block() as marked:
+        value = call_method("record", "get", constant("is_alert"))
+        builder.assign(alert, value)
+        is_usual = ast.Compare(load(alert), [ast.Eq()], [constant("true")])
+        is_string = ast.Compare(ast.Attribute(load(alert), "__class__", ast.Load()), [ast.Is()], [load("str")])
+        builder.add(ast.If(_join(ast.And(), [is_string, is_usual]), scored, other))
+    names = call(builder.bind("\n".join, "join"), load("record"))
+    is_looked_up = ast.Compare(constant(THREAT_INTEL), [ast.In()], [names])
+    is_marked = ast.Compare(constant("is_alert"), [ast.In()], [load("record")])
+    builder.add(ast.If(is_marked, marked, [ast.If(is_looked_up, other, [])]))
+    return True
 
 
 # -- Expressions ------------------------------------------------------------------------------------------------------

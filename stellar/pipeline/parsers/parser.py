@@ -82,5 +82,7 @@ ParserFactory = Callable[[Settings], Parser]
 
 def find_missing_fields(record: Record) -> str | None:
     """Return an error if `original_string` or `timestamp` is missing, otherwise None."""
+    if "original_string" in record and "timestamp" in record:
+        return None
     missing = [name for name in ("original_string", "timestamp") if name not in record]
-    return f"record has no {' and no '.join(missing)}" if missing else None
+    return f"record has no {' and no '.join(missing)}"

@@ -57,12 +57,23 @@ def aggregate(name: str, scores: Iterable[float], config: Mapping[str, Any]) -> 
     name: a key of AGGREGATORS
     config: `aggregationConfig`; unless `negativeValuesTrump` is false, a negative score makes the result -infinity
     """
-    numbers = [float(score) for score in scores]
-    if not numbers:
-        return 0.0
-    if any(score < 0 for score in numbers) and to_boolean(config.get("negativeValuesTrump")) is not False:
-        return -math.inf
-    return float(AGGREGATORS[name](numbers))
+    return make_aggregate(name, config)([float(score) for score in scores])
+
+
+def make_aggregate(name: str, config: Mapping[str, Any]) -> Callable[[Sequence[float]], float]:
+    """Return a function that returns the aggregate of scores; see `aggregate`."""
+    has_trumps = to_boolean(config.get("negativeValuesTrump")) is not False
+
+    def aggregate_scores(scores: Sequence[float]) -> float:
+        if not scores:
+            return 0.0
+        if has_trumps:
+            for score in scores:
+                if score < 0:
+                    return -math.inf
+        return float(AGGREGATORS[name](scores))
+
+    return aggregate_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +171,24 @@ class Triage:
         record = {**record, "is_alert": "true"}
         return self.add_matches(record, self.match_rules(record))
 
-    def match_rules(self, record: Record) -> list[RuleMatch]:
-        """Return the rules that a record matches, in their order."""
-        known, fail = self.list_variables(record), self._report_failure
+    def score_alert(self, record: Record) -> None:
+        """Add the score and the matching rules to an alert itself; reports have copies of it."""
+        record["is_alert"] = "true"
+        if matches := self.match_rules(record, self._report_copy):
+            record |= self._result_fields(matches)
+
+    def match_rules(self, record: Record, fail: FailRule | None = None) -> list[RuleMatch]:
+        """Return the rules that a record matches, in their order.
+
+        fail: receives failures; by default they are reported
+        """
+        known, fail = self.list_variables(record), fail or self._report_failure
         matches: list[RuleMatch | None] = []
         for rules, rule_set in self._sections:
             if rule_set is None:
                 matches += [self.match_rule(rule, known, record, fail) for rule in rules]
             else:
-                matches += self._match_together(rules, rule_set, known, record)
+                matches += self._match_together(rules, rule_set, known, record, fail)
         return [match for match in matches if match is not None]
 
     @cached_property
@@ -180,15 +200,15 @@ class Triage:
         ]
 
     def _match_together(
-        self, rules: tuple[TriageRule, ...], rule_set: RuleSet, known: Record, record: Record
+        self, rules: tuple[TriageRule, ...], rule_set: RuleSet, known: Record, record: Record, fail: FailRule
     ) -> Iterator[RuleMatch | None]:
         """Yield the matches of rules whose conditions are evaluated together."""
         numbers, failures = rule_set.find_matches(known, self.context)
         for number in sorted([*numbers, *failures]) if failures else numbers:
             if number in failures:
-                self._report_failure(rules[number], "condition", failures[number], record)
+                fail(rules[number], "condition", failures[number], record)
             else:
-                yield self._complete_match(rules[number], known, record, self._report_failure)
+                yield self._complete_match(rules[number], known, record, fail)
 
     def list_variables(self, record: Record) -> Record:
         """Return the variables of rules: the fields of a record, and the configured variables."""
@@ -205,7 +225,11 @@ class Triage:
 
     def compute_score(self, matches: Iterable[RuleMatch]) -> float:
         """Return the aggregate score of a record that matches these rules."""
-        return aggregate(self.aggregator, [each.score for each in matches], self.aggregation)
+        return self._aggregate([each.score for each in matches])
+
+    @cached_property
+    def _aggregate(self) -> Callable[[Sequence[float]], float]:
+        return make_aggregate(self.aggregator, self.aggregation)
 
     def match_rule(self, rule: TriageRule, known: Record, record: Record, fail: FailRule) -> RuleMatch | None:
         """Return the match of a rule; None if the record does not match it, or its condition or score fails.
@@ -256,6 +280,9 @@ class Triage:
             subject += f" {quote(shorten(text))}"
         self.report(Report(record, "triage", error, subject))
 
+    def _report_copy(self, rule: TriageRule, component: str, error: Exception, record: Record) -> None:
+        self._report_failure(rule, component, error, dict(record))
+
     def _result_fields(self, matches: list[RuleMatch]) -> Record:
         score = self.compute_score(matches)
         result: Record = {self.score_field: score}
@@ -285,12 +312,12 @@ def is_alert(record: Record) -> bool | None:
         value = _take_first(record["is_alert"])
         # As in Java, the string is not trimmed
         return to_boolean(value) if isinstance(value, str | bool | int) else None
-    if _THREAT_INTEL not in "\n".join(record):  # the usual case, found without a loop
+    if THREAT_INTEL not in "\n".join(record):  # the usual case, found without a loop
         return False
-    return any(name.startswith(_THREAT_INTEL) and not name.endswith(".ts") for name in record)
+    return any(name.startswith(THREAT_INTEL) and not name.endswith(".ts") for name in record)
 
 
-_THREAT_INTEL = "threatintels"
+THREAT_INTEL = "threatintels"
 
 
 def _take_first(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import stellar
 from stellar import Expression
 from stellar.java.hash_order import sort_in_hash_order
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
+from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.language.errors import EvaluationError
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
@@ -26,6 +27,33 @@ JAVA_WHITESPACE = "".join(map(chr, range(33)))
 
 # Returns True if a record is valid; it gets the input fields of the validation, or all fields
 Check = Callable[[Record], bool]
+
+
+@dataclass(frozen=True)
+class ValueCheck:
+    """A check of single values.
+
+    passes: returns True for a valid value; it depends on the value alone
+    enough: `all` if all values must be null or valid, `any` if one of them is enough
+    """
+
+    passes: Callable[[Any], bool]
+    enough: Callable[[Iterable[object]], bool] = all
+
+    def __call__(self, record: Record) -> bool:
+        return self.enough(value is None or self.passes(value) for value in record.values())
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A check by an expression, with further variables in layers."""
+
+    predicate: Expression
+    layers: tuple[Mapping[str, Any], ...]
+    context: Context
+
+    def __call__(self, record: Record) -> bool:
+        return bool(self.predicate(merge_variables(record, *self.layers), self.context))
 
 
 @dataclass(frozen=True)
@@ -55,15 +83,10 @@ class Validate:
         return record
 
 
-def _each(passes: Callable[[Any], bool]) -> Check:
-    """Return a check that all values of a record are null or pass."""
-    return lambda record: all(value is None or passes(value) for value in record.values())
-
-
 def _by_expression(text: str) -> Callable[[Validation, SourceLocation, BuildContext], Check]:
     def make(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
         expression = stellar.compile(text, predicate=True)
-        return _each(lambda value: bool(expression({"value": value})))
+        return ValueCheck(lambda value: bool(expression({"value": value})))
 
     return make
 
@@ -75,8 +98,7 @@ def _stellar(config: Validation, location: SourceLocation, builder: BuildContext
             'missing condition of the validation STELLAR; specify one, such as "exists(ip_src_addr)"'
         )
     predicate = builder.start_condition(condition, location / "config" / "condition")
-    settings, context = builder.settings, builder.context
-    return lambda record: bool(predicate(merge_variables(record, config.config, settings), context))
+    return Condition(predicate, (config.config, builder.settings), builder.context)
 
 
 _KINDS = ("IPV4", "IPV6")
@@ -100,14 +122,12 @@ def _ip(config: Validation, location: SourceLocation, builder: BuildContext) -> 
     enough: Callable[[Iterable[object]], bool] = all if config.config.get("all") is True else any
 
     def is_valid(value: object) -> bool:
-        if value is None:
-            return True
         for kind in kinds:  # noqa: SIM110 (a generator would cost as much as the test)
             if expression({"value": value, "type": kind}):
                 return True
         return False
 
-    return lambda record: enough(map(is_valid, record.values()))
+    return ValueCheck(is_valid, enough)
 
 
 def _date(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
@@ -142,7 +162,7 @@ _INTEGER = re.compile(r"-?,*\d(,*\d)*")
 
 
 def _integer(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
-    return _each(lambda value: _INTEGER.fullmatch(to_string(value).strip(JAVA_WHITESPACE)) is not None)
+    return ValueCheck(lambda value: _INTEGER.fullmatch(to_string(value).strip(JAVA_WHITESPACE)) is not None)
 
 
 def _regex(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
@@ -163,7 +183,7 @@ def _regex(config: Validation, location: SourceLocation, builder: BuildContext) 
                 f"{TIMEOUT_MS} ms; simplify it"
             ) from error
 
-    return _each(matches)
+    return ValueCheck(matches)
 
 
 def _not_empty(config: Validation, location: SourceLocation, builder: BuildContext) -> Check:
