@@ -27,6 +27,7 @@ SCOPES = {
         "maas_runtime/store/test_store_contract.py",
         "pipeline/kafka/",
         "pipeline/test_live_configuration.py",
+        "pipeline/test_run_contract.py",
         "test_benchmarks_of_models.py",
     ],
 }

@@ -46,9 +46,9 @@ def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
     return choose
 
 
-def parse_writer(text: str, location: SourceLocation) -> WriterConfig:
-    """Return the settings of the writer hdfs in a configuration; the defaults if it has none. Raises ConfigError."""
-    return parse_indexing(text, location).root.get(_WRITER) or WriterConfig()
+def parse_writer(text: str, location: SourceLocation, name: str = _WRITER) -> WriterConfig:
+    """Return the settings of a writer in a configuration; the defaults if it has none. Raises ConfigError."""
+    return parse_indexing(text, location).root.get(name) or WriterConfig()
 
 
 def compile_path_function(location: SourceLocation, writer: WriterConfig, library: Library) -> Expression | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stellar import Expression
 from stellar.java.charsets import Charset
@@ -38,6 +38,28 @@ from stellar.util.guids import make_guid
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
+
+
+class MessageProcessor(Protocol):
+    """Turns raw messages into outcomes: a pipeline, or several of them."""
+
+    @property
+    def sensor(self) -> str:
+        """The name of the sensor, or of the group of sensors."""
+
+    @property
+    def calls_models(self) -> bool:
+        """True if its expressions call models, and so wait for responses."""
+
+    @property
+    def blocks(self) -> bool:
+        """True if it may block its thread other than in model calls."""
+
+    def processed(self, raw: Raw) -> Iterator[tuple[Outcome, list[Report]]]:
+        """Yield the outcome for each record in a raw message, with the failures that were reported for it."""
+
+    def make_processor(self, context: RecordContext) -> Processor:
+        """Return a function that does what `processed` does, but faster; see `Pipeline.make_processor`."""
 
 
 MODEL_FUNCTIONS = frozenset({"MAAS_GET_ENDPOINT", "MAAS_MODEL_APPLY"})

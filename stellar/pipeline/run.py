@@ -11,7 +11,7 @@ from typing import Any
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
-from stellar.pipeline.pipeline import Pipeline
+from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.records import (
     Drop,
     Failure,
@@ -54,7 +54,7 @@ class Counts:
 
 
 def run_pipeline(
-    pipeline: Pipeline | PipelineGroup | LivePipeline,
+    pipeline: MessageProcessor,
     source: Iterable[Raw],
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
@@ -78,7 +78,7 @@ def run_pipeline(
 
 
 def run_batches(
-    pipeline: Pipeline | PipelineGroup | LivePipeline,
+    pipeline: MessageProcessor,
     batches: Iterable[LineBatch],
     sink: Callable[[Record], None],
     errors: Callable[[Record], None],
@@ -128,7 +128,7 @@ class DeliveryLoop:
     commit: called with each item that is not a message, when the outcomes of all earlier messages were delivered
     """
 
-    pipeline: Pipeline | PipelineGroup | LivePipeline
+    pipeline: MessageProcessor
     sink: Callable[[Record], None]
     errors: Callable[[Record], None]
     counts: Counts
@@ -162,7 +162,7 @@ class DeliveryLoop:
     def _run_one_by_one(self, items: Iterable[Any]) -> None:
         """Process messages in the calling thread, with one record context for all of them."""
         context = RecordContext()
-        process, deliver = self.pipeline.make_processor(context), self._deliver_one
+        process = self.pipeline.make_processor(context)
         before = RECORD_CONTEXT.set(context)
         try:
             for item in items:
@@ -173,11 +173,10 @@ class DeliveryLoop:
                 if result.__class__ is not dict and isinstance(result, Iterator):
                     self.deliver(item, result)
                     continue
-                self.counts.read += 1
-                deliver(result, item)
-                if context.reports:
-                    reports, context.reports = context.reports, []
-                    self._report(reports, item)
+                reports = context.reports
+                if reports:
+                    context.reports = []
+                self.deliver(item, ((result, reports),))
         finally:
             RECORD_CONTEXT.reset(before)
 

@@ -6,14 +6,14 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.check import locate_setting
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
-from stellar.pipeline.routing import PipelineGroup
+from stellar.pipeline.routing import TopicPattern
 from stellar.util.abbreviate import quote
 from stellar.util.slow_waits import announce_zookeeper
 
@@ -35,9 +35,22 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
     models.add_argument("-z", "--zookeeper", metavar="HOST:PORT,...", help="ZooKeeper servers with the model registry")
 
 
-def connect_services(
-    pipeline: PipelineGroup, config: SensorConfig, options: argparse.Namespace, stack: ExitStack
-) -> None:
+class Pipelines(Protocol):
+    """One or more pipelines that use the same services."""
+
+    @property
+    def members(self) -> tuple[tuple[TopicPattern, Pipeline], ...]:
+        """The pipelines, with the topics that they read."""
+
+    @property
+    def calls_models(self) -> bool:
+        """True if an expression of any pipeline calls models."""
+
+    def use_models(self, registry: Registry, client: ModelClient) -> None:
+        """Set the registry and the client for the model calls of all pipelines."""
+
+
+def connect_services(pipeline: Pipelines, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
     """Connect a pipeline to its models, and check what else its expressions need.
 
     Models are connected only if expressions call any, as that loads an HTTP client.
@@ -92,9 +105,7 @@ def find_registry(options: argparse.Namespace) -> Path | None:
     return directory
 
 
-def _connect_models(
-    pipeline: PipelineGroup, config: SensorConfig, options: argparse.Namespace, stack: ExitStack
-) -> None:
+def _connect_models(pipeline: Pipelines, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
     from stellar.maas import ClientSettings, ModelClient
 
     try:

@@ -19,6 +19,7 @@ PROGRAM = Program(
         "explain": "show the effect of each stage on each record",
         "triage": "score records by the rules of threat triage, and explain the scores",
         "test": "run the tests beside a configuration",
+        "worker": "process the messages of Kafka topics with pipelines, until it is stopped",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
 )

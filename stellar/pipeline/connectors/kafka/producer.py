@@ -1,0 +1,188 @@
+"""Topics as targets: an idempotent producer, whose messages are acknowledged before offsets are committed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stellar.pipeline.connectors.kafka.client import (
+    CONNECT_SECONDS,
+    ConnectionMonitor,
+    KafkaFailure,
+    describe_missing,
+    list_partitions,
+    load_library,
+    make_client,
+)
+from stellar.pipeline.connectors.kafka.consumer import DOCUMENT_ID, DOCUMENT_TIME
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
+from stellar.pipeline.records import TopicPosition
+
+log = logging.getLogger(__name__)
+
+# Messages of a topic without a position go to the partition that librdkafka chooses
+_ANY_PARTITION = -1
+_WAIT_SECONDS = 0.5
+_UNKNOWN_SECONDS = 10.0
+_MOST_TOPICS = 1000
+
+_DEFAULTS = {
+    "linger.ms": 20,
+    "compression.type": "lz4",
+    # Bounds the memory of a worker; the default is 1 GiB
+    "queue.buffering.max.kbytes": 16 * 1024,
+    "queue.buffering.max.messages": 50_000,
+}
+_REQUIRED = {
+    "enable.idempotence": "true",
+    "delivery.report.only.error": True,
+    "message.timeout.ms": 0,  # records wait while no broker is available
+}
+# Errors for which the record is at fault, not the topic or the cluster
+RECORD_ERRORS = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG", "INVALID_MSG_SIZE"})
+
+
+class MessageTooLarge(ValueError):
+    """A message is larger than its topic allows."""
+
+
+class TopicWriter:
+    """Writes messages to topics.
+
+    reject: called with the topic, the value and the reason for a message that a broker rejects; it raises nothing
+    spreads: distribute messages over the partitions; otherwise those of one source partition go to one partition, so
+        that their order holds
+
+    All methods are called from one thread. `stay` is called about twice a second while messages wait, to remain a
+    member of a consumer group.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        reject: Callable[[str, bytes, str], None],
+        properties: dict[str, Any] | None = None,
+        *,
+        spreads: bool = False,
+    ) -> None:
+        self._monitor = ConnectionMonitor(settings.brokers)
+        own = settings.make_properties(_DEFAULTS, properties or {}, _REQUIRED)
+        self._producer = make_client("Producer", own, self._monitor)
+        self._exception = load_library().KafkaException
+        self._reject = reject
+        self.stay: Callable[[], None] = lambda: None
+        self._spreads = spreads
+        self._failure: KafkaFailure | None = None
+        self._partitions: dict[str, int] = {}
+        self._unknown: dict[str, float] = {}
+
+    def check_topic(self, topic: str) -> None:
+        """Raise KafkaFailure if a topic does not exist, or Kafka does not respond."""
+        self._partitions |= list_partitions(self._producer, self._monitor, topic)
+
+    def has_topic(self, topic: str) -> bool:
+        """Return True if a topic exists. One that does not is looked up again after some seconds."""
+        if topic in self._partitions:
+            return True
+        if time.monotonic() < self._unknown.get(topic, 0.0):
+            return False
+        try:
+            self.check_topic(topic)
+        except KafkaFailure:
+            if len(self._unknown) >= _MOST_TOPICS:
+                self._unknown.clear()
+            self._unknown[topic] = time.monotonic() + _UNKNOWN_SECONDS
+            return False
+        return True
+
+    def write(self, topic: str, value: bytes, position: TopicPosition | None = None, id: str | None = None) -> None:
+        """Add a message; it waits if many are not acknowledged.
+
+        position: that of the source, if that is a topic
+        id: the identifier of the document, for a header; with it, the time of the source is in a header, too
+
+        Raises MessageTooLarge, and KafkaFailure if an earlier message cannot be stored.
+        """
+        headers = None if id is None else _make_headers(id, position)
+        partition = _ANY_PARTITION if position is None or self._spreads else self._map_partition(topic, position)
+        while True:
+            self._raise_failure()
+            try:
+                self._producer.produce(
+                    topic, value, partition=partition, headers=headers, on_delivery=self._note_failure
+                )
+            except BufferError:
+                self._wait()
+            except self._exception as error:
+                raise self._explain(error, topic, value) from error
+            else:
+                self._producer.poll(0)
+                return
+
+    def _map_partition(self, topic: str, position: TopicPosition) -> int:
+        if topic not in self._partitions:
+            self.check_topic(topic)
+        return position.partition % self._partitions[topic]
+
+    def _explain(self, error: Exception, topic: str, value: bytes) -> Exception:
+        if error.args[0].name() == "MSG_SIZE_TOO_LARGE":
+            return MessageTooLarge(_describe_size(topic, value))
+        return self._monitor.explain(error)
+
+    def flush(self) -> None:
+        """Wait until all messages are acknowledged. Raises KafkaFailure if one cannot be stored."""
+        while self._producer.flush(_WAIT_SECONDS):
+            self._raise_failure()
+            self.stay()
+        self._raise_failure()
+        self._monitor.note_success()
+
+    def close(self) -> None:
+        """Discard the messages that are not acknowledged, and end the connections."""
+        self._producer.purge()
+        self._producer.flush(CONNECT_SECONDS)
+
+    def _wait(self) -> None:
+        self._producer.poll(_WAIT_SECONDS)
+        self.stay()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _note_failure(self, error: Any, message: Any) -> None:
+        """Note the failure of a message; librdkafka calls this while the producer waits."""
+        if error is None or error.name() == "_PURGE_QUEUE" or error.name() == "_PURGE_INFLIGHT":
+            return
+        topic, value = message.topic(), message.value() or b""
+        if error.name() in RECORD_ERRORS:
+            too_large = error.name() == "MSG_SIZE_TOO_LARGE"
+            self._reject(topic, value, _describe_size(topic, value) if too_large else error.str())
+        elif self._failure is None:
+            self._failure = self._describe_failure(error, topic)
+
+    def _describe_failure(self, error: Any, topic: str) -> KafkaFailure:
+        self._partitions.pop(topic, None)
+        if error.name() in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"):
+            return KafkaFailure(f"{describe_missing(topic)}, and restart the worker")
+        return self._monitor.explain(self._exception(error))
+
+
+def _make_headers(id: str, position: TopicPosition | None) -> list[tuple[str, str]]:
+    """Return the headers of a document.
+
+    The time is not that of the message: a topic deletes messages by their time, which may be long ago.
+    """
+    if position is None or position.time is None:
+        return [(DOCUMENT_ID, id)]
+    return [(DOCUMENT_ID, id), (DOCUMENT_TIME, str(position.time))]
+
+
+def _describe_size(topic: str, value: bytes) -> str:
+    return (
+        f"message of {len(value):,} bytes is larger than the topic {json.dumps(topic)} allows; increase its "
+        "max.message.bytes, and message.max.bytes of the producer"
+    )

@@ -1,0 +1,155 @@
+"""The loop of a worker: read, process, deliver, acknowledge, commit.
+
+    reader ──▶ pipeline ──▶ targets ──▶ acknowledged ──▶ offsets committed
+       ▲                       │
+       └── paused while messages wait for their targets
+
+Documents are stored before the offsets of their messages are committed, about once a second. A worker that is killed
+repeats at most what it has delivered since. One that is stopped processes what it has read, and repeats nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from stellar.pipeline.connectors.kafka.consumer import TopicReader
+from stellar.pipeline.records import Forward, Outcome, Raw, Rejected, Report, TopicPosition
+from stellar.pipeline.run import DeliveryLoop
+from stellar.pipeline.worker.targets import Targets
+
+SECONDS_BETWEEN_COMMITS = 1.0
+# A poll of an idle worker waits longer each time, so that it wakes rarely, but the first results return soon
+_SHORTEST_POLL, _LONGEST_POLL = 0.005, 0.5
+_SECONDS_BETWEEN_POLLS = 30.0
+
+
+class Stop:
+    """Whether the worker is to end."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Request the end at SIGTERM and SIGINT; a second one interrupts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def request(*_: object) -> None:
+            self.requested = True
+            for number in before:
+                signal.signal(number, signal.default_int_handler)
+
+        for number in before:
+            signal.signal(number, request)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Pause:
+    """An item between messages: the outcomes of all earlier ones were delivered when the loop commits it."""
+
+
+_PAUSE = _Pause()
+
+
+class Commits:
+    """Acknowledges documents and commits the offsets of their messages, about once a second.
+
+    readers: the readers by the topics that they read
+    """
+
+    def __init__(
+        self, readers: Mapping[str, TopicReader], targets: Targets, seconds: float = SECONDS_BETWEEN_COMMITS
+    ) -> None:
+        self.readers = tuple(dict.fromkeys(readers.values()))
+        self._by_topic = dict(readers)
+        self._targets = targets
+        self._seconds = seconds
+        self._next_commit = 0.0
+        self._next_stay = 0.0
+
+    def owns(self, position: TopicPosition) -> bool:
+        """Return True if the message at a position is still to be delivered by this worker."""
+        return self._by_topic[position.topic].owns(position)
+
+    def note_delivery(self, position: TopicPosition) -> None:
+        """Note that the outcomes of a message were passed to the targets."""
+        self._by_topic[position.topic].note_delivery(position)
+        if time.monotonic() >= self._next_stay:  # one batch takes long
+            self.stay()
+
+    def stay(self) -> None:
+        """Remain a member of all groups although no messages are read."""
+        for reader in self.readers:
+            reader.stay()
+        self.note_poll()
+
+    def note_poll(self) -> None:
+        """Note that messages were read, by which the worker remains a member of its groups."""
+        self._next_stay = time.monotonic() + _SECONDS_BETWEEN_POLLS
+
+    def commit_in_time(self, _: object = None) -> None:
+        """Acknowledge and commit if the last time is long enough ago. Raises OSError."""
+        if time.monotonic() >= self._next_commit and any(reader.has_uncommitted for reader in self.readers):
+            self.commit()
+
+    def commit(self) -> None:
+        """Acknowledge and commit. Raises OSError if a document cannot be stored."""
+        self._targets.acknowledge()
+        for reader in self.readers:
+            reader.commit()
+        self._next_commit = time.monotonic() + self._seconds
+
+
+@dataclass(frozen=True)
+class WorkerLoop(DeliveryLoop):
+    """The loop over the messages of topics, and its targets."""
+
+    commits: Commits = field(kw_only=True)
+    targets: Targets = field(kw_only=True)
+    stop: Stop = field(kw_only=True)
+
+    def process(self, in_flight: int) -> None:
+        """Process messages until the worker is stopped. Raises OSError if messages cannot be read or stored."""
+        try:
+            self.run(self._read(), in_flight)
+        except OSError:
+            with suppress(OSError):  # the first one is raised
+                self.commits.commit()
+            raise
+        self.commits.commit()
+
+    def _read(self) -> Iterator[Raw | _Pause]:
+        wait = _SHORTEST_POLL
+        readers = self.commits.readers
+        while not self.stop.requested:
+            found = False
+            for reader in readers:
+                for raw in reader.read(0 if found else wait / len(readers)):
+                    found = True
+                    yield raw
+                self.commits.note_poll()
+                yield _PAUSE
+            wait = _SHORTEST_POLL if found else min(2 * wait, _LONGEST_POLL)
+
+    def deliver(self, raw: Raw, processed: Iterable[tuple[Outcome, list[Report]]]) -> None:
+        """Deliver the outcomes of a message, unless its partition was assigned to another worker meanwhile."""
+        if raw.position is not None and self.commits.owns(raw.position):
+            self.targets.source = raw
+            super().deliver(raw, processed)
+            self.commits.note_delivery(raw.position)
+
+    def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
+        """Write a record to a topic that this worker does not read."""
+        return self.targets.forward(outcome, raw)

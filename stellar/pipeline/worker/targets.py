@@ -1,0 +1,144 @@
+"""The targets of a worker: topics, files and databases, acknowledged before offsets are committed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, TopicWriter
+from stellar.pipeline.connectors.kafka.values import to_topic_bytes
+from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
+from stellar.pipeline.connectors.positions import RunState
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_database, is_directory
+from stellar.pipeline.records import Failure, Forward, Raw, Record, Rejected, make_error_document
+from stellar.pipeline.run import Counts
+from stellar.util.abbreviate import abbreviate, quote
+
+log = logging.getLogger(__name__)
+
+TOPIC_PREFIX = "topic:"
+_SHOWN_CHARACTERS = 4096
+
+
+def find_topic(target: str) -> str | None:
+    """Return the topic of a target `topic:NAME`; None for another target."""
+    return target.removeprefix(TOPIC_PREFIX) if target.startswith(TOPIC_PREFIX) else None
+
+
+class Targets:
+    """The targets of one worker. `source` is the message whose outcomes are written.
+
+    counts: the counts of the worker, corrected for messages that a broker rejects afterwards
+    """
+
+    def __init__(self, sinks: Sinks, counts: Counts) -> None:
+        self._sinks = sinks
+        self._counts = counts
+        self._writer: TopicWriter | None = None
+        self._errors: Sink | None = None
+        self._state = RunState("")
+        self.source: Raw | None = None
+
+    def use_topics(self, writer: TopicWriter) -> None:
+        """Set the client that writes to topics."""
+        self._writer = writer
+
+    def open(self, target: str, table: str, choose: Callable[[Record], str]) -> Sink:
+        """Return the sink for a target; a file is continued. Raises OSError or ValueError if it cannot be used."""
+        topic = find_topic(target)
+        if topic is not None:
+            self.writer.check_topic(topic)
+            return lambda document: self.write(topic, document)
+        if target.endswith(PARQUET_SUFFIX):
+            raise ValueError(f"a Parquet file cannot be continued; write {quote(target)} as JSON lines or SQLite")
+        if target != STANDARD_OUTPUT and not is_database(target) and not is_directory(target):
+            self._sinks.resume({str(Path(target).resolve()): _measure_lines(Path(target))})
+        return self._sinks.open(target, table, choose)
+
+    def open_errors(self, default: str, targets: Mapping[str, str], choose: Callable[[Record], str]) -> Sink:
+        """Return the sink for error documents.
+
+        default: the target
+        targets: the targets of single sensors
+        """
+        opened = {name: self.open(name, "errors", choose) for name in {default, *targets.values()}}
+        sinks = {sensor: opened[name] for sensor, name in targets.items()}
+
+        def write(document: Record) -> None:
+            sinks.get(document["failed_sensor_type"], opened[default])(document)
+
+        self._errors = write
+        return write
+
+    @property
+    def writer(self) -> TopicWriter:
+        if self._writer is None:
+            raise ValueError("no Kafka brokers configured; pass --kafka HOST:PORT,...")
+        return self._writer
+
+    def write(self, topic: str, document: Record) -> None:
+        """Write a document to a topic. Raises ValueError if that is impossible for this document, otherwise OSError."""
+        position = None if self.source is None else self.source.position
+        id = None if position is None else position.document_id
+        try:
+            self.writer.write(topic, to_topic_bytes(document), position, id)
+        except MessageTooLarge:
+            if document.get("source.type") != "error":
+                raise
+            self.writer.write(topic, to_topic_bytes(_shorten(document)), position, id)
+
+    def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
+        """Write a record to the topic that it names. Return the reason if that is impossible for this record."""
+        try:
+            if not self.writer.has_topic(outcome.topic):
+                raise ValueError(_describe_unknown(outcome.topic))
+            self.write(outcome.topic, outcome.record)
+        except ValueError as error:
+            return Rejected(raw.content, "route", error)
+        return None
+
+    def reject(self, topic: str, value: bytes, reason: str) -> None:
+        """Write an error document for a message that a broker has rejected."""
+        document = make_error_document(Failure(value, "write", ValueError(reason)), "", None)
+        if b'"source.type":"error"' in value or self._errors is None:
+            log.warning("an error document for the topic %s was rejected: %s", topic, reason)
+            return
+        self._counts.out -= 1
+        self._counts.rejected += 1
+        self._errors(_shorten(document))
+
+    def acknowledge(self) -> None:
+        """Wait until all documents so far are stored. Raises OSError."""
+        self._sinks.save(self._state)
+        if self._writer is not None:
+            self._writer.flush()
+
+
+def _describe_unknown(topic: str) -> str:
+    return f"topic {quote(topic)} does not exist; create it, or correct the record's field with its name"
+
+
+def _shorten(document: Record) -> Record:
+    """Return an error document without most of its message, which is too large for a topic."""
+    long = {
+        name: value for name, value in document.items() if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS
+    }
+    return {**document, **{name: abbreviate(value, _SHOWN_CHARACTERS) for name, value in long.items()}}
+
+
+def _measure_lines(path: Path) -> int:
+    """Return the length of the complete lines of a file; the last line may lack its end after a crash."""
+    if not path.is_file():
+        return 0
+    content = path.stat().st_size
+    with path.open("rb") as file:
+        end = content
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
