@@ -85,7 +85,9 @@ class LineBatch:
         """Return the lines as raw messages, and the failure as a message with an error."""
         none: Iterator[None] = repeat(None)
         # Without a call of Python code for each line; the order is that of the fields of Raw
-        messages = map(_make_raw, zip(self.lines, repeat(self.origin), count(self.first), none, repeat(topic), none))
+        messages = map(
+            _make_raw, zip(self.lines, repeat(self.origin), count(self.first), none, repeat(topic), none, none)
+        )
         if self.failure is None:
             return messages
         failed = Raw(self.failed, self.origin, self.first + len(self.lines), topic=topic, error=self.failure)

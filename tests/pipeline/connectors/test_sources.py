@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stellar.pipeline import read_lines
+from stellar.pipeline import Raw, read_lines
 from stellar.pipeline.connectors.compression import open_content
 from stellar.pipeline.connectors.lines import LineBatch, LinePosition, LineReader
 from stellar.pipeline.connectors.sources import check_distinct, expand_names, read_batches, total_size
@@ -46,6 +46,14 @@ def contents(*names: str) -> list[bytes]:
 
 def failures(batches: Iterable[LineBatch]) -> list[str]:
     return [str(batch.failure) for batch in batches if batch.failure is not None]
+
+
+def test_a_line_is_a_message_with_all_fields(tmp_path: Path) -> None:
+    name = write(tmp_path / "a", b"x\ny\n")
+    assert list(read_lines([name], "topic")) == [
+        Raw(b"x", name, 1, topic="topic"),
+        Raw(b"y", name, 2, topic="topic"),
+    ]
 
 
 @pytest.mark.parametrize("form", PACK)
