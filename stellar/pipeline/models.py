@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.language.context import NOTHING, Context
 from stellar.pipeline.records import Record, Report
+from stellar.pipeline.warnings_relay import once
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class RecordReporter:
         report_failure(Report(None, "store", error, subject))
         if subject not in self._logged:
             self._logged.add(subject)
-            log.warning("%s: %s; further failures are only counted", subject, error)
+            log.warning("%s: %s; further failures are only counted", subject, error, extra=once(subject))
 
 
 class ReportingClient:

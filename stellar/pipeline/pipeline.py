@@ -108,10 +108,17 @@ class Pipeline:
     @property
     def blocks(self) -> bool:
         """True if it may block its thread other than in model calls; assumed of parsers and stages of others."""
-        steps = (self.parser, *self.transformations, *(stage for _, stage in self.stages))
-        ours = all(getattr(each, "__module__", "").startswith("stellar.pipeline.") for each in steps)
+        ours = all(getattr(each, "__module__", "").startswith("stellar.pipeline.") for each in self._steps)
         stages_block = any(getattr(stage, "blocks", False) for _, stage in self.stages)
         return not ours or stages_block or any(expression.blocks for _, expression in self.expressions)
+
+    @property
+    def _steps(self) -> tuple[object, ...]:
+        return self.parser, *self.transformations, *(stage for _, stage in self.stages)
+
+    def list_stateful_steps(self) -> list[str]:
+        """Return the classes of the parser and the stages whose attribute `is_stateful` is true."""
+        return [type(each).__qualname__ for each in self._steps if getattr(each, "is_stateful", False)]
 
     def find_missing_services(self) -> Iterator[tuple[SourceLocation, str, str]]:
         """Yield what expressions and stages need from outside; see `stellar.pipeline.config.compile`."""

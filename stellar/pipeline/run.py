@@ -46,6 +46,11 @@ class Counts:
     rejected: int = 0
     reports: int = 0
 
+    def add(self, other: Counts) -> None:
+        """Add the counts of a section of the run."""
+        for name, count in vars(other).items():
+            setattr(self, name, getattr(self, name) + count)
+
     def __str__(self) -> str:
         return (
             f"{self.read:,} lines read, {self.parsed:,} parsed = "
@@ -72,7 +77,7 @@ def run_pipeline(
     Raises OSError if a sink cannot store a document; no other failure stops the loop.
     """
     counts = counts or Counts()
-    loop = DeliveryLoop(pipeline, sink, errors, counts, lambda batch: None)
+    loop = DeliveryLoop(pipeline, sink, errors, counts)
     loop.run(source, in_flight)
     return counts
 
@@ -132,7 +137,7 @@ class DeliveryLoop:
     sink: Callable[[Record], None]
     errors: Callable[[Record], None]
     counts: Counts
-    commit: Callable[[Any], None]
+    commit: Callable[[Any], None] = lambda item: None
 
     def run(self, items: Iterable[Any], in_flight: int | None) -> None:
         """Process all items, of which up to `in_flight` are processed concurrently. Raises OSError.

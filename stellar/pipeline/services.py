@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,17 +52,62 @@ class Pipelines(Protocol):
         """Set the registry and the client for the model calls of all pipelines."""
 
 
-def connect_services(pipeline: Pipelines, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+def print_shadow_counts(compared: int, disagreed: int, failed: int, dropped: int) -> None:
+    """Print the counts of calls to shadows of models, if there were any, on standard error."""
+    if compared or failed or dropped:
+        print(
+            f"stellar-pipeline: shadows: {compared} compared, {disagreed} disagreed, {failed} failed, "
+            f"{dropped} dropped",
+            file=sys.stderr,
+        )
+
+
+def connect_services(
+    pipeline: Pipelines,
+    config: SensorConfig,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    report_shadows: Callable[[int, int, int, int], None] = print_shadow_counts,
+) -> None:
     """Connect a pipeline to its models, and check what else its expressions need.
 
     Models are connected only if expressions call any, as that loads an HTTP client.
+
+    report_shadows: is passed the counts of `print_shadow_counts` when the stack is closed, unless options have `quiet`
 
     Raises ConfigError or ValueError if something is missing or cannot be used.
     """
     if missing := [error for _, member in pipeline.members for error in _find_missing_stores(member)]:
         raise ConfigErrors(missing)
     if pipeline.calls_models:
-        _connect_models(pipeline, config, options, stack)
+        _connect_models(pipeline, config, options, stack, report_shadows)
+
+
+@dataclass
+class ServicesOfProcess:
+    """The services of a pipeline in one of the processes of a run.
+
+    shadow_counts: the arguments of `print_shadow_counts`
+    """
+
+    pipeline: Pipelines
+    config: SensorConfig
+    options: argparse.Namespace
+    shadow_counts: tuple[int, ...] = (0, 0, 0, 0)
+
+    def open(self, stack: ExitStack) -> None:
+        """Connect the pipeline. Raises ValueError if something is missing or cannot be used."""
+        try:
+            connect_services(self.pipeline, self.config, self.options, stack, self._note_shadows)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    def summarize(self) -> tuple[int, ...]:
+        """Return the counts of shadows."""
+        return self.shadow_counts
+
+    def _note_shadows(self, *counts: int) -> None:
+        self.shadow_counts = counts
 
 
 def find_missing_services(pipeline: Pipeline, options: argparse.Namespace) -> list[ConfigError]:
@@ -105,7 +152,13 @@ def find_registry(options: argparse.Namespace) -> Path | None:
     return directory
 
 
-def _connect_models(pipeline: Pipelines, config: SensorConfig, options: argparse.Namespace, stack: ExitStack) -> None:
+def _connect_models(
+    pipeline: Pipelines,
+    config: SensorConfig,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    report_shadows: Callable[[int, int, int, int], None],
+) -> None:
     from stellar.maas import ClientSettings, ModelClient
 
     try:
@@ -117,8 +170,13 @@ def _connect_models(pipeline: Pipelines, config: SensorConfig, options: argparse
     stack.callback(registry.close)
     client = ModelClient(registry, settings)
     if not options.quiet:
-        stack.callback(_print_shadow_counts, client)  # runs after the client is closed, when all comparisons are done
+        stack.callback(_report_shadows, client, report_shadows)  # after the client is closed, with all comparisons
     pipeline.use_models(registry, stack.enter_context(client))
+
+
+def _report_shadows(client: ModelClient, report: Callable[[int, int, int, int], None]) -> None:
+    counts = client.counters()
+    report(counts.compared, counts.disagreed, counts.shadow_failed, counts.shadow_dropped)
 
 
 def _open_registry(directory: Path | None, zookeeper: str | None, settings: ClientSettings | None) -> Registry:
@@ -130,13 +188,3 @@ def _open_registry(directory: Path | None, zookeeper: str | None, settings: Clie
 
     with announce_zookeeper(zookeeper):
         return open_registry(directory, zookeeper, settings)
-
-
-def _print_shadow_counts(client: ModelClient) -> None:
-    counts = client.counters()
-    if counts.compared or counts.shadow_failed or counts.shadow_dropped:
-        print(
-            f"stellar-pipeline: shadows: {counts.compared} compared, {counts.disagreed} disagreed, "
-            f"{counts.shadow_failed} failed, {counts.shadow_dropped} dropped",
-            file=sys.stderr,
-        )

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,10 +22,11 @@ from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
-from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sink, Sinks, is_directory
+from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Encoding, Sink, Sinks, find_encoding, is_directory
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
+from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, run_batches
 from stellar.pipeline.services import add_registry_options, connect_services
 from stellar.util.abbreviate import escape
@@ -44,6 +45,10 @@ was interrupted, unless it follows files"""
 _IN_FLIGHT_HELP = (
     "lines processed concurrently; by default 64 if expressions call models, otherwise 1. The output has the order of "
     "the input"
+)
+_WORKERS_HELP = (
+    "processes that run the pipeline, while this one reads and writes; by default 1, which does everything. The output "
+    "is the same, and has the order of the input. Each has its own cache, and its own --in-flight lines"
 )
 _OUTPUT_HELP = (
     "target for records: a file of JSON lines, which is overwritten; a SQLite file (.db, .sqlite, .sqlite3), which is "
@@ -78,6 +83,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--position", metavar="FILE", help=_POSITION_HELP)
     add_registry_options(parser)
     add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
+    add("--workers", metavar="N", type=positive_integer, default=1, help=_WORKERS_HELP)
     add("--quiet", action="store_true", help="print neither progress nor counts")
     add_config(parser)
 
@@ -89,12 +95,11 @@ def run(options: argparse.Namespace) -> int:
     files = _find_files(patterns, options)
     check_readable(files, (options.output, options.errors))
     _check_options(options, configs[0], files)
+    choose = _make_path_function(configs[0], options)
     with ExitStack() as stack:
-        connect_services(pipeline, configs[0], options, stack)
-        stack.enter_context(match_timer())
+        process = _connect(pipeline, configs[0], options, choose, stack)
         sinks = stack.enter_context(Sinks())
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
-        choose = _make_path_function(configs[0], options)
         sink = sinks.open(options.output, "records", choose)
         total = None if options.follow else total_size(files)
         screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
@@ -105,8 +110,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             with checkpoints or nullcontext(), interrupt_on_termination(options.follow):
                 commit = checkpoints.commit if checkpoints is not None else _ignore
-                write = profiles or sink
-                run_batches(pipeline, source, write, errors, counts, options.in_flight, options.topic, commit)
+                process(source, profiles or sink, errors, counts, commit)
             _finish_profiles(profiles, screen, options)
         except KeyboardInterrupt:
             _finish_profiles(profiles, screen, options)
@@ -116,6 +120,39 @@ def run(options: argparse.Namespace) -> int:
             if not options.quiet:
                 screen.print_message(f"stellar-pipeline: {pipeline.sensor}: {counts}")
     return OK
+
+
+_Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatch], None]], None]
+
+
+def _connect(
+    pipeline: PipelineGroup,
+    config: SensorConfig,
+    options: argparse.Namespace,
+    choose: Callable[[Record], str],
+    stack: ExitStack,
+) -> _Process:
+    """Return the function that processes batches, after the services of the pipeline were connected."""
+    if options.workers > 1:
+        from stellar.pipeline.cli.workers import start_workers  # most runs have one process
+
+        errors = find_encoding(options.errors, choose) if options.errors else Encoding(_encode_failure)
+        return start_workers(pipeline, config, options, (find_encoding(options.output, choose), errors), stack)
+    connect_services(pipeline, config, options, stack)
+    stack.enter_context(match_timer())
+    return partial(_run_here, pipeline, options)
+
+
+def _run_here(
+    pipeline: PipelineGroup,
+    options: argparse.Namespace,
+    source: Iterable[LineBatch],
+    sink: Sink,
+    errors: Sink,
+    counts: Counts,
+    commit: Callable[[LineBatch], None],
+) -> None:
+    run_batches(pipeline, source, sink, errors, counts, options.in_flight, options.topic, commit)
 
 
 def _make_path_function(config: SensorConfig, options: argparse.Namespace) -> Callable[[Record], str]:
@@ -226,10 +263,19 @@ class _FailureSummary:
         self._seen = 0
 
     def __call__(self, document: Record) -> None:
+        self.write(_encode_failure(document))
+
+    def write(self, encoded: bytes) -> None:
+        """Add a failure that `_encode_failure` returned."""
         self._seen += 1
         if self._seen <= MAX_SHOWN:
-            location = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
-            first, *_ = str(document["message"]).splitlines()
-            self._screen.print_message(escape(f"{location}: {document['stage']}: {first}"))
+            self._screen.print_message(encoded.decode())
         elif self._seen == MAX_SHOWN + 1:
             self._screen.print_message("further failures are only counted; use --errors FILE to store all of them")
+
+
+def _encode_failure(document: Record) -> bytes:
+    """Return the line for a failure, with unprintable characters escaped."""
+    location = f"{document.get('origin', 'a message')}:{document.get('line', '')}"
+    first, *_ = str(document["message"]).splitlines()
+    return escape(f"{location}: {document['stage']}: {first}").encode()

@@ -18,6 +18,7 @@ from stellar.pipeline.records import Record, to_json_bytes
 from stellar.util.abbreviate import quote
 
 ERROR_TYPE = "error"  # of error documents
+_SEPARATOR = b"\0"  # which no name of a directory contains
 _BUFFER_BYTES = 64 * 1024
 _MAX_PENDING_BYTES = 32 * 1024 * 1024
 _MAX_FILES = 10_000
@@ -65,6 +66,12 @@ def get_date() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d")
 
 
+def encode_in_directory(document: Record, choose: Callable[[Record], str]) -> bytes:
+    """Return a document as a line, after its sub-directory. Raises ValueError if it has no valid sub-directory."""
+    line = to_json_bytes(document) + b"\n"
+    return "/".join(_split_folder(choose(document))).encode() + _SEPARATOR + line
+
+
 class OutputDirectory:
     """Writes each document to the file of the day in its sub-directory; existing files are appended to.
 
@@ -90,8 +97,12 @@ class OutputDirectory:
 
     def __call__(self, document: Record) -> None:
         """Add a document. Raises ValueError if it has no valid sub-directory, and OSError if it cannot be stored."""
-        line = to_json_bytes(document) + b"\n"
-        path = os.path.join(self._base, *_split_folder(self._choose(document)), f"{self._get_date()}.jsonl")
+        self.write(encode_in_directory(document, self._choose))
+
+    def write(self, encoded: bytes) -> None:
+        """Add a document that `encode_in_directory` returned."""
+        folder, _, line = encoded.partition(_SEPARATOR)
+        path = os.path.join(self._base, folder.decode(), f"{self._get_date()}.jsonl")
         file = self._files.get(path) or self._open(path)
         file.pending += line
         self._pending += len(line)

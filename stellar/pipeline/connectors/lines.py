@@ -88,10 +88,14 @@ class LineBatch:
         messages = map(
             _make_raw, zip(self.lines, repeat(self.origin), count(self.first), none, repeat(topic), none, none)
         )
+        failed = self.make_failure(topic)
+        return messages if failed is None else chain(messages, (failed,))
+
+    def make_failure(self, topic: str | None = None) -> Raw | None:
+        """Return the failure as a message with an error, otherwise None."""
         if self.failure is None:
-            return messages
-        failed = Raw(self.failed, self.origin, self.first + len(self.lines), topic=topic, error=self.failure)
-        return chain(messages, (failed,))
+            return None
+        return Raw(self.failed, self.origin, self.first + len(self.lines), topic=topic, error=self.failure)
 
 
 class LineReader:

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from stellar.pipeline.connectors.lines import HEAD_BYTES, LineBatch, LinePosition
-from stellar.pipeline.records import Record, to_json, to_json_bytes
+from stellar.pipeline.records import Record, to_json_bytes
 from stellar.util.optional_imports import import_optional
 
 MAGIC = b"PAR1"
@@ -120,7 +120,11 @@ class ParquetWriter:
             pass
 
     def __call__(self, document: Record) -> None:
-        self._rows.append(json.loads(to_json(document)))
+        self.write(to_json_bytes(document))
+
+    def write(self, encoded: bytes) -> None:
+        """Add a document that `to_json_bytes` returned."""
+        self._rows.append(json.loads(encoded))
         if len(self._rows) >= _ROWS_PER_GROUP:
             self.flush()
 

@@ -6,19 +6,22 @@ for a Parquet file, a directory, or any other name for a file of JSON lines.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from stellar.language.conversions import to_string
-from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type
+from stellar.pipeline.connectors.directories import OutputDirectory, choose_by_type, encode_in_directory
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.parquet import ParquetWriter
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
@@ -40,13 +43,41 @@ _MISSING = "%s does not exist any more; the run continues with a new file"
 
 
 class Sink(Protocol):
-    """Stores documents."""
+    """Stores documents. Those in this module also have `write`, for documents that `find_encoding` encodes."""
 
     def __call__(self, document: Record, /) -> None:
         """Add a document. It is stored at the latest when the sink is closed.
 
         Raises ValueError for a document that JSON cannot represent, and OSError if it cannot be stored.
         """
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The form in which another process passes documents to a sink.
+
+    encode: returns the bytes of a document; raises ValueError if the sink cannot store it
+    joins: True if the bytes of several documents can be written at once
+    """
+
+    encode: Callable[[Record], bytes]
+    joins: bool = False
+
+
+def find_encoding(target: str, choose: Callable[[Record], str] = choose_by_type) -> Encoding:
+    """Return the form in which the sink of a target takes documents from other processes."""
+    if is_database(target):
+        return Encoding(_encode_row)
+    if is_directory(target):
+        return Encoding(partial(encode_in_directory, choose=choose))
+    if target.endswith(PARQUET_SUFFIX):
+        return Encoding(to_json_bytes)
+    return Encoding(encode_line, joins=True)
+
+
+def encode_line(document: Record) -> bytes:
+    """Return a document as a line of JSON in UTF-8. Raises ValueError if JSON cannot represent it."""
+    return to_json_bytes(document) + b"\n"
 
 
 class JsonLines:
@@ -76,9 +107,13 @@ class JsonLines:
         self._pending = bytearray()
 
     def __call__(self, document: Record) -> None:
+        self.write(to_json_bytes(document) + b"\n")
+
+    def write(self, encoded: bytes) -> None:
+        """Add one or more documents that `encode_line` returned."""
         if self._forked:
             raise RuntimeError(_FORKED.format(self._name))
-        self._pending += to_json_bytes(document) + b"\n"
+        self._pending += encoded
         if len(self._pending) >= _BUFFER_BYTES:
             self.flush()
 
@@ -163,7 +198,7 @@ class Database:
         insert = (
             f"INSERT INTO {name} (guid, timestamp, source_type, is_alert, score, document) VALUES (?, ?, ?, ?, ?, ?)"
         )
-        return lambda document: self._insert(insert, document)
+        return _Table(partial(self._insert, insert))
 
     def commit(self) -> None:
         """Commit the pending documents."""
@@ -192,16 +227,31 @@ class Database:
             self._connection.execute(_CREATE_POSITIONS)
         return PositionTable(self._connection, self._path, run)
 
-    def _insert(self, statement: str, document: Record) -> None:
+    def _insert(self, statement: str, row: Sequence[Any]) -> None:
         if self._forked:
             raise RuntimeError(_FORKED.format(self._path))
-        columns = [_column(document.get(name)) for name in _COLUMNS]
-        text = _escape_surrogates(to_json(document))
         with _name_errors(self._path):
-            self._connection.execute(statement, [*columns, text])
+            self._connection.execute(statement, row)
             self._pending += 1
             if self._commits and self._pending % _ROWS_PER_TRANSACTION == 0:
                 self._connection.commit()
+
+
+class _Table:
+    """A sink for the documents of one kind in a database.
+
+    insert: adds a row; raises OSError if it cannot be stored
+    """
+
+    def __init__(self, insert: Callable[[Sequence[Any]], None]) -> None:
+        self._insert = insert
+
+    def __call__(self, document: Record) -> None:
+        self._insert(_make_row(document))
+
+    def write(self, encoded: bytes) -> None:
+        """Add a row that `_encode_row` returned."""
+        self._insert(json.loads(encoded))
 
 
 _CREATE_POSITIONS = (
@@ -262,6 +312,15 @@ def _name_errors(path: str) -> Iterator[None]:
 
 _COLUMNS = ("guid", "timestamp", "source.type", "is_alert", "threat.triage.score")
 _MAX_INTEGER = 2**63 - 1
+
+
+def _make_row(document: Record) -> list[Any]:
+    return [*(_column(document.get(name)) for name in _COLUMNS), _escape_surrogates(to_json(document))]
+
+
+def _encode_row(document: Record) -> bytes:
+    """Return the row of a document as JSON; a score may be infinite, which Python's JSON allows."""
+    return json.dumps(_make_row(document)).encode()
 
 
 def _column(value: object) -> object:

@@ -13,6 +13,5 @@ transforms    the expressions that change and filter rows, and update the state 
 building      the extractor and the expressions of a file, with all errors
 load          the loop from sources to a store
 batches       rows that several processes extract and transform
-workers       these processes
 summarize     the loop from sources to a summary
 """

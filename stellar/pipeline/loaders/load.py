@@ -26,9 +26,9 @@ from stellar.pipeline.loaders.rows import (
 )
 from stellar.pipeline.loaders.sources import Source, TextLine, open_source
 from stellar.pipeline.loaders.transforms import RowTransform, SummaryState
-from stellar.pipeline.loaders.workers import Workers
 from stellar.stores.base import EncodedMap, Row, Store, batch_rows, encode_map, is_storable
 from stellar.stores.intervals import read_interval
+from stellar.util.workers import Workers
 
 BATCH_ROWS = 50_000
 _MAX_KEYS = 1_000_000  # in which duplicates are counted

@@ -20,6 +20,7 @@ from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
 from stellar.pipeline.parsers.syslog_time import zone_option
 from stellar.pipeline.records import Record
+from stellar.pipeline.warnings_relay import once
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
@@ -84,7 +85,10 @@ class CsvParser:
         if not self._warned:
             self._warned = True
             log.warning(
-                "timestamp is not converted: invalid date %s: expected the form %s", quote(value), quote(self.pattern)
+                "timestamp is not converted: invalid date %s: expected the form %s",
+                quote(value),
+                quote(self.pattern),
+                extra=once(self.pattern),
             )
         return value
 

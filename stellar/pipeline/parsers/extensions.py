@@ -14,6 +14,7 @@ from stellar.java.timezones import DEFAULT
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.pipeline.parsers.syslog_time import TOLERANCE_MS, parse_syslog_time
 from stellar.pipeline.records import Record
+from stellar.pipeline.warnings_relay import once
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 
@@ -105,7 +106,8 @@ class PortReader:
             record[new] = number
         elif not self._warned:
             self._warned = True
-            log.warning("invalid port %s in %s: expected an integer; it remains a string", quote(text), old)
+            message = "invalid port %s in %s: expected an integer; it remains a string"
+            log.warning(message, quote(text), old, extra=once("port"))
 
 
 # -- Times ------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from stellar.pipeline.parsers.timestamps import (
     parse_zone,
 )
 from stellar.pipeline.records import Record
+from stellar.pipeline.warnings_relay import once
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
@@ -162,6 +163,7 @@ class GrokParser:
             self.timestamp_field,
             quote(value),
             timestamp,
+            extra=once(self.label),
         )
 
 

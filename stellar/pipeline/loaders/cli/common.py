@@ -28,11 +28,11 @@ from stellar.pipeline.loaders.rows import RejectedRow
 from stellar.pipeline.loaders.sources import Source, total_bytes
 from stellar.pipeline.loaders.summarize import SummaryExpressions
 from stellar.pipeline.loaders.transforms import SummaryState
-from stellar.pipeline.loaders.workers import Workers
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
 from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store
 from stellar.util.abbreviate import escape, quote
+from stellar.util.workers import Workers
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
