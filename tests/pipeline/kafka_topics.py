@@ -104,7 +104,17 @@ class Topics:
         return sum(end - max(each.offset, 0) for each, end in zip(committed, ends, strict=True))
 
     def wait_until_committed(self, group: str, topic: str) -> None:
-        wait_for(lambda: self.lag(group, topic) == 0, f"{group} to commit {topic}")
+        def is_committed() -> bool:
+            from confluent_kafka import KafkaError, KafkaException
+
+            try:
+                return self.lag(group, topic) == 0
+            except KafkaException as error:  # as the topic of offsets is created for the first group
+                if error.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                    return False
+                raise
+
+        wait_for(is_committed, f"{group} to commit {topic}")
 
 
 class Worker:

@@ -247,12 +247,13 @@ def test_an_output_that_cannot_be_written_ends_all_processes(
     write_config: WriteConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config()
+    before = list_children(os.getpid())
     Path("a.log").write_text('{"a": 1}\n' * 5000, encoding="utf-8")
     statuses = [main([*ARGUMENTS, "--workers", str(n), "--quiet", "--output", "/dev/full", "a.log"]) for n in COUNTS]
     printed = capsys.readouterr().err.splitlines()
     assert statuses == [1, 1, 1]
     assert printed == ["stellar-pipeline: /dev/full: No space left on device"] * 3
-    assert not list_children(os.getpid())
+    assert list_children(os.getpid()) == before
 
 
 # -- Processes that end early -----------------------------------------------------------------------------------------
@@ -283,9 +284,10 @@ def test_a_process_that_dies_ends_the_run_with_an_error_and_it_continues_from_th
     good = [json.dumps({"n": n, "a": "good"}) for n in range(2000)]
     Path("a.log").write_text("\n".join([*good[:1000], '{"a": "bad"}', *good[1000:], ""]), encoding="utf-8")
     given = [*ARGUMENTS, "--workers", "2", "--resume", "--output", "out.jsonl", "--errors", "errors.jsonl", "a.log"]
+    before = list_children(os.getpid())
     assert main(given) == 1
     assert "was ended by SIGKILL before its work was done" in capsys.readouterr().err
-    assert not list_children(os.getpid())
+    assert list_children(os.getpid()) == before
     monkeypatch.setattr(os, "kill", lambda process, number: None)
     assert main(given) == 0
     numbers = [json.loads(line).get("n") for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -60,8 +60,8 @@ def _check_order(pipeline: PipelineGroup, config: SensorConfig) -> None:
     """Raise ValueError if one process must see all records, in their order."""
     if config.profiler_location is not None:
         raise ValueError(
-            f"the values of profiles need all records in one process; remove --workers or {config.profiler_location}, and "
-            "apply the records with stellar-profiler"
+            "the values of profiles need all records in one process; "
+            f"remove --workers or {config.profiler_location}, and apply the records with stellar-profiler"
         )
     if stateful := sorted({name for _, member in pipeline.members for name in member.list_stateful_steps()}):
         raise ValueError(
