@@ -28,6 +28,7 @@ SCOPES = {
         "pipeline/kafka/",
         "pipeline/test_live_configuration.py",
         "pipeline/test_run_contract.py",
+        "pipeline/test_run_from_zookeeper.py",
         "test_benchmarks_of_models.py",
     ],
 }

@@ -41,7 +41,7 @@ RETRY_SECONDS = 1.0  # after ZooKeeper rejected a request
 RETRY_SERVICES_SECONDS = 10.0  # after a service was missing
 
 PROFILER = "profiler"  # the sensor of the messages of profiles
-_PUSH_FIRST = "check the path, or push a directory with zk_load_configs.sh -m PUSH"
+_PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 
 Connect = Callable[[PipelineGroup, Sequence[SensorConfig]], None]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.check import locate_setting
@@ -21,6 +23,9 @@ from stellar.util.slow_waits import announce_zookeeper
 
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
+    from stellar.maas.zookeeper import ZooKeeper
+
+log = logging.getLogger(__name__)
 
 NO_REGISTRY = "none"
 
@@ -52,6 +57,9 @@ class Pipelines(Protocol):
         """Set the registry and the client for the model calls of all pipelines."""
 
 
+ReportShadows = Callable[[int, int, int, int], None]
+
+
 def print_shadow_counts(compared: int, disagreed: int, failed: int, dropped: int) -> None:
     """Print the counts of calls to shadows of models, if there were any, on standard error."""
     if compared or failed or dropped:
@@ -67,20 +75,85 @@ def connect_services(
     config: SensorConfig,
     options: argparse.Namespace,
     stack: ExitStack,
-    report_shadows: Callable[[int, int, int, int], None] = print_shadow_counts,
+    report_shadows: ReportShadows = print_shadow_counts,
 ) -> None:
-    """Connect a pipeline to its models, and check what else its expressions need.
+    """Connect a pipeline to its models, and check what else its expressions need; see ServiceConnector."""
+    connector = ServiceConnector(options, report_shadows=report_shadows)
+    stack.enter_context(connector).connect(pipeline, config)
 
-    Models are connected only if expressions call any, as that loads an HTTP client.
 
-    report_shadows: is passed the counts of `print_shadow_counts` when the stack is closed, unless options have `quiet`
+class ServiceConnector:
+    """Connects pipelines to models, and checks what else their expressions need.
 
-    Raises ConfigError or ValueError if something is missing or cannot be used.
+    The models are connected for the first pipeline that calls any, as that loads an HTTP client. Later pipelines share
+    its registry and its client.
+
+    options: those of `add_registry_options`, and `quiet`
+    zookeeper: an open connection to the ZooKeeper of the options
+    report_shadows: is passed the counts of `print_shadow_counts` at the end, unless options have `quiet`
     """
-    if missing := [error for _, member in pipeline.members for error in _find_missing_stores(member)]:
-        raise ConfigErrors(missing)
-    if pipeline.calls_models:
-        _connect_models(pipeline, config, options, stack, report_shadows)
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        zookeeper: ZooKeeper | None = None,
+        report_shadows: ReportShadows = print_shadow_counts,
+    ) -> None:
+        self._options = options
+        self._zookeeper = zookeeper
+        self._report_shadows = report_shadows
+        self._opened = ExitStack()
+        self._models: tuple[ClientSettings, Registry, ModelClient] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._opened.close()
+
+    def connect(self, pipeline: Pipelines, config: SensorConfig) -> None:
+        """Connect a pipeline; config is that of its first sensor.
+
+        Raises ConfigError or ValueError if something is missing or cannot be used.
+        """
+        if missing := [error for _, member in pipeline.members for error in _find_missing_stores(member)]:
+            raise ConfigErrors(missing)
+        if pipeline.calls_models:
+            pipeline.use_models(*self._open_models(config))
+
+    def _open_models(self, config: SensorConfig) -> tuple[Registry, ModelClient]:
+        settings = _read_client_settings(config)
+        if self._models is None:
+            self._models = self._connect_models(settings)
+        elif settings != self._models[0]:
+            log.warning("%s: changed settings maas.* take effect after a restart", config.global_location)
+        return self._models[1:]
+
+    def _connect_models(self, settings: ClientSettings) -> tuple[ClientSettings, Registry, ModelClient]:
+        from stellar.maas import ModelClient
+
+        options = self._options
+        registry = _open_registry(find_registry(options), self._zookeeper or options.zookeeper, settings)
+        self._opened.callback(registry.close)
+        client = ModelClient(registry, settings)
+        if not options.quiet:
+            # Runs after the client is closed, when all comparisons are done
+            self._opened.callback(_report_shadows, client, self._report_shadows)
+        return settings, registry, self._opened.enter_context(client)
+
+
+def _read_client_settings(config: SensorConfig) -> ClientSettings:
+    from stellar.maas import ClientSettings
+
+    try:
+        return ClientSettings.from_global(config.globals.settings)
+    except ValueError as error:
+        raise locate_setting(config, str(error)).error(str(error)) from error
+
+
+def _report_shadows(client: ModelClient, report: ReportShadows) -> None:
+    counts = client.counters()
+    report(counts.compared, counts.disagreed, counts.shadow_failed, counts.shadow_dropped)
 
 
 @dataclass
@@ -152,39 +225,14 @@ def find_registry(options: argparse.Namespace) -> Path | None:
     return directory
 
 
-def _connect_models(
-    pipeline: Pipelines,
-    config: SensorConfig,
-    options: argparse.Namespace,
-    stack: ExitStack,
-    report_shadows: Callable[[int, int, int, int], None],
-) -> None:
-    from stellar.maas import ClientSettings, ModelClient
-
-    try:
-        settings = ClientSettings.from_global(config.globals.settings)
-    except ValueError as error:
-        raise locate_setting(config, str(error)).error(str(error)) from error
-    directory = find_registry(options)
-    registry = _open_registry(directory, options.zookeeper, settings)
-    stack.callback(registry.close)
-    client = ModelClient(registry, settings)
-    if not options.quiet:
-        stack.callback(_report_shadows, client, report_shadows)  # after the client is closed, with all comparisons
-    pipeline.use_models(registry, stack.enter_context(client))
-
-
-def _report_shadows(client: ModelClient, report: Callable[[int, int, int, int], None]) -> None:
-    counts = client.counters()
-    report(counts.compared, counts.disagreed, counts.shadow_failed, counts.shadow_dropped)
-
-
-def _open_registry(directory: Path | None, zookeeper: str | None, settings: ClientSettings | None) -> Registry:
+def _open_registry(
+    directory: Path | None, zookeeper: ZooKeeper | str | None, settings: ClientSettings | None
+) -> Registry:
     if zookeeper is None and directory is None:
         from stellar.maas import MemoryRegistry
 
         return MemoryRegistry()
     from stellar.maas.registries.open import open_registry
 
-    with announce_zookeeper(zookeeper):
+    with announce_zookeeper(zookeeper if isinstance(zookeeper, str) else None):
         return open_registry(directory, zookeeper, settings)

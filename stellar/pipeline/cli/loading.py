@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from stellar.pipeline.config.cluster import ZooKeeperLocation
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.sources import STANDARD_INPUT
-from stellar.pipeline.group_loading import load_pipelines
+from stellar.pipeline.group_loading import load_pipelines, load_stored_pipelines
+from stellar.pipeline.live import LivePipeline
+from stellar.pipeline.progress import print_line
 from stellar.pipeline.routing import PipelineGroup
+from stellar.pipeline.services import ServiceConnector
+
+if TYPE_CHECKING:
+    from stellar.maas.zookeeper import ZooKeeper
+
+Connect = Callable[[PipelineGroup, Sequence[SensorConfig]], None]
 
 
 def find_inputs(names: Sequence[str], config: SensorConfig) -> list[str]:
@@ -18,10 +32,100 @@ def find_inputs(names: Sequence[str], config: SensorConfig) -> list[str]:
     """
     if names:
         return list(names)
-    directory = config.directory or Path()
+    directory = (config.store is None and config.directory) or Path()
     return [str(directory / name) for name in config.globals.inputs.get(config.sensor, ())] or [STANDARD_INPUT]
 
 
-def load_pipeline(directory: Path, names: str) -> tuple[list[SensorConfig], PipelineGroup]:
-    """Load and build the configurations of sensors and groups. Raises ConfigErrors with all errors of all files."""
-    return load_pipelines(directory, names)
+class Messages:
+    """Prints messages of a command on standard error.
+
+    print: prints a line; that of a display, while there is one
+    """
+
+    def __init__(self) -> None:
+        self.print: Callable[[str], object] = print_line
+
+    def reset(self) -> None:
+        """Print without a display."""
+        self.print = print_line
+
+    def __call__(self, message: str) -> None:
+        self.print(f"stellar-pipeline: {message}")
+
+
+@dataclass(frozen=True)
+class OpenPipeline:
+    """The pipeline of a command, with the configurations of its sensors when it started.
+
+    connect: connects the pipeline to its models, and checks what else its expressions need, unless that is done
+    """
+
+    configs: Sequence[SensorConfig]
+    pipeline: PipelineGroup | LivePipeline
+    connect: Callable[[], None]
+
+
+def open_pipeline(
+    options: argparse.Namespace,
+    stack: ExitStack,
+    report: Callable[[str], object],
+    prepare: Connect = lambda group, configs: None,
+) -> OpenPipeline:
+    """Load the pipeline that options select; one in ZooKeeper is also connected, and follows its configuration.
+
+    stack: receives what must be closed
+    report: receives messages about changes of the configuration
+    prepare: called with a changed configuration before it is used; raises ConfigError or ValueError to reject it
+
+    Raises ConfigErrors with all errors of all configurations, OSError or ValueError if ZooKeeper cannot be used.
+    """
+    if isinstance(options.config, ZooKeeperLocation):
+        return _follow(options.config, options, stack, report, prepare)
+    if options.patterns is not None:
+        raise ValueError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
+    configs, group = load_pipelines(options.config, options.sensor)
+    connect = _make_connect(stack.enter_context(ServiceConnector(options)), prepare)
+    return OpenPipeline(configs, group, partial(connect, group, configs))
+
+
+def _make_connect(connector: ServiceConnector, prepare: Connect) -> Connect:
+    def connect(group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
+        connector.connect(group, configs[0])
+        prepare(group, configs)
+
+    return connect
+
+
+def _follow(
+    location: ZooKeeperLocation,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    report: Callable[[str], object],
+    prepare: Connect,
+) -> OpenPipeline:
+    from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
+
+    zookeeper = _connect(location, stack)
+    shares_connection = options.registry is None and options.zookeeper is None and location.has_models
+    if shares_connection:
+        options.zookeeper = location.hosts
+    connector = stack.enter_context(ServiceConnector(options, zookeeper if shares_connection else None))
+    live = stack.enter_context(
+        LiveConfiguration(
+            zookeeper,
+            partial(load_stored_pipelines, names=options.sensor, directory=options.patterns),
+            root=location.topology,
+            connect=_make_connect(connector, prepare),
+            report=report,
+            inform=(lambda message: None) if options.quiet else report,
+        )
+    )
+    return OpenPipeline(live.configs, live.pipeline, lambda: None)
+
+
+def _connect(location: ZooKeeperLocation, stack: ExitStack) -> ZooKeeper:
+    from stellar.repl.models import connect_zookeeper  # loads kazoo
+
+    zookeeper = connect_zookeeper(location.hosts)
+    stack.callback(zookeeper.close)
+    return zookeeper

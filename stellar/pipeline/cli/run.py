@@ -10,25 +10,27 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stellar.java.match_timer import match_timer
 from stellar.pipeline.checkpoints import Checkpoints
-from stellar.pipeline.cli.common import add_config, add_input, positive_integer
-from stellar.pipeline.cli.loading import find_inputs, load_pipeline
+from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input, positive_integer
+from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
-from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.cluster import ZooKeeperLocation
+from stellar.pipeline.config.loading import ConfigText, SensorConfig
 from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Encoding, Sink, Sinks, find_encoding, is_directory
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
+from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, run_batches
-from stellar.pipeline.services import add_registry_options, connect_services
+from stellar.pipeline.services import add_registry_options
 from stellar.util.abbreviate import escape
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ _RESUME_HELP = (
     "in the SQLite file, or in TARGET.position for a file of JSON lines, which is continued. Records are written "
     "exactly once there, and at least once to standard output"
 )
+_FOLLOWED_HELP = (
+    ", whose changes take effect between two lines; an invalid change is reported, and has no effect. Models are then "
+    "those of the same ZooKeeper by default"
+)
 _POSITION_HELP = "file for the positions of --resume; required for standard output"
 
 
@@ -85,24 +91,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--in-flight", metavar="N", type=positive_integer, help=_IN_FLIGHT_HELP)
     add("--workers", metavar="N", type=positive_integer, default=1, help=_WORKERS_HELP)
     add("--quiet", action="store_true", help="print neither progress nor counts")
-    add_config(parser)
+    add_config_or_zookeeper(parser, _FOLLOWED_HELP)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    configs, pipeline = load_pipeline(options.config, options.sensor)
-    counts, patterns = Counts(), find_inputs(options.files, configs[0])
-    files = _find_files(patterns, options)
-    check_readable(files, (options.output, options.errors))
-    _check_options(options, configs[0], files)
-    choose = _make_path_function(configs[0], options)
+    messages, counts = Messages(), Counts()
+    choose = _ChooseDirectory(options, messages)
     with ExitStack() as stack:
-        process = _connect(pipeline, configs[0], options, choose, stack)
+        if options.workers > 1:
+            _check_configuration_stays(options)
+        opened = open_pipeline(options, stack, messages, choose.prepare)
+        configs, pipeline = opened.configs, opened.pipeline
+        patterns = find_inputs(options.files, configs[0])
+        files = _find_files(patterns, options)
+        check_readable(files, (options.output, options.errors))
+        _check_options(options, configs[0], files)
+        process = _connect(opened, options, choose, stack)
         sinks = stack.enter_context(Sinks())
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
         sink = sinks.open(options.output, "records", choose)
         total = None if options.follow else total_size(files)
         screen = stack.enter_context(display(partial(summarize_counts, counts), total, _is_progress_shown(options)))
+        messages.print = screen.print_message
+        stack.callback(messages.reset)  # before the display ends
         errors = sinks.open(options.errors, "errors", choose) if options.errors else _FailureSummary(screen)
         profiles = _open_profiles(configs[0], sink, errors)
         checkpoints = Checkpoints(sinks, state, counts) if options.resume or options.follow else None
@@ -122,29 +134,55 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
+class _ChooseDirectory:
+    """Chooses the sub-directories of documents by the configuration that is in force."""
+
+    def __init__(self, options: argparse.Namespace, report: Callable[[str], object]) -> None:
+        self._options = options
+        self._report = report
+        self._choose: Callable[[Record], str] = choose_by_type
+        self._profiles: ConfigText | Literal["unread"] | None = "unread"
+
+    def prepare(self, group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
+        """Use other configurations. Raises ConfigError."""
+        self._choose = _make_path_function(configs[0], self._options)
+        profiles = configs[0].read_profiler()
+        if self._profiles not in ("unread", profiles):
+            self._report("changed profiles take effect after a restart")
+        self._profiles = profiles
+
+    def __call__(self, document: Record) -> str:
+        return self._choose(document)
+
+
 _Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatch], None]], None]
 
 
-def _connect(
-    pipeline: PipelineGroup,
-    config: SensorConfig,
-    options: argparse.Namespace,
-    choose: Callable[[Record], str],
-    stack: ExitStack,
-) -> _Process:
+def _check_configuration_stays(options: argparse.Namespace) -> None:
+    """Raise ValueError if the configuration may change during the run."""
+    if isinstance(options.config, ZooKeeperLocation):
+        raise ValueError(
+            "only a run in one process follows a configuration in ZooKeeper; remove --workers, or copy the "
+            "configuration to a directory with `zk_load_configs.sh -m PULL`"
+        )
+
+
+def _connect(opened: OpenPipeline, options: argparse.Namespace, choose: _ChooseDirectory, stack: ExitStack) -> _Process:
     """Return the function that processes batches, after the services of the pipeline were connected."""
-    if options.workers > 1:
+    pipeline, configs = opened.pipeline, opened.configs
+    if options.workers > 1 and isinstance(pipeline, PipelineGroup):
         from stellar.pipeline.cli.workers import start_workers  # most runs have one process
 
+        choose.prepare(pipeline, configs)
         errors = find_encoding(options.errors, choose) if options.errors else Encoding(_encode_failure)
-        return start_workers(pipeline, config, options, (find_encoding(options.output, choose), errors), stack)
-    connect_services(pipeline, config, options, stack)
+        return start_workers(pipeline, configs[0], options, (find_encoding(options.output, choose), errors), stack)
+    opened.connect()
     stack.enter_context(match_timer())
     return partial(_run_here, pipeline, options)
 
 
 def _run_here(
-    pipeline: PipelineGroup,
+    pipeline: MessageProcessor,
     options: argparse.Namespace,
     source: Iterable[LineBatch],
     sink: Sink,
