@@ -74,8 +74,10 @@ def get_endpoint(
     if model is None:
         _report_null_name(client)
         return None
-    name, version, key = to_string(model), *(None if each is None else to_string(each) for each in (version, key))
-    find = getattr(client, "endpoint", registry.endpoint)
+    name = model if model.__class__ is str else to_string(model)
+    version = version if version is None or version.__class__ is str else to_string(version)
+    key = key if key is None or key.__class__ is str else to_string(key)
+    find = getattr(client, "endpoint", None) or registry.endpoint
     try:
         endpoint = find(name, version, key).as_map()
     except maas.failure as error:
@@ -121,7 +123,7 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     """
     maas = _load_maas()
     client = _service(context, maas.client)
-    if not isinstance(endpoint, Mapping):
+    if not isinstance(endpoint, dict | Mapping):
         _report_invalid_endpoint(client, endpoint)
         return None
     if isinstance(function, Mapping) and args is None:
@@ -145,13 +147,16 @@ def _report_invalid_endpoint(client: ModelClient, endpoint: object) -> None:
 
 
 def _service(context: Context, kind: type[T]) -> T:
-    if kind in context:
-        return context[kind]
+    if (service := context.get(kind)) is not None:
+        return service
     raise LookupError("no model registry configured; pass --registry DIR or add a Registry to the context")
 
 
 def _to_parameters(args: object) -> dict[str, Any]:
     """Return the parameters of a request, with floats formatted as in Stellar."""
-    if not isinstance(args, Mapping):
+    if not isinstance(args, dict | Mapping):
         return {}
-    return {to_string(name): to_string(value) if isinstance(value, float) else value for name, value in args.items()}
+    return {
+        name if name.__class__ is str else to_string(name): to_string(value) if isinstance(value, float) else value
+        for name, value in args.items()
+    }

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import FunctionType, NoneType
 from typing import Any
 
@@ -42,10 +43,14 @@ def from_python(value: Any) -> Any:
     """
     if value.__class__ in OWN:
         return value
-    for base in type(value).__mro__:
-        if (convert := _CONVERSIONS.get((base.__module__, base.__name__))) is not None:
-            return convert(value)
-    return value
+    convert = _find_conversion(type(value))  # type: ignore[arg-type]  # classes are hashable
+    return value if convert is None else convert(value)
+
+
+@lru_cache(256)
+def _find_conversion(cls: type) -> Callable[[Any], Any] | None:
+    names = ((base.__module__, base.__name__) for base in cls.__mro__)
+    return next((_CONVERSIONS[name] for name in names if name in _CONVERSIONS), None)
 
 
 def is_foreign(value: Any) -> bool:

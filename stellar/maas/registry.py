@@ -166,7 +166,8 @@ class BaseRegistry:
         found = snapshot.find(name, version)
         closed = self._breakers.exclude_open(found.urls)
         if closed is found.urls:
-            return random.choice(found.instances).payload
+            instances = found.instances
+            return (instances[0] if len(instances) == 1 else random.choice(instances)).payload
         return random.choice([instance for instance in found.instances if instance.url in closed]).payload
 
     def version(self, name: str, version: str) -> VersionSnapshot | None:

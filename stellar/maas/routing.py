@@ -32,6 +32,8 @@ class Chosen(dict[str, Any]):
     key: the caller's key, which always chooses the same version; None without a key
     """
 
+    __slots__ = ("key",)
+
     def __init__(self, endpoint: Mapping[str, Any], key: str | None = None) -> None:
         super().__init__(endpoint)
         self.key = key

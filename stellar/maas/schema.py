@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, is_dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, Self
 from urllib.parse import urlsplit
 
@@ -42,6 +43,10 @@ def read_json(data: bytes | str) -> Any:
 def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
     document = data if isinstance(data, str) else data.decode("utf-8")
     try:
+        if document[:1] == "{":  # the common case: an object without whitespace around it
+            value, end = decoder.raw_decode(document)
+            if end == len(document):
+                return value
         return decoder.decode(document)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
@@ -157,6 +162,10 @@ class ModelEndpoint(_Wire):
 
     def as_map(self) -> dict[str, Any]:
         """Return the value of MAAS_GET_ENDPOINT: name, version, url, and `endpoint:<function>` for each function."""
+        return dict(self._map)
+
+    @cached_property
+    def _map(self) -> dict[str, Any]:
         functions = {f"endpoint:{function}": path for function, path in self.endpoint.functions.items()}
         return {"name": self.name, "version": self.version, "url": self.url, **functions}
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Mapping
 from functools import lru_cache
 from selectors import EVENT_READ, EVENT_WRITE
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stellar.util.waiting import Waitable
@@ -94,34 +95,19 @@ class ResponseParser:
     keeps_alive: True if the response allows to reuse the connection
     """
 
-    __slots__ = (
-        "_at",
-        "_buffer",
-        "_has_body",
-        "_interim",
-        "_max_bytes",
-        "_missing",
-        "_parts",
-        "_received",
-        "_step",
-        "_trailers",
-        "body",
-        "complete",
-        "headers",
-        "keeps_alive",
-        "status",
-    )
+    # Defaults of the attributes: most parsers change few of them
+    _buffer, _at = b"", 0  # bytes received, and the number of those consumed
+    _interim = _missing = _received = _trailers = 0
+    status = 0
+    headers: Mapping[bytes, bytes] = MappingProxyType({})
+    body = b""
+    complete = keeps_alive = False
 
     def __init__(self, max_bytes: int, *, has_body: bool = True) -> None:
         self._max_bytes, self._has_body = max_bytes, has_body
-        self._buffer, self._at = b"", 0  # bytes received, and the number of those consumed
-        self._interim = self._missing = self._received = self._trailers = 0
         self._parts: list[bytes] = []
-        self._step: Callable[[], bool] = self._read_head
-        self.status = 0
-        self.headers: Mapping[bytes, bytes] = {}
-        self.body = b""
-        self.complete = self.keeps_alive = False
+        # Not a bound method, which would be a cycle of references for the garbage collector
+        self._step: Callable[[ResponseParser], bool] = ResponseParser._read_head
 
     @property
     def surplus(self) -> bool:
@@ -132,9 +118,9 @@ class ResponseParser:
 
         Raises ProtocolError for an invalid response, ResponseTooLarge for a body that is too large.
         """
-        self._buffer = self._buffer[self._at :] + data if self.surplus else data
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
-        while not self.complete and self._step():
+        while not self.complete and self._step(self):
             pass
         return self.complete
 
@@ -148,7 +134,7 @@ class ResponseParser:
 
         Raises ConnectionResetError if nothing had arrived, IncompleteResponse if the response is not complete.
         """
-        if self._step == self._read_until_closed:
+        if self._step is ResponseParser._read_until_closed:
             self._complete(b"".join(self._parts))
         elif self.begun:
             raise IncompleteResponse("the response ended early")
@@ -196,17 +182,17 @@ class ResponseParser:
         if status in (204, 304) or not self._has_body:
             self._complete(b"")
         elif self.headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-            self._step = self._read_chunk_size
+            self._step = ResponseParser._read_chunk_size
         elif length is None:
             self.keeps_alive = False
-            self._step = self._read_until_closed
+            self._step = ResponseParser._read_until_closed
         elif not length.isdigit():
             raise ProtocolError(f"invalid Content-Length {length[:40]!r}")
         else:
             self._missing = int(length) if len(length) <= 18 else self._max_bytes + 1
             if self._missing > self._max_bytes:
                 raise self._too_large()
-            self._step = self._read_length
+            self._step = ResponseParser._read_length
 
     def _read_length(self) -> bool:
         part = self._buffer[self._at : self._at + self._missing]
@@ -233,7 +219,7 @@ class ResponseParser:
             raise ProtocolError(f"invalid chunk size {line[:40]!r}")
         self._missing = int(digits, 16)
         self._count(self._missing)
-        self._step = self._read_chunk if self._missing else self._read_trailer
+        self._step = ResponseParser._read_chunk if self._missing else ResponseParser._read_trailer
         return True
 
     def _read_chunk(self) -> bool:
@@ -242,7 +228,7 @@ class ResponseParser:
             return False
         self._parts.append(self._buffer[self._at : end])
         self._at = end
-        self._step = self._read_chunk_end
+        self._step = ResponseParser._read_chunk_end
         return True
 
     def _read_chunk_end(self) -> bool:
@@ -250,7 +236,7 @@ class ResponseParser:
             return False
         if line:
             raise ProtocolError("a chunk of the response is longer than its size")
-        self._step = self._read_chunk_size
+        self._step = ResponseParser._read_chunk_size
         return True
 
     def _read_trailer(self) -> bool:

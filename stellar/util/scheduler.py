@@ -254,7 +254,8 @@ class RunLoop:
 
     def await_socket(self, one: socket.socket, event: int, seconds: float) -> bool:
         """Suspend the fiber until a socket is ready; return False after a time-out in seconds."""
-        wait = self.new_wait()
+        assert self._fiber is not None, "only a fiber can be suspended"
+        wait = Wait(self._fiber)
         watch = self._watches.get(one.fileno())
         if watch is None or watch.socket is not one or watch.event != event or watch.wait is not None:
             watch = self._watch(one, event)
@@ -395,10 +396,14 @@ class RunLoop:
             watch = key.data
             if watch is None:
                 self._drain()
-            elif watch.wait is not None:
-                self._resume(watch.wait, True)
+            elif (wait := watch.wait) is not None:
+                if not wait.over:  # as in `_resume`
+                    wait.over = True
+                    self._fiber = wait.fiber
+                    wait.fiber.switch(True)
             else:
                 self._end_watch(key.fd, watch)
+        self._fiber = None
         self._expire()
 
     def _select(self) -> list[tuple[selectors.SelectorKey, int]]:

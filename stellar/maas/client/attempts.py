@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stellar.maas.errors import ModelTimeOut
 from stellar.maas.schema import Model
@@ -17,8 +17,7 @@ from stellar.net.limits import ServerLoad
 Result = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded result, and the bytes it was decoded from."""
 
     result: Result
@@ -63,7 +62,7 @@ class ModelCall:
     retries: int
     charged: bool = True
     began: float = field(default_factory=monotonic)
-    unreachable: set[str] = field(default_factory=set)
+    unreachable: frozenset[str] = frozenset()
     first_unread: float = inf
     reported: bool = False
 
@@ -90,6 +89,9 @@ class Attempt:
 
 class Counting(Protocol):
     """A set of named counters."""
+
+    def count_request(self) -> None:
+        """Add 1 to the counter of requests."""
 
     def count(self, what: str) -> None:
         """Add 1 to a counter."""

@@ -29,12 +29,13 @@ from stellar.maas.client.outages import Outages
 from stellar.maas.client.reporter import Reporter
 from stellar.maas.client.reselect import choose_again
 from stellar.maas.client.result_cache import ResultCache
+from stellar.maas.client.routes import CallRoute, Routes
 from stellar.maas.client.settings import ClientSettings
 from stellar.maas.client.shadow import BoundedFile, OnDisagreement, Shadows
 from stellar.maas.errors import MaasError, ModelNotFound, ModelUnavailable, Reason
 from stellar.maas.registry import Registry
 from stellar.maas.routing import Chosen
-from stellar.maas.schema import Model, ModelEndpoint, read_json
+from stellar.maas.schema import ModelEndpoint, read_json
 from stellar.maas.transport.base import Transport
 from stellar.maas.transport.http import HttpTransport
 from stellar.net.allowed_hosts import AllowedHosts, find_url_problem
@@ -84,7 +85,6 @@ class Counters:
 class _Request:
     """A request to a model.
 
-    model: None for an endpoint written by hand
     deployment: number of the model's deployment when the call began
     key: key of the result in the cache
     epoch: of the cache when the call began
@@ -92,11 +92,9 @@ class _Request:
     """
 
     endpoint: Mapping[str, Any]
-    function: str | None
+    route: CallRoute
     arguments: Arguments
-    path: str
     query: str
-    model: Model | None
     deployment: int
     key: str
     epoch: int
@@ -139,6 +137,7 @@ class ModelClient:
             while_idle=lambda: self._deployments.update(),
         )
         self._counters = Counters()
+        self._routes = Routes()
         self._on_failure = on_failure
         self._failure_log = FailureLog()
         retire = getattr(self._transport, "retire", lambda _: None)
@@ -168,6 +167,11 @@ class ModelClient:
         circuits = dict(self._registry.breakers.states())
         with self._lock:
             return replace(self._counters, failures=Counter(self._counters.failures), circuits=circuits, **shadows)
+
+    def count_request(self) -> None:
+        """Add 1 to the counter of requests."""
+        with self._lock:
+            self._counters.requests += 1
 
     def count(self, what: str) -> None:
         """Add 1 to a counter."""
@@ -221,7 +225,7 @@ class ModelClient:
                 if (substitute := choose_again(endpoint, self._registry)) is None:
                     self.record_failure(endpoint, error)
                     raise
-                log.debug("%s; calling %s instead", error, _model(substitute))
+                log.debug("%s; calling %s @ %s instead", error, substitute["name"], substitute["version"])
                 endpoint = substitute
 
     def _apply(self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float) -> Result:
@@ -244,12 +248,10 @@ class ModelClient:
     def _new_request(
         self, endpoint: Mapping[str, Any], function: str | None, arguments: Arguments, until: float
     ) -> _Request:
-        path, query = function_path(endpoint, function), encode_query(arguments)
-        model = _model(endpoint)
-        deployment = 0 if model is None else self._deployments.number(model)
-        identity = str(endpoint.get("url")) if model is None else f"{model.name}\0{model.version}"
-        key = f"{identity}\0{deployment}\0{path}?{query}"
-        return _Request(endpoint, function, arguments, path, query, model, deployment, key, self._cache.epoch, until)
+        route, query = self._routes.find(endpoint, function), encode_query(arguments)
+        deployment = 0 if route.model is None else self._deployments.number(route.model)
+        key = f"{route.identity}\0{deployment}\0{route.path}?{query}"
+        return _Request(endpoint, route, arguments, query, deployment, key, self._cache.epoch, until)
 
     def _count_hit(self) -> None:
         with self._lock:
@@ -277,7 +279,7 @@ class ModelClient:
         """Call the model on behalf of all callers that wait for the same result."""
         try:
             decoded, url = self._send(request)
-            if request.model is None or self._deployments.is_current(request.model, request.deployment, url):
+            if self._cache.enabled and self._is_current(request, url):
                 self._cache.put(request.key, decoded.data, request.epoch)
         except BaseException as error:
             self._end_flight(request.key)
@@ -287,9 +289,13 @@ class ModelClient:
         flight.set_result(decoded.data)
         return decoded.result
 
+    def _is_current(self, request: _Request, url: str) -> bool:
+        """Return True if the instance at a URL belongs to the deployment for which a request was made."""
+        model = request.route.model
+        return model is None or self._deployments.is_current(model, request.deployment, url)
+
     def _end_flight(self, key: str) -> None:
-        with self._lock:
-            del self._flights[key]
+        del self._flights[key]  # by the only caller that added it; the dict needs no lock for that
 
     def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
         """Count a failed call, log it, and report it to `on_failure`.
@@ -310,32 +316,27 @@ class ModelClient:
     # --- requests
 
     def _send(self, request: _Request) -> tuple[Decoded, str]:
-        endpoint, until = request.endpoint, request.until
-        is_apply = request.function in (None, "apply")
-        if is_apply and self._settings.batch_size > 1 and "endpoint:batch" in endpoint:
-            path = function_path(endpoint, "batch")
-            lane = (request.model or endpoint.get("url"), request.deployment, path)
-            return self._batcher.call(lane, request.arguments, partial(self._send_batch, endpoint, path, until))
-        hedged = is_apply and self._settings.hedge_ms != 0
-        rest = f"{request.path}?{request.query}"
-        call = self._new_call(endpoint, rest, None, until, decode_one, hedged=hedged)
+        route, settings = request.route, self._settings
+        if route.batch_path is not None and settings.batch_size > 1:
+            lane = (route.model or route.url, request.deployment, route.batch_path)
+            return self._batcher.call(lane, request.arguments, partial(self._send_batch, request, route.batch_path))
+        hedged = route.is_apply and settings.hedge_ms != 0
+        call = self._new_call(request, f"{route.path}?{request.query}", None, decode_one, hedged)
         (decoded,), url = self._dispatcher.send(call)
         return decoded, url
 
-    def _send_batch(
-        self, endpoint: Mapping[str, Any], path: str, until: float, calls: list[Arguments]
-    ) -> list[tuple[Decoded, str]]:
+    def _send_batch(self, request: _Request, path: str, calls: list[Arguments]) -> list[tuple[Decoded, str]]:
         members = [to_strings(arguments) for arguments in calls]
         body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        call = self._new_call(endpoint, path, body, until, partial(decode_batch, len(calls)), hedged=False)
+        call = self._new_call(request, path, body, partial(decode_batch, len(calls)), False)
         results, url = self._dispatcher.send(call)
         return [(result, url) for result in results]
 
-    def _new_call(
-        self, endpoint: Mapping[str, Any], rest: str, body: bytes | None, until: float, read: Read, *, hedged: bool
-    ) -> ModelCall:
-        given, chosen = str(endpoint.get("url")), isinstance(endpoint, Chosen)
-        return ModelCall(_model(endpoint), given, rest, body, until, read, hedged, chosen, self._settings.retries)
+    def _new_call(self, request: _Request, rest: str, body: bytes | None, read: Read, hedged: bool) -> ModelCall:
+        route, chosen = request.route, isinstance(request.endpoint, Chosen)
+        return ModelCall(
+            route.model, route.url, rest, body, request.until, read, hedged, chosen, self._settings.retries
+        )
 
     def _call_shadow(self, endpoint: Mapping[str, Any], function: str | None, query: str) -> Result:
         """Return the result of a shadow. It is not reported to the circuit breaker."""
@@ -365,9 +366,3 @@ class ModelClient:
 def _decode(data: bytes) -> Result:
     result: Result = read_json(data)
     return result
-
-
-def _model(endpoint: Mapping[str, Any]) -> Model | None:
-    """Return the model of an endpoint; None for a map written by hand without one, which its URL identifies."""
-    name, version = endpoint.get("name"), endpoint.get("version")
-    return None if name is None or version is None else Model(str(name), str(version))

@@ -19,7 +19,7 @@ REST_SECONDS = 1.0  # pause of a busy instance without Retry-After
 def decode_one(url: str, response: Response) -> list[Decoded]:
     """Return the JSON object of a response. Raises ModelRefused or InstanceBusy."""
     value = _decode(url, response)
-    if not isinstance(value, dict):
+    if value.__class__ is not dict:
         raise ModelRefused(f"{without_query(url)} responded with a JSON {_KINDS[type(value)]}, not an object")
     return [Decoded(value, response.body)]
 

@@ -124,7 +124,7 @@ class Dispatcher:
         """Call instances until one responds, none is left, or no retry is left."""
         tried: set[str] = set()
         failure: MaasError | None = None
-        call.unreachable.clear()
+        call.unreachable = frozenset()
         while (url := self._next_url(call, tried)) is not None:
             if failure is not None:
                 self.counters.count("retries")
@@ -291,14 +291,16 @@ class Dispatcher:
     def _send_by_exchange(self, call: ModelCall, attempt: Attempt, tried: set[str]) -> tuple[list[Decoded], str]:
         assert self.begin_exchange is not None
         attempt.exchange = exchange = self.begin_exchange(request_url(attempt.url, call), call.body)
-        policy = self._policy(call, attempt.url) if call.hedged else None
-        first_until = attempt.until if policy is None else min(attempt.until, attempt.began + policy.delay)
+        first_until, policy = attempt.until, None
+        if call.hedged and (policy := self._policy(call, attempt.url)) is not None:
+            first_until = min(first_until, attempt.began + policy.delay)
         try:
             response = exchange.run(first_until)
         except TimeoutError:
             if policy is None or first_until >= attempt.until:
                 raise self.timeout_error(attempt) from None
             return self._race(call, attempt, policy, tried)
+        attempt.exchange = None  # it has ended
         seconds = monotonic() - attempt.began
         decoded = self.read_response(call, attempt, response)
         if policy is not None:
@@ -329,8 +331,11 @@ class Dispatcher:
 
     def new_attempt(self, call: ModelCall, url: str, load: ServerLoad, now: float) -> Attempt:
         """Return an attempt for which a slot was taken."""
-        self.counters.count("requests")
-        avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)
+        self.counters.count_request()
+        if self.breakers.all_closed:  # the common case
+            avoided = trial = False
+        else:
+            avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)
         return Attempt(url, load, now, min(call.until, now + self._timeouts.seconds), avoided, trial)
 
     def _await_slot(self, call: ModelCall, url: str, tried: set[str], until: float) -> tuple[str, ServerLoad]:
@@ -383,7 +388,7 @@ class Dispatcher:
                 self.breakers.end_trial(url)
         else:
             if isinstance(error, ConnectionRefused | ConnectionLost):
-                call.unreachable.add(url)
+                call.unreachable |= {url}
             if not _is_free(error):  # else it has probably just ended, and matters only if no other one responds
                 self._report_failure(call, url)
             refused = isinstance(error, ConnectionRefused)

@@ -35,10 +35,13 @@ def encode_query(arguments: Arguments) -> str:
 
     Booleans are `true` and `false`, lists and maps compact JSON.
     """
-    return "&".join(
-        _encode(_to_string(name)) if value is None else f"{_encode(_to_string(name))}={_encode(_to_string(value))}"
-        for name, value in arguments.items()
-    )
+    pairs = []
+    for name, value in arguments.items():
+        pair = _encode(name if name.__class__ is str else _to_string(name))
+        if value is not None:
+            pair = f"{pair}={_encode(value if value.__class__ is str else _to_string(value))}"
+        pairs.append(pair)
+    return "&".join(pairs)
 
 
 def to_strings(arguments: Arguments) -> dict[str, str | None]:

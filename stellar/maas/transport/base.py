@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 # Compression is not accepted, as a small response could grow to any size
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 POST_HEADERS = {**HEADERS, "content-type": "application/json"}
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An HTTP response.
 
     retry_after: seconds after which the server may be called again; None without a valid Retry-After header
