@@ -14,12 +14,14 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
+from threading import get_ident
 from types import MappingProxyType
 from typing import Any
 
 from stellar.java.integers import INT_MAX, INT_MIN
-from stellar.java.match_timer import is_available, match_in_limit
+from stellar.java.match_timer import TIMER
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
+from stellar.java.regex_traits import GroupTraits
 from stellar.java.strings import is_blank
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
@@ -41,7 +43,7 @@ _SHORT = 10  # digits that always are an integer of 32 bits
 _MOST_DIGITS = 20  # more than any integer of 64 bits has
 # Java's digits are those of the basic plane
 _INTEGER = re.compile(r"[+-]?[^\D\U00010000-\U0010ffff]+")
-_CONVERTED = "+-\"'"  # the first characters of captures, other than digits, that are converted
+CONVERTED = "+-\"'"  # the first characters of captures, other than digits, that are converted
 UNWANTED = "UNWANTED"
 
 
@@ -78,30 +80,41 @@ def infer_type(value: str) -> Any:
 def make_converter(fields: Sequence[str]) -> Callable[[Sequence[str | None]], dict[str, Any]]:
     """Return a function that returns converted captures by field; its argument has a capture for each field.
 
-    The function is generated, since a loop over the captures would cost as much as most searches. For each one it has
-
-        (int(c) if len(c) < 10 and c.isascii() else infer_type(c)) if c.isdecimal() else
-        infer_type(c) if c[0] in "+-\"'" else c
+    The function is generated, since a loop over the captures would cost as much as most searches.
     """
     builder = FunctionBuilder("captures")
     locals_ = [builder.new_name("capture") for _ in fields]
-    targets = ast.List([ast.Name(name, ast.Store()) for name in locals_], ast.Store())
-    builder.add(ast.Assign([targets], load("captures")))
-    infer = builder.bind(infer_type, "infer_type")
-    values = [_convert_capture(name, infer) for name in locals_]
+    builder.unpack(locals_, load("captures"))
+    values = [convert_capture(builder, name) for name in locals_]
     builder.return_value(ast.Dict([constant(field) for field in fields], values))
     return builder.link("convert")
 
 
-def _convert_capture(name: str, infer: ast.expr) -> ast.expr:
-    capture = load(name)
-    is_short = ast.Compare(call(load("len"), capture), [ast.Lt()], [constant(_SHORT)])
-    is_integer = ast.BoolOp(ast.And(), [is_short, call_method(name, "isascii")])
-    integer = ast.IfExp(is_integer, call(load("int"), capture), call(infer, capture))
-    first = ast.Subscript(capture, constant(0), ast.Load())
-    is_converted = ast.Compare(first, [ast.In()], [constant(_CONVERTED)])
-    other = ast.IfExp(is_converted, call(infer, capture), capture)
-    return ast.IfExp(capture, ast.IfExp(call_method(name, "isdecimal"), integer, other), capture)
+def convert_capture(
+    builder: FunctionBuilder, name: str, traits: GroupTraits = GroupTraits(), *, is_ascii: bool = False
+) -> ast.expr:
+    """Return the value of a capture, as `infer_type` does, in place.
+
+        ((int(c) if len(c) < 10 and c.isascii() else infer_type(c)) if c.isdecimal() else
+         infer_type(c) if c[0] in "+-\"'" else c) if c else c
+
+    name: the local with the capture
+    traits: the properties of the capture, by which tests are left out; `may_start_so` is about CONVERTED
+    is_ascii: True if the capture is ASCII, or null
+    """
+    capture, infer = load(name), builder.bind(infer_type, "infer_type")
+    value: ast.expr = capture
+    if traits.may_start_so:
+        first = ast.Subscript(capture, constant(0), ast.Load())
+        is_converted = ast.Compare(first, [ast.In()], [constant(CONVERTED)])
+        value = ast.IfExp(is_converted, call(infer, capture), value)
+    if traits.may_be_digits:
+        is_integer: ast.expr = ast.Compare(call(load("len"), capture), [ast.Lt()], [constant(_SHORT)])
+        if not is_ascii:
+            is_integer = ast.BoolOp(ast.And(), [is_integer, call_method(name, "isascii")])
+        integer = ast.IfExp(is_integer, call(load("int"), capture), call(infer, capture))
+        value = ast.IfExp(call_method(name, "isdecimal"), integer, value)
+    return capture if value is capture else ast.IfExp(capture, value, capture)
 
 
 class Grok:
@@ -142,41 +155,64 @@ class Grok:
         self._compile_quick = partial(compile_quick_grok, expanded, ignored)
         self._quick_timeouts = 0
         self.convert = make_converter(self.fields)
-        numbers_read = tuple(captures[field] for field in self.fields)
-        self._reads_all = numbers_read == tuple(range(1, self.pattern.groups + 1))
-        self._numbers = (0, 0, *numbers_read)  # with two more numbers, `group` always returns a tuple
+        self.numbers = tuple(captures[field] for field in self.fields)
+        self._reads_all = self.numbers == tuple(range(1, self.pattern.groups + 1))
+        self._selected = (0, 0, *self.numbers)  # with two more numbers, `group` always returns a tuple
 
     def find(self, string: str) -> tuple[str | None, ...]:
         """Return the captures in a string in the order of `fields`; null for a group that did not participate.
 
         Raises NoMatch if the pattern is not found, and TimeoutError if the search takes too long.
         """
-        is_not_blank = "!" <= string[:1] <= "~" or not is_blank(string)
-        if is_not_blank and (match := self._search(string)) is not None:
-            return match.groups() if self._reads_all else match.group(*self._numbers)[2:]  # type: ignore[no-any-return]
-        raise NoMatch(self.name)
-
-    def _search(self, string: str) -> Any:
-        if string.isascii() and is_available() and (quick := self._quick) is not None and "\r" not in string:
+        if self.is_quick_for(string) and (quick := self.quick) is not None:
+            timer = TIMER
+            timer.number += 1
+            timer.is_matching = True
             try:
-                return match_in_limit(quick.search, string)
+                match = quick.search(string)
             except TimeoutError:
-                self._count_timeout()
+                return self.find_after_timeout(string)
+            finally:
+                timer.is_matching = False
+            return self.select(match)
+        return self.find_in_limit(string)
+
+    @staticmethod
+    def is_quick_for(string: str) -> bool:
+        """Return True for a string in which the standard library may find the pattern, with the limit of the timer."""
+        if TIMER.thread != get_ident() or not string.isascii() or "\r" in string:
+            return False
+        return string[:1] > " " or not is_blank(string)
+
+    def select(self, match: re.Match[str] | None) -> tuple[str | None, ...]:
+        """Return the captures in a match in the order of `fields`. Raises NoMatch for null."""
+        if match is None:
+            raise NoMatch(self.name)
+        return match.groups() if self._reads_all else match.group(*self._selected)[2:]
+
+    def find_in_limit(self, string: str) -> tuple[str | None, ...]:
+        """Return the captures by the engine that has a time limit of its own; see `find`."""
+        if not "!" <= string[:1] <= "~" and is_blank(string):
+            raise NoMatch(self.name)
         try:
-            return self.pattern.search(string, timeout=self._timeout)
+            return self.select(self.pattern.search(string, timeout=self._timeout))
         except TimeoutError:
             raise TimeoutError(f"the pattern {self.name} took longer than {self.timeout_ms} ms") from None
 
-    @cached_property
-    def _quick(self) -> re.Pattern[str] | None:
-        """The pattern for the standard library, for ASCII strings without carriage returns in threads with a timer."""
-        return self._compile_quick()
+    def find_after_timeout(self, string: str) -> tuple[str | None, ...]:
+        """Return the captures after a time-out of the standard library: the other engine avoids some backtracking.
 
-    def _count_timeout(self) -> None:
-        """Give up the quick pattern if it needs long repeatedly: the other engine avoids some backtracking."""
+        The quick pattern is given up if it needs long repeatedly.
+        """
         self._quick_timeouts += 1
         if self._quick_timeouts >= _MOST_TIMEOUTS:
-            self._quick = None
+            self.quick = None
+        return self.find_in_limit(string)
+
+    @cached_property
+    def quick(self) -> re.Pattern[str] | None:
+        """The pattern for the standard library, for ASCII strings without carriage returns in threads with a timer."""
+        return self._compile_quick()
 
     def match(self, string: str) -> dict[str, Any]:
         """Return the captures in a string by field, as `find` does, with their types inferred."""

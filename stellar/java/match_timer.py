@@ -9,7 +9,14 @@ and its handler raises TimeoutError in a match that has lasted longer than the l
 Processor time, not time of day: a process that waits gets no signals, and one that is not scheduled has no time-outs.
 
 A program allows this by `with match_timer():`, because it takes SIGVTALRM. Without it, and in threads other than the
-main one, `is_available` returns False, and callers use an engine that has a time limit.
+main one, `TIMER.thread` is not the calling thread, and callers use an engine that has a time limit. A match is
+
+    TIMER.number += 1
+    TIMER.is_matching = True
+    try:
+        return pattern.search(string)
+    finally:
+        TIMER.is_matching = False
 """
 
 from __future__ import annotations
@@ -17,22 +24,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 LIMIT = 0.2  # seconds of processor time
 _INTERVAL = 0.05
 
 
 class _Timer:
-    """The state that matches and the handler share; only the main thread uses it."""
+    """The state that matches and the handler share; only the main thread uses it.
+
+    thread: the thread whose matches are limited, otherwise None
+    number: the number of the last match
+    is_matching: True while a match is under way
+    """
 
     def __init__(self) -> None:
-        self.thread: int | None = None  # the thread whose matches are limited
-        self.number = 0  # of the last match
+        self.thread: int | None = None
+        self.number = 0
         self.is_matching = False
         self._seen = 0
         self._intervals = 0
@@ -52,27 +62,8 @@ class _Timer:
         self.thread = None
 
 
-_timer = _Timer()
-os.register_at_fork(after_in_child=_timer.after_fork)
-
-
-def is_available() -> bool:
-    """Return True if matches of the calling thread are limited."""
-    return _timer.thread == threading.get_ident()
-
-
-def match_in_limit(match: Callable[[str], T], string: str) -> T:
-    """Call a method of a compiled pattern with a string. Raises TimeoutError if that takes longer than LIMIT.
-
-    Only for threads for which `is_available` returns True.
-    """
-    timer = _timer
-    timer.number += 1
-    timer.is_matching = True
-    try:
-        return match(string)
-    finally:
-        timer.is_matching = False
+TIMER = _Timer()
+os.register_at_fork(after_in_child=TIMER.after_fork)
 
 
 @contextmanager
@@ -84,13 +75,13 @@ def match_timer() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not _is_signal_free():
         yield
         return
-    before: Any = signal.signal(signal.SIGVTALRM, _timer.handle_signal)
+    before: Any = signal.signal(signal.SIGVTALRM, TIMER.handle_signal)
     signal.setitimer(signal.ITIMER_VIRTUAL, _INTERVAL, _INTERVAL)
-    _timer.thread = threading.get_ident()
+    TIMER.thread = threading.get_ident()
     try:
         yield
     finally:
-        _timer.thread = None
+        TIMER.thread = None
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,11 @@ class FunctionBuilder:
         name = self.new_name(hint)
         self.assign(name, value)
         return name
+
+    def unpack(self, names: Sequence[str], values: ast.expr) -> None:
+        """`[name, name] = values`"""
+        targets = ast.List([ast.Name(name, STORE) for name in names], STORE)
+        self.add(ast.Assign([targets], values))
 
     def set_item(self, owner: str, key: str, value: ast.expr) -> None:
         """`owner[key] = value`"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import ClassVar
 
 from stellar.java.grok import (
@@ -38,6 +38,7 @@ Captures = tuple[str | None, ...]
 log = logging.getLogger(__name__)
 
 _USUAL_DIGITS = 13  # of times in milliseconds from 2001 to 2286
+_FIRST_LINES = 16
 
 
 class GrokParser:
@@ -59,19 +60,21 @@ class GrokParser:
         unread = {self.label}.difference((self.timestamp_field, *self.time_fields))
         self.grok = _compile(self.label, self.file, unread, settings)
         self._is_in_milliseconds = self.unit is None and self.timestamp_field not in self.time_fields
-        self._reads_label = self.label in self.grok.fields
+        self._finishes = self.label in self.grok.fields or type(self)._finish is not GrokParser._finish
         key = "timezone" if settings.options.get("timeZone") is None else "timeZone"  # the documentation has the former
         self.zone = parse_zone(read_text(settings, key, "UTC"), settings.location / key)
         pattern = read_text(settings, "dateFormat", "yyyy-MM-dd HH:mm:ss.S z")
         self.read_date = make_date_reader(pattern, self.zone, settings.location / "dateFormat")
         self.multi_line = settings.options.get("multiLine") not in (None, "") and settings.truth("multiLine")
         self._warned = False
+        self._first_lines = _FIRST_LINES
+        self._parse_line: Callable[[str], Record] = self._parse_first
 
     def __call__(self, text: str) -> Iterable[Record | Unreadable]:
         if self.multi_line:
-            return map(self._parse_line, split_lines(text))
+            return map(self._parse_or_reject, split_lines(text))
         try:
-            return (self._parse(text),)
+            return (self._parse_line(text),)
         except NoMatch as error:
             return (Unreadable(text, error),)
         except ValueError as error:
@@ -100,15 +103,45 @@ class GrokParser:
             return "record has no timestamp; set timestampField in parserConfig to the field with the time"
         return f"invalid timestamp {quote(timestamp)}: expected milliseconds since 1970, a positive integer"
 
-    def _parse_line(self, line: str) -> Record | Unreadable:
+    def _parse_or_reject(self, line: str) -> Record | Unreadable:
         try:
-            return self._parse(line)
+            return self._parse_line(line)
         except (ValueError, TimeoutError) as error:
             return Unreadable(line, error)
 
-    def _parse(self, line: str) -> Record:
+    def _parse_first(self, line: str) -> Record:
+        """Parse one of the first lines; the function for usual lines is generated when there are some more."""
+        self._first_lines -= 1
+        if self._first_lines <= 0:
+            self._parse_line = self._compile() or self._parse
+        return self._parse(line)
+
+    def _compile(self) -> Callable[[str], Record] | None:
+        """Return the function for usual lines; None if there is none."""
+        if self._finishes or self.time_fields:
+            return None
+        from stellar.pipeline.parsers.grok_lines import compile_line_parser  # not needed for few lines
+
+        return compile_line_parser(
+            self.grok,
+            self._parse,
+            self._parse_after_timeout,
+            lambda line: self._explain(line, NoMatch(self.grok.name)),
+            self.timestamp_field,
+            self._read_timestamp,
+            has_usual_times=self._is_in_milliseconds,
+        )
+
+    def _parse_after_timeout(self, line: str) -> Record:
+        """Parse a line whose match by the generated function took too long."""
+        record = self._parse(line, self.grok.find_after_timeout)
+        if self.grok.quick is None:
+            self._parse_line = self._parse
+        return record
+
+    def _parse(self, line: str, find: Callable[[str], Captures] | None = None) -> Record:
         try:
-            captures = self.grok.find(line)
+            captures = (find or self.grok.find)(line)
         except (NoMatch, TimeoutError) as error:
             raise self._explain(line, error) from error
         record: Record = self.grok.convert(captures)
@@ -120,9 +153,7 @@ class GrokParser:
         if self.timestamp_field is not None:
             milliseconds = _read_seconds(record.get(self.timestamp_field)) if self._is_in_milliseconds else None
             record["timestamp"] = self._read_timestamp(record, captures) if milliseconds is None else milliseconds
-        if self._reads_label:
-            record.pop(self.label, None)
-        return self._finish(record)
+        return self._finish(record) if self._finishes else record
 
     def _as_written(self, field: str, value: str | int, captures: Captures) -> str:
         """Return the capture of a field from its converted value."""
@@ -137,7 +168,8 @@ class GrokParser:
         )
 
     def _finish(self, record: Record) -> Record:
-        """Return the record of a line from its captures; for parsers that are based on this one."""
+        """Return the record of a line from its captures; parsers that are based on this one extend it."""
+        record.pop(self.label, None)
         return record
 
     def _read_timestamp(self, record: Record, captures: Captures) -> int:

@@ -32,6 +32,7 @@ class GrokWebSphereParser(GrokParser):
             return current
 
     def _finish(self, record: Record) -> Record:
+        record = super()._finish(record)
         record = {field: value for field, value in record.items() if value is not None and value != ""}
         record.pop("timestamp_string", None)
         message = record.get("message")
