@@ -21,7 +21,7 @@ from typing import Any
 from stellar.java.integers import INT_MAX, INT_MIN
 from stellar.java.match_timer import TIMER
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
-from stellar.java.regex_traits import GroupTraits
+from stellar.java.regex_traits import ANY, GroupTraits
 from stellar.java.strings import is_blank
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
@@ -91,7 +91,7 @@ def make_converter(fields: Sequence[str]) -> Callable[[Sequence[str | None]], di
 
 
 def convert_capture(
-    builder: FunctionBuilder, name: str, traits: GroupTraits = GroupTraits(), *, is_ascii: bool = False
+    builder: FunctionBuilder, name: str, traits: GroupTraits = ANY, *, is_ascii: bool = False
 ) -> ast.expr:
     """Return the value of a capture, as `infer_type` does, in place.
 

@@ -30,6 +30,9 @@ class GroupTraits(NamedTuple):
     may_start_so: bool = True
 
 
+ANY = GroupTraits()
+
+
 def find_traits(pattern: re.Pattern[str], starts: str) -> dict[int, GroupTraits]:
     """Return the properties of the groups of a pattern, by their numbers.
 

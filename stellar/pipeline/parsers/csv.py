@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from stellar.java.date_patterns import parse_date, parse_pattern
@@ -27,6 +27,7 @@ from stellar.util.clock import now
 log = logging.getLogger(__name__)
 
 QUOTE, ESCAPE = '"', "\\"
+_FIRST_ROWS = 16
 # Whitespace by Java, which does not count characters that forbid a line break
 _WHITESPACE = re.compile(r"[^\S\x85\xa0\u2007\u202f]*")
 _LONG = re.compile(r"-?\d+", re.ASCII)
@@ -39,27 +40,39 @@ class CsvParser:
 
     def __init__(self, settings: Settings) -> None:
         self.columns = read_columns(settings)
-        self.names = [name for name, _ in self.columns]
-        self.are_in_order = [index for _, index in self.columns] == list(range(len(self.columns)))
         self.split = RowSplitter(read_separator(settings))
         self.pattern = _date_pattern(settings)
         self.zone = Zone(zone_option(settings, "timeZone"))
         self._warned = False
+        self._first_rows = _FIRST_ROWS
+        self._parse_row: Callable[[str], Record] = self._parse_first
 
     def __call__(self, text: str) -> Iterable[Record | Unreadable]:
         line = text.lstrip(JAVA_WHITESPACE)
-        return (self._record(text),) if line and line[0] != "#" else ()
+        return (self._parse_row(text),) if line and line[0] != "#" else ()
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)
 
+    def _parse_first(self, text: str) -> Record:
+        """Parse one of the first rows; the function for usual rows is generated when there are some more."""
+        self._first_rows -= 1
+        if self._first_rows <= 0:
+            from stellar.pipeline.parsers.csv_rows import compile_row_parser  # not needed for few rows
+
+            self._parse_row = compile_row_parser(
+                self.columns,
+                self.split.separator,
+                self._record,
+                self._timestamp,
+                is_number=self.pattern is None,
+            )
+        return self._record(text)
+
     def _record(self, text: str) -> Record:
         try:
             row = self.split(text)
-            if self.are_in_order and len(row) >= len(self.names) and text.isprintable():
-                record: Record = dict(zip(self.names, map(str.strip, row), strict=False))  # the space is all it strips
-            else:
-                record = {name: row[index].strip(JAVA_WHITESPACE) for name, index in self.columns}
+            record: Record = {name: row[index].strip(JAVA_WHITESPACE) for name, index in self.columns}
         except ValueError as error:
             raise ValueError(f"Unable to parse {text}: {error}") from error
         except IndexError:
@@ -73,8 +86,6 @@ class CsvParser:
     def _timestamp(self, value: str) -> int | str:
         """Return epoch milliseconds, or the value itself if it is no timestamp."""
         if self.pattern is None:
-            if value.isdecimal() and value.isascii() and len(value) < 19:  # as usual
-                return int(value)
             if not _LONG.fullmatch(value) or len(value) > 20:
                 return value
             number = int(value)
