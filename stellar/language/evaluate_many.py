@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from stellar.language.context import NOTHING, Context
-from stellar.language.errors import EvaluationError
-from stellar.language.expression import Expression, default_library
+from stellar.language.expression import Expression, Failures, call_or_return_error, check_failures, default_library
 from stellar.language.library import Library
-from stellar.util.abbreviate import quote
 from stellar.util.windowed import IN_FLIGHT, check_in_flight, in_order
-
-Failures = Literal["raise", "yield"]
 
 
 def evaluate_many(
@@ -42,6 +38,8 @@ def evaluate_many(
     Raises ParseError or ResolutionError for a source and ValueError for an invalid option, before any record is read.
     """
     expression = _expression(expression, library)
+    if check_in_flight(in_flight) == 1:
+        return expression.map(records, context, failures=failures)
     return in_order(_evaluation(expression, context, failures), records, in_flight, blocks=expression.blocks)
 
 
@@ -78,16 +76,12 @@ def _expression(expression: Expression | str, library: Library | None) -> Expres
 
 def _evaluation(expression: Expression, context: Context, failures: Failures) -> Callable[[Mapping[str, Any]], Any]:
     """Return a function that evaluates a record, and returns errors if `failures` is "yield"."""
-    if failures not in ("raise", "yield"):
-        raise ValueError(f"invalid failures: expected 'raise' or 'yield', got {quote(failures)}")
+    check_failures(failures)
 
     def evaluate(record: Mapping[str, Any]) -> Any:
         return expression(record, context)
 
     def evaluate_or_return_error(record: Mapping[str, Any]) -> Any:
-        try:
-            return expression(record, context)
-        except EvaluationError as error:
-            return error
+        return call_or_return_error(expression, record, context)
 
     return evaluate if failures == "raise" else evaluate_or_return_error

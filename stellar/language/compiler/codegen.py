@@ -38,6 +38,7 @@ from stellar.language.compiler.analysis import (
     split_chain,
     static_class,
 )
+from stellar.language.compiler.builder import Scope
 from stellar.language.compiler.calls import CallBuilder
 from stellar.language.compiler.choices import ChoiceBuilder
 from stellar.language.compiler.operators import (
@@ -56,6 +57,8 @@ from stellar.language.resolver import call_problem, problem_span
 
 # CPython 3.12 and 3.13 crash when they compile more than 20 nested blocks, to which they convert comprehensions
 MAX_NESTED_COMPREHENSIONS = 16
+# The blocks of a loop over records: `for` and `try`
+_BLOCKS_OF_LOOP = 2
 
 
 class Compiler(ChoiceBuilder, CallBuilder):
@@ -69,6 +72,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
         super().__init__(library, source_map)
         self.strict = strict
         self.fast = fast
+        self.has_closures = False
 
     def compile_module(self, tree: n.Expr, predicate: bool) -> ast.Module:
         """Return a module that defines the function `expression(record, context)`.
@@ -76,19 +80,39 @@ class Compiler(ChoiceBuilder, CallBuilder):
         predicate: check that the result is a boolean or null
         """
         at = self.source_map[tree.span]
+        result = self.compile_result(tree, predicate)
+        failure = py.call(py.load("fail", at), [py.load("error", at), py.load("record", at)], at)
+        error = ast.Raise(failure, py.load("error", at), **at)
+        body = _try(ast.Return(result, **at), error, at)
+        default = self.bind_global(NOTHING, "NOTHING", at)
+        return py.define("expression", ["record", "context"], [body], at, [default])
+
+    def compile_loop(self, tree: n.Expr, predicate: bool) -> ast.Module | None:
+        """Return a module that defines the generator function `values(records, context, fail)`.
+
+        `fail` returns the value for a record that fails, or raises an error. Returns None for code that creates
+        closures, which would see the variables of later records.
+        """
+        at = self.source_map[tree.span]
+        self.scope = Scope(loops=_BLOCKS_OF_LOOP)
+        result = self.compile_result(tree, predicate)
+        if self.has_closures:
+            return None
+        failure = py.call(py.load("fail", at), [py.load("error", at), py.load("record", at)], at)
+        value = ast.Name("value", STORE, **at)
+        body = [
+            _try(ast.Assign([value], result, None, **at), ast.Assign([value], failure, None, **at), at),
+            ast.Expr(ast.Yield(py.load("value", at), **at), **at),
+        ]
+        loop = ast.For(ast.Name("record", STORE, **at), py.load("records", at), body, [], None, **at)
+        return py.define("values", ["records", "context", "fail"], [loop], at)
+
+    def compile_result(self, tree: n.Expr, predicate: bool) -> Code:
+        """Compile the result of an expression, with a check if it is a predicate."""
         result = self.compile(tree)
         if predicate and static_class(tree, self.library) is not bool:
-            result = self.call_helper(runtime.require_bool_or_null, [result], at)
-        failure = py.call(py.load("fail", at), [py.load("error", at), py.load("record", at)], at)
-        handler = ast.ExceptHandler(
-            py.load("Exception", at), "error", [ast.Raise(failure, py.load("error", at), **at)], **at
-        )
-        body = ast.Try([ast.Return(result, **at)], [handler], [], [], **at)
-        parameters = [py.parameter("record", at), py.parameter("context", at)]
-        default = self.bind_global(NOTHING, "NOTHING", at)
-        arguments = ast.arguments([], parameters, None, [], [], None, [default])
-        function = ast.FunctionDef("expression", arguments, [body], [], None, None, **at)
-        return ast.Module([function], [])
+            return self.call_helper(runtime.require_bool_or_null, [result], self.source_map[tree.span])
+        return result
 
     def compile(self, node: n.Expr) -> Code:
         at = self.source_map[node.span]
@@ -415,6 +439,7 @@ class Compiler(ChoiceBuilder, CallBuilder):
 
     def compile_lambda(self, parameters: tuple[str, ...], body: n.Expr, at: Position) -> Code:
         """Compile a lambda: missing arguments are null, surplus ones are ignored, a repeated name is the last one."""
+        self.has_closures = True
         locals_ = [self.new_name("p") for _ in parameters]
         arguments = ast.arguments(
             [],
@@ -511,3 +536,9 @@ class Compiler(ChoiceBuilder, CallBuilder):
         if static_class(condition.body, self.library) is bool:
             return code
         return self.test_true(self.hold_code(code, at), at)
+
+
+def _try(statement: ast.stmt, handler: ast.stmt, at: Position) -> ast.Try:
+    """`try: statement except Exception as error: handler`"""
+    caught = ast.ExceptHandler(py.load("Exception", at), "error", [handler], **at)
+    return ast.Try([statement], [caught], [], [], **at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from stellar.language import nodes as n
@@ -45,6 +45,24 @@ def link_function(
     namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
     exec(compile(module, filename(source), "exec"), namespace)
     function: Callable[..., Any] = namespace["expression"]
+    return function
+
+
+def compile_loop(
+    tree: n.Expr, library: Library, source: str, *, predicate: bool = False
+) -> Callable[..., Generator[Any, None, None]] | None:
+    """Return a generator function `(records, context, fail)` that yields the value of a tree for each record.
+
+    `fail` is called with an exception and the record, and returns the value, or raises an error. Returns None for a
+    tree for which only a function can be compiled.
+    """
+    compiler = Compiler(library, SourceMap(source), strict=False, fast=True)
+    module = compiler.compile_loop(tree, predicate)
+    if module is None:
+        return None
+    namespace = {**compiler.names, "__builtins__": {"Exception": Exception}}
+    exec(compile(module, filename(source), "exec"), namespace)
+    function: Callable[..., Generator[Any, None, None]] = namespace["values"]
     return function
 
 

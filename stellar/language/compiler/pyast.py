@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,17 @@ def class_of(code: Code, at: Position) -> ast.Attribute:
 def assign(local: str, code: Code, at: Position) -> ast.NamedExpr:
     """`(local := code)`"""
     return ast.NamedExpr(ast.Name(local, STORE, **at), code, **at)
+
+
+def define(
+    name: str, parameters: list[str], body: list[ast.stmt], at: Position, defaults: Sequence[Code] = ()
+) -> ast.Module:
+    """Return a module that defines a function.
+
+    defaults: of the last parameters
+    """
+    arguments = ast.arguments([], [parameter(each, at) for each in parameters], None, [], [], None, list(defaults))
+    return ast.Module([ast.FunctionDef(name, arguments, body, [], None, None, **at)], [])
 
 
 def read_field(name: str, at: Position) -> Code:
