@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stellar.language.library import function as function
     from stellar.language.library import stellar as stellar
     from stellar.language.limits import EvaluationLimits as EvaluationLimits
+    from stellar.util.program_cache import cache as cache
     from stellar.util.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = export_lazily(
@@ -46,6 +47,7 @@ __getattr__, __dir__, __all__ = export_lazily(
         ".language.library": ("Function", "Library", "function", "stellar"),
         ".language.limits": ("EvaluationLimits",),
         ".language.evaluate_many": ("evaluate_many", "evaluate_many_async"),
+        ".util.program_cache": ("cache",),
         ".util.version": ("__version__",),
     },
 )

@@ -44,6 +44,8 @@ HANG_SECONDS = 120.0
 def pytest_configure() -> None:
     # A shell lets what it runs in the background ignore SIGINT, and tests send themselves that signal
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Tests leave nothing in the cache of the user, and what it contains makes no difference
+    os.environ["STELLAR_CACHE"] = "off"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> EngineScheduling:

@@ -51,13 +51,13 @@ def list_modules(command: list[str], directory: Path) -> list[str]:
     ("command", "limit"),
     [
         (["stellar"], (3, 6)),
-        (["stellar.cli", "eval", "-e", "1"], (44, 56)),
-        (["stellar.cli", "check", "-e", "1"], (50, 52)),
+        (["stellar.cli", "eval", "-e", "1"], (48, 56)),
+        (["stellar.cli", "check", "-e", "1"], (54, 52)),
         (["stellar.cli", "--help"], (15, 44)),
         (["maas_runtime.cli.main", "--help"], (42, 68)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (83, 89)),
         (["stellar.pipeline.cli", "--help"], (13, 46)),
-        (["stellar.pipeline.cli", "check", "--help"], (152, 237)),
+        (["stellar.pipeline.cli", "check", "--help"], (157, 237)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -11,7 +11,7 @@ import pytest
 PUBLIC_NAMES = {
     "stellar": """
         ConfigError Context EvaluationError EvaluationLimits Expression Function LIBRARY Library ParseError
-        ResolutionError StellarError compile evaluate evaluate_many evaluate_many_async function grammar stellar
+        ResolutionError StellarError cache compile evaluate evaluate_many evaluate_many_async function grammar stellar
     """,
     "stellar.maas": """
         Chosen CircuitBreakers ClientSettings Disagreement FileQueue FileRegistry MaaSConfig MaasError MemoryQueue

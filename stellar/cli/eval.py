@@ -25,6 +25,7 @@ from stellar.language.context import NOTHING, Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression, shell_library
 from stellar.language.tagged_json import decode, to_json
+from stellar.util.program_cache import command_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("nothing to evaluate; pass an expression, or cases with --cases")
     if options.cases is not None and (sources or options.file is not None):
         raise UsageError("--cases excludes expressions and -f; cases have their own expressions and variables")
-    with _open_context(options, sources) as context:
+    with command_cache("stellar eval"), _open_context(options, sources) as context:
         if options.cases is not None:
             evaluate = partial(_evaluate_case, context, options)
             return _print_each("case", options.cases, [evaluate], _format_failed_case, options)

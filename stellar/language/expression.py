@@ -11,20 +11,22 @@ from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
-from stellar.language import nodes as n
-from stellar.language.compiler.link import compile_loop, compile_tree
-from stellar.language.compiler.source_map import SourceMap, filename
+from stellar.language.compiler.functions import FunctionCode, make_function
+from stellar.language.compiler.source_map import RULES_FILENAME, SourceMap, filename
+from stellar.language.compiler.stored_code import find_code, store_code
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError, ParseError, StellarError
 from stellar.language.library import Library
 from stellar.language.limits import EvaluationLimits, LimitExceeded
-from stellar.language.parser import parse
-from stellar.language.resolver import Names, resolve
 from stellar.language.source import Span
+from stellar.language.syntax import Syntax
 from stellar.util.abbreviate import abbreviate, abbreviate_value, quote
+from stellar.util.program_cache import current_cache
 
 if TYPE_CHECKING:
+    from stellar.language import nodes as n
     from stellar.language.asynchronous import Waits
+    from stellar.language.resolver import Names
 
 UnknownFunctions = Literal["when_compiled", "when_reached"]
 Missing = Literal["null", "error"]
@@ -60,14 +62,15 @@ class Expression(partial[Any]):
     __slots__ = (
         "_fast",
         "_loop",
-        "_names",
         "_strict",
-        "_tree",
+        "_syntax",
+        "functions",
         "library",
         "limits",
         "predicate",
         "source",
         "unknown_functions",
+        "variables",
     )
 
     source: str
@@ -75,8 +78,9 @@ class Expression(partial[Any]):
     predicate: bool
     unknown_functions: UnknownFunctions
     limits: EvaluationLimits | None
-    _tree: n.Expr
-    _names: Names
+    variables: frozenset[str]
+    functions: frozenset[str]
+    _syntax: Syntax
     _fast: bool
     _strict: Callable[..., Any] | None
     _loop: Callable[..., Generator[Any, None, None]] | Literal[False] | None
@@ -103,20 +107,24 @@ class Expression(partial[Any]):
         Raises ParseError or ResolutionError, with source location and hint.
         """
         _require_source(source)
-        tree = parse(source) if source.strip() else n.Literal(True if predicate else None)
-        names = resolve(tree, library, source, check_calls=unknown_functions == "when_compiled")
-        if names.problems:
-            raise names.problems[0]
         limits = library.limits if limits is None else limits
-        function = _compile(source, tree, names, library, limits, predicate=predicate, strict=False, fast=fast)
-        self = super().__new__(cls, function)
+        syntax = Syntax(source, library, predicate=predicate)
+        pack = current_cache()
+        code = None if pack is None else find_code(pack, syntax, False, fast)
+        if code is None:
+            names = syntax.resolve(check_calls=unknown_functions == "when_compiled")
+            if names.problems:
+                raise names.problems[0]
+            code = _compile(syntax, names, strict=False, fast=fast)
+        self = super().__new__(cls, _link(code, syntax, limits))
         self.source = source
         self.library = library
         self.predicate = predicate
         self.unknown_functions = unknown_functions
         self.limits = limits
-        self._tree = tree
-        self._names = names
+        self.variables = code.variables
+        self.functions = code.functions
+        self._syntax = syntax
         self._fast = fast
         self._strict = None
         self._loop = None
@@ -125,16 +133,6 @@ class Expression(partial[Any]):
     def __get__(self, instance: object, owner: type | None = None) -> Self:
         """Return the expression; as an attribute of a class it is not a method, unlike a partial of Python 3.14."""
         return self
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """The free variables."""
-        return self._names.variables
-
-    @property
-    def functions(self) -> frozenset[str]:
-        """The names of the functions called."""
-        return self._names.functions
 
     @property
     def blocks(self) -> bool:
@@ -157,7 +155,7 @@ class Expression(partial[Any]):
     @property
     def tree(self) -> n.Expr:
         """The syntax tree."""
-        return self._tree
+        return self._syntax.tree
 
     def evaluate(self, record: Mapping[str, Any], context: Context = NOTHING, *, missing: Missing = "null") -> Any:
         """Return the value for a record.
@@ -174,16 +172,11 @@ class Expression(partial[Any]):
         if missing != "error":
             raise ValueError(f"invalid missing: expected 'null' or 'error', got {quote(missing)}")
         if self._strict is None:
-            self._strict = _compile(
-                self.source,
-                self._tree,
-                self._names,
-                self.library,
-                self.limits,
-                predicate=self.predicate,
-                strict=True,
-                fast=self._fast,
-            )
+            pack = current_cache()
+            code = None if pack is None else find_code(pack, self._syntax, True, self._fast)
+            if code is None:
+                code = _compile(self._syntax, self._syntax.names, strict=True, fast=self._fast)
+            self._strict = _link(code, self._syntax, self.limits)
         return self._strict(record, context)
 
     def map(
@@ -216,8 +209,10 @@ class Expression(partial[Any]):
         # The loop would not apply the limits, nor what a subclass adds to a call
         if self.limits is not None or type(self) is not Expression or not self._fast:
             return None
+        from stellar.language.compiler.link import compile_loop  # not needed for code from a cache
+
         try:
-            return compile_loop(self._tree, self.library, self.source, predicate=self.predicate)
+            return compile_loop(self._syntax.tree, self.library, self.source, predicate=self.predicate)
         except RecursionError:
             return None
 
@@ -242,7 +237,7 @@ class Expression(partial[Any]):
 
     def to_error_in(self, file: str) -> Callable[[Exception, Mapping[str, Any]], EvaluationError]:
         """Return such a function for compiled code that represents a file of this name in tracebacks."""
-        return partial(_to_error, self.source, self._tree, self._names, file)
+        return partial(_to_error, self._syntax, file)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.library.name is None:
@@ -277,28 +272,35 @@ def _recompile(
     )
 
 
-def _compile(
-    source: str,
-    tree: n.Expr,
-    names: Names,
-    library: Library,
-    limits: EvaluationLimits | None,
-    *,
-    predicate: bool,
-    strict: bool,
-    fast: bool,
-) -> Callable[..., Any]:
-    to_error = partial(_to_error, source, tree, names, filename(source))
-    make = partial(compile_tree, tree, library, source, to_error, predicate=predicate, strict=strict)
+def _compile(syntax: Syntax, names: Names, *, strict: bool, fast: bool) -> FunctionCode:
+    """Compile an expression, and store its code in the cache of the program, if there is one."""
+    # Both take a third of the start-up time of short programs, and expressions from a cache do not need them
+    from stellar.language.compiler.codegen import Compiler
+    from stellar.language.compiler.link import compile_tree
+
+    def compile_code(compiler: Compiler) -> FunctionCode:
+        code = compile_tree(compiler, syntax.tree, syntax.source, predicate=syntax.predicate)
+        return FunctionCode(code, compiler.names, names.variables, names.functions)
+
+    make_compiler = partial(Compiler, syntax.library, SourceMap(syntax.source), strict)
     try:
-        function = make(fast=fast)
+        code = compile_code(compiler := make_compiler(fast))
     except RecursionError:
         # A new thread has an empty stack, and the form without inline operations nests less
-        function = _in_new_thread(partial(make, fast=False), source)
+        return _in_new_thread(partial(compile_code, make_compiler(False)), syntax.source)
+    if (pack := current_cache()) is not None:
+        store_code(pack, syntax, code, compiler.prepared, strict, fast)
+    return code
+
+
+def _link(code: FunctionCode, syntax: Syntax, limits: EvaluationLimits | None) -> Callable[..., Any]:
+    """Return the function of an expression."""
+    fail = partial(_to_error, syntax, code.code.co_filename)
+    function = make_function(code.code, code.globals, fail)
     return function if limits is None else limits.apply(function)
 
 
-def _in_new_thread(make: Callable[[], Callable[..., Any]], source: str) -> Callable[..., Any]:
+def _in_new_thread(make: Callable[[], FunctionCode], source: str) -> FunctionCode:
     from concurrent.futures import ThreadPoolExecutor  # rarely needed, and slow to import
 
     try:
@@ -343,9 +345,7 @@ def _return_error(
     return failure
 
 
-def _to_error(
-    source: str, tree: n.Expr, names: Names, file: str, error: Exception, record: Mapping[str, Any]
-) -> EvaluationError:
+def _to_error(syntax: Syntax, file: str, error: Exception, record: Mapping[str, Any]) -> EvaluationError:
     """Convert an exception of compiled code to an error with source location and the values of the variables there.
 
     Raises TypeError for a record that is not a mapping: the mistake is in the program, not in the expression.
@@ -354,12 +354,14 @@ def _to_error(
         raise TypeError(
             f"expected a mapping of field names to values as record, such as a dict, got {_describe_class(record)}"
         ) from None
+    source = syntax.source
     span = _span(source, file, error.__traceback__) or Span(0, len(source))
-    _show_in_tracebacks(source)
+    if file != RULES_FILENAME:
+        _show_in_tracebacks(source, file)
     if isinstance(error, StellarError):  # of an expression that a function evaluated
         message = error.message
     elif isinstance(error, LimitExceeded):
-        message = f"{_name_operation(tree, span)}{error}"
+        message = f"{_name_operation(syntax.tree, span)}{error}"
     elif isinstance(error, RecursionError):
         message = "the evaluation nests too deep"
     elif isinstance(error, _EXPLAINED) or type(error) is LookupError or type(error).__module__.startswith("stellar"):
@@ -368,11 +370,13 @@ def _to_error(
         message = str(error.args[0])
     else:
         message = f"{type(error).__name__}: {error}"
-    return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(names, span, record))
+    return EvaluationError(abbreviate(message, MAX_MESSAGE), source, span, _values(syntax.names, span, record))
 
 
 def _name_operation(tree: n.Expr, span: Span) -> str:
     """Return the function or operator at a span, as in `JOIN: `; an empty string for any other expression."""
+    from stellar.language import nodes as n  # most evaluations do not fail
+
     for node in n.walk(tree):
         if node.span == span:
             match node:
@@ -426,8 +430,7 @@ def _decode_span(source: str, code: types.CodeType, instruction: int) -> Span | 
     return SourceMap(source).to_span(line, column, end_line, end_column)
 
 
-def _show_in_tracebacks(source: str) -> None:
-    name = filename(source)
+def _show_in_tracebacks(source: str, name: str) -> None:
     if name in linecache.cache:
         return
     shown = [key for key in list(linecache.cache) if key.startswith("<stellar ")]

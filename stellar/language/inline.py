@@ -14,7 +14,7 @@ An expression is a constant of the program, never of an expression of a user. It
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,3 +56,16 @@ class Prepared(NamedTuple):
 
     function: Callable[..., Any]
     inline: tuple[Inline, ...] = ()
+
+
+def describe_forms(forms: Iterable[Inline]) -> tuple[Any, ...]:
+    """Return what code that contains inline forms has of them: all but the values that it refers to."""
+    return tuple(
+        (
+            form.expression,
+            form.when,
+            repr(form.classes),
+            tuple((name, value if isinstance(value, str | int) else None) for name, value in form.values.items()),
+        )
+        for form in forms
+    )

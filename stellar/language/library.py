@@ -291,6 +291,13 @@ class Function:
         marks = (f"{p.name}{'...' if p.repeated else '?' if p.optional else ''}" for p in self.parameters)
         return f"{self.name}({', '.join(marks)})"
 
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """A digest of what compiled code that calls it depends on; None if its module has no source file."""
+        from stellar.language.fingerprints import function_fingerprint  # only caches need it
+
+        return function_fingerprint(self)
+
     @property
     def family(self) -> str:
         """The name of the module that defines it, such as `strings`."""

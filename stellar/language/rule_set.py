@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from stellar.language.compiler.fuse import FILENAME, MOST_RULES, FusedRules, RuleSource, fuse, is_shallow
+from stellar.language.compiler.fuse import MOST_RULES, FusedRules, RuleSource, fuse, is_shallow
 from stellar.language.compiler.rule_index import build_indexes
+from stellar.language.compiler.source_map import RULES_FILENAME
 from stellar.language.context import Context
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
@@ -92,7 +93,7 @@ class RuleSet:
 
     def _convert(self, number: int, error: Exception, record: dict[str, Any]) -> StellarError:
         """Return the error that the single expression raises."""
-        failure = self.expressions[number].to_error_in(FILENAME)(error, record)
+        failure = self.expressions[number].to_error_in(RULES_FILENAME)(error, record)
         traceback = error.__traceback__
         assert traceback is not None  # it was raised
         failure.__cause__ = error.with_traceback(traceback.tb_next)  # the first frame refers to the error

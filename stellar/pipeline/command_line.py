@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from stellar.language.errors import ConfigError
+from stellar.util.program_cache import command_cache
 from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
 
@@ -72,7 +73,7 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
     """
     from stellar.pipeline.warnings_on_stderr import print_warnings
 
-    with print_warnings(name, options.max_warnings):
+    with print_warnings(name, options.max_warnings), command_cache(name, getattr(options, "config", None)):
         try:
             return int(options.run(options))
         except BrokenPipeError:  # the reader of our output has closed it

@@ -35,6 +35,9 @@ ABANDONED = 3600
 # The time of the last use is updated after this many seconds
 PRECISION = 24 * 3600
 
+# Values of a chunk: few enough to read no more than needed, and enough to store the strings that they share once
+_CHUNK = 100
+
 _FORMAT = b"stellar cache 1\n"
 _DIGEST_SIZE = 32
 _HEADER_SIZE = len(_FORMAT) + 2 * _DIGEST_SIZE
@@ -59,7 +62,7 @@ class CacheDirectory:
         for each in _list_parents(self.path):
             _check_directory(each, is_last=each == self.path)
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str) -> memoryview | None:
         """Return the content of a file; None if it does not exist, or is not certainly what this user wrote."""
         file = os.path.join(self.path, f"{name}{SUFFIX}")
         try:
@@ -173,11 +176,11 @@ def _note_use(descriptor: int) -> None:
             os.utime(descriptor)
 
 
-def _unwrap(content: bytes) -> bytes:
+def _unwrap(content: bytes) -> memoryview:
     """Return the body of a file. Raises _Unusable unless it is complete, and of this version and interpreter."""
     if len(content) > MOST_FILE_BYTES:
         raise _Unusable("too large")
-    start, body = content[:_HEADER_SIZE], content[_HEADER_SIZE:]
+    start, body = content[:_HEADER_SIZE], memoryview(content)[_HEADER_SIZE:]
     if not start.startswith(_FORMAT + _environment_digest()):
         raise _Unusable("written by another version")
     if start[-_DIGEST_SIZE:] != hashlib.sha256(body).digest():
@@ -211,7 +214,8 @@ class Pack:
     directory: where the file is
     name: the name of the program, with its configuration; each has its own file
 
-    The values of a pack with too many are those that were used last.
+    The file consists of chunks, of which only those with a value that is looked up are unmarshalled. What the last
+    process used is in the first chunks. The values of a pack with too many are those that were used last.
     """
 
     def __init__(self, directory: CacheDirectory, name: str) -> None:
@@ -219,29 +223,28 @@ class Pack:
         environment = _environment_digest().hex()
         self._file = hashlib.sha256(f"{environment} {name}".encode(errors="surrogatepass")).hexdigest()[:32]
         self._process = os.getpid()
-        self._entries: dict[str, bytes] | None = None
-        self._used: dict[str, bytes] = {}
+        self._stored: _StoredValues | None = None
+        self._used: dict[str, Any] = {}
         self._is_changed = False
 
     def get(self, key: str) -> Any:
-        """Return a new copy of a value; None if it is not cached."""
-        if self._entries is None:
-            self._entries = self._read()
-        content = self._entries.get(key)
-        if content is None:
-            return None
-        self._used[key] = content
-        return marshal.loads(content)
+        """Return a value, which must not be changed; None if it is not cached."""
+        value = self._used.get(key)
+        if value is None:
+            if self._stored is None:
+                self._stored = self._read()
+            value = self._stored.get(key)
+            if value is not None:
+                self._used[key] = value
+        return value
 
     def put(self, key: str, value: Any) -> None:
         """Cache a value, which is written by `save`. A value that `marshal` cannot write is not cached."""
         try:
-            content = marshal.dumps(value)
+            marshal.dumps(value)
         except ValueError:
             return
-        if self._entries is None:
-            self._entries = self._read()
-        self._entries[key] = self._used[key] = content
+        self._used[key] = value
         self._is_changed = True
 
     def save(self) -> None:
@@ -250,17 +253,44 @@ class Pack:
             return
         self._is_changed = False
         # Other processes may have written since; what this one used is first, so it is not evicted
-        merged = {**self._used, **self._read(), **self._used}
-        kept: dict[str, bytes] = {}
+        others = self._read()
+        keys = [*self._used, *(key for key in others.list_keys() if key not in self._used)]
+        chunks: list[tuple[tuple[str, ...], bytes]] = []
         size = 0
-        for key, content in merged.items():
-            size += len(key) * 4 + len(content) + 32
-            if size > MOST_FILE_BYTES // 2:
+        for start in range(0, len(keys), _CHUNK):
+            chunk = {
+                key: self._used[key] if key in self._used else others.get(key) for key in keys[start : start + _CHUNK]
+            }
+            content = marshal.dumps(chunk)
+            size += len(content)
+            if size > MOST_FILE_BYTES // 4:
                 break
-            kept[key] = content
-        self._directory.write(self._file, marshal.dumps(kept))
+            chunks.append((tuple(chunk), content))
+        self._directory.write(self._file, marshal.dumps(chunks))
 
-    def _read(self) -> dict[str, bytes]:
+    def _read(self) -> _StoredValues:
         body = self._directory.read(self._file)
-        entries: dict[str, bytes] = {} if body is None else marshal.loads(body)
-        return entries
+        return _StoredValues([] if body is None else marshal.loads(body))
+
+
+class _StoredValues:
+    """The values in a file, unmarshalled chunk by chunk."""
+
+    def __init__(self, chunks: list[tuple[tuple[str, ...], bytes]]) -> None:
+        self._chunk_of = {key: number for number, (keys, _) in enumerate(chunks) for key in keys}
+        self._contents = [content for _, content in chunks]
+        self._loaded: dict[int, dict[str, Any]] = {}
+
+    def list_keys(self) -> list[str]:
+        """Return the keys, of the values that were used last first."""
+        return list(self._chunk_of)
+
+    def get(self, key: str) -> Any:
+        """Return a value; None if it is not stored."""
+        number = self._chunk_of.get(key)
+        if number is None:
+            return None
+        chunk = self._loaded.get(number)
+        if chunk is None:
+            chunk = self._loaded[number] = marshal.loads(self._contents[number])
+        return chunk[key]

@@ -280,6 +280,6 @@ def test_without_columns_the_error_names_the_limit_only(monkeypatch):
 
 def test_an_exceeded_limit_is_explained_without_parsing_the_source_again(monkeypatch):
     expression = stellar.compile("JOIN(l, '')")
-    monkeypatch.setattr("stellar.language.expression.parse", None)
+    monkeypatch.setattr("stellar.language.parser.parse", None)
     with pytest.raises(EvaluationError, match="JOIN: more than"):
         expression({"l": ["a" * 2**20] * 17})

@@ -10,7 +10,7 @@ import pytest
 
 import stellar
 from stellar.functions import LIBRARY
-from stellar.language import expression as expressions
+from stellar.language.compiler import link
 from stellar.language.context import Context
 from stellar.language.expression import Expression
 from stellar.language.library import Library
@@ -135,9 +135,9 @@ def test_invalid_failures_are_rejected() -> None:
 
 def test_the_loop_is_compiled_once_for_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
-    compile_loop = expressions.compile_loop
+    compile_loop = link.compile_loop
     monkeypatch.setattr(
-        expressions, "compile_loop", lambda *args, **options: compiled.append("loop") or compile_loop(*args, **options)
+        link, "compile_loop", lambda *args, **options: compiled.append("loop") or compile_loop(*args, **options)
     )
     for expression in (stellar.compile("n"), stellar.compile("n -> n")):
         compiled.clear()
@@ -151,7 +151,7 @@ def test_an_expression_that_nests_too_deep_for_a_loop_is_called(monkeypatch: pyt
     def fail(*_: object, **__: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr(expressions, "compile_loop", fail)
+    monkeypatch.setattr(link, "compile_loop", fail)
     assert list(stellar.compile("n").map(iter([{"n": 1}]))) == [1]
 
 

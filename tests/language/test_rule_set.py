@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 import stellar
-from stellar.language.compiler import fuse as fusing
 from stellar.language.compiler.analysis import find_test
 from stellar.language.compiler.fuse import MOST_LEVELS, MOST_RULES, RuleCompiler, RuleSource, is_shallow
 from stellar.language.compiler.rule_index import FEWEST_RULES, build_indexes
+from stellar.language.compiler.source_map import RULES_FILENAME
 from stellar.language.context import NOTHING
 from stellar.language.errors import StellarError
 from stellar.language.expression import Expression
@@ -176,7 +176,7 @@ def test_an_error_does_not_refer_to_the_frame_that_refers_to_it() -> None:
     cause = failed[0].__cause__
     assert cause is not None
     assert cause.__traceback__ is not None
-    assert cause.__traceback__.tb_frame.f_code.co_filename != fusing.FILENAME
+    assert cause.__traceback__.tb_frame.f_code.co_filename != RULES_FILENAME
 
 
 def test_an_error_of_a_lambda_is_located_in_its_body() -> None:

@@ -50,11 +50,16 @@ def test_a_later_process_reads_what_was_stored(directory: Path) -> None:
     assert load(directory, "others") is None
 
 
-def test_each_look_up_returns_a_copy_of_its_own(directory: Path) -> None:
-    store(directory, value=[1])
+def test_values_in_many_chunks_are_found(directory: Path) -> None:
     pack = Pack(CacheDirectory(directory), "program")
-    pack.get("key").append(2)
-    assert pack.get("key") == [1]
+    for number in range(1000):
+        pack.put(f"key {number}", number)
+    pack.save()
+    later = Pack(CacheDirectory(directory), "program")
+    assert [later.get(f"key {number}") for number in (999, 0, 500, 999)] == [999, 0, 500, 999]
+    later.put("new", -1)
+    later.save()
+    assert [load(directory, key) for key in ("key 0", "key 999", "new")] == [0, 999, -1]
 
 
 def test_programs_have_files_of_their_own(directory: Path) -> None:
@@ -90,7 +95,8 @@ def test_values_that_other_processes_wrote_in_the_meantime_are_merged(directory:
 
 
 def test_a_full_file_has_the_values_that_were_used_last(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk_cache, "MOST_FILE_BYTES", 10_000)
+    monkeypatch.setattr(disk_cache, "MOST_FILE_BYTES", 17_000)
+    monkeypatch.setattr(disk_cache, "_CHUNK", 1)
     first = Pack(CacheDirectory(directory), "program")
     for number in range(4):
         first.put(f"old {number}", "x" * 1000)

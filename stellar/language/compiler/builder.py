@@ -6,13 +6,14 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from stellar.language import nodes as n
 from stellar.language import runtime
 from stellar.language.compiler import pyast as py
 from stellar.language.compiler.pyast import IN, IS, NOT_IN, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
+from stellar.language.inline import Prepared
 from stellar.language.library import Library
 from stellar.language.python_values import OWN
 
@@ -31,12 +32,21 @@ class Scope:
     loops: int = 0
 
 
+class PreparedCall(NamedTuple):
+    """A call of `prepare`: the name of the function, the arguments that are literals, else UNKNOWN, and the result."""
+
+    function: str
+    literals: list[Any]
+    prepared: Prepared
+
+
 class CodeBuilder(ABC):
     """State of one compilation and constructors of code that any rule may use.
 
     library: the functions that the expression may call
     source_map: positions of Python nodes by Stellar span
     names: the globals of the generated function
+    prepared: for each of them that `prepare` of a function returned, its call
     scope: the locals that are assigned where code is compiled now
     """
 
@@ -44,6 +54,7 @@ class CodeBuilder(ABC):
         self.library = library
         self.source_map = source_map
         self.names: dict[str, Any] = {}
+        self.prepared: dict[str, PreparedCall] = {}
         self.scope = Scope()
         self._name_count = 0
 

@@ -11,7 +11,7 @@ from stellar.language import nodes as n
 from stellar.language import runtime
 from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import accepts_every_value, constant_collection, static_class
-from stellar.language.compiler.builder import CodeBuilder
+from stellar.language.compiler.builder import CodeBuilder, PreparedCall
 from stellar.language.compiler.pyast import Code, HeldValue, Position
 from stellar.language.inline import Classes, Inline, Prepared
 from stellar.language.library import UNKNOWN, Function, Kind, Written
@@ -49,6 +49,8 @@ class CallBuilder(CodeBuilder):
         prepared = self.prepare_function(function, arguments)
         target = function.implementation if prepared is None else prepared.function
         name = f"f_{function.name}" if prepared is None else self.new_name(f"f_{function.name}_")
+        if prepared is not None:
+            self.prepared[name] = PreparedCall(function.name, list_literals(arguments), prepared)
         passed = [
             Argument(function, index, argument)
             for index, argument in enumerate(arguments)
@@ -67,7 +69,7 @@ class CallBuilder(CodeBuilder):
         """Return a function of the arguments that are not literals; None if the literals can't be processed now."""
         if not self.fast or function.prepare is None:
             return None
-        literals = [argument.value if isinstance(argument, n.Literal) else UNKNOWN for argument in arguments]
+        literals = list_literals(arguments)
         if all(value is UNKNOWN for value in literals):
             return None
         for index, value in enumerate(literals):
@@ -237,3 +239,8 @@ def _may_fit(classes: Classes, argument: Argument) -> bool:
 def _is_constant(node: n.Expr, held: HeldValue) -> bool:
     """Return True for a literal, and for a list or map that is created once."""
     return isinstance(node, n.Literal) or (isinstance(node, n.ListLiteral | n.MapLiteral) and held.first is held.again)
+
+
+def list_literals(arguments: tuple[n.Expr, ...]) -> list[Any]:
+    """Return the values of arguments that are literals, and UNKNOWN for the others."""
+    return [argument.value if isinstance(argument, n.Literal) else UNKNOWN for argument in arguments]

@@ -38,10 +38,9 @@ from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import static_class
 from stellar.language.compiler.codegen import Compiler
 from stellar.language.compiler.pyast import IS_NOT, LOAD, STORE, Code, HeldValue, Position
-from stellar.language.compiler.source_map import SourceMap
+from stellar.language.compiler.source_map import RULES_FILENAME, SourceMap
 from stellar.language.library import Library
 
-FILENAME = "<stellar rules>"
 # Rules of one Python function, because Python compiles long functions in more than linear time
 MOST_RULES = 200
 # Levels of a tree that is fused; deeper ones may exceed Python's stack, and are compiled by themselves
@@ -73,7 +72,7 @@ def fuse(rules: Sequence[RuleSource], library: Library) -> FusedRules:
     compiler = RuleCompiler(rules, library)
     module = compiler.compile_rules()
     namespace = {**compiler.names, "__builtins__": {"Exception": Exception}}
-    exec(compile(module, FILENAME, "exec"), namespace)
+    exec(compile(module, RULES_FILENAME, "exec"), namespace)
     function: FusedRules = namespace["rules"]
     return function
 

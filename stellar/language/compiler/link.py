@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
+from types import CodeType
 from typing import Any
 
 from stellar.language import nodes as n
 from stellar.language.compiler.codegen import Compiler
+from stellar.language.compiler.functions import Fail, make_function
 from stellar.language.compiler.source_map import SourceMap, filename
 from stellar.language.library import Library
 
 
-def compile_tree(
-    tree: n.Expr,
-    library: Library,
-    source: str,
-    fail: Callable[[Exception, Mapping[str, Any]], Exception],
-    *,
-    predicate: bool = False,
-    strict: bool = False,
-    fast: bool = True,
-) -> Callable[..., Any]:
-    """Return a Python function `(record, context)` that evaluates a tree.
+def compile_tree(compiler: Compiler, tree: n.Expr, source: str, *, predicate: bool = False) -> CodeType:
+    """Return the code of a Python function `(record, context)` that evaluates a tree.
 
-    fail: returns the error to raise for an exception and the record
     predicate: the result must be a boolean or null
-    strict: reading a variable that the record does not have is an error
-    fast: write operators inline
     """
-    return link_function(Compiler(library, SourceMap(source), strict, fast), tree, source, fail, predicate=predicate)
+    module = compile(compiler.compile_module(tree, predicate), filename(source), "exec")
+    [code] = [constant for constant in module.co_consts if isinstance(constant, CodeType)]
+    return code
 
 
 def link_function(
-    compiler: Compiler,
-    tree: n.Expr,
-    source: str,
-    fail: Callable[[Exception, Mapping[str, Any]], Exception],
-    *,
-    predicate: bool = False,
+    compiler: Compiler, tree: n.Expr, source: str, fail: Fail, *, predicate: bool = False
 ) -> Callable[..., Any]:
-    """Compile a tree and link the code with the helpers that it calls."""
-    module = compiler.compile_module(tree, predicate)
-    namespace = {**compiler.names, "fail": fail, "__builtins__": {"Exception": Exception}}
-    exec(compile(module, filename(source), "exec"), namespace)
-    function: Callable[..., Any] = namespace["expression"]
-    return function
+    """Compile a tree and link the code with the helpers that it calls.
+
+    fail: returns the error to raise for an exception and the record
+    """
+    code = compile_tree(compiler, tree, source, predicate=predicate)
+    return make_function(code, compiler.names, fail)
 
 
 def compile_loop(

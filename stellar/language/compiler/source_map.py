@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
-from stellar.language.compiler.pyast import Position
 from stellar.language.source import Span
+
+if TYPE_CHECKING:
+    from stellar.language.compiler.pyast import Position
+
+
+# The file that represents the rules of a set, which are compiled to one function
+RULES_FILENAME = "<stellar rules>"
 
 
 def filename(source: str) -> str:

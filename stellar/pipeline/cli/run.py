@@ -32,6 +32,7 @@ from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts, run_batches
 from stellar.pipeline.services import add_registry_options
 from stellar.util.abbreviate import escape
+from stellar.util.program_cache import save_cache
 
 if TYPE_CHECKING:
     from stellar.pipeline.profiler.in_run import ProfilingSink
@@ -108,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
         check_readable(files, (options.output, options.errors))
         _check_options(options, configs[0], files)
         process = _connect(opened, options, choose, stack)
+        save_cache()
         sinks = stack.enter_context(Sinks())
         state = open_state(options, sinks, pipeline.sensor) if options.resume else RunState(pipeline.sensor)
         sink = sinks.open(options.output, "records", choose)

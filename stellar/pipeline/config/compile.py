@@ -85,10 +85,11 @@ class BuildContext:
         return predicate
 
     def _compile(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
-        expression = self.problems.attempt(lambda: self._compile_or_raise(text, location, predicate=predicate), _NULL)
-        if expression is not _NULL:
-            self.functions.update(expression.functions)
-            self.expressions.append((location, expression))
+        expression = self.problems.attempt(lambda: self._compile_or_raise(text, location, predicate=predicate), None)
+        if expression is None:
+            return stellar.compile("null")
+        self.functions.update(expression.functions)
+        self.expressions.append((location, expression))
         return expression
 
     def _compile_or_raise(self, text: str, location: SourceLocation, *, predicate: bool) -> Expression:
@@ -96,9 +97,6 @@ class BuildContext:
             return self.compile_source(text, library=self.library, predicate=predicate)
         except StellarError as error:
             raise location.error(str(error)) from error
-
-
-_NULL = stellar.compile("null")
 
 
 def find_missing_services(

@@ -31,6 +31,7 @@ from stellar.profiles.store import PROFILE_STORE_KEY, ProfileStore, open_profile
 from stellar.profiles.stream import StreamProfiler
 from stellar.stores.base import StoreError
 from stellar.util.abbreviate import escape
+from stellar.util.program_cache import command_cache
 from stellar.util.subcommands import select_command
 from stellar.util.version import add_version
 
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     select_command(parser, words, ("run",))
     options = parser.parse_args(words)
     try:
-        return run(options)
+        with command_cache("stellar-profiler", options.config):
+            return run(options)
     except (ConfigError, OSError, ValueError, LookupError, StoreError) as error:
         print_error("stellar-profiler", error)
         return FAILED
