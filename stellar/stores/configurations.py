@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stellar.util.abbreviate import quote
 from stellar.util.atomic_files import replace_content
@@ -99,7 +99,7 @@ class DirectoryConfigurations:
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration in a new file, which then replaces the earlier one."""
         path = self._path(kind, sensor)
-        data = _encode(text)
+        data = encode_text(text)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_content(str(path), data)
 
@@ -146,7 +146,7 @@ class ZooKeeperConfigurations:
 
     def write(self, kind: str, text: str, sensor: str | None = None) -> None:
         """Store a configuration; see ConfigurationStore."""
-        self.nodes.write(self.describe(kind, sensor), _encode(text))
+        self.nodes.write(self.describe(kind, sensor), encode_text(text))
 
     def describe(self, kind: str, sensor: str | None = None) -> str:
         """Return the path of a node."""
@@ -187,6 +187,46 @@ class ConfigurationSnapshot:
         return {f"{self.origin}/{path}": data.decode("utf-8-sig", "replace") for path, data in self.contents.items()}
 
 
+class NewConfiguration(NamedTuple):
+    """A configuration that is to be stored.
+
+    name: its location, for messages
+    """
+
+    kind: str
+    sensor: str | None
+    data: bytes
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The path below the root. Raises ValueError for an invalid name of a sensor."""
+        return locate(self.kind, self.sensor)
+
+
+class ChangedConfigurations:
+    """Configurations as they would be after changes."""
+
+    def __init__(self, base: ReadableConfigurations, changes: Iterable[NewConfiguration]) -> None:
+        self._base = base
+        self._changes = {(each.kind, each.sensor): each for each in changes}
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; see ReadableConfigurations."""
+        change = self._changes.get((kind, sensor))
+        return self._base.read(kind, sensor) if change is None else _decode(change.data, change.name)
+
+    def describe(self, kind: str, sensor: str | None = None) -> str:
+        """Return the location of a configuration, which is its name if it is a change."""
+        change = self._changes.get((kind, sensor))
+        return self._base.describe(kind, sensor) if change is None else change.name
+
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the sensors that have a configuration of a kind, sorted."""
+        changed = {sensor for changed, sensor in self._changes if changed == kind and sensor is not None}
+        return sorted(changed.union(self._base.list_sensors(kind)))
+
+
 def read_snapshot(nodes: NodeStore, root: str, origin: str) -> ConfigurationSnapshot:
     """Return the configurations below a node. Raises OSError if they cannot be read."""
     paths = [*_SINGLE.values()]
@@ -195,7 +235,8 @@ def read_snapshot(nodes: NodeStore, root: str, origin: str) -> ConfigurationSnap
     return ConfigurationSnapshot(origin, {path: data for path, data in contents if data is not None})
 
 
-def _encode(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
+    """Return a configuration as bytes. Raises ValueError if UTF-8 cannot encode it."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:

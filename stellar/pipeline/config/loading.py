@@ -105,7 +105,7 @@ class SensorConfig:
     def load_sibling(self, sensor: str) -> SensorConfig | None:
         """Return the enrichment of another sensor, if there is one. Raises ConfigError."""
         if self.store is not None:
-            return load_stored_enrichment(self.store, sensor, self.directory)
+            return load_stored_enrichment(self.store, sensor, directory=self.directory)
         directory = self.directory or Path()
         return load_enrichment(directory, sensor) if (directory / "enrichments" / f"{sensor}.json").exists() else None
 
@@ -167,13 +167,16 @@ def load_stored(
 
 
 def load_stored_enrichment(
-    store: ReadableConfigurations, sensor: str, directory: Path | None = None
+    store: ReadableConfigurations,
+    sensor: str,
+    problems: ErrorCollector = RAISE_FIRST,
+    directory: Path | None = None,
 ) -> SensorConfig | None:
     """Load the configuration of a sensor that is parsed elsewhere; None if it has no enrichment. Raises ConfigError."""
-    enrichment = _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, RAISE_FIRST)
+    enrichment = _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, problems)
     if enrichment is None:
         return None
-    return SensorConfig(sensor, default_parser(), enrichment, load_stored_global(store), directory, store)
+    return SensorConfig(sensor, default_parser(), enrichment, load_stored_global(store, problems), directory, store)
 
 
 def load_stored_global(store: ReadableConfigurations, problems: ErrorCollector = RAISE_FIRST) -> GlobalConfig:

@@ -6,7 +6,6 @@ The shell's option `--config` selects a directory, and `-z` ZooKeeper.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from stellar.language.context import Context
@@ -14,18 +13,10 @@ from stellar.language.conversions import to_optional_string
 from stellar.language.errors import ConfigError
 from stellar.language.expression import shell_library
 from stellar.language.library import stellar
-from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.loading import (
-    SensorConfig,
-    default_parser,
-    parse_enrichment,
-    parse_global,
-    parse_indexing,
-    parse_parser,
     validate,
 )
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object
+from stellar.pipeline.config.locations import ConfigErrors, SourceLocation, parse_object
 from stellar.pipeline.config.metron_json import (
     make_empty_parser,
     print_json,
@@ -36,9 +27,16 @@ from stellar.pipeline.config.metron_json import (
 )
 from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.functions.arguments import list_errors
-from stellar.pipeline.profiler.loading import parse_definitions
-from stellar.pipeline.stages.validation import build_validation
-from stellar.stores.configurations import KINDS, ConfigurationStore, DirectoryConfigurations, has_sensors
+from stellar.pipeline.stored_check import check_configuration
+from stellar.stores.configurations import (
+    KINDS,
+    ChangedConfigurations,
+    ConfigurationStore,
+    DirectoryConfigurations,
+    NewConfiguration,
+    encode_text,
+    has_sensors,
+)
 
 _NOT_GIVEN: Any = object()
 
@@ -162,42 +160,9 @@ def _attempt(function: str, make: Callable[[], Any]) -> Any:
 
 def _check(kind: str, text: str, sensor: str | None, store: ConfigurationStore) -> None:
     """Check a configuration as a run does when it starts. Raises ConfigError."""
-    location = SourceLocation(store.describe(kind, sensor))
-    match kind:
-        case "GLOBAL":
-            config = parse_global(text, location)
-            build_validation(config.field_validations, location / "fieldValidations", BuildContext())
-        case "PROFILER":
-            parse_definitions(text, location, shell_library())
-        case "INDEXING":
-            parse_indexing(text, location)
-        case _:
-            _check_sensor(kind, text, sensor or "", location, store)
-
-
-def _check_sensor(kind: str, text: str, sensor: str, location: SourceLocation, store: ConfigurationStore) -> None:
+    new = NewConfiguration(kind, sensor, encode_text(text), store.describe(kind, sensor))
     directory = store.directory if isinstance(store, DirectoryConfigurations) else None
-    found: list[ConfigError] = []
-    config = SensorConfig(
-        sensor,
-        parse_parser(text, location) if kind == "PARSER" else default_parser(),
-        globals=_read_settings(store),
-        directory=directory,
-    )
-    if kind == "ENRICHMENT":
-        config = SensorConfig(sensor, config.parser, parse_enrichment(text, location), config.globals, directory)
-    build_pipeline(config, problems=ErrorCollector(found))
-    file = (config.parser_location if kind == "PARSER" else config.enrichment_location).file
-    if errors := [error for error in found if error.file == file and not _is_elsewhere(error, directory)]:
+    found = check_configuration(ChangedConfigurations(store, [new]), kind, sensor, directory, shell_library())
+    # Only the hosts of a cluster may have the files of patterns
+    if errors := [*found.invalid, *found.failing, *(found.elsewhere if directory is not None else ())]:
         raise ConfigErrors(errors)
-
-
-def _is_elsewhere(error: ConfigError, directory: Path | None) -> bool:
-    """Return True for an error about a file of patterns, which only the hosts of a cluster may have."""
-    return directory is None and error.path == "parserConfig.grokPath"
-
-
-def _read_settings(store: ConfigurationStore) -> GlobalConfig:
-    """Return the global configuration, which selects the functions that expressions can call."""
-    text = store.read("GLOBAL")
-    return GlobalConfig() if text is None else parse_global(text, SourceLocation(store.describe("GLOBAL")))
