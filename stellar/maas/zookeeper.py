@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -69,6 +69,23 @@ _AWAY = (
     refusals.ConnectionClosedError,
     refusals.OperationTimeoutError,
 )
+
+
+_LARGEST_REQUEST = 0xFFFFF  # bytes, by default
+
+
+def _split_by_size(contents: Mapping[str, bytes]) -> Iterator[dict[str, bytes]]:
+    """Yield contents for one transaction each."""
+    batch: dict[str, bytes] = {}
+    size = 0
+    for path, data in contents.items():
+        if batch and size + len(data) > _LARGEST_REQUEST // 2:
+            yield batch
+            batch, size = {}, 0
+        batch[path] = data
+        size += len(data)
+    if batch:
+        yield batch
 
 
 def _options(value: Any) -> dict[str, Any]:
@@ -320,6 +337,41 @@ class ZooKeeper:
                     self.request("create", path, data, makepath=True)
                 except refusals.NodeExistsError:
                     continue  # another client created it first
+            return
+
+    def write_all(self, contents: Mapping[str, bytes]) -> None:
+        """Set the data of nodes in one transaction, all or none; create those that do not exist, and their parents.
+
+        More than half of ZooKeeper's default limit for a request, 1 MiB, is written in several transactions.
+
+        Raises as `transact`; the message names a node that is too large for the default limit.
+        """
+        for parent in {path.rpartition("/")[0] for path in contents}:
+            self.ensure_path(parent)
+        for batch in _split_by_size(contents):
+            try:
+                self._write_batch(batch)
+            except ConnectionError as error:  # how a server answers a request that is too large
+                path = max(batch, key=lambda path: len(batch[path]))
+                if len(batch[path]) < _LARGEST_REQUEST:
+                    raise
+                raise ConnectionError(
+                    f"{error}; {path} has {len(batch[path]):,} bytes, and servers accept {_LARGEST_REQUEST:,} unless "
+                    "jute.maxbuffer is greater"
+                ) from error
+
+    def _write_batch(self, contents: Mapping[str, bytes]) -> None:
+        while True:
+            existing = {path for path in contents if self.request("exists", path) is not None}
+
+            def build(transaction: TransactionRequest, existing: Collection[str] = existing) -> None:
+                for path, data in contents.items():
+                    (transaction.set_data if path in existing else transaction.create)(path, data)
+
+            try:
+                self.transact(build)
+            except (refusals.NoNodeError, refusals.NodeExistsError):
+                continue  # another client deleted or created it
             return
 
     def delete(self, path: str, seconds: float = REQUEST_SECONDS) -> bool:

@@ -20,6 +20,7 @@ PROGRAM = Program(
         "triage": "score records by the rules of threat triage, and explain the scores",
         "test": "run the tests beside a configuration",
         "worker": "process the messages of Kafka topics with pipelines, until it is stopped",
+        "config": "push configurations to ZooKeeper, and pull, show and change them there",
         "schema": "print the JSON Schema of a kind of configuration, for editors",
     },
 )
