@@ -165,10 +165,13 @@ class BaseRegistry:
             version = plan.choose(snapshot.counts(name), name, key)
         found = snapshot.find(name, version)
         closed = self._breakers.exclude_open(found.urls)
-        if closed is found.urls:
-            instances = found.instances
-            return (instances[0] if len(instances) == 1 else random.choice(instances)).payload
-        return random.choice([instance for instance in found.instances if instance.url in closed]).payload
+        instances = found.instances
+        if len(instances) == 1:
+            return instances[0].payload
+        chosen = random.choice(instances).payload
+        while closed is not found.urls and chosen.url not in closed:  # at least half are closed
+            chosen = random.choice(instances).payload
+        return chosen
 
     def version(self, name: str, version: str) -> VersionSnapshot | None:
         self._update_view()

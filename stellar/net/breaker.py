@@ -66,6 +66,10 @@ class _Circuit:
     def has_failed(self) -> bool:
         return bool(self.opened or self.refused)
 
+    def is_open(self, now: float) -> bool:
+        """Return True while the instance must not be called."""
+        return now < self.open_until or now < self.rests_until or now < self.trial_until
+
 
 @dataclass
 class CircuitBreakers:
@@ -97,28 +101,37 @@ class CircuitBreakers:
     def all_closed(self) -> bool:
         return not self._circuits
 
+    def is_healthy(self, url: str) -> bool:
+        """Return True if the instance has not failed since its last response."""
+        return not self._circuits or normal_url(url) not in self._circuits
+
     def is_open(self, url: str) -> bool:
         """Return True while the instance must not be called, which includes the time of a trial."""
         if not self._circuits:  # the common case
             return False
         circuit = self._circuits.get(normal_url(url))
-        return circuit is not None and self.clock() < max(circuit.open_until, circuit.rests_until, circuit.trial_until)
+        return circuit is not None and circuit.is_open(self.clock())
 
     __contains__ = is_open
 
     def exclude_open(self, urls: Sequence[str]) -> Sequence[str]:
-        """Return the URLs without those whose circuit is open, or all of them if more than half are open."""
-        if not self._circuits:
+        """Return the URLs without those whose circuit is open, or all of them if more than half are open.
+
+        If all of them are returned, it is the given sequence itself.
+        """
+        circuits = self._circuits
+        if not circuits:
             return urls
-        closed = [url for url in urls if not self.is_open(url)]
-        return closed if 2 * len(closed) >= len(urls) else urls
+        now = self.clock()
+        closed = [url for url in urls if (found := circuits.get(normal_url(url))) is None or not found.is_open(now)]
+        return closed if len(urls) > len(closed) >= len(urls) / 2 else urls
 
     def begin_trial(self, url: str) -> bool:
         """Claim the trial call of a half-open circuit; return False if the circuit is closed or open.
 
         The caller must report the outcome by one of the methods below.
         """
-        if not self._circuits:
+        if self.is_healthy(url):
             return False
         with self._lock:
             circuit = self._circuits.get(normal_url(url))
@@ -136,7 +149,7 @@ class CircuitBreakers:
 
     def record_success(self, url: str) -> None:
         """Record a response or a new registration, and close the circuit."""
-        if self._circuits:
+        if not self.is_healthy(url):
             with self._lock:
                 self._circuits.pop(normal_url(url), None)
 

@@ -31,6 +31,7 @@ MAX_LINE = 65_536
 MAX_LINES = 200  # of a head, and of the trailer of a chunked body
 MAX_INTERIM_RESPONSES = 20  # of status 1xx
 RECEIVE_BYTES = 65_536
+BODILESS = (204, 304)  # the statuses of responses without a body
 
 # A server sends the same heads again and again; the last ones of up to this length are parsed once
 KNOWN_HEADS, MAX_KNOWN_HEAD = 512, 1000
@@ -57,11 +58,13 @@ class Head(NamedTuple):
 
     headers: lowercase names; shared by equal heads, so it must not be changed
     keeps_alive: True if it allows to reuse the connection
+    length: of the body, if Content-Length alone determines it, otherwise None
     """
 
     status: int
     headers: Mapping[bytes, bytes]
     keeps_alive: bool
+    length: int | None
 
 
 def _parse_head(data: bytes) -> Head:
@@ -78,7 +81,11 @@ def _parse_head(data: bytes) -> Head:
         headers[name.strip().lower()] = value.strip()
     named = headers.get(b"connection", b"").lower()
     keeps_alive = b"close" not in named if version.rstrip() != b"HTTP/1.0" else b"keep-alive" in named
-    return Head(int(code), headers, keeps_alive)
+    status, length = int(code), headers.get(b"content-length", b"")
+    is_plain = status >= 200 and status not in BODILESS and b"transfer-encoding" not in headers
+    return Head(
+        status, headers, keeps_alive, int(length) if is_plain and length.isdigit() and len(length) < 10 else None
+    )
 
 
 _parse_known_head = lru_cache(KNOWN_HEADS)(_parse_head)
@@ -150,7 +157,15 @@ class ResponseParser:
             end, self._at = bare, bare + 2
         else:
             return self._await_head(buffer[begin:])
-        self._take_head(buffer[begin:end])
+        data = buffer[begin:end]
+        head = _parse_known_head(data) if len(data) <= MAX_KNOWN_HEAD else _parse_head(data)
+        if (length := head.length) is not None and length <= self._max_bytes and self._has_body:
+            begin, end = self._at, self._at + length
+            if end <= len(buffer):  # the common case: the complete body arrived together with the head
+                self.status, self.headers, self.keeps_alive = head.status, head.headers, head.keeps_alive
+                self._at, self.body, self.complete = end, buffer[begin:end], True
+                return True
+        self._take_head(head)
         return True
 
     def _await_head(self, received: bytes) -> bool:
@@ -162,8 +177,7 @@ class ResponseParser:
             raise ProtocolError("the response has too many headers")
         return False
 
-    def _take_head(self, data: bytes) -> None:
-        head = _parse_known_head(data) if len(data) <= MAX_KNOWN_HEAD else _parse_head(data)
+    def _take_head(self, head: Head) -> None:
         self.headers, self.status = head.headers, head.status
         if 100 <= head.status < 200:
             self._take_interim()
@@ -179,7 +193,7 @@ class ResponseParser:
     def _choose_body(self, status: int) -> None:
         """Choose how to find the end of the body: RFC 9112, section 6.3."""
         length = self.headers.get(b"content-length")
-        if status in (204, 304) or not self._has_body:
+        if status in BODILESS or not self._has_body:
             self._complete(b"")
         elif self.headers.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._step = ResponseParser._read_chunk_size

@@ -85,9 +85,8 @@ class ConcurrencyLimiter:
 
     def of(self, url: str) -> ServerLoad:
         """Return the load of the server of a URL."""
-        address = normal_url(url)
-        load = self._loads.get(address)
-        if load is None:
+        load = self._loads.get(url)  # the common case: a URL in its normal form
+        if load is None and (load := self._loads.get(address := normal_url(url))) is None:
             with self._lock:
                 if len(self._loads) >= MAX_LOADS:
                     self._loads = {key: each for key, each in self._loads.items() if each.requests}
@@ -108,7 +107,7 @@ class ConcurrencyLimiter:
     def try_enter(self, load: ServerLoad) -> bool:
         """Take a slot, which must be released by `leave`; return False if all are taken."""
         with self._lock:
-            if self.is_full(load):
+            if load.in_flight >= self._limit > 0:
                 return False
             load.in_flight += 1
             return True

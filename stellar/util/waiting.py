@@ -132,8 +132,9 @@ class Future(Generic[T]):
 
     def _finish(self) -> None:
         self._done = True
-        for each in tuple(self._waiting):
-            each.set()
+        if self._waiting:
+            for each in tuple(self._waiting):
+                each.set()
 
 
 # A socket with EVENT_READ or EVENT_WRITE of selectors, or a future

@@ -259,6 +259,25 @@ def test_all_instances_are_used_if_more_than_half_of_the_circuits_are_open(opene
     assert tuple(breakers.exclude_open(FOUR)) == closed
 
 
+def test_an_instance_is_healthy_until_it_fails_and_after_its_next_response(breakers):
+    assert breakers.is_healthy("http://a")
+    breakers.record_failure("http://a")
+    assert [breakers.is_healthy(url) for url in ("http://a", "HTTP://A:80/", "http://b")] == [False, False, True]
+    breakers.record_success("http://b")
+    assert not breakers.is_healthy("http://a")
+    breakers.record_success("HTTP://A:80/")
+    assert breakers.is_healthy("http://a")
+
+
+def test_the_choice_is_the_given_sequence_if_no_circuit_is_open(breakers):
+    urls = ("http://a", "http://b", "http://c")
+    assert breakers.exclude_open(urls) is urls
+    breakers.record_failure("http://a")  # fewer failures than open a circuit
+    assert breakers.exclude_open(urls) is urls
+    breakers.record_refused("http://a")
+    assert breakers.exclude_open(urls) == ["http://b", "http://c"]
+
+
 def test_without_instances_the_choice_is_empty(breakers):
     breakers.record_refused(URL)
     assert list(breakers.exclude_open(())) == []

@@ -98,27 +98,28 @@ class Dispatcher:
         Raises MaasError.
         """
         try:
-            return self._send_patiently(call)
+            while True:
+                try:
+                    outcome = self._send(call)
+                except MaasError as error:
+                    self._await_turn(call, error)
+                else:
+                    if call.model is not None:
+                        self._outages.end(call.model)
+                    return outcome
         except MaasError as error:
             if not call.reported and error.reason != "not allowed" and self.urls_of(call.model):
                 self._report_failure(call, error.url or call.given)
             raise
 
-    def _send_patiently(self, call: ModelCall) -> tuple[list[Decoded], str]:
-        """Call instances; wait while they are busy or the model is in an outage, as long as the call may."""
-        while True:
-            try:
-                outcome = self._send(call)
-            except RecordRefused:
-                raise
-            except InstanceBusy as error:
-                self._await_rest(call, error)
-            except MaasError as error:
-                self._await_instance(call, error)
-            else:
-                if call.model is not None:
-                    self._outages.end(call.model)
-                return outcome
+    def _await_turn(self, call: ModelCall, error: MaasError) -> None:
+        """Wait while the instances are busy or the model is in an outage. Raises the error if the call must not."""
+        if isinstance(error, RecordRefused):
+            raise error
+        if isinstance(error, InstanceBusy):
+            self._await_rest(call, error)
+        else:
+            self._await_instance(call, error)
 
     def _send(self, call: ModelCall) -> tuple[list[Decoded], str]:
         """Call instances until one responds, none is left, or no retry is left."""
@@ -152,8 +153,9 @@ class Dispatcher:
 
         Raises ModelUnavailable if no instance is allowed, InstanceBusy if all are busy.
         """
-        if not tried and self.breakers.all_closed and self._uniform and self.is_allowed(call.given):
-            return call.given  # the common case
+        given = call.given
+        if not tried and self._uniform and self.breakers.is_healthy(given) and self.is_allowed(given):
+            return given  # the common case
         urls = self.urls_of(call.model)
         if not tried and (first := self._first_url(call, urls)) is not None:
             return first
@@ -165,11 +167,11 @@ class Dispatcher:
             raise InstanceBusy(f"all instances of {call.model} are busy", 0.0)
         if tried:
             return None
-        if (refusal := self._refusal_of(call.given)) is not None:
+        if (refusal := self._refusal_of(given)) is not None:
             raise ModelUnavailable(refusal, "not allowed")
-        if self.breakers.rest_seconds(call.given):
-            raise InstanceBusy(f"{call.given} is busy", 0.0)
-        return call.given
+        if self.breakers.rest_seconds(given):
+            raise InstanceBusy(f"{given} is busy", 0.0)
+        return given
 
     def _first_url(self, call: ModelCall, urls: Sequence[str]) -> str | None:
         """Return the instance that the registry chose, or a less busy one; None if it must not be called."""
@@ -332,7 +334,7 @@ class Dispatcher:
     def new_attempt(self, call: ModelCall, url: str, load: ServerLoad, now: float) -> Attempt:
         """Return an attempt for which a slot was taken."""
         self.counters.count_request()
-        if self.breakers.all_closed:  # the common case
+        if self.breakers.is_healthy(url):  # the common case
             avoided = trial = False
         else:
             avoided, trial = self.breakers.is_open(url), self.breakers.begin_trial(url)

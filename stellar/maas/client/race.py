@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +88,19 @@ class Race:
         ]
 
     def _less_loaded_url(self) -> str | None:
-        """Return the least loaded other instance with at most half as many requests, if any."""
+        """Return the least loaded other instance with at most half as many requests, if any.
+
+        A trial may use any other instance: it is the only request of its own, and the others are busy with all the
+        rest. The calls that follow in a window would have to end before it.
+        """
         dispatcher, model = self._dispatcher, self._call.model
         snapshot = None if model is None else dispatcher.registry.version(*model)
         settings = {} if snapshot is None else snapshot.settings
+        most = inf if self._first.trial else self._first.load.requests
         loads = {
             url: load.requests
             for url in self._other_urls()
-            if 2 * (load := dispatcher.limiter.of(url)).requests <= self._first.load.requests
-            and settings.get(url, {}).get("hedge", True)
+            if 2 * (load := dispatcher.limiter.of(url)).requests <= most and settings.get(url, {}).get("hedge", True)
         }
         return min(loads, key=lambda url: (loads[url], random.random())) if loads else None
 

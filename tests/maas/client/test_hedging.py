@@ -512,6 +512,24 @@ def test_a_trial_that_is_slow_is_hedged_and_opens_the_circuit_again(gate, serve,
     assert client.counters().circuits == {silent.url: "open"}
 
 
+def test_a_trial_is_hedged_while_the_other_instances_are_busy(gate, serve, quick, register, client_of, registry):
+    now = [0.0]
+    registry.breakers.clock = lambda: now[0]
+    silent = serve(gate())
+    register(silent.url)
+    register(quick.url)
+    for _ in range(3):
+        registry.breakers.record_failure(silent.url)
+    now[0] = 1.0
+    client = client_of(hedge_ms=20)
+    limiter = client._dispatcher.limiter
+    for _ in range(60):  # the calls of a window that wait for the result of the trial
+        assert limiter.try_enter(limiter.of(quick.url))
+    assert client.apply(at(silent)) == {"from": "quick"}
+    assert counts(client) == (2, 1, 0)
+    assert client.counters().circuits == {silent.url: "open"}
+
+
 def test_a_successful_trial_closes_the_circuit(serve, quick, register, client_of, registry):
     now = [0.0]
     registry.breakers.clock = lambda: now[0]
