@@ -66,6 +66,11 @@ class ConfigError(Exception):
         self.path = path
         self.message = message
 
+    @property
+    def errors(self) -> tuple[ConfigError, ...]:
+        """All errors that were found: several for an error that combines them, otherwise this one."""
+        return (self,)
+
     def __str__(self) -> str:
         location = f"{self.file}: {self.path}" if self.path else self.file
         return f"{location}: {self.message}"

@@ -90,12 +90,11 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
 
 def print_error(name: str, error: Exception) -> None:
     """Print an error of a command, or each of several ones, with the location of one in a configuration."""
-    from stellar.pipeline.config.locations import ConfigErrors
     from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT_NAME
 
     if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT_NAME:
         _drop_output()
-    for each in error.errors if isinstance(error, ConfigErrors) else (error,):
+    for each in error.errors if isinstance(error, ConfigError) else (error,):
         print(f"{name}: {_format_error(each)}", file=sys.stderr)
 
 

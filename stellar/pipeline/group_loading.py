@@ -15,7 +15,7 @@ from stellar.pipeline.config.loading import (
     load_stored,
     load_stored_global,
 )
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector
+from stellar.pipeline.config.locations import ErrorCollector
 from stellar.pipeline.config.positions import add_positions
 from stellar.pipeline.routing import PipelineGroup, expand_groups
 from stellar.stores.configurations import ConfigurationSnapshot
@@ -63,12 +63,10 @@ def _load(
     load_one: Callable[[str, ErrorCollector], SensorConfig],
     build: Callable[..., PipelineGroup] = build_group,
 ) -> Loaded:
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
+    problems = ErrorCollector([])
     groups: Mapping[str, list[str]] = problems.attempt(load_all_groups, {})
     sensors = expand_groups([name.strip() for name in names.split(",")], groups)
     configs = [load_one(sensor, problems) for sensor in sensors]
     group = build(configs, problems=problems)
-    if errors:
-        raise ConfigErrors(list({str(error): error for error in errors}.values()))  # all sensors share global.json
+    problems.raise_found()
     return configs, group

@@ -27,7 +27,6 @@ from stellar.language.errors import ConfigError
 from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.config.loading import SensorConfig
-from stellar.pipeline.config.locations import ConfigErrors
 from stellar.pipeline.group_loading import Loaded
 from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.routing import PipelineGroup
@@ -286,4 +285,4 @@ def _keep(path: str, data: bytes) -> bytes:
 
 
 def _list_messages(error: Exception) -> list[str]:
-    return [str(each) for each in error.errors] if isinstance(error, ConfigErrors) else [str(error)]
+    return [str(each) for each in error.errors] if isinstance(error, ConfigError) else [str(error)]

@@ -295,7 +295,9 @@ def test_a_configuration_error_has_file_and_path():
     assert (
         str(ConfigError("squid.json", "parserConfig.x", "not a number")) == "squid.json: parserConfig.x: not a number"
     )
-    assert str(ConfigError("squid.json", "", "is empty")) == "squid.json: is empty"
+    error = ConfigError("squid.json", "", "is empty")
+    assert str(error) == "squid.json: is empty"
+    assert error.errors == (error,)
 
 
 def _prepare_repeat(text: object, times: object) -> Callable[[str], str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from stellar.java.jackson import without_comments
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import load_config, read_enrichment, read_parser
-from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
 
 
 def write(path: Path, text: str) -> Path:
@@ -126,3 +127,18 @@ def test_a_key_with_half_of_a_surrogate_pair_is_an_error(tmp_path: Path) -> None
 def test_further_errors_are_counted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
         read_parser(write(tmp_path / "x.json", '{"numWorkers": "x"}'))
+
+
+def test_collected_errors_are_raised_once_each() -> None:
+    problems = ErrorCollector([])
+    problems.raise_found()
+    first, second = ConfigError("a.json", "x", "is wrong"), ConfigError("a.json", "y", "is wrong")
+    for error in (first, ConfigErrors([ConfigError("a.json", "x", "is wrong"), second])):
+        problems.attempt(partial(_raise, error), None)
+    with pytest.raises(ConfigError) as raised:
+        problems.raise_found()
+    assert [str(error) for error in raised.value.errors] == [str(first), str(second)]
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -46,9 +46,8 @@ class SourceLocation:
 
 
 class ConfigErrors(ConfigError):
-    """Several errors in one file; its message is that of the first.
+    """Several errors; its message is that of the first.
 
-    errors: all of them
     rest: the configuration without the invalid values, if it is usable
     """
 
@@ -56,8 +55,12 @@ class ConfigErrors(ConfigError):
         first, *others = errors
         more = f" (and {len(others)} more)" if others else ""
         super().__init__(first.file, first.path, f"{first.message}{more}")
-        self.errors = tuple(errors)
+        self._errors = tuple(errors)
         self.rest = rest
+
+    @property
+    def errors(self) -> tuple[ConfigError, ...]:
+        return self._errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,14 @@ class ErrorCollector:
         except ConfigError as error:
             if self.found is None:
                 raise
-            if not isinstance(error, ConfigErrors):
-                self.found.append(error)
-                return otherwise
             self.found.extend(error.errors)
-            return otherwise if error.rest is None else cast(T, error.rest)
+            rest = error.rest if isinstance(error, ConfigErrors) else None
+            return otherwise if rest is None else cast(T, rest)
+
+    def raise_found(self) -> None:
+        """Raise ConfigErrors if errors were collected; an error that was found twice, as in a shared file, is one."""
+        if self.found:
+            raise ConfigErrors(list({str(error): error for error in self.found}.values()))
 
 
 RAISE_FIRST = ErrorCollector()

@@ -107,8 +107,7 @@ def add_positions(error: ConfigError, texts: Mapping[str, str]) -> ConfigErrors:
     texts: the configurations by the names of their files
     """
     positions = Positions(texts)
-    errors = error.errors if isinstance(error, ConfigErrors) else (error,)
-    return ConfigErrors([_add_position(each, positions) for each in errors])
+    return ConfigErrors([_add_position(each, positions) for each in error.errors])
 
 
 def _add_position(error: ConfigError, positions: Positions) -> ConfigError:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from stellar.language.errors import ConfigError
 from stellar.language.runtime import describe
-from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.config.locations import SourceLocation
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def read_argument(function: str, read: Callable[[str, SourceLocation], T], text:
 
 def list_errors(error: ConfigError) -> str:
     """Return the messages of an error, which may be several ones, each on a line."""
-    return "\n".join(map(str, error.errors if isinstance(error, ConfigErrors) else (error,)))
+    return "\n".join(map(str, error.errors))
 
 
 def require_text(function: str, value: str | None) -> str:

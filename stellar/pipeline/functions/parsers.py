@@ -12,7 +12,7 @@ from stellar.language.library import stellar
 from stellar.language.runtime import describe
 from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.config.loading import SensorConfig, parse_parser, validate
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.config.metron_json import complete_parser, print_json
 from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.functions.arguments import list_errors
@@ -80,13 +80,12 @@ def init(context: Context, sensor_type: str, config: object = _NOT_GIVEN) -> Sen
         PARSER_INIT('web', null)  // error
     """
     text, location, directory = _find_config(context, sensor_type, config)
-    found: list[ConfigError] = []
+    problems = ErrorCollector([])
     try:
         parser = parse_parser(text, location)
         config_of_sensor = SensorConfig(sensor_type, parser, globals=_read_settings(context), directory=directory)
-        pipeline = build_pipeline(config_of_sensor, context, ErrorCollector(found))
-        if found:
-            raise ConfigErrors(found)
+        pipeline = build_pipeline(config_of_sensor, context, problems)
+        problems.raise_found()
         return SensorParser(pipeline, complete_parser(parser))
     except ConfigError as error:
         raise ValueError(f"PARSER_INIT: {list_errors(error)}") from error

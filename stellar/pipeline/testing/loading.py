@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import validate
-from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.suites_schema import CaseConfig, SuiteConfig
 from stellar.util.abbreviate import quote
 from stellar.util.yaml_reader import Listed, Location, Mapped, Node, YamlErrors, YamlReader
@@ -76,8 +76,7 @@ def load_suite(file: Path, directory: Path) -> Suite:
     try:
         config = validate(SuiteConfig, root.to_value(), location)
     except ConfigError as error:
-        errors = error.errors if isinstance(error, ConfigErrors) else (error,)
-        raise YamlErrors("\n".join(_describe(each, locations, root.at) for each in errors)) from error
+        raise YamlErrors("\n".join(_describe(each, locations, root.at) for each in error.errors)) from error
     _check_names(config, file, locations)
     lines = tuple(locations[f"tests[{index}]"].line for index in range(len(config.tests)))
     return Suite(file, directory, config, lines)

@@ -14,14 +14,13 @@ from stellar.language.context import Context
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.config.loading import (
-    SensorConfig,
     load_config,
     load_enrichment,
     load_groups,
     parse_global,
     validate,
 )
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object, read_text
+from stellar.pipeline.config.locations import ErrorCollector, SourceLocation, parse_object, read_text
 from stellar.pipeline.config.positions import describe_error
 from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.config.suites_schema import CaseConfig, ErrorExpectation, RecordExpectation
@@ -91,11 +90,9 @@ def _run_case(suite: Suite, case: CaseConfig, line: int) -> CaseResult:
     result = partial(CaseResult, suite, case.name, line)
     try:
         outcome = run_message(suite, case)
-    except ConfigErrors as error:
+    except ConfigError as error:
         reasons = "\n".join(map(describe_error, error.errors))
         return result(time.perf_counter() - begin, error=reasons)
-    except ConfigError as error:
-        return result(time.perf_counter() - begin, error=describe_error(error))
     except InvalidFake as error:
         return result(time.perf_counter() - begin, error=str(error))
     return result(time.perf_counter() - begin, tuple(compare_outcome(case, outcome)))
@@ -136,13 +133,11 @@ def _prepare(suite: Suite, case: CaseConfig, globals_: GlobalConfig, context: Co
     """Return the pipeline of a test, and its message."""
     names = [name.strip() for name in (case.sensor or suite.config.sensor or suite.name).split(",")]
     sensors = expand_groups(names, load_groups(suite.directory))
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
-    load = load_config if case.line is not None else _load_enrichment
+    problems = ErrorCollector([])
+    load = load_config if case.line is not None else load_enrichment
     configs = [replace(load(suite.directory, sensor, problems), globals=globals_) for sensor in sensors]
     group = build_group(configs, context, problems)
-    if errors:
-        raise ConfigErrors(list({str(error): error for error in errors}.values()))
+    problems.raise_found()
     members = [(topic, _watch(pipeline)) for topic, pipeline in group.members]
     origin = f"{suite.file}: {case.name}"
     if case.record is not None:
@@ -151,10 +146,6 @@ def _prepare(suite: Suite, case: CaseConfig, globals_: GlobalConfig, context: Co
     content = (case.line or "").removesuffix("\n").encode("utf-8", "surrogatepass")
     key = None if case.key is None else case.key.encode("utf-8", "surrogatepass")
     return PipelineGroup(members), Raw(content, origin, key=key, topic=case.topic)
-
-
-def _load_enrichment(directory: Any, sensor: str, problems: ErrorCollector) -> SensorConfig:
-    return load_enrichment(directory, sensor, problems)
 
 
 def _watch(pipeline: Pipeline) -> Pipeline:
