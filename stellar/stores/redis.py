@@ -63,14 +63,15 @@ for i = 3, #ARGV, 1 do
 end
 return best
 """
-# KEYS: live, generation, all. ARGV: epoch, the expected generation or ''. Returns 1 if the epoch is the live one now, 0
-# if a later one is, and 2 if the generation is another one
+# KEYS: live, generation, all, types. ARGV: epoch, the expected generation or '', then the types of the new rows.
+# Returns 1 if the epoch is the live one now, 0 if a later one is, and 2 if the generation is another one
 _FLIP = """
 if tonumber(ARGV[1]) <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
 if ARGV[2] ~= '' and ARGV[2] ~= (redis.call('GET', KEYS[2]) or '0') then return 2 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('INCR', KEYS[2])
 redis.call('INCR', KEYS[3])
+for i = 3, #ARGV do redis.call('SADD', KEYS[4], ARGV[i]) end
 return 1
 """
 
@@ -214,21 +215,22 @@ class RedisStore:
         try:
             count = self._stage(table, epoch, _note_types(rows, types), ttl)
             with self._errors():
-                self._make_live(table, epoch, types if others_stay else None)
+                self._make_live(table, epoch, types, others_stay)
         except BaseException:
             self._delete_epochs(table, lambda each: each == epoch)
             raise
         self._delete_epochs(table, lambda each: each < epoch)
         return count
 
-    def _make_live(self, table: str, epoch: int, replaced: set[str] | None) -> None:
-        """Make an epoch the live one, with the rows of all types but `replaced` copied to it; None copies none."""
-        keys = [_name(table, "live"), _name(table, "generation"), _ALL]
+    def _make_live(self, table: str, epoch: int, types: set[str], others_stay: bool) -> None:
+        """Make an epoch with rows of these types the live one. If others stay, rows of other types are copied to it."""
+        keys = [_name(table, "live"), _name(table, "generation"), _ALL, _name(table, "types")]
+        names = [f"{each}]" for each in sorted(types)]
         for _ in range(_COPIES):
             before = self.generation(table)
-            if replaced is not None:
-                self._copy_others(table, epoch, replaced)
-            flipped = self._flip_script(keys, [epoch, "" if replaced is None else before])
+            if others_stay:
+                self._copy_others(table, epoch, types)
+            flipped = self._flip_script(keys, [epoch, before if others_stay else "", *names])
             if flipped == 1:
                 return
             if flipped == 0:
@@ -263,7 +265,6 @@ class RedisStore:
                 pipe = self._client.pipeline(transaction=False)
                 for command in commands:
                     command(pipe, at)
-                _add_types(pipe, table, batch)
                 pipe.execute()
             count += len(batch)
         return count

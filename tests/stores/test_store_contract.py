@@ -279,14 +279,16 @@ def test_a_replacement_that_fails_changes_nothing(open_store: Callable[[], Store
     before = store.generation("t")
 
     def fail() -> Iterator[Row]:
-        yield from rows(*map(str, range(BATCH + 1)))
+        yield from rows(*map(str, range(BATCH + 1)), kind="broken")
         raise OSError("the feed broke off")
 
     with pytest.raises(OSError, match="broke off"):
         store.replace("t", fail())
     assert [row.indicator for row in store.scan("t")] == ["a"]
     assert store.generation("t") == before
-    store.replace("t", rows("b"))
+    assert store.types("t") == {("f", "k")}
+    store.replace("t", rows("b", kind="new"))
+    assert store.types("t") >= {("f", "new")}
     assert [row.indicator for row in open_store().scan("t")] == ["b"]
 
 
