@@ -20,7 +20,7 @@ from stellar.language.limits import SCALARS, EvaluationLimits
 from stellar.language.literals import LiteralKind
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
-from stellar.util.settings import declared
+from stellar.util.settings import InvalidSetting, declared
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -504,13 +504,12 @@ def _patterns(settings: Mapping[str, Any], key: str) -> list[str]:
 
 def _read_limits(settings: Mapping[str, Any]) -> EvaluationLimits | None:
     """Return the limits in a global configuration, otherwise None."""
-    given = [key for key in declared(EvaluationLimits) if key in settings]
-    for key in given:
-        try:
-            EvaluationLimits.of({key: settings[key]})
-        except ValueError as error:
-            raise SettingError(key, str(error).removeprefix(f"invalid {key}: ")) from None
-    return EvaluationLimits.of(settings) if given else None
+    if not any(key in settings for key in declared(EvaluationLimits)):
+        return None
+    try:
+        return EvaluationLimits.of(settings)
+    except InvalidSetting as error:
+        raise SettingError(error.key, error.reason) from None
 
 
 def _collect(source: ModuleType | Function | Callable[..., Any] | Library) -> Iterator[Function]:

@@ -37,18 +37,31 @@ def declared(settings: type) -> dict[str, Field[Any]]:
     return {each.metadata["key"]: each for each in fields(settings) if each.metadata}
 
 
+class InvalidSetting(ValueError):
+    """An invalid value of a setting.
+
+    key: the name of the setting
+    reason: the expected values
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"invalid {key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
 def check_value(key: str, value: Any, check: Check) -> Any:
-    """Return the value to use for a setting. Raises ValueError, with the key and the expected values."""
+    """Return the value to use for a setting. Raises InvalidSetting."""
     try:
         return check(value)
     except ValueError as error:
-        raise ValueError(f"invalid {key}: {error}, got {quote(value)}") from None
+        raise InvalidSetting(key, f"{error}, got {quote(value)}") from None
 
 
 def check_fields(settings: Any) -> None:
     """Check the settings that are not the default; replace each by the value to use. For `__post_init__`.
 
-    Raises ValueError, with the key and the expected values.
+    Raises InvalidSetting.
     """
     for key, each in declared(type(settings)).items():
         value = getattr(settings, each.name)
@@ -62,7 +75,7 @@ def _check_secret(key: str, value: Any, check: Check) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        raise ValueError(f"invalid {key}: {error}") from None
+        raise InvalidSetting(key, str(error)) from None
 
 
 def reject(expected: str) -> NoReturn:
