@@ -159,7 +159,8 @@ def open_profile_store(settings: Mapping[str, Any]) -> ProfileStore:
             f"no store of profiles configured; set {PROFILE_STORE_KEY} in the global configuration, as in "
             "sqlite:profiles.db"
         )
-    store: Any = open_store(settings if setting is None else {**settings, STORE_KEY: setting})
+    key = STORE_KEY if setting is None else PROFILE_STORE_KEY
+    store: Any = open_store(settings, key)
     if not hasattr(store, "put_many"):
-        raise LookupError(f"the store of {PROFILE_STORE_KEY} cannot be written; use one such as sqlite:profiles.db")
+        raise LookupError(f"the store of {key} cannot be written; use one such as sqlite:profiles.db")
     return ProfileStore(store).select(settings)

@@ -28,50 +28,48 @@ class EnrichmentStore(Protocol):
         """Return the enrichment, or None if it does not exist. Raises StoreError if the store is not available."""
 
 
-def open_store(settings: Mapping[str, Any]) -> EnrichmentStore:
-    """Open the store that `enrichment.store` in the global configuration names.
+def open_store(settings: Mapping[str, Any], key: str = STORE_KEY) -> EnrichmentStore:
+    """Open the store that a key of the global configuration names, by default `enrichment.store`.
 
     The setting is `sqlite:PATH`, `redis://HOST:PORT/DATABASE` (`rediss://…` for TLS), or `NAME:REST`, where NAME is an
     entry point of the group `stellar.enrichment_stores`, which is called with REST.
 
     Raises LookupError if the setting is missing or invalid, and if the store is unknown.
     """
-    setting = settings.get(STORE_KEY)
+    setting = settings.get(key)
     if setting is None or setting == "":
         raise LookupError(
-            f"no enrichment store configured; set {STORE_KEY} in the global configuration, as in sqlite:enrichments.db"
+            f"no enrichment store configured; set {key} in the global configuration, as in sqlite:enrichments.db"
         )
     name, colon, rest = setting.partition(":") if isinstance(setting, str) else ("", "", "")
     if not colon:
         raise LookupError(
-            f"invalid enrichment store {quote(setting)}: expected a kind and a colon before the location, "
+            f"invalid store {quote(setting)} in {key}: expected a kind and a colon before the location, "
             "as in sqlite:enrichments.db"
         )
     if name in STORES_BY_NAME:
-        return STORES_BY_NAME[name](rest)
+        return STORES_BY_NAME[name](rest, key)
     from importlib.metadata import entry_points
 
     for entry_point in entry_points(group=STORES, name=name):
         make: Callable[[str], EnrichmentStore] = entry_point.load()
         return make(rest)
     raise LookupError(
-        f"unknown enrichment store {quote(name)} in {STORE_KEY}; sqlite, redis and rediss are built in, "
+        f"unknown store {quote(name)} in {key}; sqlite, redis and rediss are built in, "
         "others need their package installed"
     )
 
 
-def _open_sqlite(path: str) -> SqliteStore:
+def _open_sqlite(path: str, key: str) -> SqliteStore:
     if path in ("", ":memory:"):  # SQLite would open a database that ends with the connection
-        raise LookupError(
-            f"expected a file after sqlite: in {STORE_KEY}, as in sqlite:enrichments.db, got {quote(path)}"
-        )
+        raise LookupError(f"expected a file after sqlite: in {key}, as in sqlite:enrichments.db, got {quote(path)}")
     return SqliteStore(path)
 
 
-STORES_BY_NAME: dict[str, Callable[[str], EnrichmentStore]] = {
+STORES_BY_NAME: dict[str, Callable[[str, str], EnrichmentStore]] = {
     "sqlite": _open_sqlite,
-    "redis": lambda rest: RedisStore(f"redis:{rest}"),
-    "rediss": lambda rest: RedisStore(f"rediss:{rest}"),
+    "redis": lambda rest, key: RedisStore(f"redis:{rest}"),
+    "rediss": lambda rest, key: RedisStore(f"rediss:{rest}"),
 }
 
 

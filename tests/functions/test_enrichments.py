@@ -62,12 +62,12 @@ def test_the_global_configuration_names_the_store(enrichments: SqliteEnrichments
         ),
         (
             {"enrichment__store": "hbase:node1"},
-            "unknown enrichment store 'hbase' in enrichment.store; sqlite, redis and rediss are built in, "
+            "unknown store 'hbase' in enrichment.store; sqlite, redis and rediss are built in, "
             "others need their package installed",
         ),
         (
             {"enrichment__store": "enrichments.db"},
-            "invalid enrichment store 'enrichments.db': expected a kind and a colon before the location, "
+            "invalid store 'enrichments.db' in enrichment.store: expected a kind and a colon before the location, "
             "as in sqlite:enrichments.db",
         ),
     ],

@@ -126,7 +126,10 @@ def test_invalid_arguments_are_errors(profiles: ProfileStore, expression: str, m
     ("settings", "message"),
     [
         ({}, "no store of profiles configured; set profiler.store in the global configuration"),
-        ({"profiler.store": "nosuch:x"}, "unknown enrichment store 'nosuch'"),
+        ({"profiler.store": "nosuch:x"}, "unknown store 'nosuch' in profiler.store"),
+        ({"profiler.store": "p.db"}, "invalid store 'p.db' in profiler.store"),
+        ({"profiler.store": "sqlite:"}, "expected a file after sqlite: in profiler.store"),
+        ({"enrichment.store": "nosuch:x"}, "unknown store 'nosuch' in enrichment.store"),
     ],
 )
 def test_a_store_that_is_not_configured_is_an_error(settings: dict[str, str], message: str) -> None:

@@ -474,10 +474,10 @@ def test_all_errors_of_an_extractor_are_printed_with_line_and_column(
     ("settings", "message"),
     [
         ({}, "no enrichment store configured; pass --store sqlite:PATH, or --config DIR with enrichment.store"),
-        ({"enrichment.store": "oracle:x"}, "unknown enrichment store 'oracle'"),
+        ({"enrichment.store": "oracle:x"}, "unknown store 'oracle' in enrichment.store"),
         ({"enrichment.store": "sqlite:"}, "expected a file after sqlite: in enrichment.store"),
         ({"enrichment.store": "sqlite::memory:"}, "expected a file after sqlite: in enrichment.store"),
-        ({"enrichment.store": "x.db"}, "invalid enrichment store 'x.db': expected a kind and a colon"),
+        ({"enrichment.store": "x.db"}, "invalid store 'x.db' in enrichment.store: expected a kind and a colon"),
         ({"enrichment.store": "sqlite:/no/such/directory/x.db"}, "cannot use the enrichment store /no/such/directory"),
         ({"stellar.function.library": "nowhere:x"}, "stellar.function.library"),
     ],
