@@ -10,6 +10,7 @@ import pytest
 
 import stellar
 from stellar.functions import LIBRARY
+from stellar.language import expression as expressions
 from stellar.language.compiler import link
 from stellar.language.context import Context
 from stellar.language.expression import Expression
