@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stellar.pipeline.config.schema import INPUTS_KEY
-from stellar.pipeline.connectors.lines import MAX_LINE_BYTES
-from stellar.util.abbreviate import quote
+from stellar.pipeline.options import add_line_limit
 
 if TYPE_CHECKING:
     from stellar.pipeline.config.cluster import ZooKeeperLocation
@@ -66,21 +65,3 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     add("--sensor", required=True, metavar="NAME,...", help=_SENSOR_HELP)
     add("--topic", metavar="TOPIC", help="the topic of the input, by default that of the first sensor")
     add_line_limit(parser)
-
-
-def add_line_limit(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the length of lines."""
-    parser.add_argument(
-        "--max-line-bytes",
-        metavar="N",
-        type=positive_integer,
-        default=MAX_LINE_BYTES,
-        help="limit of a line; a longer one is an error (default %(default)s)",
-    )
-
-
-def positive_integer(text: str) -> int:
-    """Return the integer of an option. Raises ArgumentTypeError if it is not 1 or more."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, got {quote(text)}")
-    return int(text)

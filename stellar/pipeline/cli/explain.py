@@ -7,11 +7,12 @@ import sys
 from contextlib import ExitStack
 from itertools import chain
 
-from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input, positive_integer
+from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, find_inputs, open_pipeline
 from stellar.pipeline.command_line import OK
 from stellar.pipeline.connectors.sources import check_readable, expand_names, read_batches
 from stellar.pipeline.explain import draw_explanation, explain_message
+from stellar.pipeline.options import positive_integer
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.services import add_registry_options
 

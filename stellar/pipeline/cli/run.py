@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stellar.java.match_timer import match_timer
 from stellar.pipeline.checkpoints import Checkpoints
-from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input, positive_integer
+from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
 from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
 from stellar.pipeline.config.cluster import ZooKeeperLocation
@@ -25,6 +25,7 @@ from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Encoding, Sink, Sinks, find_encoding, is_directory
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
+from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
 from stellar.pipeline.records import Record

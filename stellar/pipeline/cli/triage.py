@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from stellar.pipeline.build import build_pipeline
-from stellar.pipeline.cli.common import add_config, add_line_limit
+from stellar.pipeline.cli.common import add_config
 from stellar.pipeline.command_line import FAILED, OK
 from stellar.pipeline.config.loading import load_enrichment
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, STANDARD_INPUT_NAME, check_readable, read_lines
+from stellar.pipeline.options import add_line_limit
 from stellar.pipeline.records import Record, to_json_bytes
 from stellar.pipeline.routing import PipelineGroup, TopicPattern
 from stellar.pipeline.services import add_registry_options, connect_services

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stellar.java.match_timer import match_timer
-from stellar.pipeline.cli.common import add_config, positive_integer
+from stellar.pipeline.cli.common import add_config
 from stellar.pipeline.command_line import OK
 from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.kafka.consumer import TopicReader
@@ -20,6 +20,7 @@ from stellar.pipeline.connectors.kafka.settings import (
     read_properties,
 )
 from stellar.pipeline.connectors.sinks import Sink, Sinks
+from stellar.pipeline.options import positive_integer
 from stellar.pipeline.run import Counts
 from stellar.pipeline.services import add_registry_options, connect_services
 from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop

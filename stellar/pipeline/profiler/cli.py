@@ -15,13 +15,13 @@ from typing import Any
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
-from stellar.pipeline.cli.common import add_line_limit
 from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, print_error
 from stellar.pipeline.config.loading import load_globals, read_global
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import GlobalConfig
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Sinks
 from stellar.pipeline.connectors.sources import STANDARD_INPUT, check_readable, expand_names, read_lines
+from stellar.pipeline.options import add_line_limit
 from stellar.pipeline.profiler.loading import load_definitions
 from stellar.pipeline.profiler.output import SENSOR, ProfilerOutput
 from stellar.pipeline.profiler.settings import make_profiler

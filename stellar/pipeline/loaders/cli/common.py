@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 from stellar.language.context import GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
-from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN
 from stellar.pipeline.config.loading import load_globals
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation
@@ -28,6 +27,7 @@ from stellar.pipeline.loaders.rows import RejectedRow
 from stellar.pipeline.loaders.sources import Source, total_bytes
 from stellar.pipeline.loaders.summarize import SummaryExpressions
 from stellar.pipeline.loaders.transforms import SummaryState
+from stellar.pipeline.options import positive_integer
 from stellar.pipeline.progress import SECONDS_BETWEEN, Display, display
 from stellar.stores.base import STORE_KEY, Store, StoreError
 from stellar.stores.opening import open_store

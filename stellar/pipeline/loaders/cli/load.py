@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
-from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import INTERRUPTED, OK
 from stellar.pipeline.connectors.sources import check_distinct
 from stellar.pipeline.loaders.cli.common import (
@@ -19,6 +18,7 @@ from stellar.pipeline.loaders.cli.common import (
 )
 from stellar.pipeline.loaders.load import BATCH_ROWS, LoadError, LoadTarget, RowReader, merge, replace_types
 from stellar.pipeline.loaders.sources import expand_inputs
+from stellar.pipeline.options import positive_integer
 from stellar.stores.base import Store
 
 DESCRIPTION = (

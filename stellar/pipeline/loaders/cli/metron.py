@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stellar.pipeline.cli.common import positive_integer
 from stellar.pipeline.command_line import MAX_SHOWN, OK, run_parsed
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.loaders.cli.common import (
@@ -20,6 +19,7 @@ from stellar.pipeline.loaders.cli.common import (
     read_processes,
 )
 from stellar.pipeline.loaders.load import BATCH_ROWS, RejectedLimit
+from stellar.pipeline.options import positive_integer
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
