@@ -18,7 +18,7 @@ SCOPES = {
         "maas_runtime/deployers/test_deployer_contract.py",
     ],
     "engines": [
-        "docs/test_command_blocks.py::test_each_command_with_zookeeper_and_hdfs",
+        "docs/test_command_blocks.py::test_each_command_with_zookeeper",
         "integration/",
         "maas/registries/test_registry_contract.py",
         "maas/registries/test_reports.py",

@@ -37,6 +37,7 @@ PAGES = [
     "docs/testing.md",
     "docs/use-cases.md",
     "docs/pipeline-files.md",
+    "docs/zookeeper.md",
     "docs/enrichments.md",
     "docs/lints.md",
     "docs/tagged-json.md",
@@ -168,7 +169,7 @@ def write_log(folder: Path) -> None:
     subprocess.run([sys.executable, program, "--output", "access.log"], cwd=folder, check=True)
 
 
-ENGINE_PAGES = {"docs/models/operate.md", "docs/models/yarn.md"}
+ENGINE_PAGES = {"docs/models/operate.md", "docs/models/yarn.md", "docs/zookeeper.md"}
 EXECUTED = [page for page in PAGES if page not in ENGINE_PAGES and read_steps(page)]
 
 
@@ -206,6 +207,11 @@ def test_each_command_with_zookeeper_and_hdfs_prints_what_the_page_shows(folder:
         "node7": "127.0.0.1",
     }
     assert_page("docs/models/operate.md", folder, replacements)
+
+
+@pytest.mark.engine
+def test_each_command_with_zookeeper_prints_what_the_page_shows(folder: Path, quorum: str) -> None:
+    assert_page("docs/zookeeper.md", folder, {"node1:2181": quorum})
 
 
 @pytest.mark.engine
