@@ -284,7 +284,13 @@ class ZooKeeper:
 
     def request(self, operation: str, *arguments: Any, seconds: float = REQUEST_SECONDS, **options: Any) -> Any:
         """Send a request and return its result; raises the errors of `begin` and `end`."""
-        return self.end(self.begin(operation, *arguments, seconds=seconds, **options), seconds)
+        try:
+            return self.end(self.begin(operation, *arguments, seconds=seconds, **options), seconds)
+        except refusals.NoNodeError:
+            if not options.get("makepath"):
+                raise
+            # The only parents that are not created are those of the root that the hosts name
+            raise OSError(f"the root node in {self.hosts} does not exist; create it, or check the path") from None
 
     def transact(self, build: Callable[[TransactionRequest], object], seconds: float = REQUEST_SECONDS) -> list[Any]:
         """Apply several changes, all or none; return the result of each.
@@ -297,7 +303,9 @@ class ZooKeeper:
         transaction = TransactionRequest(self._await_connection(seconds))
         build(transaction)
         results: list[Any] = self.end(transaction.commit_async(), seconds)
-        for result in results:
+        for operation, result in zip(transaction.operations, results, strict=True):
+            if isinstance(result, refusals.NoAuthError):
+                raise PermissionError(f"ZooKeeper at {self.hosts} does not allow this: {operation.path}")
             if isinstance(result, refusals.KazooException) and not isinstance(result, _NOT_THE_CAUSE):
                 raise result
         return results

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kazoo.security import READ_ACL_UNSAFE
 
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.cli import main
@@ -465,3 +466,20 @@ def test_a_server_that_cannot_be_reached_is_an_error(
     monkeypatch.setattr("stellar.maas.zookeeper.CONNECT_SECONDS", 0.1)
     error = fail(capsys, "-m", "DUMP", "-z", "127.0.0.1:9")
     assert "ZooKeeper at 127.0.0.1:9 can't be reached: no server responded within" in error
+
+
+@engine
+def test_a_root_that_does_not_exist_is_an_error(write: Write, quorum: str, capsys: pytest.CaptureFixture[str]) -> None:
+    error = fail(capsys, "-m", "PUSH", "-i", str(write(FILES)), "-z", f"{quorum}/a/b")
+    assert f"the root node in {quorum}/a/b does not exist; create it, or check the path" in error
+
+
+@engine
+def test_an_operation_without_permission_is_an_error(
+    write: Write, zk: ZooKeeper, quorum: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zk.write(f"{ROOT}/global", b"{}")
+    zk.request("set_acls", f"{ROOT}/global", READ_ACL_UNSAFE)
+    error = fail(capsys, "-m", "PUSH", "-i", str(write(FILES)), "-z", quorum)
+    assert f"ZooKeeper at {quorum} does not allow this" in error
+    assert sorted(contents(zk)) == ["global"]
