@@ -216,6 +216,27 @@ def _raise_errors(check: ConfigurationCheck, texts: dict[str, str], *, force: bo
         log.warning("%s", positioned)
 
 
+def check_stored(found: StoredConfiguration, snapshot: ConfigurationSnapshot, directory: Path | None) -> StoredCheck:
+    """Check a configuration in ZooKeeper as a run would; errors and warnings have lines and columns.
+
+    directory: the directory in which pattern files are searched first
+    """
+    check = check_configuration(snapshot, found.kind, found.name if has_sensors(found.kind) else None, directory)
+    texts = snapshot.texts()
+
+    def position(errors: Sequence[ConfigError]) -> Sequence[ConfigError]:
+        return add_positions(ConfigErrors(errors), texts).errors if errors else ()
+
+    return StoredCheck(position([*check.invalid, *check.failing]), position(check.elsewhere))
+
+
+class StoredCheck(NamedTuple):
+    """The errors and warnings of a stored configuration."""
+
+    errors: Sequence[ConfigError]
+    warnings: Sequence[ConfigError]
+
+
 def find_errors(found: StoredConfiguration, origin: str) -> Sequence[ConfigError]:
     """Return why a configuration in ZooKeeper is invalid, with lines and columns."""
     snapshot = ConfigurationSnapshot(origin, {found.path: found.data})

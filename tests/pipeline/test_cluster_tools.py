@@ -159,6 +159,26 @@ def test_dump_reports_invalid_configurations(zk: ZooKeeper, quorum: str, capsys:
 
 
 @engine
+def test_stored_configurations_are_checked(
+    write: Write, zk: ZooKeeper, quorum: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grok = {"parserClassName": "Grok", "parserConfig": {"grokPath": "/apps/x", "patternLabel": "X"}}
+    zk.write(f"{ROOT}/parsers/web", json.dumps(grok).encode())
+    zk.write(f"{ROOT}/enrichments/web", b"{}")
+    assert main(["config", "check", "-z", quorum]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "parsers/web: valid\nenrichments/web: valid\n"
+    assert "unknown pattern file '/apps/x'" in printed.err
+    zk.write(f"{ROOT}/enrichments/web", b'{"enrichment": {"fieldMap": {"stellar": {"config": {"a": "TO_UPER(b)"}}}}}')
+    directory = write({"apps/x": b"X %{NUMBER:a}"})
+    assert main(["config", "check", "-z", quorum, "--patterns", str(directory)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "parsers/web: valid\n"
+    assert printed.err.startswith(f"stellar-pipeline: zookeeper:{quorum}{ROOT}/enrichments/web:1:")
+    assert "did you mean TO_UPPER?" in printed.err
+
+
+@engine
 def test_other_files_are_ignored_with_a_warning(
     write: Write, zk: ZooKeeper, quorum: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

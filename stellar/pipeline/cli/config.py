@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,11 @@ from stellar.util.abbreviate import quote
 if TYPE_CHECKING:
     from stellar.pipeline.cluster_tools import Cluster, ConfigurationSelection
 
+log = logging.getLogger(__name__)
+
 DESCRIPTION = (
     "Push the configurations of a directory to ZooKeeper, where running pipelines and Metron's topologies follow them, "
-    "or pull, show, change or delete them there. Everything is checked before anything is stored, and several "
+    "or pull, show, check, change or delete them there. Everything is checked before anything is stored, and several "
     "configurations are stored in one transaction."
 )
 EXIT_STATUS = """\
@@ -47,6 +50,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("directory", metavar="DIR", type=Path, help="directory, which is created if it does not exist")
     pull.add_argument("--force", action="store_true", help="replace existing files")
     _add_action(actions, "dump", dump, "print configurations")
+    check_ = _add_action(actions, "check", check, "check stored configurations, and compile all their expressions")
+    check_.add_argument("--patterns", metavar="DIR", type=Path, help="directory in which the files of grokPath are")
     patch = _add_action(actions, "patch", _patch, "change values of a configuration", one=True)
     what = patch.add_mutually_exclusive_group(required=True)
     what.add_argument("--file", metavar="FILE", type=Path, help=_PATCH_HELP)
@@ -155,6 +160,25 @@ def dump(options: argparse.Namespace) -> int:
             for error in find_errors(found, cluster.origin):
                 print_error(options.prog, error)
                 status = FAILED
+    return status
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check configurations in ZooKeeper, and return the exit status: 1 if one has an error."""
+    from stellar.pipeline.cluster_tools import check_stored
+
+    selection, status = read_selection(options), OK
+    with open_cluster(options) as cluster:
+        snapshot = cluster.read()
+        for found in cluster.select(selection):
+            result = check_stored(found, snapshot, options.patterns)
+            for warning in result.warnings:
+                log.warning("%s", warning)
+            for error in result.errors:
+                print_error(options.prog, error)
+                status = FAILED
+            if not result.errors:
+                print(f"{found.path}: valid", flush=True)
     return status
 
 
