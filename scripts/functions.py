@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.generated_pages import replace_pages
-from stellar.functions import FAMILIES, PIPELINE_FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY, import_family
+from stellar.functions import FAMILIES, PIPELINE_FAMILIES, SHELL_FAMILIES, SHELL_LIBRARY, import_family
 from stellar.language.library import Function
 
 FOLDER = Path(__file__).parent.parent / "docs" / "functions"
@@ -76,14 +76,6 @@ def _index_page() -> Iterator[str]:
     for family, names, _ in families():
         links = ", ".join(f"[{name}]({_page(family)}.md#{name.lower()})" for name in names)
         yield f"| [{_title(family)}]({_page(family)}.md) | {links} |"
-    yield ""
-    yield "## Not here yet"
-    yield ""
-    yield "Metron has these functions too. Until they are implemented they are unknown functions, and the error's hint"
-    yield "names the component that they belong to."
-    yield ""
-    for part, names in PLANNED.items():
-        yield f"- {part.removeprefix('the ').capitalize()}: {', '.join(f'`{name}`' for name in sorted(names.split()))}"
 
 
 def _page(family: str) -> str:

@@ -86,9 +86,8 @@ PIPELINE_FAMILIES = {
         THREAT_TRIAGE_INIT THREAT_TRIAGE_SCORE THREAT_TRIAGE_CONFIG THREAT_TRIAGE_PRINT THREAT_TRIAGE_ADD
         THREAT_TRIAGE_REMOVE THREAT_TRIAGE_SET_AGGREGATOR
     """,
+    "stellar.pipeline.functions.kafka": "KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS",
 }
-# Metron's functions that are not implemented yet, by the component that will bring them
-PLANNED = {"Kafka support": "KAFKA_GET KAFKA_TAIL KAFKA_FIND KAFKA_SEEK KAFKA_PUT KAFKA_PROPS"}
 GROUP = "stellar.functions"
 
 
@@ -128,9 +127,6 @@ class LazyLibrary(Library):
         return len(self._family_of) + len(self._installed)
 
     def hint(self, name: str) -> str | None:
-        for component, names in PLANNED.items():
-            if name in names.split():
-                return f"this function of Metron is not implemented yet; it will come with {component}"
         if any(name in names.split() for names in (*SHELL_FAMILIES.values(), *PIPELINE_FAMILIES.values())):
             return "available only in the shell, and in a pipeline whose configuration selects the shell's library"
         return super().hint(name)

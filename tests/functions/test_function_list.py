@@ -7,24 +7,18 @@ from pathlib import Path
 
 import pytest
 
-import stellar
 from scripts.functions import FOLDER, build_pages
-from stellar.functions import FAMILIES, LIBRARY, PIPELINE_FAMILIES, PLANNED, SHELL_FAMILIES, SHELL_LIBRARY
+from stellar.functions import FAMILIES, LIBRARY, PIPELINE_FAMILIES, SHELL_FAMILIES, SHELL_LIBRARY
 
 METRON: dict[str, list[str]] = json.loads(Path(__file__).with_name("metron_functions.json").read_text())
-NOT_IMPLEMENTED = {name for names in PLANNED.values() for name in names.split()}
-IMPLEMENTED = sorted(set(METRON) - NOT_IMPLEMENTED)
 
 
-def test_every_function_of_metron_is_implemented_or_planned() -> None:
+def test_every_function_of_metron_is_implemented() -> None:
     assert len(METRON) == 208
-    assert len(SHELL_LIBRARY) + len(NOT_IMPLEMENTED) == 208
-    assert all(name.startswith("KAFKA_") for name in NOT_IMPLEMENTED)
-    assert set(METRON) == set(SHELL_LIBRARY) | NOT_IMPLEMENTED
-    assert not NOT_IMPLEMENTED & set(SHELL_LIBRARY)
+    assert set(METRON) == set(SHELL_LIBRARY)
 
 
-@pytest.mark.parametrize("name", IMPLEMENTED)
+@pytest.mark.parametrize("name", sorted(METRON))
 def test_parameters_have_the_same_names_as_in_metron(name: str) -> None:
     parameters = SHELL_LIBRARY[name].parameters
     assert [parameter.name for parameter in parameters][: len(METRON[name])] == METRON[name]
@@ -32,21 +26,13 @@ def test_parameters_have_the_same_names_as_in_metron(name: str) -> None:
     assert all(parameter.optional for parameter in parameters[len(METRON[name]) :])
 
 
-@pytest.mark.parametrize("name", IMPLEMENTED)
+@pytest.mark.parametrize("name", sorted(METRON))
 def test_a_function_is_fully_documented(name: str) -> None:
     function = SHELL_LIBRARY[name]
     assert function.help.summary.endswith(".")
     assert all(parameter.description for parameter in function.parameters)
     assert set(function.help.parameters) == {parameter.name for parameter in function.parameters}
     assert function.help.returns
-
-
-@pytest.mark.parametrize("name", sorted(NOT_IMPLEMENTED))
-def test_a_planned_function_has_a_hint(name: str) -> None:
-    with pytest.raises(stellar.ResolutionError, match=f"unknown function {name}") as refused:
-        stellar.compile(f"{name}(1)")
-    assert refused.value.hint is not None
-    assert refused.value.hint == "this function of Metron is not implemented yet; it will come with Kafka support"
 
 
 @pytest.mark.parametrize(

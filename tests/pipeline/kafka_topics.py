@@ -36,6 +36,7 @@ class Topics:
         self.hosts = hosts
         self.admin = AdminClient({"bootstrap.servers": hosts, "log_level": 0})
         self.producer = Producer({"bootstrap.servers": hosts, "log_level": 0})
+        self.workers: list[Worker] = []
         self._suffix = uuid.uuid4().hex[:8]
 
     def name(self, topic: str) -> str:
@@ -90,18 +91,32 @@ class Topics:
 
     def lag(self, group: str, topic: str) -> int:
         """Return the messages of a topic that a group has not committed."""
-        from confluent_kafka import Consumer, TopicPartition
+        found: list[int] = []
+        wait_for(lambda: self._measure_lag(group, topic, found), f"the lag of {group}")
+        return found[-1]
 
+    def _measure_lag(self, group: str, topic: str, found: list[int]) -> bool:
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+        for worker in self.workers:
+            assert worker.process.poll() in (None, 0, -signal.SIGKILL), worker.printed
         consumer = Consumer({"bootstrap.servers": self.hosts, "group.id": group, "log_level": 0})
         try:
-            partitions = [
-                TopicPartition(topic, each) for each in self.admin.list_topics(topic, 30).topics[topic].partitions
-            ]
+            numbers = self.admin.list_topics(topic, 30).topics[topic].partitions
+            partitions = [TopicPartition(topic, each) for each in numbers]
             committed = consumer.committed(partitions, 30)
             ends = [consumer.get_watermark_offsets(each, 30)[1] for each in partitions]
+        except KafkaException:  # the coordinator is loading
+            return False
         finally:
             consumer.close()
-        return sum(end - max(each.offset, 0) for each, end in zip(committed, ends, strict=True))
+        found.append(sum(end - max(each.offset, 0) for each, end in zip(committed, ends, strict=True)))
+        return True
+
+    def wait_for_progress(self, group: str, topic: str) -> None:
+        """Wait until a group has committed some of its lag, if there is any."""
+        before = self.lag(group, topic)
+        wait_for(lambda: not before or self.lag(group, topic) < before, f"progress of {group}")
 
     def wait_until_committed(self, group: str, topic: str) -> None:
         def is_committed() -> bool:
@@ -133,7 +148,9 @@ class Worker:
         """Stop it as an operator does, and return what it has printed."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(LIMIT) == 0, self.printed
+        code = self.process.wait(LIMIT)
+        # It may be stopped before it has started
+        assert code == 0 or (code == -signal.SIGTERM and not self.printed), (code, self.printed)
         return self.printed
 
     def kill(self) -> None:

@@ -60,6 +60,7 @@ def run_on_topics(config: Path, lines: list[bytes], folder: Path, hosts: str) ->
     topics.send(source, lines)
     targets = ["--output", f"topic:{out}", "--errors", f"topic:{errors}"]
     worker = Worker(folder, ["worker", "--kafka", hosts, "--config", str(config), "--sensor", "s", *targets])
+    topics.workers.append(worker)
     try:
         topics.wait_until_committed(f"{source}_parser", source)
         printed = worker.stop()

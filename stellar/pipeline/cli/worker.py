@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 from stellar.java.match_timer import match_timer
 from stellar.pipeline.cli.common import add_config
+from stellar.pipeline.cli.kafka_options import add_kafka_options, read_kafka_settings
 from stellar.pipeline.command_line import OK
 from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.kafka.consumer import TopicReader
 from stellar.pipeline.connectors.kafka.producer import TopicWriter
-from stellar.pipeline.connectors.kafka.settings import (
-    KafkaSettings,
-    make_settings,
-    parse_property,
-    read_properties,
-)
-from stellar.pipeline.connectors.sinks import Sink, Sinks
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
+from stellar.pipeline.connectors.kafka.topics import TopicAdmin
+from stellar.pipeline.connectors.sinks import Sinks
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.run import Counts
 from stellar.pipeline.services import add_registry_options, connect_services
@@ -45,21 +41,6 @@ _OUTPUT_HELP = (
     "with --stage parse the outputTopic of the sensor, or topic:enrichments"
 )
 _ERRORS_HELP = "target for error documents, likewise; by default the errorTopic of the sensor, or topic:indexing"
-_FILE_HELP = "file with properties of the clients, as NAME=VALUE or JSON, such as those for SASL and TLS"
-
-
-def add_kafka_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select Kafka."""
-    add = parser.add_argument
-    add("-k", "--kafka", metavar="HOST:PORT,...", help="brokers of Kafka")
-    add("--kafka-config", metavar="FILE", type=Path, help=_FILE_HELP)
-    add("--kafka-property", metavar="NAME=VALUE", action="append", default=[], help="a property of the clients")
-
-
-def read_kafka_settings(options: argparse.Namespace, protocol: str | None = None) -> KafkaSettings:
-    """Return the settings that options select. Raises ValueError or OSError."""
-    file = {} if options.kafka_config is None else read_properties(options.kafka_config)
-    return make_settings(options.kafka, [file, *map(parse_property, options.kafka_property)], protocol)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +60,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    return run_worker(make_plan(options), read_kafka_settings(options), options)
+    plan = make_plan(options).with_targets(options.output, options.errors)
+    return run_worker(plan, read_kafka_settings(options), options)
 
 
 def make_plan(options: argparse.Namespace) -> WorkerPlan:
@@ -118,11 +100,12 @@ def _open_loop(plan: WorkerPlan, settings: KafkaSettings, options: argparse.Name
     """Open the topics and targets of a worker. Raises OSError or ValueError."""
     counts = Counts()
     targets = Targets(stack.enter_context(Sinks()), counts)
-    writer = TopicWriter(settings, targets.reject, dict(plan.producer), spreads=options.spread)
+    limits = _read_limits(plan, settings)
+    writer = TopicWriter(settings, targets.reject, dict(plan.producer), limits=limits, spreads=options.spread)
     stack.callback(writer.close)
     targets.use_topics(writer)
-    sink = targets.open(options.output or plan.output, "records", choose_by_type)
-    errors = _open_errors(plan, targets, options)
+    sink = targets.open(plan.output, "records", choose_by_type)
+    errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose_by_type)
     commits = Commits(_open_readers(plan, settings, targets, stack), targets)
     writer.stay = commits.stay
     return WorkerLoop(
@@ -130,10 +113,12 @@ def _open_loop(plan: WorkerPlan, settings: KafkaSettings, options: argparse.Name
     )
 
 
-def _open_errors(plan: WorkerPlan, targets: Targets, options: argparse.Namespace) -> Sink:
-    if options.errors is not None:
-        return targets.open_errors(options.errors, {}, choose_by_type)
-    return targets.open_errors(plan.errors, plan.errors_of_sensors, choose_by_type)
+def _read_limits(plan: WorkerPlan, settings: KafkaSettings) -> dict[str, int]:
+    """Return the limits of messages of the topics that are written. Raises KafkaFailure if one does not exist."""
+    admin = TopicAdmin(settings)
+    if plan.topics:
+        admin.list_partitions(*plan.topics)
+    return admin.read_limits(plan.topics)
 
 
 def _open_readers(

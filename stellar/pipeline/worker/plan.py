@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from stellar.pipeline.output_paths import parse_writer
 from stellar.pipeline.phases import Phase
 from stellar.pipeline.routing import ENRICHMENTS, PipelineGroup, expand_groups
 from stellar.pipeline.worker.groups import EnrichmentGroup, IndexingGroup
-from stellar.pipeline.worker.targets import TOPIC_PREFIX
+from stellar.pipeline.worker.targets import TOPIC_PREFIX, find_topic
 
 INDEXING = "indexing"
 _ERROR_TOPIC_KEY = "parser.error.topic"
@@ -68,6 +68,17 @@ class WorkerPlan:
     errors: str
     errors_of_sensors: Mapping[str, str] = field(default_factory=dict)
     producer: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_targets(self, output: str | None, errors: str | None) -> WorkerPlan:
+        """Return the plan with other targets, unless they are None."""
+        plan = self if output is None else replace(self, output=output)
+        return plan if errors is None else replace(plan, errors=errors, errors_of_sensors={})
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that are written, as far as they are known before the first message."""
+        targets = (self.output, self.errors, *self.errors_of_sensors.values())
+        return sorted({topic for target in targets if (topic := find_topic(target)) is not None})
 
 
 def plan_sensors(directory: Path, names: Sequence[str], phase: WorkerPhase, output: str | None) -> WorkerPlan:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from stellar.pipeline.connectors.directories import ERROR_TYPE
+from stellar.pipeline.connectors.kafka.client import KafkaFailure
 from stellar.pipeline.connectors.kafka.producer import MessageTooLarge, TopicWriter
 from stellar.pipeline.connectors.kafka.values import to_topic_bytes
 from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
@@ -18,7 +22,7 @@ from stellar.util.abbreviate import abbreviate, quote
 log = logging.getLogger(__name__)
 
 TOPIC_PREFIX = "topic:"
-_SHOWN_CHARACTERS = 4096
+_SHOWN_CHARACTERS = (4096, 200)
 
 
 def find_topic(target: str) -> str | None:
@@ -84,9 +88,17 @@ class Targets:
         try:
             self.writer.write(topic, to_topic_bytes(document), position, id)
         except MessageTooLarge:
-            if document.get("source.type") != "error":
+            if document.get("source.type") != ERROR_TYPE:
                 raise
-            self.writer.write(topic, to_topic_bytes(_shorten(document)), position, id)
+            self._write_shortened(topic, document)
+
+    def _write_shortened(self, topic: str, document: Record) -> None:
+        """Write an error document without most of its message, which is too large for the topic."""
+        for most in _SHOWN_CHARACTERS:
+            with suppress(MessageTooLarge):
+                self.writer.write(topic, to_topic_bytes(_shorten(document, most)))
+                return
+        raise KafkaFailure(f"the topic {quote(topic)} is too small for error documents; increase its max.message.bytes")
 
     def forward(self, outcome: Forward, raw: Raw) -> Rejected | None:
         """Write a record to the topic that it names. Return the reason if that is impossible for this record."""
@@ -100,13 +112,13 @@ class Targets:
 
     def reject(self, topic: str, value: bytes, reason: str) -> None:
         """Write an error document for a message that a broker has rejected."""
-        document = make_error_document(Failure(value, "write", ValueError(reason)), "", None)
-        if b'"source.type":"error"' in value or self._errors is None:
-            log.warning("an error document for the topic %s was rejected: %s", topic, reason)
+        record = json.loads(value)
+        if record.get("source.type") == ERROR_TYPE or self._errors is None:
+            log.warning("an error document was not stored: %s", reason)
             return
         self._counts.out -= 1
         self._counts.rejected += 1
-        self._errors(_shorten(document))
+        self._errors(make_error_document(Failure(record, "write", ValueError(reason)), str(record.get("source.type"))))
 
     def acknowledge(self) -> None:
         """Wait until all documents so far are stored. Raises OSError."""
@@ -119,12 +131,9 @@ def _describe_unknown(topic: str) -> str:
     return f"topic {quote(topic)} does not exist; create it, or correct the record's field with its name"
 
 
-def _shorten(document: Record) -> Record:
-    """Return an error document without most of its message, which is too large for a topic."""
-    long = {
-        name: value for name, value in document.items() if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS
-    }
-    return {**document, **{name: abbreviate(value, _SHOWN_CHARACTERS) for name, value in long.items()}}
+def _shorten(document: Record, most: int) -> Record:
+    """Return a document with strings of limited length."""
+    return {name: abbreviate(value, most) if isinstance(value, str) else value for name, value in document.items()}
 
 
 def _measure_lines(path: Path) -> int:

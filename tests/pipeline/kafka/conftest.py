@@ -25,12 +25,11 @@ def topics(kafka: Kafka) -> Topics:
 @pytest.fixture
 def start(topics: Topics, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """A function that starts `stellar-pipeline worker` with options."""
-    workers: list[Worker] = []
 
     def start(*options: str, hosts: str | None = None) -> Worker:
-        workers.append(Worker(tmp_path, ["worker", "--kafka", hosts or topics.hosts, *options]))
-        return workers[-1]
+        topics.workers.append(Worker(tmp_path, ["worker", "--kafka", hosts or topics.hosts, *options]))
+        return topics.workers[-1]
 
     yield start
-    for worker in workers:
+    for worker in topics.workers:
         worker.kill()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stellar.pipeline.connectors.kafka.settings import BROKERS, Properties
 from stellar.util.abbreviate import quote
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EXTRA = "kafka"
 CONNECT_SECONDS = 15.0
@@ -128,6 +131,27 @@ _FIXES = {
     "SASL_AUTHENTICATION_FAILED": "check sasl.username and sasl.password",
     "INCONSISTENT_GROUP_PROTOCOL": "members of the consumer group use another assignment strategy; end them first",
 }
+
+
+def await_coordinator(request: Callable[[], T]) -> T:
+    """Return the result of a request to the coordinator of a group, which may be moving to another broker.
+
+    Raises KafkaException if it fails for another reason, or for too long.
+    """
+    end = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return request()
+        except load_library().KafkaException as error:
+            if error.args[0].name() not in _COORDINATOR_MOVES or time.monotonic() > end:
+                raise
+        time.sleep(_RETRY_SECONDS)
+
+
+_COORDINATOR_MOVES = frozenset({
+    "NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "_WAIT_COORD",
+})  # fmt: skip
+_RETRY_SECONDS = 0.2
 
 
 def describe_missing(topic: str) -> str:

@@ -70,6 +70,7 @@ class TopicReader:
         self._assignments: dict[Partition, int] = {}
         self._assigned = 0
         self._delivered: dict[Partition, int] = {}  # the offsets to commit
+        self._is_rebalancing = False
         self._paused: list[Any] = []
         self._early: list[Raw] = []
         self._failure: KafkaFailure | None = None
@@ -160,6 +161,8 @@ class TopicReader:
 
         The partitions are paused until the next read.
         """
+        if self._is_rebalancing:  # librdkafka must not be called again while it calls this class
+            return
         partitions = [each for each in self._consumer.assignment() if each not in self._paused]
         self._consumer.pause(partitions)
         self._paused += partitions
@@ -189,12 +192,15 @@ class TopicReader:
 
     def _revoke(self, _: Any, partitions: Sequence[Any]) -> None:
         """Store and commit what was delivered, and let another member have the rest."""
+        self._is_rebalancing = True
         try:
             if self._delivered:
                 self._acknowledge()
                 self.commit()
         except OSError as failure:  # raised by the next read: an exception here would be lost
             self._failure = failure if isinstance(failure, KafkaFailure) else KafkaFailure(str(failure))
+        finally:
+            self._is_rebalancing = False
         self._lose(_, partitions)
 
     def _lose(self, _: Any, partitions: Sequence[Any]) -> None:

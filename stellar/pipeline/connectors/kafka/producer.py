@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stellar.pipeline.connectors.kafka.client import (
@@ -28,6 +28,10 @@ _ANY_PARTITION = -1
 _WAIT_SECONDS = 0.5
 _UNKNOWN_SECONDS = 10.0
 _MOST_TOPICS = 1000
+_NO_LIMIT = 1 << 62
+_FRAME_BYTES = 200  # of a message with headers, and of a batch
+_BATCH_BYTES = 1_000_000
+_Headers = list[tuple[str, str]]
 
 _DEFAULTS = {
     "linger.ms": 20,
@@ -53,6 +57,7 @@ class TopicWriter:
     """Writes messages to topics.
 
     reject: called with the topic, the value and the reason for a message that a broker rejects; it raises nothing
+    limits: the limits of messages by topic, in bytes, as far as they are known
     spreads: distribute messages over the partitions; otherwise those of one source partition go to one partition, so
         that their order holds
 
@@ -66,15 +71,18 @@ class TopicWriter:
         reject: Callable[[str, bytes, str], None],
         properties: dict[str, Any] | None = None,
         *,
+        limits: Mapping[str, int] | None = None,
         spreads: bool = False,
     ) -> None:
         self._monitor = ConnectionMonitor(settings.brokers)
-        own = settings.make_properties(_DEFAULTS, properties or {}, _REQUIRED)
+        self._limits = dict(limits or {})
+        own = settings.make_properties(_DEFAULTS, _limit_sizes(self._limits), properties or {}, _REQUIRED)
         self._producer = make_client("Producer", own, self._monitor)
         self._exception = load_library().KafkaException
         self._reject = reject
         self.stay: Callable[[], None] = lambda: None
         self._spreads = spreads
+        self._rejected: list[tuple[str, bytes, str]] = []
         self._failure: KafkaFailure | None = None
         self._partitions: dict[str, int] = {}
         self._unknown: dict[str, float] = {}
@@ -108,19 +116,24 @@ class TopicWriter:
         """
         headers = None if id is None else _make_headers(id, position)
         partition = _ANY_PARTITION if position is None or self._spreads else self._map_partition(topic, position)
-        while True:
-            self._raise_failure()
-            try:
-                self._producer.produce(
-                    topic, value, partition=partition, headers=headers, on_delivery=self._note_failure
-                )
-            except BufferError:
-                self._wait()
-            except self._exception as error:
-                raise self._explain(error, topic, value) from error
-            else:
-                self._producer.poll(0)
-                return
+        if len(value) + _FRAME_BYTES > self._limits.get(topic, _NO_LIMIT):
+            raise MessageTooLarge(_describe_size(topic, value))
+        while not self._produce(topic, value, partition, headers):
+            self._producer.poll(_WAIT_SECONDS)
+            self._handle_reports()
+            self.stay()
+        self._producer.poll(0)
+        self._handle_reports()
+
+    def _produce(self, topic: str, value: bytes, partition: int, headers: _Headers | None) -> bool:
+        """Add a message to the queue; return False if that is full."""
+        try:
+            self._producer.produce(topic, value, partition=partition, headers=headers, on_delivery=self._note_failure)
+        except BufferError:
+            return False
+        except self._exception as error:
+            raise self._explain(error, topic, value) from error
+        return True
 
     def _map_partition(self, topic: str, position: TopicPosition) -> int:
         if topic not in self._partitions:
@@ -134,10 +147,10 @@ class TopicWriter:
 
     def flush(self) -> None:
         """Wait until all messages are acknowledged. Raises KafkaFailure if one cannot be stored."""
-        while self._producer.flush(_WAIT_SECONDS):
-            self._raise_failure()
+        while self._producer.flush(_WAIT_SECONDS) or self._rejected:
+            self._handle_reports()
             self.stay()
-        self._raise_failure()
+        self._handle_reports()
         self._monitor.note_success()
 
     def close(self) -> None:
@@ -145,22 +158,21 @@ class TopicWriter:
         self._producer.purge()
         self._producer.flush(CONNECT_SECONDS)
 
-    def _wait(self) -> None:
-        self._producer.poll(_WAIT_SECONDS)
-        self.stay()
-
-    def _raise_failure(self) -> None:
+    def _handle_reports(self) -> None:
+        """Handle the failures that were noted while the producer waited."""
         if self._failure is not None:
             raise self._failure
+        while self._rejected:
+            self._reject(*self._rejected.pop(0))
 
     def _note_failure(self, error: Any, message: Any) -> None:
-        """Note the failure of a message; librdkafka calls this while the producer waits."""
+        """Note the failure of a message. librdkafka calls this while it is called, and must not be called again."""
         if error is None or error.name() == "_PURGE_QUEUE" or error.name() == "_PURGE_INFLIGHT":
             return
         topic, value = message.topic(), message.value() or b""
         if error.name() in RECORD_ERRORS:
             too_large = error.name() == "MSG_SIZE_TOO_LARGE"
-            self._reject(topic, value, _describe_size(topic, value) if too_large else error.str())
+            self._rejected.append((topic, value, _describe_size(topic, value) if too_large else error.str()))
         elif self._failure is None:
             self._failure = self._describe_failure(error, topic)
 
@@ -171,7 +183,17 @@ class TopicWriter:
         return self._monitor.explain(self._exception(error))
 
 
-def _make_headers(id: str, position: TopicPosition | None) -> list[tuple[str, str]]:
+def _limit_sizes(limits: Mapping[str, int]) -> dict[str, int]:
+    """Return properties by which no batch of small messages is larger than a topic allows."""
+    if not limits:
+        return {}
+    return {
+        "message.max.bytes": max(_BATCH_BYTES, *limits.values()),
+        "batch.size": min(_BATCH_BYTES, *limits.values()),
+    }
+
+
+def _make_headers(id: str, position: TopicPosition | None) -> _Headers:
     """Return the headers of a document.
 
     The time is not that of the message: a topic deletes messages by their time, which may be long ago.

@@ -1,0 +1,79 @@
+"""Administration of topics: their limits, creation and deletion."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stellar.pipeline.connectors.kafka.client import (
+    CONNECT_SECONDS,
+    EXTRA,
+    ConnectionMonitor,
+    KafkaFailure,
+    describe_missing,
+    list_partitions,
+    load_library,
+    make_client,
+)
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
+from stellar.util.abbreviate import quote
+from stellar.util.optional_imports import import_optional
+
+log = logging.getLogger(__name__)
+
+_LIMIT = "max.message.bytes"
+
+
+class TopicAdmin:
+    """Creates, describes and deletes topics. Methods raise KafkaFailure."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._monitor = ConnectionMonitor(settings.brokers)
+        self._client = make_client("AdminClient", settings.make_properties(), self._monitor)
+        self._library = load_library()
+        self._admin = import_optional("confluent_kafka.admin", EXTRA)
+
+    def list_partitions(self, *topics: str) -> dict[str, int]:
+        """Return the number of partitions of topics; of all if none is named."""
+        return list_partitions(self._client, self._monitor, *topics)
+
+    def create(self, topic: str, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
+        """Create a topic."""
+        new = self._admin.NewTopic(topic, partitions, replicas, config=dict(config))
+        self._wait(self._client.create_topics([new], operation_timeout=CONNECT_SECONDS), topic)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic with all its messages."""
+        self._wait(self._client.delete_topics([topic], operation_timeout=CONNECT_SECONDS), topic)
+
+    def _wait(self, futures: Mapping[str, Any], topic: str) -> None:
+        try:
+            futures[topic].result(2 * CONNECT_SECONDS)
+        except self._library.KafkaException as error:
+            self._client.poll(0)
+            raise self._explain(error, topic) from error
+
+    def _explain(self, error: Exception, topic: str) -> KafkaFailure:
+        name = error.args[0].name()
+        if name == "TOPIC_ALREADY_EXISTS":
+            return KafkaFailure(f"topic {quote(topic)} exists already")
+        if name == "UNKNOWN_TOPIC_OR_PART":
+            return KafkaFailure(describe_missing(topic))
+        if name == "TOPIC_EXCEPTION":
+            return KafkaFailure(f"invalid name of a topic {quote(topic)}: {error.args[0].str()}")
+        return self._monitor.explain(error)
+
+    def read_limits(self, topics: Sequence[str]) -> dict[str, int]:
+        """Return the limit of messages of each topic, in bytes; without those that the user must not know."""
+        kind = self._admin.ConfigResource.Type.TOPIC
+        resources = {self._admin.ConfigResource(kind, topic): topic for topic in topics}
+        if not resources:
+            return {}
+        limits = {}
+        for resource, future in self._client.describe_configs(list(resources)).items():
+            try:
+                limits[resource.name] = int(future.result(CONNECT_SECONDS)[_LIMIT].value)
+            except self._library.KafkaException as error:
+                log.debug("cannot read the limit of messages of %s: %s", resource.name, error)
+        return limits
