@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from stellar.java.jackson import read_first_value
@@ -76,18 +76,15 @@ class JsonMapParser:
         self.entity = settings.text("wrapEntityName", "messages") if settings.truth("wrapInEntityArray") else None
         self.overrides_original = _boolean(settings, "overrideOriginalString")
 
-    def __call__(self, text: str) -> Iterator[Record | Unreadable]:
-        rest = ""
-        if self.query is None:
-            value, rest = _read_value(text, text)
-            objects = [value]
-        else:
-            objects = self._select(self.query, text)
-        for each in objects:
-            yield self._record(each, text)
-        if rest.strip():
-            message = f"Unable to parse {rest}: unexpected text after the first JSON value; send one value per message"
-            yield Unreadable(rest, ValueError(message))
+    def __call__(self, text: str) -> Iterable[Record | Unreadable]:
+        if self.query is not None:
+            return (self._record(each, text) for each in self._select(self.query, text))
+        value, rest = _read_value(text, text)
+        record = self._record(value, text)
+        if not rest or not rest.strip():
+            return (record,)
+        message = f"Unable to parse {rest}: unexpected text after the first JSON value; send one value per message"
+        return record, Unreadable(rest, ValueError(message))
 
     def complaint(self, record: Record) -> str | None:
         return find_missing_fields(record)

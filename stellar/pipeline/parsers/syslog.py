@@ -8,14 +8,18 @@ from typing import ClassVar
 
 from stellar.pipeline.parsers.lines import is_blank, report_once, split_lines, trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
-from stellar.pipeline.parsers.syslog_time import parse_syslog_time, zone_option
+from stellar.pipeline.parsers.syslog_time import parse_iso_time, parse_syslog_time, zone_option
 from stellar.pipeline.records import Record
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
 
-_TIME = "syslog.header.timestamp"
-_NAMES_5424 = (_TIME, *(f"syslog.header.{name}" for name in ("hostName", "appName", "procId", "msgId")))
+_PRIORITY, _FACILITY, _SEVERITY, _VERSION, _TIME, _HOST, _APPLICATION, _PROCESS, _MESSAGE_ID = (
+    f"syslog.header.{name}"
+    for name in ("pri", "facility", "severity", "version", "timestamp", "hostName", "appName", "procId", "msgId")
+)
+_NAMES_5424 = (_TIME, _HOST, _APPLICATION, _PROCESS, _MESSAGE_ID)
+_NUMBERS = tuple(map(str, range(1000 // 8)))
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)"
 # A name may be empty; hostname, application, process and message id are printable ASCII
 _NAMES = r"([!-~]*) ([!-~]*) ([!-~]*) ([!-~]*)"
@@ -36,6 +40,8 @@ class SyslogParser:
         self.zone = zone_option(settings, "deviceTimeZone")
 
     def __call__(self, text: str) -> Iterable[Record | Unreadable]:
+        if "\n" not in text and "\r" not in text and text:
+            return (self._parse_line(text, text),)
         lines = split_lines(text)
         if len(lines) == 1:
             return (self._parse_line(lines[0], text),)
@@ -46,18 +52,15 @@ class SyslogParser:
 
     def _parse_line(self, line: str, text: str) -> Record | Unreadable:
         try:
-            if is_blank(line):
-                raise ValueError("syslogLine cannot be null: the line is blank")
             record = self._fields(line)
-            time = record.get(_TIME)
-            record["timestamp"] = now() if time in (None, "-") else parse_syslog_time(time, self.zone)
         except ValueError as error:
-            return Unreadable(line, error)
+            blank = ValueError("syslogLine cannot be null: the line is blank")
+            return Unreadable(line, blank if is_blank(line) else error)
         record["original_string"] = text
         return record
 
     def _fields(self, line: str) -> Record:
-        """Return the fields of a line. Raises ValueError for another form."""
+        """Return the fields of a line, with its timestamp. Raises ValueError for another form."""
         raise NotImplementedError
 
 
@@ -82,16 +85,37 @@ class Syslog5424Parser(SyslogParser):
             raise ValueError(
                 "invalid syslog header: expected '<priority>version time host application process id', RFC 5424"
             )
-        priority, version, *values = match.groups()
+        priority, version, time, host, application, process, message_id = values = match.groups()
+        if None in values or "-" in values:
+            record = self._fields_with_nil(values)
+        else:
+            number = int(priority)
+            record = {
+                _PRIORITY: priority,
+                _FACILITY: _NUMBERS[number >> 3],
+                _SEVERITY: _NUMBERS[number & 7],
+                _VERSION: version,
+                _TIME: time,
+                _HOST: host,
+                _APPLICATION: application,
+                _PROCESS: process,
+                _MESSAGE_ID: message_id,
+            }
+        _read_rest(line, match.end(), record)
+        record["timestamp"] = now() if time == "-" else parse_iso_time(time)
+        return record
+
+    def _fields_with_nil(self, values: tuple[str | None, ...]) -> Record:
+        """Return the fields of a header in which some are missing, or are `-`."""
+        priority, version, *others = values
         record = _priority_fields(priority)
         if version:
-            record["syslog.header.version"] = version
-        for name, value in zip(_NAMES_5424, values, strict=True):
+            record[_VERSION] = version
+        for name, value in zip(_NAMES_5424, others, strict=True):
             if value != "-":
                 record[name] = value
             elif self.nil:
                 (record[name],) = self.nil
-        _read_rest(line, match.end(), record)
         return record
 
 
@@ -104,10 +128,11 @@ def _read_rest(line: str, at: int, record: Record) -> None:
         if element is None:
             raise ValueError(f'invalid structured data at offset {at}: expected [id name="value" …]')
         while element is not None:
-            for name, value in _PARAMETER.findall(element[2]):
-                record[f"syslog.structuredData.{element[1]}.{name}"] = value
+            prefix = f"syslog.structuredData.{element[1]}."
+            for name, value in _PARAMETER.findall(line, element.end(1), element.end(2)):
+                record[prefix + name] = value
             at = element.end()
-            element = _ELEMENT.match(line, at)
+            element = _ELEMENT.match(line, at) if line[at : at + 1] == "[" else None
     if message := line[at:].removeprefix(" "):
         record["syslog.message"] = trim(message)
 
@@ -125,8 +150,9 @@ class Syslog3164Parser(SyslogParser):
         return {
             **_priority_fields(priority),
             _TIME: time,
-            "syslog.header.hostName": host,
+            _HOST: host,
             "syslog.message": trim(message or ""),
+            "timestamp": parse_syslog_time(time, self.zone),
         }
 
 
@@ -134,8 +160,4 @@ def _priority_fields(priority: str | None) -> Record:
     if priority is None:
         return {}
     facility, severity = divmod(int(priority), 8)
-    return {
-        "syslog.header.pri": priority,
-        "syslog.header.facility": str(facility),
-        "syslog.header.severity": str(severity),
-    }
+    return {_PRIORITY: priority, _FACILITY: str(facility), _SEVERITY: str(severity)}

@@ -56,6 +56,21 @@ def parse_syslog_time(text: str, zone: tzinfo) -> int:
     return _parse_classic(text, match, zone)
 
 
+def parse_iso_time(text: str) -> int:
+    """Return the epoch milliseconds of a time in ISO 8601 with seconds and `Z` or an offset such as `+02:00`.
+
+    Raises ValueError for values out of range.
+    """
+    if text[11:13] != "24" and (text[-1] == "Z" or text[-5:-3] < "18"):
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except ValueError:
+            pass  # out of range, or the year 0
+        else:
+            return since.days * MS_A_DAY + since.seconds * 1000 + since.microseconds // 1000
+    return parse_syslog_time(text, UTC)
+
+
 def _parse_iso(text: str, match: re.Match[str]) -> int:
     if match[4] != "24" and (match[9] or "") < "18":
         try:
