@@ -36,7 +36,7 @@ def is_empty(input_: object = None) -> bool:
     return isinstance(input_, _SIZED) and not input_
 
 
-@stellar("LENGTH", pure=True, inline=[Inline("len(input_)", {"input_": (str, list, dict)})])
+@stellar("LENGTH", pure=True, inline=[Inline("len(input_)", {"input_": (str, list, dict)}, result=int)])
 def length(input_: object = None) -> int:
     """Return the number of characters of a string, of elements of a list or set, or of entries of a map.
 

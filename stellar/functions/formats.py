@@ -52,7 +52,13 @@ def _inline(template: _PythonTemplate) -> Inline:
     return Inline(
         f"string if len(string := text % ({''.join(f'{name}, ' for name in names)})) <= most else check_string(string)",
         dict(zip(names, template.classes, strict=True)),
-        values={"text": template.text, "most": FEW_CHARACTERS, "check_string": check_string},
+        # Python compiles a template of %s alone to an f-string; of an integer %d is the same
+        values={
+            "text": re.sub("%%|%d", lambda directive: directive[0].replace("d", "s"), template.text),
+            "most": FEW_CHARACTERS,
+            "check_string": check_string,
+        },
+        result=str,
     )
 
 

@@ -21,7 +21,7 @@ _FEW_STRINGS = 16
 _STRINGS = frozenset({str})
 
 
-@stellar("TO_UPPER", pure=True, inline=[Inline("input_.upper()", {"input_": str})])
+@stellar("TO_UPPER", pure=True, inline=[Inline("input_.upper()", {"input_": str}, result=str)])
 def to_upper(input_: Any) -> str | None:
     """Convert a string to uppercase.
 
@@ -37,7 +37,7 @@ def to_upper(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).upper()
 
 
-@stellar("TO_LOWER", pure=True, inline=[Inline("input_.lower()", {"input_": str})])
+@stellar("TO_LOWER", pure=True, inline=[Inline("input_.lower()", {"input_": str}, result=str)])
 def to_lower(input_: Any) -> str | None:
     """Convert a string to lowercase.
 
@@ -53,7 +53,9 @@ def to_lower(input_: Any) -> str | None:
     return None if input_ is None else to_string(input_).lower()
 
 
-_TRIM = Inline("input_.strip(JAVA_WHITESPACE)", {"input_": str}, values={"JAVA_WHITESPACE": JAVA_WHITESPACE})
+_TRIM = Inline(
+    "input_.strip(JAVA_WHITESPACE)", {"input_": str}, values={"JAVA_WHITESPACE": JAVA_WHITESPACE}, result=str
+)
 
 
 @stellar("TRIM", pure=True, inline=[_TRIM])
@@ -343,7 +345,11 @@ def _prepare_split(input_: object, delim: object, *_: object) -> Prepared | None
     if input_ is not UNKNOWN or not isinstance(delim, str) or not delim:
         return None
     inline = Inline(
-        "input_.split(delim)", {"input_": str}, "len(input_) < most", values={"delim": delim, "most": FEW_ITEMS}
+        "input_.split(delim)",
+        {"input_": str},
+        "len(input_) < most",
+        values={"delim": delim, "most": FEW_ITEMS},
+        result=list,
     )
     return Prepared(lambda value: split(value, delim), (inline,))
 
@@ -400,8 +406,10 @@ def _compute_entropy(string: str) -> float:
 
 
 _SUBSTRING = (
-    Inline("input_[start:]", {"input_": str, "start": int}, "0 <= start <= len(input_)"),
-    Inline("input_[start:end]", {"input_": str, "start": int, "end": int}, "0 <= start <= end <= len(input_)"),
+    Inline("input_[start:]", {"input_": str, "start": int}, "0 <= start <= len(input_)", result=str),
+    Inline(
+        "input_[start:end]", {"input_": str, "start": int, "end": int}, "0 <= start <= end <= len(input_)", result=str
+    ),
 )
 
 

@@ -14,6 +14,7 @@ An expression is a constant of the program, never of an expression of a user. It
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,18 +33,25 @@ class Inline:
     classes: for each argument, in their order: the class, or the classes, that it must have exactly; None for any
         literal
     when: a further condition of the arguments
-    values: other names in the expressions; strings and numbers become constants
+    values: other names in the expressions; strings and integers become constants
+    result: the class that the result has exactly, if it is always the same
     """
 
     expression: str
     classes: Mapping[str, Classes]
     when: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
+    result: type | None = None
 
     @cached_property
     def tree(self) -> ast.expr:
         """The syntax tree of the expression."""
         return ast.parse(self.expression, mode="eval").body
+
+    @cached_property
+    def reads(self) -> Counter[str]:
+        """The number of times that the expression reads each name."""
+        return Counter(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name))
 
     @cached_property
     def condition(self) -> ast.expr | None:

@@ -54,6 +54,7 @@ def _prepare_hash(to_hash: object, hash_type: object, *config: object) -> Prepar
         {"to_hash": str},
         "to_hash.isascii()",
         values={"algorithm": algorithm},
+        result=str,
     )
     return Prepared(digest, (inline,) if _is_allowed(algorithm) else ())
 

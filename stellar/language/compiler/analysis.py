@@ -71,6 +71,15 @@ def literal_members(node: n.Expr) -> frozenset[Any] | None:
     return None
 
 
+def comparable_classes(value: Any) -> tuple[type, ...]:
+    """Return the classes whose values Python compares with a literal as Stellar does."""
+    if isinstance(value, str):
+        return (str,)
+    if value is None or isinstance(value, bool) or not abs(value) < EXACT:
+        return ()
+    return (int, float)
+
+
 def constant_collection(node: n.Expr) -> list[Any] | dict[Any, Any] | None:
     """Return the list or map of a literal whose members are all constants; None for any other node."""
     match node:

@@ -102,6 +102,13 @@ class CallBuilder(CodeBuilder):
     ) -> Code:
         """Compile a call to an inline form for arguments of its classes, and a call of the function for all others."""
         held = [self.hold_argument(argument) for argument in arguments]
+        if len(held) == 1 and (guarded := _find_guarded(inline, held[0])) is not None:
+            [name] = inline.classes
+            code = self.fill_template(inline, {name: guarded.body}, inline.tree, at=at)
+            slow = guarded.orelse
+            if not accepts_every_value(arguments[0].kind, arguments[0].node, self.library):
+                slow = self.guard_argument(arguments[0], self.hold_code(slow, at))
+            return py.guard(guarded.test, code, py.call(target, [*context, slow], at), inline.result, at)
         guards: list[Code] = []
         for value, classes, argument in zip(held, inline.classes.values(), arguments, strict=True):
             if classes is not None and not _is_constant(argument.node, value):
@@ -116,8 +123,8 @@ class CallBuilder(CodeBuilder):
         if not tests:
             return code
         test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests, **at)
-        slow = [self.guard_held(argument, value) for argument, value in zip(arguments, held, strict=True)]
-        return ast.IfExp(test, code, py.call(target, [*context, *slow], at), **at)
+        others = [self.guard_held(argument, value) for argument, value in zip(arguments, held, strict=True)]
+        return py.guard(test, code, py.call(target, [*context, *others], at), inline.result, at)
 
     def guard_held(self, argument: Argument, held: HeldValue) -> Code:
         """Return the code of an argument that is evaluated already."""
@@ -234,6 +241,14 @@ def _may_fit(classes: Classes, argument: Argument) -> bool:
         case n.MapLiteral():
             return dict in accepted
     return True
+
+
+def _find_guarded(inline: Inline, held: HeldValue) -> ast.IfExp | None:
+    """Return the code of the only argument of an inline form, if its class is known and it is read once."""
+    [(name, classes)] = inline.classes.items()
+    if inline.when or inline.reads[name] != 1 or classes is None:
+        return None
+    return py.find_guarded(held, classes if isinstance(classes, tuple) else (classes,))
 
 
 def _is_constant(node: n.Expr, held: HeldValue) -> bool:

@@ -34,6 +34,7 @@ from stellar.language import runtime
 from stellar.language.compiler import pyast as py
 from stellar.language.compiler.analysis import (
     InlineTree,
+    comparable_classes,
     literal_members,
     split_chain,
     static_class,
@@ -49,7 +50,7 @@ from stellar.language.compiler.operators import (
     LONGEST_INLINE_CHAIN,
     SMALL,
 )
-from stellar.language.compiler.pyast import IN, IS, IS_NOT, LESS, LOAD, NOT, STORE, Code, HeldValue, Position
+from stellar.language.compiler.pyast import GREATER, IN, IS, IS_NOT, LESS, LOAD, NOT, STORE, Code, HeldValue, Position
 from stellar.language.compiler.source_map import SourceMap
 from stellar.language.context import NOTHING
 from stellar.language.library import Function, Library
@@ -188,7 +189,10 @@ class Compiler(ChoiceBuilder, CallBuilder):
         held = self.hold(item)
         if (members := literal_members(container)) is not None:
             as_list = self.hold_borrowed(container).first
-            table = self.bind_global(members, self.new_name("members"), at)
+            table = py.constant(members, at)
+            if (code := py.find_guarded(held, {type(next(iter(members)))})) is not None:
+                inside = ast.Compare(code.body, [inline], [table], **at)
+                return ast.IfExp(code.test, inside, self.call_helper(helper, [code.orelse, as_list], at), **at)
             guard = self.test_class(held.first, type(next(iter(members))), at)
             inside = ast.Compare(held.again, [inline], [table], **at)
             return ast.IfExp(guard, inside, self.call_helper(helper, [held.again, as_list], at), **at)
@@ -256,7 +260,9 @@ class Compiler(ChoiceBuilder, CallBuilder):
 
     def test_small(self, code: Code, at: Position) -> Code:
         """Test that an integer is small enough for any inline operation."""
-        return ast.Compare(py.constant(-SMALL, at), [LESS, LESS], [code, py.constant(SMALL, at)], **at)
+        bounds = [(LESS, SMALL), (GREATER, -SMALL)]  # two tests are faster than `-SMALL < code < SMALL`
+        tests: list[Code] = [ast.Compare(code, [operator], [py.constant(most, at)], **at) for operator, most in bounds]
+        return ast.BoolOp(ast.And(), tests, **at)
 
     def compile_long_chain(self, leftmost: n.Expr, steps: list[n.Arithmetic]) -> Code:
         """Compile `a + b + c + …` to a tuple of assignments to one local, whose nesting does not grow with length."""
@@ -333,6 +339,9 @@ class Compiler(ChoiceBuilder, CallBuilder):
         if not self.fast:
             return self.call_helper(helper, [self.compile(left), self.compile(right)], at)
         one, other = self.hold(left), self.hold(right)
+        if isinstance(right, n.Literal) and (code := py.find_guarded(one, comparable_classes(right.value))) is not None:
+            result = ast.Compare(code.body, [inline], [other.again], **at)
+            return ast.IfExp(code.test, result, self.call_helper(helper, [code.orelse, other.again], at), **at)
         result = ast.Compare(one.again, [inline], [other.again], **at)
         slow = self.call_helper(helper, [one.again, other.again], at)
         if isinstance(right, n.Literal) and not isinstance(left, n.Literal):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stellar.language import runtime
 
 LOAD, STORE, NOT = ast.Load(), ast.Store(), ast.Not()
-IS, IS_NOT, IN, NOT_IN, LESS = ast.Is(), ast.IsNot(), ast.In(), ast.NotIn(), ast.Lt()
+IS, IS_NOT, IN, NOT_IN, LESS, GREATER = ast.Is(), ast.IsNot(), ast.In(), ast.NotIn(), ast.Lt(), ast.Gt()
 
 # Python's compiler processes nested nodes by recursion
 LONGEST_NESTED_CHAIN = 16
@@ -29,6 +29,24 @@ class HeldValue:
 
     first: Code
     again: Code
+
+
+def guard(test: Code, body: Code, orelse: Code, cls: type | None, at: Position) -> ast.IfExp:
+    """`body if test else orelse`, where the value of `body` has exactly a class, or None if it is unknown.
+
+    An operation on it is compiled to `operation(body) if test else helper(orelse)`, without a test of its own.
+    """
+    code = ast.IfExp(test, body, orelse, **at)
+    code.body_class = cls  # type: ignore[attr-defined]
+    return code
+
+
+def find_guarded(held: HeldValue, classes: Container[type]) -> ast.IfExp | None:
+    """Return the code of a value if it is guarded for one of some classes; then it need not be held."""
+    match held.first:
+        case ast.NamedExpr(value=ast.IfExp() as code) if getattr(code, "body_class", None) in classes:
+            return code
+    return None
 
 
 def load(name: str, at: Position) -> ast.Name:
