@@ -4,7 +4,7 @@ How a change takes effect:
 
 1. A watch marks the changed node and wakes one thread, the follower (see `stellar.maas.registries.zookeeper_tree`).
 2. The follower waits until no more changes arrive for a moment, because tools write one node after the other, and a
-   configuration between two of them may be invalid. Then it reads the marked nodes.
+   configuration between two of them may be invalid. Then it reads the nodes until two passes agree.
 3. It loads, compiles and connects the new pipelines, while the old ones process records.
 4. If all of this succeeds, it replaces the pipelines by one assignment, which is between two raw messages. Otherwise it
    reports the errors, and the old ones stay.
@@ -39,6 +39,7 @@ SETTLE_SECONDS = 0.1  # without a change, before changes are read
 RETRY_SECONDS = 1.0  # after ZooKeeper rejected a request
 RETRY_SERVICES_SECONDS = 10.0  # after a service was missing
 
+MOST_PASSES = 20  # to read what changes all the time
 PROFILER = "profiler"  # the sensor of the messages of profiles
 _PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 
@@ -261,6 +262,21 @@ class LiveConfiguration:
         return ConfigurationInForce(group, tuple(configs), snapshot)
 
     def _read_snapshot(self) -> ConfigurationSnapshot:
+        """Return all configurations as they were at one time.
+
+        Nodes are read one after the other, so a transaction may change two of them between the two reads. If a second
+        pass reads the same, all nodes had these contents between the passes.
+        """
+        snapshot = self._read_nodes()
+        for _ in range(MOST_PASSES):
+            for tree in self._trees:
+                tree.mark_all()
+            before, snapshot = snapshot, self._read_nodes()
+            if snapshot == before:
+                break
+        return snapshot
+
+    def _read_nodes(self) -> ConfigurationSnapshot:
         contents = {}
         for tree in self._trees:
             for path, data in tree.read().items():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +24,7 @@ from stellar.pipeline.run import Counts, run_pipeline
 from stellar.stores.configurations import ROOT
 from tests.forked import Child, Parent
 from tests.pipeline.killing import wait_for
+from tests.zookeeper_sessions import expire_session
 
 pytestmark = pytest.mark.engine
 
@@ -242,6 +246,45 @@ def test_the_child_of_a_fork_follows_when_asked(cluster: Cluster) -> None:
         assert child.receive() == "first"
         cluster.put("parsers/web", parser("'second'"))
         assert child.result() == "second"
+
+
+def test_each_record_has_one_configuration_while_others_change_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parser and enrichment change together, some changes are broken, and sessions expire."""
+    monkeypatch.setattr("stellar.pipeline.live_configuration.SETTLE_SECONDS", 0.0001)
+    last = 60
+
+    def write(number: int) -> None:
+        text = f"{number}" if number % 5 else f"{number} +"
+        enrichment = {"enrichment": {"fieldMap": {"stellar": {"config": {"enriched": text}}}}}
+        contents = {"parsers/web": parser(str(number)), "enrichments/web": enrichment}
+        cluster.zookeeper.write_all({f"{ROOT}/{path}": json.dumps(each).encode() for path, each in contents.items()})
+
+    def change() -> None:
+        chance = random.Random(1)
+        for number in range(1, last):
+            write(number)
+            if not number % 20:
+                expire_session(following)
+            time.sleep(chance.choice([0, 0.005, 0.15]))
+
+    write(1)
+    with ZooKeeper(cluster.zookeeper.hosts) as following:
+        load = partial(load_stored_pipelines, names="web")
+        with LiveConfiguration(following, load, report=cluster.problems.append) as live:
+            thread = threading.Thread(target=change)
+            thread.start()
+            seen, torn = [], []
+            while (record := process(live))["state"] < last - 1:
+                seen.append(record["state"])
+                if record["state"] != record["enriched"]:
+                    torn.append(record)
+            thread.join()
+    assert not torn
+    assert seen == sorted(seen)
+    assert live.changes
+    assert not any(number % 5 == 0 for number in seen)
 
 
 @pytest.fixture
