@@ -102,6 +102,9 @@ class CallBuilder(CodeBuilder):
     ) -> Code:
         """Compile a call to an inline form for arguments of its classes, and a call of the function for all others."""
         held = [self.hold_argument(argument) for argument in arguments]
+        if not all(map(_may_have_class, inline.classes.values(), held)):
+            checked = [self.guard_held(argument, value) for argument, value in zip(arguments, held, strict=True)]
+            return py.call(target, [*context, *checked], at)
         if len(held) == 1 and (guarded := _find_guarded(inline, held[0])) is not None:
             [name] = inline.classes
             code = self.fill_template(inline, {name: guarded.body}, inline.tree, at=at)
@@ -123,14 +126,15 @@ class CallBuilder(CodeBuilder):
         if not tests:
             return code
         test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests, **at)
-        others = [self.guard_held(argument, value) for argument, value in zip(arguments, held, strict=True)]
+        again = [HeldValue(value.again, value.again) for value in held]
+        others = [self.guard_held(argument, value) for argument, value in zip(arguments, again, strict=True)]
         return py.guard(test, code, py.call(target, [*context, *others], at), inline.result, at)
 
     def guard_held(self, argument: Argument, held: HeldValue) -> Code:
-        """Return the code of an argument that is evaluated already."""
+        """Return the code of an argument of a call of the function."""
         if isinstance(argument.node, n.Literal):
             return self.compile_argument(argument)
-        return self.guard_argument(argument, HeldValue(held.again, held.again))
+        return self.guard_argument(argument, held)
 
     def order_classes(self, classes: type | tuple[type, ...], node: n.Expr) -> tuple[type, ...]:
         """Return classes with the likeliest one first."""
@@ -243,6 +247,13 @@ def _may_fit(classes: Classes, argument: Argument) -> bool:
     return True
 
 
+def _may_have_class(classes: Classes, held: HeldValue) -> bool:
+    """Return False for a constant of another class, for which Python may warn of the inline form."""
+    if classes is None or not isinstance(held.first, ast.Constant):
+        return True
+    return held.first.value.__class__ in (classes if isinstance(classes, tuple) else (classes,))
+
+
 def _find_guarded(inline: Inline, held: HeldValue) -> ast.IfExp | None:
     """Return the code of the only argument of an inline form, if its class is known and it is read once."""
     [(name, classes)] = inline.classes.items()
@@ -252,8 +263,10 @@ def _find_guarded(inline: Inline, held: HeldValue) -> ast.IfExp | None:
 
 
 def _is_constant(node: n.Expr, held: HeldValue) -> bool:
-    """Return True for a literal, and for a list or map that is created once."""
-    return isinstance(node, n.Literal) or (isinstance(node, n.ListLiteral | n.MapLiteral) and held.first is held.again)
+    """Return True for a constant, and for a list or map that is created once."""
+    if isinstance(held.first, ast.Constant):
+        return True
+    return isinstance(node, n.ListLiteral | n.MapLiteral) and held.first is held.again
 
 
 def list_literals(arguments: tuple[n.Expr, ...]) -> list[Any]:
