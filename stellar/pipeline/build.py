@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.functions import LIBRARY
 from stellar.functions.rest.settings import check_global
@@ -19,7 +19,6 @@ from stellar.language.runtime import describe
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.messages import MessageStrategy, build_strategy
 from stellar.pipeline.models import RecordReporter, add_reporting, current_metadata, report_failure
 from stellar.pipeline.parsers import Parser, Settings, find_parser_factory
@@ -40,6 +39,9 @@ from stellar.pipeline.stages.filters import build_filter
 from stellar.pipeline.stages.triage import build_triage
 from stellar.pipeline.stages.validation import build_validation
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ParserConfig
 
 
 def build_group(

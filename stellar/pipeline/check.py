@@ -14,9 +14,8 @@ from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
 from stellar.java.date_pitfalls import find_pitfalls
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
-from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.loading import INPUTS_KEY, SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
-from stellar.pipeline.config.schema import INPUTS_KEY
 from stellar.pipeline.parsers import PARSERS, Parser, list_options, shorten_parser_name
 from stellar.pipeline.pipeline import Pipeline
 from stellar.tooling.findings import Finding

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.java.jackson import read_first_value
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Raw, Record, format_raw
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ParserConfig
 
 STRATEGIES = ("DEFAULT", "ENVELOPE")
 DEFAULT_PREFIX = "metron.metadata"

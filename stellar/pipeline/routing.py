@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_pattern, is_full_match
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.loading import SensorConfig
-from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.models import RecordContext
 from stellar.pipeline.pipeline import Pipeline
 from stellar.pipeline.records import Drop, Forward, Outcome, Processor, Raw, Record, Rejected, Report, to_json_bytes
@@ -25,6 +24,7 @@ from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
     from stellar.maas import ModelClient, Registry
+    from stellar.pipeline.config.schema import ParserConfig
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stellar.pipeline.config.schema import INPUTS_KEY
+from stellar.pipeline.config.loading import INPUTS_KEY
 from stellar.pipeline.options import add_line_limit
 
 if TYPE_CHECKING:

@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.embedded_expressions import ENRICHMENT_SECTIONS
@@ -25,21 +22,31 @@ from stellar.pipeline.config.locations import (
     parse_object,
     read_text,
 )
-from stellar.pipeline.config.schema import (
-    EnrichmentConfig,
-    ExtractorConfig,
-    GlobalConfig,
-    IndexingConfig,
-    ParserConfig,
-    ProfilerConfig,
-)
+from stellar.pipeline.config.stored_models import validate_once
 from stellar.stores.configurations import ReadableConfigurations, describe_path
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
 
+# pydantic and the models are imported when a configuration is validated
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+    from stellar.pipeline.config.schema import (
+        EnrichmentConfig,
+        ExtractorConfig,
+        GlobalConfig,
+        IndexingConfig,
+        ParserConfig,
+        ProfilerConfig,
+    )
+
+# The key of the global configuration with the inputs of sensors
+INPUTS_KEY = "pipeline.inputs"
+
 log = logging.getLogger(__name__)
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound="BaseModel")
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,8 @@ class SensorConfig:
 
     sensor: str
     parser: ParserConfig
-    enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)
-    globals: GlobalConfig = field(default_factory=GlobalConfig)
+    enrichment: EnrichmentConfig = field(default_factory=lambda: empty_enrichment())
+    globals: GlobalConfig = field(default_factory=lambda: empty_globals())
     directory: Path | None = None
     store: ReadableConfigurations | None = None
 
@@ -159,7 +166,7 @@ def load_stored(
     return SensorConfig(
         sensor,
         problems.attempt(lambda: parse_parser(*found), default_parser()),
-        enrichment or EnrichmentConfig(),
+        enrichment or empty_enrichment(),
         load_stored_global(store, problems),
         directory,
         store,
@@ -181,7 +188,7 @@ def load_stored_enrichment(
 
 def load_stored_global(store: ReadableConfigurations, problems: ErrorCollector = RAISE_FIRST) -> GlobalConfig:
     """Return the global configuration of a store; an empty one if it does not exist. Raises ConfigError."""
-    return _parse_stored(parse_global, store, "GLOBAL", None, problems) or GlobalConfig()
+    return _parse_stored(parse_global, store, "GLOBAL", None, problems) or empty_globals()
 
 
 def _parse_stored(
@@ -213,7 +220,7 @@ def load_config(directory: Path, sensor: str, problems: ErrorCollector = RAISE_F
     return SensorConfig(
         sensor,
         problems.attempt(lambda: read_parser(parser_file), default_parser()),
-        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", EnrichmentConfig(), problems),
+        _optional(read_enrichment, directory / "enrichments" / f"{sensor}.json", empty_enrichment(), problems),
         _read_globals(directory, problems),
         directory,
     )
@@ -224,7 +231,20 @@ load = load_config  # the name in this module that existing programs import
 
 def default_parser() -> ParserConfig:
     """Return the configuration of a parser that reads JSON."""
-    return ParserConfig.model_validate({"parserClassName": "JSONMap"})
+    config: ParserConfig = _validate("ParserConfig", {"parserClassName": "JSONMap"}, SourceLocation(""))
+    return config
+
+
+def empty_enrichment() -> EnrichmentConfig:
+    """Return a configuration without enrichments."""
+    config: EnrichmentConfig = _validate("EnrichmentConfig", {}, SourceLocation(""))
+    return config
+
+
+def empty_globals() -> GlobalConfig:
+    """Return a global configuration without settings."""
+    config: GlobalConfig = _validate("GlobalConfig", {}, SourceLocation(""))
+    return config
 
 
 def _optional(read: Callable[[Path], M], path: Path, default: M, problems: ErrorCollector) -> M:
@@ -240,7 +260,7 @@ def load_enrichment(directory: Path, sensor: str, problems: ErrorCollector = RAI
     return SensorConfig(
         sensor,
         default_parser(),
-        problems.attempt(lambda: read_enrichment(enrichment_file), EnrichmentConfig()),
+        problems.attempt(lambda: read_enrichment(enrichment_file), empty_enrichment()),
         _read_globals(directory, problems),
         directory,
     )
@@ -257,7 +277,7 @@ def load_globals(directory: Path) -> GlobalConfig:
 
 
 def _read_globals(directory: Path, problems: ErrorCollector) -> GlobalConfig:
-    return _optional(read_global, directory / "global.json", GlobalConfig(), problems)
+    return _optional(read_global, directory / "global.json", empty_globals(), problems)
 
 
 def load_groups(directory: Path) -> dict[str, list[str]]:
@@ -291,7 +311,8 @@ def read_parser(path: Path) -> ParserConfig:
 
 def parse_parser(text: str, location: SourceLocation) -> ParserConfig:
     """Parse a parser configuration. Raises ConfigError."""
-    return validate(ParserConfig, parse_object(text, location.file), location)
+    config: ParserConfig = _validate("ParserConfig", parse_object(text, location.file), location)
+    return config
 
 
 def read_enrichment(path: Path) -> EnrichmentConfig:
@@ -301,7 +322,10 @@ def read_enrichment(path: Path) -> EnrichmentConfig:
 
 def parse_enrichment(text: str, location: SourceLocation) -> EnrichmentConfig:
     """Parse an enrichment configuration, older spellings included. Raises ConfigError."""
-    return validate(EnrichmentConfig, modernize_enrichment(parse_object(text, location.file), location), location)
+    config: EnrichmentConfig = _validate(
+        "EnrichmentConfig", modernize_enrichment(parse_object(text, location.file), location), location
+    )
+    return config
 
 
 def read_global(path: Path) -> GlobalConfig:
@@ -311,26 +335,37 @@ def read_global(path: Path) -> GlobalConfig:
 
 def parse_global(text: str, location: SourceLocation) -> GlobalConfig:
     """Parse the global configuration. Raises ConfigError."""
-    return validate(GlobalConfig, parse_object(text, location.file), location)
+    config: GlobalConfig = _validate("GlobalConfig", parse_object(text, location.file), location)
+    return config
 
 
 def parse_indexing(text: str, location: SourceLocation) -> IndexingConfig:
     """Parse an indexing configuration. Raises ConfigError."""
-    return validate(IndexingConfig, parse_object(text, location.file), location)
+    config: IndexingConfig = _validate("IndexingConfig", parse_object(text, location.file), location)
+    return config
 
 
 def parse_profiler(text: str, location: SourceLocation) -> ProfilerConfig:
     """Parse the configuration of the profiler. Raises ConfigError."""
-    return validate(ProfilerConfig, parse_object(text, location.file), location)
+    config: ProfilerConfig = _validate("ProfilerConfig", parse_object(text, location.file), location)
+    return config
 
 
 def parse_extractor(text: str, location: SourceLocation) -> ExtractorConfig:
     """Parse the configuration of an extractor. Raises ConfigError."""
-    return validate(ExtractorConfig, parse_object(text, location.file), location)
+    config: ExtractorConfig = _validate("ExtractorConfig", parse_object(text, location.file), location)
+    return config
+
+
+def _validate(model: str, value: dict[str, Any], location: SourceLocation) -> Any:
+    """Return a configuration as an instance of the model of this name in the schema. Raises ConfigErrors."""
+    return validate_once(model, value, lambda found: validate(found, value, location))
 
 
 def validate(model: type[M], value: dict[str, Any], location: SourceLocation) -> M:
     """Return a configuration as an instance of its model. Raises ConfigErrors with all errors."""
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(value)
     except ValidationError as error:

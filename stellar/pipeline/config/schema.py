@@ -20,8 +20,6 @@ from pydantic_core import PydanticCustomError
 
 from stellar.util.suggestions import suggest_name
 
-INPUTS_KEY = "pipeline.inputs"
-
 
 class StrictModel(BaseModel):
     """A JSON object without unknown keys."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 from stellar.pipeline.records import Record, Report, Reporter
 from stellar.pipeline.stages.enrichment_cache import EnrichmentCache
 from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask, TaskRunner
@@ -23,6 +22,9 @@ from stellar.pipeline.stages.lookups import (
 from stellar.pipeline.stages.rest import build_rest
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, compile_groups
 from stellar.util.clock import now
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 
 # Metron's adapters by stage, stellar beside them, and that of its successor: each builds its tasks
 LOOK_UPS: dict[str, dict[str, Callable[[AdapterContext], Sequence[EnrichmentTask]]]] = {

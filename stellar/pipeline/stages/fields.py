@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import stellar
 from stellar import Expression
@@ -18,9 +18,11 @@ from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import Transformation
 from stellar.pipeline.records import Record, Stage
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import Transformation
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +200,7 @@ def set_fields(record: Record, results: Mapping[str, Any]) -> Record:
     return changed
 
 
-Factory = Callable[[Transformation, SourceLocation, BuildContext], Stage]
+Factory = Callable[["Transformation", SourceLocation, BuildContext], Stage]
 
 
 def _assign(config: Transformation, location: SourceLocation, builder: BuildContext) -> Stage:

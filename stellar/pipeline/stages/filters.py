@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stellar import Expression
 from stellar.language.context import Context
@@ -12,8 +13,10 @@ from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.embedded_expressions import STELLAR_FILTERS
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import ParserConfig
 from stellar.pipeline.records import Drop, Record, Stage
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import ParserConfig
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class FilterProtocols:
         return record
 
 
-Factory = Callable[[ParserConfig, SourceLocation, BuildContext], Stage | None]
+Factory = Callable[["ParserConfig", SourceLocation, BuildContext], Stage | None]
 
 
 def _stellar(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Stage:

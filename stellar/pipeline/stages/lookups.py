@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar.functions.enrichments import check_store, get_store
 from stellar.functions.geo import open_geo
@@ -17,12 +17,14 @@ from stellar.language.context import Context
 from stellar.language.conversions import to_string
 from stellar.pipeline.config.compile import BuildContext
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 from stellar.pipeline.records import Record
 from stellar.stores.base import StoreError
 from stellar.stores.opening import look_up
 from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 
 log = logging.getLogger(__name__)
 

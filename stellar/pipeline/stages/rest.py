@@ -23,8 +23,8 @@ from stellar.pipeline.config.loading import validate
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record
 from stellar.pipeline.stages.lookups import AdapterContext
-from stellar.pipeline.stages.rest_config import ANY, RestAuthorization, RestService
 from stellar.pipeline.stages.rest_templates import (
+    ANY,
     MissingField,
     Template,
     compile_body,
@@ -37,6 +37,7 @@ from stellar.util.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from stellar.functions.rest.client import RestClient, RestResponse
+    from stellar.pipeline.stages.rest_config import RestAuthorization, RestService
 
 JSON_TYPE = "application/json"
 
@@ -240,6 +241,8 @@ def _build_task(
 ) -> RestTask:
     if not isinstance(value, dict):
         raise location.error(f"expected a map with endpointTemplate and prefix, got {describe(value)}")
+    from stellar.pipeline.stages.rest_config import RestService  # it loads pydantic
+
     service = validate(RestService, value, location)
     properties = service.properties
     text, builder = service.filter_expression, adapter.builder

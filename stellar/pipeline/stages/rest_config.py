@@ -13,9 +13,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from stellar.pipeline.config.schema import StrictModel
+from stellar.pipeline.stages.rest_templates import ANY
 
 _JAVA_KEYS = ("trustStorePath", "trustStorePassword", "keyStorePath", "keyStorePassword", "keyAlias", "keyPassword")
-ANY = "ANY"
 
 
 class TlsFiles(BaseModel):

@@ -18,6 +18,9 @@ from urllib.parse import quote, quote_plus, urlsplit
 from stellar.language.conversions import to_string
 from stellar.util.abbreviate import quote as quote_value
 
+# Instead of the names of sensors: all of them
+ANY = "ANY"
+
 _VARIABLE = re.compile(r"(\$?)\$\{([^{}$]*)\}")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^"]+', re.DOTALL)
 

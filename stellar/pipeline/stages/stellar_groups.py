@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stellar import Expression
 from stellar.language.context import Context
@@ -15,13 +15,15 @@ from stellar.language.errors import StellarError
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.embedded_expressions import ASSIGNMENT
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import AdapterConfig
 from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
 from stellar.pipeline.records import Record
 from stellar.pipeline.stages import enrichment_cache
 from stellar.pipeline.stages.enrichment_tasks import NotCached
 from stellar.pipeline.stages.lookups import StoreWatch
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import AdapterConfig
 
 # Functions that wait, and whose results are cached with the group. Others that wait have caches and promises of their
 # own (models), or effects (REST_POST).

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stellar import Expression
 from stellar.language.context import Context
@@ -16,11 +16,13 @@ from stellar.language.errors import StellarError
 from stellar.language.rule_set import RuleSet, can_join
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 from stellar.pipeline.records import Record, Report, Reporter
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 
 log = logging.getLogger(__name__)
 

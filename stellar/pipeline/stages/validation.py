@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import stellar
 from stellar import Expression
@@ -18,9 +18,11 @@ from stellar.language.errors import EvaluationError
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.factories import find_factory
 from stellar.pipeline.config.locations import SourceLocation
-from stellar.pipeline.config.schema import Validation
 from stellar.pipeline.records import Invalid, Record
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import Validation
 
 # The characters that Java's `trim` removes
 JAVA_WHITESPACE = "".join(map(chr, range(33)))
