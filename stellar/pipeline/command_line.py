@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -22,6 +23,19 @@ from stellar.util.version import add_version
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 # Failures and warnings printed on a terminal; all failures are counted
 MAX_SHOWN = 20
+
+
+class OptionError(ValueError):
+    """An option without effect, or one that is missing or cannot be combined with others."""
+
+
+@contextmanager
+def convert_option_errors() -> Iterator[None]:
+    """Raise OptionError for the ValueError of a check of options."""
+    try:
+        yield
+    except ValueError as error:
+        raise OptionError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def add_command(parser: argparse.ArgumentParser, module_name: str) -> None:
 def run_parsed(name: str, options: argparse.Namespace) -> int:
     """Run a subcommand by its parsed options, print its warnings and errors, and return the exit status.
 
-    It is 1 for all errors; for invalid options, argparse ends the program with 2 before.
+    It is 2 for invalid options, for which argparse may end the program before, and 1 for all other errors.
     """
     from stellar.pipeline.warnings_on_stderr import print_warnings
 
@@ -83,7 +97,7 @@ def run_parsed(name: str, options: argparse.Namespace) -> int:
             if options.debug:
                 raise
             print_error(name, error)
-            return FAILED
+            return USAGE if isinstance(error, OptionError) else FAILED
         except KeyboardInterrupt:
             return INTERRUPTED
 

@@ -262,5 +262,5 @@ def test_a_file_that_was_moved_away_is_continued_in_a_new_file(run: Run, capsys:
 
 
 def test_a_database_and_a_directory_cannot_be_stored_together(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(None, {"n": 1}, errors="errors.db", options=("--resume",)) == 1
+    assert run(None, {"n": 1}, errors="errors.db", options=("--resume",)) == 2
     assert "--resume needs a database or a directory for both records and errors" in capsys.readouterr().err

@@ -726,3 +726,18 @@ def test_bad_files_of_all_kinds_are_accounted_for(tmp_path: Path, capsys: pytest
     }
     assert all("cannot read" in read[name] for name in ("4-truncated.gz", "6-no Parquet"))
     assert max(len(error["raw_message"]) for error in errors if error["stage"] == "read") <= 1024
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stage", "index"], "--stage index needs the target of documents; pass --output TARGET"),
+        (["--stage", "enrich", "--sensor", "squid"], "--sensor has no effect with --stage enrich"),
+        ([], "no sensor selected; pass --sensor NAME"),
+    ],
+)
+def test_options_of_a_worker_that_do_not_fit_are_usage_errors(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["worker", "--config", "config", "-k", "localhost:9", *options]) == 2
+    assert message in capsys.readouterr().err

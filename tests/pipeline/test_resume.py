@@ -173,31 +173,31 @@ def test_standard_output_has_each_document_at_least_once(config: list[str], tmp_
 
 def test_standard_output_needs_a_file_for_positions(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     write_log("a.log", 0, 10)
-    assert main([*config, "a.log"]) == 1
+    assert main([*config, "a.log"]) == 2
     assert "standard output and pipes do not store positions; pass --position FILE" in capsys.readouterr().err
-    assert main([*(each for each in config if each != "--resume"), "--position", "x", "a.log"]) == 1
+    assert main([*(each for each in config if each != "--resume"), "--position", "x", "a.log"]) == 2
     assert "--position has no effect without --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["-", "pipe"])
 def test_a_pipe_cannot_be_resumed(name: str, config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo("pipe")
-    assert main([*config, "--output", "out.jsonl", name]) == 1
+    assert main([*config, "--output", "out.jsonl", name]) == 2
     assert f"cannot resume '{name}': pipes have no positions; name files" in capsys.readouterr().err
 
 
 def test_two_databases_cannot_be_committed_together(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     write_log("a.log", 0, 10)
-    assert main([*config, "--output", "a.db", "--errors", "b.db", "a.log"]) == 1
+    assert main([*config, "--output", "a.db", "--errors", "b.db", "a.log"]) == 2
     assert "--resume needs records and errors in one database" in capsys.readouterr().err
-    assert main([*config, "--output", "a.db", "--position", "x", "a.log"]) == 1
+    assert main([*config, "--output", "a.db", "--position", "x", "a.log"]) == 2
     assert "remove --position" in capsys.readouterr().err
 
 
 def test_profiles_cannot_be_resumed(config: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     write_log("a.log", 0, 10)
     Path("config/profiler.json").write_text('{"profiles": []}', encoding="utf-8")
-    assert main([*config, "--output", "out.jsonl", "a.log"]) == 1
+    assert main([*config, "--output", "out.jsonl", "a.log"]) == 2
     assert "the values of profiles cannot be resumed" in capsys.readouterr().err
 
 

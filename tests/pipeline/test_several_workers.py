@@ -210,7 +210,7 @@ def test_profiles_need_one_process(write_config: WriteConfig, capsys: pytest.Cap
     config = write_config()
     (config / "profiler.json").write_text('{"profiles": []}', encoding="utf-8")
     Path("a.log").write_bytes(b"")
-    assert main([*ARGUMENTS, "--workers", "2", "--output", "out.jsonl", "a.log"]) == 1
+    assert main([*ARGUMENTS, "--workers", "2", "--output", "out.jsonl", "a.log"]) == 2
     assert capsys.readouterr().err == (
         "stellar-pipeline: the values of profiles need all records in one process; remove --workers or "
         "config/profiler.json, and apply the records with stellar-profiler\n"
@@ -225,7 +225,7 @@ def test_a_parser_with_a_state_needs_one_process(
     monkeypatch.syspath_prepend(tmp_path)
     write_config({"parserClassName": "numbering.Numbering"})
     Path("a.log").write_text("a\n" * 10, encoding="utf-8")
-    assert main([*ARGUMENTS, "--workers", "2", "--output", "out.jsonl", "a.log"]) == 1
+    assert main([*ARGUMENTS, "--workers", "2", "--output", "out.jsonl", "a.log"]) == 2
     assert capsys.readouterr().err == (
         "stellar-pipeline: Numbering: the result for a record depends on the records before, which other processes may "
         "have; remove --workers\n"

@@ -16,7 +16,7 @@ from stellar.java.match_timer import match_timer
 from stellar.pipeline.checkpoints import Checkpoints
 from stellar.pipeline.cli.common import add_config_or_zookeeper, add_input
 from stellar.pipeline.cli.loading import Messages, OpenPipeline, find_inputs, open_pipeline
-from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK
+from stellar.pipeline.command_line import INTERRUPTED, MAX_SHOWN, OK, OptionError, convert_option_errors
 from stellar.pipeline.config.cluster import ZooKeeperLocation
 from stellar.pipeline.config.loading import ConfigText, SensorConfig
 from stellar.pipeline.connectors.directories import choose_by_type
@@ -224,13 +224,14 @@ def _list_targets(options: argparse.Namespace) -> list[str]:
 
 
 def _check_options(options: argparse.Namespace, config: SensorConfig, files: Sequence[str]) -> None:
-    """Check the options of positions. Raises ValueError."""
+    """Check the options of positions. Raises OptionError."""
     if options.position is not None and not options.resume:
-        raise ValueError("--position has no effect without --resume")
+        raise OptionError("--position has no effect without --resume")
     if options.resume or options.follow:
-        check_resumable(files)
+        with convert_option_errors():
+            check_resumable(files)
     if options.resume and config.profiler_location is not None:
-        raise ValueError(
+        raise OptionError(
             f"the values of profiles cannot be resumed; remove --resume or {config.profiler_location}, and apply the "
             "records with stellar-profiler"
         )
@@ -250,9 +251,11 @@ def interrupt_on_termination(enabled: bool) -> Iterator[None]:
 
 
 def open_state(options: argparse.Namespace, sinks: Sinks, sensor: str) -> RunState:
-    """Return the stored state of a run, or a new one. Raises ValueError or OSError."""
+    """Return the stored state of a run, or a new one. Raises OptionError, ValueError or OSError."""
     targets = [options.output, *([options.errors] if options.errors else [])]
-    state = sinks.open_positions(sensor, targets, options.position).load() or RunState(sensor)
+    with convert_option_errors():
+        store = sinks.open_positions(sensor, targets, options.position)
+    state = store.load() or RunState(sensor)
     if state.sensor != sensor:
         raise ValueError(f"the stored positions are of a run of {state.sensor}, not {sensor}; use another --output")
     sinks.resume(state.lengths)

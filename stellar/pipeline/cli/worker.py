@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from stellar.java.match_timer import match_timer
 from stellar.pipeline.cli.common import add_config
 from stellar.pipeline.cli.kafka_options import add_kafka_options, read_kafka_settings
-from stellar.pipeline.command_line import OK
+from stellar.pipeline.command_line import OK, OptionError
 from stellar.pipeline.connectors.directories import choose_by_type
 from stellar.pipeline.connectors.kafka.consumer import TopicReader
 from stellar.pipeline.connectors.kafka.producer import TopicWriter
@@ -65,18 +65,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def make_plan(options: argparse.Namespace) -> WorkerPlan:
-    """Return the plan that options select. Raises ConfigError and ValueError."""
+    """Return the plan that options select. Raises ConfigError and OptionError."""
     phase = WorkerPhase(options.stage)
     if phase in (WorkerPhase.ENRICH, WorkerPhase.INDEX):
         if options.sensor is not None:
-            raise ValueError(f"--sensor has no effect with --stage {phase.value}, which processes all sensors")
+            raise OptionError(f"--sensor has no effect with --stage {phase.value}, which processes all sensors")
         if phase is WorkerPhase.ENRICH:
             return plan_enrichment(options.config)
         if options.output is None:
-            raise ValueError("--stage index needs the target of documents; pass --output TARGET")
+            raise OptionError("--stage index needs the target of documents; pass --output TARGET")
         return plan_indexing(options.config, options.output, "hdfs", "indexing-batch")
     if options.sensor is None:
-        raise ValueError("no sensor selected; pass --sensor NAME")
+        raise OptionError("no sensor selected; pass --sensor NAME")
     names = [name.strip() for name in options.sensor.split(",")]
     return plan_sensors(options.config, names, phase, find_topic(options.output or ""))
 

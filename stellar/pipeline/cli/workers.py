@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+from stellar.pipeline.command_line import OptionError
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.sinks import Encoding, Sink
@@ -30,7 +31,8 @@ def start_workers(
 
     encodings: the forms for the sinks of records and errors
 
-    Raises ConfigError or ValueError if the pipeline needs something that is missing, or one process for all records.
+    Raises ConfigError or ValueError if the pipeline needs something that is missing, and OptionError if it needs one
+    process for all records.
     """
     _check_order(pipeline, config)
     services = ServicesOfProcess(pipeline, config, options)
@@ -57,14 +59,14 @@ def _run(
 
 
 def _check_order(pipeline: PipelineGroup, config: SensorConfig) -> None:
-    """Raise ValueError if one process must see all records, in their order."""
+    """Raise OptionError if one process must see all records, in their order."""
     if config.profiler_location is not None:
-        raise ValueError(
+        raise OptionError(
             "the values of profiles need all records in one process; "
             f"remove --workers or {config.profiler_location}, and apply the records with stellar-profiler"
         )
     if stateful := sorted({name for _, member in pipeline.members for name in member.list_stateful_steps()}):
-        raise ValueError(
+        raise OptionError(
             f"{', '.join(stateful)}: the result for a record depends on the records before, which other processes "
             "may have; remove --workers"
         )

@@ -15,7 +15,7 @@ from typing import Any
 from stellar.language.context import Context, GlobalSettings
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import load_library
-from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, print_error
+from stellar.pipeline.command_line import FAILED, INTERRUPTED, MAX_SHOWN, OK, USAGE, OptionError, print_error
 from stellar.pipeline.config.loading import load_globals, read_global
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.config.schema import GlobalConfig
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options)
     except (ConfigError, OSError, ValueError, LookupError, StoreError) as error:
         print_error("stellar-profiler", error)
-        return FAILED
+        return USAGE if isinstance(error, OptionError) else FAILED
     except KeyboardInterrupt:
         print("stellar-profiler: interrupted; the values of periods that have ended are stored", file=sys.stderr)
         return INTERRUPTED
@@ -106,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> tuple[GlobalSettings, ProfilerDefinition]:
-    """Load the configuration. Raises ConfigError and ValueError for what is missing or invalid."""
+    """Load the configuration. Raises ConfigError, OptionError and ValueError for what is missing or invalid."""
     directory: Path | None = options.config
     profiles: Path | None = options.profiles or (directory and directory / "profiler.json")
     if profiles is None:
-        raise ValueError("no profiles selected; pass --profiles FILE, or --config DIR with profiler.json")
+        raise OptionError("no profiles selected; pass --profiles FILE, or --config DIR with profiler.json")
     global_file, config = _read_globals(options.globals, directory)
     settings = GlobalSettings(config.settings)
     if options.store is not None:

@@ -154,7 +154,7 @@ def test_a_run_reads_and_writes_parquet(write_config: Callable[..., Path], capsy
     assert main([*where, "--output", "out.parquet", "--errors", "errors.jsonl", "in"]) == 0
     assert [(row["timestamp"], row["user"]) for row in read("out.parquet")] == [(0, "u0"), (1, "u1"), (2, "u2")]
     assert "3 lines read, 3 parsed = 3 out" in capsys.readouterr().err
-    assert main([*where, "--output", "out.parquet", "--resume", "--position", "p", "in"]) == 1
+    assert main([*where, "--output", "out.parquet", "--resume", "--position", "p", "in"]) == 2
     assert "a Parquet file cannot be continued" in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ import argparse
 import logging
 from contextlib import ExitStack
 
-from stellar.pipeline.command_line import OK
+from stellar.pipeline.command_line import OK, convert_option_errors
 from stellar.pipeline.connectors.sources import check_distinct
 from stellar.pipeline.loaders.cli.common import (
     add_reading_options,
@@ -44,7 +44,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     if options.output_mode != "CONSOLE":
-        require_file(options.output)
+        with convert_option_errors():
+            require_file(options.output)
     with convert_errors(), ExitStack() as stack:
         loading, summary, _ = prepare(options, needs_type=False)
         if summary is None:
