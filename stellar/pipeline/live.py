@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 from stellar.pipeline.models import RecordContext
+from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.records import Outcome, Processor, Raw, Report
-from stellar.pipeline.routing import PipelineGroup
+
+G = TypeVar("G", bound=MessageProcessor)
 
 
-class LivePipeline:
-    """The pipelines of sensors as they are configured now; stands for a PipelineGroup.
+class LivePipeline(Generic[G]):
+    """The pipelines of sensors as they are configured now; stands for a PipelineGroup, or another group of pipelines.
 
     current: the group that processes the next raw message. Another thread may replace it at any time: a raw message is
         processed by one group up to its last record.
     """
 
-    def __init__(self, group: PipelineGroup) -> None:
+    def __init__(self, group: G) -> None:
         self.current = group
 
     @property

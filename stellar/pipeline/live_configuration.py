@@ -19,7 +19,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Generic, NamedTuple, Self
 
 from kazoo.protocol.states import KazooState
 
@@ -27,9 +27,7 @@ from stellar.language.errors import ConfigError
 from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.config.loading import SensorConfig
-from stellar.pipeline.group_loading import Loaded
-from stellar.pipeline.live import LivePipeline
-from stellar.pipeline.routing import PipelineGroup
+from stellar.pipeline.live import G, LivePipeline
 from stellar.stores.configurations import ROOT, ConfigurationSnapshot, is_configuration
 from stellar.util.forks import reset_after_fork
 
@@ -43,18 +41,16 @@ MOST_PASSES = 20  # to read what changes all the time
 PROFILER = "profiler"  # the sensor of the messages of profiles
 _PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 
-Connect = Callable[[PipelineGroup, Sequence[SensorConfig]], None]
 
-
-class ConfigurationInForce(NamedTuple):
+class ConfigurationInForce(NamedTuple, Generic[G]):
     """Pipelines, and the configuration that they were built from."""
 
-    group: PipelineGroup
+    group: G
     configs: tuple[SensorConfig, ...]
     snapshot: ConfigurationSnapshot
 
 
-def _connect_nothing(group: PipelineGroup, configs: Sequence[SensorConfig]) -> None:
+def _connect_nothing(group: object, configs: Sequence[SensorConfig]) -> None:
     """Leave the pipelines without models."""
 
 
@@ -66,7 +62,7 @@ def _inform(message: str) -> None:
     log.info("%s", message)
 
 
-class LiveConfiguration:
+class LiveConfiguration(Generic[G]):
     """The pipelines of sensors, which follow their configuration in ZooKeeper.
 
         load = partial(load_stored_pipelines, names="squid")
@@ -75,6 +71,7 @@ class LiveConfiguration:
 
     load: loads and builds the pipelines of a snapshot; raises ConfigError to reject it
     root: the node that has the configurations
+    follows_all: True if the pipelines depend on the configurations of all sensors, not only of those that are loaded
     connect: connects new pipelines to models and checks what else they need, before they are used; raises ConfigError,
         ValueError or OSError to reject them
     report: receives a message for each change that is rejected, and when ZooKeeper cannot be reached
@@ -89,15 +86,17 @@ class LiveConfiguration:
     def __init__(
         self,
         zookeeper: ZooKeeper,
-        load: Callable[[ConfigurationSnapshot], Loaded],
+        load: Callable[[ConfigurationSnapshot], tuple[Sequence[SensorConfig], G]],
         *,
         root: str = ROOT,
-        connect: Connect = _connect_nothing,
+        follows_all: bool = False,
+        connect: Callable[[G, Sequence[SensorConfig]], None] = _connect_nothing,
         report: Callable[[str], object] = _warn,
         inform: Callable[[str], object] = _inform,
     ) -> None:
         self._zookeeper = zookeeper
         self._load = load
+        self._follows_all = follows_all
         self._connect, self._report, self._inform = connect, report, inform
         self._origin = f"zookeeper:{zookeeper.hosts}{root}"
         self.changes = 0  # that took effect
@@ -253,7 +252,7 @@ class LiveConfiguration:
 
     # --- reading
 
-    def _load_first(self) -> ConfigurationInForce:
+    def _load_first(self) -> ConfigurationInForce[G]:
         snapshot = self._read_snapshot()
         if not snapshot.contents:
             raise ConfigError(self._origin, "", f"no configuration in this node; {_PUSH_FIRST}")
@@ -288,12 +287,12 @@ class LiveConfiguration:
         """Return the paths that differ from the configuration in force, without those of other sensors."""
         before, after = self.in_force.snapshot.contents, snapshot.contents
         names = {PROFILER, *(config.sensor for config in self.configs)}
-        return [
-            path
-            for path in sorted({*before, *after})
-            if before.get(path) != after.get(path)
-            and (not path.startswith(("parsers/", "enrichments/")) or path.partition("/")[2] in names)
-        ]
+
+        def is_relevant(path: str) -> bool:
+            of_sensor = path.startswith(("parsers/", "enrichments/"))
+            return self._follows_all or not of_sensor or path.partition("/")[2] in names
+
+        return [path for path in sorted({*before, *after}) if before.get(path) != after.get(path) and is_relevant(path)]
 
 
 def _keep(path: str, data: bytes) -> bytes:

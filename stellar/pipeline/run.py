@@ -23,7 +23,7 @@ from stellar.pipeline.records import (
     Report,
     make_error_document,
 )
-from stellar.pipeline.routing import PipelineGroup, unread_topic
+from stellar.pipeline.routing import unread_topic
 from stellar.util.windowed import IN_FLIGHT, check_in_flight, in_order
 
 
@@ -109,7 +109,7 @@ def _flatten(batches: Iterable[LineBatch], topic: str | None) -> Iterable[Raw | 
 
 
 def _until_replaced(
-    group: PipelineGroup, pipeline: LivePipeline, first: list[Any], others: Iterator[Any]
+    group: MessageProcessor, pipeline: LivePipeline[Any], first: list[Any], others: Iterator[Any]
 ) -> Iterator[Any]:
     """Yield items until another group is current.
 

@@ -48,7 +48,7 @@ class Cluster:
         self.zookeeper.write(f"{ROOT}/{path}", data)
 
     @contextmanager
-    def follow(self, names: str = "web", **options: Any) -> Iterator[LiveConfiguration]:
+    def follow(self, names: str = "web", **options: Any) -> Iterator[LiveConfiguration[PipelineGroup]]:
         load = partial(load_stored_pipelines, names=names)
         with LiveConfiguration(
             self.zookeeper, load, report=self.problems.append, inform=self.news.append, **options
@@ -148,6 +148,13 @@ def test_configurations_of_other_sensors_have_no_effect(cluster: Cluster) -> Non
         wait_for(lambda: live.changes == 1)
         assert cluster.news == ["the changed configuration is in force: parsers/web"]
         assert live.pipeline.current is not group
+
+
+def test_configurations_of_all_sensors_are_followed_if_asked(cluster: Cluster) -> None:
+    with cluster.follow(follows_all=True) as live:
+        cluster.put("enrichments/other", {})
+        wait_for(lambda: live.changes == 1)
+        assert cluster.news == ["the changed configuration is in force: enrichments/other"]
 
 
 def test_groups_are_followed(cluster: Cluster) -> None:

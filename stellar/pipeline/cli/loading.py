@@ -61,7 +61,7 @@ class OpenPipeline:
     """
 
     configs: Sequence[SensorConfig]
-    pipeline: PipelineGroup | LivePipeline
+    pipeline: PipelineGroup | LivePipeline[PipelineGroup]
     connect: Callable[[], None]
 
 

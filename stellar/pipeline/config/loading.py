@@ -66,7 +66,7 @@ class SensorConfig:
 
     def _locate(self, kind: str, sensor: str | None = None) -> SourceLocation:
         if self.store is not None:
-            return SourceLocation(self.store.describe(kind, sensor))
+            return SourceLocation(self.store.describe(kind, "*" if sensor == "" else sensor))
         return SourceLocation(str((self.directory or Path()) / f"{describe_path(kind, sensor)}.json"))
 
     @property
