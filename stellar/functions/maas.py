@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_MAPS = dict, Mapping  # the test for a dict takes a tenth of the time of that for any map
+
 
 class _MaasClasses(NamedTuple):
     """The classes of stellar.maas that this module uses."""
@@ -123,10 +125,10 @@ def model_apply(context: Context, endpoint: object, function: object, args: obje
     """
     maas = _load_maas()
     client = _service(context, maas.client)
-    if not isinstance(endpoint, dict | Mapping):
+    if not isinstance(endpoint, _MAPS):
         _report_invalid_endpoint(client, endpoint)
         return None
-    if isinstance(function, Mapping) and args is None:
+    if isinstance(function, _MAPS) and args is None:
         function, args = None, function
     call = client.apply if getattr(client, "cooperative", False) else partial(offload, client.apply)
     try:
@@ -154,7 +156,7 @@ def _service(context: Context, kind: type[T]) -> T:
 
 def _to_parameters(args: object) -> dict[str, Any]:
     """Return the parameters of a request, with floats formatted as in Stellar."""
-    if not isinstance(args, dict | Mapping):
+    if not isinstance(args, _MAPS):
         return {}
     return {
         name if name.__class__ is str else to_string(name): to_string(value) if isinstance(value, float) else value

@@ -37,11 +37,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic
 
 from stellar.util.forks import STARTED_BEFORE_FORK, reset_after_fork
+from stellar.util.poller import new_poller
 from stellar.util.waiting import Future, T, Waitable, current
 
 if TYPE_CHECKING:
@@ -65,10 +66,16 @@ class Cancelled(BaseException):
 class Task(Generic[T]):
     """A callable that runs in a fiber, and its result."""
 
-    __slots__ = ("_failure", "_loop", "_on_end", "_value", "_work", "cancelled", "ended", "fiber")
+    __slots__ = ("_arguments", "_failure", "_loop", "_on_end", "_value", "_work", "cancelled", "ended", "fiber")
 
-    def __init__(self, loop: RunLoop, work: Callable[[], T], on_end: Callable[[Task[T]], object] | None = None) -> None:
-        self._loop, self._work, self._on_end = loop, work, on_end
+    def __init__(
+        self,
+        loop: RunLoop,
+        work: Callable[..., T],
+        arguments: tuple[Any, ...] = (),
+        on_end: Callable[[Task[T]], object] | None = None,
+    ) -> None:
+        self._loop, self._work, self._arguments, self._on_end = loop, work, arguments, on_end
         self._value: Any = None
         self._failure: BaseException | None = None
         self.ended = self.cancelled = False
@@ -79,7 +86,7 @@ class Task(Generic[T]):
         try:
             if self.cancelled:
                 raise Cancelled
-            self._value = self._work()
+            self._value = self._work(*self._arguments)
         except BaseException as error:  # noqa: BLE001 (raised by `result`)
             self._failure = error
         self._loop.finish(self)
@@ -147,7 +154,7 @@ class RunLoop:
         self._new_fiber = greenlet
         self._new: deque[Task[Any]] = deque()
         self._inbox: deque[Callable[[], object]] = deque()
-        self._selector = selectors.DefaultSelector()
+        self._poller = new_poller()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._timers: list[tuple[float, int, Wait]] = []
         self._timer_numbers = itertools.count()
@@ -165,7 +172,7 @@ class RunLoop:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         for end in (self._wake_receiver, self._wake_sender):
             end.setblocking(False)
-        self._selector.register(self._wake_receiver, selectors.EVENT_READ)
+        self._poller.register(self._wake_receiver.fileno(), selectors.EVENT_READ)
         self._thread.start()
         reset_after_fork(self)
 
@@ -176,7 +183,7 @@ class RunLoop:
         self._new, self._inbox, self._running, self._pool = deque(), deque(), set(), None
         self._reader_lock = threading.Lock()
         with suppress(OSError):  # only the copies of the child are closed
-            self._selector.close()
+            self._poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
 
@@ -187,7 +194,7 @@ class RunLoop:
 
         Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
-        task = self._add(Task(self, partial(work, *arguments)))
+        task = self._add(Task(self, work, arguments))
         if self._asleep:
             self._wake()
         return task
@@ -197,7 +204,7 @@ class RunLoop:
 
         Raises RuntimeError after `shutdown`, and in the child of a fork.
         """
-        task = self._add(Task(self, work, on_end))
+        task = self._add(Task(self, work, (), on_end))
         self._wake()
         return task
 
@@ -296,18 +303,18 @@ class RunLoop:
             if watch is not None:  # another event, or a closed socket that had the same number
                 self._end_watch(number, watch)
             watch = _Watch(one, event)
-            self._selector.register(number, event, watch)
+            self._poller.register(number, event)
             self._watches[number] = watch
         return watch
 
     def _end_watch(self, number: int, watch: _Watch) -> None:
         if self._watches.get(number) is watch:  # else the number belongs to another socket already
             del self._watches[number]
-            self._selector.unregister(number)
+            self._poller.unregister(number)
 
     def suspend(self, wait: Wait, seconds: float | None) -> bool:
         """Run other fibers until a wait ends; return False after a time-out in seconds."""
-        if seconds is not None:
+        if seconds is not None and seconds != inf:
             heapq.heappush(self._timers, (monotonic() + seconds, next(self._timer_numbers), wait))
         try:
             return bool(self._main.switch())
@@ -374,7 +381,7 @@ class RunLoop:
             self._abandon_all(self._failure or RuntimeError("this run loop was shut down"))
             for fiber in self._idle_fibers:
                 fiber.switch(None)  # ends it, as no other thread can
-            self._selector.close()
+            self._poller.close()
             self._wake_receiver.close()
             self._wake_sender.close()
             if self._pool is not None:
@@ -392,21 +399,22 @@ class RunLoop:
             self._inbox.popleft()()
         self._start_new()
         self._notify_reader()
-        for key, _ in self._select():
-            watch = key.data
+        # Read before any fiber runs, which may close a socket, and open another one with its number
+        ready = [(number, self._watches.get(number)) for number, _ in self._select()]
+        for number, watch in ready:
             if watch is None:
-                self._drain()
+                self._handle_unwatched(number)
             elif (wait := watch.wait) is not None:
                 if not wait.over:  # as in `_resume`
                     wait.over = True
                     self._fiber = wait.fiber
                     wait.fiber.switch(True)
             else:
-                self._end_watch(key.fd, watch)
+                self._end_watch(number, watch)
         self._fiber = None
         self._expire()
 
-    def _select(self) -> list[tuple[selectors.SelectorKey, int]]:
+    def _select(self) -> Iterable[tuple[int, int]]:
         """Wait for a ready socket, a wake-up or the next timer, and return the ready sockets."""
         seconds = self._until_next_timer()
         dozes = monotonic() < self._last_activity + STAYS_AWAKE_SECONDS
@@ -414,7 +422,7 @@ class RunLoop:
             seconds = DOZE_SECONDS if seconds is None else min(seconds, DOZE_SECONDS)
         self._selecting, self._asleep = True, not dozes
         has_work = self._inbox or self._new or (self._closing and not self._running)
-        ready = self._selector.select(0 if has_work else seconds)
+        ready = self._poller.poll(0 if has_work else seconds)
         self._selecting = self._asleep = False
         if ready or self._inbox or self._new:
             self._last_activity = monotonic()
@@ -430,6 +438,12 @@ class RunLoop:
     def _release_reader(self) -> None:
         if self._reader_lock.locked():  # else no thread waits
             self._reader_lock.release()
+
+    def _handle_unwatched(self, number: int) -> None:
+        if number == self._wake_receiver.fileno():
+            self._drain()
+        else:  # a closed socket that is still open in another process
+            self._poller.unregister(number)
 
     def _drain(self) -> None:
         with suppress(BlockingIOError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -638,3 +639,12 @@ def test_a_socket_with_the_number_of_a_closed_one_can_be_waited_for(loop, event)
             there.send(b"x")
             assert loop.run(lambda here=here: wait(here, 30))
     assert len(numbers) < 3
+
+
+def test_a_wait_for_a_socket_may_have_no_time_out(loop):
+    here, there = socket.socketpair()
+    with here, there:
+        task = loop.submit(waiting.wait_readable, here, math.inf)
+        time.sleep(2 * scheduler.STAYS_AWAKE_SECONDS)  # then the loop no longer wakes by itself
+        there.send(b"x")
+        assert task.result()
