@@ -48,6 +48,12 @@ def from_python(value: Any) -> Any:
 
 
 @lru_cache(256)
+def is_unchanged(cls: type) -> bool:
+    """Return True if objects of a class are Stellar values as they are: neither converted nor foreign."""
+    return cls in OWN or (_find_conversion(cls) is None and not _is_foreign_class(cls))
+
+
+@lru_cache(256)
 def _find_conversion(cls: type) -> Callable[[Any], Any] | None:
     names = ((base.__module__, base.__name__) for base in cls.__mro__)
     return next((_CONVERSIONS[name] for name in names if name in _CONVERSIONS), None)
@@ -55,7 +61,10 @@ def _find_conversion(cls: type) -> Callable[[Any], Any] | None:
 
 def is_foreign(value: Any) -> bool:
     """Return True for an object that no operator takes, and a function only if it declares its class."""
-    cls = type(value)
+    return _is_foreign_class(type(value))
+
+
+def _is_foreign_class(cls: type) -> bool:
     return cls not in OWN and not issubclass(cls, _OWN_BASES) and not hasattr(cls, "STELLAR_NOUN")
 
 

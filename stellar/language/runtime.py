@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from stellar.language.conversions import to_boolean
 from stellar.language.library import Function
 from stellar.language.limits import SCALARS, LimitExceeded, check_items, measure
-from stellar.language.python_values import OWN, describe_foreign, from_python, is_foreign
+from stellar.language.python_values import OWN, describe_foreign, from_python, is_foreign, is_unchanged
 from stellar.util.abbreviate import MOST_BITS, abbreviate_value
 
 MAX_INTEGER_BITS = 4096
@@ -454,6 +454,8 @@ def read_argument(function: Function, index: int, value: Any) -> Any:
 
     Raises ValueError, with the function and the parameter, for a foreign object.
     """
+    if is_unchanged(type(value)):  # type: ignore[arg-type]  # classes are hashable
+        return value
     value = from_python(value)
     if is_foreign(value):
         parameter = function.parameter_at(index)

@@ -159,7 +159,7 @@ class ModelClient:
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[str, Future[bytes]] = {}
+        self._flights: dict[str, Future[bytes] | None] = {}  # None until a second caller waits for the result
 
     def counters(self) -> Counters:
         """Return a copy of the counters."""
@@ -234,14 +234,13 @@ class ModelClient:
             if (cached := self._cache.get(request.key)) is not None:
                 self._count_hit()
                 return _decode(cached)
-            flight, leading = self._join(request.key)
-            if leading:
+            if (flight := self._join(request.key)) is None:
                 break
             try:
                 return _decode(flight.result())
             except Abandoned:
                 self._uncount_join()
-        result = self._lead(request, flight)
+        result = self._lead(request)
         self._shadows.submit(endpoint, function, request.query, result)
         return result
 
@@ -264,29 +263,31 @@ class ModelClient:
             self._counters.calls -= 1
             self._counters.joined -= 1
 
-    def _join(self, key: str) -> tuple[Future[bytes], bool]:
-        """Return the call in flight for a key, and True if this caller has to make it."""
+    def _join(self, key: str) -> Future[bytes] | None:
+        """Count a call. Return the result of the equal call in flight; None if this caller has to make it."""
         with self._lock:
             self._counters.calls += 1
-            flight = self._flights.get(key)
-            if flight is not None:
-                self._counters.joined += 1
-                return flight, False
-            flight = self._flights[key] = Future()
-            return flight, True
+            if key not in self._flights:
+                self._flights[key] = None
+                return None
+            self._counters.joined += 1
+            flight = self._flights[key]
+            if flight is None:
+                flight = self._flights[key] = Future()
+            return flight
 
-    def _lead(self, request: _Request, flight: Future[bytes]) -> Result:
+    def _lead(self, request: _Request) -> Result:
         """Call the model on behalf of all callers that wait for the same result."""
         try:
             decoded, url = self._send(request)
             if self._cache.enabled and self._is_current(request, url):
                 self._cache.put(request.key, decoded.data, request.epoch)
         except BaseException as error:
-            self._end_flight(request.key)
-            flight.set_exception(error_for_others(error))
+            if (flight := self._end_flight(request.key)) is not None:
+                flight.set_exception(error_for_others(error))
             raise
-        self._end_flight(request.key)
-        flight.set_result(decoded.data)
+        if (flight := self._end_flight(request.key)) is not None:
+            flight.set_result(decoded.data)
         return decoded.result
 
     def _is_current(self, request: _Request, url: str) -> bool:
@@ -294,8 +295,10 @@ class ModelClient:
         model = request.route.model
         return model is None or self._deployments.is_current(model, request.deployment, url)
 
-    def _end_flight(self, key: str) -> None:
-        del self._flights[key]  # by the only caller that added it; the dict needs no lock for that
+    def _end_flight(self, key: str) -> Future[bytes] | None:
+        """Return the future of the callers that wait for the result of a call; None if there are none."""
+        with self._lock:
+            return self._flights.pop(key, None)  # it is missing in the child of a fork
 
     def record_failure(self, endpoint: Mapping[str, Any], error: MaasError) -> None:
         """Count a failed call, log it, and report it to `on_failure`.
