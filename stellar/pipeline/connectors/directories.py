@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from stellar.language.conversions import to_string
-from stellar.pipeline.records import Record, to_json_bytes
+from stellar.pipeline.encoding import encode_document
+from stellar.pipeline.records import Record
 from stellar.util.abbreviate import quote
 
 ERROR_TYPE = "error"  # of error documents
@@ -68,7 +69,7 @@ def get_date() -> str:
 
 def encode_in_directory(document: Record, choose: Callable[[Record], str]) -> bytes:
     """Return a document as a line, after its sub-directory. Raises ValueError if it has no valid sub-directory."""
-    line = to_json_bytes(document) + b"\n"
+    line = encode_document(document) + b"\n"
     return "/".join(_split_folder(choose(document))).encode() + _SEPARATOR + line
 
 

@@ -26,6 +26,7 @@ from stellar.pipeline.connectors.parquet import SUFFIX as PARQUET_SUFFIX
 from stellar.pipeline.connectors.parquet import ParquetWriter
 from stellar.pipeline.connectors.positions import PositionFile, PositionStore, RunState
 from stellar.pipeline.connectors.sources import is_pipe
+from stellar.pipeline.encoding import encode_document
 from stellar.pipeline.records import Record, to_json, to_json_bytes
 from stellar.util.abbreviate import quote
 from stellar.util.forks import reset_after_fork
@@ -77,7 +78,7 @@ def find_encoding(target: str, choose: Callable[[Record], str] = choose_by_type)
 
 def encode_line(document: Record) -> bytes:
     """Return a document as a line of JSON in UTF-8. Raises ValueError if JSON cannot represent it."""
-    return to_json_bytes(document) + b"\n"
+    return encode_document(document) + b"\n"
 
 
 class JsonLines:
@@ -107,7 +108,7 @@ class JsonLines:
         self._pending = bytearray()
 
     def __call__(self, document: Record) -> None:
-        self.write(to_json_bytes(document) + b"\n")
+        self.write(encode_document(document) + b"\n")
 
     def write(self, encoded: bytes) -> None:
         """Add one or more documents that `encode_line` returned."""
