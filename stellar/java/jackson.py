@@ -94,6 +94,28 @@ def to_indented(value: Any) -> str:
         raise ValueError("nested too deeply") from None
 
 
+def to_indented_bytes(value: Any) -> bytes:
+    """Return a JSON value as Jackson's default pretty printer writes it to bytes.
+
+    In contrast to its strings, characters beyond U+FFFF are escaped as surrogate pairs.
+
+    Raises ValueError as `to_indented`, and for half of a surrogate pair.
+    """
+    text = to_indented(value)
+    try:
+        return _BEYOND_16_BITS.sub(_escape_pair, text).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a string contains half of a surrogate pair") from None
+
+
+_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
+
+
+def _escape_pair(match: re.Match[str]) -> str:
+    high, low = divmod(ord(match[0]) - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04X}\\u{0xDC00 + low:04X}"
+
+
 def _indent(value: Any, line_end: str) -> str:
     """Return a JSON value.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from kazoo.exceptions import BadVersionError, NoNodeError
 
-from stellar.java.jackson import to_indented
+from stellar.java.jackson import to_indented_bytes
 from stellar.language.errors import ConfigError
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, parse_object
@@ -133,7 +133,7 @@ class Cluster:
             replace_content(str(file), data)
         return list(files)
 
-    def patch(self, kind: str, sensor: str | None, patch: Any, *, force: bool) -> str:
+    def patch(self, kind: str, sensor: str | None, patch: Any, *, force: bool) -> bytes:
         """Apply a JSON Patch to a configuration, check the result and store it; return it.
 
         Raises ValueError if it does not exist or the patch cannot be applied, ConfigErrors if the result is invalid,
@@ -144,9 +144,9 @@ class Cluster:
             found = self._zookeeper.read_version(path)
             if found is None:
                 raise ValueError(_describe_missing(self.read(), ConfigurationSelection(kind, sensor)))
-            text = self._apply(kind, sensor, found[0], patch, force=force)
-            if self._replace(path, text.encode(), found[1]):
-                return text
+            data = self._apply(kind, sensor, found[0], patch, force=force)
+            if self._replace(path, data, found[1]):
+                return data
         raise OSError(f"{path} is changed too often by others; try again")
 
     def _replace(self, path: str, data: bytes, version: int) -> bool:
@@ -157,20 +157,22 @@ class Cluster:
             return False
         return True
 
-    def _apply(self, kind: str, sensor: str | None, data: bytes, patch: Any, *, force: bool) -> str:
+    def _apply(self, kind: str, sensor: str | None, data: bytes, patch: Any, *, force: bool) -> bytes:
         before = self.read()
         location = SourceLocation(before.describe(kind, sensor))
         try:
             patched = apply_patch(parse_object(data.decode("utf-8-sig"), location.file), patch)
-            text = to_indented(patched)
+            new_data = to_indented_bytes(patched)
         except UnicodeDecodeError as error:
             raise location.error(f"invalid UTF-8 at byte {error.start}; push the file as UTF-8") from None
         except PatchError as error:
             raise location.error(f"cannot apply the patch: {error}") from error
+        except ValueError as error:
+            raise location.error(f"the patched configuration cannot be written as JSON: {error}") from error
         name = f"{location.file} (patched)"
-        new = NewConfiguration(kind, sensor, text.encode(), name)
-        _raise_errors(check_changes(before, [new], None), {**before.texts(), name: text}, force=force)
-        return text
+        new = NewConfiguration(kind, sensor, new_data, name)
+        _raise_errors(check_changes(before, [new], None), {**before.texts(), name: new_data.decode()}, force=force)
+        return new_data
 
     def delete(self, kind: str, sensor: str | None, *, force: bool) -> bool:
         """Delete a configuration; return True if it existed.

@@ -107,7 +107,9 @@ def _move(document: Any, path: list[str], operation: Mapping[str, Any]) -> Any:
     if path[: len(source)] == source and path != source:
         raise PatchError("a value cannot be moved into itself")
     value = _find(document, source)
-    return document if path == source else _insert(_remove(document, source, operation), path, value)
+    if not source:  # onto itself
+        return document
+    return _insert(_remove(document, source, operation), path, value)
 
 
 def _copy(document: Any, path: list[str], operation: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stellar.java.jackson import read_first_value, to_indented
+from stellar.java.jackson import read_first_value, to_indented, to_indented_bytes
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,12 @@ def test_numbers_without_a_json_form_and_deep_values_are_not_written() -> None:
     for value in (math.inf, [math.nan], deep):
         with pytest.raises(ValueError, match=r"."):
             to_indented(value)
+
+
+def test_bytes_have_characters_beyond_16_bits_as_escapes() -> None:
+    value = {"é\u2028": "😀", "\U0010ffff": ["\uffff"]}
+    assert to_indented_bytes(value).decode() == (
+        '{\n  "é\u2028" : "\\uD83D\\uDE00",\n  "\\uDBFF\\uDFFF" : [ "\uffff" ]\n}'
+    )
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        to_indented_bytes(["\ud83d"])

@@ -350,6 +350,8 @@ def test_a_file_of_operations_is_applied(
         (["-pk", "/a", "-pv", "text"], "invalid value 'text': invalid JSON"),
         (["-pk", "/a", "-pv", "1 2"], "unexpected '2' after the value"),
         (["-pk", "", "-pv", "[]"], "expected a JSON object"),
+        (["-pk", "/a", "-pv", "1E999"], "cannot be written as JSON: "),
+        (["-pk", "/a", "-pv", '"\\ud800"'], "cannot be written as JSON: a string contains half of a surrogate pair"),
         (["-pf", "no-such-file.json"], "no-such-file.json: No such file"),
     ],
 )
