@@ -1,7 +1,10 @@
-"""A whole pipeline, from lines of a proxy log to JSON documents, compared with a program written by hand.
+"""A whole pipeline, from lines of a proxy log to JSON documents, compared with programs written by hand.
 
-The pipeline is that of `data/pipeline`: Grok, three transformations, validation, an enrichment, and triage. The program
-makes the same documents, without error documents, counts, time limits, and the choice of any other format.
+The pipeline is that of `data/pipeline`: Grok, three transformations, validation, an enrichment, and triage. The
+programs make the same documents, without error documents, counts, time limits, and the choice of any other format. One
+of them expects a value in each field, the other one accepts null, as expressions do.
+
+Failing records are compared with those that do not fail, as a source of errors must not stop a pipeline.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +29,11 @@ from benchmarks.report import Finding, Limit, number, ratio, table
 
 CONFIG = Path(__file__).parent / "data" / "pipeline"
 LINES = 500
+NULL_AWARE = f"{BY_HAND}, null-aware"
 LIMIT = Limit("a line of a proxy log to a document, to Python written by hand", must=1.5, aim=1)
+ORJSON_LIMIT = Limit("the same with orjson, to Python written by hand with json", must=1, aim=0.7)
+FAILING_LIMIT = Limit("a record whose transformation fails, to one that does not", must=3, aim=2)
+UNREADABLE_LIMIT = Limit("a line that the parser cannot read, to one that it can", must=3, aim=2)
 
 Lines = list[bytes]
 Write = Callable[[bytes], object]
@@ -103,46 +111,94 @@ def make_document(line: str) -> dict[str, Any]:
     record["guid"] = str(uuid.uuid4())
     ipaddress.ip_address(record["ip_src_addr"])
     record["size_class"] = "large" if record["bytes"] > 10000 else "small"
-    now = str(time.time_ns() // 1_000_000)
-    for name in ("adapter.stellaradapter.begin.ts", "adapter.stellaradapter.end.ts"):
-        record[name] = now
-    for name in ("splitter.begin", "splitter.end", "enrich.begin", "enrich.end"):
-        record[f"parallelenricher.{name}.ts"] = now
+    _add_times(record)
     if is_alert:
         _triage(record)
     return record
 
 
-def run_by_hand(lines: Lines, write: Write) -> None:
+def _add_times(record: dict[str, Any]) -> None:
+    now = str(time.time_ns() // 1_000_000)
+    for name in ("adapter.stellaradapter.begin.ts", "adapter.stellaradapter.end.ts"):
+        record[name] = now
+    for name in ("splitter.begin", "splitter.end", "enrich.begin", "enrich.end"):
+        record[f"parallelenricher.{name}.ts"] = now
+
+
+def make_null_aware_document(line: str) -> dict[str, Any]:
+    """Return the document of a line, in which any field may be missing."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(line)
+    record: dict[str, Any] = dict(zip(_FIELDS, match.groups(), strict=True))
+    for name in ("elapsed", "code", "bytes"):
+        if (value := record.get(name)) is not None:
+            record[name] = int(value)
+    if (value := record.get("timestamp")) is not None:
+        record["timestamp"] = int(value.replace(".", ""))
+    record["original_string"] = line
+    record["source.type"] = "squid"
+    method, url, code, size = (record.get(name) for name in ("method", "url", "code", "bytes"))
+    if url is not None:
+        host = urlsplit(f"https://{url}" if method == "CONNECT" else url).hostname
+        if host is not None:
+            record["full_hostname"] = host
+            if (domain := _remove_subdomains(host)) is not None:
+                record["domain_without_subdomains"] = domain
+    is_alert = code is not None and code >= 400
+    if is_alert:
+        record["is_alert"] = "true"
+    if record.get("guid") in (None, ""):
+        record["guid"] = str(uuid.uuid4())
+    if (address := record.get("ip_src_addr")) is not None:
+        ipaddress.ip_address(address)
+    record["size_class"] = "large" if size is not None and size > 10000 else "small"
+    record = {name: value for name, value in record.items() if value is not None and value != ""}
+    _add_times(record)
+    if is_alert:
+        _triage(record)
+    return record
+
+
+def run_by_hand(make: Callable[[str], dict[str, Any]], lines: Lines, write: Write) -> None:
     """Write the document of each line."""
     for line in lines:
-        document = json.dumps(make_document(line.decode()), ensure_ascii=False, separators=(",", ":"))
+        document = json.dumps(make(line.decode()), ensure_ascii=False, separators=(",", ":"))
         write(document.encode() + b"\n")
 
 
 # -- Configured -------------------------------------------------------------------------------------------------------
 
+Encode = Callable[[dict[str, Any]], bytes]
+_FAILING = {"transformation": "STELLAR", "output": ["rate"], "config": {"rate": "bytes / (elapsed - elapsed)"}}
 
-def make_run() -> Callable[[Lines, Write], None]:
-    """Return a function that runs the configured pipeline over lines, as `stellar-pipeline run` does."""
+
+def make_run(encode: Encode | None = None, *, fails: bool = False) -> Callable[[Lines, Write], None]:
+    """Return a function that runs the configured pipeline over lines, as `stellar-pipeline run` does.
+
+    encode: returns the JSON of a document; by default the standard encoder
+    fails: True for a pipeline with one more transformation, which fails
+    """
     from stellar.java.match_timer import match_timer
     from stellar.pipeline.build import build_pipeline
-    from stellar.pipeline.config.loading import load_config
-    from stellar.pipeline.records import Raw, to_json_bytes
-    from stellar.pipeline.run import run_pipeline
+    from stellar.pipeline.config.loading import load_config, parse_parser
+    from stellar.pipeline.connectors.lines import LineBatch
+    from stellar.pipeline.records import to_json_bytes
+    from stellar.pipeline.run import Counts, run_batches
 
-    pipeline = build_pipeline(load_config(CONFIG, "squid"))
+    config = load_config(CONFIG, "squid")
+    if fails:
+        parser = json.loads((CONFIG / "parsers" / "squid.json").read_text(encoding="utf-8"))
+        parser["fieldTransformations"].append(_FAILING)
+        config = replace(config, parser=parse_parser(json.dumps(parser), config.parser_location))
+    pipeline, to_bytes = build_pipeline(config), encode or to_json_bytes
 
     def run(lines: Lines, write: Write) -> None:
         def add(record: Any) -> None:
-            write(to_json_bytes(record) + b"\n")
-
-        def fail(document: object) -> None:
-            raise ValueError(document)
+            write(to_bytes(record) + b"\n")
 
         with match_timer():
-            source = (Raw(line, "access.log", number) for number, line in enumerate(lines, 1))
-            run_pipeline(pipeline, source, add, fail)
+            run_batches(pipeline, [LineBatch("access.log", lines=lines)], add, add, Counts())
 
     return run
 
@@ -151,22 +207,60 @@ def make_run() -> Callable[[Lines, Write], None]:
 
 
 def pipeline(peers: dict[str, Compile | None], share: float) -> GroupResult:
-    """Measure the pipeline and the program."""
+    """Measure the pipeline and the programs."""
     if peers["stellar"] is None:
         return GroupResult("stellar is not installed\n", [])
-    lines, run = make_lines(), make_run()
+    lines = make_lines()
+    unreadable = [b"-" + line.replace(b"/", b" ", 1) for line in lines]
     written: list[bytes] = []
 
-    def measure(work: Callable[[Lines, Write], None]) -> Callable[[], None]:
+    def measure(work: Callable[[Lines, Write], None], lines: Lines = lines) -> Callable[[], None]:
         def run_once() -> None:
             work(lines, written.append)
             written.clear()
 
         return run_once
 
-    fewest = interleave({BY_HAND: measure(run_by_hand), "stellar": measure(run)}, share)
-    taken = {name: time_taken / len(lines) / 1000 for name, time_taken in fewest.items()}
-    relation = taken["stellar"] / taken[BY_HAND]
-    rows = [["Squid", f"{number(taken[BY_HAND])} µs", f"{number(taken['stellar'])} µs", ratio(relation)]]
-    text = table("Pipeline: CPU time of a line", ["sensor", BY_HAND, "stellar", "stellar / by hand"], rows)
-    return GroupResult(text, [Finding(LIMIT, relation)])
+    run = make_run()
+    works = {
+        BY_HAND: measure(partial(run_by_hand, make_document)),
+        NULL_AWARE: measure(partial(run_by_hand, make_null_aware_document)),
+        "stellar": measure(run),
+        "fails": measure(make_run(fails=True)),
+        "unreadable": measure(run, unreadable),
+    }
+    if (encode := _find_orjson()) is not None:
+        works["stellar, orjson"] = measure(make_run(encode))
+    taken = {name: fewest / len(lines) / 1000 for name, fewest in interleave(works, share).items()}
+    return _describe(taken)
+
+
+def _find_orjson() -> Encode | None:
+    from stellar.pipeline.encoding import encode_document
+    from stellar.pipeline.records import to_json_bytes
+
+    return None if encode_document is to_json_bytes else encode_document
+
+
+def _describe(taken: dict[str, float]) -> GroupResult:
+    """Return the tables and figures of the times of a line, in microseconds."""
+
+    def compare(name: str, other: str) -> list[str]:
+        return [f"{number(taken[name])} µs", ratio(taken[name] / taken[other])]
+
+    programs = [name for name in (BY_HAND, NULL_AWARE, "stellar", "stellar, orjson") if name in taken]
+    rows = [[name, *compare(name, BY_HAND), compare(name, NULL_AWARE)[1]] for name in programs]
+    text = table("Pipeline: CPU time of a Squid line", ["program", "line", f"/ {BY_HAND}", f"/ {NULL_AWARE}"], rows)
+    failing = [
+        ["transformation fails", *compare("fails", "stellar")],
+        ["line cannot be read", *compare("unreadable", "stellar")],
+    ]
+    text += "\n" + table("Pipeline: CPU time of a failure", ["record", "line", "/ usual one"], failing)
+    figures = [
+        Finding(LIMIT, taken["stellar"] / taken[BY_HAND]),
+        Finding(FAILING_LIMIT, taken["fails"] / taken["stellar"]),
+        Finding(UNREADABLE_LIMIT, taken["unreadable"] / taken["stellar"]),
+    ]
+    if "stellar, orjson" in taken:
+        figures.append(Finding(ORJSON_LIMIT, taken["stellar, orjson"] / taken[BY_HAND]))
+    return GroupResult(text, figures)

@@ -51,7 +51,9 @@ def test_the_pipeline_makes_the_documents_of_the_program() -> None:
         documents = map(json.loads, written)
         return [{k: v for k, v in each.items() if k != "guid" and not k.endswith(".ts")} for each in documents]
 
-    assert collect(pipeline.make_run()) == collect(pipeline.run_by_hand)
+    expected = collect(pipeline.make_run())
+    for make in (pipeline.make_document, pipeline.make_null_aware_document):
+        assert collect(partial(pipeline.run_by_hand, make)) == expected
 
 
 @pytest.mark.parametrize(
