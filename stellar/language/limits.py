@@ -26,6 +26,8 @@ FEW_CHARACTERS, FEW_ITEMS = 65_536, 1024
 _LARGEST = 2**31 - 1
 # Lists of at most this many scalars are not measured: reading them cannot take more than a few times their size
 _FEW_MEMBERS = 16
+# Values of at most this many lists, sets and maps are read as often as they occur
+_FEW_CONTAINERS = 1024
 # Values without items, of which no more is read than their characters
 SCALARS = frozenset({str, int, float, bool, NoneType})
 _SCALARS = frozenset({*SCALARS, bytes, FunctionType})
@@ -127,7 +129,7 @@ def measure(value: Any) -> int:
 
 
 def _measure(value: Any, limits: EvaluationLimits) -> int:
-    items = characters = 0
+    items = characters = containers = 0
     levels: list[Iterator[Any]] = [iter((value,))]
     while levels:
         for each in levels[-1]:
@@ -145,6 +147,9 @@ def _measure(value: Any, limits: EvaluationLimits) -> int:
                     raise LimitExceeded("items", limits.items)
                 if len(levels) > limits.levels:
                     raise LimitExceeded("levels", limits.levels)
+                containers += 1
+                if containers > _FEW_CONTAINERS:
+                    return _measure_shared(value, limits)
                 levels.append(iter(members))
                 break
             elif isinstance(each, str | bytes):
@@ -154,6 +159,70 @@ def _measure(value: Any, limits: EvaluationLimits) -> int:
         if characters > limits.characters:
             raise LimitExceeded("characters", limits.characters)
     return items
+
+
+class _Size:
+    """The size of a list, set or map: its items, its characters and its levels, with those of the values within it."""
+
+    __slots__ = ("characters", "items", "levels", "members", "value")
+
+    def __init__(self, value: Any, items: int, members: Iterable[Any]) -> None:
+        self.value = value  # as long as it is referenced, no other object has its id
+        self.items = items
+        self.members = iter(members)
+        self.characters = 0
+        self.levels = 1
+
+    def add(self, inner: _Size, limits: EvaluationLimits) -> None:
+        """Add the size of a value within this one. Raises LimitExceeded."""
+        self.items += inner.items
+        self.characters += inner.characters
+        self.levels = max(self.levels, inner.levels + 1)
+        self.check(limits)
+
+    def check(self, limits: EvaluationLimits) -> None:
+        """Raise LimitExceeded for too many items or characters."""
+        if self.items > limits.items:
+            raise LimitExceeded("items", limits.items)
+        if self.characters > limits.characters:
+            raise LimitExceeded("characters", limits.characters)
+
+
+def _measure_shared(value: Any, limits: EvaluationLimits) -> int:
+    """Measure a value, but read each list, set and map once, however often it occurs."""
+    sizes: dict[int, _Size] = {}
+    path = [_Size(None, 0, (value,))]
+    while path:
+        size = path[-1]
+        for each in size.members:
+            if each.__class__ in _SCALARS or (members := _members(each)) is None:
+                size.characters += _count_characters(each)
+            elif (known := sizes.get(id(each))) is None:
+                if len(path) > limits.levels:
+                    raise LimitExceeded("levels", limits.levels)
+                path.append(_Size(each, len(each), members))
+                path[-1].check(limits)
+                break
+            else:
+                if len(path) + known.levels - 1 > limits.levels:
+                    raise LimitExceeded("levels", limits.levels)
+                size.add(known, limits)
+        else:
+            size.check(limits)
+            path.pop()
+            if path:
+                sizes[id(size.value)] = size
+                path[-1].add(size, limits)
+    return size.items
+
+
+def _count_characters(value: Any) -> int:
+    """Return the number of characters that a scalar counts as."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if value.__class__ is int and value.bit_length() > _MOST_BITS:
+        return int(value.bit_length() * _DIGITS_PER_BIT)
+    return 0
 
 
 def _members(value: Any) -> Iterable[Any] | None:

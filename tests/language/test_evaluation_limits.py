@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pickle
 from collections import UserDict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import stellar
 from stellar import EvaluationLimits
+from stellar.language import limits
 from stellar.language.errors import EvaluationError
 from stellar.language.library import SettingError
 from stellar.language.limits import FEW_CHARACTERS, FEW_ITEMS, LimitExceeded, check_string, measure
@@ -247,6 +251,55 @@ class Opaque:
 )
 def test_items_are_counted_as_often_as_they_occur(value, items):
     assert measure(value) == items
+
+
+SHARED_PARTS = st.recursive(
+    st.one_of(st.integers(), st.text(max_size=3), st.binary(max_size=3), st.just(2**200), st.just(Text("c"))),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.text(max_size=2), inner, max_size=3),
+        inner.map(lambda x: [x, x]),
+    ),
+    max_leaves=8,
+)
+
+
+@given(value=SHARED_PARTS, items=st.integers(1, 60), levels=st.integers(1, 6), characters=st.integers(1, 200))
+def test_values_of_many_lists_have_the_same_size_and_limits(value, items, levels, characters):
+    few = SimpleNamespace(items=items, levels=levels, characters=characters)
+    by_reading = _measure_or_limit(limits._measure, value, few)
+    by_sharing = _measure_or_limit(limits._measure_shared, value, few)
+    # A value may exceed several limits, of which another one can be found first
+    assert by_sharing == by_reading or isinstance(by_sharing, str) is isinstance(by_reading, str) is True
+
+
+def _measure_or_limit(measure, value, few):
+    try:
+        return measure(value, few)
+    except LimitExceeded as error:
+        return str(error)
+
+
+def test_work_on_shared_values_is_bounded_by_their_lists():
+    reads = 0
+
+    class Counted(list[Any]):
+        def __iter__(self):
+            nonlocal reads
+            reads += 1
+            return super().__iter__()
+
+    shared: Any = Counted(["x"])
+    for _ in range(18):
+        shared = Counted([shared, shared])
+    assert measure(shared) == 2**19 - 2 + 2**18
+    assert reads < 2 * limits._FEW_CONTAINERS
+
+
+def test_a_value_that_shares_its_keys_exceeds_a_limit_soon():
+    source = "REDUCE(forty, (x, y) -> MAP_PUT(x, x, {}), 1)"
+    with pytest.raises(EvaluationError, match=r"^MAP_PUT: more than 1,048,576 items"):
+        stellar.evaluate(source, RECORD)
 
 
 @pytest.mark.parametrize(
