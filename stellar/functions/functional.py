@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import reduce as fold
+from itertools import islice
 from types import FunctionType
 from typing import Any
 
@@ -62,24 +64,29 @@ def reduce(list_: Iterable[Any] | str | None = None, lambda_: object = None, ini
         REDUCE([1, 2, 3], (sum, x) -> sum + x)  // null
         REDUCE(1, (sum, x) -> sum + x, 0)  // error
     """
-    if list_ is None or initial is ABSENT:
+    if list_ is None or lambda_ is None or initial is ABSENT:
         return None
-    if lambda_ is None:
-        return None
-    if not isinstance(lambda_, FunctionType):
+    if lambda_.__class__ is not FunctionType:
         raise ValueError(f"REDUCE expected a lambda such as (sum, x) -> sum + x, got {describe(lambda_)}")
     if initial is None:
         return None
-    value = initial
-    steps_to_measure = _FEW_STEPS
-    for item in _read_items(list_):
-        value = lambda_(value, item)
-        if value.__class__ not in SCALARS:
-            steps_to_measure -= 1
-            if not steps_to_measure:  # so rarely that measuring takes no longer than the steps
-                steps_to_measure = max(_FEW_STEPS, measure(value))
+    items: Any = list_ if list_.__class__ is list else _read_items(list_)
+    if len(items) > _FEW_STEPS:
+        return _reduce_measured(lambda_, items, initial)
+    value = fold(lambda_, items, initial)
     if value.__class__ not in SCALARS:
         measure(value)
+    return value
+
+
+def _reduce_measured(lambda_: Callable[..., Any], items: Collection[Any], value: Any) -> Any:
+    """Return the value after all steps; it is measured so rarely that this takes no longer than the steps."""
+    iterator = iter(items)
+    left, steps = len(items), _FEW_STEPS
+    while left > 0:
+        value = fold(lambda_, islice(iterator, steps), value)
+        left -= steps
+        steps = _FEW_STEPS if value.__class__ in SCALARS else max(_FEW_STEPS, measure(value))
     return value
 
 
