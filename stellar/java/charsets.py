@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from stellar.util.abbreviate import quote
 from stellar.util.cached_properties import cached_property
@@ -101,7 +101,7 @@ def find_charset(name: str) -> Charset:
 def _load() -> dict[str, Charset]:
     """Return the charsets by their names and aliases in lowercase."""
     found = {}
-    entries = json.loads(files("stellar.java").joinpath("charsets.json").read_text("utf-8"))
+    entries = json.loads(Path(__file__).with_name("charsets.json").read_text("utf-8"))
     for name, entry in entries.items():
         aliases = entry.pop("aliases")
         found.update(dict.fromkeys(map(str.lower, (name, *aliases)), Charset(name, **entry)))

@@ -13,14 +13,14 @@ import ast
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache, partial
-from importlib.resources import files
+from pathlib import Path
 from threading import get_ident
 from types import MappingProxyType
 from typing import Any
 
 from stellar.java.integers import INT_MAX, INT_MIN
 from stellar.java.match_timer import TIMER
-from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok
+from stellar.java.regex import TIMEOUT_MS, InvalidPattern, compile_grok, compile_quick_grok, find_grok_groups
 from stellar.java.regex_traits import ANY, GroupTraits
 from stellar.java.strings import is_blank
 from stellar.util.abbreviate import quote
@@ -32,7 +32,7 @@ _LONGEST_EXPRESSION = 1 << 20
 _DEEPEST = 200
 _MOST_TIMEOUTS = 3
 
-SHIPPED = files("stellar.java") / "patterns"
+SHIPPED = Path(__file__).parent / "patterns"
 # A-z is the range of java-grok; it includes [ \ ] ^ _ and `
 _DEFINITION = re.compile(r"([A-z0-9]+)[ \t\x0b\f]+([^\x85\u2028\u2029]*)")
 _REFERENCE = re.compile(
@@ -145,18 +145,19 @@ class Grok:
         expanded, fields = _expand(expression, self.used)
         ignored = {id for id, field in fields.items() if field == UNWANTED or field in unread}
         try:
-            self.pattern, numbers = compile_grok(expanded, ignored)
+            numbers, total = find_grok_groups(expanded, ignored)
         except InvalidPattern as error:
             raise GrokError(f"invalid pattern {self.name}: {self._explain(expression, error)}") from error
         # A group that the pattern names itself, (?<name>…), is a field as well
         captures = {fields.get(name, name): number for name, number in numbers.items()}
         self.fields = tuple(field for field in captures if field != UNWANTED and field not in unread)
         self._timeout = timeout_ms / 1000
+        self._compile_pattern = partial(compile_grok, expanded, ignored)
         self._compile_quick = partial(compile_quick_grok, expanded, ignored)
         self._quick_timeouts = 0
         self.convert = make_converter(self.fields)
         self.numbers = tuple(captures[field] for field in self.fields)
-        self._reads_all = self.numbers == tuple(range(1, self.pattern.groups + 1))
+        self._reads_all = self.numbers == tuple(range(1, total + 1))
         self._selected = (0, 0, *self.numbers)  # with two more numbers, `group` always returns a tuple
 
     def find(self, string: str) -> tuple[str | None, ...]:
@@ -208,6 +209,11 @@ class Grok:
         if self._quick_timeouts >= _MOST_TIMEOUTS:
             self.quick = None
         return self.find_in_limit(string)
+
+    @cached_property
+    def pattern(self) -> Any:
+        """The pattern for the `regex` package."""
+        return self._compile_pattern()[0]
 
     @cached_property
     def quick(self) -> re.Pattern[str] | None:

@@ -7,17 +7,19 @@ quotes and comments. Syntax that Java rejects is rejected.
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
-from collections.abc import Callable, Container
-from functools import partial
+from collections.abc import Callable, Container, Iterable
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from stellar.java.regex_classes import InvalidPattern
 from stellar.java.regex_size import TooLarge, check_size
 from stellar.java.regex_translation import GrokTranslation, Translation
 from stellar.util.memoize import memoize_for
+from stellar.util.program_cache import current_cache
 
 __all__ = [
     "TIMEOUT_MS",
@@ -29,6 +31,7 @@ __all__ = [
     "compile_pattern",
     "compile_quick_grok",
     "compile_replacer",
+    "find_grok_groups",
     "is_full_match",
     "match_in_time",
     "replace_in_time",
@@ -64,6 +67,40 @@ def compile_grok(expression: str, unread: Container[str] = ()) -> tuple[Any, dic
     """
     pattern, translation = _compile(partial(GrokTranslation, expression, unread))
     return pattern, translation.numbers
+
+
+class GrokGroups(NamedTuple):
+    """The groups of a Grok pattern: the number of each named one, and how many there are."""
+
+    numbers: dict[str, int]
+    total: int
+
+
+def find_grok_groups(expression: str, unread: Iterable[str] = ()) -> GrokGroups:
+    """Return the groups of the regular expression of a Grok pattern, which `compile_grok` compiles.
+
+    The cache of the program has those of valid patterns, since compiling one takes some milliseconds, and importing the
+    `regex` package even more.
+
+    Raises InvalidPattern.
+    """
+    pack = current_cache()
+    key = None if pack is None else f"{_regex_fingerprint()}{sorted(unread)} {expression}"
+    if pack is not None and key is not None and (found := pack.get(key)) is not None:
+        numbers, total = found
+        return GrokGroups(dict(numbers), total)
+    pattern, numbers = compile_grok(expression, frozenset(unread))
+    if pack is not None and key is not None:
+        pack.put(key, (numbers, pattern.groups))
+    return GrokGroups(numbers, pattern.groups)
+
+
+@cache
+def _regex_fingerprint() -> str:
+    """Return a digest of what the groups depend on besides the pattern."""
+    from stellar.util.file_digests import digest_files, find_package_file, list_sources  # only caches need it
+
+    return digest_files([*list_sources(os.path.dirname(__file__)), *find_package_file("regex", "_main.py")])
 
 
 def compile_quick_grok(expression: str, unread: Container[str] = ()) -> re.Pattern[str] | None:

@@ -7,7 +7,7 @@ saving time, and the ids of its zones. A name means the first zone of the first 
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 LONGEST_NAME = 66  # of any zone
@@ -49,7 +49,7 @@ def _load() -> tuple[dict[str, ZoneNames], dict[str, tuple[int, int, str]], froz
     """Return the names by id, the zones by name with their rank, and the lengths of all names."""
     names_by_id: dict[str, ZoneNames] = {}
     zones: dict[str, tuple[int, int, str]] = {}
-    content = files("stellar.java").joinpath("zone_names.txt").read_text("utf-8")
+    content = Path(__file__).with_name("zone_names.txt").read_text("utf-8")
     for number, line in enumerate(content.splitlines()):
         short, long, short_daylight, long_daylight, ids = line.split("\t")
         names = ZoneNames(long, short, long_daylight, short_daylight)

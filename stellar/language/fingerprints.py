@@ -9,11 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stellar.language.inline import describe_forms
+from stellar.util.file_digests import digest_files, list_sources
 
 if TYPE_CHECKING:
     from stellar.language.library import Function
-
-_LENGTH = 16  # of 64 hexadecimal digits
 
 
 @cache
@@ -22,20 +21,9 @@ def language_fingerprint() -> str:
 
     Of an installation without source files, the version decides.
     """
-    digest = hashlib.sha256()
     language = os.path.dirname(__file__)
-    for package in (language, os.path.join(os.path.dirname(language), "java")):
-        for directory, inner, names in os.walk(package):
-            inner.sort()
-            for name in sorted(names):
-                if name.endswith(".py"):
-                    digest.update(_read(os.path.join(directory, name)))
-    return digest.hexdigest()[:_LENGTH]
-
-
-def _read(file: str) -> bytes:
-    with open(file, "rb", buffering=0) as source:
-        return source.read()
+    java = os.path.join(os.path.dirname(language), "java")
+    return digest_files([*list_sources(language), *list_sources(java)])
 
 
 def function_fingerprint(function: Function) -> str | None:
@@ -45,7 +33,7 @@ def function_fingerprint(function: Function) -> str | None:
     can declare one implementation in several ways.
     """
     module = function.implementation.__module__
-    content = (_hash_own_module if module.startswith("stellar.") else _hash_module)(module)
+    content = (_digest_own_module if module.startswith("stellar.") else _digest_module)(module)
     if content is None:
         return None
     declaration = (
@@ -60,17 +48,17 @@ def function_fingerprint(function: Function) -> str | None:
         repr(function.returns),
         [(each.kind, each.optional, each.repeated, each.name) for each in function.parameters],
     )
-    return hashlib.sha256(repr(declaration).encode(errors="surrogatepass") + content).hexdigest()[:_LENGTH]
+    return content + hashlib.sha256(repr(declaration).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _hash_module(name: str) -> bytes | None:
+def _digest_module(name: str) -> str | None:
     """Return a digest of the source file of a module; None if it has none."""
     file = getattr(sys.modules.get(name), "__file__", None)
     try:
-        return None if file is None else hashlib.sha256(_read(file)).digest()
+        return None if file is None else digest_files([file])
     except OSError:
         return None
 
 
 # Those of other packages may be reloaded
-_hash_own_module = cache(_hash_module)
+_digest_own_module = cache(_digest_module)

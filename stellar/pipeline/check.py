@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stellar.functions.rest.settings import GLOBAL_KEYS as REST_KEYS
 from stellar.java.date_pitfalls import find_pitfalls
 from stellar.language.errors import ConfigError
 from stellar.pipeline.build import ERROR_FIELD_KEY, LIBRARY_KEY, build_pipeline
-from stellar.pipeline.config.loading import INPUTS_KEY, SensorConfig
+from stellar.pipeline.config.loading import INPUTS_KEY, SensorConfig, locate_setting
 from stellar.pipeline.config.locations import ErrorCollector, SourceLocation
 from stellar.pipeline.parsers import PARSERS, Parser, list_options, shorten_parser_name
 from stellar.pipeline.pipeline import Pipeline
-from stellar.tooling.findings import Finding
-from stellar.tooling.lints import lint
 from stellar.util.abbreviate import quote
+
+if TYPE_CHECKING:
+    from stellar.tooling.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def check_sensor(
     warnings += _find_parser_warnings(pipeline.parser)
     warnings += find_unknown_options(config, pipeline)
     warnings += find_misleading_patterns(config, pipeline)
+    from stellar.tooling.lints import lint  # runs do not need it, but parts of this module
+
     for location, expression in pipeline.expressions:
         for finding in lint(expression.tree, expression.source, expression.library):
             warnings.append(ConfigWarning(location, finding.message, finding, expression.source))
@@ -141,13 +145,6 @@ def check_model_settings(config: SensorConfig) -> None:
         ClientSettings.from_global(config.globals.settings)
     except ValueError as error:
         raise locate_setting(config, str(error)).error(str(error)) from error
-
-
-def locate_setting(config: SensorConfig, message: str) -> SourceLocation:
-    """Return the location of the global setting that a message names, or that of the file."""
-    named = (key for key in sorted(config.globals.settings, key=len, reverse=True) if key in message)
-    key = next(named, None)
-    return config.global_location if key is None else config.global_location / key
 
 
 # The options of `parserConfig` that the pipeline reads for all parsers

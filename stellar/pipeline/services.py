@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.check import locate_setting
-from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.loading import SensorConfig, locate_setting
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import TopicPattern

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.util.abbreviate import quote
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +31,8 @@ def find_factory(name: str, built_in: Mapping[str, F], kind: str, location: Sour
     """
     if name in built_in:
         return built_in[name]
+    from importlib.metadata import entry_points  # few configurations use other than built-in ones
+
     points = {point.name: point for point in entry_points(group=f"stellar.{kind}s")}
     if name in points:
         return cast(F, _load_lazily(points[name], kind, location))

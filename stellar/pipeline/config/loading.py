@@ -117,6 +117,13 @@ class SensorConfig:
         return load_enrichment(directory, sensor) if (directory / "enrichments" / f"{sensor}.json").exists() else None
 
 
+def locate_setting(config: SensorConfig, message: str) -> SourceLocation:
+    """Return the location of the global setting that a message names, or that of the file."""
+    named = (key for key in sorted(config.globals.settings, key=len, reverse=True) if key in message)
+    key = next(named, None)
+    return config.global_location if key is None else config.global_location / key
+
+
 class ConfigText(NamedTuple):
     """The text of a configuration, with its location."""
 

@@ -13,9 +13,9 @@ import marshal
 import os
 from collections.abc import Callable
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from stellar.util.file_digests import digest_files, find_package_file
 from stellar.util.program_cache import current_cache
 
 if TYPE_CHECKING:
@@ -56,15 +56,8 @@ def _make_key(name: str, value: dict[str, Any]) -> str | None:
 @cache
 def _schema_fingerprint() -> str:
     """Return a digest of the source of the models and of the version of pydantic."""
-    digest = hashlib.sha256()
-    package = find_spec("pydantic")
-    files = [os.path.join(os.path.dirname(__file__), "schema.py")]
-    if package is not None and package.origin is not None:
-        files.append(os.path.join(os.path.dirname(package.origin), "version.py"))
-    for file in files:
-        with open(file, "rb") as source:
-            digest.update(source.read())
-    return digest.hexdigest()[:16]
+    schema = os.path.join(os.path.dirname(__file__), "schema.py")
+    return digest_files([schema, *find_package_file("pydantic", "version.py")])
 
 
 # -- Models as plain data ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stellar.pipeline.config.compile import BuildContext
@@ -12,24 +13,22 @@ from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record, Report, Reporter
 from stellar.pipeline.stages.enrichment_cache import EnrichmentCache
 from stellar.pipeline.stages.enrichment_tasks import EnrichmentTask, TaskRunner
-from stellar.pipeline.stages.lookups import (
-    AdapterContext,
-    build_geo,
-    build_hbase_enrichment,
-    build_hbase_threat_intel,
-    build_host,
-)
-from stellar.pipeline.stages.rest import build_rest
 from stellar.pipeline.stages.stellar_groups import FieldError, Group, compile_groups
 from stellar.util.clock import now
 
 if TYPE_CHECKING:
     from stellar.pipeline.config.schema import AdapterConfig, StageConfig
 
-# Metron's adapters by stage, stellar beside them, and that of its successor: each builds its tasks
-LOOK_UPS: dict[str, dict[str, Callable[[AdapterContext], Sequence[EnrichmentTask]]]] = {
-    "enrich": {"geo": build_geo, "host": build_host, "hbaseEnrichment": build_hbase_enrichment, "rest": build_rest},
-    "threatIntel": {"hbaseThreatIntel": build_hbase_threat_intel, "rest": build_rest},
+# Metron's adapters by stage, stellar beside them, and that of its successor: the module in this package and the
+# function that builds its tasks. The modules load clients of stores and services, which most configurations do not use
+LOOK_UPS: dict[str, dict[str, tuple[str, str]]] = {
+    "enrich": {
+        "geo": ("lookups", "build_geo"),
+        "host": ("lookups", "build_host"),
+        "hbaseEnrichment": ("lookups", "build_hbase_enrichment"),
+        "rest": ("rest", "build_rest"),
+    },
+    "threatIntel": {"hbaseThreatIntel": ("lookups", "build_hbase_threat_intel"), "rest": ("rest", "build_rest")},
 }
 ADAPTERS = {stage: (*adapters, "stellar") for stage, adapters in LOOK_UPS.items()}
 
@@ -173,7 +172,12 @@ def _build_adapter(
     location = stage_location / "fieldMap" / name
     if name == "stellar":
         return compile_groups(adapter, location, builder, variables)
-    if (build := LOOK_UPS[stage].get(name)) is None:
+    if (builder_path := LOOK_UPS[stage].get(name)) is None:
         possible = ", ".join(ADAPTERS[stage])
         raise location.error(f"Unable to find an adapter for {name}, possible adapters are: {possible}")
+    from stellar.pipeline.stages.lookups import AdapterContext  # see LOOK_UPS
+
+    module, function = builder_path
+    build: Callable[[AdapterContext], Sequence[EnrichmentTask]]
+    build = getattr(import_module(f"stellar.pipeline.stages.{module}"), function)
     return build(AdapterContext(_FIELD_PREFIXES[stage], name, adapter, config, location, stage_location, builder))

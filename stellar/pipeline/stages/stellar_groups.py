@@ -19,7 +19,6 @@ from stellar.pipeline.models import RECORD_CONTEXT, RecordContext
 from stellar.pipeline.records import Record
 from stellar.pipeline.stages import enrichment_cache
 from stellar.pipeline.stages.enrichment_tasks import NotCached
-from stellar.pipeline.stages.lookups import StoreWatch
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
@@ -153,9 +152,15 @@ def _make_group(name: str, steps: Steps, builder: BuildContext, defaults: tuple[
     waiting = {each for each, library in functions.items() if each in library and _waits(library[each])}
     variables = {each for _, expression in steps for each in expression.variables}
     is_cached = bool(waiting) and waiting <= _CACHED and _CLOCK.isdisjoint(functions) and "_" not in variables
-    generation = StoreWatch(builder.context) if is_cached and waiting != {"REST_GET"} else int
+    generation = _watch_store(builder.context) if is_cached and waiting != {"REST_GET"} else int
     defaults = tuple(each for each in defaults if each)
     return Group(name, steps, defaults, builder.context, bool(waiting - _SHORT), is_cached, generation)
+
+
+def _watch_store(context: Context) -> Callable[[], int]:
+    from stellar.pipeline.stages.lookups import StoreWatch  # it loads clients of stores
+
+    return StoreWatch(context)
 
 
 def _waits(function: Any) -> bool:

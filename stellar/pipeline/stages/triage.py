@@ -13,7 +13,6 @@ from stellar import Expression
 from stellar.language.context import Context
 from stellar.language.conversions import to_boolean, to_double, to_string
 from stellar.language.errors import StellarError
-from stellar.language.rule_set import RuleSet, can_join
 from stellar.pipeline.config.compile import BuildContext, merge_variables, shorten
 from stellar.pipeline.config.locations import SourceLocation
 from stellar.pipeline.records import Record, Report, Reporter
@@ -22,6 +21,7 @@ from stellar.util.cached_properties import cached_property
 from stellar.util.suggestions import suggest_name
 
 if TYPE_CHECKING:
+    from stellar.language.rule_set import RuleSet
     from stellar.pipeline.config.schema import RiskRule, ThreatIntelConfig
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,8 @@ def split_sections(rules: Iterable[TriageRule]) -> list[tuple[TriageRule, ...]]:
     The order of evaluation may matter to functions that are not pure. A rule whose condition calls one is a section of
     its own, and one whose score or reason does ends its section.
     """
+    from stellar.language.rule_set import can_join  # it loads the compiler
+
     sections: list[tuple[TriageRule, ...]] = []
     section: list[TriageRule] = []
     for rule in rules:
@@ -196,6 +198,8 @@ class Triage:
     @cached_property
     def _sections(self) -> list[tuple[tuple[TriageRule, ...], RuleSet | None]]:
         """The rules in sections, in order; None for a section whose rules are evaluated one by one."""
+        from stellar.language.rule_set import RuleSet  # see split_sections
+
         return [
             (rules, RuleSet(rule.matches for rule in rules) if len(rules) > 1 else None)
             for rules in split_sections(self.rules)
