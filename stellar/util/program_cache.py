@@ -47,18 +47,19 @@ def cache(directory: str | os.PathLike[str] | None, name: str | None = None) -> 
 
 
 @contextmanager
-def command_cache(name: str, config: str | os.PathLike[str] | None = None) -> Iterator[None]:
+def command_cache(name: str, config: object = None) -> Iterator[None]:
     """Use the cache of commands within the context, and write it at the end.
 
     name: the name of the command
-    config: the file or directory of its configuration; each has a cache of its own
+    config: the file, directory or other location of its configuration; each has a cache of its own
     """
     directory = os.environ.get(VARIABLE) or _default_directory()
     if directory is None or directory == OFF:
         yield
         return
     try:
-        pack = _open(directory, name if config is None else f"{name} {os.path.realpath(config)}")
+        where = os.path.realpath(config) if isinstance(config, str | os.PathLike) else config
+        pack = _open(directory, name if where is None else f"{name} {where}")
     except OSError as error:
         if VARIABLE in os.environ:
             print(f"warning: no cache: {error}; unset {VARIABLE}, or set it to {OFF}", file=sys.stderr)

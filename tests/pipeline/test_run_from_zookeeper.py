@@ -141,6 +141,21 @@ def test_models_are_those_of_the_same_zookeeper(cluster: ZooKeeper, tmp_path: Pa
 
 
 @engine
+def test_compiled_expressions_are_stored_for_the_next_run(
+    cluster: ZooKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STELLAR_CACHE", str(tmp_path / "cache"))
+    log, output = tmp_path / "web.log", tmp_path / "out.jsonl"
+    log.write_text('{"timestamp": 1}\n')
+    config = ["--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web"]
+    for expression, state in (("'first'", "first"), ("'first'", "first"), ("'second'", "second")):
+        put(cluster, "parsers/web", parser(expression))
+        assert main(["run", *config, "--output", str(output), str(log)]) == 0
+        assert [record["state"] for record in read(output)] == [state]
+    assert any((tmp_path / "cache").iterdir())
+
+
+@engine
 def test_a_record_is_explained_by_the_configuration_in_zookeeper(
     cluster: ZooKeeper, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,7 +45,8 @@ def _read_directory(text: str) -> Path:
     if isinstance(location, Path):
         return location
     raise argparse.ArgumentTypeError(
-        "expected a directory; `zk_load_configs.sh -m PULL` copies a configuration from ZooKeeper"
+        "expected a directory; for a configuration in ZooKeeper, `stellar-pipeline config check` checks it, and "
+        "`zk_load_configs.sh -m PULL` copies it to a directory"
     )
 
 
