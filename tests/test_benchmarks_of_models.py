@@ -16,7 +16,7 @@ def test_every_client_is_measured_and_no_repeated_record_is_requested_twice() ->
         assert client in text
     figures = {finding.limit: finding.figure for finding in found}
     assert figures[models.REPEATS] == 1
-    limits = {models.CALL, models.STREAM, models.GATHER, models.BATCH, models.CACHED, models.REPEATS}
+    limits = {models.CALL, models.STREAM, models.GATHER, models.BATCH, models.CACHED, models.REPEATS, models.WINDOW}
     assert figures.keys() == limits
     assert all(figure > 0 for figure in figures.values())
 
