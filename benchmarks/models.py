@@ -55,7 +55,7 @@ CACHING = "evaluate_many, records that repeat"
 
 
 class Rate(NamedTuple):
-    """How fast a client processes a stream.
+    """The speed of a client on a stream of records.
 
     per_second: records per second, by the wall clock
     cpu: CPU time per record in nanoseconds, without that of the model

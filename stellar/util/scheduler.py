@@ -15,9 +15,10 @@ A fiber that waits creates a `Wait`, registers it with a socket, a timer or a fu
 greenlet (`suspend`). The loop switches back with True, or with False after the time-out. A `Wait` ends once: it is
 marked as over when it is resumed, so that a socket and a timer can't both resume it.
 
-Two things are reused, because creating them costs more than a short task. A fiber that has ended its task runs the next
-one, in a new context of context variables: CPython maps new memory for the frames of each new fiber. And a socket stays
-registered with the selector between two waits (`_Watch`), until it is ready while no fiber waits for it.
+Fibers and registrations of sockets are reused, because creating them costs more than a short task. A fiber that has
+ended its task runs the next one, in a new context of context variables: CPython maps new memory for the frames of each
+new fiber. A socket stays registered with the poller between two waits (`_Watch`), until it is ready and no fiber waits
+for it.
 
 Waking the loop by a byte costs as much as a short task. After activity it therefore dozes: it wakes by itself every
 millisecond, and new tasks need no byte until it has been idle for `STAYS_AWAKE_SECONDS`.
@@ -55,7 +56,7 @@ OFFLOAD_THREADS = 512
 DOZE_SECONDS = 0.001
 STAYS_AWAKE_SECONDS = 0.05
 
-# Fibers without a task that are kept for the next ones
+# Fibers that wait for their next task
 MAX_IDLE_FIBERS = 256
 
 
@@ -136,7 +137,7 @@ class Wait:
 
 
 class _Watch:
-    """A socket that is registered with the selector, and the wait that it ends; None while no fiber waits for it."""
+    """A socket that is registered with the poller, and the wait that it ends; None while no fiber waits for it."""
 
     __slots__ = ("event", "socket", "wait")
 

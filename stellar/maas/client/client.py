@@ -296,7 +296,7 @@ class ModelClient:
         return model is None or self._deployments.is_current(model, request.deployment, url)
 
     def _end_flight(self, key: str) -> Future[bytes] | None:
-        """Return the future of the callers that wait for the result of a call; None if there are none."""
+        """Return the future of the callers that wait for the result of a call; None if no caller waits."""
         with self._lock:
             return self._flights.pop(key, None)  # it is missing in the child of a fork
 
