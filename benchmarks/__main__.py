@@ -14,6 +14,7 @@ from benchmarks.cold import cold
 from benchmarks.functions import functions
 from benchmarks.java import java
 from benchmarks.language import GroupResult, compilation, tasks, width
+from benchmarks.mapped import mapped
 from benchmarks.models import models
 from benchmarks.parsers import parsers
 from benchmarks.peers import PEERS, Compile, load_peers
@@ -30,6 +31,7 @@ Peers = dict[str, Compile | None]
 GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = {
     "tasks": (tasks, 0.6, 0.08),
     "java": (java, 0.4, 0.08),
+    "mapped": (mapped, 0.4, 0.08),
     "functions": (functions, 0.2, 0.05),
     "parsers": (parsers, 0.4, 0.08),
     "pipeline": (pipeline, 1.5, 0.3),

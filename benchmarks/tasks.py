@@ -20,6 +20,7 @@ class Task:
     """A rule in several languages.
 
     by_hand: a function as written by a person who knows the types of the fields, with Stellar's treatment of null
+    by_key: the function of a person who knows that records have all fields, as `record["x"]`; None if not measured
     peers: the rule in each language that can express it
     variety: number of different records; exceeds the size of all caches for a function that has one
     """
@@ -29,6 +30,7 @@ class Task:
     by_hand: Callable[[Record], Any]
     peers: dict[str, str]
     variety: int = 1000
+    by_key: Callable[[Record], Any] | None = None
 
     def text(self, peer: str) -> str | None:
         """Return the rule in the language of a peer, or None if the peer cannot express it."""
@@ -86,6 +88,34 @@ def url_host(record: Record) -> str | None:
     return host(record.get("url"))
 
 
+def both_by_key(record: Record) -> bool:
+    return record["x"] > 10 and record["y"] == "a"
+
+
+def arithmetic_by_key(record: Record) -> float:
+    return 1 + 2 * record["f"] - record["g"] / 3
+
+
+def choice_by_key(record: Record) -> str:
+    return "a" if record["x"] > 10 else "b"
+
+
+def tidy_by_key(record: Record) -> str:
+    return record["s"].strip().upper()
+
+
+def member_by_key(record: Record) -> bool:
+    return record["y"] in {"a", "b", "c", "d", "e"}
+
+
+def double_all_by_key(record: Record) -> list[float]:
+    return [v * 2 for v in record["l"] if v > 2]
+
+
+def look_up_by_key(record: Record) -> Any:
+    return record["m"].get("k", "d")
+
+
 def _cel(text: str) -> dict[str, str]:
     return dict.fromkeys(CEL, text)
 
@@ -101,6 +131,7 @@ TASKS = (
             "simpleeval": "x > 10 and y == 'a'",
             "jmespath": "x > `10` && y == 'a'",
         },
+        by_key=both_by_key,
     ),
     Task(
         "T2",
@@ -111,6 +142,7 @@ TASKS = (
             "rule-engine": "1 + 2 * f - g / 3",
             "simpleeval": "1 + 2 * f - g / 3",
         },
+        by_key=arithmetic_by_key,
     ),
     Task(
         "T3",
@@ -122,6 +154,7 @@ TASKS = (
             "simpleeval": "'a' if x > 10 else 'b'",
             "jmespath": "x > `10` && 'a' || 'b'",
         },
+        by_key=choice_by_key,
     ),
     Task(
         "T4",
@@ -134,6 +167,7 @@ TASKS = (
             "simpleeval": "s.strip().upper()",
             "jmespath": "upper(trim(s))",
         },
+        by_key=tidy_by_key,
     ),
     Task(
         "T5",
@@ -145,6 +179,7 @@ TASKS = (
             "simpleeval": "y in ['a', 'b', 'c', 'd', 'e']",
             "jmespath": 'contains(`["a", "b", "c", "d", "e"]`, y)',
         },
+        by_key=member_by_key,
     ),
     Task(
         "T6",
@@ -155,6 +190,7 @@ TASKS = (
             "rule-engine": "[v * 2 for v in l if v > 2]",
             "simpleeval": "[v * 2 for v in l if v > 2]",
         },
+        by_key=double_all_by_key,
     ),
     Task(
         "T7",
@@ -166,6 +202,7 @@ TASKS = (
             "simpleeval": "m.get('k', 'd')",
             "jmespath": "m.k || 'd'",
         },
+        by_key=look_up_by_key,
     ),
     Task(
         "T8",
