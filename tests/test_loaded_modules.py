@@ -57,7 +57,7 @@ def list_modules(command: list[str], directory: Path) -> list[str]:
         (["maas_runtime.cli.main", "--help"], (42, 68)),
         (["maas_runtime.cli.main", "status", "--registry", "registry"], (83, 89)),
         (["stellar.pipeline.cli", "--help"], (13, 46)),
-        (["stellar.pipeline.cli", "check", "--help"], (134, 197)),
+        (["stellar.pipeline.cli", "check", "--help"], (135, 199)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

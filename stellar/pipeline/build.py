@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from stellar.functions import LIBRARY
-from stellar.functions.rest.settings import check_global
 from stellar.java.charsets import UTF_8, Charset, find_charset
 from stellar.language.context import NOTHING, Context, FailureReporter, GlobalSettings
 from stellar.language.errors import ConfigError
@@ -161,6 +160,10 @@ build = build_pipeline  # the name in this module that existing programs import
 
 
 def _check_rest_settings(settings: Mapping[str, Any], location: SourceLocation) -> None:
+    if not any(key.startswith("stellar.rest.") for key in settings):
+        return
+    from stellar.functions.rest.settings import check_global  # it loads the network layer
+
     try:
         check_global(settings)
     except LookupError as error:

@@ -10,7 +10,6 @@ from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.config.locations import ErrorCollector
-from stellar.pipeline.config.positions import add_positions
 from stellar.pipeline.config.sources import ConfigSource, DirectorySource, StoredSource
 from stellar.pipeline.routing import PipelineGroup, expand_groups
 from stellar.stores.configurations import ConfigurationSnapshot
@@ -45,6 +44,8 @@ def positions_in(snapshot: ConfigurationSnapshot) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
+        from stellar.pipeline.config.positions import add_positions  # it parses the files once more
+
         raise add_positions(error, snapshot.texts()) from error
 
 

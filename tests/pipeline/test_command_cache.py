@@ -77,6 +77,19 @@ def test_a_run_with_an_empty_and_a_full_cache_equals_one_without(tmp_path: Path,
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_a_run_with_a_full_cache_loads_neither_pydantic_nor_the_compiler(tmp_path: Path, config: Path) -> None:
+    (config / "enrichments" / "web.json").unlink()  # rules of triage are looked up by their syntax trees
+    show = (
+        "print(sorted({'pydantic', 'stellar.language.compiler.codegen', 'stellar.tooling', 'ssl'} & set(sys.modules)))"
+    )
+    arguments = ("run", "--sensor", "web", str(tmp_path / "lines.jsonl"), "--config", str(config), "--quiet")
+    loaded = [
+        run("stellar.pipeline.cli", *arguments, cache=tmp_path / "cache", after=show)[0].splitlines()[-1]
+        for _ in range(2)
+    ]
+    assert loaded == ["['pydantic', 'stellar.language.compiler.codegen']", "[]"]
+
+
 def test_a_change_of_the_configuration_has_an_effect(tmp_path: Path, config: Path) -> None:
     arguments = ("run", "--sensor", "web", str(tmp_path / "lines.jsonl"), "--config", str(config), "--quiet")
     run("stellar.pipeline.cli", *arguments, cache=tmp_path / "cache")

@@ -22,14 +22,13 @@ from stellar.pipeline.config.json_positions import (
     walk,
 )
 from stellar.pipeline.config.locations import SourceLocation
+from stellar.pipeline.config.sections import ENRICHMENT_SECTIONS
 from stellar.util.cached_properties import cached_property
 
 Kind = Literal["parsers", "enrichments", "profiler", "global", "extractor"]
 
 # The names of the filter whose `filter.query` is Stellar
 STELLAR_FILTERS = ("STELLAR", "org.apache.metron.parsers.filters.StellarFilter")
-# The sections of an enrichment configuration, which older files write in other cases
-ENRICHMENT_SECTIONS = {"enrichment": "enrichment", "threatintel": "threatIntel", "configuration": "configuration"}
 # An item of a list in an enrichment configuration: field := expression
 ASSIGNMENT = re.compile(r"\s*([\w.:-]*\w)\s*:=(.*)", re.DOTALL)
 

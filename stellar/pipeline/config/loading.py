@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.config.embedded_expressions import ENRICHMENT_SECTIONS
 from stellar.pipeline.config.locations import (
     RAISE_FIRST,
     ConfigErrors,
@@ -22,6 +21,7 @@ from stellar.pipeline.config.locations import (
     parse_object,
     read_text,
 )
+from stellar.pipeline.config.sections import ENRICHMENT_SECTIONS
 from stellar.pipeline.config.stored_models import validate_once
 from stellar.stores.configurations import ReadableConfigurations, describe_path
 from stellar.util.abbreviate import quote

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stellar.pipeline.config.loading import (
     SensorConfig,
     default_parser,
+    empty_globals,
     load_config,
     load_enrichment,
     load_groups,
@@ -18,8 +19,10 @@ from stellar.pipeline.config.loading import (
     read_global,
 )
 from stellar.pipeline.config.locations import RAISE_FIRST, ErrorCollector
-from stellar.pipeline.config.schema import GlobalConfig
 from stellar.stores.configurations import DirectoryConfigurations, ReadableConfigurations
+
+if TYPE_CHECKING:
+    from stellar.pipeline.config.schema import GlobalConfig
 
 
 class ConfigSource(Protocol):
@@ -58,7 +61,7 @@ class DirectorySource:
     def load_empty(self, problems: ErrorCollector = RAISE_FIRST) -> SensorConfig:
         """See ConfigSource."""
         file = self.directory / "global.json"
-        settings = problems.attempt(lambda: read_global(file), GlobalConfig()) if file.exists() else GlobalConfig()
+        settings = problems.attempt(lambda: read_global(file), empty_globals()) if file.exists() else empty_globals()
         return SensorConfig("", default_parser(), globals=settings, directory=self.directory)
 
     def load_groups(self) -> dict[str, list[str]]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stellar.java.jackson import read_first_value
-from stellar.java.json_path import JsonPath, JsonPathError, compile_json_path
 from stellar.language.conversions import to_string
 from stellar.pipeline.parsers.lines import trim
 from stellar.pipeline.parsers.parser import Settings, Unreadable, find_missing_fields
@@ -20,6 +19,9 @@ from stellar.pipeline.records import Record, to_json
 from stellar.util.abbreviate import quote
 from stellar.util.clock import now
 from stellar.util.suggestions import suggest_name
+
+if TYPE_CHECKING:
+    from stellar.java.json_path import JsonPath
 
 
 def _flatten(record: Record) -> Record:
@@ -129,6 +131,8 @@ def _query(settings: Settings) -> JsonPath | None:
     text = "" if settings.options.get("jsonpQuery") is None else settings.text("jsonpQuery")
     if not text:
         return None
+    from stellar.java.json_path import JsonPathError, compile_json_path  # few configurations have a query
+
     try:
         return compile_json_path(text)
     except JsonPathError as error:
