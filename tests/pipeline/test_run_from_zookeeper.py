@@ -58,7 +58,7 @@ def test_a_directory_of_patterns_needs_a_configuration_without_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main(["run", "--config", str(tmp_path), "--patterns", str(tmp_path), "--sensor", "web"])
-    assert (status, "--patterns has no effect with a directory" in capsys.readouterr().err) == (1, True)
+    assert (status, "--patterns has no effect with a directory" in capsys.readouterr().err) == (2, True)
 
 
 def test_a_server_that_cannot_be_reached_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stellar.pipeline.command_line import OptionError
 from stellar.pipeline.config.cluster import ZooKeeperLocation
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.sources import STANDARD_INPUT
@@ -82,7 +83,7 @@ def open_pipeline(
     if isinstance(options.config, ZooKeeperLocation):
         return _follow(options.config, options, stack, report, prepare)
     if options.patterns is not None:
-        raise ValueError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
+        raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
     configs, group = load_pipelines(options.config, options.sensor)
     connect = _make_connect(stack.enter_context(ServiceConnector(options)), prepare)
     return OpenPipeline(configs, group, partial(connect, group, configs))

@@ -162,9 +162,9 @@ _Process = Callable[[Iterable[LineBatch], Sink, Sink, Counts, Callable[[LineBatc
 
 
 def _check_configuration_stays(options: argparse.Namespace) -> None:
-    """Raise ValueError if the configuration may change during the run."""
+    """Raise OptionError if the configuration may change during the run."""
     if isinstance(options.config, ZooKeeperLocation):
-        raise ValueError(
+        raise OptionError(
             "only a run in one process follows a configuration in ZooKeeper; remove --workers, or copy the "
             "configuration to a directory with `zk_load_configs.sh -m PULL`"
         )
