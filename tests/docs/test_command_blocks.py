@@ -39,6 +39,7 @@ PAGES = [
     "docs/pipeline-files.md",
     "docs/zookeeper.md",
     "docs/enrichments.md",
+    "docs/profiles.md",
     "docs/lints.md",
     "docs/tagged-json.md",
     *MODELS,
@@ -52,6 +53,7 @@ VARYING = {
     r"(?<=127\.0\.0\.1:)\d+": "PORT",
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "GUID",
     r'(?<=\.ts": ")\d{13}': "NOW",
+    r'(?<="timestamp":)\d{13}(?=,"guid")': "NOW",
     r"(?<=failed/)[0-9a-f]{12,}": "INSTANCE",
     r"(?<= in )\d+\.\d(?= s\b)": "SECONDS",
 }
