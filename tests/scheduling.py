@@ -19,6 +19,7 @@ SCOPES = {
     ],
     "engines": [
         "docs/test_command_blocks.py::test_each_command_with_zookeeper",
+        "docs/test_zookeeper_page.py",
         "integration/",
         "maas/registries/test_registry_contract.py",
         "maas/registries/test_reports.py",

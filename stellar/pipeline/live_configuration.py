@@ -77,8 +77,8 @@ class LiveConfiguration(Generic[G]):
     report: receives a message for each change that is rejected, and when ZooKeeper cannot be reached
     inform: receives a message for each change that has taken effect, and when ZooKeeper can be reached again
 
-    `connect`, `report` and `inform` are called in the thread of the follower, except for the first configuration. In
-    the child of a fork the pipelines stay as they are until `follow` is called.
+    `connect` is called in the thread of the follower, except for the first configuration; `report` and `inform` also in
+    that of the connection. In the child of a fork the pipelines stay as they are until `follow` is called.
 
     Raises ConfigError for an invalid configuration, and OSError if ZooKeeper cannot be read.
     """
