@@ -16,12 +16,18 @@ from stellar.maas.default_location import find_default_registry
 from stellar.repl.json_files import parse_json_object, read_variables
 from stellar.repl.models import connect_zookeeper, use_models
 from stellar.repl.session import Session
-from stellar.stores.configurations import ConfigurationStore, DirectoryConfigurations, ZooKeeperConfigurations
+from stellar.stores.configurations import (
+    ROOT,
+    ConfigurationStore,
+    DirectoryConfigurations,
+    ZooKeeperConfigurations,
+    locate,
+)
 
 if TYPE_CHECKING:
     from stellar.maas.zookeeper import ZooKeeper
 
-GLOBAL_CONFIGURATION = "/metron/topology/global"
+GLOBAL_CONFIGURATION = f"{ROOT}/{locate('GLOBAL')}"
 PATHS_KEY = "stellar.function.paths"
 
 

@@ -17,7 +17,7 @@ from stellar.java.jackson import to_indented, without_comments
 from stellar.pipeline.config.loading import modernize_enrichment, validate
 from stellar.pipeline.config.locations import SourceLocation, parse_object, read_text
 from stellar.pipeline.config.schema import EnrichmentConfig
-from stellar.stores.configurations import check_sensor
+from stellar.stores.configurations import ROOT, check_sensor
 from stellar.util.atomic_files import replace_content
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The section of an enrichment configuration and the adapter, by the type in the description
 _ADAPTERS = {"THREAT_INTEL": ("threatIntel", "hbaseThreatIntel"), "ENRICHMENT": ("enrichment", "hbaseEnrichment")}
-_NODES = "/metron/topology/enrichments"
+_NODES = f"{ROOT}/enrichments"
 _ATTEMPTS = 20  # to change nodes of ZooKeeper, while other processes change them, too
 
 
