@@ -156,14 +156,12 @@ class LiveConfiguration(Generic[G]):
         self._follower = None
         for tree in self._trees:
             tree.after_fork()
-            tree.mark_all()
 
     # --- following
 
     def _connection_changed(self, state: str) -> None:
         if state == KazooState.CONNECTED:  # all watches are gone
-            for tree in self._trees:
-                tree.mark_all()
+            self._mark_all()
             if self._is_away:
                 self._is_away = False
                 self._inform(f"connected to ZooKeeper at {self._zookeeper.hosts} again")
@@ -202,7 +200,9 @@ class LiveConfiguration(Generic[G]):
         if not self._zookeeper.is_connected:
             return None
         try:
-            snapshot = self._read_snapshot()
+            snapshot = self._read_nodes()
+            if self._list_changes(snapshot):
+                snapshot = self._read_again(snapshot, self._mark_relevant)
         except OSError as error:
             self._reject([f"can't read the configuration: {error}"])
             return RETRY_SECONDS
@@ -253,27 +253,43 @@ class LiveConfiguration(Generic[G]):
     # --- reading
 
     def _load_first(self) -> ConfigurationInForce[G]:
-        snapshot = self._read_snapshot()
+        snapshot = self._read_again(self._read_nodes(), self._mark_all)
         if not snapshot.contents:
             raise ConfigError(self._origin, "", f"no configuration in this node; {_PUSH_FIRST}")
         configs, group = self._load(snapshot)
         self._connect(group, configs)
         return ConfigurationInForce(group, tuple(configs), snapshot)
 
-    def _read_snapshot(self) -> ConfigurationSnapshot:
-        """Return all configurations as they were at one time.
+    def _read_again(self, snapshot: ConfigurationSnapshot, mark: Callable[[], None]) -> ConfigurationSnapshot:
+        """Return the configurations as they were at one time.
 
         Nodes are read one after the other, so a transaction may change two of them between the two reads. If a second
         pass reads the same, all nodes had these contents between the passes.
+
+        mark: marks the nodes that are read again
         """
-        snapshot = self._read_nodes()
         for _ in range(MOST_PASSES):
-            for tree in self._trees:
-                tree.mark_all()
+            mark()
             before, snapshot = snapshot, self._read_nodes()
             if snapshot == before:
                 break
         return snapshot
+
+    def _mark_all(self) -> None:
+        for tree in self._trees:
+            tree.mark_all()
+
+    def _mark_relevant(self) -> None:
+        """Mark the nodes of which the pipelines are made; in a large cluster these are few."""
+        if self._follows_all:
+            self._mark_all()
+            return
+        of_one, of_sensors = self._trees
+        for name in ("global", PROFILER):
+            of_one.mark((name,))
+        for config in self.configs:
+            for folder in ("parsers", "enrichments", "indexing"):
+                of_sensors.mark((folder, config.sensor))
 
     def _read_nodes(self) -> ConfigurationSnapshot:
         contents = {}
