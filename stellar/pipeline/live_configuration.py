@@ -204,7 +204,8 @@ class LiveConfiguration(Generic[G]):
             if self._list_changes(snapshot):
                 snapshot = self._read_again(snapshot, self._mark_relevant)
         except OSError as error:
-            self._reject([f"can't read the configuration: {error}"])
+            if self._zookeeper.is_connected:  # otherwise that was reported
+                self._reject([f"can't read the configuration: {error}"])
             return RETRY_SECONDS
         changed = self._list_changes(snapshot)
         if not changed:

@@ -166,7 +166,9 @@ def test_a_record_is_explained_by_the_configuration_in_zookeeper(
 
 
 @engine
-def test_patterns_are_those_of_a_directory(cluster: ZooKeeper, tmp_path: Path) -> None:
+def test_patterns_are_those_of_a_directory(
+    cluster: ZooKeeper, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "apps").mkdir()
     (tmp_path / "apps" / "web").write_text("WEB %{NUMBER:timestamp} %{GREEDYDATA:rest}\n")
     options = {"grokPath": "/apps/web", "patternLabel": "WEB", "timestampField": "timestamp"}
@@ -176,6 +178,9 @@ def test_patterns_are_those_of_a_directory(cluster: ZooKeeper, tmp_path: Path) -
     config = ["--config", f"zookeeper:{cluster.hosts}/metron", "--patterns", str(tmp_path), "--sensor", "web"]
     assert main(["run", *config, "--output", str(output), str(log)]) == 0
     assert [record["rest"] for record in read(output)] == ["x"]
+    assert main(["run", "--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web", str(log)]) == 1
+    assert "unknown pattern file '/apps/web'" in (error := capsys.readouterr().err)
+    assert "--patterns DIR names a directory that has a copy" in error
 
 
 @engine

@@ -45,7 +45,11 @@ def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
     shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
     if relative in shipped:
         return _make_file(grok_path, shipped[relative].read_text(encoding="utf-8"))
-    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath")
+    hint = _HINT if settings.directory is None else ""
+    raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath", hint)
+
+
+_HINT = "; with a configuration in ZooKeeper, --patterns DIR names a directory that has a copy"
 
 
 @cache
@@ -72,8 +76,10 @@ def _make_file(path: str, content: str) -> PatternFile:
 
 
 def _no_pattern_file(
-    grok_path: str, candidates: list[Path], shipped: list[str], location: SourceLocation
+    grok_path: str, candidates: list[Path], shipped: list[str], location: SourceLocation, hint: str
 ) -> ConfigError:
     searched = " and ".join(dict.fromkeys(map(str, candidates)))
     names = ", ".join(f"/{name}" for name in shipped)
-    return location.error(f"unknown pattern file {quote(grok_path)}: searched {searched}; built-in files are {names}")
+    return location.error(
+        f"unknown pattern file {quote(grok_path)}: searched {searched}; built-in files are {names}{hint}"
+    )
