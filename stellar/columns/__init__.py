@@ -6,6 +6,7 @@
     alerts = stellar.columns.evaluate(table, "bytes > 100000 and not ENDS_WITH(host, '.example.com')")
 
 records       records in columns, from data frames, Parquet files and JSON lines
+json_lines    JSON lines read by Polars, if that loses nothing
 translated    columns of an expression, with the rows for which their values hold
 translate     expressions as expressions of Polars
 functions     functions as expressions of Polars

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stellar.columns.records import RecordColumns, make_series
 from stellar.columns.translate import Translator
-from stellar.columns.translated import DTYPES, Kind, Translated, as_expression, unknown
+from stellar.columns.translated import DTYPES, ColumnType, Translated, unknown
 from stellar.language.context import NOTHING, Context
 from stellar.language.errors import EvaluationError
 from stellar.language.expression import Expression
@@ -35,7 +35,15 @@ else:
 log = logging.getLogger(__name__)
 
 SAMPLE = 64
-_KINDS = {pl.Boolean: Kind.BOOLEAN, pl.Int64: Kind.INTEGER, pl.Float64: Kind.FLOAT, pl.String: Kind.STRING}
+_COLUMN_TYPES = {
+    pl.Boolean: ColumnType.BOOLEAN,
+    pl.Int64: ColumnType.INTEGER,
+    pl.Float64: ColumnType.FLOAT,
+    pl.String: ColumnType.STRING,
+}
+# Without simplification, which replaces `0.0 + x` by `x`, although that is -0.0 for -0.0
+_OPTIMIZATIONS = pl.QueryOptFlags(simplify_expression=False)
+_FEWEST_ROWS = 2  # as Polars has other rules for columns of one value
 _COUNT = "\0count"  # no field of a column that was created here has this name
 
 
@@ -96,10 +104,18 @@ def evaluate_all(
     }
     columns = _translate_all(records, compiled)
     computed = _compute(records, columns)
+    sampled = _choose_sample(records, compiled.values(), sample)
     return {
-        name: _Evaluation(records, expression, context, columns[name], sample).complete(*computed[name], name)
+        name: _Evaluation(records, expression, context, sampled).complete(*computed[name], name)
         for name, expression in compiled.items()
     }
+
+
+def _choose_sample(records: RecordColumns, expressions: Iterable[Expression], size: int) -> dict[int, dict[str, Any]]:
+    """Return some records by row, at equal distances."""
+    rows = range(0, records.height, max(1, records.height // size)) if size else range(0)
+    names = {name for expression in expressions for name in expression.variables}
+    return dict(zip(rows, records.records(rows, names), strict=True))
 
 
 # -- In columns -------------------------------------------------------------------------------------------------------
@@ -117,7 +133,7 @@ def _translate_all(records: RecordColumns, expressions: Mapping[str, Expression]
 
 def _require_boolean(column: Translated, is_predicate: bool) -> Translated:
     """Return the column of a predicate, in which values that are neither a boolean nor null are errors."""
-    if not is_predicate or column.kind in (Kind.BOOLEAN, Kind.NULL):
+    if not is_predicate or column.kind in (ColumnType.BOOLEAN, ColumnType.NULL):
         return column
     return unknown()
 
@@ -130,10 +146,10 @@ def _describe_fields(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Tra
     bounds = dict(zip(integers, zip(low, high, strict=True), strict=True))
     fields = {}
     for name in names:
-        kind, nullable = _KINDS[frame.schema[name].base_type()], frame[name].null_count() > 0
-        column = Translated(kind, pl.col(name), nullable=nullable)
+        kind, nullable = _COLUMN_TYPES[frame.schema[name].base_type()], frame[name].null_count() > 0
+        column = Translated(kind, pl.col(name), nullable=nullable, solid=True)
         if name in bounds:
-            column = Translated(kind, pl.col(name), False, nullable, *bounds[name])
+            column = Translated(kind, pl.col(name), False, nullable, *bounds[name], solid=True)
         fields[name] = column
     return fields
 
@@ -144,17 +160,21 @@ def _compute(
     """Return the values and the open rows of each column; no values if all rows are open."""
     every = range(records.height)
     found: dict[str, tuple[pl.Series | None, Sequence[int]]] = dict.fromkeys(columns, (None, every))
+    if len(every) < _FEWEST_ROWS or not records.frame.width:
+        return found
     translated = {str(number): name for number, (name, each) in enumerate(columns.items()) if each.open is not True}
-    if not translated or not every:
+    if not translated:
         return found
     selected = [pl.int_range(records.height).alias(_COUNT)]  # gives constants the height
     for key, name in translated.items():
         column = columns[name]
         selected.append(column.value.cast(DTYPES[column.kind]).alias(key))
-        selected.append(as_expression(column.open).alias(f"open {key}"))
-    computed = records.frame.select(selected)
+        if not isinstance(column.open, bool):
+            selected.append(column.open.alias(f"open {key}"))
+    computed = records.frame.lazy().select(selected).collect(optimizations=_OPTIMIZATIONS)
     for key, name in translated.items():
-        found[name] = computed[key], computed[f"open {key}"].arg_true().to_list()
+        is_open = computed[f"open {key}"] if f"open {key}" in computed.columns else None
+        found[name] = computed[key], () if is_open is None else is_open.arg_true().to_list()
     return found
 
 
@@ -168,8 +188,7 @@ class _Evaluation:
     records: RecordColumns
     expression: Expression
     context: Context
-    column: Translated
-    sample: int
+    sampled: Mapping[int, dict[str, Any]]
 
     def complete(self, values: pl.Series | None, rows: Sequence[int], name: str) -> ColumnResult:
         """Return the result for values, of which those in some rows are evaluated now."""
@@ -179,27 +198,23 @@ class _Evaluation:
         failures: dict[int, EvaluationError] = {}
         if not rows and values is not None:
             return ColumnResult(_without_type(values.alias(name)), failures)
-        evaluated = self._evaluate(rows, failures)
+        evaluated = self._evaluate(rows, self.records.records(rows, self.expression.variables), failures)
         if values is None:
             return ColumnResult(_make_column(name, evaluated), failures, len(rows))
         return ColumnResult(self._merge(name, values, rows, evaluated), failures, len(rows))
 
-    def _evaluate(self, rows: Iterable[int], failures: dict[int, EvaluationError]) -> list[Any]:
-        """Return the values in some rows; null, and a failure, for an error."""
+    def _evaluate(
+        self, rows: Iterable[int], records: Iterable[dict[str, Any]], failures: dict[int, EvaluationError]
+    ) -> list[Any]:
+        """Return the values of records; null, and a failure, for an error."""
         found = []
-        wanted = list(rows)
-        for row, record in zip(wanted, self.records.records(wanted, self._names()), strict=True):
+        for row, record in zip(rows, records, strict=True):
             try:
                 found.append(self.expression.evaluate(record, self.context))
             except EvaluationError as error:
                 failures[row] = error
                 found.append(None)
         return found
-
-    def _names(self) -> Iterable[str]:
-        if "_" in self.expression.variables:
-            return [*self.records.frame.columns, *self.records.others]
-        return self.expression.variables
 
     def _merge(self, name: str, values: pl.Series, rows: Sequence[int], evaluated: list[Any]) -> pl.Series:
         """Return the values with those in some rows replaced."""
@@ -218,10 +233,10 @@ class _Evaluation:
     def _agrees(self, values: pl.Series, rows: Sequence[int]) -> bool:
         """Compare a sample of the rows that are not open. Log the first difference, and return False for one."""
         is_open = set(rows)
-        step = max(1, len(values) // self.sample) if self.sample else len(values) + 1
-        chosen = [row for row in range(0, len(values), step) if row not in is_open] if self.sample else []
+        chosen = [row for row in self.sampled if row not in is_open]
         failures: dict[int, EvaluationError] = {}
-        for row, expected in zip(chosen, self._evaluate(chosen, failures), strict=True):
+        expectations = self._evaluate(chosen, map(self.sampled.__getitem__, chosen), failures)
+        for row, expected in zip(chosen, expectations, strict=True):
             if row in failures or not are_same(values[row], expected):
                 self._report(row, values[row], failures.get(row, expected))
                 return False

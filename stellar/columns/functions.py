@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stellar.columns.translated import Kind, Rows, Translated, boolean, literal, unknown
+from stellar.columns.translated import ColumnType, Rows, Translated, as_expression, boolean, literal, unknown
 from stellar.functions import collections, conversion, strings
 from stellar.language.conversions import JAVA_WHITESPACE
 from stellar.util.optional_imports import import_optional
@@ -43,12 +43,12 @@ def _map_string(
     """
 
     def translate(text: Translated) -> Translated:
-        if text.kind is Kind.NULL:
+        if text.kind is ColumnType.NULL:
             return text
-        if text.kind is not Kind.STRING:
+        if text.kind is not ColumnType.STRING:
             return unknown()
         rows = find_open(text.value.fill_null("") if text.nullable else text.value)
-        return Translated(Kind.STRING, change(text.value), nullable=text.nullable).also_open(text.open, rows)
+        return Translated(ColumnType.STRING, change(text.value), nullable=text.nullable).also_open(text.open, rows)
 
     return FunctionTranslation(1, translate)
 
@@ -58,9 +58,9 @@ def _test_strings(test: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> FunctionTransl
 
     def translate(text: Translated, other: Translated) -> Translated:
         given = (text, other)
-        if any(each.kind not in (Kind.STRING, Kind.NULL) for each in given):
+        if any(each.kind not in (ColumnType.STRING, ColumnType.NULL) for each in given):
             return unknown()
-        if any(each.kind is Kind.NULL for each in given):
+        if any(each.kind is ColumnType.NULL for each in given):
             return boolean(pl.lit(False), text.open, other.open)
         return boolean(test(text.value, other.value).fill_null(False), text.open, other.open)
 
@@ -72,32 +72,32 @@ def _has_other_characters(value: pl.Expr) -> pl.Expr:
 
 
 def _measure(text: Translated) -> Translated:
-    if text.kind is Kind.UNKNOWN:
+    if text.kind is ColumnType.UNKNOWN:
         return unknown()
-    if text.kind is not Kind.STRING:
+    if text.kind is not ColumnType.STRING:
         return literal(0).also_open(text.open)
     value = text.value.str.len_chars().cast(pl.Int64).fill_null(0)
-    return Translated(Kind.INTEGER, value, text.open, nullable=False, low=0, high=_MOST_CHARACTERS)
+    return Translated(ColumnType.INTEGER, value, text.open, nullable=False, low=0, high=_MOST_CHARACTERS)
 
 
 def _test_empty(text: Translated) -> Translated:
-    if text.kind is Kind.UNKNOWN:
+    if text.kind is ColumnType.UNKNOWN:
         return unknown()
-    if text.kind is Kind.STRING:
+    if text.kind is ColumnType.STRING:
         return boolean((text.value == "").fill_null(True), text.open)
     is_null = text.is_null
-    return boolean(pl.lit(is_null) if isinstance(is_null, bool) else is_null, text.open)
+    return boolean(as_expression(is_null), text.open)
 
 
 def _print(value: Translated) -> Translated:
     """Translate TO_STRING, except for floats, which Java prints in its own form."""
-    if value.kind in (Kind.STRING, Kind.NULL):
+    if value.kind in (ColumnType.STRING, ColumnType.NULL):
         return value
-    if value.kind is Kind.INTEGER:
-        return Translated(Kind.STRING, value.value.cast(pl.String), value.open, value.nullable)
-    if value.kind is Kind.BOOLEAN:
+    if value.kind is ColumnType.INTEGER:
+        return Translated(ColumnType.STRING, value.value.cast(pl.String), value.open, value.nullable)
+    if value.kind is ColumnType.BOOLEAN:
         words = pl.when(value.value).then(pl.lit("true")).when(~value.value).then(pl.lit("false"))
-        return Translated(Kind.STRING, words.otherwise(None), value.open, value.nullable)
+        return Translated(ColumnType.STRING, words.otherwise(None), value.open, value.nullable)
     return unknown()
 
 

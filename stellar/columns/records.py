@@ -7,11 +7,13 @@ as lists, maps and mixed values, are lists of Python, so that no value changes i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from stellar.columns.json_lines import read_flat
 from stellar.java.integers import LONG_MAX, LONG_MIN
+from stellar.pipeline.connectors.compression import find_compression
 from stellar.pipeline.connectors.parquet import MAGIC, OTHER
 from stellar.pipeline.connectors.sources import read_batches
 from stellar.util.optional_imports import import_optional
@@ -68,12 +70,12 @@ class RecordColumns:
                 columns.append(column)
         return cls(pl.DataFrame(columns), others, len(rows))
 
-    def records(self, rows: Sequence[int], names: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Yield the records at some positions, with the fields of these names."""
-        wanted = set(names)
+    def records(self, rows: Sequence[int], names: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Yield the records at some positions, with the fields of these names; `_` is all of them."""
+        wanted = set(names) if "_" not in names else {*self.frame.columns, *self.others}
         columns = [name for name in self.frame.columns if name in wanted]
         others = [(name, values) for name, values in self.others.items() if name in wanted]
-        values = self.frame.select(columns)[rows].iter_rows() if columns else (() for _ in rows)
+        values = self.frame.select(columns)[list(rows)].iter_rows() if columns else (() for _ in rows)
         for row, found in zip(rows, values, strict=True):
             record = {name: value for name, value in zip(columns, found, strict=True) if value is not None}
             for name, each in others:
@@ -143,8 +145,14 @@ def read_records(name: str) -> RecordColumns:
     Raises OSError if the file cannot be read, and ValueError, with the line, for a line that is not a JSON object.
     """
     with open(name, "rb") as file:
-        is_parquet = file.read(len(MAGIC)) == MAGIC
-    return _read_parquet(name) if is_parquet else RecordColumns.from_records(_read_lines(name))
+        content = file.read(len(MAGIC))
+        if content == MAGIC:
+            return _read_parquet(name)
+        if find_compression(content) is None:
+            frame = read_flat(content + file.read())
+            if frame is not None:
+                return RecordColumns.from_frame(frame)
+    return RecordColumns.from_records(_read_lines(name))
 
 
 def _read_lines(name: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ Differences between Polars and Stellar that the translation accounts for:
 
 - null is 0 in arithmetic, and not less or greater than anything; two nulls are equal
 - NaN is not equal to itself, but is to Polars
+- one value for all rows is calculated in another way, with other results for floats
 - integers have no limit, but 64 bits in Polars: bounds of the columns prove that no result is larger
 - the quotient of integers is truncated toward zero, but rounded down by Polars
 - strings, numbers and booleans never equal each other
@@ -12,11 +13,12 @@ Differences between Polars and Stellar that the translation accounts for:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from stellar.columns.functions import TRANSLATIONS
 from stellar.columns.translated import (
-    Kind,
+    ColumnType,
     Rows,
     Translated,
     all_of,
@@ -86,7 +88,7 @@ class Translator:
                 return _compare(symbol, self.translate(left), self.translate(right))
             case n.Membership(item, container, negated):
                 found = self._find_member(self.translate(item), container)
-                return boolean(~found.value, found.open) if negated and found.kind is Kind.BOOLEAN else found
+                return boolean(~found.value, found.open) if negated and found.kind is ColumnType.BOOLEAN else found
             case n.Negation(operand):
                 condition = _as_boolean(self.translate(operand))
                 return boolean(~condition.value, condition.open)
@@ -127,15 +129,15 @@ class Translator:
 
     def _choose(self, condition: n.Expr, then: n.Expr, otherwise: Translated) -> Translated:
         test, chosen = _as_boolean(self.translate(condition)), self.translate(then)
-        kinds = {chosen.kind, otherwise.kind} - {Kind.NULL, Kind.UNKNOWN}
+        kinds = {chosen.kind, otherwise.kind} - {ColumnType.NULL, ColumnType.UNKNOWN}
         if len(kinds) > 1:
             return unknown()
-        kind = kinds.pop() if kinds else Kind.NULL
+        kind = kinds.pop() if kinds else ColumnType.NULL
         value = pl.when(test.value).then(_or_null(chosen)).otherwise(_or_null(otherwise))
         open_rows = any_of(
             test.open, all_of(test.value, chosen.open), all_of(~test.value, otherwise.open)
         )  # a branch that is not chosen is not evaluated
-        bounds = [each for each in (chosen, otherwise) if each.kind is Kind.INTEGER]
+        bounds = [each for each in (chosen, otherwise) if each.kind is ColumnType.INTEGER]
         return Translated(
             kind,
             value,
@@ -159,11 +161,11 @@ class Translator:
         if isinstance(container, n.ListLiteral):
             return _is_in(item, container)
         text = self.translate(container)
-        if text.kind is Kind.NULL:
-            return boolean(pl.lit(False), item.open)
-        if item.kind is Kind.NULL and text.kind is Kind.STRING:
-            return boolean(pl.lit(False), text.open)
-        if item.kind is not Kind.STRING or text.kind is not Kind.STRING:
+        if text.kind is ColumnType.NULL:
+            return boolean(pl.lit(False), item.open, text.open)
+        if item.kind is ColumnType.NULL and text.kind is ColumnType.STRING:
+            return boolean(pl.lit(False), item.open, text.open)
+        if item.kind is not ColumnType.STRING or text.kind is not ColumnType.STRING:
             return unknown()
         found = text.value.str.contains(item.value, literal=True)
         return boolean(found.fill_null(False), item.open, text.open)
@@ -179,16 +181,16 @@ class Translator:
 
 
 def _or_null(column: Translated) -> pl.Expr:
-    return pl.lit(None) if column.kind is Kind.UNKNOWN else column.value
+    return pl.lit(None) if column.kind is ColumnType.UNKNOWN else column.value
 
 
 def _as_boolean(column: Translated) -> Translated:
     """Return a condition: null is false, and rows with a value of another type are open."""
     match column.kind:
-        case Kind.BOOLEAN:
+        case ColumnType.BOOLEAN:
             value = column.value.fill_null(False) if column.nullable else column.value
             return boolean(value, column.open)
-        case Kind.NULL:
+        case ColumnType.NULL:
             return boolean(pl.lit(False), column.open)
     return boolean(pl.lit(False), column.open, invert(column.is_null))
 
@@ -197,13 +199,13 @@ def _is_in(item: Translated, container: n.ListLiteral) -> Translated:
     """Translate the membership in a list of constants; 1, 1.0 and true are different members."""
     values = []
     for each in container.items:
-        if not isinstance(each, n.Literal) or literal(each.value).kind is Kind.UNKNOWN:
+        if not isinstance(each, n.Literal) or literal(each.value).kind is ColumnType.UNKNOWN:
             return unknown()
         values.append(each.value)
     has_null = None in values
-    if item.kind is Kind.NULL:
+    if item.kind is ColumnType.NULL:
         return boolean(pl.lit(has_null), item.open)
-    kinds: dict[Kind, type] = {Kind.STRING: str, Kind.INTEGER: int, Kind.BOOLEAN: bool}
+    kinds: dict[ColumnType, type] = {ColumnType.STRING: str, ColumnType.INTEGER: int, ColumnType.BOOLEAN: bool}
     if item.kind not in kinds:  # of floats, -0.0 and 0.0 are different, and NaN is a member
         return unknown()
     own = [value for value in values if type(value) is kinds[item.kind]]
@@ -225,16 +227,16 @@ _ORDERS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
 
 
 def _compare(symbol: str, left: Translated, right: Translated) -> Translated:
-    if Kind.UNKNOWN in (left.kind, right.kind):
+    if ColumnType.UNKNOWN in (left.kind, right.kind):
         return unknown()
     if symbol in ("==", "!="):
         equal = _equal(left, right)
         return boolean(~equal if symbol == "!=" else equal, left.open, right.open)
-    if Kind.NULL in (left.kind, right.kind):
+    if ColumnType.NULL in (left.kind, right.kind):
         return boolean(pl.lit(False), left.open, right.open)
     if left.is_number and right.is_number:
         value = _compare_numbers(_ORDERS[symbol], left, right)
-    elif left.kind is right.kind is Kind.STRING:  # UTF-8 has the order of code points
+    elif left.kind is right.kind is ColumnType.STRING:  # UTF-8 has the order of code points
         value = _ORDERS[symbol](left.value, right.value)
     else:
         neither_null = invert(any_of(left.is_null, right.is_null))
@@ -246,7 +248,7 @@ def _equal(left: Translated, right: Translated) -> pl.Expr:
     both_null = all_of(left.is_null, right.is_null)
     if left.is_number and right.is_number:
         value = _compare_numbers(pl.Expr.eq, left, right)
-    elif left.kind is right.kind and left.kind is not Kind.NULL:
+    elif left.kind is right.kind and left.kind is not ColumnType.NULL:
         value = left.value == right.value
     else:
         return as_expression(both_null)
@@ -255,11 +257,11 @@ def _equal(left: Translated, right: Translated) -> pl.Expr:
 
 def _compare_numbers(compare: Callable[[pl.Expr, pl.Expr], pl.Expr], left: Translated, right: Translated) -> pl.Expr:
     """Compare numbers by value, as floats if one of them is one. NaN is no number."""
-    if left.kind is right.kind is Kind.INTEGER:
+    if left.kind is right.kind is ColumnType.INTEGER:
         return compare(left.value, right.value)
     value = compare(_as_float(left), _as_float(right))
     for each in (left, right):
-        if each.kind is Kind.FLOAT:
+        if each.kind is ColumnType.FLOAT:
             value = value & each.value.is_not_nan()
     return value
 
@@ -272,18 +274,39 @@ def _false_if_null(value: pl.Expr, left: Translated, right: Translated) -> pl.Ex
 
 
 def _as_float(column: Translated) -> pl.Expr:
-    return column.value.cast(pl.Float64) if column.kind is Kind.INTEGER else column.value
+    return column.value.cast(pl.Float64) if column.kind is ColumnType.INTEGER else column.value
 
 
 def _calculate(symbol: str, left: Translated, right: Translated) -> Translated:
-    if Kind.UNKNOWN in (left.kind, right.kind):
+    if ColumnType.UNKNOWN in (left.kind, right.kind):
         return unknown()
     left, right = _as_number(left), _as_number(right)
-    if left.kind is right.kind is Kind.INTEGER:
+    if left.kind is right.kind is ColumnType.INTEGER:
         return _calculate_integers(symbol, left, right)
-    values = {"+": pl.Expr.add, "-": pl.Expr.sub, "*": pl.Expr.mul, "/": pl.Expr.truediv}
-    value = values[symbol](_as_float(left), _as_float(right))
-    return Translated(Kind.FLOAT, value, any_of(left.open, right.open), nullable=False)
+    open_rows = any_of(left.open, right.open)
+    if symbol == "*":
+        value, solid = _as_float(left) * _as_float(right), left.solid or right.solid
+        return Translated(ColumnType.FLOAT, value, open_rows, nullable=False, solid=solid)
+    first, second = _as_solid(left), _as_solid(right)
+    if first is None or second is None:
+        return unknown()
+    values = {"+": pl.Expr.add, "-": pl.Expr.sub, "/": pl.Expr.truediv}
+    return Translated(ColumnType.FLOAT, values[symbol](first, second), open_rows, nullable=False, solid=True)
+
+
+def _as_solid(column: Translated) -> pl.Expr | None:
+    """Return floats as values of each row; None if they may be one value.
+
+    With one value, Polars divides by multiplying with the reciprocal, and adds 0.0 by doing nothing, also to -0.0.
+    """
+    if column.solid:
+        return _as_float(column)
+    constant = column.constant
+    if column.kind is ColumnType.INTEGER and column.low == column.high:
+        constant = float(column.low)
+    if constant is None:
+        return None
+    return pl.lit(pl.Series([constant, constant], dtype=pl.Float64)).gather(pl.int_range(pl.len()) % 2)
 
 
 def _as_number(column: Translated) -> Translated:
@@ -292,17 +315,19 @@ def _as_number(column: Translated) -> Translated:
     Null is the integer 0. So rows of floats with null are open, because their result may be an integer.
     """
     match column.kind:
-        case Kind.INTEGER:
+        case ColumnType.INTEGER:
             if not column.nullable:
                 return column
             low, high = min(column.low, 0), max(column.high, 0)
-            return Translated(Kind.INTEGER, column.value.fill_null(0), column.open, False, low, high)
-        case Kind.FLOAT:
+            return Translated(
+                ColumnType.INTEGER, column.value.fill_null(0), column.open, False, low, high, column.solid
+            )
+        case ColumnType.FLOAT:
             value = column.value.fill_null(0.0) if column.nullable else column.value
-            return Translated(Kind.FLOAT, value, any_of(column.open, column.is_null), nullable=False)
-        case Kind.NULL:
-            return Translated(Kind.INTEGER, pl.lit(0, pl.Int64), column.open, nullable=False, low=0, high=0)
-    zero = Translated(Kind.INTEGER, pl.lit(0, pl.Int64), column.open, nullable=False, low=0, high=0)
+            return replace(column, value=value, open=any_of(column.open, column.is_null), nullable=False)
+        case ColumnType.NULL:
+            return Translated(ColumnType.INTEGER, pl.lit(0, pl.Int64), column.open, nullable=False, low=0, high=0)
+    zero = Translated(ColumnType.INTEGER, pl.lit(0, pl.Int64), column.open, nullable=False, low=0, high=0)
     return zero.also_open(invert(column.is_null))  # a string or a boolean is an error
 
 
@@ -324,7 +349,7 @@ def _calculate_integers(symbol: str, left: Translated, right: Translated) -> Tra
     low, high = min(results), max(results)
     if low < LONG_MIN or high > LONG_MAX:
         return unknown()
-    return Translated(Kind.INTEGER, value, open_rows, nullable=False, low=low, high=high)
+    return Translated(ColumnType.INTEGER, value, open_rows, False, low, high, left.solid or right.solid)
 
 
 def _divide(left: Translated, right: Translated) -> pl.Expr:
@@ -337,11 +362,14 @@ def _divide(left: Translated, right: Translated) -> pl.Expr:
 
 
 def _negate(operand: Translated) -> Translated:
-    if operand.kind is Kind.UNKNOWN:
+    if operand.kind is ColumnType.UNKNOWN:
         return unknown()
     number = _as_number(operand)
-    if number.kind is Kind.FLOAT:
-        return Translated(Kind.FLOAT, -number.value, number.open, nullable=False)
+    if number.kind is ColumnType.FLOAT:
+        constant = None if number.constant is None else -number.constant
+        return replace(number, value=-number.value, constant=constant)
     if number.low == LONG_MIN:
         return unknown()
-    return Translated(Kind.INTEGER, -number.value, number.open, nullable=False, low=-number.high, high=-number.low)
+    return Translated(
+        ColumnType.INTEGER, -number.value, number.open, nullable=False, low=-number.high, high=-number.low
+    )

@@ -27,7 +27,7 @@ else:
 Rows = bool | pl.Expr
 
 
-class Kind(Enum):
+class ColumnType(Enum):
     """The type of the values of a column that are not null."""
 
     NULL = "null"
@@ -38,12 +38,12 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-DTYPES: dict[Kind, Any] = {
-    Kind.NULL: pl.Null,
-    Kind.BOOLEAN: pl.Boolean,
-    Kind.INTEGER: pl.Int64,
-    Kind.FLOAT: pl.Float64,
-    Kind.STRING: pl.String,
+DTYPES: dict[ColumnType, Any] = {
+    ColumnType.NULL: pl.Null,
+    ColumnType.BOOLEAN: pl.Boolean,
+    ColumnType.INTEGER: pl.Int64,
+    ColumnType.FLOAT: pl.Float64,
+    ColumnType.STRING: pl.String,
 }
 
 
@@ -55,23 +55,27 @@ class Translated:
     open: the rows that must be evaluated by the compiled expression; not null
     nullable: False if no value is null
     low, high: bounds of integers
+    solid: True if Polars has a value for each row, also if all are equal
+    constant: the value of all rows, for floats
     """
 
-    kind: Kind
+    kind: ColumnType
     value: pl.Expr
     open: Rows = False
     nullable: bool = True
     low: int = LONG_MIN
     high: int = LONG_MAX
+    solid: bool = False
+    constant: float | None = None
 
     @property
     def is_number(self) -> bool:
-        return self.kind in (Kind.INTEGER, Kind.FLOAT)
+        return self.kind in (ColumnType.INTEGER, ColumnType.FLOAT)
 
     @property
     def is_null(self) -> Rows:
         """The rows with null."""
-        if self.kind is Kind.NULL:
+        if self.kind is ColumnType.NULL:
             return True
         return self.value.is_null() if self.nullable else False
 
@@ -82,22 +86,22 @@ class Translated:
 
 def unknown() -> Translated:
     """Return the column of an expression without a translation."""
-    return Translated(Kind.UNKNOWN, pl.lit(None), open=True)
+    return Translated(ColumnType.UNKNOWN, pl.lit(None), open=True)
 
 
 def literal(value: bool | int | float | str | None) -> Translated:
     """Return a constant; it has no translation if no column can contain it."""
     match value:
         case None:
-            return Translated(Kind.NULL, pl.lit(None))
+            return Translated(ColumnType.NULL, pl.lit(None))
         case bool():
             return boolean(pl.lit(value))
         case int() if LONG_MIN <= value <= LONG_MAX:
-            return Translated(Kind.INTEGER, pl.lit(value, pl.Int64), nullable=False, low=value, high=value)
+            return Translated(ColumnType.INTEGER, pl.lit(value, pl.Int64), nullable=False, low=value, high=value)
         case float():
-            return Translated(Kind.FLOAT, pl.lit(value, pl.Float64), nullable=False)
+            return Translated(ColumnType.FLOAT, pl.lit(value, pl.Float64), nullable=False, constant=value)
         case str() if is_unicode(value):
-            return Translated(Kind.STRING, pl.lit(value, pl.String), nullable=False)
+            return Translated(ColumnType.STRING, pl.lit(value, pl.String), nullable=False)
     return unknown()
 
 
@@ -112,7 +116,7 @@ def is_unicode(text: str) -> bool:
 
 def boolean(value: pl.Expr, *open_rows: Rows) -> Translated:
     """Return a column of booleans without nulls."""
-    return Translated(Kind.BOOLEAN, value, any_of(*open_rows), nullable=False)
+    return Translated(ColumnType.BOOLEAN, value, any_of(*open_rows), nullable=False)
 
 
 # -- Rows -------------------------------------------------------------------------------------------------------------
