@@ -20,12 +20,14 @@ _WRITER = "hdfs"
 _DISABLED = "the writer is disabled, so records have no directory; enable it, or use an --output that is a file"
 
 
-def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
+def make_path_function(config: SensorConfig, *, drops_disabled: bool = False) -> Callable[[Record], str]:
     """Return a function that chooses the sub-directory of a document by its `source.type`.
 
     It is the result of `outputPathFunction`, or the name of the sensor if there is none; null is no sub-directory.
     Error documents are always in `error`, so that they can be written. The function raises ValueError if the
     expression fails, or does not return a string.
+
+    drops_disabled: True if documents for a writer that is disabled were dropped before
 
     Raises ConfigError for an invalid file or expression, and for a writer that is disabled.
     """
@@ -33,6 +35,8 @@ def make_path_function(config: SensorConfig) -> Callable[[Record], str]:
     expressions = {}
     for sensor, (text, location) in config.read_indexing():
         writer = parse_writer(text, location)
+        if not writer.enabled and drops_disabled:
+            continue
         if not writer.enabled:
             raise (location / _WRITER / "enabled").error(_DISABLED)
         expression = compile_path_function(location, writer, library)

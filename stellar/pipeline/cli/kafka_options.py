@@ -7,14 +7,14 @@ from pathlib import Path
 
 from stellar.pipeline.connectors.kafka.settings import KafkaSettings, make_settings, parse_property, read_properties
 
-_FILE_HELP = "file with properties of the clients, as NAME=VALUE or JSON, such as those for SASL and TLS"
+KAFKA_CONFIG_HELP = "file with properties of the clients, as NAME=VALUE or JSON, such as those for SASL and TLS"
 
 
 def add_kafka_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that select Kafka."""
     add = parser.add_argument
     add("-k", "--kafka", metavar="HOST:PORT,...", help="brokers of Kafka")
-    add("--kafka-config", metavar="FILE", type=Path, help=_FILE_HELP)
+    add("--kafka-config", metavar="FILE", type=Path, help=KAFKA_CONFIG_HELP)
     add("--kafka-property", metavar="NAME=VALUE", action="append", default=[], help="a property of the clients")
 
 

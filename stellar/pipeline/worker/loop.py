@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -29,10 +29,18 @@ _SECONDS_BETWEEN_POLLS = 30.0
 
 
 class Stop:
-    """Whether the worker is to end."""
+    """The end of a worker: requested by a signal, or after some seconds.
 
-    def __init__(self) -> None:
-        self.requested = False
+    seconds: the time after which the worker ends; None for no limit
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._signaled = False
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def requested(self) -> bool:
+        return self._signaled or (self._end is not None and time.monotonic() >= self._end)
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -43,7 +51,7 @@ class Stop:
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def request(*_: object) -> None:
-            self.requested = True
+            self._signaled = True
             for number in before:
                 signal.signal(number, signal.default_int_handler)
 
@@ -66,26 +74,30 @@ _PAUSE = _Pause()
 class Commits:
     """Acknowledges documents and commits the offsets of their messages, about once a second.
 
-    readers: the readers by the topics that they read
+    readers: the readers of all topics
     """
 
     def __init__(
-        self, readers: Mapping[str, TopicReader], targets: Targets, seconds: float = SECONDS_BETWEEN_COMMITS
+        self, readers: Sequence[TopicReader], targets: Targets, seconds: float = SECONDS_BETWEEN_COMMITS
     ) -> None:
-        self.readers = tuple(dict.fromkeys(readers.values()))
-        self._by_topic = dict(readers)
+        self.readers = tuple(readers)
         self._targets = targets
         self._seconds = seconds
         self._next_commit = 0.0
         self._next_stay = 0.0
 
+    def _find(self, topic: str) -> TopicReader:
+        if len(self.readers) == 1:
+            return self.readers[0]
+        return next(reader for reader in self.readers if topic in reader.topics)
+
     def owns(self, position: TopicPosition) -> bool:
         """Return True if the message at a position is still to be delivered by this worker."""
-        return self._by_topic[position.topic].owns(position)
+        return self._find(position.topic).owns(position)
 
     def note_delivery(self, position: TopicPosition) -> None:
         """Note that the outcomes of a message were passed to the targets."""
-        self._by_topic[position.topic].note_delivery(position)
+        self._find(position.topic).note_delivery(position)
         if time.monotonic() >= self._next_stay:  # one batch takes long
             self.stay()
 

@@ -8,26 +8,29 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stellar.language.errors import ConfigError
 from stellar.pipeline.build import build_group, build_pipeline
 from stellar.pipeline.config.loading import (
     SensorConfig,
     default_parser,
-    load_config,
-    load_enrichment,
-    load_groups,
-    read_global,
+    load_stored,
+    load_stored_enrichment,
+    load_stored_global,
 )
-from stellar.pipeline.config.locations import ConfigErrors, ErrorCollector, SourceLocation, read_text
-from stellar.pipeline.config.schema import GlobalConfig, WriterConfig
+from stellar.pipeline.config.locations import ErrorCollector
+from stellar.pipeline.config.schema import WriterConfig
+from stellar.pipeline.connectors.kafka.settings import translate
 from stellar.pipeline.output_paths import parse_writer
 from stellar.pipeline.phases import Phase
-from stellar.pipeline.routing import ENRICHMENTS, PipelineGroup, expand_groups
+from stellar.pipeline.routing import ENRICHMENTS, PipelineGroup, TopicPattern, expand_groups, read_topic_pattern
 from stellar.pipeline.worker.groups import EnrichmentGroup, IndexingGroup
+from stellar.pipeline.worker.spout import translate_spout
 from stellar.pipeline.worker.targets import TOPIC_PREFIX, find_topic
+from stellar.stores.configurations import ReadableConfigurations
 
 INDEXING = "indexing"
-_ERROR_TOPIC_KEY = "parser.error.topic"
+ERROR_TOPIC, PRODUCER = "parser.error.topic", "kafka.producerConfigs"
+
+Group = PipelineGroup | EnrichmentGroup | IndexingGroup
 
 
 class WorkerPhase(Enum):
@@ -43,26 +46,24 @@ class WorkerPhase(Enum):
 class Subscription:
     """Topics that are read as a member of a consumer group.
 
-    pattern: True if `topic` is a regular expression between slashes
     properties: properties of the consumer
     """
 
     group: str
-    topic: str
+    topic: TopicPattern
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """What a worker runs.
+    """The topics that a worker reads, and its targets.
 
-    config: a configuration of the worker, for the global settings
     output: the target of records
-    errors: the targets of error documents by sensor
+    errors: the target of error documents
+    errors_of_sensors: that of single sensors
+    producer: properties of the producer
     """
 
-    pipeline: PipelineGroup | EnrichmentGroup | IndexingGroup
-    config: SensorConfig
     subscriptions: tuple[Subscription, ...]
     output: str
     errors: str
@@ -74,6 +75,15 @@ class WorkerPlan:
         plan = self if output is None else replace(self, output=output)
         return plan if errors is None else replace(plan, errors=errors, errors_of_sensors={})
 
+    def with_source(self, topic: str | None, group: str | None) -> WorkerPlan:
+        """Return the plan with another topic or consumer group, unless they are None."""
+        subscriptions = self.subscriptions
+        if topic is not None:
+            subscriptions = tuple(replace(each, topic=TopicPattern(topic)) for each in subscriptions)
+        if group is not None:
+            subscriptions = tuple(replace(each, group=group) for each in subscriptions)
+        return replace(self, subscriptions=subscriptions)
+
     @property
     def topics(self) -> list[str]:
         """The topics that are written, as far as they are known before the first message."""
@@ -81,77 +91,102 @@ class WorkerPlan:
         return sorted({topic for target in targets if (topic := find_topic(target)) is not None})
 
 
-def plan_sensors(directory: Path, names: Sequence[str], phase: WorkerPhase, output: str | None) -> WorkerPlan:
-    """Return the plan of a worker for the topics of sensors. Raises ConfigErrors with all errors of all files.
+@dataclass(frozen=True)
+class WorkerLoader:
+    """Loads what a worker runs from configurations, again after each change.
 
-    names: sensors, and groups of `parser.groups`
-    output: the topic of records, instead of that of the configuration
+    names: sensors, and groups of `parser.groups`, for the phases ALL and PARSE
+    output: the topic of parsed records, instead of that of the configuration
+    directory: the directory in which pattern files are searched first
+    writer: the name of the writer in `indexing/<sensor>.json`, for INDEX
     """
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
-    groups: dict[str, list[str]] = problems.attempt(lambda: load_groups(directory), {})
-    configs = [load_config(directory, sensor, problems) for sensor in expand_groups(names, groups)]
-    stages = Phase.PARSE if phase is WorkerPhase.PARSE else Phase.ALL
-    pipeline = build_group(configs, problems=problems, phase=stages, has_topics=True, output=output)
-    _raise_all(errors)
-    return WorkerPlan(
-        pipeline,
-        configs[0],
-        tuple(_subscribe(config) for config in configs),
-        TOPIC_PREFIX + (output or (ENRICHMENTS if stages is Phase.PARSE else INDEXING)),
-        TOPIC_PREFIX + _read_error_topic(configs[0]),
-        {config.sensor: TOPIC_PREFIX + _read_error_topic(config) for config in configs},
-    )
+
+    phase: WorkerPhase
+    names: Sequence[str] = ()
+    output: str | None = None
+    directory: Path | None = None
+    writer: str = "hdfs"
+
+    def load(self, store: ReadableConfigurations) -> tuple[list[SensorConfig], Group]:
+        """Return configurations and pipelines. Raises ConfigErrors with all errors of all configurations."""
+        problems = ErrorCollector([])
+        build = {WorkerPhase.ENRICH: self._build_enrichment, WorkerPhase.INDEX: self._build_indexing}
+        configs, group = build.get(self.phase, self._build_sensors)(store, problems)
+        problems.raise_found()
+        return configs, group
+
+    def _build_sensors(
+        self, store: ReadableConfigurations, problems: ErrorCollector
+    ) -> tuple[list[SensorConfig], Group]:
+        parser_groups = problems.attempt(lambda: load_stored_global(store).parser_groups, [])
+        sensors = expand_groups(self.names, {group.name: group.sensors for group in parser_groups})
+        configs = [load_stored(store, sensor, problems, self.directory) for sensor in sensors]
+        phase = Phase.PARSE if self.phase is WorkerPhase.PARSE else Phase.ALL
+        return configs, build_group(configs, problems=problems, phase=phase, has_topics=True, output=self.output)
+
+    def _build_enrichment(
+        self, store: ReadableConfigurations, problems: ErrorCollector
+    ) -> tuple[list[SensorConfig], Group]:
+        loaded = [
+            load_stored_enrichment(store, sensor, problems, self.directory)
+            for sensor in store.list_sensors("ENRICHMENT")
+        ]
+        configs = [config for config in loaded if config is not None]
+        empty = self._make_empty(store, problems)
+        pipelines = {each.sensor: build_pipeline(each, problems=problems, phase=Phase.ENRICH) for each in configs}
+        group = EnrichmentGroup(pipelines, build_pipeline(empty, problems=problems, phase=Phase.ENRICH))
+        return [empty, *configs], group
+
+    def _build_indexing(
+        self, store: ReadableConfigurations, problems: ErrorCollector
+    ) -> tuple[list[SensorConfig], Group]:
+        empty = self._make_empty(store, problems)
+        writers = {
+            sensor: parse_writer(text, location, self.writer) for sensor, (text, location) in empty.read_indexing()
+        }
+        return [empty], IndexingGroup(lambda sensor: writers.get(sensor, WriterConfig()))
+
+    def _make_empty(self, store: ReadableConfigurations, problems: ErrorCollector) -> SensorConfig:
+        """Return the configuration of records of no sensor."""
+        settings = load_stored_global(store, problems)
+        return SensorConfig("default", default_parser(), globals=settings, directory=self.directory, store=store)
+
+    def plan(self, configs: Sequence[SensorConfig], spout: Mapping[str, Any] | None = None) -> WorkerPlan:
+        """Return the topics and targets, by the configurations at the start.
+
+        spout: Metron's options of consumers, which take precedence over `spoutConfig`
+
+        Raises ConfigError or ValueError for invalid properties of clients.
+        """
+        if self.phase is WorkerPhase.ENRICH:
+            return _plan_topic(ENRICHMENTS, ENRICHMENTS)
+        if self.phase is WorkerPhase.INDEX:
+            return _plan_topic(INDEXING, "indexing-ra" if self.writer == "elasticsearch" else "indexing-batch")
+        is_parsing = self.phase is WorkerPhase.PARSE
+        first = configs[0]
+        return WorkerPlan(
+            tuple(_subscribe(config, spout or {}) for config in configs),
+            TOPIC_PREFIX + (self.output or (ENRICHMENTS if is_parsing else INDEXING)),
+            TOPIC_PREFIX + _read_error_topic(first),
+            {config.sensor: TOPIC_PREFIX + _read_error_topic(config) for config in configs},
+            translate(first.parser.parser_config.get(PRODUCER) or {}),
+        )
 
 
-def _subscribe(config: SensorConfig) -> Subscription:
-    topic = config.parser.sensor_topic or config.sensor
-    return Subscription(f"{topic}_parser", topic)
+def _plan_topic(topic: str, group: str) -> WorkerPlan:
+    target = TOPIC_PREFIX + INDEXING
+    return WorkerPlan((Subscription(group, TopicPattern(topic)),), target, target)
+
+
+def _subscribe(config: SensorConfig, spout: Mapping[str, Any]) -> Subscription:
+    topic = read_topic_pattern(config)
+    try:
+        properties = translate_spout({**config.parser.spout_config, **spout})
+    except ValueError as error:
+        raise (config.parser_location / "spoutConfig").error(str(error)) from error
+    return Subscription(f"{topic.text}_parser", topic, properties)
 
 
 def _read_error_topic(config: SensorConfig) -> str:
-    topic = config.parser.error_topic or config.globals.settings.get(_ERROR_TOPIC_KEY)
+    topic = config.parser.error_topic or config.globals.settings.get(ERROR_TOPIC)
     return topic if isinstance(topic, str) and topic else INDEXING
-
-
-def plan_enrichment(directory: Path) -> WorkerPlan:
-    """Return the plan of a worker that enriches the records of all sensors. Raises ConfigErrors."""
-    errors: list[ConfigError] = []
-    problems = ErrorCollector(errors)
-    files = sorted((directory / "enrichments").glob("*.json"))
-    configs = [load_enrichment(directory, file.stem, problems) for file in files]
-    empty = SensorConfig("", default_parser(), globals=_load_global(directory, problems), directory=directory)
-    pipelines = {config.sensor: build_pipeline(config, problems=problems, phase=Phase.ENRICH) for config in configs}
-    default = build_pipeline(empty, problems=problems, phase=Phase.ENRICH)
-    _raise_all(errors)
-    group = EnrichmentGroup(pipelines, default)
-    subscriptions = (Subscription(ENRICHMENTS, ENRICHMENTS),)
-    return WorkerPlan(group, empty, subscriptions, TOPIC_PREFIX + INDEXING, TOPIC_PREFIX + INDEXING)
-
-
-def plan_indexing(directory: Path, output: str, writer: str, group: str) -> WorkerPlan:
-    """Return the plan of a worker that stores documents. Raises ConfigError.
-
-    output: the target
-    writer: the name of the writer in `indexing/<sensor>.json`
-    """
-    config = SensorConfig("", default_parser(), globals=_load_global(directory), directory=directory)
-    writers = {file.stem: _read_writer(file, writer) for file in sorted((directory / "indexing").glob("*.json"))}
-    pipeline = IndexingGroup(lambda sensor: writers.get(sensor, WriterConfig()))
-    return WorkerPlan(pipeline, config, (Subscription(group, INDEXING),), output, TOPIC_PREFIX + INDEXING)
-
-
-def _read_writer(file: Path, name: str) -> WriterConfig:
-    return parse_writer(read_text(file), SourceLocation(str(file)), name)
-
-
-def _load_global(directory: Path, problems: ErrorCollector | None = None) -> GlobalConfig:
-    path = directory / "global.json"
-    if not path.exists():
-        return GlobalConfig()
-    return read_global(path) if problems is None else problems.attempt(lambda: read_global(path), GlobalConfig())
-
-
-def _raise_all(errors: list[ConfigError]) -> None:
-    if errors:
-        raise ConfigErrors(list({str(error): error for error in errors}.values()))  # sensors share global.json

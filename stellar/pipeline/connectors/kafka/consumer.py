@@ -9,8 +9,9 @@ such messages from those of a later assignment of the same partition.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from stellar.pipeline.connectors.kafka.client import (
     ConnectionMonitor,
@@ -26,6 +27,7 @@ from stellar.pipeline.records import Raw, TopicPosition
 log = logging.getLogger(__name__)
 
 MESSAGES_AT_ONCE = 500
+_SECONDS_BETWEEN_LOOKS = 30.0  # for new topics that match a pattern
 # Headers by which a later stage stores the same document again when messages are read again
 DOCUMENT_ID, DOCUMENT_TIME = "document-id", "document-time"
 
@@ -43,9 +45,25 @@ _REQUIRED = {"enable.auto.commit": "false", "enable.auto.offset.store": "false"}
 Partition = tuple[str, int]
 
 
+class Topics(Protocol):
+    """The topics to read: one, or those that match a pattern."""
+
+    @property
+    def text(self) -> str:
+        """The name or the pattern, for messages."""
+
+    @property
+    def pattern(self) -> Any:
+        """None for one topic."""
+
+    def matches(self, topic: str) -> bool:
+        """Return True if a topic is read."""
+
+
 class TopicReader:
     """Reads the messages of topics as a member of a consumer group.
 
+    topics: the names of the topics that are read now
     acknowledge: called before offsets are committed because a partition moves to another member; it returns when all
         documents so far are stored, or raises OSError
 
@@ -56,12 +74,14 @@ class TopicReader:
         self,
         settings: KafkaSettings,
         group: str,
-        topics: Sequence[str],
+        topic: Topics,
         acknowledge: Callable[[], None],
         properties: dict[str, Any] | None = None,
     ) -> None:
         self.group = group
-        self.topics = tuple(topics)
+        self.topics: frozenset[str] = frozenset()
+        self._topic = topic
+        self._next_look = 0.0
         self._acknowledge = acknowledge
         self._monitor = ConnectionMonitor(settings.brokers)
         own = settings.make_properties({"group.id": group}, _DEFAULTS, properties or {}, _REQUIRED)
@@ -75,11 +95,23 @@ class TopicReader:
         self._early: list[Raw] = []
         self._failure: KafkaFailure | None = None
         try:
-            list_partitions(self._consumer, self._monitor, *topics)
-            self._consumer.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+            self._subscribe()
+            if not self.topics:
+                raise KafkaFailure(f"no topic matches {topic.text}; create one, or correct sensorTopic")
         except BaseException:
             self._consumer.close()
             raise
+
+    def _subscribe(self) -> None:
+        """Subscribe to the topic, or to those that match the pattern now."""
+        if self._topic.pattern is None:
+            topics = frozenset(list_partitions(self._consumer, self._monitor, self._topic.text))
+        else:
+            topics = frozenset(filter(self._topic.matches, list_partitions(self._consumer, self._monitor)))
+        self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+        if topics != self.topics:
+            self.topics = topics
+            self._consumer.subscribe(sorted(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
 
     @property
     def has_uncommitted(self) -> bool:
@@ -91,6 +123,8 @@ class TopicReader:
 
         Raises KafkaFailure if a topic cannot be read any further.
         """
+        if self._topic.pattern is not None and time.monotonic() > self._next_look:
+            self._look_for_topics()
         early, self._early = self._early, []
         self._resume()
         first = None if early else self._consumer.poll(seconds)
@@ -101,19 +135,26 @@ class TopicReader:
         messages = [first, *self._consumer.consume(MESSAGES_AT_ONCE - 1, 0)]
         return [raw for raw in map(self._convert, messages) if raw is not None]
 
+    def _look_for_topics(self) -> None:
+        try:
+            self._subscribe()
+        except KafkaFailure as error:  # the topics so far are read; a broker that is not available is reported anyway
+            log.debug("cannot list topics: %s", error)
+            self._next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+
     def _convert(self, message: Any) -> Raw | None:
         if (error := message.error()) is not None:
             self._handle(error, message.topic())
             return None
         topic, partition = message.topic(), message.partition()
-        kind, time = message.timestamp()
+        kind, stamp = message.timestamp()
         headers = message.headers()
         id, sent = (None, None) if headers is None else _read_headers(headers)
         position = TopicPosition(
             topic,
             partition,
             message.offset(),
-            sent or (time if kind else None),
+            sent or (stamp if kind else None),
             id,
             self._assignments.get((topic, partition), 0),
         )
@@ -212,8 +253,8 @@ class TopicReader:
 def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[str | None, int | None]:
     """Return the identifier and the time of a document, as far as an earlier stage has set them."""
     found = {name: value for name, value in headers if value}
-    id, time = found.get(DOCUMENT_ID), found.get(DOCUMENT_TIME, b"")
-    return None if id is None else id.decode("utf-8", "replace"), int(time) if time.isdigit() else None
+    id, sent = found.get(DOCUMENT_ID), found.get(DOCUMENT_TIME, b"")
+    return None if id is None else id.decode("utf-8", "replace"), int(sent) if sent.isdigit() else None
 
 
 def _format_partitions(partitions: Sequence[Any]) -> str:

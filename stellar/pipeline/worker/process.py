@@ -1,0 +1,157 @@
+"""One process of a worker: loads its pipelines, opens topics and targets, and runs the loop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stellar.java.match_timer import match_timer
+from stellar.language.errors import ConfigError
+from stellar.pipeline.command_line import OK, OptionError
+from stellar.pipeline.config.cluster import ZooKeeperLocation
+from stellar.pipeline.config.loading import SensorConfig
+from stellar.pipeline.config.positions import add_positions
+from stellar.pipeline.connectors.directories import choose_by_type
+from stellar.pipeline.connectors.kafka.consumer import TopicReader
+from stellar.pipeline.connectors.kafka.producer import TopicWriter
+from stellar.pipeline.connectors.kafka.settings import KafkaSettings
+from stellar.pipeline.connectors.kafka.topics import TopicAdmin
+from stellar.pipeline.connectors.sinks import Sinks, is_directory
+from stellar.pipeline.output_paths import make_path_function
+from stellar.pipeline.pipeline import MessageProcessor
+from stellar.pipeline.progress import print_line
+from stellar.pipeline.records import Record
+from stellar.pipeline.run import Counts
+from stellar.pipeline.services import ServiceConnector
+from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
+from stellar.pipeline.worker.plan import WorkerLoader, WorkerPlan
+from stellar.pipeline.worker.targets import Targets
+from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
+from stellar.util.windowed import IN_FLIGHT
+
+
+def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.Namespace) -> int:
+    """Run a worker until it is stopped, and return the exit status.
+
+    options: those of `stellar-pipeline worker`
+    """
+    stop = Stop(options.seconds)
+    with ExitStack() as stack:
+        stack.enter_context(stop.on_signals())
+        configs, pipeline = _load(loader, options, stack)
+        plan = loader.plan(configs, options.spout).with_targets(options.output, options.errors)
+        plan = plan.with_source(options.input, options.group)
+        stack.enter_context(match_timer())
+        open_loop = _open_loop(pipeline, plan, settings, options, stack, _make_path_function(plan, configs[0]))
+        loop = open_loop(stop)
+        try:
+            loop.process(options.in_flight or (IN_FLIGHT if pipeline.calls_models else 1))
+        finally:
+            if not options.quiet:
+                print(f"stellar-pipeline: {pipeline.sensor}: {loop.counts}", file=sys.stderr)
+    return OK
+
+
+def _load(loader: WorkerLoader, options: argparse.Namespace, stack: ExitStack) -> tuple[Sequence[SensorConfig], Any]:
+    """Return configurations and connected pipelines; those in ZooKeeper follow their configuration."""
+    if isinstance(options.config, ZooKeeperLocation):
+        return _follow(replace(loader, directory=options.patterns), options.config, options, stack)
+    if options.patterns is not None:
+        raise OptionError(f"--patterns has no effect with a directory; move the files to {options.config}/patterns")
+    _check_directory(options.config)
+    configs, pipeline = replace(loader, directory=options.config).load(DirectoryConfigurations(options.config))
+    stack.enter_context(ServiceConnector(options)).connect(pipeline, configs[0])
+    return configs, pipeline
+
+
+def _check_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is not a directory; pass --config with the directory of the configuration")
+
+
+def _follow(
+    loader: WorkerLoader, location: ZooKeeperLocation, options: argparse.Namespace, stack: ExitStack
+) -> tuple[Sequence[SensorConfig], Any]:
+    from stellar.pipeline.live_configuration import LiveConfiguration  # loads kazoo
+    from stellar.repl.models import connect_zookeeper
+
+    zookeeper = connect_zookeeper(location.hosts)
+    stack.callback(zookeeper.close)
+    shares_connection = options.registry is None and options.zookeeper is None and location.has_models
+    if shares_connection:
+        options.zookeeper = location.hosts
+    connector = stack.enter_context(ServiceConnector(options, zookeeper if shares_connection else None))
+    live = LiveConfiguration(
+        zookeeper,
+        partial(_load_snapshot, loader),
+        root=location.topology,
+        connect=lambda group, configs: connector.connect(group, configs[0]),
+        report=_print,
+        inform=_ignore if options.quiet else _print,
+    )
+    stack.enter_context(live)
+    return live.configs, live.pipeline
+
+
+def _load_snapshot(loader: WorkerLoader, snapshot: ConfigurationSnapshot) -> Any:
+    try:
+        return loader.load(snapshot)
+    except ConfigError as error:
+        raise add_positions(error, snapshot.texts()) from error
+
+
+def _print(message: str) -> None:
+    print_line(f"stellar-pipeline: {message}")
+
+
+def _ignore(_: str) -> None:
+    """Print nothing."""
+
+
+def _make_path_function(plan: WorkerPlan, config: SensorConfig) -> Callable[[Record], str]:
+    """Return the function for the sub-directories of documents, if a target is a directory. Raises ConfigError."""
+    targets = (plan.output, plan.errors, *plan.errors_of_sensors.values())
+    return make_path_function(config, drops_disabled=True) if any(map(is_directory, targets)) else choose_by_type
+
+
+def _open_loop(
+    pipeline: MessageProcessor,
+    plan: WorkerPlan,
+    settings: KafkaSettings,
+    options: argparse.Namespace,
+    stack: ExitStack,
+    choose: Callable[[Record], str],
+) -> Callable[[Stop], WorkerLoop]:
+    """Open the topics and targets of a worker, and return a function that makes its loop.
+
+    Raises OSError or ValueError.
+    """
+    counts = Counts()
+    targets = Targets(stack.enter_context(Sinks()), counts)
+    admin = TopicAdmin(settings)
+    partitions = admin.list_partitions(*plan.topics) if plan.topics else {}
+    limits = admin.read_limits(sorted(partitions))
+    writer = TopicWriter(settings, targets.reject, dict(plan.producer), limits=limits, spreads=options.spread)
+    stack.callback(writer.close)
+    targets.use_topics(writer)
+    sink = targets.open(plan.output, "records", choose)
+    errors = targets.open_errors(plan.errors, plan.errors_of_sensors, choose)
+    commits = Commits(_open_readers(plan, settings, targets, stack), targets)
+    writer.stay = commits.stay
+    make = partial(WorkerLoop, pipeline, sink, errors, counts, commits.commit_in_time)
+    return lambda stop: make(commits=commits, targets=targets, stop=stop)
+
+
+def _open_readers(plan: WorkerPlan, settings: KafkaSettings, targets: Targets, stack: ExitStack) -> list[TopicReader]:
+    readers = []
+    for each in plan.subscriptions:
+        reader = TopicReader(settings, each.group, each.topic, targets.acknowledge, dict(each.properties))
+        stack.callback(reader.close)
+        readers.append(reader)
+    return readers
