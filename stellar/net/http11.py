@@ -16,6 +16,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from selectors import EVENT_READ, EVENT_WRITE
 from time import monotonic
@@ -444,10 +445,7 @@ def connect(
         try:
             connected.connect(address)
         except BlockingIOError:
-            if not (yield connected, EVENT_WRITE):
-                raise TimeoutError from None
-            if number := connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise _connect_error(number) from None
+            yield from _await_connection(connected)
         if tls is not None:
             connected = tls.wrap_socket(connected, server_hostname=server_name, do_handshake_on_connect=False)
             yield from _shake_hands(connected)
@@ -455,6 +453,17 @@ def connect(
         connected.close()
         raise
     return Connection(connected, tls=tls is not None)
+
+
+def _await_connection(connecting: socket.socket) -> Generator[Waitable, bool, None]:
+    """Wait until a connection is established. An event may belong to a closed socket that had the same number."""
+    while (yield connecting, EVENT_WRITE):
+        if number := connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise _connect_error(number) from None
+        with suppress(OSError):  # it is not connected
+            connecting.getpeername()
+            return
+    raise TimeoutError from None
 
 
 def _connect_error(number: int) -> OSError:

@@ -15,7 +15,8 @@ import trustme
 
 from stellar.net.connection_pool import Address
 from stellar.net.http import Exchange, HttpClient, Proxy, TunnelRefused, encode_request, parse_url
-from stellar.net.http11 import IncompleteResponse, ProtocolError
+from stellar.net.http11 import IncompleteResponse, ProtocolError, connect
+from stellar.util import waiting
 
 SECONDS = 30.0  # time-out for a test that would hang
 
@@ -240,3 +241,21 @@ def test_a_certificate_of_another_host_is_rejected_in_a_tunnel(start_proxy: Star
     proxy = start_proxy(b"HTTP/1.1 200 Connection established\r\n\r\n", shake_hands)
     with pytest.raises(ssl.SSLCertVerificationError):
         request_by(proxy, authority)
+
+
+def test_an_event_before_a_connection_is_established_does_not_end_the_wait() -> None:
+    listening = socket.create_server(("127.0.0.1", 0), backlog=0)
+    queued = []
+    with listening:
+        address = listening.getsockname()
+        while True:  # until the queue of connections is full, and the system no longer responds to new ones
+            steps = connect(socket.AF_INET, address)
+            queued.append(steps)
+            one, event = next(steps)
+            if not waiting.wait_for((one, event), 0.2):
+                break
+        assert steps.send(True) == (one, event)
+        with pytest.raises(TimeoutError):
+            steps.send(False)
+        for each in queued:
+            each.close()
