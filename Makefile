@@ -1,5 +1,7 @@
 # Each target installs what it needs into a virtual environment of the project (.venv); PYTHON names the interpreter.
 PYTHON ?= python3
+# Arguments of the fuzzer; `--kind pipelines --inputs 50000` compares both forms of pipelines for 10,000,000 messages
+FUZZ ?=
 BIN := .venv/bin
 
 # The modules of the language that must be covered to the last branch
@@ -61,7 +63,7 @@ bench: .venv/.bench  ## measure the speed of the language beside its peers
 	$(BIN)/python -m benchmarks
 
 fuzz: .venv/.dev  ## evaluate 500,000 generated expressions: no exception but a StellarError, no hang, no growth
-	$(BIN)/python -m scripts.fuzz
+	$(BIN)/python -m scripts.fuzz $(FUZZ)
 
 drills: .venv/.dev  ## call models while processes are killed, paused and misbehave
 	$(BIN)/python -m drills

@@ -1,12 +1,16 @@
-"""Fuzzer of expressions: `python -m scripts.fuzz`.
+"""Fuzzer of expressions and pipelines: `python -m scripts.fuzz`.
 
 Evaluates generated inputs in worker processes and looks for faults: an exception other than a StellarError, an input
 that takes more than a second, or more than 256 MiB. Each fault is written to a file; `--only NUMBER` repeats it.
+
+With `--kind pipelines`, an input is a generated configuration with 200 messages, and a fault is a difference between
+the compiled form of the pipeline and its stages.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,13 +18,14 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import SystemRandom
 
+from scripts.fuzz import pipelines
 from scripts.fuzz.inputs import list_functions, load_corpus
 from scripts.fuzz.worker import Fault, find_source, run_input
 
@@ -31,6 +36,22 @@ CHUNK = 2_000
 STUCK_SECONDS = 10.0
 # A worker that needs more memory gets a MemoryError instead of exhausting the machine
 _MEMORY = 3 * 2**30
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of inputs.
+
+    run: returns the result of the input with a seed and a number, and its fault, if any
+    show: returns the input as a string
+    """
+
+    run: Callable[[int, int], tuple[str, Fault | None]]
+    show: Callable[[int, int], str]
+
+
+EXPRESSIONS = Kind(run_input, lambda seed, number: find_source(seed, number).text)
+KINDS = {"expressions": EXPRESSIONS, "pipelines": Kind(pipelines.compare, pipelines.show)}
 
 
 @dataclass
@@ -45,12 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the fuzzer; return 1 if there are faults."""
     options = _parse_arguments(arguments)
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    kind = KINDS[options.kind]
     if options.only is not None:
-        return _repeat(seed, options.only)
+        return _repeat(kind, seed, options.only)
     print(f"seed {seed}, {options.inputs:,} inputs from number {options.first:,}", flush=True)
     begin = time.monotonic()
     summary = Summary()
-    for fault in run(range(options.first, options.first + options.inputs), seed, options.workers, summary):
+    for fault in run(range(options.first, options.first + options.inputs), seed, options.workers, summary, kind):
         path = fault.write(options.out)
         print(f"{fault.problem}\n  {fault.source[:200]!r}\n  {path}", flush=True)
     counts = ", ".join(f"{count:,} {result}" for result, count in sorted(summary.results.items()))
@@ -63,6 +85,7 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--inputs", type=int, default=INPUTS, metavar="N", help=f"number of inputs; {INPUTS:,} by default"
     )
+    parser.add_argument("--kind", choices=KINDS, default="expressions", help="inputs; expressions by default")
     parser.add_argument(
         "--first", type=int, default=0, metavar="NUMBER", help="number of the first input; 0 by default"
     )
@@ -76,9 +99,9 @@ def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _repeat(seed: int, number: int) -> int:
-    print(find_source(seed, number).text)
-    result, fault = run_input(seed, number)
+def _repeat(kind: Kind, seed: int, number: int) -> int:
+    print(kind.show(seed, number))
+    result, fault = kind.run(seed, number)
     print(result if fault is None else f"{fault.problem}\n{fault.record}\n{fault.details}")
     return 0 if fault is None else 1
 
@@ -102,7 +125,7 @@ class _Worker:
     since: float
 
 
-def run(numbers: range, seed: int, workers: int, summary: Summary) -> Iterator[Fault]:
+def run(numbers: range, seed: int, workers: int, summary: Summary, kind: Kind = EXPRESSIONS) -> Iterator[Fault]:
     """Evaluate inputs in worker processes; yield the faults and count the results."""
     waiting = [range(start, min(start + CHUNK, numbers.stop)) for start in range(numbers.start, numbers.stop, CHUNK)]
     waiting.reverse()
@@ -111,13 +134,13 @@ def run(numbers: range, seed: int, workers: int, summary: Summary) -> Iterator[F
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_start(seed, waiting.pop()))
+                running.append(_start(kind, seed, waiting.pop()))
             ready = multiprocessing.connection.wait([worker.results for worker in running], timeout=1.0)
             for worker in list(running):
                 fault = (
-                    _receive(worker, seed, summary)
+                    _receive(worker, kind, seed, summary)
                     if worker.results in ready
-                    else _check_progress(worker, seed, summary)
+                    else _check_progress(worker, kind, seed, summary)
                 )
                 if fault is not None:
                     summary.faults.append(fault)
@@ -133,22 +156,23 @@ def run(numbers: range, seed: int, workers: int, summary: Summary) -> Iterator[F
             worker.process.join()
 
 
-def _start(seed: int, numbers: range) -> _Worker:
+def _start(kind: Kind, seed: int, numbers: range) -> _Worker:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(seed, numbers, theirs), daemon=True)
+    process = context.Process(target=_work, args=(kind, seed, numbers, theirs), daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, ours, numbers.start, numbers.stop, 0.0)
 
 
-def _work(seed: int, numbers: range, results: Connection) -> None:
+def _work(kind: Kind, seed: int, numbers: range, results: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    logging.disable(logging.WARNING)  # of generated configurations
     for number in numbers:
-        results.send(run_input(seed, number))
+        results.send(kind.run(seed, number))
 
 
-def _receive(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
+def _receive(worker: _Worker, kind: Kind, seed: int, summary: Summary) -> Fault | None:
     """Return the fault of the input that a worker has evaluated; an input that ends the worker is one, too."""
     try:
         result, fault = worker.results.recv()
@@ -157,7 +181,7 @@ def _receive(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
         if worker.number == worker.end:
             return None
         worker.process.join()
-        return _end_input(worker, seed, f"the process ended with {worker.process.exitcode}", summary)
+        return _end_input(worker, kind, seed, f"the process ended with {worker.process.exitcode}", summary)
     summary.results[result] += 1
     worker.number += 1
     if worker.number % 50 == 0:
@@ -165,12 +189,12 @@ def _receive(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
     return fault  # type: ignore[no-any-return]
 
 
-def _check_progress(worker: _Worker, seed: int, summary: Summary) -> Fault | None:
+def _check_progress(worker: _Worker, kind: Kind, seed: int, summary: Summary) -> Fault | None:
     if _read_processor_seconds(worker) - worker.since < STUCK_SECONDS:
         return None
     worker.process.kill()
     worker.results.close()
-    return _end_input(worker, seed, f"did not end within {STUCK_SECONDS:g} s", summary)
+    return _end_input(worker, kind, seed, f"did not end within {STUCK_SECONDS:g} s", summary)
 
 
 def _read_processor_seconds(worker: _Worker) -> float:
@@ -182,9 +206,8 @@ def _read_processor_seconds(worker: _Worker) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _end_input(worker: _Worker, seed: int, problem: str, summary: Summary) -> Fault:
-    source = find_source(seed, worker.number)
-    fault = Fault(seed, worker.number, source.kind, problem, source.text, "")
+def _end_input(worker: _Worker, kind: Kind, seed: int, problem: str, summary: Summary) -> Fault:
+    fault = Fault(seed, worker.number, "ended", problem, kind.show(seed, worker.number), "")
     worker.number += 1
     summary.results["ended"] += 1
     return fault

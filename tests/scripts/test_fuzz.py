@@ -6,13 +6,14 @@ import json
 import re
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.fuzz import __main__ as fuzz
-from scripts.fuzz import worker
+from scripts.fuzz import pipelines, worker
 from scripts.fuzz.inputs import Source, generate_record, generate_source, list_functions, load_corpus
 from scripts.fuzz.worker import Fault, compile_source, run_input
 from stellar.language.library import Library, stellar
@@ -31,6 +32,21 @@ def test_a_short_run_finds_no_fault(tmp_path, capsys):
     counts = re.findall(r"([\d,]+) (error|rejected|value)", printed)
     assert {result for _, result in counts} == {"error", "rejected", "value"}
     assert sum(int(count.replace(",", "")) for count, _ in counts) == INPUTS
+
+
+def test_a_short_run_finds_no_difference_between_both_forms_of_pipelines(tmp_path, capsys):
+    arguments = ["--kind", "pipelines", "--inputs", "8", "--seed", "1", "--workers", "1", "--out", str(tmp_path)]
+    assert fuzz.main(arguments) == 0
+    assert "\n8 equal; 0 faults; " in capsys.readouterr().out
+
+
+def test_a_difference_between_both_forms_of_a_pipeline_is_a_fault(monkeypatch):
+    monkeypatch.setattr("stellar.pipeline.compiled.pipelines.make_guid", str)
+    monkeypatch.setattr(pipelines, "fix_identity", nullcontext)
+    result, fault = pipelines.compare(SEED, 3)
+    assert fault is not None
+    assert (result, fault.kind, fault.problem) == ("different", "pipeline", "both forms differ")
+    assert fault.source == pipelines.show(SEED, 3)
 
 
 def test_an_input_depends_on_the_seed_and_its_number():
@@ -119,11 +135,11 @@ def test_a_worker_that_ends_or_does_not_end_is_a_fault(monkeypatch):
             pass
         return "value", None
 
-    monkeypatch.setattr(fuzz, "run_input", run_one)
+    kind = fuzz.Kind(run_one, "{} {}".format)
     monkeypatch.setattr(fuzz, "STUCK_SECONDS", 0.5)
     monkeypatch.setattr(fuzz, "load_corpus", tuple)
     summary = fuzz.Summary()
-    faults = list(fuzz.run(range(8), SEED, 2, summary))
+    faults = list(fuzz.run(range(8), SEED, 2, summary, kind))
     assert [(fault.number, fault.problem) for fault in faults] == [
         (3, "the process ended with 5"),
         (5, "did not end within 0.5 s"),
