@@ -166,21 +166,31 @@ class DeliveryLoop:
 
     def _run_one_by_one(self, items: Iterable[Any]) -> None:
         """Process messages in the calling thread, with one record context for all of them."""
-        context = RecordContext()
+        context, counts, sink = RecordContext(), self.counts, self.sink
         process = self.pipeline.make_processor(context)
+        is_extended = type(self).deliver is not DeliveryLoop.deliver
         before = RECORD_CONTEXT.set(context)
         try:
             for item in items:
-                if not isinstance(item, Raw):
+                if item.__class__ is not Raw:
                     self.commit(item)
                     continue
                 result = process(item)
+                if result.__class__ is dict and not context.reports and not is_extended:
+                    # What `deliver` does for the usual outcome, without its calls
+                    counts.read += 1
+                    try:
+                        sink(result)
+                    except ValueError as error:
+                        self._deliver_one(Rejected(item.content, "write", error), item)
+                    else:
+                        counts.parsed += 1
+                        counts.out += 1
+                    continue
                 if result.__class__ is not dict and isinstance(result, Iterator):
                     self.deliver(item, result)
                     continue
-                reports = context.reports
-                if reports:
-                    context.reports = []
+                reports, context.reports = context.reports, []
                 self.deliver(item, ((result, reports),))
         finally:
             RECORD_CONTEXT.reset(before)

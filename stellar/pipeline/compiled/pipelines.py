@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stellar.pipeline.compiled.stages import (
@@ -67,13 +67,23 @@ def compile_stages(
             _compile_stage(builder, stage, has_metadata, finish)
         if sensor is not None:
             _set_identity(builder)
-        for stage_name, stage in stages:
+        for stage_name, stage in stages if finish is not None else _drop_idle(stages):
             if stage_name != name:
                 name = stage_name
                 builder.assign("stage", constant(name))
             _compile_stage(builder, stage, has_metadata, finish)
     builder.return_value(load("record"))
     return builder.link("run_stages")
+
+
+def _drop_idle(stages: tuple[tuple[str, Stage], ...]) -> Iterator[tuple[str, Stage]]:
+    """Yield stages without enrichments that would only write the times of the one before again."""
+    before: Stage | None = None
+    for name, stage in stages:
+        is_idle = type(stage) is Enrich and not stage.tasks and not stage.adapters
+        if not (is_idle and type(before) is Enrich and before.is_pure):
+            yield name, stage
+        before = stage
 
 
 def _make_handlers(

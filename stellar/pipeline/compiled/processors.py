@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def make_processor(pipeline: Pipeline, run_stages: RunStages, context: RecordContext) -> Processor:
     """Return the function of `Pipeline.make_processor`."""
     strategy = pipeline.strategy
-    parse, decode = pipeline.parser, pipeline.charset.decode
+    parse, charset = pipeline.parser, pipeline.charset
+    codec = None if charset.table or charset.marks else charset.codec  # its own method decodes the others
     has_metadata = strategy.is_read or strategy.message_field is not None
     no_metadata: Record = {}
 
@@ -30,7 +31,7 @@ def make_processor(pipeline: Pipeline, run_stages: RunStages, context: RecordCon
             except ValueError as error:
                 return Rejected(raw.content, "parse", error)
             context.metadata = strategy.select_variables(metadata)
-        text = decode(content)
+        text = charset.decode(content) if codec is None else content.decode(codec, "replace")
         try:
             parsed = parse(text)
         except Exception as error:  # noqa: BLE001 (a message that fails must not stop the others)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # If a score is NaN, the result is NaN, as with max and min in Java
 def _maximum(scores: Sequence[float]) -> float:
+    if len(scores) == 1:
+        return scores[0] if scores[0] > 0 or math.isnan(scores[0]) else 0.0
     return math.nan if any(map(math.isnan, scores)) else max(0.0, *scores)
 
 
