@@ -37,11 +37,11 @@ def mapped(_: dict[str, Compile | None], share: float) -> GroupResult:
     for task in tasks:
         functions = {"by hand": task.by_hand, "by key": task.by_key, "called": stellar.compile(task.stellar)}
         slices |= {(task.name, form): over(function, given) for form, function in functions.items() if function}
-        slices |= _make_slices(task.name, task.stellar, task.by_hand, given)
+        slices |= make_slices(task.name, task.stellar, task.by_hand, given)
     for case in cases:
         function = FUNCTIONS[case["id"]]
         slices[case["id"], "by hand"] = over(function, [case["vars"]] * RECORDS_A_SLICE)
-        slices |= _make_slices(case["id"], case["expr"], function, [case["vars"]] * RECORDS_A_SLICE)
+        slices |= make_slices(case["id"], case["expr"], function, [case["vars"]] * RECORDS_A_SLICE)
     taken = {key: fewest / RECORDS_A_SLICE for key, fewest in interleave(slices, share).items()}
     by_key = [taken[task.name, "called"] / taken[task.name, "by key"] for task in tasks]
     as_list = [taken[task.name, "mapped"] / taken[task.name, "list"] for task in tasks]
@@ -83,9 +83,7 @@ def _compare_with_java(case: dict[str, Any], taken: dict[Key, float]) -> float:
     return float(here / (case["java_ns"] / case["python_function_ns"]))
 
 
-def _make_slices(
-    name: str, source: str, function: Callable[[Record], Any], given: Sequence[Record]
-) -> dict[Key, Slice]:
+def make_slices(name: str, source: str, function: Callable[[Record], Any], given: Sequence[Record]) -> dict[Key, Slice]:
     """Return slices that make the list of all results, by hand and by `map`."""
     expression = stellar.compile(source)
     results = list(expression.map(given))

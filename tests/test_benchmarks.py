@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, parsers, pipeline, prompt, report, rule_sets
+from benchmarks import functions, java, language, mapped, parsers, pipeline, prompt, report, rule_sets
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -23,6 +23,21 @@ def test_stellar_and_the_hand_written_function_agree(task: Task) -> None:
     evaluate = stellar.compile(task.stellar)
     for record in [*records(200), *RECORDS_WITH_NULLS]:
         assert same(evaluate(record), task.by_hand(record)), record
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.by_key], ids=lambda task: task.name)
+def test_the_functions_for_records_with_all_fields_agree(task: Task) -> None:
+    assert task.by_key is not None
+    for record in records(200):
+        assert same(task.by_key(record), task.by_hand(record)), record
+
+
+def test_lists_of_results_are_measured_if_they_are_equal() -> None:
+    given = records(20)
+    slices = mapped.make_slices("T1", TASKS[0].stellar, TASKS[0].by_hand, given)
+    assert set(slices) == {("T1", "list"), ("T1", "mapped")}
+    with pytest.raises(AssertionError, match="x > 11"):
+        mapped.make_slices("T1", "x > 11", TASKS[0].by_hand, given)
 
 
 @pytest.mark.parametrize("case", json.loads(java.DATA.read_text()), ids=lambda case: case["id"])

@@ -162,8 +162,10 @@ class CallBuilder(CodeBuilder):
                 local = self.new_name("t")
                 names[name] = py.load(local, at)
                 return py.assign(local, self.fill_template(inline, names, value, at=at), at)
-        fields = {name: self.fill_field(inline, names, value, at) for name, value in ast.iter_fields(node)}
-        return type(node)(**fields, **at)
+        copied = py.new_node(type(node))
+        attributes = {name: self.fill_field(inline, names, getattr(node, name), at) for name in node._fields}
+        copied.__dict__ = {**attributes, **at}
+        return copied
 
     def fill_field(self, inline: Inline, names: dict[str, Code], value: Any, at: Position) -> Any:
         if isinstance(value, list):

@@ -16,7 +16,6 @@ import ast
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from types import NoneType
 from typing import Any
 
@@ -75,14 +74,19 @@ class ChoiceBuilder(CodeBuilder):
         """
         if look_up and self.fast and len(tests := _find_tests(clauses)) >= FEWEST_CLAUSES:
             return self._compile_table(clauses, tests, default, compile_value)
-        choices: list[tuple[Code, Code, Position]] = []
-        with ExitStack() as branches:
-            for condition, value, at in clauses:
-                test = self.compile_condition(condition)
-                with self.branch():
-                    choices.append((test, compile_value(value), at))
-                branches.enter_context(self.branch())
+        if not clauses:
+            return compile_value(default)
+        first, *others = clauses
+        choices = [self._compile_clause(first, compile_value)]
+        with self.branch():  # the locals of a condition are known to all that follow
+            choices += [self._compile_clause(clause, compile_value) for clause in others]
             return py.chain_conditionals(choices, compile_value(default))
+
+    def _compile_clause(self, clause: Clause, compile_value: CompileValue) -> tuple[Code, Code, Position]:
+        condition, value, at = clause
+        test = self.compile_condition(condition)
+        with self.branch():
+            return test, compile_value(value), at
 
     def _compile_table(
         self, clauses: list[Clause], tests: list[ValueTest], default: n.Expr, compile_value: CompileValue

@@ -17,15 +17,13 @@ floats. With `fast=False` only helpers are used; both forms give the same result
 Order. Code must be compiled in the order of its evaluation: the first read of a variable assigns it to a local, and
 later reads use that local. A read that may be skipped must not count for code outside its branch. Therefore code that
 is evaluated conditionally is compiled in `with self.branch():`, which drops the new locals at its end. In a chain such
-as `a and b and c` each operand is evaluated only after those before it, so the branches nest: an `ExitStack` collects
-them and ends all of them after the last operand.
+as `a and b and c` each operand is evaluated only after those before it, so all operands after the first share a branch.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any, assert_never
 
@@ -117,33 +115,33 @@ class Compiler(ChoiceBuilder, CallBuilder):
 
     def compile(self, node: n.Expr) -> Code:
         at = self.source_map[node.span]
-        match node:
+        match node:  # the most frequent ones first
             case n.Literal(value):
                 return py.constant(value, at)
             case n.Variable(name):
                 return self.compile_variable(name, at)
+            case n.Comparison(symbol, left, right):
+                return self.compile_comparison(symbol, left, right, at)
+            case n.Call():
+                return self.compile_call(node, at)
+            case n.Conjunction() | n.Disjunction():
+                return self.compile_logical(node, at)
+            case n.Membership(item, container, negated):
+                return self.compile_membership(item, container, negated, at)
+            case n.Arithmetic():
+                return self.compile_arithmetic(node)
             case n.Exists(name):
                 return self.compile_exists(name, at)
+            case n.Conditional():
+                return self.compile_choice(*self.split_conditional(node), self.compile)
             case n.ListLiteral(items):
                 return ast.List([self.compile(item) for item in items], LOAD, **at)
             case n.MapLiteral(pairs):
                 return self.compile_map(pairs, at)
-            case n.Call():
-                return self.compile_call(node, at)
             case n.Minus(operand):
                 return self.compile_minus(operand, at)
-            case n.Arithmetic():
-                return self.compile_arithmetic(node)
-            case n.Comparison(symbol, left, right):
-                return self.compile_comparison(symbol, left, right, at)
-            case n.Membership(item, container, negated):
-                return self.compile_membership(item, container, negated, at)
             case n.Negation(operand):
                 return ast.UnaryOp(NOT, self.compile_operand(operand), **at)
-            case n.Conjunction() | n.Disjunction():
-                return self.compile_logical(node, at)
-            case n.Conditional():
-                return self.compile_choice(*self.split_conditional(node), self.compile)
             case n.Match(clauses, default):
                 return self.compile_choice([(*clause, at) for clause in clauses], default, self.compile_action)
             case n.Lambda(parameters, body):
@@ -421,28 +419,37 @@ class Compiler(ChoiceBuilder, CallBuilder):
         `a and b` ends at the first operand that is false, null or empty; otherwise all must convert to true.
         `a or b` ends at the first operand that is true; otherwise one must convert to true.
         """
-        operator, ends = LOGICAL[type(node)]
+        operator, _ = LOGICAL[type(node)]
+        first, *others, last = node.operands
         tests: list[Code] = []
         conversions: list[Code] = []
-        with ExitStack() as branches:
-            for operand in node.operands[:-1]:
-                if static_class(operand, self.library) is bool:
-                    tests.append(self.compile(operand))
-                else:
-                    held = self.hold(operand)
-                    conversion = self.call_helper(runtime.coerce_to_bool, [held.again], at)
-                    if ends is None:
-                        test = self.test_true(held, at)
-                    else:
-                        goes_on = ast.UnaryOp(NOT, self.call_helper(ends, [held.again], at), **at)
-                        test = ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), goes_on], **at)
-                        is_true = py.compare_is(held.again, True, at)
-                        conversion = ast.BoolOp(ast.Or(), [is_true, conversion], **at)
-                    tests.append(test)
-                    conversions.append(conversion)
-                branches.enter_context(self.branch())
-            tests.append(self.compile_operand(node.operands[-1]))
+        self.add_operand(node, first, tests, conversions)
+        with self.branch():
+            for operand in others:
+                self.add_operand(node, operand, tests, conversions)
+            tests.append(self.compile_operand(last))
         return ast.BoolOp(operator, [*tests, *conversions], **at)
+
+    def add_operand(
+        self, node: n.Conjunction | n.Disjunction, operand: n.Expr, tests: list[Code], conversions: list[Code]
+    ) -> None:
+        """Compile an operand other than the last one: its test, and its conversion unless it is a boolean."""
+        if static_class(operand, self.library) is bool:
+            tests.append(self.compile(operand))
+            return
+        _, ends = LOGICAL[type(node)]
+        at = self.source_map[node.span]
+        held = self.hold(operand)
+        conversion = self.call_helper(runtime.coerce_to_bool, [held.again], at)
+        if ends is None:
+            test = self.test_true(held, at)
+        else:
+            goes_on = ast.UnaryOp(NOT, self.call_helper(ends, [held.again], at), **at)
+            test = ast.BoolOp(ast.Or(), [py.compare_is(held.first, True, at), goes_on], **at)
+            is_true = py.compare_is(held.again, True, at)
+            conversion = ast.BoolOp(ast.Or(), [is_true, conversion], **at)
+        tests.append(test)
+        conversions.append(conversion)
 
     # -- Functions ----------------------------------------------------------------------------------------------------
 
