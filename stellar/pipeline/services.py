@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import SensorConfig, locate_setting
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
+from stellar.pipeline.input_use import InputUse, collect_inputs
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import TopicPattern
 from stellar.util.abbreviate import quote
@@ -155,10 +156,14 @@ def _report_shadows(client: ModelClient, report: ReportShadows) -> None:
     report(counts.compared, counts.disagreed, counts.shadow_failed, counts.shadow_dropped)
 
 
+ProcessSummary = tuple[tuple[int, ...], list[InputUse]]
+
+
 @dataclass
 class ServicesOfProcess:
     """The services of a pipeline in one of the processes of a run.
 
+    pipeline: the pipeline of this process
     shadow_counts: the arguments of `print_shadow_counts`
     """
 
@@ -174,9 +179,9 @@ class ServicesOfProcess:
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
-    def summarize(self) -> tuple[int, ...]:
-        """Return the counts of shadows."""
-        return self.shadow_counts
+    def summarize(self) -> ProcessSummary:
+        """Return the counts of shadows, and the fields of look-ups."""
+        return self.shadow_counts, collect_inputs(member for _, member in self.pipeline.members)
 
     def _note_shadows(self, *counts: int) -> None:
         self.shadow_counts = counts

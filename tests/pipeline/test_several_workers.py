@@ -233,6 +233,33 @@ def test_a_parser_with_a_state_needs_one_process(
     assert main([*ARGUMENTS, "--workers", "1", "--output", "out.jsonl", "a.log"]) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_look_up_of_a_field_that_no_record_has_is_warned_of_at_the_end(
+    workers: str, write_config: WriteConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config({"parserClassName": "JSONMap"})
+    rest = [
+        {"endpointTemplate": "http://127.0.0.1:9/${usr}/${ip}", "prefix": "a"},
+        {"endpointTemplate": "http://127.0.0.1:9/${name}", "prefix": "b", "sources": ["squid"]},
+    ]
+    enrichment = {"enrichment": {"fieldMap": {"host": ["ip", "hst"], "rest": {"config": rest}}}}
+    (config / "enrichments").mkdir(exist_ok=True)
+    (config / "enrichments" / "squid.json").write_text(json.dumps(enrichment), encoding="utf-8")
+    (config / "global.json").write_text(json.dumps({"enrichment.host.known_hosts": "[]"}), encoding="utf-8")
+    Path("a.log").write_text('{"user": "mary"}\n' * 2000 + '{"ip": "10.0.0.1"}\n', encoding="utf-8")
+    run = [*ARGUMENTS, "--workers", workers, "--output", "out.jsonl", "--errors", "errors.jsonl"]
+    assert main([*run, "a.log"]) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if "warning" in line] == [
+        "stellar-pipeline: warning: squid: the adapter host in enrichment has enriched nothing, because no record had "
+        "the field 'hst'; check the names",
+        "stellar-pipeline: warning: squid: the adapter rest in enrichment has enriched nothing, because no record had "
+        "the fields 'ip' and 'usr'; check the names",
+    ]
+    Path("a.log").write_bytes(b"")
+    assert main([*run, "a.log"]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_missing_services_are_reported_once(write_config: WriteConfig, capsys: pytest.CaptureFixture[str]) -> None:
     write_config(enrichment={"enrichment": {"fieldMap": {"geo": ["ip"]}}})
     Path("a.log").write_text("{}\n", encoding="utf-8")

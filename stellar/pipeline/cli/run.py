@@ -25,6 +25,8 @@ from stellar.pipeline.connectors.positions import RunState
 from stellar.pipeline.connectors.resuming import check_resumable, read_resumed
 from stellar.pipeline.connectors.sinks import STANDARD_OUTPUT, Encoding, Sink, Sinks, find_encoding, is_directory
 from stellar.pipeline.connectors.sources import check_readable, expand_names, list_existing, read_batches, total_size
+from stellar.pipeline.input_use import collect_inputs, warn_of_unused
+from stellar.pipeline.live import LivePipeline
 from stellar.pipeline.options import positive_integer
 from stellar.pipeline.pipeline import MessageProcessor
 from stellar.pipeline.progress import Display, display, summarize_counts
@@ -193,7 +195,12 @@ def _run_here(
     counts: Counts,
     commit: Callable[[LineBatch], None],
 ) -> None:
-    run_batches(pipeline, source, sink, errors, counts, options.in_flight, options.topic, commit)
+    try:
+        run_batches(pipeline, source, sink, errors, counts, options.in_flight, options.topic, commit)
+    finally:
+        group = pipeline.current if isinstance(pipeline, LivePipeline) else pipeline
+        if isinstance(group, PipelineGroup):
+            warn_of_unused(collect_inputs(member for _, member in group.members))
 
 
 def _make_path_function(config: SensorConfig, options: argparse.Namespace) -> Callable[[Record], str]:

@@ -11,6 +11,7 @@ from stellar.pipeline.command_line import OptionError
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.connectors.lines import LineBatch
 from stellar.pipeline.connectors.sinks import Encoding, Sink
+from stellar.pipeline.input_use import warn_of_unused
 from stellar.pipeline.parallel import BlockWork, run_in_workers
 from stellar.pipeline.routing import PipelineGroup
 from stellar.pipeline.run import Counts
@@ -54,8 +55,10 @@ def _run(
     commit: Callable[[LineBatch], None],
 ) -> None:
     summaries = run_in_workers(workers, pipeline, source, sink, errors, counts, options.topic, commit)
+    shadows, inputs = zip(*summaries, strict=True)
+    warn_of_unused(*inputs)
     if not options.quiet:
-        print_shadow_counts(*map(sum, zip(*summaries, strict=True)))
+        print_shadow_counts(*map(sum, zip(*shadows, strict=True)))
 
 
 def _check_order(pipeline: PipelineGroup, config: SensorConfig) -> None:

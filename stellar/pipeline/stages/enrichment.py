@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -91,6 +91,16 @@ class Enrich:
             joined = remove_empty(joined)
         self._add_timings(joined, completed, begin, end)
         return joined
+
+    def list_inputs(self) -> Iterator[tuple[str, Sequence[str], bool]]:
+        """Yield the adapter and the fields of each task that needs some, and True if a record had them.
+
+        Yields nothing if there was no record.
+        """
+        if self.runner.has_run:
+            for index, task in enumerate(self.tasks):
+                if task.input_fields:
+                    yield task.adapter, sorted(task.input_fields), index in self.runner.used
 
     def report_failure(self, task: EnrichmentTask, record: Record, error: Exception) -> None:
         """Report the failure of a task for a record as it was before the stage."""

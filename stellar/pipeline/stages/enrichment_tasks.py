@@ -39,6 +39,10 @@ class EnrichmentTask(Protocol):
     @property
     def is_cached(self) -> bool: ...
 
+    @property
+    def input_fields(self) -> frozenset[str]:
+        """The fields without one of which the task does not run; without it nothing is reported for the record."""
+
     def has_input(self, record: Record) -> bool:
         """Return False for a record without the field that the task reads; then it does not run."""
 
@@ -78,10 +82,16 @@ def _waits(task: EnrichmentTask) -> bool:
 
 
 class TaskRunner:
-    """Runs the tasks of records."""
+    """Runs the tasks of records.
+
+    has_run: True if there was a record
+    used: the indices of the tasks that had their input in at least one record
+    """
 
     def __init__(self, cache: EnrichmentCache) -> None:
         self.cache = cache
+        self.has_run = False
+        self.used: set[int] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._creating = threading.Lock()
         reset_after_fork(self)
@@ -104,9 +114,11 @@ class TaskRunner:
         """Return the outcomes of tasks, in their order."""
         outcomes: list[Outcome] = [None] * len(tasks)
         waiting = []
+        self.has_run = True
         for index, task in enumerate(tasks):
             if not task.has_input(record):
                 continue
+            self.used.add(index)
             key = task.make_key(record) if task.is_cached else None
             cached = None if key is None else self.cache.get((index, key))
             if cached is not None:

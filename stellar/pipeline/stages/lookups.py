@@ -64,6 +64,11 @@ class LookUp:
         """See EnrichmentTask."""
         return self.is_remote()
 
+    @property
+    def input_fields(self) -> frozenset[str]:
+        """See EnrichmentTask."""
+        return frozenset({self.field})
+
     def has_input(self, record: Record) -> bool:
         """See EnrichmentTask."""
         return record.get(self.field) is not None

@@ -119,6 +119,11 @@ class RestTask:
         """The fields of the record that the request contains."""
         return self.url.fields if self.body is None else self.url.fields | self.body.fields
 
+    @property
+    def input_fields(self) -> frozenset[str]:
+        """See EnrichmentTask."""
+        return frozenset() if self.needs_fields else self.fields
+
     def has_input(self, record: Record) -> bool:
         """See EnrichmentTask. Records of other sensors than those of the service are not enriched."""
         sources = self.service.sources

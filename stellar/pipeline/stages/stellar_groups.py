@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stellar import Expression
 from stellar.language.context import Context
@@ -64,6 +64,7 @@ class Group:
     generation: Callable[[], int] = int
 
     adapter = "stellar"
+    input_fields: ClassVar[frozenset[str]] = frozenset()
 
     def has_input(self, record: Record) -> bool:
         """See EnrichmentTask."""
