@@ -57,7 +57,7 @@ def _is_proven(column: pl.Series, content: bytes) -> bool:
     if column.dtype in (pl.Int64, pl.Boolean, pl.Null):
         return True
     if column.dtype == pl.Float64:
-        # An integer is in the text as such; Polars has no infinite floats and NaN in JSON
+        # An integer is in the line as it is; Polars has no infinite floats and NaN in JSON
         return not (column == column.floor()).any() or _are_written_as(column, content, rb"-?[0-9]+[.eE]")
     if column.dtype != pl.String:
         return False
@@ -66,7 +66,7 @@ def _is_proven(column: pl.Series, content: bytes) -> bool:
 
 def _are_written_as(column: pl.Series, content: bytes, start: bytes) -> bool:
     """Return True if all values of a column have this start in the text."""
-    if _PLAIN_NAME.fullmatch(column.name) is None:  # its key may have another form in the text
+    if _PLAIN_NAME.fullmatch(column.name) is None:  # its key may have another form in the line
         return False
     key = re.escape(column.name.encode())
     written = sum(1 for _ in re.finditer(rb'"%b": ?%b' % (key, start), content))

@@ -359,7 +359,7 @@ class ZooKeeper:
         for batch in _split_by_size(contents):
             try:
                 self._write_batch(batch)
-            except ConnectionError as error:  # how a server answers a request that is too large
+            except ConnectionError as error:  # how a server rejects a request that is too large
                 path = max(batch, key=lambda path: len(batch[path]))
                 if len(batch[path]) < _LARGEST_REQUEST:
                     raise

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-# A warning for its way between processes: the logger, the level, the text, and its key if it is logged once
+# A warning for its way between processes: the logger, the level, the message, and its key if it is logged once
 RelayedWarning = tuple[str, int, str, str | None]
 
 _KEY = "stellar_once"

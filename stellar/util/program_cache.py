@@ -106,7 +106,7 @@ def _default_directory() -> str | None:
     if sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:
-        # The specification of XDG_CACHE_HOME says that relative paths must be ignored
+        # By the specification of XDG_CACHE_HOME, relative paths must be ignored
         given = os.environ.get("XDG_CACHE_HOME", "")
         base = given if os.path.isabs(given) else os.path.expanduser("~/.cache")
     return os.path.join(base, "stellar") if os.path.isabs(base) else None

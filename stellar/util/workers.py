@@ -31,7 +31,7 @@ _END = b""
 _EXIT_SECONDS = 10.0
 _QUEUED = 2  # messages of one process: it works on one while the other arrives
 _PENDING = 4  # messages for each process whose results were not returned, as results wait for earlier ones
-# The first byte of what a process sends
+# The first byte of a message of a process
 _RESULT, _FAILURE = b"+", b"-"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -41,7 +41,7 @@ class FileRecord:
     is_done: bool = False
 
     def __post_init__(self) -> None:
-        # What was read, but perhaps not yet processed and stored
+        # Bytes that were read, but perhaps not yet processed and stored
         self.ahead = self.position
         self.is_finished = self.is_done
         self.former_paths: set[str] = set()

@@ -264,7 +264,7 @@ def _poll(function: str, consumer: Any, monitor: ConnectionMonitor, properties: 
             continue
         if (error := message.error()) is None:
             yield message
-        elif error.name() == "_AUTO_OFFSET_RESET":  # KAFKA_SEEK: there is no such offset
+        elif error.name() == "_AUTO_OFFSET_RESET":  # KAFKA_SEEK: the offset does not exist
             return
         else:
             raise monitor.explain(load_library().KafkaException(error))

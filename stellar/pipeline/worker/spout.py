@@ -13,7 +13,7 @@ from stellar.util.suggestions import suggest_name
 log = logging.getLogger(__name__)
 
 FIRST_OFFSET, COMMIT_PERIOD = "spout.firstPollOffsetStrategy", "spout.offsetCommitPeriodMs"
-# The strategies, with the place where a group without committed offsets starts
+# The strategies, with the position at which a group without committed offsets starts
 _STARTS = {
     "UNCOMMITTED_EARLIEST": "earliest",
     "UNCOMMITTED_LATEST": "latest",
