@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 from stellar.language.errors import ConfigError
 from stellar.pipeline.config.loading import SensorConfig, locate_setting
 from stellar.pipeline.config.locations import ConfigErrors, SourceLocation
-from stellar.pipeline.input_use import InputUse, collect_inputs
 from stellar.pipeline.pipeline import MODEL_FUNCTIONS, Pipeline
 from stellar.pipeline.routing import TopicPattern
 from stellar.util.abbreviate import quote
@@ -24,6 +23,7 @@ from stellar.util.slow_waits import announce_zookeeper
 if TYPE_CHECKING:
     from stellar.maas import ClientSettings, ModelClient, Registry
     from stellar.maas.zookeeper import ZooKeeper
+    from stellar.pipeline.input_use import InputUse
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _report_shadows(client: ModelClient, report: ReportShadows) -> None:
     report(counts.compared, counts.disagreed, counts.shadow_failed, counts.shadow_dropped)
 
 
-ProcessSummary = tuple[tuple[int, ...], list[InputUse]]
+ProcessSummary = tuple[tuple[int, ...], list["InputUse"]]
 
 
 @dataclass
@@ -181,6 +181,8 @@ class ServicesOfProcess:
 
     def summarize(self) -> ProcessSummary:
         """Return the counts of shadows, and the fields of look-ups."""
+        from stellar.pipeline.input_use import collect_inputs  # most runs have one process
+
         return self.shadow_counts, collect_inputs(member for _, member in self.pipeline.members)
 
     def _note_shadows(self, *counts: int) -> None:
