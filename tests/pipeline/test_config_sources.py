@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.build import build_pipeline
 from stellar.pipeline.config.locations import ErrorCollector
 from stellar.pipeline.config.sources import ConfigSource, DirectorySource, StoredSource
 from stellar.stores.configurations import ConfigurationSnapshot
@@ -42,37 +41,27 @@ def test_a_sensor_is_loaded(make: Make) -> None:
     assert "parsers/web" in str(config.parser_location)
 
 
-def test_an_enrichment_needs_no_parser(make: Make) -> None:
-    enrichment = {"enrichment": {"fieldMap": {"geo": ["ip"]}}}
-    config = make({"enrichments/web": enrichment, "global": {"a": 1}}).load_enrichment("web")
-    assert (config.sensor, config.globals.settings["a"]) == ("web", 1)
-    assert config.enrichment.enrichment.field_map["geo"].config == ["ip"]
-
-
-def test_an_empty_configuration_can_be_built(make: Make) -> None:
-    config = make({"global": {"a": 1}}).load_empty()
-    assert (config.sensor, config.globals.settings["a"]) == ("", 1)
-    assert build_pipeline(config).sensor == ""
-
-
-def test_groups_and_sensors_are_listed(make: Make) -> None:
+def test_groups_are_loaded(make: Make) -> None:
     settings = {"parser.groups": [{"name": "all", "sensors": ["a", "b"]}]}
-    source = make({"global": settings, "parsers/b": {}, "parsers/a": {}, "enrichments/c": {}})
-    assert source.load_groups() == {"all": ["a", "b"]}
-    assert (source.list_sensors("PARSER"), source.list_sensors("ENRICHMENT")) == (["a", "b"], ["c"])
-    assert source.list_sensors("INDEXING") == []
+    assert make({"global": settings}).load_groups() == {"all": ["a", "b"]}
+
+
+def test_without_a_global_configuration_there_are_no_groups(make: Make) -> None:
+    assert make({}).load_groups() == {}
 
 
 def test_errors_are_collected_or_raised(make: Make) -> None:
     source = make({"parsers/web": {"colour": 1}, "enrichments/web": {"shape": 1}, "global": {"fieldValidations": 1}})
-    for load in (source.load, source.load_enrichment):
-        found: list[ConfigError] = []
-        assert load("web", ErrorCollector(found)).sensor == "web"
-        assert len(found) >= 2
-        with pytest.raises(ConfigError):
-            load("web")
-    found = []
-    assert source.load_empty(ErrorCollector(found)).sensor == ""
-    assert len(found) == 1
-    with pytest.raises(ConfigError):
+    found: list[ConfigError] = []
+    assert source.load("web", ErrorCollector(found)).sensor == "web"
+    assert len(found) >= 3
+    with pytest.raises(ConfigError, match="unknown key 'colour'"):
+        source.load("web")
+    with pytest.raises(ConfigError, match="fieldValidations"):
         source.load_groups()
+
+
+def test_an_unknown_sensor_is_an_error_with_the_nearest_name(make: Make) -> None:
+    source = make({"parsers/web": {"parserClassName": "CSV"}})
+    with pytest.raises(ConfigError, match="unknown sensor 'wep'; did you mean web"):
+        source.load("wep", ErrorCollector([]))

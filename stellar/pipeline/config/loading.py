@@ -169,11 +169,10 @@ def load_stored(
         known = store.list_sensors("PARSER")
         hint = suggest_name(sensor, known) if known else "no parser is configured; push a directory that has some"
         raise ConfigError(store.describe("PARSER", sensor), "", f"unknown sensor {quote(sensor)}; {hint}")
-    enrichment = _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, problems)
     return SensorConfig(
         sensor,
         problems.attempt(lambda: parse_parser(*found), default_parser()),
-        enrichment or empty_enrichment(),
+        _parse_stored(parse_enrichment, store, "ENRICHMENT", sensor, problems) or empty_enrichment(),
         load_stored_global(store, problems),
         directory,
         store,
