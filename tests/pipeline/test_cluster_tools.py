@@ -112,6 +112,19 @@ def test_a_selection_is_pushed_and_pulled(write: Write, zk: ZooKeeper, quorum: s
 
 
 @engine
+def test_the_name_of_the_global_configuration_can_be_given(
+    write: Write, zk: ZooKeeper, quorum: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["-z", quorum, "-c", "GLOBAL", "-n", "global"]
+    assert zk_load_configs([*one, "-m", "PUSH", "-i", str(write(FILES))]) == 0
+    assert sorted(contents(zk)) == ["global"]
+    assert zk_load_configs([*one, "-m", "PATCH", "-pk", "/a", "-pv", "1"]) == 0
+    capsys.readouterr()
+    assert zk_load_configs([*one, "-m", "DUMP"]) == 0
+    assert '"a" : 1' in capsys.readouterr().out
+
+
+@engine
 def test_a_file_is_only_replaced_by_force(
     write: Write, quorum: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stellar.java.jackson import read_first_value
 from stellar.language.errors import ConfigError
 from stellar.pipeline.command_line import FAILED, OK, print_error
-from stellar.stores.configurations import KINDS, has_sensors
+from stellar.stores.configurations import KINDS, describe_path, has_sensors
 from stellar.util.abbreviate import quote
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def read_selection(options: argparse.Namespace) -> ConfigurationSelection:
 
     if options.kind is not None:
         _check_kind(options.kind)
+        if not has_sensors(options.kind) and options.sensor == describe_path(options.kind):
+            return ConfigurationSelection(options.kind)  # `-c GLOBAL -n global`, the name that is printed
     if options.sensor is not None and (options.kind is None or not has_sensors(options.kind)):
         raise ValueError(
             f"the name {quote(options.sensor)} needs the type PARSER, ENRICHMENT or INDEXING, which have one "
