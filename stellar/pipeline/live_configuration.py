@@ -9,6 +9,8 @@ How a change takes effect:
 4. If all of this succeeds, it replaces the pipelines by one assignment, which is between two raw messages. Otherwise it
    reports the errors, and the old ones stay.
 
+Only nodes that the pipelines were made of matter: the snapshot records which configurations are read and listed.
+
 A configuration that is valid but lacks a service, such as a store that is not available, is tried again later. While
 ZooKeeper cannot be reached, the pipelines stay as they are; kazoo reconnects, and then all nodes are read again.
 """
@@ -28,7 +30,7 @@ from stellar.maas.registries.zookeeper_tree import WatchedTree
 from stellar.maas.zookeeper import ZooKeeper
 from stellar.pipeline.config.loading import SensorConfig
 from stellar.pipeline.live import G, LivePipeline
-from stellar.stores.configurations import ROOT, ConfigurationSnapshot, is_configuration
+from stellar.stores.configurations import ROOT, ConfigurationSnapshot, RecordingSnapshot, is_configuration
 from stellar.util.forks import reset_after_fork
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,6 @@ RETRY_SECONDS = 1.0  # after ZooKeeper rejected a request
 RETRY_SERVICES_SECONDS = 10.0  # after a service was missing
 
 MOST_PASSES = 20  # to read what changes all the time
-PROFILER = "profiler"  # the sensor of the messages of profiles
 _PUSH_FIRST = "check the path, which ends in /metron by default, or push a directory with zk_load_configs.sh -m PUSH"
 
 
@@ -47,7 +48,7 @@ class ConfigurationInForce(NamedTuple, Generic[G]):
 
     group: G
     configs: tuple[SensorConfig, ...]
-    snapshot: ConfigurationSnapshot
+    snapshot: RecordingSnapshot
 
 
 def _connect_nothing(group: object, configs: Sequence[SensorConfig]) -> None:
@@ -71,7 +72,6 @@ class LiveConfiguration(Generic[G]):
 
     load: loads and builds the pipelines of a snapshot; raises ConfigError to reject it
     root: the node that has the configurations
-    follows_all: True if the pipelines depend on the configurations of all sensors, not only of those that are loaded
     connect: connects new pipelines to models and checks what else they need, before they are used; raises ConfigError,
         ValueError or OSError to reject them
     report: receives a message for each change that is rejected, and when ZooKeeper cannot be reached
@@ -89,14 +89,12 @@ class LiveConfiguration(Generic[G]):
         load: Callable[[ConfigurationSnapshot], tuple[Sequence[SensorConfig], G]],
         *,
         root: str = ROOT,
-        follows_all: bool = False,
         connect: Callable[[G, Sequence[SensorConfig]], None] = _connect_nothing,
         report: Callable[[str], object] = _warn,
         inform: Callable[[str], object] = _inform,
     ) -> None:
         self._zookeeper = zookeeper
         self._load = load
-        self._follows_all = follows_all
         self._connect, self._report, self._inform = connect, report, inform
         self._origin = f"zookeeper:{zookeeper.hosts}{root}"
         self.changes = 0  # that took effect
@@ -214,7 +212,7 @@ class LiveConfiguration(Generic[G]):
             return self._apply(snapshot, changed)
         return None
 
-    def _apply(self, snapshot: ConfigurationSnapshot, changed: list[str]) -> float | None:
+    def _apply(self, snapshot: RecordingSnapshot, changed: list[str]) -> float | None:
         """Replace the pipelines, or report why not; return the seconds after which to try again."""
         try:
             configs, group = self._load(snapshot)
@@ -261,7 +259,7 @@ class LiveConfiguration(Generic[G]):
         self._connect(group, configs)
         return ConfigurationInForce(group, tuple(configs), snapshot)
 
-    def _read_again(self, snapshot: ConfigurationSnapshot, mark: Callable[[], None]) -> ConfigurationSnapshot:
+    def _read_again(self, snapshot: RecordingSnapshot, mark: Callable[[], None]) -> RecordingSnapshot:
         """Return the configurations as they were at one time.
 
         Nodes are read one after the other, so a transaction may change two of them between the two reads. If a second
@@ -282,34 +280,24 @@ class LiveConfiguration(Generic[G]):
 
     def _mark_relevant(self) -> None:
         """Mark the nodes of which the pipelines are made; in a large cluster these are few."""
-        if self._follows_all:
-            self._mark_all()
-            return
-        of_one, of_sensors = self._trees
-        for name in ("global", PROFILER):
-            of_one.mark((name,))
-        for config in self.configs:
-            for folder in ("parsers", "enrichments", "indexing"):
-                of_sensors.mark((folder, config.sensor))
+        read = self.in_force.snapshot
+        for path in read.paths.union(filter(read.has_read, read.contents)):
+            steps = tuple(path.split("/"))
+            self._trees[len(steps) - 1].mark(steps)
 
-    def _read_nodes(self) -> ConfigurationSnapshot:
+    def _read_nodes(self) -> RecordingSnapshot:
         contents = {}
         for tree in self._trees:
             for path, data in tree.read().items():
                 if data is not None and is_configuration("/".join(path)):
                     contents["/".join(path)] = data
-        return ConfigurationSnapshot(self._origin, contents)
+        return RecordingSnapshot(self._origin, contents)
 
     def _list_changes(self, snapshot: ConfigurationSnapshot) -> list[str]:
-        """Return the paths that differ from the configuration in force, without those of other sensors."""
-        before, after = self.in_force.snapshot.contents, snapshot.contents
-        names = {PROFILER, *(config.sensor for config in self.configs)}
-
-        def is_relevant(path: str) -> bool:
-            of_sensor = path.startswith(("parsers/", "enrichments/"))
-            return self._follows_all or not of_sensor or path.partition("/")[2] in names
-
-        return [path for path in sorted({*before, *after}) if before.get(path) != after.get(path) and is_relevant(path)]
+        """Return the paths that differ from the configuration in force, of those that it was made of."""
+        before, after = self.in_force.snapshot, snapshot.contents
+        differing = (path for path in {*before.contents, *after} if before.contents.get(path) != after.get(path))
+        return sorted(filter(before.has_read, differing))
 
 
 def _keep(path: str, data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -185,6 +185,32 @@ class ConfigurationSnapshot:
     def texts(self) -> dict[str, str]:
         """Return the configurations by their locations; bytes that are not UTF-8 are replaced."""
         return {f"{self.origin}/{path}": data.decode("utf-8-sig", "replace") for path, data in self.contents.items()}
+
+
+@dataclass(frozen=True)
+class RecordingSnapshot(ConfigurationSnapshot):
+    """Configurations that record which of them are read.
+
+    paths: the paths that were read, also of configurations that do not exist
+    folders: the folders whose sensors were listed, such as enrichments
+    """
+
+    paths: set[str] = field(default_factory=set, compare=False)
+    folders: set[str] = field(default_factory=set, compare=False)
+
+    def read(self, kind: str, sensor: str | None = None) -> str | None:
+        """Return a configuration; see ReadableConfigurations."""
+        self.paths.add(locate(kind, sensor))
+        return super().read(kind, sensor)
+
+    def list_sensors(self, kind: str) -> list[str]:
+        """Return the sensors that have a configuration of a kind, sorted."""
+        self.folders.add(_OF_SENSORS[kind])
+        return super().list_sensors(kind)
+
+    def has_read(self, path: str) -> bool:
+        """Return True if a change at a path may change what was read."""
+        return path in self.paths or path.partition("/")[0] in self.folders
 
 
 class NewConfiguration(NamedTuple):

@@ -15,6 +15,7 @@ from stellar.stores.configurations import (
     ROOT,
     ConfigurationStore,
     DirectoryConfigurations,
+    RecordingSnapshot,
     ZooKeeperConfigurations,
     has_sensors,
     read_snapshot,
@@ -150,3 +151,13 @@ def test_a_snapshot_has_the_configurations_of_a_cluster(quorum: str) -> None:
     assert (snapshot.list_sensors("PARSER"), snapshot.list_sensors("ENRICHMENT")) == (["squid"], [])
     with pytest.raises(ValueError, match="here/indexing/squid is not valid UTF-8 at byte 0"):
         snapshot.read("INDEXING", "squid")
+
+
+def test_a_snapshot_records_what_is_read() -> None:
+    snapshot = RecordingSnapshot("here", {"parsers/a": b"{}", "enrichments/a": b"{}", "indexing/a": b"{}"})
+    snapshot.read("PARSER", "a")
+    snapshot.read("GLOBAL")
+    snapshot.list_sensors("INDEXING")
+    read = ["parsers/a", "global", "indexing/a", "indexing/new"]
+    assert [path for path in (*read, "parsers/b", "enrichments/a", "profiler") if snapshot.has_read(path)] == read
+    assert snapshot == RecordingSnapshot("here", snapshot.contents)
