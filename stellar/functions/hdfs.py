@@ -9,6 +9,7 @@ the limit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from stellar.functions.files import FileFamily, FileStatus
@@ -90,6 +91,16 @@ def _get_family(context: Context) -> FileFamily:
 
 def _make_hdfs(settings: GlobalSettings) -> Hdfs:
     return Hdfs(lambda: _connect(settings))
+
+
+def read_hdfs_file(settings: GlobalSettings, path: str, most: int) -> bytes:
+    """Return the content of a file in the HDFS that the global configuration names.
+
+    Raises FileNotFoundError if it does not exist, OSError if it cannot be read, and ValueError if HDFS is not
+    configured or the file has more than `most` bytes.
+    """
+    with closing(_connect(settings)) as client:
+        return HdfsFiles(client).read(path, most)
 
 
 def _connect(settings: GlobalSettings) -> WebHdfs:

@@ -184,7 +184,24 @@ def _error_field(settings: Mapping[str, Any], location: SourceLocation) -> str |
 def _parser(config: SensorConfig) -> Parser:
     location = config.parser_location
     make_parser = find_parser_factory(config.parser.parser_class_name, location / "parserClassName")
-    return make_parser(Settings(config.parser.parser_config, location / "parserConfig", config.directory))
+    options = config.parser.parser_config
+    return make_parser(Settings(options, location / "parserConfig", config.directory, _find_remote(config)))
+
+
+_MOST_PATTERN_BYTES = 16 * 1024 * 1024
+
+
+def _find_remote(config: SensorConfig) -> Callable[[str], bytes] | None:
+    """Return the function that reads files in HDFS, if a configuration in ZooKeeper names one."""
+    if config.store is None or "hdfs.uri" not in config.globals.settings:
+        return None
+    from stellar.functions.hdfs import read_hdfs_file  # most configurations need no HDFS
+    from stellar.stores.configurations import ConfigurationSnapshot
+
+    if not isinstance(config.store, ConfigurationSnapshot):
+        return None
+    settings = GlobalSettings(config.globals.settings)
+    return lambda path: read_hdfs_file(settings, path, _MOST_PATTERN_BYTES)
 
 
 def _transformations(config: ParserConfig, location: SourceLocation, builder: BuildContext) -> Iterator[Stage]:

@@ -17,6 +17,7 @@ import pytest
 from stellar.maas import Model, ServiceInstance, ZooKeeperRegistry
 from stellar.maas.schema import Endpoint
 from stellar.maas.zookeeper import ZooKeeper
+from stellar.net.hadoop.webhdfs import open_hdfs
 from stellar.pipeline.cli import main
 from stellar.pipeline.config.cluster import ZooKeeperLocation, read_location
 from stellar.stores.configurations import ROOT
@@ -181,6 +182,32 @@ def test_patterns_are_those_of_a_directory(
     assert main(["run", "--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web", str(log)]) == 1
     assert "unknown pattern file '/apps/web'" in (error := capsys.readouterr().err)
     assert "--patterns DIR names a directory that has a copy" in error
+
+
+@engine
+def test_patterns_are_read_from_hdfs(
+    cluster: ZooKeeper, hdfs: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = hdfs.url.replace("http://", "webhdfs://")
+    path = f"/apps/{tmp_path.name}/web"
+    with open_hdfs(uri) as files:
+        files.write(path, b"WEB %{NUMBER:timestamp} %{GREEDYDATA:rest}\n")
+    options = {"grokPath": path, "patternLabel": "WEB", "timestampField": "timestamp"}
+    put(cluster, "parsers/web", {"parserClassName": "Grok", "parserConfig": options})
+    put(cluster, "global", {"hdfs.uri": uri})
+    log, output = tmp_path / "web.log", tmp_path / "out.jsonl"
+    log.write_text("1 x\n")
+    arguments = ["run", "--config", f"zookeeper:{cluster.hosts}/metron", "--sensor", "web", "--output", str(output)]
+    assert main([*arguments, str(log)]) == 0
+    assert [record["rest"] for record in read(output)] == ["x"]
+    assert main(["config", "check", "-z", cluster.hosts]) == 0
+    capsys.readouterr()
+    put(cluster, "parsers/web", {"parserClassName": "Grok", "parserConfig": {**options, "grokPath": "/no/such"}})
+    assert main([*arguments, str(log)]) == 1
+    assert "unknown pattern file '/no/such'" in capsys.readouterr().err
+    put(cluster, "global", {"hdfs.uri": "webhdfs://127.0.0.1:1"})
+    assert main([*arguments, str(log)]) == 1
+    assert "grokPath: cannot read /no/such in HDFS: " in capsys.readouterr().err
 
 
 @engine

@@ -41,11 +41,14 @@ class Settings:
     options: `parserConfig`
     location: the source location of `parserConfig`, for errors
     directory: the directory in which files named by options are searched first
+    read_remote: reads a file that is not in the directory; raises FileNotFoundError if it does not exist there either,
+        other OSErrors and ValueError if it cannot be read; None to skip this search
     """
 
     options: Mapping[str, Any]
     location: SourceLocation
     directory: Path | None = None
+    read_remote: Callable[[str], bytes] | None = None
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string option. Raises ConfigError for another type, or if it is missing and has no default."""

@@ -32,16 +32,20 @@ class PatternFile:
 def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
     """Return the pattern file of a path.
 
-    It is searched in the configuration directory, then in the file system, then among the shipped files.
+    It is searched in the configuration directory, in HDFS if a configuration in ZooKeeper names one, then in the file
+    system, then among the shipped files.
 
-    Raises ConfigError if the file is not found or is invalid.
+    Raises ConfigError if the file is not found or is invalid, and if HDFS cannot be read.
     """
     relative = grok_path.lstrip("/")
     candidates = [settings.directory / relative] if settings.directory else []
+    if candidates and candidates[0].is_file():
+        return _make_file(str(candidates[0]), read_text(candidates[0]))
+    if (remote := _read_remote(grok_path, settings)) is not None:
+        return _make_file(grok_path, remote)
     candidates.append(Path(grok_path))
-    for candidate in candidates:
-        if candidate.is_file():
-            return _make_file(str(candidate), read_text(candidate))
+    if candidates[-1].is_file():
+        return _make_file(grok_path, read_text(candidates[-1]))
     shipped = {f"patterns/{file.name}": file for file in SHIPPED.iterdir()}
     if relative in shipped:
         return _make_file(grok_path, shipped[relative].read_text(encoding="utf-8"))
@@ -49,7 +53,25 @@ def find_pattern_file(grok_path: str, settings: Settings) -> PatternFile:
     raise _no_pattern_file(grok_path, candidates, sorted(shipped), settings.location / "grokPath", hint)
 
 
-_HINT = "; with a configuration in ZooKeeper, --patterns DIR names a directory that has a copy"
+_HINT = (
+    "; with a configuration in ZooKeeper, --patterns DIR names a directory that has a copy, and hdfs.uri in the global "
+    "configuration an HDFS that has the file"
+)
+
+
+def _read_remote(grok_path: str, settings: Settings) -> str | None:
+    """Return the content of a file in HDFS; None if it does not exist, or no HDFS is searched."""
+    if settings.read_remote is None:
+        return None
+    location = settings.location / "grokPath"
+    try:
+        return settings.read_remote(grok_path).decode("utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise location.error(f"invalid UTF-8 at byte {error.start} of {grok_path} in HDFS") from error
+    except (OSError, ValueError) as error:
+        raise location.error(f"cannot read {grok_path} in HDFS: {error}") from error
 
 
 @cache
