@@ -2,9 +2,9 @@
 
 Polars infers one type for each field and converts other values to it: 5 becomes 5.0 in a column of floats, and '5' in
 one of strings. It takes the first of two equal keys, and reads half of a surrogate pair as another character. So the
-result is compared with the text, where it could be wrong:
+result is compared with the source, where it could be wrong:
 
-- the keys in the text must be as many as the values in the columns and the nulls in the text
+- the keys in the source must be as many as the values in the columns and the nulls in the source
 - a float that is integral must not be written as an integer
 - a string that looks like a number, a boolean, a list or a map must be written in quotes
 """
@@ -48,7 +48,7 @@ def _read(content: bytes, lines: int | None) -> pl.DataFrame | None:
 
 
 def _has_all_values(frame: pl.DataFrame, content: bytes) -> bool:
-    """Return True if the text has as many keys as there are values and nulls; a key in a string counts, too."""
+    """Return True if the source has as many keys as there are values and nulls; a key in a string counts, too."""
     surplus = content.count(b'":') - sum(frame.height - column.null_count() for column in frame.iter_columns())
     return surplus == (surplus and content.count(b'":null') + content.count(b'": null'))
 
@@ -57,7 +57,7 @@ def _is_proven(column: pl.Series, content: bytes) -> bool:
     if column.dtype in (pl.Int64, pl.Boolean, pl.Null):
         return True
     if column.dtype == pl.Float64:
-        # An integer is in the line as it is; Polars has no infinite floats and NaN in JSON
+        # An integer is in the source as such; Polars has no infinite floats and NaN in JSON
         return not (column == column.floor()).any() or _are_written_as(column, content, rb"-?[0-9]+[.eE]")
     if column.dtype != pl.String:
         return False
@@ -65,8 +65,8 @@ def _is_proven(column: pl.Series, content: bytes) -> bool:
 
 
 def _are_written_as(column: pl.Series, content: bytes, start: bytes) -> bool:
-    """Return True if all values of a column have this start in the text."""
-    if _PLAIN_NAME.fullmatch(column.name) is None:  # its key may have another form in the line
+    """Return True if all values of a column have this start in the source."""
+    if _PLAIN_NAME.fullmatch(column.name) is None:  # its key may have another form in the source
         return False
     key = re.escape(column.name.encode())
     written = sum(1 for _ in re.finditer(rb'"%b": ?%b' % (key, start), content))

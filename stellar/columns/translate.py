@@ -256,7 +256,7 @@ def _equal(left: Translated, right: Translated) -> pl.Expr:
 
 
 def _compare_numbers(compare: Callable[[pl.Expr, pl.Expr], pl.Expr], left: Translated, right: Translated) -> pl.Expr:
-    """Compare numbers by value, as floats if one of them is one. NaN is no number."""
+    """Compare numbers by value, as floats if one of them is one. NaN is equal to nothing."""
     if left.kind is right.kind is ColumnType.INTEGER:
         return compare(left.value, right.value)
     value = compare(_as_float(left), _as_float(right))

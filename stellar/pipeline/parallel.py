@@ -36,7 +36,7 @@ class Services(Protocol):
     """The services of a pipeline in one process."""
 
     def open(self, stack: ExitStack) -> None:
-        """Connect the pipeline; the stack closes what was opened. Raises OSError or ValueError."""
+        """Connect the pipeline; the stack closes all connections. Raises OSError or ValueError."""
 
     def summarize(self) -> Any:
         """Return what the parent gets for JSON, after the services were closed."""
@@ -216,7 +216,7 @@ class _BlockWriter:
         self.relay = WarningRelay()
 
     def write(self, batch: LineBatch, result: BlockResult) -> None:
-        """Write the documents of a block, and the error document of what follows it if that cannot be read."""
+        """Write the documents of a block, and an error document for unreadable content after it."""
         self.relay.log(result.warnings)
         for document in result.documents:
             self._write_document(document, batch, result.counts)

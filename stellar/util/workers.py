@@ -31,7 +31,7 @@ _END = b""
 _EXIT_SECONDS = 10.0
 _QUEUED = 2  # messages of one process: it works on one while the other arrives
 _PENDING = 4  # messages for each process whose results were not returned, as results wait for earlier ones
-# The first byte of a message of a process
+# The first byte of a message from a process
 _RESULT, _FAILURE = b"+", b"-"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,7 +41,7 @@ class WorkerEnded(OSError):
 
 
 class WorkFailed(ValueError):
-    """The work of a process raised an error, of which this has the text."""
+    """The work of a process raised an error; this has its message."""
 
 
 class Work(Protocol):
@@ -58,7 +58,7 @@ class Work(Protocol):
 class _Task:
     """A message that was sent, or an item without one.
 
-    result: the result, as soon as it is known; the exception if there is none
+    result: the result, as soon as it is known; the exception if it failed
     """
 
     item: Any
