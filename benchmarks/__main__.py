@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from benchmarks import compare
 from benchmarks.cold import cold
+from benchmarks.columns import columns
 from benchmarks.functions import functions
 from benchmarks.java import java
 from benchmarks.language import GroupResult, compilation, tasks, width
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[Callable[[Peers, float], GroupResult], float, float]] = 
     "parsers": (parsers, 0.4, 0.08),
     "pipeline": (pipeline, 1.5, 0.3),
     "rulesets": (rule_sets, 0.4, 0.08),
+    "columns": (columns, 2, 0.5),
     "models": (models, 2, 1),
     "registry": (lambda peers, changes: registry(peers, int(changes)), 200, 50),
     "width": (width, 0.6, 0.08),

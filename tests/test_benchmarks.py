@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout, not in the wheel")
 
 import stellar
-from benchmarks import functions, java, language, mapped, parsers, pipeline, prompt, report, rule_sets
+from benchmarks import columns, functions, java, language, mapped, parsers, pipeline, prompt, report, rule_sets
 from benchmarks.measure import geometric_mean, interleave
 from benchmarks.rules import SHAPES, make_mixed_rules, make_short_rules
 from benchmarks.tasks import RECORDS_WITH_NULLS, TASKS, Task, records, same
@@ -50,6 +51,12 @@ def test_a_function_agrees_with_its_python_equivalent(pair: functions.Pair) -> N
     if "HLLP" in pair.stellar:
         pytest.importorskip("datasketches")
     assert not isinstance(functions.compile_pair(pair, stellar.compile), str)
+
+
+def test_rules_match_as_often_in_columns_as_one_by_one(tmp_path: Path) -> None:
+    pytest.importorskip("polars")
+    counts = columns.make_counts(tmp_path, columns.make_records(500), stellar.compile)
+    assert len({count() for count in counts.values()}) == 1
 
 
 @pytest.mark.parametrize("case", parsers.cases(), ids=lambda case: case["name"])
