@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Evaluate expressions and print the value of each as a line of JSON.
 
-With -f, evaluate them for each record of a file of JSON lines and print a line
-for each record and expression. For a record that fails, that line is null, and
-the error is written to standard error with the record's number.
+With -f, evaluate them for each record of a file of JSON lines, or of a Parquet
+file, and print a line for each record and expression. For a record that fails,
+that line is null, and the error is written to standard error with the record's
+number.
 
 With --cases, read lines
     {"id": ..., "expr": ..., "vars": {...}}
@@ -103,6 +104,10 @@ def _evaluate_sources(sources: list[str], context: Context, options: argparse.Na
         return FAILED
     if options.file is None:
         return max(_print_value(expression, context, options) for expression in expressions)
+    from stellar.cli.parquet import is_parquet, print_rows  # most expressions are evaluated without a file
+
+    if is_parquet(options.file):
+        return print_rows(options.file, expressions, context, options)
     evaluations = [partial(_evaluate_record, expression, context) for expression in expressions]
     return _print_each("record", options.file, evaluations, _format_null, options)
 

@@ -95,6 +95,37 @@ def test_a_file_of_only_a_byte_order_mark_has_no_records(tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_rows_of_a_parquet_file_are_records(tmp_path, capsys):
+    polars = pytest.importorskip("polars")
+    file = str(tmp_path / "a.parquet")
+    polars.DataFrame({"n": [1, None, 0], "s": ["a", "b", None]}).write_parquet(file)
+    deep = "REDUCE([s, 1, 2, 3], (a, b) -> [a], 0)"
+    assert main(["eval", "-f", file, "-e", "6 / n", "-e", "s == 'a'", "-e", deep]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "6",
+        "true",
+        "[[[[0]]]]",
+        "null",
+        "false",
+        "[[[[0]]]]",
+        "null",
+        "false",
+        "[[[[0]]]]",
+    ]
+    errors = [line for line in printed.err.splitlines() if line.startswith("record")]
+    assert errors == ["record 2: division by zero", "record 3: division by zero"]
+    assert main(["eval", "-f", file, "-e", "s"]) == 0
+    assert capsys.readouterr().out == '"a"\n"b"\nnull\n'
+
+
+def test_a_damaged_parquet_file_is_rejected(tmp_path, capsys):
+    pytest.importorskip("polars")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    assert main(["eval", "-f", str(tmp_path / "a.parquet"), "-e", "1"]) == 2
+    assert capsys.readouterr().err.startswith(f"stellar: cannot read {tmp_path / 'a.parquet'}: ")
+
+
 def test_a_deeply_nested_record_fails_alone(tmp_path, capsys):
     deep = '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"
     assert main(["eval", "-e", "b", "-f", records(tmp_path, deep, '{"b": 1}')]) == 1

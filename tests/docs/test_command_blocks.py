@@ -40,6 +40,7 @@ PAGES = [
     "docs/zookeeper.md",
     "docs/enrichments.md",
     "docs/profiles.md",
+    "docs/columns.md",
     "docs/lints.md",
     "docs/tagged-json.md",
     *MODELS,
