@@ -20,6 +20,7 @@ SCOPES = {
     "engines": [
         "docs/test_command_blocks.py::test_each_command_with_zookeeper",
         "docs/test_zookeeper_page.py",
+        "docs/test_command_blocks.py::test_each_command_with_kafka",
         "integration/",
         "maas/registries/test_registry_contract.py",
         "maas/registries/test_reports.py",

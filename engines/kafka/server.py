@@ -89,7 +89,13 @@ class Kafka(Engine):
         """Start it; the first time, create its directory of data."""
         if not (self.folder / "data").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-            run(self._command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings)), 60)
+            # It may start with a dash
+            run(
+                self._command(
+                    "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._settings)
+                ),
+                60,
+            )
         self.daemon.start()
         self.daemon.await_ready(START_SECONDS)
 

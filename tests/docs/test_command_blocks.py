@@ -38,6 +38,7 @@ PAGES = [
     "docs/use-cases.md",
     "docs/pipeline-files.md",
     "docs/zookeeper.md",
+    "docs/kafka.md",
     "docs/enrichments.md",
     "docs/profiles.md",
     "docs/columns.md",
@@ -172,7 +173,7 @@ def write_log(folder: Path) -> None:
     subprocess.run([sys.executable, program, "--output", "access.log"], cwd=folder, check=True)
 
 
-ENGINE_PAGES = {"docs/models/operate.md", "docs/models/yarn.md", "docs/zookeeper.md"}
+ENGINE_PAGES = {"docs/models/operate.md", "docs/models/yarn.md", "docs/zookeeper.md", "docs/kafka.md"}
 EXECUTED = [page for page in PAGES if page not in ENGINE_PAGES and read_steps(page)]
 
 
@@ -215,6 +216,14 @@ def test_each_command_with_zookeeper_and_hdfs_prints_what_the_page_shows(folder:
 @pytest.mark.engine
 def test_each_command_with_zookeeper_prints_what_the_page_shows(folder: Path, quorum: str) -> None:
     assert_page("docs/zookeeper.md", folder, {"node1:2181": quorum})
+
+
+@pytest.mark.engine
+def test_each_command_with_kafka_prints_what_the_page_shows(folder: Path, engines: None) -> None:
+    from engines.kafka.server import Kafka
+
+    with Kafka() as kafka:  # whose topics are those of the page only
+        assert_page("docs/kafka.md", folder, {"node1:9092": kafka.hosts})
 
 
 @pytest.mark.engine

@@ -132,8 +132,8 @@ class WorkerLoop(DeliveryLoop):
     targets: Targets = field(kw_only=True)
     stop: Stop = field(kw_only=True)
 
-    def process(self, in_flight: int) -> None:
-        """Process messages until the worker is stopped. Raises OSError if messages cannot be read or stored."""
+    def process(self, in_flight: int | None) -> None:
+        """Process messages until the worker is stopped; see `run`. Raises OSError if they cannot be read or stored."""
         try:
             self.run(self._read(), in_flight)
         except OSError:

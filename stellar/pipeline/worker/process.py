@@ -33,7 +33,6 @@ from stellar.pipeline.worker.loop import Commits, Stop, WorkerLoop
 from stellar.pipeline.worker.plan import WorkerLoader, WorkerPlan
 from stellar.pipeline.worker.targets import Targets
 from stellar.stores.configurations import ConfigurationSnapshot, DirectoryConfigurations
-from stellar.util.windowed import IN_FLIGHT
 
 
 def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.Namespace) -> int:
@@ -51,7 +50,7 @@ def run_worker(loader: WorkerLoader, settings: KafkaSettings, options: argparse.
         open_loop = _open_loop(pipeline, plan, settings, options, stack, _make_path_function(plan, configs[0]))
         loop = open_loop(stop)
         try:
-            loop.process(options.in_flight or (IN_FLIGHT if pipeline.calls_models else 1))
+            loop.process(options.in_flight)
         finally:
             if not options.quiet:
                 print(f"stellar-pipeline: {pipeline.sensor}: {loop.counts}", file=sys.stderr)

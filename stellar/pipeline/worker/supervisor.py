@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from stellar.language.errors import ConfigError
-from stellar.pipeline.command_line import FAILED, INTERRUPTED, print_error
+from stellar.pipeline.command_line import FAILED, INTERRUPTED, USAGE, OptionError, print_error
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 _STABLE_SECONDS = 60.0
@@ -109,4 +109,4 @@ def _run_reporting(work: Callable[[], int]) -> int:
         return INTERRUPTED
     except (ConfigError, OSError, ValueError) as error:
         print_error("stellar-pipeline", error)
-        return FAILED
+        return USAGE if isinstance(error, OptionError) else FAILED

@@ -117,11 +117,18 @@ def explain_failure(error: Exception, brokers: str, connection_error: str = "") 
     name: str = failed.name()
     if name in ("_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT", "_RESOLVE"):
         detail = connection_error or failed.str()
-        return KafkaFailure(f"cannot connect to Kafka at {brokers}: {detail}; check the hosts and ports", code)
+        likely = next((fix for word, fix in _CONNECTION_FIXES.items() if word in detail), "check the hosts and ports")
+        return KafkaFailure(f"cannot connect to Kafka at {brokers}: {detail}; {likely}", code)
     fix = _FIXES.get(name)
     return KafkaFailure(f"{failed.str()}; {fix}" if fix else failed.str(), code)
 
 
+# By a word in the error of a connection
+_CONNECTION_FIXES = {
+    "SSL": "check security.protocol and ssl.ca.location",
+    "uthentication": "check sasl.mechanism, sasl.username and sasl.password",
+    "Disconnected": "check security.protocol",
+}
 _FIXES = {
     "_AUTHENTICATION": "check sasl.mechanism, sasl.username and sasl.password",
     "_SSL": "check security.protocol and ssl.ca.location",
