@@ -13,6 +13,7 @@ from typing import Any
 from drills.calls import Timed, client_of, records, stream
 from drills.drill import Finding, drill
 from drills.models import Model, models
+from drills.processors import ThreadTimes
 
 SECOND = 1.0
 
@@ -61,19 +62,21 @@ def hang() -> Iterator[Finding]:
         with models(3, seconds=0.002) as three, client_of([each.url for each in three]) as (context, *_):
             timer = _later(5.5, (lambda: three[0].signal(signal.SIGSTOP)) if run else (lambda: None))
             longest = _LatencyMeter(context)
-            calls = longest.stream(12)
+            with ThreadTimes("stellar") as times:
+                calls = longest.stream(12)
             timer.join()
             three[0].signal(signal.SIGCONT)
         rates = calls.rates()
         normal = sorted(rates[1:5])[2]
         after = [rate / normal for rate in rates[5:]]
         slow, worst = sum(share < 0.8 for share in after), min(after)
+        client = times.second(5 + after.index(worst))
         met = slow <= 1 and worst >= 0.5 and longest.seconds <= 0.5
         yield Finding(
             f"one of three instances hangs at full load, run {run}" if run else "the same load without a fault",
             f"{calls.count:,} calls in 12 s",
             "0 null; at most 1 s below 80 % of the normal rate, none below 50 %; longest call ≤ 500 ms" if run else "",
-            f"{calls.null + calls.wrong} null; {slow} s below 80 %, worst second {worst:.0%}; "
+            f"{calls.null + calls.wrong} null; {slow} s below 80 %, worst second {worst:.0%} (client: {client}); "
             f"longest call {longest.seconds * 1000:.0f} ms",
             not run or (met and calls.null + calls.wrong == 0),
         )
