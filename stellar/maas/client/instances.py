@@ -108,7 +108,9 @@ class DeploymentTracker:
     def is_current(self, model: Model, number: int, url: str) -> bool:
         """Return True if the deployment is still current, and the instance at this URL is part of it."""
         known = self._find_current(model)
-        return number == 0 if known is None else known.number == number and normal_url(url) in known.urls
+        if known is None:
+            return number == 0
+        return known.number == number and (url in known.urls or normal_url(url) in known.urls)
 
     def update(self) -> None:
         """Notice removed instances of all known models, between calls."""

@@ -48,7 +48,7 @@ class ResultCache:
 
     def get(self, key: str) -> bytes | None:
         """Return the stored bytes; None if they are missing or expired."""
-        if not self.enabled:
+        if not self.enabled or key not in self._stored:
             return None
         with self._lock:
             if (entry := self._stored.get(key)) is None:
@@ -73,7 +73,8 @@ class ResultCache:
         with self._lock:
             if epoch != self.epoch:
                 return
-            self._drop(key)
+            if key in self._stored:
+                self._drop(key)
             self._stored[key] = entry
             self.bytes += size
             while len(self._stored) > self._entries or self.bytes > self._max_bytes:
