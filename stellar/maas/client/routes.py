@@ -9,7 +9,7 @@ from typing import Any
 from stellar.maas.client.encoding import function_path
 from stellar.maas.schema import Model
 
-MAX_ROUTES = 10_000  # URLs may come from records
+MAX_ROUTES, MAX_LENGTH = 10_000, 1000  # URLs may come from records, and must not fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Routes:
         except TypeError:  # a value that can't be hashed
             return _make_route(endpoint, function)
         route = _make_route(endpoint, function)
-        if all(each is None or each.__class__ is str for each in key):  # 1 and 1.0 are equal, and different versions
+        if all(each is None or (each.__class__ is str and len(each) <= MAX_LENGTH) for each in key):
+            # Strings only: 1 and 1.0 are equal, and different versions
             if len(self._known) >= MAX_ROUTES:
                 self._known.clear()
             self._known[key] = route

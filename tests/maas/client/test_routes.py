@@ -72,6 +72,14 @@ def test_the_number_of_known_routes_is_limited(monkeypatch):
         assert len(known._known) <= 10
 
 
+@pytest.mark.parametrize("key", ["name", "version", "url", "endpoint:apply", "endpoint:batch"])
+def test_routes_of_long_values_are_not_stored(key):
+    known = Routes()
+    route = known.find({**ENDPOINT, key: "x" * 1001}, None)
+    assert known.find({**ENDPOINT, key: "x" * 1001}, None) == route
+    assert known._known == {}
+
+
 def test_each_map_of_an_endpoint_is_a_new_one():
     endpoint = ModelEndpoint(endpoint=Endpoint(url="http://node1:80"), name="dga", version="1.0", container_id="c")
     first = endpoint.as_map()
