@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 Encode = Callable[[Any], str]
 EncodeShape = Callable[..., str | None]
+# A string without characters that JSON escapes, another string, an integer, or a value of any type
+Kind = Literal["plain", "text", "integer", "any"]
 Record = dict[str, Any]
 
 _REPEATS = 16  # of a shape, or of another type in it, before a function is generated
 _MOST_FUNCTIONS = 64  # that are generated at all
 _MOST_COUNTED = 1024  # shapes whose occurrences are counted
 _MOST_FIELDS = 128
+_quote: Encode = json.encoder.encode_basestring
 
 
 def make_encoder(default: Callable[[Any], object] | None = None, *, ensure_ascii: bool) -> Callable[[Any], str]:
@@ -79,7 +82,7 @@ class _Shapes:
         self._encode = encode
         self._functions = functions
         self._counts: dict[tuple[str, ...], int] = {}
-        self._kinds: dict[tuple[str, ...], list[type | None]] = {}
+        self._kinds: dict[tuple[str, ...], list[Kind]] = {}
         self._generated = 0
 
     def count(self, record: Record) -> None:
@@ -98,8 +101,22 @@ class _Shapes:
             kinds = self._kinds[shape] = self._join_kinds(shape, record)
             self._functions[shape] = generate_encoder(shape, kinds, self._encode)
 
-    def _join_kinds(self, shape: tuple[str, ...], record: Record) -> list[type | None]:
-        """Return the types of values for which a function is made; None for a value of any type."""
-        current = [kind if (kind := value.__class__) in (str, int) else None for value in record.values()]
+    def _join_kinds(self, shape: tuple[str, ...], record: Record) -> list[Kind]:
+        """Return the kinds of values for which a function is made: those of this record and of an earlier one."""
+        current = [_find_kind(value) for value in record.values()]
         known = self._kinds.get(shape, current)
-        return [kind if kind is before else None for kind, before in zip(current, known, strict=True)]
+        return [_join_kind(kind, before) for kind, before in zip(current, known, strict=True)]
+
+
+def _find_kind(value: object) -> Kind:
+    if value.__class__ is int:
+        return "integer"
+    if value.__class__ is not str:
+        return "any"
+    return "plain" if len(_quote(value)) == len(value) + 2 else "text"
+
+
+def _join_kind(kind: Kind, before: Kind) -> Kind:
+    if kind == before:
+        return kind
+    return "text" if {kind, before} == {"plain", "text"} else "any"

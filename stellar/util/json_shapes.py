@@ -2,20 +2,22 @@
 
 The encoder of the standard library examines each character of each string. Here the strings of a record are joined and
 searched at once for characters that JSON escapes, which takes a quarter of the time, and the names of fields are
-encoded once. The function for a shape, which is the fields of a record in their order, is
+encoded once. Strings of fields that had such characters before, as `url` below, are left to the standard encoder. The
+function for a shape, which is the fields of a record in their order, is
 
-    def encode_shape(value_1, value_2, value_3):
+    def encode_shape(value_0, value_1, value_2):
         try:
-            strings = join((value_1, value_3)).encode("utf-8", "surrogatepass")
+            joined = join((value_0,))
         except TypeError:
             return None
-        if value_2.__class__ is not int:
+        if value_1.__class__ is not int or value_2.__class__ is not str:
             return None
+        strings = joined.encode("utf-8", "surrogatepass")
         if len(strings.translate(None, ESCAPED)) == len(strings):
-            return join(('{"ip":"', value_1, '","port":', f"{value_2}", ',"url":"', value_3, '"}'))
-        return join(('{"ip":', quote(value_1), ',"port":', f"{value_2}", ',"url":', quote(value_3), '}'))
+            return join(('{"ip":"', value_0, '","port":', f"{value_1}", ',"url":', quote(value_2), '}'))
+        return join(('{"ip":', quote(value_0), ',"port":', f"{value_1}", ',"url":', quote(value_2), '}'))
 
-It returns None if a value has another type than in the record from which the function was made. Then the standard
+It returns None if a value has another type than in the records for which the function was made. Then the standard
 encoder takes the record, so the result is always the same.
 """
 
@@ -29,32 +31,32 @@ from typing import TYPE_CHECKING
 from stellar.util.function_builder import FunctionBuilder, call, call_method, constant, is_none, load
 
 if TYPE_CHECKING:
-    from stellar.util.json_encoding import Encode, EncodeShape
+    from stellar.util.json_encoding import Encode, EncodeShape, Kind
 
 _ESCAPED = bytes(range(32)) + b'"\\'
+_CLASSES: dict[str, type] = {"integer": int, "text": str}
 _quote: Encode = json.encoder.encode_basestring
 
 
-def generate_encoder(shape: Sequence[str], kinds: Sequence[type | None], encode: Encode) -> EncodeShape:
+def generate_encoder(shape: Sequence[str], kinds: Sequence[Kind], encode: Encode) -> EncodeShape:
     """Return a function that encodes a record, given its values as arguments.
 
     shape: the names of the fields
-    kinds: the types of their values: str or int, or None for a value of any type
+    kinds: the kinds of their values
     encode: returns the JSON of any value
     """
     values = [f"value_{number}" for number in range(len(shape))]
     builder = FunctionBuilder(*values)
     join = builder.bind("".join, "join")
-    strings: list[ast.expr] = [load(value) for value, kind in zip(values, kinds, strict=True) if kind is str]
+    plain: list[ast.expr] = [load(value) for value, kind in zip(values, kinds, strict=True) if kind == "plain"]
     with builder.block() as differs:
         builder.return_value(constant(None))
     with builder.attempt(builder.handler(TypeError, differs)):
-        joined = builder.assign_new("joined", call(join, ast.Tuple(strings, ast.Load())))
+        joined = builder.assign_new("joined", call(join, ast.Tuple(plain, ast.Load())))
     for value, kind in zip(values, kinds, strict=True):
-        if kind is int:
-            is_other = ast.Compare(
-                ast.Attribute(load(value), "__class__", ast.Load()), [ast.IsNot()], [builder.bind(int, "int")]
-            )
+        if (expected := _CLASSES.get(kind)) is not None:
+            cls = ast.Attribute(load(value), "__class__", ast.Load())
+            is_other = ast.Compare(cls, [ast.IsNot()], [builder.bind(expected, "expected")])
             builder.add(ast.If(is_other, differs, []))
     encoded = builder.assign_new("strings", call_method(joined, "encode", constant("utf-8"), constant("surrogatepass")))
     rest = call_method(encoded, "translate", constant(None), constant(_ESCAPED))
@@ -67,20 +69,21 @@ def generate_encoder(shape: Sequence[str], kinds: Sequence[type | None], encode:
 
 
 def _list_pieces(
-    builder: FunctionBuilder, fields: Sequence[tuple[str, str, type | None]], encode: Encode, *, is_plain: bool
+    builder: FunctionBuilder, fields: Sequence[tuple[str, str, Kind]], encode: Encode, *, is_plain: bool
 ) -> ast.expr:
     """Return the tuple of the strings that a JSON object consists of."""
     quote, convert = builder.bind(_quote, "quote"), builder.bind(encode, "encode")
     pieces: list[ast.expr] = []
     pending = "{"
     for name, value, kind in fields:
-        in_quotes = '"' if is_plain and kind is str else ""
+        is_copied = is_plain and kind == "plain"
+        in_quotes = '"' if is_copied else ""
         pieces.append(constant(f"{pending}{_quote(name)}:{in_quotes}"))
-        if kind is None:
+        if kind == "any":
             pieces.append(ast.IfExp(is_none(load(value)), constant("null"), call(convert, load(value))))
-        elif kind is int:
+        elif kind == "integer":
             pieces.append(ast.JoinedStr([ast.FormattedValue(load(value), -1)]))
         else:
-            pieces.append(load(value) if is_plain else call(quote, load(value)))
+            pieces.append(load(value) if is_copied else call(quote, load(value)))
         pending = f"{in_quotes},"
     return ast.Tuple([*pieces, constant(f"{pending.removesuffix(',')}}}")], ast.Load())
