@@ -176,6 +176,8 @@ class Grok:
             finally:
                 timer.is_matching = False
             return self.select(match)
+        if string.isascii() and len(string) <= self._harmless_length and (quick := self.quick) is not None:
+            return self.find_in_limit(string, quick.search)
         return self.find_in_limit(string)
 
     @staticmethod
@@ -191,10 +193,17 @@ class Grok:
             raise NoMatch(self.name)
         return match.groups() if self._reads_all else match.group(*self._selected)[2:]
 
-    def find_in_limit(self, string: str) -> tuple[str | None, ...]:
-        """Return the captures by the engine that has a time limit of its own; see `find`."""
+    def find_in_limit(
+        self, string: str, search: Callable[[str], re.Match[str] | None] | None = None
+    ) -> tuple[str | None, ...]:
+        """Return the captures by the engine that has a time limit of its own; see `find`.
+
+        search: another search, that needs no limit for this string
+        """
         if not "!" <= string[:1] <= "~" and is_blank(string):
             raise NoMatch(self.name)
+        if search is not None and "\r" not in string:
+            return self.select(search(string))
         try:
             return self.select(self.pattern.search(string, timeout=self._timeout))
         except TimeoutError:
@@ -207,7 +216,7 @@ class Grok:
         """
         self._quick_timeouts += 1
         if self._quick_timeouts >= _MOST_TIMEOUTS:
-            self.quick = None
+            self.quick, self._harmless_length = None, 0
         return self.find_in_limit(string)
 
     @cached_property
@@ -216,8 +225,18 @@ class Grok:
         return self._compile_pattern()[0]
 
     @cached_property
+    def _harmless_length(self) -> int:
+        """The length up to which the standard library may search a string in threads without a timer."""
+        from stellar.java.regex_steps import find_harmless_length  # commands need it for odd lines only
+
+        return 0 if self.quick is None else find_harmless_length(self.quick)
+
+    @cached_property
     def quick(self) -> re.Pattern[str] | None:
-        """The pattern for the standard library, for ASCII strings without carriage returns in threads with a timer."""
+        """The pattern for the standard library, for ASCII strings without carriage returns.
+
+        It is used in threads with a timer, and otherwise for strings that it is sure to search in some steps.
+        """
         return self._compile_quick()
 
     def match(self, string: str) -> dict[str, Any]:
