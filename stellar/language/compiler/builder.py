@@ -31,6 +31,10 @@ class Scope:
     in_lambda: bool = False
     loops: int = 0
 
+    def copy(self) -> Scope:
+        """Return a scope that more names can be added to."""
+        return Scope(dict(self.locals), self.in_lambda, self.loops)
+
 
 class PreparedCall(NamedTuple):
     """A call of `prepare`: the name of the function, the arguments that are literals, else UNKNOWN, and the result."""
@@ -66,7 +70,7 @@ class CodeBuilder(ABC):
 
     def branch(self) -> Branch:
         """Return a context manager for code that may be skipped; the locals it assigns are unknown after it."""
-        return Branch(self, Scope(dict(self.scope.locals), self.scope.in_lambda, self.scope.loops))
+        return Branch(self, self.scope.copy())
 
     def lambda_body(self, parameters: Mapping[str, str]) -> Branch:
         """Return a context manager for the body of a lambda, whose parameters are these Python locals."""

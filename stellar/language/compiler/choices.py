@@ -74,19 +74,17 @@ class ChoiceBuilder(CodeBuilder):
         """
         if look_up and self.fast and len(tests := _find_tests(clauses)) >= FEWEST_CLAUSES:
             return self._compile_table(clauses, tests, default, compile_value)
-        if not clauses:
-            return compile_value(default)
-        first, *others = clauses
-        choices = [self._compile_clause(first, compile_value)]
-        with self.branch():  # the locals of a condition are known to all that follow
-            choices += [self._compile_clause(clause, compile_value) for clause in others]
-            return py.chain_conditionals(choices, compile_value(default))
-
-    def _compile_clause(self, clause: Clause, compile_value: CompileValue) -> tuple[Code, Code, Position]:
-        condition, value, at = clause
-        test = self.compile_condition(condition)
-        with self.branch():
-            return test, compile_value(value), at
+        choices: list[tuple[Code, Code, Position]] = []
+        scope = self.scope
+        for condition, value, at in clauses:  # without a method for a clause, which would nest deeper
+            test = self.compile_condition(condition)
+            if self.scope is scope:  # the locals of the first condition are known after the choice, others are not
+                self.scope = scope.copy()
+            with self.branch():
+                choices.append((test, compile_value(value), at))
+        code = py.chain_conditionals(choices, compile_value(default))
+        self.scope = scope
+        return code
 
     def _compile_table(
         self, clauses: list[Clause], tests: list[ValueTest], default: n.Expr, compile_value: CompileValue
